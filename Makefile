@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+# relay: build, test, install. `make help` lists the targets.
+
+MODE     ?= release
+SANITIZE ?=
+PREFIX   ?= /usr/local
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+UNITDIR    ?= $(LIBDIR)/systemd/system
+SYSCONFDIR ?= /etc
+
+# --- where things go: every way to build has objects of its own; a plain gcc release build is build/relay ---------
+
+comma   := ,
+variant := $(notdir $(CC))-$(MODE)$(addprefix -,$(subst $(comma),-,$(SANITIZE)))
+obj     := build/obj/$(variant)
+bin     := $(if $(filter gcc-release,$(variant)),build,build/$(variant))
+test    := $(obj)/tests
+
+# --- flags --------------------------------------------------------------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wpointer-arith \
+	-Wwrite-strings -Wswitch-enum -Wvla -Wformat=2 -Wconversion -Wno-sign-conversion \
+	-Werror=format-security -Werror=implicit -Werror=incompatible-pointer-types -Werror=int-conversion
+HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection -fno-strict-aliasing -fno-strict-overflow \
+	-fno-delete-null-pointer-checks
+HARDENING_LINK := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed
+
+mode_release := -O2 -g
+mode_debug   := -Og -g3
+ifeq ($(mode_$(MODE)),)
+$(error MODE is "debug" or "release", not "$(MODE)")
+endif
+
+ifneq ($(SANITIZE),)
+sanitize := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
+else ifeq ($(MODE),release)
+HARDENING += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+endif
+
+all_cflags  = -std=gnu17 -D_GNU_SOURCE -Irelay -I. $(CPPFLAGS) $(WARNINGS) $(if $(WERROR),-Werror) \
+	$(HARDENING) $(mode_$(MODE)) $(sanitize) -pthread $(CFLAGS)
+all_ldflags = $(HARDENING_LINK) $(sanitize) -pthread $(LDFLAGS)
+LIBS       := -lev -linih -lsystemd
+
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(Q),@printf '  %-7s %s\n' $(1) $@)
+
+# All cores; -j on the command line wins.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
+# --- sources ------------------------------------------------------------------------------------------------------
+
+objects = $(patsubst %.c,$(obj)/%.o,$(1))
+
+base_src     := $(wildcard relay/base/*.c)
+relay_src    := $(base_src) $(wildcard relay/pipe/*.c relay/ring/*.c relay/feed/*.c relay/net/*.c relay/daemon/*.c) \
+	$(wildcard config/*.c)
+relaycat_src := $(wildcard relay/tools/relaycat*.c)
+relaypub_src := $(wildcard relay/tools/relaypub*.c)
+tool_src     := $(filter-out $(relaycat_src) $(relaypub_src),$(wildcard relay/tools/*.c))
+library_src  := $(filter-out relay/daemon/main.c,$(relay_src))
+
+unit_tests   := $(wildcard tests/unit/test_*.c)
+unit_src     := $(filter-out $(unit_tests),$(wildcard tests/unit/*.c))
+fault_tests  := $(wildcard tests/fault/test_*.c)
+fault_src    := $(filter-out $(fault_tests) tests/fault/refuse.c,$(wildcard tests/fault/*.c))
+bench_src    := $(wildcard tests/bench/*.c)
+
+programs     := $(bin)/relay $(bin)/relaycat $(bin)/relaypub
+unit_bins    := $(unit_tests:tests/%.c=$(test)/%)
+fault_bins   := $(fault_tests:tests/%.c=$(test)/%)
+refuse       := $(if $(wildcard tests/fault/refuse.c),$(bin)/librefuse.so)
+
+.PHONY: all tests run test lint bench install clean help dirs packages FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(programs)
+
+tests: all $(unit_bins) $(fault_bins) $(refuse)
+
+# --- compile and link ---------------------------------------------------------------------------------------------
+
+# Holds the flags; touched when they change, so that everything is compiled anew.
+$(obj)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(all_cflags) $(all_ldflags) $(LIBS)' | cmp -s - $@ || \
+		echo '$(CC) $(all_cflags) $(all_ldflags) $(LIBS)' >$@
+
+$(obj)/%.o: %.c $(obj)/flags
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(all_cflags) -MMD -MP -c -o $@ $<
+
+define link
+$(call say,LINK)
+@mkdir -p $(@D)
+$(Q)$(CC) $(all_ldflags) $(1) -o $@ $(filter %.o %.a,$^)
+endef
+
+$(bin)/relay: $(call objects,$(relay_src))
+	$(call link) $(LIBS)
+
+$(bin)/relaycat: $(call objects,$(relaycat_src) $(tool_src) $(base_src))
+	$(call link)
+
+$(bin)/relaypub: $(call objects,$(relaypub_src) $(tool_src) $(base_src))
+	$(call link)
+
+$(bin)/relay-bench: $(call objects,$(bench_src) $(base_src))
+	$(call link) -lm
+
+# The tests link against everything but main().
+$(obj)/librelay.a: $(call objects,$(library_src))
+	$(call say,AR)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+
+$(unit_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(unit_src)) $(obj)/librelay.a
+	$(call link) $(LIBS) -lcmocka
+
+# Fault tests put tests/fault/wrap.c between the code and these calls.
+wrapped := splice tee vmsplice pipe2 recv sendmsg accept4
+$(fault_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(fault_src)) $(obj)/librelay.a
+	$(call link,$(addprefix -Wl$(comma)--wrap=,$(wrapped))) $(LIBS) -lcmocka
+
+# Goes under a running relay by LD_PRELOAD, so it is always built plain.
+$(bin)/librefuse.so: tests/fault/refuse.c Makefile
+	$(call say,LINK)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -Irelay -I. $(WARNINGS) -O2 -g -fPIC -shared -o $@ $<
+
+-include $(patsubst %.o,%.d,$(call objects,$(relay_src) $(tool_src) $(relaycat_src) $(relaypub_src) \
+	$(bench_src) $(unit_tests) $(unit_src) $(fault_tests) $(fault_src)))
+
+# --- use ----------------------------------------------------------------------------------------------------------
+
+# The scripts below call make for what they need; MAKEFLAGS is emptied because they are not part of this make's
+# jobs. Variables given on the command line (CC, MODE, SANITIZE, ...) reach them through the environment. By exec,
+# so that a signal which make passes on reaches the script and not a shell above it.
+
+run:
+	@tests/install-packages build
+	@exec env MAKEFLAGS= deploy/demo
+
+test:
+	@tests/install-packages test
+	@exec env MAKEFLAGS= tests/run $(SUITES)
+
+lint: all
+	@RELAY_BIN_DIR=$(bin) RELAY_OBJ_DIR=$(obj) tests/lint/run $(LINTS)
+
+bench: all $(bin)/relay-bench
+	@RELAY_BIN_DIR=$(bin) tests/bench/run
+
+# For scripts: where this variant's programs and tests are.
+dirs:
+	@echo 'RELAY_BIN_DIR=$(bin) RELAY_OBJ_DIR=$(obj)'
+
+etc  := $(DESTDIR)$(SYSCONFDIR)/relay
+install: all
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(UNITDIR) $(etc)
+	install -m 755 $(programs) $(DESTDIR)$(BINDIR)
+	sed 's|/usr/local/bin/|$(BINDIR)/|g; s|/etc/relay/|$(SYSCONFDIR)/relay/|g' deploy/relay.service \
+		>$(DESTDIR)$(UNITDIR)/relay.service
+	install -D -m 644 deploy/relay.sysusers $(DESTDIR)$(LIBDIR)/sysusers.d/relay.conf
+	install -D -m 644 deploy/60-relay.conf $(DESTDIR)$(LIBDIR)/sysctl.d/60-relay.conf
+	install -m 644 relay.ini.example $(etc)/relay.ini.example
+	test -e $(etc)/relay.ini || install -m 644 relay.ini.example $(etc)/relay.ini
+	@echo 'Installed. To start the service: systemd-sysusers; sysctl --system; systemctl daemon-reload;' \
+		'systemctl enable --now relay'
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make            build/relay, build/relaycat, build/relaypub'
+	@echo 'make run        install what is missing, build, and run relay with a demo publisher (Ctrl-C ends it)'
+	@echo 'make test       install what is missing, build, and run all tests and lint; SUITES="unit fault e2e lint"'
+	@echo 'make lint       the rules of the tree; LINTS="floors calls ..." for some of them'
+	@echo 'make bench      measure; table and CSV in build/bench'
+	@echo 'make install    PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR)'
+	@echo 'make clean      remove build/'
+	@echo
+	@echo 'MODE=release|debug   SANITIZE=address,undefined|thread   CC=gcc|clang   WERROR=1   V=1 shows the commands.'
+	@echo 'Each combination has its own objects; only the plain gcc release build is build/relay, the others are'
+	@echo 'build/COMPILER-MODE-SANITIZERS/relay.'

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The form of addresses: tcp:HOST:PORT, tcp:[V6]:PORT, tcp:*:PORT, unix:PATH.
+ *
+ * Only the form is known here, and when two of them cannot both be listened on. Looking names up,
+ * and binding, is left to net/endpoint, which reads the same form.
+ */
+#ifndef CONFIG_ADDRESS_H
+#define CONFIG_ADDRESS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/errmsg.h"
+
+#define CONFIG_ADDRESS_EXPECTED "tcp:HOST:PORT, tcp:[IPV6]:PORT or unix:PATH"
+
+struct config_address {
+	bool is_unix;
+	char host[256]; /* tcp: without brackets, numbers in their usual form; "" is any address */
+	uint16_t port;
+	char path[108]; /* unix */
+};
+
+/* Returns 0 or -EINVAL, with what is wrong in *e. */
+int config_address_parse(const char *text, struct config_address *ret, struct errmsg *e) must_check;
+
+/* Is it certain that only one of the two can be listened on? Names are not looked up, and port 0
+ * never clashes. */
+bool config_address_clashes(const struct config_address *a, const struct config_address *b);
+
+#endif

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Whether a configuration makes sense as a whole. Each check is a small function; all of them run,
+ * so that one look shows everything that is wrong.
+ */
+#include "config/check.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "config/address.h"
+#include "config/errors.h"
+#include "config/nearest.h"
+#include "config/option.h"
+
+struct check {
+	const struct config *config;
+	struct config_errors *errors;
+};
+
+/* Instead of an option: the section as such. */
+#define WHOLE_SECTION SIZE_MAX
+
+/* Report an error at the value of an option, or at the section's header where the option was not
+ * set. */
+static void printf_like(4, 5)
+	report(const struct check *check, const struct config_section *section, size_t option,
+	       const char *fmt, ...)
+{
+	char title[CONFIG_TITLE_BYTES], place[CONFIG_LINE_BYTES];
+	struct config_origin origin = {0};
+	unsigned line = section->line;
+	struct errmsg text;
+	va_list args;
+	size_t count;
+
+	if (option != WHOLE_SECTION)
+		origin = section->origins[option];
+	if (origin.kind == CONFIG_ORIGIN_FILE)
+		line = origin.line;
+	if (origin.kind == CONFIG_ORIGIN_OVERRIDE) {
+		line = CONFIG_LINE_OVERRIDE;
+		snprintf(place, sizeof(place), "-o %s.%s", config_section_title(title, section),
+			 config_options_of(section->kind, &count)[option].key);
+	} else {
+		snprintf(place, sizeof(place), "%s:%u", check->config->path, line);
+	}
+	va_start(args, fmt);
+	vsnprintf(text.text, sizeof(text.text), fmt, args);
+	va_end(args);
+	config_errors_add(check->errors, place, line, "%s", text.text);
+}
+
+static bool is_named(const struct config_section *section)
+{
+	return section->kind == CONFIG_RELAY || section->name[0];
+}
+
+static void check_required(const struct check *check, const struct config_section *section)
+{
+	char title[CONFIG_TITLE_BYTES];
+	size_t count;
+	const struct config_option *options = config_options_of(section->kind, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (options[i].default_text || section->origins[i].kind != CONFIG_ORIGIN_DEFAULT)
+			continue;
+		report(check, section, WHOLE_SECTION, "[%s] has no '%s'; expected %s = ...",
+		       config_section_title(title, section), options[i].key, options[i].key);
+	}
+}
+
+/* --- a feed by itself --- */
+
+static void check_sizes(const struct check *check, const struct config_feed *feed)
+{
+	char ring[NUM_PRINT_BYTES], other[NUM_PRINT_BYTES];
+	size_t option;
+
+	num_print_bytes(ring, sizeof(ring), feed->ring);
+	if (feed->segment > feed->ring) {
+		option = config_is_set(&feed->section, CONFIG_FEED_segment) ? CONFIG_FEED_segment
+									    : CONFIG_FEED_ring;
+		report(check, &feed->section, option,
+		       "segment = %s does not fit into ring = %s; expected at most the ring",
+		       num_print_bytes(other, sizeof(other), feed->segment), ring);
+	}
+	if (feed->max_lag > feed->ring)
+		report(check, &feed->section, CONFIG_FEED_max_lag,
+		       "max_lag = %s is more than ring = %s, so it would never be reached; "
+		       "expected at most the ring, or a larger ring",
+		       num_print_bytes(other, sizeof(other), feed->max_lag), ring);
+	if (feed->framing.fixed_bytes > feed->max_message)
+		report(check, &feed->section, CONFIG_FEED_framing,
+		       "messages of fixed:%u are all longer than max_message = %s",
+		       feed->framing.fixed_bytes,
+		       num_print_bytes(other, sizeof(other), feed->max_message));
+}
+
+static void check_feed(const struct check *check, const struct config_feed *feed)
+{
+	check_sizes(check, feed);
+	if (feed->rate && feed->ingest.text && feed->ingest.kind != CONFIG_INGEST_FILE)
+		report(check, &feed->section, CONFIG_FEED_rate,
+		       "rate is for ingest = file:PATH only; a publisher sets its own pace");
+}
+
+/* Two feeds must not read one source: each would get a part of the bytes. */
+static void check_sources(const struct check *check, const struct config_feed *a,
+			  const struct config_feed *b)
+{
+	if (!a->ingest.text || !b->ingest.text || a->ingest.kind != b->ingest.kind)
+		return;
+	if (a->ingest.kind != CONFIG_INGEST_STDIN &&
+	    (a->ingest.kind != CONFIG_INGEST_FIFO ||
+	     strcmp(a->ingest.addresses[0], b->ingest.addresses[0]) != 0))
+		return;
+	report(check, &b->section, CONFIG_FEED_ingest,
+	       "%.200s is read by [feed %s] already; expected one feed for it", b->ingest.text,
+	       a->section.name);
+}
+
+/* --- listeners and their feeds --- */
+
+static void check_feed_name(const struct check *check, const struct config_listener *listener)
+{
+	const struct config *config = check->config;
+	struct nearest nearest;
+
+	if (!listener->feed || config_find_feed(config, listener->feed))
+		return;
+	nearest_start(&nearest, listener->feed);
+	for (size_t i = 0; i < config->feed_count; i++)
+		nearest_offer(&nearest, config->feeds[i].section.name);
+	if (nearest.best)
+		report(check, &listener->section, CONFIG_LISTENER_feed,
+		       "there is no [feed %s]; did you mean '%s'?", listener->feed, nearest.best);
+	else
+		report(check, &listener->section, CONFIG_LISTENER_feed,
+		       "there is no [feed %s]; expected the name of a feed", listener->feed);
+}
+
+/* A subscriber of bare bytes cannot see that some are missing. */
+static void check_skip(const struct check *check, const struct config_listener *listener)
+{
+	const struct config_feed *feed;
+	const struct config_section *at = &listener->section;
+	size_t option = CONFIG_LISTENER_on_slow;
+
+	feed = listener->feed ? config_find_feed(check->config, listener->feed) : NULL;
+	if (!feed || listener->on_slow != CONFIG_ON_SLOW_SKIP ||
+	    listener->format != CONFIG_FORMAT_RAW || feed->framing.kind != CONFIG_FRAMING_NONE)
+		return;
+	if (listener->section.origins[option].inherited) {
+		at = &feed->section;
+		option = CONFIG_FEED_on_slow;
+	}
+	report(check, at, option,
+	       "on_slow = skip would tear bytes out of the stream unseen: [listener %s] is raw and "
+	       "[feed %s] has framing = none; expected disconnect or wait, a framing, or format = "
+	       "framed",
+	       listener->section.name, feed->section.name);
+}
+
+static void check_served(const struct check *check, const struct config_feed *feed)
+{
+	const struct config *config = check->config;
+
+	for (size_t i = 0; i < config->listener_count; i++) {
+		const struct config_listener *listener = &config->listeners[i];
+
+		if (listener->feed && strcmp(listener->feed, feed->section.name) == 0)
+			return;
+	}
+	report(check, &feed->section, WHOLE_SECTION,
+	       "no listener serves [feed %s]; expected a [listener NAME] with feed = %s",
+	       feed->section.name, feed->section.name);
+}
+
+/* --- addresses --- */
+
+/* What is listened on: by feeds, then by listeners. */
+struct listening {
+	const struct config_section *section;
+	size_t option;
+	const char *address; /* NULL: nothing is */
+};
+
+static struct listening listening_at(const struct config *config, size_t i)
+{
+	const struct config_listener *listener;
+	const struct config_feed *feed;
+
+	if (i >= config->feed_count) {
+		listener = &config->listeners[i - config->feed_count];
+		return (struct listening){&listener->section, CONFIG_LISTENER_listen,
+					  listener->listen};
+	}
+	feed = &config->feeds[i];
+	if (!feed->ingest.text || feed->ingest.kind != CONFIG_INGEST_LISTEN)
+		return (struct listening){0};
+	return (struct listening){&feed->section, CONFIG_FEED_ingest, feed->ingest.addresses[0]};
+}
+
+static bool is_same_address(const char *a_text, const char *b_text)
+{
+	struct config_address a, b;
+
+	return config_address_parse(a_text, &a, NULL) == 0 &&
+	       config_address_parse(b_text, &b, NULL) == 0 && config_address_clashes(&a, &b);
+}
+
+/* Compare one with all those before it. */
+static void check_address(const struct check *check, size_t i)
+{
+	struct listening here = listening_at(check->config, i);
+	char title[CONFIG_TITLE_BYTES];
+
+	for (size_t k = 0; here.address && k < i; k++) {
+		struct listening taken = listening_at(check->config, k);
+
+		if (!taken.address || !is_same_address(here.address, taken.address))
+			continue;
+		report(check, here.section, here.option,
+		       "%.200s is taken by [%s] already; expected an address of its own",
+		       here.address, config_section_title(title, taken.section));
+		return;
+	}
+}
+
+/* --- the whole --- */
+
+void config_check_inherit(struct config *config)
+{
+	for (size_t i = 0; i < config->listener_count; i++) {
+		struct config_listener *listener = &config->listeners[i];
+		struct config_origin *origins = listener->section.origins;
+		const struct config_feed *feed;
+		bool is_blind;
+
+		feed = listener->feed ? config_find_feed(config, listener->feed) : NULL;
+		if (!feed)
+			continue;
+		if (!config_is_set(&listener->section, CONFIG_LISTENER_burst)) {
+			listener->burst = feed->burst;
+			origins[CONFIG_LISTENER_burst] = feed->section.origins[CONFIG_FEED_burst];
+			origins[CONFIG_LISTENER_burst].inherited = true;
+		}
+		if (!config_is_set(&listener->section, CONFIG_LISTENER_on_slow)) {
+			listener->on_slow = feed->on_slow;
+			origins[CONFIG_LISTENER_on_slow] =
+				feed->section.origins[CONFIG_FEED_on_slow];
+			origins[CONFIG_LISTENER_on_slow].inherited = true;
+		}
+		is_blind = listener->format == CONFIG_FORMAT_RAW &&
+			   feed->framing.kind == CONFIG_FRAMING_NONE;
+		if (listener->on_slow == CONFIG_ON_SLOW_AUTO)
+			listener->on_slow =
+				is_blind ? CONFIG_ON_SLOW_DISCONNECT : CONFIG_ON_SLOW_SKIP;
+	}
+}
+
+static void check_feeds(const struct check *check, bool is_partial)
+{
+	const struct config *config = check->config;
+
+	for (size_t i = 0; i < config->feed_count; i++) {
+		const struct config_feed *feed = &config->feeds[i];
+
+		check_feed(check, feed);
+		if (is_named(&feed->section) && !is_partial)
+			check_served(check, feed);
+		for (size_t k = 0; k < i; k++)
+			check_sources(check, &config->feeds[k], feed);
+	}
+	if (config->feed_count == 0 && !is_partial)
+		config_errors_add(check->errors, config->path, CONFIG_LINE_NONE,
+				  "there is nothing to relay; expected a [feed NAME] and a "
+				  "[listener NAME] (see relay --print-example)");
+}
+
+void config_check_all(const struct config *config, bool is_partial, struct config_errors *errors)
+{
+	struct check check = {.config = config, .errors = errors};
+	const struct config_section *section;
+
+	for (size_t i = 0; (section = config_section_at_const(config, i)); i++) {
+		if (is_named(section))
+			check_required(&check, section);
+	}
+	for (size_t i = 0; i < config->feed_count + config->listener_count; i++)
+		check_address(&check, i);
+	check_feeds(&check, is_partial);
+	for (size_t i = 0; i < config->listener_count; i++) {
+		if (!is_named(&config->listeners[i].section))
+			continue;
+		if (!is_partial)
+			check_feed_name(&check, &config->listeners[i]);
+		check_skip(&check, &config->listeners[i]);
+	}
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Whether a configuration makes sense as a whole: what belongs together is there, and nothing
+ * contradicts anything else.
+ */
+#ifndef CONFIG_CHECK_H
+#define CONFIG_CHECK_H
+
+#include "config/config.h"
+
+/* Fill in what listeners have from their feeds; listeners of unknown feeds stay as they are. */
+void config_check_inherit(struct config *config);
+
+/* Add all that is wrong to *errors. Every value by itself is taken to have been checked; values
+ * that were refused are at their defaults, or NULL. Sections without a name are passed over: their
+ * headers were refused. is_partial: there were headers that could not be read, so nothing is said
+ * about sections that seem to be missing. */
+void config_check_all(const struct config *config, bool is_partial, struct config_errors *errors);
+
+#endif

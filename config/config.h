@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The configuration: one ini file, checked as a whole, as plain structs.
+ *
+ * A struct config is complete and valid, or it does not exist: config_load() returns one, or a list
+ * of everything that is wrong with the file. Nothing changes it afterwards. A reload loads a second
+ * one, compares, and swaps. Members of the structs come from the rows of options.def, under the
+ * names of the keys; sizes are in bytes, durations in milliseconds.
+ *
+ * Whether an address can be bound or a file be opened is only known when it is used; that is left
+ * to those who do. Only daemon/ includes this file.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/compiler.h"
+#include "base/log.h"
+
+/* Longest line of a file, without its end, and longest -o. */
+#define CONFIG_LINE_BYTES 4096
+
+/* Longest name of a feed or a listener. */
+#define CONFIG_NAME_BYTES 64
+
+/* --- values --- */
+
+/* Every word that a key can be set to, once: VALUE(prefix, identifier, word). */
+#define CONFIG_LOG_LEVELS(VALUE)                                                                   \
+	VALUE(LOG_LEVEL, ERROR, "error")                                                           \
+	VALUE(LOG_LEVEL, WARN, "warn")                                                             \
+	VALUE(LOG_LEVEL, INFO, "info")                                                             \
+	VALUE(LOG_LEVEL, DEBUG, "debug")
+#define CONFIG_FRAMINGS(VALUE)                                                                     \
+	VALUE(CONFIG_FRAMING, NONE, "none")                                                        \
+	VALUE(CONFIG_FRAMING, LINE, "line")                                                        \
+	VALUE(CONFIG_FRAMING, FIXED, "fixed:N")                                                    \
+	VALUE(CONFIG_FRAMING, U16BE, "u16be")                                                      \
+	VALUE(CONFIG_FRAMING, U16LE, "u16le")                                                      \
+	VALUE(CONFIG_FRAMING, U32BE, "u32be")                                                      \
+	VALUE(CONFIG_FRAMING, U32LE, "u32le")                                                      \
+	VALUE(CONFIG_FRAMING, RELAY, "relay")
+#define CONFIG_ENGINES(VALUE)                                                                      \
+	VALUE(CONFIG_ENGINE, AUTO, "auto")                                                         \
+	VALUE(CONFIG_ENGINE, SPLICE, "splice")                                                     \
+	VALUE(CONFIG_ENGINE, COMPACT, "compact")                                                   \
+	VALUE(CONFIG_ENGINE, COPY, "copy")
+#define CONFIG_HEADERS(VALUE)                                                                      \
+	VALUE(CONFIG_HEADERS, GIFT, "gift")                                                        \
+	VALUE(CONFIG_HEADERS, WRITE, "write")
+#define CONFIG_ON_SOURCE_LOSSES(VALUE)                                                             \
+	VALUE(CONFIG_ON_SOURCE_LOSS, HOLD, "hold")                                                 \
+	VALUE(CONFIG_ON_SOURCE_LOSS, CLOSE, "close")
+#define CONFIG_TAKEOVERS(VALUE)                                                                    \
+	VALUE(CONFIG_TAKEOVER, REJECT, "reject")                                                   \
+	VALUE(CONFIG_TAKEOVER, REPLACE, "replace")
+#define CONFIG_ON_SLOWS(VALUE)                                                                     \
+	VALUE(CONFIG_ON_SLOW, AUTO, "auto")                                                        \
+	VALUE(CONFIG_ON_SLOW, SKIP, "skip")                                                        \
+	VALUE(CONFIG_ON_SLOW, DISCONNECT, "disconnect")                                            \
+	VALUE(CONFIG_ON_SLOW, WAIT, "wait")
+#define CONFIG_FORMATS(VALUE)                                                                      \
+	VALUE(CONFIG_FORMAT, RAW, "raw")                                                           \
+	VALUE(CONFIG_FORMAT, FRAMED, "framed")
+
+/* clang-format off */
+#define CONFIG_ENUMERATOR(prefix, id, word) prefix##_##id,
+enum config_framing        { CONFIG_FRAMINGS(CONFIG_ENUMERATOR) };
+enum config_engine         { CONFIG_ENGINES(CONFIG_ENUMERATOR) };
+enum config_headers        { CONFIG_HEADERS(CONFIG_ENUMERATOR) };
+enum config_on_source_loss { CONFIG_ON_SOURCE_LOSSES(CONFIG_ENUMERATOR) };
+enum config_takeover       { CONFIG_TAKEOVERS(CONFIG_ENUMERATOR) };
+enum config_on_slow        { CONFIG_ON_SLOWS(CONFIG_ENUMERATOR) };
+enum config_format         { CONFIG_FORMATS(CONFIG_ENUMERATOR) };
+#undef CONFIG_ENUMERATOR
+/* clang-format on */
+
+struct config_framing_choice {
+	enum config_framing kind;
+	uint32_t fixed_bytes; /* with CONFIG_FRAMING_FIXED, 1 to 64 MiB; else 0 */
+};
+
+/* One of them at most is not 0. */
+struct config_burst {
+	uint64_t bytes;
+	uint64_t ms;
+};
+
+enum config_ingest_kind {
+	CONFIG_INGEST_LISTEN,
+	CONFIG_INGEST_CONNECT,
+	CONFIG_INGEST_FIFO,
+	CONFIG_INGEST_STDIN,
+	CONFIG_INGEST_FILE,
+};
+
+struct config_ingest {
+	enum config_ingest_kind kind;
+	char *text; /* as in the file */
+	/* listen, connect: "tcp:HOST:PORT" or "unix:PATH", in order of preference; only connect has
+	 * more than one. fifo, file: the path. stdin: none. */
+	char **addresses;
+	size_t address_count;
+};
+
+/* The C type of each TYPE in options.def. Texts are never NULL. */
+#define CONFIG_C_TEXT           char *
+#define CONFIG_C_FEED           char *
+#define CONFIG_C_ADDRESS        char *
+#define CONFIG_C_INGEST         struct config_ingest
+#define CONFIG_C_BYTES          uint64_t
+#define CONFIG_C_DURATION       uint64_t /* milliseconds */
+#define CONFIG_C_COUNT          uint64_t
+#define CONFIG_C_BURST          struct config_burst
+#define CONFIG_C_FRAMING        struct config_framing_choice
+#define CONFIG_C_LOG_LEVEL      enum log_level
+#define CONFIG_C_ENGINE         enum config_engine
+#define CONFIG_C_HEADERS        enum config_headers
+#define CONFIG_C_ON_SOURCE_LOSS enum config_on_source_loss
+#define CONFIG_C_TAKEOVER       enum config_takeover
+#define CONFIG_C_ON_SLOW        enum config_on_slow
+#define CONFIG_C_FORMAT         enum config_format
+
+/* --- sections --- */
+
+enum config_section_kind {
+	CONFIG_RELAY,
+	CONFIG_FEED,
+	CONFIG_LISTENER,
+};
+
+/* The options of a section by number: CONFIG_FEED_ring and so on, to ask for their origin. */
+enum {
+#define OPTION_relay(key, ...) CONFIG_RELAY_##key,
+#include "config/options.def"
+	CONFIG_RELAY_OPTIONS
+};
+enum {
+#define OPTION_feed(key, ...) CONFIG_FEED_##key,
+#include "config/options.def"
+	CONFIG_FEED_OPTIONS
+};
+enum {
+#define OPTION_listener(key, ...) CONFIG_LISTENER_##key,
+#include "config/options.def"
+	CONFIG_LISTENER_OPTIONS
+};
+
+/* As many as the largest section has. */
+#define CONFIG_SECTION_OPTIONS CONFIG_FEED_OPTIONS
+
+enum config_origin_kind {
+	CONFIG_ORIGIN_DEFAULT,
+	CONFIG_ORIGIN_FILE,
+	CONFIG_ORIGIN_OVERRIDE, /* -o */
+};
+
+/* Where a value comes from. */
+struct config_origin {
+	enum config_origin_kind kind;
+	bool inherited; /* by a listener: kind and line are those of the feed's value */
+	unsigned line;  /* with CONFIG_ORIGIN_FILE, from 1 */
+};
+
+/* What all sections have in common; their first member. */
+struct config_section {
+	enum config_section_kind kind;
+	char name[CONFIG_NAME_BYTES + 1]; /* "" for [relay] */
+	unsigned line;                    /* of its header; 0 when [relay] has none */
+	struct config_origin origins[CONFIG_SECTION_OPTIONS];
+};
+
+/* Was this option given for this section, rather than taken by default or from the feed? */
+static inline bool config_is_set(const struct config_section *section, size_t option)
+{
+	return section->origins[option].kind != CONFIG_ORIGIN_DEFAULT &&
+	       !section->origins[option].inherited;
+}
+
+#define CONFIG_MEMBER(key, TYPE, ...) CONFIG_C_##TYPE key;
+
+struct config_relay {
+	struct config_section section;
+#define OPTION_relay CONFIG_MEMBER
+#include "config/options.def"
+};
+
+struct config_feed {
+	struct config_section section;
+#define OPTION_feed CONFIG_MEMBER
+#include "config/options.def"
+};
+
+/* burst and on_slow have the feed's values where they are not set; on_slow is never AUTO. */
+struct config_listener {
+	struct config_section section;
+#define OPTION_listener CONFIG_MEMBER
+#include "config/options.def"
+};
+
+#undef CONFIG_MEMBER
+
+struct config {
+	char *path; /* as it was given */
+	struct config_relay relay;
+	struct config_feed *feeds; /* in the order of the file; one at least */
+	size_t feed_count;
+	struct config_listener *listeners;
+	size_t listener_count;
+};
+
+/* --- loading --- */
+
+struct config_error {
+	unsigned line; /* 0: the file as a whole; UINT_MAX: -o */
+	char *text;    /* without newline */
+};
+
+/* What is wrong, one line each, in the order of the file: "relay.ini:12: error: ...". All zero is
+ * an empty list. */
+struct config_errors {
+	struct config_error *list;
+	size_t count;
+	size_t total; /* more than count when there were too many to keep */
+};
+
+void config_errors_print(FILE *to, const struct config_errors *errors);
+void config_errors_free(struct config_errors *errors);
+
+/* "SECTION.KEY=VALUE" from the command line, such as "relay.drain=1s" or "feed demo.ring=1m"; it
+ * wins over the file, and a later one over an earlier one. The section must exist. */
+struct config_override {
+	const char *text;
+};
+
+/* Read the file, apply the overrides, check the whole.
+ *
+ * Returns 0 and the caller's *ret; -EINVAL and all that is wrong in *errors; -ENOMEM; or another
+ * -errno, when the file cannot be read, and one error that names it. *errors must be empty before,
+ * and is the caller's to free. Not to be called from two threads at once: inih has settings of the
+ * whole process. */
+int config_load(const char *path, const struct config_override *overrides, size_t override_count,
+		struct config **ret, struct config_errors *errors) must_check;
+
+/* NULL and a pointer to NULL are fine; *config is NULL afterwards. */
+void config_free(struct config **config);
+
+/* NULL when there is none of this name. */
+const struct config_feed *config_find_feed(const struct config *config, const char *name);
+const struct config_listener *config_find_listener(const struct config *config, const char *name);
+
+/* --- the option table --- */
+
+enum config_type {
+	CONFIG_TYPE_TEXT,
+	CONFIG_TYPE_FEED,
+	CONFIG_TYPE_ADDRESS,
+	CONFIG_TYPE_INGEST,
+	CONFIG_TYPE_BYTES,
+	CONFIG_TYPE_DURATION,
+	CONFIG_TYPE_COUNT,
+	CONFIG_TYPE_BURST,
+	CONFIG_TYPE_FRAMING,
+	CONFIG_TYPE_LOG_LEVEL,
+	CONFIG_TYPE_ENGINE,
+	CONFIG_TYPE_HEADERS,
+	CONFIG_TYPE_ON_SOURCE_LOSS,
+	CONFIG_TYPE_TAKEOVER,
+	CONFIG_TYPE_ON_SLOW,
+	CONFIG_TYPE_FORMAT,
+};
+
+/* The default_text of a listener's options that are the feed's where they are not set. */
+extern const char config_inherited[];
+
+/* A row of options.def. */
+struct config_option {
+	enum config_section_kind section;
+	size_t index; /* CONFIG_FEED_ring and the like */
+	const char *key;
+	enum config_type type;
+	const char *default_text; /* NULL: required; or config_inherited */
+	const char *min;          /* NULL where there is none */
+	const char *max;
+	bool is_reloadable;
+	const char *help;
+	size_t offset; /* of the member in the struct of its section */
+};
+
+/* All rows, grouped by section. */
+extern const struct config_option config_options[];
+extern const size_t config_option_count;
+
+/* --- reload --- */
+
+/* Which options differ between two sections of a kind. Returns how many; ret_options, when not
+ * NULL, gets that many. A change of one that is not ->is_reloadable means: make it anew. */
+size_t config_differs_relay(const struct config_relay *a, const struct config_relay *b,
+			    const struct config_option *ret_options[CONFIG_SECTION_OPTIONS]);
+size_t config_differs_feed(const struct config_feed *a, const struct config_feed *b,
+			   const struct config_option *ret_options[CONFIG_SECTION_OPTIONS]);
+size_t config_differs_listener(const struct config_listener *a, const struct config_listener *b,
+			       const struct config_option *ret_options[CONFIG_SECTION_OPTIONS]);
+
+enum config_change_kind {
+	CONFIG_CHANGE_ADDED,   /* a feed or listener that is only in the new configuration */
+	CONFIG_CHANGE_REMOVED, /* ... only in the old one */
+	CONFIG_CHANGE_LIVE,    /* `option` has a new value; connections stay */
+	CONFIG_CHANGE_REMADE,  /* `option` has a new value, for which it is made anew */
+};
+
+/* One thing that a reload has to do. */
+struct config_change {
+	enum config_change_kind kind;
+	const struct config_section *old;   /* NULL when added */
+	const struct config_section *new;   /* NULL when removed */
+	const struct config_option *option; /* NULL for both of these */
+};
+
+/* All differences; feeds and listeners are matched by name. *ret_changes is the caller's to free()
+ * and points into both configurations. Returns 0 or -ENOMEM. */
+int config_reload_check(const struct config *old, const struct config *new,
+			struct config_change **ret_changes, size_t *ret_count) must_check;
+
+/* "feed demo: ring changed from 8m to 16m", "listener x: added". Returns buf, which is cut where it
+ * does not hold the text. */
+const char *config_change_print(char *buf, size_t size, const struct config_change *change);
+
+/* --- printing --- */
+
+/* A complete file of all options, commented, that is a working demo as it stands. */
+void config_print_example(FILE *to);
+
+/* The values in effect with the origin of each; a file that loads to the same values. */
+void config_print_effective(FILE *to, const struct config *config);
+
+/* What options.def knows about a key, "ring" or "feed.ring", in each section that has it. Returns
+ * 0, or -ENOENT when there is none; ret_nearest is then the key that may have been meant, or NULL.
+ */
+int config_print_explain(FILE *to, const char *key, const char **ret_nearest) must_check;
+
+#endif

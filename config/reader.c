@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The lines of an ini file.
+ *
+ * inih asks for its lines through our callback, and gets only those that are "key = value" for
+ * certain: as packaged it splits long lines, cuts section names, files keys behind a broken section
+ * under the one before, and takes an indented line for more of the last value, all in silence.
+ */
+#include "config/reader.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/errmsg.h"
+#include "config/config.h"
+
+#define FILE_BYTES (64 << 20)
+
+/* A line, its end, and the zero byte. */
+#define INI_LINE_BYTES (CONFIG_LINE_BYTES + 2)
+
+struct run {
+	FILE *file;
+	const struct config_reader *reader;
+	void *owner;
+	unsigned line;
+	size_t file_bytes;
+	bool is_with_inih; /* inih has a line that the key callback has not been called for */
+};
+
+/* Read a line without its end into buf; what does not fit is passed over, but counted in
+ * *ret_bytes. False at the end of the file. */
+static bool read_line(struct run *run, char buf[CONFIG_LINE_BYTES + 1], size_t *ret_bytes)
+{
+	size_t n = 0;
+	int c = EOF;
+
+	while (run->file_bytes < FILE_BYTES && (c = getc(run->file)) != EOF && c != '\n') {
+		if (n < CONFIG_LINE_BYTES)
+			buf[n] = (char)c;
+		n++;
+		run->file_bytes++;
+	}
+	run->file_bytes++;
+	if (c == EOF && n == 0)
+		return false;
+	if (n > 0 && n <= CONFIG_LINE_BYTES && buf[n - 1] == '\r')
+		n--;
+	buf[n < CONFIG_LINE_BYTES ? n : CONFIG_LINE_BYTES] = '\0';
+	*ret_bytes = n;
+	return true;
+}
+
+/* Bytes of the UTF-8 sequence at p, which ends in a zero byte; 0 when it is none (RFC 3629). */
+static size_t utf8_bytes(const unsigned char *p)
+{
+	uint32_t c;
+	size_t n;
+
+	if (p[0] < 0x80)
+		return 1;
+	n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+	if (p[0] < 0xc2 || p[0] > 0xf4)
+		return 0;
+	c = p[0] & (0x7fU >> n);
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (p[i] & 0x3f);
+	}
+	if ((n == 3 && c < 0x800) || (n == 4 && c < 0x10000) || c > 0x10ffff)
+		return 0;
+	return c >= 0xd800 && c < 0xe000 ? 0 : n;
+}
+
+/* 0, or -EINVAL with what is wrong with the bytes of the line. */
+static int check_bytes(const char *text, size_t bytes, struct errmsg *e)
+{
+	size_t n;
+
+	if (bytes > CONFIG_LINE_BYTES) {
+		errmsg_set(e, "overlong line of %zu bytes; expected at most %d", bytes,
+			   CONFIG_LINE_BYTES);
+		return -EINVAL;
+	}
+	for (size_t i = 0; i < bytes; i += n) {
+		const unsigned char *p = (const unsigned char *)text + i;
+
+		n = utf8_bytes(p);
+		if (n == 0) {
+			errmsg_set(e, "byte 0x%02x in column %zu is not UTF-8", *p, i + 1);
+			return -EINVAL;
+		}
+		if ((*p < 0x20 && *p != '\t') || *p == 0x7f) {
+			errmsg_set(e, "control byte 0x%02x in column %zu; expected text", *p,
+				   i + 1);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+static bool is_comment(char c)
+{
+	return c == '#' || c == ';';
+}
+
+static const char *skip_blanks(const char *text)
+{
+	return text + strspn(text, " \t");
+}
+
+/* line: starts with '['. Cuts it at the bracket. */
+static const char *parse_section(char *line, const char **ret_title)
+{
+	char *end = strchr(line, ']');
+	const char *rest;
+
+	if (!end)
+		return "unterminated section; expected ']' at its end";
+	rest = skip_blanks(end + 1);
+	if (*rest && !(is_comment(*rest) && rest > end + 1))
+		return "text after the section; expected nothing but a comment";
+	do {
+		*end-- = '\0';
+	} while (is_blank(*end));
+	*ret_title = skip_blanks(line + 1);
+	return NULL;
+}
+
+static void take_section(struct run *run, char *line)
+{
+	const char *title = NULL;
+	const char *wrong = parse_section(line, &title);
+
+	if (wrong)
+		run->reader->error(run->owner, run->line, wrong);
+	run->reader->section(run->owner, run->line, title);
+}
+
+#define KEY_EXPECTED "expected 'key = value', '[section]' or a comment"
+
+/* True when the line is a key, for inih. */
+static bool take_line(struct run *run, char *line, size_t bytes)
+{
+	struct errmsg e;
+
+	if (check_bytes(line, bytes, &e) < 0) {
+		run->reader->error(run->owner, run->line, e.text);
+		if (line[0] == '[')
+			run->reader->section(run->owner, run->line, NULL);
+		return false;
+	}
+	if (!*skip_blanks(line) || is_comment(*skip_blanks(line)))
+		return false;
+	if (is_blank(line[0])) {
+		run->reader->error(
+			run->owner, run->line,
+			"an indented line; expected it to start in the first column, since "
+			"a value cannot go on in a second line");
+		return false;
+	}
+	if (line[0] == '[') {
+		take_section(run, line);
+		return false;
+	}
+	/* inih would take "key: value" as well, and so "listen tcp:..." without its '=' */
+	if (line[strcspn(line, "=:")] != '=') {
+		run->reader->error(run->owner, run->line, KEY_EXPECTED);
+		return false;
+	}
+	return true;
+}
+
+/* inih had a line and found no key in it. */
+static void end_line(struct run *run)
+{
+	if (run->is_with_inih)
+		run->reader->error(run->owner, run->line, KEY_EXPECTED);
+	run->is_with_inih = false;
+}
+
+/* For ini_parse_stream(), as fgets(3). All that is not a key is an empty line to inih. */
+static char *next_line(char *str, int size, void *stream)
+{
+	struct run *run = stream;
+	char line[CONFIG_LINE_BYTES + 1];
+	char *text = line;
+	size_t bytes;
+
+	end_line(run);
+	if (!read_line(run, line, &bytes))
+		return NULL;
+	run->line++;
+	if (run->line == 1 && bytes >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) {
+		text += 3;
+		bytes -= 3;
+	}
+	run->is_with_inih = take_line(run, text, bytes);
+	if (run->is_with_inih && bytes + 2 > (size_t)size) {
+		run->is_with_inih = false;
+		run->reader->error(run->owner, run->line, "a longer line than this inih takes");
+	}
+	snprintf(str, (size_t)size, "%s\n", run->is_with_inih ? text : "");
+	return str;
+}
+
+static int take_key(void *user, const char *section, const char *key, const char *value)
+{
+	struct run *run = user;
+
+	(void)section;
+	if (*key) {
+		run->is_with_inih = false;
+		run->reader->key(run->owner, run->line, key, value);
+	}
+	end_line(run);
+	return 1;
+}
+
+/* The settings are variables in Debian's inih. */
+static int parse(struct run *run)
+{
+	char comments[] = "#;";
+	char *saved_prefixes = ini_inline_comment_prefixes;
+	int r;
+
+	ini_allow_multiline = false;
+	ini_allow_inline_comments = true;
+	ini_inline_comment_prefixes = comments;
+	ini_use_stack = false;
+	ini_max_line = INI_LINE_BYTES;
+	ini_initial_alloc = INI_LINE_BYTES;
+	r = ini_parse_stream(next_line, run, take_key, run);
+	ini_inline_comment_prefixes = saved_prefixes;
+	return r;
+}
+
+int config_reader_run(FILE *file, const struct config_reader *reader, void *owner)
+{
+	struct run run = {.file = file, .reader = reader, .owner = owner};
+
+	/* a positive result is the number of a line that has been told by end_line() */
+	if (parse(&run) < 0)
+		return -ENOMEM;
+	if (ferror(file))
+		return errno ? -errno : -EIO;
+	return run.file_bytes > FILE_BYTES ? -EFBIG : 0;
+}

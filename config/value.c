@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Values of options, by type. Words come from the lists in config.h; an enum member of a struct is
+ * read and written as the unsigned int that it is to the compilers (all its values are >= 0).
+ */
+#include "config/value.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "config/address.h"
+#include "config/ingest.h"
+
+/* --- words --- */
+
+#define WORD(prefix, id, word) word,
+
+static const char *const log_level_words[] = {CONFIG_LOG_LEVELS(WORD) NULL};
+static const char *const framing_words[] = {CONFIG_FRAMINGS(WORD) NULL};
+static const char *const engine_words[] = {CONFIG_ENGINES(WORD) NULL};
+static const char *const headers_words[] = {CONFIG_HEADERS(WORD) NULL};
+static const char *const on_source_loss_words[] = {CONFIG_ON_SOURCE_LOSSES(WORD) NULL};
+static const char *const takeover_words[] = {CONFIG_TAKEOVERS(WORD) NULL};
+static const char *const on_slow_words[] = {CONFIG_ON_SLOWS(WORD) NULL};
+static const char *const format_words[] = {CONFIG_FORMATS(WORD) NULL};
+
+/* this enum is base/log's, so its order is not ours to choose */
+_Static_assert(LOG_LEVEL_ERROR == 0 && LOG_LEVEL_WARN == 1 && LOG_LEVEL_INFO == 2 &&
+		       LOG_LEVEL_DEBUG == 3,
+	       "CONFIG_LOG_LEVELS has another order");
+
+/* NULL for the types that are not one of some words. */
+static const char *const *words_of(enum config_type type)
+{
+	static const char *const *const words[CONFIG_TYPE_FORMAT + 1] = {
+		[CONFIG_TYPE_FRAMING] = framing_words,
+		[CONFIG_TYPE_LOG_LEVEL] = log_level_words,
+		[CONFIG_TYPE_ENGINE] = engine_words,
+		[CONFIG_TYPE_HEADERS] = headers_words,
+		[CONFIG_TYPE_ON_SOURCE_LOSS] = on_source_loss_words,
+		[CONFIG_TYPE_TAKEOVER] = takeover_words,
+		[CONFIG_TYPE_ON_SLOW] = on_slow_words,
+		[CONFIG_TYPE_FORMAT] = format_words,
+	};
+
+	return words[type];
+}
+
+static int parse_word(const char *const *words, const char *text, unsigned *ret)
+{
+	for (unsigned i = 0; words[i]; i++) {
+		if (strcmp(words[i], text) == 0) {
+			*ret = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+/* --- numbers --- */
+
+static int parse_number(enum config_type type, const char *text, uint64_t *ret)
+{
+	if (type == CONFIG_TYPE_BYTES)
+		return num_parse_bytes(text, ret);
+	if (type == CONFIG_TYPE_DURATION)
+		return num_parse_duration_ms(text, ret);
+	return num_parse_count(text, ret);
+}
+
+/* Is `value` what the range says? Limits are in the option's own notation, which is right by test;
+ * one that were not would be no limit. */
+static bool is_in_range(const struct config_option *option, enum config_type type, uint64_t value)
+{
+	uint64_t min = 0, max = UINT64_MAX;
+
+	if (value == 0 && option->default_text && strcmp(option->default_text, "0") == 0)
+		return true;
+	if (parse_number(type, option->min, &min) < 0 || parse_number(type, option->max, &max) < 0)
+		return true;
+	return value >= min && value <= max;
+}
+
+static int parse_ranged(const struct config_option *option, const char *text, uint64_t *ret)
+{
+	uint64_t value;
+	int r;
+
+	r = parse_number(option->type, text, &value);
+	if (r < 0)
+		return r;
+	if (!is_in_range(option, option->type, value))
+		return -ERANGE;
+	*ret = value;
+	return 0;
+}
+
+/* --- burst: a size or a duration --- */
+
+#define BURST_BYTES_MAX (UINT64_C(1) << 30)
+#define BURST_MS_MAX    (UINT64_C(24) * 60 * 60 * 1000)
+
+/* "5m" is refused: it is as likely meant as 5 minutes as 5 MiB. */
+static int parse_burst(const char *text, struct config_burst *ret)
+{
+	size_t bytes = strlen(text);
+	struct config_burst burst = {0};
+
+	if (bytes > 1 && (text[bytes - 1] == 'm' || text[bytes - 1] == 'M'))
+		return -EINVAL;
+	if (num_parse_bytes(text, &burst.bytes) < 0 && num_parse_duration_ms(text, &burst.ms) < 0)
+		return -EINVAL;
+	if (burst.bytes > BURST_BYTES_MAX || burst.ms > BURST_MS_MAX)
+		return -ERANGE;
+	*ret = burst;
+	return 0;
+}
+
+static void print_burst(char *buf, size_t size, const struct config_burst *burst)
+{
+	size_t bytes;
+
+	if (burst->ms)
+		num_print_duration_ms(buf, size, burst->ms);
+	else
+		num_print_bytes(buf, size, burst->bytes);
+	bytes = strlen(buf);
+	if (buf[bytes - 1] != 'm')
+		return;
+	if (burst->ms)
+		snprintf(buf, size, "%" PRIu64 "s", burst->ms / 1000);
+	else
+		snprintf(buf, size, "%" PRIu64 "k", burst->bytes >> 10);
+}
+
+/* --- framing --- */
+
+#define FIXED_BYTES_MAX (UINT64_C(64) << 20)
+
+static int parse_framing(const char *text, struct config_framing_choice *ret)
+{
+	struct config_framing_choice framing = {0};
+	unsigned word = 0;
+	uint64_t bytes;
+
+	if (strncmp(text, "fixed:", 6) == 0) {
+		if (num_parse_bytes(text + 6, &bytes) < 0)
+			return -EINVAL;
+		if (bytes == 0 || bytes > FIXED_BYTES_MAX)
+			return -ERANGE;
+		framing.kind = CONFIG_FRAMING_FIXED;
+		framing.fixed_bytes = (uint32_t)bytes;
+	} else {
+		if (parse_word(framing_words, text, &word) < 0)
+			return -EINVAL;
+		framing.kind = (enum config_framing)word;
+	}
+	*ret = framing;
+	return 0;
+}
+
+/* --- texts --- */
+
+/* Addresses and feeds are texts to the structs, and are only looked at. */
+static int parse_text(const struct config_option *option, const char *text, char **value,
+		      struct errmsg *e)
+{
+	struct config_address address;
+	char *copy;
+	uint64_t max = CONFIG_NAME_BYTES;
+	int r;
+
+	if (option->type == CONFIG_TYPE_ADDRESS) {
+		r = config_address_parse(text, &address, e);
+		if (r < 0)
+			return r;
+	} else {
+		if (option->type == CONFIG_TYPE_TEXT && num_parse_count(option->max, &max) < 0)
+			return -EINVAL;
+		if (strlen(text) > max || strpbrk(text, " \t"))
+			return -ERANGE;
+		if (!*text && option->type == CONFIG_TYPE_FEED)
+			return -EINVAL;
+	}
+	copy = strdup(text);
+	if (!copy)
+		return -ENOMEM;
+	free(*value);
+	*value = copy;
+	return 0;
+}
+
+static int parse_ingest(const char *text, struct config_ingest *value, struct errmsg *e)
+{
+	struct config_ingest ingest;
+	int r;
+
+	r = config_ingest_parse(text, &ingest, e);
+	if (r < 0)
+		return r;
+	config_ingest_free(value);
+	*value = ingest;
+	return 0;
+}
+
+/* --- all types --- */
+
+static int parse_any(const struct config_option *option, const char *text, void *value,
+		     struct errmsg *e)
+{
+	switch (option->type) {
+	case CONFIG_TYPE_TEXT:
+	case CONFIG_TYPE_FEED:
+	case CONFIG_TYPE_ADDRESS:
+		return parse_text(option, text, value, e);
+	case CONFIG_TYPE_INGEST:
+		return parse_ingest(text, value, e);
+	case CONFIG_TYPE_BYTES:
+	case CONFIG_TYPE_DURATION:
+	case CONFIG_TYPE_COUNT:
+		return parse_ranged(option, text, value);
+	case CONFIG_TYPE_BURST:
+		return parse_burst(text, value);
+	case CONFIG_TYPE_FRAMING:
+		return parse_framing(text, value);
+	case CONFIG_TYPE_LOG_LEVEL:
+	case CONFIG_TYPE_ENGINE:
+	case CONFIG_TYPE_HEADERS:
+	case CONFIG_TYPE_ON_SOURCE_LOSS:
+	case CONFIG_TYPE_TAKEOVER:
+	case CONFIG_TYPE_ON_SLOW:
+	case CONFIG_TYPE_FORMAT:
+		return parse_word(words_of(option->type), text, value);
+	}
+	return -EINVAL;
+}
+
+/* ": it has no unit" and the like, where more can be said than what was expected; else "". */
+static const char *reason_of(const struct config_option *option, const char *text, int r)
+{
+	uint64_t ignored;
+
+	if (!*text)
+		return ": it is empty";
+	if (option->type == CONFIG_TYPE_BURST && r == -EINVAL &&
+	    num_parse_bytes(text, &ignored) == 0)
+		return ": m may be mebibytes or minutes";
+	if (option->type == CONFIG_TYPE_DURATION && num_parse_count(text, &ignored) == 0 && ignored)
+		return ": it has no unit";
+	return r == -ERANGE ? ": out of range" : "";
+}
+
+int config_value_parse(const struct config_option *option, const char *text, void *value,
+		       struct errmsg *e)
+{
+	struct errmsg why = {""};
+	char expected[256];
+	int r;
+
+	r = parse_any(option, text, value, &why);
+	if (r == 0 || r == -ENOMEM)
+		return r;
+	errmsg_set(e, "bad value '%.80s' for '%s'%s%s; expected %s", text, option->key,
+		   why.text[0] ? ": " : reason_of(option, text, r), why.text,
+		   config_value_expected(option, expected, sizeof(expected)));
+	return -EINVAL;
+}
+
+const char *config_value_print(const struct config_option *option, const void *value,
+			       char buf[CONFIG_VALUE_BYTES])
+{
+	const struct config_framing_choice *framing;
+	size_t size = CONFIG_VALUE_BYTES;
+
+	switch (option->type) {
+	case CONFIG_TYPE_TEXT:
+	case CONFIG_TYPE_FEED:
+	case CONFIG_TYPE_ADDRESS:
+		snprintf(buf, size, "%s", *(const char *const *)value);
+		break;
+	case CONFIG_TYPE_INGEST:
+		snprintf(buf, size, "%s", ((const struct config_ingest *)value)->text);
+		break;
+	case CONFIG_TYPE_BYTES:
+		return num_print_bytes(buf, size, *(const uint64_t *)value);
+	case CONFIG_TYPE_DURATION:
+		return num_print_duration_ms(buf, size, *(const uint64_t *)value);
+	case CONFIG_TYPE_COUNT:
+		snprintf(buf, size, "%" PRIu64, *(const uint64_t *)value);
+		break;
+	case CONFIG_TYPE_BURST:
+		print_burst(buf, size, value);
+		break;
+	case CONFIG_TYPE_FRAMING:
+		framing = value;
+		if (framing->kind == CONFIG_FRAMING_FIXED)
+			snprintf(buf, size, "fixed:%u", framing->fixed_bytes);
+		else
+			snprintf(buf, size, "%s", framing_words[framing->kind]);
+		break;
+	case CONFIG_TYPE_LOG_LEVEL:
+	case CONFIG_TYPE_ENGINE:
+	case CONFIG_TYPE_HEADERS:
+	case CONFIG_TYPE_ON_SOURCE_LOSS:
+	case CONFIG_TYPE_TAKEOVER:
+	case CONFIG_TYPE_ON_SLOW:
+	case CONFIG_TYPE_FORMAT:
+		snprintf(buf, size, "%s", words_of(option->type)[*(const unsigned *)value]);
+		break;
+	}
+	return buf;
+}
+
+bool config_value_equals(const struct config_option *option, const void *a, const void *b)
+{
+	char a_text[CONFIG_VALUE_BYTES], b_text[CONFIG_VALUE_BYTES];
+
+	return strcmp(config_value_print(option, a, a_text),
+		      config_value_print(option, b, b_text)) == 0;
+}
+
+void config_value_free(const struct config_option *option, void *value)
+{
+	char **text = value;
+
+	if (option->type == CONFIG_TYPE_INGEST) {
+		config_ingest_free(value);
+	} else if (option->type == CONFIG_TYPE_TEXT || option->type == CONFIG_TYPE_FEED ||
+		   option->type == CONFIG_TYPE_ADDRESS) {
+		free(*text);
+		*text = NULL;
+	}
+}
+
+static void print_words(char *buf, size_t size, const char *const *words)
+{
+	int n = snprintf(buf, size, "one of");
+
+	for (size_t i = 0; words[i] && n >= 0 && (size_t)n < size; i++)
+		n += snprintf(buf + n, size - (size_t)n, "%s %s", i ? "," : "", words[i]);
+}
+
+/* what: "a size"; a zero that the range leaves out is named apart. */
+static void print_range(const struct config_option *option, const char *what, const char *note,
+			char *buf, size_t size)
+{
+	bool has_zero = strcmp(option->default_text, "0") == 0 && strcmp(option->min, "0") != 0;
+
+	snprintf(buf, size, "%s%s from %s to %s%s", has_zero ? "0, or " : "", what, option->min,
+		 option->max, note);
+}
+
+const char *config_value_expected(const struct config_option *option, char *buf, size_t size)
+{
+	const char *const *words = words_of(option->type);
+
+	if (words)
+		print_words(buf, size, words);
+	else if (option->type == CONFIG_TYPE_TEXT)
+		snprintf(buf, size, "at most %s bytes without blanks", option->max);
+	else if (option->type == CONFIG_TYPE_FEED)
+		snprintf(buf, size, "the NAME of a [feed NAME]");
+	else if (option->type == CONFIG_TYPE_ADDRESS)
+		snprintf(buf, size, "%s", CONFIG_ADDRESS_EXPECTED);
+	else if (option->type == CONFIG_TYPE_INGEST)
+		snprintf(buf, size, "%s", CONFIG_INGEST_EXPECTED);
+	else if (option->type == CONFIG_TYPE_BYTES)
+		print_range(option, "a size", ", in bytes or with k, m or g", buf, size);
+	else if (option->type == CONFIG_TYPE_DURATION)
+		print_range(option, "a duration", ", with ms, s, m, h or d", buf, size);
+	else if (option->type == CONFIG_TYPE_COUNT)
+		print_range(option, "a number", "", buf, size);
+	else
+		snprintf(buf, size,
+			 "0, a size up to 1g (256k, 1024k) or a duration up to 1d (5s, "
+			 "90s)");
+	return buf;
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The only place where relay asks what time it is.
+ *
+ * Everybody else gets a time as an argument, so a test needs no clock of its own. Monotonic time is
+ * for intervals; wall time goes into packet headers and log lines, and may jump.
+ */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdint.h>
+
+#define NS_PER_US UINT64_C(1000)
+#define NS_PER_MS UINT64_C(1000000)
+#define NS_PER_S  UINT64_C(1000000000)
+
+/* CLOCK_MONOTONIC, clock_gettime(2); never 0. */
+uint64_t clock_mono_ns(void);
+
+/* CLOCK_REALTIME: nanoseconds since 1970-01-01 UTC. */
+uint64_t clock_wall_ns(void);
+
+#endif

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+/*
+ * File descriptors: closing them once, making them non-blocking, and how many there may be.
+ *
+ * A descriptor variable is -1 when it holds none; fd_close leaves it so. Creating descriptors is
+ * left to the modules that know what they are (with O_CLOEXEC, always).
+ */
+#ifndef BASE_FD_H
+#define BASE_FD_H
+
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+/* Close *fd and set it to -1. NULL and -1 are fine; errno is kept, so this can stand on an error
+ * path. */
+void fd_close(int *fd);
+
+/* Set O_NONBLOCK. Returns 0 or -errno (fcntl(2)). */
+int fd_set_nonblock(int fd) must_check;
+
+/* Raise the soft limit of open descriptors to the hard one (RLIMIT_NOFILE, getrlimit(2)) and return
+ * the result in *ret_soft_raised. Returns 0 or -errno; on an error nothing has changed. */
+int fd_limit(uint64_t *ret_soft_raised) must_check;
+
+#endif

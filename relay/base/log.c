@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Lines for the operator, to standard error.
+ *
+ * A line is put together on the stack and goes out with one write(2), so lines of several threads
+ * do not mix. Whether standard error is the journal is found out once, with the first line.
+ */
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+static const struct {
+	const char *name;
+	int priority; /* syslog(3) */
+} levels[] = {
+	[LOG_LEVEL_ERROR] = {"error", 3},
+	[LOG_LEVEL_WARN] = {"warning", 4},
+	[LOG_LEVEL_INFO] = {"info", 6},
+	[LOG_LEVEL_DEBUG] = {"debug", 7},
+};
+
+enum journal {
+	JOURNAL_UNKNOWN,
+	JOURNAL_NO,
+	JOURNAL_YES,
+};
+
+static _Atomic int limit = LOG_LEVEL_INFO;
+static _Atomic int journal = JOURNAL_UNKNOWN;
+
+void log_set_level(enum log_level level)
+{
+	atomic_store(&limit, (int)level);
+}
+
+bool log_is_on(enum log_level level)
+{
+	return (int)level <= atomic_load(&limit);
+}
+
+/* JOURNAL_STREAM alone proves nothing: it is inherited by children whose stderr is elsewhere. */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long dev, ino;
+	struct stat st;
+
+	if (!stream || sscanf(stream, "%llu:%llu", &dev, &ino) != 2)
+		return false;
+	return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
+}
+
+static size_t print_prefix(char *out, size_t size, enum log_level level)
+{
+	uint64_t now_ns;
+	struct tm tm;
+	time_t now_s;
+	int n;
+
+	if (atomic_load(&journal) == JOURNAL_UNKNOWN)
+		atomic_store(&journal, stderr_is_journal() ? JOURNAL_YES : JOURNAL_NO);
+	if (atomic_load(&journal) == JOURNAL_YES) {
+		n = snprintf(out, size, "<%d>", levels[level].priority);
+		return (size_t)n;
+	}
+	now_ns = clock_wall_ns();
+	now_s = (time_t)(now_ns / NS_PER_S);
+	gmtime_r(&now_s, &tm);
+	n = snprintf(out, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03uZ %s ", tm.tm_year + 1900,
+		     tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+		     (unsigned)(now_ns % NS_PER_S / NS_PER_MS), levels[level].name);
+	return (size_t)n;
+}
+
+/* Copy text with its control bytes as \xNN, as far as it goes into size bytes; returns how far. */
+static size_t escape(char *out, size_t size, const char *text)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t n = 0;
+
+	for (const char *p = text; *p; p++) {
+		unsigned char c = (unsigned char)*p;
+
+		if (n + 4 > size) {
+			for (size_t i = n < 3 ? 0 : n - 3; i < n; i++)
+				out[i] = '.';
+			break;
+		}
+		if (c >= 0x20 && c != 0x7f) {
+			out[n++] = *p;
+			continue;
+		}
+		out[n++] = '\\';
+		out[n++] = 'x';
+		out[n++] = hex[c >> 4];
+		out[n++] = hex[c & 15];
+	}
+	return n;
+}
+
+static void printf_like(2, 0) print_line(enum log_level level, const char *fmt, va_list args)
+{
+	char text[LOG_LINE_BYTES];
+	char line[LOG_LINE_BYTES + 128];
+	int saved_errno = errno;
+	size_t n;
+
+	if (!log_is_on(level))
+		return;
+	if (vsnprintf(text, sizeof(text), fmt, args) < 0)
+		return;
+	n = print_prefix(line, sizeof(line), level);
+	n += escape(line + n, LOG_LINE_BYTES, text);
+	line[n++] = '\n';
+	while (write(STDERR_FILENO, line, n) < 0 && errno == EINTR)
+		;
+	errno = saved_errno;
+}
+
+void log_error(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	print_line(LOG_LEVEL_ERROR, fmt, args);
+	va_end(args);
+}
+
+void log_warn(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	print_line(LOG_LEVEL_WARN, fmt, args);
+	va_end(args);
+}
+
+void log_info(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	print_line(LOG_LEVEL_INFO, fmt, args);
+	va_end(args);
+}
+
+void log_debug(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	print_line(LOG_LEVEL_DEBUG, fmt, args);
+	va_end(args);
+}
+
+bool log_allow(struct log_rate *rate, uint64_t now_ns, uint64_t *ret_suppressed)
+{
+	*ret_suppressed = 0;
+	if (rate->last_ns && now_ns - rate->last_ns < NS_PER_S) {
+		rate->suppressed++;
+		return false;
+	}
+	*ret_suppressed = rate->suppressed;
+	rate->suppressed = 0;
+	rate->last_ns = now_ns;
+	return true;
+}

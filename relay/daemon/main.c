@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The process: arguments, signals, exit codes.  Everything it serves is daemon/relay.c's.
+ *
+ * Exit codes: 0 ended as asked, 78 (EX_CONFIG) the configuration is wrong, 1 anything else.
+ */
+#include <ev.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "daemon/notify.h"
+#include "daemon/relay.h"
+#include "daemon/status.h"
+
+#ifndef RELAY_VERSION
+#define RELAY_VERSION "0.1"
+#endif
+
+enum { OVERRIDES_MAX = 64 };
+
+enum action {
+	ACTION_RUN,
+	ACTION_CHECK,
+	ACTION_DUMP,
+	ACTION_EXAMPLE,
+	ACTION_EXPLAIN,
+	ACTION_VERSION,
+	ACTION_HELP,
+	ACTION_WRONG,
+};
+
+struct arguments {
+	enum action action;
+	const char *path;
+	const char *key; /* of --explain */
+	struct config_override overrides[OVERRIDES_MAX];
+	size_t override_count;
+};
+
+struct daemon {
+	struct relay relay;
+	const struct arguments *arguments;
+	ev_signal drain_on_term, drain_on_int, reload_on_hup, status_on_usr1;
+	ev_timer watchdog;
+};
+
+static const char usage[] =
+	"usage: relay [-c FILE] [-t | -T] [-o SECTION.KEY=VALUE]...\n"
+	"\n"
+	"  -c, --config FILE    the configuration (default /etc/relay/relay.ini)\n"
+	"  -o, --option S.K=V   set an option, over the file: -o relay.drain=1s -o 'feed x.ring=1m'\n"
+	"  -t, --check-config   check the configuration, name every error, and end\n"
+	"  -T, --print-config   print the values in effect and where each comes from, and end\n"
+	"      --print-example  print a complete configuration with comments\n"
+	"      --explain KEY    what an option means: type, default, range\n"
+	"      --version, --help\n"
+	"\n"
+	"SIGHUP reloads, SIGUSR1 logs the status, SIGTERM drains, a second SIGTERM ends at once.\n";
+
+static void add_override(struct arguments *arguments, const char *text)
+{
+	if (arguments->override_count == OVERRIDES_MAX) {
+		(void)fprintf(stderr, "relay: more than %d options\n", OVERRIDES_MAX);
+		arguments->action = ACTION_WRONG;
+		return;
+	}
+	arguments->overrides[arguments->override_count++].text = text;
+}
+
+static void parse_arguments(int argc, char **argv, struct arguments *ret)
+{
+	enum { OPT_EXAMPLE = 256, OPT_EXPLAIN, OPT_VERSION, OPT_HELP };
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"option", required_argument, NULL, 'o'},
+		{"check-config", no_argument, NULL, 't'},
+		{"print-config", no_argument, NULL, 'T'},
+		{"print-example", no_argument, NULL, OPT_EXAMPLE},
+		{"explain", required_argument, NULL, OPT_EXPLAIN},
+		{"version", no_argument, NULL, OPT_VERSION},
+		{"help", no_argument, NULL, OPT_HELP},
+		{0},
+	};
+	int option;
+
+	*ret = (struct arguments){.action = ACTION_RUN, .path = "/etc/relay/relay.ini"};
+	while ((option = getopt_long(argc, argv, "c:o:tTh", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			ret->path = optarg;
+			break;
+		case 'o':
+			add_override(ret, optarg);
+			break;
+		case 't':
+			ret->action = ACTION_CHECK;
+			break;
+		case 'T':
+			ret->action = ACTION_DUMP;
+			break;
+		case OPT_EXAMPLE:
+			ret->action = ACTION_EXAMPLE;
+			break;
+		case OPT_EXPLAIN:
+			ret->action = ACTION_EXPLAIN;
+			ret->key = optarg;
+			break;
+		case OPT_VERSION:
+			ret->action = ACTION_VERSION;
+			break;
+		case 'h':
+		case OPT_HELP:
+			ret->action = ACTION_HELP;
+			break;
+		default:
+			ret->action = ACTION_WRONG;
+			return;
+		}
+	}
+	if (optind < argc) {
+		(void)fprintf(stderr, "relay: '%s' is not an option; see relay --help\n",
+			      argv[optind]);
+		ret->action = ACTION_WRONG;
+	}
+}
+
+/* Loads the configuration; tells all that is wrong with it.  NULL on failure. */
+static struct config *load(const struct arguments *arguments)
+{
+	struct config_errors errors = {0};
+	struct config *config = NULL;
+	int r = config_load(arguments->path, arguments->overrides, arguments->override_count,
+			    &config, &errors);
+
+	config_errors_print(stderr, &errors);
+	if (r < 0 && errors.count == 0)
+		log_error("%s: %s", arguments->path, strerror(-r));
+	config_errors_free(&errors);
+	return config;
+}
+
+static int explain(const char *key)
+{
+	const char *nearest = NULL;
+
+	if (config_print_explain(stdout, key, &nearest) == 0)
+		return EXIT_SUCCESS;
+	(void)fprintf(stderr, "relay: no option '%s'%s%s%s\n", key,
+		      nearest ? "; did you mean '" : "", nearest ? nearest : "",
+		      nearest ? "'?" : "");
+	return EXIT_FAILURE;
+}
+
+/* ---- signals ---- */
+
+static void on_term(struct ev_loop *loop, ev_signal *watcher, int events)
+{
+	struct daemon *daemon = watcher->data;
+
+	(void)loop;
+	(void)events;
+	relay_drain(&daemon->relay);
+}
+
+static void log_changes(const struct relay *relay, const struct config *config)
+{
+	struct config_change *changes = NULL;
+	size_t count = 0;
+	char text[512];
+
+	if (config_reload_check(relay->config, config, &changes, &count) < 0)
+		return;
+	for (size_t i = 0; i < count; i++)
+		log_info("reload: %s", config_change_print(text, sizeof(text), &changes[i]));
+	free(changes);
+}
+
+static void reload(struct daemon *daemon)
+{
+	struct config *config = load(daemon->arguments);
+	struct errmsg err;
+
+	if (!config) {
+		log_error("reload failed: the configuration has errors, nothing has changed");
+		return;
+	}
+	log_changes(&daemon->relay, config);
+	if (relay_apply(&daemon->relay, config, &err) < 0)
+		log_error("reload failed: %s, nothing has changed", err.text);
+	else
+		log_info("reloaded");
+}
+
+static void on_hup(struct ev_loop *loop, ev_signal *watcher, int events)
+{
+	struct daemon *daemon = watcher->data;
+
+	(void)loop;
+	(void)events;
+	if (daemon->relay.is_draining)
+		return;
+	notify_reloading();
+	reload(daemon);
+	notify_ready();
+}
+
+static void on_usr1(struct ev_loop *loop, ev_signal *watcher, int events)
+{
+	struct daemon *daemon = watcher->data;
+
+	(void)loop;
+	(void)events;
+	status_log(&daemon->relay);
+}
+
+static void on_watchdog(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+	(void)loop;
+	(void)watcher;
+	(void)events;
+	notify_watchdog();
+}
+
+static void watch_signal(struct daemon *daemon, ev_signal *watcher, int number,
+			 void (*callback)(struct ev_loop *, ev_signal *, int))
+{
+	ev_signal_init(watcher, callback, number);
+	watcher->data = daemon;
+	ev_signal_start(daemon->relay.loop, watcher);
+}
+
+static void watch_signals(struct daemon *daemon)
+{
+	double watchdog_s = (double)notify_watchdog_interval_ms() / 1000;
+
+	watch_signal(daemon, &daemon->drain_on_term, SIGTERM, on_term);
+	watch_signal(daemon, &daemon->drain_on_int, SIGINT, on_term);
+	watch_signal(daemon, &daemon->reload_on_hup, SIGHUP, on_hup);
+	watch_signal(daemon, &daemon->status_on_usr1, SIGUSR1, on_usr1);
+	ev_timer_init(&daemon->watchdog, on_watchdog, watchdog_s, watchdog_s);
+	if (watchdog_s > 0)
+		ev_timer_start(daemon->relay.loop, &daemon->watchdog);
+}
+
+static int run(const struct arguments *arguments, struct config *config)
+{
+	static struct daemon daemon; /* signal watchers point into it for the life of the process */
+	struct ev_loop *loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
+	size_t feeds = config->feed_count, listeners = config->listener_count;
+	struct errmsg err;
+	uint64_t fd_max = 0;
+	int r;
+
+	if (!loop) {
+		log_error("no event loop: epoll is missing");
+		config_free(&config);
+		return EXIT_FAILURE;
+	}
+	/* A peer that is gone is an error of one call, not the end of the process; splice has no
+	 * MSG_NOSIGNAL. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (fd_limit(&fd_max) < 0)
+		log_warn("the limit of open files cannot be read, ignoring");
+	daemon.arguments = arguments;
+	relay_init(&daemon.relay, loop, fd_max);
+	r = relay_apply(&daemon.relay, config, &err);
+	if (r < 0) {
+		log_error("%s", err.text);
+	} else {
+		watch_signals(&daemon);
+		log_info("ready feeds=%zu listeners=%zu max_subscribers=%llu", feeds, listeners,
+			 (unsigned long long)daemon.relay.max_subscribers);
+		notify_ready();
+		ev_run(loop, 0);
+	}
+	relay_fini(&daemon.relay);
+	ev_loop_destroy(loop);
+	if (r == 0)
+		log_info("ended");
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments arguments;
+	struct config *config;
+
+	parse_arguments(argc, argv, &arguments);
+	switch (arguments.action) {
+	case ACTION_EXAMPLE:
+		config_print_example(stdout);
+		return EXIT_SUCCESS;
+	case ACTION_EXPLAIN:
+		return explain(arguments.key);
+	case ACTION_VERSION:
+		(void)puts("relay " RELAY_VERSION);
+		return EXIT_SUCCESS;
+	case ACTION_HELP:
+		(void)fputs(usage, stdout);
+		return EXIT_SUCCESS;
+	case ACTION_WRONG:
+		return EX_USAGE;
+	case ACTION_RUN:
+	case ACTION_CHECK:
+	case ACTION_DUMP:
+		break;
+	}
+	config = load(&arguments);
+	if (!config)
+		return EX_CONFIG;
+	if (arguments.action == ACTION_RUN)
+		return run(&arguments, config);
+	if (arguments.action == ACTION_DUMP)
+		config_print_effective(stdout, config);
+	else
+		(void)printf("%s: ok, %zu feeds, %zu listeners\n", arguments.path, config->feed_count,
+			     config->listener_count);
+	config_free(&config);
+	return EXIT_SUCCESS;
+}

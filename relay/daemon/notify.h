@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+/* What relay tells the service manager, and the only user of libsystemd.
+ *
+ * Everything here is advice to a listener that may not exist: without NOTIFY_SOCKET in the
+ * environment each call does nothing, and a failure to send is ignored, since no part of relay
+ * depends on it.  Main thread only.  When to call what is the caller's business.
+ */
+#ifndef RELAY_DAEMON_NOTIFY_H
+#define RELAY_DAEMON_NOTIFY_H
+
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+/* All listeners and feeds are open (also: a reload has ended). */
+void notify_ready(void);
+
+/* One line for people, shown by `systemctl status`; longer than 255 bytes is cut. */
+void notify_status(const char *fmt, ...) printf_like(1, 2);
+
+/* A reload begins; notify_ready() ends it.  Carries the monotonic time of the call, which
+ * Type=notify-reload (systemd 253) requires and older managers ignore. */
+void notify_reloading(void);
+
+/* Draining: no new subscribers from here on. */
+void notify_stopping(void);
+
+/* The loop is alive; to be called every notify_watchdog_interval_ms(). */
+void notify_watchdog(void);
+
+/* How often to call notify_watchdog(), in ms: half of WatchdogSec=; 0 when there is no watchdog for
+ * this process. */
+uint64_t notify_watchdog_interval_ms(void);
+
+/* Starting or stopping takes at least timeout_ms more, counted from now. */
+void notify_extend_timeout(uint64_t timeout_ms);
+
+#endif

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+/*
+ * From the configuration to the small params structs that the floors below take.
+ * The only place that knows both; what one means in words of the other is said here and nowhere else.
+ */
+#pragma once
+
+#include "base/errmsg.h"
+#include "config/config.h"
+#include "feed/feed.h"
+#include "net/ingest.h"
+#include "net/sockopt.h"
+
+void params_of_feed(const struct config *config, const struct config_feed *from,
+		    struct feed_params *ret);
+
+/* 0, or -EINVAL with the reason: an address that config/ let pass but endpoint_parse() does not. */
+int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, struct errmsg *err);
+
+void params_of_subscriber(const struct config_listener *from, struct subscriber_params *ret);
+void params_of_sockets(const struct config_listener *from, struct sockopt_params *ret);
+const struct encoder *params_encoder(const struct config_listener *from);

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+/* The status, from the tables of metrics.def and close_reason.def. */
+#include "daemon/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/compiler.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "daemon/notify.h"
+#include "daemon/relay.h"
+
+enum { NOTIFY_EVERY_TICKS = 50 };
+
+/* A line being put together; what does not fit is cut. */
+struct line {
+	char text[8192];
+	size_t used;
+};
+
+static void line_add(struct line *line, const char *fmt, ...) printf_like(2, 3);
+
+static void line_add(struct line *line, const char *fmt, ...)
+{
+	size_t room = sizeof(line->text) - line->used;
+	va_list args;
+	int length;
+
+	va_start(args, fmt);
+	length = vsnprintf(line->text + line->used, room, fmt, args);
+	va_end(args);
+	if (length > 0)
+		line->used += size_min((size_t)length, room - 1);
+}
+
+static void add_metrics(struct line *line, const struct metrics *metrics)
+{
+	size_t count;
+	const struct metric_row *rows = metrics_rows(&count);
+
+	for (size_t i = 0; i < count; i++)
+		line_add(line, " %s=%llu", rows[i].name,
+			 (unsigned long long)metrics_value(metrics, &rows[i]));
+}
+
+static void add_reasons(struct line *line, const char *prefix,
+			const uint64_t counts[CLOSE_REASON_COUNT])
+{
+	for (int i = 0; i < CLOSE_REASON_COUNT; i++) {
+		if (counts[i])
+			line_add(line, " %s_%s=%llu", prefix,
+				 close_reason_name((enum close_reason)i),
+				 (unsigned long long)counts[i]);
+	}
+}
+
+/* The classes that were measured: best_64k=splice, and the cost of each engine in ps a byte. */
+static void add_engines(struct line *line, const struct engine_choice *choice)
+{
+	if (choice->is_fixed) {
+		line_add(line, " engine=%s", engine_name(choice->fixed));
+		return;
+	}
+	line_add(line, " engine=auto");
+	for (unsigned class = 0; class < ENGINE_CLASS_COUNT; class++) {
+		const struct engine_class *row = &choice->classes[class];
+
+		if (!row->engines[row->best].samples)
+			continue;
+		line_add(line, " best_%llu=%s", 1ULL << class, engine_name(row->best));
+		for (int i = 0; i < ENGINE_COUNT; i++) {
+			if (row->engines[i].samples)
+				line_add(line, " ps_%llu_%s=%.0f", 1ULL << class,
+					 engine_name((enum engine)i), row->engines[i].cost * 1000);
+		}
+	}
+}
+
+static void log_feed(const struct served_feed *served)
+{
+	const struct feed *feed = served->feed;
+	struct line line = {.used = 0};
+	struct metrics metrics;
+
+	feed_read_metrics(feed, &metrics);
+	line_add(&line, "feed=%s session=%u next_seq=%llu rate_in=%llu rate_out=%llu",
+		 feed->params.name, feed->session, (unsigned long long)feed->next_seq,
+		 (unsigned long long)served->rates.in_bytes,
+		 (unsigned long long)served->rates.out_bytes);
+	add_metrics(&line, &metrics);
+	add_reasons(&line, "closed", feed->closed);
+	add_reasons(&line, "source", feed->source_ends);
+	add_engines(&line, &feed->choice);
+	log_info("status %s", line.text);
+}
+
+void status_log(const struct relay *relay)
+{
+	struct metrics sum = {0};
+	struct line line = {.used = 0};
+	struct list_node *node;
+	size_t feeds = 0;
+
+	list_for_each(&relay->feeds, node) {
+		const struct served_feed *served = list_entry(node, struct served_feed, node);
+		struct metrics metrics;
+
+		log_feed(served);
+		feed_read_metrics(served->feed, &metrics);
+		metrics_add(&sum, &metrics);
+		feeds++;
+	}
+	line_add(&line, "feeds=%zu max_subscribers=%llu", feeds,
+		 (unsigned long long)relay->max_subscribers);
+	list_for_each(&relay->listeners, node) {
+		const struct served_listener *served =
+			list_entry(node, struct served_listener, node);
+		const struct listener_counters *counters = &served->listener.counters;
+
+		line_add(&line, " accepted_%s=%llu", served->name,
+			 (unsigned long long)counters->accepted);
+		if (counters->accept_errors)
+			line_add(&line, " accept_errors_%s=%llu", served->name,
+				 (unsigned long long)counters->accept_errors);
+	}
+	add_metrics(&line, &sum);
+	log_info("status relay %s", line.text);
+	log_info("status end");
+}
+
+void status_notify(const struct relay *relay, uint64_t now_ms)
+{
+	uint64_t in = 0, out = 0, gaps = 0;
+	char in_text[32], out_text[32];
+	struct list_node *node;
+	size_t feeds = 0;
+
+	if (now_ms / 100 % NOTIFY_EVERY_TICKS)
+		return;
+	list_for_each(&relay->feeds, node) {
+		const struct served_feed *served = list_entry(node, struct served_feed, node);
+
+		feeds++;
+		in += served->rates.in_bytes;
+		out += served->rates.out_bytes;
+		gaps += served->feed->metrics.gaps;
+	}
+	num_print_rate(in_text, sizeof(in_text), in);
+	num_print_rate(out_text, sizeof(out_text), out);
+	notify_status("%zu feeds, %llu subscribers, in %s, out %s, %llu skips", feeds,
+		      (unsigned long long)relay_subscriber_count(relay), in_text, out_text,
+		      (unsigned long long)gaps);
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+/* The framed format: each packet behind the 32-byte header of base/packet_header.h. */
+#include "feed/encoder.h"
+
+static size_t write_header(const struct packet *packet, uint8_t *out)
+{
+	const struct packet_header header = {
+		.type = packet->type,
+		.flags = packet->flags,
+		.count = packet->count,
+		.length = (uint32_t)packet->length,
+		.session = packet->session,
+		.sequence = packet->first_seq,
+		.time = packet->time_ns,
+	};
+
+	packet_header_encode(&header, out);
+	return PACKET_HEADER_BYTES;
+}
+
+const struct encoder encoder_framed = {
+	.name = "framed",
+	.header = write_header,
+};

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A feed: a named stream with one ingest and its subscribers.
+ *
+ *   feed_take() --> intake (whole messages) --> publish (one ring per format) --> fan-out pass --> sockets
+ *
+ * All of it lives in one loop and is touched from that loop only.  A pass over the subscribers is cut into
+ * turns; the ingest is not read while a pass is under way, so a packet always finds the subscribers at the
+ * live edge ready for it.
+ */
+#pragma once
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "feed/close_reason.h"
+#include "feed/engine.h"
+#include "feed/framing.h"
+#include "feed/intake.h"
+#include "feed/packet.h"
+#include "feed/rendition.h"
+#include "feed/subscriber.h"
+#include "pipe/gift_arena.h"
+#include "pipe/pipe_pool.h"
+
+struct feed_params {
+	char name[65];
+	struct framing_params framing;
+	bool is_auto;            /* engine = auto                                  */
+	enum engine engine;      /* else this one                                  */
+	bool gift_headers;
+	size_t segment_bytes;
+	size_t ring_bytes;
+	uint64_t heartbeat_ms;     /* 0 = none                                     */
+	uint64_t max_lag_bytes;    /* 0 = the ring                                 */
+	uint64_t max_lag_ms;       /* 0 = no such limit                            */
+	uint64_t stall_timeout_ms; /* 0 = no such limit                            */
+	uint64_t grace_ms;
+	uint64_t max_subscribers;  /* 0 = no such limit                            */
+	uint64_t turn_budget_ns;
+	bool close_on_source_loss;
+};
+
+/* News for who reads the source. */
+struct feed_events {
+	void *owner;
+	void (*on_ready)(void *owner); /* feed_can_take() has become true again */
+};
+
+/* The fan-out pass under way, and what it has cost so far. */
+struct feed_pass {
+	bool is_running;
+	bool is_measured;     /* by one packet of one engine, so the figures say something */
+	enum engine engine;
+	unsigned size_class;
+	uint64_t delivered_bytes;
+	uint64_t spent_ns;
+};
+
+struct feed {
+	struct list_node node; /* rw: the owner's list */
+	struct feed_params params;
+	struct feed_events events;
+	struct ev_loop *loop;
+
+	struct metrics metrics;
+	uint64_t closed[CLOSE_REASON_COUNT];      /* subscribers, by reason */
+	uint64_t source_ends[CLOSE_REASON_COUNT]; /* publishers, by reason  */
+	struct log_rate skip_log, close_log, fallback_log;
+
+	uint32_t session;
+	uint64_t next_seq;
+	bool is_source_up;
+	bool is_waiting;   /* on_slow = wait holds the ingest */
+	bool is_draining;
+	uint64_t last_packet_ms; /* monotonic: news of any kind */
+	uint64_t next_subscriber_id;
+
+	struct list renditions;
+	struct pipe_pool pool;
+	struct pipe copy_pipe;
+	bool has_pipes; /* false: pipes cannot be had, everything is copied */
+	struct gift_arena header_arena;
+	struct engine_choice choice;
+	struct intake intake;
+	struct feed_pass pass;
+	ev_idle turn_watcher; /* the rest of a pass that did not fit its turn */
+	struct list reap;     /* closed subscribers, freed at the end of the turn */
+	ev_prepare reap_watcher;
+};
+
+/* Makes a feed without source and subscribers.  Returns 0 or -ENOMEM/-EMFILE; pipes that cannot be had are
+ * no error: the feed then copies and says so once. */
+int feed_new(struct ev_loop *loop, const struct feed_params *params, const struct feed_events *events,
+	     struct feed **ret);
+
+/* Closes all subscribers with `reason` and frees the feed.  Not from a callback of the feed itself. */
+void feed_free(struct feed **feed, enum close_reason reason);
+
+/* Takes over the parameters that may change while the feed runs; framing and segment_bytes stay. */
+void feed_change(struct feed *feed, const struct feed_params *params);
+
+/* The rendition in this format, made when it is not there yet; listeners are counted.  NULL: no memory. */
+struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *encoder);
+
+/* One listener less; the last one closes its subscribers (reason REMOVED) and drops the rendition. */
+void feed_close_rendition(struct rendition **rendition);
+
+/* Subscribers attached now. */
+uint64_t feed_subscriber_count(const struct feed *feed);
+
+/* A publisher is there / has gone.  Unfinished messages are counted and dropped. */
+void feed_source_up(struct feed *feed);
+void feed_source_down(struct feed *feed, enum close_reason reason);
+
+/* For a source that brings session and sequence of its own. */
+void feed_set_sequence(struct feed *feed, uint32_t session, uint64_t next_seq);
+
+/* True when the next packet may be taken in: no pass is under way and nobody has to be waited for. */
+bool feed_can_take(const struct feed *feed);
+
+/* Takes in at most one packet's worth from the source and broadcasts it; see intake.h. */
+enum intake_result feed_take(struct feed *feed, const struct source *source, int *ret_err);
+
+/* 10 times a second: heartbeats, limits of slow subscribers. */
+void feed_tick(struct feed *feed, uint64_t now_ms);
+
+/* Ends the session: announces it, then closes each subscriber once it has read all. */
+void feed_drain(struct feed *feed);
+
+/* All metrics as they are now, gauges and the subscribers still here included. */
+void feed_read_metrics(const struct feed *feed, struct metrics *ret);
+
+/* For fan-out: starts a pass over everybody who is ready, or goes on with it, for one turn. */
+void feed_run_pass(struct feed *feed);
+
+/* For publishing: cuts the ring to size, but not what subscribers with on_slow = wait still need. */
+void feed_trim(struct rendition *rendition);
+
+/* Closes every subscriber of the rendition. */
+void feed_close_subscribers(struct rendition *rendition, enum close_reason reason);
+
+/* Empties the copy pipe; a pipe that cannot be emptied is replaced.  It never keeps bytes. */
+void feed_renew_copy_pipe(struct feed *feed);
+
+/* For subscribers: one of them made progress or left, so the wait may be over. */
+void feed_check_wait(struct feed *feed);

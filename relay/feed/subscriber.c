@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Subscribers: their states, being served, and what happens to the slow ones.
+ * How bytes get into a socket is fanout.c's affair; when passes run is the feed's.
+ */
+#include "feed/subscriber.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "feed/fanout.h"
+#include "feed/feed.h"
+
+enum {
+	VISIT_SEGMENTS = 16, /* served to one subscriber at most before the others have their turn */
+	INPUT_READ_BYTES = 4096,
+};
+
+static struct feed *feed_of(const struct subscriber *subscriber)
+{
+	return subscriber->rendition->feed;
+}
+
+/* The only place that changes the state, the list and the interest in EV_WRITE. */
+static void set_state(struct subscriber *subscriber, enum subscriber_state state)
+{
+	struct rendition *rendition = subscriber->rendition;
+	struct feed *feed = rendition->feed;
+
+	if (subscriber->state == state && list_is_linked(&subscriber->node))
+		return;
+	if (state == SUBSCRIBER_BLOCKED)
+		ev_io_start(feed->loop, &subscriber->write_watcher);
+	else if (ev_is_active(&subscriber->write_watcher))
+		ev_io_stop(feed->loop, &subscriber->write_watcher);
+	list_remove(&subscriber->node);
+	subscriber->state = state;
+	switch (state) {
+	case SUBSCRIBER_IDLE:
+		list_append(&rendition->idle, &subscriber->node);
+		break;
+	case SUBSCRIBER_READY:
+		list_append(&rendition->ready, &subscriber->node);
+		break;
+	case SUBSCRIBER_BLOCKED:
+		list_append(&rendition->blocked, &subscriber->node);
+		break;
+	case SUBSCRIBER_CLOSED:
+		list_append(&feed->reap, &subscriber->node);
+		break;
+	}
+}
+
+uint64_t subscriber_delivered_messages(const struct subscriber *subscriber)
+{
+	return cursor_unread_seq(&subscriber->cursor) - subscriber->joined_seq -
+	       subscriber->skipped;
+}
+
+/* Forced out, or with a packet half sent: the end must not look like a clean one. */
+static bool must_reset(const struct subscriber *subscriber, enum close_reason reason)
+{
+	if (reason == CLOSE_PEER_CLOSED || reason == CLOSE_PEER_RESET)
+		return false;
+	if (subscriber->note_sent < subscriber->note_bytes)
+		return true;
+	if (reason == CLOSE_DRAIN || reason == CLOSE_SOURCE_LOST || reason == CLOSE_REMOVED)
+		return cursor_unread_time(&subscriber->cursor, &subscriber->rendition->ring) != 0;
+	return true;
+}
+
+static void log_close(struct subscriber *subscriber, enum close_reason reason, uint64_t lag)
+{
+	struct feed *feed = feed_of(subscriber);
+	bool is_usual = reason == CLOSE_PEER_CLOSED || reason == CLOSE_PEER_RESET ||
+			reason == CLOSE_DRAIN || reason == CLOSE_REMOVED;
+	uint64_t suppressed = 0;
+
+	if (is_usual) {
+		log_debug("subscriber closed feed=%s subscriber=%llu reason=%s", feed->params.name,
+			  (unsigned long long)subscriber->id, close_reason_name(reason));
+		return;
+	}
+	if (!log_allow(&feed->close_log, clock_mono_ns(), &suppressed))
+		return;
+	log_warn("subscriber closed feed=%s format=%s subscriber=%llu reason=%s (%s) lag_bytes=%llu "
+		 "delivered_messages=%llu suppressed=%llu",
+		 feed->params.name, subscriber->rendition->encoder->name,
+		 (unsigned long long)subscriber->id, close_reason_name(reason),
+		 close_reason_text(reason), (unsigned long long)lag,
+		 (unsigned long long)subscriber_delivered_messages(subscriber),
+		 (unsigned long long)suppressed);
+}
+
+void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
+{
+	struct feed *feed = feed_of(subscriber);
+
+	if (subscriber->state == SUBSCRIBER_CLOSED)
+		return;
+	log_close(subscriber, reason, subscriber->rendition->ring.end_pos - subscriber->cursor.pos);
+	if (must_reset(subscriber, reason)) {
+		const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+
+		(void)setsockopt(subscriber->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	}
+	feed->metrics.delivered_messages += subscriber_delivered_messages(subscriber);
+	cursor_leave(&subscriber->cursor);
+	ev_io_stop(feed->loop, &subscriber->read_watcher);
+	set_state(subscriber, SUBSCRIBER_CLOSED);
+	fd_close(&subscriber->fd);
+	feed->closed[reason]++;
+	feed->metrics.subscribers--;
+	feed_check_wait(feed);
+}
+
+/* A note that only this subscriber gets: news in the words of the format. */
+static void add_note(struct subscriber *subscriber, const struct packet *packet)
+{
+	uint8_t header[ENCODER_HEADER_MAX];
+	size_t length = subscriber->rendition->encoder->header(packet, header);
+
+	if (subscriber->note_sent == subscriber->note_bytes)
+		subscriber->note_sent = subscriber->note_bytes = 0;
+	assert(subscriber->note_bytes + length <= SUBSCRIBER_NOTE_MAX);
+	memcpy(subscriber->note + subscriber->note_bytes, header, length);
+	subscriber->note_bytes = (uint8_t)(subscriber->note_bytes + length);
+}
+
+/* What a newcomer wants to know first: the session, the sequence to come, and whether anything will. */
+static void greet(struct subscriber *subscriber)
+{
+	struct feed *feed = feed_of(subscriber);
+	struct packet packet = {
+		.type = PACKET_HEARTBEAT,
+		.session = feed->session,
+		.first_seq = subscriber->joined_seq,
+		.time_ns = clock_wall_ns(),
+	};
+
+	add_note(subscriber, &packet);
+	if (feed->is_source_up)
+		return;
+	packet.type = PACKET_SOURCE_DOWN;
+	add_note(subscriber, &packet);
+}
+
+/* Jumps to the live edge and says what is missed. */
+static void skip(struct subscriber *subscriber)
+{
+	struct feed *feed = feed_of(subscriber);
+	struct ring *ring = &subscriber->rendition->ring;
+	uint64_t from = cursor_unread_seq(&subscriber->cursor);
+	uint64_t bytes = ring->end_pos - subscriber->cursor.pos;
+	uint64_t suppressed = 0;
+	const struct packet gap = {
+		.type = PACKET_GAP,
+		.session = feed->session,
+		.first_seq = from,
+		.time_ns = ring->next_seq,
+	};
+
+	subscriber->must_leave = false;
+	if (bytes == 0)
+		return;
+	cursor_leave(&subscriber->cursor);
+	cursor_join_live(&subscriber->cursor, ring);
+	add_note(subscriber, &gap);
+	subscriber->skipped += ring->next_seq - from;
+	feed->metrics.gaps++;
+	feed->metrics.skipped_messages += ring->next_seq - from;
+	feed->metrics.skipped_bytes += bytes;
+	if (log_allow(&feed->skip_log, clock_mono_ns(), &suppressed))
+		log_warn("subscriber skipped feed=%s format=%s subscriber=%llu from=%llu to=%llu "
+			 "bytes=%llu suppressed=%llu",
+			 feed->params.name, subscriber->rendition->encoder->name,
+			 (unsigned long long)subscriber->id, (unsigned long long)from,
+			 (unsigned long long)ring->next_seq, (unsigned long long)bytes,
+			 (unsigned long long)suppressed);
+}
+
+/* It is behind the ring or over a limit.  A skip waits until the message in hand is finished. */
+static void leave_the_past(struct subscriber *subscriber)
+{
+	if (subscriber->on_slow == ON_SLOW_DISCONNECT) {
+		subscriber_close(subscriber, CLOSE_LAG);
+		return;
+	}
+	if (cursor_is_at_message_start(&subscriber->cursor, &subscriber->rendition->ring))
+		skip(subscriber);
+}
+
+/* Sends the note, if any. */
+static enum fanout serve_note(struct subscriber *subscriber, int *ret_err)
+{
+	size_t sent = 0;
+	enum fanout outcome;
+
+	if (subscriber->note_sent == subscriber->note_bytes)
+		return FANOUT_SENT;
+	outcome = fanout_send_note(subscriber, subscriber->note + subscriber->note_sent,
+				   subscriber->note_bytes - subscriber->note_sent, &sent, ret_err);
+	subscriber->note_sent = (uint8_t)(subscriber->note_sent + sent);
+	return outcome;
+}
+
+/* One step: returns true when there may be more to do at once. */
+static bool serve_step(struct subscriber *subscriber)
+{
+	struct rendition *rendition = subscriber->rendition;
+	uint64_t pos = subscriber->cursor.pos;
+	uint8_t noted = subscriber->note_sent;
+	size_t limit = SIZE_MAX;
+	enum fanout outcome;
+	int err = 0;
+
+	outcome = serve_note(subscriber, &err);
+	if (outcome == FANOUT_SENT) {
+		enum cursor_place place = cursor_settle(&subscriber->cursor, &rendition->ring);
+
+		if (place == CURSOR_BEHIND || (place == CURSOR_UNREAD && subscriber->must_leave)) {
+			leave_the_past(subscriber);
+			if (subscriber->state == SUBSCRIBER_CLOSED)
+				return false;
+			if (!subscriber->must_leave && place == CURSOR_UNREAD)
+				return true;
+			if (place == CURSOR_BEHIND)
+				return true;
+			limit = segment_packet_rest(cursor_segment(&subscriber->cursor),
+						    cursor_offset(&subscriber->cursor));
+			if (limit == 0) /* a packet begins here, but not a message */
+				limit = SIZE_MAX;
+		}
+		if (place == CURSOR_LIVE) {
+			subscriber->must_leave = false;
+			set_state(subscriber, SUBSCRIBER_IDLE);
+			return false;
+		}
+		outcome = fanout_send(subscriber, limit, &err);
+	}
+	if (subscriber->cursor.pos != pos || subscriber->note_sent != noted)
+		subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
+	if (outcome == FANOUT_FAILED)
+		subscriber_close(subscriber, close_reason_from_errno(err));
+	else if (outcome == FANOUT_BLOCKED)
+		set_state(subscriber, SUBSCRIBER_BLOCKED);
+	return outcome == FANOUT_SENT;
+}
+
+void subscriber_serve(struct subscriber *subscriber)
+{
+	int steps = 0;
+
+	while (steps < VISIT_SEGMENTS && serve_step(subscriber))
+		steps++;
+	if (subscriber->state == SUBSCRIBER_IDLE && subscriber->is_draining)
+		subscriber_close(subscriber, CLOSE_DRAIN);
+}
+
+static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+	struct subscriber *subscriber = container_of(watcher, struct subscriber, write_watcher);
+	struct feed *feed = feed_of(subscriber);
+
+	(void)loop;
+	(void)events;
+	subscriber_serve(subscriber);
+	feed_check_wait(feed);
+}
+
+/* Nothing is expected from a subscriber: a little is ignored, its end is noticed.  A half-closed one goes
+ * on receiving (nc with its input at an end does that); a closed one shows itself at the next send. */
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+	struct subscriber *subscriber = container_of(watcher, struct subscriber, read_watcher);
+	uint8_t ignored[INPUT_READ_BYTES];
+	ssize_t got;
+
+	(void)events;
+	got = recv(subscriber->fd, ignored, sizeof(ignored), MSG_DONTWAIT);
+	if (got > 0) {
+		feed_of(subscriber)->metrics.subscriber_input += (uint64_t)got;
+		if ((uint64_t)got > subscriber->input_left)
+			subscriber_close(subscriber, CLOSE_INPUT);
+		else
+			subscriber->input_left -= (uint32_t)got;
+	} else if (got == 0) {
+		ev_io_stop(loop, watcher);
+	} else if (errno != EAGAIN && errno != EINTR) {
+		subscriber_close(subscriber, close_reason_from_errno(errno));
+	}
+}
+
+static void place_cursor(struct subscriber *subscriber, const struct subscriber_params *params)
+{
+	const struct ring *ring = &subscriber->rendition->ring;
+	uint64_t now_ns = clock_wall_ns();
+	uint64_t since_ns = 0;
+
+	if (params->burst_ms && params->burst_ms < now_ns / NS_PER_MS)
+		since_ns = now_ns - params->burst_ms * NS_PER_MS;
+	if (params->burst_bytes || params->burst_ms)
+		cursor_join_past(&subscriber->cursor, ring, params->burst_bytes, since_ns);
+	else
+		cursor_join_live(&subscriber->cursor, ring);
+	subscriber->joined_seq = cursor_unread_seq(&subscriber->cursor);
+}
+
+int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params)
+{
+	struct feed *feed = rendition->feed;
+	struct subscriber *subscriber = calloc(1, sizeof(*subscriber));
+
+	if (!subscriber) {
+		fd_close(&fd);
+		return -ENOMEM;
+	}
+	list_node_init(&subscriber->node);
+	subscriber->rendition = rendition;
+	subscriber->fd = fd;
+	subscriber->id = ++feed->next_subscriber_id;
+	subscriber->on_slow = params->on_slow;
+	subscriber->input_left = params->max_input_bytes;
+	subscriber->joined_ms = subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
+	ev_io_init(&subscriber->read_watcher, on_readable, fd, EV_READ);
+	ev_io_init(&subscriber->write_watcher, on_writable, fd, EV_WRITE);
+	ev_io_start(feed->loop, &subscriber->read_watcher);
+	feed->metrics.subscribers++;
+	feed->metrics.subscribers_total++;
+	place_cursor(subscriber, params);
+	greet(subscriber);
+	set_state(subscriber, SUBSCRIBER_READY);
+	subscriber_serve(subscriber);
+	return 0;
+}
+
+void subscriber_wake_all(struct rendition *rendition)
+{
+	struct list_node *node;
+
+	list_for_each(&rendition->idle, node)
+		list_entry(node, struct subscriber, node)->state = SUBSCRIBER_READY;
+	list_splice(&rendition->ready, &rendition->idle);
+}
+
+void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uint64_t wall_ns)
+{
+	struct feed *feed = feed_of(subscriber);
+	const struct feed_params *params = &feed->params;
+	const struct ring *ring = &subscriber->rendition->ring;
+	uint64_t lag_bytes = ring->end_pos - subscriber->cursor.pos;
+	uint64_t oldest_ns;
+	bool is_over;
+
+	if (now_ms - subscriber->joined_ms < params->grace_ms)
+		return;
+	if (params->stall_timeout_ms &&
+	    now_ms - subscriber->progress_ms >= params->stall_timeout_ms) {
+		subscriber_close(subscriber, CLOSE_STALLED);
+		return;
+	}
+	if (subscriber->on_slow == ON_SLOW_WAIT)
+		return;
+	is_over = params->max_lag_bytes && lag_bytes > params->max_lag_bytes;
+	if (!is_over && params->max_lag_ms) {
+		oldest_ns = cursor_unread_time(&subscriber->cursor, ring);
+		is_over = oldest_ns && wall_ns > oldest_ns &&
+			  wall_ns - oldest_ns > params->max_lag_ms * NS_PER_MS;
+	}
+	if (!is_over)
+		is_over = cursor_settle(&subscriber->cursor, ring) == CURSOR_BEHIND;
+	if (!is_over)
+		return;
+	if (subscriber->on_slow == ON_SLOW_DISCONNECT)
+		subscriber_close(subscriber, CLOSE_LAG);
+	else
+		subscriber->must_leave = true;
+}
+
+void subscriber_drain(struct subscriber *subscriber)
+{
+	subscriber->is_draining = true;
+	if (subscriber->state == SUBSCRIBER_IDLE)
+		subscriber_close(subscriber, CLOSE_DRAIN);
+}

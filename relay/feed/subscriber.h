@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A subscriber: one reader of a rendition.  It has a socket and a cursor, and no pipe of its own.
+ *
+ *          join             publish                 all read
+ *   NEW ---------> READY <------------ IDLE <--------------------+
+ *                    |                                           |
+ *                    +--- served in a pass: all read ------------+
+ *                    |                                           |
+ *                    +--- socket full ---> BLOCKED --writable, --+
+ *
+ *   any --- subscriber_close(reason) ---> CLOSED, freed at the end of the loop turn
+ *
+ * The fd is valid in all states but CLOSED.  The state is the list that the subscriber is on, and only
+ * set_state() changes it; EV_WRITE is watched in BLOCKED only.
+ */
+#pragma once
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "feed/close_reason.h"
+#include "ring/cursor.h"
+
+struct rendition;
+
+enum on_slow {
+	ON_SLOW_SKIP,       /* finish the packet in hand, announce the gap, go to the live edge */
+	ON_SLOW_DISCONNECT, /* close with the reason                                            */
+	ON_SLOW_WAIT,       /* the ingest waits                                                 */
+};
+
+/* What a listener asks for its subscribers; copied at join. */
+struct subscriber_params {
+	enum on_slow on_slow;
+	uint64_t burst_bytes;     /* of the past, at join; 0 = none          */
+	uint64_t burst_ms;        /* likewise by time                        */
+	uint32_t max_input_bytes; /* ignored at most; more closes            */
+};
+
+enum subscriber_state {
+	SUBSCRIBER_IDLE,
+	SUBSCRIBER_READY,
+	SUBSCRIBER_BLOCKED,
+	SUBSCRIBER_CLOSED,
+};
+
+enum { SUBSCRIBER_NOTE_MAX = 64 };
+
+struct subscriber {
+	struct list_node node; /* private: in a list of the rendition, or the reaper */
+	struct rendition *rendition;
+	struct cursor cursor;
+	ev_io read_watcher;  /* private */
+	ev_io write_watcher; /* private */
+	uint64_t id;         /* ro: 1, 2, ... within the feed; names it in the log */
+	uint64_t joined_ms;  /* ro: monotonic */
+	uint64_t progress_ms; /* ro: monotonic; when its socket last took a byte   */
+	uint64_t joined_seq; /* private: first sequence it may get               */
+	uint64_t skipped;    /* private: messages it was told it missed          */
+	int fd;              /* ro: -1 once closed */
+	enum subscriber_state state; /* ro */
+	enum on_slow on_slow;
+	uint32_t input_left; /* private: bytes it may still send */
+	bool must_leave;     /* private: over a limit: skip or close at the next message start */
+	bool is_draining;    /* private: close once all has been read */
+	uint8_t note[SUBSCRIBER_NOTE_MAX]; /* private: bytes for it alone, before the next packet */
+	uint8_t note_bytes;
+	uint8_t note_sent;
+};
+
+/* Attaches `fd` (connected, non-blocking stream socket; owned from here on, closed on failure) at the live
+ * edge or, with a burst, before it.  Returns 0 or -ENOMEM. */
+int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params);
+
+/* Ends it with a reason: gives up its place at once, closes the socket (by reset when it is forced out or
+ * has an unfinished packet), counts and logs.  Idempotent; freed at the end of the loop turn. */
+void subscriber_close(struct subscriber *subscriber, enum close_reason reason);
+
+/* Serves it until it is idle, blocked, closed, or has had its share of the turn (then it stays READY). */
+void subscriber_serve(struct subscriber *subscriber);
+
+/* Marks every idle subscriber of the rendition as ready: a packet has been appended. */
+void subscriber_wake_all(struct rendition *rendition);
+
+/* Applies stall_timeout, max_lag and max_lag_time to it. */
+void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uint64_t wall_ns);
+
+/* Lets it finish what is in the ring and then closes it with CLOSE_DRAIN. */
+void subscriber_drain(struct subscriber *subscriber);
+
+/* Messages delivered whole so far. */
+uint64_t subscriber_delivered_messages(const struct subscriber *subscriber);

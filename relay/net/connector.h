@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+/* Keeps one outgoing connection for a feed, out of a list of endpoints in order of preference.
+ *
+ * The endpoints are tried in order; when all have failed there is a pause (net/backoff.h) and it
+ * begins again with the first.  A connection that ends before it has settled counts as a failure
+ * of its endpoint.  While a less preferred one is in use, the better ones are probed, and one that
+ * was reachable several times in a row is handed over as a second connection.
+ * Invariant: the connector never holds a descriptor that it has handed over, and the callbacks are
+ * the last thing that a watcher of it does, so they may call any function below (but not free it).
+ * They never come from inside connector_start() or connector_lost(). */
+#ifndef NET_CONNECTOR_H
+#define NET_CONNECTOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ev.h>
+
+#include "base/log.h"
+#include "net/backoff.h"
+#include "net/endpoint.h"
+#include "net/resolver.h"
+
+#define CONNECTOR_MAX_ENDPOINTS 8
+
+struct connector_events {
+	/* Connected.  fd: non-blocking, close-on-exec, the owner's; index: which endpoint. */
+	void (*on_connected)(void *owner, int fd, size_t index);
+	/* A more preferred endpoint is back and fd is connected to it: switch to it at the next
+	 * message boundary, then close the old connection.  From here on connector_lost() is about
+	 * the new one; nothing is to be said about the end of the old one. */
+	void (*on_better)(void *owner, int fd, size_t index);
+};
+
+enum connector_state {
+	CONNECTOR_STOPPED,
+	CONNECTOR_WAITING,    /* until the next round; `pause_over` runs */
+	CONNECTOR_CONNECTING, /* an attempt is under way */
+	CONNECTOR_CONNECTED,  /* the owner has a connection; better endpoints may be probed */
+};
+
+struct connector_target {
+	struct endpoint endpoint;
+	uint32_t probes_ok; /* in a row */
+	struct log_rate connecting_rate;
+	struct log_rate failed_rate;
+};
+
+/* How fast things go; connector_init() sets the values of connector.c, tests may shorten them. */
+struct connector_pace {
+	uint32_t connect_timeout_ms; /* for the look-up, and again for each address */
+	uint32_t probe_ms;           /* between two looks at the better endpoints */
+	uint32_t settled_ms;         /* a connection that lived so long was a good one */
+};
+
+struct connector {
+	struct connector_pace pace; /* rw before start */
+
+	/* private */
+	struct ev_loop *loop;
+	const char *feed_name;
+	struct connector_target targets[CONNECTOR_MAX_ENDPOINTS];
+	size_t target_count;
+	const struct connector_events *events;
+	void *owner;
+
+	enum connector_state state;
+	size_t round_start; /* WAITING: the endpoint to begin with */
+	size_t current;     /* CONNECTED: the endpoint in use */
+	uint64_t connected_ns;
+	struct backoff backoff;
+	uint32_t probes_needed;
+	struct ev_timer pause_over; /* WAITING: next round; CONNECTED: next probe */
+
+	/* the attempt under way, if any: for a connection or for a probe */
+	size_t attempt_target;
+	struct resolver resolver;
+	struct resolver_answer answer;
+	size_t next_address;
+	int fd; /* -1: none yet */
+	struct ev_io connected;
+	struct ev_timer timed_out;
+};
+
+/* `endpoints` is copied, at most CONNECTOR_MAX_ENDPOINTS of them (count >= 1); `feed_name`,
+ * `events` and `owner` must outlive the connector.  feed_name is for the log. */
+void connector_init(struct connector *connector, struct ev_loop *loop, const char *feed_name,
+		    const struct endpoint *endpoints, size_t count,
+		    const struct connector_events *events, void *owner);
+
+/* Begin, and end (the owner keeps its connection).  Both idempotent; stop is to be called before
+ * the connector or its loop is freed, and from then on no callback comes. */
+void connector_start(struct connector *connector);
+void connector_stop(struct connector *connector);
+
+/* The connection that was handed over last has ended, or the owner did not want it: connect
+ * again.  Ignored when none was handed over. */
+void connector_lost(struct connector *connector);
+
+#endif

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The ingest of a feed: finds the publisher (listens, connects, opens), and lets the feed take its bytes
+ * whenever there are some and the feed can take them.  One publisher at a time; what becomes of a second
+ * one, of a silent one and of a lost one is decided here.  Message boundaries are the feed's affair.
+ */
+#pragma once
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/errmsg.h"
+#include "feed/feed.h"
+#include "net/connector.h"
+#include "net/listener.h"
+
+enum ingest_kind {
+	INGEST_LISTEN,
+	INGEST_CONNECT,
+	INGEST_FIFO,
+	INGEST_STDIN,
+	INGEST_FILE,
+};
+
+struct ingest_params {
+	enum ingest_kind kind;
+	struct endpoint endpoints[CONNECTOR_MAX_ENDPOINTS]; /* LISTEN: one; CONNECT: by preference */
+	size_t endpoint_count;
+	char path[4096];             /* FIFO, FILE                                 */
+	bool takeover;               /* LISTEN: a new publisher replaces the old   */
+	uint64_t source_timeout_ms;  /* silent for so long = lost; 0 = never       */
+	uint64_t rate_bytes;         /* FILE: a second; 0 = as fast as it goes     */
+	uint64_t start_subscribers;  /* FILE, STDIN: wait for so many before reading */
+};
+
+struct ingest {
+	struct ingest_params params; /* rw: the policies; not the kind or the addresses */
+	struct feed *feed;           /* ro */
+	struct ev_loop *loop;        /* private from here on */
+	struct listener listener;
+	struct connector connector;
+	struct source source;        /* fd -1: no publisher */
+	int better_fd;               /* a preferred publisher, taken on at the next message boundary */
+	ev_io readable;
+	ev_timer file_turn;          /* regular files are not watched by epoll */
+	uint64_t last_ms;            /* monotonic: the publisher's last byte */
+	uint64_t allowance;          /* FILE with a rate: bytes that may be read now */
+	uint64_t allowance_ms;
+	int stdin_flags;             /* to be restored; -1 = unchanged */
+	bool is_open;
+	bool has_started;            /* start_subscribers have been there once */
+};
+
+/* Prepares *ingest; the feed's on_ready must be connected to ingest_resume(). */
+void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
+		 const struct ingest_params *params);
+
+/* Opens it.  0 or -errno with a message that names the address or path. */
+int ingest_open(struct ingest *ingest, struct errmsg *err);
+
+/* Ends the publisher with `reason` and closes everything.  Idempotent. */
+void ingest_close(struct ingest *ingest, enum close_reason reason);
+
+/* The feed can take again.  Takes a void pointer so that it can be the feed's on_ready. */
+void ingest_resume(void *ingest);
+
+/* 10 times a second: source_timeout, and whether enough subscribers have come. */
+void ingest_tick(struct ingest *ingest, uint64_t now_ms);
+
+/* Where it listens, with the real port; "" when it does not listen. */
+const char *ingest_address(const struct ingest *ingest);

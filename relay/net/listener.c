@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+/* The accept loop and what it does when accept() fails.
+ *
+ * accept(2) reports errors of the connection it was about to return as its own; they concern one
+ * peer and are survived at once.  Every other error is a shortage or worse and would come back on
+ * the next turn of the loop, because the socket stays readable: those stop the watcher for a
+ * while.  refresh_watcher() is the one place that starts and stops it. */
+#include "net/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "net/sockopt.h"
+
+/* A flood of new peers must leave the turn to those that are there. */
+#define ACCEPTS_PER_EVENT 64
+
+#define PAUSE_MIN_MS      100u
+#define PAUSE_MAX_MS      1000u
+
+static bool concerns_one_peer(int err)
+{
+	switch (err) {
+	case EINTR:
+	case ECONNABORTED:
+	case EPROTO:
+	case ENOPROTOOPT:
+	case EOPNOTSUPP:
+	case EHOSTDOWN:
+	case ENONET:
+	case EHOSTUNREACH:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case ETIMEDOUT:
+	case EPERM: /* a firewall rule */
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void refresh_watcher(struct listener *listener)
+{
+	if (listener->fd >= 0 && !listener->is_paused && !ev_is_active(&listener->pause_over))
+		ev_io_start(listener->loop, &listener->acceptable);
+	else
+		ev_io_stop(listener->loop, &listener->acceptable);
+}
+
+static int accept_peer(const struct listener *listener)
+{
+	return accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+static void take_spare(struct listener *listener)
+{
+	if (listener->spare_fd < 0)
+		listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* A peer in the queue believes that it is connected.  RST, because the end of an empty stream could
+ * be taken for an answer. */
+static void refuse_waiting_peers(struct listener *listener)
+{
+	fd_close(&listener->spare_fd);
+	for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
+		int fd = accept_peer(listener);
+
+		if (fd < 0)
+			break;
+		sockopt_set_reset_on_close(fd);
+		fd_close(&fd);
+		listener->counters.accept_refused++;
+	}
+	take_spare(listener);
+}
+
+static void suspend_accepting(struct listener *listener, int err)
+{
+	bool outlasted_a_pause = listener->pause_ms > 0;
+
+	listener->pause_ms = outlasted_a_pause ? listener->pause_ms * 2 : PAUSE_MIN_MS;
+	if (listener->pause_ms > PAUSE_MAX_MS)
+		listener->pause_ms = PAUSE_MAX_MS;
+	listener->counters.accept_pauses++;
+	if (outlasted_a_pause && (err == EMFILE || err == ENFILE))
+		refuse_waiting_peers(listener);
+
+	ev_timer_set(&listener->pause_over, listener->pause_ms / 1000.0, 0.0);
+	ev_timer_start(listener->loop, &listener->pause_over);
+	refresh_watcher(listener);
+}
+
+static void log_accept_error(struct listener *listener, int err)
+{
+	uint64_t suppressed;
+
+	if (!log_allow(&listener->error_rate, clock_mono_ns(), &suppressed))
+		return;
+	log_warn("accept failed address=%s error=%s pause_ms=%u refused=%" PRIu64
+		 " suppressed=%" PRIu64,
+		 listener->address, strerror(err),
+		 ev_is_active(&listener->pause_over) ? listener->pause_ms : 0,
+		 listener->counters.accept_refused, suppressed);
+}
+
+static void on_acceptable(struct ev_loop *loop, struct ev_io *watcher, int revents)
+{
+	struct listener *listener = container_of(watcher, struct listener, acceptable);
+	int errors = 0;
+
+	(void)loop;
+	(void)revents;
+	/* The owner may close or pause the listener while it takes a peer. */
+	for (int i = 0; i < ACCEPTS_PER_EVENT && ev_is_active(&listener->acceptable); i++) {
+		int fd = accept_peer(listener);
+		int err = errno;
+
+		if (fd >= 0) {
+			listener->pause_ms = 0;
+			listener->counters.accepted++;
+			listener->on_accept(listener->owner, fd);
+			continue;
+		}
+		if (err == EAGAIN)
+			return;
+		listener->counters.accept_errors++;
+		errors++;
+		/* An error that takes no peer off the queue would go on for ever. */
+		if (!concerns_one_peer(err) || errors == ACCEPTS_PER_EVENT)
+			suspend_accepting(listener, err);
+		log_accept_error(listener, err);
+	}
+}
+
+static void on_pause_over(struct ev_loop *loop, struct ev_timer *watcher, int revents)
+{
+	struct listener *listener = container_of(watcher, struct listener, pause_over);
+
+	(void)loop;
+	(void)revents;
+	take_spare(listener);
+	refresh_watcher(listener);
+}
+
+void listener_init(struct listener *listener, struct ev_loop *loop, listener_accept_fn on_accept,
+		   void *owner)
+{
+	*listener = (struct listener){
+		.loop = loop,
+		.fd = -1,
+		.spare_fd = -1,
+		.on_accept = on_accept,
+		.owner = owner,
+	};
+	ev_init(&listener->acceptable, on_acceptable);
+	ev_init(&listener->pause_over, on_pause_over);
+}
+
+int listener_open(struct listener *listener, const struct endpoint *endpoint, struct errmsg *err)
+{
+	/* The longest queue that net.core.somaxconn allows: reconnects come all at once. */
+	int r = endpoint_listen(endpoint, SOMAXCONN, &listener->fd, err);
+
+	if (r < 0)
+		return r;
+	listener->endpoint = *endpoint;
+	endpoint_print_local(listener->address, sizeof(listener->address), listener->fd);
+	take_spare(listener);
+	ev_io_set(&listener->acceptable, listener->fd, EV_READ);
+	refresh_watcher(listener);
+	return 0;
+}
+
+void listener_close(struct listener *listener)
+{
+	if (listener->fd < 0)
+		return;
+	ev_io_stop(listener->loop, &listener->acceptable);
+	ev_timer_stop(listener->loop, &listener->pause_over);
+	fd_close(&listener->fd);
+	fd_close(&listener->spare_fd);
+	endpoint_unlink(&listener->endpoint);
+	listener->address[0] = '\0';
+	listener->pause_ms = 0;
+}
+
+void listener_pause(struct listener *listener)
+{
+	listener->is_paused = true;
+	refresh_watcher(listener);
+}
+
+void listener_resume(struct listener *listener)
+{
+	listener->is_paused = false;
+	refresh_watcher(listener);
+}
+
+const char *listener_address(const struct listener *listener)
+{
+	return listener->address;
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+/* A listening socket with its accept loop: hands connected descriptors to its owner.
+ *
+ * Invariant: no error of accept() closes the listener, and none makes the loop spin.  When
+ * descriptors or memory run out, accepting pauses for 100 ms, then longer, up to 1 s; a shortage
+ * of descriptors that outlasts a pause gets the waiting peers reset (through one descriptor
+ * that is held in reserve) instead of leaving them in the queue.  Who may connect, and how many,
+ * is the owner's business. */
+#ifndef NET_LISTENER_H
+#define NET_LISTENER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ev.h>
+
+#include "base/compiler.h"
+#include "base/log.h"
+#include "net/endpoint.h"
+
+struct errmsg;
+
+struct listener_counters {
+	uint64_t accepted;       /* handed to the owner */
+	uint64_t accept_errors;  /* failed calls of accept(), whatever the reason */
+	uint64_t accept_pauses;  /* times that accepting was suspended for an error */
+	uint64_t accept_refused; /* peers reset because there was no descriptor for them */
+};
+
+/* A peer has connected.  fd: non-blocking, close-on-exec, the owner's from here on.
+ * May call any function of the listener, also listener_close(), but not free the struct. */
+typedef void (*listener_accept_fn)(void *owner, int fd);
+
+struct listener {
+	struct listener_counters counters; /* ro */
+
+	/* private */
+	struct ev_loop *loop;
+	struct ev_io acceptable;
+	struct ev_timer pause_over;
+	struct endpoint endpoint;
+	char address[ENDPOINT_TEXT_BYTES];
+	int fd;       /* -1: closed */
+	int spare_fd; /* given up to accept and reset a peer when no other is left */
+	uint32_t pause_ms;
+	bool is_paused; /* by the owner */
+	struct log_rate error_rate;
+	listener_accept_fn on_accept;
+	void *owner;
+};
+
+void listener_init(struct listener *listener, struct ev_loop *loop, listener_accept_fn on_accept,
+		   void *owner);
+
+/* Bind and begin to accept.  Must be closed before.  Counters go on from where they were.
+ * Returns 0 or -errno; `err` as endpoint_listen(); the listener is then closed as before. */
+int listener_open(struct listener *listener, const struct endpoint *endpoint,
+		  struct errmsg *err) must_check;
+
+/* Stop, close, remove the socket file.  Idempotent; fine after listener_init(). */
+void listener_close(struct listener *listener);
+
+/* Let connections wait in the kernel's queue, and take them again.  Idempotent; a pause is
+ * remembered over close and open. */
+void listener_pause(struct listener *listener);
+void listener_resume(struct listener *listener);
+
+/* Where it listens, with the real port: "tcp:127.0.0.1:40123".  "" while closed. */
+const char *listener_address(const struct listener *listener);
+
+#endif

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+/* One detached thread per look-up.
+ *
+ * Thread and loop share a struct resolver_lookup, which each of them references once; the thread
+ * rings the loop's bell only while the request is wanted, under the lock that resolver_cancel()
+ * takes, so a cancelled resolver and its loop may be freed while getaddrinfo() still waits for a
+ * name server. */
+#include "net/resolver.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct resolver_lookup {
+	pthread_mutex_t lock;
+	struct resolver *wanted_by; /* NULL: cancelled */
+	unsigned references;
+	struct resolver_answer answer; /* the thread's until it rings */
+	struct endpoint endpoint;
+};
+
+/* Gives up one reference; called with the lock held, which is released. */
+static void unlock_and_release(struct resolver_lookup *lookup)
+{
+	bool was_last = --lookup->references == 0;
+
+	pthread_mutex_unlock(&lookup->lock);
+	if (was_last) {
+		pthread_mutex_destroy(&lookup->lock);
+		free(lookup);
+	}
+}
+
+/* flags: AI_NUMERICHOST for an answer without a name server.  Returns what getaddrinfo() does. */
+static int look_up_tcp(const struct endpoint *endpoint, int flags, struct resolver_answer *ret)
+{
+	struct addrinfo hints = {
+		.ai_family = AF_UNSPEC,
+		.ai_socktype = SOCK_STREAM,
+		.ai_flags = flags | AI_NUMERICSERV,
+	};
+	const char *host = endpoint->host[0] ? endpoint->host : NULL; /* NULL: this machine */
+	struct addrinfo *found;
+	int r = getaddrinfo(host, endpoint->port, &hints, &found);
+
+	*ret = (struct resolver_answer){0};
+	if (r != 0) {
+		ret->error = gai_strerror(r);
+		return r;
+	}
+	for (const struct addrinfo *ai = found; ai && ret->count < RESOLVER_MAX_ADDRESSES;
+	     ai = ai->ai_next) {
+		struct endpoint_address *address = &ret->addresses[ret->count++];
+
+		memcpy(&address->storage, ai->ai_addr, ai->ai_addrlen);
+		address->bytes = ai->ai_addrlen;
+	}
+	freeaddrinfo(found);
+	return 0;
+}
+
+/* True when the answer (good or bad) is known without asking anybody. */
+static bool answer_at_once(const struct endpoint *endpoint, struct resolver_answer *ret)
+{
+	if (endpoint->kind == ENDPOINT_UNIX) {
+		*ret = (struct resolver_answer){.count = 1};
+		endpoint_unix_address(endpoint, &ret->addresses[0]);
+		return true;
+	}
+	return look_up_tcp(endpoint, AI_NUMERICHOST, ret) != EAI_NONAME;
+}
+
+static void *look_up(void *arg)
+{
+	struct resolver_lookup *lookup = arg;
+
+	look_up_tcp(&lookup->endpoint, 0, &lookup->answer);
+	pthread_mutex_lock(&lookup->lock);
+	if (lookup->wanted_by)
+		ev_async_send(lookup->wanted_by->loop, &lookup->wanted_by->answered);
+	unlock_and_release(lookup);
+	return NULL;
+}
+
+/* The thread must not take a signal that is meant for the loop, so it is born with all blocked. */
+static int start_thread(struct resolver_lookup *lookup)
+{
+	pthread_t thread;
+	sigset_t all, before;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(&thread, NULL, look_up, lookup);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (r == 0)
+		pthread_detach(thread);
+	return -r;
+}
+
+static void on_answered(struct ev_loop *loop, struct ev_async *watcher, int revents)
+{
+	struct resolver *resolver = container_of(watcher, struct resolver, answered);
+	struct resolver_answer answer;
+
+	(void)loop;
+	(void)revents;
+	pthread_mutex_lock(&resolver->lookup->lock);
+	answer = resolver->lookup->answer;
+	pthread_mutex_unlock(&resolver->lookup->lock);
+	resolver_cancel(resolver);
+	resolver->on_answer(resolver->owner, &answer);
+}
+
+void resolver_init(struct resolver *resolver, struct ev_loop *loop, resolver_answer_fn on_answer,
+		   void *owner)
+{
+	*resolver = (struct resolver){.loop = loop, .on_answer = on_answer, .owner = owner};
+	ev_async_init(&resolver->answered, on_answered);
+}
+
+int resolver_start(struct resolver *resolver, const struct endpoint *endpoint)
+{
+	struct resolver_lookup *lookup;
+	int r;
+
+	resolver_cancel(resolver);
+	lookup = calloc(1, sizeof(*lookup));
+	if (!lookup)
+		return -ENOMEM;
+	pthread_mutex_init(&lookup->lock, NULL);
+	lookup->wanted_by = resolver;
+	lookup->endpoint = *endpoint;
+	lookup->references = 1;
+
+	resolver->lookup = lookup;
+	ev_async_start(resolver->loop, &resolver->answered);
+	if (answer_at_once(endpoint, &lookup->answer)) {
+		ev_async_send(resolver->loop, &resolver->answered);
+		return 0;
+	}
+	lookup->references = 2;
+	r = start_thread(lookup);
+	if (r < 0) {
+		lookup->references = 1;
+		resolver_cancel(resolver);
+	}
+	return r;
+}
+
+void resolver_cancel(struct resolver *resolver)
+{
+	struct resolver_lookup *lookup = resolver->lookup;
+
+	if (!lookup)
+		return;
+	ev_async_stop(resolver->loop, &resolver->answered);
+	resolver->lookup = NULL;
+	pthread_mutex_lock(&lookup->lock);
+	lookup->wanted_by = NULL;
+	unlock_and_release(lookup);
+}

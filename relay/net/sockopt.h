@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+/* The socket options that relay sets, each with its reason (in sockopt.c).
+ *
+ * Works on connected TCP and unix sockets; what a kind of socket does not have is left out.
+ * Non-blocking mode is not set here: a descriptor is born with it. */
+#ifndef NET_SOCKOPT_H
+#define NET_SOCKOPT_H
+
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+struct errmsg;
+
+/* 0 or "" leaves the kernel's default. */
+struct sockopt_params {
+	uint64_t send_buffer;     /* bytes, as the kernel takes them (it doubles them) */
+	uint64_t notsent_lowat;   /* bytes not yet sent above which the socket is not writable */
+	uint64_t user_timeout_ms; /* unacknowledged for so long: the peer is gone */
+	uint64_t keepalive_ms;    /* silent for so long: the peer is gone */
+	char congestion[16];      /* name of a congestion control */
+};
+
+/* Apply to a subscriber's socket; a unix socket gets send_buffer only.  All options are tried.
+ * Returns 0 or the -errno of the first that failed; `err` names it.  The socket stays usable. */
+int sockopt_apply_subscriber(int fd, const struct sockopt_params *params, struct errmsg *err);
+
+/* Apply to a publisher's socket.  keepalive_ms as above.  Returns as above. */
+int sockopt_apply_publisher(int fd, uint64_t keepalive_ms, struct errmsg *err);
+
+/* Make close() send RST instead of FIN and drop what is queued, so that the peer cannot take the
+ * end for a clean one.  Cannot fail in a way that matters; does nothing to a unix socket. */
+void sockopt_set_reset_on_close(int fd);
+
+#endif

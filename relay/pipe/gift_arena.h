@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Memory to be gifted to pipes (pipe_gift()).
+ *
+ * The kernel references gifted pages until the last subscriber's acknowledgement and never says
+ * when that was.  Invariant: a byte that may have been gifted is never written again.  So memory is
+ * handed out once, in rising order; a used-up mapping is unmapped (the kernel keeps the pages that
+ * it still needs) and replaced by a new one.  What is not gifted after all is simply lost.
+ *
+ * An arena serves either small pieces (alloc) or receives (reserve, commit): an alloc between a
+ * reserve and its commit would be handed the very bytes that were reserved.  Addresses are good
+ * until the next call that may replace the mapping (alloc, reserve, reserve_keeping, fini): gift
+ * the bytes before.
+ */
+#ifndef PIPE_GIFT_ARENA_H
+#define PIPE_GIFT_ARENA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+// Longest piece, and the boundary that no piece crosses.
+#define GIFT_ARENA_PAGE_BYTES 4096u
+
+struct gift_arena {
+	uint8_t *mapping;       // NULL after fini
+	size_t mapping_bytes;   // length of the present mapping
+	size_t used_bytes;      // handed out of it; what lies behind has never been gifted
+	size_t usual_bytes;     // length of a mapping unless a reserve needs more
+	uint64_t mappings_made; // counter: 1 after init
+};
+
+/* Maps the first mapping_bytes (rounded up to GIFT_ARENA_PAGE_BYTES).  0, or -ENOMEM (or what else
+ * mmap(2) said) with the arena as after fini. */
+must_check int gift_arena_init(struct gift_arena *arena, size_t mapping_bytes);
+
+// Unmaps.  Gifted bytes that are in pipes and sockets stay good.  Idempotent.
+void gift_arena_fini(struct gift_arena *arena);
+
+/* len bytes (at most GIFT_ARENA_PAGE_BYTES, asserted) within one page, unaligned, to be written and
+ * gifted once.  NULL when no new mapping can be had; a later call may succeed. */
+must_check void *gift_arena_alloc(struct gift_arena *arena, size_t len);
+
+/* The unused rest of the mapping, at least min_bytes long, *ret_room long in fact; a new mapping
+ * when less is left.  Bytes that were reserved before and not committed are lost with it.  The
+ * caller writes into it and commits what it gifts.  NULL as alloc, *ret_room not set. */
+must_check uint8_t *gift_arena_reserve(struct gift_arena *arena, size_t min_bytes,
+				       size_t *ret_room);
+
+/* The same for a caller that has received more than it can gift yet: returns the address of the
+ * tail, with at least min_room bytes behind it, *ret_room in fact (the tail not counted).  A tail
+ * at the start of the uncommitted bytes stays where it is if there is room; otherwise it is copied,
+ * and may come from anywhere.  A later commit counts from the returned address, the tail included.
+ * NULL as alloc: the old bytes are then still in place. */
+must_check uint8_t *gift_arena_reserve_keeping(struct gift_arena *arena, const uint8_t *tail,
+					       size_t tail_bytes, size_t min_room,
+					       size_t *ret_room);
+
+// The first used_bytes of what was reserved are the kernel's now, never handed out again.
+void gift_arena_commit(struct gift_arena *arena, size_t used_bytes);
+
+#endif

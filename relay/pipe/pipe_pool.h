@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Open pipes of one size, kept for their next use.
+ *
+ * Invariant: an idle pipe is empty, so what comes out of a pipe was put in by whoever holds it.
+ * One pool for each feed, never shared: a pipe that ever held one feed's bytes must not reach
+ * another feed.  How many pipes are out, and where, is left to the owner.
+ */
+#ifndef PIPE_PIPE_POOL_H
+#define PIPE_PIPE_POOL_H
+
+#include "base/compiler.h"
+#include "pipe/pipe.h"
+
+struct pipe_pool {
+	struct pipe *idle;   // max_idle places, the first idle_count in use
+	unsigned slots;      // asked for in each pipe
+	unsigned max_open;   // idle and handed out together
+	unsigned max_idle;   // more than these are closed when they come back
+	unsigned idle_count; // open and in the pool
+	unsigned open_count; // idle and handed out together
+	int null_fd;         // ro: /dev/null for pipe_discard(), -1 where it cannot be had
+};
+
+/* Opens nothing yet.  0, or -ENOMEM with the pool as after pipe_pool_fini(). */
+must_check int pipe_pool_init(struct pipe_pool *pool, unsigned slots, unsigned max_open,
+			      unsigned max_idle);
+
+/* Closes the idle pipes.  All others must have been put back (asserted).  Idempotent. */
+void pipe_pool_fini(struct pipe_pool *pool);
+
+/* Hands out an empty pipe; it goes back by pipe_pool_put() only.  0, or with *ret = PIPE_NONE:
+ * -ENOBUFS when max_open pipes are open, else as pipe_open(): -EDQUOT, -EMFILE, ... */
+must_check int pipe_pool_get(struct pipe_pool *pool, struct pipe *ret);
+
+/* Takes a pipe back and leaves PIPE_NONE in its place.  One that still holds bytes is closed.
+ * Nothing happens for a pipe that is not open. */
+void pipe_pool_put(struct pipe_pool *pool, struct pipe *p);
+
+/* The same for a pipe that may hold bytes: they are thrown away first, which is cheaper than a new
+ * pipe, and a pipe that cannot be emptied is closed. */
+void pipe_pool_put_drained(struct pipe_pool *pool, struct pipe *p);
+
+#endif

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Cursors: joining, moving on, and knowing when a message boundary has been reached.
+ */
+#include "ring/cursor.h"
+
+#include <assert.h>
+
+#include "base/compiler.h"
+
+void cursor_join_live(struct cursor *cursor, const struct ring *ring)
+{
+	*cursor = (struct cursor){
+		.next_index = ring->next_index,
+		.pos = ring->end_pos,
+		.next_seq = ring->next_seq,
+	};
+	/* The newest block may still grow: then the next packet is in it. */
+	if (ring->segment_count) {
+		struct segment *last = ring_find_segment(ring, ring->next_index - 1);
+
+		if (!last->is_sealed) {
+			cursor->segment = last;
+			cursor->offset = last->length;
+			segment_ref(last);
+		}
+	}
+}
+
+static void join_at(struct cursor *cursor, struct segment *segment, const struct packet_mark *mark)
+{
+	*cursor = (struct cursor){
+		.segment = segment,
+		.offset = mark->offset,
+		.next_index = segment->index + 1,
+		.pos = segment->start_pos + mark->offset,
+		.next_seq = mark->first_seq,
+	};
+	segment_ref(segment);
+}
+
+void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t bytes,
+		      uint64_t since_ns)
+{
+	uint64_t from_pos = 0;
+	struct list_node *node;
+
+	if (bytes && ring->end_pos > bytes)
+		from_pos = ring->end_pos - bytes;
+	list_for_each(&ring->segments, node) {
+		struct segment *segment = list_entry(node, struct segment, node);
+
+		if (segment->start_pos + segment->length <= from_pos)
+			continue;
+		for (size_t i = 0; i < segment->mark_count; i++) {
+			const struct packet_mark *mark = &segment->marks[i];
+
+			if (segment->start_pos + mark->offset >= from_pos &&
+			    mark->time_ns >= since_ns && mark->starts_message) {
+				join_at(cursor, segment, mark);
+				return;
+			}
+		}
+	}
+	cursor_join_live(cursor, ring);
+}
+
+void cursor_leave(struct cursor *cursor)
+{
+	segment_unref(&cursor->segment);
+}
+
+/* The segment has been read and will not grow: stand between it and the next. */
+static void step_out(struct cursor *cursor)
+{
+	struct segment *rest = cursor->segment->continued_by;
+
+	cursor->next_index = cursor->segment->index + 1;
+	cursor->next_seq = cursor->segment->next_seq;
+	if (rest)
+		segment_ref(rest);
+	segment_unref(&cursor->segment);
+	cursor->segment = rest;
+	cursor->offset = 0;
+}
+
+enum cursor_place cursor_settle(struct cursor *cursor, const struct ring *ring)
+{
+	while (cursor->segment) {
+		if (cursor->offset < cursor->segment->length)
+			return CURSOR_UNREAD;
+		if (!cursor->segment->is_sealed)
+			return CURSOR_LIVE;
+		step_out(cursor);
+	}
+	if (cursor->next_index == ring->next_index)
+		return CURSOR_LIVE;
+	cursor->segment = ring_find_segment(ring, cursor->next_index);
+	if (!cursor->segment)
+		return CURSOR_BEHIND;
+	segment_ref(cursor->segment);
+	cursor->offset = 0;
+	return CURSOR_UNREAD;
+}
+
+struct segment *cursor_segment(const struct cursor *cursor)
+{
+	return cursor->segment;
+}
+
+size_t cursor_offset(const struct cursor *cursor)
+{
+	return cursor->offset;
+}
+
+void cursor_advance(struct cursor *cursor, size_t bytes)
+{
+	assert(bytes <= cursor->segment->length - cursor->offset);
+	cursor->offset += bytes;
+	cursor->pos += bytes;
+}
+
+bool cursor_is_at_message_start(const struct cursor *cursor, const struct ring *ring)
+{
+	const struct segment *segment = cursor->segment;
+	const struct segment *next;
+	const struct packet_mark *mark;
+
+	if (segment && cursor->offset < segment->length) {
+		mark = segment_mark_from(segment, cursor->offset);
+		return mark && mark->offset == cursor->offset && mark->starts_message;
+	}
+	if (segment && segment->continued_by)
+		return false;
+	next = ring_find_segment(ring, segment ? segment->index + 1 : cursor->next_index);
+	return !next || (next->mark_count && next->marks[0].starts_message);
+}
+
+uint64_t cursor_unread_seq(const struct cursor *cursor)
+{
+	const struct packet_mark *mark;
+
+	if (!cursor->segment)
+		return cursor->next_seq;
+	mark = segment_mark_from(cursor->segment, cursor->offset);
+	return mark ? mark->first_seq : cursor->segment->next_seq;
+}
+
+uint64_t cursor_unread_time(const struct cursor *cursor, const struct ring *ring)
+{
+	const struct segment *segment = cursor->segment;
+	uint64_t time_ns = 0;
+
+	if (!segment || cursor->offset == segment->length) {
+		uint64_t index = segment ? segment->index + 1 : cursor->next_index;
+
+		if (index >= ring->next_index)
+			return 0;
+		if (index < ring_first_index(ring))
+			index = ring_first_index(ring);
+		segment = ring_find_segment(ring, index);
+		return segment->mark_count ? segment->marks[0].time_ns : 0;
+	}
+	for (size_t i = 0; i < segment->mark_count && segment->marks[i].offset <= cursor->offset; i++)
+		time_ns = segment->marks[i].time_ns;
+	return time_ns ? time_ns : (segment->mark_count ? segment->marks[0].time_ns : 0);
+}

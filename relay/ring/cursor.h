@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A cursor: a reader's place in a ring, as a segment and an offset in it.
+ *
+ * It refers to a segment only while it stands inside; at the live edge, or between two segments, it only
+ * knows the index of the next one and pins nothing.  A cursor whose next segment has been trimmed is
+ * behind.  It always leaves the ring at a packet boundary.
+ */
+#pragma once
+
+#include "ring/ring.h"
+
+struct cursor {
+	struct segment *segment; /* private: referenced; NULL between segments   */
+	size_t offset;           /* private: read so far of the segment          */
+	uint64_t next_index;     /* private: of the segment to go to next        */
+	uint64_t pos;            /* ro: of the next byte to read                 */
+	uint64_t next_seq;       /* ro: behind the last packet begun             */
+};
+
+enum cursor_place {
+	CURSOR_LIVE,   /* all has been read                                      */
+	CURSOR_UNREAD, /* there is more: cursor_segment() and cursor_offset()    */
+	CURSOR_BEHIND, /* what comes next has been trimmed                       */
+};
+
+/* At the live edge: reads what comes from now on. */
+void cursor_join_live(struct cursor *cursor, const struct ring *ring);
+
+/* In the past: at the oldest message start within `bytes` of the live edge (0 = no such limit) and not
+ * before wall time `since_ns` (0 = likewise); at the live edge when there is none. */
+void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t bytes,
+		      uint64_t since_ns);
+
+/* Leaves the ring; gives up the segment at once.  Idempotent. */
+void cursor_leave(struct cursor *cursor);
+
+/* Goes on to the next segment when the current one has been read; says what there is. */
+enum cursor_place cursor_settle(struct cursor *cursor, const struct ring *ring);
+
+/* Only after CURSOR_UNREAD: where to read. */
+struct segment *cursor_segment(const struct cursor *cursor);
+size_t cursor_offset(const struct cursor *cursor);
+
+/* `bytes` have been read; must not pass the end of the segment. */
+void cursor_advance(struct cursor *cursor, size_t bytes);
+
+/* True between two messages: nothing that was begun is unfinished. */
+bool cursor_is_at_message_start(const struct cursor *cursor, const struct ring *ring);
+
+/* Sequence of the first message that has not been read at all; meaningful at a message start. */
+uint64_t cursor_unread_seq(const struct cursor *cursor);
+
+/* Wall time of the oldest packet not yet read to its end; 0 at the live edge. */
+uint64_t cursor_unread_time(const struct cursor *cursor, const struct ring *ring);

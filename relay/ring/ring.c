@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The ring: appending packets and trimming old ones.  Readers' places are in cursor.c.
+ */
+#include "ring/ring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+
+enum {
+	BLOCK_BYTES = 64 * 1024,      /* small packets share such a block                     */
+	LONG_BLOCK_BYTES = 1 << 20,   /* a long packet is cut in blocks of at most this       */
+};
+
+void ring_init(struct ring *ring, const struct ring_params *params)
+{
+	*ring = (struct ring){.params = *params};
+	list_init(&ring->segments);
+}
+
+static struct segment *oldest(const struct ring *ring)
+{
+	struct list_node *node = list_first(&ring->segments);
+
+	return node ? list_entry(node, struct segment, node) : NULL;
+}
+
+static struct segment *newest(const struct ring *ring)
+{
+	struct list_node *node = list_last(&ring->segments);
+
+	return node ? list_entry(node, struct segment, node) : NULL;
+}
+
+static void drop_oldest(struct ring *ring)
+{
+	struct segment *segment = oldest(ring);
+
+	list_remove(&segment->node);
+	ring->segment_count--;
+	ring->pipe_count -= segment->kind == SEGMENT_PIPE;
+	ring->start_pos += segment->length;
+	segment->is_sealed = true;
+	segment_unref(&segment);
+}
+
+void ring_fini(struct ring *ring)
+{
+	while (ring->segment_count)
+		drop_oldest(ring);
+}
+
+/* Puts the new segment behind the newest one.  `segment` must be complete but for its place. */
+static int append(struct ring *ring, struct segment *segment, bool starts,
+		  const struct ring_packet *packet)
+{
+	struct segment *last = newest(ring);
+	struct packet_mark mark = {
+		.first_seq = packet->first_seq,
+		.time_ns = packet->time_ns,
+		.starts_message = packet->starts_message,
+	};
+
+	if (starts && segment_add_mark(segment, &mark) < 0)
+		return -ENOMEM;
+	if (last) {
+		last->is_sealed = true;
+		if (!starts) {
+			last->continued_by = segment;
+			segment_ref(segment);
+		}
+	}
+	segment->is_continuation = !starts;
+	segment->index = ring->next_index++;
+	segment->start_pos = ring->end_pos;
+	segment->next_seq = packet->next_seq;
+	ring->end_pos += segment->length;
+	ring->next_seq = packet->next_seq;
+	list_append(&ring->segments, &segment->node);
+	ring->segment_count++;
+	if (segment->kind == SEGMENT_PIPE && ring->pipe_count++ == 0)
+		ring->oldest_pipe = segment->index;
+	return 0;
+}
+
+static int append_block(struct ring *ring, uint8_t *block, size_t room, size_t length, bool starts,
+			const struct ring_packet *packet, unsigned tag)
+{
+	struct segment *segment = segment_new_block(block, room, length);
+
+	if (!segment)
+		return -ENOMEM;
+	segment->tag = tag;
+	if (append(ring, segment, starts, packet) < 0) {
+		segment->block = NULL;
+		segment_unref(&segment);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Behind the last packet of the growing block, when it fits there. */
+static int append_to_newest(struct ring *ring, const void *head, size_t head_bytes, const void *body,
+			    size_t body_bytes, const struct ring_packet *packet, unsigned tag)
+{
+	struct segment *last = newest(ring);
+	size_t length = head_bytes + body_bytes;
+	struct packet_mark mark = {
+		.first_seq = packet->first_seq,
+		.time_ns = packet->time_ns,
+		.starts_message = packet->starts_message,
+	};
+
+	if (!last || last->kind != SEGMENT_BLOCK || last->is_sealed || last->tag != tag ||
+	    last->block_bytes - last->length < length)
+		return -ENOSPC;
+	mark.offset = last->length;
+	if (segment_add_mark(last, &mark) < 0)
+		return -ENOMEM;
+	if (head_bytes)
+		memcpy(last->block + last->length, head, head_bytes);
+	if (body_bytes)
+		memcpy(last->block + last->length + head_bytes, body, body_bytes);
+	last->length += length;
+	last->next_seq = packet->next_seq;
+	ring->end_pos += length;
+	ring->next_seq = packet->next_seq;
+	return 0;
+}
+
+/* Takes back the `count` newest segments, after a failure in mid-packet. */
+static void take_back(struct ring *ring, size_t count)
+{
+	while (count--) {
+		struct segment *segment = newest(ring);
+		struct segment *before;
+
+		list_remove(&segment->node);
+		ring->segment_count--;
+		ring->pipe_count -= segment->kind == SEGMENT_PIPE;
+		ring->next_index--;
+		ring->end_pos -= segment->length;
+		before = newest(ring);
+		if (before && before->continued_by == segment) {
+			struct segment *rest = segment;
+
+			before->continued_by = NULL;
+			segment_unref(&rest);
+		}
+		ring->next_seq = before ? before->next_seq : ring->next_seq;
+		segment_unref(&segment);
+	}
+}
+
+int ring_append_pipes(struct ring *ring, struct pipe *pipes, size_t count, struct pipe_pool *pool,
+		      const struct ring_packet *packet, unsigned tag)
+{
+	for (size_t made = 0; made < count; made++) {
+		struct segment *segment = segment_new_pipe(&pipes[made], pool);
+
+		if (segment && append(ring, segment, made == 0, packet) == 0) {
+			segment->tag = tag;
+			continue;
+		}
+		if (segment) {
+			pipes[made] = segment->pipe;
+			segment->pipe = PIPE_NONE;
+			segment_unref(&segment);
+		}
+		for (size_t i = made; i-- > 0;) {
+			segment = newest(ring);
+			pipes[i] = segment->pipe;
+			segment->pipe = PIPE_NONE;
+			take_back(ring, 1);
+		}
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+int ring_append_copy(struct ring *ring, const void *head, size_t head_bytes, const void *body,
+		     size_t body_bytes, const struct ring_packet *packet, unsigned tag)
+{
+	const uint8_t *rest = body;
+	size_t made = 0;
+	int r = append_to_newest(ring, head, head_bytes, body, body_bytes, packet, tag);
+
+	if (r != -ENOSPC)
+		return r;
+	do {
+		size_t first = made ? 0 : head_bytes;
+		size_t part = size_min(body_bytes, LONG_BLOCK_BYTES);
+		size_t room = first + part > BLOCK_BYTES / 2 ? first + part : BLOCK_BYTES;
+		uint8_t *block = malloc(room);
+
+		if (!block ||
+		    append_block(ring, block, room, first + part, !made, packet, tag) < 0) {
+			free(block);
+			take_back(ring, made);
+			return -ENOMEM;
+		}
+		if (first)
+			memcpy(block, head, first);
+		if (part)
+			memcpy(block + first, rest, part);
+		rest += part;
+		body_bytes -= part;
+		made++;
+	} while (body_bytes);
+	return 0;
+}
+
+/* Segments that the packet in front consists of; 0 when it is the only packet. */
+static size_t oldest_packet_segments(const struct ring *ring)
+{
+	const struct segment *segment = oldest(ring);
+	size_t count = 1;
+
+	if (!segment)
+		return 0;
+	while (segment->continued_by) {
+		segment = segment->continued_by;
+		count++;
+	}
+	return count < ring->segment_count ? count : 0;
+}
+
+bool ring_is_over_full(const struct ring *ring)
+{
+	return ring->end_pos - ring->start_pos > ring->params.max_bytes &&
+	       oldest_packet_segments(ring) > 0;
+}
+
+/* Without memory the pipe simply stays one: dearer, but right. */
+static void turn_pipes_into_blocks(struct ring *ring)
+{
+	uint64_t index = ring->oldest_pipe;
+
+	if (index < ring_first_index(ring))
+		index = ring_first_index(ring);
+	for (; ring->pipe_count > ring->params.max_pipes; index++) {
+		struct segment *segment = ring_find_segment(ring, index);
+
+		if (segment->kind == SEGMENT_BLOCK)
+			continue;
+		if (segment_make_block(segment) < 0)
+			break;
+		ring->pipe_count--;
+	}
+	ring->oldest_pipe = index;
+}
+
+void ring_trim(struct ring *ring, uint64_t keep_index)
+{
+	while (ring_is_over_full(ring)) {
+		size_t count = oldest_packet_segments(ring);
+
+		if (oldest(ring)->index + count > keep_index)
+			break;
+		while (count--)
+			drop_oldest(ring);
+	}
+	if (ring->pipe_count > ring->params.max_pipes)
+		turn_pipes_into_blocks(ring);
+}
+
+uint64_t ring_first_index(const struct ring *ring)
+{
+	const struct segment *first = oldest(ring);
+
+	return first ? first->index : ring->next_index;
+}
+
+struct segment *ring_find_segment(const struct ring *ring, uint64_t index)
+{
+	struct segment *first = oldest(ring);
+	struct segment *segment;
+
+	if (!first || index < first->index || index >= ring->next_index)
+		return NULL;
+	/* Readers are mostly near the live edge: search from there. */
+	segment = newest(ring);
+	while (segment->index != index)
+		segment = container_of(segment->node.prev, struct segment, node);
+	return segment;
+}

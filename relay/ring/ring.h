@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The ring of a rendition: its retained segments, from start_pos to the live edge end_pos.
+ *
+ *   start_pos              cursor.pos              end_pos
+ *      |------ retained -------|----- not yet sent ----|     bytes since the rendition was opened
+ *   oldest segment        one reader              live edge
+ *
+ * Invariant: the segments are contiguous in position and index.  The newest whole packet is always
+ * retained, however long it is, so whoever is at the live edge never falls behind by one packet.
+ * Packets are appended whole within one call chain; readers run only between packets.
+ */
+#pragma once
+
+#include "ring/segment.h"
+
+struct ring_params {
+	size_t max_bytes; /* retained at most, the newest packet aside                  */
+	size_t max_pipes; /* older pipe segments become blocks: pipes are dear, bytes not */
+};
+
+struct ring {
+	struct ring_params params; /* rw: takes effect at the next trim          */
+	struct list segments;      /* ro: oldest first                           */
+	size_t segment_count;      /* ro */
+	size_t pipe_count;         /* ro: retained pipe segments                 */
+	uint64_t oldest_pipe;      /* private: no retained pipe segment has a lower index */
+	uint64_t start_pos;        /* ro */
+	uint64_t end_pos;          /* ro */
+	uint64_t next_index;       /* ro: of the next segment to be appended     */
+	uint64_t next_seq;         /* ro: sequence behind the newest packet      */
+};
+
+/* What a packet's place in the ring needs to be known by; see struct packet_mark. */
+struct ring_packet {
+	uint64_t first_seq;
+	uint64_t next_seq; /* sequence behind this packet */
+	uint64_t time_ns;
+	bool starts_message;
+};
+
+void ring_init(struct ring *ring, const struct ring_params *params);
+
+/* Gives up all segments; those with a cursor inside live on until it leaves. */
+void ring_fini(struct ring *ring);
+
+/* Appends a packet held in `count` pipes, which the ring owns from here on (each PIPE_NONE after).
+ * Returns 0 or -ENOMEM (nothing has changed, the pipes are still the caller's). */
+int ring_append_pipes(struct ring *ring, struct pipe *pipes, size_t count, struct pipe_pool *pool,
+		      const struct ring_packet *packet, unsigned tag);
+
+/* Copies a packet (head, then body) behind the newest one: small packets share a block, a long one gets
+ * blocks of its own.  Returns 0 or -ENOMEM (nothing has changed). */
+int ring_append_copy(struct ring *ring, const void *head, size_t head_bytes, const void *body,
+		     size_t body_bytes, const struct ring_packet *packet, unsigned tag);
+
+/* Drops the oldest packets until max_bytes holds, but none that reaches to segment `keep_index` or beyond
+ * (UINT64_MAX: no such care), then turns old pipe segments into blocks until max_pipes holds.  To be called
+ * after each packet. */
+void ring_trim(struct ring *ring, uint64_t keep_index);
+
+/* True while more than max_bytes are retained although the newest packet is not alone. */
+bool ring_is_over_full(const struct ring *ring);
+
+/* The retained segment with this index; NULL when it has been trimmed or does not exist yet. */
+struct segment *ring_find_segment(const struct ring *ring, uint64_t index);
+
+/* Index of the oldest retained segment (next_index when there is none). */
+uint64_t ring_first_index(const struct ring *ring);

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Segments: their two kinds of backing, their references and the marks of the packets in them.
+ * Which segments are retained is the ring's affair.
+ */
+#include "ring/segment.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "pipe/pipe_io.h"
+
+static struct segment *new_segment(enum segment_kind kind, size_t length)
+{
+	struct segment *segment = calloc(1, sizeof(*segment));
+
+	if (!segment)
+		return NULL;
+	list_node_init(&segment->node);
+	segment->refs = 1;
+	segment->kind = kind;
+	segment->length = length;
+	segment->pipe = PIPE_NONE;
+	return segment;
+}
+
+struct segment *segment_new_pipe(struct pipe *pipe, struct pipe_pool *pool)
+{
+	struct segment *segment = new_segment(SEGMENT_PIPE, pipe->held_bytes);
+
+	if (!segment)
+		return NULL;
+	segment->is_sealed = true;
+	segment->pipe = *pipe;
+	segment->pool = pool;
+	*pipe = PIPE_NONE;
+	return segment;
+}
+
+struct segment *segment_new_block(uint8_t *block, size_t block_bytes, size_t length)
+{
+	struct segment *segment = new_segment(SEGMENT_BLOCK, length);
+
+	if (!segment)
+		return NULL;
+	segment->block = block;
+	segment->block_bytes = block_bytes;
+	return segment;
+}
+
+void segment_ref(struct segment *segment)
+{
+	segment->refs++;
+}
+
+/* Empties the pipe first: only an empty pipe may be pooled (promise 6). */
+static void give_pipe_back(struct segment *segment)
+{
+	if (!pipe_is_open(&segment->pipe))
+		return;
+	pipe_pool_put_drained(segment->pool, &segment->pipe);
+}
+
+void segment_unref(struct segment **segment_ptr)
+{
+	struct segment *segment = *segment_ptr;
+
+	*segment_ptr = NULL;
+	/* A loop, not recursion: a long message is a long chain. */
+	while (segment && --segment->refs == 0) {
+		struct segment *rest = segment->continued_by;
+
+		give_pipe_back(segment);
+		free(segment->block);
+		free(segment->marks);
+		free(segment);
+		segment = rest;
+	}
+}
+
+int segment_add_mark(struct segment *segment, const struct packet_mark *mark)
+{
+	if (segment->mark_count == segment->mark_room) {
+		size_t room = segment->mark_room ? segment->mark_room * 2 : 1;
+		struct packet_mark *marks = realloc(segment->marks, room * sizeof(*marks));
+
+		if (!marks)
+			return -ENOMEM;
+		segment->marks = marks;
+		segment->mark_room = room;
+	}
+	segment->marks[segment->mark_count++] = *mark;
+	return 0;
+}
+
+const struct packet_mark *segment_mark_from(const struct segment *segment, size_t offset)
+{
+	size_t low = 0, high = segment->mark_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (segment->marks[middle].offset < offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < segment->mark_count ? &segment->marks[low] : NULL;
+}
+
+size_t segment_packet_rest(const struct segment *segment, size_t offset)
+{
+	const struct packet_mark *next = segment_mark_from(segment, offset);
+
+	return (next ? next->offset : segment->length) - offset;
+}
+
+int segment_make_block(struct segment *segment)
+{
+	size_t filled = 0;
+	uint8_t *block;
+
+	if (segment->kind == SEGMENT_BLOCK)
+		return 0;
+	block = malloc(segment->length);
+	if (!block)
+		return -ENOMEM;
+	while (filled < segment->length) {
+		size_t got = 0;
+		int err = 0;
+
+		if (pipe_read(&segment->pipe, block + filled, segment->length - filled, &got, &err) !=
+		    PIPE_IO_OK) {
+			free(block);
+			return -EIO;
+		}
+		filled += got;
+	}
+	give_pipe_back(segment);
+	segment->kind = SEGMENT_BLOCK;
+	segment->block = block;
+	segment->block_bytes = segment->length;
+	return 0;
+}

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""Addresses as relay writes them (tcp:HOST:PORT, tcp:[v6]:PORT, unix:PATH), and sockets for them."""
+
+import socket
+import struct
+
+
+def parse(text):
+    """(family, address) of an address in relay's notation."""
+    kind, _, rest = text.partition(":")
+    if kind == "unix":
+        return socket.AF_UNIX, rest
+    assert kind == "tcp", text
+    host, _, port = rest.rpartition(":")
+    if host.startswith("["):
+        return socket.AF_INET6, (host.strip("[]"), int(port))
+    return socket.AF_INET, (host, int(port))
+
+
+def connect(text, receive_buffer=0):
+    """A connected, non-blocking socket; a small receive_buffer makes a peer that fills up soon."""
+    family, address = parse(text)
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    if receive_buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    sock.settimeout(10)
+    sock.connect(address)
+    sock.setblocking(False)
+    if family != socket.AF_UNIX:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def listen(text):
+    """A listening, non-blocking socket and its real address in relay's notation."""
+    family, address = parse(text)
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(address)
+    sock.listen(16)
+    sock.setblocking(False)
+    if family == socket.AF_UNIX:
+        return sock, text
+    return sock, f"tcp:127.0.0.1:{sock.getsockname()[1]}"
+
+
+def reset_on_close(sock):
+    """Makes close() send RST instead of FIN."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

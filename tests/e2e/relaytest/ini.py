@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+"""Pieces of relay.ini as dicts, for daemon.Relay."""
+
+
+def feed(name, ingest="listen tcp:127.0.0.1:0", raw=None, framed=None, **options):
+    """A feed with two listeners on free ports: NAME-raw and NAME-framed, with their own options."""
+    return {
+        f"feed {name}": {"ingest": ingest, **options},
+        f"listener {name}-raw": {"feed": name, "listen": "tcp:127.0.0.1:0", **(raw or {})},
+        f"listener {name}-framed": {"feed": name, "listen": "tcp:127.0.0.1:0", "format": "framed",
+                                    **(framed or {})},
+    }
+
+
+# The engines under test, with both ways of header memory.
+ENGINES = {
+    "splice-gift": {"engine": "splice", "headers": "gift"},
+    "splice-write": {"engine": "splice", "headers": "write"},
+    "compact": {"engine": "compact"},
+    "copy": {"engine": "copy"},
+    "auto": {"engine": "auto"},
+}

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""What a publisher sends and what every subscriber must get, byte for byte.
+
+Messages are cut out of a position-coded stream (reliability.md 3.2): each 16-byte block holds its own
+offset and a value that depends on seed and offset, so a stale page, a hole, a duplicate or another
+feed's bytes cannot compare equal.
+"""
+
+import random
+import sys
+from array import array
+from functools import lru_cache
+
+from . import packet
+
+KIB = 1024
+MIB = 1024 * 1024
+
+PREFIX = {"u16be": (2, "big"), "u16le": (2, "little"), "u32be": (4, "big"), "u32le": (4, "little")}
+
+
+def position_coded(seed, length):
+    """length bytes of the stream of this seed."""
+    blocks = (length + 15) // 16
+    coded = array("Q", bytes(blocks * 16))
+    coded[0::2] = array("Q", range(0, blocks * 16, 16))
+    coded[1::2] = array("Q", random.Random(seed).randbytes(blocks * 8))
+    if sys.byteorder == "big":
+        coded.byteswap()
+    return coded.tobytes()[:length]
+
+
+class Script:
+    """A published sequence of messages.
+
+    wire is what the publisher sends; payload is what a raw subscriber gets of it; ends[i] is the
+    offset in payload at which message i ends, or ends is None where boundaries are not known
+    (framing = none). times maps the sequence of each packet to its time with framing = relay.
+    """
+
+    def __init__(self, framing, wire, payload=None, ends=None, first=None, session=None, times=None):
+        self.framing = framing
+        self.wire = wire
+        self.payload = wire if payload is None else payload
+        self.ends = ends
+        self.first = first
+        self.session = session
+        self.times = times
+
+    @property
+    def count(self):
+        return len(self.ends)
+
+    def start_of(self, index):
+        return self.ends[index - 1] if index else 0
+
+    def message(self, index):
+        return self.payload[self.start_of(index):self.ends[index]]
+
+    def wire_pieces(self):
+        """The wire bytes message by message (not for framing = relay)."""
+        return [self.message(index) for index in range(self.count)]
+
+
+def frame(framing, body):
+    """One message as the publisher writes it, of a body that holds no LF if framing = line."""
+    if framing in PREFIX:
+        width, order = PREFIX[framing]
+        return len(body).to_bytes(width, order) + body
+    if framing == "line":
+        return body + b"\n"
+    return body
+
+
+@lru_cache(maxsize=10)
+def script(framing, sizes, seed, group=1, first=1000, session=77):
+    """A script of messages with bodies of these sizes (line: the size counts the LF).
+
+    framing is none, line, fixed:N (all sizes N), u16be ... u32le or relay; with relay every packet
+    holds `group` messages.
+    """
+    cut = 1 if framing == "line" else 0
+    body = position_coded(seed, sum(sizes))
+    if framing == "line":
+        body = body.replace(b"\n", b"\x0b")
+    parts, ends, at, end = [], [], 0, 0
+    for size in sizes:
+        part = frame(framing, body[at:at + size - cut])
+        at += size
+        end += len(part)
+        parts.append(part)
+        ends.append(end)
+    payload = b"".join(parts)
+    if framing == "none":
+        return Script(framing, payload)
+    if framing != "relay":
+        return Script(framing, payload, ends=ends)
+    wire, times = [], {}
+    for index in range(0, len(parts), group):
+        held = parts[index:index + group]
+        sequence = first + index
+        times[sequence] = 1_700_000_000_000_000_000 + index
+        wire.append(packet.encode(count=len(held), length=sum(map(len, held)), session=session,
+                                  sequence=sequence, time=times[sequence]))
+        wire.extend(held)
+    return Script(framing, b"".join(wire), payload, ends, first, session, times)

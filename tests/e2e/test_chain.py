@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""Relay behind relay, and the two companions: session, sequence and time are kept all the way."""
+
+import subprocess
+
+import pytest
+
+from relaytest import packet
+from relaytest.daemon import BIN
+from relaytest.ini import ENGINES, feed
+from relaytest.stream import script
+
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
+
+
+def what_counts(reader):
+    """(sequence, count, length, session, time) by the last message of a packet: packets may be cut
+    differently on the way, but where one begins it begins alike."""
+    return {h.sequence: (h.session, h.time) for h in reader.headers}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_relay_behind_relay(lab, engine):
+    made = script("u32be", (5, 900, 70_000, 1, 700_000, 4096) * 4, 1)
+    first = lab.start(feed("a", framing="u32be", **ENGINES[engine], **LOSSLESS))
+    where = first.address["listener a-framed"]
+    second = lab.start(feed("b", f"connect {where}", framing="relay", **ENGINES[engine], **LOSSLESS),
+                       name="second.ini")
+    first.wait("a", subscribers=1)
+    upper = first.subscribe("a-framed", made)
+    lower = [second.subscribe("b-framed", made, same_session=False) for _ in range(3)]
+    raw = second.subscribe("b-raw", made)
+    first.wait("a", subscribers=2)
+    second.wait("b", subscribers=4)
+    pieces = made.wire_pieces()
+    first.publish("a").send_each(pieces)
+    first.run_until_done([upper, *lower, raw])
+    told = what_counts(upper)
+    for reader in lower:
+        assert reader.session == upper.session
+        assert what_counts(reader).items() <= told.items()
+    assert second.feed("b")["source_missed"] == 0
+
+
+def test_a_break_in_the_incoming_sequence_is_a_gap(lab):
+    made = script("relay", (500,) * 50, 1)
+    relay = lab.start(feed("a", framing="relay", **LOSSLESS))
+    reader = relay.subscribe("a-framed", made, same_session=False)
+    relay.wait("a", subscribers=1)
+    one = len(made.wire) // made.count
+    publisher = relay.publish("a", made.wire[:10 * one])
+    publisher.send(made.wire[15 * one:20 * one])
+    gap = packet.encode(packet.GAP, session=made.session, sequence=made.first + 20, time=made.first + 22)
+    publisher.send(gap + made.wire[22 * one:])
+    relay.run_until_done([reader])
+    assert reader.gaps == [(made.first + 10, made.first + 15), (made.first + 20, made.first + 22)]
+    assert reader.messages + reader.missed == made.count
+    assert relay.feed("a")["source_missed"] == 7
+
+
+def test_sequences_beyond_32_bits(lab):
+    made = script("relay", (500,) * 50, 1, group=5, first=2**32 - 20, session=2**32 - 1)
+    relay = lab.start(feed("a", framing="relay", **LOSSLESS))
+    reader = relay.subscribe("a-framed", made, same_session=False)
+    relay.wait("a", subscribers=1)
+    relay.publish("a", made.wire)
+    relay.run_until_done([reader])
+    assert reader.next == 2**32 + 30 and reader.session == 2**32 - 1
+
+
+def test_a_new_session_starts_anew(lab):
+    """A publisher with another session: subscribers see the session change, nobody is cut."""
+    old, new = (script("relay", (500,) * 20, session, first=session, session=session) for session in (50, 60))
+    relay = lab.start(feed("a", framing="relay", **LOSSLESS))
+    reader = relay.subscribe("a-framed", old, same_session=False)
+    relay.wait("a", subscribers=1)
+    publisher = relay.publish("a", old.wire)
+    relay.run_until_done([reader])
+    publisher.close()
+    relay.wait("a", source_losses=1)
+    lab.loop.run(lambda: reader.events[-1] == packet.SOURCE_DOWN, what="source down")
+    reader.script, reader.payload, reader.base, reader.position = new, new.payload, new.first, 0
+    relay.publish("a", new.wire)
+    relay.run_until_done([reader])
+    assert reader.session == 60 and not reader.gaps
+
+
+def test_relaycat_and_relaypub(lab):
+    made = script("u32be", (500, 70_000) * 20, 1)
+    source = lab.directory / "source"
+    source.write_bytes(made.wire)
+    relay = lab.start(feed("a", framing="u32be", **LOSSLESS))
+    raw = subprocess.Popen([BIN / "relaycat", relay.address["listener a-raw"]], stdout=subprocess.PIPE)
+    framed = subprocess.Popen([BIN / "relaycat", "--framed", "--verify", relay.address["listener a-framed"]],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    relay.wait("a", subscribers=2)
+    sent = lab.run_tool("relaypub", relay.address["feed a"], source)
+    assert sent.returncode == 0, sent.stderr
+    relay.wait("a", in_messages=made.count)
+    got = raw.stdout.read(len(made.wire))
+    assert got == made.wire
+    relay.finish()
+    assert raw.stdout.read() == b"" and raw.wait(5) == 0
+    told = framed.communicate(timeout=5)[1]
+    assert framed.returncode == 0, told

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: MIT
+"""The daemon's own life: reload, drain, heartbeats, limits."""
+
+import signal
+import time
+
+import pytest
+
+from relaytest import packet
+from relaytest.ini import feed
+from relaytest.stream import MIB, script
+
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
+TIGHT = {"send_buffer": "32k"}
+SLOW = {"receive_buffer": 4096, "paused": True}
+RELOADED = r"\breload(ed)?\b"
+
+
+def pinned(sections, relay):
+    """The same ini with the ports that relay got for its port 0."""
+    return {name: {key: relay.address[name].join(value.rsplit("tcp:127.0.0.1:0", 1))
+                   if key in ("listen", "ingest") and name in relay.address else value
+                   for key, value in options.items()} for name, options in sections.items()}
+
+
+def test_reload_changes_what_it_says(lab):
+    """A changed option, a feed more, then a feed less; whoever is connected stays."""
+    made = script("u32be", (5000,) * 30, 1)
+    one = feed("a", framing="u32be", heartbeat="0", **LOSSLESS)
+    relay = lab.start(one)
+    readers = [relay.subscribe("a-raw", made), relay.subscribe("a-framed", made)]
+    relay.wait("a", subscribers=2)
+    publisher = relay.publish("a", made.wire[:made.ends[9]])
+    relay.loop.run(lambda: all(r.position == made.ends[9] for r in readers), what="the first part")
+    beats = len(readers[1].heartbeats)
+
+    one["feed a"]["heartbeat"] = "50ms"
+    relay.sections = one | feed("b")
+    since = relay.reload(relay.sections)
+    relay.wait_log(RELOADED, since)
+    relay.wait("b", subscribers=0)
+    lab.loop.run(lambda: len(readers[1].heartbeats) >= beats + 3, 5, "heartbeats every 50 ms")
+    publisher.send(made.wire[made.ends[9]:made.ends[19]])
+    relay.loop.run(lambda: all(r.position == made.ends[19] for r in readers), what="the second part")
+    other = script("none", (9000,), 2)
+    of_b = relay.subscribe("b-raw", other)
+    relay.wait("b", subscribers=1)
+    relay.publish("b", other.wire)
+    relay.run_until_done([of_b])
+
+    since = relay.reload(one)
+    relay.wait_log(RELOADED, since)
+    lab.loop.run(lambda: of_b.end, what="the removed feed to let go of its subscriber")
+    relay.wait(test=lambda block: set(block["feed"]) == {"a"})
+    publisher.send(made.wire[made.ends[19]:])
+    relay.run_until_done(readers)
+    assert all(r.end is None for r in readers) and publisher.lost is None
+
+
+@pytest.mark.parametrize("broken", [
+    "[feed a]\nfaming = line\n", "[feed a\n", "", "x" * 100_000,
+    "[feed a]\ningest = stdin\nring = 9g\n[listener x]\nfeed = a\nlisten = tcp:127.0.0.1:0\n",
+], ids=["key", "section", "empty", "overlong", "range"])
+def test_a_broken_file_changes_nothing(lab, broken):
+    made = script("u32be", (5000,) * 20, 1)
+    relay = lab.start(feed("a", framing="u32be", **LOSSLESS)).expect("relay.ini", "reload")
+    readers = [relay.subscribe("a-raw", made), relay.subscribe("a-framed", made)]
+    relay.wait("a", subscribers=2)
+    publisher = relay.publish("a", made.wire[:made.ends[9]])
+    before = relay.feed("a")
+    since = relay.reload(broken)
+    relay.wait_log("relay.ini", since)
+    after = relay.feed("a")
+    assert {k: after[k] for k in ("subscribers", "source_up")} == \
+        {k: max(before[k], 1) for k in ("subscribers", "source_up")}
+    publisher.send(made.wire[made.ends[9]:])
+    relay.run_until_done(readers)
+    late = relay.subscribe("a-framed", made, base=readers[1].base)
+    lab.loop.run(lambda: late.heartbeats, what="a subscriber after the reload")
+
+
+def test_reload_with_an_address_in_use_changes_nothing(lab):
+    made = script("none", (9000,), 1)
+    sections = feed("a", **LOSSLESS)
+    relay = lab.start(sections).expect("in use", "reload")
+    reader = relay.subscribe("a-raw", made)
+    relay.wait("a", subscribers=1)
+    other = lab.start(feed("c"), name="other.ini")
+    since = relay.reload(sections | feed("b", raw={"listen": other.address["listener c-raw"]}))
+    relay.wait_log("already in use", since)
+    relay.wait(test=lambda block: set(block["feed"]) == {"a"})
+    relay.publish("a", made.wire)
+    relay.run_until_done([reader])
+
+
+def test_many_reloads_leak_nothing(lab):
+    sections = feed("a") | feed("b", framing="line")
+    relay = lab.start(sections)
+    for turn in range(20):
+        since = relay.reload(sections if turn % 2 else sections | feed("c"))
+        relay.wait_log(RELOADED, since)
+    relay.wait(test=lambda block: set(block["feed"]) == {"a", "b"})
+    relay.wait_baseline()
+
+
+@pytest.mark.parametrize("engine", ["splice", "compact", "copy"])
+def test_drain_on_sigterm(lab, engine):
+    """Who has something in hand gets it all, then FIN; new ones are not taken; exit 0."""
+    made = script("u32be", (70_000,) * 30, 1)
+    relay = lab.start({"relay": {"drain": "20s"}}
+                      | feed("a", framing="u32be", engine=engine, raw=TIGHT, framed=TIGHT, **LOSSLESS))
+    leader = relay.subscribe("a-raw", made)
+    slow = [relay.subscribe("a-raw", made, **SLOW), relay.subscribe("a-framed", made, **SLOW)]
+    relay.wait("a", subscribers=3)
+    relay.publish("a", made.wire)
+    relay.run_until_done([leader])
+    relay.signal(signal.SIGTERM)
+    relay.wait_log("drain|shutting down|SIGTERM")
+    lab.loop.run(lambda: leader.end == "fin", what="FIN to who has everything")
+    for one in slow:
+        one.resume()
+    lab.loop.run(lambda: all(one.end for one in slow), what="the end of the slow ones")
+    assert [one.end for one in slow] == ["fin", "fin"] and all(one.done for one in slow)
+    assert slow[1].events[-1] == packet.END
+    assert relay.wait_exit() == 0
+
+
+def test_drain_ends_after_its_time(lab):
+    made = script("none", (3 * MIB,), 1)
+    relay = lab.start({"relay": {"drain": "300ms"}} | feed("a", raw=TIGHT, **LOSSLESS))
+    relay.subscribe("a-raw", made, **SLOW)
+    relay.wait("a", subscribers=1)
+    relay.publish("a", made.wire)
+    relay.wait("a", test=lambda seen: seen["subscribers_blocked"])
+    begin = time.monotonic()
+    relay.signal(signal.SIGTERM)
+    assert relay.wait_exit() == 0
+    assert time.monotonic() - begin < 5
+
+
+def test_second_sigterm_ends_at_once(lab):
+    made = script("none", (3 * MIB,), 1)
+    relay = lab.start({"relay": {"drain": "60s"}} | feed("a", raw=TIGHT, **LOSSLESS))
+    relay.subscribe("a-raw", made, **SLOW)
+    relay.wait("a", subscribers=1)
+    relay.publish("a", made.wire)
+    relay.wait("a", test=lambda seen: seen["subscribers_blocked"])
+    relay.signal(signal.SIGTERM)
+    relay.wait_log("drain|shutting down|SIGTERM")
+    relay.signal(signal.SIGTERM)
+    relay.wait_exit(5)
+
+
+def test_heartbeats(lab):
+    """After silence only, on framed only; none with heartbeat = 0."""
+    made = script("line", (100,) * 5, 1)
+    relay = lab.start(feed("beat", framing="line", heartbeat="100ms") | feed("mute", heartbeat="0"))
+    framed, raw = relay.subscribe("beat-framed", made), relay.subscribe("beat-raw", made)
+    mute = relay.subscribe("mute-framed", made)
+    relay.wait("beat", subscribers=2)
+    relay.publish("beat", made.wire)
+    relay.run_until_done([framed, raw])
+    begin = len(framed.heartbeats)
+    lab.loop.run(lambda: len(framed.heartbeats) >= begin + 6, 5, "six heartbeats")
+    beats = framed.heartbeats[begin:]
+    assert 0.4 < beats[5] - beats[0] < 1.0
+    assert len(mute.heartbeats) == 1
+
+
+def test_limit_of_subscribers(lab):
+    """One more than max_subscribers is closed at once, counted, and hurts nobody."""
+    made = script("none", (90_000,), 1)
+    relay = lab.start(feed("a", max_subscribers=3, **LOSSLESS))
+    readers = relay.subscribe("a-raw", made, 2) + [relay.subscribe("a-framed", made)]
+    relay.wait("a", subscribers=3)
+    more = relay.subscribe("a-raw", made)
+    lab.loop.run(lambda: more.end, what="the one too many to be closed")
+    relay.publish("a", made.wire)
+    relay.run_until_done(readers)
+    seen = relay.feed("a")
+    assert seen["closed_limit"] == 1 and more.received == 0, seen
+    readers[0].close()
+    relay.wait("a", subscribers=2)
+    late = relay.subscribe("a-raw", made, start=None)
+    relay.wait("a", subscribers=3)
+    assert late.end is None
+
+
+def test_1200_subscribers(lab):
+    made = script("u32be", (20_000, 5, 3000) * 4, 1)
+    relay = lab.start(feed("a", framing="u32be", **LOSSLESS))
+    readers = relay.subscribe("a-raw", made, 600) + relay.subscribe("a-framed", made, 600)
+    relay.wait("a", subscribers=1200)
+    relay.publish("a", made.wire)
+    relay.run_until_done(readers)
+    seen = relay.feed("a")
+    assert seen["delivered_messages"] == made.count * 1200, seen
+    assert relay.sockets() <= relay.baseline + 1201 and relay.pipes() < 300

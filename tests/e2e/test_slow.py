@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: MIT
+"""Slow subscribers: skip announces exactly what is missing, disconnect resets, wait loses nothing."""
+
+import pytest
+
+from relaytest.ini import ENGINES, feed
+from relaytest.stream import KIB, MIB, script
+from relaytest.subscriber import LineSubscriber
+
+# A listener behind which a stopped reader fills up after a few hundred kilobytes.
+TIGHT = {"send_buffer": "32k"}
+SLOW = {"receive_buffer": 4096, "paused": True}
+RING = {"ring": "256k", "segment": "64k", "grace": "0"}
+WINDOW = 64 * KIB
+
+
+def publish_beside(relay, name, made, leader):
+    """Publishes everything at the pace of a subscriber that reads."""
+    publisher = relay.publish(name, made.wire, piece=16 * KIB).follow(leader, WINDOW)
+    relay.run_until_done([leader])
+    return publisher
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("size", [200, 3000, 150_000])
+def test_skip_announces_exactly_what_is_missing(lab, engine, size):
+    made = script("u32be", (size,) * (3 * MIB // size), 4)
+    relay = lab.start(feed("a", framing="u32be", on_slow="skip", framed=TIGHT, **RING,
+                           **ENGINES[engine]))
+    leader = relay.subscribe("a-raw", made)
+    slow = relay.subscribe("a-framed", made, **SLOW)
+    relay.wait("a", subscribers=2)
+    publish_beside(relay, "a", made, leader)
+    slow.resume()
+    relay.run_until_done([slow])
+    seen = relay.feed("a")
+    assert slow.gaps and slow.messages + slow.missed == made.count
+    assert seen["gaps"] == len(slow.gaps) and seen["skipped_messages"] == slow.missed, seen
+    missing = len(made.payload) - (slow.payload_bytes - slow.partial_bytes)
+    assert missing <= seen["skipped_bytes"] <= missing + len(slow.gaps) * (size + 4), (seen, missing)
+    assert slow.partial_bytes == 0
+
+
+def test_skip_with_framing_none(lab):
+    """Without boundaries each packet is a message: the sum of packets holds."""
+    made = script("none", (4 * MIB,), 4)
+    relay = lab.start(feed("a", on_slow="skip", framed=TIGHT, raw={"on_slow": "disconnect"}, **RING))
+    leader = relay.subscribe("a-framed", made)
+    slow = relay.subscribe("a-framed", made, **SLOW)
+    relay.wait("a", subscribers=2)
+    publish_beside(relay, "a", made, leader)
+    slow.resume()
+    relay.run_until_done([slow])
+    assert slow.gaps and slow.messages + slow.missed == relay.feed("a")["in_messages"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_raw_skip_never_cuts_a_message(lab, engine):
+    made = script("line", tuple(40 + at * 7 % 5000 for at in range(2000)), 6)
+    relay = lab.start(feed("a", framing="line", raw=TIGHT | {"on_slow": "skip"}, **RING,
+                           **ENGINES[engine]))
+    leader = relay.subscribe("a-framed", made)
+    slow = relay.subscribe("a-raw", made, kind=LineSubscriber, **SLOW)
+    relay.wait("a", subscribers=2)
+    publish_beside(relay, "a", made, leader)
+    slow.resume()
+    relay.run_until_done([slow])
+    seen = relay.feed("a")
+    assert slow.tail == b"" and slow.lines + seen["skipped_messages"] == made.count, seen
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_disconnect(lab, engine):
+    """Who falls behind is cut with a reason and by RST; what it had got is the stream's beginning."""
+    made = script("none", (4 * MIB,), 8)
+    relay = lab.start(feed("a", on_slow="disconnect", raw=TIGHT, **RING, **ENGINES[engine]))
+    leader = relay.subscribe("a-raw", made)
+    slow = relay.subscribe("a-raw", made, **SLOW)
+    relay.wait("a", subscribers=2)
+    publish_beside(relay, "a", made, leader)
+    relay.wait("a", subscribers=1, closed_lag=1)
+    slow.resume()
+    lab.loop.run(lambda: slow.end, what="the end of the slow one")
+    assert slow.end == "rst" and slow.position < len(made.payload)
+    relay.wait_log(r"\blag\b|fell behind")
+
+
+def test_raw_without_framing_is_disconnected_by_default(lab):
+    made = script("none", (4 * MIB,), 8)
+    relay = lab.start(feed("a", raw=TIGHT, **RING))
+    leader = relay.subscribe("a-raw", made)
+    relay.subscribe("a-raw", made, **SLOW)
+    relay.wait("a", subscribers=2)
+    publish_beside(relay, "a", made, leader)
+    relay.wait("a", subscribers=1, closed_lag=1)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_wait_loses_nothing(lab, engine):
+    """The publisher is held while a reader stands still, twice; everybody gets every byte."""
+    made = script("u32be", (70_000, 300, 4096) * 80, 2)
+    relay = lab.start(feed("a", framing="u32be", on_slow="wait", stall_timeout="60s", raw=TIGHT,
+                           framed=TIGHT, **RING, **ENGINES[engine]))
+    readers = relay.subscribe("a-raw", made, 3) + relay.subscribe("a-framed", made, 3)
+    slow = [relay.subscribe("a-raw", made, **SLOW), relay.subscribe("a-framed", made, **SLOW)]
+    relay.wait("a", subscribers=8)
+    publisher = relay.publish("a", made.wire)
+    relay.wait("a", test=lambda seen: seen["wait_pauses"] > 0)
+    for one in slow:
+        one.read_exactly(2 * MIB)
+    lab.loop.run(lambda: all(one.received == one.limit for one in slow), what="half of it")
+    relay.wait("a", test=lambda seen: seen["subscribers_blocked"] >= 1)
+    assert not publisher.done
+    for one in slow:
+        one.unlimited()
+    relay.run_until_done(readers + slow)
+    seen = relay.feed("a")
+    assert seen["gaps"] == 0 and seen["subscribers"] == 8, seen
+
+
+def test_stall_timeout(lab):
+    """A dead reader holds a waiting feed for stall_timeout only."""
+    made = script("none", (4 * MIB,), 2)
+    relay = lab.start(feed("a", on_slow="wait", stall_timeout="300ms", raw=TIGHT, **RING))
+    reader = relay.subscribe("a-raw", made)
+    relay.subscribe("a-raw", made, **SLOW)
+    relay.wait("a", subscribers=2)
+    relay.publish("a", made.wire)
+    relay.wait("a", subscribers=1, closed_stalled=1)
+    relay.run_until_done([reader])
+
+
+@pytest.mark.parametrize("limit", [{"max_lag": "128k"}, {"max_lag_time": "200ms"}])
+def test_lag_limits_inside_the_ring(lab, limit):
+    made = script("u32be", (1000,) * 3000, 2)
+    ring = RING | {"ring": "64m"}
+    relay = lab.start(feed("a", framing="u32be", on_slow="skip", framed=TIGHT, **ring, **limit))
+    leader = relay.subscribe("a-framed", made)
+    slow = relay.subscribe("a-framed", made, **SLOW)
+    relay.wait("a", subscribers=2)
+    publisher = relay.publish("a", made.wire, piece=16 * KIB).follow(leader, WINDOW)
+    lab.loop.run(lambda: leader.position > 2 * MIB, what="2 MiB")
+    if "max_lag_time" in limit:
+        publisher.follow(leader, 0)
+        lab.loop.run_for(0.3)
+        publisher.follow(leader, WINDOW)
+    relay.run_until_done([leader])
+    slow.resume()
+    relay.run_until_done([slow])
+    assert slow.missed and slow.messages + slow.missed == made.count
+
+
+def test_grace_spares_a_new_subscriber(lab):
+    made = script("none", (4 * MIB,), 2)
+    relay = lab.start(feed("a", on_slow="disconnect", raw=TIGHT, **(RING | {"ring": "8m", "grace": "60s"}),
+                           max_lag="128k"))
+    leader = relay.subscribe("a-raw", made)
+    slow = relay.subscribe("a-raw", made, **SLOW)
+    relay.wait("a", subscribers=2)
+    publish_beside(relay, "a", made, leader)
+    slow.resume()
+    relay.run_until_done([slow])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("burst, least, most", [("0", 0, 0), ("20k", 18, 21), ("1h", 100, 100)])
+def test_burst(lab, engine, burst, least, most):
+    """A new subscriber begins that far back, at a message; then it goes on without a hole."""
+    made = script("u32be", (1020,) * 120, 2)
+    relay = lab.start(feed("a", framing="u32be", burst=burst, on_slow="wait", **ENGINES[engine]))
+    leader = relay.subscribe("a-framed", made)
+    relay.wait("a", subscribers=1)
+    publisher = relay.publish("a")
+    for index in range(100):
+        publisher.send(made.message(index))
+        lab.loop.run(lambda: leader.position == made.ends[index], what=f"message {index}")
+    late = relay.subscribe("a-framed", made, base=leader.base)
+    lab.loop.run(lambda: late.session is not None and late.messages >= least, what="the burst")
+    raw = relay.subscribe("a-raw", made, start=None)
+    relay.wait("a", subscribers=3)
+    publisher.send(made.wire[made.ends[99]:])
+    relay.run_until_done([leader, late, raw])
+    assert least + 20 <= late.messages <= most + 20
+    assert late.start is not None and (len(made.payload) - raw.start) % 1024 == 0
+    assert least + 20 <= (len(made.payload) - raw.start) // 1024 <= most + 20

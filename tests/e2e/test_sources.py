@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+"""Publishers that come, go, come back, are two, or say nothing."""
+
+import os
+import time
+
+import pytest
+
+from relaytest import address, packet
+from relaytest.ini import feed
+from relaytest.stream import script
+
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
+
+
+def ended(lab, publisher):
+    lab.loop.run(lambda: publisher.lost, what="the publisher to be closed")
+    return publisher.lost
+
+
+def test_takeover_reject(lab):
+    made = script("u32be", (5000,) * 10, 1)
+    relay = lab.start(feed("a", framing="u32be", takeover="reject", **LOSSLESS))
+    reader = relay.subscribe("a-framed", made)
+    first = relay.publish("a", made.wire[:7000])
+    relay.wait("a", subscribers=1, source_connects=1, in_messages=1)
+    second = relay.publish("a", made.wire)
+    assert ended(lab, second)
+    first.send(made.wire[7000:])
+    relay.run_until_done([reader])
+    assert first.lost is None and relay.feed("a")["source_connects"] == 1
+
+
+def test_takeover_replace(lab):
+    """The new publisher goes on; the old one's begun message is not published."""
+    made = script("u32be", (5000,) * 10, 1)
+    relay = lab.start(feed("a", framing="u32be", takeover="replace", **LOSSLESS))
+    readers = [relay.subscribe("a-raw", made), relay.subscribe("a-framed", made)]
+    relay.wait("a", subscribers=2)
+    first = relay.publish("a", made.wire[:7000])
+    relay.wait("a", in_messages=1)
+    relay.publish("a", made.wire[made.ends[0]:])
+    assert ended(lab, first)
+    relay.run_until_done(readers)
+    seen = relay.feed("a")
+    assert seen["source_connects"] == 2 and seen["partial_messages"] == 1, seen
+
+
+def test_source_timeout(lab):
+    made = script("u32be", (5000,) * 2, 1)
+    relay = lab.start(feed("a", framing="u32be", source_timeout="200ms", **LOSSLESS))
+    reader = relay.subscribe("a-framed", made)
+    relay.wait("a", subscribers=1)
+    silent = relay.publish("a", made.wire[:made.ends[0]])
+    assert ended(lab, silent)
+    relay.wait("a", source_losses=1, source_up=0)
+    relay.wait_log("source_timeout|sent nothing")
+    relay.publish("a", made.wire[made.ends[0]:])
+    relay.run_until_done([reader])
+
+
+@pytest.mark.parametrize("framing", ["none", "line"])
+def test_fifo_writers_come_and_go(lab, framing):
+    """A fifo whose writer goes away: no spin, the next writer is served, half a line is not."""
+    made = script(framing, (3000,) * 30, 2)
+    way = lab.ingest("fifo", "a")
+    relay = lab.start(feed("a", way.value, framing=framing, **LOSSLESS))
+    readers = [relay.subscribe("a-raw", made), relay.subscribe("a-framed", made)]
+    relay.wait("a", subscribers=2)
+    for turn in range(3):
+        writer = way.open(relay)
+        end = (turn + 1) * 30_000
+        begun = 100 if framing == "line" and turn < 2 else 0
+        writer.send(made.wire[turn * 30_000:end + begun]).flush()
+        lab.loop.run(lambda: all(r.position == end for r in readers), what=f"{end} bytes")
+        writer.close()
+        relay.wait("a", source_losses=turn + 1)
+        relay.assert_no_spin(0.3, 15)
+    assert relay.feed("a")["partial_messages"] == (2 if framing == "line" else 0)
+
+
+def test_end_of_stdin(lab):
+    made = script("line", (300,) * 30, 2)
+    way = lab.ingest("stdin", "a")
+    relay = lab.start(feed("a", "stdin", framing="line", **LOSSLESS))
+    reader = relay.subscribe("a-framed", made)
+    relay.wait("a", subscribers=1)
+    writer = way.open(relay).send(made.wire)
+    relay.run_until_done([reader])
+    writer.close()
+    relay.wait("a", source_losses=1, source_up=0)
+    relay.assert_no_spin(0.3, 15)
+    assert reader.end is None
+
+
+def test_connect_in_order_of_preference(lab):
+    """The first address refuses: the second is used; when that goes away relay comes again."""
+    made = script("u32be", (5000,) * 10, 1)
+    closed, first = address.listen("tcp:127.0.0.1:0")
+    closed.close()
+    way = lab.ingest("connect-tcp", "a")
+    relay = lab.start(feed("a", f"connect {first}, {way.value.split()[1]}", framing="u32be", **LOSSLESS))
+    readers = [relay.subscribe("a-raw", made), relay.subscribe("a-framed", made)]
+    relay.wait("a", subscribers=2)
+    publisher = way.open(relay).send(made.wire[:made.ends[4] + 100]).flush()
+    lab.loop.run(lambda: all(r.position == made.ends[4] for r in readers), what="half")
+    publisher.close()
+    way.open(relay).send(made.wire[made.ends[4]:])
+    relay.run_until_done(readers)
+    seen = relay.feed("a")
+    assert seen["source_connects"] == 2 and seen["partial_messages"] == 1, seen
+    assert readers[1].events == [packet.SOURCE_UP, packet.SOURCE_DOWN, packet.SOURCE_UP] \
+        or readers[1].events == [packet.SOURCE_DOWN, packet.SOURCE_UP] * 2
+
+
+def test_unreachable_publisher_backs_off(lab):
+    """Connecting in vain costs nothing."""
+    closed, where = address.listen("tcp:127.0.0.1:0")
+    closed.close()
+    relay = lab.start(feed("a", f"connect {where}"))
+    relay.assert_no_spin(1.5, 30)
+    assert relay.feed("a")["source_up"] == 0
+
+
+def test_file_at_a_rate(lab):
+    made = script("fixed:1000", (1000,) * 300, 1)
+    way = lab.ingest("file", "a")
+    way.path.write_bytes(made.wire)
+    relay = lab.start(feed("a", way.value, framing="fixed:1000", rate="100k", burst="1m", **LOSSLESS))
+    reader = relay.subscribe("a-raw", made)
+    begin = time.monotonic()
+    relay.run_until_done([reader])
+    assert 2.0 < time.monotonic() - begin < 4.5
+
+
+def test_publisher_leaves_while_nobody_listens(lab):
+    """Connections are taken and given back whether or not anybody subscribes."""
+    made = script("u32be", (5000,) * 10, 1)
+    relay = lab.start(feed("a", framing="u32be", **LOSSLESS))
+    for turn in range(20):
+        publisher = relay.publish("a", made.wire).flush()
+        relay.wait("a", in_messages=10 * (turn + 1))
+        publisher.close()
+        relay.wait("a", source_losses=turn + 1)
+
+
+def test_ipv6_and_names(lab):
+    made = script("none", (5000,), 1)
+    sections = feed("a", "listen tcp:localhost:0", raw={"listen": "tcp:[::1]:0"},
+                    framed={"listen": f"unix:{lab.directory}/a.sock"}, **LOSSLESS)
+    relay = lab.start(sections)
+    readers = [relay.subscribe("a-raw", made), relay.subscribe("a-framed", made)]
+    relay.wait("a", subscribers=2)
+    relay.publish("a", made.wire)
+    relay.run_until_done(readers)
+    assert os.path.exists(f"{lab.directory}/a.sock")
+
+
+def test_a_subscriber_of_an_empty_feed_is_told(lab):
+    """First a heartbeat with session and sequence, then that there is no source."""
+    made = script("u32be", (10,), 1)
+    relay = lab.start(feed("a", framing="u32be", heartbeat="0"))
+    reader = relay.subscribe("a-framed", made)
+    lab.loop.run(lambda: reader.events, what="the source-down packet")
+    assert reader.events == [packet.SOURCE_DOWN] and len(reader.heartbeats) == 1
+    relay.publish("a", made.wire)
+    relay.run_until_done([reader])
+    late = relay.subscribe("a-framed", made, base=reader.base)
+    lab.loop.run(lambda: late.heartbeats, what="the first heartbeat")
+    assert late.events == []

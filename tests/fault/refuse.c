@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+/*
+ * librefuse.so: put under a running relay by LD_PRELOAD, refuses or shortens the zero-copy calls.
+ *
+ *   RELAY_REFUSE=CALL:ERRNO[:after=N],...   the call fails; with after=, the first N go through
+ *   RELAY_SHORT=CALL:BYTES,...              the call moves at most BYTES at once
+ *
+ * CALL is splice, splice_in (to a pipe), splice_out (to a socket), tee or vmsplice; a rule for
+ * splice_in or splice_out goes before one for splice.  A rule that cannot be read ends the process:
+ * a test must not pass because its fault was misspelt.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+
+enum call {
+	CALL_SPLICE,
+	CALL_SPLICE_IN,
+	CALL_SPLICE_OUT,
+	CALL_TEE,
+	CALL_VMSPLICE,
+	CALL_COUNT
+};
+
+static const char *const call_names[CALL_COUNT] = {
+	[CALL_SPLICE] = "splice", [CALL_SPLICE_IN] = "splice_in", [CALL_SPLICE_OUT] = "splice_out",
+	[CALL_TEE] = "tee",       [CALL_VMSPLICE] = "vmsplice",
+};
+
+static const struct {
+	const char *name;
+	int number;
+} errno_names[] = {
+	{"EPERM", EPERM},   {"ENOSYS", ENOSYS}, {"EINVAL", EINVAL}, {"EOPNOTSUPP", EOPNOTSUPP},
+	{"ENOMEM", ENOMEM}, {"EAGAIN", EAGAIN}, {"EINTR", EINTR},   {"EIO", EIO},
+};
+
+struct rule {
+	int fail_errno; // 0: none
+	unsigned long after;
+	size_t cap_bytes; // 0: none
+	atomic_ulong count;
+};
+
+static struct rule rules[CALL_COUNT];
+
+static void die(const char *variable, const char *text)
+{
+	(void)dprintf(STDERR_FILENO, "librefuse: %s: cannot read \"%s\"\n", variable, text);
+	_exit(127);
+}
+
+static bool parse_number(const char *text, unsigned long *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoul(text, &end, 10);
+	return *text >= '0' && *text <= '9' && *end == '\0' && errno == 0;
+}
+
+static struct rule *find_rule(const char *name)
+{
+	for (size_t i = 0; i < CALL_COUNT; i++)
+		if (strcmp(name, call_names[i]) == 0)
+			return &rules[i];
+	return NULL;
+}
+
+static int find_errno(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(errno_names); i++)
+		if (strcmp(name, errno_names[i].name) == 0)
+			return errno_names[i].number;
+	return 0;
+}
+
+// CALL:ERRNO[:after=N]
+static bool parse_refusal(char *text)
+{
+	char *rest = text;
+	struct rule *rule = find_rule(strsep(&rest, ":"));
+	const char *errno_name = strsep(&rest, ":");
+
+	if (!rule || !errno_name)
+		return false;
+	rule->fail_errno = find_errno(errno_name);
+	if (rest && (strncmp(rest, "after=", 6) != 0 || !parse_number(rest + 6, &rule->after)))
+		return false;
+	return rule->fail_errno != 0;
+}
+
+// CALL:BYTES
+static bool parse_cap(char *text)
+{
+	char *rest = text;
+	struct rule *rule = find_rule(strsep(&rest, ":"));
+	unsigned long bytes;
+
+	if (!rule || !rest || !parse_number(rest, &bytes) || bytes == 0)
+		return false;
+	rule->cap_bytes = bytes;
+	return true;
+}
+
+static void read_variable(const char *variable, bool (*parse)(char *text))
+{
+	const char *value = getenv(variable);
+	char copy[512];
+
+	if (!value || *value == '\0')
+		return;
+	if (strlen(value) >= sizeof(copy))
+		die(variable, value);
+	memcpy(copy, value, strlen(value) + 1);
+	for (char *rest = copy, *item; (item = strsep(&rest, ",")) != NULL;)
+		if (!parse(item))
+			die(variable, value);
+}
+
+__attribute__((constructor)) static void read_rules(void)
+{
+	read_variable("RELAY_REFUSE", parse_refusal);
+	read_variable("RELAY_SHORT", parse_cap);
+}
+
+// True with errno set when this call is to fail; otherwise *bytes is capped.
+static bool apply_rule(enum call call, size_t *bytes)
+{
+	struct rule *rule = &rules[call];
+
+	if (rule->fail_errno != 0 && atomic_fetch_add(&rule->count, 1) >= rule->after) {
+		errno = rule->fail_errno;
+		return true;
+	}
+	if (rule->cap_bytes > 0 && *bytes > rule->cap_bytes)
+		*bytes = rule->cap_bytes;
+	return false;
+}
+
+// To anything but a pipe or a socket (a discard into /dev/null) it is plain splice.
+static enum call splice_kind(int to_fd)
+{
+	struct stat st;
+
+	if (fstat(to_fd, &st) < 0)
+		return CALL_SPLICE;
+	return S_ISFIFO(st.st_mode)   ? CALL_SPLICE_IN
+	       : S_ISSOCK(st.st_mode) ? CALL_SPLICE_OUT
+				      : CALL_SPLICE;
+}
+
+ssize_t splice(int from_fd, off64_t *from_off, int to_fd, off64_t *to_off, size_t bytes,
+	       unsigned flags)
+{
+	const enum call kind = splice_kind(to_fd);
+
+	if (kind != CALL_SPLICE && apply_rule(kind, &bytes))
+		return -1;
+	if (apply_rule(CALL_SPLICE, &bytes))
+		return -1;
+	return syscall(SYS_splice, from_fd, from_off, to_fd, to_off, bytes, flags);
+}
+
+ssize_t tee(int from_fd, int to_fd, size_t bytes, unsigned flags)
+{
+	if (apply_rule(CALL_TEE, &bytes))
+		return -1;
+	return syscall(SYS_tee, from_fd, to_fd, bytes, flags);
+}
+
+ssize_t vmsplice(int fd, const struct iovec *iov, size_t count, unsigned flags)
+{
+	struct iovec piece = count > 0 ? iov[0] : (struct iovec){0};
+	const size_t first_bytes = piece.iov_len;
+
+	if (apply_rule(CALL_VMSPLICE, &piece.iov_len))
+		return -1;
+	if (piece.iov_len < first_bytes) // capped: the first piece, shortened, is all
+		return syscall(SYS_vmsplice, fd, &piece, 1UL, flags);
+	return syscall(SYS_vmsplice, fd, iov, count, flags);
+}

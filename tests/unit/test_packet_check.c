@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What relaycat --verify accepts from header to header, and what it does not.
+ *
+ * The tools are programs, not part of the library, so the file under test is included.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "relay/tools/packet_check.c"
+
+static const struct packet_header first = {.count = 2, .length = 9, .session = 5, .sequence = 10};
+
+static int add(struct packet_check *check, struct packet_header header, const char *reason)
+{
+	struct errmsg error = {""};
+	int r = packet_check_add(check, &header, &error);
+
+	assert_string_equal(error.text, reason);
+	return r;
+}
+
+static void in_order_is_good(void **state)
+{
+	struct packet_check check = {0};
+
+	(void)state;
+	assert_int_equal(add(&check, first, ""), 0);
+	assert_int_equal(
+		add(&check,
+		    (struct packet_header){.type = PACKET_HEARTBEAT, .session = 5, .sequence = 12},
+		    ""),
+		0);
+	assert_int_equal(
+		add(&check, (struct packet_header){.count = 1, .session = 5, .sequence = 12}, ""),
+		0);
+	assert_true(check.packets == 2 && check.messages == 3 && check.next == 13);
+}
+
+static void announced_gap_is_counted(void **state)
+{
+	struct packet_check check = {0};
+
+	(void)state;
+	assert_int_equal(add(&check, first, ""), 0);
+	assert_int_equal(add(&check,
+			     (struct packet_header){
+				     .type = PACKET_GAP, .session = 5, .sequence = 12, .time = 20},
+			     ""),
+			 0);
+	assert_int_equal(
+		add(&check, (struct packet_header){.count = 1, .session = 5, .sequence = 20}, ""),
+		0);
+	assert_true(check.gaps == 1 && check.missed == 8);
+}
+
+static void jumps_are_errors(void **state)
+{
+	struct packet_check check = {0};
+	struct packet_header late = {.count = 1, .session = 5, .sequence = 15};
+	struct packet_header again = {.count = 1, .session = 5, .sequence = 14};
+
+	(void)state;
+	assert_int_equal(add(&check, first, ""), 0);
+	assert_int_equal(add(&check, late,
+			     "data packet: sequence 15 instead of 12: 3 messages missing "
+			     "unannounced"),
+			 -EBADMSG);
+	assert_int_equal(
+		add(&check, again, "data packet: sequence 14 instead of 16: 2 messages twice"),
+		-EBADMSG);
+	assert_true(check.next == 15);
+}
+
+static void session_changes_after_its_end_only(void **state)
+{
+	struct packet_check check = {0};
+	struct packet_header other = {.count = 1, .session = 6, .sequence = 1};
+
+	(void)state;
+	assert_int_equal(add(&check, first, ""), 0);
+	assert_int_equal(
+		add(&check,
+		    (struct packet_header){.type = PACKET_END, .session = 5, .sequence = 12}, ""),
+		0);
+	assert_int_equal(add(&check, other, ""), 0);
+	other.session = 7;
+	other.sequence = 2;
+	assert_int_equal(
+		add(&check, other, "data packet: session changes from 6 to 7 without an end"),
+		-EBADMSG);
+}
+
+static void long_message_ends_in_its_last_packet(void **state)
+{
+	struct packet_check check = {0};
+	struct packet_header part = {.flags = PACKET_FLAG_CONTINUED, .session = 5, .sequence = 12};
+
+	(void)state;
+	assert_int_equal(add(&check, first, ""), 0);
+	assert_int_equal(add(&check, part, ""), 0);
+	assert_int_equal(add(&check, part, ""), 0);
+	assert_true(check.is_open && check.messages == 2);
+	assert_int_equal(
+		add(&check,
+		    (struct packet_header){.type = PACKET_END, .session = 5, .sequence = 12},
+		    "end packet: message 12 was left unfinished"),
+		-EBADMSG);
+	part.flags = 0;
+	part.count = 1;
+	assert_int_equal(add(&check, part, ""), 0);
+	assert_false(check.is_open);
+	assert_true(check.messages == 3 && check.next == 13);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(in_order_is_good),
+		cmocka_unit_test(announced_gap_is_counted),
+		cmocka_unit_test(jumps_are_errors),
+		cmocka_unit_test(session_changes_after_its_end_only),
+		cmocka_unit_test(long_message_ends_in_its_last_packet),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
