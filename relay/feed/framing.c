@@ -87,7 +87,7 @@ static bool walk_prefixed(struct framing_scan *scan, const struct view *view,
 	if (scan->need_bytes)
 		return walk_body(scan, view, walk);
 	while (scan->prefix_bytes < length) {
-		if (walk->walked_bytes == view->visible)
+		if (walk->walked_bytes >= view->visible) /* the prefix is behind what can be seen */
 			return false;
 		scan->prefix[scan->prefix_bytes++] = view->seen[walk->walked_bytes];
 		walk_over(scan, walk, 1);

@@ -179,7 +179,7 @@ def test_limit_of_subscribers(lab):
     relay.run_until_done(readers)
     seen = relay.feed("a")
     assert seen["closed_limit"] == 1 and more.received == 0, seen
-    readers[0].close()
+    readers[0].reset()
     relay.wait("a", subscribers=2)
     late = relay.subscribe("a-raw", made, start=None)
     relay.wait("a", subscribers=3)

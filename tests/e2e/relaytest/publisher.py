@@ -120,7 +120,7 @@ class Publisher:
         self.file.shutdown(socket.SHUT_WR)
 
     def reset(self):
-        if self.is_socket and self.file.family != socket.AF_UNIX:
+        if self.file is not None and self.is_socket and self.file.family != socket.AF_UNIX:
             address.reset_on_close(self.file)
         self.close()
 
