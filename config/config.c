@@ -168,7 +168,7 @@ static void take_named(struct load *load, unsigned line, enum config_section_kin
 		report(load, line,
 		       "bad name '%.80s' in [%s NAME]; expected 1 to %d characters of A-Z a-z 0-9 "
 		       "_ . -",
-		       word, name, CONFIG_NAME_BYTES);
+		       name, word, CONFIG_NAME_BYTES);
 	first = title[0] ? find_section(load->config, title) : NULL;
 	if (first)
 		report(load, line, "duplicate section [%s]; the first one is in line %u", title,

@@ -335,12 +335,13 @@ void config_value_free(const struct config_option *option, void *value)
 	}
 }
 
-static void print_words(char *buf, size_t size, const char *const *words)
+static void print_words(char *buf, size_t size, const char *const *words, const char *note)
 {
 	int n = snprintf(buf, size, "one of");
 
 	for (size_t i = 0; words[i] && n >= 0 && (size_t)n < size; i++)
-		n += snprintf(buf + n, size - (size_t)n, "%s %s", i ? "," : "", words[i]);
+		n += snprintf(buf + n, size - (size_t)n, "%s %s%s", i ? "," : "", words[i],
+			      words[i + 1] ? "" : note);
 }
 
 /* what: "a size"; a zero that the range leaves out is named apart. */
@@ -358,7 +359,8 @@ const char *config_value_expected(const struct config_option *option, char *buf,
 	const char *const *words = words_of(option->type);
 
 	if (words)
-		print_words(buf, size, words);
+		print_words(buf, size, words,
+			    option->type == CONFIG_TYPE_FRAMING ? " (N from 1 to 64m)" : "");
 	else if (option->type == CONFIG_TYPE_TEXT)
 		snprintf(buf, size, "at most %s bytes without blanks", option->max);
 	else if (option->type == CONFIG_TYPE_FEED)

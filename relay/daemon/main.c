@@ -25,7 +25,9 @@
 #define RELAY_VERSION "0.1"
 #endif
 
-enum { OVERRIDES_MAX = 64 };
+enum {
+	OVERRIDES_MAX = 64
+};
 
 enum action {
 	ACTION_RUN,
@@ -57,7 +59,8 @@ static const char usage[] =
 	"usage: relay [-c FILE] [-t | -T] [-o SECTION.KEY=VALUE]...\n"
 	"\n"
 	"  -c, --config FILE    the configuration (default /etc/relay/relay.ini)\n"
-	"  -o, --option S.K=V   set an option, over the file: -o relay.drain=1s -o 'feed x.ring=1m'\n"
+	"  -o, --option S.K=V   set an option, over the file: -o relay.drain=1s -o 'feed "
+	"x.ring=1m'\n"
 	"  -t, --check-config   check the configuration, name every error, and end\n"
 	"  -T, --print-config   print the values in effect and where each comes from, and end\n"
 	"      --print-example  print a complete configuration with comments\n"
@@ -78,7 +81,12 @@ static void add_override(struct arguments *arguments, const char *text)
 
 static void parse_arguments(int argc, char **argv, struct arguments *ret)
 {
-	enum { OPT_EXAMPLE = 256, OPT_EXPLAIN, OPT_VERSION, OPT_HELP };
+	enum {
+		OPT_EXAMPLE = 256,
+		OPT_EXPLAIN,
+		OPT_VERSION,
+		OPT_HELP
+	};
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"option", required_argument, NULL, 'o'},
@@ -253,7 +261,7 @@ static void watch_signals(struct daemon *daemon)
 
 static int run(const struct arguments *arguments, struct config *config)
 {
-	static struct daemon daemon; /* signal watchers point into it for the life of the process */
+	struct daemon daemon = {.arguments = arguments};
 	struct ev_loop *loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
 	size_t feeds = config->feed_count, listeners = config->listener_count;
 	struct errmsg err;
@@ -270,7 +278,6 @@ static int run(const struct arguments *arguments, struct config *config)
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (fd_limit(&fd_max) < 0)
 		log_warn("the limit of open files cannot be read, ignoring");
-	daemon.arguments = arguments;
 	relay_init(&daemon.relay, loop, fd_max);
 	r = relay_apply(&daemon.relay, config, &err);
 	if (r < 0) {
@@ -322,8 +329,8 @@ int main(int argc, char **argv)
 	if (arguments.action == ACTION_DUMP)
 		config_print_effective(stdout, config);
 	else
-		(void)printf("%s: ok, %zu feeds, %zu listeners\n", arguments.path, config->feed_count,
-			     config->listener_count);
+		(void)printf("%s: ok, %zu feeds, %zu listeners\n", arguments.path,
+			     config->feed_count, config->listener_count);
 	config_free(&config);
 	return EXIT_SUCCESS;
 }

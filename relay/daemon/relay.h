@@ -2,8 +2,9 @@
 /*
  * The running relay: its feeds and listeners, as the configuration wants them.
  *
- * A configuration is applied in two steps.  First all that is new is opened; if anything cannot be, all of
- * that is undone and nothing has changed.  Then what is gone is closed and what stays is changed.
+ * A configuration is applied in two steps.  First all that is new is opened; if anything cannot be,
+ * all of that is undone and nothing has changed.  Then what is gone is closed and what stays is
+ * changed.
  */
 #pragma once
 
@@ -19,8 +20,8 @@
 
 /* Bytes a second, taken once a second for the status. */
 struct feed_rates {
-	uint64_t in_bytes, out_bytes;         /* a second */
-	uint64_t last_in, last_out, last_ms;  /* private  */
+	uint64_t in_bytes, out_bytes;        /* a second */
+	uint64_t last_in, last_out, last_ms; /* private  */
 };
 
 struct served_feed {
@@ -59,8 +60,8 @@ void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit);
  * 0, or -errno with a message; nothing has changed then. */
 int relay_apply(struct relay *relay, struct config *config, struct errmsg *err);
 
-/* No new subscribers, no more bytes; ends the loop once everybody has read what was sent, or when the
- * configured drain time is over.  A second call ends it at once. */
+/* No new subscribers, no more bytes; ends the loop once everybody has read what was sent, or when
+ * the configured drain time is over.  A second call ends it at once. */
 void relay_drain(struct relay *relay);
 
 /* Closes and frees all. */

@@ -11,7 +11,9 @@
 #include "daemon/notify.h"
 #include "daemon/relay.h"
 
-enum { NOTIFY_EVERY_TICKS = 50 };
+enum {
+	NOTIFY_EVERY_TICKS = 50
+};
 
 /* A line being put together; what does not fit is cut. */
 struct line {
@@ -63,7 +65,7 @@ static void add_engines(struct line *line, const struct engine_choice *choice)
 		return;
 	}
 	line_add(line, " engine=auto");
-	for (unsigned class = 0; class < ENGINE_CLASS_COUNT; class++) {
+	for (unsigned class = 0; class < ENGINE_CLASS_COUNT; class ++) {
 		const struct engine_class *row = &choice->classes[class];
 
 		if (!row->engines[row->best].samples)
@@ -102,7 +104,8 @@ void status_log(const struct relay *relay)
 	struct list_node *node;
 	size_t feeds = 0;
 
-	list_for_each(&relay->feeds, node) {
+	list_for_each(&relay->feeds, node)
+	{
 		const struct served_feed *served = list_entry(node, struct served_feed, node);
 		struct metrics metrics;
 
@@ -113,7 +116,8 @@ void status_log(const struct relay *relay)
 	}
 	line_add(&line, "feeds=%zu max_subscribers=%llu", feeds,
 		 (unsigned long long)relay->max_subscribers);
-	list_for_each(&relay->listeners, node) {
+	list_for_each(&relay->listeners, node)
+	{
 		const struct served_listener *served =
 			list_entry(node, struct served_listener, node);
 		const struct listener_counters *counters = &served->listener.counters;
@@ -138,7 +142,8 @@ void status_notify(const struct relay *relay, uint64_t now_ms)
 
 	if (now_ms / 100 % NOTIFY_EVERY_TICKS)
 		return;
-	list_for_each(&relay->feeds, node) {
+	list_for_each(&relay->feeds, node)
+	{
 		const struct served_feed *served = list_entry(node, struct served_feed, node);
 
 		feeds++;

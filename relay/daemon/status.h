@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
-/* How relay says how it is: in the log when asked (SIGUSR1), and to the service manager now and then. */
+/* How relay says how it is: in the log when asked (SIGUSR1), and to the service manager now and
+ * then. */
 #pragma once
 
 #include <stdint.h>
 
 struct relay;
 
-/* One line a feed, one for relay, and "status end".  The format is stable: KEY=VALUE, names of metrics.def
- * and close_reason.def. */
+/* One line a feed, one for relay, and "status end".  The format is stable: KEY=VALUE, names of
+ * metrics.def and close_reason.def. */
 void status_log(const struct relay *relay);
 
 /* A line for `systemctl status`, at most every few seconds. */

@@ -11,13 +11,15 @@
 
 #include "feed/packet.h"
 
-enum { ENCODER_HEADER_MAX = 64 };
+enum {
+	ENCODER_HEADER_MAX = 64
+};
 
 struct encoder {
 	const char *name;
-	/* Writes the header of `packet` (at most ENCODER_HEADER_MAX bytes); returns its length, which may
-	 * be 0.  For packets other than data the header is all there is; 0 means that the format cannot
-	 * say it. */
+	/* Writes the header of `packet` (at most ENCODER_HEADER_MAX bytes); returns its length,
+	 * which may be 0.  For packets other than data the header is all there is; 0 means that the
+	 * format cannot say it. */
 	size_t (*header)(const struct packet *packet, uint8_t *out);
 };
 

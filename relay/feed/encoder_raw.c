@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The raw format: payload only.  It has no way to tell news, so a reader must not be skipped unnoticed
- * unless the messages delimit themselves. */
+/* The raw format: payload only.  It has no way to tell news, so a reader must not be skipped
+ * unnoticed unless the messages delimit themselves. */
 #include "feed/encoder.h"
 
 static size_t write_nothing(const struct packet *packet, uint8_t *out)

@@ -3,15 +3,16 @@
 #include "feed/engine.h"
 
 enum {
-	TRIAL_PACKETS = 8,       /* a run; its first pass is not counted: caches and pools warm up */
-	TRIAL_INTERVAL = 400,    /* packets between two trials of an engine that is close to the best */
+	TRIAL_PACKETS = 8, /* a run; its first pass is not counted: caches and pools warm up */
+	TRIAL_INTERVAL =
+		400, /* packets between two trials of an engine that is close to the best */
 	TRIAL_INTERVAL_MAX = 25600,
 };
 
-static const double WEIGHT_OF_NEW = 0.125;    /* of a sample in the mean                        */
-static const double CLOSE_TO_BEST = 1.3;      /* times the cost of the best                     */
-static const double OUTLIER = 4.0;            /* a sample over this many means counts as this   */
-static const double BETTER_TO_SWITCH = 0.97;  /* of the best's cost, so that equals do not flap */
+static const double WEIGHT_OF_NEW = 0.125;   /* of a sample in the mean                        */
+static const double CLOSE_TO_BEST = 1.3;     /* times the cost of the best                     */
+static const double OUTLIER = 4.0;           /* a sample over this many means counts as this   */
+static const double BETTER_TO_SWITCH = 0.97; /* of the best's cost, so that equals do not flap */
 
 const char *engine_name(enum engine engine)
 {
@@ -36,30 +37,19 @@ unsigned engine_class(size_t bytes)
 	return log2 < ENGINE_CLASS_COUNT ? log2 : ENGINE_CLASS_COUNT - 1;
 }
 
-/* Starts a run of an engine whose time has come.  Counts the packets down for all of them. */
-static void start_trial(struct engine_choice *choice, struct engine_class *class)
+/* The engine whose time for a run has come; the best one when there is none. */
+static enum engine next_trial(const struct engine_choice *choice, const struct engine_class *class)
 {
 	for (int i = 0; i < ENGINE_COUNT; i++) {
-		struct engine_record *record = &class->engines[i];
-
-		if ((enum engine)i == class->best || !choice->can[i])
-			continue;
-		if (record->due) {
-			record->due--;
-			continue;
-		}
-		if (class->trial_left)
-			continue;
-		class->trial = (enum engine)i;
-		class->trial_left = TRIAL_PACKETS;
-		record->due = record->interval ? record->interval : TRIAL_INTERVAL;
+		if ((enum engine)i != class->best && choice->can[i] && !class->engines[i].due)
+			return (enum engine)i;
 	}
+	return class->best;
 }
 
 enum engine engine_choose(struct engine_choice *choice, unsigned size_class)
 {
 	struct engine_class *class = &choice->classes[size_class];
-	enum engine engine;
 
 	if (choice->is_fixed)
 		return choice->can[choice->fixed] ? choice->fixed : ENGINE_COPY;
@@ -68,13 +58,13 @@ enum engine engine_choose(struct engine_choice *choice, unsigned size_class)
 	/* The best must be known before anything can be compared with it. */
 	if (class->engines[class->best].samples < TRIAL_PACKETS)
 		return class->best;
-	if (!class->trial_left)
-		start_trial(choice, class);
-	if (!class->trial_left)
-		return class->best;
-	class->trial_left--;
-	engine = class->trial;
-	return choice->can[engine] ? engine : class->best;
+	if (!class->trial_left) {
+		class->trial = next_trial(choice, class);
+		if (class->trial == class->best)
+			return class->best;
+		class->trial_left = TRIAL_PACKETS;
+	}
+	return choice->can[class->trial] ? class->trial : class->best;
 }
 
 static void choose_best(struct engine_choice *choice, struct engine_class *class)
@@ -100,20 +90,11 @@ static void plan_next_trial(const struct engine_class *class, struct engine_reco
 		record->interval = TRIAL_INTERVAL;
 	else if (record->interval < TRIAL_INTERVAL_MAX)
 		record->interval = record->interval ? record->interval * 2 : TRIAL_INTERVAL * 2;
+	record->due = record->interval;
 }
 
-void engine_report(struct engine_choice *choice, unsigned size_class, enum engine engine,
-		   uint64_t bytes, uint64_t ns)
+static void add_sample(struct engine_record *record, double cost)
 {
-	struct engine_class *class = &choice->classes[size_class];
-	struct engine_record *record = &class->engines[engine];
-	double cost;
-
-	if (!bytes || choice->is_fixed)
-		return;
-	if (engine != class->best && class->trial_left == TRIAL_PACKETS - 1)
-		return; /* the warm-up of a run */
-	cost = (double)ns / (double)bytes;
 	if (record->samples == 0) {
 		record->cost = cost;
 	} else {
@@ -123,7 +104,32 @@ void engine_report(struct engine_choice *choice, unsigned size_class, enum engin
 	}
 	if (record->samples < UINT32_MAX)
 		record->samples++;
-	choose_best(choice, class);
-	if (engine == class->trial && class->trial_left == 0 && engine != class->best)
-		plan_next_trial(class, record);
+}
+
+/* Counts the packet in every plan: of the run under way, and of those to come. */
+static void count_packet(struct engine_class *class)
+{
+	for (int i = 0; i < ENGINE_COUNT; i++) {
+		if (class->engines[i].due)
+			class->engines[i].due--;
+	}
+	if (!class->trial_left || --class->trial_left)
+		return;
+	if (class->trial != class->best)
+		plan_next_trial(class, &class->engines[class->trial]);
+}
+
+void engine_report(struct engine_choice *choice, unsigned size_class, enum engine engine,
+		   uint64_t bytes, uint64_t ns)
+{
+	struct engine_class *class = &choice->classes[size_class];
+	bool is_warm_up = class->trial_left == TRIAL_PACKETS;
+
+	if (choice->is_fixed)
+		return;
+	if (bytes && !is_warm_up) {
+		add_sample(&class->engines[engine], (double)ns / (double)bytes);
+		choose_best(choice, class);
+	}
+	count_packet(class);
 }

@@ -2,10 +2,11 @@
 /*
  * Fan-out to one socket.
  *
- * Zero-copy: tee the whole segment into the feed's copy pipe (tee always starts at the head), throw away
- * what the subscriber has had, splice the rest to the socket with its exact length, throw away what the
- * socket did not take.  The copy pipe is empty before and after, and has as many slots as the segment's.
- * When the kernel or a sandbox refuses tee or splice, the segment becomes a block for everybody.
+ * Zero-copy: tee the whole segment into the feed's copy pipe (tee always starts at the head), throw
+ * away what the subscriber has had, splice the rest to the socket with its exact length, throw away
+ * what the socket did not take.  The copy pipe is empty before and after, and has as many slots as
+ * the segment's. When the kernel or a sandbox refuses tee or splice, the segment becomes a block
+ * for everybody.
  */
 #include "feed/fanout.h"
 
@@ -68,7 +69,8 @@ static bool fill_copy_pipe(struct feed *feed, struct segment *segment, size_t of
 	int err = 0;
 
 	feed->metrics.tee_calls++;
-	if (pipe_tee(&segment->pipe, &feed->copy_pipe, segment->length, &copied, &err) != PIPE_IO_OK ||
+	if (pipe_tee(&segment->pipe, &feed->copy_pipe, segment->length, &copied, &err) !=
+		    PIPE_IO_OK ||
 	    copied != segment->length)
 		return false;
 	if (!offset)

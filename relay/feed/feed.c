@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * A feed's life: its renditions, its passes, its source coming and going, and what time brings.
- * Taking bytes in is intake*.c, putting them into rings publish.c, one subscriber's fate subscriber.c.
+ * Taking bytes in is intake*.c, putting them into rings publish.c, one subscriber's fate
+ * subscriber.c.
  */
 #include "feed/feed.h"
 
@@ -38,7 +39,8 @@ static struct subscriber *next_ready(struct feed *feed)
 {
 	struct list_node *node;
 
-	list_for_each(&feed->renditions, node) {
+	list_for_each(&feed->renditions, node)
+	{
 		struct subscriber *subscriber = first_of(&rendition_of(node)->ready);
 
 		if (subscriber)
@@ -65,8 +67,7 @@ static void end_pass(struct feed *feed)
 
 	feed->pass.is_running = false;
 	ev_idle_stop(feed->loop, &feed->turn_watcher);
-	list_for_each(&feed->renditions, node)
-		list_rotate(&rendition_of(node)->idle);
+	list_for_each(&feed->renditions, node) list_rotate(&rendition_of(node)->idle);
 }
 
 void feed_run_pass(struct feed *feed)
@@ -116,7 +117,8 @@ static uint64_t oldest_index_needed(struct list *list, uint64_t oldest)
 {
 	struct list_node *node;
 
-	list_for_each(list, node) {
+	list_for_each(list, node)
+	{
 		const struct subscriber *subscriber = list_entry(node, struct subscriber, node);
 
 		if (subscriber->on_slow == ON_SLOW_WAIT)
@@ -140,7 +142,8 @@ static bool must_wait(struct feed *feed)
 {
 	struct list_node *node;
 
-	list_for_each(&feed->renditions, node) {
+	list_for_each(&feed->renditions, node)
+	{
 		if (ring_is_over_full(&rendition_of(node)->ring))
 			return true;
 	}
@@ -153,8 +156,7 @@ void feed_check_wait(struct feed *feed)
 
 	if (!feed->is_waiting)
 		return;
-	list_for_each(&feed->renditions, node)
-		feed_trim(rendition_of(node));
+	list_for_each(&feed->renditions, node) feed_trim(rendition_of(node));
 	if (must_wait(feed))
 		return;
 	feed->is_waiting = false;
@@ -208,8 +210,7 @@ void feed_set_sequence(struct feed *feed, uint32_t session, uint64_t next_seq)
 
 	feed->session = session;
 	feed->next_seq = next_seq;
-	list_for_each(&feed->renditions, node)
-		rendition_of(node)->ring.next_seq = next_seq;
+	list_for_each(&feed->renditions, node) rendition_of(node)->ring.next_seq = next_seq;
 }
 
 static void tell(struct feed *feed, enum packet_type type)
@@ -271,8 +272,7 @@ void feed_tick(struct feed *feed, uint64_t now_ms)
 	uint64_t wall_ns = clock_wall_ns();
 	struct list_node *node;
 
-	list_for_each(&feed->renditions, node)
-		check_limits(rendition_of(node), now_ms, wall_ns);
+	list_for_each(&feed->renditions, node) check_limits(rendition_of(node), now_ms, wall_ns);
 	if (feed->params.heartbeat_ms && !feed->is_draining &&
 	    now_ms - feed->last_packet_ms >= feed->params.heartbeat_ms) {
 		feed->metrics.heartbeats++;
@@ -307,7 +307,8 @@ struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *e
 	struct rendition *rendition;
 	struct list_node *node;
 
-	list_for_each(&feed->renditions, node) {
+	list_for_each(&feed->renditions, node)
+	{
 		rendition = rendition_of(node);
 		if (rendition->encoder == encoder) {
 			rendition->listeners++;
@@ -393,8 +394,8 @@ void feed_renew_copy_pipe(struct feed *feed)
 	log_warn("no pipe feed=%s, copying from now on", feed->params.name);
 }
 
-int feed_new(struct ev_loop *loop, const struct feed_params *params, const struct feed_events *events,
-	     struct feed **ret)
+int feed_new(struct ev_loop *loop, const struct feed_params *params,
+	     const struct feed_events *events, struct feed **ret)
 {
 	struct feed *feed = calloc(1, sizeof(*feed));
 	int r;
@@ -440,8 +441,7 @@ void feed_free(struct feed **feed_ptr, enum close_reason reason)
 	if (!feed)
 		return;
 	feed->is_draining = true;
-	list_for_each(&feed->renditions, node)
-		feed_close_subscribers(rendition_of(node), reason);
+	list_for_each(&feed->renditions, node) feed_close_subscribers(rendition_of(node), reason);
 	ev_ref(feed->loop);
 	on_reap(feed->loop, &feed->reap_watcher, 0);
 	ev_prepare_stop(feed->loop, &feed->reap_watcher);
@@ -469,8 +469,8 @@ void feed_change(struct feed *feed, const struct feed_params *params)
 	feed->params.segment_bytes = segment_bytes;
 	feed->params.framing = framing;
 	intake_change(&feed->intake, &framing);
-	list_for_each(&feed->renditions, node)
-		rendition_of(node)->ring.params.max_bytes = params->ring_bytes;
+	list_for_each(&feed->renditions, node) rendition_of(node)->ring.params.max_bytes =
+		params->ring_bytes;
 }
 
 uint64_t feed_subscriber_count(const struct feed *feed)
@@ -494,7 +494,8 @@ void feed_drain(struct feed *feed)
 		return;
 	feed->is_draining = true;
 	tell(feed, PACKET_END);
-	list_for_each(&feed->renditions, node) {
+	list_for_each(&feed->renditions, node)
+	{
 		struct rendition *rendition = rendition_of(node);
 
 		drain_list(&rendition->blocked);
@@ -508,8 +509,7 @@ static size_t list_length(const struct list *list)
 	struct list_node *node;
 	size_t length = 0;
 
-	list_for_each(list, node)
-		length++;
+	list_for_each(list, node) length++;
 	return length;
 }
 
@@ -518,9 +518,8 @@ static uint64_t delivered_by(const struct list *list)
 	struct list_node *node;
 	uint64_t messages = 0;
 
-	list_for_each(list, node)
-		messages += subscriber_delivered_messages(
-			list_entry(node, struct subscriber, node));
+	list_for_each(list, node) messages +=
+		subscriber_delivered_messages(list_entry(node, struct subscriber, node));
 	return messages;
 }
 
@@ -531,7 +530,8 @@ void feed_read_metrics(const struct feed *feed, struct metrics *ret)
 	*ret = feed->metrics;
 	ret->source_up = feed->is_source_up;
 	ret->pipes_open = feed->pool.open_count;
-	list_for_each(&feed->renditions, node) {
+	list_for_each(&feed->renditions, node)
+	{
 		struct rendition *rendition = rendition_of(node);
 
 		ret->ring_bytes += rendition->ring.end_pos - rendition->ring.start_pos;

@@ -2,11 +2,12 @@
 /*
  * A feed: a named stream with one ingest and its subscribers.
  *
- *   feed_take() --> intake (whole messages) --> publish (one ring per format) --> fan-out pass --> sockets
+ *   feed_take() --> intake (whole messages) --> publish (one ring per format) --> fan-out pass -->
+ * sockets
  *
- * All of it lives in one loop and is touched from that loop only.  A pass over the subscribers is cut into
- * turns; the ingest is not read while a pass is under way, so a packet always finds the subscribers at the
- * live edge ready for it.
+ * All of it lives in one loop and is touched from that loop only.  A pass over the subscribers is
+ * cut into turns; the ingest is not read while a pass is under way, so a packet always finds the
+ * subscribers at the live edge ready for it.
  */
 #pragma once
 
@@ -29,8 +30,8 @@
 struct feed_params {
 	char name[65];
 	struct framing_params framing;
-	bool is_auto;            /* engine = auto                                  */
-	enum engine engine;      /* else this one                                  */
+	bool is_auto;       /* engine = auto                                  */
+	enum engine engine; /* else this one                                  */
 	bool gift_headers;
 	size_t segment_bytes;
 	size_t ring_bytes;
@@ -39,7 +40,7 @@ struct feed_params {
 	uint64_t max_lag_ms;       /* 0 = no such limit                            */
 	uint64_t stall_timeout_ms; /* 0 = no such limit                            */
 	uint64_t grace_ms;
-	uint64_t max_subscribers;  /* 0 = no such limit                            */
+	uint64_t max_subscribers; /* 0 = no such limit                            */
 	uint64_t turn_budget_ns;
 	bool close_on_source_loss;
 };
@@ -53,7 +54,7 @@ struct feed_events {
 /* The fan-out pass under way, and what it has cost so far. */
 struct feed_pass {
 	bool is_running;
-	bool is_measured;     /* by one packet of one engine, so the figures say something */
+	bool is_measured; /* by one packet of one engine, so the figures say something */
 	enum engine engine;
 	unsigned size_class;
 	uint64_t delivered_bytes;
@@ -74,7 +75,7 @@ struct feed {
 	uint32_t session;
 	uint64_t next_seq;
 	bool is_source_up;
-	bool is_waiting;   /* on_slow = wait holds the ingest */
+	bool is_waiting; /* on_slow = wait holds the ingest */
 	bool is_draining;
 	uint64_t last_packet_ms; /* monotonic: news of any kind */
 	uint64_t next_subscriber_id;
@@ -92,21 +93,24 @@ struct feed {
 	ev_prepare reap_watcher;
 };
 
-/* Makes a feed without source and subscribers.  Returns 0 or -ENOMEM/-EMFILE; pipes that cannot be had are
- * no error: the feed then copies and says so once. */
-int feed_new(struct ev_loop *loop, const struct feed_params *params, const struct feed_events *events,
-	     struct feed **ret);
+/* Makes a feed without source and subscribers.  Returns 0 or -ENOMEM/-EMFILE; pipes that cannot be
+ * had are no error: the feed then copies and says so once. */
+int feed_new(struct ev_loop *loop, const struct feed_params *params,
+	     const struct feed_events *events, struct feed **ret);
 
-/* Closes all subscribers with `reason` and frees the feed.  Not from a callback of the feed itself. */
+/* Closes all subscribers with `reason` and frees the feed.  Not from a callback of the feed itself.
+ */
 void feed_free(struct feed **feed, enum close_reason reason);
 
 /* Takes over the parameters that may change while the feed runs; framing and segment_bytes stay. */
 void feed_change(struct feed *feed, const struct feed_params *params);
 
-/* The rendition in this format, made when it is not there yet; listeners are counted.  NULL: no memory. */
+/* The rendition in this format, made when it is not there yet; listeners are counted.  NULL: no
+ * memory. */
 struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *encoder);
 
-/* One listener less; the last one closes its subscribers (reason REMOVED) and drops the rendition. */
+/* One listener less; the last one closes its subscribers (reason REMOVED) and drops the rendition.
+ */
 void feed_close_rendition(struct rendition **rendition);
 
 /* Subscribers attached now. */
@@ -119,7 +123,8 @@ void feed_source_down(struct feed *feed, enum close_reason reason);
 /* For a source that brings session and sequence of its own. */
 void feed_set_sequence(struct feed *feed, uint32_t session, uint64_t next_seq);
 
-/* True when the next packet may be taken in: no pass is under way and nobody has to be waited for. */
+/* True when the next packet may be taken in: no pass is under way and nobody has to be waited for.
+ */
 bool feed_can_take(const struct feed *feed);
 
 /* Takes in at most one packet's worth from the source and broadcasts it; see intake.h. */
@@ -137,7 +142,8 @@ void feed_read_metrics(const struct feed *feed, struct metrics *ret);
 /* For fan-out: starts a pass over everybody who is ready, or goes on with it, for one turn. */
 void feed_run_pass(struct feed *feed);
 
-/* For publishing: cuts the ring to size, but not what subscribers with on_slow = wait still need. */
+/* For publishing: cuts the ring to size, but not what subscribers with on_slow = wait still need.
+ */
 void feed_trim(struct rendition *rendition);
 
 /* Closes every subscriber of the rendition. */

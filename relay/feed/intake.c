@@ -13,11 +13,13 @@
 #include "feed/feed.h"
 #include "pipe/pipe_io.h"
 
-enum { REST_TO_PIPE_MAX = 64 * 1024 }; /* a longer rest stays where it is until its message ends */
+enum {
+	REST_TO_PIPE_MAX = 64 * 1024
+}; /* a longer rest stays where it is until its message ends */
 
 void intake_init(struct intake *intake, const struct framing_params *framing)
 {
-	*intake = (struct intake){.size_class = 0};
+	*intake = (struct intake){.mean_bytes = 0};
 	framing_scan_init(&intake->scan, framing);
 }
 
@@ -57,8 +59,8 @@ static void drop_pipes(struct feed *feed)
 uint64_t intake_reset(struct feed *feed)
 {
 	struct intake *intake = &feed->intake;
-	uint64_t rest = intake->relay.head_bytes + intake_pipe_bytes(intake) +
-			intake_memory_bytes(intake);
+	uint64_t rest =
+		intake->relay.head_bytes + intake_pipe_bytes(intake) + intake_memory_bytes(intake);
 	const struct framing_params framing = intake->scan.params;
 
 	drop_pipes(feed);
@@ -140,11 +142,11 @@ bool intake_rest_to_pipe(struct feed *feed)
 	return true;
 }
 
-enum engine intake_choose(struct feed *feed, const struct source *source, unsigned size_class)
+enum engine intake_choose(struct feed *feed, unsigned size_class)
 {
 	enum engine engine = engine_choose(&feed->choice, size_class);
 
-	(void)source;
+	feed->pass.size_class = size_class;
 	if (!feed->has_pipes || (engine == ENGINE_SPLICE && feed->intake.splice_refused))
 		return ENGINE_COPY;
 	return engine;
@@ -156,6 +158,13 @@ static bool can_stay_unseen(const struct feed *feed, const struct source *source
 	enum framing_kind kind = feed->params.framing.kind;
 
 	return source->is_socket || kind == FRAMING_NONE || kind == FRAMING_FIXED;
+}
+
+void intake_note_length(struct intake *intake, size_t bytes)
+{
+	/* The mean of late, so that one odd packet, or one engine's way of cutting packets, does
+	 * not change the class. */
+	intake->mean_bytes += ((double)bytes - intake->mean_bytes) / 8;
 }
 
 struct packet intake_next_packet(struct feed *feed, uint32_t messages, size_t bytes)
@@ -171,9 +180,7 @@ struct packet intake_next_packet(struct feed *feed, uint32_t messages, size_t by
 	};
 
 	feed->next_seq += messages;
-	feed->intake.size_class = engine_class(bytes);
-	feed->pass.engine = ENGINE_COPY;
-	feed->pass.size_class = feed->intake.size_class;
+	intake_note_length(&feed->intake, bytes);
 	return packet;
 }
 
@@ -202,15 +209,15 @@ enum intake_result intake_take(struct feed *feed, const struct source *source, i
 
 	if (feed->params.framing.kind == FRAMING_RELAY)
 		return intake_take_relay(feed, source, ret_err);
-	engine = intake_choose(feed, source, intake->size_class);
+	engine = intake_choose(feed, engine_class((size_t)intake->mean_bytes));
 	if (engine == ENGINE_SPLICE && !can_stay_unseen(feed, source))
 		engine = ENGINE_COPY;
 	if (engine == ENGINE_SPLICE && intake_rest_to_pipe(feed)) {
 		result = intake_take_unseen(feed, source, ret_err);
 		if (result != INTAKE_EMPTY || intake->pipe_count)
 			return result;
-		/* Readable, and yet nothing to splice: urgent data (MSG_OOB) holds tcp_splice_read up
-		 * until somebody receives. */
+		/* Readable, and yet nothing to splice: urgent data (MSG_OOB) holds tcp_splice_read
+		 * up until somebody receives. */
 		result = intake_take_memory(feed, source, ENGINE_COPY, ret_err);
 		feed->metrics.urgent_reads += result == INTAKE_TOOK;
 		return result;

@@ -2,11 +2,11 @@
 /*
  * Intake: from the source's bytes to packets of whole messages.
  *
- * There are two ways, and the engine says which: unseen, by splice into the ingest pipe with a look ahead by
- * MSG_PEEK to find the boundaries (intake_unseen.c), or through memory (intake_memory.c: a buffer for copy,
- * a gift arena for compact).  framing = relay reads header by header and takes the payloads either way
- * (intake_relay.c).  What belongs to an unfinished message stays behind as the rest: in the ingest pipes or
- * in memory, never in both.
+ * There are two ways, and the engine says which: unseen, by splice into the ingest pipe with a look
+ * ahead by MSG_PEEK to find the boundaries (intake_unseen.c), or through memory (intake_memory.c: a
+ * buffer for copy, a gift arena for compact).  framing = relay reads header by header and takes the
+ * payloads either way (intake_relay.c).  What belongs to an unfinished message stays behind as the
+ * rest: in the ingest pipes or in memory, never in both.
  */
 #pragma once
 
@@ -39,7 +39,9 @@ enum intake_result {
 	INTAKE_FAULT, /* the publisher broke the framing: *ret_err is the enum close_reason     */
 };
 
-enum { INTAKE_PIPES_MAX = 16 }; /* full ingest pipes that wait for the end of a long message */
+enum {
+	INTAKE_PIPES_MAX = 16
+}; /* full ingest pipes that wait for the end of a long message */
 
 /* The way through memory: bytes[start .. end) are not published yet. */
 struct intake_memory {
@@ -47,7 +49,7 @@ struct intake_memory {
 	size_t start;
 	size_t end;
 	size_t room;
-	bool is_arena;     /* bytes is in the arena, else it is own_bytes */
+	bool is_arena;      /* bytes is in the arena, else it is own_bytes */
 	uint8_t *own_bytes; /* malloc'ed */
 	size_t own_room;
 	struct gift_arena arena;
@@ -65,8 +67,8 @@ struct intake_relay {
 
 struct intake {
 	struct framing_scan scan;
-	unsigned size_class; /* of the last packet: what the next one may be      */
-	bool splice_refused; /* by the kernel, for this source                    */
+	double mean_bytes;                   /* of the packets of late: what the next one may be  */
+	bool splice_refused;                 /* by the kernel, for this source                    */
 	struct pipe pipes[INTAKE_PIPES_MAX]; /* the unseen way; the last one is being filled */
 	size_t pipe_count;
 	struct intake_memory memory;
@@ -97,8 +99,8 @@ enum intake_result intake_take_memory(struct feed *feed, const struct source *so
 				      enum engine engine, int *ret_err);
 enum intake_result intake_take_relay(struct feed *feed, const struct source *source, int *ret_err);
 
-/* Reads up to `max` bytes behind the rest in memory, for which there is room afterwards.  INTAKE_FAULT here
- * means that there is no memory. */
+/* Reads up to `max` bytes behind the rest in memory, for which there is room afterwards.
+ * INTAKE_FAULT here means that there is no memory. */
 enum intake_result intake_read(struct feed *feed, const struct source *source, enum engine engine,
 			       size_t max, size_t *ret_bytes, int *ret_err);
 
@@ -118,13 +120,16 @@ void intake_publish_pipes(struct feed *feed, const struct packet *packet);
 size_t intake_pipe_bytes(const struct intake *intake);
 size_t intake_memory_bytes(const struct intake *intake);
 
-/* Moves the rest from the ingest pipes to memory: 0, -ENOMEM or -EIO.  Or back, when it is short enough:
- * true when the rest is in the pipes now. */
+/* Moves the rest from the ingest pipes to memory: 0, -ENOMEM or -EIO.  Or back, when it is short
+ * enough: true when the rest is in the pipes now. */
 int intake_rest_to_memory(struct feed *feed);
 bool intake_rest_to_pipe(struct feed *feed);
 
-/* The engine for the next packet, as far as this source allows. */
-enum engine intake_choose(struct feed *feed, const struct source *source, unsigned size_class);
+/* The engine for the next packet, which is expected to be in `size_class`. */
+enum engine intake_choose(struct feed *feed, unsigned size_class);
+
+/* A packet of `bytes` has been taken in. */
+void intake_note_length(struct intake *intake, size_t bytes);
 
 /* A data packet of `messages` messages in `bytes` bytes, next in sequence. */
 struct packet intake_next_packet(struct feed *feed, uint32_t messages, size_t bytes);

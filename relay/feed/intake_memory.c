@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Intake through memory: for the copy engine into a buffer of its own, for compact into pages of the gift
- * arena, which are written once and then belong to the kernel.  Every byte is seen once.
+ * Intake through memory: for the copy engine into a buffer of its own, for compact into pages of
+ * the gift arena, which are written once and then belong to the kernel.  Every byte is seen once.
  */
 #include "feed/intake.h"
 
@@ -20,8 +20,8 @@ enum {
 	READ_MIN = 16 * 1024, /* room for one read, at least */
 };
 
-/* The most that one packet may have.  With compact, header and payload must fit the slots of one pipe, and
- * payload that does not begin at a page needs one more. */
+/* The most that one packet may have.  With compact, header and payload must fit the slots of one
+ * pipe, and payload that does not begin at a page needs one more. */
 static size_t packet_bytes_max(const struct feed *feed, enum engine engine)
 {
 	size_t bytes = feed->params.segment_bytes;
@@ -139,8 +139,10 @@ void intake_publish_memory(struct feed *feed, const struct packet *packet, enum 
 		memory->start = memory->end = 0;
 }
 
-/* How much to read: a packet's worth; of a long message more, so that it is not read in driblets. */
-static size_t bytes_to_read(const struct feed *feed, const struct source *source, enum engine engine)
+/* How much to read: a packet's worth; of a long message more, so that it is not read in driblets.
+ */
+static size_t bytes_to_read(const struct feed *feed, const struct source *source,
+			    enum engine engine)
 {
 	size_t max = packet_bytes_max(feed, engine);
 	size_t rest = intake_memory_bytes(&feed->intake);
@@ -154,8 +156,8 @@ enum intake_result intake_take_memory(struct feed *feed, const struct source *so
 {
 	struct intake *intake = &feed->intake;
 	size_t walked, got;
-	enum intake_result result = intake_read(
-		feed, source, engine, bytes_to_read(feed, source, engine), &got, ret_err);
+	enum intake_result result = intake_read(feed, source, engine,
+						bytes_to_read(feed, source, engine), &got, ret_err);
 
 	if (result != INTAKE_TOOK)
 		return result;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Intake with framing = relay: packets of another relay.  Their headers are read one by one, their payloads
- * go the way the engine says, and session, sequence and time are kept, so that a tree of relays looks like
- * one.  A break in the sequence is announced as a gap; what has been seen before is dropped.
+ * Intake with framing = relay: packets of another relay.  Their headers are read one by one, their
+ * payloads go the way the engine says, and session, sequence and time are kept, so that a tree of
+ * relays looks like one.  A break in the sequence is announced as a gap; what has been seen before
+ * is dropped.
  */
 #include <errno.h>
 #include <string.h>
@@ -86,8 +87,6 @@ static struct packet packet_of(struct feed *feed, const struct packet_header *he
 	};
 
 	feed->intake.relay.in_message = header->flags & PACKET_FLAG_CONTINUED;
-	feed->intake.size_class = engine_class(header->length);
-	feed->pass.size_class = feed->intake.size_class;
 	return packet;
 }
 
@@ -132,7 +131,8 @@ static enum intake_result take_payload(struct feed *feed, const struct source *s
 		if (!unseen) {
 			result = intake_read(feed, source, engine, length - have, &got, ret_err);
 		} else {
-			result = intake_splice(feed, source, length - have, &got, &is_full, ret_err);
+			result =
+				intake_splice(feed, source, length - have, &got, &is_full, ret_err);
 			if (is_full && !intake_add_pipe(feed)) {
 				feed->metrics.engine_fallbacks++;
 				unseen = false;
@@ -193,7 +193,7 @@ enum intake_result intake_take_relay(struct feed *feed, const struct source *sou
 		take_news(feed, &relay->header);
 		return INTAKE_TOOK;
 	}
-	engine = intake_choose(feed, source, engine_class(relay->header.length));
+	engine = intake_choose(feed, engine_class(relay->header.length));
 	unseen = intake_memory_bytes(intake) == 0 &&
 		 (engine == ENGINE_SPLICE || intake_pipe_bytes(intake) > 0);
 	if (engine == ENGINE_SPLICE && !unseen)

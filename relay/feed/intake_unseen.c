@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Intake by splice: the payload goes from the socket to the ingest pipe and is not seen.  To find boundaries
- * a window at the head of the queue is peeked at; bodies behind it are walked by their length alone.  So long
- * messages cost a look at their prefix, short ones a copy of the window, once per feed.
+ * Intake by splice: the payload goes from the socket to the ingest pipe and is not seen.  To find
+ * boundaries a window at the head of the queue is peeked at; bodies behind it are walked by their
+ * length alone.  So long messages cost a look at their prefix, short ones a copy of the window,
+ * once per feed.
  */
 #include "feed/intake.h"
 
@@ -15,7 +16,9 @@
 #include "feed/publish.h"
 #include "pipe/pipe_io.h"
 
-enum { WINDOW_BYTES = 16 * 1024 };
+enum {
+	WINDOW_BYTES = 16 * 1024
+};
 
 /* What is known of the head of the source's queue. */
 struct queue {
@@ -125,10 +128,11 @@ static enum intake_result look(const struct feed *feed, const struct source *sou
 	return INTAKE_TOOK;
 }
 
-/* How many of the queued bytes to take: up to a message's end if one ends there within `space`, else what
- * there is of a long message.  0: the next message does not fit behind what the pipe has already. */
-static size_t bytes_to_take(const struct framing_scan *scan, const struct queue *queue, size_t space,
-			    bool has_whole, enum framing_fault *ret_fault)
+/* How many of the queued bytes to take: up to a message's end if one ends there within `space`,
+ * else what there is of a long message.  0: the next message does not fit behind what the pipe has
+ * already. */
+static size_t bytes_to_take(const struct framing_scan *scan, const struct queue *queue,
+			    size_t space, bool has_whole, enum framing_fault *ret_fault)
 {
 	struct framing_scan ahead = *scan;
 	struct framing_walk walk;
@@ -218,8 +222,9 @@ static enum intake_result make_room(struct feed *feed, const struct source *sour
 
 enum intake_result intake_take_unseen(struct feed *feed, const struct source *source, int *ret_err)
 {
-	size_t space_max = source->max_bytes ? size_min(feed->params.segment_bytes, source->max_bytes)
-					     : feed->params.segment_bytes;
+	size_t space_max = source->max_bytes
+				   ? size_min(feed->params.segment_bytes, source->max_bytes)
+				   : feed->params.segment_bytes;
 	struct gathering gathering = {0};
 	enum intake_result result;
 	size_t taken = 0;
@@ -228,7 +233,8 @@ enum intake_result intake_take_unseen(struct feed *feed, const struct source *so
 		size_t before = intake_pipe_bytes(&feed->intake);
 		size_t space = space_max > taken ? space_max - taken : 0;
 
-		if (!space || gathering.messages > FRAMING_MESSAGES_MAX / 2 || gathering.is_drained) {
+		if (!space || gathering.messages > FRAMING_MESSAGES_MAX / 2 ||
+		    gathering.is_drained) {
 			result = INTAKE_TOOK;
 			break;
 		}

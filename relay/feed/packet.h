@@ -9,11 +9,12 @@
 
 struct packet {
 	enum packet_type type;
-	uint8_t flags;       /* PACKET_FLAG_... */
-	uint16_t count;      /* messages that end in it */
+	uint8_t flags;  /* PACKET_FLAG_... */
+	uint16_t count; /* messages that end in it */
 	uint32_t session;
 	uint64_t first_seq;  /* of its first message; in a gap, of the first one missed */
 	uint64_t time_ns;    /* wall clock; in a gap, sequence of the first one after it */
 	uint64_t length;     /* payload bytes */
-	bool starts_message; /* false: its first bytes belong to a message begun in the packet before */
+	bool starts_message; /* false: its first bytes belong to a message begun in the packet
+				before */
 };

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Publishing.  Each rendition gets the packet as a chain of pipes (header gifted or written, payload teed or
- * gifted) or, where pipes run short or a call is refused, as a copy in blocks.
+ * Publishing.  Each rendition gets the packet as a chain of pipes (header gifted or written,
+ * payload teed or gifted) or, where pipes run short or a call is refused, as a copy in blocks.
  *
- * tee never consumes its source, so whatever fails half-way for one rendition can still be read and copied.
+ * tee never consumes its source, so whatever fails half-way for one rendition can still be read and
+ * copied.
  */
 #include "feed/publish.h"
 
@@ -16,7 +17,9 @@
 #include "feed/feed.h"
 #include "pipe/pipe_io.h"
 
-enum { CHAIN_MAX = 2 * INTAKE_PIPES_MAX + 2 };
+enum {
+	CHAIN_MAX = 2 * INTAKE_PIPES_MAX + 2
+};
 
 /* Pipes being filled for one rendition. */
 struct chain {
@@ -96,7 +99,8 @@ static bool chain_put_header(struct feed *feed, struct chain *chain, const uint8
 	return put_bytes(feed, to, bytes, length, feed->params.gift_headers, &put) && put == length;
 }
 
-/* Tees the first `bytes` of `from` into `to` and, when the slots of `to` end before, into one more pipe. */
+/* Tees the first `bytes` of `from` into `to` and, when the slots of `to` end before, into one more
+ * pipe. */
 static bool chain_tee(struct feed *feed, struct chain *chain, struct pipe *to, struct pipe *from,
 		      size_t bytes)
 {
@@ -112,7 +116,8 @@ static bool chain_tee(struct feed *feed, struct chain *chain, struct pipe *to, s
 		return false;
 	if (first == bytes)
 		return true;
-	/* tee cannot go on from where it stopped: copy all, throw the first part away, move the rest. */
+	/* tee cannot go on from where it stopped: copy all, throw the first part away, move the
+	 * rest. */
 	to = chain_add(feed, chain);
 	return to && pipe_tee(from, &feed->copy_pipe, bytes, &all, &err) == PIPE_IO_OK &&
 	       all == bytes &&
@@ -128,8 +133,7 @@ static bool chain_tee_payload(struct feed *feed, struct chain *chain, struct pip
 	for (size_t i = 0; i < payload->count; i++) {
 		bool is_last = i + 1 == payload->count;
 		bool behind_header = i == 0 && chain->count == 1;
-		struct pipe *to =
-			behind_header ? &chain->pipes[0] : chain_add(feed, chain);
+		struct pipe *to = behind_header ? &chain->pipes[0] : chain_add(feed, chain);
 		size_t bytes = is_last ? payload->last_bytes : payload->pipes[i].held_bytes;
 		bool done = to && chain_tee(feed, chain, to, &payload->pipes[i], bytes);
 
@@ -170,7 +174,8 @@ static bool chain_append(struct feed *feed, struct rendition *rendition, struct 
 				 engine) == 0;
 }
 
-/* Memory is the last resort: without it the packet is lost for this format, and everybody is told. */
+/* Memory is the last resort: without it the packet is lost for this format, and everybody is told.
+ */
 static void append_copy(struct feed *feed, struct rendition *rendition, const struct packet *packet,
 			const uint8_t *header, size_t header_bytes, const uint8_t *bytes)
 {
@@ -209,7 +214,8 @@ static void finish(struct feed *feed, const struct packet *packet)
 		feed->metrics.in_bytes += packet->length;
 	}
 	feed->last_packet_ms = clock_mono_ns() / NS_PER_MS;
-	list_for_each(&feed->renditions, node) {
+	list_for_each(&feed->renditions, node)
+	{
 		struct rendition *rendition = rendition_of(node);
 
 		feed_trim(rendition);
@@ -231,7 +237,8 @@ void publish_gift(struct feed *feed, const struct packet *packet, const uint8_t 
 {
 	struct list_node *node;
 
-	list_for_each(&feed->renditions, node) {
+	list_for_each(&feed->renditions, node)
+	{
 		struct rendition *rendition = rendition_of(node);
 		struct chain chain = {.count = 0};
 		uint8_t header[ENCODER_HEADER_MAX];
@@ -325,7 +332,8 @@ void publish_pipes(struct feed *feed, const struct packet *packet, struct pipe_p
 	uint8_t *bytes = NULL; /* once read, the rest of the renditions get copies */
 	bool is_consumed = false;
 
-	list_for_each(&feed->renditions, node) {
+	list_for_each(&feed->renditions, node)
+	{
 		struct rendition *rendition = rendition_of(node);
 		bool is_last = !list_next(&feed->renditions, node);
 
@@ -359,7 +367,8 @@ void publish_news(struct feed *feed, const struct packet *packet)
 {
 	struct list_node *node;
 
-	list_for_each(&feed->renditions, node) {
+	list_for_each(&feed->renditions, node)
+	{
 		struct rendition *rendition = rendition_of(node);
 		uint8_t header[ENCODER_HEADER_MAX];
 		size_t header_bytes = rendition->encoder->header(packet, header);

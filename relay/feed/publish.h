@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Publishing: putting a packet into the ring of every rendition of the feed, by the engine that took it in.
- * Each ring gets the packet whole or, when memory runs out, not at all.
+ * Publishing: putting a packet into the ring of every rendition of the feed, by the engine that
+ * took it in. Each ring gets the packet whole or, when memory runs out, not at all.
  */
 #pragma once
 
@@ -17,8 +17,8 @@ struct pipe_payload {
 	size_t last_bytes;
 };
 
-/* From pipes, by tee (splice engine).  The payload is taken out of the pipes; a pipe that was given away
- * whole is PIPE_NONE afterwards. */
+/* From pipes, by tee (splice engine).  The payload is taken out of the pipes; a pipe that was given
+ * away whole is PIPE_NONE afterwards. */
 void publish_pipes(struct feed *feed, const struct packet *packet, struct pipe_payload *payload);
 
 /* From pages of a gift arena, by vmsplice (compact engine).  The bytes must never change again. */

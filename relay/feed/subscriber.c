@@ -18,7 +18,8 @@
 #include "feed/feed.h"
 
 enum {
-	VISIT_SEGMENTS = 16, /* served to one subscriber at most before the others have their turn */
+	VISIT_SEGMENTS =
+		16, /* served to one subscriber at most before the others have their turn */
 	INPUT_READ_BYTES = 4096,
 };
 
@@ -89,13 +90,14 @@ static void log_close(struct subscriber *subscriber, enum close_reason reason, u
 	}
 	if (!log_allow(&feed->close_log, clock_mono_ns(), &suppressed))
 		return;
-	log_warn("subscriber closed feed=%s format=%s subscriber=%llu reason=%s (%s) lag_bytes=%llu "
-		 "delivered_messages=%llu suppressed=%llu",
-		 feed->params.name, subscriber->rendition->encoder->name,
-		 (unsigned long long)subscriber->id, close_reason_name(reason),
-		 close_reason_text(reason), (unsigned long long)lag,
-		 (unsigned long long)subscriber_delivered_messages(subscriber),
-		 (unsigned long long)suppressed);
+	log_warn(
+		"subscriber closed feed=%s format=%s subscriber=%llu reason=%s (%s) lag_bytes=%llu "
+		"delivered_messages=%llu suppressed=%llu",
+		feed->params.name, subscriber->rendition->encoder->name,
+		(unsigned long long)subscriber->id, close_reason_name(reason),
+		close_reason_text(reason), (unsigned long long)lag,
+		(unsigned long long)subscriber_delivered_messages(subscriber),
+		(unsigned long long)suppressed);
 }
 
 void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
@@ -133,7 +135,8 @@ static void add_note(struct subscriber *subscriber, const struct packet *packet)
 	subscriber->note_bytes = (uint8_t)(subscriber->note_bytes + length);
 }
 
-/* What a newcomer wants to know first: the session, the sequence to come, and whether anything will. */
+/* What a newcomer wants to know first: the session, the sequence to come, and whether anything
+ * will. */
 static void greet(struct subscriber *subscriber)
 {
 	struct feed *feed = feed_of(subscriber);
@@ -274,8 +277,9 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
 	feed_check_wait(feed);
 }
 
-/* Nothing is expected from a subscriber: a little is ignored, its end is noticed.  A half-closed one goes
- * on receiving (nc with its input at an end does that); a closed one shows itself at the next send. */
+/* Nothing is expected from a subscriber: a little is ignored, its end is noticed.  A half-closed
+ * one goes on receiving (nc with its input at an end does that); a closed one shows itself at the
+ * next send. */
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 {
 	struct subscriber *subscriber = container_of(watcher, struct subscriber, read_watcher);
@@ -344,8 +348,8 @@ void subscriber_wake_all(struct rendition *rendition)
 {
 	struct list_node *node;
 
-	list_for_each(&rendition->idle, node)
-		list_entry(node, struct subscriber, node)->state = SUBSCRIBER_READY;
+	list_for_each(&rendition->idle, node) list_entry(node, struct subscriber, node)->state =
+		SUBSCRIBER_READY;
 	list_splice(&rendition->ready, &rendition->idle);
 }
 

@@ -11,8 +11,8 @@
  *
  *   any --- subscriber_close(reason) ---> CLOSED, freed at the end of the loop turn
  *
- * The fd is valid in all states but CLOSED.  The state is the list that the subscriber is on, and only
- * set_state() changes it; EV_WRITE is watched in BLOCKED only.
+ * The fd is valid in all states but CLOSED.  The state is the list that the subscriber is on, and
+ * only set_state() changes it; EV_WRITE is watched in BLOCKED only.
  */
 #pragma once
 
@@ -47,20 +47,22 @@ enum subscriber_state {
 	SUBSCRIBER_CLOSED,
 };
 
-enum { SUBSCRIBER_NOTE_MAX = 64 };
+enum {
+	SUBSCRIBER_NOTE_MAX = 64
+};
 
 struct subscriber {
 	struct list_node node; /* private: in a list of the rendition, or the reaper */
 	struct rendition *rendition;
 	struct cursor cursor;
-	ev_io read_watcher;  /* private */
-	ev_io write_watcher; /* private */
-	uint64_t id;         /* ro: 1, 2, ... within the feed; names it in the log */
-	uint64_t joined_ms;  /* ro: monotonic */
-	uint64_t progress_ms; /* ro: monotonic; when its socket last took a byte   */
-	uint64_t joined_seq; /* private: first sequence it may get               */
-	uint64_t skipped;    /* private: messages it was told it missed          */
-	int fd;              /* ro: -1 once closed */
+	ev_io read_watcher;          /* private */
+	ev_io write_watcher;         /* private */
+	uint64_t id;                 /* ro: 1, 2, ... within the feed; names it in the log */
+	uint64_t joined_ms;          /* ro: monotonic */
+	uint64_t progress_ms;        /* ro: monotonic; when its socket last took a byte   */
+	uint64_t joined_seq;         /* private: first sequence it may get               */
+	uint64_t skipped;            /* private: messages it was told it missed          */
+	int fd;                      /* ro: -1 once closed */
 	enum subscriber_state state; /* ro */
 	enum on_slow on_slow;
 	uint32_t input_left; /* private: bytes it may still send */
@@ -71,15 +73,17 @@ struct subscriber {
 	uint8_t note_sent;
 };
 
-/* Attaches `fd` (connected, non-blocking stream socket; owned from here on, closed on failure) at the live
- * edge or, with a burst, before it.  Returns 0 or -ENOMEM. */
+/* Attaches `fd` (connected, non-blocking stream socket; owned from here on, closed on failure) at
+ * the live edge or, with a burst, before it.  Returns 0 or -ENOMEM. */
 int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params);
 
-/* Ends it with a reason: gives up its place at once, closes the socket (by reset when it is forced out or
- * has an unfinished packet), counts and logs.  Idempotent; freed at the end of the loop turn. */
+/* Ends it with a reason: gives up its place at once, closes the socket (by reset when it is forced
+ * out or has an unfinished packet), counts and logs.  Idempotent; freed at the end of the loop
+ * turn. */
 void subscriber_close(struct subscriber *subscriber, enum close_reason reason);
 
-/* Serves it until it is idle, blocked, closed, or has had its share of the turn (then it stays READY). */
+/* Serves it until it is idle, blocked, closed, or has had its share of the turn (then it stays
+ * READY). */
 void subscriber_serve(struct subscriber *subscriber);
 
 /* Marks every idle subscriber of the rendition as ready: a packet has been appended. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The publisher's side.  Invariant: source.fd is watched exactly while there is a publisher and the feed
- * can take; so a full or waiting feed never makes the loop spin.
+ * The publisher's side.  Invariant: source.fd is watched exactly while there is a publisher and the
+ * feed can take; so a full or waiting feed never makes the loop spin.
  */
 #include "net/ingest.h"
 
@@ -17,8 +17,9 @@
 #include "base/fd.h"
 #include "net/sockopt.h"
 
-static const uint64_t PUBLISHER_KEEPALIVE_MS = 30000; /* a dead publisher's place must become free */
-static const double RATE_TURN_S = 0.01;               /* a paced file is read in such steps */
+static const uint64_t PUBLISHER_KEEPALIVE_MS =
+	30000;                          /* a dead publisher's place must become free */
+static const double RATE_TURN_S = 0.01; /* a paced file is read in such steps */
 
 static uint64_t now_ms(void)
 {
@@ -118,8 +119,8 @@ static int open_fifo(struct ingest *ingest, int *ret_fd, struct errmsg *err)
 	return 0;
 }
 
-/* A fifo without writer stays readable for ever; a fresh descriptor is not until somebody writes.  It is
- * opened before the old one is closed, so that bytes written in between are not lost. */
+/* A fifo without writer stays readable for ever; a fresh descriptor is not until somebody writes.
+ * It is opened before the old one is closed, so that bytes written in between are not lost. */
 static void reopen_fifo(struct ingest *ingest)
 {
 	struct errmsg err;
@@ -242,8 +243,7 @@ static void on_file_turn(struct ev_loop *loop, ev_timer *watcher, int events)
 		before = lseek(ingest->source.fd, 0, SEEK_CUR);
 		take_once(ingest);
 		if (paced && has_source(ingest)) {
-			uint64_t taken =
-				(uint64_t)(lseek(ingest->source.fd, 0, SEEK_CUR) - before);
+			uint64_t taken = (uint64_t)(lseek(ingest->source.fd, 0, SEEK_CUR) - before);
 
 			ingest->allowance -= u64_min(taken, ingest->allowance);
 		}

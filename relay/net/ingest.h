@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * The ingest of a feed: finds the publisher (listens, connects, opens), and lets the feed take its bytes
- * whenever there are some and the feed can take them.  One publisher at a time; what becomes of a second
- * one, of a silent one and of a lost one is decided here.  Message boundaries are the feed's affair.
+ * The ingest of a feed: finds the publisher (listens, connects, opens), and lets the feed take its
+ * bytes whenever there are some and the feed can take them.  One publisher at a time; what becomes
+ * of a second one, of a silent one and of a lost one is decided here.  Message boundaries are the
+ * feed's affair.
  */
 #pragma once
 
@@ -25,13 +26,14 @@ enum ingest_kind {
 
 struct ingest_params {
 	enum ingest_kind kind;
-	struct endpoint endpoints[CONNECTOR_MAX_ENDPOINTS]; /* LISTEN: one; CONNECT: by preference */
+	struct endpoint
+		endpoints[CONNECTOR_MAX_ENDPOINTS]; /* LISTEN: one; CONNECT: by preference */
 	size_t endpoint_count;
-	char path[4096];             /* FIFO, FILE                                 */
-	bool takeover;               /* LISTEN: a new publisher replaces the old   */
-	uint64_t source_timeout_ms;  /* silent for so long = lost; 0 = never       */
-	uint64_t rate_bytes;         /* FILE: a second; 0 = as fast as it goes     */
-	uint64_t start_subscribers;  /* FILE, STDIN: wait for so many before reading */
+	char path[4096];            /* FIFO, FILE                                 */
+	bool takeover;              /* LISTEN: a new publisher replaces the old   */
+	uint64_t source_timeout_ms; /* silent for so long = lost; 0 = never       */
+	uint64_t rate_bytes;        /* FILE: a second; 0 = as fast as it goes     */
+	uint64_t start_subscribers; /* FILE, STDIN: wait for so many before reading */
 };
 
 struct ingest {
@@ -40,16 +42,16 @@ struct ingest {
 	struct ev_loop *loop;        /* private from here on */
 	struct listener listener;
 	struct connector connector;
-	struct source source;        /* fd -1: no publisher */
-	int better_fd;               /* a preferred publisher, taken on at the next message boundary */
+	struct source source; /* fd -1: no publisher */
+	int better_fd;        /* a preferred publisher, taken on at the next message boundary */
 	ev_io readable;
-	ev_timer file_turn;          /* regular files are not watched by epoll */
-	uint64_t last_ms;            /* monotonic: the publisher's last byte */
-	uint64_t allowance;          /* FILE with a rate: bytes that may be read now */
+	ev_timer file_turn; /* regular files are not watched by epoll */
+	uint64_t last_ms;   /* monotonic: the publisher's last byte */
+	uint64_t allowance; /* FILE with a rate: bytes that may be read now */
 	uint64_t allowance_ms;
-	int stdin_flags;             /* to be restored; -1 = unchanged */
+	int stdin_flags; /* to be restored; -1 = unchanged */
 	bool is_open;
-	bool has_started;            /* start_subscribers have been there once */
+	bool has_started; /* start_subscribers have been there once */
 };
 
 /* Prepares *ingest; the feed's on_ready must be connected to ingest_resume(). */

@@ -47,7 +47,8 @@ void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t b
 
 	if (bytes && ring->end_pos > bytes)
 		from_pos = ring->end_pos - bytes;
-	list_for_each(&ring->segments, node) {
+	list_for_each(&ring->segments, node)
+	{
 		struct segment *segment = list_entry(node, struct segment, node);
 
 		if (segment->start_pos + segment->length <= from_pos)
@@ -161,7 +162,8 @@ uint64_t cursor_unread_time(const struct cursor *cursor, const struct ring *ring
 		segment = ring_find_segment(ring, index);
 		return segment->mark_count ? segment->marks[0].time_ns : 0;
 	}
-	for (size_t i = 0; i < segment->mark_count && segment->marks[i].offset <= cursor->offset; i++)
+	for (size_t i = 0; i < segment->mark_count && segment->marks[i].offset <= cursor->offset;
+	     i++)
 		time_ns = segment->marks[i].time_ns;
 	return time_ns ? time_ns : (segment->mark_count ? segment->marks[0].time_ns : 0);
 }

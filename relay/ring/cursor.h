@@ -2,9 +2,9 @@
 /*
  * A cursor: a reader's place in a ring, as a segment and an offset in it.
  *
- * It refers to a segment only while it stands inside; at the live edge, or between two segments, it only
- * knows the index of the next one and pins nothing.  A cursor whose next segment has been trimmed is
- * behind.  It always leaves the ring at a packet boundary.
+ * It refers to a segment only while it stands inside; at the live edge, or between two segments, it
+ * only knows the index of the next one and pins nothing.  A cursor whose next segment has been
+ * trimmed is behind.  It always leaves the ring at a packet boundary.
  */
 #pragma once
 
@@ -27,8 +27,8 @@ enum cursor_place {
 /* At the live edge: reads what comes from now on. */
 void cursor_join_live(struct cursor *cursor, const struct ring *ring);
 
-/* In the past: at the oldest message start within `bytes` of the live edge (0 = no such limit) and not
- * before wall time `since_ns` (0 = likewise); at the live edge when there is none. */
+/* In the past: at the oldest message start within `bytes` of the live edge (0 = no such limit) and
+ * not before wall time `since_ns` (0 = likewise); at the live edge when there is none. */
 void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t bytes,
 		      uint64_t since_ns);
 

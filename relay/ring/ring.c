@@ -11,8 +11,8 @@
 #include "base/compiler.h"
 
 enum {
-	BLOCK_BYTES = 64 * 1024,      /* small packets share such a block                     */
-	LONG_BLOCK_BYTES = 1 << 20,   /* a long packet is cut in blocks of at most this       */
+	BLOCK_BYTES = 64 * 1024,    /* small packets share such a block                     */
+	LONG_BLOCK_BYTES = 1 << 20, /* a long packet is cut in blocks of at most this       */
 };
 
 void ring_init(struct ring *ring, const struct ring_params *params)
@@ -103,8 +103,9 @@ static int append_block(struct ring *ring, uint8_t *block, size_t room, size_t l
 }
 
 /* Behind the last packet of the growing block, when it fits there. */
-static int append_to_newest(struct ring *ring, const void *head, size_t head_bytes, const void *body,
-			    size_t body_bytes, const struct ring_packet *packet, unsigned tag)
+static int append_to_newest(struct ring *ring, const void *head, size_t head_bytes,
+			    const void *body, size_t body_bytes, const struct ring_packet *packet,
+			    unsigned tag)
 {
 	struct segment *last = newest(ring);
 	size_t length = head_bytes + body_bytes;

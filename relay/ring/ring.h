@@ -49,14 +49,14 @@ void ring_fini(struct ring *ring);
 int ring_append_pipes(struct ring *ring, struct pipe *pipes, size_t count, struct pipe_pool *pool,
 		      const struct ring_packet *packet, unsigned tag);
 
-/* Copies a packet (head, then body) behind the newest one: small packets share a block, a long one gets
- * blocks of its own.  Returns 0 or -ENOMEM (nothing has changed). */
+/* Copies a packet (head, then body) behind the newest one: small packets share a block, a long one
+ * gets blocks of its own.  Returns 0 or -ENOMEM (nothing has changed). */
 int ring_append_copy(struct ring *ring, const void *head, size_t head_bytes, const void *body,
 		     size_t body_bytes, const struct ring_packet *packet, unsigned tag);
 
-/* Drops the oldest packets until max_bytes holds, but none that reaches to segment `keep_index` or beyond
- * (UINT64_MAX: no such care), then turns old pipe segments into blocks until max_pipes holds.  To be called
- * after each packet. */
+/* Drops the oldest packets until max_bytes holds, but none that reaches to segment `keep_index` or
+ * beyond (UINT64_MAX: no such care), then turns old pipe segments into blocks until max_pipes
+ * holds.  To be called after each packet. */
 void ring_trim(struct ring *ring, uint64_t keep_index);
 
 /* True while more than max_bytes are retained although the newest packet is not alone. */

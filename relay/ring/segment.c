@@ -131,8 +131,8 @@ int segment_make_block(struct segment *segment)
 		size_t got = 0;
 		int err = 0;
 
-		if (pipe_read(&segment->pipe, block + filled, segment->length - filled, &got, &err) !=
-		    PIPE_IO_OK) {
+		if (pipe_read(&segment->pipe, block + filled, segment->length - filled, &got,
+			      &err) != PIPE_IO_OK) {
 			free(block);
 			return -EIO;
 		}

@@ -2,13 +2,13 @@
 /*
  * A segment: one sealed, or still growing, piece of a rendition that many subscribers read.
  *
- * It is backed either by a pipe (zero-copy: readers tee from its head) or by a block of memory (copied:
- * readers send from it).  A pipe segment is sealed when it is made, because tee(2) always copies from the
- * head.  A block segment is append-only: readers follow its committed length.
+ * It is backed either by a pipe (zero-copy: readers tee from its head) or by a block of memory
+ * (copied: readers send from it).  A pipe segment is sealed when it is made, because tee(2) always
+ * copies from the head.  A block segment is append-only: readers follow its committed length.
  *
- * Lifetime: reference counted.  The ring holds one reference while the segment is retained, each cursor
- * inside holds one, and a segment that ends in mid-packet holds one on the segment that goes on, so that
- * whoever stands in a packet can always finish it.
+ * Lifetime: reference counted.  The ring holds one reference while the segment is retained, each
+ * cursor inside holds one, and a segment that ends in mid-packet holds one on the segment that goes
+ * on, so that whoever stands in a packet can always finish it.
  */
 #pragma once
 
@@ -27,23 +27,23 @@ enum segment_kind {
 
 /* Where a packet begins in a segment, and what a reader that joins or leaves there must know. */
 struct packet_mark {
-	size_t offset;        /* of the packet's first byte in the segment    */
-	uint64_t first_seq;   /* sequence of the packet's first message       */
-	uint64_t time_ns;     /* wall clock, when relay took the message in   */
-	bool starts_message;  /* false: goes on with a message already begun  */
+	size_t offset;       /* of the packet's first byte in the segment    */
+	uint64_t first_seq;  /* sequence of the packet's first message       */
+	uint64_t time_ns;    /* wall clock, when relay took the message in   */
+	bool starts_message; /* false: goes on with a message already begun  */
 };
 
 struct segment {
 	struct list_node node; /* private: in ring->segments */
 	unsigned refs;         /* private */
 	enum segment_kind kind;
-	uint64_t index;         /* ro: 0, 1, 2 ... in the ring's life     */
-	uint64_t start_pos;     /* ro: position of the first byte          */
-	size_t length;          /* ro: committed bytes                     */
-	bool is_sealed;         /* ro: length is final                     */
-	bool is_continuation;   /* ro: begins in mid-packet                */
-	unsigned tag;           /* rw: the owner's (which engine made it)  */
-	uint64_t next_seq;      /* ro: sequence behind the last packet     */
+	uint64_t index;               /* ro: 0, 1, 2 ... in the ring's life     */
+	uint64_t start_pos;           /* ro: position of the first byte          */
+	size_t length;                /* ro: committed bytes                     */
+	bool is_sealed;               /* ro: length is final                     */
+	bool is_continuation;         /* ro: begins in mid-packet                */
+	unsigned tag;                 /* rw: the owner's (which engine made it)  */
+	uint64_t next_seq;            /* ro: sequence behind the last packet     */
 	struct segment *continued_by; /* private: the rest of the last packet; referenced */
 
 	struct packet_mark *marks; /* ro: in order of offset */
@@ -57,12 +57,13 @@ struct segment {
 	size_t block_bytes;
 };
 
-/* A sealed segment that owns *pipe from here on (*pipe becomes PIPE_NONE); the pipe goes back to `pool`
- * when the last reference is gone.  Returns NULL when there is no memory; the pipe is then untouched. */
+/* A sealed segment that owns *pipe from here on (*pipe becomes PIPE_NONE); the pipe goes back to
+ * `pool` when the last reference is gone.  Returns NULL when there is no memory; the pipe is then
+ * untouched. */
 struct segment *segment_new_pipe(struct pipe *pipe, struct pipe_pool *pool);
 
-/* A growing segment around `block` (malloc'ed, owned from here on), of which the first `length` bytes are
- * committed.  Returns NULL when there is no memory; the block is then untouched. */
+/* A growing segment around `block` (malloc'ed, owned from here on), of which the first `length`
+ * bytes are committed.  Returns NULL when there is no memory; the block is then untouched. */
 struct segment *segment_new_block(uint8_t *block, size_t block_bytes, size_t length);
 
 void segment_ref(struct segment *segment);
@@ -73,13 +74,15 @@ void segment_unref(struct segment **segment);
 /* Notes that a packet begins at mark->offset.  Returns 0 or -ENOMEM (nothing has changed). */
 int segment_add_mark(struct segment *segment, const struct packet_mark *mark);
 
-/* Bytes from `offset` to the end of the packet that `offset` is in, or to the end of the segment when the
- * packet goes on in the next one; 0 when a packet begins at `offset`, or nothing is behind it. */
+/* Bytes from `offset` to the end of the packet that `offset` is in, or to the end of the segment
+ * when the packet goes on in the next one; 0 when a packet begins at `offset`, or nothing is behind
+ * it. */
 size_t segment_packet_rest(const struct segment *segment, size_t offset);
 
 /* The mark of the packet that begins at or after `offset`; NULL when there is none. */
 const struct packet_mark *segment_mark_from(const struct segment *segment, size_t offset);
 
-/* Turns a pipe segment into a block segment with the same bytes, for when the kernel or a sandbox refuses
- * tee or splice.  Returns 0, -ENOMEM, or -EIO when the pipe did not give its bytes (it is then lost). */
+/* Turns a pipe segment into a block segment with the same bytes, for when the kernel or a sandbox
+ * refuses tee or splice.  Returns 0, -ENOMEM, or -EIO when the pipe did not give its bytes (it is
+ * then lost). */
 int segment_make_block(struct segment *segment);

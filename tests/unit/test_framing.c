@@ -18,7 +18,7 @@
 #include "base/compiler.h"
 #include "feed/framing.h"
 
-#define STREAM_ROOM 8192
+#define STREAM_ROOM 65536
 #define BODY_MAX    300
 
 struct stream {
@@ -102,7 +102,7 @@ static void make_stream(struct stream *stream, enum framing_kind kind, size_t me
 	stream->params = (struct framing_params){
 		.kind = kind,
 		.fixed_bytes = 1 + (uint32_t)random_below(seed, 40),
-		.max_message = BODY_MAX,
+		.max_message = random_below(seed, 2) ? BODY_MAX : 1 << 20,
 	};
 	stream->size = 0;
 	stream->end_count = 0;
@@ -224,7 +224,8 @@ static void look_and_take(const struct stream *stream, uint32_t *seed)
 	framing_scan_init(&scan, &stream->params);
 	for (size_t at = 0; at < stream->size;) {
 		size_t queued = 1 + random_below(seed, stream->size - at);
-		size_t visible = size_min(queued, 1 + random_below(seed, 64));
+		size_t window = random_below(seed, 2) ? 64 : 16384;
+		size_t visible = size_min(queued, 1 + random_below(seed, window));
 		struct framing_scan ahead = scan;
 		size_t room = walk_checked(&ahead, stream, at, visible, queued);
 		size_t taken = 1 + random_below(seed, room);
@@ -243,7 +244,9 @@ static void takes_shorter_than_the_look_give_the_same_ends(void **state)
 	(void)state;
 	for (int round = 0; round < 200; round++) {
 		for (size_t i = 0; i < ARRAY_LEN(delimited); i++) {
-			make_stream(&stream, delimited[i], 1 + random_below(&seed, 25), &seed);
+			size_t most = round % 10 ? 25 : 600;
+
+			make_stream(&stream, delimited[i], 1 + random_below(&seed, most), &seed);
 			look_and_take(&stream, &seed);
 		}
 	}
@@ -460,6 +463,42 @@ static void a_line_is_too_long_before_its_end_comes(void **state)
 	assert_int_equal(walk.whole_bytes, 0);
 }
 
+// The line that is too long began in an earlier walk and has short ones behind it.
+static void lines_behind_one_that_is_too_long_do_not_hide_it(void **state)
+{
+	const struct framing_params params = {.kind = FRAMING_LINE, .max_message = 10};
+	struct framing_scan scan;
+	struct framing_walk walk;
+
+	(void)state;
+	framing_scan_init(&scan, &params);
+	walk_copy(&scan, (const uint8_t *)"abcdefgh", 8, 8, &walk);
+	assert_int_equal(walk.fault, FRAMING_OK);
+	walk_copy(&scan, (const uint8_t *)"ijk\n\n\n", 6, 6, &walk);
+	assert_int_equal(walk.fault, FRAMING_TOO_LONG);
+	assert_int_equal(walk.messages, 0);
+	assert_int_equal(walk.whole_bytes, 0);
+}
+
+// The fault is met again by the next walk, in the state that the good ones have left.
+static void a_fault_behind_whole_ones_leaves_the_scan_between(void **state)
+{
+	const struct framing_params params = {.kind = FRAMING_U16BE, .max_message = 3};
+	const uint8_t bytes[] = {0, 1, 'a', 0, 4, 'b', 'b', 'b', 'b'};
+	struct framing_scan scan;
+	struct framing_walk walk;
+
+	(void)state;
+	framing_scan_init(&scan, &params);
+	walk_copy(&scan, bytes, sizeof(bytes), sizeof(bytes), &walk);
+	assert_int_equal(walk.fault, FRAMING_OK);
+	assert_int_equal(walk.walked_bytes, 3);
+	assert_true(framing_is_between(&scan));
+	walk_copy(&scan, bytes + 3, sizeof(bytes) - 3, sizeof(bytes) - 3, &walk);
+	assert_int_equal(walk.fault, FRAMING_TOO_LONG);
+	assert_int_equal(walk.messages, 0);
+}
+
 static void the_greatest_lengths_do_not_wrap(void **state)
 {
 	const struct framing_params params = {.kind = FRAMING_U32BE, .max_message = UINT64_MAX};
@@ -484,7 +523,7 @@ static void a_walk_ends_after_65535_messages(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		const struct framing_params params = {
-			.kind = kinds[i], .fixed_bytes = 1, .max_message = 9};
+			.kind = kinds[i], .fixed_bytes = 1, .max_message = 1 << 20};
 		size_t each = kinds[i] == FRAMING_U16BE ? 2 : 1;
 		uint8_t *bytes = calloc(count, each);
 		struct framing_scan scan;
@@ -544,6 +583,8 @@ int main(void)
 		cmocka_unit_test(too_long_is_said_behind_what_is_whole),
 		cmocka_unit_test(the_longest_message_is_no_fault),
 		cmocka_unit_test(a_line_is_too_long_before_its_end_comes),
+		cmocka_unit_test(lines_behind_one_that_is_too_long_do_not_hide_it),
+		cmocka_unit_test(a_fault_behind_whole_ones_leaves_the_scan_between),
 		cmocka_unit_test(the_greatest_lengths_do_not_wrap),
 		cmocka_unit_test(a_walk_ends_after_65535_messages),
 		cmocka_unit_test(a_long_line_byte_by_byte),
