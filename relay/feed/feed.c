@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
@@ -17,6 +18,7 @@
 enum {
 	PIPE_SLOT_BYTES = 4096,
 	HEADER_ARENA_BYTES = 256 * 1024,
+	PIPE_RETRY_MS = 30000,  /* somebody may have raised the limit */
 	CLOCK_CHECK_EVERY = 16, /* subscribers served between two looks at the clock */
 };
 
@@ -257,6 +259,29 @@ void feed_source_down(struct feed *feed, enum close_reason reason)
 		feed_close_subscribers(rendition_of(node), CLOSE_SOURCE_LOST);
 }
 
+/* ---- pipes ---- */
+
+static void open_copy_pipe(struct feed *feed)
+{
+	int r = pipe_pool_get(&feed->pool, &feed->copy_pipe);
+
+	feed->has_pipes = r == 0;
+	feed->pipe_retry_ms = clock_mono_ns() / NS_PER_MS + PIPE_RETRY_MS;
+	if (r == -EDQUOT)
+		log_warn("no pipe of %u slots feed=%s: the pipe pages of this user are used up; "
+			 "raise "
+			 "fs.pipe-user-pages-soft; copying instead",
+			 feed->pool.slots, feed->params.name);
+	else if (r < 0)
+		log_warn("no pipe feed=%s: %s; copying instead", feed->params.name, strerror(-r));
+}
+
+void feed_renew_copy_pipe(struct feed *feed)
+{
+	pipe_pool_put_drained(&feed->pool, &feed->copy_pipe);
+	open_copy_pipe(feed);
+}
+
 /* ---- time ---- */
 
 static void check_limits(struct rendition *rendition, uint64_t now_ms, uint64_t wall_ns)
@@ -273,6 +298,8 @@ void feed_tick(struct feed *feed, uint64_t now_ms)
 	struct list_node *node;
 
 	list_for_each(&feed->renditions, node) check_limits(rendition_of(node), now_ms, wall_ns);
+	if (!feed->has_pipes && now_ms >= feed->pipe_retry_ms)
+		open_copy_pipe(feed);
 	if (feed->params.heartbeat_ms && !feed->is_draining &&
 	    now_ms - feed->last_packet_ms >= feed->params.heartbeat_ms) {
 		feed->metrics.heartbeats++;
@@ -368,32 +395,6 @@ void feed_close_rendition(struct rendition **rendition)
 
 /* ---- life ---- */
 
-static void open_pipes(struct feed *feed)
-{
-	unsigned slots = (unsigned)(feed->params.segment_bytes / PIPE_SLOT_BYTES);
-	int r;
-
-	if (pipe_pool_init(&feed->pool, slots, UINT16_MAX, INTAKE_PIPES_MAX) < 0)
-		return;
-	r = pipe_pool_get(&feed->pool, &feed->copy_pipe);
-	feed->has_pipes = r == 0;
-	if (r == -EDQUOT)
-		log_warn("no pipe of %u slots feed=%s: the pages of this user's pipes are used up; "
-			 "raise fs.pipe-user-pages-soft; copying instead",
-			 slots, feed->params.name);
-	else if (r < 0)
-		log_warn("no pipe feed=%s error=%d, copying instead", feed->params.name, -r);
-}
-
-void feed_renew_copy_pipe(struct feed *feed)
-{
-	pipe_pool_put_drained(&feed->pool, &feed->copy_pipe);
-	if (pipe_pool_get(&feed->pool, &feed->copy_pipe) == 0)
-		return;
-	feed->has_pipes = false;
-	log_warn("no pipe feed=%s, copying from now on", feed->params.name);
-}
-
 int feed_new(struct ev_loop *loop, const struct feed_params *params,
 	     const struct feed_events *events, struct feed **ret)
 {
@@ -416,11 +417,15 @@ int feed_new(struct ev_loop *loop, const struct feed_params *params,
 	engine_choice_init(&feed->choice, params->is_auto ? NULL : &params->engine);
 	intake_init(&feed->intake, &params->framing);
 	r = gift_arena_init(&feed->header_arena, HEADER_ARENA_BYTES);
+	if (r == 0)
+		r = pipe_pool_init(&feed->pool, (unsigned)(params->segment_bytes / PIPE_SLOT_BYTES),
+				   UINT16_MAX, INTAKE_PIPES_MAX);
 	if (r < 0) {
+		gift_arena_fini(&feed->header_arena);
 		free(feed);
 		return r;
 	}
-	open_pipes(feed);
+	open_copy_pipe(feed);
 	ev_idle_init(&feed->turn_watcher, on_next_turn);
 	/* Idle watchers run when nothing of their priority is pending: above the others, that is in
 	 * every round of the loop, and the others have theirs in the same round. */

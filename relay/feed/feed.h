@@ -83,7 +83,8 @@ struct feed {
 	struct list renditions;
 	struct pipe_pool pool;
 	struct pipe copy_pipe;
-	bool has_pipes; /* false: pipes cannot be had, everything is copied */
+	bool has_pipes;         /* false: pipes cannot be had, everything is copied */
+	uint64_t pipe_retry_ms; /* private: when to try again */
 	struct gift_arena header_arena;
 	struct engine_choice choice;
 	struct intake intake;

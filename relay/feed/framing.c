@@ -106,11 +106,15 @@ static bool walk_prefixed(struct framing_scan *scan, const struct view *view,
 
 static bool walk_line(struct framing_scan *scan, const struct view *view, struct framing_walk *walk)
 {
-	const uint8_t *from = view->seen + walk->walked_bytes;
 	size_t left = view->visible - walk->walked_bytes;
-	const uint8_t *end = left ? memchr(from, '\n', left) : NULL;
-	size_t step = end ? (size_t)(end - from) : left;
+	const uint8_t *from, *end;
+	size_t step;
 
+	if (!left)
+		return false;
+	from = view->seen + walk->walked_bytes;
+	end = memchr(from, '\n', left);
+	step = end ? (size_t)(end - from) : left;
 	walk_over(scan, walk, step);
 	if (scan->message_bytes > scan->params.max_message) {
 		walk->fault = FRAMING_TOO_LONG;

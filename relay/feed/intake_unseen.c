@@ -123,16 +123,19 @@ static enum intake_result look(const struct feed *feed, const struct source *sou
 		if (seen < WINDOW_BYTES)
 			return INTAKE_TOOK;
 	}
+	/* With nothing queued, a block's worth is asked for: it shows whether the source has ended.
+	 */
+	queue->queued = seen ? (size_t)seen : feed->params.framing.fixed_bytes;
 	if (ioctl(source->fd, FIONREAD, &queued) == 0 && queued > seen)
 		queue->queued = (size_t)queued;
 	return INTAKE_TOOK;
 }
 
 /* How many of the queued bytes to take: up to a message's end if one ends there within `space`,
- * else what there is of a long message.  0: the next message does not fit behind what the pipe has
- * already. */
+ * else what there is of a long message.  0: the next message does not fit behind the `messages`
+ * that the pipe has. */
 static size_t bytes_to_take(const struct framing_scan *scan, const struct queue *queue,
-			    size_t space, bool has_whole, enum framing_fault *ret_fault)
+			    size_t space, uint32_t messages, enum framing_fault *ret_fault)
 {
 	struct framing_scan ahead = *scan;
 	struct framing_walk walk;
@@ -142,20 +145,20 @@ static size_t bytes_to_take(const struct framing_scan *scan, const struct queue 
 		return space;
 	framing_walk(&ahead, queue->window, queue->visible, queue->queued, &walk);
 	*ret_fault = walk.fault;
-	if (walk.fault != FRAMING_OK)
+	if (walk.fault != FRAMING_OK || messages + walk.messages > FRAMING_MESSAGES_MAX)
 		return 0;
 	if (!walk.messages)
-		return has_whole ? 0 : walk.walked_bytes;
+		return messages ? 0 : walk.walked_bytes;
 	if (walk.whole_bytes <= space)
 		return walk.whole_bytes;
 	ahead = *scan;
 	framing_walk(&ahead, queue->window, size_min(queue->visible, space), space, &walk);
 	if (walk.messages)
 		return walk.whole_bytes;
-	if (has_whole)
+	if (messages)
 		return 0;
 	/* The first message alone is longer than a segment. */
-	return scan->need_bytes ? scan->need_bytes : walk.walked_bytes + ahead.need_bytes;
+	return walk.walked_bytes + ahead.need_bytes;
 }
 
 /* What one take has gathered in the ingest pipes. */
@@ -179,7 +182,7 @@ static enum intake_result gather(struct feed *feed, const struct source *source,
 
 	if (result != INTAKE_TOOK)
 		return result;
-	want = bytes_to_take(&intake->scan, &queue, space, gathering->messages > 0, &fault);
+	want = bytes_to_take(&intake->scan, &queue, space, gathering->messages, &fault);
 	if (fault != FRAMING_OK)
 		return intake_fault(fault, ret_err);
 	if (!want)

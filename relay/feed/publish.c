@@ -29,10 +29,12 @@ struct chain {
 
 static struct ring_packet place_of(const struct packet *packet)
 {
+	bool is_gap = packet->type == PACKET_GAP; /* its time field holds a sequence */
+
 	return (struct ring_packet){
 		.first_seq = packet->first_seq,
-		.next_seq = packet->first_seq + packet->count,
-		.time_ns = packet->time_ns,
+		.next_seq = is_gap ? packet->time_ns : packet->first_seq + packet->count,
+		.time_ns = is_gap ? clock_wall_ns() : packet->time_ns,
 		.starts_message = packet->starts_message,
 	};
 }
@@ -233,6 +235,12 @@ void publish_copy(struct feed *feed, const struct packet *packet, const uint8_t 
 	finish(feed, packet);
 }
 
+/* Dense pages: a segment's worth in each pipe. */
+static bool fits_chain(const struct feed *feed, uint64_t length)
+{
+	return length / feed->params.segment_bytes + 2 <= CHAIN_MAX;
+}
+
 void publish_gift(struct feed *feed, const struct packet *packet, const uint8_t *bytes)
 {
 	struct list_node *node;
@@ -244,7 +252,8 @@ void publish_gift(struct feed *feed, const struct packet *packet, const uint8_t 
 		uint8_t header[ENCODER_HEADER_MAX];
 		size_t header_bytes = rendition->encoder->header(packet, header);
 
-		if ((!header_bytes || chain_put_header(feed, &chain, header, header_bytes)) &&
+		if (fits_chain(feed, packet->length) &&
+		    (!header_bytes || chain_put_header(feed, &chain, header, header_bytes)) &&
 		    chain_gift_payload(feed, &chain, bytes, packet->length) &&
 		    chain_append(feed, rendition, &chain, packet, ENGINE_COMPACT))
 			continue;

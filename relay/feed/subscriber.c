@@ -60,8 +60,10 @@ static void set_state(struct subscriber *subscriber, enum subscriber_state state
 
 uint64_t subscriber_delivered_messages(const struct subscriber *subscriber)
 {
-	return cursor_unread_seq(&subscriber->cursor) - subscriber->joined_seq -
-	       subscriber->skipped;
+	uint64_t unread = cursor_unread_seq(&subscriber->cursor);
+	uint64_t missed = subscriber->joined_seq + subscriber->skipped;
+
+	return unread > missed ? unread - missed : 0; /* a new session begins below the old one */
 }
 
 /* Forced out, or with a packet half sent: the end must not look like a clean one. */
@@ -154,38 +156,46 @@ static void greet(struct subscriber *subscriber)
 	add_note(subscriber, &packet);
 }
 
+static void log_skip(struct subscriber *subscriber, uint64_t from, uint64_t to, uint64_t bytes)
+{
+	struct feed *feed = feed_of(subscriber);
+	uint64_t suppressed = 0;
+
+	if (log_allow(&feed->skip_log, clock_mono_ns(), &suppressed))
+		log_warn("subscriber skipped feed=%s format=%s subscriber=%llu from=%llu to=%llu "
+			 "bytes=%llu suppressed=%llu",
+			 feed->params.name, subscriber->rendition->encoder->name,
+			 (unsigned long long)subscriber->id, (unsigned long long)from,
+			 (unsigned long long)to, (unsigned long long)bytes,
+			 (unsigned long long)suppressed);
+}
+
 /* Jumps to the live edge and says what is missed. */
 static void skip(struct subscriber *subscriber)
 {
 	struct feed *feed = feed_of(subscriber);
 	struct ring *ring = &subscriber->rendition->ring;
 	uint64_t from = cursor_unread_seq(&subscriber->cursor);
+	uint64_t to = ring->next_seq;
 	uint64_t bytes = ring->end_pos - subscriber->cursor.pos;
-	uint64_t suppressed = 0;
 	const struct packet gap = {
 		.type = PACKET_GAP,
 		.session = feed->session,
 		.first_seq = from,
-		.time_ns = ring->next_seq,
+		.time_ns = to,
 	};
 
 	subscriber->must_leave = false;
-	if (bytes == 0)
-		return;
 	cursor_leave(&subscriber->cursor);
 	cursor_join_live(&subscriber->cursor, ring);
+	if (to <= from) /* nothing but news was missed, or a session that is over */
+		return;
 	add_note(subscriber, &gap);
-	subscriber->skipped += ring->next_seq - from;
+	subscriber->skipped += to - from;
 	feed->metrics.gaps++;
-	feed->metrics.skipped_messages += ring->next_seq - from;
+	feed->metrics.skipped_messages += to - from;
 	feed->metrics.skipped_bytes += bytes;
-	if (log_allow(&feed->skip_log, clock_mono_ns(), &suppressed))
-		log_warn("subscriber skipped feed=%s format=%s subscriber=%llu from=%llu to=%llu "
-			 "bytes=%llu suppressed=%llu",
-			 feed->params.name, subscriber->rendition->encoder->name,
-			 (unsigned long long)subscriber->id, (unsigned long long)from,
-			 (unsigned long long)ring->next_seq, (unsigned long long)bytes,
-			 (unsigned long long)suppressed);
+	log_skip(subscriber, from, to, bytes);
 }
 
 /* It is behind the ring or over a limit.  A skip waits until the message in hand is finished. */

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: MIT
+/*
+ * config/: whatever is wrong with a file is told, in its line, all of it.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "config/config.h"
+#include "tests/unit/config_rig.h"
+
+static void bad_lines_are_refused_each_with_its_line(void **state)
+{
+	struct config_rig *rig = *state;
+
+	config_rig_check_only_error(rig, "x = 1\n" IN_FEED(""), "a.ini:1",
+				    "before the first section");
+	config_rig_check_only_error(
+		rig, IN_FEED("bure = 1\n"), "a.ini:6",
+		"unknown key 'bure' in [feed a]; did you mean 'burst'? expected one of "
+		"ingest, framing");
+	config_rig_check_only_error(rig, IN_FEED("listen = tcp:a:1\n"), "a.ini:6",
+				    "belongs in [listener NAME]");
+	config_rig_check_only_error(rig, IN_FEED("Ring = 8m\n"), "a.ini:6", "did you mean 'ring'?");
+	config_rig_check_only_error(rig, IN_FEED("ring = 8m\nring = 8m\n"), "a.ini:7",
+				    "duplicate key 'ring' in [feed a]; the first one is in line 6");
+	config_rig_check_only_error(rig, IN_FEED("ring = 8m\n  16m\n"), "a.ini:7", "indented");
+	config_rig_check_only_error(rig, IN_FEED("ring = 8m\n\tburst = 1k\n"), "a.ini:7",
+				    "indented");
+	config_rig_check_only_error(rig, IN_FEED("ring: 8m\n"), "a.ini:6",
+				    "expected 'key = value'");
+	config_rig_check_only_error(rig, IN_FEED("ring\n"), "a.ini:6", "expected 'key = value'");
+	config_rig_check_only_error(rig, IN_FEED("= 8m\n"), "a.ini:6", "expected 'key = value'");
+	config_rig_check_only_error(rig, IN_FEED("ring # = 8m\n"), "a.ini:6",
+				    "expected 'key = value'");
+	config_rig_check_only_error(rig, IN_FEED("\x1b[31m = 1\n"), "a.ini:6",
+				    "control byte 0x1b in column 1");
+	config_rig_check_only_error(rig, IN_FEED("ring = 8m\rx\n"), "a.ini:6", "control byte 0x0d");
+	config_rig_check_only_error(rig, IN_FEED("ring = \xc3\x28\n"), "a.ini:6",
+				    "0xc3 in column 8 is not UTF-8");
+	config_rig_check_only_error(rig, IN_FEED("\xed\xa0\x80=1\n"), "a.ini:6", "not UTF-8");
+	config_rig_check_only_error(rig, IN_FEED("\xf8\x88\x80\x80=1\n"), "a.ini:6", "not UTF-8");
+	config_rig_check_only_error(rig, IN_FEED("ring = \xf0\x9f"), "a.ini:6", "not UTF-8");
+}
+
+static void bad_values_are_refused_with_what_was_expected(void **state)
+{
+	struct config_rig *rig = *state;
+
+	config_rig_check_only_error(rig, IN_FEED("ring = big\n"), "a.ini:6",
+				    "bad value 'big' for 'ring'; expected a size from 128k to 1g");
+	config_rig_check_only_error(rig, IN_FEED("ring = 2g\n"), "a.ini:6", "out of range");
+	config_rig_check_only_error(rig, IN_FEED("ring = 99999999999999999999\n"), "a.ini:6",
+				    "out of range");
+	config_rig_check_only_error(rig, IN_FEED("ring =\n"), "a.ini:6", "it is empty");
+	config_rig_check_only_error(rig, IN_FEED("grace = 10\n"), "a.ini:6", "it has no unit");
+	config_rig_check_only_error(rig, IN_FEED("burst = 5m\n"), "a.ini:6",
+				    "mebibytes or minutes");
+	config_rig_check_only_error(rig, IN_FEED("burst = 2d\n"), "a.ini:6", "out of range");
+	config_rig_check_only_error(rig, IN_FEED("engine = fast\n"), "a.ini:6",
+				    "expected one of auto, splice, compact, copy");
+	config_rig_check_only_error(rig, IN_FEED("framing = fixed:0\n"), "a.ini:6", "out of range");
+	config_rig_check_only_error(rig, IN_FEED("framing = fixed:N\n"), "a.ini:6",
+				    "expected one of none");
+	config_rig_check_only_error(rig, IN_FEED("framing = fixed:65m\n"), "a.ini:6",
+				    "out of range");
+	config_rig_check_only_error(rig, IN_FEED("max_subscribers = -1\n"), "a.ini:6",
+				    "expected 0, or a number from 1");
+	config_rig_check_only_error(rig, IN_LISTENER("send_buffer = 1\n"), "a.ini:6",
+				    "expected 0, or a size from 4k to 64m");
+	config_rig_check_only_error(rig, IN_LISTENER("congestion = new reno\n"), "a.ini:6",
+				    "at most 15 bytes without blanks");
+	config_rig_check_only_error(rig, FEED "[listener l]\nfeed = a\nlisten = 127.0.0.1:7001\n",
+				    "a.ini:5", "expected tcp:HOST:PORT");
+}
+
+static void bad_sections_are_refused(void **state)
+{
+	struct config_rig *rig = *state;
+
+	config_rig_check_only_error(rig, IN_FEED("[feed b\nfoo = 1\n"), "a.ini:6",
+				    "unterminated section");
+	config_rig_check_only_error(rig, IN_FEED("[feed b] x\nfoo = 1\n"), "a.ini:6",
+				    "text after the section");
+	config_rig_check_only_error(rig, IN_FEED("[fed b]\nfoo = 1\n"), "a.ini:6",
+				    "unknown section [fed b]; did you mean 'feed'?");
+	config_rig_check_only_error(rig, IN_FEED("[]\n"), "a.ini:6", "unknown section []");
+	config_rig_check_only_error(rig, IN_FEED("[feed]\n"), "a.ini:6", "bad name ''");
+	config_rig_check_only_error(rig, IN_FEED("[feed b c]\n"), "a.ini:6", "bad name 'b c'");
+	config_rig_check_only_error(
+		rig,
+		IN_FEED("[feed x23456789012345678901234567890123456789012345678901234567"
+			"89012345]\n"),
+		"a.ini:6", "expected 1 to 64 characters");
+	config_rig_check_only_error(rig, IN_FEED("[relay x]\n"), "a.ini:6", "[relay] has no name");
+	config_rig_check_only_error(rig, IN_FEED("[relay]\n[relay]\n"), "a.ini:7",
+				    "duplicate section [relay]");
+	config_rig_check_only_error(rig, IN_FEED("[feed  a] # same\n"), "a.ini:6",
+				    "duplicate section [feed a]; the first one is in line 4");
+	config_rig_check_only_error(rig, IN_LISTENER("[listener l]\n"), "a.ini:6",
+				    "duplicate section [listener l]");
+	config_rig_load(rig, IN_FEED("\n[ relay ]  ; fine\n"));
+}
+
+static void what_is_missing_is_told(void **state)
+{
+	struct config_rig *rig = *state;
+
+	config_rig_check_only_error(rig, "", "a.ini", "there is nothing to relay");
+	config_rig_check_only_error(rig, LISTENER "[feed a]\n", "a.ini:4",
+				    "[feed a] has no 'ingest'");
+	config_rig_check_only_error(rig, IN_FEED("[listener m]\nlisten = unix:x\n"), "a.ini:6",
+				    "[listener m] has no 'feed'");
+	config_rig_check_only_error(rig, IN_FEED("[listener m]\nfeed = a\n"), "a.ini:6",
+				    "[listener m] has no 'listen'");
+	config_rig_check_only_error(rig, FEED, "a.ini:1", "no listener serves [feed a]");
+	config_rig_check_only_error(rig, IN_FEED("[listener m]\nlisten = unix:x\nfeed = aa\n"),
+				    "a.ini:8", "there is no [feed aa]; did you mean 'a'?");
+	config_rig_check_only_error(rig, IN_FEED("[listener m]\nlisten = unix:x\nfeed = quite\n"),
+				    "a.ini:8",
+				    "there is no [feed quite]; expected the name of a feed");
+}
+
+static void contradictions_are_refused(void **state)
+{
+	struct config_rig *rig = *state;
+
+	config_rig_check_only_error(rig, IN_FEED("ring = 128k\n"), "a.ini:6",
+				    "segment = 512k does not fit");
+	config_rig_check_only_error(rig, IN_FEED("ring = 512k\nsegment = 1m\n"), "a.ini:7",
+				    "does not fit into ring = 512k");
+	config_rig_check_only_error(rig, IN_FEED("max_lag = 9m\n"), "a.ini:6", "never be reached");
+	config_rig_check_only_error(rig, IN_FEED("framing = fixed:20m\n"), "a.ini:6",
+				    "max_message = 16m");
+	config_rig_check_only_error(rig, IN_FEED("rate = 1m\n"), "a.ini:6", "file:PATH only");
+	config_rig_check_only_error(rig, IN_FEED("on_slow = skip\n"), "a.ini:6",
+				    "[listener l] is raw");
+	config_rig_check_only_error(rig, IN_LISTENER("on_slow = skip\n"), "a.ini:6",
+				    "[listener l] is raw");
+	config_rig_load(rig, IN_LISTENER("on_slow = skip\nformat = framed\n"));
+	config_rig_load(rig, IN_FEED("on_slow = skip\nframing = line\n"));
+	config_rig_check_only_error(rig,
+				    IN_FEED("[feed b]\ningest = stdin\n[listener m]\nfeed = b\n"
+					    "listen = tcp:127.0.0.1:7002\n"),
+				    "a.ini:7", "stdin is read by [feed a] already");
+}
+
+static void addresses_are_had_once(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		bool clash;
+	} rows[] = {
+		{"tcp:127.0.0.1:7001", "tcp:127.0.0.1:7001", true},
+		{"tcp:127.0.0.1:7001", "tcp:127.0.0.1:7002", false},
+		{"tcp:127.0.0.1:7001", "tcp:127.0.0.2:7001", false},
+		{"tcp:127.0.0.1:7001", "tcp:127.0.0.1:07001", true},
+		{"tcp:[::1]:7001", "tcp:[0:0::1]:7001", true},
+		{"tcp:*:7001", "tcp:127.0.0.1:7001", true},
+		{"tcp::7001", "tcp:[::1]:7001", true},
+		{"tcp:0.0.0.0:7001", "tcp:127.0.0.1:7001", true},
+		{"tcp:0.0.0.0:7001", "tcp:[::1]:7001", false},
+		{"tcp:[::]:7001", "tcp:[::1]:7001", true},
+		{"tcp:LocalHost:7001", "tcp:localhost:7001", true},
+		{"unix:/x", "unix:/x", true},
+		{"unix:/x", "unix:/y", false},
+		{"unix:7001", "tcp:*:7001", false},
+	};
+	struct config_rig *rig = *state;
+	char text[1024];
+
+	for (size_t i = 0; i < ARRAY_LEN(rows) * 2; i++) {
+		bool is_swapped = i % 2;
+
+		snprintf(text, sizeof(text),
+			 FEED "[listener l]\nfeed = a\nlisten = %s\n"
+			      "[listener m]\nfeed = a\nlisten = %s\n",
+			 is_swapped ? rows[i / 2].b : rows[i / 2].a,
+			 is_swapped ? rows[i / 2].a : rows[i / 2].b);
+		if (rows[i / 2].clash)
+			config_rig_check_only_error(rig, text, "a.ini:8",
+						    "is taken by [listener l]");
+		else
+			config_rig_load(rig, text);
+	}
+	config_rig_check_only_error(rig, "[feed a]\ningest = listen tcp:127.0.0.1:7001\n" LISTENER,
+				    "a.ini:5", "is taken by [feed a]");
+}
+
+static void all_errors_are_told_in_order(void **state)
+{
+	struct config_rig *rig = *state;
+
+	assert_int_equal(config_rig_load_with(rig,
+					      "[feed a]\n"  /* 1: no ingest, and no listener */
+					      "rign = 8m\n" /* 2 */
+					      "on_slow = maybe\n"   /* 3 */
+					      "[feed a]\n"          /* 4: duplicate */
+					      "ring = 1\n"          /* 5 */
+					      "[listener l]\n"      /* 6 */
+					      "feed = b\n"          /* 7 */
+					      "listen = tcp:a:1\n"  /* 8 */
+					      "[listener m]\n"      /* 9: no feed */
+					      "listen = tcp:a:1\n", /* 10: taken */
+					      "relay.drian=1s"),
+			 -EINVAL);
+	assert_int_equal(rig->errors.count, 10);
+	config_rig_check_error(rig, 0, "a.ini:1", "has no 'ingest'");
+	config_rig_check_error(rig, 1, "a.ini:1", "no listener serves");
+	config_rig_check_error(rig, 2, "a.ini:2", "did you mean 'ring'?");
+	config_rig_check_error(rig, 3, "a.ini:3", "bad value 'maybe'");
+	config_rig_check_error(rig, 4, "a.ini:4", "duplicate section");
+	config_rig_check_error(rig, 5, "a.ini:5", "bad value '1'");
+	config_rig_check_error(rig, 6, "a.ini:7", "there is no [feed b]; did you mean 'a'?");
+	config_rig_check_error(rig, 7, "a.ini:9", "has no 'feed'");
+	config_rig_check_error(rig, 8, "a.ini:10", "is taken by [listener l]");
+	config_rig_check_error(rig, 9, "-o relay.drian=1s", "did you mean 'drain'?");
+}
+
+static void too_many_errors_are_counted(void **state)
+{
+	struct config_rig *rig = *state;
+	char text[6000];
+
+	memset(text, 0, sizeof(text));
+	for (size_t i = 0; i < 2500; i++)
+		memcpy(text + 2 * i, "x\n", 2);
+	assert_int_equal(config_rig_load_with(rig, text, NULL), -EINVAL);
+	assert_int_equal(rig->errors.count, 1000);
+	assert_int_equal(rig->errors.total, 2501);
+}
+
+static void what_cannot_be_read_is_named(void **state)
+{
+	struct config_rig *rig = *state;
+
+	assert_int_equal(config_load("a.ini", NULL, 0, &rig->config, &rig->errors), -ENOENT);
+	assert_int_equal(rig->errors.count, 1);
+	config_rig_check_error(rig, 0, "a.ini", "No such file or directory");
+	config_rig_forget(rig);
+	assert_int_equal(config_load(rig->dir, NULL, 0, &rig->config, &rig->errors), -EISDIR);
+	config_rig_check_error(rig, 0, rig->dir, "Is a directory");
+	assert_null(rig->config);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CONFIG_TEST(bad_lines_are_refused_each_with_its_line),
+		CONFIG_TEST(bad_values_are_refused_with_what_was_expected),
+		CONFIG_TEST(bad_sections_are_refused),
+		CONFIG_TEST(what_is_missing_is_told),
+		CONFIG_TEST(contradictions_are_refused),
+		CONFIG_TEST(addresses_are_had_once),
+		CONFIG_TEST(all_errors_are_told_in_order),
+		CONFIG_TEST(too_many_errors_are_counted),
+		CONFIG_TEST(what_cannot_be_read_is_named),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
