@@ -78,7 +78,7 @@ unit_bins    := $(unit_tests:tests/%.c=$(test)/%)
 fault_bins   := $(fault_tests:tests/%.c=$(test)/%)
 refuse       := $(if $(wildcard tests/fault/refuse.c),$(bin)/librefuse.so)
 
-.PHONY: all tests run test lint bench install clean help dirs packages FORCE
+.PHONY: all tests run test test-service lint bench install clean help dirs FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -154,6 +154,10 @@ test:
 	@tests/install-packages test
 	@exec env MAKEFLAGS= tests/run $(SUITES)
 
+test-service:
+	@tests/install-packages test
+	@exec env MAKEFLAGS= tests/run service
+
 lint: all
 	@RELAY_BIN_DIR=$(bin) RELAY_OBJ_DIR=$(obj) tests/lint/run $(LINTS)
 
@@ -183,7 +187,8 @@ clean:
 help:
 	@echo 'make            build/relay, build/relaycat, build/relaypub'
 	@echo 'make run        install what is missing, build, and run relay with a demo publisher (Ctrl-C ends it)'
-	@echo 'make test       install what is missing, build, and run all tests and lint; SUITES="unit fault e2e lint"'
+	@echo 'make test       install what is missing, build, and run all tests and lint; SUITES="unit fault ..."'
+	@echo 'make test-service   of these, those that boot systemd in a container (root; systemd-nspawn)'
 	@echo 'make lint       the rules of the tree; LINTS="floors calls ..." for some of them'
 	@echo 'make bench      measure; table and CSV in build/bench'
 	@echo 'make install    PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR)'

@@ -5,8 +5,7 @@
  * Only the form is known here, and when two of them cannot both be listened on. Looking names up,
  * and binding, is left to net/endpoint, which reads the same form.
  */
-#ifndef CONFIG_ADDRESS_H
-#define CONFIG_ADDRESS_H
+#pragma once
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -30,5 +29,3 @@ int config_address_parse(const char *text, struct config_address *ret, struct er
 /* Is it certain that only one of the two can be listened on? Names are not looked up, and port 0
  * never clashes. */
 bool config_address_clashes(const struct config_address *a, const struct config_address *b);
-
-#endif

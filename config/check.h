@@ -3,8 +3,7 @@
  * Whether a configuration makes sense as a whole: what belongs together is there, and nothing
  * contradicts anything else.
  */
-#ifndef CONFIG_CHECK_H
-#define CONFIG_CHECK_H
+#pragma once
 
 #include "config/config.h"
 
@@ -16,5 +15,3 @@ void config_check_inherit(struct config *config);
  * headers were refused. is_partial: there were headers that could not be read, so nothing is said
  * about sections that seem to be missing. */
 void config_check_all(const struct config *config, bool is_partial, struct config_errors *errors);
-
-#endif

@@ -10,8 +10,7 @@
  * Whether an address can be bound or a file be opened is only known when it is used; that is left
  * to those who do. Only daemon/ includes this file.
  */
-#ifndef CONFIG_CONFIG_H
-#define CONFIG_CONFIG_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -342,5 +341,3 @@ void config_print_effective(FILE *to, const struct config *config);
  * 0, or -ENOENT when there is none; ret_nearest is then the key that may have been meant, or NULL.
  */
 int config_print_explain(FILE *to, const char *key, const char **ret_nearest) must_check;
-
-#endif

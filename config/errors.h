@@ -2,8 +2,7 @@
 /*
  * Collecting what is wrong with a configuration, in the order of the file.
  */
-#ifndef CONFIG_ERRORS_H
-#define CONFIG_ERRORS_H
+#pragma once
 
 #include <limits.h>
 
@@ -20,5 +19,3 @@
  * memory loses the text, not the count. */
 void config_errors_add(struct config_errors *errors, const char *place, unsigned line,
 		       const char *fmt, ...) printf_like(4, 5);
-
-#endif

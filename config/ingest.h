@@ -5,8 +5,7 @@
  * Only the form is known here; whether a host, path or descriptor is there is left to those who
  * open it.
  */
-#ifndef CONFIG_INGEST_H
-#define CONFIG_INGEST_H
+#pragma once
 
 #include "base/errmsg.h"
 #include "config/config.h"
@@ -22,5 +21,3 @@ int config_ingest_parse(const char *text, struct config_ingest *ret, struct errm
 
 /* All zero is fine, and all zero is what it is then. */
 void config_ingest_free(struct config_ingest *ingest);
-
-#endif

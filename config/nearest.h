@@ -2,8 +2,7 @@
 /*
  * "Did you mean": the known word that is nearest to a mistyped one.
  */
-#ifndef CONFIG_NEAREST_H
-#define CONFIG_NEAREST_H
+#pragma once
 
 #include <stddef.h>
 
@@ -19,5 +18,3 @@ void nearest_start(struct nearest *nearest, const char *word);
 /* Offer a known word, which must live as long; the nearest so far stays in nearest->best. Words of
  * more than 64 bytes are near to nothing. */
 void nearest_offer(struct nearest *nearest, const char *candidate);
-
-#endif

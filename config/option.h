@@ -5,8 +5,7 @@
  * With a row of the option table and a section one can get at any value without knowing its type;
  * this is what makes the parser, the printer and the comparison loops over the table.
  */
-#ifndef CONFIG_OPTION_H
-#define CONFIG_OPTION_H
+#pragma once
 
 #include "config/config.h"
 
@@ -35,5 +34,3 @@ const char *config_section_title(char buf[CONFIG_TITLE_BYTES],
  * behind the last. */
 struct config_section *config_section_at(struct config *config, size_t i);
 const struct config_section *config_section_at_const(const struct config *config, size_t i);
-
-#endif

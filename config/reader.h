@@ -9,8 +9,7 @@
  * What sections and keys mean is left to the owner. inih takes the key lines apart; everything that
  * it would pass over in silence (long lines, broken sections, indented lines) is an error here.
  */
-#ifndef CONFIG_READER_H
-#define CONFIG_READER_H
+#pragma once
 
 #include <stdio.h>
 
@@ -29,5 +28,3 @@ struct config_reader {
 /* Returns 0 when the file was read to its end, whatever was in it; -errno when it could not be
  * (read(2)), -EFBIG when it does not end within 64 MiB, -ENOMEM. */
 int config_reader_run(FILE *file, const struct config_reader *reader, void *owner) must_check;
-
-#endif

@@ -5,8 +5,7 @@
  * Printing is exact: the parser reads the same value back, and two values are equal when they are
  * printed alike. What a value means beside others is left to check.c.
  */
-#ifndef CONFIG_VALUE_H
-#define CONFIG_VALUE_H
+#pragma once
 
 #include "base/errmsg.h"
 #include "config/config.h"
@@ -31,5 +30,3 @@ void config_value_free(const struct config_option *option, void *value);
 
 /* "a size from 64k to 1m, such as 512k"; "one of none, line". Returns buf. */
 const char *config_value_expected(const struct config_option *option, char *buf, size_t size);
-
-#endif

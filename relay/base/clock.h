@@ -5,8 +5,7 @@
  * Everybody else gets a time as an argument, so a test needs no clock of its own. Monotonic time is
  * for intervals; wall time goes into packet headers and log lines, and may jump.
  */
-#ifndef BASE_CLOCK_H
-#define BASE_CLOCK_H
+#pragma once
 
 #include <stdint.h>
 
@@ -19,5 +18,3 @@ uint64_t clock_mono_ns(void);
 
 /* CLOCK_REALTIME: nanoseconds since 1970-01-01 UTC. */
 uint64_t clock_wall_ns(void);
-
-#endif

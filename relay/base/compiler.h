@@ -5,8 +5,7 @@
  * Everything here evaluates its arguments once; min and max are functions for that reason, one per
  * type, so that no signedness is mixed up unseen.
  */
-#ifndef BASE_COMPILER_H
-#define BASE_COMPILER_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -45,5 +44,3 @@ static inline uint64_t u64_max(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
 }
-
-#endif

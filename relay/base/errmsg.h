@@ -6,8 +6,7 @@
  * output. The text has no newline and no full stop; a text that is too long ends in "...". Every
  * function takes NULL for "nobody wants to know".
  */
-#ifndef BASE_ERRMSG_H
-#define BASE_ERRMSG_H
+#pragma once
 
 #include "base/compiler.h"
 
@@ -20,5 +19,3 @@ void errmsg_set(struct errmsg *e, const char *fmt, ...) printf_like(2, 3);
 
 /* Replace the text by "what fmt says: what the error is". err: errno value, of either sign. */
 void errmsg_errno(struct errmsg *e, int err, const char *fmt, ...) printf_like(3, 4);
-
-#endif

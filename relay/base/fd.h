@@ -5,8 +5,7 @@
  * A descriptor variable is -1 when it holds none; fd_close leaves it so. Creating descriptors is
  * left to the modules that know what they are (with O_CLOEXEC, always).
  */
-#ifndef BASE_FD_H
-#define BASE_FD_H
+#pragma once
 
 #include <stdint.h>
 
@@ -22,5 +21,3 @@ int fd_set_nonblock(int fd) must_check;
 /* Raise the soft limit of open descriptors to the hard one (RLIMIT_NOFILE, getrlimit(2)) and return
  * the result in *ret_soft_raised. Returns 0 or -errno; on an error nothing has changed. */
 int fd_limit(uint64_t *ret_soft_raised) must_check;
-
-#endif

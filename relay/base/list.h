@@ -7,8 +7,7 @@
  * (list_node_init) before anything else is done with it. All operations take constant time and
  * cannot fail.
  */
-#ifndef BASE_LIST_H
-#define BASE_LIST_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -125,5 +124,3 @@ static inline void list_rotate(struct list *list)
 	list_remove(node);
 	list_append(list, node);
 }
-
-#endif

@@ -7,8 +7,7 @@
  * does not take is lost; logging never fails and never waits for more than that write. Who may log:
  * floor 3 and above (floors 0 to 2 return errors instead).
  */
-#ifndef BASE_LOG_H
-#define BASE_LOG_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -49,5 +48,3 @@ struct log_rate {
 /* May this object log a line at now_ns (monotonic)? On true, *ret_suppressed is how many lines were
  * refused since the last true, to be mentioned in this one; on false it is 0. */
 bool log_allow(struct log_rate *rate, uint64_t now_ns, uint64_t *ret_suppressed);
-
-#endif

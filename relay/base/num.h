@@ -6,8 +6,7 @@
  * may be is the business of the caller. All parsers return 0, -EINVAL (not such a value) or -ERANGE
  * (does not fit into 64 bits), and leave *ret alone unless they return 0.
  */
-#ifndef BASE_NUM_H
-#define BASE_NUM_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -34,5 +33,3 @@ const char *num_print_duration_ms(char *buf, size_t size, uint64_t ms);
 
 /* For eyes only, three digits, decimal units: "1.25 GB/s". Returns buf. */
 const char *num_print_rate(char *buf, size_t size, uint64_t bytes_per_s);
-
-#endif

@@ -8,8 +8,7 @@
  * This is the one place that knows the layout; what the fields of a stream of packets have to do
  * with one another (sequence follows sequence) is left to those who read the stream.
  */
-#ifndef BASE_PACKET_HEADER_H
-#define BASE_PACKET_HEADER_H
+#pragma once
 
 #include <stdint.h>
 
@@ -56,5 +55,3 @@ int packet_header_decode(const uint8_t in[PACKET_HEADER_BYTES],
 
 /* "data", "heartbeat", ...; "unknown" for anything else. A static string. */
 const char *packet_type_name(uint8_t type);
-
-#endif

@@ -5,8 +5,7 @@
  * environment each call does nothing, and a failure to send is ignored, since no part of relay
  * depends on it.  Main thread only.  When to call what is the caller's business.
  */
-#ifndef RELAY_DAEMON_NOTIFY_H
-#define RELAY_DAEMON_NOTIFY_H
+#pragma once
 
 #include <stdint.h>
 
@@ -34,5 +33,3 @@ uint64_t notify_watchdog_interval_ms(void);
 
 /* Starting or stopping takes at least timeout_ms more, counted from now. */
 void notify_extend_timeout(uint64_t timeout_ms);
-
-#endif

@@ -68,11 +68,11 @@ static void add_engines(struct line *line, const struct engine_choice *choice)
 	for (unsigned class = 0; class < ENGINE_CLASS_COUNT; class ++) {
 		const struct engine_class *row = &choice->classes[class];
 
-		if (!row->engines[row->best].samples)
+		if (!row->engines[row->best].windows)
 			continue;
 		line_add(line, " best_%llu=%s", 1ULL << class, engine_name(row->best));
 		for (int i = 0; i < ENGINE_COUNT; i++) {
-			if (row->engines[i].samples)
+			if (row->engines[i].windows)
 				line_add(line, " ps_%llu_%s=%.0f", 1ULL << class,
 					 engine_name((enum engine)i), row->engines[i].cost * 1000);
 		}

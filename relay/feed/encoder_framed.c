@@ -5,7 +5,7 @@
 static size_t write_header(const struct packet *packet, uint8_t *out)
 {
 	const struct packet_header header = {
-		.type = packet->type,
+		.type = (uint8_t)packet->type,
 		.flags = packet->flags,
 		.count = packet->count,
 		.length = (uint32_t)packet->length,

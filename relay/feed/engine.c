@@ -1,18 +1,28 @@
 // SPDX-License-Identifier: MIT
-/* The choice of the engine by measured cost. */
+/*
+ * The choice of the engine by measured cost.  In each class one engine runs at a time, the best one
+ * or one on trial, and fills the window; a full window is a measurement and the occasion to think
+ * again.
+ */
 #include "feed/engine.h"
 
+#include <string.h>
+
+#include "base/compiler.h"
+
 enum {
-	TRIAL_PACKETS = 8, /* a run; its first pass is not counted: caches and pools warm up */
-	TRIAL_INTERVAL =
-		400, /* packets between two trials of an engine that is close to the best */
-	TRIAL_INTERVAL_MAX = 25600,
+	WARM_UP_MAX = 64,      /* packets */
+	WARM_UP_NS = 20000000, /* a packet for very many subscribers needs no more than this */
+	WINDOW_MIN = 4,        /* packets */
+	WINDOW_NS = 50000000,  /* likewise */
+	RUN_SHARE = 50,        /* a run of n packets comes after 50 n others, or more rarely */
+	INTERVAL_GROWTH = 64,  /* at most: 64 times as rarely */
 };
 
-static const double WEIGHT_OF_NEW = 0.125;   /* of a sample in the mean                        */
-static const double CLOSE_TO_BEST = 1.3;     /* times the cost of the best                     */
-static const double OUTLIER = 4.0;           /* a sample over this many means counts as this   */
-static const double BETTER_TO_SWITCH = 0.97; /* of the best's cost, so that equals do not flap */
+static const double WEIGHT_OF_NEW = 0.5;     /* of a window in what is known already            */
+static const double CLOSE_TO_BEST = 1.2;     /* times its cost; what is dearer is tried rarely  */
+static const double OUTLIER = 3.0;           /* medians; a packet over this counts as this      */
+static const double BETTER_TO_SWITCH = 0.97; /* of the best's cost, so that equals do not flap  */
 
 const char *engine_name(enum engine engine)
 {
@@ -21,9 +31,9 @@ const char *engine_name(enum engine engine)
 	return names[engine];
 }
 
-void engine_choice_init(struct engine_choice *choice, const enum engine *engine)
+void engine_choice_init(struct engine_choice *choice, const enum engine *engine, size_t ring_bytes)
 {
-	*choice = (struct engine_choice){.is_fixed = engine != NULL};
+	*choice = (struct engine_choice){.is_fixed = engine != NULL, .ring_bytes = ring_bytes};
 	if (engine)
 		choice->fixed = *engine;
 	for (int i = 0; i < ENGINE_COUNT; i++)
@@ -37,14 +47,22 @@ unsigned engine_class(size_t bytes)
 	return log2 < ENGINE_CLASS_COUNT ? log2 : ENGINE_CLASS_COUNT - 1;
 }
 
-/* The engine whose time for a run has come; the best one when there is none. */
-static enum engine next_trial(const struct engine_choice *choice, const struct engine_class *class)
+/* True once the ring holds nothing but what the engine made, within reason. */
+static bool is_warm(const struct engine_choice *choice, const struct engine_class *class,
+		    unsigned size_class)
 {
-	for (int i = 0; i < ENGINE_COUNT; i++) {
-		if ((enum engine)i != class->best && choice->can[i] && !class->engines[i].due)
-			return (enum engine)i;
-	}
-	return class->best;
+	size_t packets = size_min(choice->ring_bytes >> size_class, WARM_UP_MAX);
+
+	return class->run_packets > packets || class->run_ns > WARM_UP_NS;
+}
+
+static void run(struct engine_class *class, enum engine engine)
+{
+	class->running = engine;
+	class->is_warm = false;
+	class->run_packets = 0;
+	class->run_ns = 0;
+	class->filled = 0;
 }
 
 enum engine engine_choose(struct engine_choice *choice, unsigned size_class)
@@ -53,83 +71,119 @@ enum engine engine_choose(struct engine_choice *choice, unsigned size_class)
 
 	if (choice->is_fixed)
 		return choice->can[choice->fixed] ? choice->fixed : ENGINE_COPY;
-	if (!choice->can[class->best])
-		class->best = ENGINE_COPY;
-	/* The best must be known before anything can be compared with it. */
-	if (class->engines[class->best].samples < TRIAL_PACKETS)
-		return class->best;
-	if (!class->trial_left) {
-		class->trial = next_trial(choice, class);
-		if (class->trial == class->best)
-			return class->best;
-		class->trial_left = TRIAL_PACKETS;
+	if (!choice->can[class->running]) {
+		if (!choice->can[class->best])
+			class->best = ENGINE_COPY;
+		run(class, class->best);
 	}
-	return choice->can[class->trial] ? class->trial : class->best;
+	return class->running;
 }
 
-static void choose_best(struct engine_choice *choice, struct engine_class *class)
+static void sort(double *values, size_t count)
 {
-	double best = class->engines[class->best].cost;
+	for (size_t i = 1; i < count; i++) {
+		double value = values[i];
+		size_t at = i;
 
+		for (; at > 0 && values[at - 1] > value; at--)
+			values[at] = values[at - 1];
+		values[at] = value;
+	}
+}
+
+/* The mean, since what happens now and then has to be paid as well; but a packet during which
+ * somebody else had the processor must not decide. */
+static double window_cost(const struct engine_class *class)
+{
+	double sorted[ENGINE_WINDOW], sum = 0;
+
+	memcpy(sorted, class->window, sizeof(sorted));
+	sort(sorted, class->filled);
+	for (size_t i = 0; i < class->filled; i++) {
+		double most = sorted[class->filled / 2] * OUTLIER;
+
+		sum += sorted[i] < most ? sorted[i] : most;
+	}
+	return sum / class->filled;
+}
+
+static void choose_best(const struct engine_choice *choice, struct engine_class *class)
+{
 	for (int i = 0; i < ENGINE_COUNT; i++) {
-		struct engine_record *record = &class->engines[i];
+		const struct engine_record *record = &class->engines[i];
 
-		if (record->samples < TRIAL_PACKETS - 1 || !choice->can[i])
-			continue;
-		if (record->cost < best * BETTER_TO_SWITCH) {
+		if (record->windows && choice->can[i] &&
+		    record->cost < class->engines[class->best].cost * BETTER_TO_SWITCH)
 			class->best = (enum engine)i;
-			best = record->cost;
-		}
 	}
 }
 
-/* The worse an engine proved, the longer until its next trial. */
-static void plan_next_trial(const struct engine_class *class, struct engine_record *record)
+/* The worse an engine proved, the longer until its next run. */
+static void plan_next_run(const struct engine_class *class, struct engine_record *record)
 {
+	uint32_t shortest = class->run_packets * RUN_SHARE;
+
 	if (record->cost <= class->engines[class->best].cost * CLOSE_TO_BEST)
-		record->interval = TRIAL_INTERVAL;
-	else if (record->interval < TRIAL_INTERVAL_MAX)
-		record->interval = record->interval ? record->interval * 2 : TRIAL_INTERVAL * 2;
+		record->interval = shortest;
+	else if (!record->interval)
+		record->interval = shortest * 2;
+	else if (record->interval < shortest * INTERVAL_GROWTH)
+		record->interval *= 2;
 	record->due = record->interval;
 }
 
-static void add_sample(struct engine_record *record, double cost)
-{
-	if (record->samples == 0) {
-		record->cost = cost;
-	} else {
-		if (cost > record->cost * OUTLIER)
-			cost = record->cost * OUTLIER;
-		record->cost += (cost - record->cost) * WEIGHT_OF_NEW;
-	}
-	if (record->samples < UINT32_MAX)
-		record->samples++;
-}
-
-/* Counts the packet in every plan: of the run under way, and of those to come. */
-static void count_packet(struct engine_class *class)
+/* An engine whose time for a run has come; the best one when there is none. */
+static enum engine next_run(const struct engine_choice *choice, const struct engine_class *class)
 {
 	for (int i = 0; i < ENGINE_COUNT; i++) {
-		if (class->engines[i].due)
-			class->engines[i].due--;
+		if ((enum engine)i != class->best && choice->can[i] && !class->engines[i].due)
+			return (enum engine)i;
 	}
-	if (!class->trial_left || --class->trial_left)
-		return;
-	if (class->trial != class->best)
-		plan_next_trial(class, &class->engines[class->trial]);
+	return class->best;
+}
+
+static void end_window(struct engine_choice *choice, struct engine_class *class)
+{
+	struct engine_record *record = &class->engines[class->running];
+	double cost = window_cost(class);
+	enum engine next;
+
+	record->cost += record->windows ? (cost - record->cost) * WEIGHT_OF_NEW : cost;
+	record->windows++;
+	class->filled = 0;
+	choose_best(choice, class);
+	if (class->running != class->best)
+		plan_next_run(class, record);
+	next = next_run(choice, class);
+	if (next != class->running)
+		run(class, next);
 }
 
 void engine_report(struct engine_choice *choice, unsigned size_class, enum engine engine,
 		   uint64_t bytes, uint64_t ns)
 {
 	struct engine_class *class = &choice->classes[size_class];
-	bool is_warm_up = class->trial_left == TRIAL_PACKETS;
 
 	if (choice->is_fixed)
 		return;
-	if (bytes && !is_warm_up) {
-		add_sample(&class->engines[engine], (double)ns / (double)bytes);
-		choose_best(choice, class);
+	for (int i = 0; i < ENGINE_COUNT; i++) {
+		if (class->engines[i].due)
+			class->engines[i].due--;
 	}
-	count_packet(class);
+	if (engine != class->running || !bytes)
+		return;
+	class->run_packets++;
+	class->run_ns += ns;
+	if (!class->is_warm) {
+		class->is_warm = is_warm(choice, class, size_class);
+		if (class->is_warm)
+			class->run_ns = 0; /* from here on: of the window */
+		return;
+	}
+	class->window[class->filled++] = (double)ns / (double)bytes;
+	if (class->filled < ENGINE_WINDOW &&
+	    (class->filled < WINDOW_MIN || class->run_ns < WINDOW_NS))
+		return;
+	class->run_ns = 0;
+	end_window(choice, class);
 }

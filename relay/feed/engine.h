@@ -2,10 +2,14 @@
 /*
  * The engines, and the choice between them by measurement.
  *
- * For each size class (log2 of a packet's length) the choice keeps the cost per delivered byte of
- * each engine that can serve, as an exponential mean over whole fan-out passes, and uses the
- * cheapest.  The others are tried again in short runs; the worse one proved, the rarer (a bounded
- * share of the packets). It reads no clock: the feed measures and reports.
+ * For each size class (log2 of the packet length of late) the choice knows the cost per delivered
+ * byte of each engine that can serve, and uses the cheapest.  Costs are measured in windows of
+ * packets, over whole fan-out passes.  The other engines are tried again in short runs; the worse
+ * one proved, the rarer.  A run begins with a warm-up, because an engine's cost shows only once the
+ * ring holds what it made itself: pages and pipes that an engine before it left behind are freed at
+ * the expense of whoever comes next.
+ *
+ * It reads no clock: the feed measures and reports.
  */
 #pragma once
 
@@ -21,32 +25,38 @@ enum engine {
 };
 
 enum {
-	ENGINE_CLASS_COUNT = 27
-}; /* packets up to 64 MiB */
+	ENGINE_CLASS_COUNT = 27, /* packets up to 64 MiB and more */
+	ENGINE_WINDOW = 16,      /* packets that make one measurement, at most */
+};
 
 struct engine_record {
-	double cost;       /* ns per delivered byte, 0 = not measured yet   */
-	uint32_t samples;  /* passes measured                               */
-	uint32_t interval; /* packets until it is tried again               */
-	uint32_t due;      /* packets still to go until then                */
+	double cost;       /* ns per delivered byte, 0 = not known yet      */
+	uint32_t windows;  /* measured so far                               */
+	uint32_t interval; /* packets between two runs of it                */
+	uint32_t due;      /* packets still to go until the next            */
 };
 
 struct engine_class {
 	struct engine_record engines[ENGINE_COUNT];
 	enum engine best;
-	enum engine trial;   /* engine of the run under way               */
-	uint32_t trial_left; /* packets left of that run; 0 = none        */
+	enum engine running;          /* that the window is about              */
+	uint32_t run_packets;         /* of the run so far                     */
+	uint64_t run_ns;              /* of the warm-up, then of the window    */
+	bool is_warm;                 /* from here on packets are measured     */
+	uint32_t filled;              /* of the window                         */
+	double window[ENGINE_WINDOW]; /* costs of packets, in ns a byte        */
 };
 
 struct engine_choice {
-	bool is_fixed;          /* ro: engine = splice | compact | copy       */
+	bool is_fixed;          /* ro: engine = splice | compact | copy            */
 	enum engine fixed;      /* ro */
-	bool can[ENGINE_COUNT]; /* rw: false once the kernel refused it     */
+	bool can[ENGINE_COUNT]; /* rw: false once the kernel refused it            */
+	size_t ring_bytes;      /* rw: what has to be replaced until a run is warm */
 	struct engine_class classes[ENGINE_CLASS_COUNT];
 };
 
 /* `engine` NULL: auto. */
-void engine_choice_init(struct engine_choice *choice, const enum engine *engine);
+void engine_choice_init(struct engine_choice *choice, const enum engine *engine, size_t ring_bytes);
 
 /* The class of a packet of `bytes`. */
 unsigned engine_class(size_t bytes);
@@ -55,7 +65,8 @@ unsigned engine_class(size_t bytes);
  */
 enum engine engine_choose(struct engine_choice *choice, unsigned size_class);
 
-/* A pass delivered `bytes` of a packet of `size_class` in `ns`. */
+/* A packet that was expected in `size_class` was carried by `engine`: `bytes` were delivered in
+ * `ns`. */
 void engine_report(struct engine_choice *choice, unsigned size_class, enum engine engine,
 		   uint64_t bytes, uint64_t ns);
 

@@ -112,11 +112,11 @@ static enum fanout send_from_pipe(struct subscriber *subscriber, struct segment 
 	feed->metrics.refused_calls++;
 	feed->choice.can[ENGINE_SPLICE] = false;
 	feed->choice.can[ENGINE_COMPACT] = false;
-	if (segment_make_block(segment) < 0) {
+	if (ring_make_block(&subscriber->rendition->ring, segment) < 0) {
 		*ret_err = ENOMEM;
 		return FANOUT_FAILED;
 	}
-	subscriber->rendition->ring.pipe_count--;
+	subscriber->rendition->ring.blocks_made++;
 	return send_from_block(subscriber, segment, offset, length, ret_err);
 }
 

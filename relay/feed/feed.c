@@ -18,6 +18,7 @@
 enum {
 	PIPE_SLOT_BYTES = 4096,
 	HEADER_ARENA_BYTES = 256 * 1024,
+	HALF_CLOSED_MS = 1000,  /* between two looks at half-closed subscribers */
 	PIPE_RETRY_MS = 30000,  /* somebody may have raised the limit */
 	CLOCK_CHECK_EVERY = 16, /* subscribers served between two looks at the clock */
 };
@@ -91,9 +92,15 @@ void feed_run_pass(struct feed *feed)
 	}
 	feed->pass.spent_ns += clock_mono_ns() - start_ns;
 	if (subscriber)
-		ev_idle_start(feed->loop, &feed->turn_watcher);
+		feed_continue_pass(feed);
 	else
 		end_pass(feed);
+}
+
+void feed_continue_pass(struct feed *feed)
+{
+	feed->pass.is_running = true;
+	ev_idle_start(feed->loop, &feed->turn_watcher);
 }
 
 static void on_next_turn(struct ev_loop *loop, ev_idle *watcher, int events)
@@ -292,12 +299,26 @@ static void check_limits(struct rendition *rendition, uint64_t now_ms, uint64_t 
 		subscriber_check_limits(list_entry(node, struct subscriber, node), now_ms, wall_ns);
 }
 
+/* A peer that has closed altogether looks like a half-closed one until its kernel answers with a
+ * reset: at once over a unix socket, to the next bytes or keepalive probe over TCP. */
+static void check_half_closed(struct feed *feed, uint64_t now_ms)
+{
+	struct list_node *node, *next;
+
+	if (now_ms < feed->half_closed_ms)
+		return;
+	feed->half_closed_ms = now_ms + HALF_CLOSED_MS;
+	list_for_each_safe(&feed->half_closed, node, next)
+		subscriber_check_half_closed(list_entry(node, struct subscriber, half_node));
+}
+
 void feed_tick(struct feed *feed, uint64_t now_ms)
 {
 	uint64_t wall_ns = clock_wall_ns();
 	struct list_node *node;
 
 	list_for_each(&feed->renditions, node) check_limits(rendition_of(node), now_ms, wall_ns);
+	check_half_closed(feed, now_ms);
 	if (!feed->has_pipes && now_ms >= feed->pipe_retry_ms)
 		open_copy_pipe(feed);
 	if (feed->params.heartbeat_ms && !feed->is_draining &&
@@ -408,13 +429,15 @@ int feed_new(struct ev_loop *loop, const struct feed_params *params,
 	feed->loop = loop;
 	list_node_init(&feed->node);
 	list_init(&feed->renditions);
+	list_init(&feed->half_closed);
 	list_init(&feed->reap);
 	feed->copy_pipe = PIPE_NONE;
 	/* Changes with every start, and is never 0. */
 	feed->session = (uint32_t)(clock_wall_ns() / NS_PER_MS) | 1u;
 	feed->next_seq = 1;
 	feed->last_packet_ms = clock_mono_ns() / NS_PER_MS;
-	engine_choice_init(&feed->choice, params->is_auto ? NULL : &params->engine);
+	engine_choice_init(&feed->choice, params->is_auto ? NULL : &params->engine,
+			   params->ring_bytes);
 	intake_init(&feed->intake, &params->framing);
 	r = gift_arena_init(&feed->header_arena, HEADER_ARENA_BYTES);
 	if (r == 0)
@@ -468,7 +491,8 @@ void feed_change(struct feed *feed, const struct feed_params *params)
 	struct list_node *node;
 
 	if (params->is_auto != feed->params.is_auto || params->engine != feed->params.engine)
-		engine_choice_init(&feed->choice, params->is_auto ? NULL : &params->engine);
+		engine_choice_init(&feed->choice, params->is_auto ? NULL : &params->engine,
+				   params->ring_bytes);
 	framing.max_message = params->framing.max_message;
 	feed->params = *params;
 	feed->params.segment_bytes = segment_bytes;
@@ -541,6 +565,7 @@ void feed_read_metrics(const struct feed *feed, struct metrics *ret)
 
 		ret->ring_bytes += rendition->ring.end_pos - rendition->ring.start_pos;
 		ret->ring_pipes += rendition->ring.pipe_count;
+		ret->pipes_to_blocks += rendition->ring.blocks_made;
 		ret->subscribers_blocked += list_length(&rendition->blocked);
 		ret->delivered_messages += delivered_by(&rendition->idle) +
 					   delivered_by(&rendition->ready) +

@@ -89,8 +89,10 @@ struct feed {
 	struct engine_choice choice;
 	struct intake intake;
 	struct feed_pass pass;
-	ev_idle turn_watcher; /* the rest of a pass that did not fit its turn */
-	struct list reap;     /* closed subscribers, freed at the end of the turn */
+	ev_idle turn_watcher;    /* the rest of a pass that did not fit its turn */
+	struct list half_closed; /* subscribers that have sent FIN */
+	uint64_t half_closed_ms; /* private: when to look at them next */
+	struct list reap;        /* closed subscribers, freed at the end of the turn */
 	ev_prepare reap_watcher;
 };
 
@@ -152,6 +154,9 @@ void feed_close_subscribers(struct rendition *rendition, enum close_reason reaso
 
 /* Empties the copy pipe; a pipe that cannot be emptied is replaced.  It never keeps bytes. */
 void feed_renew_copy_pipe(struct feed *feed);
+
+/* For subscribers: somebody is ready outside a pass; it goes on in the next round of the loop. */
+void feed_continue_pass(struct feed *feed);
 
 /* For subscribers: one of them made progress or left, so the wait may be over. */
 void feed_check_wait(struct feed *feed);

@@ -206,6 +206,7 @@ enum intake_result intake_take(struct feed *feed, const struct source *source, i
 	struct intake *intake = &feed->intake;
 	enum intake_result result;
 	enum engine engine;
+	bool is_urgent = false;
 
 	if (feed->params.framing.kind == FRAMING_RELAY)
 		return intake_take_relay(feed, source, ret_err);
@@ -214,13 +215,11 @@ enum intake_result intake_take(struct feed *feed, const struct source *source, i
 		engine = ENGINE_COPY;
 	if (engine == ENGINE_SPLICE && intake_rest_to_pipe(feed)) {
 		result = intake_take_unseen(feed, source, ret_err);
-		if (result != INTAKE_EMPTY || intake->pipe_count)
+		if (result != INTAKE_EMPTY)
 			return result;
 		/* Readable, and yet nothing to splice: urgent data (MSG_OOB) holds tcp_splice_read
 		 * up until somebody receives. */
-		result = intake_take_memory(feed, source, ENGINE_COPY, ret_err);
-		feed->metrics.urgent_reads += result == INTAKE_TOOK;
-		return result;
+		is_urgent = true;
 	}
 	if (engine == ENGINE_SPLICE)
 		engine = ENGINE_COPY;
@@ -228,5 +227,7 @@ enum intake_result intake_take(struct feed *feed, const struct source *source, i
 		*ret_err = ENOMEM;
 		return INTAKE_END;
 	}
-	return intake_take_memory(feed, source, engine, ret_err);
+	result = intake_take_memory(feed, source, engine, ret_err);
+	feed->metrics.urgent_reads += is_urgent && result == INTAKE_TOOK;
+	return result;
 }

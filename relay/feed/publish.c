@@ -34,6 +34,7 @@ static struct ring_packet place_of(const struct packet *packet)
 	return (struct ring_packet){
 		.first_seq = packet->first_seq,
 		.next_seq = is_gap ? packet->time_ns : packet->first_seq + packet->count,
+		.count = packet->count,
 		.time_ns = is_gap ? clock_wall_ns() : packet->time_ns,
 		.starts_message = packet->starts_message,
 	};
@@ -295,6 +296,7 @@ static void drop_payload(struct feed *feed, struct pipe_payload *payload)
 {
 	for (size_t i = 0; i < payload->count; i++) {
 		struct pipe *pipe = &payload->pipes[i];
+		size_t left = size_min(payload->last_bytes, pipe->held_bytes);
 		size_t thrown = 0;
 		int err = 0;
 
@@ -302,9 +304,8 @@ static void drop_payload(struct feed *feed, struct pipe_payload *payload)
 			continue;
 		if (i + 1 < payload->count)
 			pipe_pool_put_drained(&feed->pool, pipe);
-		else if (payload->last_bytes &&
-			 pipe_discard(pipe, feed->pool.null_fd, payload->last_bytes, &thrown,
-				      &err) != PIPE_IO_OK)
+		else if (left &&
+			 pipe_discard(pipe, feed->pool.null_fd, left, &thrown, &err) != PIPE_IO_OK)
 			pipe_pool_put_drained(&feed->pool, pipe); /* never the same bytes twice */
 	}
 }
@@ -357,6 +358,8 @@ void publish_pipes(struct feed *feed, const struct packet *packet, struct pipe_p
 			if (tee_to_rendition(feed, rendition, packet, payload))
 				continue;
 			bytes = read_payload(payload, packet->length);
+			if (!bytes)
+				drop_payload(feed, payload);
 			is_consumed = true;
 		}
 		feed->metrics.engine_fallbacks++;

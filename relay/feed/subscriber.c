@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -60,10 +61,8 @@ static void set_state(struct subscriber *subscriber, enum subscriber_state state
 
 uint64_t subscriber_delivered_messages(const struct subscriber *subscriber)
 {
-	uint64_t unread = cursor_unread_seq(&subscriber->cursor);
-	uint64_t missed = subscriber->joined_seq + subscriber->skipped;
-
-	return unread > missed ? unread - missed : 0; /* a new session begins below the old one */
+	return cursor_messages_read(&subscriber->cursor) - subscriber->joined_messages -
+	       subscriber->skipped;
 }
 
 /* Forced out, or with a packet half sent: the end must not look like a clean one. */
@@ -116,6 +115,7 @@ void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
 	}
 	feed->metrics.delivered_messages += subscriber_delivered_messages(subscriber);
 	cursor_leave(&subscriber->cursor);
+	list_remove(&subscriber->half_node);
 	ev_io_stop(feed->loop, &subscriber->read_watcher);
 	set_state(subscriber, SUBSCRIBER_CLOSED);
 	fd_close(&subscriber->fd);
@@ -145,7 +145,7 @@ static void greet(struct subscriber *subscriber)
 	struct packet packet = {
 		.type = PACKET_HEARTBEAT,
 		.session = feed->session,
-		.first_seq = subscriber->joined_seq,
+		.first_seq = cursor_unread_seq(&subscriber->cursor),
 		.time_ns = clock_wall_ns(),
 	};
 
@@ -178,6 +178,7 @@ static void skip(struct subscriber *subscriber)
 	uint64_t from = cursor_unread_seq(&subscriber->cursor);
 	uint64_t to = ring->next_seq;
 	uint64_t bytes = ring->end_pos - subscriber->cursor.pos;
+	uint64_t missed = ring->message_count - cursor_messages_read(&subscriber->cursor);
 	const struct packet gap = {
 		.type = PACKET_GAP,
 		.session = feed->session,
@@ -188,12 +189,12 @@ static void skip(struct subscriber *subscriber)
 	subscriber->must_leave = false;
 	cursor_leave(&subscriber->cursor);
 	cursor_join_live(&subscriber->cursor, ring);
+	subscriber->skipped += missed;
+	feed->metrics.skipped_messages += missed;
 	if (to <= from) /* nothing but news was missed, or a session that is over */
 		return;
 	add_note(subscriber, &gap);
-	subscriber->skipped += to - from;
 	feed->metrics.gaps++;
-	feed->metrics.skipped_messages += to - from;
 	feed->metrics.skipped_bytes += bytes;
 	log_skip(subscriber, from, to, bytes);
 }
@@ -280,10 +281,12 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
 {
 	struct subscriber *subscriber = container_of(watcher, struct subscriber, write_watcher);
 	struct feed *feed = feed_of(subscriber);
+	uint64_t start_ns = clock_mono_ns();
 
 	(void)loop;
 	(void)events;
 	subscriber_serve(subscriber);
+	feed->pass.spent_ns += clock_mono_ns() - start_ns;
 	feed_check_wait(feed);
 }
 
@@ -306,6 +309,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 			subscriber->input_left -= (uint32_t)got;
 	} else if (got == 0) {
 		ev_io_stop(loop, watcher);
+		list_append(&feed_of(subscriber)->half_closed, &subscriber->half_node);
 	} else if (errno != EAGAIN && errno != EINTR) {
 		subscriber_close(subscriber, close_reason_from_errno(errno));
 	}
@@ -323,7 +327,7 @@ static void place_cursor(struct subscriber *subscriber, const struct subscriber_
 		cursor_join_past(&subscriber->cursor, ring, params->burst_bytes, since_ns);
 	else
 		cursor_join_live(&subscriber->cursor, ring);
-	subscriber->joined_seq = cursor_unread_seq(&subscriber->cursor);
+	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
 }
 
 int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params)
@@ -336,6 +340,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 		return -ENOMEM;
 	}
 	list_node_init(&subscriber->node);
+	list_node_init(&subscriber->half_node);
 	subscriber->rendition = rendition;
 	subscriber->fd = fd;
 	subscriber->id = ++feed->next_subscriber_id;
@@ -351,6 +356,8 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	greet(subscriber);
 	set_state(subscriber, SUBSCRIBER_READY);
 	subscriber_serve(subscriber);
+	if (subscriber->state == SUBSCRIBER_READY)
+		feed_continue_pass(feed); /* a long burst: the rest in turns */
 	return 0;
 }
 
@@ -395,6 +402,14 @@ void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uin
 		subscriber_close(subscriber, CLOSE_LAG);
 	else
 		subscriber->must_leave = true;
+}
+
+void subscriber_check_half_closed(struct subscriber *subscriber)
+{
+	struct pollfd poll_fd = {.fd = subscriber->fd};
+
+	if (poll(&poll_fd, 1, 0) > 0 && poll_fd.revents & (POLLERR | POLLHUP))
+		subscriber_close(subscriber, CLOSE_PEER_CLOSED);
 }
 
 void subscriber_drain(struct subscriber *subscriber)

@@ -54,13 +54,14 @@ enum {
 struct subscriber {
 	struct list_node node; /* private: in a list of the rendition, or the reaper */
 	struct rendition *rendition;
+	struct list_node half_node; /* private: in feed->half_closed once it has sent FIN */
 	struct cursor cursor;
 	ev_io read_watcher;          /* private */
 	ev_io write_watcher;         /* private */
 	uint64_t id;                 /* ro: 1, 2, ... within the feed; names it in the log */
 	uint64_t joined_ms;          /* ro: monotonic */
 	uint64_t progress_ms;        /* ro: monotonic; when its socket last took a byte   */
-	uint64_t joined_seq;         /* private: first sequence it may get               */
+	uint64_t joined_messages;    /* private: read by nobody but before it came */
 	uint64_t skipped;            /* private: messages it was told it missed          */
 	int fd;                      /* ro: -1 once closed */
 	enum subscriber_state state; /* ro */
@@ -91,6 +92,9 @@ void subscriber_wake_all(struct rendition *rendition);
 
 /* Applies stall_timeout, max_lag and max_lag_time to it. */
 void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uint64_t wall_ns);
+
+/* Looks whether a half-closed one has gone altogether; closes it then. */
+void subscriber_check_half_closed(struct subscriber *subscriber);
 
 /* Lets it finish what is in the ring and then closes it with CLOSE_DRAIN. */
 void subscriber_drain(struct subscriber *subscriber);

@@ -4,8 +4,7 @@
  *
  * Pure: no clock, no source of randomness.  Every delay lies between BACKOFF_MIN_MS and
  * BACKOFF_MAX_MS. */
-#ifndef NET_BACKOFF_H
-#define NET_BACKOFF_H
+#pragma once
 
 #include <stdint.h>
 
@@ -21,5 +20,3 @@ void backoff_reset(struct backoff *backoff);
 
 /* The next delay in milliseconds; `random` is any 32 random bits. */
 uint32_t backoff_next_ms(struct backoff *backoff, uint32_t random);
-
-#endif

@@ -8,8 +8,7 @@
  * Invariant: the connector never holds a descriptor that it has handed over, and the callbacks are
  * the last thing that a watcher of it does, so they may call any function below (but not free it).
  * They never come from inside connector_start() or connector_lost(). */
-#ifndef NET_CONNECTOR_H
-#define NET_CONNECTOR_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -96,5 +95,3 @@ void connector_stop(struct connector *connector);
 /* The connection that was handed over last has ended, or the owner did not want it: connect
  * again.  Ignored when none was handed over. */
 void connector_lost(struct connector *connector);
-
-#endif

@@ -6,8 +6,7 @@
  * An endpoint that endpoint_parse() returned is well formed; whether its name resolves or its path
  * can be bound is only known when it is used.  Names are looked up here for listening only, where
  * blocking at start and reload is fine; for connecting, net/resolver.h does not block. */
-#ifndef NET_ENDPOINT_H
-#define NET_ENDPOINT_H
+#pragma once
 
 #include <stddef.h>
 #include <sys/socket.h>
@@ -65,5 +64,3 @@ int endpoint_listen(const struct endpoint *endpoint, int backlog, int *ret_fd,
  * listening descriptor was closed; a file that somebody else listens on by now, or that still has
  * a listening duplicate elsewhere, stays.  Nothing is done for the other kinds. */
 void endpoint_unlink(const struct endpoint *endpoint);
-
-#endif

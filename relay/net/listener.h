@@ -6,8 +6,7 @@
  * of descriptors that outlasts a pause gets the waiting peers reset (through one descriptor
  * that is held in reserve) instead of leaving them in the queue.  Who may connect, and how many,
  * is the owner's business. */
-#ifndef NET_LISTENER_H
-#define NET_LISTENER_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -67,5 +66,3 @@ void listener_resume(struct listener *listener);
 
 /* Where it listens, with the real port: "tcp:127.0.0.1:40123".  "" while closed. */
 const char *listener_address(const struct listener *listener);
-
-#endif

@@ -5,8 +5,7 @@
  * request; numeric addresses and unix paths need no thread.  The answer always comes from the
  * loop, never from inside resolver_start().  Invariant: at most one request is open per resolver,
  * and after resolver_cancel() no answer comes. */
-#ifndef NET_RESOLVER_H
-#define NET_RESOLVER_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -49,5 +48,3 @@ int resolver_start(struct resolver *resolver, const struct endpoint *endpoint) m
 /* Forget the request, if any.  A thread that is still busy ends by itself later and frees what it
  * holds.  To be called before the resolver or its loop is freed. */
 void resolver_cancel(struct resolver *resolver);
-
-#endif

@@ -3,8 +3,7 @@
  *
  * Works on connected TCP and unix sockets; what a kind of socket does not have is left out.
  * Non-blocking mode is not set here: a descriptor is born with it. */
-#ifndef NET_SOCKOPT_H
-#define NET_SOCKOPT_H
+#pragma once
 
 #include <stdint.h>
 
@@ -31,5 +30,3 @@ int sockopt_apply_publisher(int fd, uint64_t keepalive_ms, struct errmsg *err);
 /* Make close() send RST instead of FIN and drop what is queued, so that the peer cannot take the
  * end for a clean one.  Cannot fail in a way that matters; does nothing to a unix socket. */
 void sockopt_set_reset_on_close(int fd);
-
-#endif

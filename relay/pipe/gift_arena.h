@@ -12,8 +12,7 @@
  * until the next call that may replace the mapping (alloc, reserve, reserve_keeping, fini): gift
  * the bytes before.
  */
-#ifndef PIPE_GIFT_ARENA_H
-#define PIPE_GIFT_ARENA_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -59,5 +58,3 @@ must_check uint8_t *gift_arena_reserve_keeping(struct gift_arena *arena, const u
 
 // The first used_bytes of what was reserved are the kernel's now, never handed out again.
 void gift_arena_commit(struct gift_arena *arena, size_t used_bytes);
-
-#endif

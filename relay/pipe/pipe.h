@@ -7,8 +7,7 @@
  * reference each, however few bytes it covers), so "has room" can never be told from held_bytes.
  * Moving bytes is left to pipe_io.h, keeping pipes for later use to pipe_pool.h.
  */
-#ifndef PIPE_PIPE_H
-#define PIPE_PIPE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,5 +37,3 @@ bool pipe_is_open(const struct pipe *p);
 
 // Closes both ends, drops what is held, leaves PIPE_NONE.  Idempotent; errno is kept.
 void pipe_close(struct pipe *p);
-
-#endif

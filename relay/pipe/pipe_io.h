@@ -16,8 +16,7 @@
  *   - On every outcome but PIPE_IO_OK nothing was moved (pipe_discard() may have dropped some).
  * Which data to move, and what to do when a call is refused, is left to the engines.
  */
-#ifndef PIPE_PIPE_IO_H
-#define PIPE_PIPE_IO_H
+#pragma once
 
 #include <stddef.h>
 
@@ -74,5 +73,3 @@ must_check enum pipe_io pipe_read(struct pipe *from, void *to, size_t len, size_
  * are gone. */
 must_check enum pipe_io pipe_discard(struct pipe *from, int null_fd, size_t bytes,
 				     size_t *ret_bytes, int *ret_err);
-
-#endif

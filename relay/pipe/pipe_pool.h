@@ -6,8 +6,7 @@
  * One pool for each feed, never shared: a pipe that ever held one feed's bytes must not reach
  * another feed.  How many pipes are out, and where, is left to the owner.
  */
-#ifndef PIPE_PIPE_POOL_H
-#define PIPE_PIPE_POOL_H
+#pragma once
 
 #include "base/compiler.h"
 #include "pipe/pipe.h"
@@ -40,5 +39,3 @@ void pipe_pool_put(struct pipe_pool *pool, struct pipe *p);
 /* The same for a pipe that may hold bytes: they are thrown away first, which is cheaper than a new
  * pipe, and a pipe that cannot be emptied is closed. */
 void pipe_pool_put_drained(struct pipe_pool *pool, struct pipe *p);
-
-#endif

@@ -14,6 +14,7 @@ void cursor_join_live(struct cursor *cursor, const struct ring *ring)
 		.next_index = ring->next_index,
 		.pos = ring->end_pos,
 		.next_seq = ring->next_seq,
+		.messages_read = ring->message_count,
 	};
 	/* The newest block may still grow: then the next packet is in it. */
 	if (ring->segment_count) {
@@ -78,6 +79,7 @@ static void step_out(struct cursor *cursor)
 
 	cursor->next_index = cursor->segment->index + 1;
 	cursor->next_seq = cursor->segment->next_seq;
+	cursor->messages_read = cursor->segment->next_messages;
 	if (rest)
 		segment_ref(rest);
 	segment_unref(&cursor->segment);
@@ -147,23 +149,38 @@ uint64_t cursor_unread_seq(const struct cursor *cursor)
 	return mark ? mark->first_seq : cursor->segment->next_seq;
 }
 
+/* The packet that the cursor's next byte, or else its last one, belongs to. */
+static const struct packet_mark *packet_in_hand(const struct cursor *cursor)
+{
+	const struct segment *segment = cursor->segment;
+	const struct packet_mark *next = segment_mark_from(segment, cursor->offset + 1);
+	size_t before = next ? (size_t)(next - segment->marks) : segment->mark_count;
+
+	return before ? &segment->marks[before - 1] : &segment->begin;
+}
+
+uint64_t cursor_messages_read(const struct cursor *cursor)
+{
+	const struct segment *segment = cursor->segment;
+
+	if (!segment)
+		return cursor->messages_read;
+	if (cursor->offset == segment->length && !segment->continued_by)
+		return segment->next_messages;
+	return packet_in_hand(cursor)->messages_before;
+}
+
 uint64_t cursor_unread_time(const struct cursor *cursor, const struct ring *ring)
 {
 	const struct segment *segment = cursor->segment;
-	uint64_t time_ns = 0;
+	uint64_t index;
 
-	if (!segment || cursor->offset == segment->length) {
-		uint64_t index = segment ? segment->index + 1 : cursor->next_index;
-
-		if (index >= ring->next_index)
-			return 0;
-		if (index < ring_first_index(ring))
-			index = ring_first_index(ring);
-		segment = ring_find_segment(ring, index);
-		return segment->mark_count ? segment->marks[0].time_ns : 0;
-	}
-	for (size_t i = 0; i < segment->mark_count && segment->marks[i].offset <= cursor->offset;
-	     i++)
-		time_ns = segment->marks[i].time_ns;
-	return time_ns ? time_ns : (segment->mark_count ? segment->marks[0].time_ns : 0);
+	if (segment && (cursor->offset < segment->length || segment->continued_by))
+		return packet_in_hand(cursor)->time_ns;
+	index = segment ? segment->index + 1 : cursor->next_index;
+	if (index >= ring->next_index)
+		return 0;
+	if (index < ring_first_index(ring))
+		index = ring_first_index(ring);
+	return ring_find_segment(ring, index)->begin.time_ns;
 }

@@ -15,7 +15,8 @@ struct cursor {
 	size_t offset;           /* private: read so far of the segment          */
 	uint64_t next_index;     /* private: of the segment to go to next        */
 	uint64_t pos;            /* ro: of the next byte to read                 */
-	uint64_t next_seq;       /* ro: behind the last packet begun             */
+	uint64_t next_seq;       /* private: between segments, behind the last packet   */
+	uint64_t messages_read;  /* private: likewise                                   */
 };
 
 enum cursor_place {
@@ -50,6 +51,9 @@ bool cursor_is_at_message_start(const struct cursor *cursor, const struct ring *
 
 /* Sequence of the first message that has not been read at all; meaningful at a message start. */
 uint64_t cursor_unread_seq(const struct cursor *cursor);
+
+/* Messages of this ring up to the last one that has been read whole, since the ring was opened. */
+uint64_t cursor_messages_read(const struct cursor *cursor);
 
 /* Wall time of the oldest packet not yet read to its end; 0 at the live edge. */
 uint64_t cursor_unread_time(const struct cursor *cursor, const struct ring *ring);

@@ -53,19 +53,32 @@ void ring_fini(struct ring *ring)
 		drop_oldest(ring);
 }
 
+static struct packet_mark mark_of(const struct ring *ring, const struct ring_packet *packet,
+				  size_t offset)
+{
+	return (struct packet_mark){
+		.offset = offset,
+		.first_seq = packet->first_seq,
+		.messages_before = ring->message_count,
+		.time_ns = packet->time_ns,
+		.starts_message = packet->starts_message,
+	};
+}
+
 /* Puts the new segment behind the newest one.  `segment` must be complete but for its place. */
 static int append(struct ring *ring, struct segment *segment, bool starts,
 		  const struct ring_packet *packet)
 {
 	struct segment *last = newest(ring);
-	struct packet_mark mark = {
-		.first_seq = packet->first_seq,
-		.time_ns = packet->time_ns,
-		.starts_message = packet->starts_message,
-	};
+	/* A packet counts as published when its first piece is there; the others follow at once. */
+	struct packet_mark mark = mark_of(ring, packet, 0);
 
 	if (starts && segment_add_mark(segment, &mark) < 0)
 		return -ENOMEM;
+	if (starts)
+		ring->message_count += packet->count;
+	else
+		mark = last->mark_count ? last->marks[last->mark_count - 1] : last->begin;
 	if (last) {
 		last->is_sealed = true;
 		if (!starts) {
@@ -76,7 +89,9 @@ static int append(struct ring *ring, struct segment *segment, bool starts,
 	segment->is_continuation = !starts;
 	segment->index = ring->next_index++;
 	segment->start_pos = ring->end_pos;
+	segment->begin = mark;
 	segment->next_seq = packet->next_seq;
+	segment->next_messages = ring->message_count;
 	ring->end_pos += segment->length;
 	ring->next_seq = packet->next_seq;
 	list_append(&ring->segments, &segment->node);
@@ -109,24 +124,22 @@ static int append_to_newest(struct ring *ring, const void *head, size_t head_byt
 {
 	struct segment *last = newest(ring);
 	size_t length = head_bytes + body_bytes;
-	struct packet_mark mark = {
-		.first_seq = packet->first_seq,
-		.time_ns = packet->time_ns,
-		.starts_message = packet->starts_message,
-	};
+	struct packet_mark mark;
 
 	if (!last || last->kind != SEGMENT_BLOCK || last->is_sealed || last->tag != tag ||
 	    last->block_bytes - last->length < length)
 		return -ENOSPC;
-	mark.offset = last->length;
+	mark = mark_of(ring, packet, last->length);
 	if (segment_add_mark(last, &mark) < 0)
 		return -ENOMEM;
 	if (head_bytes)
 		memcpy(last->block + last->length, head, head_bytes);
 	if (body_bytes)
 		memcpy(last->block + last->length + head_bytes, body, body_bytes);
+	ring->message_count += packet->count;
 	last->length += length;
 	last->next_seq = packet->next_seq;
+	last->next_messages = ring->message_count;
 	ring->end_pos += length;
 	ring->next_seq = packet->next_seq;
 	return 0;
@@ -152,6 +165,7 @@ static void take_back(struct ring *ring, size_t count)
 			segment_unref(&rest);
 		}
 		ring->next_seq = before ? before->next_seq : ring->next_seq;
+		ring->message_count = segment->begin.messages_before;
 		segment_unref(&segment);
 	}
 }
@@ -235,6 +249,21 @@ bool ring_is_over_full(const struct ring *ring)
 	       oldest_packet_segments(ring) > 0;
 }
 
+void ring_seal(struct ring *ring)
+{
+	if (ring->segment_count)
+		newest(ring)->is_sealed = true;
+}
+
+int ring_make_block(struct ring *ring, struct segment *segment)
+{
+	int r = segment_make_block(segment);
+
+	if (r == 0 && list_is_linked(&segment->node))
+		ring->pipe_count--;
+	return r;
+}
+
 /* Without memory the pipe simply stays one: dearer, but right. */
 static void turn_pipes_into_blocks(struct ring *ring)
 {
@@ -247,9 +276,9 @@ static void turn_pipes_into_blocks(struct ring *ring)
 
 		if (segment->kind == SEGMENT_BLOCK)
 			continue;
-		if (segment_make_block(segment) < 0)
+		if (ring_make_block(ring, segment) < 0)
 			break;
-		ring->pipe_count--;
+		ring->blocks_made++;
 	}
 	ring->oldest_pipe = index;
 }

@@ -24,17 +24,20 @@ struct ring {
 	struct list segments;      /* ro: oldest first                           */
 	size_t segment_count;      /* ro */
 	size_t pipe_count;         /* ro: retained pipe segments                 */
+	uint64_t blocks_made;      /* ro: pipe segments turned into blocks so far */
 	uint64_t oldest_pipe;      /* private: no retained pipe segment has a lower index */
 	uint64_t start_pos;        /* ro */
 	uint64_t end_pos;          /* ro */
 	uint64_t next_index;       /* ro: of the next segment to be appended     */
-	uint64_t next_seq;         /* ro: sequence behind the newest packet      */
+	uint64_t next_seq;         /* rw: sequence behind the newest packet      */
+	uint64_t message_count;    /* ro: published so far                       */
 };
 
 /* What a packet's place in the ring needs to be known by; see struct packet_mark. */
 struct ring_packet {
 	uint64_t first_seq;
 	uint64_t next_seq; /* sequence behind this packet */
+	uint32_t count;    /* messages that end in it   */
 	uint64_t time_ns;
 	bool starts_message;
 };
@@ -58,6 +61,12 @@ int ring_append_copy(struct ring *ring, const void *head, size_t head_bytes, con
  * beyond (UINT64_MAX: no such care), then turns old pipe segments into blocks until max_pipes
  * holds.  To be called after each packet. */
 void ring_trim(struct ring *ring, uint64_t keep_index);
+
+/* Nothing more goes behind the newest packet in its block: the sequence starts anew. */
+void ring_seal(struct ring *ring);
+
+/* segment_make_block() for a segment that the ring made, whether it still retains it or not. */
+int ring_make_block(struct ring *ring, struct segment *segment);
 
 /* True while more than max_bytes are retained although the newest packet is not alone. */
 bool ring_is_over_full(const struct ring *ring);

@@ -27,10 +27,11 @@ enum segment_kind {
 
 /* Where a packet begins in a segment, and what a reader that joins or leaves there must know. */
 struct packet_mark {
-	size_t offset;       /* of the packet's first byte in the segment    */
-	uint64_t first_seq;  /* sequence of the packet's first message       */
-	uint64_t time_ns;    /* wall clock, when relay took the message in   */
-	bool starts_message; /* false: goes on with a message already begun  */
+	size_t offset;            /* of the packet's first byte in the segment        */
+	uint64_t first_seq;       /* sequence of the packet's first message           */
+	uint64_t messages_before; /* published in this ring before the packet         */
+	uint64_t time_ns;         /* wall clock, when relay took the message in       */
+	bool starts_message;      /* false: goes on with a message already begun      */
 };
 
 struct segment {
@@ -43,7 +44,9 @@ struct segment {
 	bool is_sealed;               /* ro: length is final                     */
 	bool is_continuation;         /* ro: begins in mid-packet                */
 	unsigned tag;                 /* rw: the owner's (which engine made it)  */
+	struct packet_mark begin;     /* ro: of the packet that its first byte belongs to */
 	uint64_t next_seq;            /* ro: sequence behind the last packet     */
+	uint64_t next_messages;       /* ro: published until the end of the last packet */
 	struct segment *continued_by; /* private: the rest of the last packet; referenced */
 
 	struct packet_mark *marks; /* ro: in order of offset */

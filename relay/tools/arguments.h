@@ -3,8 +3,7 @@
  *
  * All parsers return 0, or -EINVAL with `error` naming the option, the value and what was
  * expected; the output is set on 0 only. */
-#ifndef RELAY_TOOLS_ARGUMENTS_H
-#define RELAY_TOOLS_ARGUMENTS_H
+#pragma once
 
 #include "base/compiler.h"
 #include "base/errmsg.h"
@@ -25,5 +24,3 @@ must_check int arguments_parse_duration(const char *option, const char *value, u
 
 /* Words for getopt_long(3)'s '?' and ':', right after it returned them.  Returns -EINVAL. */
 must_check int arguments_refuse(int option, char *const *argv, struct errmsg *error);
-
-#endif

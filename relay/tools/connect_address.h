@@ -4,8 +4,7 @@
  *
  * Sockets are non-blocking and close-on-exec, TCP with TCP_NODELAY; they belong to the caller.
  * Waiting ends early, with -EINTR, when stop_is_requested(). */
-#ifndef RELAY_TOOLS_CONNECT_ADDRESS_H
-#define RELAY_TOOLS_CONNECT_ADDRESS_H
+#pragma once
 
 #include "base/compiler.h"
 #include "base/errmsg.h"
@@ -43,5 +42,3 @@ must_check int connect_address_accept(int listen_fd, struct errmsg *error);
 
 /* For a unix address: removes the socket file.  Call it only after a listen that succeeded. */
 void connect_address_unlink(const struct connect_address *address);
-
-#endif

@@ -4,8 +4,7 @@
  *
  * struct delimiter_scan takes a stream apart again; it does not do `relay`, which is
  * packet_reader's work.  Pure: no I/O, no clock. */
-#ifndef RELAY_TOOLS_DELIMITER_H
-#define RELAY_TOOLS_DELIMITER_H
+#pragma once
 
 #include "base/compiler.h"
 
@@ -60,5 +59,3 @@ size_t delimiter_scan_next(struct delimiter_scan *scan, const uint8_t *bytes, si
 
 /* Between two messages, where a stream may end; always so with `none`. */
 bool delimiter_scan_is_between(const struct delimiter_scan *scan);
-
-#endif

@@ -3,8 +3,7 @@
  * 3 % off, at any value, in a fixed 15 KiB.
  *
  * Pure: no clock.  The unit is the caller's; the tools use nanoseconds. */
-#ifndef RELAY_TOOLS_LATENCY_H
-#define RELAY_TOOLS_LATENCY_H
+#pragma once
 
 #include <stdint.h>
 
@@ -28,5 +27,3 @@ void latency_add(struct latency *latency, uint64_t value, uint64_t times);
 /* The value that `permille` of 1000 values do not exceed, rounded up to its step and at most max;
  * 0 when nothing was added. */
 uint64_t latency_quantile(const struct latency *latency, unsigned permille);
-
-#endif

@@ -3,8 +3,7 @@
  *
  * A source gives bodies only; what goes around them is the delimiter's business, and when they are
  * due the publisher's. */
-#ifndef RELAY_TOOLS_MESSAGE_SOURCE_H
-#define RELAY_TOOLS_MESSAGE_SOURCE_H
+#pragma once
 
 #include "base/compiler.h"
 #include "base/errmsg.h"
@@ -56,5 +55,3 @@ must_check int message_source_open(struct message_source *source, int *ret_fd,
  * is the time that a demo message tells.  0, -EAGAIN, -EINTR, or -errno with the reason. */
 must_check int message_source_next(struct message_source *source, uint64_t wall_ns, uint8_t *out,
 				   size_t *ret_size, struct errmsg *error);
-
-#endif

@@ -3,8 +3,7 @@
  *
  * Pieces are referred to, not copied: output_flush() comes before their buffer is used again.
  * The descriptor may be blocking (standard output is not ours to change). */
-#ifndef RELAY_TOOLS_OUTPUT_H
-#define RELAY_TOOLS_OUTPUT_H
+#pragma once
 
 #include "base/compiler.h"
 
@@ -30,5 +29,3 @@ must_check int output_add(struct output *output, const uint8_t *bytes, size_t si
 /* Writes all there is.  0, -EPIPE when the reader is gone, -EINTR when stop was requested before
  * all was written, or -errno of writev(2); the pieces are gone in any case. */
 must_check int output_flush(struct output *output);
-
-#endif

@@ -4,8 +4,7 @@
  *
  * Pure; it sees headers only, so that a length is wrong shows as a header that packet_reader
  * cannot decode.  After an error it goes on from what the header says. */
-#ifndef RELAY_TOOLS_PACKET_CHECK_H
-#define RELAY_TOOLS_PACKET_CHECK_H
+#pragma once
 
 #include "base/compiler.h"
 #include "base/errmsg.h"
@@ -29,5 +28,3 @@ struct packet_check {
  * `error`.  Start with a zeroed struct. */
 must_check int packet_check_add(struct packet_check *check, const struct packet_header *header,
 				struct errmsg *error);
-
-#endif

@@ -3,8 +3,7 @@
  *
  * Payload is never copied or kept; a header that is cut anywhere is put together here.  Whether
  * one header may follow another is left to packet_check.  Pure: no I/O. */
-#ifndef RELAY_TOOLS_PACKET_READER_H
-#define RELAY_TOOLS_PACKET_READER_H
+#pragma once
 
 #include "base/compiler.h"
 #include "base/packet_header.h"
@@ -35,5 +34,3 @@ must_check int packet_reader_next(struct packet_reader *reader, const uint8_t *b
 
 /* Between two packets, where a stream may end. */
 bool packet_reader_is_between(const struct packet_reader *reader);
-
-#endif

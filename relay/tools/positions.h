@@ -5,8 +5,7 @@
  * positions_fill() makes any piece of it; struct positions_check proves bytes that came back,
  * whatever the pieces they come in, from any point of the stream on.  A hole or a repetition shows
  * as a jump; bytes of another stream or a stale page show as foreign.  Pure: no I/O. */
-#ifndef RELAY_TOOLS_POSITIONS_H
-#define RELAY_TOOLS_POSITIONS_H
+#pragma once
 
 #include "base/errmsg.h"
 
@@ -47,5 +46,3 @@ unsigned positions_check_add(struct positions_check *check, const uint8_t *bytes
 
 /* At the end of the bytes: the errors that waited for more of them, as positions_check_add(). */
 unsigned positions_check_finish(struct positions_check *check, struct errmsg *error);
-
-#endif

@@ -3,8 +3,7 @@
  *
  * The line is on standard error and replaces itself; progress_clear() takes it away before
  * anything else is written there.  Time is the caller's: monotonic nanoseconds. */
-#ifndef RELAY_TOOLS_PROGRESS_H
-#define RELAY_TOOLS_PROGRESS_H
+#pragma once
 
 #include "base/compiler.h"
 
@@ -42,5 +41,3 @@ void progress_clear(struct progress *progress);
 
 /* "3.07 GB": decimal units, for eyes only.  Returns buf; NUM_PRINT_BYTES is enough. */
 const char *progress_print_bytes(char *buf, uint64_t bytes);
-
-#endif

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The command line of relaycat, checked. */
-#ifndef RELAY_TOOLS_RELAYCAT_OPTIONS_H
-#define RELAY_TOOLS_RELAYCAT_OPTIONS_H
+#pragma once
 
 #include "base/compiler.h"
 #include "base/errmsg.h"
@@ -34,5 +33,3 @@ must_check int relaycat_options_parse(int argc, char **argv, struct relaycat_opt
 
 /* The text of --help. */
 const char *relaycat_options_usage(void);
-
-#endif

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The command line of relaypub, checked. */
-#ifndef RELAY_TOOLS_RELAYPUB_OPTIONS_H
-#define RELAY_TOOLS_RELAYPUB_OPTIONS_H
+#pragma once
 
 #include "base/compiler.h"
 #include "base/errmsg.h"
@@ -31,5 +30,3 @@ must_check int relaypub_options_parse(int argc, char **argv, struct relaypub_opt
 
 /* The text of --help. */
 const char *relaypub_options_usage(void);
-
-#endif

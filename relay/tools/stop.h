@@ -4,8 +4,7 @@
  * The first SIGINT or SIGTERM sets a flag and interrupts the call that waits; a second one of the
  * same kind kills, so that a program stuck in a write can still be ended.  When to look at the
  * flag is left to the program: at least once for every wait, and no wait longer than a second. */
-#ifndef RELAY_TOOLS_STOP_H
-#define RELAY_TOOLS_STOP_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -13,5 +12,3 @@
 void stop_install(void);
 
 bool stop_is_requested(void);
-
-#endif

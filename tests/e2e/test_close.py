@@ -103,6 +103,22 @@ def test_subscriber_goes_away(lab, engine, listener):
     assert seen["gaps"] == 0 and seen["in_messages"] == made.count, seen
 
 
+@pytest.mark.parametrize("listener", ["raw", "framed"])
+def test_dead_subscribers_of_a_silent_feed(lab, listener):
+    """A half-closed one that is reset later is noticed though nothing is sent to it."""
+    made = script("none", (10,), 1)
+    relay = lab.start(feed("a", heartbeat="0"))
+    half = relay.subscribe(f"a-{listener}", made, 5)
+    relay.wait("a", subscribers=5)
+    for one in half:
+        one.half_close()
+    lab.loop.run_for(0.1)
+    assert relay.feed("a")["subscribers"] == 5
+    for one in half:
+        one.reset()
+    relay.wait("a", subscribers=0)
+
+
 def test_on_source_loss(lab):
     """hold keeps subscribers and tells the framed ones; close ends them once they have everything."""
     made = script("u32be", (900, 70_000, 5), 1)

@@ -36,7 +36,8 @@ def start_of_subscribers(relay, scripts):
 
 
 def check_path(relay, engine, names):
-    """The engine under test carried the bytes, and the sums are those of the subscribers."""
+    """The engine under test carried the bytes. Only asked of sockets: where nothing can be peeked at
+    (fifo, stdin) messages are gathered in memory."""
     block = relay.status()
     for name in names:
         seen = block["feed"][name]
@@ -73,7 +74,7 @@ def test_streams(lab, framing, engine):
     for name, publisher in publishers.items():
         publisher.send(scripts[name].wire)
     relay.run_until_done(sum(subscribers.values(), []), 60)
-    check_path(relay, engine, scripts)
+    check_path(relay, engine, [name for name in scripts if "-" in name])
     check_input(relay, scripts)
 
 
@@ -87,7 +88,7 @@ def test_files(lab, framing, engine):
         ingests[name].path.write_bytes(one.wire)
     sections = {}
     for name, ingest in ingests.items():
-        sections |= feed(name, ingest.value, framing=framing, ring="64m", burst="64m",
+        sections |= feed(name, ingest.value, framing=framing, ring="64m", burst="65536k",
                          **ENGINES[engine], **LOSSLESS)
     with ingests["stdin-file"].path.open("rb") as file:
         relay = lab.start(sections, stdin=file)

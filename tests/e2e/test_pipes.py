@@ -117,7 +117,8 @@ def test_refused_calls_cost_only_speed(lab, refused):
 @pytest.mark.parametrize("short", SHORT)
 def test_short_calls_change_nothing(lab, short):
     seen = serve_under_faults(lab, {"RELAY_SHORT": short})
-    assert not any(metrics["refused_calls"] for metrics in seen.values())
+    if not short.startswith("tee"):  # a short tee cannot be gone on with: it counts as refused
+        assert not any(metrics["refused_calls"] for metrics in seen.values())
 
 
 HOARDER = """
@@ -154,7 +155,8 @@ def test_unprivileged_with_the_pipe_quota_used_up(lab):
                 relay.publish(name, one.wire)
             relay.run_until_done(readers)
             seen = relay.feed("splice-gift")
-            assert seen["engine_fallbacks"] > 0 and seen["copied_bytes"] > 0, seen
+            assert seen["copied_bytes"] > 0 and seen["spliced_bytes"] == 0, seen
+            relay.wait_log("no pipe.*copying")
         finally:
             hoarder.stdin.close()
             shutil.rmtree(directory)

@@ -62,6 +62,7 @@ class Relay:
         self.blocks = []
         self.block = None
         self.code = None
+        self.ready = False
         self.signalled = False
         self.ini = directory / name
         self.write(sections)
@@ -76,6 +77,7 @@ class Relay:
         loop.watch(self.pidfd, READ, self.reap)
         if wait:
             self.wait_log(r"\bready\b")
+            self.ready = True
             self.baseline = self.sockets()
 
     # The log.
@@ -235,6 +237,8 @@ class Relay:
     def reap(self, _events):
         self.loop.unwatch(self.pidfd)
         self.code = self.process.wait()
+        if self.ready and not self.signalled:
+            raise AssertionError(f"relay died with {self.code}: {self.log[-3:]}")
 
     def signal(self, number):
         self.signalled = True

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: MIT
+"""relay.service under the real systemd, in the container of tests/service/run: the unit as it is installed, its user,
+its sandbox, READY, reload, stop and watchdog. The tests run in this order and leave the service as the next expects it.
+"""
+
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+INI = pathlib.Path("/etc/relay/relay.ini")
+DROP_IN = pathlib.Path("/run/systemd/system/relay.service.d/test.conf")
+MESSAGE_BYTES = 64 * 1024
+MESSAGES = 128
+PORTS = {"splice": 7100, "compact": 7200, "copy": 7300}
+
+FEED = """
+[feed {name}]
+ingest = listen tcp:127.0.0.1:{port}
+framing = u32be
+engine = {name}
+on_slow = wait
+start_subscribers = 2
+[listener {name}-raw]
+feed = {name}
+listen = tcp:127.0.0.1:{raw}
+[listener {name}-framed]
+feed = {name}
+listen = tcp:127.0.0.1:{framed}
+format = framed
+"""
+
+
+def run(*command, check=True):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert not check or done.returncode == 0, (command, done.returncode, done.stdout, done.stderr)
+    return done
+
+
+def wait_until(is_true, what, seconds=10):
+    """Polls. Each poll starts a program, so it is slow enough by itself."""
+    end = time.monotonic() + seconds
+    while not (value := is_true()):
+        assert time.monotonic() < end, f"still not so after {seconds} s: {what}"
+    return value
+
+
+def show(key):
+    return run("systemctl", "show", "--value", "--property", key, "relay").stdout.strip()
+
+
+def journal():
+    run("journalctl", "--sync")
+    return run("journalctl", "--quiet", "--unit=relay", "--output=cat").stdout
+
+
+def status_of(feed):
+    before = journal().count("status end")
+    run("systemctl", "kill", "--signal=USR1", "--kill-whom=main", "relay")
+    log = wait_until(lambda: (text := journal()).count("status end") > before and text, "a status in the journal")
+    line = [line for line in log.splitlines() if f"status feed={feed} " in line][-1]
+    return dict(field.split("=", 1) for field in line.split() if "=" in field)
+
+
+def connect(port):
+    return socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
+def read_to_end(peer):
+    received = bytearray()
+    while part := peer.recv(1 << 20):
+        received += part
+    return bytes(received)
+
+
+def read_exactly(peer, length):
+    received = bytearray()
+    while len(received) < length:
+        part = peer.recv(length - len(received))
+        assert part, f"the end after {len(received)} of {length} bytes"
+        received += part
+    return bytes(received)
+
+
+def write_feeds(*names, more=""):
+    INI.write_text("[relay]\ndrain = 2s\n" + more + "".join(
+        FEED.format(name=name, port=PORTS[name], raw=PORTS[name] + 1, framed=PORTS[name] + 2) for name in names))
+
+
+@pytest.fixture(scope="module")
+def stayer():
+    """Subscribes when there are feeds to subscribe to, and stays over all reloads."""
+    with connect(7001) as peer:
+        yield peer
+
+
+def test_starts_with_the_installed_example():
+    run("systemctl", "start", "relay")
+    assert show("ActiveState") == "active"
+    assert show("Type") == "notify"
+    connect(7001).close()
+
+
+def test_runs_as_relay_without_privileges():
+    proc = pathlib.Path("/proc") / show("MainPID")
+    status = dict(re.findall(r"^(\w+):\s*(.*)$", (proc / "status").read_text(), re.M))
+    assert proc.owner() == "relay"
+    assert status["CapEff"] == status["CapBnd"] == "0" * 16
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == "2"
+    # Less where this machine or container allows less; relay takes all of it.
+    soft, hard = re.search(r"^Max open files +(\d+) +(\d+) ", (proc / "limits").read_text(), re.M).groups()
+    assert (show("LimitNOFILE"), soft) == ("1048576", hard)
+
+
+def test_exposure():
+    verdict = run("systemd-analyze", "security", "--no-pager", "relay").stdout.splitlines()[-1]
+    assert float(re.search(r"(\d+\.\d+)", verdict)[1]) <= 1.5, verdict
+
+
+def test_tells_its_status():
+    wait_until(lambda: re.match(r"1 feeds?, \d+ subscribers?", show("StatusText")), "STATUS= in systemctl show")
+
+
+def test_good_reload(stayer):
+    pid = show("MainPID")
+    INI.write_text(INI.read_text() + "\n" + FEED.format(name="copy", port=7300, raw=7301, framed=7302))
+    run("systemctl", "reload", "relay")
+    wait_until(lambda: "reloaded" in journal(), "reloaded in the journal")
+    connect(7301).close()
+    assert show("MainPID") == pid
+    with connect(7000) as publisher:
+        publisher.sendall(b"after the reload\n")
+        assert read_exactly(stayer, 17) == b"after the reload\n"
+
+
+def test_broken_reload(stayer):
+    pid = show("MainPID")
+    good = INI.read_text()
+    INI.write_text(good + "\n[listener demo-raw]\nlisten = nonsense\n")
+    line = len(INI.read_text().splitlines())
+    run("systemctl", "reload", "relay")
+    wait_until(lambda: "reload failed" in journal(), "reload failed in the journal")
+    assert f"/etc/relay/relay.ini:{line}: " in journal()
+    INI.write_text(good)
+    assert (show("ActiveState"), show("MainPID")) == ("active", pid)
+    with connect(7000) as publisher:
+        publisher.sendall(b"nothing changed\n")
+        assert read_exactly(stayer, 16) == b"nothing changed\n"
+
+
+@pytest.mark.parametrize("engine, counter", [
+    ("splice", "spliced_bytes"), ("compact", "compacted_bytes"), ("copy", "copied_bytes")])
+def test_bytes_through_the_sandbox(engine, counter):
+    write_feeds(*PORTS)
+    run("systemctl", "restart", "relay")
+    port = PORTS[engine]
+    relaycat = ["relaycat", "--quiet", "--timeout", "10s", "--positions", "5", "--framing", "u32be",
+                "--count", str(MESSAGES)]
+    readers = [subprocess.Popen([*relaycat, f"tcp:127.0.0.1:{port + 1}"]),
+               subprocess.Popen([*relaycat, "--framed", "--verify", f"tcp:127.0.0.1:{port + 2}"])]
+    run("relaypub", "--quiet", "--positions", "5", "--framing", "u32be", "--size", str(MESSAGE_BYTES),
+        "--count", str(MESSAGES), f"tcp:127.0.0.1:{port}")
+    assert [reader.wait(timeout=20) for reader in readers] == [0, 0]
+    counted = status_of(engine)
+    assert int(counted[counter]) >= 2 * MESSAGES * MESSAGE_BYTES
+    assert (counted["refused_calls"], counted["engine_fallbacks"]) == ("0", "0")
+
+
+def test_stop_drains():
+    """A subscriber that is late when the stop begins gets all the same what had been published."""
+    message = b"\x00\x04\x00\x00" + bytes(range(256)) * 1024
+    write_feeds("copy")
+    run("systemctl", "restart", "relay")
+    with connect(7301) as late, connect(7302) as other, connect(7300) as publisher:
+        publisher.sendall(message * 16)
+        wait_until(lambda: status_of("copy")["in_messages"] == "16", "16 messages published")
+        stop = subprocess.Popen(["systemctl", "stop", "relay"])
+        wait_until(lambda: "draining" in journal().split("ready ")[-1], "draining in the journal")
+        assert read_to_end(late) == message * 16
+        end_of_session = read_to_end(other)[-32:]
+        assert (end_of_session[:4], end_of_session[4]) == (b"RLY1", 3)
+        assert stop.wait(timeout=20) == 0
+    assert (show("ActiveState"), show("Result")) == ("inactive", "success")
+
+
+def test_stop_ends_although_one_does_not_read():
+    write_feeds("copy")
+    run("systemctl", "start", "relay")
+    with connect(7301) as dead, connect(7302), connect(7300) as publisher:
+        dead.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        publisher.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            while True:
+                publisher.send(b"\x00\x00\x00\xfc" + b"x" * 252)
+        started = time.monotonic()
+        run("systemctl", "stop", "relay")
+        assert 1.5 < time.monotonic() - started < 10
+    assert show("Result") == "success"
+
+
+def test_watchdog_restarts():
+    DROP_IN.parent.mkdir(parents=True, exist_ok=True)
+    DROP_IN.write_text("[Service]\nWatchdogSec=1s\n")
+    run("systemctl", "daemon-reload")
+    run("systemctl", "start", "relay")
+    pid = show("MainPID")
+    run("systemctl", "kill", f"--signal={signal.SIGSTOP.value}", "--kill-whom=main", "relay")
+    wait_until(lambda: show("NRestarts") == "1" and show("ActiveState") == "active", "restarted by the watchdog")
+    assert show("MainPID") not in ("0", pid)
+    assert "Watchdog timeout" in journal()
+    connect(7301).close()
+    # And one that is alive is left alone.
+    pid = show("MainPID")
+    end = time.monotonic() + 2.5
+    wait_until(lambda: show("MainPID") == pid and time.monotonic() > end, "three watchdog periods")
+    assert show("NRestarts") == "1"
+
+
+def test_configuration_error_is_not_retried():
+    run("systemctl", "stop", "relay")
+    write_feeds("copy", more="no_such_key = 1\n")
+    assert run("systemctl", "start", "relay", check=False).returncode != 0
+    assert (show("ActiveState"), show("ExecMainStatus"), show("NRestarts")) == ("failed", "78", "0")
+    assert "/etc/relay/relay.ini:3: " in journal()
