@@ -37,8 +37,7 @@ static struct served_feed *find_feed(const struct list *feeds, const char *name)
 {
 	struct list_node *node;
 
-	list_for_each(feeds, node)
-	{
+	list_for_each (feeds, node) {
 		if (strcmp(feed_at(node)->feed->params.name, name) == 0)
 			return feed_at(node);
 	}
@@ -49,8 +48,7 @@ static struct served_listener *find_listener(const struct list *listeners, const
 {
 	struct list_node *node;
 
-	list_for_each(listeners, node)
-	{
+	list_for_each (listeners, node) {
 		if (strcmp(listener_at(node)->name, name) == 0)
 			return listener_at(node);
 	}
@@ -62,7 +60,8 @@ uint64_t relay_subscriber_count(const struct relay *relay)
 	struct list_node *node;
 	uint64_t count = 0;
 
-	list_for_each(&relay->feeds, node) count += feed_subscriber_count(feed_at(node)->feed);
+	list_for_each (&relay->feeds, node)
+		count += feed_subscriber_count(feed_at(node)->feed);
 	return count;
 }
 
@@ -285,8 +284,7 @@ static void detach_listeners(struct relay *relay, const struct feed *feed)
 {
 	struct list_node *node;
 
-	list_for_each(&relay->listeners, node)
-	{
+	list_for_each (&relay->listeners, node) {
 		struct served_listener *served = listener_at(node);
 
 		if (served->rendition && served->rendition->feed == feed)
@@ -299,8 +297,7 @@ static void close_old_feeds(struct relay *relay, const struct config *config,
 {
 	struct list_node *node, *next;
 
-	list_for_each_safe(&relay->feeds, node, next)
-	{
+	list_for_each_safe (&relay->feeds, node, next) {
 		struct served_feed *served = feed_at(node);
 		const char *name = served->feed->params.name;
 		const struct config_feed *from = config_find_feed(config, name);
@@ -318,8 +315,7 @@ static void close_old_listeners(struct relay *relay, const struct config *config
 {
 	struct list_node *node, *next;
 
-	list_for_each_safe(&relay->listeners, node, next)
-	{
+	list_for_each_safe (&relay->listeners, node, next) {
 		struct served_listener *served = listener_at(node);
 
 		if (!config_find_listener(config, served->name) ||
@@ -459,8 +455,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
 	struct list_node *node;
 
 	(void)events;
-	list_for_each(&relay->feeds, node)
-	{
+	list_for_each (&relay->feeds, node) {
 		struct served_feed *served = feed_at(node);
 
 		feed_tick(served->feed, now_ms);
@@ -499,9 +494,9 @@ void relay_drain(struct relay *relay)
 		 (unsigned long long)relay_subscriber_count(relay), (unsigned long long)drain_ms);
 	notify_stopping();
 	notify_extend_timeout(drain_ms + 5000);
-	list_for_each(&relay->listeners, node) listener_close(&listener_at(node)->listener);
-	list_for_each(&relay->feeds, node)
-	{
+	list_for_each (&relay->listeners, node)
+		listener_close(&listener_at(node)->listener);
+	list_for_each (&relay->feeds, node) {
 		ingest_close(&feed_at(node)->ingest, CLOSE_DRAIN);
 		feed_drain(feed_at(node)->feed);
 	}
@@ -514,7 +509,8 @@ void relay_fini(struct relay *relay)
 	struct list_node *node;
 
 	ev_timer_stop(relay->loop, &relay->tick);
-	list_for_each(&relay->feeds, node) detach_listeners(relay, feed_at(node)->feed);
+	list_for_each (&relay->feeds, node)
+		detach_listeners(relay, feed_at(node)->feed);
 	while ((node = list_first(&relay->listeners)))
 		free_listener(listener_at(node));
 	while ((node = list_first(&relay->feeds)))

@@ -104,8 +104,7 @@ void status_log(const struct relay *relay)
 	struct list_node *node;
 	size_t feeds = 0;
 
-	list_for_each(&relay->feeds, node)
-	{
+	list_for_each (&relay->feeds, node) {
 		const struct served_feed *served = list_entry(node, struct served_feed, node);
 		struct metrics metrics;
 
@@ -116,8 +115,7 @@ void status_log(const struct relay *relay)
 	}
 	line_add(&line, "feeds=%zu max_subscribers=%llu", feeds,
 		 (unsigned long long)relay->max_subscribers);
-	list_for_each(&relay->listeners, node)
-	{
+	list_for_each (&relay->listeners, node) {
 		const struct served_listener *served =
 			list_entry(node, struct served_listener, node);
 		const struct listener_counters *counters = &served->listener.counters;
@@ -142,8 +140,7 @@ void status_notify(const struct relay *relay, uint64_t now_ms)
 
 	if (now_ms / 100 % NOTIFY_EVERY_TICKS)
 		return;
-	list_for_each(&relay->feeds, node)
-	{
+	list_for_each (&relay->feeds, node) {
 		const struct served_feed *served = list_entry(node, struct served_feed, node);
 
 		feeds++;

@@ -86,9 +86,11 @@ static enum fanout send_from_pipe(struct subscriber *subscriber, struct segment 
 	struct feed *feed = subscriber->rendition->feed;
 	enum pipe_io result = PIPE_IO_REFUSED;
 	size_t sent = 0;
+	enum refusal refusal = REFUSAL_TEE;
 	int err = EIO;
 
 	if (feed->has_pipes && fill_copy_pipe(feed, segment, offset)) {
+		refusal = REFUSAL_SPLICE_OUT;
 		feed->metrics.splice_calls++;
 		result = pipe_splice_out(&feed->copy_pipe, subscriber->fd, length, &sent, &err);
 	}
@@ -109,9 +111,7 @@ static enum fanout send_from_pipe(struct subscriber *subscriber, struct segment 
 	case PIPE_IO_REFUSED:
 		break;
 	}
-	feed->metrics.refused_calls++;
-	feed->choice.can[ENGINE_SPLICE] = false;
-	feed->choice.can[ENGINE_COMPACT] = false;
+	feed_note_refusal(feed, refusal);
 	if (ring_make_block(&subscriber->rendition->ring, segment) < 0) {
 		*ret_err = ENOMEM;
 		return FANOUT_FAILED;

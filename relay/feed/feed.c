@@ -42,8 +42,7 @@ static struct subscriber *next_ready(struct feed *feed)
 {
 	struct list_node *node;
 
-	list_for_each(&feed->renditions, node)
-	{
+	list_for_each (&feed->renditions, node) {
 		struct subscriber *subscriber = first_of(&rendition_of(node)->ready);
 
 		if (subscriber)
@@ -70,7 +69,8 @@ static void end_pass(struct feed *feed)
 
 	feed->pass.is_running = false;
 	ev_idle_stop(feed->loop, &feed->turn_watcher);
-	list_for_each(&feed->renditions, node) list_rotate(&rendition_of(node)->idle);
+	list_for_each (&feed->renditions, node)
+		list_rotate(&rendition_of(node)->idle);
 }
 
 void feed_run_pass(struct feed *feed)
@@ -110,8 +110,7 @@ static void on_next_turn(struct ev_loop *loop, ev_idle *watcher, int events)
 	(void)loop;
 	(void)events;
 	feed_run_pass(feed);
-	if (feed_can_take(feed) && feed->events.on_ready)
-		feed->events.on_ready(feed->events.owner);
+	feed->must_tell_ready = !feed->pass.is_running;
 }
 
 /* ---- waiting for slow subscribers ---- */
@@ -126,8 +125,7 @@ static uint64_t oldest_index_needed(struct list *list, uint64_t oldest)
 {
 	struct list_node *node;
 
-	list_for_each(list, node)
-	{
+	list_for_each (list, node) {
 		const struct subscriber *subscriber = list_entry(node, struct subscriber, node);
 
 		if (subscriber->on_slow == ON_SLOW_WAIT)
@@ -151,8 +149,7 @@ static bool must_wait(struct feed *feed)
 {
 	struct list_node *node;
 
-	list_for_each(&feed->renditions, node)
-	{
+	list_for_each (&feed->renditions, node) {
 		if (ring_is_over_full(&rendition_of(node)->ring))
 			return true;
 	}
@@ -165,12 +162,14 @@ void feed_check_wait(struct feed *feed)
 
 	if (!feed->is_waiting)
 		return;
-	list_for_each(&feed->renditions, node) feed_trim(rendition_of(node));
+	list_for_each (&feed->renditions, node)
+		feed_trim(rendition_of(node));
 	if (must_wait(feed))
 		return;
 	feed->is_waiting = false;
-	if (feed_can_take(feed) && feed->events.on_ready)
-		feed->events.on_ready(feed->events.owner);
+	/* Told before the loop waits again, since this may be in the middle of a walk over
+	 * subscribers. */
+	feed->must_tell_ready = true;
 }
 
 /* ---- taking in ---- */
@@ -219,7 +218,8 @@ void feed_set_sequence(struct feed *feed, uint32_t session, uint64_t next_seq)
 
 	feed->session = session;
 	feed->next_seq = next_seq;
-	list_for_each(&feed->renditions, node) rendition_of(node)->ring.next_seq = next_seq;
+	list_for_each (&feed->renditions, node)
+		ring_set_sequence(&rendition_of(node)->ring, next_seq);
 }
 
 static void tell(struct feed *feed, enum packet_type type)
@@ -262,11 +262,27 @@ void feed_source_down(struct feed *feed, enum close_reason reason)
 	tell(feed, PACKET_SOURCE_DOWN);
 	if (!feed->params.close_on_source_loss || feed->is_draining)
 		return;
-	list_for_each(&feed->renditions, node)
+	list_for_each (&feed->renditions, node)
 		feed_close_subscribers(rendition_of(node), CLOSE_SOURCE_LOST);
 }
 
 /* ---- pipes ---- */
+
+void feed_note_refusal(struct feed *feed, enum refusal refusal)
+{
+	static const char *const calls[] = {"splice from the publisher", "tee",
+					    "splice to a subscriber", "vmsplice"};
+
+	feed->metrics.refused_calls++;
+	if (!feed->refused[refusal])
+		log_warn("%s is refused by the kernel or a sandbox feed=%s; going on without it",
+			 calls[refusal], feed->params.name);
+	feed->refused[refusal] = true;
+	if (refusal == REFUSAL_TEE || refusal == REFUSAL_SPLICE_OUT) {
+		feed->choice.can[ENGINE_SPLICE] = false;
+		feed->choice.can[ENGINE_COMPACT] = false;
+	}
+}
 
 static void open_copy_pipe(struct feed *feed)
 {
@@ -295,7 +311,7 @@ static void check_limits(struct rendition *rendition, uint64_t now_ms, uint64_t 
 {
 	struct list_node *node, *next;
 
-	list_for_each_safe(&rendition->blocked, node, next)
+	list_for_each_safe (&rendition->blocked, node, next)
 		subscriber_check_limits(list_entry(node, struct subscriber, node), now_ms, wall_ns);
 }
 
@@ -308,7 +324,7 @@ static void check_half_closed(struct feed *feed, uint64_t now_ms)
 	if (now_ms < feed->half_closed_ms)
 		return;
 	feed->half_closed_ms = now_ms + HALF_CLOSED_MS;
-	list_for_each_safe(&feed->half_closed, node, next)
+	list_for_each_safe (&feed->half_closed, node, next)
 		subscriber_check_half_closed(list_entry(node, struct subscriber, half_node));
 }
 
@@ -317,7 +333,8 @@ void feed_tick(struct feed *feed, uint64_t now_ms)
 	uint64_t wall_ns = clock_wall_ns();
 	struct list_node *node;
 
-	list_for_each(&feed->renditions, node) check_limits(rendition_of(node), now_ms, wall_ns);
+	list_for_each (&feed->renditions, node)
+		check_limits(rendition_of(node), now_ms, wall_ns);
 	check_half_closed(feed, now_ms);
 	if (!feed->has_pipes && now_ms >= feed->pipe_retry_ms)
 		open_copy_pipe(feed);
@@ -328,18 +345,27 @@ void feed_tick(struct feed *feed, uint64_t now_ms)
 	}
 }
 
-/* Frees what was closed in this turn, before the loop waits again. */
-static void on_reap(struct ev_loop *loop, ev_prepare *watcher, int events)
+static void free_closed(struct feed *feed)
 {
-	struct feed *feed = container_of(watcher, struct feed, reap_watcher);
 	struct list_node *node;
 
-	(void)loop;
-	(void)events;
 	while ((node = list_first(&feed->reap))) {
 		list_remove(node);
 		free(list_entry(node, struct subscriber, node));
 	}
+}
+
+/* The end of a turn of the loop, before it waits again. */
+static void on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
+{
+	struct feed *feed = container_of(watcher, struct feed, turn_end);
+
+	(void)loop;
+	(void)events;
+	free_closed(feed);
+	if (feed->must_tell_ready && feed_can_take(feed) && feed->events.on_ready)
+		feed->events.on_ready(feed->events.owner);
+	feed->must_tell_ready = false;
 }
 
 /* ---- renditions ---- */
@@ -355,8 +381,7 @@ struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *e
 	struct rendition *rendition;
 	struct list_node *node;
 
-	list_for_each(&feed->renditions, node)
-	{
+	list_for_each (&feed->renditions, node) {
 		rendition = rendition_of(node);
 		if (rendition->encoder == encoder) {
 			rendition->listeners++;
@@ -408,7 +433,7 @@ void feed_close_rendition(struct rendition **rendition)
 	if (--(*rendition)->listeners == 0) {
 		/* The closed subscribers refer to it: free them before. */
 		feed_close_subscribers(*rendition, CLOSE_REMOVED);
-		on_reap(feed->loop, &feed->reap_watcher, 0);
+		free_closed(feed);
 		free_rendition(*rendition, CLOSE_REMOVED);
 	}
 	*rendition = NULL;
@@ -453,8 +478,8 @@ int feed_new(struct ev_loop *loop, const struct feed_params *params,
 	/* Idle watchers run when nothing of their priority is pending: above the others, that is in
 	 * every round of the loop, and the others have theirs in the same round. */
 	ev_set_priority(&feed->turn_watcher, EV_MAXPRI);
-	ev_prepare_init(&feed->reap_watcher, on_reap);
-	ev_prepare_start(loop, &feed->reap_watcher);
+	ev_prepare_init(&feed->turn_end, on_turn_end);
+	ev_prepare_start(loop, &feed->turn_end);
 	ev_unref(loop); /* housekeeping does not keep the loop alive */
 	*ret = feed;
 	return 0;
@@ -469,10 +494,11 @@ void feed_free(struct feed **feed_ptr, enum close_reason reason)
 	if (!feed)
 		return;
 	feed->is_draining = true;
-	list_for_each(&feed->renditions, node) feed_close_subscribers(rendition_of(node), reason);
+	list_for_each (&feed->renditions, node)
+		feed_close_subscribers(rendition_of(node), reason);
 	ev_ref(feed->loop);
-	on_reap(feed->loop, &feed->reap_watcher, 0);
-	ev_prepare_stop(feed->loop, &feed->reap_watcher);
+	free_closed(feed);
+	ev_prepare_stop(feed->loop, &feed->turn_end);
 	ev_idle_stop(feed->loop, &feed->turn_watcher);
 	while ((node = list_first(&feed->renditions)))
 		free_rendition(rendition_of(node), reason);
@@ -498,8 +524,8 @@ void feed_change(struct feed *feed, const struct feed_params *params)
 	feed->params.segment_bytes = segment_bytes;
 	feed->params.framing = framing;
 	intake_change(&feed->intake, &framing);
-	list_for_each(&feed->renditions, node) rendition_of(node)->ring.params.max_bytes =
-		params->ring_bytes;
+	list_for_each (&feed->renditions, node)
+		rendition_of(node)->ring.params.max_bytes = params->ring_bytes;
 }
 
 uint64_t feed_subscriber_count(const struct feed *feed)
@@ -511,7 +537,7 @@ static void drain_list(struct list *list)
 {
 	struct list_node *node, *next;
 
-	list_for_each_safe(list, node, next)
+	list_for_each_safe (list, node, next)
 		subscriber_drain(list_entry(node, struct subscriber, node));
 }
 
@@ -523,8 +549,7 @@ void feed_drain(struct feed *feed)
 		return;
 	feed->is_draining = true;
 	tell(feed, PACKET_END);
-	list_for_each(&feed->renditions, node)
-	{
+	list_for_each (&feed->renditions, node) {
 		struct rendition *rendition = rendition_of(node);
 
 		drain_list(&rendition->blocked);
@@ -538,7 +563,8 @@ static size_t list_length(const struct list *list)
 	struct list_node *node;
 	size_t length = 0;
 
-	list_for_each(list, node) length++;
+	list_for_each (list, node)
+		length++;
 	return length;
 }
 
@@ -547,8 +573,9 @@ static uint64_t delivered_by(const struct list *list)
 	struct list_node *node;
 	uint64_t messages = 0;
 
-	list_for_each(list, node) messages +=
-		subscriber_delivered_messages(list_entry(node, struct subscriber, node));
+	list_for_each (list, node)
+		messages +=
+			subscriber_delivered_messages(list_entry(node, struct subscriber, node));
 	return messages;
 }
 
@@ -559,8 +586,7 @@ void feed_read_metrics(const struct feed *feed, struct metrics *ret)
 	*ret = feed->metrics;
 	ret->source_up = feed->is_source_up;
 	ret->pipes_open = feed->pool.open_count;
-	list_for_each(&feed->renditions, node)
-	{
+	list_for_each (&feed->renditions, node) {
 		struct rendition *rendition = rendition_of(node);
 
 		ret->ring_bytes += rendition->ring.end_pos - rendition->ring.start_pos;

@@ -51,6 +51,15 @@ struct feed_events {
 	void (*on_ready)(void *owner); /* feed_can_take() has become true again */
 };
 
+/* A zero-copy call that the kernel or a sandbox does not allow; others are used instead. */
+enum refusal {
+	REFUSAL_SPLICE_IN, /* this source, perhaps not the next one */
+	REFUSAL_TEE,
+	REFUSAL_SPLICE_OUT,
+	REFUSAL_VMSPLICE,
+	REFUSAL_COUNT
+};
+
 /* The fan-out pass under way, and what it has cost so far. */
 struct feed_pass {
 	bool is_running;
@@ -70,7 +79,7 @@ struct feed {
 	struct metrics metrics;
 	uint64_t closed[CLOSE_REASON_COUNT];      /* subscribers, by reason */
 	uint64_t source_ends[CLOSE_REASON_COUNT]; /* publishers, by reason  */
-	struct log_rate skip_log, close_log, fallback_log;
+	struct log_rate skip_log, close_log;
 
 	uint32_t session;
 	uint64_t next_seq;
@@ -86,6 +95,7 @@ struct feed {
 	bool has_pipes;         /* false: pipes cannot be had, everything is copied */
 	uint64_t pipe_retry_ms; /* private: when to try again */
 	struct gift_arena header_arena;
+	bool refused[REFUSAL_COUNT];
 	struct engine_choice choice;
 	struct intake intake;
 	struct feed_pass pass;
@@ -93,7 +103,8 @@ struct feed {
 	struct list half_closed; /* subscribers that have sent FIN */
 	uint64_t half_closed_ms; /* private: when to look at them next */
 	struct list reap;        /* closed subscribers, freed at the end of the turn */
-	ev_prepare reap_watcher;
+	ev_prepare turn_end;
+	bool must_tell_ready; /* private: on_ready is due at the end of the turn */
 };
 
 /* Makes a feed without source and subscribers.  Returns 0 or -ENOMEM/-EMFILE; pipes that cannot be
@@ -151,6 +162,9 @@ void feed_trim(struct rendition *rendition);
 
 /* Closes every subscriber of the rendition. */
 void feed_close_subscribers(struct rendition *rendition, enum close_reason reason);
+
+/* Counts a refusal, says it once in the log, and does without the engines that need the call. */
+void feed_note_refusal(struct feed *feed, enum refusal refusal);
 
 /* Empties the copy pipe; a pipe that cannot be emptied is replaced.  It never keeps bytes. */
 void feed_renew_copy_pipe(struct feed *feed);

@@ -72,7 +72,7 @@ enum intake_result intake_splice(struct feed *feed, const struct source *source,
 	case PIPE_IO_REFUSED:
 		break;
 	}
-	feed->metrics.refused_calls++;
+	feed_note_refusal(feed, REFUSAL_SPLICE_IN);
 	intake->splice_refused = true;
 	*ret_full = true;
 	return INTAKE_EMPTY;

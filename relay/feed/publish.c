@@ -54,11 +54,6 @@ static void chain_drop(struct feed *feed, struct chain *chain)
 		pipe_pool_put_drained(&feed->pool, &chain->pipes[--chain->count]);
 }
 
-static void note_refusal(struct feed *feed)
-{
-	feed->metrics.refused_calls++;
-}
-
 /* Bytes that never change again, into a pipe: by vmsplice, or by write where that is refused or not
  * wanted.  *ret_bytes may be fewer than asked when the slots run out. */
 static bool put_bytes(struct feed *feed, struct pipe *to, const uint8_t *bytes, size_t length,
@@ -66,15 +61,14 @@ static bool put_bytes(struct feed *feed, struct pipe *to, const uint8_t *bytes, 
 {
 	int err = 0;
 
-	if (gift) {
+	if (gift && !feed->refused[REFUSAL_VMSPLICE]) {
 		enum pipe_io result = pipe_gift(to, bytes, length, ret_bytes, &err);
 
 		if (result == PIPE_IO_OK)
 			feed->metrics.gifted_bytes += *ret_bytes;
 		if (result != PIPE_IO_REFUSED)
 			return result == PIPE_IO_OK;
-		note_refusal(feed);
-		feed->params.gift_headers = false;
+		feed_note_refusal(feed, REFUSAL_VMSPLICE);
 	}
 	if (pipe_write(to, bytes, length, ret_bytes, &err) != PIPE_IO_OK)
 		return false;
@@ -111,10 +105,8 @@ static bool chain_tee(struct feed *feed, struct chain *chain, struct pipe *to, s
 	int err = 0;
 	enum pipe_io result = pipe_tee(from, to, bytes, &first, &err);
 
-	if (result == PIPE_IO_REFUSED) {
-		note_refusal(feed);
-		feed->choice.can[ENGINE_SPLICE] = false;
-	}
+	if (result == PIPE_IO_REFUSED)
+		feed_note_refusal(feed, REFUSAL_TEE);
 	if (result != PIPE_IO_OK)
 		return false;
 	if (first == bytes)
@@ -155,7 +147,7 @@ static bool chain_gift_payload(struct feed *feed, struct chain *chain, const uin
 	size_t put = 0;
 
 	while (to) {
-		if (!put_bytes(feed, to, bytes, length, feed->choice.can[ENGINE_COMPACT], &put))
+		if (!put_bytes(feed, to, bytes, length, true, &put))
 			put = 0;
 		bytes += put;
 		length -= put;
@@ -189,6 +181,7 @@ static void append_copy(struct feed *feed, struct rendition *rendition, const st
 		return;
 	log_error("out of memory feed=%s format=%s lost_messages=%u", feed->params.name,
 		  rendition->encoder->name, packet->count);
+	ring_set_sequence(&rendition->ring, place.next_seq);
 	feed_close_subscribers(rendition, CLOSE_NO_MEMORY);
 }
 
@@ -217,8 +210,7 @@ static void finish(struct feed *feed, const struct packet *packet)
 		feed->metrics.in_bytes += packet->length;
 	}
 	feed->last_packet_ms = clock_mono_ns() / NS_PER_MS;
-	list_for_each(&feed->renditions, node)
-	{
+	list_for_each (&feed->renditions, node) {
 		struct rendition *rendition = rendition_of(node);
 
 		feed_trim(rendition);
@@ -230,7 +222,7 @@ void publish_copy(struct feed *feed, const struct packet *packet, const uint8_t 
 {
 	struct list_node *node;
 
-	list_for_each(&feed->renditions, node)
+	list_for_each (&feed->renditions, node)
 		copy_to_rendition(feed, rendition_of(node), packet, bytes);
 	feed->metrics.packets_copy++;
 	finish(feed, packet);
@@ -246,8 +238,7 @@ void publish_gift(struct feed *feed, const struct packet *packet, const uint8_t 
 {
 	struct list_node *node;
 
-	list_for_each(&feed->renditions, node)
-	{
+	list_for_each (&feed->renditions, node) {
 		struct rendition *rendition = rendition_of(node);
 		struct chain chain = {.count = 0};
 		uint8_t header[ENCODER_HEADER_MAX];
@@ -342,8 +333,7 @@ void publish_pipes(struct feed *feed, const struct packet *packet, struct pipe_p
 	uint8_t *bytes = NULL; /* once read, the rest of the renditions get copies */
 	bool is_consumed = false;
 
-	list_for_each(&feed->renditions, node)
-	{
+	list_for_each (&feed->renditions, node) {
 		struct rendition *rendition = rendition_of(node);
 		bool is_last = !list_next(&feed->renditions, node);
 
@@ -379,8 +369,7 @@ void publish_news(struct feed *feed, const struct packet *packet)
 {
 	struct list_node *node;
 
-	list_for_each(&feed->renditions, node)
-	{
+	list_for_each (&feed->renditions, node) {
 		struct rendition *rendition = rendition_of(node);
 		uint8_t header[ENCODER_HEADER_MAX];
 		size_t header_bytes = rendition->encoder->header(packet, header);

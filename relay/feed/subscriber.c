@@ -365,8 +365,8 @@ void subscriber_wake_all(struct rendition *rendition)
 {
 	struct list_node *node;
 
-	list_for_each(&rendition->idle, node) list_entry(node, struct subscriber, node)->state =
-		SUBSCRIBER_READY;
+	list_for_each (&rendition->idle, node)
+		list_entry(node, struct subscriber, node)->state = SUBSCRIBER_READY;
 	list_splice(&rendition->ready, &rendition->idle);
 }
 
@@ -395,7 +395,7 @@ void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uin
 			  wall_ns - oldest_ns > params->max_lag_ms * NS_PER_MS;
 	}
 	if (!is_over)
-		is_over = cursor_settle(&subscriber->cursor, ring) == CURSOR_BEHIND;
+		is_over = cursor_is_behind(&subscriber->cursor, ring);
 	if (!is_over)
 		return;
 	if (subscriber->on_slow == ON_SLOW_DISCONNECT)

@@ -48,8 +48,7 @@ void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t b
 
 	if (bytes && ring->end_pos > bytes)
 		from_pos = ring->end_pos - bytes;
-	list_for_each(&ring->segments, node)
-	{
+	list_for_each (&ring->segments, node) {
 		struct segment *segment = list_entry(node, struct segment, node);
 
 		if (segment->start_pos + segment->length <= from_pos)
@@ -104,6 +103,17 @@ enum cursor_place cursor_settle(struct cursor *cursor, const struct ring *ring)
 	segment_ref(cursor->segment);
 	cursor->offset = 0;
 	return CURSOR_UNREAD;
+}
+
+bool cursor_is_behind(const struct cursor *cursor, const struct ring *ring)
+{
+	const struct segment *last = cursor->segment;
+
+	if (!last)
+		return cursor->next_index < ring_first_index(ring);
+	while (last->continued_by)
+		last = last->continued_by;
+	return last->index + 1 < ring_first_index(ring);
 }
 
 struct segment *cursor_segment(const struct cursor *cursor)

@@ -39,6 +39,9 @@ void cursor_leave(struct cursor *cursor);
 /* Goes on to the next segment when the current one has been read; says what there is. */
 enum cursor_place cursor_settle(struct cursor *cursor, const struct ring *ring);
 
+/* True when it will be behind as soon as the packet in hand is finished. */
+bool cursor_is_behind(const struct cursor *cursor, const struct ring *ring);
+
 /* Only after CURSOR_UNREAD: where to read. */
 struct segment *cursor_segment(const struct cursor *cursor);
 size_t cursor_offset(const struct cursor *cursor);

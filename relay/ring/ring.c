@@ -249,10 +249,12 @@ bool ring_is_over_full(const struct ring *ring)
 	       oldest_packet_segments(ring) > 0;
 }
 
-void ring_seal(struct ring *ring)
+void ring_set_sequence(struct ring *ring, uint64_t next_seq)
 {
+	/* Whoever joins in a growing block takes the sequence from there. */
 	if (ring->segment_count)
 		newest(ring)->is_sealed = true;
+	ring->next_seq = next_seq;
 }
 
 int ring_make_block(struct ring *ring, struct segment *segment)

@@ -62,8 +62,8 @@ int ring_append_copy(struct ring *ring, const void *head, size_t head_bytes, con
  * holds.  To be called after each packet. */
 void ring_trim(struct ring *ring, uint64_t keep_index);
 
-/* Nothing more goes behind the newest packet in its block: the sequence starts anew. */
-void ring_seal(struct ring *ring);
+/* The sequence goes on at `next_seq`, with nothing in the ring for what lies between. */
+void ring_set_sequence(struct ring *ring, uint64_t next_seq);
 
 /* segment_make_block() for a segment that the ring made, whether it still retains it or not. */
 int ring_make_block(struct ring *ring, struct segment *segment);

@@ -30,7 +30,6 @@ BAD = {
     "relay-type": ("relay", lambda made: relay_packet(made, type=17), "bad_header"),
     "relay-no-message": ("relay", lambda made: relay_packet(made, count=0), "bad_header"),
     "relay-heartbeat-with-payload": ("relay", lambda made: relay_packet(made, type=1), "bad_header"),
-    "relay-empty": ("relay", lambda made: relay_packet(made, length=0), "bad_header"),
 }
 
 

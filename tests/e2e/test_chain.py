@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Relay behind relay, and the two companions: session, sequence and time are kept all the way."""
 
+import signal
 import subprocess
 
 import pytest
@@ -94,12 +95,13 @@ def test_relaycat_and_relaypub(lab):
     framed = subprocess.Popen([BIN / "relaycat", "--framed", "--verify", relay.address["listener a-framed"]],
                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     relay.wait("a", subscribers=2)
-    sent = lab.run_tool("relaypub", relay.address["feed a"], source)
+    sent = lab.run_tool("relaypub", "--framing", "none", relay.address["feed a"], source)
     assert sent.returncode == 0, sent.stderr
     relay.wait("a", in_messages=made.count)
     got = raw.stdout.read(len(made.wire))
     assert got == made.wire
-    relay.finish()
-    assert raw.stdout.read() == b"" and raw.wait(5) == 0
-    told = framed.communicate(timeout=5)[1]
-    assert framed.returncode == 0, told
+    relay.signal(signal.SIGTERM)
+    told = framed.communicate(timeout=10)[1]
+    assert framed.returncode == 0 and raw.wait(10) == 0, told
+    assert raw.stdout.read() == b""
+    assert relay.wait_exit() == 0

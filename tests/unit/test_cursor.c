@@ -52,6 +52,7 @@ static struct ring_packet next_packet(struct rig *rig)
 	const struct ring_packet packet = {
 		.first_seq = rig->next_seq,
 		.next_seq = rig->next_seq + 2,
+		.count = 2,
 		.time_ns = rig->time_ns,
 		.starts_message = true,
 	};
@@ -382,6 +383,36 @@ static void the_unread_time_is_known_wherever_the_reader_stands(void **state)
 	close_rig(&rig);
 }
 
+// Only what has been read to its last byte counts, in blocks and in chains; news count nothing.
+static void messages_are_read_when_their_packet_is(void **state)
+{
+	struct ring_packet news = {.first_seq = 7, .next_seq = 70, .time_ns = 5000};
+	struct cursor cursor;
+	struct rig rig;
+
+	(void)state;
+	open_rig(&rig, 1 << 20);
+	put_copy(&rig, 10);
+	cursor_join_live(&cursor, &rig.ring);
+	assert_int_equal(cursor_messages_read(&cursor), 2);
+	put_copy(&rig, 10);
+	put_pipes(&rig, 3, 10);
+	news.starts_message = true;
+	assert_int_equal(ring_append_copy(&rig.ring, NULL, 0, pipe_rig_pages, 10, &news, 0), 0);
+	put_copy(&rig, 10);
+	for (uint64_t pos = 10; pos < 70; pos++) {
+		static const uint64_t expected[] = {0, 2, 4, 4, 4, 6, 6};
+
+		assert_int_equal(cursor_messages_read(&cursor), expected[pos / 10]);
+		assert_int_equal(cursor_settle(&cursor, &rig.ring), CURSOR_UNREAD);
+		assert_int_equal(cursor_messages_read(&cursor), expected[pos / 10]);
+		cursor_advance(&cursor, 1); // the bytes of the news are not of the stream
+	}
+	assert_int_equal(cursor_messages_read(&cursor), 8);
+	cursor_leave(&cursor);
+	close_rig(&rig);
+}
+
 // Behind, the oldest that can still be had is the best answer.
 static void the_unread_time_of_one_behind_is_that_of_the_oldest_retained(void **state)
 {
@@ -435,6 +466,7 @@ int main(void)
 		TEST(the_past_begins_at_a_message_within_the_limits),
 		TEST(a_packet_that_goes_on_with_a_message_is_no_place_to_join),
 		TEST(the_unread_time_is_known_wherever_the_reader_stands),
+		TEST(messages_are_read_when_their_packet_is),
 		TEST(the_unread_time_of_one_behind_is_that_of_the_oldest_retained),
 		TEST(a_segment_that_turns_to_memory_under_a_reader_reads_on),
 	};

@@ -17,6 +17,7 @@
 #include "feed/engine.h"
 
 #define PACKET_BYTES 65536
+#define RING_BYTES   (8 << 20)
 #define SETTLE       300 /* packets after which the first trials are over */
 
 // Packets of each engine, out of `packets`, when the engines cost so many ns a packet.
@@ -64,7 +65,7 @@ static void a_fixed_engine_is_not_left_while_it_can_serve(void **state)
 	unsigned used[ENGINE_COUNT];
 
 	(void)state;
-	engine_choice_init(&choice, &fixed);
+	engine_choice_init(&choice, &fixed, RING_BYTES);
 	run(&choice, 16, costs, 1000, used);
 	assert_int_equal(used[ENGINE_SPLICE], 1000);
 	choice.can[ENGINE_SPLICE] = false;
@@ -81,7 +82,7 @@ static void the_cheapest_is_found_and_kept(void **state)
 		unsigned used[ENGINE_COUNT];
 
 		costs[cheap] = 10000;
-		engine_choice_init(&choice, NULL);
+		engine_choice_init(&choice, NULL, RING_BYTES);
 		run(&choice, 16, costs, SETTLE, used);
 		assert_int_equal(choice.classes[16].best, cheap);
 		run(&choice, 16, costs, 10000, used);
@@ -105,7 +106,7 @@ static void trials_are_a_bounded_share(void **state)
 		struct engine_choice choice;
 		unsigned used[ENGINE_COUNT];
 
-		engine_choice_init(&choice, NULL);
+		engine_choice_init(&choice, NULL, RING_BYTES);
 		run(&choice, 16, worlds[i], SETTLE, used);
 		const enum engine best = choice.classes[16].best;
 
@@ -121,7 +122,7 @@ static void the_worse_an_engine_proved_the_rarer_it_is_tried(void **state)
 	unsigned used[ENGINE_COUNT];
 
 	(void)state;
-	engine_choice_init(&choice, NULL);
+	engine_choice_init(&choice, NULL, RING_BYTES);
 	run(&choice, 16, costs, 100000, used);
 	assert_true(used[ENGINE_COMPACT] > 0);
 	assert_true(used[ENGINE_COMPACT] * 4 < used[ENGINE_SPLICE]);
@@ -134,7 +135,7 @@ static void equals_do_not_flap(void **state)
 	enum engine best;
 
 	(void)state;
-	engine_choice_init(&choice, NULL);
+	engine_choice_init(&choice, NULL, RING_BYTES);
 	best = choice.classes[16].best;
 	for (unsigned i = 0; i < 20000; i++) {
 		enum engine engine = engine_choose(&choice, 16);
@@ -153,7 +154,7 @@ static void a_changed_world_is_noticed(void **state)
 	unsigned used[ENGINE_COUNT];
 
 	(void)state;
-	engine_choice_init(&choice, NULL);
+	engine_choice_init(&choice, NULL, RING_BYTES);
 	run(&choice, 16, costs, 5000, used);
 	assert_int_equal(choice.classes[16].best, ENGINE_COPY);
 	costs[ENGINE_SPLICE] = 2000; // the best itself has not changed
@@ -170,7 +171,7 @@ static void a_single_outlier_changes_nothing(void **state)
 	struct engine_choice choice;
 
 	(void)state;
-	engine_choice_init(&choice, NULL);
+	engine_choice_init(&choice, NULL, RING_BYTES);
 	for (unsigned i = 0; i < 20000; i++) {
 		enum engine engine = engine_choose(&choice, 16);
 		uint64_t ns = engine == ENGINE_SPLICE ? 10000 : 25000;
@@ -189,7 +190,7 @@ static void classes_do_not_learn_from_one_another(void **state)
 	unsigned used[ENGINE_COUNT];
 
 	(void)state;
-	engine_choice_init(&choice, NULL);
+	engine_choice_init(&choice, NULL, RING_BYTES);
 	for (int i = 0; i < 20; i++) {
 		run(&choice, 8, small, 100, used);
 		run(&choice, 19, large, 100, used);
@@ -198,7 +199,7 @@ static void classes_do_not_learn_from_one_another(void **state)
 	assert_int_equal(choice.classes[19].best, ENGINE_SPLICE);
 	for (unsigned i = 0; i < ENGINE_CLASS_COUNT; i++) {
 		if (i != 8 && i != 19)
-			assert_int_equal(choice.classes[i].engines[ENGINE_COPY].samples, 0);
+			assert_int_equal(choice.classes[i].engines[ENGINE_COPY].windows, 0);
 	}
 }
 
@@ -209,7 +210,7 @@ static void what_is_refused_is_never_chosen_again(void **state)
 	unsigned used[ENGINE_COUNT];
 
 	(void)state;
-	engine_choice_init(&choice, NULL);
+	engine_choice_init(&choice, NULL, RING_BYTES);
 	run(&choice, 16, costs, SETTLE, used);
 	assert_int_equal(choice.classes[16].best, ENGINE_SPLICE);
 	choice.can[ENGINE_SPLICE] = false; // in mid-use
@@ -221,7 +222,7 @@ static void what_is_refused_is_never_chosen_again(void **state)
 	assert_int_equal(used[ENGINE_COPY], 5000);
 
 	// and in the middle of a trial
-	engine_choice_init(&choice, NULL);
+	engine_choice_init(&choice, NULL, RING_BYTES);
 	while (engine_choose(&choice, 16) == ENGINE_COPY)
 		engine_report(&choice, 16, ENGINE_COPY, PACKET_BYTES, 50000);
 	choice.can[ENGINE_SPLICE] = choice.can[ENGINE_COMPACT] = false;
@@ -237,11 +238,11 @@ static void passes_without_bytes_teach_nothing(void **state)
 	unsigned used[ENGINE_COUNT];
 
 	(void)state;
-	engine_choice_init(&choice, NULL);
+	engine_choice_init(&choice, NULL, RING_BYTES);
 	for (unsigned i = 0; i < 5000; i++)
 		engine_report(&choice, 16, engine_choose(&choice, 16), 0, 1000);
 	for (int i = 0; i < ENGINE_COUNT; i++)
-		assert_int_equal(choice.classes[16].engines[i].samples, 0);
+		assert_int_equal(choice.classes[16].engines[i].windows, 0);
 	run(&choice, 16, costs, SETTLE, used);
 	assert_int_equal(choice.classes[16].best, ENGINE_SPLICE);
 }

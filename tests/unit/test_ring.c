@@ -65,6 +65,7 @@ static struct ring_packet next_packet(struct model *model, size_t bytes)
 	const struct ring_packet packet = {
 		.first_seq = model->next_seq,
 		.next_seq = model->next_seq + 3,
+		.count = 3,
 		.time_ns = 1000 * model->next_seq,
 		.starts_message = true,
 	};
@@ -170,6 +171,7 @@ static void check(struct model *model)
 		assert_null(ring_find_segment(ring, ring_first_index(ring) - 1));
 	assert_true(ring->start_pos <= model->last_packet_pos);
 	assert_int_equal(ring->next_seq, count ? model->next_seq : 0);
+	assert_int_equal(ring->message_count, model->next_seq - 1);
 }
 
 static void an_empty_ring_has_nothing(void **state)
@@ -344,6 +346,35 @@ static void nothing_is_appended_to_a_converted_block(void **state)
 	close_model(&model);
 }
 
+// Also one that the ring has dropped, which it does not count any more.
+static void a_pipe_may_become_a_block_out_of_turn(void **state)
+{
+	struct model model;
+	struct segment *held;
+
+	(void)state;
+	open_model(&model, 1500, 100);
+	append_pipes(&model, 1, 1000);
+	held = ring_find_segment(&model.ring, 0);
+	segment_ref(held);
+	append_pipes(&model, 2, 1000);
+	ring_trim(&model.ring, UINT64_MAX);
+	assert_int_equal(ring_first_index(&model.ring), 1);
+	assert_int_equal(ring_make_block(&model.ring, held), 0);
+	assert_int_equal(held->kind, SEGMENT_BLOCK);
+	check_bytes(&model, held);
+	check(&model);
+	assert_int_equal(model.ring.pipe_count, 2);
+	assert_int_equal(ring_make_block(&model.ring, ring_find_segment(&model.ring, 2)), 0);
+	assert_int_equal(model.ring.pipe_count, 1);
+	check(&model);
+	model.ring.params.max_pipes = 0;
+	ring_trim(&model.ring, UINT64_MAX);
+	check(&model);
+	segment_unref(&held);
+	close_model(&model);
+}
+
 static void news_without_bytes_take_no_room(void **state)
 {
 	struct model model;
@@ -432,6 +463,7 @@ int main(void)
 		TEST(a_trim_goes_packet_by_packet_and_spares_what_is_needed),
 		TEST(old_pipes_become_blocks_and_nothing_else_changes),
 		TEST(nothing_is_appended_to_a_converted_block),
+		TEST(a_pipe_may_become_a_block_out_of_turn),
 		TEST(news_without_bytes_take_no_room),
 		TEST(whoever_holds_a_segment_keeps_it_after_the_ring),
 		TEST(any_mix_of_packets_and_trims),

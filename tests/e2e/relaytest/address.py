@@ -24,7 +24,10 @@ def connect(text, receive_buffer=0):
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     sock.settimeout(10)
-    sock.connect(address)
+    try:
+        sock.connect(address)
+    except ConnectionResetError:
+        pass  # relay took the connection and did not want it: reading will tell
     sock.setblocking(False)
     if family != socket.AF_UNIX:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

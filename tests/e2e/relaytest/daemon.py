@@ -78,7 +78,7 @@ class Relay:
         if wait:
             self.wait_log(r"\bready\b")
             self.ready = True
-            self.baseline = self.sockets()
+            self.baseline = self.sockets() + self.outgoing()
 
     # The log.
 
@@ -207,6 +207,14 @@ class Relay:
     def sockets(self):
         return sum(link.startswith("socket:") for link in self.links())
 
+    def open_pipes(self):
+        return sum(seen["pipes_open"] for seen in self.status()["feed"].values())
+
+    def outgoing(self):
+        """Feeds that connect: they may do so after ready."""
+        feeds = self.sections.values() if isinstance(self.sections, dict) else ()
+        return sum(str(one.get("ingest", "")).startswith("connect") for one in feeds)
+
     def pipes(self):
         return sum(link.startswith("pipe:") for link in self.links())
 
@@ -286,6 +294,8 @@ class Relay:
 
         self.loop.run(lambda: not left(), what=lambda: f"subscribers to go: {left()}", poll=POLL)
         self.wait_baseline()
+        ends = self.pipes() - 2 * self.open_pipes()
+        assert ends <= 2, f"{ends} pipe ends that no feed knows; only stderr and stdin may be"
 
     def wait_baseline(self):
         """Until relay holds no more sockets than when it was ready."""

@@ -85,7 +85,7 @@ class Publisher:
             pass
         except ConnectionResetError:
             self.lost = "rst"
-        except BrokenPipeError:
+        except OSError:  # EPIPE; ENOTCONN of a connection that was reset while being made
             self.lost = "pipe"
         self.rewatch()
 

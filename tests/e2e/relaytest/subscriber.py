@@ -49,7 +49,7 @@ class Subscriber:
             data = self.sock.recv(want)
         except BlockingIOError:
             return
-        except ConnectionResetError:
+        except OSError:
             self.finish("rst")
             return
         if not data:
