@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * A feed's life: its renditions, its passes, its source coming and going, and what time brings.
- * Taking bytes in is intake*.c, putting them into rings publish.c, one subscriber's fate
- * subscriber.c.
+ * A feed's life: its source coming and going, its pipes, what time brings, and its end.
+ * Passes are pass.c, renditions rendition.c, taking bytes in is intake*.c, putting them into rings
+ * publish.c, one subscriber's fate subscriber.c.
  */
 #include "feed/feed.h"
 
@@ -18,197 +18,9 @@
 enum {
 	PIPE_SLOT_BYTES = 4096,
 	HEADER_ARENA_BYTES = 256 * 1024,
-	HALF_CLOSED_MS = 1000,  /* between two looks at half-closed subscribers */
-	PIPE_RETRY_MS = 30000,  /* somebody may have raised the limit */
-	CLOCK_CHECK_EVERY = 16, /* subscribers served between two looks at the clock */
+	HALF_CLOSED_MS = 1000, /* between two looks at half-closed subscribers */
+	PIPE_RETRY_MS = 30000, /* somebody may have raised the limit */
 };
-
-static struct rendition *rendition_of(struct list_node *node)
-{
-	return list_entry(node, struct rendition, node);
-}
-
-static struct subscriber *first_of(struct list *list)
-{
-	struct list_node *node = list_first(list);
-
-	return node ? list_entry(node, struct subscriber, node) : NULL;
-}
-
-/* ---- passes ---- */
-
-/* Somebody who is ready, so that all renditions have their turn; NULL when the pass is over. */
-static struct subscriber *next_ready(struct feed *feed)
-{
-	struct list_node *node;
-
-	list_for_each (&feed->renditions, node) {
-		struct subscriber *subscriber = first_of(&rendition_of(node)->ready);
-
-		if (subscriber)
-			return subscriber;
-	}
-	return NULL;
-}
-
-static void serve_in_turn(struct subscriber *subscriber)
-{
-	struct rendition *rendition = subscriber->rendition;
-
-	subscriber_serve(subscriber);
-	if (subscriber->state == SUBSCRIBER_READY) { /* had its share: the others first */
-		list_remove(&subscriber->node);
-		list_append(&rendition->ready, &subscriber->node);
-	}
-}
-
-/* The order rotates, so that nobody is always last. */
-static void end_pass(struct feed *feed)
-{
-	struct list_node *node;
-
-	feed->pass.is_running = false;
-	ev_idle_stop(feed->loop, &feed->turn_watcher);
-	list_for_each (&feed->renditions, node)
-		list_rotate(&rendition_of(node)->idle);
-}
-
-void feed_run_pass(struct feed *feed)
-{
-	uint64_t start_ns = clock_mono_ns();
-	uint64_t now_ns = start_ns;
-	struct subscriber *subscriber;
-	unsigned served = 0;
-
-	feed->metrics.turns++;
-	feed->pass.is_running = true;
-	while ((subscriber = next_ready(feed))) {
-		serve_in_turn(subscriber);
-		if (++served % CLOCK_CHECK_EVERY)
-			continue;
-		now_ns = clock_mono_ns();
-		if (now_ns - start_ns > feed->params.turn_budget_ns)
-			break;
-	}
-	feed->pass.spent_ns += clock_mono_ns() - start_ns;
-	if (subscriber)
-		feed_continue_pass(feed);
-	else
-		end_pass(feed);
-}
-
-void feed_continue_pass(struct feed *feed)
-{
-	feed->pass.is_running = true;
-	ev_idle_start(feed->loop, &feed->turn_watcher);
-}
-
-static void on_next_turn(struct ev_loop *loop, ev_idle *watcher, int events)
-{
-	struct feed *feed = container_of(watcher, struct feed, turn_watcher);
-
-	(void)loop;
-	(void)events;
-	feed_run_pass(feed);
-	feed->must_tell_ready = !feed->pass.is_running;
-}
-
-/* ---- waiting for slow subscribers ---- */
-
-static uint64_t index_needed(const struct subscriber *subscriber)
-{
-	return subscriber->cursor.segment ? subscriber->cursor.segment->index
-					  : subscriber->cursor.next_index;
-}
-
-static uint64_t oldest_index_needed(struct list *list, uint64_t oldest)
-{
-	struct list_node *node;
-
-	list_for_each (list, node) {
-		const struct subscriber *subscriber = list_entry(node, struct subscriber, node);
-
-		if (subscriber->on_slow == ON_SLOW_WAIT)
-			oldest = u64_min(oldest, index_needed(subscriber));
-	}
-	return oldest;
-}
-
-void feed_trim(struct rendition *rendition)
-{
-	uint64_t keep = UINT64_MAX;
-
-	if (ring_is_over_full(&rendition->ring)) {
-		keep = oldest_index_needed(&rendition->blocked, keep);
-		keep = oldest_index_needed(&rendition->ready, keep);
-	}
-	ring_trim(&rendition->ring, keep);
-}
-
-static bool must_wait(struct feed *feed)
-{
-	struct list_node *node;
-
-	list_for_each (&feed->renditions, node) {
-		if (ring_is_over_full(&rendition_of(node)->ring))
-			return true;
-	}
-	return false;
-}
-
-void feed_check_wait(struct feed *feed)
-{
-	struct list_node *node;
-
-	if (!feed->is_waiting)
-		return;
-	list_for_each (&feed->renditions, node)
-		feed_trim(rendition_of(node));
-	if (must_wait(feed))
-		return;
-	feed->is_waiting = false;
-	/* Told before the loop waits again, since this may be in the middle of a walk over
-	 * subscribers. */
-	feed->must_tell_ready = true;
-}
-
-/* ---- taking in ---- */
-
-bool feed_can_take(const struct feed *feed)
-{
-	return !feed->pass.is_running && !feed->is_waiting && !feed->is_draining;
-}
-
-/* What the packet before has cost until now, to whom it belongs. */
-static void report_pass(struct feed *feed)
-{
-	struct feed_pass *pass = &feed->pass;
-
-	if (pass->is_measured)
-		engine_report(&feed->choice, pass->size_class, pass->engine, pass->delivered_bytes,
-			      pass->spent_ns);
-	*pass = (struct feed_pass){.is_running = pass->is_running};
-}
-
-enum intake_result feed_take(struct feed *feed, const struct source *source, int *ret_err)
-{
-	uint64_t start_ns = clock_mono_ns();
-	uint64_t packets = feed->metrics.in_packets;
-	enum intake_result result;
-
-	report_pass(feed);
-	result = intake_take(feed, source, ret_err);
-	feed->pass.is_measured = feed->metrics.in_packets == packets + 1;
-	feed->pass.spent_ns = clock_mono_ns() - start_ns;
-	if (next_ready(feed))
-		feed_run_pass(feed);
-	if (must_wait(feed)) {
-		feed->is_waiting = true;
-		feed->metrics.wait_pauses++;
-		feed_check_wait(feed);
-	}
-	return result;
-}
 
 /* ---- the source ---- */
 
@@ -233,8 +45,7 @@ static void tell(struct feed *feed, enum packet_type type)
 	};
 
 	publish_news(feed, &packet);
-	if (!feed->pass.is_running && next_ready(feed))
-		feed_run_pass(feed);
+	feed_serve_ready(feed);
 }
 
 void feed_source_up(struct feed *feed)
@@ -345,7 +156,7 @@ void feed_tick(struct feed *feed, uint64_t now_ms)
 	}
 }
 
-static void free_closed(struct feed *feed)
+void feed_free_closed(struct feed *feed)
 {
 	struct list_node *node;
 
@@ -362,81 +173,10 @@ static void on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
 
 	(void)loop;
 	(void)events;
-	free_closed(feed);
+	feed_free_closed(feed);
 	if (feed->must_tell_ready && feed_can_take(feed) && feed->events.on_ready)
 		feed->events.on_ready(feed->events.owner);
 	feed->must_tell_ready = false;
-}
-
-/* ---- renditions ---- */
-
-struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *encoder)
-{
-	const struct ring_params ring = {
-		.max_bytes = feed->params.ring_bytes,
-		.max_pipes = size_max(8, 2 * feed->params.ring_bytes / feed->params.segment_bytes),
-	};
-	const struct packet probe = {.type = PACKET_DATA};
-	uint8_t header[ENCODER_HEADER_MAX];
-	struct rendition *rendition;
-	struct list_node *node;
-
-	list_for_each (&feed->renditions, node) {
-		rendition = rendition_of(node);
-		if (rendition->encoder == encoder) {
-			rendition->listeners++;
-			return rendition;
-		}
-	}
-	rendition = calloc(1, sizeof(*rendition));
-	if (!rendition)
-		return NULL;
-	rendition->feed = feed;
-	rendition->encoder = encoder;
-	rendition->listeners = 1;
-	ring_init(&rendition->ring, &ring);
-	rendition->ring.next_seq = feed->next_seq;
-	list_init(&rendition->idle);
-	list_init(&rendition->ready);
-	list_init(&rendition->blocked);
-	/* A format without header comes last: it can have the ingest pipe itself. */
-	if (encoder->header(&probe, header))
-		list_prepend(&feed->renditions, &rendition->node);
-	else
-		list_append(&feed->renditions, &rendition->node);
-	return rendition;
-}
-
-void feed_close_subscribers(struct rendition *rendition, enum close_reason reason)
-{
-	struct list *const lists[] = {&rendition->idle, &rendition->ready, &rendition->blocked};
-	struct subscriber *subscriber;
-
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-		while ((subscriber = first_of(lists[i])))
-			subscriber_close(subscriber, reason);
-	}
-}
-
-static void free_rendition(struct rendition *rendition, enum close_reason reason)
-{
-	feed_close_subscribers(rendition, reason);
-	ring_fini(&rendition->ring);
-	list_remove(&rendition->node);
-	free(rendition);
-}
-
-void feed_close_rendition(struct rendition **rendition)
-{
-	struct feed *feed = (*rendition)->feed;
-
-	if (--(*rendition)->listeners == 0) {
-		/* The closed subscribers refer to it: free them before. */
-		feed_close_subscribers(*rendition, CLOSE_REMOVED);
-		free_closed(feed);
-		free_rendition(*rendition, CLOSE_REMOVED);
-	}
-	*rendition = NULL;
 }
 
 /* ---- life ---- */
@@ -474,10 +214,7 @@ int feed_new(struct ev_loop *loop, const struct feed_params *params,
 		return r;
 	}
 	open_copy_pipe(feed);
-	ev_idle_init(&feed->turn_watcher, on_next_turn);
-	/* Idle watchers run when nothing of their priority is pending: above the others, that is in
-	 * every round of the loop, and the others have theirs in the same round. */
-	ev_set_priority(&feed->turn_watcher, EV_MAXPRI);
+	feed_init_pass(feed);
 	ev_prepare_init(&feed->turn_end, on_turn_end);
 	ev_prepare_start(loop, &feed->turn_end);
 	ev_unref(loop); /* housekeeping does not keep the loop alive */
@@ -497,11 +234,11 @@ void feed_free(struct feed **feed_ptr, enum close_reason reason)
 	list_for_each (&feed->renditions, node)
 		feed_close_subscribers(rendition_of(node), reason);
 	ev_ref(feed->loop);
-	free_closed(feed);
+	feed_free_closed(feed);
 	ev_prepare_stop(feed->loop, &feed->turn_end);
 	ev_idle_stop(feed->loop, &feed->turn_watcher);
 	while ((node = list_first(&feed->renditions)))
-		free_rendition(rendition_of(node), reason);
+		feed_free_rendition(rendition_of(node), reason);
 	intake_fini(feed);
 	gift_arena_fini(&feed->header_arena);
 	if (pipe_is_open(&feed->copy_pipe))

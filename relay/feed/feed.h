@@ -169,6 +169,13 @@ void feed_note_refusal(struct feed *feed, enum refusal refusal);
 /* Empties the copy pipe; a pipe that cannot be emptied is replaced.  It never keeps bytes. */
 void feed_renew_copy_pipe(struct feed *feed);
 
+/* For the feed's own files: the watcher of passes; a pass if somebody is ready and none is under
+ * way; freeing closed subscribers before what they refer to goes; ending a rendition. */
+void feed_init_pass(struct feed *feed);
+void feed_serve_ready(struct feed *feed);
+void feed_free_closed(struct feed *feed);
+void feed_free_rendition(struct rendition *rendition, enum close_reason reason);
+
 /* For subscribers: somebody is ready outside a pass; it goes on in the next round of the loop. */
 void feed_continue_pass(struct feed *feed);
 

@@ -185,11 +185,6 @@ static void append_copy(struct feed *feed, struct rendition *rendition, const st
 	feed_close_subscribers(rendition, CLOSE_NO_MEMORY);
 }
 
-static struct rendition *rendition_of(struct list_node *node)
-{
-	return list_entry(node, struct rendition, node);
-}
-
 static void copy_to_rendition(struct feed *feed, struct rendition *rendition,
 			      const struct packet *packet, const uint8_t *bytes)
 {

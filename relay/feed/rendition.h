@@ -23,3 +23,8 @@ struct rendition {
 	struct list ready;   /* to be served in the pass under way                     */
 	struct list blocked; /* their socket is full                                   */
 };
+
+static inline struct rendition *rendition_of(struct list_node *node)
+{
+	return list_entry(node, struct rendition, node);
+}

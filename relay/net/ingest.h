@@ -33,7 +33,7 @@ struct ingest_params {
 	bool takeover;              /* LISTEN: a new publisher replaces the old   */
 	uint64_t source_timeout_ms; /* silent for so long = lost; 0 = never       */
 	uint64_t rate_bytes;        /* FILE: a second; 0 = as fast as it goes     */
-	uint64_t start_subscribers; /* FILE, STDIN: wait for so many before reading */
+	uint64_t start_subscribers; /* wait for so many before reading; 0 = at once */
 };
 
 struct ingest {

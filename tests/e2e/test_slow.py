@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Slow subscribers: skip announces exactly what is missing, disconnect resets, wait loses nothing."""
 
+import random
+
 import pytest
 
 from relaytest import packet
@@ -195,3 +197,28 @@ def test_burst(lab, engine, burst, least, most):
     assert least + 20 <= late.messages <= most + 20
     assert late.start is not None and (len(made.payload) - raw.start) % 1024 == 0
     assert least + 20 <= (len(made.payload) - raw.start) // 1024 <= most + 20
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("framing", ["u32be", "line"])
+def test_random_pauses(lab, engine, framing):
+    """Ten readers stop and go on at random: for each and for all, received + announced = published."""
+    chance = random.Random(9)
+    made = script(framing, tuple(chance.choice((2, 90, 1400, 9000, 300_000)) for _ in range(400)), 9)
+    relay = lab.start(feed("a", framing=framing, on_slow="skip", framed=TIGHT, **(RING | {"ring": "1m"}),
+                           **ENGINES[engine]))
+    leader = relay.subscribe("a-raw", made)
+    readers = relay.subscribe("a-framed", made, 10, receive_buffer=4096)
+    relay.wait("a", subscribers=11)
+    relay.publish("a", made.wire, piece=16 * KIB).follow(leader, 2 * WINDOW)
+    while not leader.done:
+        getattr(chance.choice(readers), chance.choice(("pause", "pause", "resume")))()
+        lab.loop.turn(0.001)
+    for reader in readers:
+        reader.resume()
+    relay.run_until_done(readers)
+    for reader in readers:
+        assert reader.messages + reader.missed == made.count and reader.partial_bytes == 0
+    seen = relay.feed("a")
+    assert seen["gaps"] == sum(len(reader.gaps) for reader in readers) > 0, seen
+    assert seen["skipped_messages"] == sum(reader.missed for reader in readers), seen

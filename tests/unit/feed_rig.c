@@ -180,8 +180,7 @@ struct subscriber *feed_rig_newest(struct rendition *rendition)
 	struct list_node *node;
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-		list_for_each(lists[i], node)
-		{
+		list_for_each (lists[i], node) {
 			struct subscriber *s = list_entry(node, struct subscriber, node);
 
 			if (!newest || s->id > newest->id)

@@ -144,8 +144,7 @@ static void check(struct model *model)
 	size_t count = 0, pipes = 0;
 	struct list_node *node;
 
-	list_for_each(&ring->segments, node)
-	{
+	list_for_each (&ring->segments, node) {
 		struct segment *segment = list_entry(node, struct segment, node);
 		bool is_last = !list_next(&ring->segments, node);
 

@@ -318,8 +318,8 @@ static void whoever_stalls_is_closed_and_the_wait_is_over(void **state)
 	assert_int_equal(feed_subscriber_count(rig.feed), 2);
 	feed_tick(rig.feed, now_ms() + 5500);
 	assert_int_equal(rig.feed->closed[CLOSE_STALLED], 1);
-	assert_int_equal(rig.ready_calls, 1);
 	feed_rig_settle(&rig);
+	assert_true(rig.ready_calls > 0);
 	feed_rig_check_payload(&rig, 1, lines, 20000 * LINE_BYTES);
 	feed_tick(rig.feed, now_ms() + 1000000); // one that has read all does not stall
 	assert_int_equal(feed_subscriber_count(rig.feed), 1);
@@ -446,7 +446,8 @@ static void one_that_has_gone_is_noticed_at_the_next_bytes(void **state)
 	}
 }
 
-// Two that are closed in one tick; and the wait that ends with the second closes a third.
+/* Two that are closed in one tick; and the owner, told that the wait is over, closes the one that
+ * comes next in the same list. */
 static void several_may_close_in_one_turn(void **state)
 {
 	uint8_t *lines = numbered_lines(0, 20000);
@@ -464,11 +465,13 @@ static void several_may_close_in_one_turn(void **state)
 	feed_rig_publish(&rig, lines, 20000 * LINE_BYTES);
 	assert_true(rig.feed->is_waiting);
 	assert_int_equal(metrics_now().subscribers_blocked, 3);
+	rig.close_on_ready->progress_ms = now_ms() + 6000; // this one does not stall
 	feed_tick(rig.feed, now_ms() + 6000);
-	assert_int_equal(rig.ready_calls, 1);
-	assert_int_equal(feed_subscriber_count(rig.feed), 1);
-	assert_int_equal(rig.feed->closed[CLOSE_STALLED] + rig.feed->closed[CLOSE_REMOVED], 3);
 	feed_rig_settle(&rig);
+	assert_true(rig.ready_calls > 0);
+	assert_int_equal(feed_subscriber_count(rig.feed), 1);
+	assert_int_equal(rig.feed->closed[CLOSE_STALLED], 2);
+	assert_int_equal(rig.feed->closed[CLOSE_REMOVED], 1);
 	feed_rig_check_payload(&rig, 3, lines, 20000 * LINE_BYTES);
 	feed_rig_close(&rig);
 	free(lines);

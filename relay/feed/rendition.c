@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Renditions: made when the first listener offers the format, so that there is a burst to give, and
+ * dropped with the last one.
+ */
+#include "feed/rendition.h"
+
+#include <stdlib.h>
+
+#include "base/compiler.h"
+#include "feed/feed.h"
+
+struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *encoder)
+{
+	const struct ring_params ring = {
+		.max_bytes = feed->params.ring_bytes,
+		.max_pipes = size_max(8, 2 * feed->params.ring_bytes / feed->params.segment_bytes),
+	};
+	const struct packet probe = {.type = PACKET_DATA};
+	uint8_t header[ENCODER_HEADER_MAX];
+	struct rendition *rendition;
+	struct list_node *node;
+
+	list_for_each (&feed->renditions, node) {
+		rendition = rendition_of(node);
+		if (rendition->encoder == encoder) {
+			rendition->listeners++;
+			return rendition;
+		}
+	}
+	rendition = calloc(1, sizeof(*rendition));
+	if (!rendition)
+		return NULL;
+	rendition->feed = feed;
+	rendition->encoder = encoder;
+	rendition->listeners = 1;
+	ring_init(&rendition->ring, &ring);
+	rendition->ring.next_seq = feed->next_seq;
+	list_init(&rendition->idle);
+	list_init(&rendition->ready);
+	list_init(&rendition->blocked);
+	/* A format without header comes last: it can have the ingest pipe itself. */
+	if (encoder->header(&probe, header))
+		list_prepend(&feed->renditions, &rendition->node);
+	else
+		list_append(&feed->renditions, &rendition->node);
+	return rendition;
+}
+
+static struct subscriber *first_of(struct list *list)
+{
+	struct list_node *node = list_first(list);
+
+	return node ? list_entry(node, struct subscriber, node) : NULL;
+}
+
+void feed_close_subscribers(struct rendition *rendition, enum close_reason reason)
+{
+	struct list *const lists[] = {&rendition->idle, &rendition->ready, &rendition->blocked};
+	struct subscriber *subscriber;
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		while ((subscriber = first_of(lists[i])))
+			subscriber_close(subscriber, reason);
+	}
+}
+
+void feed_free_rendition(struct rendition *rendition, enum close_reason reason)
+{
+	feed_close_subscribers(rendition, reason);
+	ring_fini(&rendition->ring);
+	list_remove(&rendition->node);
+	free(rendition);
+}
+
+void feed_close_rendition(struct rendition **rendition)
+{
+	struct feed *feed = (*rendition)->feed;
+
+	if (--(*rendition)->listeners == 0) {
+		/* The closed subscribers refer to it: free them before. */
+		feed_close_subscribers(*rendition, CLOSE_REMOVED);
+		feed_free_closed(feed);
+		feed_free_rendition(*rendition, CLOSE_REMOVED);
+	}
+	*rendition = NULL;
+}
