@@ -169,29 +169,32 @@ static bool chain_append(struct feed *feed, struct rendition *rendition, struct 
 				 engine) == 0;
 }
 
-/* Memory is the last resort: without it the packet is lost for this format, and everybody is told.
- */
-static void append_copy(struct feed *feed, struct rendition *rendition, const struct packet *packet,
+/* Without memory a packet is lost for a format, and nobody may take it for delivered. */
+static void lose_packet(struct rendition *rendition, const struct packet *packet)
+{
+	log_error("out of memory feed=%s format=%s lost_messages=%u", rendition->feed->params.name,
+		  rendition->encoder->name, packet->count);
+	ring_set_sequence(&rendition->ring, place_of(packet).next_seq);
+	feed_close_subscribers(rendition, CLOSE_NO_MEMORY);
+}
+
+static void append_copy(struct rendition *rendition, const struct packet *packet,
 			const uint8_t *header, size_t header_bytes, const uint8_t *bytes)
 {
 	struct ring_packet place = place_of(packet);
 
 	if (ring_append_copy(&rendition->ring, header, header_bytes, bytes, packet->length, &place,
-			     ENGINE_COPY) == 0)
-		return;
-	log_error("out of memory feed=%s format=%s lost_messages=%u", feed->params.name,
-		  rendition->encoder->name, packet->count);
-	ring_set_sequence(&rendition->ring, place.next_seq);
-	feed_close_subscribers(rendition, CLOSE_NO_MEMORY);
+			     ENGINE_COPY) < 0)
+		lose_packet(rendition, packet);
 }
 
-static void copy_to_rendition(struct feed *feed, struct rendition *rendition,
-			      const struct packet *packet, const uint8_t *bytes)
+static void copy_to_rendition(struct rendition *rendition, const struct packet *packet,
+			      const uint8_t *bytes)
 {
 	uint8_t header[ENCODER_HEADER_MAX];
 	size_t header_bytes = rendition->encoder->header(packet, header);
 
-	append_copy(feed, rendition, packet, header, header_bytes, bytes);
+	append_copy(rendition, packet, header, header_bytes, bytes);
 }
 
 /* Wakes whoever waited for it, after the rings have been cut to size. */
@@ -218,7 +221,7 @@ void publish_copy(struct feed *feed, const struct packet *packet, const uint8_t 
 	struct list_node *node;
 
 	list_for_each (&feed->renditions, node)
-		copy_to_rendition(feed, rendition_of(node), packet, bytes);
+		copy_to_rendition(rendition_of(node), packet, bytes);
 	feed->metrics.packets_copy++;
 	finish(feed, packet);
 }
@@ -246,7 +249,7 @@ void publish_gift(struct feed *feed, const struct packet *packet, const uint8_t 
 			continue;
 		chain_drop(feed, &chain);
 		feed->metrics.engine_fallbacks++;
-		append_copy(feed, rendition, packet, header, header_bytes, bytes);
+		append_copy(rendition, packet, header, header_bytes, bytes);
 	}
 	feed->metrics.packets_compact++;
 	finish(feed, packet);
@@ -349,9 +352,9 @@ void publish_pipes(struct feed *feed, const struct packet *packet, struct pipe_p
 		}
 		feed->metrics.engine_fallbacks++;
 		if (bytes)
-			copy_to_rendition(feed, rendition, packet, bytes);
+			copy_to_rendition(rendition, packet, bytes);
 		else
-			feed_close_subscribers(rendition, CLOSE_NO_MEMORY);
+			lose_packet(rendition, packet);
 	}
 	if (!is_consumed)
 		drop_payload(feed, payload);
@@ -370,7 +373,7 @@ void publish_news(struct feed *feed, const struct packet *packet)
 		size_t header_bytes = rendition->encoder->header(packet, header);
 
 		if (header_bytes)
-			append_copy(feed, rendition, packet, header, header_bytes, NULL);
+			append_copy(rendition, packet, header, header_bytes, NULL);
 	}
 	finish(feed, packet);
 }

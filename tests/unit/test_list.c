@@ -28,8 +28,7 @@ static void check_order(struct list *list, const char *expected)
 	size_t count = strlen(expected), i = 0;
 	struct list_node *node;
 
-	list_for_each(list, node)
-	{
+	list_for_each (list, node) {
 		assert_true(i < count);
 		assert_int_equal(item_of(node)->name, expected[i]);
 		assert_true(list_is_linked(node));
@@ -114,14 +113,12 @@ static void the_node_in_hand_may_be_removed_while_walking(void **state)
 
 	(void)state;
 	rig_of(&rig, 4);
-	list_for_each_safe(&rig.list, node, tmp)
-	{
+	list_for_each_safe (&rig.list, node, tmp) {
 		if (item_of(node)->name % 2)
 			list_remove(node);
 	}
 	check_order(&rig.list, "bd");
-	list_for_each_safe(&rig.list, node, tmp)
-	{
+	list_for_each_safe (&rig.list, node, tmp) {
 		list_remove(node);
 	}
 	check_order(&rig.list, "");
