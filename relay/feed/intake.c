@@ -14,8 +14,9 @@
 #include "pipe/pipe_io.h"
 
 enum {
-	REST_TO_PIPE_MAX = 64 * 1024
-}; /* a longer rest stays where it is until its message ends */
+	REST_TO_PIPE_MAX = 64 * 1024, /* a longer rest stays where it is until its message ends */
+	LONG_MESSAGE_SEGMENTS = 8,    /* compact would need more pipes than it is worth */
+};
 
 void intake_init(struct intake *intake, const struct framing_params *framing)
 {
@@ -221,7 +222,10 @@ enum intake_result intake_take(struct feed *feed, const struct source *source, i
 		 * up until somebody receives. */
 		is_urgent = true;
 	}
-	if (engine == ENGINE_SPLICE)
+	/* Splice has been ruled out for now; and a message that fills many pipes is copied at once.
+	 */
+	if (engine == ENGINE_SPLICE ||
+	    intake_memory_bytes(intake) > LONG_MESSAGE_SEGMENTS * feed->params.segment_bytes)
 		engine = ENGINE_COPY;
 	if (intake->pipe_count && intake_rest_to_memory(feed) < 0) {
 		*ret_err = ENOMEM;
