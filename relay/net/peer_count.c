@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A hash table with open addressing and linear probing, at most half full.  Removing moves later
+ * entries of a run up, so there are no tombstones, and the table of a listener whose peers come and
+ * go stays as fast as a new one.  The hash has a secret, or whoever owns many networks could choose
+ * those that collide.
+ */
+#include "net/peer_count.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+
+#define SLOTS_MIN 64 /* a power of two, as all sizes */
+
+struct slot {
+	uint64_t key;
+	uint64_t count; /* 0: free */
+};
+
+struct peer_count {
+	struct slot *slots;
+	size_t slot_count;
+	size_t used;
+	uint64_t total;
+	uint64_t secret;
+	bool is_dropped;
+};
+
+uint64_t peer_count_key(const struct in6_addr *address)
+{
+	/* The second half of a v4-mapped address is 0000:ffff and the IPv4 address. */
+	size_t from = IN6_IS_ADDR_V4MAPPED(address) ? 8 : 0;
+	uint64_t key = 0;
+
+	for (size_t i = 0; i < 8; i++)
+		key = key << 8 | address->s6_addr[from + i];
+	return key;
+}
+
+/* The finalizer of splitmix64 (Steele, Lea, Flood 2014), keyed before and in the middle. */
+static size_t home_of(const struct peer_count *counts, uint64_t key)
+{
+	key = (key ^ counts->secret) * UINT64_C(0xbf58476d1ce4e5b9);
+	key = (key ^ key >> 27 ^ counts->secret) * UINT64_C(0x94d049bb133111eb);
+	return (size_t)(key ^ key >> 31) & (counts->slot_count - 1);
+}
+
+/* Where the key is, or the free slot where it would be. */
+static size_t find(const struct peer_count *counts, uint64_t key)
+{
+	size_t at = home_of(counts, key);
+
+	while (counts->slots[at].count && counts->slots[at].key != key)
+		at = (at + 1) & (counts->slot_count - 1);
+	return at;
+}
+
+struct peer_count *peer_count_new(void)
+{
+	struct peer_count *counts = calloc(1, sizeof(*counts));
+
+	if (!counts)
+		return NULL;
+	counts->slot_count = SLOTS_MIN;
+	counts->slots = calloc(SLOTS_MIN, sizeof(*counts->slots));
+	if (!counts->slots) {
+		free(counts);
+		return NULL;
+	}
+	/* Without randomness yet (early boot), the time is better than nothing. */
+	if (getrandom(&counts->secret, sizeof(counts->secret), GRND_NONBLOCK) < 0)
+		counts->secret = clock_mono_ns();
+	return counts;
+}
+
+static void free_if_over(struct peer_count *counts)
+{
+	if (!counts->is_dropped || counts->total)
+		return;
+	free(counts->slots);
+	free(counts);
+}
+
+void peer_count_drop(struct peer_count **counts)
+{
+	if (!*counts)
+		return;
+	(*counts)->is_dropped = true;
+	free_if_over(*counts);
+	*counts = NULL;
+}
+
+static int grow(struct peer_count *counts)
+{
+	struct slot *old = counts->slots;
+	size_t old_count = counts->slot_count;
+	struct slot *slots = calloc(old_count * 2, sizeof(*slots));
+
+	if (!slots)
+		return -ENOMEM;
+	counts->slots = slots;
+	counts->slot_count = old_count * 2;
+	for (size_t i = 0; i < old_count; i++) {
+		if (old[i].count)
+			slots[find(counts, old[i].key)] = old[i];
+	}
+	free(old);
+	return 0;
+}
+
+int peer_count_enter(struct peer_count *counts, uint64_t key, uint64_t limit)
+{
+	size_t at = find(counts, key);
+
+	if (limit && counts->slots[at].count >= limit)
+		return -EDQUOT;
+	if (!counts->slots[at].count) {
+		if (2 * (counts->used + 1) > counts->slot_count) {
+			if (grow(counts) < 0)
+				return -ENOMEM;
+			at = find(counts, key);
+		}
+		counts->slots[at].key = key;
+		counts->used++;
+	}
+	counts->slots[at].count++;
+	counts->total++;
+	return 0;
+}
+
+/* Frees the slot: entries behind it that are kept from their home by it move up. */
+static void release(struct peer_count *counts, size_t hole)
+{
+	size_t mask = counts->slot_count - 1;
+
+	counts->used--;
+	for (size_t at = (hole + 1) & mask; counts->slots[at].count; at = (at + 1) & mask) {
+		size_t home = home_of(counts, counts->slots[at].key);
+
+		if (((at - home) & mask) < ((at - hole) & mask))
+			continue;
+		counts->slots[hole] = counts->slots[at];
+		hole = at;
+	}
+	counts->slots[hole].count = 0;
+}
+
+void peer_count_leave(void *owner, uint64_t key)
+{
+	struct peer_count *counts = owner;
+	size_t at = find(counts, key);
+
+	assert(counts->slots[at].count);
+	counts->total--;
+	if (--counts->slots[at].count == 0)
+		release(counts, at);
+	free_if_over(counts);
+}
+
+uint64_t peer_count_of(const struct peer_count *counts, uint64_t key)
+{
+	return counts->slots[find(counts, key)].count;
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+/*
+ * How many connections there are from each address.
+ *
+ * IPv6 is counted by /64, since every host can have as many addresses of its /64 as it likes.
+ * Invariant: the sum of all counts is the number of peer_count_enter() without peer_count_leave().
+ * It outlives its owner: connections may go on when the listener that took them has gone, so the
+ * memory is freed with the last of both.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+struct peer_count;
+
+/* What an address counts as; IPv4 as in cidr.h.  IPv4 addresses have keys that a /64 could have
+ * only in a part of 0000::/8 that is given to nobody. */
+uint64_t peer_count_key(const struct in6_addr *address);
+
+/* NULL: no memory. */
+struct peer_count *peer_count_new(void);
+
+/* The owner gives it up and enters no more.  Clears the pointer; NULL inside is fine. */
+void peer_count_drop(struct peer_count **counts);
+
+/* One connection more from `key`.  0; -EDQUOT when it has `limit` already (0 = no limit); -ENOMEM.
+ */
+int peer_count_enter(struct peer_count *counts, uint64_t key, uint64_t limit) must_check;
+
+/* One less.  Takes a void pointer so that it can be a subscriber's on_closed. */
+void peer_count_leave(void *counts, uint64_t key);
+
+/* Connections from `key`. */
+uint64_t peer_count_of(const struct peer_count *counts, uint64_t key);
