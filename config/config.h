@@ -111,6 +111,7 @@ struct config_ingest {
 #define CONFIG_C_FEED           char *
 #define CONFIG_C_ADDRESS        char *
 #define CONFIG_C_INGEST         struct config_ingest
+#define CONFIG_C_NETWORKS       char * /* as in the file; its form has been checked */
 #define CONFIG_C_BYTES          uint64_t
 #define CONFIG_C_DURATION       uint64_t /* milliseconds */
 #define CONFIG_C_COUNT          uint64_t
@@ -259,6 +260,7 @@ enum config_type {
 	CONFIG_TYPE_FEED,
 	CONFIG_TYPE_ADDRESS,
 	CONFIG_TYPE_INGEST,
+	CONFIG_TYPE_NETWORKS,
 	CONFIG_TYPE_BYTES,
 	CONFIG_TYPE_DURATION,
 	CONFIG_TYPE_COUNT,

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cidr.h"
 #include "base/num.h"
 #include "config/address.h"
 #include "config/ingest.h"
@@ -164,7 +165,18 @@ static int parse_framing(const char *text, struct config_framing_choice *ret)
 
 /* --- texts --- */
 
-/* Addresses and feeds are texts to the structs, and are only looked at. */
+static int check_networks(const char *text, struct errmsg *e)
+{
+	struct cidr ignored;
+	int r;
+
+	do
+		r = cidr_parse_next(&text, &ignored, e);
+	while (r > 0);
+	return r;
+}
+
+/* Addresses, networks and feeds are texts to the structs, and are only looked at. */
 static int parse_text(const struct config_option *option, const char *text, char **value,
 		      struct errmsg *e)
 {
@@ -175,6 +187,10 @@ static int parse_text(const struct config_option *option, const char *text, char
 
 	if (option->type == CONFIG_TYPE_ADDRESS) {
 		r = config_address_parse(text, &address, e);
+		if (r < 0)
+			return r;
+	} else if (option->type == CONFIG_TYPE_NETWORKS) {
+		r = check_networks(text, e);
 		if (r < 0)
 			return r;
 	} else {
@@ -215,6 +231,7 @@ static int parse_any(const struct config_option *option, const char *text, void 
 	case CONFIG_TYPE_TEXT:
 	case CONFIG_TYPE_FEED:
 	case CONFIG_TYPE_ADDRESS:
+	case CONFIG_TYPE_NETWORKS:
 		return parse_text(option, text, value, e);
 	case CONFIG_TYPE_INGEST:
 		return parse_ingest(text, value, e);
@@ -279,6 +296,7 @@ const char *config_value_print(const struct config_option *option, const void *v
 	case CONFIG_TYPE_TEXT:
 	case CONFIG_TYPE_FEED:
 	case CONFIG_TYPE_ADDRESS:
+	case CONFIG_TYPE_NETWORKS:
 		snprintf(buf, size, "%s", *(const char *const *)value);
 		break;
 	case CONFIG_TYPE_INGEST:
@@ -329,7 +347,7 @@ void config_value_free(const struct config_option *option, void *value)
 	if (option->type == CONFIG_TYPE_INGEST) {
 		config_ingest_free(value);
 	} else if (option->type == CONFIG_TYPE_TEXT || option->type == CONFIG_TYPE_FEED ||
-		   option->type == CONFIG_TYPE_ADDRESS) {
+		   option->type == CONFIG_TYPE_ADDRESS || option->type == CONFIG_TYPE_NETWORKS) {
 		free(*text);
 		*text = NULL;
 	}
@@ -369,6 +387,8 @@ const char *config_value_expected(const struct config_option *option, char *buf,
 		snprintf(buf, size, "%s", CONFIG_ADDRESS_EXPECTED);
 	else if (option->type == CONFIG_TYPE_INGEST)
 		snprintf(buf, size, "%s", CONFIG_INGEST_EXPECTED);
+	else if (option->type == CONFIG_TYPE_NETWORKS)
+		snprintf(buf, size, "%s", CIDR_LIST_EXPECTED);
 	else if (option->type == CONFIG_TYPE_BYTES)
 		print_range(option, "a size", ", in bytes or with k, m or g", buf, size);
 	else if (option->type == CONFIG_TYPE_DURATION)

@@ -139,6 +139,17 @@ void params_of_sockets(const struct config_listener *from, struct sockopt_params
 	(void)snprintf(ret->congestion, sizeof(ret->congestion), "%s", from->congestion);
 }
 
+int params_of_publishers(const struct config_feed *from, struct access *ret, struct errmsg *err)
+{
+	return access_init(ret, from->publisher_allow, from->publisher_deny, err);
+}
+
+int params_of_subscribers(const struct config_listener *from, struct access *ret,
+			  struct errmsg *err)
+{
+	return access_init(ret, from->allow, from->deny, err);
+}
+
 const struct encoder *params_encoder(const struct config_listener *from)
 {
 	return from->format == CONFIG_FORMAT_FRAMED ? &encoder_framed : &encoder_raw;

@@ -9,6 +9,7 @@
 #include "base/errmsg.h"
 #include "config/config.h"
 #include "feed/feed.h"
+#include "net/access.h"
 #include "net/ingest.h"
 #include "net/sockopt.h"
 
@@ -20,4 +21,10 @@ int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, 
 
 void params_of_subscriber(const struct config_listener *from, struct subscriber_params *ret);
 void params_of_sockets(const struct config_listener *from, struct sockopt_params *ret);
+
+/* Who may publish, who may subscribe; the caller's.  0; -ENOMEM; -EINVAL as above. */
+int params_of_publishers(const struct config_feed *from, struct access *ret, struct errmsg *err);
+int params_of_subscribers(const struct config_listener *from, struct access *ret,
+			  struct errmsg *err);
+
 const struct encoder *params_encoder(const struct config_listener *from);

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/fd.h"
+#include "daemon/admit.h"
 #include "daemon/notify.h"
 #include "daemon/params.h"
 #include "daemon/status.h"
@@ -65,45 +66,6 @@ uint64_t relay_subscriber_count(const struct relay *relay)
 	return count;
 }
 
-/* ---- subscribers ---- */
-
-static void refuse(struct served_listener *listener, int fd, const char *whose)
-{
-	uint64_t suppressed = 0;
-
-	listener->rendition->feed->closed[CLOSE_LIMIT]++;
-	if (log_allow(&listener->limit_log, clock_mono_ns(), &suppressed))
-		log_warn("subscriber refused listener=%s: max_subscribers of %s is reached "
-			 "suppressed=%llu",
-			 listener->name, whose, (unsigned long long)suppressed);
-	sockopt_set_reset_on_close(fd);
-	fd_close(&fd);
-}
-
-static void on_subscriber(void *owner, int fd)
-{
-	struct served_listener *listener = owner;
-	struct feed *feed = listener->rendition->feed;
-	uint64_t suppressed = 0;
-	struct errmsg err;
-
-	if (relay_subscriber_count(listener->relay) >= listener->relay->max_subscribers) {
-		refuse(listener, fd, "[relay]");
-		return;
-	}
-	if (feed->params.max_subscribers &&
-	    feed_subscriber_count(feed) >= feed->params.max_subscribers) {
-		refuse(listener, fd, "the feed");
-		return;
-	}
-	if (sockopt_apply_subscriber(fd, &listener->sockopt_params, &err) < 0 &&
-	    log_allow(&listener->sockopt_log, clock_mono_ns(), &suppressed))
-		log_warn("%s listener=%s suppressed=%llu, ignoring", err.text, listener->name,
-			 (unsigned long long)suppressed);
-	if (subscriber_join(listener->rendition, fd, &listener->subscriber_params) < 0)
-		log_error("out of memory listener=%s, subscriber refused", listener->name);
-}
-
 /* ---- making and unmaking ---- */
 
 static void on_feed_ready(void *owner)
@@ -128,6 +90,7 @@ static int make_feed(struct relay *relay, const struct config *config,
 	struct served_feed *served = calloc(1, sizeof(*served));
 	struct ingest_params *ingest_params = calloc(1, sizeof(*ingest_params));
 	const struct feed_events events = {.owner = served, .on_ready = on_feed_ready};
+	struct access publishers = {0};
 	struct feed_params params;
 	int r = -ENOMEM;
 
@@ -139,6 +102,9 @@ static int make_feed(struct relay *relay, const struct config *config,
 	r = params_of_ingest(from, ingest_params, err);
 	if (r < 0)
 		goto fail;
+	r = params_of_publishers(from, &publishers, err);
+	if (r < 0)
+		goto fail;
 	params_of_feed(config, from, &params);
 	r = feed_new(relay->loop, &params, &events, &served->feed);
 	if (r < 0) {
@@ -146,10 +112,12 @@ static int make_feed(struct relay *relay, const struct config *config,
 		goto fail;
 	}
 	ingest_init(&served->ingest, relay->loop, served->feed, ingest_params);
+	ingest_set_access(&served->ingest, &publishers);
 	free(ingest_params);
 	*ret = served;
 	return 0;
 fail:
+	access_fini(&publishers);
 	free(ingest_params);
 	free(served);
 	return r;
@@ -175,6 +143,8 @@ static void free_listener(struct served_listener *served)
 	listener_close(&served->listener);
 	if (served->rendition)
 		feed_close_rendition(&served->rendition);
+	access_fini(&served->access);
+	peer_count_drop(&served->peers);
 	list_remove(&served->node);
 	free(served);
 }
@@ -183,23 +153,31 @@ static int make_listener(struct relay *relay, const struct config_listener *from
 			 struct served_listener **ret, struct errmsg *err)
 {
 	struct served_listener *served = calloc(1, sizeof(*served));
+	struct peer_count *peers = peer_count_new();
 	struct endpoint endpoint;
 	struct errmsg why;
 	int r = -ENOMEM;
 
-	if (!served) {
+	if (!served || !peers) {
 		errmsg_set(err, "listener %s: out of memory", from->section.name);
+		free(served);
+		peer_count_drop(&peers);
 		return r;
 	}
 	list_node_init(&served->node);
 	served->relay = relay;
+	served->peers = peers;
 	(void)snprintf(served->name, sizeof(served->name), "%s", from->section.name);
-	listener_init(&served->listener, relay->loop, on_subscriber, served);
-	r = endpoint_parse(from->listen, &endpoint, &why);
+	listener_init(&served->listener, relay->loop, admit_subscriber, served);
+	r = params_of_subscribers(from, &served->access, &why);
+	if (r == 0)
+		r = endpoint_parse(from->listen, &endpoint, &why);
 	if (r == 0)
 		r = listener_open(&served->listener, &endpoint, &why);
 	if (r < 0) {
 		errmsg_set(err, "listener %s: %s", from->section.name, why.text);
+		access_fini(&served->access);
+		peer_count_drop(&served->peers);
 		free(served);
 		return r;
 	}
@@ -324,6 +302,18 @@ static void close_old_listeners(struct relay *relay, const struct config *config
 	}
 }
 
+static void change_publishers(struct served_feed *served, const struct config_feed *from)
+{
+	struct access publishers;
+	struct errmsg err;
+
+	if (params_of_publishers(from, &publishers, &err) < 0)
+		log_error("%s feed=%s, who may publish has not changed", err.text,
+			  from->section.name);
+	else
+		ingest_set_access(&served->ingest, &publishers);
+}
+
 /* Changes the feeds that stay; makes those again that were closed but keep their ingest address. */
 static void settle_feeds(struct relay *relay, const struct config *config)
 {
@@ -350,7 +340,24 @@ static void settle_feeds(struct relay *relay, const struct config *config)
 		ingest_params->takeover = from->takeover == CONFIG_TAKEOVER_REPLACE;
 		ingest_params->source_timeout_ms = from->source_timeout;
 		ingest_params->rate_bytes = from->rate;
+		change_publishers(served, from);
 	}
+}
+
+static void change_admission(struct served_listener *served, const struct config_listener *from)
+{
+	struct access access;
+	struct errmsg err;
+
+	served->max_per_ip = from->max_per_ip;
+	listener_set_rate(&served->listener, from->accept_rate);
+	if (params_of_subscribers(from, &access, &err) < 0) {
+		log_error("%s listener=%s, who may subscribe has not changed", err.text,
+			  served->name);
+		return;
+	}
+	access_fini(&served->access);
+	served->access = access;
 }
 
 static void settle_listeners(struct relay *relay, const struct config *config)
@@ -366,6 +373,7 @@ static void settle_listeners(struct relay *relay, const struct config *config)
 			continue;
 		params_of_subscriber(from, &served->subscriber_params);
 		params_of_sockets(from, &served->sockopt_params);
+		change_admission(served, from);
 		if (served->rendition && served->rendition->feed == feed->feed &&
 		    served->rendition->encoder == encoder)
 			continue;

@@ -14,8 +14,10 @@
 #include "base/list.h"
 #include "config/config.h"
 #include "feed/feed.h"
+#include "net/access.h"
 #include "net/ingest.h"
 #include "net/listener.h"
+#include "net/peer_count.h"
 #include "net/sockopt.h"
 
 /* Bytes a second, taken once a second for the status. */
@@ -39,7 +41,10 @@ struct served_listener {
 	struct rendition *rendition; /* NULL while being set up or torn down */
 	struct subscriber_params subscriber_params;
 	struct sockopt_params sockopt_params;
-	struct log_rate sockopt_log, limit_log;
+	struct access access;
+	struct peer_count *peers; /* its subscribers by address */
+	uint64_t max_per_ip;      /* 0 = no such limit */
+	struct log_rate sockopt_log, refused_log;
 };
 
 struct relay {

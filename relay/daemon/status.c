@@ -122,6 +122,9 @@ void status_log(const struct relay *relay)
 
 		line_add(&line, " accepted_%s=%llu", served->name,
 			 (unsigned long long)counters->accepted);
+		if (counters->accept_paced)
+			line_add(&line, " accept_paced_%s=%llu", served->name,
+				 (unsigned long long)counters->accept_paced);
 		if (counters->accept_errors)
 			line_add(&line, " accept_errors_%s=%llu", served->name,
 				 (unsigned long long)counters->accept_errors);

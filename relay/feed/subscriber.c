@@ -101,6 +101,12 @@ static void log_close(struct subscriber *subscriber, enum close_reason reason, u
 		(unsigned long long)suppressed);
 }
 
+static void give_back(const struct subscriber_place *place)
+{
+	if (place->on_closed)
+		place->on_closed(place->owner, place->key);
+}
+
 void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
 {
 	struct feed *feed = feed_of(subscriber);
@@ -121,6 +127,7 @@ void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
 	fd_close(&subscriber->fd);
 	feed->closed[reason]++;
 	feed->metrics.subscribers--;
+	give_back(&subscriber->place);
 	feed_check_wait(feed);
 }
 
@@ -330,12 +337,14 @@ static void place_cursor(struct subscriber *subscriber, const struct subscriber_
 	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
 }
 
-int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params)
+int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params,
+		    const struct subscriber_place *place)
 {
 	struct feed *feed = rendition->feed;
 	struct subscriber *subscriber = calloc(1, sizeof(*subscriber));
 
 	if (!subscriber) {
+		give_back(place);
 		fd_close(&fd);
 		return -ENOMEM;
 	}
@@ -344,6 +353,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	subscriber->rendition = rendition;
 	subscriber->fd = fd;
 	subscriber->id = ++feed->next_subscriber_id;
+	subscriber->place = *place;
 	subscriber->on_slow = params->on_slow;
 	subscriber->input_left = params->max_input_bytes;
 	subscriber->joined_ms = subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;

@@ -40,6 +40,13 @@ struct subscriber_params {
 	uint32_t max_input_bytes; /* ignored at most; more closes            */
 };
 
+/* A place that somebody keeps count of; given back when the subscriber closes, in its loop. */
+struct subscriber_place {
+	void (*on_closed)(void *owner, uint64_t key); /* NULL: nobody does */
+	void *owner;
+	uint64_t key;
+};
+
 enum subscriber_state {
 	SUBSCRIBER_IDLE,
 	SUBSCRIBER_READY,
@@ -72,11 +79,14 @@ struct subscriber {
 	uint8_t note[SUBSCRIBER_NOTE_MAX]; /* private: bytes for it alone, before the next packet */
 	uint8_t note_bytes;
 	uint8_t note_sent;
+	struct subscriber_place place; /* private */
 };
 
-/* Attaches `fd` (connected, non-blocking stream socket; owned from here on, closed on failure) at
- * the live edge or, with a burst, before it.  Returns 0 or -ENOMEM. */
-int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params);
+/* Attaches `fd` (connected, non-blocking stream socket) at the live edge or, with a burst, before
+ * it.  Both `fd` and `place` are its own from here on: closed and given back on failure as well.
+ * Returns 0 or -ENOMEM. */
+int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params,
+		    const struct subscriber_place *place);
 
 /* Ends it with a reason: gives up its place at once, closes the socket (by reset when it is forced
  * out or has an unfinished packet), counts and logs.  Idempotent; freed at the end of the loop

@@ -51,6 +51,11 @@ static bool is_on(const struct access_list *list, const struct in6_addr *address
 	return false;
 }
 
+bool access_is_open(const struct access *access)
+{
+	return access->allow.count == 0 && access->deny.count == 0;
+}
+
 bool access_is_allowed(const struct access *access, const struct in6_addr *address)
 {
 	if (is_on(&access->deny, address))

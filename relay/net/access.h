@@ -30,5 +30,8 @@ int access_init(struct access *ret, const char *allow, const char *deny,
 /* Idempotent; leaves it all zero. */
 void access_fini(struct access *access);
 
+/* Is there nothing to ask? */
+bool access_is_open(const struct access *access);
+
 /* `address`: IPv4 as in cidr.h. */
 bool access_is_allowed(const struct access *access, const struct in6_addr *address);

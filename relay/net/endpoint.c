@@ -192,6 +192,26 @@ void endpoint_print_peer(char *buf, size_t size, int fd)
 	print_address(buf, size, &storage, bytes);
 }
 
+int endpoint_peer_address(int fd, struct in6_addr *ret)
+{
+	struct sockaddr_storage storage = {0};
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&storage;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&storage;
+	socklen_t bytes = sizeof(storage);
+
+	if (getpeername(fd, (struct sockaddr *)&storage, &bytes) < 0)
+		return -errno;
+	if (storage.ss_family == AF_INET6) {
+		*ret = v6->sin6_addr;
+		return 0;
+	}
+	if (storage.ss_family != AF_INET)
+		return -EAFNOSUPPORT;
+	*ret = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
+	memcpy(&ret->s6_addr[12], &v4->sin_addr, sizeof(v4->sin_addr));
+	return 0;
+}
+
 void endpoint_print_local(char *buf, size_t size, int fd)
 {
 	struct sockaddr_storage storage = {0};

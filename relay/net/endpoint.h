@@ -8,6 +8,7 @@
  * blocking at start and reload is fine; for connecting, net/resolver.h does not block. */
 #pragma once
 
+#include <netinet/in.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -48,6 +49,10 @@ void endpoint_print(char *buf, size_t size, const struct endpoint *endpoint);
  * of a dual-stack socket is printed as IPv4. */
 void endpoint_print_peer(char *buf, size_t size, int fd);
 void endpoint_print_local(char *buf, size_t size, int fd);
+
+/* The address of the other end as IPv6, IPv4 at ::ffff:0:0/96.  Returns 0; -EAFNOSUPPORT for a unix
+ * socket; or what getpeername(2) says, -ENOTCONN when the peer has reset already. */
+int endpoint_peer_address(int fd, struct in6_addr *ret) must_check;
 
 /* The socket address of a unix endpoint. */
 void endpoint_unix_address(const struct endpoint *endpoint, struct endpoint_address *ret);

@@ -251,10 +251,45 @@ static void on_file_turn(struct ev_loop *loop, ev_timer *watcher, int events)
 	watch_source(ingest);
 }
 
+/* False with the reason.  Who has gone already cannot be asked: let in only where there are no
+ * lists. */
+static bool may_publish(const struct ingest *ingest, int fd, enum close_reason *ret_reason)
+{
+	struct in6_addr address;
+	int r;
+
+	if (access_is_open(&ingest->access))
+		return true;
+	r = endpoint_peer_address(fd, &address);
+	*ret_reason = r < 0 ? CLOSE_PEER_RESET : CLOSE_DENIED;
+	return r == -EAFNOSUPPORT || (r == 0 && access_is_allowed(&ingest->access, &address));
+}
+
+static void refuse(struct ingest *ingest, int fd, enum close_reason reason)
+{
+	char peer[ENDPOINT_TEXT_BYTES];
+	uint64_t suppressed = 0;
+
+	ingest->feed->source_ends[reason]++;
+	if (log_allow(&ingest->refused_log, clock_mono_ns(), &suppressed)) {
+		endpoint_print_peer(peer, sizeof(peer), fd);
+		log_warn("publisher rejected feed=%s peer=%s reason=%s (%s) suppressed=%llu",
+			 ingest->feed->params.name, peer, close_reason_name(reason),
+			 close_reason_text(reason), (unsigned long long)suppressed);
+	}
+	sockopt_set_reset_on_close(fd);
+	fd_close(&fd);
+}
+
 static void on_accept(void *owner, int fd)
 {
 	struct ingest *ingest = owner;
+	enum close_reason reason = CLOSE_DENIED;
 
+	if (!may_publish(ingest, fd, &reason)) {
+		refuse(ingest, fd, reason);
+		return;
+	}
 	if (!has_source(ingest)) {
 		adopt_socket(ingest, fd);
 		return;
@@ -264,11 +299,7 @@ static void on_accept(void *owner, int fd)
 		adopt_socket(ingest, fd);
 		return;
 	}
-	ingest->feed->source_ends[CLOSE_REJECTED]++;
-	log_warn("publisher rejected feed=%s (%s)", ingest->feed->params.name,
-		 close_reason_text(CLOSE_REJECTED));
-	sockopt_set_reset_on_close(fd);
-	fd_close(&fd);
+	refuse(ingest, fd, CLOSE_REJECTED);
 }
 
 static void on_connected(void *owner, int fd, size_t index)
@@ -314,6 +345,13 @@ void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
 			       params->endpoint_count, &connector_events, ingest);
 	ev_io_init(&ingest->readable, on_readable, -1, EV_READ);
 	ev_timer_init(&ingest->file_turn, on_file_turn, 0., 0.);
+}
+
+void ingest_set_access(struct ingest *ingest, struct access *access)
+{
+	access_fini(&ingest->access);
+	ingest->access = *access;
+	*access = (struct access){0};
 }
 
 static int open_stdin(struct ingest *ingest, struct errmsg *err)
@@ -392,6 +430,7 @@ void ingest_close(struct ingest *ingest, enum close_reason reason)
 	fd_close(&ingest->better_fd);
 	if (has_source(ingest))
 		end_source(ingest, reason, 0);
+	access_fini(&ingest->access);
 }
 
 void ingest_resume(void *owner)

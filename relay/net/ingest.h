@@ -13,6 +13,7 @@
 
 #include "base/errmsg.h"
 #include "feed/feed.h"
+#include "net/access.h"
 #include "net/connector.h"
 #include "net/listener.h"
 
@@ -40,6 +41,8 @@ struct ingest {
 	struct ingest_params params; /* rw: the policies; not the kind or the addresses */
 	struct feed *feed;           /* ro */
 	struct ev_loop *loop;        /* private from here on */
+	struct access access;        /* LISTEN: who may publish */
+	struct log_rate refused_log;
 	struct listener listener;
 	struct connector connector;
 	struct source source; /* fd -1: no publisher */
@@ -57,6 +60,10 @@ struct ingest {
 /* Prepares *ingest; the feed's on_ready must be connected to ingest_resume(). */
 void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
 		 const struct ingest_params *params);
+
+/* Who may publish from now on; takes the lists over and leaves *access empty.  A publisher that is
+ * there stays. */
+void ingest_set_access(struct ingest *ingest, struct access *access);
 
 /* Opens it.  0 or -errno with a message that names the address or path. */
 int ingest_open(struct ingest *ingest, struct errmsg *err);

@@ -23,6 +23,9 @@
 #define PAUSE_MIN_MS      100u
 #define PAUSE_MAX_MS      1000u
 
+/* Waiting for the rate is not cut finer: several peers are taken at once then. */
+#define PACE_MIN_NS (10 * NS_PER_MS)
+
 static bool concerns_one_peer(int err)
 {
 	switch (err) {
@@ -109,6 +112,31 @@ static void log_accept_error(struct listener *listener, int err)
 		 listener->counters.accept_refused, suppressed);
 }
 
+/* Somebody waits, and the rate has nothing left. */
+static void wait_for_rate(struct listener *listener, uint64_t now_ns, uint64_t wait_ns)
+{
+	uint64_t suppressed;
+
+	listener->counters.accept_paced++;
+	if (log_allow(&listener->paced_rate, now_ns, &suppressed))
+		log_warn("accept_rate reached address=%s, others wait suppressed=%" PRIu64,
+			 listener->address, suppressed);
+	ev_timer_set(&listener->pause_over, (double)u64_max(wait_ns, PACE_MIN_NS) / NS_PER_S, 0.0);
+	ev_timer_start(listener->loop, &listener->pause_over);
+	refresh_watcher(listener);
+}
+
+/* is_waiting: somebody is known to be in the queue. */
+static bool is_within_rate(struct listener *listener, bool is_waiting)
+{
+	uint64_t now_ns = clock_mono_ns();
+	uint64_t wait_ns = token_bucket_wait_ns(&listener->rate, now_ns);
+
+	if (wait_ns && is_waiting)
+		wait_for_rate(listener, now_ns, wait_ns);
+	return wait_ns == 0;
+}
+
 static void on_acceptable(struct ev_loop *loop, struct ev_io *watcher, int revents)
 {
 	struct listener *listener = container_of(watcher, struct listener, acceptable);
@@ -118,10 +146,14 @@ static void on_acceptable(struct ev_loop *loop, struct ev_io *watcher, int reven
 	(void)revents;
 	/* The owner may close or pause the listener while it takes a peer. */
 	for (int i = 0; i < ACCEPTS_PER_EVENT && ev_is_active(&listener->acceptable); i++) {
-		int fd = accept_peer(listener);
-		int err = errno;
+		int fd, err;
 
+		if (!is_within_rate(listener, i == 0))
+			return;
+		fd = accept_peer(listener);
+		err = errno;
 		if (fd >= 0) {
+			token_bucket_take(&listener->rate, clock_mono_ns());
 			listener->pause_ms = 0;
 			listener->counters.accepted++;
 			listener->on_accept(listener->owner, fd);
@@ -200,6 +232,11 @@ void listener_resume(struct listener *listener)
 {
 	listener->is_paused = false;
 	refresh_watcher(listener);
+}
+
+void listener_set_rate(struct listener *listener, uint64_t per_second)
+{
+	token_bucket_init(&listener->rate, per_second);
 }
 
 const char *listener_address(const struct listener *listener)

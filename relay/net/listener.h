@@ -4,8 +4,8 @@
  * Invariant: no error of accept() closes the listener, and none makes the loop spin.  When
  * descriptors or memory run out, accepting pauses for 100 ms, then longer, up to 1 s; a shortage
  * of descriptors that outlasts a pause gets the waiting peers reset (through one descriptor
- * that is held in reserve) instead of leaving them in the queue.  Who may connect, and how many,
- * is the owner's business. */
+ * that is held in reserve) instead of leaving them in the queue.  How many a second may come is
+ * decided here, who may, and how many in all, is the owner's business. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,6 +16,7 @@
 #include "base/compiler.h"
 #include "base/log.h"
 #include "net/endpoint.h"
+#include "net/token_bucket.h"
 
 struct errmsg;
 
@@ -23,6 +24,7 @@ struct listener_counters {
 	uint64_t accepted;       /* handed to the owner */
 	uint64_t accept_errors;  /* failed calls of accept(), whatever the reason */
 	uint64_t accept_pauses;  /* times that accepting was suspended for an error */
+	uint64_t accept_paced;   /* times that peers had to wait for the rate */
 	uint64_t accept_refused; /* peers reset because there was no descriptor for them */
 };
 
@@ -43,7 +45,8 @@ struct listener {
 	int spare_fd; /* given up to accept and reset a peer when no other is left */
 	uint32_t pause_ms;
 	bool is_paused; /* by the owner */
-	struct log_rate error_rate;
+	struct token_bucket rate;
+	struct log_rate error_rate, paced_rate;
 	listener_accept_fn on_accept;
 	void *owner;
 };
@@ -63,6 +66,10 @@ void listener_close(struct listener *listener);
  * remembered over close and open. */
 void listener_pause(struct listener *listener);
 void listener_resume(struct listener *listener);
+
+/* Take so many peers a second on average, and up to a second's worth at once; the others wait in
+ * the kernel's queue.  0: no such limit, as after listener_init(). */
+void listener_set_rate(struct listener *listener, uint64_t per_second);
 
 /* Where it listens, with the real port: "tcp:127.0.0.1:40123".  "" while closed. */
 const char *listener_address(const struct listener *listener);

@@ -163,6 +163,7 @@ static void deny_comes_first_and_allow_closes_the_rest(void **state)
 		if (access_is_allowed(&access, &address) != rows[i].may)
 			fail_msg("allow '%s' deny '%s': %s", rows[i].allow, rows[i].deny,
 				 rows[i].address);
+		assert_int_equal(access_is_open(&access), !*rows[i].allow && !*rows[i].deny);
 		access_fini(&access);
 		access_fini(&access);
 		assert_true(access_is_allowed(&access, &address));

@@ -319,6 +319,53 @@ static void listener_without_descriptors_pauses_then_refuses(void **state)
 	listener_close(&listener);
 }
 
+static void listener_takes_so_many_a_second(void **state)
+{
+	struct net *net = *state;
+	struct listener listener;
+	int fds[5];
+
+	open_listener(net, &listener, "tcp:127.0.0.1:0");
+	listener_set_rate(&listener, 3);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		fds[i] = connect_to(listener_address(&listener));
+	run_until(net, listener.counters.accept_paced == 1);
+	assert_int_equal(net->peer_count, 3);
+	/* no spin */
+	for (int i = 0; i < 10; i++)
+		ev_run(net->loop, EVRUN_NOWAIT);
+	assert_int_equal(listener.counters.accept_paced, 1);
+	run_until(net, net->peer_count == 4);
+	assert_int_equal(listener.counters.accept_errors, 0);
+	listener_set_rate(&listener, 0);
+	run_until(net, net->peer_count == 5);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		fd_close(&fds[i]);
+	listener_close(&listener);
+}
+
+static void peer_addresses_are_ipv6(void **state)
+{
+	struct net *net = *state;
+	struct in6_addr loopback = {.s6_addr = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}};
+	struct in6_addr address;
+	struct listener listener;
+	int pair[2];
+	int fd;
+
+	open_listener(net, &listener, "tcp:127.0.0.1:0");
+	fd = connect_to(listener_address(&listener));
+	run_until(net, net->peer_count == 1);
+	assert_int_equal(endpoint_peer_address(net->peers[0], &address), 0);
+	assert_memory_equal(&address, &loopback, sizeof(address));
+	fd_close(&fd);
+	listener_close(&listener);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(endpoint_peer_address(pair[0], &address), -EAFNOSUPPORT);
+	fd_close(&pair[0]);
+	fd_close(&pair[1]);
+}
+
 /* ---- resolver ---- */
 
 static void on_answer(void *owner, const struct resolver_answer *answer)
@@ -701,6 +748,8 @@ int main(void)
 		TEST(listener_removes_its_socket_file),
 		TEST(listener_that_cannot_open_stays_closed),
 		TEST(listener_without_descriptors_pauses_then_refuses),
+		TEST(listener_takes_so_many_a_second),
+		TEST(peer_addresses_are_ipv6),
 		TEST(resolver_answers_from_the_loop),
 		TEST(resolver_tells_why_there_is_no_address),
 		TEST(resolver_cancelled_never_answers),

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Who becomes a subscriber: the access lists first, then the limits, from the widest to the
+ * narrowest.  Each refusal has a reason, which is counted by the feed (closed_REASON) and logged at
+ * most once a second for each listener.
+ */
+#pragma once
+
+/* A peer has connected to `listener` (struct served_listener): joins the feed or is reset.  `fd` is
+ * taken over.  For listener_init(). */
+void admit_subscriber(void *listener, int fd);

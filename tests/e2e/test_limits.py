@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""Who is let in, and how many: access lists, max_per_ip, accept_rate; each refusal has its reason."""
+
+import socket
+import time
+
+import pytest
+
+from relaytest import address
+from relaytest.ini import feed
+from relaytest.stream import script
+
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
+
+
+class Knock:
+    """A peer that connects from a chosen loopback address, to be let in or refused."""
+
+    def __init__(self, relay, where, source=None):
+        family, target = address.parse(where)
+        self.loop = relay.loop
+        self.sock = socket.socket(family, socket.SOCK_STREAM)
+        if source:
+            self.sock.bind((source, 0))
+        self.sock.settimeout(10)
+        relay.peers.append(self)
+        self.was_reset = False
+        try:
+            self.sock.connect(target)
+        except ConnectionResetError:  # so soon that connect() sees it
+            self.was_reset = True
+        self.sock.setblocking(False)
+
+    def look(self):
+        try:
+            assert self.sock.recv(65536), "a refusal that looks like an empty stream"
+        except BlockingIOError:
+            pass
+        except ConnectionResetError:
+            self.was_reset = True
+        return self.was_reset
+
+    def refused(self):
+        self.loop.run(lambda: self.was_reset or self.look(), what="a refusal", poll=0.005)
+
+    def reset(self):
+        if self.sock.fileno() >= 0 and self.sock.family != socket.AF_UNIX:
+            address.reset_on_close(self.sock)
+        self.sock.close()
+
+
+@pytest.mark.parametrize("lists, allowed, refused", [
+    ({"deny": "127.0.0.2"}, ["127.0.0.1", "127.0.0.3"], ["127.0.0.2"]),
+    ({"allow": "127.0.0.2/31, ::1"}, ["127.0.0.2", "127.0.0.3"], ["127.0.0.1"]),
+    ({"allow": "127.0.0.0/8", "deny": "127.0.0.2, 127.0.1.0/24"}, ["127.0.0.1"],
+     ["127.0.0.2", "127.0.1.9"]),
+    ({"allow": "::/0"}, [], ["127.0.0.1"]),
+])
+@pytest.mark.parametrize("listen", ["tcp:127.0.0.1:0", "tcp:*:0"])
+def test_access_lists(lab, lists, allowed, refused, listen):
+    """Deny first; IPv4 is the same on a dual-stack socket."""
+    relay = lab.start(feed("a", raw={"listen": listen, **lists}))
+    where = f"tcp:127.0.0.1:{address.parse(relay.address['listener a-raw'])[1][1]}"
+    for source in refused:
+        Knock(relay, where, source).refused()
+    for source in allowed:
+        Knock(relay, where, source)
+    relay.wait("a", subscribers=len(allowed), closed_denied=len(refused))
+    relay.wait_log(r"subscriber refused listener=a-raw peer=tcp:127\.0\.\d\.\d:\d+ reason=denied")
+
+
+def test_unix_sockets_are_not_asked(lab):
+    relay = lab.start(feed("a", heartbeat="100ms",  # by which closed ones are noticed
+                           framed={"listen": f"unix:{lab.directory}/s", "deny": "0.0.0.0/0, ::/0",
+                                   "max_per_ip": 1}))
+    for _ in range(3):
+        Knock(relay, relay.address["listener a-framed"])
+    relay.wait("a", subscribers=3)
+
+
+def test_a_bad_list_is_a_config_error(lab):
+    sections = feed("a", publisher_deny="10.0.0.1/8", raw={"allow": "here"})
+    relay = lab.start(sections, wait=False).expect("a")
+    assert relay.wait_exit() == 78
+    assert any("publisher_deny" in line and "bits behind" in line for line in relay.log), relay.log
+    assert any("'here' is no address" in line for line in relay.log), relay.log
+
+
+def test_publishers(lab):
+    """Who may not publish is counted, and takes over from nobody; a reload asks anew."""
+    made = script("u32be", (900, 70_000, 5), 1)
+    sections = feed("a", framing="u32be", takeover="replace", publisher_deny="127.0.0.2", **LOSSLESS)
+    relay = lab.start(sections)
+    reader = relay.subscribe("a-raw", made)
+    relay.wait("a", subscribers=1)
+    publisher = relay.publish("a", made.wire[:1000])
+    lab.loop.run(lambda: reader.position == made.ends[0], what="the first message")
+    where = relay.address["feed a"]
+    for _ in range(3):
+        Knock(relay, where, "127.0.0.2").refused()
+    relay.wait("a", source_denied=3, source_up=1, source_losses=0)
+    sections["feed a"]["publisher_allow"] = "127.0.0.3"
+    relay.wait_log("reloaded", relay.reload(sections))
+    Knock(relay, where, "127.0.0.1").refused()
+    publisher.send(made.wire[1000:])
+    relay.run_until_done([reader])
+    seen = relay.wait("a", source_denied=4, source_connects=1)
+    assert seen["in_messages"] == made.count
+
+
+def test_max_per_ip(lab):
+    """Counted by address, given back at the end of a subscriber, changed by a reload."""
+    sections = feed("a", raw={"max_per_ip": 2})
+    relay = lab.start(sections)
+    where = relay.address["listener a-raw"]
+    first = [Knock(relay, where) for _ in range(2)]
+    relay.wait("a", subscribers=2)
+    for _ in range(3):
+        Knock(relay, where).refused()
+    Knock(relay, where, "127.0.0.2")
+    relay.wait("a", subscribers=3, closed_per_address=3)
+    relay.wait_log("reason=per_address")
+    first[0].reset()
+    relay.wait("a", subscribers=2)
+    Knock(relay, where)
+    relay.wait("a", subscribers=3)
+    Knock(relay, where).refused()
+    sections["listener a-raw"]["max_per_ip"] = 3
+    relay.wait_log("reloaded", relay.reload(sections))
+    Knock(relay, where)
+    relay.wait("a", subscribers=4)
+    Knock(relay, where).refused()
+    sections["listener a-raw"]["max_per_ip"] = 0
+    relay.wait_log("reloaded", relay.reload(sections))
+    for _ in range(10):
+        Knock(relay, where)
+    relay.wait("a", subscribers=14, closed_per_address=5)
+
+
+def test_counts_outlive_their_listener(lab):
+    """Two listeners share a format; the subscribers of the one that goes stay, and close well."""
+    sections = feed("a", raw={"max_per_ip": 5})
+    sections["listener more"] = {"feed": "a", "listen": "tcp:127.0.0.1:0", "max_per_ip": 5}
+    relay = lab.start(sections)
+    made = [Knock(relay, relay.address["listener more"]) for _ in range(5)]
+    relay.wait("a", subscribers=5)
+    del sections["listener more"]
+    relay.wait_log("reloaded", relay.reload(sections))
+    relay.baseline -= 1
+    relay.wait("a", subscribers=5)
+    for one in made:
+        one.reset()
+    relay.wait("a", subscribers=0)
+
+
+def test_accept_rate(lab):
+    """A second's worth at once, then the rate; who waits does so in the kernel and costs no CPU."""
+    relay = lab.start(feed("a", raw={"accept_rate": 20}))
+    where = relay.address["listener a-raw"]
+    began = time.monotonic()
+    for _ in range(40):
+        Knock(relay, where)
+    relay.wait("a", test=lambda seen: seen["subscribers"] >= 20)
+    before = relay.cpu_ms()
+    lab.loop.run_for(0.5)
+    spent = relay.cpu_ms() - before
+    relay.wait("a", subscribers=40)
+    took = time.monotonic() - began
+    assert 0.95 <= took < 5, took
+    assert spent < 30, spent
+    assert relay.status()["relay"]["accept_paced_a-raw"] > 0
+    relay.wait_log("accept_rate reached")
+
+
+def test_accept_rate_leaves_others_alone(lab):
+    """Those who are there get their bytes while newcomers wait, and a reload lets all in."""
+    made = script("u32be", (4000,) * 200, 1)
+    sections = feed("a", framing="u32be", raw={"accept_rate": 1}, **LOSSLESS)
+    relay = lab.start(sections)
+    readers = relay.subscribe("a-framed", made, 3)
+    for _ in range(5):
+        Knock(relay, relay.address["listener a-raw"])
+    relay.wait("a", test=lambda seen: seen["subscribers"] >= 4)
+    relay.publish("a", made.wire)
+    relay.run_until_done(readers)
+    sections["listener a-raw"]["accept_rate"] = 0
+    relay.wait_log("reloaded", relay.reload(sections))
+    relay.wait("a", subscribers=8)
