@@ -71,16 +71,16 @@ static bool take_place(struct served_listener *listener, int fd, struct subscrib
 void admit_subscriber(void *owner, int fd)
 {
 	struct served_listener *listener = owner;
-	struct subscriber_place place;
+	struct subscriber_params params = listener->subscriber_params;
 	uint64_t suppressed = 0;
 	struct errmsg err;
 
-	if (!take_place(listener, fd, &place))
+	if (!take_place(listener, fd, &params.place))
 		return;
 	if (sockopt_apply_subscriber(fd, &listener->sockopt_params, &err) < 0 &&
 	    log_allow(&listener->sockopt_log, clock_mono_ns(), &suppressed))
 		log_warn("%s listener=%s suppressed=%llu, ignoring", err.text, listener->name,
 			 (unsigned long long)suppressed);
-	if (subscriber_join(listener->rendition, fd, &listener->subscriber_params, &place) < 0)
+	if (subscriber_join(listener->rendition, fd, &params) < 0)
 		log_error("out of memory listener=%s, subscriber refused", listener->name);
 }

@@ -57,6 +57,16 @@ static void add_reasons(struct line *line, const char *prefix,
 	}
 }
 
+static void add_causes(struct line *line, const char *prefix,
+		       const uint64_t counts[SLOW_CAUSE_COUNT])
+{
+	for (int i = 0; i < SLOW_CAUSE_COUNT; i++) {
+		if (counts[i])
+			line_add(line, " %s_%s=%llu", prefix, slow_cause_name((enum slow_cause)i),
+				 (unsigned long long)counts[i]);
+	}
+}
+
 /* The classes that were measured: best_64k=splice, and the cost of each engine in ps a byte. */
 static void add_engines(struct line *line, const struct engine_choice *choice)
 {
@@ -92,6 +102,8 @@ static void log_feed(const struct served_feed *served)
 		 (unsigned long long)served->rates.out_bytes);
 	add_metrics(&line, &metrics);
 	add_reasons(&line, "closed", feed->closed);
+	add_causes(&line, "closed_slow_by", feed->closed_slow_by);
+	add_causes(&line, "skipped_by", feed->skipped_by);
 	add_reasons(&line, "source", feed->source_ends);
 	add_engines(&line, &feed->choice);
 	log_info("status %s", line.text);

@@ -77,8 +77,10 @@ struct feed {
 	struct ev_loop *loop;
 
 	struct metrics metrics;
-	uint64_t closed[CLOSE_REASON_COUNT];      /* subscribers, by reason */
-	uint64_t source_ends[CLOSE_REASON_COUNT]; /* publishers, by reason  */
+	uint64_t closed[CLOSE_REASON_COUNT];       /* subscribers, by reason */
+	uint64_t source_ends[CLOSE_REASON_COUNT];  /* publishers, by reason  */
+	uint64_t skipped_by[SLOW_CAUSE_COUNT];     /* skips, by cause */
+	uint64_t closed_slow_by[SLOW_CAUSE_COUNT]; /* slow subscribers closed, by cause */
 	struct log_rate skip_log, close_log;
 
 	uint32_t session;

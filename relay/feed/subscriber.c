@@ -77,8 +77,10 @@ static bool must_reset(const struct subscriber *subscriber, enum close_reason re
 	return true;
 }
 
-static void log_close(struct subscriber *subscriber, enum close_reason reason, uint64_t lag)
+/* cause: of a slow one, else NULL. */
+static void log_close(struct subscriber *subscriber, enum close_reason reason, const char *cause)
 {
+	uint64_t lag = subscriber->rendition->ring.end_pos - subscriber->cursor.pos;
 	struct feed *feed = feed_of(subscriber);
 	bool is_usual = reason == CLOSE_PEER_CLOSED || reason == CLOSE_PEER_RESET ||
 			reason == CLOSE_DRAIN || reason == CLOSE_REMOVED;
@@ -91,14 +93,14 @@ static void log_close(struct subscriber *subscriber, enum close_reason reason, u
 	}
 	if (!log_allow(&feed->close_log, clock_mono_ns(), &suppressed))
 		return;
-	log_warn(
-		"subscriber closed feed=%s format=%s subscriber=%llu reason=%s (%s) lag_bytes=%llu "
-		"delivered_messages=%llu suppressed=%llu",
-		feed->params.name, subscriber->rendition->encoder->name,
-		(unsigned long long)subscriber->id, close_reason_name(reason),
-		close_reason_text(reason), (unsigned long long)lag,
-		(unsigned long long)subscriber_delivered_messages(subscriber),
-		(unsigned long long)suppressed);
+	log_warn("subscriber closed feed=%s format=%s subscriber=%llu reason=%s (%s)%s%s "
+		 "lag_bytes=%llu delivered_messages=%llu suppressed=%llu",
+		 feed->params.name, subscriber->rendition->encoder->name,
+		 (unsigned long long)subscriber->id, close_reason_name(reason),
+		 close_reason_text(reason), cause ? " cause=" : "", cause ? cause : "",
+		 (unsigned long long)lag,
+		 (unsigned long long)subscriber_delivered_messages(subscriber),
+		 (unsigned long long)suppressed);
 }
 
 static void give_back(const struct subscriber_place *place)
@@ -107,13 +109,11 @@ static void give_back(const struct subscriber_place *place)
 		place->on_closed(place->owner, place->key);
 }
 
-void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
+static void end(struct subscriber *subscriber, enum close_reason reason, const char *cause)
 {
 	struct feed *feed = feed_of(subscriber);
 
-	if (subscriber->state == SUBSCRIBER_CLOSED)
-		return;
-	log_close(subscriber, reason, subscriber->rendition->ring.end_pos - subscriber->cursor.pos);
+	log_close(subscriber, reason, cause);
 	if (must_reset(subscriber, reason)) {
 		const struct linger reset = {.l_onoff = 1, .l_linger = 0};
 
@@ -129,6 +129,31 @@ void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
 	feed->metrics.subscribers--;
 	give_back(&subscriber->place);
 	feed_check_wait(feed);
+}
+
+void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
+{
+	if (subscriber->state != SUBSCRIBER_CLOSED)
+		end(subscriber, reason, NULL);
+}
+
+/* Who has room in its socket, and is behind all the same, was not served in time. */
+static enum slow_cause find_cause(const struct subscriber *subscriber)
+{
+	if (subscriber->state != SUBSCRIBER_BLOCKED)
+		return CAUSE_RELAY;
+	return slow_cause_of(subscriber->fd);
+}
+
+void subscriber_close_slow(struct subscriber *subscriber, enum close_reason reason)
+{
+	enum slow_cause cause;
+
+	if (subscriber->state == SUBSCRIBER_CLOSED)
+		return;
+	cause = find_cause(subscriber);
+	feed_of(subscriber)->closed_slow_by[cause]++;
+	end(subscriber, reason, slow_cause_name(cause));
 }
 
 /* A note that only this subscriber gets: news in the words of the format. */
@@ -163,17 +188,18 @@ static void greet(struct subscriber *subscriber)
 	add_note(subscriber, &packet);
 }
 
-static void log_skip(struct subscriber *subscriber, uint64_t from, uint64_t to, uint64_t bytes)
+static void log_skip(struct subscriber *subscriber, enum slow_cause cause, uint64_t from,
+		     uint64_t to, uint64_t bytes)
 {
 	struct feed *feed = feed_of(subscriber);
 	uint64_t suppressed = 0;
 
 	if (log_allow(&feed->skip_log, clock_mono_ns(), &suppressed))
 		log_warn("subscriber skipped feed=%s format=%s subscriber=%llu from=%llu to=%llu "
-			 "bytes=%llu suppressed=%llu",
+			 "bytes=%llu cause=%s suppressed=%llu",
 			 feed->params.name, subscriber->rendition->encoder->name,
 			 (unsigned long long)subscriber->id, (unsigned long long)from,
-			 (unsigned long long)to, (unsigned long long)bytes,
+			 (unsigned long long)to, (unsigned long long)bytes, slow_cause_name(cause),
 			 (unsigned long long)suppressed);
 }
 
@@ -186,6 +212,8 @@ static void skip(struct subscriber *subscriber)
 	uint64_t to = ring->next_seq;
 	uint64_t bytes = ring->end_pos - subscriber->cursor.pos;
 	uint64_t missed = ring->message_count - cursor_messages_read(&subscriber->cursor);
+	enum slow_cause cause =
+		subscriber->must_leave ? subscriber->slow_cause : find_cause(subscriber);
 	const struct packet gap = {
 		.type = PACKET_GAP,
 		.session = feed->session,
@@ -203,14 +231,15 @@ static void skip(struct subscriber *subscriber)
 	add_note(subscriber, &gap);
 	feed->metrics.gaps++;
 	feed->metrics.skipped_bytes += bytes;
-	log_skip(subscriber, from, to, bytes);
+	feed->skipped_by[cause]++;
+	log_skip(subscriber, cause, from, to, bytes);
 }
 
 /* It is behind the ring or over a limit.  A skip waits until the message in hand is finished. */
 static void leave_the_past(struct subscriber *subscriber)
 {
 	if (subscriber->on_slow == ON_SLOW_DISCONNECT) {
-		subscriber_close(subscriber, CLOSE_LAG);
+		subscriber_close_slow(subscriber, CLOSE_LAG);
 		return;
 	}
 	if (cursor_is_at_message_start(&subscriber->cursor, &subscriber->rendition->ring))
@@ -337,14 +366,13 @@ static void place_cursor(struct subscriber *subscriber, const struct subscriber_
 	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
 }
 
-int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params,
-		    const struct subscriber_place *place)
+int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params)
 {
 	struct feed *feed = rendition->feed;
 	struct subscriber *subscriber = calloc(1, sizeof(*subscriber));
 
 	if (!subscriber) {
-		give_back(place);
+		give_back(&params->place);
 		fd_close(&fd);
 		return -ENOMEM;
 	}
@@ -353,7 +381,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	subscriber->rendition = rendition;
 	subscriber->fd = fd;
 	subscriber->id = ++feed->next_subscriber_id;
-	subscriber->place = *place;
+	subscriber->place = params->place;
 	subscriber->on_slow = params->on_slow;
 	subscriber->input_left = params->max_input_bytes;
 	subscriber->joined_ms = subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
@@ -393,7 +421,7 @@ void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uin
 		return;
 	if (params->stall_timeout_ms &&
 	    now_ms - subscriber->progress_ms >= params->stall_timeout_ms) {
-		subscriber_close(subscriber, CLOSE_STALLED);
+		subscriber_close_slow(subscriber, CLOSE_STALLED);
 		return;
 	}
 	if (subscriber->on_slow == ON_SLOW_WAIT)
@@ -408,10 +436,12 @@ void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uin
 		is_over = cursor_is_behind(&subscriber->cursor, ring);
 	if (!is_over)
 		return;
-	if (subscriber->on_slow == ON_SLOW_DISCONNECT)
-		subscriber_close(subscriber, CLOSE_LAG);
-	else
+	if (subscriber->on_slow == ON_SLOW_DISCONNECT) {
+		subscriber_close_slow(subscriber, CLOSE_LAG);
+	} else if (!subscriber->must_leave) {
 		subscriber->must_leave = true;
+		subscriber->slow_cause = find_cause(subscriber);
+	}
 }
 
 void subscriber_check_half_closed(struct subscriber *subscriber)

@@ -22,6 +22,7 @@
 
 #include "base/list.h"
 #include "feed/close_reason.h"
+#include "feed/slow_cause.h"
 #include "ring/cursor.h"
 
 struct rendition;
@@ -32,19 +33,20 @@ enum on_slow {
 	ON_SLOW_WAIT,       /* the ingest waits                                                 */
 };
 
+/* A place that somebody keeps count of; given back when the subscriber closes, in its loop. */
+struct subscriber_place {
+	void (*on_closed)(void *owner, uint64_t key); /* NULL: nobody does */
+	void *owner;
+	uint64_t key;
+};
+
 /* What a listener asks for its subscribers; copied at join. */
 struct subscriber_params {
 	enum on_slow on_slow;
 	uint64_t burst_bytes;     /* of the past, at join; 0 = none          */
 	uint64_t burst_ms;        /* likewise by time                        */
 	uint32_t max_input_bytes; /* ignored at most; more closes            */
-};
-
-/* A place that somebody keeps count of; given back when the subscriber closes, in its loop. */
-struct subscriber_place {
-	void (*on_closed)(void *owner, uint64_t key); /* NULL: nobody does */
-	void *owner;
-	uint64_t key;
+	struct subscriber_place place;
 };
 
 enum subscriber_state {
@@ -75,7 +77,8 @@ struct subscriber {
 	enum on_slow on_slow;
 	uint32_t input_left; /* private: bytes it may still send */
 	bool must_leave;     /* private: over a limit: skip or close at the next message start */
-	bool is_draining;    /* private: close once all has been read */
+	enum slow_cause slow_cause; /* private: with must_leave: why, when it was found out */
+	bool is_draining;           /* private: close once all has been read */
 	uint8_t note[SUBSCRIBER_NOTE_MAX]; /* private: bytes for it alone, before the next packet */
 	uint8_t note_bytes;
 	uint8_t note_sent;
@@ -83,15 +86,18 @@ struct subscriber {
 };
 
 /* Attaches `fd` (connected, non-blocking stream socket) at the live edge or, with a burst, before
- * it.  Both `fd` and `place` are its own from here on: closed and given back on failure as well.
+ * it.  Both `fd` and the place are its own from here on: closed and given back on failure as well.
  * Returns 0 or -ENOMEM. */
-int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params,
-		    const struct subscriber_place *place);
+int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params);
 
 /* Ends it with a reason: gives up its place at once, closes the socket (by reset when it is forced
  * out or has an unfinished packet), counts and logs.  Idempotent; freed at the end of the loop
  * turn. */
 void subscriber_close(struct subscriber *subscriber, enum close_reason reason);
+
+/* The same for a subscriber that is slow: finds out what holds it back, counts and logs that too.
+ */
+void subscriber_close_slow(struct subscriber *subscriber, enum close_reason reason);
 
 /* Serves it until it is idle, blocked, closed, or has had its share of the turn (then it stays
  * READY). */

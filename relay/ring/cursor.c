@@ -116,6 +116,16 @@ bool cursor_is_behind(const struct cursor *cursor, const struct ring *ring)
 	return last->index + 1 < ring_first_index(ring);
 }
 
+uint64_t cursor_pinned_bytes(const struct cursor *cursor, const struct ring *ring)
+{
+	const struct segment *segment = cursor->segment;
+	uint64_t bytes = 0;
+
+	for (; segment && segment->index < ring_first_index(ring); segment = segment->continued_by)
+		bytes += segment->length / segment->refs;
+	return bytes;
+}
+
 struct segment *cursor_segment(const struct cursor *cursor)
 {
 	return cursor->segment;

@@ -42,6 +42,9 @@ enum cursor_place cursor_settle(struct cursor *cursor, const struct ring *ring);
 /* True when it will be behind as soon as the packet in hand is finished. */
 bool cursor_is_behind(const struct cursor *cursor, const struct ring *ring);
 
+/* Its share of the bytes that only cursors still hold, since the ring has given them up. */
+uint64_t cursor_pinned_bytes(const struct cursor *cursor, const struct ring *ring);
+
 /* Only after CURSOR_UNREAD: where to read. */
 struct segment *cursor_segment(const struct cursor *cursor);
 size_t cursor_offset(const struct cursor *cursor);

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Who is let in, and how many: access lists, max_per_ip, accept_rate; each refusal has its reason."""
+"""Who is let in, and how many: access lists, max_per_ip, accept_rate; each refusal has its reason.
+
+Who is slow: each skip and each slow close names its cause."""
 
 import socket
 import time
@@ -8,7 +10,7 @@ import pytest
 
 from relaytest import address
 from relaytest.ini import feed
-from relaytest.stream import script
+from relaytest.stream import KIB, MIB, script
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
 
@@ -186,3 +188,43 @@ def test_accept_rate_leaves_others_alone(lab):
     sections["listener a-raw"]["accept_rate"] = 0
     relay.wait_log("reloaded", relay.reload(sections))
     relay.wait("a", subscribers=8)
+
+
+# A reader that stands still fills up after a few hundred kilobytes; the ring holds little more.
+TIGHT = {"send_buffer": "32k"}
+SLOW = {"receive_buffer": 4096, "paused": True}
+RING = {"ring": "256k", "segment": "64k", "grace": "0"}
+
+
+def publish_beside(relay, made, slow_listener):
+    """Publishes at the pace of a reader, past one that stands still."""
+    leader = relay.subscribe("a-framed", made)
+    slow = relay.subscribe(slow_listener, made, **SLOW)
+    relay.wait("a", subscribers=2)
+    relay.publish("a", made.wire, piece=16 * KIB).follow(leader, 64 * KIB)
+    relay.run_until_done([leader])
+    return slow
+
+
+@pytest.mark.parametrize("options, reason", [
+    ({"on_slow": "disconnect"}, "lag"),
+    ({"on_slow": "wait", "stall_timeout": "300ms"}, "stalled"),
+])
+def test_the_cause_of_a_close(lab, options, reason):
+    """A subscriber that does not read: its receive window, in status and log."""
+    made = script("u32be", (1000,) * 4000, 2)
+    relay = lab.start(feed("a", framing="u32be", raw=TIGHT, **RING, **options))
+    publish_beside(relay, made, "a-raw")
+    relay.wait("a", subscribers=1, closed_slow_by_receive_window=1, **{f"closed_{reason}": 1})
+    relay.wait_log(rf"subscriber closed .*reason={reason} .*cause=receive_window")
+
+
+def test_the_cause_of_a_skip(lab):
+    made = script("u32be", (1000,) * 4000, 2)
+    relay = lab.start(feed("a", framing="u32be", on_slow="skip", raw=TIGHT, **RING))
+    slow = publish_beside(relay, made, "a-raw")
+    slow.compare = lambda data: None
+    slow.resume()
+    seen = relay.wait("a", test=lambda seen: seen["gaps"] > 0)
+    assert seen["skipped_by_receive_window"] == seen["gaps"], seen
+    relay.wait_log(r"subscriber skipped .*cause=receive_window")
