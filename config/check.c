@@ -98,9 +98,23 @@ static void check_sizes(const struct check *check, const struct config_feed *fee
 		       num_print_bytes(other, sizeof(other), feed->max_message));
 }
 
+/* Only who comes to relay can be asked who it is. */
+static void check_publishers(const struct check *check, const struct config_feed *feed)
+{
+	size_t option =
+		*feed->publisher_allow ? CONFIG_FEED_publisher_allow : CONFIG_FEED_publisher_deny;
+
+	if (!feed->ingest.text || feed->ingest.kind == CONFIG_INGEST_LISTEN)
+		return;
+	if (*feed->publisher_allow || *feed->publisher_deny)
+		report(check, &feed->section, option,
+		       "publisher_allow and publisher_deny are for ingest = listen only");
+}
+
 static void check_feed(const struct check *check, const struct config_feed *feed)
 {
 	check_sizes(check, feed);
+	check_publishers(check, feed);
 	if (feed->rate && feed->ingest.text && feed->ingest.kind != CONFIG_INGEST_FILE)
 		report(check, &feed->section, CONFIG_FEED_rate,
 		       "rate is for ingest = file:PATH only; a publisher sets its own pace");
