@@ -13,16 +13,12 @@
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "daemon/admit.h"
+#include "daemon/budget.h"
 #include "daemon/notify.h"
 #include "daemon/params.h"
 #include "daemon/status.h"
 
 static const double TICK_S = 0.1;
-
-enum {
-	FDS_RESERVED = 64,           /* log, loop, signals, listeners, a configuration being read */
-	FDS_RESERVED_PER_FEED = 256, /* pipes: two descriptors each */
-};
 
 static struct served_feed *feed_at(struct list_node *node)
 {
@@ -397,23 +393,22 @@ static void undo(struct list *feeds, struct list *listeners)
 		free_feed(feed_at(node), CLOSE_REMOVED);
 }
 
-static void set_limits(struct relay *relay)
+static void set_limits(struct relay *relay, bool is_start)
 {
-	uint64_t wanted = relay->config->relay.max_subscribers;
-	uint64_t reserved = FDS_RESERVED + FDS_RESERVED_PER_FEED * relay->config->feed_count;
-	uint64_t possible =
-		relay->fd_limit > 2 * reserved ? relay->fd_limit - reserved : relay->fd_limit / 2;
+	struct budget budget;
 
-	relay->max_subscribers = wanted ? u64_min(wanted, possible) : possible;
-	if (wanted > possible)
-		log_warn("max_subscribers=%llu is more than the limit of open files allows: %llu; "
-			 "raise LimitNOFILE",
-			 (unsigned long long)wanted, (unsigned long long)possible);
+	budget_reckon(relay->config, relay->fd_limit, &budget);
+	relay->max_subscribers = budget.subscribers;
+	if (!is_start)
+		return;
+	budget_probe(relay->config, &budget);
+	budget_log(&budget);
 }
 
 int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 {
 	struct list feeds, listeners;
+	bool is_start;
 	int r;
 
 	list_init(&feeds);
@@ -432,9 +427,10 @@ int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 	list_splice(&relay->listeners, &listeners);
 	settle_feeds(relay, config);
 	settle_listeners(relay, config);
+	is_start = relay->config == NULL;
 	config_free(&relay->config);
 	relay->config = config;
-	set_limits(relay);
+	set_limits(relay, is_start);
 	log_set_level(config->relay.log_level);
 	return 0;
 }

@@ -14,7 +14,8 @@ struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *e
 {
 	const struct ring_params ring = {
 		.max_bytes = feed->params.ring_bytes,
-		.max_pipes = size_max(8, 2 * feed->params.ring_bytes / feed->params.segment_bytes),
+		.max_pipes =
+			rendition_max_pipes(feed->params.ring_bytes, feed->params.segment_bytes),
 	};
 	const struct packet probe = {.type = PACKET_DATA};
 	uint8_t header[ENCODER_HEADER_MAX];

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/compiler.h"
 #include "base/list.h"
 #include "feed/encoder.h"
 #include "ring/ring.h"
@@ -23,6 +24,12 @@ struct rendition {
 	struct list ready;   /* to be served in the pass under way                     */
 	struct list blocked; /* their socket is full                                   */
 };
+
+/* Pipes that its ring keeps at most: twice what it takes when all are full. */
+static inline size_t rendition_max_pipes(size_t ring_bytes, size_t segment_bytes)
+{
+	return size_max(8, 2 * ring_bytes / segment_bytes);
+}
 
 static inline struct rendition *rendition_of(struct list_node *node)
 {

@@ -88,6 +88,12 @@ def test_a_bad_list_is_a_config_error(lab):
     assert any("'here' is no address" in line for line in relay.log), relay.log
 
 
+def test_publisher_lists_are_for_listening(lab):
+    relay = lab.start(feed("a", ingest="stdin", publisher_allow="127.0.0.1"), wait=False)
+    assert relay.wait_exit() == 78
+    assert any("for ingest = listen only" in line for line in relay.log), relay.log
+
+
 def test_publishers(lab):
     """Who may not publish is counted, and takes over from nobody; a reload asks anew."""
     made = script("u32be", (900, 70_000, 5), 1)
@@ -228,3 +234,11 @@ def test_the_cause_of_a_skip(lab):
     seen = relay.wait("a", test=lambda seen: seen["gaps"] > 0)
     assert seen["skipped_by_receive_window"] == seen["gaps"], seen
     relay.wait_log(r"subscriber skipped .*cause=receive_window")
+
+
+def test_budget(lab):
+    """One line at start says what the ceiling is, and what raises it."""
+    relay = lab.start({"relay": {"max_subscribers": 7}} | feed("a"))
+    relay.wait_log(r"budget subscribers=7 \(raise max_subscribers for more\) descriptors=\d+ .*pipes=\d+/80")
+    relay = lab.start(feed("a", raw={"send_buffer": "64k"}), prefix=["prlimit", "--nofile=2048"])
+    relay.wait_log(r"budget subscribers=1728 \(raise LimitNOFILE for more\) descriptors=2048 reserved=320")

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+/* The budget.  Figures of the kernel that cannot be had are left out of the line, not guessed. */
+#include "daemon/budget.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "feed/intake.h"
+#include "feed/rendition.h"
+#include "pipe/pipe.h"
+
+enum {
+	FDS_RESERVED = 64,           /* log, loop, signals, listeners, a configuration being read */
+	FDS_RESERVED_PER_FEED = 256, /* pipes: two descriptors each */
+	PIPE_SLOT_BYTES = 4096,
+	PIPES_TRIED_MAX = 1024, /* more are not worth the time at start */
+};
+
+void budget_reckon(const struct config *config, uint64_t fd_limit, struct budget *ret)
+{
+	uint64_t wanted = config->relay.max_subscribers;
+	uint64_t reserved = FDS_RESERVED + FDS_RESERVED_PER_FEED * config->feed_count;
+	uint64_t possible = fd_limit > 2 * reserved ? fd_limit - reserved : fd_limit / 2;
+
+	*ret = (struct budget){
+		.descriptors = fd_limit,
+		.reserved = fd_limit - possible,
+		.subscribers = wanted ? u64_min(wanted, possible) : possible,
+		.is_by_option = wanted && wanted <= possible,
+	};
+	if (wanted > possible)
+		log_warn("max_subscribers=%llu is more than the limit of open files allows: %llu; "
+			 "raise LimitNOFILE",
+			 (unsigned long long)wanted, (unsigned long long)possible);
+}
+
+/* ---- pipes ---- */
+
+static bool has_format(const struct config *config, const struct config_feed *feed,
+		       enum config_format format)
+{
+	for (size_t i = 0; i < config->listener_count; i++) {
+		const struct config_listener *listener = &config->listeners[i];
+
+		if (listener->format == format && strcmp(listener->feed, feed->section.name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static size_t pipes_of(const struct config *config, const struct config_feed *feed)
+{
+	size_t formats = (size_t)has_format(config, feed, CONFIG_FORMAT_RAW) +
+			 (size_t)has_format(config, feed, CONFIG_FORMAT_FRAMED);
+
+	if (feed->engine == CONFIG_ENGINE_COPY)
+		return 0;
+	return INTAKE_PIPES_MAX + formats * rendition_max_pipes(feed->ring, feed->segment);
+}
+
+/* Opens pipes for one feed behind those that are open already; false when there are no more. */
+static bool try_pipes(struct pipe *pipes, size_t *count, size_t max, const struct config_feed *feed)
+{
+	for (; *count < max; (*count)++) {
+		if (pipe_open(&pipes[*count], (unsigned)(feed->segment / PIPE_SLOT_BYTES)) < 0)
+			return false;
+	}
+	return true;
+}
+
+static void probe_pipes(const struct config *config, struct budget *budget)
+{
+	size_t tried_max = (size_t)u64_min(PIPES_TRIED_MAX, budget->descriptors / 4);
+	struct pipe *pipes = calloc(tried_max + 1, sizeof(*pipes));
+	size_t wanted = 0, count = 0;
+	bool goes_on = pipes != NULL;
+
+	for (size_t i = 0; i < config->feed_count; i++) {
+		wanted += pipes_of(config, &config->feeds[i]);
+		if (goes_on)
+			goes_on = try_pipes(pipes, &count, size_min(wanted, tried_max),
+					    &config->feeds[i]);
+	}
+	budget->pipes_wanted = goes_on ? size_min(wanted, tried_max) : wanted;
+	budget->pipes = count;
+	while (count > 0)
+		pipe_close(&pipes[--count]);
+	free(pipes);
+}
+
+/* ---- TCP memory ---- */
+
+/* Numbers of a file of /proc/sys; false when they cannot be had. */
+static bool read_three(const char *path, uint64_t ret[3])
+{
+	char text[128];
+	char *at = text;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	fd_close(&fd);
+	if (got <= 0)
+		return false;
+	text[got] = '\0';
+	for (size_t i = 0; i < 3; i++) {
+		char *word = at + strspn(at, " \t");
+
+		at = word + strcspn(word, " \t\n");
+		if (*at)
+			*at++ = '\0';
+		if (num_parse_count(word, &ret[i]) < 0)
+			return false;
+	}
+	return true;
+}
+
+static void probe_tcp(const struct config *config, struct budget *budget)
+{
+	uint64_t pages[3], bytes[3];
+	uint64_t most = 0;
+	bool is_autotuned = false;
+
+	if (!read_three("/proc/sys/net/ipv4/tcp_mem", pages) ||
+	    !read_three("/proc/sys/net/ipv4/tcp_wmem", bytes))
+		return;
+	for (size_t i = 0; i < config->listener_count; i++) {
+		is_autotuned = is_autotuned || config->listeners[i].send_buffer == 0;
+		most = u64_max(most, config->listeners[i].send_buffer);
+	}
+	budget->tcp_bytes = pages[1] * (uint64_t)sysconf(_SC_PAGESIZE);
+	/* The kernel doubles what it is asked for (socket(7), SO_SNDBUF). */
+	budget->stalled_bytes = is_autotuned ? u64_max(bytes[2], 2 * most) : 2 * most;
+}
+
+void budget_probe(const struct config *config, struct budget *budget)
+{
+	probe_pipes(config, budget);
+	probe_tcp(config, budget);
+}
+
+/* ---- the line ---- */
+
+void budget_log(const struct budget *budget)
+{
+	const char *raise = budget->is_by_option ? "max_subscribers" : "LimitNOFILE";
+	char tcp[160] = "";
+
+	if (budget->stalled_bytes)
+		(void)snprintf(tcp, sizeof(tcp),
+			       " stalled=%llu at_bytes=%llu (lower send_buffer or raise "
+			       "net.ipv4.tcp_mem for more)",
+			       (unsigned long long)(budget->tcp_bytes / budget->stalled_bytes),
+			       (unsigned long long)budget->stalled_bytes);
+	log_info("budget subscribers=%llu (raise %s for more) descriptors=%llu reserved=%llu "
+		 "pipes=%zu/%zu%s%s",
+		 (unsigned long long)budget->subscribers, raise,
+		 (unsigned long long)budget->descriptors, (unsigned long long)budget->reserved,
+		 budget->pipes, budget->pipes_wanted,
+		 budget->pipes < budget->pipes_wanted
+			 ? " (the rest is copied; raise fs.pipe-user-pages-soft for more)"
+			 : "",
+		 tcp);
+}
