@@ -17,6 +17,7 @@
 #include "daemon/notify.h"
 #include "daemon/params.h"
 #include "daemon/status.h"
+#include "feed/pinned.h"
 
 static const double TICK_S = 0.1;
 
@@ -452,6 +453,29 @@ static void update_rates(struct served_feed *served, uint64_t now_ms)
 	rates->last_ms = now_ms;
 }
 
+/* Once a second: max_pinned. */
+static void check_pinned(struct relay *relay, uint64_t now_ms)
+{
+	uint64_t max_bytes = relay->config->relay.max_pinned;
+	struct pinned pinned = {0};
+	struct list_node *node;
+
+	if (now_ms - relay->pinned_ms < 1000)
+		return;
+	relay->pinned_ms = now_ms;
+	relay->pinned_bytes = 0;
+	if (!max_bytes)
+		return;
+	list_for_each (&relay->feeds, node) {
+		/* Without memory for all of them, those that are there are closed. */
+		if (pinned_add(&pinned, feed_at(node)->feed) < 0)
+			break;
+	}
+	pinned_close_most(&pinned, max_bytes);
+	relay->pinned_bytes = pinned.bytes;
+	pinned_free(&pinned);
+}
+
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
 {
 	struct relay *relay = container_of(watcher, struct relay, tick);
@@ -466,6 +490,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
 		ingest_tick(&served->ingest, now_ms);
 		update_rates(served, now_ms);
 	}
+	check_pinned(relay, now_ms);
 	status_notify(relay, now_ms);
 	if (relay->is_draining &&
 	    (relay_subscriber_count(relay) == 0 || now_ms >= relay->drain_end_ms))

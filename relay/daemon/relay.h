@@ -54,6 +54,8 @@ struct relay {
 	struct list listeners; /* struct served_listener */
 	uint64_t max_subscribers;
 	uint64_t fd_limit;
+	uint64_t pinned_ms;    /* monotonic: when max_pinned was last looked after */
+	uint64_t pinned_bytes; /* held by slow subscribers then; 0 without max_pinned */
 	ev_timer tick;
 	bool is_draining;
 	uint64_t drain_end_ms; /* monotonic */

@@ -127,6 +127,8 @@ void status_log(const struct relay *relay)
 	}
 	line_add(&line, "feeds=%zu max_subscribers=%llu", feeds,
 		 (unsigned long long)relay->max_subscribers);
+	if (relay->pinned_bytes)
+		line_add(&line, " pinned_bytes=%llu", (unsigned long long)relay->pinned_bytes);
 	list_for_each (&relay->listeners, node) {
 		const struct served_listener *served =
 			list_entry(node, struct served_listener, node);

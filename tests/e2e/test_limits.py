@@ -236,6 +236,27 @@ def test_the_cause_of_a_skip(lab):
     relay.wait_log(r"subscriber skipped .*cause=receive_window")
 
 
+def test_max_pinned(lab):
+    """Above the limit of all together, the one that holds most is closed, and nobody else."""
+    made = script("u32be", (1000,) * 4000, 2)
+    sections = feed("a", framing="u32be", on_slow="skip", raw=TIGHT, framed={"send_buffer": "200k"},
+                    **RING)
+    relay = lab.start({"relay": {"max_pinned": "64m"}} | sections)
+    leader = relay.subscribe("a-raw", made)
+    small = relay.subscribe("a-raw", made, 2, **SLOW)
+    relay.subscribe("a-framed", made, **SLOW)
+    relay.wait("a", subscribers=4)
+    relay.publish("a", made.wire, piece=16 * KIB).follow(leader, 64 * KIB)
+    relay.run_until_done([leader])
+    relay.wait(test=lambda block: block["relay"].get("pinned_bytes", 0) > 200 * KIB)
+    sections["relay"] = {"max_pinned": "256k"}
+    relay.wait_log("reloaded", relay.reload(sections))
+    relay.wait("a", subscribers=3, closed_pinned=1, closed_slow_by_receive_window=1)
+    relay.wait_log("reason=pinned .*cause=receive_window")
+    relay.wait(test=lambda block: 0 < block["relay"]["pinned_bytes"] <= 256 * KIB)
+    assert all(one.end is None for one in [leader, *small])
+
+
 def test_budget(lab):
     """One line at start says what the ceiling is, and what raises it."""
     relay = lab.start({"relay": {"max_subscribers": 7}} | feed("a"))
