@@ -72,13 +72,14 @@ unit_src     := $(filter-out $(unit_tests),$(wildcard tests/unit/*.c))
 fault_tests  := $(wildcard tests/fault/test_*.c)
 fault_src    := $(filter-out $(fault_tests) tests/fault/refuse.c,$(wildcard tests/fault/*.c))
 bench_src    := $(wildcard tests/bench/*.c)
+soak_src     := $(wildcard tests/soak/*.c) $(addprefix tests/bench/,cost.c histogram.c wire.c)
 
 programs     := $(bin)/relay $(bin)/relaycat $(bin)/relaypub
 unit_bins    := $(unit_tests:tests/%.c=$(test)/%)
 fault_bins   := $(fault_tests:tests/%.c=$(test)/%)
 refuse       := $(if $(wildcard tests/fault/refuse.c),$(bin)/librefuse.so)
 
-.PHONY: all tests run test test-service lint bench install clean help dirs FORCE
+.PHONY: all tests run test test-service lint bench bench-isolation soak-short install clean help dirs FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -114,6 +115,9 @@ $(bin)/relaycat: $(call objects,$(relaycat_src) $(tool_src) $(base_src))
 $(bin)/relaypub: $(call objects,$(relaypub_src) $(tool_src) $(base_src))
 	$(call link)
 
+$(bin)/relay-soak: $(call objects,$(soak_src) $(base_src))
+	$(call link)
+
 $(bin)/relay-bench: $(call objects,$(bench_src) $(base_src))
 	$(call link) -lm
 
@@ -138,7 +142,7 @@ $(bin)/librefuse.so: tests/fault/refuse.c Makefile
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -Irelay -I. $(WARNINGS) -O2 -g -fPIC -shared -o $@ $<
 
 -include $(patsubst %.o,%.d,$(call objects,$(relay_src) $(tool_src) $(relaycat_src) $(relaypub_src) \
-	$(bench_src) $(unit_tests) $(unit_src) $(fault_tests) $(fault_src)))
+	$(bench_src) $(soak_src) $(unit_tests) $(unit_src) $(fault_tests) $(fault_src)))
 
 # --- use ----------------------------------------------------------------------------------------------------------
 
@@ -163,6 +167,12 @@ lint: all
 
 bench: all $(bin)/relay-bench
 	@RELAY_BIN_DIR=$(bin) tests/bench/run
+
+bench-isolation: all $(bin)/relay-bench
+	@RELAY_BIN_DIR=$(bin) tests/bench/isolation
+
+soak-short: all $(bin)/relay-soak
+	@RELAY_BIN_DIR=$(bin) tests/soak/run
 
 # For scripts: where this variant's programs and tests are.
 dirs:
@@ -191,6 +201,8 @@ help:
 	@echo 'make test-service   of these, those that boot systemd in a container (root; systemd-nspawn)'
 	@echo 'make lint       the rules of the tree; LINTS="floors calls ..." for some of them'
 	@echo 'make bench      measure; table and CSV in build/bench'
+	@echo 'make bench-isolation   healthy subscribers beside ones that do not read; build/bench/isolation.md and .csv'
+	@echo 'make soak-short        15,000 subscribers that come and go, then 10,000 that stand still: about 4 minutes'
 	@echo 'make install    PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR)'
 	@echo 'make clean      remove build/'
 	@echo

@@ -16,6 +16,7 @@ enum bench_mode {
 	BENCH_THROUGHPUT, /* as fast as the window lets it, spinning */
 	BENCH_PACED,      /* rate messages a second, latency percentiles */
 	BENCH_MEMORY,     /* subscribers that only connect */
+	BENCH_ISOLATION,  /* as paced, beside subscribers that do not read, for other servers too */
 };
 
 enum bench_floor {
@@ -40,6 +41,9 @@ struct bench_params {
 	uint64_t segment;       /* bytes the bare loops take at once; 0 = their default */
 	uint64_t rate;          /* paced: messages a second */
 	bool may_sleep;         /* paced: sleep between messages instead of spinning */
+	const char *dialect;    /* isolation: of the server, a name for dialect_find() */
+	uint64_t extra;         /* isolation: subscribers that do not keep up */
+	uint64_t extra_rate;    /* bytes a second that each of these reads; 0 = none */
 	double warmup;          /* seconds */
 	double seconds;         /* of the measured part */
 	const char *congestion; /* of the publisher and the bare loops; "" = the system's */
@@ -47,10 +51,11 @@ struct bench_params {
 	int server_cpu;         /* of a bare loop; -1 = not pinned */
 };
 
-/* The three modes. Each prints its JSON line and returns 0, or returns -errno after a line on
+/* The modes. Each prints its JSON line and returns 0, or returns -errno after a line on
  * stderr. */
 int bench_run_throughput(const struct bench_params *params);
 int bench_run_paced(const struct bench_params *params);
 int bench_run_memory(const struct bench_params *params);
+int bench_run_isolation(const struct bench_params *params);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/num.h"
 #include "bench.h"
+#include "dialect.h"
 #include "floor.h"
 #include "load.h"
 #include "wire.h"
@@ -18,7 +19,7 @@
 #include <string.h>
 
 static const char usage_text[] =
-	"usage: relay-bench [--mode throughput|paced|memory] SERVER [option]...\n"
+	"usage: relay-bench [--mode throughput|paced|memory|isolation] SERVER [option]...\n"
 	"SERVER is  --ingest 127.0.0.1:PORT --subscribe 127.0.0.1:PORT --server-pid PID\n"
 	"or         --baseline copy|splice        a bare loop of the bench itself\n"
 	"  --subscribers N       16          --size BYTES         64k, with its length prefix\n"
@@ -28,6 +29,9 @@ static const char usage_text[] =
 	"  --rcvbuf BYTES        0 = auto    --congestion NAME    the system's\n"
 	"  --segment BYTES       256k for copy, 1m for splice: what a bare loop takes at once\n"
 	"  --rate N              1000 messages a second (paced)   --sleep  between them\n"
+	"  --dialect NAME        relay, redis, nats, mqtt or websocket (isolation)\n"
+	"  --extra N             0 subscribers beside the others (isolation)\n"
+	"  --extra-rate BYTES    0 a second, which each of them reads\n"
 	"  --cpu N               1, -1 = not pinned\n"
 	"  --server-cpu N        0, of a bare loop\n";
 
@@ -49,6 +53,9 @@ enum option_code {
 	OPTION_SEGMENT,
 	OPTION_RATE,
 	OPTION_SLEEP,
+	OPTION_DIALECT,
+	OPTION_EXTRA,
+	OPTION_EXTRA_RATE,
 	OPTION_CONGESTION,
 	OPTION_CPU,
 	OPTION_SERVER_CPU,
@@ -72,6 +79,9 @@ static const struct option options[] = {
 	{"segment", required_argument, NULL, OPTION_SEGMENT},
 	{"rate", required_argument, NULL, OPTION_RATE},
 	{"sleep", no_argument, NULL, OPTION_SLEEP},
+	{"dialect", required_argument, NULL, OPTION_DIALECT},
+	{"extra", required_argument, NULL, OPTION_EXTRA},
+	{"extra-rate", required_argument, NULL, OPTION_EXTRA_RATE},
 	{"congestion", required_argument, NULL, OPTION_CONGESTION},
 	{"cpu", required_argument, NULL, OPTION_CPU},
 	{"server-cpu", required_argument, NULL, OPTION_SERVER_CPU},
@@ -109,7 +119,7 @@ static int parse_int(const char *text, int *ret)
 
 static int parse_choice(int code, const char *text, struct bench_params *params)
 {
-	static const char *const modes[] = {"throughput", "paced", "memory", NULL};
+	static const char *const modes[] = {"throughput", "paced", "memory", "isolation", NULL};
 	static const char *const floors[] = {"none", "copy", "splice", NULL};
 	static const char *const framings[] = {"none", "u32be", NULL};
 	static const char *const formats[] = {"raw", "framed", NULL};
@@ -165,6 +175,13 @@ static int parse_option(int code, const char *text, struct bench_params *params)
 	case OPTION_SLEEP:
 		params->may_sleep = true;
 		return 0;
+	case OPTION_DIALECT:
+		params->dialect = text;
+		return dialect_find(text) ? 0 : -EINVAL;
+	case OPTION_EXTRA:
+		return num_parse_count(text, &params->extra);
+	case OPTION_EXTRA_RATE:
+		return num_parse_bytes(text, &params->extra_rate);
 	case OPTION_CONGESTION:
 		params->congestion = text;
 		return 0;
@@ -193,6 +210,10 @@ static const char *find_contradiction(const struct bench_params *params)
 	if (params->mode == BENCH_PACED && (params->size < LOAD_STAMP_OFFSET + LOAD_STAMP_BYTES ||
 					    params->batch || params->rate < 1))
 		return "paced mode needs --size 12 or more, a --rate and no --batch";
+	if (params->mode == BENCH_ISOLATION &&
+	    (params->floor != BENCH_FLOOR_NONE || params->size < LOAD_STAMP_BYTES ||
+	     params->rate < 1 || params->extra > 1000000))
+		return "isolation mode needs a server, --size 8 or more and a --rate";
 	if (params->mode == BENCH_THROUGHPUT && params->window < chunk)
 		return "--window is smaller than what one send carries";
 	if (params->floor != BENCH_FLOOR_NONE && params->is_packet_format)
@@ -214,6 +235,8 @@ static int run_mode(const struct bench_params *params)
 		return bench_run_paced(params);
 	case BENCH_MEMORY:
 		return bench_run_memory(params);
+	case BENCH_ISOLATION:
+		return bench_run_isolation(params);
 	case BENCH_THROUGHPUT:
 	default:
 		return bench_run_throughput(params);
@@ -248,6 +271,7 @@ int main(int argc, char **argv)
 		.warmup = 0.5,
 		.seconds = 2,
 		.congestion = "",
+		.dialect = "relay",
 		.cpu = 1,
 	};
 	const char *contradiction;

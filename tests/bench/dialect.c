@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The dialects, one table entry and one or two functions each. Subscribing is one burst of bytes,
+ * and the answer is looked for by its last bytes: nothing follows it before somebody publishes.
+ */
+#include "dialect.h"
+
+#include "wire.h"
+
+#include <arpa/inet.h>
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define HANDSHAKE_LIMIT_S 10
+
+struct text {
+	const char *at;
+	size_t count;
+};
+
+#define TEXT(literal)                                                                              \
+	{                                                                                          \
+		(literal), sizeof((literal)) - 1                                                   \
+	}
+
+struct dialect {
+	const char *name;
+	struct text subscribe, subscribed; /* what to say, and what in the answer ends it */
+	struct text publish, published;
+	int (*parse)(const uint8_t *head, uint32_t count, struct dialect_frame *ret);
+	uint64_t (*wrap)(uint64_t size, uint8_t *wire); /* writes the head, returns its bytes */
+	struct text tail;
+};
+
+/* --- relay: a u32be before each message ------------------------------------------------------- */
+
+static int parse_relay(const uint8_t *head, uint32_t count, struct dialect_frame *ret)
+{
+	uint32_t length;
+
+	if (count < sizeof(length))
+		return 0;
+	memcpy(&length, head, sizeof(length));
+	*ret = (struct dialect_frame){sizeof(length), ntohl(length), 0, true};
+	return 1;
+}
+
+static uint64_t wrap_relay(uint64_t size, uint8_t *wire)
+{
+	uint32_t length = htonl((uint32_t)size);
+
+	memcpy(wire, &length, sizeof(length));
+	return sizeof(length);
+}
+
+/* --- text protocols --------------------------------------------------------------------------- */
+
+/* The line that begins at `from`: its bytes with CR LF, or 0 when it is not complete. */
+static uint32_t line_bytes(const uint8_t *head, uint32_t count, uint32_t from)
+{
+	const uint8_t *lf = from < count ? memchr(head + from, '\n', count - from) : NULL;
+
+	return lf ? (uint32_t)(lf - head) + 1 - from : 0;
+}
+
+/* A decimal number that CR ends; the caller knows that the line is complete. */
+static uint64_t read_number(const uint8_t *digits)
+{
+	uint64_t number = 0;
+
+	while (*digits >= '0' && *digits <= '9')
+		number = number * 10 + (uint64_t)(*digits++ - '0');
+	return number;
+}
+
+static int parse_redis(const uint8_t *head, uint32_t count, struct dialect_frame *ret)
+{
+	static const char start[] = "*3\r\n$7\r\nmessage\r\n$1\r\nb\r\n$";
+	uint32_t fixed = sizeof(start) - 1;
+	uint32_t line = line_bytes(head, count, fixed);
+
+	if (memcmp(head, start, count < fixed ? count : fixed) != 0)
+		return -EPROTO;
+	if (!line)
+		return 0;
+	*ret = (struct dialect_frame){fixed + line, read_number(head + fixed), 2, true};
+	return 1;
+}
+
+static uint64_t wrap_redis(uint64_t size, uint8_t *wire)
+{
+	return (uint64_t)sprintf((char *)wire, "*3\r\n$7\r\nPUBLISH\r\n$1\r\nb\r\n$%llu\r\n",
+				 (unsigned long long)size);
+}
+
+/* MSG b 1 SIZE; PING, which may go unanswered for minutes, and whatever else is a line. */
+static int parse_nats(const uint8_t *head, uint32_t count, struct dialect_frame *ret)
+{
+	static const char start[] = "MSG b 1 ";
+	uint32_t fixed = sizeof(start) - 1;
+	uint32_t line = line_bytes(head, count, 0);
+
+	if (!line)
+		return 0;
+	*ret = (struct dialect_frame){.head = line};
+	if (line > fixed && memcmp(head, start, fixed) == 0)
+		*ret = (struct dialect_frame){line, read_number(head + fixed), 2, true};
+	return 1;
+}
+
+static uint64_t wrap_nats(uint64_t size, uint8_t *wire)
+{
+	return (uint64_t)sprintf((char *)wire, "PUB b %llu\r\n", (unsigned long long)size);
+}
+
+/* --- MQTT 3.1.1: type, length in groups of 7 bits, topic ------------------------------------- */
+
+#define MQTT_PUBLISH     0x30
+#define MQTT_TOPIC       "\0\1b"
+#define MQTT_TOPIC_BYTES 3
+
+static int parse_mqtt(const uint8_t *head, uint32_t count, struct dialect_frame *ret)
+{
+	uint64_t length = 0;
+	uint32_t at = 1;
+
+	do {
+		if (at >= count)
+			return 0;
+		if (at > 4)
+			return -EPROTO;
+		length |= (uint64_t)(head[at] & 0x7f) << (7 * (at - 1));
+	} while (head[at++] & 0x80);
+	*ret = (struct dialect_frame){.head = at, .payload = length};
+	if ((head[0] & 0xf0) != MQTT_PUBLISH)
+		return 1;
+	if (length < MQTT_TOPIC_BYTES)
+		return -EPROTO;
+	*ret = (struct dialect_frame){at + MQTT_TOPIC_BYTES, length - MQTT_TOPIC_BYTES, 0, true};
+	return count < at + MQTT_TOPIC_BYTES ? 0 : 1;
+}
+
+static uint64_t wrap_mqtt(uint64_t size, uint8_t *wire)
+{
+	uint64_t left = size + MQTT_TOPIC_BYTES, at = 1;
+
+	wire[0] = MQTT_PUBLISH;
+	do {
+		wire[at++] = (uint8_t)((left & 0x7f) | (left > 0x7f ? 0x80 : 0));
+		left >>= 7;
+	} while (left);
+	memcpy(wire + at, MQTT_TOPIC, MQTT_TOPIC_BYTES);
+	return at + MQTT_TOPIC_BYTES;
+}
+
+/* --- WebSocket (RFC 6455): binary frames, masked towards the server, by a mask of zeros --------
+ */
+
+#define WS_FIN_BINARY 0x82
+#define WS_MASKED     0x80
+
+static int parse_websocket(const uint8_t *head, uint32_t count, struct dialect_frame *ret)
+{
+	uint32_t opcode = head[0] & 0x0f;
+	uint64_t length = 0;
+	uint32_t extra;
+
+	if (count < 2)
+		return 0;
+	extra = head[1] == 127 ? 8 : head[1] == 126 ? 2 : 0;
+	if (count < 2 + extra)
+		return 0;
+	if (head[1] & WS_MASKED)
+		return -EPROTO;
+	for (uint32_t i = 0; i < extra; i++)
+		length = length << 8 | head[2 + i];
+	*ret = (struct dialect_frame){2 + extra, extra ? length : head[1], 0,
+				      opcode == 1 || opcode == 2};
+	return 1;
+}
+
+static uint64_t wrap_websocket(uint64_t size, uint8_t *wire)
+{
+	uint64_t length = htobe64(size);
+	uint64_t at = 2;
+
+	wire[0] = WS_FIN_BINARY;
+	if (size < 126) {
+		wire[1] = (uint8_t)(WS_MASKED | size);
+	} else if (size <= UINT16_MAX) {
+		wire[1] = WS_MASKED | 126;
+		memcpy(wire + at, (uint8_t *)&length + 6, 2);
+		at += 2;
+	} else {
+		wire[1] = WS_MASKED | 127;
+		memcpy(wire + at, &length, sizeof(length));
+		at += sizeof(length);
+	}
+	memset(wire + at, 0, 4);
+	return at + 4;
+}
+
+#define UPGRADE(place)                                                                             \
+	TEXT("GET /" place " HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"               \
+	     "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"                                 \
+	     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+
+#define NATS_CONNECT "CONNECT {\"verbose\":false,\"pedantic\":false,\"echo\":true}\r\n"
+/* Protocol 3.1.1, clean session, no keep-alive, an empty client id. */
+#define MQTT_CONNECT "\x10\x0c\0\4MQTT\4\2\0\0\0\0"
+
+/* --- the table -------------------------------------------------------------------------------- */
+
+static const struct dialect dialects[] = {
+	{
+		.name = "relay",
+		.parse = parse_relay,
+		.wrap = wrap_relay,
+	},
+	{
+		.name = "redis",
+		.subscribe = TEXT("*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nb\r\n"),
+		.subscribed = TEXT(":1\r\n"),
+		.parse = parse_redis,
+		.wrap = wrap_redis,
+		.tail = TEXT("\r\n"),
+	},
+	{
+		.name = "nats",
+		.subscribe = TEXT(NATS_CONNECT "SUB b 1\r\nPING\r\n"),
+		.subscribed = TEXT("PONG\r\n"),
+		.publish = TEXT(NATS_CONNECT "PING\r\n"),
+		.published = TEXT("PONG\r\n"),
+		.parse = parse_nats,
+		.wrap = wrap_nats,
+		.tail = TEXT("\r\n"),
+	},
+	{
+		.name = "mqtt",
+		.subscribe = TEXT(MQTT_CONNECT "\x82\6\0\1\0\1b\0"),
+		.subscribed = TEXT("\x90\3\0\1\0"),
+		.publish = TEXT(MQTT_CONNECT),
+		.published = TEXT("\x20\2\0\0"),
+		.parse = parse_mqtt,
+		.wrap = wrap_mqtt,
+	},
+	{
+		.name = "websocket",
+		.subscribe = UPGRADE("sub"),
+		.subscribed = TEXT("\r\n\r\n"),
+		.publish = UPGRADE("pub"),
+		.published = TEXT("\r\n\r\n"),
+		.parse = parse_websocket,
+		.wrap = wrap_websocket,
+	},
+};
+
+const struct dialect *dialect_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(dialects) / sizeof(dialects[0]); i++)
+		if (strcmp(name, dialects[i].name) == 0)
+			return &dialects[i];
+	return NULL;
+}
+
+/* Says `hello` and waits for `ending`, on a blocking socket. */
+static int shake_hands(int fd, struct text hello, struct text ending)
+{
+	char answer[4096];
+	size_t count = 0;
+
+	if (hello.count && send(fd, hello.at, hello.count, MSG_NOSIGNAL) != (ssize_t)hello.count)
+		return -EPROTO;
+	while (ending.count && !memmem(answer, count, ending.at, ending.count)) {
+		ssize_t n = recv(fd, answer + count, sizeof(answer) - count, 0);
+
+		if (n <= 0)
+			return n < 0 ? -errno : -EPROTO;
+		count += (size_t)n;
+	}
+	return 0;
+}
+
+int dialect_connect(const struct dialect *dialect, const struct sockaddr_in *address,
+		    bool is_publisher)
+{
+	struct text hello = is_publisher ? dialect->publish : dialect->subscribe;
+	struct text ending = is_publisher ? dialect->published : dialect->subscribed;
+	struct timeval limit = {.tv_sec = HANDSHAKE_LIMIT_S};
+	int fd = wire_connect(address, 0, "");
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if (fcntl(fd, F_SETFL, O_RDWR) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0)
+		r = -errno;
+	else
+		r = shake_hands(fd, hello, ending);
+	if (r == 0 && fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+		r = -errno;
+	if (r == 0)
+		return fd;
+	close(fd);
+	return r;
+}
+
+int dialect_parse(const struct dialect *dialect, const uint8_t *head, uint32_t count,
+		  struct dialect_frame *ret)
+{
+	return count ? dialect->parse(head, count, ret) : 0;
+}
+
+uint64_t dialect_wrap(const struct dialect *dialect, uint64_t size, uint8_t *wire,
+		      uint64_t *ret_payload)
+{
+	*ret_payload = dialect->wrap(size, wire);
+	if (dialect->tail.count)
+		memcpy(wire + *ret_payload + size, dialect->tail.at, dialect->tail.count);
+	return *ret_payload + size + dialect->tail.count;
+}
