@@ -189,35 +189,34 @@ void crowd_leave(struct crowd *crowd, uint64_t place, bool by_reset)
 	crowd->leaves++;
 }
 
-/* One message on each feed. A loopback socket that takes no message of some KiB is a fault. */
+/* A message on the next feed in turn. A loopback socket that takes none of some KiB is a fault. */
 static int publish(struct crowd *crowd)
 {
-	for (uint32_t i = 0; i < crowd->params->feeds; i++) {
-		struct crowd_feed *feed = &crowd->feeds[i];
-		uint64_t size = crowd->params->message;
-		ssize_t n;
+	uint32_t place = (uint32_t)(crowd->published++ % crowd->params->feeds);
+	struct crowd_feed *feed = &crowd->feeds[place];
+	uint64_t size = crowd->params->message;
+	ssize_t n;
 
-		stream_fill(SEED_OF(i), feed->published, crowd->message, size);
-		n = send(feed->publisher, crowd->message, size, MSG_NOSIGNAL);
-		if (n != (ssize_t)size) {
-			int error = n < 0 ? errno : EAGAIN;
+	stream_fill(SEED_OF(place), feed->offset, crowd->message, size);
+	n = send(feed->publisher, crowd->message, size, MSG_NOSIGNAL);
+	if (n != (ssize_t)size) {
+		int error = n < 0 ? errno : EAGAIN;
 
-			fprintf(stderr, "relay-soak: publisher %u: %s\n", i, strerror(error));
-			return -error;
-		}
-		feed->published += size;
+		fprintf(stderr, "relay-soak: publisher %u: %s\n", place, strerror(error));
+		return -error;
 	}
+	feed->offset += size;
 	return 0;
 }
 
 int crowd_run(struct crowd *crowd, uint64_t until_ns)
 {
-	uint64_t gap_ns = NS_PER_S / crowd->params->rate;
+	uint64_t gap_ns = NS_PER_S / crowd->params->rate / crowd->params->feeds;
 	struct epoll_event events[EVENTS_PER_TURN];
 
 	for (;;) {
 		uint64_t now_ns = clock_mono_ns();
-		uint64_t due_ns = crowd->publish_start_ns + crowd->publish_turns * gap_ns;
+		uint64_t due_ns = crowd->publish_start_ns + crowd->published * gap_ns;
 		uint64_t next_ns = due_ns < until_ns ? due_ns : until_ns;
 		uint64_t wait_ns = next_ns > now_ns ? next_ns - now_ns : 0;
 		struct timespec timeout = {.tv_sec = (time_t)(wait_ns / NS_PER_S),
@@ -229,7 +228,6 @@ int crowd_run(struct crowd *crowd, uint64_t until_ns)
 
 			if (r < 0)
 				return r;
-			crowd->publish_turns++;
 			timeout = (struct timespec){0};
 		}
 		count = epoll_pwait2(crowd->epoll_fd, events, EVENTS_PER_TURN, &timeout, NULL);

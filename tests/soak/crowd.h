@@ -44,7 +44,7 @@ struct member {
 
 struct crowd_feed {
 	int publisher;
-	uint64_t published; /* bytes */
+	uint64_t offset; /* in the stream, of the next message */
 	bool has_base;
 	uint64_t base; /* offset in the stream of the message with sequence 0 */
 };
@@ -54,7 +54,7 @@ struct crowd {
 	int epoll_fd;
 	struct member *members;
 	struct crowd_feed feeds[CROWD_FEEDS_MAX];
-	uint64_t publish_start_ns, publish_turns;
+	uint64_t publish_start_ns, published; /* messages of all feeds, which take turns */
 	uint8_t *message, *sink;
 	struct histogram first_byte; /* of joins, nanoseconds */
 	uint64_t joins, leaves;
