@@ -27,6 +27,7 @@
 #define SINK_BYTES      (UINT64_C(256) << 10)
 #define EVENTS_PER_TURN 256
 #define TRICKLE_BYTES   4096
+#define TRICKLE_GAP_NS  (10 * NS_PER_MS) /* some read at once, or the load would wake for each */
 #define PROBE_GAP_NS    (20 * NS_PER_MS)
 #define ATTACH_LIMIT_NS (30 * NS_PER_S)
 #define QUIET_NS        (2 * NS_PER_S)
@@ -49,6 +50,7 @@ struct isolation {
 	struct reader *readers;
 	int *extras;
 	uint64_t extra_turn, extra_due_ns; /* the next that reads its trickle, and when */
+	uint64_t trickle_ns;               /* when the next of them are looked at */
 	uint8_t *wire, *sink;
 	uint64_t wire_bytes, wire_sent, stamp_at;
 	uint64_t measure_from_ns; /* messages stamped before are not measured */
@@ -169,8 +171,9 @@ static void read_trickles(struct isolation *bench, uint64_t now_ns)
 	const struct bench_params *params = bench->params;
 	uint64_t gap_ns;
 
-	if (!params->extra || !params->extra_rate)
+	if (!params->extra || !params->extra_rate || now_ns < bench->trickle_ns)
 		return;
+	bench->trickle_ns = now_ns + TRICKLE_GAP_NS;
 	gap_ns = NS_PER_S * TRICKLE_BYTES / params->extra_rate / params->extra;
 	for (; bench->extra_due_ns <= now_ns; bench->extra_due_ns += gap_ns) {
 		int fd = bench->extras[bench->extra_turn];
@@ -191,8 +194,8 @@ static void receive(struct isolation *bench, uint64_t until_ns)
 	int count;
 
 	read_trickles(bench, now_ns);
-	if (bench->params->extra && bench->params->extra_rate && bench->extra_due_ns < until_ns)
-		until_ns = bench->extra_due_ns;
+	if (bench->params->extra && bench->params->extra_rate && bench->trickle_ns < until_ns)
+		until_ns = bench->trickle_ns;
 	wait_ns = until_ns > now_ns ? until_ns - now_ns : 0;
 	timeout = (struct timespec){.tv_sec = (time_t)(wait_ns / NS_PER_S),
 				    .tv_nsec = (long)(wait_ns % NS_PER_S)};
