@@ -11,7 +11,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -25,6 +24,7 @@
 #include "pipe/pipe_io.h"
 #include "pipe/pipe_pool.h"
 #include "tests/fault/wrap.h"
+#include "tests/unit/fd_count.h"
 
 static uint8_t page[4096] __attribute__((aligned(4096)));
 
@@ -35,18 +35,6 @@ struct rig {
 	int ends[2]; // a socket pair; ends[1] has 100 bytes to be taken
 	int null_fd;
 };
-
-static int count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
 
 static int begin(void **state)
 {

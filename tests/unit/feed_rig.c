@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -23,23 +22,12 @@
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "tests/unit/fd_count.h"
 
 enum {
 	IDLE_TURNS_MAX = 3000, // of 1 ms at most: then a wait is in vain
 	QUIET_TURNS = 5,       // in which nothing moves: somebody does not read
 };
-
-static int count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
 
 int feed_rig_setup(void **state)
 {

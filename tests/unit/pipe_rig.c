@@ -12,24 +12,17 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
 #include "pipe/pipe_io.h"
+#include "tests/unit/fd_count.h"
 
 uint8_t pipe_rig_pages[PIPE_RIG_PAGES * PIPE_RIG_PAGE_BYTES] __attribute__((aligned(4096)));
 
 int pipe_rig_count_fds(void)
 {
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
+	return count_fds();
 }
 
 int pipe_rig_begin(void **state)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* net/endpoint.c: what is read, what is refused and why, what is printed, and listening. */
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -19,18 +18,7 @@
 #include "base/errmsg.h"
 #include "base/fd.h"
 #include "net/endpoint.h"
-
-static int count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
+#include "tests/unit/fd_count.h"
 
 /* Every test starts in an empty directory of its own and must give back every descriptor. */
 struct place {

@@ -5,7 +5,6 @@
  * Nothing sleeps: a test runs the loop until what it waits for is there, and fails after a
  * ceiling.  Every test must give back every descriptor. */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -34,6 +33,7 @@
 #include "net/listener.h"
 #include "net/resolver.h"
 #include "net/sockopt.h"
+#include "tests/unit/fd_count.h"
 
 #define CEILING_S 20.0
 #define MAX_PEERS 128
@@ -59,18 +59,6 @@ struct net {
 	int answers;
 	struct resolver_answer answer;
 };
-
-static int count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
 
 /* The thread of a cancelled look-up closes its files when the look-up has ended, which a name
  * server that does not answer puts off; the ceiling is its time-out. */
