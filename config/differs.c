@@ -147,6 +147,7 @@ const char *config_change_print(char *buf, size_t size, const struct config_chan
 {
 	const struct config_option *option = change->option;
 	char title[CONFIG_TITLE_BYTES], old[CONFIG_VALUE_BYTES], new[CONFIG_VALUE_BYTES];
+	const char *effect = "";
 
 	config_section_title(title, change->new ? change->new : change->old);
 	if (!option) {
@@ -155,7 +156,10 @@ const char *config_change_print(char *buf, size_t size, const struct config_chan
 	}
 	config_value_print(option, config_option_value_const(change->old, option), old);
 	config_value_print(option, config_option_value_const(change->new, option), new);
+	if (change->kind == CONFIG_CHANGE_REMADE)
+		effect = change->old->kind == CONFIG_RELAY ? ", but not before the next start"
+							   : ", so it is made anew";
 	snprintf(buf, size, "%s: %s changed from '%s' to '%s'%s", title, option->key, old, new,
-		 change->kind == CONFIG_CHANGE_REMADE ? ", so it is made anew" : "");
+		 effect);
 	return buf;
 }

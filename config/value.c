@@ -85,11 +85,21 @@ static bool is_in_range(const struct config_option *option, enum config_type typ
 	return value >= min && value <= max;
 }
 
+/* A number for which relay can choose: `auto` is 0. */
+static bool can_be_auto(const struct config_option *option)
+{
+	return option->default_text && strcmp(option->default_text, "auto") == 0;
+}
+
 static int parse_ranged(const struct config_option *option, const char *text, uint64_t *ret)
 {
 	uint64_t value;
 	int r;
 
+	if (can_be_auto(option) && strcmp(text, "auto") == 0) {
+		*ret = 0;
+		return 0;
+	}
 	r = parse_number(option->type, text, &value);
 	if (r < 0)
 		return r;
@@ -307,7 +317,10 @@ const char *config_value_print(const struct config_option *option, const void *v
 	case CONFIG_TYPE_DURATION:
 		return num_print_duration_ms(buf, size, *(const uint64_t *)value);
 	case CONFIG_TYPE_COUNT:
-		snprintf(buf, size, "%" PRIu64, *(const uint64_t *)value);
+		if (*(const uint64_t *)value == 0 && can_be_auto(option))
+			snprintf(buf, size, "auto");
+		else
+			snprintf(buf, size, "%" PRIu64, *(const uint64_t *)value);
 		break;
 	case CONFIG_TYPE_BURST:
 		print_burst(buf, size, value);
@@ -367,9 +380,9 @@ static void print_range(const struct config_option *option, const char *what, co
 			char *buf, size_t size)
 {
 	bool has_zero = strcmp(option->default_text, "0") == 0 && strcmp(option->min, "0") != 0;
+	const char *other = can_be_auto(option) ? "auto, or " : has_zero ? "0, or " : "";
 
-	snprintf(buf, size, "%s%s from %s to %s%s", has_zero ? "0, or " : "", what, option->min,
-		 option->max, note);
+	snprintf(buf, size, "%s%s from %s to %s%s", other, what, option->min, option->max, note);
 }
 
 const char *config_value_expected(const struct config_option *option, char *buf, size_t size)

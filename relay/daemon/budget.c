@@ -19,15 +19,16 @@
 
 enum {
 	FDS_RESERVED = 64,           /* log, loop, signals, listeners, a configuration being read */
-	FDS_RESERVED_PER_FEED = 256, /* pipes: two descriptors each */
+	FDS_RESERVED_PER_FEED = 256, /* in each worker; pipes: two descriptors each */
 	PIPE_SLOT_BYTES = 4096,
 	PIPES_TRIED_MAX = 1024, /* more are not worth the time at start */
 };
 
-void budget_reckon(const struct config *config, uint64_t fd_limit, struct budget *ret)
+void budget_reckon(const struct config *config, unsigned workers, uint64_t fd_limit,
+		   struct budget *ret)
 {
 	uint64_t wanted = config->relay.max_subscribers;
-	uint64_t reserved = FDS_RESERVED + FDS_RESERVED_PER_FEED * config->feed_count;
+	uint64_t reserved = FDS_RESERVED + FDS_RESERVED_PER_FEED * config->feed_count * workers;
 	uint64_t possible = fd_limit > 2 * reserved ? fd_limit - reserved : fd_limit / 2;
 
 	*ret = (struct budget){
@@ -56,14 +57,16 @@ static bool has_format(const struct config *config, const struct config_feed *fe
 	return false;
 }
 
-static size_t pipes_of(const struct config *config, const struct config_feed *feed)
+static size_t pipes_of(const struct config *config, const struct config_feed *feed,
+		       unsigned workers)
 {
 	size_t formats = (size_t)has_format(config, feed, CONFIG_FORMAT_RAW) +
 			 (size_t)has_format(config, feed, CONFIG_FORMAT_FRAMED);
 
 	if (feed->engine == CONFIG_ENGINE_COPY)
 		return 0;
-	return INTAKE_PIPES_MAX + formats * rendition_max_pipes(feed->ring, feed->segment);
+	return INTAKE_PIPES_MAX +
+	       workers * formats * rendition_max_pipes(feed->ring, feed->segment);
 }
 
 /* Opens pipes for one feed behind those that are open already; false when there are no more. */
@@ -76,7 +79,7 @@ static bool try_pipes(struct pipe *pipes, size_t *count, size_t max, const struc
 	return true;
 }
 
-static void probe_pipes(const struct config *config, struct budget *budget)
+static void probe_pipes(const struct config *config, unsigned workers, struct budget *budget)
 {
 	size_t tried_max = (size_t)u64_min(PIPES_TRIED_MAX, budget->descriptors / 4);
 	struct pipe *pipes = calloc(tried_max + 1, sizeof(*pipes));
@@ -84,7 +87,7 @@ static void probe_pipes(const struct config *config, struct budget *budget)
 	bool goes_on = pipes != NULL;
 
 	for (size_t i = 0; i < config->feed_count; i++) {
-		wanted += pipes_of(config, &config->feeds[i]);
+		wanted += pipes_of(config, &config->feeds[i], workers);
 		if (goes_on)
 			goes_on = try_pipes(pipes, &count, size_min(wanted, tried_max),
 					    &config->feeds[i]);
@@ -140,9 +143,9 @@ static void probe_tcp(const struct config *config, struct budget *budget)
 	budget->stalled_bytes = is_autotuned ? u64_max(bytes[2], 2 * most) : 2 * most;
 }
 
-void budget_probe(const struct config *config, struct budget *budget)
+void budget_probe(const struct config *config, unsigned workers, struct budget *budget)
 {
-	probe_pipes(config, budget);
+	probe_pipes(config, workers, budget);
 	probe_tcp(config, budget);
 }
 

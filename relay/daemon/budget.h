@@ -26,12 +26,13 @@ struct budget {
 };
 
 /* The ceiling of subscribers. */
-void budget_reckon(const struct config *config, uint64_t fd_limit, struct budget *ret);
+void budget_reckon(const struct config *config, unsigned workers, uint64_t fd_limit,
+		   struct budget *ret);
 
 /* The rest, at start: opens the pipes that may be needed and closes them again, since the quota of
  * a user cannot be read where /proc is hidden, and others may have used it; reads net.ipv4.tcp_mem
  * and tcp_wmem if that is possible. */
-void budget_probe(const struct config *config, struct budget *budget);
+void budget_probe(const struct config *config, unsigned workers, struct budget *budget);
 
 /* One line for the operator: how many, and which setting raises it. */
 void budget_log(const struct budget *budget);

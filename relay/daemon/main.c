@@ -232,10 +232,13 @@ static void on_usr1(struct ev_loop *loop, ev_signal *watcher, int events)
 
 static void on_watchdog(struct ev_loop *loop, ev_timer *watcher, int events)
 {
+	struct daemon *daemon = watcher->data;
+
 	(void)loop;
-	(void)watcher;
 	(void)events;
-	notify_watchdog();
+	/* A worker that hangs is a relay that hangs. */
+	if (relay_has_moved(&daemon->relay))
+		notify_watchdog();
 }
 
 static void watch_signal(struct daemon *daemon, ev_signal *watcher, int number,
@@ -255,6 +258,7 @@ static void watch_signals(struct daemon *daemon)
 	watch_signal(daemon, &daemon->reload_on_hup, SIGHUP, on_hup);
 	watch_signal(daemon, &daemon->status_on_usr1, SIGUSR1, on_usr1);
 	ev_timer_init(&daemon->watchdog, on_watchdog, watchdog_s, watchdog_s);
+	daemon->watchdog.data = daemon;
 	if (watchdog_s > 0)
 		ev_timer_start(daemon->relay.loop, &daemon->watchdog);
 }
@@ -284,7 +288,8 @@ static int run(const struct arguments *arguments, struct config *config)
 		log_error("%s", err.text);
 	} else {
 		watch_signals(&daemon);
-		log_info("ready feeds=%zu listeners=%zu max_subscribers=%llu", feeds, listeners,
+		log_info("ready feeds=%zu listeners=%zu workers=%u max_subscribers=%llu", feeds,
+			 listeners, daemon.relay.workers.count,
 			 (unsigned long long)daemon.relay.max_subscribers);
 		notify_ready();
 		ev_run(loop, 0);

@@ -1,23 +1,16 @@
 // SPDX-License-Identifier: MIT
-/*
- * Applying configurations, accepting subscribers, and the tick that drives what depends on time.
- */
+/* Applying configurations, draining, and the tick of the control thread. */
 #include "daemon/relay.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
-#include "base/fd.h"
-#include "daemon/admit.h"
+#include "base/log.h"
 #include "daemon/budget.h"
+#include "daemon/collect.h"
 #include "daemon/notify.h"
-#include "daemon/params.h"
 #include "daemon/status.h"
-#include "feed/pinned.h"
 
 static const double TICK_S = 0.1;
 
@@ -36,7 +29,7 @@ static struct served_feed *find_feed(const struct list *feeds, const char *name)
 	struct list_node *node;
 
 	list_for_each (feeds, node) {
-		if (strcmp(feed_at(node)->feed->params.name, name) == 0)
+		if (strcmp(feed_at(node)->name, name) == 0)
 			return feed_at(node);
 	}
 	return NULL;
@@ -51,137 +44,6 @@ static struct served_listener *find_listener(const struct list *listeners, const
 			return listener_at(node);
 	}
 	return NULL;
-}
-
-uint64_t relay_subscriber_count(const struct relay *relay)
-{
-	struct list_node *node;
-	uint64_t count = 0;
-
-	list_for_each (&relay->feeds, node)
-		count += feed_subscriber_count(feed_at(node)->feed);
-	return count;
-}
-
-/* ---- making and unmaking ---- */
-
-static void on_feed_ready(void *owner)
-{
-	struct served_feed *served = owner;
-
-	ingest_resume(&served->ingest);
-}
-
-static void free_feed(struct served_feed *served, enum close_reason reason)
-{
-	ingest_close(&served->ingest, reason);
-	feed_free(&served->feed, reason);
-	list_remove(&served->node);
-	free(served);
-}
-
-/* Makes the feed and opens its ingest. */
-static int make_feed(struct relay *relay, const struct config *config,
-		     const struct config_feed *from, struct served_feed **ret, struct errmsg *err)
-{
-	struct served_feed *served = calloc(1, sizeof(*served));
-	struct ingest_params *ingest_params = calloc(1, sizeof(*ingest_params));
-	const struct feed_events events = {.owner = served, .on_ready = on_feed_ready};
-	struct access publishers = {0};
-	struct feed_params params;
-	int r = -ENOMEM;
-
-	if (!served || !ingest_params) {
-		errmsg_set(err, "feed %s: out of memory", from->section.name);
-		goto fail;
-	}
-	list_node_init(&served->node);
-	r = params_of_ingest(from, ingest_params, err);
-	if (r < 0)
-		goto fail;
-	r = params_of_publishers(from, &publishers, err);
-	if (r < 0)
-		goto fail;
-	params_of_feed(config, from, &params);
-	r = feed_new(relay->loop, &params, &events, &served->feed);
-	if (r < 0) {
-		errmsg_errno(err, r, "feed %s", from->section.name);
-		goto fail;
-	}
-	ingest_init(&served->ingest, relay->loop, served->feed, ingest_params);
-	ingest_set_access(&served->ingest, &publishers);
-	free(ingest_params);
-	*ret = served;
-	return 0;
-fail:
-	access_fini(&publishers);
-	free(ingest_params);
-	free(served);
-	return r;
-}
-
-static int open_feed(struct served_feed *served, struct errmsg *err)
-{
-	struct errmsg why;
-	int r = ingest_open(&served->ingest, &why);
-
-	if (r < 0) {
-		errmsg_set(err, "feed %s: %s", served->feed->params.name, why.text);
-		return r;
-	}
-	if (*ingest_address(&served->ingest))
-		log_info("listening feed=%s address=%s", served->feed->params.name,
-			 ingest_address(&served->ingest));
-	return 0;
-}
-
-static void free_listener(struct served_listener *served)
-{
-	listener_close(&served->listener);
-	if (served->rendition)
-		feed_close_rendition(&served->rendition);
-	access_fini(&served->access);
-	peer_count_drop(&served->peers);
-	list_remove(&served->node);
-	free(served);
-}
-
-static int make_listener(struct relay *relay, const struct config_listener *from,
-			 struct served_listener **ret, struct errmsg *err)
-{
-	struct served_listener *served = calloc(1, sizeof(*served));
-	struct peer_count *peers = peer_count_new();
-	struct endpoint endpoint;
-	struct errmsg why;
-	int r = -ENOMEM;
-
-	if (!served || !peers) {
-		errmsg_set(err, "listener %s: out of memory", from->section.name);
-		free(served);
-		peer_count_drop(&peers);
-		return r;
-	}
-	list_node_init(&served->node);
-	served->relay = relay;
-	served->peers = peers;
-	(void)snprintf(served->name, sizeof(served->name), "%s", from->section.name);
-	listener_init(&served->listener, relay->loop, admit_subscriber, served);
-	r = params_of_subscribers(from, &served->access, &why);
-	if (r == 0)
-		r = endpoint_parse(from->listen, &endpoint, &why);
-	if (r == 0)
-		r = listener_open(&served->listener, &endpoint, &why);
-	if (r < 0) {
-		errmsg_set(err, "listener %s: %s", from->section.name, why.text);
-		access_fini(&served->access);
-		peer_count_drop(&served->peers);
-		free(served);
-		return r;
-	}
-	log_info("listening listener=%s address=%s", served->name,
-		 listener_address(&served->listener));
-	*ret = served;
-	return 0;
 }
 
 /* ---- what a new configuration changes ---- */
@@ -224,11 +86,11 @@ static int open_new_feeds(struct relay *relay, const struct config *config, stru
 
 		if (is_same_ingest(old_feed(relay, from->section.name), from))
 			continue;
-		r = make_feed(relay, config, from, &served, err);
+		r = served_feed_new(&relay->workers, config, from, &served, err);
 		if (r < 0)
 			return r;
 		list_append(made, &served->node);
-		r = open_feed(served, err);
+		r = served_feed_open(served, err);
 		if (r < 0)
 			return r;
 	}
@@ -246,7 +108,7 @@ static int open_new_listeners(struct relay *relay, const struct config *config, 
 
 		if (old && strcmp(old->listen, from->listen) == 0)
 			continue;
-		r = make_listener(relay, from, &served, err);
+		r = served_listener_new(relay, from, &served, err);
 		if (r < 0)
 			return r;
 		list_append(made, &served->node);
@@ -254,16 +116,16 @@ static int open_new_listeners(struct relay *relay, const struct config *config, 
 	return 0;
 }
 
-/* The feed's listeners must give up its renditions before it goes. */
-static void detach_listeners(struct relay *relay, const struct feed *feed)
+/* The feed's listeners must give up its formats before it goes. */
+static void detach_listeners(struct relay *relay, const struct served_feed *feed)
 {
 	struct list_node *node;
 
 	list_for_each (&relay->listeners, node) {
 		struct served_listener *served = listener_at(node);
 
-		if (served->rendition && served->rendition->feed == feed)
-			feed_close_rendition(&served->rendition);
+		if (served->format.feed == feed)
+			served_format_close(&served->format);
 	}
 }
 
@@ -274,14 +136,14 @@ static void close_old_feeds(struct relay *relay, const struct config *config,
 
 	list_for_each_safe (&relay->feeds, node, next) {
 		struct served_feed *served = feed_at(node);
-		const char *name = served->feed->params.name;
+		const char *name = served->name;
 		const struct config_feed *from = config_find_feed(config, name);
 
 		if (from && !find_feed(made, name) &&
 		    !must_remake_feed(old_feed(relay, name), from))
 			continue;
-		detach_listeners(relay, served->feed);
-		free_feed(served, CLOSE_REMOVED);
+		detach_listeners(relay, served);
+		served_feed_free(&served, CLOSE_REMOVED);
 	}
 }
 
@@ -295,20 +157,8 @@ static void close_old_listeners(struct relay *relay, const struct config *config
 
 		if (!config_find_listener(config, served->name) ||
 		    find_listener(made, served->name))
-			free_listener(served);
+			served_listener_free(&served);
 	}
-}
-
-static void change_publishers(struct served_feed *served, const struct config_feed *from)
-{
-	struct access publishers;
-	struct errmsg err;
-
-	if (params_of_publishers(from, &publishers, &err) < 0)
-		log_error("%s feed=%s, who may publish has not changed", err.text,
-			  from->section.name);
-	else
-		ingest_set_access(&served->ingest, &publishers);
 }
 
 /* Changes the feeds that stay; makes those again that were closed but keep their ingest address. */
@@ -317,44 +167,20 @@ static void settle_feeds(struct relay *relay, const struct config *config)
 	for (size_t i = 0; i < config->feed_count; i++) {
 		const struct config_feed *from = &config->feeds[i];
 		struct served_feed *served = find_feed(&relay->feeds, from->section.name);
-		struct ingest_params *ingest_params;
-		struct feed_params params;
 		struct errmsg err;
 
-		if (!served) {
-			if (make_feed(relay, config, from, &served, &err) < 0) {
-				log_error("%s", err.text);
-				continue;
-			}
-			list_append(&relay->feeds, &served->node);
-			if (open_feed(served, &err) < 0)
-				log_error("%s", err.text);
+		if (served) {
+			served_feed_change(served, config, from);
 			continue;
 		}
-		params_of_feed(config, from, &params);
-		feed_change(served->feed, &params);
-		ingest_params = &served->ingest.params;
-		ingest_params->takeover = from->takeover == CONFIG_TAKEOVER_REPLACE;
-		ingest_params->source_timeout_ms = from->source_timeout;
-		ingest_params->rate_bytes = from->rate;
-		change_publishers(served, from);
+		if (served_feed_new(&relay->workers, config, from, &served, &err) < 0) {
+			log_error("%s", err.text);
+			continue;
+		}
+		list_append(&relay->feeds, &served->node);
+		if (served_feed_open(served, &err) < 0)
+			log_error("%s", err.text);
 	}
-}
-
-static void change_admission(struct served_listener *served, const struct config_listener *from)
-{
-	struct access access;
-	struct errmsg err;
-
-	served->max_per_ip = from->max_per_ip;
-	listener_set_rate(&served->listener, from->accept_rate);
-	if (params_of_subscribers(from, &access, &err) < 0) {
-		log_error("%s listener=%s, who may subscribe has not changed", err.text,
-			  served->name);
-		return;
-	}
-	access_fini(&served->access);
-	served->access = access;
 }
 
 static void settle_listeners(struct relay *relay, const struct config *config)
@@ -364,61 +190,82 @@ static void settle_listeners(struct relay *relay, const struct config *config)
 		struct served_listener *served =
 			find_listener(&relay->listeners, from->section.name);
 		struct served_feed *feed = find_feed(&relay->feeds, from->feed);
-		const struct encoder *encoder = params_encoder(from);
 
 		if (!served || !feed)
 			continue;
-		params_of_subscriber(from, &served->subscriber_params);
-		params_of_sockets(from, &served->sockopt_params);
-		change_admission(served, from);
-		if (served->rendition && served->rendition->feed == feed->feed &&
-		    served->rendition->encoder == encoder)
-			continue;
-		if (served->rendition)
-			feed_close_rendition(&served->rendition);
-		served->rendition = feed_open_rendition(feed->feed, encoder);
-		if (!served->rendition) {
+		if (served_listener_change(served, feed, from) < 0) {
 			log_error("out of memory listener=%s, closing it", served->name);
-			free_listener(served);
+			served_listener_free(&served);
 		}
 	}
 }
 
-static void undo(struct list *feeds, struct list *listeners)
+/* A branch of a feed has a past only where somebody may ask for it.  With that, all is in place. */
+static void begin_feeds(struct relay *relay)
 {
+	struct list_node *node, *at;
+
+	list_for_each (&relay->feeds, node) {
+		bool keeps_history = false;
+
+		list_for_each (&relay->listeners, at) {
+			const struct served_listener *served = listener_at(at);
+
+			if (served->format.feed == feed_at(node) &&
+			    (served->subscriber_params.burst_bytes ||
+			     served->subscriber_params.burst_ms))
+				keeps_history = true;
+		}
+		served_feed_keep_history(feed_at(node), keeps_history);
+		served_feed_begin(feed_at(node));
+	}
+}
+
+static void free_all(struct list *feeds, struct list *listeners, enum close_reason reason)
+{
+	struct served_listener *listener;
+	struct served_feed *feed;
 	struct list_node *node;
 
-	while ((node = list_first(listeners)))
-		free_listener(listener_at(node));
-	while ((node = list_first(feeds)))
-		free_feed(feed_at(node), CLOSE_REMOVED);
+	while ((node = list_first(listeners))) {
+		listener = listener_at(node);
+		served_listener_free(&listener);
+	}
+	while ((node = list_first(feeds))) {
+		feed = feed_at(node);
+		served_feed_free(&feed, reason);
+	}
 }
 
 static void set_limits(struct relay *relay, bool is_start)
 {
 	struct budget budget;
 
-	budget_reckon(relay->config, relay->fd_limit, &budget);
+	budget_reckon(relay->config, relay->workers.count, relay->fd_limit, &budget);
 	relay->max_subscribers = budget.subscribers;
 	if (!is_start)
 		return;
-	budget_probe(relay->config, &budget);
+	budget_probe(relay->config, relay->workers.count, &budget);
 	budget_log(&budget);
 }
 
 int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 {
 	struct list feeds, listeners;
-	bool is_start;
-	int r;
+	bool is_start = relay->config == NULL;
+	int r = 0;
 
 	list_init(&feeds);
 	list_init(&listeners);
-	r = open_new_feeds(relay, config, &feeds, err);
+	if (is_start)
+		r = workers_start(&relay->workers, workers_wanted(config->relay.workers),
+				  &relay->control, err);
+	if (r == 0)
+		r = open_new_feeds(relay, config, &feeds, err);
 	if (r == 0)
 		r = open_new_listeners(relay, config, &listeners, err);
 	if (r < 0) {
-		undo(&feeds, &listeners);
+		free_all(&feeds, &listeners, CLOSE_REMOVED);
 		config_free(&config);
 		return r;
 	}
@@ -428,7 +275,7 @@ int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 	list_splice(&relay->listeners, &listeners);
 	settle_feeds(relay, config);
 	settle_listeners(relay, config);
-	is_start = relay->config == NULL;
+	begin_feeds(relay);
 	config_free(&relay->config);
 	relay->config = config;
 	set_limits(relay, is_start);
@@ -438,63 +285,41 @@ int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 
 /* ---- time ---- */
 
-static void update_rates(struct served_feed *served, uint64_t now_ms)
+/* Once a second. */
+static void collect(struct relay *relay, uint64_t now_ms)
 {
-	struct feed_rates *rates = &served->rates;
-	const struct metrics *metrics = &served->feed->metrics;
-	uint64_t elapsed = now_ms - rates->last_ms;
+	uint64_t max_pinned = relay->config->relay.max_pinned;
 
-	if (elapsed < 1000)
+	if (now_ms - relay->collected_ms < 1000)
 		return;
-	rates->in_bytes = (metrics->in_bytes - rates->last_in) * 1000 / elapsed;
-	rates->out_bytes = (metrics->delivered_bytes - rates->last_out) * 1000 / elapsed;
-	rates->last_in = metrics->in_bytes;
-	rates->last_out = metrics->delivered_bytes;
-	rates->last_ms = now_ms;
-}
-
-/* Once a second: max_pinned. */
-static void check_pinned(struct relay *relay, uint64_t now_ms)
-{
-	uint64_t max_bytes = relay->config->relay.max_pinned;
-	struct pinned pinned = {0};
-	struct list_node *node;
-
-	if (now_ms - relay->pinned_ms < 1000)
-		return;
-	relay->pinned_ms = now_ms;
-	relay->pinned_bytes = 0;
-	if (!max_bytes)
-		return;
-	list_for_each (&relay->feeds, node) {
-		/* Without memory for all of them, those that are there are closed. */
-		if (pinned_add(&pinned, feed_at(node)->feed) < 0)
-			break;
-	}
-	pinned_close_most(&pinned, max_bytes);
-	relay->pinned_bytes = pinned.bytes;
-	pinned_free(&pinned);
+	relay->collected_ms = now_ms;
+	collect_rates(relay, now_ms);
+	relay->pinned_bytes = max_pinned ? collect_pinned(relay, max_pinned) : 0;
 }
 
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
 {
 	struct relay *relay = container_of(watcher, struct relay, tick);
 	uint64_t now_ms = clock_mono_ns() / NS_PER_MS;
-	struct list_node *node;
 
 	(void)events;
-	list_for_each (&relay->feeds, node) {
-		struct served_feed *served = feed_at(node);
-
-		feed_tick(served->feed, now_ms);
-		ingest_tick(&served->ingest, now_ms);
-		update_rates(served, now_ms);
-	}
-	check_pinned(relay, now_ms);
+	collect(relay, now_ms);
 	status_notify(relay, now_ms);
-	if (relay->is_draining &&
-	    (relay_subscriber_count(relay) == 0 || now_ms >= relay->drain_end_ms))
+	if (relay->is_draining && (relay->subscribers == 0 || now_ms >= relay->drain_end_ms))
 		ev_break(loop, EVBREAK_ALL);
+}
+
+bool relay_has_moved(struct relay *relay)
+{
+	bool has_moved = true;
+
+	for (unsigned i = 0; i < relay->workers.count; i++) {
+		uint64_t ticks = atomic_load(&relay->workers.list[i].ticks);
+
+		has_moved = has_moved && ticks != relay->last_ticks[i];
+		relay->last_ticks[i] = ticks;
+	}
+	return has_moved;
 }
 
 void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit)
@@ -502,6 +327,7 @@ void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit)
 	*relay = (struct relay){.loop = loop, .fd_limit = fd_limit};
 	list_init(&relay->feeds);
 	list_init(&relay->listeners);
+	inbox_open(&relay->control, loop);
 	ev_timer_init(&relay->tick, on_tick, TICK_S, TICK_S);
 	ev_timer_start(loop, &relay->tick);
 }
@@ -512,24 +338,22 @@ void relay_drain(struct relay *relay)
 	struct list_node *node;
 
 	if (relay->is_draining) {
-		log_info("ending at once subscribers=%llu",
-			 (unsigned long long)relay_subscriber_count(relay));
+		log_info("ending at once subscribers=%llu", (unsigned long long)relay->subscribers);
 		ev_break(relay->loop, EVBREAK_ALL);
 		return;
 	}
 	relay->is_draining = true;
 	relay->drain_end_ms = clock_mono_ns() / NS_PER_MS + drain_ms;
 	log_info("draining subscribers=%llu at_most_ms=%llu",
-		 (unsigned long long)relay_subscriber_count(relay), (unsigned long long)drain_ms);
+		 (unsigned long long)relay->subscribers, (unsigned long long)drain_ms);
 	notify_stopping();
 	notify_extend_timeout(drain_ms + 5000);
 	list_for_each (&relay->listeners, node)
 		listener_close(&listener_at(node)->listener);
-	list_for_each (&relay->feeds, node) {
-		ingest_close(&feed_at(node)->ingest, CLOSE_DRAIN);
-		feed_drain(feed_at(node)->feed);
-	}
-	if (relay_subscriber_count(relay) == 0)
+	list_for_each (&relay->feeds, node)
+		served_feed_drain(feed_at(node));
+	inbox_run(&relay->control);
+	if (relay->subscribers == 0)
 		ev_break(relay->loop, EVBREAK_ALL);
 }
 
@@ -539,10 +363,9 @@ void relay_fini(struct relay *relay)
 
 	ev_timer_stop(relay->loop, &relay->tick);
 	list_for_each (&relay->feeds, node)
-		detach_listeners(relay, feed_at(node)->feed);
-	while ((node = list_first(&relay->listeners)))
-		free_listener(listener_at(node));
-	while ((node = list_first(&relay->feeds)))
-		free_feed(feed_at(node), CLOSE_DRAIN);
+		detach_listeners(relay, feed_at(node));
+	free_all(&relay->feeds, &relay->listeners, CLOSE_DRAIN);
+	workers_stop(&relay->workers);
+	inbox_close(&relay->control);
 	config_free(&relay->config);
 }

@@ -8,6 +8,7 @@
 #include "base/compiler.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "daemon/collect.h"
 #include "daemon/notify.h"
 #include "daemon/relay.h"
 
@@ -91,58 +92,79 @@ static void add_engines(struct line *line, const struct engine_choice *choice)
 
 static void log_feed(const struct served_feed *served)
 {
-	const struct feed *feed = served->feed;
+	const struct feed_report *report = &served->report;
 	struct line line = {.used = 0};
-	struct metrics metrics;
 
-	feed_read_metrics(feed, &metrics);
-	line_add(&line, "feed=%s session=%u next_seq=%llu rate_in=%llu rate_out=%llu",
-		 feed->params.name, feed->session, (unsigned long long)feed->next_seq,
+	line_add(&line, "feed=%s session=%u next_seq=%llu rate_in=%llu rate_out=%llu", served->name,
+		 report->session, (unsigned long long)report->next_seq,
 		 (unsigned long long)served->rates.in_bytes,
 		 (unsigned long long)served->rates.out_bytes);
-	add_metrics(&line, &metrics);
-	add_reasons(&line, "closed", feed->closed);
-	add_causes(&line, "closed_slow_by", feed->closed_slow_by);
-	add_causes(&line, "skipped_by", feed->skipped_by);
-	add_reasons(&line, "source", feed->source_ends);
-	add_engines(&line, &feed->choice);
+	add_metrics(&line, &report->metrics);
+	add_reasons(&line, "closed", report->closed);
+	add_causes(&line, "closed_slow_by", report->closed_slow_by);
+	add_causes(&line, "skipped_by", report->skipped_by);
+	add_reasons(&line, "source", report->source_ends);
+	add_engines(&line, &report->choice);
 	log_info("status %s", line.text);
 }
 
-void status_log(const struct relay *relay)
+static void add_listeners(struct line *line, const struct relay *relay)
+{
+	struct list_node *node;
+
+	list_for_each (&relay->listeners, node) {
+		const struct served_listener *served =
+			list_entry(node, struct served_listener, node);
+		const struct listener_counters *counters = &served->listener.counters;
+
+		line_add(line, " accepted_%s=%llu", served->name,
+			 (unsigned long long)counters->accepted);
+		if (counters->accept_paced)
+			line_add(line, " accept_paced_%s=%llu", served->name,
+				 (unsigned long long)counters->accept_paced);
+		if (counters->accept_errors)
+			line_add(line, " accept_errors_%s=%llu", served->name,
+				 (unsigned long long)counters->accept_errors);
+	}
+}
+
+/* How many subscribers each worker has, and how long its loop keeps them waiting. */
+static void log_worker(struct relay *relay, unsigned index)
+{
+	struct loop_lag_counts lag;
+
+	collect_loop_lag(relay, index, &lag);
+	log_info("status worker=%u subscribers=%llu homes=%u turns=%llu lag_p50_us=%llu "
+		 "lag_p99_us=%llu lag_max_us=%llu",
+		 index, (unsigned long long)relay->workers.list[index].subscribers,
+		 relay->workers.list[index].homes, (unsigned long long)loop_lag_total(&lag),
+		 (unsigned long long)loop_lag_quantile_us(&lag, 0.5),
+		 (unsigned long long)loop_lag_quantile_us(&lag, 0.99),
+		 (unsigned long long)lag.max_us);
+}
+
+void status_log(struct relay *relay)
 {
 	struct metrics sum = {0};
 	struct line line = {.used = 0};
 	struct list_node *node;
 	size_t feeds = 0;
 
+	collect_reports(relay, true);
 	list_for_each (&relay->feeds, node) {
 		const struct served_feed *served = list_entry(node, struct served_feed, node);
-		struct metrics metrics;
 
 		log_feed(served);
-		feed_read_metrics(served->feed, &metrics);
-		metrics_add(&sum, &metrics);
+		metrics_add(&sum, &served->report.metrics);
 		feeds++;
 	}
-	line_add(&line, "feeds=%zu max_subscribers=%llu", feeds,
+	for (unsigned i = 0; i < relay->workers.count; i++)
+		log_worker(relay, i);
+	line_add(&line, "feeds=%zu workers=%u max_subscribers=%llu", feeds, relay->workers.count,
 		 (unsigned long long)relay->max_subscribers);
 	if (relay->pinned_bytes)
 		line_add(&line, " pinned_bytes=%llu", (unsigned long long)relay->pinned_bytes);
-	list_for_each (&relay->listeners, node) {
-		const struct served_listener *served =
-			list_entry(node, struct served_listener, node);
-		const struct listener_counters *counters = &served->listener.counters;
-
-		line_add(&line, " accepted_%s=%llu", served->name,
-			 (unsigned long long)counters->accepted);
-		if (counters->accept_paced)
-			line_add(&line, " accept_paced_%s=%llu", served->name,
-				 (unsigned long long)counters->accept_paced);
-		if (counters->accept_errors)
-			line_add(&line, " accept_errors_%s=%llu", served->name,
-				 (unsigned long long)counters->accept_errors);
-	}
+	add_listeners(&line, relay);
 	add_metrics(&line, &sum);
 	log_info("status relay %s", line.text);
 	log_info("status end");
@@ -163,11 +185,11 @@ void status_notify(const struct relay *relay, uint64_t now_ms)
 		feeds++;
 		in += served->rates.in_bytes;
 		out += served->rates.out_bytes;
-		gaps += served->feed->metrics.gaps;
+		gaps += served->report.metrics.gaps;
 	}
 	num_print_rate(in_text, sizeof(in_text), in);
 	num_print_rate(out_text, sizeof(out_text), out);
 	notify_status("%zu feeds, %llu subscribers, in %s, out %s, %llu skips", feeds,
-		      (unsigned long long)relay_subscriber_count(relay), in_text, out_text,
+		      (unsigned long long)relay->subscribers, in_text, out_text,
 		      (unsigned long long)gaps);
 }

@@ -7,9 +7,9 @@
 
 struct relay;
 
-/* One line a feed, one for relay, and "status end".  The format is stable: KEY=VALUE, names of
- * metrics.def and close_reason.def. */
-void status_log(const struct relay *relay);
+/* One line a feed, one a worker, one for relay, and "status end".  The format is stable: KEY=VALUE,
+ * names of metrics.def and close_reason.def. */
+void status_log(struct relay *relay);
 
 /* A line for `systemctl status`, at most every few seconds. */
 void status_notify(const struct relay *relay, uint64_t now_ms);

@@ -32,6 +32,7 @@ void feed_set_sequence(struct feed *feed, uint32_t session, uint64_t next_seq)
 	feed->next_seq = next_seq;
 	list_for_each (&feed->renditions, node)
 		ring_set_sequence(&rendition_of(node)->ring, next_seq);
+	crossing_send_sequence(feed);
 }
 
 static void tell(struct feed *feed, enum packet_type type)
@@ -59,7 +60,6 @@ void feed_source_down(struct feed *feed, enum close_reason reason)
 {
 	bool in_message = !intake_is_empty(&feed->intake);
 	uint64_t rest = intake_reset(feed);
-	struct list_node *node;
 
 	feed->is_source_up = false;
 	feed->metrics.source_losses++;
@@ -71,10 +71,36 @@ void feed_source_down(struct feed *feed, enum close_reason reason)
 			 (unsigned long long)rest);
 	}
 	tell(feed, PACKET_SOURCE_DOWN);
-	if (!feed->params.close_on_source_loss || feed->is_draining)
-		return;
-	list_for_each (&feed->renditions, node)
-		feed_close_subscribers(rendition_of(node), CLOSE_SOURCE_LOST);
+	feed_close_for_lost_source(feed);
+}
+
+static void finish_list(struct list *list, enum close_reason reason)
+{
+	struct list_node *node, *next;
+
+	list_for_each_safe (list, node, next)
+		subscriber_finish(list_entry(node, struct subscriber, node), reason);
+}
+
+/* Everybody gets what is in the rings, and is closed then. */
+static void finish_all(struct feed *feed, enum close_reason reason)
+{
+	struct list_node *node;
+
+	list_for_each (&feed->renditions, node) {
+		struct rendition *rendition = rendition_of(node);
+
+		finish_list(&rendition->blocked, reason);
+		finish_list(&rendition->ready, reason);
+		finish_list(&rendition->idle, reason);
+		finish_list(&rendition->joining, reason);
+	}
+}
+
+void feed_close_for_lost_source(struct feed *feed)
+{
+	if (feed->params.close_on_source_loss && !feed->is_draining)
+		finish_all(feed, CLOSE_SOURCE_LOST);
 }
 
 /* ---- pipes ---- */
@@ -147,9 +173,13 @@ void feed_tick(struct feed *feed, uint64_t now_ms)
 	list_for_each (&feed->renditions, node)
 		check_limits(rendition_of(node), now_ms, wall_ns);
 	check_half_closed(feed, now_ms);
-	if (!feed->has_pipes && now_ms >= feed->pipe_retry_ms)
+	if (feed->from)
+		crossing_tick_branch(feed, now_ms);
+	else
+		crossing_tick_home(feed);
+	if (!feed->has_pipes && crossing_is_awake(feed) && now_ms >= feed->pipe_retry_ms)
 		open_copy_pipe(feed);
-	if (feed->params.heartbeat_ms && !feed->is_draining &&
+	if (feed->params.heartbeat_ms && !feed->is_draining && !feed->from &&
 	    now_ms - feed->last_packet_ms >= feed->params.heartbeat_ms) {
 		feed->metrics.heartbeats++;
 		tell(feed, PACKET_HEARTBEAT);
@@ -174,9 +204,13 @@ static void on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
 	(void)loop;
 	(void)events;
 	feed_free_closed(feed);
-	if (feed->must_tell_ready && feed_can_take(feed) && feed->events.on_ready)
-		feed->events.on_ready(feed->events.owner);
+	if (!feed->must_tell_ready || !feed_can_take(feed))
+		return;
 	feed->must_tell_ready = false;
+	if (feed->from)
+		crossing_take(feed);
+	else if (feed->events.on_ready)
+		feed->events.on_ready(feed->events.owner);
 }
 
 /* ---- life ---- */
@@ -194,6 +228,7 @@ int feed_new(struct ev_loop *loop, const struct feed_params *params,
 	feed->loop = loop;
 	list_node_init(&feed->node);
 	list_init(&feed->renditions);
+	list_init(&feed->crossings);
 	list_init(&feed->half_closed);
 	list_init(&feed->reap);
 	feed->copy_pipe = PIPE_NONE;
@@ -213,7 +248,8 @@ int feed_new(struct ev_loop *loop, const struct feed_params *params,
 		free(feed);
 		return r;
 	}
-	open_copy_pipe(feed);
+	if (!params->is_branch)
+		open_copy_pipe(feed);
 	feed_init_pass(feed);
 	ev_prepare_init(&feed->turn_end, on_turn_end);
 	ev_prepare_start(loop, &feed->turn_end);
@@ -231,8 +267,7 @@ void feed_free(struct feed **feed_ptr, enum close_reason reason)
 	if (!feed)
 		return;
 	feed->is_draining = true;
-	list_for_each (&feed->renditions, node)
-		feed_close_subscribers(rendition_of(node), reason);
+	feed_close_all(feed, reason);
 	ev_ref(feed->loop);
 	feed_free_closed(feed);
 	ev_prepare_stop(feed->loop, &feed->turn_end);
@@ -251,6 +286,7 @@ void feed_change(struct feed *feed, const struct feed_params *params)
 {
 	size_t segment_bytes = feed->params.segment_bytes;
 	struct framing_params framing = feed->params.framing;
+	bool is_branch = feed->params.is_branch;
 	struct list_node *node;
 
 	if (params->is_auto != feed->params.is_auto || params->engine != feed->params.engine)
@@ -260,6 +296,7 @@ void feed_change(struct feed *feed, const struct feed_params *params)
 	feed->params = *params;
 	feed->params.segment_bytes = segment_bytes;
 	feed->params.framing = framing;
+	feed->params.is_branch = is_branch;
 	intake_change(&feed->intake, &framing);
 	list_for_each (&feed->renditions, node)
 		rendition_of(node)->ring.params.max_bytes = params->ring_bytes;
@@ -267,32 +304,64 @@ void feed_change(struct feed *feed, const struct feed_params *params)
 
 uint64_t feed_subscriber_count(const struct feed *feed)
 {
-	return feed->metrics.subscribers;
+	return feed->metrics.subscribers + crossing_subscriber_count(feed);
 }
 
-static void drain_list(struct list *list)
+void feed_count_subscriber(struct feed *feed, int change)
 {
-	struct list_node *node, *next;
-
-	list_for_each_safe (list, node, next)
-		subscriber_drain(list_entry(node, struct subscriber, node));
+	feed->metrics.subscribers += (uint64_t)change;
+	if (feed->from)
+		atomic_store(&feed->from->subscribers, feed->metrics.subscribers);
 }
 
-void feed_drain(struct feed *feed)
+void feed_keep_history(struct feed *feed, bool keeps_history)
 {
-	struct list_node *node;
+	feed->keeps_history = keeps_history;
+	if (keeps_history)
+		crossing_wake(feed);
+}
 
-	if (feed->is_draining)
-		return;
-	feed->is_draining = true;
-	tell(feed, PACKET_END);
+/* ---- branches ---- */
+
+void feed_wake(struct feed *feed)
+{
+	struct list_node *node, *at;
+
+	if (!feed->has_pipes)
+		open_copy_pipe(feed);
 	list_for_each (&feed->renditions, node) {
 		struct rendition *rendition = rendition_of(node);
 
-		drain_list(&rendition->blocked);
-		drain_list(&rendition->ready);
-		drain_list(&rendition->idle);
+		while ((at = list_first(&rendition->joining)))
+			subscriber_begin(list_entry(at, struct subscriber, node));
 	}
+}
+
+bool feed_sleep(struct feed *feed)
+{
+	struct list_node *node;
+
+	if (feed->metrics.subscribers || feed->keeps_history)
+		return false;
+	feed_free_closed(feed);
+	list_for_each (&feed->renditions, node)
+		ring_clear(&rendition_of(node)->ring);
+	pipe_pool_put_drained(&feed->pool, &feed->copy_pipe);
+	feed->has_pipes = false;
+	pipe_pool_close_idle(&feed->pool);
+	return true;
+}
+
+/* ---- the end ---- */
+
+void feed_drain(struct feed *feed)
+{
+	if (feed->is_draining)
+		return;
+	feed->is_draining = true;
+	crossing_send_drain(feed);
+	tell(feed, PACKET_END);
+	finish_all(feed, CLOSE_DRAIN);
 }
 
 static size_t list_length(const struct list *list)
@@ -321,8 +390,8 @@ void feed_read_metrics(const struct feed *feed, struct metrics *ret)
 	struct list_node *node;
 
 	*ret = feed->metrics;
-	ret->source_up = feed->is_source_up;
-	ret->pipes_open = feed->pool.open_count;
+	ret->source_up = !feed->from && feed->is_source_up;
+	ret->pipes_open = feed->pool.open_count + crossing_pipe_count(feed);
 	list_for_each (&feed->renditions, node) {
 		struct rendition *rendition = rendition_of(node);
 

@@ -5,9 +5,10 @@
  *   feed_take() --> intake (whole messages) --> publish (one ring per format) --> fan-out pass -->
  * sockets
  *
- * All of it lives in one loop and is touched from that loop only.  A pass over the subscribers is
- * cut into turns; the ingest is not read while a pass is under way, so a packet always finds the
- * subscribers at the live edge ready for it.
+ * All of it lives in one loop and is touched from that loop only; subscribers in another loop have
+ * a branch of the feed there (crossing.h).  A pass over the subscribers is cut into turns; the
+ * ingest is not read while a pass is under way, so a packet always finds the subscribers at the
+ * live edge ready for it.
  */
 #pragma once
 
@@ -18,6 +19,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "feed/close_reason.h"
+#include "feed/crossing.h"
 #include "feed/engine.h"
 #include "feed/framing.h"
 #include "feed/intake.h"
@@ -43,6 +45,7 @@ struct feed_params {
 	uint64_t max_subscribers; /* 0 = no such limit                            */
 	uint64_t turn_budget_ns;
 	bool close_on_source_loss;
+	bool is_branch; /* fed by a crossing; opens no pipe before it wakes */
 };
 
 /* News for who reads the source. */
@@ -88,8 +91,12 @@ struct feed {
 	bool is_source_up;
 	bool is_waiting; /* on_slow = wait holds the ingest */
 	bool is_draining;
+	bool is_held;            /* a branch is behind, and holds the ingest */
+	bool keeps_history;      /* rw: by feed_keep_history() */
 	uint64_t last_packet_ms; /* monotonic: news of any kind */
-	uint64_t next_subscriber_id;
+
+	struct list crossings; /* of a home: to its branches */
+	struct crossing *from; /* of a branch: from its home; NULL: this is the home */
 
 	struct list renditions;
 	struct pipe_pool pool;
@@ -129,8 +136,11 @@ struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *e
  */
 void feed_close_rendition(struct rendition **rendition);
 
-/* Subscribers attached now. */
+/* Subscribers attached now, to its branches as well. */
 uint64_t feed_subscriber_count(const struct feed *feed);
+
+/* True: newcomers may ask for the past, so a branch must have it even while nobody is there. */
+void feed_keep_history(struct feed *feed, bool keeps_history);
 
 /* A publisher is there / has gone.  Unfinished messages are counted and dropped. */
 void feed_source_up(struct feed *feed);
@@ -139,8 +149,8 @@ void feed_source_down(struct feed *feed, enum close_reason reason);
 /* For a source that brings session and sequence of its own. */
 void feed_set_sequence(struct feed *feed, uint32_t session, uint64_t next_seq);
 
-/* True when the next packet may be taken in: no pass is under way and nobody has to be waited for.
- */
+/* True when the next packet may be taken in: no pass is under way and nobody has to be waited for,
+ * no branch either. */
 bool feed_can_take(const struct feed *feed);
 
 /* Takes in at most one packet's worth from the source and broadcasts it; see intake.h. */
@@ -154,6 +164,23 @@ void feed_drain(struct feed *feed);
 
 /* All metrics as they are now, gauges and the subscribers still here included. */
 void feed_read_metrics(const struct feed *feed, struct metrics *ret);
+
+/* For a branch: it has been told where the sequence stands; or it is no longer told.  feed_sleep()
+ * gives up rings and pipes, or is false when somebody waits. */
+void feed_wake(struct feed *feed);
+bool feed_sleep(struct feed *feed);
+
+/* For a branch: its home has lost the source. */
+void feed_close_for_lost_source(struct feed *feed);
+
+/* For crossings: a packet is in the rings, serves it; start_ns: when taking it in began. */
+void feed_serve_packet(struct feed *feed, uint64_t start_ns);
+
+/* For crossings: a branch has made room. */
+void feed_check_hold(struct feed *feed);
+
+/* Closes every subscriber. */
+void feed_close_all(struct feed *feed, enum close_reason reason);
 
 /* For fan-out: starts a pass over everybody who is ready, or goes on with it, for one turn. */
 void feed_run_pass(struct feed *feed);
@@ -170,6 +197,9 @@ void feed_note_refusal(struct feed *feed, enum refusal refusal);
 
 /* Empties the copy pipe; a pipe that cannot be emptied is replaced.  It never keeps bytes. */
 void feed_renew_copy_pipe(struct feed *feed);
+
+/* For subscribers: one has come (1) or gone (-1). */
+void feed_count_subscriber(struct feed *feed, int change);
 
 /* For the feed's own files: the watcher of passes; a pass if somebody is ready and none is under
  * way; freeing closed subscribers before what they refer to goes; ending a rendition. */

@@ -86,6 +86,7 @@ void intake_publish_pipes(struct feed *feed, const struct packet *packet)
 		.pipes = intake->pipes,
 		.count = intake->pipe_count,
 		.last_bytes = packet->length - before,
+		.engine = ENGINE_SPLICE,
 	};
 	struct pipe last;
 

@@ -18,3 +18,9 @@ struct packet {
 	bool starts_message; /* false: its first bytes belong to a message begun in the packet
 				before */
 };
+
+/* The sequence behind it. */
+static inline uint64_t packet_next_seq(const struct packet *packet)
+{
+	return packet->type == PACKET_GAP ? packet->time_ns : packet->first_seq + packet->count;
+}

@@ -85,7 +85,7 @@ static void on_next_turn(struct ev_loop *loop, ev_idle *watcher, int events)
 	(void)loop;
 	(void)events;
 	feed_run_pass(feed);
-	feed->must_tell_ready = !feed->pass.is_running;
+	feed->must_tell_ready = feed->must_tell_ready || !feed->pass.is_running;
 }
 
 /* ---- waiting for slow subscribers ---- */
@@ -151,7 +151,7 @@ void feed_check_wait(struct feed *feed)
 
 bool feed_can_take(const struct feed *feed)
 {
-	return !feed->pass.is_running && !feed->is_waiting && !feed->is_draining;
+	return !feed->pass.is_running && !feed->is_waiting && !feed->is_held && !feed->is_draining;
 }
 
 /* What the packet before has cost until now, to whom it belongs. */
@@ -174,7 +174,13 @@ enum intake_result feed_take(struct feed *feed, const struct source *source, int
 	report_pass(feed);
 	result = intake_take(feed, source, ret_err);
 	feed->pass.is_measured = feed->metrics.in_packets == packets + 1;
-	feed->pass.spent_ns = clock_mono_ns() - start_ns;
+	feed_serve_packet(feed, start_ns);
+	return result;
+}
+
+void feed_serve_packet(struct feed *feed, uint64_t start_ns)
+{
+	feed->pass.spent_ns += clock_mono_ns() - start_ns;
 	if (next_ready(feed))
 		feed_run_pass(feed);
 	if (must_wait(feed)) {
@@ -182,7 +188,17 @@ enum intake_result feed_take(struct feed *feed, const struct source *source, int
 		feed->metrics.wait_pauses++;
 		feed_check_wait(feed);
 	}
-	return result;
+	feed->is_held = crossing_must_hold(feed);
+	feed->metrics.crossing_holds += feed->is_held;
+}
+
+void feed_check_hold(struct feed *feed)
+{
+	if (!feed->is_held)
+		return;
+	feed->is_held = crossing_must_hold(feed);
+	/* Told before the loop waits again. */
+	feed->must_tell_ready = feed->must_tell_ready || !feed->is_held;
 }
 
 void feed_serve_ready(struct feed *feed)

@@ -59,15 +59,16 @@ static int compare_most_first(const void *a, const void *b)
 	return (x->bytes < y->bytes) - (x->bytes > y->bytes);
 }
 
-void pinned_close_most(struct pinned *pinned, uint64_t max_bytes)
+void pinned_sort(struct pinned *pinned)
 {
-	if (pinned->bytes <= max_bytes)
-		return;
-	qsort(pinned->list, pinned->count, sizeof(*pinned->list), compare_most_first);
-	for (size_t i = 0; i < pinned->count && pinned->bytes > max_bytes; i++) {
+	if (pinned->count)
+		qsort(pinned->list, pinned->count, sizeof(*pinned->list), compare_most_first);
+}
+
+void pinned_close_most(struct pinned *pinned, size_t count)
+{
+	for (size_t i = 0; i < pinned->count && i < count; i++)
 		subscriber_close_slow(pinned->list[i].subscriber, CLOSE_PINNED);
-		pinned->bytes -= pinned->list[i].bytes;
-	}
 }
 
 void pinned_free(struct pinned *pinned)

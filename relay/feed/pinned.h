@@ -33,9 +33,11 @@ struct pinned {
  */
 int pinned_add(struct pinned *pinned, const struct feed *feed) must_check;
 
-/* Closes those that hold most (reason PINNED), one after the other, until all hold at most
- * `max_bytes` together. */
-void pinned_close_most(struct pinned *pinned, uint64_t max_bytes);
+/* In order: who holds most comes first. */
+void pinned_sort(struct pinned *pinned);
+
+/* Closes the first `count` of a sorted list (reason PINNED). */
+void pinned_close_most(struct pinned *pinned, size_t count);
 
 /* Leaves an empty list. */
 void pinned_free(struct pinned *pinned);

@@ -5,17 +5,10 @@
  */
 #pragma once
 
+#include "feed/chain.h"
 #include "feed/packet.h"
-#include "pipe/pipe.h"
 
 struct feed;
-
-/* Payload held in pipes: all of pipes[0 .. count-2], and of the last one its first `last_bytes`. */
-struct pipe_payload {
-	struct pipe *pipes;
-	size_t count;
-	size_t last_bytes;
-};
 
 /* From pipes, by tee (splice engine).  The payload is taken out of the pipes; a pipe that was given
  * away whole is PIPE_NONE afterwards. */

@@ -37,6 +37,7 @@ struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *e
 	rendition->listeners = 1;
 	ring_init(&rendition->ring, &ring);
 	rendition->ring.next_seq = feed->next_seq;
+	list_init(&rendition->joining);
 	list_init(&rendition->idle);
 	list_init(&rendition->ready);
 	list_init(&rendition->blocked);
@@ -57,7 +58,8 @@ static struct subscriber *first_of(struct list *list)
 
 void feed_close_subscribers(struct rendition *rendition, enum close_reason reason)
 {
-	struct list *const lists[] = {&rendition->idle, &rendition->ready, &rendition->blocked};
+	struct list *const lists[] = {&rendition->joining, &rendition->idle, &rendition->ready,
+				      &rendition->blocked};
 	struct subscriber *subscriber;
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
@@ -66,10 +68,18 @@ void feed_close_subscribers(struct rendition *rendition, enum close_reason reaso
 	}
 }
 
+void feed_close_all(struct feed *feed, enum close_reason reason)
+{
+	struct list_node *node;
+
+	list_for_each (&feed->renditions, node)
+		feed_close_subscribers(rendition_of(node), reason);
+}
+
 void feed_free_rendition(struct rendition *rendition, enum close_reason reason)
 {
 	feed_close_subscribers(rendition, reason);
-	ring_fini(&rendition->ring);
+	ring_clear(&rendition->ring);
 	list_remove(&rendition->node);
 	free(rendition);
 }

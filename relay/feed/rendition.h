@@ -20,6 +20,7 @@ struct rendition {
 	unsigned listeners; /* rw: that offer this format; without any, the rendition goes */
 
 	/* The subscribers, by state; see subscriber.h. */
+	struct list joining; /* until the branch is awake                              */
 	struct list idle;    /* at the live edge                                       */
 	struct list ready;   /* to be served in the pass under way                     */
 	struct list blocked; /* their socket is full                                   */

@@ -44,6 +44,9 @@ static void set_state(struct subscriber *subscriber, enum subscriber_state state
 	list_remove(&subscriber->node);
 	subscriber->state = state;
 	switch (state) {
+	case SUBSCRIBER_JOINING:
+		list_append(&rendition->joining, &subscriber->node);
+		break;
 	case SUBSCRIBER_IDLE:
 		list_append(&rendition->idle, &subscriber->node);
 		break;
@@ -65,6 +68,13 @@ uint64_t subscriber_delivered_messages(const struct subscriber *subscriber)
 	       subscriber->skipped;
 }
 
+/* True when it has got all that it was to get before it is closed. */
+static bool has_finished(const struct subscriber *subscriber)
+{
+	return subscriber->is_ending && subscriber->cursor.pos >= subscriber->end_pos &&
+	       subscriber->note_sent == subscriber->note_bytes;
+}
+
 /* Forced out, or with a packet half sent: the end must not look like a clean one. */
 static bool must_reset(const struct subscriber *subscriber, enum close_reason reason)
 {
@@ -72,6 +82,8 @@ static bool must_reset(const struct subscriber *subscriber, enum close_reason re
 		return false;
 	if (subscriber->note_sent < subscriber->note_bytes)
 		return true;
+	if (has_finished(subscriber))
+		return false;
 	if (reason == CLOSE_DRAIN || reason == CLOSE_SOURCE_LOST || reason == CLOSE_REMOVED)
 		return cursor_unread_time(&subscriber->cursor, &subscriber->rendition->ring) != 0;
 	return true;
@@ -106,7 +118,7 @@ static void log_close(struct subscriber *subscriber, enum close_reason reason, c
 static void give_back(const struct subscriber_place *place)
 {
 	if (place->on_closed)
-		place->on_closed(place->owner, place->key);
+		place->on_closed(place->owner);
 }
 
 static void end(struct subscriber *subscriber, enum close_reason reason, const char *cause)
@@ -126,7 +138,7 @@ static void end(struct subscriber *subscriber, enum close_reason reason, const c
 	set_state(subscriber, SUBSCRIBER_CLOSED);
 	fd_close(&subscriber->fd);
 	feed->closed[reason]++;
-	feed->metrics.subscribers--;
+	feed_count_subscriber(feed, -1);
 	give_back(&subscriber->place);
 	feed_check_wait(feed);
 }
@@ -287,11 +299,13 @@ static bool serve_step(struct subscriber *subscriber)
 			if (limit == 0) /* a packet begins here, but not a message */
 				limit = SIZE_MAX;
 		}
-		if (place == CURSOR_LIVE) {
+		if (place == CURSOR_LIVE || has_finished(subscriber)) {
 			subscriber->must_leave = false;
 			set_state(subscriber, SUBSCRIBER_IDLE);
 			return false;
 		}
+		if (subscriber->is_ending)
+			limit = size_min(limit, subscriber->end_pos - subscriber->cursor.pos);
 		outcome = fanout_send(subscriber, limit, &err);
 	}
 	if (subscriber->cursor.pos != pos || subscriber->note_sent != noted)
@@ -309,8 +323,8 @@ void subscriber_serve(struct subscriber *subscriber)
 
 	while (steps < VISIT_SEGMENTS && serve_step(subscriber))
 		steps++;
-	if (subscriber->state == SUBSCRIBER_IDLE && subscriber->is_draining)
-		subscriber_close(subscriber, CLOSE_DRAIN);
+	if (subscriber->state == SUBSCRIBER_IDLE && subscriber->is_ending)
+		subscriber_close(subscriber, subscriber->end_reason);
 }
 
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
@@ -366,6 +380,15 @@ static void place_cursor(struct subscriber *subscriber, const struct subscriber_
 	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
 }
 
+static void start(struct subscriber *subscriber)
+{
+	greet(subscriber);
+	set_state(subscriber, SUBSCRIBER_READY);
+	subscriber_serve(subscriber);
+	if (subscriber->state == SUBSCRIBER_READY)
+		feed_continue_pass(feed_of(subscriber)); /* a long burst: the rest in turns */
+}
+
 int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params)
 {
 	struct feed *feed = rendition->feed;
@@ -380,7 +403,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	list_node_init(&subscriber->half_node);
 	subscriber->rendition = rendition;
 	subscriber->fd = fd;
-	subscriber->id = ++feed->next_subscriber_id;
+	subscriber->id = params->id;
 	subscriber->place = params->place;
 	subscriber->on_slow = params->on_slow;
 	subscriber->input_left = params->max_input_bytes;
@@ -388,15 +411,25 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	ev_io_init(&subscriber->read_watcher, on_readable, fd, EV_READ);
 	ev_io_init(&subscriber->write_watcher, on_writable, fd, EV_WRITE);
 	ev_io_start(feed->loop, &subscriber->read_watcher);
-	feed->metrics.subscribers++;
+	feed_count_subscriber(feed, 1);
 	feed->metrics.subscribers_total++;
 	place_cursor(subscriber, params);
-	greet(subscriber);
-	set_state(subscriber, SUBSCRIBER_READY);
-	subscriber_serve(subscriber);
-	if (subscriber->state == SUBSCRIBER_READY)
-		feed_continue_pass(feed); /* a long burst: the rest in turns */
+	set_state(subscriber, SUBSCRIBER_JOINING);
+	if (feed->is_draining)
+		subscriber_close(subscriber, CLOSE_DRAIN);
+	else if (crossing_is_awake(feed))
+		start(subscriber);
+	else
+		crossing_wake(feed);
 	return 0;
+}
+
+void subscriber_begin(struct subscriber *subscriber)
+{
+	cursor_leave(&subscriber->cursor);
+	cursor_join_live(&subscriber->cursor, &subscriber->rendition->ring);
+	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
+	start(subscriber);
 }
 
 void subscriber_wake_all(struct rendition *rendition)
@@ -452,9 +485,13 @@ void subscriber_check_half_closed(struct subscriber *subscriber)
 		subscriber_close(subscriber, CLOSE_PEER_CLOSED);
 }
 
-void subscriber_drain(struct subscriber *subscriber)
+void subscriber_finish(struct subscriber *subscriber, enum close_reason reason)
 {
-	subscriber->is_draining = true;
-	if (subscriber->state == SUBSCRIBER_IDLE)
-		subscriber_close(subscriber, CLOSE_DRAIN);
+	if (subscriber->state == SUBSCRIBER_IDLE || subscriber->state == SUBSCRIBER_JOINING) {
+		subscriber_close(subscriber, reason);
+		return;
+	}
+	subscriber->is_ending = true;
+	subscriber->end_reason = reason;
+	subscriber->end_pos = subscriber->rendition->ring.end_pos;
 }

@@ -2,14 +2,16 @@
 /*
  * A subscriber: one reader of a rendition.  It has a socket and a cursor, and no pipe of its own.
  *
- *          join             publish                 all read
- *   NEW ---------> READY <------------ IDLE <--------------------+
+ *        begin             publish                 all read
+ *   JOINING -----> READY <------------ IDLE <--------------------+
  *                    |                                           |
  *                    +--- served in a pass: all read ------------+
  *                    |                                           |
  *                    +--- socket full ---> BLOCKED --writable, --+
  *
  *   any --- subscriber_close(reason) ---> CLOSED, freed at the end of the loop turn
+ *
+ * It begins at once, unless its branch of the feed has to be woken first (crossing.h).
  *
  * The fd is valid in all states but CLOSED.  The state is the list that the subscriber is on, and
  * only set_state() changes it; EV_WRITE is watched in BLOCKED only.
@@ -35,13 +37,13 @@ enum on_slow {
 
 /* A place that somebody keeps count of; given back when the subscriber closes, in its loop. */
 struct subscriber_place {
-	void (*on_closed)(void *owner, uint64_t key); /* NULL: nobody does */
+	void (*on_closed)(void *owner); /* NULL: nobody does */
 	void *owner;
-	uint64_t key;
 };
 
 /* What a listener asks for its subscribers; copied at join. */
 struct subscriber_params {
+	uint64_t id; /* names it in the log */
 	enum on_slow on_slow;
 	uint64_t burst_bytes;     /* of the past, at join; 0 = none          */
 	uint64_t burst_ms;        /* likewise by time                        */
@@ -50,6 +52,7 @@ struct subscriber_params {
 };
 
 enum subscriber_state {
+	SUBSCRIBER_JOINING,
 	SUBSCRIBER_IDLE,
 	SUBSCRIBER_READY,
 	SUBSCRIBER_BLOCKED,
@@ -67,7 +70,7 @@ struct subscriber {
 	struct cursor cursor;
 	ev_io read_watcher;          /* private */
 	ev_io write_watcher;         /* private */
-	uint64_t id;                 /* ro: 1, 2, ... within the feed; names it in the log */
+	uint64_t id;                 /* ro: names it in the log */
 	uint64_t joined_ms;          /* ro: monotonic */
 	uint64_t progress_ms;        /* ro: monotonic; when its socket last took a byte   */
 	uint64_t joined_messages;    /* private: read by nobody but before it came */
@@ -77,8 +80,10 @@ struct subscriber {
 	enum on_slow on_slow;
 	uint32_t input_left; /* private: bytes it may still send */
 	bool must_leave;     /* private: over a limit: skip or close at the next message start */
-	enum slow_cause slow_cause; /* private: with must_leave: why, when it was found out */
-	bool is_draining;           /* private: close once all has been read */
+	enum slow_cause slow_cause;   /* private: with must_leave: why, when it was found out */
+	bool is_ending;               /* private: close once all up to end_pos has been read */
+	enum close_reason end_reason; /* private: with is_ending */
+	uint64_t end_pos;             /* private: with is_ending */
 	uint8_t note[SUBSCRIBER_NOTE_MAX]; /* private: bytes for it alone, before the next packet */
 	uint8_t note_bytes;
 	uint8_t note_sent;
@@ -89,6 +94,9 @@ struct subscriber {
  * it.  Both `fd` and the place are its own from here on: closed and given back on failure as well.
  * Returns 0 or -ENOMEM. */
 int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params);
+
+/* For its branch, which is awake now: at the live edge it goes. */
+void subscriber_begin(struct subscriber *subscriber);
 
 /* Ends it with a reason: gives up its place at once, closes the socket (by reset when it is forced
  * out or has an unfinished packet), counts and logs.  Idempotent; freed at the end of the loop
@@ -112,8 +120,8 @@ void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uin
 /* Looks whether a half-closed one has gone altogether; closes it then. */
 void subscriber_check_half_closed(struct subscriber *subscriber);
 
-/* Lets it finish what is in the ring and then closes it with CLOSE_DRAIN. */
-void subscriber_drain(struct subscriber *subscriber);
+/* Lets it finish what is in the ring now, and then closes it with the reason. */
+void subscriber_finish(struct subscriber *subscriber, enum close_reason reason);
 
 /* Messages delivered whole so far. */
 uint64_t subscriber_delivered_messages(const struct subscriber *subscriber);

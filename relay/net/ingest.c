@@ -33,7 +33,8 @@ static bool has_source(const struct ingest *ingest)
 
 static bool may_read(const struct ingest *ingest)
 {
-	return has_source(ingest) && ingest->has_started && feed_can_take(ingest->feed);
+	return has_source(ingest) && ingest->may_begin && ingest->has_started &&
+	       feed_can_take(ingest->feed);
 }
 
 /* The only place that starts and stops watching the source. */
@@ -419,6 +420,15 @@ int ingest_open(struct ingest *ingest, struct errmsg *err)
 	if (r < 0)
 		ingest->is_open = false;
 	return r;
+}
+
+void ingest_begin(struct ingest *ingest)
+{
+	if (ingest->may_begin)
+		return;
+	ingest->may_begin = true;
+	ingest->allowance_ms = now_ms();
+	watch_source(ingest);
 }
 
 void ingest_close(struct ingest *ingest, enum close_reason reason)

@@ -54,6 +54,7 @@ struct ingest {
 	uint64_t allowance_ms;
 	int stdin_flags; /* to be restored; -1 = unchanged */
 	bool is_open;
+	bool may_begin;   /* ingest_begin() has been called */
 	bool has_started; /* start_subscribers have been there once */
 };
 
@@ -65,8 +66,11 @@ void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
  * there stays. */
 void ingest_set_access(struct ingest *ingest, struct access *access);
 
-/* Opens it.  0 or -errno with a message that names the address or path. */
+/* Opens it; nothing is read yet.  0 or -errno with a message that names the address or path. */
 int ingest_open(struct ingest *ingest, struct errmsg *err);
+
+/* Reads from now on: all who shall have the first byte are in place.  Idempotent. */
+void ingest_begin(struct ingest *ingest);
 
 /* Ends the publisher with `reason` and closes everything.  Idempotent. */
 void ingest_close(struct ingest *ingest, enum close_reason reason);

@@ -150,9 +150,8 @@ static void release(struct peer_count *counts, size_t hole)
 	counts->slots[hole].count = 0;
 }
 
-void peer_count_leave(void *owner, uint64_t key)
+void peer_count_leave(struct peer_count *counts, uint64_t key)
 {
-	struct peer_count *counts = owner;
 	size_t at = find(counts, key);
 
 	assert(counts->slots[at].count);

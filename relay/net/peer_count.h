@@ -30,8 +30,8 @@ void peer_count_drop(struct peer_count **counts);
  */
 int peer_count_enter(struct peer_count *counts, uint64_t key, uint64_t limit) must_check;
 
-/* One less.  Takes a void pointer so that it can be a subscriber's on_closed. */
-void peer_count_leave(void *counts, uint64_t key);
+/* One less. */
+void peer_count_leave(struct peer_count *counts, uint64_t key);
 
 /* Connections from `key`. */
 uint64_t peer_count_of(const struct peer_count *counts, uint64_t key);

@@ -33,12 +33,29 @@ int pipe_pool_init(struct pipe_pool *pool, unsigned slots, unsigned max_open, un
 void pipe_pool_fini(struct pipe_pool *pool)
 {
 	assert(pool->open_count == pool->idle_count);
-	while (pool->idle_count > 0)
-		pipe_close(&pool->idle[--pool->idle_count]);
+	pipe_pool_close_idle(pool);
 	free(pool->idle);
 	if (pool->null_fd >= 0)
 		(void)close(pool->null_fd);
 	*pool = (struct pipe_pool){.null_fd = -1};
+}
+
+void pipe_pool_close_idle(struct pipe_pool *pool)
+{
+	pool->open_count -= pool->idle_count;
+	while (pool->idle_count > 0)
+		pipe_close(&pool->idle[--pool->idle_count]);
+}
+
+void pipe_pool_adopt(struct pipe_pool *pool, unsigned count)
+{
+	pool->open_count += count;
+}
+
+void pipe_pool_hand_on(struct pipe_pool *pool, unsigned count)
+{
+	assert(pool->open_count - pool->idle_count >= count);
+	pool->open_count -= count;
 }
 
 int pipe_pool_get(struct pipe_pool *pool, struct pipe *ret)

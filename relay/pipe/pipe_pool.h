@@ -32,6 +32,14 @@ void pipe_pool_fini(struct pipe_pool *pool);
  * -ENOBUFS when max_open pipes are open, else as pipe_open(): -EDQUOT, -EMFILE, ... */
 must_check int pipe_pool_get(struct pipe_pool *pool, struct pipe *ret);
 
+/* So many pipes of another pool of the same feed now belong to this one, as if it had handed
+ * them out; and, of those that it handed out, so many now belong to another. */
+void pipe_pool_adopt(struct pipe_pool *pool, unsigned count);
+void pipe_pool_hand_on(struct pipe_pool *pool, unsigned count);
+
+/* Closes the idle pipes; the pool can be used as before. */
+void pipe_pool_close_idle(struct pipe_pool *pool);
+
 /* Takes a pipe back and leaves PIPE_NONE in its place.  One that still holds bytes is closed.
  * Nothing happens for a pipe that is not open. */
 void pipe_pool_put(struct pipe_pool *pool, struct pipe *p);

@@ -47,7 +47,7 @@ static void drop_oldest(struct ring *ring)
 	segment_unref(&segment);
 }
 
-void ring_fini(struct ring *ring)
+void ring_clear(struct ring *ring)
 {
 	while (ring->segment_count)
 		drop_oldest(ring);

@@ -44,8 +44,9 @@ struct ring_packet {
 
 void ring_init(struct ring *ring, const struct ring_params *params);
 
-/* Gives up all segments; those with a cursor inside live on until it leaves. */
-void ring_fini(struct ring *ring);
+/* Gives up all segments, in the end as well; those with a cursor inside live on until it leaves.
+ * Positions and the sequence go on. */
+void ring_clear(struct ring *ring);
 
 /* Appends a packet held in `count` pipes, which the ring owns from here on (each PIPE_NONE after).
  * Returns 0 or -ENOMEM (nothing has changed, the pipes are still the caller's). */

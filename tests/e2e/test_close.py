@@ -119,6 +119,27 @@ def test_dead_subscribers_of_a_silent_feed(lab, listener):
     relay.wait("a", subscribers=0)
 
 
+def test_source_loss_closes_after_the_last_byte(lab):
+    """Who lags when the source goes gets the rest of it, but nothing of the next one."""
+    made = script("u32be", (64 * KIB,) * 100, 3)
+    relay = lab.start(feed("a", framing="u32be", on_source_loss="close", ring="16m",
+                           raw={"send_buffer": "16k"}, **LOSSLESS))
+    readers = relay.subscribe("a-raw", made, 4, paused=True, receive_buffer=4096)
+    relay.wait("a", subscribers=4)
+    publisher = relay.publish("a", made.wire)
+    relay.wait("a", in_messages=made.count)
+    publisher.close()
+    relay.wait("a", source_losses=1)
+    again = relay.publish("a", made.wire)
+    relay.wait("a", in_messages=2 * made.count)
+    assert relay.feed("a")["subscribers"] == 4
+    for one in readers:
+        one.resume()
+    lab.loop.run(lambda: all(one.done and one.end == "fin" for one in readers), what="all, then FIN")
+    relay.wait("a", subscribers=0, closed_source_lost=4)
+    again.close()
+
+
 def test_on_source_loss(lab):
     """hold keeps subscribers and tells the framed ones; close ends them once they have everything."""
     made = script("u32be", (900, 70_000, 5), 1)

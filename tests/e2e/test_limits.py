@@ -259,7 +259,10 @@ def test_max_pinned(lab):
 
 def test_budget(lab):
     """One line at start says what the ceiling is, and what raises it."""
-    relay = lab.start({"relay": {"max_subscribers": 7}} | feed("a"))
+    relay = lab.start({"relay": {"max_subscribers": 7, "workers": 1}} | feed("a"))
     relay.wait_log(r"budget subscribers=7 \(raise max_subscribers for more\) descriptors=\d+ .*pipes=\d+/80")
-    relay = lab.start(feed("a", raw={"send_buffer": "64k"}), prefix=["prlimit", "--nofile=2048"])
+    relay = lab.start({"relay": {"max_subscribers": 7, "workers": 3}} | feed("a"))
+    relay.wait_log(r"budget subscribers=7 .*pipes=\d+/208")
+    relay = lab.start({"relay": {"workers": 1}} | feed("a", raw={"send_buffer": "64k"}),
+                      prefix=["prlimit", "--nofile=2048"])
     relay.wait_log(r"budget subscribers=1728 \(raise LimitNOFILE for more\) descriptors=2048 reserved=320")

@@ -144,7 +144,7 @@ void feed_rig_close(struct feed_rig *rig)
 size_t feed_rig_join(struct feed_rig *rig, bool framed, bool over_tcp, int buffer_bytes,
 		     const struct subscriber_params *params)
 {
-	const struct subscriber_params usual = {.on_slow = ON_SLOW_WAIT, .max_input_bytes = 100};
+	struct subscriber_params wanted = {.on_slow = ON_SLOW_WAIT, .max_input_bytes = 100};
 	struct rig_reader *reader = &rig->readers[rig->reader_count];
 	int fds[2];
 
@@ -155,9 +155,10 @@ size_t feed_rig_join(struct feed_rig *rig, bool framed, bool over_tcp, int buffe
 		assert_int_equal(setsockopt(fds[1], SOL_SOCKET, SO_RCVBUF, &buffer_bytes, 4), 0);
 	}
 	*reader = (struct rig_reader){.fd = fds[1], .is_framed = framed};
-	assert_int_equal(
-		subscriber_join(framed ? rig->framed : rig->raw, fds[0], params ? params : &usual),
-		0);
+	if (params)
+		wanted = *params;
+	wanted.id = rig->reader_count + 1;
+	assert_int_equal(subscriber_join(framed ? rig->framed : rig->raw, fds[0], &wanted), 0);
 	return rig->reader_count++;
 }
 

@@ -37,7 +37,7 @@ static void open_rig(struct rig *rig, size_t max_bytes)
 
 static void close_rig(struct rig *rig)
 {
-	ring_fini(&rig->ring);
+	ring_clear(&rig->ring);
 	assert_int_equal(rig->pool.open_count, rig->pool.idle_count);
 	pipe_pool_fini(&rig->pool);
 }

@@ -54,7 +54,7 @@ static void open_model(struct model *model, size_t max_bytes, size_t max_pipes)
 
 static void close_model(struct model *model)
 {
-	ring_fini(&model->ring);
+	ring_clear(&model->ring);
 	pipe_pool_put(&model->pool, &model->scratch);
 	assert_int_equal(model->pool.open_count, model->pool.idle_count);
 	pipe_pool_fini(&model->pool);
@@ -406,7 +406,7 @@ static void whoever_holds_a_segment_keeps_it_after_the_ring(void **state)
 	for (struct segment *segment = held; segment; segment = segment->continued_by)
 		check_bytes(&model, segment);
 	assert_true(held->continued_by && held->continued_by->continued_by);
-	ring_fini(&model.ring);
+	ring_clear(&model.ring);
 	segment_unref(&held);
 	close_model(&model);
 }

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+/* Served listeners: made, changed and taken down. */
+#include "daemon/served_listener.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "daemon/admit.h"
+#include "daemon/params.h"
+#include "daemon/relay.h"
+
+int served_listener_new(struct relay *relay, const struct config_listener *from,
+			struct served_listener **ret, struct errmsg *err)
+{
+	struct served_listener *served = calloc(1, sizeof(*served));
+	struct peer_count *peers = peer_count_new();
+	struct endpoint endpoint;
+	struct errmsg why;
+	int r = -ENOMEM;
+
+	if (!served || !peers) {
+		errmsg_set(err, "listener %s: out of memory", from->section.name);
+		free(served);
+		peer_count_drop(&peers);
+		return r;
+	}
+	list_node_init(&served->node);
+	served->relay = relay;
+	served->peers = peers;
+	(void)snprintf(served->name, sizeof(served->name), "%s", from->section.name);
+	listener_init(&served->listener, relay->loop, admit_subscriber, served);
+	r = params_of_subscribers(from, &served->access, &why);
+	if (r == 0)
+		r = endpoint_parse(from->listen, &endpoint, &why);
+	if (r == 0)
+		r = listener_open(&served->listener, &endpoint, &why);
+	if (r < 0) {
+		errmsg_set(err, "listener %s: %s", from->section.name, why.text);
+		served_listener_free(&served);
+		return r;
+	}
+	log_info("listening listener=%s address=%s", served->name,
+		 listener_address(&served->listener));
+	*ret = served;
+	return 0;
+}
+
+static void change_admission(struct served_listener *served, const struct config_listener *from)
+{
+	struct access access;
+	struct errmsg err;
+
+	served->max_per_ip = from->max_per_ip;
+	listener_set_rate(&served->listener, from->accept_rate);
+	if (params_of_subscribers(from, &access, &err) < 0) {
+		log_error("%s listener=%s, who may subscribe has not changed", err.text,
+			  served->name);
+		return;
+	}
+	access_fini(&served->access);
+	served->access = access;
+}
+
+int served_listener_change(struct served_listener *served, struct served_feed *feed,
+			   const struct config_listener *from)
+{
+	const struct encoder *encoder = params_encoder(from);
+
+	params_of_subscriber(from, &served->subscriber_params);
+	params_of_sockets(from, &served->sockopt_params);
+	change_admission(served, from);
+	if (served->format.feed == feed && served->format.encoder == encoder)
+		return 0;
+	served_format_close(&served->format);
+	return served_format_open(&served->format, feed, encoder);
+}
+
+void served_listener_free(struct served_listener **served_ptr)
+{
+	struct served_listener *served = *served_ptr;
+
+	*served_ptr = NULL;
+	listener_close(&served->listener);
+	served_format_close(&served->format);
+	access_fini(&served->access);
+	peer_count_drop(&served->peers);
+	list_remove(&served->node);
+	free(served);
+}

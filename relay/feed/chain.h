@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A chain: the pipes that one packet is put into, for a rendition or for another worker.
+ *
+ * What is put into it lies in order, each pipe filled as far as its slots reach.  A chain owns its
+ * pipes until they are given away (count set to 0) or dropped.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "feed/intake.h"
+#include "pipe/pipe.h"
+
+struct feed;
+
+/* Payload held in pipes: all of pipes[0 .. count-2], and of the last one its first `last_bytes`. */
+struct pipe_payload {
+	struct pipe *pipes;
+	size_t count;
+	size_t last_bytes;
+	enum engine engine; /* that filled them */
+};
+
+enum {
+	CHAIN_MAX = 2 * INTAKE_PIPES_MAX + 2
+};
+
+struct chain {
+	struct pipe pipes[CHAIN_MAX]; /* of the feed's pool */
+	size_t count;
+};
+
+/* Puts a header at the beginning of an empty chain: gifted or written, as the feed is set. */
+bool chain_put_header(struct feed *feed, struct chain *chain, const uint8_t *header, size_t length);
+
+/* Tees the payload behind the header, if any; the payload stays where it is.  False: refused, or
+ * pipes run short; the chain is to be dropped. */
+bool chain_tee_payload(struct feed *feed, struct chain *chain, struct pipe_payload *payload);
+
+/* Gifts bytes of an arena, which never change again, behind the header.  False: as above. */
+bool chain_gift_payload(struct feed *feed, struct chain *chain, const uint8_t *bytes,
+			size_t length);
+
+/* Gives the pipes back, and leaves an empty chain. */
+void chain_drop(struct feed *feed, struct chain *chain);

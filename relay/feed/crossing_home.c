@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: MIT
+/* Home's end of its crossings: sending, answering branches that ask, and holding the ingest. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "feed/crossing_item.h"
+
+enum {
+	HOLD_ITEMS = 64,   /* home takes nothing in; the rest of the queue is for news */
+	HOLD_SEGMENTS = 2, /* likewise, by bytes */
+};
+
+static struct crossing *crossing_of(struct list_node *node)
+{
+	return list_entry(node, struct crossing, node);
+}
+
+static struct crossing_item *new_item(const struct feed *home, enum crossing_kind kind)
+{
+	struct crossing_item *item = calloc(1, sizeof(*item));
+
+	if (!item)
+		return NULL;
+	item->kind = kind;
+	item->packet = (struct packet){
+		.session = home->session,
+		.first_seq = home->next_seq,
+	};
+	item->is_source_up = home->is_source_up;
+	item->engine = home->pass.engine;
+	item->size_class = home->pass.size_class;
+	return item;
+}
+
+/* What has come back: pipes to use again, and the branches' share of the cost. */
+static void collect(struct crossing *crossing)
+{
+	struct feed *home = crossing->home;
+	struct crossing_item *item;
+
+	while ((item = spsc_pop(&crossing->back))) {
+		crossing_adopt(crossing, &home->pool, item);
+		chain_drop(home, &item->chain);
+		if (item->engine == home->pass.engine &&
+		    item->size_class == home->pass.size_class) {
+			home->pass.delivered_bytes += item->delivered_bytes;
+			home->pass.spent_ns += item->spent_ns;
+		}
+		for (int i = 0; i < REFUSAL_COUNT; i++) {
+			if (item->refused[i] && !home->refused[i])
+				feed_note_refusal(home, (enum refusal)i);
+		}
+		crossing_item_free(item);
+	}
+}
+
+static bool push(struct crossing *crossing, struct crossing_item *item)
+{
+	size_t bytes = (size_t)item->packet.length;
+
+	collect(crossing);
+	atomic_fetch_add(&crossing->bytes_under_way, bytes);
+	if (!spsc_push(&crossing->there, item)) {
+		atomic_fetch_sub(&crossing->bytes_under_way, bytes);
+		return false;
+	}
+	ev_async_send(crossing->branch->loop, &crossing->arrived);
+	return true;
+}
+
+/* Pushes an item without payload. */
+static bool tell(struct crossing *crossing, enum crossing_kind kind)
+{
+	struct crossing_item *item = new_item(crossing->home, kind);
+
+	if (item && push(crossing, item))
+		return true;
+	free(item);
+	return false;
+}
+
+static void lose(struct crossing *crossing)
+{
+	if (!crossing->has_lost)
+		log_error("out of memory feed=%s, a worker misses packets",
+			  crossing->home->params.name);
+	crossing->has_lost = true;
+	crossing->home->metrics.crossing_losses++;
+}
+
+/* Takes the item over. */
+static void dispatch(struct crossing *crossing, struct crossing_item *item)
+{
+	struct feed *home = crossing->home;
+
+	if (crossing->has_lost)
+		crossing->has_lost = !tell(crossing, CROSSING_LOSS);
+	crossing_hand_on(crossing, &home->pool, item);
+	if (!crossing->has_lost && push(crossing, item)) {
+		home->metrics.crossed_packets++;
+		return;
+	}
+	lose(crossing);
+	crossing_adopt(crossing, &home->pool, item);
+	chain_drop(home, &item->chain);
+	crossing_item_free(item);
+}
+
+static void drop_pending(struct feed *home)
+{
+	struct list_node *node;
+
+	list_for_each (&home->crossings, node) {
+		struct crossing *crossing = crossing_of(node);
+
+		if (!crossing->pending)
+			continue;
+		chain_drop(home, &crossing->pending->chain);
+		crossing_item_free(crossing->pending);
+		crossing->pending = NULL;
+	}
+}
+
+/* An item for each branch that is awake, in `pending`; filled by `fill`. */
+static bool prepare(struct feed *home, const struct packet *packet,
+		    bool (*fill)(struct feed *home, struct crossing_item *item, void *payload),
+		    void *payload)
+{
+	struct list_node *node;
+
+	list_for_each (&home->crossings, node) {
+		struct crossing *crossing = crossing_of(node);
+
+		if (!crossing->is_open)
+			continue;
+		crossing->pending = new_item(home, CROSSING_PACKET);
+		if (crossing->pending)
+			crossing->pending->packet = *packet;
+		if (!crossing->pending || !fill(home, crossing->pending, payload)) {
+			drop_pending(home);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void send_pending(struct feed *home)
+{
+	struct list_node *node;
+
+	list_for_each (&home->crossings, node) {
+		struct crossing *crossing = crossing_of(node);
+
+		if (crossing->pending)
+			dispatch(crossing, crossing->pending);
+		crossing->pending = NULL;
+	}
+}
+
+static void note_last(struct crossing_item *item, enum engine engine)
+{
+	item->last_bytes = item->chain.pipes[item->chain.count - 1].held_bytes;
+	item->engine = engine;
+}
+
+static bool fill_by_tee(struct feed *home, struct crossing_item *item, void *payload)
+{
+	if (!chain_tee_payload(home, &item->chain, payload))
+		return false;
+	note_last(item, ENGINE_SPLICE);
+	return true;
+}
+
+bool crossing_send_pipes(struct feed *home, const struct packet *packet,
+			 struct pipe_payload *payload)
+{
+	if (!prepare(home, packet, fill_by_tee, payload))
+		return false;
+	send_pending(home);
+	return true;
+}
+
+struct gift {
+	const uint8_t *bytes;
+	size_t length;
+};
+
+static bool fill_by_gift(struct feed *home, struct crossing_item *item, void *payload)
+{
+	const struct gift *gift = payload;
+
+	if (!chain_gift_payload(home, &item->chain, gift->bytes, gift->length))
+		return false;
+	note_last(item, ENGINE_COMPACT);
+	return true;
+}
+
+bool crossing_send_gift(struct feed *home, const struct packet *packet, const uint8_t *bytes)
+{
+	struct gift gift = {.bytes = bytes, .length = (size_t)packet->length};
+
+	if (!prepare(home, packet, fill_by_gift, &gift))
+		return false;
+	send_pending(home);
+	return true;
+}
+
+static bool fill_by_block(struct feed *home, struct crossing_item *item, void *payload)
+{
+	struct shared_block *block = payload;
+
+	(void)home;
+	if (block)
+		atomic_fetch_add(&block->refs, 1);
+	item->block = block;
+	return true;
+}
+
+static bool is_any_open(const struct feed *home)
+{
+	struct list_node *node;
+
+	list_for_each (&home->crossings, node) {
+		if (crossing_of(node)->is_open)
+			return true;
+	}
+	return false;
+}
+
+void crossing_send_copy(struct feed *home, const struct packet *packet, const uint8_t *bytes)
+{
+	struct shared_block *block = NULL;
+
+	if (!is_any_open(home))
+		return;
+	if (bytes) {
+		block = malloc(sizeof(*block) + packet->length);
+		if (!block) {
+			crossing_lose(home);
+			return;
+		}
+		atomic_init(&block->refs, 1);
+		memcpy(block->bytes, bytes, packet->length);
+	}
+	if (prepare(home, packet, fill_by_block, block))
+		send_pending(home);
+	else
+		crossing_lose(home);
+	crossing_block_unref(&block);
+}
+
+void crossing_lose(struct feed *home)
+{
+	struct list_node *node;
+
+	list_for_each (&home->crossings, node) {
+		if (crossing_of(node)->is_open)
+			lose(crossing_of(node));
+	}
+}
+
+void crossing_send_sequence(struct feed *home)
+{
+	struct list_node *node;
+
+	list_for_each (&home->crossings, node) {
+		struct crossing *crossing = crossing_of(node);
+
+		if (crossing->is_open && !tell(crossing, CROSSING_SEQUENCE))
+			lose(crossing);
+	}
+}
+
+void crossing_send_drain(struct feed *home)
+{
+	struct list_node *node;
+
+	/* To those that sleep as well: somebody may be waiting there. */
+	list_for_each (&home->crossings, node) {
+		if (!tell(crossing_of(node), CROSSING_DRAIN))
+			lose(crossing_of(node));
+	}
+}
+
+static bool is_full(const struct crossing *crossing)
+{
+	return crossing->is_open && (spsc_count(&crossing->there) >= HOLD_ITEMS ||
+				     atomic_load(&crossing->bytes_under_way) >=
+					     HOLD_SEGMENTS * crossing->home->params.segment_bytes);
+}
+
+bool crossing_must_hold(struct feed *home)
+{
+	struct list_node *node;
+	bool must_hold = false;
+
+	list_for_each (&home->crossings, node) {
+		struct crossing *crossing = crossing_of(node);
+
+		if (!is_full(crossing))
+			continue;
+		/* Told first and looked again, so that room made in between is not missed. */
+		atomic_store(&crossing->is_home_waiting, true);
+		must_hold = must_hold || is_full(crossing);
+	}
+	return must_hold;
+}
+
+uint64_t crossing_pipe_count(const struct feed *home)
+{
+	struct list_node *node;
+	uint64_t count = 0;
+
+	list_for_each (&home->crossings, node)
+		count += atomic_load(&crossing_of(node)->pipes_under_way);
+	return count;
+}
+
+uint64_t crossing_subscriber_count(const struct feed *home)
+{
+	struct list_node *node;
+	uint64_t count = 0;
+
+	list_for_each (&home->crossings, node)
+		count += atomic_load(&crossing_of(node)->subscribers);
+	return count;
+}
+
+static void answer(struct crossing *crossing)
+{
+	bool is_wanted = atomic_load(&crossing->is_wanted);
+
+	if (is_wanted == crossing->is_open || crossing->home->is_draining)
+		return;
+	if (tell(crossing, is_wanted ? CROSSING_WAKE : CROSSING_SLEEP))
+		crossing->is_open = is_wanted;
+}
+
+void crossing_answer(struct feed *home)
+{
+	struct list_node *node;
+
+	list_for_each (&home->crossings, node)
+		answer(crossing_of(node));
+}
+
+void crossing_tick_home(struct feed *home)
+{
+	struct list_node *node;
+
+	list_for_each (&home->crossings, node)
+		collect(crossing_of(node));
+	crossing_answer(home);
+}
+
+void crossing_on_returned(struct ev_loop *loop, ev_async *watcher, int events)
+{
+	struct crossing *crossing = container_of(watcher, struct crossing, returned);
+
+	(void)loop;
+	(void)events;
+	collect(crossing);
+	answer(crossing);
+	feed_check_hold(crossing->home);
+}
+
+void crossing_attach_home(struct crossing *crossing)
+{
+	struct feed *home = crossing->home;
+
+	list_append(&home->crossings, &crossing->node);
+	ev_async_start(home->loop, &crossing->returned);
+	ev_unref(home->loop);
+	answer(crossing);
+}
+
+void crossing_detach_home(struct crossing *crossing)
+{
+	struct feed *home = crossing->home;
+
+	collect(crossing);
+	list_remove(&crossing->node);
+	ev_ref(home->loop);
+	ev_async_stop(home->loop, &crossing->returned);
+	feed_check_hold(home);
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+/* Sums over the parts of a feed. */
+#include "feed/feed_report.h"
+
+#include "feed/feed.h"
+
+static void add_all(uint64_t *sum, const uint64_t *part, int count)
+{
+	for (int i = 0; i < count; i++)
+		sum[i] += part[i];
+}
+
+void feed_report_add(struct feed_report *sum, const struct feed *feed, bool with_subscribers)
+{
+	struct metrics metrics = feed->metrics;
+
+	if (with_subscribers)
+		feed_read_metrics(feed, &metrics);
+	metrics_add(&sum->metrics, &metrics);
+	add_all(sum->closed, feed->closed, CLOSE_REASON_COUNT);
+	add_all(sum->source_ends, feed->source_ends, CLOSE_REASON_COUNT);
+	add_all(sum->skipped_by, feed->skipped_by, SLOW_CAUSE_COUNT);
+	add_all(sum->closed_slow_by, feed->closed_slow_by, SLOW_CAUSE_COUNT);
+	if (feed->from)
+		return;
+	sum->session = feed->session;
+	sum->next_seq = feed->next_seq;
+	sum->choice = feed->choice;
+}
