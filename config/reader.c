@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/errmsg.h"
+#include "base/utf8.h"
 #include "config/config.h"
 
 #define FILE_BYTES (64 << 20)
@@ -53,28 +54,6 @@ static bool read_line(struct run *run, char buf[CONFIG_LINE_BYTES + 1], size_t *
 	return true;
 }
 
-/* Bytes of the UTF-8 sequence at p, which ends in a zero byte; 0 when it is none (RFC 3629). */
-static size_t utf8_bytes(const unsigned char *p)
-{
-	uint32_t c;
-	size_t n;
-
-	if (p[0] < 0x80)
-		return 1;
-	n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-	if (p[0] < 0xc2 || p[0] > 0xf4)
-		return 0;
-	c = p[0] & (0x7fU >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (p[i] & 0x3f);
-	}
-	if ((n == 3 && c < 0x800) || (n == 4 && c < 0x10000) || c > 0x10ffff)
-		return 0;
-	return c >= 0xd800 && c < 0xe000 ? 0 : n;
-}
-
 /* 0, or -EINVAL with what is wrong with the bytes of the line. */
 static int check_bytes(const char *text, size_t bytes, struct errmsg *e)
 {
@@ -88,7 +67,7 @@ static int check_bytes(const char *text, size_t bytes, struct errmsg *e)
 	for (size_t i = 0; i < bytes; i += n) {
 		const unsigned char *p = (const unsigned char *)text + i;
 
-		n = utf8_bytes(p);
+		n = utf8_character_bytes(p, bytes - i);
 		if (n == 0) {
 			errmsg_set(e, "byte 0x%02x in column %zu is not UTF-8", *p, i + 1);
 			return -EINVAL;

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Is it UTF-8: RFC 3629, section 4, as a table of first bytes and what may follow each.
+ *
+ * Only the second byte of a character has bounds of its own (they keep out overlong forms,
+ * surrogates and what lies above U+10FFFF); the bounds of the others are always 80 to BF.
+ */
+#include "base/utf8.h"
+
+struct utf8_lead {
+	uint8_t first, last; /* leading bytes */
+	uint8_t following;
+	uint8_t low, high; /* of the second byte */
+};
+
+static const struct utf8_lead leads[] = {
+	{0xc2, 0xdf, 1, 0x80, 0xbf}, {0xe0, 0xe0, 2, 0xa0, 0xbf}, {0xe1, 0xec, 2, 0x80, 0xbf},
+	{0xed, 0xed, 2, 0x80, 0x9f}, {0xee, 0xef, 2, 0x80, 0xbf}, {0xf0, 0xf0, 3, 0x90, 0xbf},
+	{0xf1, 0xf3, 3, 0x80, 0xbf}, {0xf4, 0xf4, 3, 0x80, 0x8f},
+};
+
+static bool begin_character(struct utf8_check *check, uint8_t byte)
+{
+	for (size_t i = 0; i < ARRAY_LEN(leads); i++) {
+		if (byte < leads[i].first || byte > leads[i].last)
+			continue;
+		check->missing = leads[i].following;
+		check->low = leads[i].low;
+		check->high = leads[i].high;
+		return true;
+	}
+	return false;
+}
+
+bool utf8_check(struct utf8_check *check, const void *bytes, size_t count)
+{
+	const uint8_t *at = bytes;
+
+	for (const uint8_t *end = at + count; at < end; at++) {
+		if (check->missing > 0) {
+			if (*at < check->low || *at > check->high)
+				return false;
+			check->missing--;
+			check->low = 0x80;
+			check->high = 0xbf;
+		} else if (*at >= 0x80 && !begin_character(check, *at)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+bool utf8_is_valid(const void *bytes, size_t count)
+{
+	struct utf8_check check = {0};
+
+	return utf8_check(&check, bytes, count) && utf8_is_whole(&check);
+}
+
+size_t utf8_character_bytes(const void *bytes, size_t count)
+{
+	struct utf8_check check = {0};
+	const uint8_t *at = bytes;
+
+	for (size_t i = 0; i < count && utf8_check(&check, at + i, 1); i++) {
+		if (utf8_is_whole(&check))
+			return i + 1;
+	}
+	return 0;
+}
