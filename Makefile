@@ -45,7 +45,7 @@ endif
 all_cflags  = -std=gnu17 -D_GNU_SOURCE -Irelay -I. $(CPPFLAGS) $(WARNINGS) $(if $(WERROR),-Werror) \
 	$(HARDENING) $(mode_$(MODE)) $(sanitize) -pthread $(CFLAGS)
 all_ldflags = $(HARDENING_LINK) $(sanitize) -pthread $(LDFLAGS)
-LIBS       := -lev -pthread -linih -lsystemd
+LIBS       := -lev -linih -lsystemd -lcrypto
 
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(Q),@printf '  %-7s %s\n' $(1) $@)

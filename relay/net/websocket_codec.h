@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+/*
+ * WebSocket frames, the server's side (RFC 6455, 5 to 7): reading those of clients, strictly, and
+ * writing the heads of ours.  No extension.
+ *
+ * Pure: bytes in, events out.  The bytes may be cut anywhere; what is told of messages, control
+ * frames and errors does not depend on it, only the pieces in which data comes do.  What a ping or
+ * a close is answered with, and when, is left to the caller.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/utf8.h"
+
+#define WEBSOCKET_HEAD_BYTES    10 /* of our frames, at most: they are not masked */
+#define WEBSOCKET_CONTROL_BYTES 125
+#define WEBSOCKET_REASON_BYTES  123
+
+enum websocket_opcode {
+	WEBSOCKET_CONTINUATION = 0,
+	WEBSOCKET_TEXT = 1,
+	WEBSOCKET_BINARY = 2,
+	WEBSOCKET_CLOSE = 8,
+	WEBSOCKET_PING = 9,
+	WEBSOCKET_PONG = 10,
+};
+
+/* RFC 6455, 7.4.1, and the IANA registry it made. */
+enum websocket_close_code {
+	WEBSOCKET_CLOSE_NORMAL = 1000,
+	WEBSOCKET_CLOSE_GOING_AWAY = 1001,
+	WEBSOCKET_CLOSE_PROTOCOL_ERROR = 1002,
+	WEBSOCKET_CLOSE_UNSUPPORTED = 1003,
+	WEBSOCKET_CLOSE_NO_CODE = 1005, /* never on the wire: the close frame was empty */
+	WEBSOCKET_CLOSE_NOT_UTF8 = 1007,
+	WEBSOCKET_CLOSE_POLICY = 1008,
+	WEBSOCKET_CLOSE_TOO_BIG = 1009,
+	WEBSOCKET_CLOSE_INTERNAL_ERROR = 1011,
+	WEBSOCKET_CLOSE_TRY_LATER = 1013,
+};
+
+/* --- reading --- */
+
+enum websocket_event_kind {
+	WEBSOCKET_EVENT_MORE,    /* all bytes are taken, and nothing is to be told yet */
+	WEBSOCKET_EVENT_DATA,    /* a piece of a message */
+	WEBSOCKET_EVENT_CONTROL, /* a whole ping or pong */
+	WEBSOCKET_EVENT_CLOSE,   /* a whole close; nothing after it is read */
+	WEBSOCKET_EVENT_ERROR,   /* the connection is to be closed with this code */
+};
+
+struct websocket_event {
+	enum websocket_event_kind kind;
+	enum websocket_opcode opcode; /* data: TEXT or BINARY; control: PING or PONG */
+	const uint8_t *payload;       /* data: in the caller's bytes; control and close: in the
+					 decoder, until it is called again; close: the reason */
+	size_t payload_bytes;
+	bool is_message_end; /* data: the message ends with this piece */
+	uint16_t code;       /* close: what was sent, NO_CODE for none; error: what to send */
+	const char *reason;  /* error: one line, static */
+};
+
+struct websocket_decoder {
+	/* private */
+	uint64_t max_message_bytes;
+	uint64_t message_bytes; /* of the message begun, with all of the frame at hand */
+	uint64_t frame_left;    /* payload bytes of the frame at hand that have not come yet */
+	struct utf8_check utf8;
+	uint16_t code; /* of the error or close that has ended it */
+	uint8_t end;   /* enum websocket_event_kind: how it has ended, MORE while it has not */
+	const char *reason;
+	uint8_t head[14];
+	uint8_t head_bytes;     /* of the head that have come */
+	uint8_t head_need;      /* of the whole head; 0 while that is not known */
+	uint8_t mask_at;        /* which byte of the mask is next */
+	uint8_t message_opcode; /* of the fragmented message; CONTINUATION when there is none */
+	uint8_t control_bytes;  /* of the control frame at hand that have come */
+	uint8_t control[WEBSOCKET_CONTROL_BYTES];
+};
+
+/* A message longer than max_message_bytes is an error (1009), as soon as the head of a frame says
+ * so. */
+void websocket_decoder_init(struct websocket_decoder *decoder, uint64_t max_message_bytes);
+
+/* Reads on in what the client has sent, unmasking payload where it stands.  Returns how many bytes
+ * have been taken, and one event; until that is MORE, call again with the rest.  After CLOSE and
+ * ERROR all bytes are taken, and the same event comes again (of a CLOSE, without its reason). */
+size_t websocket_decode(struct websocket_decoder *decoder, uint8_t *bytes, size_t count,
+			struct websocket_event *ret);
+
+/* May an endpoint send this code in a close frame? */
+bool websocket_close_code_is_valid(unsigned code);
+
+/* --- writing --- */
+
+/* The head of a frame of ours, 2, 4 or 10 bytes; returns how many.  payload_bytes < 2^63. */
+size_t websocket_frame_head(uint8_t out[WEBSOCKET_HEAD_BYTES], enum websocket_opcode opcode,
+			    bool is_message_end, uint64_t payload_bytes);
+
+/* A whole ping or pong, of at most WEBSOCKET_CONTROL_BYTES of payload (what is more is left out).
+ * Returns its bytes. */
+size_t websocket_control_frame(uint8_t out[2 + WEBSOCKET_CONTROL_BYTES],
+			       enum websocket_opcode opcode, const void *payload, size_t bytes);
+
+/* A whole close frame; returns its bytes.  A code that is not valid, such as NO_CODE, makes it
+ * empty.  reason: UTF-8, or NULL; it is cut between two characters where it is too long. */
+size_t websocket_close_frame(uint8_t out[2 + WEBSOCKET_CONTROL_BYTES], unsigned code,
+			     const char *reason);
