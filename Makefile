@@ -74,12 +74,16 @@ fault_src    := $(filter-out $(fault_tests) tests/fault/refuse.c,$(wildcard test
 bench_src    := $(wildcard tests/bench/*.c)
 soak_src     := $(wildcard tests/soak/*.c) $(addprefix tests/bench/,cost.c histogram.c wire.c)
 
+fuzz_targets := $(wildcard tests/fuzz/fuzz_*.c)
+fuzz_src     := $(filter-out $(fuzz_targets),$(wildcard tests/fuzz/*.c)) tests/unit/parse_rig.c
+
 programs     := $(bin)/relay $(bin)/relaycat $(bin)/relaypub
 unit_bins    := $(unit_tests:tests/%.c=$(test)/%)
 fault_bins   := $(fault_tests:tests/%.c=$(test)/%)
+fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
 refuse       := $(if $(wildcard tests/fault/refuse.c),$(bin)/librefuse.so)
 
-.PHONY: all tests run test test-service lint bench bench-isolation soak-short install clean help dirs FORCE
+.PHONY: all tests run test test-service lint bench bench-isolation soak-short fuzz fuzzers install clean help dirs FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -135,6 +139,12 @@ wrapped := splice tee vmsplice pipe2 recv sendmsg accept4
 $(fault_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(fault_src)) $(obj)/librelay.a
 	$(call link,$(addprefix -Wl$(comma)--wrap=,$(wrapped))) $(LIBS) -lcmocka
 
+# libFuzzer brings main(); `make fuzz` sets compiler and sanitizers.
+$(fuzz_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(fuzz_src)) $(obj)/librelay.a
+	$(call link,-fsanitize=fuzzer) $(LIBS)
+
+fuzzers: $(fuzz_bins)
+
 # Goes under a running relay by LD_PRELOAD, so it is always built plain.
 $(bin)/librefuse.so: tests/fault/refuse.c Makefile
 	$(call say,LINK)
@@ -142,7 +152,7 @@ $(bin)/librefuse.so: tests/fault/refuse.c Makefile
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -Irelay -I. $(WARNINGS) -O2 -g -fPIC -shared -o $@ $<
 
 -include $(patsubst %.o,%.d,$(call objects,$(relay_src) $(tool_src) $(relaycat_src) $(relaypub_src) \
-	$(bench_src) $(soak_src) $(unit_tests) $(unit_src) $(fault_tests) $(fault_src)))
+	$(bench_src) $(soak_src) $(unit_tests) $(unit_src) $(fault_tests) $(fault_src) $(fuzz_targets) $(fuzz_src)))
 
 # --- use ----------------------------------------------------------------------------------------------------------
 
@@ -174,6 +184,11 @@ bench-isolation: all $(bin)/relay-bench
 soak-short: all $(bin)/relay-soak
 	@RELAY_BIN_DIR=$(bin) tests/soak/run
 
+# Builds of its own: clang, and coverage in all that is fuzzed.
+fuzz:
+	@tests/install-packages test
+	@exec env MAKEFLAGS= tests/fuzz/run $(TARGETS)
+
 # For scripts: where this variant's programs and tests are.
 dirs:
 	@echo 'RELAY_BIN_DIR=$(bin) RELAY_OBJ_DIR=$(obj)'
@@ -203,6 +218,7 @@ help:
 	@echo 'make bench      measure; table and CSV in build/bench'
 	@echo 'make bench-isolation   healthy subscribers beside ones that do not read; build/bench/isolation.md and .csv'
 	@echo 'make soak-short        15,000 subscribers that come and go, then 10,000 that stand still: about 4 minutes'
+	@echo 'make fuzz       FUZZ_RUNS=5000000 inputs for each parser (clang); TARGETS="websocket ..."; about FUZZ_TIME'
 	@echo 'make install    PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR)'
 	@echo 'make clean      remove build/'
 	@echo

@@ -279,11 +279,11 @@ static void take_event(struct websocket_run *run, const struct websocket_event *
 static void run_websocket(const uint8_t *bytes, size_t count, struct parse_rig_cut cut,
 			  struct line *line)
 {
+	static struct websocket_run place; /* large, and nothing of it is kept */
 	struct websocket_decoder decoder;
-	struct websocket_run *run = malloc(sizeof(*run));
+	struct websocket_run *run = &place;
 	struct websocket_event event;
 
-	EXPECT(run != NULL);
 	run->line = line;
 	run->message_bytes = 0;
 	run->is_over = false;
@@ -312,7 +312,6 @@ static void run_websocket(const uint8_t *bytes, size_t count, struct parse_rig_c
 		EXPECT(websocket_decode(&decoder, more, sizeof(more), &event) == sizeof(more));
 		EXPECT(event.kind == kind);
 	}
-	free(run);
 }
 
 // --- PROXY headers

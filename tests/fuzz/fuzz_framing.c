@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Where messages end, and relay's own packet header.
+ *
+ * The first bytes choose a framing and its limits, the others are the stream, walked in pieces that
+ * follow from it.  Ends of messages must be the same as those of a walk byte by byte; a header that
+ * is accepted is written again as it was.
+ */
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "base/packet_header.h"
+#include "feed/framing.h"
+#include "tests/fuzz/fuzz.h"
+
+#define EXPECT(condition) fuzz_expect(condition, #condition)
+
+struct ends {
+	uint32_t messages;
+	size_t last;
+	enum framing_fault fault;
+};
+
+// Walks in pieces of 1 to `most` bytes that can be seen; what was not walked comes again.
+static struct ends walk(const struct framing_params *params, const uint8_t *bytes, size_t count,
+			uint32_t seed, size_t most)
+{
+	struct ends ends = {0};
+	struct framing_scan scan;
+
+	framing_scan_init(&scan, params);
+	EXPECT(framing_is_between(&scan));
+	for (size_t at = 0; at < count && ends.fault == FRAMING_OK;) {
+		size_t piece = size_min(1 + (seed >> 8) % most, count - at);
+		struct framing_walk step;
+
+		seed = seed * 1664525 + 1013904223;
+		framing_walk(&scan, bytes + at, piece, piece, &step);
+		EXPECT(step.walked_bytes <= piece);
+		EXPECT(step.whole_bytes <= step.walked_bytes);
+		EXPECT((step.messages == 0) == (step.whole_bytes == 0));
+		EXPECT(step.messages <= FRAMING_MESSAGES_MAX);
+		EXPECT(step.walked_bytes > 0 || step.fault != FRAMING_OK);
+		EXPECT(step.fault == FRAMING_OK || step.messages == 0);
+		EXPECT(!framing_is_between(&scan) || step.walked_bytes == step.whole_bytes);
+		if (step.messages > 0) {
+			ends.last = at + step.whole_bytes;
+			ends.messages += step.messages;
+		}
+		ends.fault = step.fault;
+		at += step.walked_bytes;
+	}
+	return ends;
+}
+
+static void check_walks(const uint8_t *bytes, size_t count)
+{
+	struct framing_params params = {
+		.kind = FRAMING_LINE + bytes[0] % (FRAMING_U32LE - FRAMING_LINE + 1),
+		.fixed_bytes = 1 + bytes[1] % 40,
+		.max_message = bytes[2] % 8 ? 1 + bytes[2] : UINT32_MAX,
+	};
+	uint32_t hash = fuzz_hash(bytes, count);
+	struct ends one = walk(&params, bytes + 3, count - 3, 0, 1);
+	struct ends other = walk(&params, bytes + 3, count - 3, hash, 1 + hash % 64);
+
+	EXPECT(one.messages == other.messages);
+	EXPECT(one.last == other.last);
+	EXPECT(one.fault == other.fault);
+}
+
+static void check_header(const uint8_t *bytes)
+{
+	uint8_t again[PACKET_HEADER_BYTES];
+	struct packet_header header;
+
+	if (packet_header_decode(bytes, &header) != 0)
+		return;
+	packet_header_encode(&header, again);
+	EXPECT(memcmp(bytes, again, sizeof(again)) == 0);
+	EXPECT(header.type <= PACKET_SOURCE_UP && packet_type_name(header.type));
+	EXPECT(header.type == PACKET_DATA || (header.count == 0 && header.length == 0));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
+{
+	if (count >= 4)
+		check_walks(bytes, count);
+	if (count >= PACKET_HEADER_BYTES)
+		check_header(bytes);
+	return 0;
+}
