@@ -110,7 +110,7 @@ void websocket_handshake_check(const struct http_request *request, struct websoc
 {
 	struct http_text key;
 
-	*ret = (struct websocket_handshake){0};
+	*ret = (struct websocket_handshake){.is_head = request->method == HTTP_HEAD};
 	ret->status = check(request, &key, &ret->reason);
 	if (ret->status == 101 && !make_accept(key, ret->accept)) {
 		ret->status = 500;
@@ -148,7 +148,7 @@ ssize_t websocket_handshake_answer(const struct websocket_handshake *handshake, 
 			http_response_field(&response, "Connection", "Upgrade");
 			http_response_field(&response, "Sec-WebSocket-Version", "13");
 		}
-		return http_response_end_text(&response, handshake->reason, false);
+		return http_response_end_text(&response, handshake->reason, handshake->is_head);
 	}
 	http_response_field(&response, "Upgrade", "websocket");
 	http_response_field(&response, "Connection", "Upgrade");

@@ -23,6 +23,7 @@ struct websocket_handshake {
 	const char *reason;
 	char accept[WEBSOCKET_ACCEPT_BYTES]; /* ro: with 101 */
 	const char *protocol; /* rw: the subprotocol to name in the answer, NULL for none */
+	bool is_head;         /* private: the answer has no body */
 };
 
 /* Does the request ask for WebSocket at all?  (An Upgrade field that lists it.) */

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Frames of clients: the table of websocket_cases.def, each case whole, byte by byte and cut in
+ * two; and the frames that relay writes.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "net/websocket_codec.h"
+#include "tests/unit/parse_rig.h"
+
+struct row {
+	const char *expected;
+	const char *frames;
+};
+
+#define CASE(expected, frames) {expected, frames},
+static const struct row rows[] = {
+#include "tests/unit/websocket_cases.def"
+};
+
+static uint8_t input[3 * PARSE_RIG_MESSAGE_BYTES];
+
+static void check_row(const struct row *row)
+{
+	size_t count = parse_rig_read_hex(row->frames, input, sizeof(input));
+	bool is_error = strstr(row->expected, "error(") != NULL;
+	char out[PARSE_RIG_TEXT_BYTES];
+	const char *other = parse_rig_run_every_way(PARSE_RIG_WEBSOCKET, input, count, out);
+
+	if (other)
+		fail_msg("%s gives\n  %s\nand in pieces\n  %s", row->frames, out, other);
+	if (is_error ? strncmp(out, row->expected, strlen(row->expected)) != 0
+		     : strcmp(out, row->expected) != 0)
+		fail_msg("%s gives\n  %s\nexpected\n  %s", row->frames, out, row->expected);
+}
+
+static void every_frame_is_judged_as_the_table_says(void **state)
+{
+	(void)state;
+	assert_true(ARRAY_LEN(rows) >= 250);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_row(&rows[i]);
+}
+
+static void close_codes_are_those_of_the_rfc(void **state)
+{
+	(void)state;
+	for (unsigned code = 0; code < 70000; code++) {
+		bool registered = code >= 1000 && code <= 1014 && code != 1004 && code != 1005 &&
+				  code != 1006;
+		bool private = code >= 3000 && code < 5000;
+
+		assert_int_equal(websocket_close_code_is_valid(code), registered || private);
+	}
+}
+
+static void check_head(uint64_t payload_bytes, const char *expected)
+{
+	uint8_t out[WEBSOCKET_HEAD_BYTES + 1], bytes[WEBSOCKET_HEAD_BYTES];
+	size_t count = parse_rig_read_hex(expected, bytes, sizeof(bytes));
+
+	memset(out, '#', sizeof(out));
+	assert_int_equal(websocket_frame_head(out, WEBSOCKET_BINARY, true, payload_bytes), count);
+	assert_memory_equal(out, bytes, count);
+	assert_int_equal(out[count], '#');
+}
+
+static void heads_have_the_shortest_form(void **state)
+{
+	uint8_t out[WEBSOCKET_HEAD_BYTES];
+
+	(void)state;
+	check_head(0, "82 00");
+	check_head(1, "82 01");
+	check_head(125, "82 7d");
+	check_head(126, "82 7e 007e");
+	check_head(127, "82 7e 007f");
+	check_head(65535, "82 7e ffff");
+	check_head(65536, "82 7f 0000000000010000");
+	check_head(UINT64_C(0x7fffffffffffffff), "82 7f 7fffffffffffffff");
+	assert_int_equal(websocket_frame_head(out, WEBSOCKET_TEXT, false, 5), 2);
+	assert_int_equal(out[0], 0x01);
+	assert_int_equal(websocket_frame_head(out, WEBSOCKET_CONTINUATION, true, 5), 2);
+	assert_int_equal(out[0], 0x80);
+}
+
+static void control_frames_are_whole(void **state)
+{
+	uint8_t out[2 + WEBSOCKET_CONTROL_BYTES], payload[200];
+
+	(void)state;
+	memset(payload, 'x', sizeof(payload));
+	assert_int_equal(websocket_control_frame(out, WEBSOCKET_PING, NULL, 0), 2);
+	assert_memory_equal(out, "\x89\x00", 2);
+	assert_int_equal(websocket_control_frame(out, WEBSOCKET_PONG, "abc", 3), 5);
+	assert_memory_equal(out,
+			    "\x8a\x03"
+			    "abc",
+			    5);
+	assert_int_equal(websocket_control_frame(out, WEBSOCKET_PONG, payload, 125), 127);
+	assert_int_equal(websocket_control_frame(out, WEBSOCKET_PONG, payload, 126), 127);
+	assert_int_equal(out[1], 125);
+}
+
+static void a_close_frame_fits_and_is_cut_between_characters(void **state)
+{
+	uint8_t out[2 + WEBSOCKET_CONTROL_BYTES];
+	char reason[300];
+
+	(void)state;
+	assert_int_equal(websocket_close_frame(out, WEBSOCKET_CLOSE_GOING_AWAY, NULL), 4);
+	assert_memory_equal(out, "\x88\x02\x03\xe9", 4);
+	assert_int_equal(websocket_close_frame(out, WEBSOCKET_CLOSE_POLICY, "too slow"), 12);
+	assert_memory_equal(out, "\x88\x0a\x03\xf0too slow", 12);
+	assert_int_equal(websocket_close_frame(out, WEBSOCKET_CLOSE_NO_CODE, "lost"), 2);
+	assert_memory_equal(out, "\x88\x00", 2);
+	assert_int_equal(websocket_close_frame(out, 1006, NULL), 2);
+	// 122 letters, then a character of three bytes, of which one would still fit
+	for (size_t letters = 118; letters <= 124; letters++) {
+		memset(reason, 'x', letters);
+		strcpy(reason + letters, "\xe2\x82\xac...");
+		size_t bytes = websocket_close_frame(out, 1000, reason);
+
+		assert_true(bytes <= sizeof(out) && out[1] == bytes - 2);
+		assert_true(utf8_is_valid(out + 4, bytes - 4));
+		assert_true(bytes - 4 >= 121);
+		assert_memory_equal(out + 4, reason, bytes - 4);
+	}
+}
+
+static void a_decoder_is_small(void **state)
+{
+	(void)state;
+	// one stands beside each subscriber
+	assert_true(sizeof(struct websocket_decoder) <= 200);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_frame_is_judged_as_the_table_says),
+		cmocka_unit_test(close_codes_are_those_of_the_rfc),
+		cmocka_unit_test(heads_have_the_shortest_form),
+		cmocka_unit_test(control_frames_are_whole),
+		cmocka_unit_test(a_close_frame_fits_and_is_cut_between_characters),
+		cmocka_unit_test(a_decoder_is_small),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
