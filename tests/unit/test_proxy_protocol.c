@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "net/proxy_protocol.h"
-#include "tests/unit/parse_rig.h"
+#include "tests/unit/parse_check.h"
 
 #define SIGNATURE "0d0a0d0a000d0a515549540a "
 
@@ -30,20 +30,9 @@ static void every_header_is_judged_as_the_table_says(void **state)
 {
 	(void)state;
 	assert_true(ARRAY_LEN(rows) >= 60);
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		const struct row *row = &rows[i];
-		uint8_t bytes[1024];
-		size_t count = parse_rig_read_hex(row->bytes, bytes, sizeof(bytes));
-		bool is_error = strncmp(row->expected, "error ", 6) == 0;
-		char out[PARSE_RIG_TEXT_BYTES];
-		const char *other = parse_rig_run_every_way(PARSE_RIG_PROXY, bytes, count, out);
-
-		if (other)
-			fail_msg("%s gives\n  %s\nand in pieces\n  %s", row->bytes, out, other);
-		if (is_error ? strncmp(out, row->expected, strlen(row->expected)) != 0
-			     : strcmp(out, row->expected) != 0)
-			fail_msg("%s gives\n  %s\nexpected\n  %s", row->bytes, out, row->expected);
-	}
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		parse_check_hex(PARSE_RIG_PROXY, rows[i].bytes, rows[i].expected,
+				strncmp(rows[i].expected, "error ", 6) == 0);
 }
 
 // What is good is "more" at each byte before its end, and keeps its end whatever follows.

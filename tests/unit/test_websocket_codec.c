@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "net/websocket_codec.h"
-#include "tests/unit/parse_rig.h"
+#include "tests/unit/parse_check.h"
 
 struct row {
 	const char *expected;
@@ -24,28 +24,13 @@ static const struct row rows[] = {
 #include "tests/unit/websocket_cases.def"
 };
 
-static uint8_t input[3 * PARSE_RIG_MESSAGE_BYTES];
-
-static void check_row(const struct row *row)
-{
-	size_t count = parse_rig_read_hex(row->frames, input, sizeof(input));
-	bool is_error = strstr(row->expected, "error(") != NULL;
-	char out[PARSE_RIG_TEXT_BYTES];
-	const char *other = parse_rig_run_every_way(PARSE_RIG_WEBSOCKET, input, count, out);
-
-	if (other)
-		fail_msg("%s gives\n  %s\nand in pieces\n  %s", row->frames, out, other);
-	if (is_error ? strncmp(out, row->expected, strlen(row->expected)) != 0
-		     : strcmp(out, row->expected) != 0)
-		fail_msg("%s gives\n  %s\nexpected\n  %s", row->frames, out, row->expected);
-}
-
 static void every_frame_is_judged_as_the_table_says(void **state)
 {
 	(void)state;
 	assert_true(ARRAY_LEN(rows) >= 250);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		check_row(&rows[i]);
+		parse_check_hex(PARSE_RIG_WEBSOCKET, rows[i].frames, rows[i].expected,
+				strstr(rows[i].expected, "error(") != NULL);
 }
 
 static void close_codes_are_those_of_the_rfc(void **state)
