@@ -118,6 +118,10 @@ static void check_feed(const struct check *check, const struct config_feed *feed
 	if (feed->rate && feed->ingest.text && feed->ingest.kind != CONFIG_INGEST_FILE)
 		report(check, &feed->section, CONFIG_FEED_rate,
 		       "rate is for ingest = file:PATH only; a publisher sets its own pace");
+	if (feed->direct != CONFIG_DIRECT_AUTO && feed->ingest.text &&
+	    feed->ingest.kind != CONFIG_INGEST_FILE)
+		report(check, &feed->section, CONFIG_FEED_direct,
+		       "direct is for ingest = file:PATH only; nothing else has a page cache");
 }
 
 /* Two feeds must not read one source: each would get a part of the bytes. */

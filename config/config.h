@@ -57,6 +57,10 @@
 #define CONFIG_TAKEOVERS(VALUE)                                                                    \
 	VALUE(CONFIG_TAKEOVER, REJECT, "reject")                                                   \
 	VALUE(CONFIG_TAKEOVER, REPLACE, "replace")
+#define CONFIG_DIRECTS(VALUE)                                                                      \
+	VALUE(CONFIG_DIRECT, AUTO, "auto")                                                         \
+	VALUE(CONFIG_DIRECT, YES, "yes")                                                           \
+	VALUE(CONFIG_DIRECT, NO, "no")
 #define CONFIG_ON_SLOWS(VALUE)                                                                     \
 	VALUE(CONFIG_ON_SLOW, AUTO, "auto")                                                        \
 	VALUE(CONFIG_ON_SLOW, SKIP, "skip")                                                        \
@@ -73,6 +77,7 @@ enum config_engine         { CONFIG_ENGINES(CONFIG_ENUMERATOR) };
 enum config_headers        { CONFIG_HEADERS(CONFIG_ENUMERATOR) };
 enum config_on_source_loss { CONFIG_ON_SOURCE_LOSSES(CONFIG_ENUMERATOR) };
 enum config_takeover       { CONFIG_TAKEOVERS(CONFIG_ENUMERATOR) };
+enum config_direct         { CONFIG_DIRECTS(CONFIG_ENUMERATOR) };
 enum config_on_slow        { CONFIG_ON_SLOWS(CONFIG_ENUMERATOR) };
 enum config_format         { CONFIG_FORMATS(CONFIG_ENUMERATOR) };
 #undef CONFIG_ENUMERATOR
@@ -122,6 +127,7 @@ struct config_ingest {
 #define CONFIG_C_HEADERS        enum config_headers
 #define CONFIG_C_ON_SOURCE_LOSS enum config_on_source_loss
 #define CONFIG_C_TAKEOVER       enum config_takeover
+#define CONFIG_C_DIRECT         enum config_direct
 #define CONFIG_C_ON_SLOW        enum config_on_slow
 #define CONFIG_C_FORMAT         enum config_format
 
@@ -271,6 +277,7 @@ enum config_type {
 	CONFIG_TYPE_HEADERS,
 	CONFIG_TYPE_ON_SOURCE_LOSS,
 	CONFIG_TYPE_TAKEOVER,
+	CONFIG_TYPE_DIRECT,
 	CONFIG_TYPE_ON_SLOW,
 	CONFIG_TYPE_FORMAT,
 };

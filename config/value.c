@@ -25,6 +25,7 @@ static const char *const engine_words[] = {CONFIG_ENGINES(WORD) NULL};
 static const char *const headers_words[] = {CONFIG_HEADERS(WORD) NULL};
 static const char *const on_source_loss_words[] = {CONFIG_ON_SOURCE_LOSSES(WORD) NULL};
 static const char *const takeover_words[] = {CONFIG_TAKEOVERS(WORD) NULL};
+static const char *const direct_words[] = {CONFIG_DIRECTS(WORD) NULL};
 static const char *const on_slow_words[] = {CONFIG_ON_SLOWS(WORD) NULL};
 static const char *const format_words[] = {CONFIG_FORMATS(WORD) NULL};
 
@@ -43,6 +44,7 @@ static const char *const *words_of(enum config_type type)
 		[CONFIG_TYPE_HEADERS] = headers_words,
 		[CONFIG_TYPE_ON_SOURCE_LOSS] = on_source_loss_words,
 		[CONFIG_TYPE_TAKEOVER] = takeover_words,
+		[CONFIG_TYPE_DIRECT] = direct_words,
 		[CONFIG_TYPE_ON_SLOW] = on_slow_words,
 		[CONFIG_TYPE_FORMAT] = format_words,
 	};
@@ -258,6 +260,7 @@ static int parse_any(const struct config_option *option, const char *text, void 
 	case CONFIG_TYPE_HEADERS:
 	case CONFIG_TYPE_ON_SOURCE_LOSS:
 	case CONFIG_TYPE_TAKEOVER:
+	case CONFIG_TYPE_DIRECT:
 	case CONFIG_TYPE_ON_SLOW:
 	case CONFIG_TYPE_FORMAT:
 		return parse_word(words_of(option->type), text, value);
@@ -337,6 +340,7 @@ const char *config_value_print(const struct config_option *option, const void *v
 	case CONFIG_TYPE_HEADERS:
 	case CONFIG_TYPE_ON_SOURCE_LOSS:
 	case CONFIG_TYPE_TAKEOVER:
+	case CONFIG_TYPE_DIRECT:
 	case CONFIG_TYPE_ON_SLOW:
 	case CONFIG_TYPE_FORMAT:
 		snprintf(buf, size, "%s", words_of(option->type)[*(const unsigned *)value]);

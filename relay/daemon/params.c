@@ -89,6 +89,19 @@ static enum ingest_kind ingest_kind(enum config_ingest_kind kind)
 	return INGEST_STDIN;
 }
 
+static enum ingest_direct ingest_direct(enum config_direct direct)
+{
+	switch (direct) {
+	case CONFIG_DIRECT_AUTO:
+		return INGEST_DIRECT_AUTO;
+	case CONFIG_DIRECT_YES:
+		return INGEST_DIRECT_YES;
+	case CONFIG_DIRECT_NO:
+		return INGEST_DIRECT_NO;
+	}
+	return INGEST_DIRECT_NO;
+}
+
 int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, struct errmsg *err)
 {
 	const struct config_ingest *ingest = &from->ingest;
@@ -98,6 +111,7 @@ int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, 
 		.takeover = from->takeover == CONFIG_TAKEOVER_REPLACE,
 		.source_timeout_ms = from->source_timeout,
 		.rate_bytes = from->rate,
+		.direct = ingest_direct(from->direct),
 		.start_subscribers = from->start_subscribers,
 	};
 	if (ret->kind == INGEST_FIFO || ret->kind == INGEST_FILE) {

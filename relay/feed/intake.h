@@ -71,6 +71,7 @@ struct intake {
 	bool splice_refused;                 /* by the kernel, for this source                    */
 	struct pipe pipes[INTAKE_PIPES_MAX]; /* the unseen way; the last one is being filled */
 	size_t pipe_count;
+	uint64_t taken_bytes; /* from all sources, published or not */
 	struct intake_memory memory;
 	struct intake_relay relay;
 };

@@ -122,6 +122,7 @@ enum intake_result intake_read(struct feed *feed, const struct source *source, e
 		gift_arena_commit(&memory->arena, (size_t)got);
 	memory->end += (size_t)got;
 	*ret_bytes = (size_t)got;
+	feed->intake.taken_bytes += (size_t)got;
 	return INTAKE_TOOK;
 }
 

@@ -107,6 +107,7 @@ static enum intake_result read_head(struct feed *feed, const struct source *sour
 		return INTAKE_END;
 	}
 	relay->head_bytes += (size_t)got;
+	feed->intake.taken_bytes += (size_t)got;
 	if (relay->head_bytes < sizeof(relay->head))
 		return INTAKE_EMPTY;
 	r = packet_header_decode(relay->head, &relay->header);

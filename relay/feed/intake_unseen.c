@@ -58,6 +58,7 @@ enum intake_result intake_splice(struct feed *feed, const struct source *source,
 	result = pipe_splice_in(last_pipe(intake), source->fd, max, ret_bytes, ret_err);
 	switch (result) {
 	case PIPE_IO_OK:
+		intake->taken_bytes += *ret_bytes;
 		return INTAKE_TOOK;
 	case PIPE_IO_FULL:
 		*ret_full = true;

@@ -41,22 +41,25 @@ static bool may_read(const struct ingest *ingest)
 static void watch_source(struct ingest *ingest)
 {
 	bool want = may_read(ingest);
+	bool paced = ingest->params.rate_bytes > 0;
+	bool by_turns = ingest->source.is_file && (paced || !ingest->direct_file);
 
-	if (has_source(ingest) && ingest->source.is_file) {
-		bool paced = ingest->params.rate_bytes > 0;
-
-		if (want && !ev_is_active(&ingest->file_turn)) {
-			ev_timer_set(&ingest->file_turn, paced ? RATE_TURN_S : 0., 0.);
-			ev_timer_start(ingest->loop, &ingest->file_turn);
-		} else if (!want) {
-			ev_timer_stop(ingest->loop, &ingest->file_turn);
-		}
-		return;
-	}
-	if (want)
+	if (want && !by_turns)
 		ev_io_start(ingest->loop, &ingest->readable);
 	else
 		ev_io_stop(ingest->loop, &ingest->readable);
+	if (!want || !by_turns) {
+		ev_timer_stop(ingest->loop, &ingest->file_turn);
+	} else if (!ev_is_active(&ingest->file_turn)) {
+		ev_timer_set(&ingest->file_turn, paced ? RATE_TURN_S : 0., 0.);
+		ev_timer_start(ingest->loop, &ingest->file_turn);
+	}
+}
+
+static void note_direct_bytes(struct ingest *ingest)
+{
+	if (ingest->direct_file)
+		ingest->feed->metrics.direct_bytes = direct_file_bytes(ingest->direct_file);
 }
 
 static void drop_source(struct ingest *ingest)
@@ -69,19 +72,29 @@ static void drop_source(struct ingest *ingest)
 		ingest->source.fd = -1; /* the descriptor is not ours to close */
 	}
 	fd_close(&ingest->source.fd);
+	note_direct_bytes(ingest);
+	direct_file_release(&ingest->direct_file);
+	ingest->feed->metrics.source_direct = 0;
 }
 
-static void adopt(struct ingest *ingest, int fd)
+/* Makes `fd` the source, to be watched by the caller. */
+static void attach(struct ingest *ingest, int fd)
 {
 	struct stat stat;
 
 	ingest->source = (struct source){.fd = fd};
 	if (fstat(fd, &stat) == 0) {
 		ingest->source.is_socket = S_ISSOCK(stat.st_mode);
-		ingest->source.is_file = S_ISREG(stat.st_mode);
+		ingest->source.is_file = S_ISREG(stat.st_mode) || ingest->direct_file;
 	}
+	ingest->feed->metrics.source_direct = ingest->direct_file != NULL;
 	ingest->last_ms = now_ms();
 	ev_io_set(&ingest->readable, fd, EV_READ);
+}
+
+static void adopt(struct ingest *ingest, int fd)
+{
+	attach(ingest, fd);
 	/* A fifo is open before anybody writes: its publisher is there when bytes are. */
 	if (ingest->params.kind != INGEST_FIFO)
 		feed_source_up(ingest->feed);
@@ -171,6 +184,37 @@ static void end_source(struct ingest *ingest, enum close_reason reason, int err)
 		connector_lost(&ingest->connector);
 }
 
+static void log_indirect(const struct ingest *ingest, int err)
+{
+	log_warn("no direct I/O feed=%s path=%s error=%s, reading through the page cache",
+		 ingest->feed->params.name, ingest->params.path, strerror(err));
+}
+
+/* True when direct I/O was refused by the first read, and the file is read the other way now. */
+static bool fall_back_to_splice(struct ingest *ingest, int err)
+{
+	int fd;
+
+	if (!ingest->direct_file || err != EINVAL || direct_file_bytes(ingest->direct_file) > 0)
+		return false;
+	fd = open(ingest->params.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return false;
+	log_indirect(ingest, err);
+	drop_source(ingest);
+	attach(ingest, fd);
+	return true;
+}
+
+/* The source gives no more. */
+static void take_end(struct ingest *ingest, int err)
+{
+	if (!err && ingest->direct_file)
+		err = direct_file_error(ingest->direct_file);
+	if (!fall_back_to_splice(ingest, err))
+		end_source(ingest, err ? close_reason_from_errno(err) : CLOSE_PEER_CLOSED, err);
+}
+
 /* True when the publisher stands between two messages. */
 static bool is_at_boundary(const struct ingest *ingest)
 {
@@ -189,7 +233,7 @@ static void take_once(struct ingest *ingest)
 	case INTAKE_EMPTY:
 		break;
 	case INTAKE_END:
-		end_source(ingest, err ? close_reason_from_errno(err) : CLOSE_PEER_CLOSED, err);
+		take_end(ingest, err);
 		return;
 	case INTAKE_FAULT:
 		end_source(ingest, (enum close_reason)err, 0);
@@ -235,19 +279,16 @@ static void on_file_turn(struct ev_loop *loop, ev_timer *watcher, int events)
 {
 	struct ingest *ingest = container_of(watcher, struct ingest, file_turn);
 	bool paced = ingest->params.rate_bytes > 0;
-	off_t before;
+	uint64_t before = ingest->feed->intake.taken_bytes;
 
 	(void)loop;
 	(void)events;
 	if (may_read(ingest) && (!paced || refill_allowance(ingest))) {
 		ingest->source.max_bytes = paced ? ingest->allowance : 0;
-		before = lseek(ingest->source.fd, 0, SEEK_CUR);
 		take_once(ingest);
-		if (paced && has_source(ingest)) {
-			uint64_t taken = (uint64_t)(lseek(ingest->source.fd, 0, SEEK_CUR) - before);
-
-			ingest->allowance -= u64_min(taken, ingest->allowance);
-		}
+		if (paced)
+			ingest->allowance -= u64_min(ingest->feed->intake.taken_bytes - before,
+						     ingest->allowance);
 	}
 	watch_source(ingest);
 }
@@ -370,6 +411,26 @@ static int open_stdin(struct ingest *ingest, struct errmsg *err)
 	return 0;
 }
 
+/* True when the file is read directly from now on. */
+static bool open_direct(struct ingest *ingest, uint64_t file_bytes)
+{
+	uint64_t available = direct_file_available_memory();
+	enum ingest_direct direct = ingest->params.direct;
+	bool want = direct == INGEST_DIRECT_YES ||
+		    (direct == INGEST_DIRECT_AUTO && direct_file_is_large(file_bytes, available));
+	int fd = -1;
+	int r = want ? direct_file_start(ingest->params.path, &ingest->direct_file, &fd) : 0;
+
+	if (r < 0)
+		log_indirect(ingest, -r);
+	log_info("file open feed=%s path=%s bytes=%llu available_memory=%llu way=%s",
+		 ingest->feed->params.name, ingest->params.path, (unsigned long long)file_bytes,
+		 (unsigned long long)available, ingest->direct_file ? "direct" : "page_cache");
+	if (ingest->direct_file)
+		adopt(ingest, fd);
+	return ingest->direct_file != NULL;
+}
+
 static int open_file(struct ingest *ingest, struct errmsg *err)
 {
 	struct stat stat;
@@ -381,12 +442,15 @@ static int open_file(struct ingest *ingest, struct errmsg *err)
 		errmsg_errno(err, -r, "file:%s", ingest->params.path);
 		return r;
 	}
-	if (fstat(fd, &stat) == 0 && !S_ISREG(stat.st_mode)) {
+	if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode)) {
 		errmsg_set(err, "file:%s: not a regular file", ingest->params.path);
 		fd_close(&fd);
 		return -EINVAL;
 	}
-	adopt(ingest, fd);
+	if (open_direct(ingest, (uint64_t)stat.st_size))
+		fd_close(&fd);
+	else
+		adopt(ingest, fd);
 	return 0;
 }
 
@@ -454,6 +518,7 @@ void ingest_tick(struct ingest *ingest, uint64_t now)
 {
 	uint64_t timeout = ingest->params.source_timeout_ms;
 
+	note_direct_bytes(ingest);
 	if (!ingest->has_started &&
 	    feed_subscriber_count(ingest->feed) >= ingest->params.start_subscribers) {
 		ingest->has_started = true;

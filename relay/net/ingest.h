@@ -15,6 +15,7 @@
 #include "feed/feed.h"
 #include "net/access.h"
 #include "net/connector.h"
+#include "net/direct_file.h"
 #include "net/listener.h"
 
 enum ingest_kind {
@@ -25,6 +26,13 @@ enum ingest_kind {
 	INGEST_FILE,
 };
 
+/* FILE: whether it is read past the page cache. */
+enum ingest_direct {
+	INGEST_DIRECT_AUTO, /* when it is large (direct_file_is_large()) */
+	INGEST_DIRECT_YES,
+	INGEST_DIRECT_NO,
+};
+
 struct ingest_params {
 	enum ingest_kind kind;
 	struct endpoint
@@ -33,6 +41,7 @@ struct ingest_params {
 	char path[4096];            /* FIFO, FILE                                 */
 	bool takeover;              /* LISTEN: a new publisher replaces the old   */
 	uint64_t source_timeout_ms; /* silent for so long = lost; 0 = never       */
+	enum ingest_direct direct;
 	uint64_t rate_bytes;        /* FILE: a second; 0 = as fast as it goes     */
 	uint64_t start_subscribers; /* wait for so many before reading; 0 = at once */
 };
@@ -45,10 +54,11 @@ struct ingest {
 	struct log_rate refused_log;
 	struct listener listener;
 	struct connector connector;
-	struct source source; /* fd -1: no publisher */
-	int better_fd;        /* a preferred publisher, taken on at the next message boundary */
+	struct source source;            /* fd -1: no publisher */
+	struct direct_file *direct_file; /* source.fd is its pipe; NULL: none */
+	int better_fd; /* a preferred publisher, taken on at the next message boundary */
 	ev_io readable;
-	ev_timer file_turn; /* regular files are not watched by epoll */
+	ev_timer file_turn; /* for a paced file, and since epoll does not watch regular ones */
 	uint64_t last_ms;   /* monotonic: the publisher's last byte */
 	uint64_t allowance; /* FILE with a rate: bytes that may be read now */
 	uint64_t allowance_ms;

@@ -53,6 +53,14 @@ bool pipe_is_open(const struct pipe *p)
 	return p->read_fd >= 0;
 }
 
+int pipe_give_read_end(struct pipe *p)
+{
+	const int fd = p->read_fd;
+
+	p->read_fd = -1;
+	return fd;
+}
+
 void pipe_close(struct pipe *p)
 {
 	fd_close(&p->read_fd);

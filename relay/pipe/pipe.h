@@ -3,9 +3,10 @@
  * A kernel pipe and what relay knows to be in it.
  *
  * Invariant: held_bytes is exactly what the pipe holds, because only pipe_io.c moves bytes and the
- * two descriptors never leave this struct.  The kernel counts a pipe's room in slots (one page
- * reference each, however few bytes it covers), so "has room" can never be told from held_bytes.
- * Moving bytes is left to pipe_io.h, keeping pipes for later use to pipe_pool.h.
+ * two descriptors never leave this struct, but by pipe_give_read_end().  The kernel counts a pipe's
+ * room in slots (one page reference each, however few bytes it covers), so "has room" can never be
+ * told from held_bytes. Moving bytes is left to pipe_io.h, keeping pipes for later use to
+ * pipe_pool.h.
  */
 #pragma once
 
@@ -34,6 +35,11 @@ struct pipe {
 must_check int pipe_open(struct pipe *p, unsigned slots);
 
 bool pipe_is_open(const struct pipe *p);
+
+/* Hands out the end to read from, which is the caller's to close, for a pipe that is filled by
+ * another thread than the one that empties it.  From then on *p is good for pipe_gift(),
+ * pipe_write() and pipe_close() only, and held_bytes is what was ever put in. */
+must_check int pipe_give_read_end(struct pipe *p);
 
 // Closes both ends, drops what is held, leaves PIPE_NONE.  Idempotent; errno is kept.
 void pipe_close(struct pipe *p);

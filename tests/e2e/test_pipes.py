@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from relaytest.daemon import BIN
+from relaytest.daemon import preload
 from relaytest.ini import ENGINES, feed
 from relaytest.stream import KIB, script
 
@@ -92,9 +92,7 @@ def serve_under_faults(lab, env):
             key = f"{name}-{framing}"
             scripts[key] = script(framing, sizes, seed)
             sections |= feed(key, framing=framing, **options, **LOSSLESS)
-    asan = "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")
-    preload = {"LD_PRELOAD": str(BIN / "librefuse.so"), "ASAN_OPTIONS": asan}
-    relay = lab.start(sections, env=preload | env)
+    relay = lab.start(sections, env=env)
     readers = []
     for key, one in scripts.items():
         readers += relay.subscribe(f"{key}-raw", one, 4)
@@ -108,7 +106,7 @@ def serve_under_faults(lab, env):
 
 @pytest.mark.parametrize("refused", REFUSE)
 def test_refused_calls_cost_only_speed(lab, refused):
-    seen = serve_under_faults(lab, {"RELAY_REFUSE": refused})
+    seen = serve_under_faults(lab, preload(RELAY_REFUSE=refused))
     told = {key for key, metrics in seen.items() if metrics["refused_calls"]}
     assert told, f"nobody noticed: {seen['splice-gift-none']}"
     assert not any(key.startswith("copy") for key in told), told
@@ -116,7 +114,7 @@ def test_refused_calls_cost_only_speed(lab, refused):
 
 @pytest.mark.parametrize("short", SHORT)
 def test_short_calls_change_nothing(lab, short):
-    seen = serve_under_faults(lab, {"RELAY_SHORT": short})
+    seen = serve_under_faults(lab, preload(RELAY_SHORT=short))
     if not short.startswith("tee"):  # a short tee cannot be gone on with: it counts as refused
         assert not any(metrics["refused_calls"] for metrics in seen.values())
 

@@ -121,11 +121,13 @@ def test_unreachable_publisher_backs_off(lab):
     assert relay.feed("a")["source_up"] == 0
 
 
-def test_file_at_a_rate(lab):
+@pytest.mark.parametrize("direct", ["no", "yes"])
+def test_file_at_a_rate(lab, direct):
     made = script("fixed:1000", (1000,) * 300, 1)
     way = lab.ingest("file", "a")
     way.path.write_bytes(made.wire)
-    relay = lab.start(feed("a", way.value, framing="fixed:1000", rate="100k", burst="1024k", **LOSSLESS))
+    relay = lab.start(feed("a", way.value, framing="fixed:1000", rate="100k", burst="1024k", direct=direct,
+                           **LOSSLESS))
     reader = relay.subscribe("a-raw", made)
     begin = time.monotonic()
     relay.run_until_done([reader])

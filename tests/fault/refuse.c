@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * librefuse.so: put under a running relay by LD_PRELOAD, refuses or shortens the zero-copy calls.
+ * librefuse.so: put under a running relay by LD_PRELOAD, refuses or shortens the zero-copy calls
+ * and pread.
  *
  *   RELAY_REFUSE=CALL:ERRNO[:after=N],...   the call fails; with after=, the first N go through
  *   RELAY_SHORT=CALL:BYTES,...              the call moves at most BYTES at once
  *
- * CALL is splice, splice_in (to a pipe), splice_out (to a socket), tee or vmsplice; a rule for
- * splice_in or splice_out goes before one for splice.  A rule that cannot be read ends the process:
- * a test must not pass because its fault was misspelt.
+ * CALL is splice, splice_in (to a pipe), splice_out (to a socket), tee, vmsplice or pread; a rule
+ * for splice_in or splice_out goes before one for splice.  A rule that cannot be read ends the
+ * process: a test must not pass because its fault was misspelt.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,12 +31,13 @@ enum call {
 	CALL_SPLICE_OUT,
 	CALL_TEE,
 	CALL_VMSPLICE,
+	CALL_PREAD,
 	CALL_COUNT
 };
 
 static const char *const call_names[CALL_COUNT] = {
 	[CALL_SPLICE] = "splice", [CALL_SPLICE_IN] = "splice_in", [CALL_SPLICE_OUT] = "splice_out",
-	[CALL_TEE] = "tee",       [CALL_VMSPLICE] = "vmsplice",
+	[CALL_TEE] = "tee",       [CALL_VMSPLICE] = "vmsplice",   [CALL_PREAD] = "pread",
 };
 
 static const struct {
@@ -190,4 +192,11 @@ ssize_t vmsplice(int fd, const struct iovec *iov, size_t count, unsigned flags)
 	if (piece.iov_len < first_bytes) // capped: the first piece, shortened, is all
 		return syscall(SYS_vmsplice, fd, &piece, 1UL, flags);
 	return syscall(SYS_vmsplice, fd, iov, count, flags);
+}
+
+ssize_t pread(int fd, void *to, size_t bytes, off_t from)
+{
+	if (apply_rule(CALL_PREAD, &bytes))
+		return -1;
+	return syscall(SYS_pread64, fd, to, bytes, from);
 }

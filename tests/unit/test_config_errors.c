@@ -139,6 +139,7 @@ static void contradictions_are_refused(void **state)
 	config_rig_check_only_error(rig, IN_FEED("framing = fixed:20m\n"), "a.ini:6",
 				    "max_message = 16m");
 	config_rig_check_only_error(rig, IN_FEED("rate = 1m\n"), "a.ini:6", "file:PATH only");
+	config_rig_check_only_error(rig, IN_FEED("direct = yes\n"), "a.ini:6", "file:PATH only");
 	config_rig_check_only_error(rig, IN_FEED("on_slow = skip\n"), "a.ini:6",
 				    "[listener l] is raw");
 	config_rig_check_only_error(rig, IN_LISTENER("on_slow = skip\n"), "a.ini:6",

@@ -44,6 +44,12 @@ def number(text):
         return text
 
 
+def preload(**rules):
+    """The environment in which calls are refused or shortened (tests/fault/refuse.c)."""
+    asan = "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")
+    return {"LD_PRELOAD": str(BIN / "librefuse.so"), "ASAN_OPTIONS": asan, **rules}
+
+
 class Relay:
     """A running relay. It logs into `log`; address maps "listener x" and "feed x" to where it listens.
 
