@@ -71,7 +71,8 @@ unit_tests   := $(wildcard tests/unit/test_*.c)
 unit_src     := $(filter-out $(unit_tests),$(wildcard tests/unit/*.c))
 fault_tests  := $(wildcard tests/fault/test_*.c)
 fault_src    := $(filter-out $(fault_tests) tests/fault/refuse.c,$(wildcard tests/fault/*.c))
-bench_src    := $(wildcard tests/bench/*.c)
+transfer_src := $(wildcard tests/bench/transfer*.c)
+bench_src    := $(filter-out $(transfer_src),$(wildcard tests/bench/*.c))
 soak_src     := $(wildcard tests/soak/*.c) $(addprefix tests/bench/,cost.c histogram.c wire.c)
 
 fuzz_targets := $(wildcard tests/fuzz/fuzz_*.c)
@@ -83,7 +84,7 @@ fault_bins   := $(fault_tests:tests/%.c=$(test)/%)
 fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
 refuse       := $(if $(wildcard tests/fault/refuse.c),$(bin)/librefuse.so)
 
-.PHONY: all tests run test test-service lint bench bench-isolation soak-short fuzz fuzzers install clean help dirs FORCE
+.PHONY: all tests run test test-service lint bench bench-isolation soak-short fuzz fuzzers bench-transfer install clean help dirs FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -125,6 +126,9 @@ $(bin)/relay-soak: $(call objects,$(soak_src) $(base_src))
 $(bin)/relay-bench: $(call objects,$(bench_src) $(base_src))
 	$(call link) -lm
 
+$(bin)/relay-transfer: $(call objects,$(transfer_src) tests/bench/wire.c relay/tools/positions.c $(base_src))
+	$(call link)
+
 # The tests link against everything but main().
 $(obj)/librelay.a: $(call objects,$(library_src))
 	$(call say,AR)
@@ -152,7 +156,7 @@ $(bin)/librefuse.so: tests/fault/refuse.c Makefile
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -Irelay -I. $(WARNINGS) -O2 -g -fPIC -shared -o $@ $<
 
 -include $(patsubst %.o,%.d,$(call objects,$(relay_src) $(tool_src) $(relaycat_src) $(relaypub_src) \
-	$(bench_src) $(soak_src) $(unit_tests) $(unit_src) $(fault_tests) $(fault_src) $(fuzz_targets) $(fuzz_src)))
+	$(bench_src) $(soak_src) $(unit_tests) $(unit_src) $(fault_tests) $(fault_src) $(fuzz_targets) $(fuzz_src) $(transfer_src)))
 
 # --- use ----------------------------------------------------------------------------------------------------------
 
@@ -180,6 +184,10 @@ bench: all $(bin)/relay-bench
 
 bench-isolation: all $(bin)/relay-bench
 	@RELAY_BIN_DIR=$(bin) tests/bench/isolation
+
+bench-transfer: $(bin)/relay-transfer
+	@tests/install-packages test
+	@RELAY_BIN_DIR=$(bin) tests/bench/transfer
 
 soak-short: all $(bin)/relay-soak
 	@RELAY_BIN_DIR=$(bin) tests/soak/run
@@ -217,6 +225,7 @@ help:
 	@echo 'make lint       the rules of the tree; LINTS="floors calls ..." for some of them'
 	@echo 'make bench      measure; table and CSV in build/bench'
 	@echo 'make bench-isolation   healthy subscribers beside ones that do not read; build/bench/isolation.md and .csv'
+	@echo 'make bench-transfer    one file to one socket, the ways compared; build/bench/transfer.md, .csv and .png'
 	@echo 'make soak-short        15,000 subscribers that come and go, then 10,000 that stand still: about 4 minutes'
 	@echo 'make fuzz       FUZZ_RUNS=5000000 inputs for each parser (clang); TARGETS="websocket ..."; a quarter of an hour'
 	@echo 'make install    PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR)'
