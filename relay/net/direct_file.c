@@ -16,8 +16,6 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +26,7 @@
 
 #include "base/fd.h"
 #include "base/num.h"
+#include "base/thread.h"
 #include "pipe/pipe_io.h"
 
 enum {
@@ -124,22 +123,6 @@ static void *read_file(void *arg)
 	return NULL;
 }
 
-/* Born with all signals blocked: they are the loop's. */
-static int start_thread(struct direct_file *file)
-{
-	pthread_t thread;
-	sigset_t all, before;
-	int r;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = pthread_create(&thread, NULL, read_file, file);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (r == 0)
-		pthread_detach(thread);
-	return -r;
-}
-
 static int open_direct(const char *path, int *ret_fd)
 {
 	struct statfs fs;
@@ -159,6 +142,7 @@ static int open_direct(const char *path, int *ret_fd)
 int direct_file_start(const char *path, struct direct_file **ret, int *ret_fd)
 {
 	struct direct_file *file = calloc(1, sizeof(*file));
+	pthread_t thread;
 	int read_fd;
 	int r;
 
@@ -177,11 +161,12 @@ int direct_file_start(const char *path, struct direct_file **ret, int *ret_fd)
 	if (r < 0)
 		goto fail;
 	read_fd = pipe_give_read_end(&file->pipe);
-	r = start_thread(file);
+	r = thread_start(read_file, file, &thread);
 	if (r < 0) {
 		fd_close(&read_fd);
 		goto fail;
 	}
+	pthread_detach(thread);
 	*ret = file;
 	*ret_fd = read_fd;
 	return 0;

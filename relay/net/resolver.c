@@ -9,10 +9,10 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/thread.h"
 
 struct resolver_lookup {
 	pthread_mutex_t lock;
@@ -85,22 +85,6 @@ static void *look_up(void *arg)
 	return NULL;
 }
 
-/* The thread must not take a signal that is meant for the loop, so it is born with all blocked. */
-static int start_thread(struct resolver_lookup *lookup)
-{
-	pthread_t thread;
-	sigset_t all, before;
-	int r;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = pthread_create(&thread, NULL, look_up, lookup);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (r == 0)
-		pthread_detach(thread);
-	return -r;
-}
-
 static void on_answered(struct ev_loop *loop, struct ev_async *watcher, int revents)
 {
 	struct resolver *resolver = container_of(watcher, struct resolver, answered);
@@ -125,6 +109,7 @@ void resolver_init(struct resolver *resolver, struct ev_loop *loop, resolver_ans
 int resolver_start(struct resolver *resolver, const struct endpoint *endpoint)
 {
 	struct resolver_lookup *lookup;
+	pthread_t thread;
 	int r;
 
 	resolver_cancel(resolver);
@@ -143,12 +128,14 @@ int resolver_start(struct resolver *resolver, const struct endpoint *endpoint)
 		return 0;
 	}
 	lookup->references = 2;
-	r = start_thread(lookup);
+	r = thread_start(look_up, lookup, &thread);
 	if (r < 0) {
 		lookup->references = 1;
 		resolver_cancel(resolver);
+		return r;
 	}
-	return r;
+	pthread_detach(thread);
+	return 0;
 }
 
 void resolver_cancel(struct resolver *resolver)
