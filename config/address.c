@@ -98,7 +98,32 @@ static int parse_unix(const char *text, struct config_address *ret, struct errms
 		return -EINVAL;
 	}
 	memcpy(ret->path, text, strlen(text));
-	ret->is_unix = true;
+	ret->kind = CONFIG_ADDRESS_UNIX;
+	return 0;
+}
+
+/* text: what follows "systemd:". What systemd.socket(5) allows in a name, less blank and comma. */
+static int parse_systemd(const char *text, struct config_address *ret, struct errmsg *e)
+{
+	size_t bytes = strlen(text);
+
+	if (bytes == 0) {
+		errmsg_set(e, "the name is missing; it is FileDescriptorName= of the socket unit");
+		return -EINVAL;
+	}
+	if (bytes >= sizeof(ret->host)) {
+		errmsg_set(e, "the name is longer than 255 bytes");
+		return -EINVAL;
+	}
+	for (size_t i = 0; i < bytes; i++) {
+		if (text[i] <= ' ' || text[i] > '~' || strchr(":,", text[i])) {
+			errmsg_set(e, "'%.80s' is not a name that FileDescriptorName= can have",
+				   text);
+			return -EINVAL;
+		}
+	}
+	memcpy(ret->host, text, bytes);
+	ret->kind = CONFIG_ADDRESS_SYSTEMD;
 	return 0;
 }
 
@@ -111,6 +136,8 @@ int config_address_parse(const char *text, struct config_address *ret, struct er
 		r = parse_tcp(text + 4, &address, e);
 	} else if (strncmp(text, "unix:", 5) == 0) {
 		r = parse_unix(text + 5, &address, e);
+	} else if (strncmp(text, "systemd:", 8) == 0) {
+		r = parse_systemd(text + 8, &address, e);
 	} else {
 		errmsg_set(e, "'%.80s' is not an address", text);
 		r = -EINVAL;
@@ -140,10 +167,12 @@ static bool covers(const char *wide, const char *narrow)
 
 bool config_address_clashes(const struct config_address *a, const struct config_address *b)
 {
-	if (a->is_unix != b->is_unix)
+	if (a->kind != b->kind)
 		return false;
-	if (a->is_unix)
+	if (a->kind == CONFIG_ADDRESS_UNIX)
 		return strcmp(a->path, b->path) == 0;
+	if (a->kind == CONFIG_ADDRESS_SYSTEMD)
+		return strcmp(a->host, b->host) == 0;
 	if (a->port != b->port || a->port == 0)
 		return false;
 	return strcasecmp(a->host, b->host) == 0 || covers(a->host, b->host) ||

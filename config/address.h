@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The form of addresses: tcp:HOST:PORT, tcp:[V6]:PORT, tcp:*:PORT, unix:PATH.
+ * The form of addresses: tcp:HOST:PORT, tcp:[V6]:PORT, tcp:*:PORT, unix:PATH, and systemd:NAME for
+ * a socket that the service manager passes under this name.
  *
  * Only the form is known here, and when two of them cannot both be listened on. Looking names up,
  * and binding, is left to net/endpoint, which reads the same form.
@@ -14,11 +15,18 @@
 #include "base/compiler.h"
 #include "base/errmsg.h"
 
-#define CONFIG_ADDRESS_EXPECTED "tcp:HOST:PORT, tcp:[IPV6]:PORT or unix:PATH"
+#define CONFIG_ADDRESS_EXPECTED "tcp:HOST:PORT, tcp:[IPV6]:PORT, unix:PATH or systemd:NAME"
+
+enum config_address_kind {
+	CONFIG_ADDRESS_TCP,
+	CONFIG_ADDRESS_UNIX,
+	CONFIG_ADDRESS_SYSTEMD,
+};
 
 struct config_address {
-	bool is_unix;
-	char host[256]; /* tcp: without brackets, numbers in their usual form; "" is any address */
+	enum config_address_kind kind;
+	char host[256]; /* tcp: without brackets, numbers in their usual form; "" is any address;
+			   systemd: the name */
 	uint16_t port;
 	char path[108]; /* unix */
 };

@@ -105,8 +105,8 @@ enum config_ingest_kind {
 struct config_ingest {
 	enum config_ingest_kind kind;
 	char *text; /* as in the file */
-	/* listen, connect: "tcp:HOST:PORT" or "unix:PATH", in order of preference; only connect has
-	 * more than one. fifo, file: the path. stdin: none. */
+	/* listen, connect: "tcp:HOST:PORT", "unix:PATH" or "systemd:NAME", in order of preference;
+	 * only connect has more than one. fifo, file: the path. stdin: none. */
 	char **addresses;
 	size_t address_count;
 };

@@ -64,8 +64,12 @@ static int check_address(const struct config_ingest *ingest, const char *text, s
 	int r;
 
 	r = config_address_parse(text, &address, e);
-	if (r < 0 || ingest->kind == CONFIG_INGEST_LISTEN || address.is_unix)
+	if (r < 0 || ingest->kind == CONFIG_INGEST_LISTEN || address.kind == CONFIG_ADDRESS_UNIX)
 		return r;
+	if (address.kind == CONFIG_ADDRESS_SYSTEMD) {
+		errmsg_set(e, "'%.80s' can be listened on, not connected to", text);
+		return -EINVAL;
+	}
 	if (address.port == 0 || !address.host[0]) {
 		errmsg_set(e, "'%.80s' names no host and port to connect to", text);
 		return -EINVAL;

@@ -11,7 +11,8 @@
 #include "config/config.h"
 
 #define CONFIG_INGEST_EXPECTED                                                                     \
-	"listen tcp:HOST:PORT, listen unix:PATH, connect tcp:HOST:PORT[, tcp:HOST:PORT...], "      \
+	"listen tcp:HOST:PORT, listen unix:PATH, listen systemd:NAME, connect tcp:HOST:PORT[, "    \
+	"tcp:HOST:PORT...], "                                                                      \
 	"connect "                                                                                 \
 	"unix:PATH, fifo:PATH, stdin or file:PATH"
 

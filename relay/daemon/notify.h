@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What relay tells the service manager, and the only user of libsystemd.
+/* What relay tells the service manager.  (What it gets from there: daemon/passed_fds.h.)
  *
  * Everything here is advice to a listener that may not exist: without NOTIFY_SOCKET in the
  * environment each call does nothing, and a failure to send is ignored, since no part of relay

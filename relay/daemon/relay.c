@@ -86,7 +86,7 @@ static int open_new_feeds(struct relay *relay, const struct config *config, stru
 
 		if (is_same_ingest(old_feed(relay, from->section.name), from))
 			continue;
-		r = served_feed_new(&relay->workers, config, from, &served, err);
+		r = served_feed_new(relay, config, from, &served, err);
 		if (r < 0)
 			return r;
 		list_append(made, &served->node);
@@ -173,7 +173,7 @@ static void settle_feeds(struct relay *relay, const struct config *config)
 			served_feed_change(served, config, from);
 			continue;
 		}
-		if (served_feed_new(&relay->workers, config, from, &served, &err) < 0) {
+		if (served_feed_new(relay, config, from, &served, &err) < 0) {
 			log_error("%s", err.text);
 			continue;
 		}
@@ -279,6 +279,7 @@ int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 	config_free(&relay->config);
 	relay->config = config;
 	set_limits(relay, is_start);
+	passed_fds_warn_unused(&relay->passed, config);
 	log_set_level(config->relay.log_level);
 	return 0;
 }
@@ -328,6 +329,7 @@ void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit)
 	list_init(&relay->feeds);
 	list_init(&relay->listeners);
 	inbox_open(&relay->control, loop);
+	passed_fds_collect(&relay->passed);
 	ev_timer_init(&relay->tick, on_tick, TICK_S, TICK_S);
 	ev_timer_start(loop, &relay->tick);
 }
@@ -367,5 +369,6 @@ void relay_fini(struct relay *relay)
 	free_all(&relay->feeds, &relay->listeners, CLOSE_DRAIN);
 	workers_stop(&relay->workers);
 	inbox_close(&relay->control);
+	passed_fds_close(&relay->passed);
 	config_free(&relay->config);
 }

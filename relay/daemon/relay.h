@@ -16,6 +16,7 @@
 #include "base/list.h"
 #include "config/config.h"
 #include "daemon/inbox.h"
+#include "daemon/passed_fds.h"
 #include "daemon/served_feed.h"
 #include "daemon/served_listener.h"
 #include "daemon/worker.h"
@@ -27,6 +28,7 @@ struct relay {
 	struct config *config;  /* in effect; owned */
 	struct list feeds;      /* struct served_feed */
 	struct list listeners;  /* struct served_listener */
+	struct passed_fds passed;
 	uint64_t max_subscribers;
 	uint64_t subscribers; /* that have a place */
 	uint64_t fd_limit;

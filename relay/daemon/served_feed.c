@@ -15,6 +15,7 @@
 #include "base/compiler.h"
 #include "base/log.h"
 #include "daemon/params.h"
+#include "daemon/relay.h"
 
 /* One thing to be done in a worker for a feed; which members count is up to what is done. */
 struct order {
@@ -198,10 +199,10 @@ static struct served_feed *new_empty(struct workers *workers, const char *name)
 	return served;
 }
 
-int served_feed_new(struct workers *workers, const struct config *config,
+int served_feed_new(struct relay *relay, const struct config *config,
 		    const struct config_feed *from, struct served_feed **ret, struct errmsg *err)
 {
-	struct served_feed *served = new_empty(workers, from->section.name);
+	struct served_feed *served = new_empty(&relay->workers, from->section.name);
 	struct ingest_params *ingest = calloc(1, sizeof(*ingest));
 	struct access publishers = {0};
 	struct order order = {.served = served, .ingest = ingest, .access = &publishers};
@@ -212,6 +213,8 @@ int served_feed_new(struct workers *workers, const struct config *config,
 		goto out;
 	}
 	order.result = params_of_ingest(from, ingest, err);
+	if (order.result == 0)
+		order.result = passed_fds_resolve(&relay->passed, &ingest->endpoints[0], err);
 	if (order.result == 0)
 		order.result = params_of_publishers(from, &publishers, err);
 	if (order.result < 0)

@@ -16,6 +16,8 @@
 #include "net/access.h"
 #include "net/ingest.h"
 
+struct relay;
+
 /* Bytes a second, taken once a second for the status. */
 struct feed_rates {
 	uint64_t in_bytes, out_bytes;        /* a second */
@@ -48,7 +50,7 @@ struct served_format {
 };
 
 /* Makes a feed that does not read yet.  0 or -errno with a message. */
-int served_feed_new(struct workers *workers, const struct config *config,
+int served_feed_new(struct relay *relay, const struct config *config,
 		    const struct config_feed *from, struct served_feed **ret, struct errmsg *err);
 
 /* Opens the ingest, and logs where it listens; reads nothing yet.  0 or -errno with a message. */

@@ -35,6 +35,8 @@ int served_listener_new(struct relay *relay, const struct config_listener *from,
 	if (r == 0)
 		r = endpoint_parse(from->listen, &endpoint, &why);
 	if (r == 0)
+		r = passed_fds_resolve(&relay->passed, &endpoint, &why);
+	if (r == 0)
 		r = listener_open(&served->listener, &endpoint, &why);
 	if (r < 0) {
 		errmsg_set(err, "listener %s: %s", from->section.name, why.text);

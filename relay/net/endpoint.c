@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -23,7 +24,7 @@
 
 #define SOCKET_FILE_MODE 0660
 
-#define EXPECTED         "expected tcp:HOST:PORT, tcp:[IPV6]:PORT or unix:PATH"
+#define EXPECTED         "expected tcp:HOST:PORT, tcp:[IPV6]:PORT, unix:PATH or systemd:NAME"
 
 static bool is_port(const char *text)
 {
@@ -100,9 +101,20 @@ static const char *parse_unix(const char *text, struct endpoint *ret)
 	return NULL;
 }
 
+/* text: what follows "systemd:" */
+static const char *parse_passed(const char *text, struct endpoint *ret)
+{
+	if (text[0] == '\0')
+		return "expected a name after systemd:";
+	if (strlen(text) >= sizeof(ret->host))
+		return "the name is longer than 255 bytes";
+	memcpy(ret->host, text, strlen(text) + 1);
+	return NULL;
+}
+
 int endpoint_parse(const char *text, struct endpoint *ret, struct errmsg *err)
 {
-	struct endpoint endpoint = {0};
+	struct endpoint endpoint = {.passed_fd = -1};
 	const char *wrong = EXPECTED;
 
 	if (strncmp(text, "tcp:", 4) == 0) {
@@ -111,6 +123,9 @@ int endpoint_parse(const char *text, struct endpoint *ret, struct errmsg *err)
 	} else if (strncmp(text, "unix:", 5) == 0) {
 		endpoint.kind = ENDPOINT_UNIX;
 		wrong = parse_unix(text + 5, &endpoint);
+	} else if (strncmp(text, "systemd:", 8) == 0) {
+		endpoint.kind = ENDPOINT_PASSED;
+		wrong = parse_passed(text + 8, &endpoint);
 	}
 	if (wrong) {
 		errmsg_set(err, "bad address \"%s\": %s", text, wrong);
@@ -132,6 +147,9 @@ void endpoint_print(char *buf, size_t size, const struct endpoint *endpoint)
 		return;
 	case ENDPOINT_UNIX:
 		snprintf(buf, size, "unix:%s", endpoint->path);
+		return;
+	case ENDPOINT_PASSED:
+		snprintf(buf, size, "systemd:%s", endpoint->host);
 		return;
 	}
 }
@@ -353,12 +371,61 @@ static int listen_on_tcp(const struct endpoint *endpoint, int backlog, int *ret_
 	return r;
 }
 
+static int socket_number(int fd, int option)
+{
+	int value = -1;
+	socklen_t bytes = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &bytes) < 0 ? -errno : value;
+}
+
+/* NULL when `fd` can be listened on, or what it is instead. */
+static const char *why_not_listening(int fd)
+{
+	int family = socket_number(fd, SO_DOMAIN);
+
+	if (family < 0)
+		return family == -ENOTSOCK ? "what was passed is not a socket"
+					   : "what was passed is not open";
+	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
+		return "the socket is neither IPv4, IPv6 nor unix; expected ListenStream= in the "
+		       "socket unit";
+	if (socket_number(fd, SO_TYPE) != SOCK_STREAM)
+		return "the socket is not a stream; expected ListenStream= in the socket unit";
+	if (socket_number(fd, SO_ACCEPTCONN) != 1)
+		return "the socket does not listen; expected Accept=no in the socket unit";
+	return NULL;
+}
+
+static int listen_on_passed(const struct endpoint *endpoint, int *ret_fd, struct errmsg *err)
+{
+	const char *wrong = why_not_listening(endpoint->passed_fd);
+	int fd, r;
+
+	if (wrong) {
+		errmsg_set(err, "listen systemd:%s: %s", endpoint->host, wrong);
+		return -EINVAL;
+	}
+	fd = fcntl(endpoint->passed_fd, F_DUPFD_CLOEXEC, 0);
+	r = fd < 0 ? -errno : fd_set_nonblock(fd);
+	if (r < 0) {
+		fd_close(&fd);
+		errmsg_errno(err, -r, "listen systemd:%s", endpoint->host);
+		return r;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
 int endpoint_listen(const struct endpoint *endpoint, int backlog, int *ret_fd, struct errmsg *err)
 {
 	char text[ENDPOINT_TEXT_BYTES];
-	int r = endpoint->kind == ENDPOINT_UNIX ? listen_on_unix(endpoint, backlog, ret_fd)
-						: listen_on_tcp(endpoint, backlog, ret_fd);
+	int r;
 
+	if (endpoint->kind == ENDPOINT_PASSED)
+		return listen_on_passed(endpoint, ret_fd, err);
+	r = endpoint->kind == ENDPOINT_UNIX ? listen_on_unix(endpoint, backlog, ret_fd)
+					    : listen_on_tcp(endpoint, backlog, ret_fd);
 	if (r == 0)
 		return 0;
 	endpoint_print(text, sizeof(text), endpoint);

@@ -2,6 +2,7 @@
 /* An address as the operator writes it, and as relay prints it.
  *
  *   tcp:HOST:PORT   tcp:[V6]:PORT   tcp:*:PORT   tcp::PORT   unix:PATH   unix:@ABSTRACT
+ * systemd:NAME
  *
  * An endpoint that endpoint_parse() returned is well formed; whether its name resolves or its path
  * can be bound is only known when it is used.  Names are looked up here for listening only, where
@@ -19,13 +20,16 @@ struct errmsg;
 enum endpoint_kind {
 	ENDPOINT_TCP,
 	ENDPOINT_UNIX,
+	ENDPOINT_PASSED, /* a socket that the service manager made and listens on */
 };
 
 struct endpoint {
 	enum endpoint_kind kind;
-	char host[256]; /* tcp: name or address without brackets; "" means any address */
+	char host[256]; /* tcp: name or address without brackets; "" means any address; passed: its
+			   name there */
 	char port[8];   /* tcp: "0" to "65535" */
 	char path[108]; /* unix: a first '@' stands for the zero byte of an abstract name */
+	int passed_fd; /* passed: the socket, whose owner is elsewhere; -1 after endpoint_parse() */
 };
 
 /* Room for every text that the print functions make, with its zero byte. */
@@ -60,8 +64,9 @@ void endpoint_unix_address(const struct endpoint *endpoint, struct endpoint_addr
 /* Listen on `endpoint`: non-blocking, close-on-exec.  A name is looked up, which may block; of
  * several addresses the first that can be bound is taken.  Any address means IPv6 and IPv4 on one
  * socket (IPv4 alone where the kernel has no IPv6).  A socket file on which nothing answers any
- * more is replaced; the new one has mode 0660.
- * *ret_fd is the caller's.  Returns 0 or -errno; `err` is "listen ADDRESS: reason". */
+ * more is replaced; the new one has mode 0660.  Of a passed socket *ret_fd is a duplicate, so
+ * closing it does not stop the service manager's socket; -EINVAL when it is no listening stream
+ * socket. *ret_fd is the caller's.  Returns 0 or -errno; `err` is "listen ADDRESS: reason". */
 int endpoint_listen(const struct endpoint *endpoint, int backlog, int *ret_fd,
 		    struct errmsg *err) must_check;
 

@@ -113,6 +113,7 @@ static void ingests_of_all_forms_are_read(void **state)
 	check_ingest(*state, "connect  tcp:a.example:1,tcp:[fe80::1%eth0]:2 , tcp:b:3",
 		     CONFIG_INGEST_CONNECT,
 		     LIST("tcp:a.example:1", "tcp:[fe80::1%eth0]:2", "tcp:b:3"));
+	check_ingest(*state, "listen systemd:in", CONFIG_INGEST_LISTEN, LIST("systemd:in"));
 	check_ingest(*state, "connect unix:@abstract", CONFIG_INGEST_CONNECT,
 		     LIST("unix:@abstract"));
 	check_ingest(*state, "fifo:/run/f", CONFIG_INGEST_FIFO, LIST("/run/f"));
@@ -135,6 +136,9 @@ static void bad_ingests_are_refused(void **state)
 		{"connect tcp:a:0", "names no host and port"},
 		{"connect tcp:*:5", "names no host and port"},
 		{"connect tcp:a:1,", "is not an address"},
+		{"connect systemd:in", "can be listened on, not connected to"},
+		{"listen systemd:", "name is missing"},
+		{"listen systemd:a:b", "is not a name that FileDescriptorName= can have"},
 		{"connect unix:", "path is missing"},
 		{"fifo:", "nothing behind 'fifo:'"},
 		{"fifo /run/f", "expected listen"},

@@ -172,6 +172,9 @@ static void addresses_are_had_once(void **state)
 		{"unix:/x", "unix:/x", true},
 		{"unix:/x", "unix:/y", false},
 		{"unix:7001", "tcp:*:7001", false},
+		{"systemd:x", "systemd:x", true},
+		{"systemd:x", "systemd:y", false},
+		{"systemd:x", "unix:x", false},
 	};
 	struct config_rig *rig = *state;
 	char text[1024];

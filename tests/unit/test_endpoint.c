@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* net/endpoint.c: what is read, what is refused and why, what is printed, and listening. */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -85,6 +86,7 @@ static void reads_what_it_prints(void **state)
 		{"tcp::9000", "tcp:*:9000"},
 		{"unix:/run/relay/a", "unix:/run/relay/a"},
 		{"unix:@relay", "unix:@relay"},
+		{"systemd:relay-in", "systemd:relay-in"},
 	};
 	char printed[ENDPOINT_TEXT_BYTES];
 
@@ -119,6 +121,7 @@ static void tells_what_is_wrong(void **state)
 		{"tcp:[::1:80", "must stand in brackets"},
 		{"unix:", "expected a path"},
 		{"unix:@", "expected a path"},
+		{"systemd:", "expected a name"},
 	};
 	char too_long[400] = "unix:";
 
@@ -138,6 +141,8 @@ static void tells_what_is_wrong(void **state)
 	too_long[5 + 107] = '\0';
 	assert_int_equal(endpoint_parse(too_long, &(struct endpoint){0}, NULL), 0);
 	snprintf(too_long, sizeof(too_long), "tcp:%0300d:1", 0);
+	assert_int_equal(endpoint_parse(too_long, &(struct endpoint){0}, NULL), -EINVAL);
+	snprintf(too_long, sizeof(too_long), "systemd:%0256d", 0);
 	assert_int_equal(endpoint_parse(too_long, &(struct endpoint){0}, NULL), -EINVAL);
 }
 
@@ -276,6 +281,54 @@ static void prints_unix_peers(void **state)
 	fd_close(&listening_fd);
 }
 
+static void listens_on_a_duplicate_of_what_was_passed(void **state)
+{
+	struct endpoint made = parsed("unix:passed"), endpoint = parsed("systemd:x");
+	int fd;
+
+	(void)state;
+	assert_int_equal(endpoint.passed_fd, -1);
+	assert_int_equal(endpoint_listen(&made, 8, &endpoint.passed_fd, NULL), 0);
+	assert_int_equal(endpoint_listen(&endpoint, 8, &fd, NULL), 0);
+	assert_int_not_equal(fd, endpoint.passed_fd);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	fd_close(&fd);
+	endpoint_unlink(&endpoint);
+	fd = connect_to("unix:passed");
+	assert_true(fd >= 0);
+	fd_close(&fd);
+	fd_close(&endpoint.passed_fd);
+	endpoint_unlink(&made);
+}
+
+static void refuses_what_was_passed_and_cannot_listen(void **state)
+{
+	struct endpoint endpoint = parsed("systemd:x");
+	struct errmsg err;
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(endpoint_listen(&endpoint, 8, &ends[0], &err), -EINVAL);
+	assert_string_equal(err.text, "listen systemd:x: what was passed is not open");
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	endpoint.passed_fd = ends[0];
+	assert_int_equal(endpoint_listen(&endpoint, 8, &ends[0], &err), -EINVAL);
+	assert_string_equal(err.text, "listen systemd:x: what was passed is not a socket");
+	fd_close(&ends[0]);
+	fd_close(&ends[1]);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	endpoint.passed_fd = ends[0];
+	assert_int_equal(endpoint_listen(&endpoint, 8, &ends[0], &err), -EINVAL);
+	assert_non_null(strstr(err.text, "the socket does not listen; expected Accept=no"));
+	fd_close(&ends[0]);
+	fd_close(&ends[1]);
+	endpoint.passed_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);
+	assert_int_equal(endpoint_listen(&endpoint, 8, &ends[0], &err), -EINVAL);
+	assert_non_null(strstr(err.text, "neither IPv4, IPv6 nor unix"));
+	fd_close(&endpoint.passed_fd);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -289,6 +342,8 @@ int main(void)
 		TEST(replaces_only_a_dead_socket_file),
 		TEST(leaves_other_files_alone),
 		TEST(prints_unix_peers),
+		TEST(listens_on_a_duplicate_of_what_was_passed),
+		TEST(refuses_what_was_passed_and_cannot_listen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
