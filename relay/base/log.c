@@ -3,7 +3,9 @@
  * Lines for the operator, to standard error.
  *
  * A line is put together on the stack and goes out with one write(2), so lines of several threads
- * do not mix. Whether standard error is the journal is found out once, with the first line.
+ * do not mix. Whether standard error is the journal is found out once, with the first line; if so,
+ * a line goes to the journal's own socket, with fields, and to standard error when that does not
+ * take it.
  */
 #include "base/log.h"
 
@@ -12,11 +14,15 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
+#include "base/journal.h"
 
 static const struct {
 	const char *name;
@@ -36,6 +42,7 @@ enum journal {
 
 static _Atomic int limit = LOG_LEVEL_INFO;
 static _Atomic int journal = JOURNAL_UNKNOWN;
+static _Atomic int journal_fd = -1;
 
 void log_set_level(enum log_level level)
 {
@@ -59,6 +66,41 @@ static bool stderr_is_journal(void)
 	return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
 }
 
+static bool is_journal(void)
+{
+	if (atomic_load(&journal) == JOURNAL_UNKNOWN)
+		atomic_store(&journal, stderr_is_journal() ? JOURNAL_YES : JOURNAL_NO);
+	return atomic_load(&journal) == JOURNAL_YES;
+}
+
+/* The socket for all datagrams to the journal; -1 when there is no descriptor for it. */
+static int journal_socket(void)
+{
+	int none = -1;
+	int fd = atomic_load(&journal_fd);
+
+	if (fd >= 0)
+		return fd;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || atomic_compare_exchange_strong(&journal_fd, &none, fd))
+		return fd;
+	fd_close(&fd); /* another thread was first */
+	return none;
+}
+
+/* By address each time, so that a journald that was restarted is found. Does not wait. */
+static bool send_to_journal(int priority, const char *text)
+{
+	static const struct sockaddr_un address = {AF_UNIX, "/run/systemd/journal/socket"};
+	char entry[2 * LOG_LINE_BYTES + JOURNAL_WORDS_MAX * 8];
+	size_t bytes = journal_encode(entry, sizeof(entry), priority, text);
+	int fd = journal_socket();
+
+	return fd >= 0 && bytes > 0 &&
+	       sendto(fd, entry, bytes, MSG_NOSIGNAL | MSG_DONTWAIT,
+		      (const struct sockaddr *)&address, sizeof(address)) >= 0;
+}
+
 static size_t print_prefix(char *out, size_t size, enum log_level level)
 {
 	uint64_t now_ns;
@@ -66,9 +108,7 @@ static size_t print_prefix(char *out, size_t size, enum log_level level)
 	time_t now_s;
 	int n;
 
-	if (atomic_load(&journal) == JOURNAL_UNKNOWN)
-		atomic_store(&journal, stderr_is_journal() ? JOURNAL_YES : JOURNAL_NO);
-	if (atomic_load(&journal) == JOURNAL_YES) {
+	if (is_journal()) {
 		n = snprintf(out, size, "<%d>", levels[level].priority);
 		return (size_t)n;
 	}
@@ -112,17 +152,20 @@ static void printf_like(2, 0) print_line(enum log_level level, const char *fmt, 
 	char text[LOG_LINE_BYTES];
 	char line[LOG_LINE_BYTES + 128];
 	int saved_errno = errno;
-	size_t n;
+	size_t prefix, n;
 
 	if (!log_is_on(level))
 		return;
 	if (vsnprintf(text, sizeof(text), fmt, args) < 0)
 		return;
-	n = print_prefix(line, sizeof(line), level);
-	n += escape(line + n, LOG_LINE_BYTES, text);
-	line[n++] = '\n';
-	while (write(STDERR_FILENO, line, n) < 0 && errno == EINTR)
-		;
+	prefix = print_prefix(line, sizeof(line), level);
+	n = prefix + escape(line + prefix, LOG_LINE_BYTES, text);
+	line[n] = '\0';
+	if (!is_journal() || !send_to_journal(levels[level].priority, line + prefix)) {
+		line[n++] = '\n';
+		while (write(STDERR_FILENO, line, n) < 0 && errno == EINTR)
+			;
+	}
 	errno = saved_errno;
 }
 

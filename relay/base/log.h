@@ -32,8 +32,10 @@ void log_set_level(enum log_level level);
 bool log_is_on(enum log_level level);
 
 /* errno is kept. Under systemd (JOURNAL_STREAM names the socket that standard error is,
- * systemd.exec(5)) the line starts with its priority, "<3>" to "<7>", as sd-daemon(3) has it;
- * elsewhere with the UTC time and the level. */
+ * systemd.exec(5)) the line becomes an entry of the journal with a field RELAY_KEY for each
+ * key=value in it (base/journal.h); where the journal's socket does not take it, it goes to
+ * standard error and starts with its priority, "<3>" to "<7>", as sd-daemon(3) has it. Elsewhere it
+ * starts with the UTC time and the level. */
 void log_error(const char *fmt, ...) printf_like(1, 2);
 void log_warn(const char *fmt, ...) printf_like(1, 2);
 void log_info(const char *fmt, ...) printf_like(1, 2);
