@@ -343,6 +343,9 @@ const char *config_change_print(char *buf, size_t size, const struct config_chan
 /* A complete file of all options, commented, that is a working demo as it stands. */
 void config_print_example(FILE *to);
 
+/* The manual page relay.ini(5), in mdoc(7). */
+void config_print_man(FILE *to);
+
 /* The values in effect with the origin of each; a file that loads to the same values. */
 void config_print_effective(FILE *to, const struct config *config);
 

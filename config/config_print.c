@@ -33,8 +33,7 @@ static void print_wrapped(FILE *to, const char *prefix, const char *text)
 	}
 }
 
-/* "A size from 64k to 1m. Default: 512k. A reload ..." */
-static void describe(const struct config_option *option, char *buf, size_t size)
+const char *config_option_describe(const struct config_option *option, char *buf, size_t size)
 {
 	const char *fallback = option->default_text;
 	const char *effect = "Takes effect on reload.";
@@ -49,6 +48,7 @@ static void describe(const struct config_option *option, char *buf, size_t size)
 							: "A reload makes the listener anew.";
 	snprintf(buf, size, "Value: %s. Default: %s. %s",
 		 config_value_expected(option, expected, sizeof(expected)), fallback, effect);
+	return buf;
 }
 
 /* --- the example --- */
@@ -115,12 +115,11 @@ static void print_example_section(FILE *to, enum config_section_kind kind,
 
 	for (size_t i = 0; i < count; i++) {
 		const char *value = setting_of(settings, options[i].key);
-		char text[512];
+		char text[CONFIG_DESCRIPTION_BYTES];
 
 		fputs("\n", to);
 		print_wrapped(to, "# ", options[i].help);
-		describe(&options[i], text, sizeof(text));
-		print_wrapped(to, "# ", text);
+		print_wrapped(to, "# ", config_option_describe(&options[i], text, sizeof(text)));
 		fprintf(to, "%s%s =%s%s\n", value ? "" : "#", options[i].key,
 			value || *default_of(&options[i]) ? " " : "",
 			value ? value : default_of(&options[i]));
@@ -221,7 +220,7 @@ int config_print_explain(FILE *to, const char *key, const char **ret_nearest)
 	nearest_start(&nearest, dot ? dot + 1 : key);
 	for (size_t i = 0; i < config_option_count; i++) {
 		const struct config_option *option = &config_options[i];
-		char text[512];
+		char text[CONFIG_DESCRIPTION_BYTES];
 
 		nearest_offer(&nearest, option->key);
 		if (!is_meant(option, key))
@@ -230,8 +229,7 @@ int config_print_explain(FILE *to, const char *key, const char **ret_nearest)
 			config_kind_name(option->section),
 			option->section == CONFIG_RELAY ? "" : " NAME", option->key);
 		print_wrapped(to, "    ", option->help);
-		describe(option, text, sizeof(text));
-		print_wrapped(to, "    ", text);
+		print_wrapped(to, "    ", config_option_describe(option, text, sizeof(text)));
 		is_first = false;
 	}
 	*ret_nearest = nearest.best;

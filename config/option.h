@@ -23,6 +23,12 @@ void *config_option_value(struct config_section *section, const struct config_op
 const void *config_option_value_const(const struct config_section *section,
 				      const struct config_option *option);
 
+/* Room for every text of config_option_describe(). */
+#define CONFIG_DESCRIPTION_BYTES 512
+
+/* "Value: a size from 64k to 1m. Default: 512k. Takes effect on reload." Returns buf. */
+const char *config_option_describe(const struct config_option *option, char *buf, size_t size);
+
 /* Room for every text of config_section_title(). */
 #define CONFIG_TITLE_BYTES (CONFIG_NAME_BYTES + 16)
 

@@ -34,6 +34,7 @@ enum action {
 	ACTION_CHECK,
 	ACTION_DUMP,
 	ACTION_EXAMPLE,
+	ACTION_MAN,
 	ACTION_EXPLAIN,
 	ACTION_VERSION,
 	ACTION_HELP,
@@ -64,8 +65,10 @@ static const char usage[] =
 	"  -t, --check-config   check the configuration, name every error, and end\n"
 	"  -T, --print-config   print the values in effect and where each comes from, and end\n"
 	"      --print-example  print a complete configuration with comments\n"
+	"      --print-man      print the manual page relay.ini(5), in mdoc\n"
 	"      --explain KEY    what an option means: type, default, range\n"
-	"      --version, --help\n"
+	"      --version\n"
+	"  -h, --help\n"
 	"\n"
 	"SIGHUP reloads, SIGUSR1 logs the status, SIGTERM drains, a second SIGTERM ends at once.\n";
 
@@ -83,6 +86,7 @@ static void parse_arguments(int argc, char **argv, struct arguments *ret)
 {
 	enum {
 		OPT_EXAMPLE = 256,
+		OPT_MAN,
 		OPT_EXPLAIN,
 		OPT_VERSION,
 		OPT_HELP
@@ -93,6 +97,7 @@ static void parse_arguments(int argc, char **argv, struct arguments *ret)
 		{"check-config", no_argument, NULL, 't'},
 		{"print-config", no_argument, NULL, 'T'},
 		{"print-example", no_argument, NULL, OPT_EXAMPLE},
+		{"print-man", no_argument, NULL, OPT_MAN},
 		{"explain", required_argument, NULL, OPT_EXPLAIN},
 		{"version", no_argument, NULL, OPT_VERSION},
 		{"help", no_argument, NULL, OPT_HELP},
@@ -117,6 +122,9 @@ static void parse_arguments(int argc, char **argv, struct arguments *ret)
 			break;
 		case OPT_EXAMPLE:
 			ret->action = ACTION_EXAMPLE;
+			break;
+		case OPT_MAN:
+			ret->action = ACTION_MAN;
 			break;
 		case OPT_EXPLAIN:
 			ret->action = ACTION_EXPLAIN;
@@ -310,6 +318,9 @@ int main(int argc, char **argv)
 	switch (arguments.action) {
 	case ACTION_EXAMPLE:
 		config_print_example(stdout);
+		return EXIT_SUCCESS;
+	case ACTION_MAN:
+		config_print_man(stdout);
 		return EXIT_SUCCESS;
 	case ACTION_EXPLAIN:
 		return explain(arguments.key);
