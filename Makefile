@@ -12,6 +12,10 @@ BINDIR     ?= $(PREFIX)/bin
 LIBDIR     ?= $(PREFIX)/lib
 UNITDIR    ?= $(LIBDIR)/systemd/system
 SYSCONFDIR ?= /etc
+MANDIR     ?= $(PREFIX)/share/man
+DOCDIR     ?= $(PREFIX)/share/doc/relay
+BASHDIR    ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
 
 # --- where things go: every way to build has objects of its own; a plain gcc release build is build/relay ---------
 
@@ -84,7 +88,7 @@ fault_bins   := $(fault_tests:tests/%.c=$(test)/%)
 fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
 refuse       := $(if $(wildcard tests/fault/refuse.c),$(bin)/librefuse.so)
 
-.PHONY: all tests run test test-service lint bench bench-isolation soak-short fuzz fuzzers bench-transfer install clean help dirs FORCE
+.PHONY: all tests run test test-service lint bench bench-isolation soak-short fuzz fuzzers bench-transfer deb test-package install clean help dirs FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -201,18 +205,37 @@ fuzz:
 dirs:
 	@echo 'RELAY_BIN_DIR=$(bin) RELAY_OBJ_DIR=$(obj)'
 
-etc  := $(DESTDIR)$(SYSCONFDIR)/relay
+# Into $(DESTDIR), and under other names than in deploy/.
+etc     := $(DESTDIR)$(SYSCONFDIR)/relay
+put      = install -D -m 644
 install: all
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(UNITDIR) $(etc)
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(UNITDIR) $(etc) $(DESTDIR)$(MANDIR)/man5
 	install -m 755 $(programs) $(DESTDIR)$(BINDIR)
-	sed 's|/usr/local/bin/|$(BINDIR)/|g; s|/etc/relay/|$(SYSCONFDIR)/relay/|g' deploy/relay.service \
-		>$(DESTDIR)$(UNITDIR)/relay.service
-	install -D -m 644 deploy/relay.sysusers $(DESTDIR)$(LIBDIR)/sysusers.d/relay.conf
-	install -D -m 644 deploy/60-relay.conf $(DESTDIR)$(LIBDIR)/sysctl.d/60-relay.conf
-	install -m 644 relay.ini.example $(etc)/relay.ini.example
+	deploy/units $(DESTDIR)$(UNITDIR) $(BINDIR) $(SYSCONFDIR)
+	$(put) deploy/relay.sysusers $(DESTDIR)$(LIBDIR)/sysusers.d/relay.conf
+	$(put) deploy/relay.tmpfiles $(DESTDIR)$(LIBDIR)/tmpfiles.d/relay.conf
+	$(put) deploy/60-relay.conf $(DESTDIR)$(LIBDIR)/sysctl.d/60-relay.conf
+	$(put) deploy/relay.catalog $(DESTDIR)$(LIBDIR)/systemd/catalog/relay.catalog
+	$(put) -t $(DESTDIR)$(MANDIR)/man1 deploy/man/relaycat.1 deploy/man/relaypub.1
+	$(bin)/relay --print-man >$(DESTDIR)$(MANDIR)/man5/relay.ini.5
+	$(put) -t $(DESTDIR)$(MANDIR)/man7 deploy/man/relay-protocol.7
+	$(put) -t $(DESTDIR)$(MANDIR)/man8 deploy/man/relay.8
+	$(put) deploy/completions/relay.bash $(DESTDIR)$(BASHDIR)/relay
+	ln -sf relay $(DESTDIR)$(BASHDIR)/relaycat
+	ln -sf relay $(DESTDIR)$(BASHDIR)/relaypub
+	$(put) -t $(DESTDIR)$(ZSHDIR) deploy/completions/_relay
+	$(put) -t $(DESTDIR)$(DOCDIR) README.md
+	$(put) -t $(DESTDIR)$(DOCDIR)/examples relay.ini.example
 	test -e $(etc)/relay.ini || install -m 644 relay.ini.example $(etc)/relay.ini
-	@echo 'Installed. To start the service: systemd-sysusers; sysctl --system; systemctl daemon-reload;' \
-		'systemctl enable --now relay'
+	@[ -n "$(DESTDIR)" ] || echo 'Installed. To start the service: systemd-sysusers; systemd-tmpfiles --create;' \
+		'sysctl --system; journalctl --update-catalog; systemctl daemon-reload; systemctl enable --now relay'
+
+deb:
+	@tests/install-packages deb
+	@exec env MAKEFLAGS= deploy/build-deb
+
+test-package: deb
+	@exec env MAKEFLAGS= tests/package/run
 
 clean:
 	rm -rf build
@@ -229,6 +252,8 @@ help:
 	@echo 'make soak-short        15,000 subscribers that come and go, then 10,000 that stand still: about 4 minutes'
 	@echo 'make fuzz       FUZZ_RUNS=5000000 inputs for each parser (clang); TARGETS="websocket ..."; a quarter of an hour'
 	@echo 'make install    PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR)'
+	@echo 'make deb        the Debian package, into build/deb (no root; lintian clean)'
+	@echo 'make test-package      install, upgrade and purge it in a Debian made for that (root; debootstrap)'
 	@echo 'make clean      remove build/'
 	@echo
 	@echo 'MODE=release|debug   SANITIZE=address,undefined|thread   CC=gcc|clang   WERROR=1   V=1 shows the commands.'
