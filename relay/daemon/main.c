@@ -84,23 +84,20 @@ static void add_override(struct arguments *arguments, const char *text)
 
 static void parse_arguments(int argc, char **argv, struct arguments *ret)
 {
+	/* Options that have no letter: this and the action that they ask for. */
 	enum {
-		OPT_EXAMPLE = 256,
-		OPT_MAN,
-		OPT_EXPLAIN,
-		OPT_VERSION,
-		OPT_HELP
+		NO_LETTER = 256
 	};
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"option", required_argument, NULL, 'o'},
 		{"check-config", no_argument, NULL, 't'},
 		{"print-config", no_argument, NULL, 'T'},
-		{"print-example", no_argument, NULL, OPT_EXAMPLE},
-		{"print-man", no_argument, NULL, OPT_MAN},
-		{"explain", required_argument, NULL, OPT_EXPLAIN},
-		{"version", no_argument, NULL, OPT_VERSION},
-		{"help", no_argument, NULL, OPT_HELP},
+		{"print-example", no_argument, NULL, NO_LETTER + ACTION_EXAMPLE},
+		{"print-man", no_argument, NULL, NO_LETTER + ACTION_MAN},
+		{"explain", required_argument, NULL, NO_LETTER + ACTION_EXPLAIN},
+		{"version", no_argument, NULL, NO_LETTER + ACTION_VERSION},
+		{"help", no_argument, NULL, NO_LETTER + ACTION_HELP},
 		{0},
 	};
 	int option;
@@ -120,26 +117,15 @@ static void parse_arguments(int argc, char **argv, struct arguments *ret)
 		case 'T':
 			ret->action = ACTION_DUMP;
 			break;
-		case OPT_EXAMPLE:
-			ret->action = ACTION_EXAMPLE;
-			break;
-		case OPT_MAN:
-			ret->action = ACTION_MAN;
-			break;
-		case OPT_EXPLAIN:
-			ret->action = ACTION_EXPLAIN;
-			ret->key = optarg;
-			break;
-		case OPT_VERSION:
-			ret->action = ACTION_VERSION;
-			break;
 		case 'h':
-		case OPT_HELP:
 			ret->action = ACTION_HELP;
 			break;
-		default:
+		case '?':
 			ret->action = ACTION_WRONG;
 			return;
+		default:
+			ret->action = (enum action)(option - NO_LETTER);
+			ret->key = optarg; /* only --explain has one */
 		}
 	}
 	if (optind < argc) {

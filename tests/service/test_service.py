@@ -3,6 +3,8 @@
 its sandbox, READY, reload, stop and watchdog. The tests run in this order and leave the service as the next expects it.
 """
 
+import json
+import os
 import pathlib
 import re
 import signal
@@ -56,6 +58,13 @@ def show(key):
 def journal():
     run("journalctl", "--sync")
     return run("journalctl", "--quiet", "--unit=relay", "--output=cat").stdout
+
+
+def entries(*matches):
+    """What the journal has for these FIELD=value, newest last, as dicts."""
+    run("journalctl", "--sync")
+    lines = run("journalctl", "--quiet", "--unit=relay", "--output=json", *matches).stdout.splitlines()
+    return [json.loads(line) for line in lines]
 
 
 def status_of(feed):
@@ -138,6 +147,17 @@ def test_good_reload(stayer):
         assert read_exactly(stayer, 17) == b"after the reload\n"
 
 
+def test_the_journal_has_fields(stayer):
+    """What the lines of the last reload's publisher say can be searched for, and is explained."""
+    up = entries("RELAY_FEED=demo", "MESSAGE_ID=c08abd7dea35474a8e44faa2207152f8")[-1]
+    assert up["MESSAGE"].startswith("publisher up feed=demo peer=tcp:127.0.0.1:")
+    assert up["RELAY_PEER"] == up["MESSAGE"].rpartition("peer=")[2]
+    assert (up["PRIORITY"], up["SYSLOG_IDENTIFIER"], up["_SYSTEMD_UNIT"]) == ("6", "relay", "relay.service")
+    down = wait_until(lambda: entries("RELAY_FEED=demo", "RELAY_REASON=peer_closed"), "the end of the publisher")[-1]
+    assert down["MESSAGE"].startswith("publisher down feed=demo ")
+    assert "Feed demo has lost its publisher" in run("journalctl", "--quiet", "-x", "--unit=relay").stdout
+
+
 def test_broken_reload(stayer):
     pid = show("MainPID")
     good = INI.read_text()
@@ -203,7 +223,108 @@ def test_stop_ends_although_one_does_not_read():
     assert show("Result") == "success"
 
 
+ROLES = """
+[feed demo]
+ingest = listen systemd:publisher
+framing = line
+[listener raw]
+feed = demo
+listen = systemd:subscribers
+[listener framed]
+feed = demo
+listen = unix:/run/relay/framed.sock
+format = framed
+"""
+SOCKETS = ("relay-publisher.socket", "relay-subscribers.socket")
+
+
+class TestSockets:
+    """Socket activation."""
+
+    @pytest.fixture(scope="class")
+    def sockets(self):
+        """relay is not running, and systemd listens for it."""
+        run("systemctl", "stop", "relay")
+        INI.write_text("[relay]\ndrain = 2s\n" + ROLES)
+        run("systemctl", "start", *SOCKETS)
+        yield
+        run("systemctl", "stop", "relay", *SOCKETS)
+
+    def test_the_first_connection_starts_it(self, sockets):
+        """The bytes of somebody who came before relay did are not lost."""
+        assert show("ActiveState") == "inactive"
+        with connect(7001) as subscriber, connect(7000) as publisher:
+            wait_until(lambda: show("ActiveState") == "active", "relay started by its socket")
+            wait_until(lambda: status_of("demo")["subscribers"] == "1", "the subscriber that waited")
+            publisher.sendall(b"early\n")
+            assert read_exactly(subscriber, 6) == b"early\n"
+        assert pathlib.Path("/proc", show("MainPID")).owner() == "relay"
+        addresses = {entry["RELAY_ADDRESS"] for entry in entries("_PID=" + show("MainPID")) if "RELAY_ADDRESS" in entry}
+        assert addresses == {"tcp:127.0.0.1:7000", "tcp:127.0.0.1:7001", "unix:/run/relay/framed.sock"}
+
+    def test_a_restart_refuses_nobody(self, sockets):
+        """Somebody connects all the time; without the socket unit most of these would be refused."""
+        with subprocess.Popen(["systemctl", "restart", "relay"]) as restart:
+            count = 0
+            while restart.poll() is None:
+                connect(7001).close()
+                count += 1
+        assert restart.returncode == 0 and count > 0
+        assert show("ActiveState") == "active"
+
+    def test_a_reload_keeps_the_sockets(self, sockets):
+        good = INI.read_text()
+        before = int(status_of("demo")["subscribers_total"])
+        with connect(7001) as stayer, connect(7000) as publisher:
+            wait_until(lambda: int(status_of("demo")["subscribers_total"]) > before, "the subscriber")
+            for text, answer in ((good.replace("systemd:subscribers", "systemd:web"), "passed: "),
+                                 (good + "[listener more]\nfeed = demo\nlisten = tcp:127.0.0.1:7009\n", "reloaded")):
+                told = journal().count(answer)
+                INI.write_text(text)
+                run("systemctl", "reload", "relay")
+                wait_until(lambda: journal().count(answer) > told, answer)
+            assert "no socket of this name was passed" in journal()
+            publisher.sendall(b"kept\n")
+            assert read_exactly(stayer, 5) == b"kept\n"
+        connect(7009).close()
+        INI.write_text(good)
+
+    def test_a_socket_that_nothing_listens_on_is_told(self, sockets):
+        run("systemctl", "stop", "relay")
+        run("systemctl", "start", "relay-http.socket", "relay-admin.socket")
+        admin = pathlib.Path("/run/relay/admin.sock")
+        assert (admin.owner(), admin.group(), oct(admin.stat().st_mode & 0o777)) == ("relay", "relay", "0o660")
+        run("systemctl", "start", "relay")
+        told = {entry["RELAY_NAME"] for entry in entries("_PID=" + show("MainPID"),
+                                                         "MESSAGE_ID=1738a80df5b142148ef2d4365f3aa832")}
+        assert told == {"http", "admin"}
+        run("systemctl", "stop", "relay", "relay-http.socket", "relay-admin.socket")
+        assert not admin.exists()
+
+
+def test_an_instance_of_its_own():
+    pathlib.Path("/etc/relay/other.ini").write_text(FEED.format(name="copy", port=7400, raw=7401, framed=7402).replace(
+        "start_subscribers = 2", ""))
+    run("systemctl", "start", "relay@other")
+    with connect(7401) as subscriber:
+        pid = run("systemctl", "show", "--value", "--property=MainPID", "relay@other").stdout.strip()
+        assert pathlib.Path("/proc", pid).owner() == "relay"
+        assert os.path.isdir("/run/relay/other")
+
+        def is_subscribed():
+            run("systemctl", "kill", "--signal=USR1", "--kill-whom=main", "relay@other")
+            run("journalctl", "--sync")
+            return " subscribers=1 " in run("journalctl", "--quiet", "--unit=relay@other", "--output=cat").stdout
+
+        wait_until(is_subscribed, "the subscriber")
+        with connect(7400) as publisher:
+            publisher.sendall(b"\x00\x00\x00\x02ab")
+            assert read_exactly(subscriber, 6) == b"\x00\x00\x00\x02ab"
+    run("systemctl", "stop", "relay@other")
+
+
 def test_watchdog_restarts():
+    write_feeds("copy")
     DROP_IN.parent.mkdir(parents=True, exist_ok=True)
     DROP_IN.write_text("[Service]\nWatchdogSec=1s\n")
     run("systemctl", "daemon-reload")
