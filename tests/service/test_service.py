@@ -348,3 +348,16 @@ def test_configuration_error_is_not_retried():
     assert run("systemctl", "start", "relay", check=False).returncode != 0
     assert (show("ActiveState"), show("ExecMainStatus"), show("NRestarts")) == ("failed", "78", "0")
     assert "/etc/relay/relay.ini:3: " in journal()
+
+
+def test_the_last_words_of_a_failed_start_are_in_the_journal():
+    """The process has gone when journald looks at what it said; the entry is the unit's all the same."""
+    write_feeds("copy")
+    for _ in range(5):
+        run("systemctl", "reset-failed", "relay")
+        with socket.create_server(("127.0.0.1", 7300)):
+            assert run("systemctl", "start", "relay", check=False).returncode != 0
+            run("systemctl", "stop", "relay")
+        last = entries("PRIORITY=3", "SYSLOG_IDENTIFIER=relay", "_TRANSPORT=journal")
+        assert last[-1]["MESSAGE"] == "feed copy: listen tcp:127.0.0.1:7300: Address already in use"
+        assert last[-1]["_SYSTEMD_UNIT"] == "relay.service"
