@@ -17,6 +17,7 @@ enum bench_mode {
 	BENCH_PACED,      /* rate messages a second, latency percentiles */
 	BENCH_MEMORY,     /* subscribers that only connect */
 	BENCH_ISOLATION,  /* as paced, beside subscribers that do not read, for other servers too */
+	BENCH_BROADCAST,  /* as throughput, for other servers too */
 };
 
 enum bench_floor {
@@ -41,7 +42,7 @@ struct bench_params {
 	uint64_t segment;       /* bytes the bare loops take at once; 0 = their default */
 	uint64_t rate;          /* paced: messages a second */
 	bool may_sleep;         /* paced: sleep between messages instead of spinning */
-	const char *dialect;    /* isolation: of the server, a name for dialect_find() */
+	const char *dialect;    /* of the server, a name for dialect_find() */
 	uint64_t extra;         /* isolation: subscribers that do not keep up */
 	uint64_t extra_rate;    /* bytes a second that each of these reads; 0 = none */
 	double warmup;          /* seconds */
@@ -57,5 +58,6 @@ int bench_run_throughput(const struct bench_params *params);
 int bench_run_paced(const struct bench_params *params);
 int bench_run_memory(const struct bench_params *params);
 int bench_run_isolation(const struct bench_params *params);
+int bench_run_broadcast(const struct bench_params *params);
 
 #endif

@@ -36,6 +36,7 @@ struct dialect {
 	int (*parse)(const uint8_t *head, uint32_t count, struct dialect_frame *ret);
 	uint64_t (*wrap)(uint64_t size, uint8_t *wire); /* writes the head, returns its bytes */
 	struct text tail;
+	struct text notice;
 };
 
 /* --- relay: a u32be before each message ------------------------------------------------------- */
@@ -212,6 +213,10 @@ static uint64_t wrap_websocket(uint64_t size, uint8_t *wire)
 	     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
 
 #define NATS_CONNECT "CONNECT {\"verbose\":false,\"pedantic\":false,\"echo\":true}\r\n"
+/* The password is that of tests/bench/peers/icecast.xml, in base64 behind "source:". */
+#define ICECAST_PUT                                                                                \
+	"PUT /b HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic c291cmNlOmJlbmNo\r\n"          \
+	"Content-Type: application/octet-stream\r\n\r\n"
 /* Protocol 3.1.1, clean session, no keep-alive, an empty client id. */
 #define MQTT_CONNECT "\x10\x0c\0\4MQTT\4\2\0\0\0\0"
 
@@ -240,6 +245,7 @@ static const struct dialect dialects[] = {
 		.parse = parse_nats,
 		.wrap = wrap_nats,
 		.tail = TEXT("\r\n"),
+		.notice = TEXT("PING\r\n"),
 	},
 	{
 		.name = "mqtt",
@@ -259,6 +265,15 @@ static const struct dialect dialects[] = {
 		.parse = parse_websocket,
 		.wrap = wrap_websocket,
 	},
+	{
+		.name = "icecast",
+		.subscribe = TEXT("GET /b HTTP/1.0\r\n\r\n"),
+		.subscribed = TEXT("\r\n\r\n"),
+		.publish = TEXT(ICECAST_PUT),
+		.published = TEXT("\r\n\r\n"),
+		.parse = parse_relay,
+		.wrap = wrap_relay,
+	},
 };
 
 const struct dialect *dialect_find(const char *name)
@@ -269,14 +284,33 @@ const struct dialect *dialect_find(const char *name)
 	return NULL;
 }
 
-/* Says `hello` and waits for `ending`, on a blocking socket. */
-static int shake_hands(int fd, struct text hello, struct text ending)
+int dialect_open(const struct dialect *dialect, const struct sockaddr_in *address,
+		 bool is_publisher)
 {
+	struct text hello = is_publisher ? dialect->publish : dialect->subscribe;
+	struct timeval limit = {.tv_sec = HANDSHAKE_LIMIT_S};
+	int fd = wire_connect(address, 0, "");
+	int r = 0;
+
+	if (fd < 0)
+		return fd;
+	if (fcntl(fd, F_SETFL, O_RDWR) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0)
+		r = -errno;
+	else if (hello.count && send(fd, hello.at, hello.count, MSG_NOSIGNAL) < 0)
+		r = -errno;
+	if (r == 0)
+		return fd;
+	close(fd);
+	return r;
+}
+
+int dialect_confirm(const struct dialect *dialect, int fd, bool is_publisher)
+{
+	struct text ending = is_publisher ? dialect->published : dialect->subscribed;
 	char answer[4096];
 	size_t count = 0;
 
-	if (hello.count && send(fd, hello.at, hello.count, MSG_NOSIGNAL) != (ssize_t)hello.count)
-		return -EPROTO;
 	while (ending.count && !memmem(answer, count, ending.at, ending.count)) {
 		ssize_t n = recv(fd, answer + count, sizeof(answer) - count, 0);
 
@@ -284,31 +318,12 @@ static int shake_hands(int fd, struct text hello, struct text ending)
 			return n < 0 ? -errno : -EPROTO;
 		count += (size_t)n;
 	}
-	return 0;
+	return fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0 ? -errno : 0;
 }
 
-int dialect_connect(const struct dialect *dialect, const struct sockaddr_in *address,
-		    bool is_publisher)
+uint64_t dialect_notice_bytes(const struct dialect *dialect)
 {
-	struct text hello = is_publisher ? dialect->publish : dialect->subscribe;
-	struct text ending = is_publisher ? dialect->published : dialect->subscribed;
-	struct timeval limit = {.tv_sec = HANDSHAKE_LIMIT_S};
-	int fd = wire_connect(address, 0, "");
-	int r;
-
-	if (fd < 0)
-		return fd;
-	if (fcntl(fd, F_SETFL, O_RDWR) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0)
-		r = -errno;
-	else
-		r = shake_hands(fd, hello, ending);
-	if (r == 0 && fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
-		r = -errno;
-	if (r == 0)
-		return fd;
-	close(fd);
-	return r;
+	return dialect->notice.count;
 }
 
 int dialect_parse(const struct dialect *dialect, const uint8_t *head, uint32_t count,

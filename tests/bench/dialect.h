@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * What clients say to the servers that isolation mode compares: relay's raw format behind u32be
- * prefixes, RESP (Redis), the NATS text protocol, MQTT 3.1.1 with QoS 0, and WebSocket (Nchan).
- * Each is as much of its protocol as one topic named "b" needs. A dialect is constant; the state of
- * a connection is the caller's.
+ * What clients say to the servers that are compared: relay's raw format behind u32be prefixes, RESP
+ * (Redis), the NATS text protocol, MQTT 3.1.1 with QoS 0, WebSocket (Nchan), and the HTTP of
+ * Icecast with the same prefixes inside. Each is as much of its protocol as one topic named "b"
+ * needs. A dialect is constant; the state of a connection is the caller's.
  */
 #ifndef BENCH_DIALECT_H
 #define BENCH_DIALECT_H
@@ -27,16 +27,21 @@ struct dialect_frame {
 
 struct dialect;
 
-/* "relay", "redis", "nats", "mqtt" or "websocket"; NULL for anything else. */
+/* "relay", "redis", "nats", "mqtt", "websocket" or "icecast"; NULL for anything else. */
 const struct dialect *dialect_find(const char *name);
 
 /*
- * Connects and goes through the handshake, blocking, until the server has confirmed the
- * subscription (or the publisher's connection). Returns a non-blocking fd, which is the caller's,
- * or -errno; -EPROTO when the server said something else.
+ * Connects and says what makes a subscriber or a publisher of it. Returns a blocking fd, which is
+ * the caller's, or -errno.
  */
-int dialect_connect(const struct dialect *dialect, const struct sockaddr_in *address,
-		    bool is_publisher);
+int dialect_open(const struct dialect *dialect, const struct sockaddr_in *address,
+		 bool is_publisher);
+
+/*
+ * Waits until the server has confirmed that, and makes the fd non-blocking. Returns 0 or -errno;
+ * -EPROTO when the server said something else. The fd remains the caller's.
+ */
+int dialect_confirm(const struct dialect *dialect, int fd, bool is_publisher);
 
 /*
  * Looks at the beginning of a frame, count bytes of it. Returns 1 with *ret set, 0 when more bytes
@@ -51,5 +56,8 @@ int dialect_parse(const struct dialect *dialect, const uint8_t *head, uint32_t c
  */
 uint64_t dialect_wrap(const struct dialect *dialect, uint64_t size, uint8_t *wire,
 		      uint64_t *ret_payload);
+
+/* Bytes of what this server may say between messages without having been asked; 0 = nothing. */
+uint64_t dialect_notice_bytes(const struct dialect *dialect);
 
 #endif

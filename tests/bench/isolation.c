@@ -10,8 +10,8 @@
 #include "base/fd.h"
 #include "bench.h"
 #include "cost.h"
-#include "dialect.h"
 #include "histogram.h"
+#include "reader.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -33,96 +33,43 @@
 #define QUIET_NS        (2 * NS_PER_S)
 #define DRAIN_LIMIT_NS  (20 * NS_PER_S)
 
-struct reader {
-	int fd;                     /* -1: closed by the server */
-	uint32_t have;              /* bytes in head; 0 while inside a frame */
-	struct dialect_frame frame; /* what is left of it */
-	uint64_t payload_at;
-	uint64_t stamp;
-	uint64_t probes, measured; /* messages before and since measure_from_ns */
-	uint8_t head[DIALECT_HEAD_BYTES];
+struct healthy {
+	struct reader reader;
+	bool is_reached; /* a message has come */
 };
 
 struct isolation {
 	const struct bench_params *params;
 	const struct dialect *dialect;
 	int epoll_fd, publisher;
-	struct reader *readers;
+	struct healthy *healthy;
 	int *extras;
 	uint64_t extra_turn, extra_due_ns; /* the next that reads its trickle, and when */
 	uint64_t trickle_ns;               /* when the next of them are looked at */
 	uint8_t *wire, *sink;
 	uint64_t wire_bytes, wire_sent, stamp_at;
 	uint64_t measure_from_ns;          /* messages stamped before are not measured */
-	uint64_t probes, measured, closed; /* sums over readers */
+	uint64_t now_ns;                   /* when the bytes that are looked at came */
+	uint64_t probes, measured, closed; /* sums over the healthy ones */
+	uint64_t torn;                     /* of them, whose stream was not what was sent */
 	struct histogram latency;
 };
 
 /* --- receiving -------------------------------------------------------------------------------- */
 
-static void end_message(struct isolation *bench, struct reader *reader, uint64_t now_ns)
+static void end_message(void *owner, struct reader *reader)
 {
+	struct isolation *bench = owner;
+
+	/* The reader is the first member. */
+	((struct healthy *)reader)->is_reached = true;
 	if (reader->stamp < bench->measure_from_ns) {
-		reader->probes++;
 		bench->probes++;
 		return;
 	}
-	histogram_add(&bench->latency, now_ns > reader->stamp ? now_ns - reader->stamp : 0);
-	reader->measured++;
+	histogram_add(&bench->latency,
+		      bench->now_ns > reader->stamp ? bench->now_ns - reader->stamp : 0);
 	bench->measured++;
-}
-
-/* Copies what of the stamp, the first 8 bytes of a payload, is in these bytes. */
-static void gather_stamp(struct reader *reader, const uint8_t *bytes, uint64_t count)
-{
-	uint8_t *stamp = (uint8_t *)&reader->stamp;
-
-	for (uint64_t i = 0; i < count && reader->payload_at + i < sizeof(reader->stamp); i++)
-		stamp[reader->payload_at + i] = bytes[i];
-}
-
-/* Consumes a piece of the frame under way; returns its bytes. */
-static uint64_t take_body(struct isolation *bench, struct reader *reader, const uint8_t *bytes,
-			  uint64_t count, uint64_t now_ns)
-{
-	struct dialect_frame *frame = &reader->frame;
-
-	if (frame->payload) {
-		uint64_t part = count < frame->payload ? count : frame->payload;
-
-		gather_stamp(reader, bytes, part);
-		reader->payload_at += part;
-		frame->payload -= part;
-		if (!frame->payload && frame->is_message)
-			end_message(bench, reader, now_ns);
-		return part;
-	}
-	count = count < frame->tail ? count : frame->tail;
-	frame->tail -= (uint32_t)count;
-	return count;
-}
-
-/* Consumes bytes of the next head; returns how many, or -EPROTO. */
-static int64_t take_head(struct isolation *bench, struct reader *reader, const uint8_t *bytes,
-			 uint64_t count)
-{
-	uint64_t room = DIALECT_HEAD_BYTES - reader->have;
-	uint32_t had = reader->have;
-	int r;
-
-	count = count < room ? count : room;
-	memcpy(reader->head + had, bytes, count);
-	reader->have += (uint32_t)count;
-	r = dialect_parse(bench->dialect, reader->head, reader->have, &reader->frame);
-	if (r < 0 || (r == 0 && reader->have == DIALECT_HEAD_BYTES))
-		return -EPROTO;
-	if (r == 0) {
-		reader->frame = (struct dialect_frame){0};
-		return (int64_t)count;
-	}
-	reader->have = 0;
-	reader->payload_at = 0;
-	return (int64_t)(reader->frame.head - had);
 }
 
 static void close_reader(struct isolation *bench, struct reader *reader)
@@ -131,38 +78,21 @@ static void close_reader(struct isolation *bench, struct reader *reader)
 	bench->closed++;
 }
 
-static void take_bytes(struct isolation *bench, struct reader *reader, const uint8_t *bytes,
-		       uint64_t count)
-{
-	uint64_t now_ns = clock_mono_ns();
-
-	while (count) {
-		int64_t n;
-
-		if (reader->frame.payload || reader->frame.tail)
-			n = (int64_t)take_body(bench, reader, bytes, count, now_ns);
-		else
-			n = take_head(bench, reader, bytes, count);
-		if (n < 0) {
-			fprintf(stderr, "relay-bench: a frame that is none\n");
-			close_reader(bench, reader);
-			return;
-		}
-		bytes += n;
-		count -= (uint64_t)n;
-	}
-}
-
 static void receive_one(struct isolation *bench, struct reader *reader)
 {
 	ssize_t n;
 
 	do {
 		n = recv(reader->fd, bench->sink, SINK_BYTES, MSG_DONTWAIT);
-		if (n > 0)
-			take_bytes(bench, reader, bench->sink, (uint64_t)n);
-		else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		bench->now_ns = clock_mono_ns();
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
 			close_reader(bench, reader);
+		} else if (n > 0 &&
+			   reader_take(reader, bench->dialect, bench->wire + bench->stamp_at,
+				       bench->sink, (uint64_t)n, end_message, bench) < 0) {
+			bench->torn++;
+			close_reader(bench, reader);
+		}
 	} while (n == (ssize_t)SINK_BYTES && reader->fd >= 0);
 }
 
@@ -265,7 +195,7 @@ static int run_schedule(struct isolation *bench, uint64_t count)
 static bool are_all_attached(const struct isolation *bench)
 {
 	for (uint64_t i = 0; i < bench->params->subscribers; i++)
-		if (!bench->readers[i].probes)
+		if (!bench->healthy[i].is_reached)
 			return false;
 	return true;
 }
@@ -289,51 +219,37 @@ static int attach(struct isolation *bench)
 	return r;
 }
 
-/* One connection to the server: the next healthy one, or the next extra one. */
-static int connect_reader(struct isolation *bench, uint64_t place, bool is_extra)
+static int watch(struct isolation *bench, int fd, uint32_t events, void *healthy)
 {
-	int fd = dialect_connect(bench->dialect, &bench->params->subscribe, false);
-	struct epoll_event event = {.events = EPOLLIN};
+	struct epoll_event event = {.events = events, .data.ptr = healthy};
 
-	if (fd < 0) {
-		fprintf(stderr, "relay-bench: subscriber %llu: %s\n", (unsigned long long)place,
-			strerror(-fd));
-		return fd;
-	}
-	if (is_extra) {
-		bench->extras[place] = fd;
-		return 0;
-	}
-	bench->readers[place].fd = fd;
-	event.data.ptr = &bench->readers[place];
 	return epoll_ctl(bench->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
 /* Healthy and extra ones by turns, so that neither stand before the others in the server. */
-static int connect_readers(struct isolation *bench)
+static int connect_all(struct isolation *bench)
 {
-	uint64_t healthy = bench->params->subscribers, extra = bench->params->extra;
-	uint64_t all = healthy + extra, extras_made = 0;
+	uint64_t extra = bench->params->extra, extras_made = 0;
+	uint64_t all = bench->params->subscribers + extra;
+	int *fds = malloc(all * sizeof(*fds));
+	int r;
 
+	if (!fds)
+		return -ENOMEM;
+	r = reader_connect(bench->params, all, fds, &bench->publisher);
 	for (uint64_t i = 0; i < all; i++) {
-		bool is_extra = extras_made * all < i * extra;
-		int r = connect_reader(bench, is_extra ? extras_made : i - extras_made, is_extra);
+		struct healthy *healthy = &bench->healthy[i - extras_made];
 
-		if (r < 0)
-			return r;
-		extras_made += is_extra;
+		if (extras_made * all < i * extra) {
+			bench->extras[extras_made++] = fds[i];
+			continue;
+		}
+		healthy->reader.fd = fds[i];
+		if (r == 0)
+			r = watch(bench, fds[i], EPOLLIN, healthy);
 	}
-	return 0;
-}
-
-static int connect_publisher(struct isolation *bench)
-{
-	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
-
-	bench->publisher = dialect_connect(bench->dialect, &bench->params->ingest, true);
-	if (bench->publisher < 0)
-		return bench->publisher;
-	return epoll_ctl(bench->epoll_fd, EPOLL_CTL_ADD, bench->publisher, &event) < 0 ? -errno : 0;
+	free(fds);
+	return r < 0 ? r : watch(bench, bench->publisher, EPOLLIN | EPOLLOUT | EPOLLET, NULL);
 }
 
 static int open_bench(struct isolation *bench, const struct bench_params *params)
@@ -343,24 +259,22 @@ static int open_bench(struct isolation *bench, const struct bench_params *params
 	*bench = (struct isolation){.params = params, .publisher = -1};
 	bench->dialect = dialect_find(params->dialect);
 	bench->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	bench->readers = calloc(params->subscribers, sizeof(*bench->readers));
+	bench->healthy = calloc(params->subscribers, sizeof(*bench->healthy));
 	bench->extras = calloc(params->extra + 1, sizeof(*bench->extras));
 	bench->wire = malloc(params->size + DIALECT_WRAP_BYTES);
 	bench->sink = malloc(SINK_BYTES);
-	if (bench->epoll_fd < 0 || !bench->readers || !bench->extras || !bench->wire ||
+	if (bench->epoll_fd < 0 || !bench->healthy || !bench->extras || !bench->wire ||
 	    !bench->sink)
 		return -ENOMEM;
 	for (uint64_t i = 0; i < params->subscribers; i++)
-		bench->readers[i].fd = -1;
+		bench->healthy[i].reader.fd = -1;
 	for (uint64_t i = 0; i < params->extra; i++)
 		bench->extras[i] = -1;
-	memset(bench->wire, 'x', params->size + DIALECT_WRAP_BYTES);
 	bench->wire_bytes =
 		dialect_wrap(bench->dialect, params->size, bench->wire, &bench->stamp_at);
+	reader_fill(bench->wire + bench->stamp_at, params->size);
 	prctl(PR_SET_TIMERSLACK, 1000UL);
-	r = connect_readers(bench);
-	if (r == 0)
-		r = connect_publisher(bench);
+	r = connect_all(bench);
 	if (r == 0)
 		r = attach(bench);
 	bench->extra_due_ns = clock_mono_ns();
@@ -369,13 +283,13 @@ static int open_bench(struct isolation *bench, const struct bench_params *params
 
 static void close_bench(struct isolation *bench)
 {
-	for (uint64_t i = 0; bench->readers && i < bench->params->subscribers; i++)
-		fd_close(&bench->readers[i].fd);
+	for (uint64_t i = 0; bench->healthy && i < bench->params->subscribers; i++)
+		fd_close(&bench->healthy[i].reader.fd);
 	for (uint64_t i = 0; bench->extras && i < bench->params->extra; i++)
 		fd_close(&bench->extras[i]);
 	fd_close(&bench->publisher);
 	fd_close(&bench->epoll_fd);
-	free(bench->readers);
+	free(bench->healthy);
 	free(bench->extras);
 	free(bench->wire);
 	free(bench->sink);
@@ -432,9 +346,10 @@ static void print_result(const struct isolation *bench, double seconds, uint64_t
 	printf("\"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f, ",
 	       quantile_us(bench, 0.5), quantile_us(bench, 0.99), quantile_us(bench, 0.999),
 	       (double)bench->latency.max / 1e3);
-	printf("\"delivered\": %.6f, \"closed\": %llu, \"extra_closed\": %llu, ",
+	printf("\"delivered\": %.6f, \"closed\": %llu, \"torn\": %llu, "
+	       "\"extra_closed\": %llu, ",
 	       (double)bench->measured / wanted, (unsigned long long)bench->closed,
-	       (unsigned long long)extras_closed);
+	       (unsigned long long)bench->torn, (unsigned long long)extras_closed);
 	printf("\"machine_busy\": %.3f, \"server_busy\": %.3f, \"load_busy\": %.3f, "
 	       "\"server_rss\": %llu}\n",
 	       (to->system_s - from->system_s) / seconds / cores,

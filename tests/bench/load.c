@@ -282,7 +282,7 @@ static int make_chunk(struct load *load)
 	return 0;
 }
 
-int load_open_idle(struct load *load, const struct bench_params *params)
+static int connect_subscribers(struct load *load, const struct bench_params *params)
 {
 	*load = (struct load){.params = params, .publisher = -1, .epoll_fd = -1};
 	load->subscribers = calloc(params->subscribers, sizeof(*load->subscribers));
@@ -310,7 +310,7 @@ int load_open_idle(struct load *load, const struct bench_params *params)
 
 int load_open(struct load *load, const struct bench_params *params)
 {
-	int r = load_open_idle(load, params);
+	int r = connect_subscribers(load, params);
 
 	if (r == 0)
 		r = make_chunk(load);

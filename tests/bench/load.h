@@ -52,9 +52,6 @@ typedef void (*load_bytes_fn)(struct load *load, struct load_subscriber *subscri
 int load_open(struct load *load, const struct bench_params *params);
 void load_close(struct load *load);
 
-/* Connects the subscribers only: for memory mode. Same contract as load_open(). */
-int load_open_idle(struct load *load, const struct bench_params *params);
-
 /*
  * Sends of the chunk what the socket takes, at most `bytes` in all and within the window. Returns
  * the bytes sent or -errno when the publisher was cut off.

@@ -19,7 +19,8 @@
 #include <string.h>
 
 static const char usage_text[] =
-	"usage: relay-bench [--mode throughput|paced|memory|isolation] SERVER [option]...\n"
+	"usage: relay-bench [--mode MODE] SERVER [option]...\n"
+	"MODE is throughput (the default), paced, memory, isolation or broadcast\n"
 	"SERVER is  --ingest 127.0.0.1:PORT --subscribe 127.0.0.1:PORT --server-pid PID\n"
 	"or         --baseline copy|splice        a bare loop of the bench itself\n"
 	"  --subscribers N       16          --size BYTES         64k, with its length prefix\n"
@@ -29,7 +30,8 @@ static const char usage_text[] =
 	"  --rcvbuf BYTES        0 = auto    --congestion NAME    the system's\n"
 	"  --segment BYTES       256k for copy, 1m for splice: what a bare loop takes at once\n"
 	"  --rate N              1000 messages a second (paced)   --sleep  between them\n"
-	"  --dialect NAME        relay, redis, nats, mqtt or websocket (isolation)\n"
+	"  --dialect NAME        relay, redis, nats, mqtt, websocket or icecast (the last three "
+	"modes)\n"
 	"  --extra N             0 subscribers beside the others (isolation)\n"
 	"  --extra-rate BYTES    0 a second, which each of them reads\n"
 	"  --cpu N               1, -1 = not pinned\n"
@@ -119,7 +121,8 @@ static int parse_int(const char *text, int *ret)
 
 static int parse_choice(int code, const char *text, struct bench_params *params)
 {
-	static const char *const modes[] = {"throughput", "paced", "memory", "isolation", NULL};
+	static const char *const modes[] = {"throughput", "paced",     "memory",
+					    "isolation",  "broadcast", NULL};
 	static const char *const floors[] = {"none", "copy", "splice", NULL};
 	static const char *const framings[] = {"none", "u32be", NULL};
 	static const char *const formats[] = {"raw", "framed", NULL};
@@ -214,7 +217,11 @@ static const char *find_contradiction(const struct bench_params *params)
 	    (params->floor != BENCH_FLOOR_NONE || params->size < LOAD_STAMP_BYTES ||
 	     params->rate < 1 || params->extra > 1000000))
 		return "isolation mode needs a server, --size 8 or more and a --rate";
-	if (params->mode == BENCH_THROUGHPUT && params->window < chunk)
+	if (params->mode == BENCH_BROADCAST &&
+	    (params->floor != BENCH_FLOOR_NONE || params->size < 16))
+		return "broadcast mode needs a server and --size 16 or more";
+	if ((params->mode == BENCH_THROUGHPUT || params->mode == BENCH_BROADCAST) &&
+	    params->window < chunk)
 		return "--window is smaller than what one send carries";
 	if (params->floor != BENCH_FLOOR_NONE && params->is_packet_format)
 		return "a bare loop knows no --format framed";
@@ -237,6 +244,8 @@ static int run_mode(const struct bench_params *params)
 		return bench_run_memory(params);
 	case BENCH_ISOLATION:
 		return bench_run_isolation(params);
+	case BENCH_BROADCAST:
+		return bench_run_broadcast(params);
 	case BENCH_THROUGHPUT:
 	default:
 		return bench_run_throughput(params);

@@ -4,12 +4,14 @@
  * Socket buffers are the kernel's and not in it.
  */
 #include "base/clock.h"
+#include "base/fd.h"
 #include "bench.h"
 #include "cost.h"
-#include "load.h"
+#include "reader.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #define ACCEPT_LIMIT_NS (10 * NS_PER_S)
@@ -31,30 +33,41 @@ static bool wait_accepted(pid_t pid, uint64_t wanted)
 	return true;
 }
 
+static void print_result(const struct bench_params *params, uint64_t rss_before,
+			 uint64_t fds_before)
+{
+	uint64_t rss_after = cost_read_rss(params->server_pid);
+	uint64_t fds_after = cost_count_fds(params->server_pid);
+	double subscribers = (double)params->subscribers;
+
+	printf("{\"mode\": \"memory\", \"subscribers\": %llu, ",
+	       (unsigned long long)params->subscribers);
+	printf("\"rss_before\": %llu, \"rss_after\": %llu, \"rss_per_subscriber\": %.1f, ",
+	       (unsigned long long)rss_before, (unsigned long long)rss_after,
+	       ((double)rss_after - (double)rss_before) / subscribers);
+	printf("\"fds_per_subscriber\": %.3f}\n",
+	       ((double)fds_after - (double)fds_before) / subscribers);
+}
+
 int bench_run_memory(const struct bench_params *params)
 {
 	uint64_t rss_before = cost_read_rss(params->server_pid);
 	uint64_t fds_before = cost_count_fds(params->server_pid);
-	struct load load;
-	int r = load_open_idle(&load, params);
+	int *fds = malloc(params->subscribers * sizeof(*fds));
+	int publisher = -1, r;
 
+	if (!fds)
+		return -ENOMEM;
+	r = reader_connect(params, params->subscribers, fds, &publisher);
 	if (r == 0 && !wait_accepted(params->server_pid, fds_before + params->subscribers)) {
 		fprintf(stderr, "relay-bench: the server did not accept all subscribers\n");
 		r = -ETIMEDOUT;
 	}
-	if (r == 0) {
-		uint64_t rss_after = cost_read_rss(params->server_pid);
-		uint64_t fds_after = cost_count_fds(params->server_pid);
-		double subscribers = (double)params->subscribers;
-
-		printf("{\"mode\": \"memory\", \"subscribers\": %llu, ",
-		       (unsigned long long)params->subscribers);
-		printf("\"rss_before\": %llu, \"rss_after\": %llu, \"rss_per_subscriber\": %.1f, ",
-		       (unsigned long long)rss_before, (unsigned long long)rss_after,
-		       ((double)rss_after - (double)rss_before) / subscribers);
-		printf("\"fds_per_subscriber\": %.3f}\n",
-		       ((double)fds_after - (double)fds_before) / subscribers);
-	}
-	load_close(&load);
+	if (r == 0)
+		print_result(params, rss_before, fds_before);
+	for (uint64_t i = 0; i < params->subscribers; i++)
+		fd_close(&fds[i]);
+	fd_close(&publisher);
+	free(fds);
 	return r;
 }
