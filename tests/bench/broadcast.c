@@ -323,7 +323,7 @@ static bool are_all_reached(const struct broadcast *bench)
 	return true;
 }
 
-/* Single messages until each listener has got one; then all stand at the next. */
+/* Single messages until each listener has got one. */
 static int attach(struct broadcast *bench)
 {
 	uint64_t start_ns = clock_mono_ns();
@@ -339,8 +339,6 @@ static int attach(struct broadcast *bench)
 			return bench->torn ? -EBADMSG : -ETIMEDOUT;
 	}
 	wait_quiet(bench, QUIET_NS);
-	for (uint64_t i = 0; i < bench->params->subscribers; i++)
-		bench->listeners[i].place = bench->published * bench->frame;
 	bench->received = bench->compared = 0;
 	bench->compares = false;
 	return 0;
@@ -389,8 +387,10 @@ static int open_bench(struct broadcast *bench, const struct bench_params *params
 	if (fds && bench->listeners) {
 		int connected = reader_connect(params, params->subscribers, fds, &bench->publisher);
 
-		for (uint64_t i = 0; i < params->subscribers; i++)
+		for (uint64_t i = 0; i < params->subscribers; i++) {
 			bench->listeners[i].reader.fd = fds[i];
+			bench->listeners[i].is_whole = true;
+		}
 		r = r < 0 ? r : connected;
 	}
 	free(fds);
