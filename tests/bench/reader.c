@@ -5,9 +5,16 @@
  */
 #include "reader.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+
+#define BACKLOG_FULL_NS (NS_PER_S / 2)
+#define PAUSE_STEP_NS   NS_PER_MS
+#define PAUSE_MAX_NS    (10 * NS_PER_MS)
 
 /* Copies what of the stamp is in these bytes, and compares the rest with the pattern. */
 static bool see_payload(struct reader *reader, const uint8_t *pattern, const uint8_t *bytes,
@@ -90,11 +97,30 @@ void reader_fill(uint8_t *payload, uint64_t size)
 		payload[i] = i < READER_STAMP_BYTES ? 0 : (uint8_t)(1 + (i * 31 + i / 251) % 255);
 }
 
+/*
+ * Opens a subscriber. A connection that finds the server's backlog full is tried again by the
+ * kernel after a second (tcp(7), tcp_syn_retries); then the next ones come with longer pauses.
+ */
+static int open_patiently(const struct dialect *dialect, const struct sockaddr_in *address,
+			  uint64_t *pause_ns, int *ret_fd)
+{
+	struct timespec pause = {.tv_nsec = (long)*pause_ns};
+	uint64_t start_ns;
+
+	if (*pause_ns)
+		nanosleep(&pause, NULL);
+	start_ns = clock_mono_ns();
+	*ret_fd = dialect_open(dialect, address, false);
+	if (clock_mono_ns() - start_ns > BACKLOG_FULL_NS && *pause_ns < PAUSE_MAX_NS)
+		*pause_ns += PAUSE_STEP_NS;
+	return *ret_fd < 0 ? *ret_fd : 0;
+}
+
 int reader_connect(const struct bench_params *params, uint64_t subscribers, int *fds,
 		   int *ret_publisher)
 {
 	const struct dialect *dialect = dialect_find(params->dialect);
-	uint64_t at = 0;
+	uint64_t at = 0, pause_ns = 0;
 	int r = 0;
 
 	*ret_publisher = -1;
@@ -108,10 +134,8 @@ int reader_connect(const struct bench_params *params, uint64_t subscribers, int 
 		if (r < 0)
 			fprintf(stderr, "relay-bench: publisher: %s\n", strerror(-r));
 	}
-	for (at = 0; r == 0 && at < subscribers; at++) {
-		fds[at] = dialect_open(dialect, &params->subscribe, false);
-		r = fds[at] < 0 ? fds[at] : 0;
-	}
+	for (at = 0; r == 0 && at < subscribers; at++)
+		r = open_patiently(dialect, &params->subscribe, &pause_ns, &fds[at]);
 	for (uint64_t i = 0; r == 0 && i < subscribers; i++) {
 		at = i + 1;
 		r = dialect_confirm(dialect, fds[i], false);
