@@ -88,7 +88,7 @@ fault_bins   := $(fault_tests:tests/%.c=$(test)/%)
 fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
 refuse       := $(if $(wildcard tests/fault/refuse.c),$(bin)/librefuse.so)
 
-.PHONY: all tests run test test-service lint bench bench-isolation soak-short fuzz fuzzers bench-transfer deb test-package install clean help dirs FORCE
+.PHONY: all tests run test test-service lint bench bench-isolation soak-short fuzz fuzzers bench-transfer deb test-package bench-peers bench-sweep \ install clean help dirs FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -192,6 +192,13 @@ bench-isolation: all $(bin)/relay-bench
 bench-transfer: $(bin)/relay-transfer
 	@tests/install-packages test
 	@RELAY_BIN_DIR=$(bin) tests/bench/transfer
+bench-peers: all $(bin)/relay-bench
+	@tests/install-packages peers
+	@RELAY_BIN_DIR=$(bin) tests/bench/compare
+
+bench-sweep: all $(bin)/relay-bench
+	@tests/install-packages test
+	@RELAY_BIN_DIR=$(bin) tests/bench/sweep
 
 soak-short: all $(bin)/relay-soak
 	@RELAY_BIN_DIR=$(bin) tests/soak/run
@@ -249,6 +256,8 @@ help:
 	@echo 'make bench      measure; table and CSV in build/bench'
 	@echo 'make bench-isolation   healthy subscribers beside ones that do not read; build/bench/isolation.md and .csv'
 	@echo 'make bench-transfer    one file to one socket, the ways compared; build/bench/transfer.md, .csv and .png'
+	@echo 'make bench-peers       relay, Redis, NATS, Mosquitto, Nchan, Icecast and ncat on the same load; build/bench/peers'
+	@echo 'make bench-sweep       copy, splice and compact over segment, message size, receive buffer; build/bench/sweep'
 	@echo 'make soak-short        15,000 subscribers that come and go, then 10,000 that stand still: about 4 minutes'
 	@echo 'make fuzz       FUZZ_RUNS=5000000 inputs for each parser (clang); TARGETS="websocket ..."; a quarter of an hour'
 	@echo 'make install    PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR)'

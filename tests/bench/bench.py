@@ -29,6 +29,7 @@ QUICK = os.environ.get("QUICK", "") not in ("", "0")
 MODULES = "/usr/lib/nginx/modules"
 INSIDE = "RELAY_BENCH_NAMESPACE"
 SERVER_CORE, LOAD_CORE = 0, 1
+DISTURBED = 0.1  # cores that others took during a run
 UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -74,23 +75,37 @@ def congestions_offered(wanted):
 
 
 def enter_namespace(congestion):
-    """Starts the script anew in a network namespace in which all sockets use that congestion control, since the
-    servers that are compared have no option for it. Returns the one in force; where the kernel or the user's rights
+    """Starts the script anew in a network namespace in which every connection uses that congestion control, since the
+    servers that are compared have no option for it. Returns the one in force; where the user's rights or the kernel
     allow no such namespace, that is the system's."""
     if os.environ.get(INSIDE):
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        try:
-            pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").write_text(congestion)
-        except OSError as error:
-            print(f"note: tcp_congestion_control = {congestion}: {error.strerror}", file=sys.stderr)
-        return read_setting("tcp_congestion_control")
+        return use_congestion(congestion)
     way = ["unshare", "--net"]
     if os.geteuid():
         way = ["unshare", "--map-current-user", "--keep-caps", "--net"]
     if not shutil.which("ip") or subprocess.run([*way, "true"], capture_output=True, check=False).returncode:
         print("note: no network namespace of our own, so the system's congestion control is used", file=sys.stderr)
-        return read_setting("tcp_congestion_control")
+        return read_congestion()
     os.execvpe(way[0], [*way, sys.executable, *sys.argv], {**os.environ, INSIDE: "1"})
+
+
+def use_congestion(congestion):
+    """By the route to loopback: unlike the sysctl, that may name one which the machine's owner keeps from users."""
+    commands = ["ip link set lo up"] + [
+        f"ip route replace local {to} dev lo table local proto kernel scope host src 127.0.0.1 congctl {congestion}"
+        for to in ("127.0.0.1", "127.0.0.0/8")]
+    for command in commands:
+        done = subprocess.run(command.split(), capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(f"note: {command}: {done.stderr.strip()}", file=sys.stderr)
+    return read_congestion()
+
+
+def read_congestion():
+    """Of the accepting end of a connection over loopback, which is where a server stands."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            return accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0").decode()
 
 
 def limit_subscribers(count):
@@ -341,6 +356,39 @@ def others_busy(result):
     return max(0.0, result["machine_busy"] - own_busy(result))
 
 
+def others_of(result):
+    """Cores that neither server nor load kept busy."""
+    if "machine_busy" in result:
+        return others_busy(result) * os.cpu_count()
+    return result.get("others_cpu", 0)
+
+
+def undisturbed(results):
+    """Of several runs those during which the machine was ours; all, where there was none."""
+    return [result for result in results if others_of(result) <= DISTURBED] or results
+
+
+class Patience:
+    """Waits for a quiet machine before a run, altogether at most so many seconds."""
+
+    def __init__(self, seconds):
+        self.left = seconds
+
+    def wait(self):
+        while self.left > 0:
+            before = read_busy()
+            time.sleep(0.25)
+            if (read_busy() - before) / 0.25 <= 2 * DISTURBED:
+                return
+            self.left -= 0.25
+
+
+def read_busy():
+    """Seconds that all cores were busy since the machine was started."""
+    ticks = [int(word) for word in pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:8]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+
 def median_of(results, field):
     values = [result[field] for result in results]
     return statistics.median(values) if values else None
@@ -385,23 +433,29 @@ set key outside right top noenhanced
 """
 
 
+def quote(cell):
+    """For gnuplot, to which a number in quotes is a word."""
+    return "?" if cell is None else f"{cell:g}" if isinstance(cell, (int, float)) else f'"{cell}"'
+
+
 def plot(path, script, columns):
     """Draws a PNG, if gnuplot is there. `script` is gnuplot's and finds the columns, lists of equal length whose first
     cells are titles, in $data; None leaves a hole."""
     if not shutil.which("gnuplot"):
         print(f"note: no gnuplot, so no {path.name}", file=sys.stderr)
         return
-    lines = [" ".join('"?"' if cell is None else f'"{cell}"' for cell in row) for row in zip(*columns)]
+    lines = [" ".join(quote(cell) for cell in row) for row in zip(*columns)]
     text = f"{STYLE}\nset output \"{path}\"\nset datafile missing \"?\"\n$data << END\n" + "\n".join(lines)
     done = subprocess.run(["gnuplot"], input=f"{text}\nEND\n{script}\n", capture_output=True, text=True, check=False)
     if done.returncode:
         print(f"gnuplot: {path.name}: {done.stderr.strip()}", file=sys.stderr)
 
 
-def plot_bars(path, title, unit, groups, series):
+def plot_bars(path, title, unit, groups, series, is_log=False):
     """Groups of bars; series: title to a value for each group, None where there is none."""
     columns = [["group", *groups]] + [[name, *values] for name, values in series.items()]
-    plot(path, f'set title "{title}" noenhanced\nset ylabel "{unit}"\nset yrange [0:*]\n'
+    plot(path, f'set title "{title}" noenhanced\nset ylabel "{unit}"\n'
+         f"{'set logscale y' if is_log else 'set yrange [0:*]'}\n"
          "set style data histogram\nset style histogram clustered gap 1\nset style fill solid 0.9 noborder\n"
          "set xtics noenhanced\n"
          f"plot for [i=2:{len(columns)}] $data using i:xtic(1) title columnheader(i)", columns)
