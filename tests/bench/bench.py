@@ -461,10 +461,11 @@ def plot_bars(path, title, unit, groups, series, is_log=False):
          f"plot for [i=2:{len(columns)}] $data using i:xtic(1) title columnheader(i)", columns)
 
 
-def plot_lines(path, title, unit, below, steps, series):
-    """Lines over steps, which stand at equal distances; series as in plot_bars()."""
+def plot_lines(path, title, unit, below, steps, series, colors):
+    """Lines over steps, which stand at equal distances; series as in plot_bars(), of which each group of so many has
+    the same colors and another dash."""
     columns = [["step", *steps]] + [[name, *values] for name, values in series.items()]
-    plot(path, f'set title "{title}" noenhanced\nset ylabel "{unit}"\nset xlabel "{below}"\nset yrange [0:*]\n'
-         "set xtics noenhanced\nset offsets 0.3, 0.3, 0, 0\n"
-         f"plot for [i=2:{len(columns)}] $data using 0:i:xtic(1) with linespoints pt 7 ps 0.8 lw 2 "
-         "title columnheader(i)", columns)
+    lines = [f"$data using 0:{i + 2}:xtic(1) with linespoints pt 7 ps 0.8 lw 2 lc {i % colors + 1} "
+             f"dt {i // colors + 1} title columnheader({i + 2})" for i in range(len(series))]
+    plot(path, f'set title "{title}" noenhanced\nset ylabel "{unit}"\nset xlabel "{below}" noenhanced\n'
+         "set yrange [0:*]\nset xtics noenhanced\nset offsets 0.3, 0.3, 0, 0\nplot " + ", ".join(lines), columns)

@@ -104,6 +104,8 @@ static void seek(const struct broadcast *bench, struct listener *listener)
 		reader->frame.is_message = true;
 	} else {
 		reader->frame.tail = (uint32_t)(bench->frame - at);
+		listener->next++;
+		listener->is_whole = true;
 	}
 }
 

@@ -100,19 +100,26 @@ static uint64_t wrap_redis(uint64_t size, uint8_t *wire)
 				 (unsigned long long)size);
 }
 
-/* MSG b 1 SIZE; PING, which may go unanswered for minutes, and whatever else is a line. */
+/* MSG b 1 SIZE; or what a server says of itself, such as PING, which may go unanswered for minutes.
+ */
 static int parse_nats(const uint8_t *head, uint32_t count, struct dialect_frame *ret)
 {
 	static const char start[] = "MSG b 1 ";
+	static const char *const others[] = {"PING\r\n", "PONG\r\n", "+OK\r\n", "INFO ", "-ERR "};
 	uint32_t fixed = sizeof(start) - 1;
 	uint32_t line = line_bytes(head, count, 0);
 
 	if (!line)
 		return 0;
-	*ret = (struct dialect_frame){.head = line};
-	if (line > fixed && memcmp(head, start, fixed) == 0)
+	if (line > fixed && memcmp(head, start, fixed) == 0) {
 		*ret = (struct dialect_frame){line, read_number(head + fixed), 2, true};
-	return 1;
+		return 1;
+	}
+	*ret = (struct dialect_frame){.head = line};
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (line >= strlen(others[i]) && memcmp(head, others[i], strlen(others[i])) == 0)
+			return 1;
+	return -EPROTO;
 }
 
 static uint64_t wrap_nats(uint64_t size, uint8_t *wire)

@@ -24,14 +24,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SINK_BYTES      (UINT64_C(256) << 10)
-#define EVENTS_PER_TURN 256
-#define TRICKLE_BYTES   4096
-#define TRICKLE_GAP_NS  (10 * NS_PER_MS) /* some read at once, or the load would wake for each */
-#define PROBE_GAP_NS    (20 * NS_PER_MS)
-#define ATTACH_LIMIT_NS (30 * NS_PER_S)
-#define QUIET_NS        (2 * NS_PER_S)
-#define DRAIN_LIMIT_NS  (20 * NS_PER_S)
+#define SINK_BYTES       (UINT64_C(256) << 10)
+#define EVENTS_PER_TURN  256
+#define TRICKLE_BYTES    4096
+#define TRICKLE_GAP_NS   (10 * NS_PER_MS) /* some read at once, or the load would wake for each */
+#define PROBE_GAP_NS     (20 * NS_PER_MS)
+#define ATTACH_LIMIT_NS  (30 * NS_PER_S)
+#define PUBLISH_LIMIT_NS (10 * NS_PER_S)
+#define QUIET_NS         (2 * NS_PER_S)
+#define DRAIN_LIMIT_NS   (20 * NS_PER_S)
 
 struct healthy {
 	struct reader reader;
@@ -159,13 +160,21 @@ static int send_rest(struct isolation *bench)
 	return 1;
 }
 
+/* Returns 0 or -errno; -ETIMEDOUT when the server has stopped taking messages. */
 static int publish(struct isolation *bench, uint64_t stamp)
 {
+	uint64_t start_ns = clock_mono_ns();
 	int r;
 
 	memcpy(bench->wire + bench->stamp_at, &stamp, sizeof(stamp));
-	while ((r = send_rest(bench)) == 0)
+	while ((r = send_rest(bench)) == 0) {
+		if (clock_mono_ns() - start_ns > PUBLISH_LIMIT_NS) {
+			fprintf(stderr, "the publisher was blocked for %llu s\n",
+				(unsigned long long)(PUBLISH_LIMIT_NS / NS_PER_S));
+			return -ETIMEDOUT;
+		}
 		receive(bench, clock_mono_ns() + NS_PER_MS);
+	}
 	return r < 0 ? r : 0;
 }
 
