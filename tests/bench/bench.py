@@ -454,8 +454,9 @@ def plot(path, script, columns):
 def plot_bars(path, title, unit, groups, series, is_log=False):
     """Groups of bars; series: title to a value for each group, None where there is none."""
     columns = [["group", *groups]] + [[name, *values] for name, values in series.items()]
+    lowest = min((value for values in series.values() for value in values if value), default=1)
     plot(path, f'set title "{title}" noenhanced\nset ylabel "{unit}"\n'
-         f"{'set logscale y' if is_log else 'set yrange [0:*]'}\n"
+         f"{f'set logscale y; set yrange [{lowest / 3:g}:*]' if is_log else 'set yrange [0:*]'}\n"
          "set style data histogram\nset style histogram clustered gap 1\nset style fill solid 0.9 noborder\n"
          "set xtics noenhanced\n"
          f"plot for [i=2:{len(columns)}] $data using i:xtic(1) title columnheader(i)", columns)
