@@ -88,7 +88,7 @@ fault_bins   := $(fault_tests:tests/%.c=$(test)/%)
 fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
 refuse       := $(if $(wildcard tests/fault/refuse.c),$(bin)/librefuse.so)
 
-.PHONY: all tests run test test-service lint bench bench-isolation soak-short fuzz fuzzers bench-transfer deb test-package bench-peers bench-sweep \ install clean help dirs FORCE
+.PHONY: bench-workers all tests run test test-service lint bench bench-isolation soak-short fuzz fuzzers bench-transfer deb test-package bench-peers bench-sweep \ install clean help dirs FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -189,9 +189,13 @@ bench: all $(bin)/relay-bench
 bench-isolation: all $(bin)/relay-bench
 	@RELAY_BIN_DIR=$(bin) tests/bench/isolation
 
+bench-workers: all $(bin)/relay-bench
+	@RELAY_BIN_DIR=$(bin) tests/bench/workers
+
 bench-transfer: $(bin)/relay-transfer
 	@tests/install-packages test
 	@RELAY_BIN_DIR=$(bin) tests/bench/transfer
+
 bench-peers: all $(bin)/relay-bench
 	@tests/install-packages peers
 	@RELAY_BIN_DIR=$(bin) tests/bench/compare
@@ -255,6 +259,7 @@ help:
 	@echo 'make lint       the rules of the tree; LINTS="floors calls ..." for some of them'
 	@echo 'make bench      measure; table and CSV in build/bench'
 	@echo 'make bench-isolation   healthy subscribers beside ones that do not read; build/bench/isolation.md and .csv'
+	@echo 'make bench-workers     two workers against one, on the same cores; build/bench/workers.md and .csv'
 	@echo 'make bench-transfer    one file to one socket, the ways compared; build/bench/transfer.md, .csv and .png'
 	@echo 'make bench-peers       relay, Redis, NATS, Mosquitto, Nchan, Icecast and ncat on the same load; build/bench/peers'
 	@echo 'make bench-sweep       copy, splice and compact over segment, message size, receive buffer; build/bench/sweep'

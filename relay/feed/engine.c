@@ -11,15 +11,17 @@
 #include "base/compiler.h"
 
 enum {
-	WARM_UP_MAX = 64,      /* packets */
-	WARM_UP_NS = 20000000, /* a packet for very many subscribers needs no more than this */
-	WINDOW_MIN = 4,        /* packets */
-	WINDOW_NS = 50000000,  /* likewise */
-	RUN_SHARE = 50,        /* a run of n packets comes after 50 n others, or more rarely */
-	INTERVAL_GROWTH = 64,  /* at most: 64 times as rarely */
+	WARM_UP_MAX = 64,       /* packets */
+	WARM_UP_NS = 100000000, /* a packet for very many subscribers needs no more than this */
+	WINDOW_MIN = 3,         /* packets */
+	WINDOW_NS = 50000000,   /* likewise */
+	RUN_WINDOWS = 2,        /* measured in each run of an engine on trial */
+	RUN_SHARE = 50,         /* a run of n packets comes after 50 n others, or more rarely */
+	FIRST_SHARE = 4,        /* but the second one after 4 n, */
+	SHARE_GROWTH = 3,       /* the third after 12 n, and so on */
+	INTERVAL_GROWTH = 64,   /* at most: 64 times as rarely */
 };
 
-static const double WEIGHT_OF_NEW = 0.5;     /* of a window in what is known already            */
 static const double CLOSE_TO_BEST = 1.2;     /* times its cost; what is dearer is tried rarely  */
 static const double OUTLIER = 3.0;           /* medians; a packet over this counts as this      */
 static const double BETTER_TO_SWITCH = 0.97; /* of the best's cost, so that equals do not flap  */
@@ -61,6 +63,7 @@ static void run(struct engine_class *class, enum engine engine)
 	class->running = engine;
 	class->is_warm = false;
 	class->run_packets = 0;
+	class->run_windows = 0;
 	class->run_ns = 0;
 	class->filled = 0;
 }
@@ -118,12 +121,25 @@ static void choose_best(const struct engine_choice *choice, struct engine_class 
 	}
 }
 
+/* In the beginning sockets and their buffers still grow, and what was measured is soon out of date.
+ */
+static uint32_t share_of_runs(struct engine_record *record)
+{
+	uint32_t share = FIRST_SHARE;
+
+	for (uint32_t i = 0; i < record->runs && share < RUN_SHARE; i++)
+		share *= SHARE_GROWTH;
+	record->runs++;
+	return share < RUN_SHARE ? share : RUN_SHARE;
+}
+
 /* The worse an engine proved, the longer until its next run. */
 static void plan_next_run(const struct engine_class *class, struct engine_record *record)
 {
-	uint32_t shortest = class->run_packets * RUN_SHARE;
+	uint32_t share = share_of_runs(record);
+	uint32_t shortest = class->run_packets * share;
 
-	if (record->cost <= class->engines[class->best].cost * CLOSE_TO_BEST)
+	if (share < RUN_SHARE || record->cost <= class->engines[class->best].cost * CLOSE_TO_BEST)
 		record->interval = shortest;
 	else if (!record->interval)
 		record->interval = shortest * 2;
@@ -142,15 +158,27 @@ static enum engine next_run(const struct engine_choice *choice, const struct eng
 	return class->best;
 }
 
+static void note_cost(struct engine_record *record, double cost)
+{
+	uint32_t known;
+
+	record->recent[record->windows++ % ENGINE_RECENT] = cost;
+	known = record->windows < ENGINE_RECENT ? record->windows : ENGINE_RECENT;
+	for (uint32_t i = 0; i < known; i++)
+		cost = record->recent[i] < cost ? record->recent[i] : cost;
+	record->cost = cost;
+}
+
 static void end_window(struct engine_choice *choice, struct engine_class *class)
 {
 	struct engine_record *record = &class->engines[class->running];
-	double cost = window_cost(class);
 	enum engine next;
 
-	record->cost += record->windows ? (cost - record->cost) * WEIGHT_OF_NEW : cost;
-	record->windows++;
+	note_cost(record, window_cost(class));
+	class->run_windows++;
 	class->filled = 0;
+	if (class->running != class->best && class->run_windows < RUN_WINDOWS)
+		return;
 	choose_best(choice, class);
 	if (class->running != class->best)
 		plan_next_run(class, record);

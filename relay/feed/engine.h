@@ -4,10 +4,11 @@
  *
  * For each size class (log2 of the packet length of late) the choice knows the cost per delivered
  * byte of each engine that can serve, and uses the cheapest.  Costs are measured in windows of
- * packets, over whole fan-out passes.  The other engines are tried again in short runs; the worse
- * one proved, the rarer.  A run begins with a warm-up, because an engine's cost shows only once the
- * ring holds what it made itself: pages and pipes that an engine before it left behind are freed at
- * the expense of whoever comes next.
+ * packets, over whole fan-out passes.  What disturbs a window only ever makes it dearer, so the
+ * least of the last few windows is what an engine costs.  The other engines are tried again in
+ * short runs; the worse one proved, the rarer.  A run begins with a warm-up, because an engine's
+ * cost shows only once the ring holds what it made itself: pages and pipes that an engine before it
+ * left behind are freed at the expense of whoever comes next.
  *
  * It reads no clock: the feed measures and reports.
  */
@@ -27,13 +28,16 @@ enum engine {
 enum {
 	ENGINE_CLASS_COUNT = 27, /* packets up to 64 MiB and more */
 	ENGINE_WINDOW = 16,      /* packets that make one measurement, at most */
+	ENGINE_RECENT = 4,       /* measurements of which the least counts */
 };
 
 struct engine_record {
-	double cost;       /* ns per delivered byte, 0 = not known yet      */
-	uint32_t windows;  /* measured so far                               */
-	uint32_t interval; /* packets between two runs of it                */
-	uint32_t due;      /* packets still to go until the next            */
+	double cost; /* ns per delivered byte: the least of late, 0 = not known yet */
+	double recent[ENGINE_RECENT]; /* costs of its last windows, in a circle */
+	uint32_t windows;             /* measured so far                               */
+	uint32_t runs;                /* private: on trial */
+	uint32_t interval;            /* packets between two runs of it                */
+	uint32_t due;                 /* packets still to go until the next            */
 };
 
 struct engine_class {
@@ -41,6 +45,7 @@ struct engine_class {
 	enum engine best;
 	enum engine running;          /* that the window is about              */
 	uint32_t run_packets;         /* of the run so far                     */
+	uint32_t run_windows;         /* likewise, that were measured          */
 	uint64_t run_ns;              /* of the warm-up, then of the window    */
 	bool is_warm;                 /* from here on packets are measured     */
 	uint32_t filled;              /* of the window                         */

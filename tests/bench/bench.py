@@ -130,6 +130,8 @@ def need_programs(*programs):
 class Process:
     """One server for one run, in a directory of its own, ended with all its children."""
 
+    is_pinned = True  # to SERVER_CORE
+
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="relay-bench-")
         self.path = pathlib.Path(self.folder.name)
@@ -141,7 +143,8 @@ class Process:
         try:
             with open(self.path / "log", "wb") as log:
                 self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                                preexec_fn=pin, start_new_session=True)
+                                                preexec_fn=pin if self.is_pinned else None,
+                                                start_new_session=True)
         except OSError as error:
             raise RunFailed(f"{command[0]}: {error.strerror}") from error
 

@@ -69,6 +69,46 @@ static void tries_the_others_again_and_follows_a_change(void **state)
 	assert_int_equal(choice.classes[SIZE_CLASS].best, ENGINE_SPLICE);
 }
 
+/* An engine that is dear until the ring holds nothing but its own, and cheap from then on. */
+static void is_measured_warm(void **state)
+{
+	struct engine_choice choice;
+	int carried[ENGINE_COUNT] = {0}, in_a_row = 0;
+	enum engine before = ENGINE_COPY;
+
+	(void)state;
+	engine_choice_init(&choice, NULL, RING_BYTES);
+	for (int i = 0; i < 4000; i++) {
+		enum engine engine = engine_choose(&choice, SIZE_CLASS);
+		uint64_t cost_ns = engine == ENGINE_COPY ? 100000 : 300000;
+
+		in_a_row = engine == before ? in_a_row + 1 : 0;
+		before = engine;
+		if (engine == ENGINE_SPLICE && in_a_row > 60)
+			cost_ns = 50000;
+		carried[engine]++;
+		engine_report(&choice, SIZE_CLASS, engine, PACKET_BYTES, cost_ns);
+	}
+	assert_int_equal(choice.classes[SIZE_CLASS].best, ENGINE_SPLICE);
+	assert_true(carried[ENGINE_SPLICE] > 3000);
+}
+
+/* What is measured in the beginning, while everything is slow, is soon measured again. */
+static void a_bad_beginning_is_forgotten(void **state)
+{
+	const uint64_t slow[ENGINE_COUNT] = {3000, 9000, 9000};
+	const uint64_t usual[ENGINE_COUNT] = {1000, 500, 2000};
+	struct engine_choice choice;
+	int carried[ENGINE_COUNT];
+
+	(void)state;
+	engine_choice_init(&choice, NULL, RING_BYTES);
+	run(&choice, slow, 400, carried);
+	assert_int_equal(choice.classes[SIZE_CLASS].best, ENGINE_COPY);
+	run(&choice, usual, 1500, carried);
+	assert_int_equal(choice.classes[SIZE_CLASS].best, ENGINE_SPLICE);
+}
+
 static void what_is_much_dearer_is_tried_rarely(void **state)
 {
 	const uint64_t near[ENGINE_COUNT] = {1000, 1100, 1100};
@@ -172,6 +212,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds_the_cheapest),
 		cmocka_unit_test(tries_the_others_again_and_follows_a_change),
+		cmocka_unit_test(is_measured_warm),
+		cmocka_unit_test(a_bad_beginning_is_forgotten),
 		cmocka_unit_test(what_is_much_dearer_is_tried_rarely),
 		cmocka_unit_test(one_packet_that_was_held_up_decides_nothing),
 		cmocka_unit_test(a_fixed_engine_stays_until_it_is_refused),
