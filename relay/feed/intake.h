@@ -68,6 +68,7 @@ struct intake_relay {
 struct intake {
 	struct framing_scan scan;
 	double mean_bytes;                   /* of the packets of late: what the next one may be  */
+	size_t message_bytes;                /* mean of those found by the last look         */
 	bool splice_refused;                 /* by the kernel, for this source                    */
 	struct pipe pipes[INTAKE_PIPES_MAX]; /* the unseen way; the last one is being filled */
 	size_t pipe_count;

@@ -17,7 +17,8 @@
 #include "pipe/pipe_io.h"
 
 enum {
-	WINDOW_BYTES = 16 * 1024
+	WINDOW_BYTES = 16 * 1024,
+	PREFIX_WINDOW_BYTES = 64,
 };
 
 /* What is known of the head of the source's queue. */
@@ -101,11 +102,23 @@ void intake_publish_pipes(struct feed *feed, const struct packet *packet)
 		intake->pipes[intake->pipe_count++] = last;
 }
 
+/* Of messages longer than the window, the length at the front of the next one is all there is to
+ * see.
+ */
+static size_t window_wanted(const struct feed *feed)
+{
+	bool sees_all = feed->params.framing.kind == FRAMING_LINE;
+
+	return !sees_all && feed->intake.message_bytes > WINDOW_BYTES ? PREFIX_WINDOW_BYTES
+								      : WINDOW_BYTES;
+}
+
 /* Looks at the head of the queue, as far as the framing needs it. */
 static enum intake_result look(const struct feed *feed, const struct source *source,
 			       struct queue *queue, int *ret_err)
 {
 	enum framing_kind kind = feed->params.framing.kind;
+	size_t window = window_wanted(feed);
 	ssize_t seen = 0;
 	int queued = 0;
 
@@ -114,7 +127,7 @@ static enum intake_result look(const struct feed *feed, const struct source *sou
 	if (kind == FRAMING_NONE)
 		return INTAKE_TOOK;
 	if (kind != FRAMING_FIXED) {
-		seen = recv(source->fd, queue->window, WINDOW_BYTES, MSG_PEEK | MSG_DONTWAIT);
+		seen = recv(source->fd, queue->window, window, MSG_PEEK | MSG_DONTWAIT);
 		if (seen < 0 && (errno == EAGAIN || errno == EINTR))
 			return INTAKE_EMPTY;
 		if (seen <= 0) {
@@ -122,7 +135,7 @@ static enum intake_result look(const struct feed *feed, const struct source *sou
 			return INTAKE_END;
 		}
 		queue->visible = queue->queued = (size_t)seen;
-		if (seen < WINDOW_BYTES)
+		if ((size_t)seen < window)
 			return INTAKE_TOOK;
 	}
 	/* With nothing queued, a block's worth is asked for: it shows whether the source has ended.
@@ -197,6 +210,7 @@ static enum intake_result gather(struct feed *feed, const struct source *source,
 	if (walk.messages) {
 		gathering->whole_bytes = before + walk.whole_bytes;
 		gathering->messages += walk.messages;
+		intake->message_bytes = walk.whole_bytes / walk.messages;
 	}
 	gathering->is_drained = got == queue.queued || got < want;
 	return INTAKE_TOOK;
