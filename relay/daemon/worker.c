@@ -5,13 +5,13 @@
 #include <errno.h>
 #include <sched.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "base/thread.h"
 
 static const double TICK_S = 0.1;
 
@@ -91,17 +91,11 @@ unsigned workers_wanted(uint64_t wanted)
 	return count < WORKERS_AUTO_MAX ? (unsigned)count : WORKERS_AUTO_MAX;
 }
 
-/* Signals are the control thread's. */
 static int start_thread(struct worker *worker)
 {
-	sigset_t all, before;
 	char name[16];
-	int r;
+	int r = thread_start(run, worker, &worker->thread);
 
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = -pthread_create(&worker->thread, NULL, run, worker);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (r < 0)
 		return r;
 	(void)snprintf(name, sizeof(name), "worker %u", worker->index);

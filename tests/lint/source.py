@@ -6,6 +6,7 @@ import re
 import sys
 
 NOT_SOURCE = {".git", "build", "__pycache__", ".pytest_cache"}
+NOT_TEXT = (".png",)
 COMMENT_OR_LITERAL = re.compile(
     r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""", re.DOTALL
 )
@@ -17,7 +18,8 @@ def files(*folders, endings=("",)):
     for folder in folders or (".",):
         for at, below, names in os.walk(folder):
             below[:] = [name for name in below if name not in NOT_SOURCE]
-            found += [os.path.join(at, name).removeprefix("./") for name in names]
+            found += [os.path.join(at, name).removeprefix("./") for name in names
+                      if name not in NOT_SOURCE and not name.endswith(NOT_TEXT)]
     return sorted(path for path in found if path.endswith(endings) and not os.path.islink(path))
 
 

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""When descriptors run out, or the network goes away: who is served goes on being served, nothing spins, and
+newcomers are let in again."""
+
+import ctypes
+import os
+import re
+import resource
+import socket
+import subprocess
+import time
+
+import pytest
+
+from relaytest import address
+from relaytest.ini import feed
+from relaytest.stream import script
+from relaytest.subscriber import Subscriber
+
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s", "framing": "u32be"}
+
+
+def connect_all(lab, relay, count):
+    """Connections that relay may let wait, take, or reset."""
+    made = []
+    for _ in range(count):
+        sock = socket.socket()
+        sock.setblocking(False)
+        sock.connect_ex(address.parse(relay.address["listener a-raw"])[1])
+        made.append(sock)
+    return made
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_descriptors_run_out(lab, workers):
+    """EMFILE: no spin, no flood of lines, no harm to those who are there; and all is well afterwards."""
+    made = script("u32be", (2000,) * 3000, 1)
+    relay = lab.start({"relay": {"workers": workers}} | feed("a", **LOSSLESS))
+    readers = relay.subscribe("a-framed", made, 6)
+    relay.wait("a", subscribers=6)
+    publisher = relay.publish("a", made.wire[:len(made.wire) // 2])
+    lab.loop.run(lambda: publisher.done, what="the first half")
+    before = len(relay.links())
+    limits = resource.prlimit(relay.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(relay.process.pid, resource.RLIMIT_NOFILE, (before + 10, limits[1]))
+    crowd = connect_all(lab, relay, 200)
+    since = len(relay.log)
+    relay.wait(test=lambda block: block["relay"].get("accept_errors_a-raw", 0) >= 2)
+    busy = relay.cpu_ms()
+    began = time.monotonic()
+    lab.loop.run_for(1.0)
+    elapsed = time.monotonic() - began
+    assert relay.cpu_ms() - busy < 150, "spins while descriptors are short"
+    lines = [line for line in relay.log[since:] if re.search("accept failed", line)]
+    assert 1 <= len(lines) <= 2 + elapsed, lines
+    publisher.send(made.wire[len(made.wire) // 2:])
+    relay.run_until_done(readers)
+    assert all(one.end is None for one in readers)
+    for sock in crowd:
+        sock.close()
+    resource.prlimit(relay.process.pid, resource.RLIMIT_NOFILE, limits)
+    late = Subscriber(lab.loop, relay.address["listener a-raw"], made, start=None)
+    relay.peers.append(late)
+    relay.wait("a", test=lambda seen: seen["subscribers"] >= 7)
+
+
+CLONE_NEWNET = 0x40000000  # sched.h
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def enter(namespace):
+    if LIBC.setns(namespace.fileno(), CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+class Link:
+    """A network namespace, joined by a link that can be taken down; root only."""
+
+    def __init__(self):
+        self.name = f"relay-{os.getpid()}"
+        self.ours, self.theirs = f"rl{os.getpid() % 10**6}a", f"rl{os.getpid() % 10**6}b"
+        self.run("ip", "netns", "add", self.name)
+        self.run("ip", "link", "add", self.ours, "type", "veth", "peer", "name", self.theirs, "netns", self.name)
+        self.run("ip", "addr", "add", "198.18.7.1/30", "dev", self.ours)
+        self.run("ip", "link", "set", self.ours, "up")
+        self.inside("ip", "addr", "add", "198.18.7.2/30", "dev", self.theirs)
+        self.inside("ip", "link", "set", self.theirs, "up")
+
+    @staticmethod
+    def run(*command):
+        subprocess.run(command, check=True, capture_output=True, timeout=20)
+
+    def inside(self, *command):
+        self.run("ip", "netns", "exec", self.name, *command)
+
+    def connect(self, port, receive_buffer=0):
+        """A socket of the namespace, connected from there: a descriptor keeps its namespace."""
+        with open("/proc/self/ns/net", "rb") as home, open(f"/run/netns/{self.name}", "rb") as there:
+            enter(there)
+            try:
+                return address.connect(f"tcp:198.18.7.1:{port}", receive_buffer)
+            finally:
+                enter(home)
+
+    def cut(self):
+        self.inside("ip", "link", "set", self.theirs, "down")
+
+    def close(self):
+        subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True, timeout=20)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a network namespace")
+def test_the_network_goes_away(lab):
+    """Idle, busy and full peers behind a dead link are all closed, each by its own limit; the others notice
+    nothing."""
+    made = script("u32be", (4000,) * 4000, 2)
+    link = Link()
+    try:
+        sections = feed("a", framing="u32be", on_slow="skip", stall_timeout="3s",
+                        raw={"listen": "tcp:0.0.0.0:0", "keepalive": "2s", "user_timeout": "2s"})
+        sections |= feed("quiet", raw={"listen": "tcp:0.0.0.0:0", "keepalive": "2s", "user_timeout": "2s"})
+        relay = lab.start(sections)
+        here = relay.subscribe("a-framed", made)
+        ports = {name: int(relay.address[f"listener {name}-raw"].rpartition(":")[2]) for name in ("a", "quiet")}
+        busy = [link.connect(ports["a"]) for _ in range(3)]
+        full = [link.connect(ports["a"], 4096) for _ in range(3)]
+        idle = [link.connect(ports["quiet"]) for _ in range(3)]
+        relay.wait("a", subscribers=7)
+        relay.wait("quiet", subscribers=3)
+        publisher = relay.publish("a").follow(here, 1 << 20)
+        publisher.send(made.wire[:4_000_000])
+        lab.loop.run(lambda: here.position >= 3_900_000, what="the first part")
+        link.cut()
+        publisher.send(made.wire[4_000_000:])
+        relay.run_until_done([here], 60)
+        relay.wait("a", ceiling=30, subscribers=1)
+        relay.wait("quiet", ceiling=30, subscribers=0)
+        seen = relay.feed("a")
+        assert seen.get("closed_network", 0) + seen.get("closed_stalled", 0) == 6, seen
+        assert relay.feed("quiet").get("closed_network", 0) == 3
+        for sock in busy + full + idle:
+            sock.close()
+    finally:
+        link.close()
