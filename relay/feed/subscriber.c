@@ -5,11 +5,9 @@
  */
 #include "feed/subscriber.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -72,7 +70,7 @@ uint64_t subscriber_delivered_messages(const struct subscriber *subscriber)
 static bool has_finished(const struct subscriber *subscriber)
 {
 	return subscriber->is_ending && subscriber->cursor.pos >= subscriber->end_pos &&
-	       subscriber->note_sent == subscriber->note_bytes;
+	       notes_waiting(&subscriber->notes) == 0;
 }
 
 /* Forced out, or with a packet half sent: the end must not look like a clean one. */
@@ -80,10 +78,12 @@ static bool must_reset(const struct subscriber *subscriber, enum close_reason re
 {
 	if (reason == CLOSE_PEER_CLOSED || reason == CLOSE_PEER_RESET)
 		return false;
-	if (subscriber->note_sent < subscriber->note_bytes)
+	if (notes_waiting(&subscriber->notes))
 		return true;
-	if (has_finished(subscriber))
+	if (has_finished(subscriber) || subscriber->has_farewell)
 		return false;
+	if (subscriber->ends_by_input)
+		return !cursor_is_at_packet_start(&subscriber->cursor);
 	if (reason == CLOSE_DRAIN || reason == CLOSE_SOURCE_LOST || reason == CLOSE_REMOVED)
 		return cursor_unread_time(&subscriber->cursor, &subscriber->rendition->ring) != 0;
 	return true;
@@ -121,17 +121,79 @@ static void give_back(const struct subscriber_place *place)
 		place->on_closed(place->owner);
 }
 
+/* Sends the notes, if any; only between two packets. */
+static enum fanout serve_notes(struct subscriber *subscriber, int *ret_err)
+{
+	struct notes *notes = &subscriber->notes;
+	size_t sent = 0;
+	enum fanout outcome;
+
+	if (!notes_waiting(notes))
+		return FANOUT_SENT;
+	outcome = fanout_send_note(subscriber, notes_begin(notes), notes_waiting(notes), &sent,
+				   ret_err);
+	if (sent) {
+		notes_advance(notes, sent);
+		subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
+	}
+	return outcome;
+}
+
+/* False: there is nothing to say, or it has been said. */
+static bool add_farewell(struct subscriber *subscriber, enum close_reason reason)
+{
+	const struct encoder *encoder = subscriber->rendition->encoder;
+	uint8_t words[ENCODER_HEADER_MAX];
+	size_t length;
+
+	if (!encoder->farewell || subscriber->has_farewell)
+		return false;
+	length = encoder->farewell(encoder, reason, words);
+	subscriber->has_farewell = length && notes_add(&subscriber->notes, words, length);
+	return subscriber->has_farewell;
+}
+
+/* Before a close: what is left to say, if nothing is cut short by it and the socket takes it at
+ * once; what it does not take shows as notes that wait.  A farewell is for who has read all. */
+static void say_last_words(struct subscriber *subscriber, enum close_reason reason)
+{
+	const struct cursor *cursor = &subscriber->cursor;
+	int err = 0;
+
+	if (subscriber->state == SUBSCRIBER_BLOCKED || !cursor_is_at_packet_start(cursor))
+		return;
+	if (!subscriber->ends_by_input &&
+	    (cursor_unread_time(cursor, &subscriber->rendition->ring) ||
+	     !add_farewell(subscriber, reason)))
+		return;
+	(void)serve_notes(subscriber, &err);
+}
+
+static void free_input(const struct subscriber_input *input, void *owner)
+{
+	if (input && input->free)
+		input->free(owner);
+}
+
+void subscriber_free(struct subscriber *subscriber)
+{
+	free_input(subscriber->input, subscriber->input_owner);
+	free(subscriber);
+}
+
 static void end(struct subscriber *subscriber, enum close_reason reason, const char *cause)
 {
 	struct feed *feed = feed_of(subscriber);
 
 	log_close(subscriber, reason, cause);
+	say_last_words(subscriber, reason);
 	if (must_reset(subscriber, reason)) {
 		const struct linger reset = {.l_onoff = 1, .l_linger = 0};
 
 		(void)setsockopt(subscriber->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	}
 	feed->metrics.delivered_messages += subscriber_delivered_messages(subscriber);
+	notes_free(&subscriber->notes);
 	cursor_leave(&subscriber->cursor);
 	list_remove(&subscriber->half_node);
 	ev_io_stop(feed->loop, &subscriber->read_watcher);
@@ -168,17 +230,17 @@ void subscriber_close_slow(struct subscriber *subscriber, enum close_reason reas
 	end(subscriber, reason, slow_cause_name(cause));
 }
 
-/* A note that only this subscriber gets: news in the words of the format. */
-static void add_note(struct subscriber *subscriber, const struct packet *packet)
+/* A note that only this subscriber gets: news in the words of the format.  Returns its bytes, 0
+ * where the format cannot say it; without memory the subscriber is closed. */
+static size_t tell(struct subscriber *subscriber, const struct packet *packet)
 {
+	const struct encoder *encoder = subscriber->rendition->encoder;
 	uint8_t header[ENCODER_HEADER_MAX];
-	size_t length = subscriber->rendition->encoder->header(packet, header);
+	size_t length = encoder->header(encoder, packet, header);
 
-	if (subscriber->note_sent == subscriber->note_bytes)
-		subscriber->note_sent = subscriber->note_bytes = 0;
-	assert(subscriber->note_bytes + length <= SUBSCRIBER_NOTE_MAX);
-	memcpy(subscriber->note + subscriber->note_bytes, header, length);
-	subscriber->note_bytes = (uint8_t)(subscriber->note_bytes + length);
+	if (!notes_add(&subscriber->notes, header, length))
+		subscriber_close(subscriber, CLOSE_NO_MEMORY);
+	return length;
 }
 
 /* What a newcomer wants to know first: the session, the sequence to come, and whether anything
@@ -193,11 +255,11 @@ static void greet(struct subscriber *subscriber)
 		.time_ns = clock_wall_ns(),
 	};
 
-	add_note(subscriber, &packet);
-	if (feed->is_source_up)
+	(void)tell(subscriber, &packet);
+	if (feed->is_source_up || subscriber->state == SUBSCRIBER_CLOSED)
 		return;
 	packet.type = PACKET_SOURCE_DOWN;
-	add_note(subscriber, &packet);
+	(void)tell(subscriber, &packet);
 }
 
 static void log_skip(struct subscriber *subscriber, enum slow_cause cause, uint64_t from,
@@ -240,11 +302,11 @@ static void skip(struct subscriber *subscriber)
 	feed->metrics.skipped_messages += missed;
 	if (to <= from) /* nothing but news was missed, or a session that is over */
 		return;
-	add_note(subscriber, &gap);
 	feed->metrics.gaps++;
 	feed->metrics.skipped_bytes += bytes;
 	feed->skipped_by[cause]++;
 	log_skip(subscriber, cause, from, to, bytes);
+	(void)tell(subscriber, &gap);
 }
 
 /* It is behind the ring or over a limit.  A skip waits until the message in hand is finished. */
@@ -258,57 +320,65 @@ static void leave_the_past(struct subscriber *subscriber)
 		skip(subscriber);
 }
 
-/* Sends the note, if any. */
-static enum fanout serve_note(struct subscriber *subscriber, int *ret_err)
+/* Where to stop in the segment: not behind the packet in hand when something has to be done there.
+ */
+static size_t limit_of(const struct subscriber *subscriber)
 {
-	size_t sent = 0;
-	enum fanout outcome;
+	const struct cursor *cursor = &subscriber->cursor;
+	size_t limit = SIZE_MAX;
 
-	if (subscriber->note_sent == subscriber->note_bytes)
-		return FANOUT_SENT;
-	outcome = fanout_send_note(subscriber, subscriber->note + subscriber->note_sent,
-				   subscriber->note_bytes - subscriber->note_sent, &sent, ret_err);
-	subscriber->note_sent = (uint8_t)(subscriber->note_sent + sent);
-	return outcome;
+	if (subscriber->must_leave || notes_waiting(&subscriber->notes)) {
+		limit = segment_packet_rest(cursor_segment(cursor), cursor_offset(cursor));
+		if (limit == 0) /* a packet begins here, but not a message */
+			limit = SIZE_MAX;
+	}
+	if (subscriber->is_ending)
+		limit = size_min(limit, subscriber->end_pos - cursor->pos);
+	return limit;
+}
+
+/* All has been read, or all that it was to get.  True: the last words are still to be sent. */
+static bool come_to_rest(struct subscriber *subscriber)
+{
+	if (subscriber->is_ending && add_farewell(subscriber, subscriber->end_reason))
+		return true;
+	subscriber->must_leave = false;
+	set_state(subscriber, SUBSCRIBER_IDLE);
+	return false;
+}
+
+/* From where the cursor is.  False: it is at rest, or closed. */
+static bool serve_packets(struct subscriber *subscriber, enum fanout *ret_outcome, int *ret_err)
+{
+	struct ring *ring = &subscriber->rendition->ring;
+	enum cursor_place place = cursor_settle(&subscriber->cursor, ring);
+
+	*ret_outcome = FANOUT_SENT;
+	if (place == CURSOR_BEHIND || (place == CURSOR_UNREAD && subscriber->must_leave)) {
+		leave_the_past(subscriber);
+		if (subscriber->state == SUBSCRIBER_CLOSED)
+			return false;
+		if (!subscriber->must_leave || place == CURSOR_BEHIND)
+			return true;
+	}
+	if (place == CURSOR_LIVE || has_finished(subscriber))
+		return come_to_rest(subscriber);
+	*ret_outcome = fanout_send(subscriber, limit_of(subscriber), ret_err);
+	return true;
 }
 
 /* One step: returns true when there may be more to do at once. */
 static bool serve_step(struct subscriber *subscriber)
 {
-	struct rendition *rendition = subscriber->rendition;
 	uint64_t pos = subscriber->cursor.pos;
-	uint8_t noted = subscriber->note_sent;
-	size_t limit = SIZE_MAX;
-	enum fanout outcome;
+	enum fanout outcome = FANOUT_SENT;
 	int err = 0;
 
-	outcome = serve_note(subscriber, &err);
-	if (outcome == FANOUT_SENT) {
-		enum cursor_place place = cursor_settle(&subscriber->cursor, &rendition->ring);
-
-		if (place == CURSOR_BEHIND || (place == CURSOR_UNREAD && subscriber->must_leave)) {
-			leave_the_past(subscriber);
-			if (subscriber->state == SUBSCRIBER_CLOSED)
-				return false;
-			if (!subscriber->must_leave && place == CURSOR_UNREAD)
-				return true;
-			if (place == CURSOR_BEHIND)
-				return true;
-			limit = segment_packet_rest(cursor_segment(&subscriber->cursor),
-						    cursor_offset(&subscriber->cursor));
-			if (limit == 0) /* a packet begins here, but not a message */
-				limit = SIZE_MAX;
-		}
-		if (place == CURSOR_LIVE || has_finished(subscriber)) {
-			subscriber->must_leave = false;
-			set_state(subscriber, SUBSCRIBER_IDLE);
-			return false;
-		}
-		if (subscriber->is_ending)
-			limit = size_min(limit, subscriber->end_pos - subscriber->cursor.pos);
-		outcome = fanout_send(subscriber, limit, &err);
-	}
-	if (subscriber->cursor.pos != pos || subscriber->note_sent != noted)
+	if (cursor_is_at_packet_start(&subscriber->cursor))
+		outcome = serve_notes(subscriber, &err);
+	if (outcome == FANOUT_SENT && !serve_packets(subscriber, &outcome, &err))
+		return false;
+	if (subscriber->cursor.pos != pos)
 		subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
 	if (outcome == FANOUT_FAILED)
 		subscriber_close(subscriber, close_reason_from_errno(err));
@@ -340,23 +410,46 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
 	feed_check_wait(feed);
 }
 
-/* Nothing is expected from a subscriber: a little is ignored, its end is noticed.  A half-closed
- * one goes on receiving (nc with its input at an end does that); a closed one shows itself at the
- * next send. */
+static void ignore_input(struct subscriber *subscriber, size_t count)
+{
+	feed_of(subscriber)->metrics.subscriber_input += count;
+	if (count > subscriber->input_left)
+		subscriber_close(subscriber, CLOSE_INPUT);
+	else
+		subscriber->input_left -= (uint32_t)count;
+}
+
+static void take_input(struct subscriber *subscriber, uint8_t *bytes, size_t count)
+{
+	enum close_reason reason;
+
+	if (!subscriber->input) {
+		ignore_input(subscriber, count);
+		return;
+	}
+	subscriber->is_in_input = true;
+	reason = subscriber->input->on_bytes(subscriber->input_owner, subscriber, bytes, count);
+	subscriber->is_in_input = false;
+	if (reason != CLOSE_REASON_COUNT) {
+		subscriber->ends_by_input = true;
+		subscriber_close(subscriber, reason);
+	} else if (subscriber->state == SUBSCRIBER_IDLE && notes_waiting(&subscriber->notes)) {
+		subscriber_serve(subscriber);
+	}
+}
+
+/* A half-closed one goes on receiving (nc with its input at an end does that); a closed one shows
+ * itself at the next send. */
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 {
 	struct subscriber *subscriber = container_of(watcher, struct subscriber, read_watcher);
-	uint8_t ignored[INPUT_READ_BYTES];
+	uint8_t bytes[INPUT_READ_BYTES];
 	ssize_t got;
 
 	(void)events;
-	got = recv(subscriber->fd, ignored, sizeof(ignored), MSG_DONTWAIT);
+	got = recv(subscriber->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 	if (got > 0) {
-		feed_of(subscriber)->metrics.subscriber_input += (uint64_t)got;
-		if ((uint64_t)got > subscriber->input_left)
-			subscriber_close(subscriber, CLOSE_INPUT);
-		else
-			subscriber->input_left -= (uint32_t)got;
+		take_input(subscriber, bytes, (size_t)got);
 	} else if (got == 0) {
 		ev_io_stop(loop, watcher);
 		list_append(&feed_of(subscriber)->half_closed, &subscriber->half_node);
@@ -365,12 +458,27 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 	}
 }
 
+bool subscriber_send_note(struct subscriber *subscriber, const uint8_t *bytes, size_t count)
+{
+	if (subscriber->state == SUBSCRIBER_CLOSED || !notes_add(&subscriber->notes, bytes, count))
+		return false;
+	if (subscriber->state == SUBSCRIBER_IDLE && !subscriber->is_in_input) {
+		set_state(subscriber, SUBSCRIBER_READY);
+		feed_continue_pass(feed_of(subscriber));
+	}
+	return true;
+}
+
 static void place_cursor(struct subscriber *subscriber, const struct subscriber_params *params)
 {
 	const struct ring *ring = &subscriber->rendition->ring;
 	uint64_t now_ns = clock_wall_ns();
 	uint64_t since_ns = 0;
 
+	if (params->has_from && cursor_join_seq(&subscriber->cursor, ring, params->from_seq) == 0) {
+		subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
+		return;
+	}
 	if (params->burst_ms && params->burst_ms < now_ns / NS_PER_MS)
 		since_ns = now_ns - params->burst_ms * NS_PER_MS;
 	if (params->burst_bytes || params->burst_ms)
@@ -383,6 +491,8 @@ static void place_cursor(struct subscriber *subscriber, const struct subscriber_
 static void start(struct subscriber *subscriber)
 {
 	greet(subscriber);
+	if (subscriber->state == SUBSCRIBER_CLOSED)
+		return;
 	set_state(subscriber, SUBSCRIBER_READY);
 	subscriber_serve(subscriber);
 	if (subscriber->state == SUBSCRIBER_READY)
@@ -392,10 +502,15 @@ static void start(struct subscriber *subscriber)
 int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params)
 {
 	struct feed *feed = rendition->feed;
-	struct subscriber *subscriber = calloc(1, sizeof(*subscriber));
+	struct subscriber *subscriber;
 
+	if (params->has_from && crossing_is_awake(feed) &&
+	    params->from_seq < cursor_oldest_seq(&rendition->ring))
+		return -ERANGE;
+	subscriber = calloc(1, sizeof(*subscriber));
 	if (!subscriber) {
 		give_back(&params->place);
+		free_input(params->input, params->input_owner);
 		fd_close(&fd);
 		return -ENOMEM;
 	}
@@ -407,6 +522,10 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	subscriber->place = params->place;
 	subscriber->on_slow = params->on_slow;
 	subscriber->input_left = params->max_input_bytes;
+	subscriber->input = params->input;
+	subscriber->input_owner = params->input_owner;
+	subscriber->has_from = params->has_from;
+	subscriber->from_seq = params->from_seq;
 	subscriber->joined_ms = subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
 	ev_io_init(&subscriber->read_watcher, on_readable, fd, EV_READ);
 	ev_io_init(&subscriber->write_watcher, on_writable, fd, EV_WRITE);
@@ -424,10 +543,32 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	return 0;
 }
 
+/* True when it can go on: what its branch slept through, it has been told of. */
+static bool begin_at_sequence(struct subscriber *subscriber)
+{
+	const struct ring *ring = &subscriber->rendition->ring;
+	struct packet gap = {
+		.type = PACKET_GAP,
+		.session = feed_of(subscriber)->session,
+		.first_seq = subscriber->from_seq,
+	};
+
+	if (cursor_join_seq(&subscriber->cursor, ring, subscriber->from_seq) == 0)
+		return true;
+	cursor_join_live(&subscriber->cursor, ring);
+	gap.time_ns = ring->next_seq;
+	if (tell(subscriber, &gap) == 0)
+		subscriber_close(subscriber, CLOSE_LAG);
+	return subscriber->state != SUBSCRIBER_CLOSED;
+}
+
 void subscriber_begin(struct subscriber *subscriber)
 {
 	cursor_leave(&subscriber->cursor);
 	cursor_join_live(&subscriber->cursor, &subscriber->rendition->ring);
+	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
+	if (subscriber->has_from && !begin_at_sequence(subscriber))
+		return;
 	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
 	start(subscriber);
 }
@@ -487,11 +628,13 @@ void subscriber_check_half_closed(struct subscriber *subscriber)
 
 void subscriber_finish(struct subscriber *subscriber, enum close_reason reason)
 {
-	if (subscriber->state == SUBSCRIBER_IDLE || subscriber->state == SUBSCRIBER_JOINING) {
+	if (subscriber->state == SUBSCRIBER_JOINING) {
 		subscriber_close(subscriber, reason);
 		return;
 	}
 	subscriber->is_ending = true;
 	subscriber->end_reason = reason;
 	subscriber->end_pos = subscriber->rendition->ring.end_pos;
+	if (subscriber->state == SUBSCRIBER_IDLE)
+		subscriber_serve(subscriber);
 }

@@ -62,6 +62,14 @@ static struct ring_packet next_packet(struct rig *rig)
 	return packet;
 }
 
+static int append_copy(struct ring *ring, uint8_t *bytes, size_t length,
+		       const struct ring_packet *packet)
+{
+	const struct iovec part = {bytes, length};
+
+	return ring_append_copy(ring, &part, 1, packet, 0);
+}
+
 // Two messages a packet; the time goes on by 1000 with each.
 static void put_copy(struct rig *rig, size_t length)
 {
@@ -70,7 +78,7 @@ static void put_copy(struct rig *rig, size_t length)
 
 	for (size_t i = 0; i < length; i++)
 		bytes[i] = byte_at(rig->ring.end_pos + i);
-	assert_int_equal(ring_append_copy(&rig->ring, NULL, 0, bytes, length, &packet, 0), 0);
+	assert_int_equal(append_copy(&rig->ring, bytes, length, &packet), 0);
 	free(bytes);
 }
 
@@ -342,7 +350,7 @@ static void a_packet_that_goes_on_with_a_message_is_no_place_to_join(void **stat
 	put_copy(&rig, 100);
 	packet = next_packet(&rig);
 	packet.starts_message = false;
-	assert_int_equal(ring_append_copy(&rig.ring, NULL, 0, pipe_rig_pages, 100, &packet, 0), 0);
+	assert_int_equal(append_copy(&rig.ring, pipe_rig_pages, 100, &packet), 0);
 	cursor_join_past(&cursor, &rig.ring, 150, 0);
 	assert_int_equal(cursor_settle(&cursor, &rig.ring), CURSOR_LIVE);
 	cursor_leave(&cursor);
@@ -398,7 +406,7 @@ static void messages_are_read_when_their_packet_is(void **state)
 	put_copy(&rig, 10);
 	put_pipes(&rig, 3, 10);
 	news.starts_message = true;
-	assert_int_equal(ring_append_copy(&rig.ring, NULL, 0, pipe_rig_pages, 10, &news, 0), 0);
+	assert_int_equal(append_copy(&rig.ring, pipe_rig_pages, 10, &news), 0);
 	put_copy(&rig, 10);
 	for (uint64_t pos = 10; pos < 70; pos++) {
 		static const uint64_t expected[] = {0, 2, 4, 4, 4, 6, 6};
