@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Subscribers: their states, being served, and what happens to the slow ones.
- * How bytes get into a socket is fanout.c's affair; when passes run is the feed's.
+ * Their end is subscriber_end.c, how bytes get into a socket fanout.c's affair; when passes run is
+ * the feed's.
  */
 #include "feed/subscriber.h"
 
@@ -13,8 +14,8 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/fd.h"
-#include "feed/fanout.h"
 #include "feed/feed.h"
+#include "feed/subscriber_parts.h"
 
 enum {
 	VISIT_SEGMENTS =
@@ -22,13 +23,7 @@ enum {
 	INPUT_READ_BYTES = 4096,
 };
 
-static struct feed *feed_of(const struct subscriber *subscriber)
-{
-	return subscriber->rendition->feed;
-}
-
-/* The only place that changes the state, the list and the interest in EV_WRITE. */
-static void set_state(struct subscriber *subscriber, enum subscriber_state state)
+void subscriber_set_state(struct subscriber *subscriber, enum subscriber_state state)
 {
 	struct rendition *rendition = subscriber->rendition;
 	struct feed *feed = rendition->feed;
@@ -64,170 +59,6 @@ uint64_t subscriber_delivered_messages(const struct subscriber *subscriber)
 {
 	return cursor_messages_read(&subscriber->cursor) - subscriber->joined_messages -
 	       subscriber->skipped;
-}
-
-/* True when it has got all that it was to get before it is closed. */
-static bool has_finished(const struct subscriber *subscriber)
-{
-	return subscriber->is_ending && subscriber->cursor.pos >= subscriber->end_pos &&
-	       notes_waiting(&subscriber->notes) == 0;
-}
-
-/* Forced out, or with a packet half sent: the end must not look like a clean one. */
-static bool must_reset(const struct subscriber *subscriber, enum close_reason reason)
-{
-	if (reason == CLOSE_PEER_CLOSED || reason == CLOSE_PEER_RESET)
-		return false;
-	if (notes_waiting(&subscriber->notes))
-		return true;
-	if (has_finished(subscriber) || subscriber->has_farewell)
-		return false;
-	if (subscriber->ends_by_input)
-		return !cursor_is_at_packet_start(&subscriber->cursor);
-	if (reason == CLOSE_DRAIN || reason == CLOSE_SOURCE_LOST || reason == CLOSE_REMOVED)
-		return cursor_unread_time(&subscriber->cursor, &subscriber->rendition->ring) != 0;
-	return true;
-}
-
-/* cause: of a slow one, else NULL. */
-static void log_close(struct subscriber *subscriber, enum close_reason reason, const char *cause)
-{
-	uint64_t lag = subscriber->rendition->ring.end_pos - subscriber->cursor.pos;
-	struct feed *feed = feed_of(subscriber);
-	bool is_usual = reason == CLOSE_PEER_CLOSED || reason == CLOSE_PEER_RESET ||
-			reason == CLOSE_DRAIN || reason == CLOSE_REMOVED;
-	uint64_t suppressed = 0;
-
-	if (is_usual) {
-		log_debug("subscriber closed feed=%s subscriber=%llu reason=%s", feed->params.name,
-			  (unsigned long long)subscriber->id, close_reason_name(reason));
-		return;
-	}
-	if (!log_allow(&feed->close_log, clock_mono_ns(), &suppressed))
-		return;
-	log_warn("subscriber closed feed=%s format=%s subscriber=%llu reason=%s (%s)%s%s "
-		 "lag_bytes=%llu delivered_messages=%llu suppressed=%llu",
-		 feed->params.name, subscriber->rendition->encoder->name,
-		 (unsigned long long)subscriber->id, close_reason_name(reason),
-		 close_reason_text(reason), cause ? " cause=" : "", cause ? cause : "",
-		 (unsigned long long)lag,
-		 (unsigned long long)subscriber_delivered_messages(subscriber),
-		 (unsigned long long)suppressed);
-}
-
-static void give_back(const struct subscriber_place *place)
-{
-	if (place->on_closed)
-		place->on_closed(place->owner);
-}
-
-/* Sends the notes, if any; only between two packets. */
-static enum fanout serve_notes(struct subscriber *subscriber, int *ret_err)
-{
-	struct notes *notes = &subscriber->notes;
-	size_t sent = 0;
-	enum fanout outcome;
-
-	if (!notes_waiting(notes))
-		return FANOUT_SENT;
-	outcome = fanout_send_note(subscriber, notes_begin(notes), notes_waiting(notes), &sent,
-				   ret_err);
-	if (sent) {
-		notes_advance(notes, sent);
-		subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
-	}
-	return outcome;
-}
-
-/* False: there is nothing to say, or it has been said. */
-static bool add_farewell(struct subscriber *subscriber, enum close_reason reason)
-{
-	const struct encoder *encoder = subscriber->rendition->encoder;
-	uint8_t words[ENCODER_HEADER_MAX];
-	size_t length;
-
-	if (!encoder->farewell || subscriber->has_farewell)
-		return false;
-	length = encoder->farewell(encoder, reason, words);
-	subscriber->has_farewell = length && notes_add(&subscriber->notes, words, length);
-	return subscriber->has_farewell;
-}
-
-/* Before a close: what is left to say, if nothing is cut short by it and the socket takes it at
- * once; what it does not take shows as notes that wait.  A farewell is for who has read all. */
-static void say_last_words(struct subscriber *subscriber, enum close_reason reason)
-{
-	const struct cursor *cursor = &subscriber->cursor;
-	int err = 0;
-
-	if (subscriber->state == SUBSCRIBER_BLOCKED || !cursor_is_at_packet_start(cursor))
-		return;
-	if (!subscriber->ends_by_input &&
-	    (cursor_unread_time(cursor, &subscriber->rendition->ring) ||
-	     !add_farewell(subscriber, reason)))
-		return;
-	(void)serve_notes(subscriber, &err);
-}
-
-static void free_input(const struct subscriber_input *input, void *owner)
-{
-	if (input && input->free)
-		input->free(owner);
-}
-
-void subscriber_free(struct subscriber *subscriber)
-{
-	free_input(subscriber->input, subscriber->input_owner);
-	free(subscriber);
-}
-
-static void end(struct subscriber *subscriber, enum close_reason reason, const char *cause)
-{
-	struct feed *feed = feed_of(subscriber);
-
-	log_close(subscriber, reason, cause);
-	say_last_words(subscriber, reason);
-	if (must_reset(subscriber, reason)) {
-		const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-
-		(void)setsockopt(subscriber->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	}
-	feed->metrics.delivered_messages += subscriber_delivered_messages(subscriber);
-	notes_free(&subscriber->notes);
-	cursor_leave(&subscriber->cursor);
-	list_remove(&subscriber->half_node);
-	ev_io_stop(feed->loop, &subscriber->read_watcher);
-	set_state(subscriber, SUBSCRIBER_CLOSED);
-	fd_close(&subscriber->fd);
-	feed->closed[reason]++;
-	feed_count_subscriber(feed, -1);
-	give_back(&subscriber->place);
-	feed_check_wait(feed);
-}
-
-void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
-{
-	if (subscriber->state != SUBSCRIBER_CLOSED)
-		end(subscriber, reason, NULL);
-}
-
-/* Who has room in its socket, and is behind all the same, was not served in time. */
-static enum slow_cause find_cause(const struct subscriber *subscriber)
-{
-	if (subscriber->state != SUBSCRIBER_BLOCKED)
-		return CAUSE_RELAY;
-	return slow_cause_of(subscriber->fd);
-}
-
-void subscriber_close_slow(struct subscriber *subscriber, enum close_reason reason)
-{
-	enum slow_cause cause;
-
-	if (subscriber->state == SUBSCRIBER_CLOSED)
-		return;
-	cause = find_cause(subscriber);
-	feed_of(subscriber)->closed_slow_by[cause]++;
-	end(subscriber, reason, slow_cause_name(cause));
 }
 
 /* A note that only this subscriber gets: news in the words of the format.  Returns its bytes, 0
@@ -287,7 +118,7 @@ static void skip(struct subscriber *subscriber)
 	uint64_t bytes = ring->end_pos - subscriber->cursor.pos;
 	uint64_t missed = ring->message_count - cursor_messages_read(&subscriber->cursor);
 	enum slow_cause cause =
-		subscriber->must_leave ? subscriber->slow_cause : find_cause(subscriber);
+		subscriber->must_leave ? subscriber->slow_cause : subscriber_find_cause(subscriber);
 	const struct packet gap = {
 		.type = PACKET_GAP,
 		.session = feed->session,
@@ -340,10 +171,10 @@ static size_t limit_of(const struct subscriber *subscriber)
 /* All has been read, or all that it was to get.  True: the last words are still to be sent. */
 static bool come_to_rest(struct subscriber *subscriber)
 {
-	if (subscriber->is_ending && add_farewell(subscriber, subscriber->end_reason))
+	if (subscriber->is_ending && subscriber_add_farewell(subscriber, subscriber->end_reason))
 		return true;
 	subscriber->must_leave = false;
-	set_state(subscriber, SUBSCRIBER_IDLE);
+	subscriber_set_state(subscriber, SUBSCRIBER_IDLE);
 	return false;
 }
 
@@ -352,6 +183,7 @@ static bool serve_packets(struct subscriber *subscriber, enum fanout *ret_outcom
 {
 	struct ring *ring = &subscriber->rendition->ring;
 	enum cursor_place place = cursor_settle(&subscriber->cursor, ring);
+	uint64_t pos;
 
 	*ret_outcome = FANOUT_SENT;
 	if (place == CURSOR_BEHIND || (place == CURSOR_UNREAD && subscriber->must_leave)) {
@@ -361,29 +193,29 @@ static bool serve_packets(struct subscriber *subscriber, enum fanout *ret_outcom
 		if (!subscriber->must_leave || place == CURSOR_BEHIND)
 			return true;
 	}
-	if (place == CURSOR_LIVE || has_finished(subscriber))
+	if (place == CURSOR_LIVE || subscriber_has_finished(subscriber))
 		return come_to_rest(subscriber);
+	pos = subscriber->cursor.pos;
 	*ret_outcome = fanout_send(subscriber, limit_of(subscriber), ret_err);
+	if (subscriber->cursor.pos != pos)
+		subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
 	return true;
 }
 
 /* One step: returns true when there may be more to do at once. */
 static bool serve_step(struct subscriber *subscriber)
 {
-	uint64_t pos = subscriber->cursor.pos;
 	enum fanout outcome = FANOUT_SENT;
 	int err = 0;
 
 	if (cursor_is_at_packet_start(&subscriber->cursor))
-		outcome = serve_notes(subscriber, &err);
+		outcome = subscriber_serve_notes(subscriber, &err);
 	if (outcome == FANOUT_SENT && !serve_packets(subscriber, &outcome, &err))
 		return false;
-	if (subscriber->cursor.pos != pos)
-		subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
 	if (outcome == FANOUT_FAILED)
 		subscriber_close(subscriber, close_reason_from_errno(err));
 	else if (outcome == FANOUT_BLOCKED)
-		set_state(subscriber, SUBSCRIBER_BLOCKED);
+		subscriber_set_state(subscriber, SUBSCRIBER_BLOCKED);
 	return outcome == FANOUT_SENT;
 }
 
@@ -463,7 +295,7 @@ bool subscriber_send_note(struct subscriber *subscriber, const uint8_t *bytes, s
 	if (subscriber->state == SUBSCRIBER_CLOSED || !notes_add(&subscriber->notes, bytes, count))
 		return false;
 	if (subscriber->state == SUBSCRIBER_IDLE && !subscriber->is_in_input) {
-		set_state(subscriber, SUBSCRIBER_READY);
+		subscriber_set_state(subscriber, SUBSCRIBER_READY);
 		feed_continue_pass(feed_of(subscriber));
 	}
 	return true;
@@ -493,7 +325,7 @@ static void start(struct subscriber *subscriber)
 	greet(subscriber);
 	if (subscriber->state == SUBSCRIBER_CLOSED)
 		return;
-	set_state(subscriber, SUBSCRIBER_READY);
+	subscriber_set_state(subscriber, SUBSCRIBER_READY);
 	subscriber_serve(subscriber);
 	if (subscriber->state == SUBSCRIBER_READY)
 		feed_continue_pass(feed_of(subscriber)); /* a long burst: the rest in turns */
@@ -509,8 +341,8 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 		return -ERANGE;
 	subscriber = calloc(1, sizeof(*subscriber));
 	if (!subscriber) {
-		give_back(&params->place);
-		free_input(params->input, params->input_owner);
+		subscriber_give_back(&params->place);
+		subscriber_free_input(params->input, params->input_owner);
 		fd_close(&fd);
 		return -ENOMEM;
 	}
@@ -533,7 +365,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	feed_count_subscriber(feed, 1);
 	feed->metrics.subscribers_total++;
 	place_cursor(subscriber, params);
-	set_state(subscriber, SUBSCRIBER_JOINING);
+	subscriber_set_state(subscriber, SUBSCRIBER_JOINING);
 	if (feed->is_draining)
 		subscriber_close(subscriber, CLOSE_DRAIN);
 	else if (crossing_is_awake(feed))
@@ -614,7 +446,7 @@ void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uin
 		subscriber_close_slow(subscriber, CLOSE_LAG);
 	} else if (!subscriber->must_leave) {
 		subscriber->must_leave = true;
-		subscriber->slow_cause = find_cause(subscriber);
+		subscriber->slow_cause = subscriber_find_cause(subscriber);
 	}
 }
 
