@@ -61,8 +61,8 @@ static void news_are_said_where_the_format_can(void **state)
 		 {BYTES("3\r\n:\n\n\r\n"),
 		  BYTES("37\r\nevent: gap\ndata: "
 			"{\"from\":7,\"to\":18446744073709551615}\n\n\r\n"),
-		  NOTHING, BYTES("1b\r\nevent: source\ndata: down\n\n\r\n"),
-		  BYTES("19\r\nevent: source\ndata: up\n\n\r\n")}},
+		  NOTHING, BYTES("1a\r\nevent: source\ndata: down\n\n\r\n"),
+		  BYTES("18\r\nevent: source\ndata: up\n\n\r\n")}},
 		{&encoder_events_plain,
 		 {BYTES(":\n\n"),
 		  BYTES("event: gap\ndata: {\"from\":7,\"to\":18446744073709551615}\n\n"), NOTHING,
