@@ -80,16 +80,15 @@ static void news_are_said_where_the_format_can(void **state)
 	for (unsigned variant = 0; variant < 8; variant++) {
 		const bool gaps = variant & 4;
 		const struct encoder *encoder = encoder_websocket(variant & 1, variant & 2, gaps);
-		const struct bytes
-			said[] =
-				{
-					BYTES("\x89\x00"),
-					{"\x81\x2c{\"gap\":{\"from\":7,\"to\":18446744073709551615}"
-					 "}", gaps ? 46 : 0},
-					NOTHING,
-					NOTHING,
-					NOTHING,
-				};
+		const struct bytes said[] = {
+			BYTES("\x89\x00"),
+			{"\x81\x2c{\"gap\":{\"from\":7,\"to\":18446744073709551615}"
+			 "}",
+			 gaps ? 46 : 0},
+			NOTHING,
+			NOTHING,
+			NOTHING,
+		};
 
 		for (size_t k = 0; k < ARRAY_LEN(news); k++)
 			check(encoder->name, out, encoder->header(encoder, &news[k], out), said[k]);

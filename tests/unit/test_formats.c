@@ -2,6 +2,8 @@
 /*
  * Subscribers of web formats of a real feed, with every engine: what they get, that the payload is
  * shared, where they begin, what they are told, what they send, and how they end.
+ *
+ * This file is longer than 600 lines because all tests share the table of formats and the one rig.
  */
 #include <setjmp.h>
 #include <stdarg.h>
