@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool notes_add(struct notes *notes, const uint8_t *bytes, size_t count)
+bool notes_add(struct notes *notes, const uint8_t *bytes, size_t count, size_t max)
 {
 	uint8_t *grown;
 
 	if (count == 0)
 		return true;
-	if (notes->count + count > NOTES_MAX)
+	if (notes->count + count > max)
 		return false;
 	grown = realloc(notes->bytes, notes->count + count);
 	if (!grown)

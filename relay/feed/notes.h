@@ -12,7 +12,8 @@
 #include "base/compiler.h"
 
 enum {
-	NOTES_MAX = 2048 /* that wait at one time */
+	NOTES_MAX = 2048,     /* that somebody else may leave waiting */
+	NOTES_OWN_MAX = 4096, /* and with what relay itself has to say, which is little */
 };
 
 /* All zero is none. */
@@ -33,9 +34,9 @@ static inline const uint8_t *notes_begin(const struct notes *notes)
 	return notes->bytes + notes->sent;
 }
 
-/* Copies bytes behind those that wait.  False: no memory, or more than NOTES_MAX; nothing has
- * changed. */
-must_check bool notes_add(struct notes *notes, const uint8_t *bytes, size_t count);
+/* Copies bytes behind those that wait.  False: no memory, or more than `max` (at most
+ * NOTES_OWN_MAX) in all; nothing has changed. */
+must_check bool notes_add(struct notes *notes, const uint8_t *bytes, size_t count, size_t max);
 
 /* So many have been sent. */
 void notes_advance(struct notes *notes, size_t sent);

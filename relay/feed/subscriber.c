@@ -69,7 +69,7 @@ static size_t tell(struct subscriber *subscriber, const struct packet *packet)
 	uint8_t header[ENCODER_HEADER_MAX];
 	size_t length = encoder->header(encoder, packet, header);
 
-	if (!notes_add(&subscriber->notes, header, length))
+	if (!notes_add(&subscriber->notes, header, length, NOTES_OWN_MAX))
 		subscriber_close(subscriber, CLOSE_NO_MEMORY);
 	return length;
 }
@@ -292,7 +292,8 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 
 bool subscriber_send_note(struct subscriber *subscriber, const uint8_t *bytes, size_t count)
 {
-	if (subscriber->state == SUBSCRIBER_CLOSED || !notes_add(&subscriber->notes, bytes, count))
+	if (subscriber->state == SUBSCRIBER_CLOSED ||
+	    !notes_add(&subscriber->notes, bytes, count, NOTES_MAX))
 		return false;
 	if (subscriber->state == SUBSCRIBER_IDLE && !subscriber->is_in_input) {
 		subscriber_set_state(subscriber, SUBSCRIBER_READY);

@@ -91,7 +91,8 @@ bool subscriber_add_farewell(struct subscriber *subscriber, enum close_reason re
 	if (!encoder->farewell || subscriber->has_farewell)
 		return false;
 	length = encoder->farewell(encoder, reason, words);
-	subscriber->has_farewell = length && notes_add(&subscriber->notes, words, length);
+	subscriber->has_farewell =
+		length && notes_add(&subscriber->notes, words, length, NOTES_OWN_MAX);
 	return subscriber->has_farewell;
 }
 

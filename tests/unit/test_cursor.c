@@ -508,12 +508,24 @@ static void a_reader_may_join_at_a_sequence(void **state)
 		uint64_t seq;
 		int packet;
 	} rows[] = {
-		{0, -1}, {2, -1},  {3, 2},   {4, 2},  {5, 3},
-		{7, 3},  {8, 4},   {9, 4}, // 8 begins in packet 4 and ends in 5, which has 9 as
-					   // well
-		{10, 6}, {15, 6},          // a gap that is told
-		{20, 7}, {21, 7},  {22, 8},  {29, 8}, // news come before a jump
-		{30, 9}, {31, 10}, {99, 10},
+		{0, -1},
+		{2, -1},
+		{3, 2},
+		{4, 2},
+		{5, 3},
+		{7, 3},
+		{8, 4},
+		{9, 4}, // 8 begins in packet 4 and ends in 5, which has 9 as
+			// well
+		{10, 6},
+		{15, 6}, // a gap that is told
+		{20, 7},
+		{21, 7},
+		{22, 8},
+		{29, 8}, // news come before a jump
+		{30, 9},
+		{31, 10},
+		{99, 10},
 	};
 
 	(void)state;

@@ -278,10 +278,10 @@ static void one_begins_where_it_asks_to(void **state)
 		assert_int_equal(next, 6);
 		for (uint64_t from = 1; from <= 8; from++) {
 			// from the packet that holds it
-			const char *text = "1\n2\n3\n4\n5\n6\n" + (from < 3   ? 0
-								   : from < 5 ? 4
-								   : from < 6 ? 8
-									      : 10);
+			const char *text = &"1\n2\n3\n4\n5\n6\n"[from < 3   ? 0
+								 : from < 5 ? 4
+								 : from < 6 ? 8
+									    : 10];
 			params.from_seq = from;
 			for (size_t format = 0; format < FORMATS; format++) {
 				size_t reader = join(format, &params);
