@@ -7,6 +7,8 @@
  */
 #include "base/utf8.h"
 
+#include <string.h>
+
 struct utf8_lead {
 	uint8_t first, last; /* leading bytes */
 	uint8_t following;
@@ -67,4 +69,23 @@ size_t utf8_character_bytes(const void *bytes, size_t count)
 			return i + 1;
 	}
 	return 0;
+}
+
+size_t utf8_replace(const void *bytes, size_t count, uint8_t *out)
+{
+	static const uint8_t replacement[] = {0xef, 0xbf, 0xbd}; /* U+FFFD */
+	const uint8_t *at = bytes;
+	size_t written = 0;
+
+	for (size_t i = 0; i < count;) {
+		size_t whole = at[i] < 0x80 ? 1 : utf8_character_bytes(at + i, count - i);
+		const uint8_t *from = whole ? at + i : replacement;
+		size_t length = whole ? whole : sizeof(replacement);
+
+		if (out)
+			memcpy(out + written, from, length);
+		written += length;
+		i += whole ? whole : 1;
+	}
+	return written;
 }

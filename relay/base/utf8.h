@@ -33,3 +33,8 @@ bool utf8_is_valid(const void *bytes, size_t count) must_check;
 
 /* Bytes of the character at the start of the text, 1 to 4; 0 when there is no whole one. */
 size_t utf8_character_bytes(const void *bytes, size_t count) must_check;
+
+/* The text with U+FFFD in place of every byte that is not part of a whole character: written to
+ * `out`, which has room for 3 * count bytes, or only measured when that is NULL.  Returns its
+ * bytes. */
+size_t utf8_replace(const void *bytes, size_t count, uint8_t *out);

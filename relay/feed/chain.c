@@ -44,23 +44,43 @@ static bool put_bytes(struct feed *feed, struct pipe *to, const uint8_t *bytes, 
 	return true;
 }
 
-bool chain_put_header(struct feed *feed, struct chain *chain, const uint8_t *header, size_t length)
+/* A header or trailer, whole, into a pipe.  False when it has no slot left, or there is no memory.
+ */
+static bool put_whole(struct feed *feed, struct pipe *to, const uint8_t *bytes, size_t length)
 {
-	struct pipe *to = chain_add(feed, chain);
-	const uint8_t *bytes = header;
+	bool is_gift = feed->params.gift_headers;
 	size_t put = 0;
 
-	if (!to)
-		return false;
-	if (feed->params.gift_headers) {
+	if (is_gift) {
 		uint8_t *gift = gift_arena_alloc(&feed->header_arena, length);
 
 		if (!gift)
 			return false;
-		memcpy(gift, header, length);
+		memcpy(gift, bytes, length);
 		bytes = gift;
 	}
-	return put_bytes(feed, to, bytes, length, feed->params.gift_headers, &put) && put == length;
+	return put_bytes(feed, to, bytes, length, is_gift, &put) && put == length;
+}
+
+bool chain_put_header(struct feed *feed, struct chain *chain, const uint8_t *header, size_t length)
+{
+	struct pipe *to = chain_add(feed, chain);
+
+	return to && put_whole(feed, to, header, length);
+}
+
+bool chain_put_trailer(struct feed *feed, struct chain *chain, const uint8_t *trailer,
+		       size_t length)
+{
+	struct pipe *to = chain->count ? &chain->pipes[chain->count - 1] : NULL;
+	size_t held = to ? to->held_bytes : 0;
+
+	if (to && put_whole(feed, to, trailer, length))
+		return true;
+	if (to && to->held_bytes != held)
+		return false; /* a part of it went: not to be tried anew */
+	to = chain_add(feed, chain);
+	return to && put_whole(feed, to, trailer, length);
 }
 
 /* Tees the first `bytes` of `from` into `to` and, when the slots of `to` end before, into one more

@@ -44,5 +44,10 @@ bool chain_tee_payload(struct feed *feed, struct chain *chain, struct pipe_paylo
 bool chain_gift_payload(struct feed *feed, struct chain *chain, const uint8_t *bytes,
 			size_t length);
 
+/* Puts a trailer behind the payload, if any, in the last pipe when that has a slot left, else in
+ * one more: gifted or written, as the header.  False: as above. */
+bool chain_put_trailer(struct feed *feed, struct chain *chain, const uint8_t *trailer,
+		       size_t length);
+
 /* Gives the pipes back, and leaves an empty chain. */
 void chain_drop(struct feed *feed, struct chain *chain);

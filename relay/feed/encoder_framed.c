@@ -2,7 +2,7 @@
 /* The framed format: each packet behind the 32-byte header of base/packet_header.h. */
 #include "feed/encoder.h"
 
-static size_t write_header(const struct packet *packet, uint8_t *out)
+static size_t write_header(const struct encoder *encoder, const struct packet *packet, uint8_t *out)
 {
 	const struct packet_header header = {
 		.type = (uint8_t)packet->type,
@@ -14,6 +14,7 @@ static size_t write_header(const struct packet *packet, uint8_t *out)
 		.time = packet->time_ns,
 	};
 
+	(void)encoder;
 	packet_header_encode(&header, out);
 	return PACKET_HEADER_BYTES;
 }

@@ -3,8 +3,10 @@
  * unnoticed unless the messages delimit themselves. */
 #include "feed/encoder.h"
 
-static size_t write_nothing(const struct packet *packet, uint8_t *out)
+static size_t write_nothing(const struct encoder *encoder, const struct packet *packet,
+			    uint8_t *out)
 {
+	(void)encoder;
 	(void)packet;
 	(void)out;
 	return 0;

@@ -192,7 +192,7 @@ void feed_free_closed(struct feed *feed)
 
 	while ((node = list_first(&feed->reap))) {
 		list_remove(node);
-		free(list_entry(node, struct subscriber, node));
+		subscriber_free(list_entry(node, struct subscriber, node));
 	}
 }
 

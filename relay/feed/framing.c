@@ -51,9 +51,22 @@ static bool walk_body(struct framing_scan *scan, const struct view *view, struct
 	return true;
 }
 
-static unsigned prefix_length(enum framing_kind kind)
+unsigned framing_prefix_bytes(enum framing_kind kind)
 {
-	return kind == FRAMING_U16BE || kind == FRAMING_U16LE ? 2 : 4;
+	switch (kind) {
+	case FRAMING_U16BE:
+	case FRAMING_U16LE:
+		return 2;
+	case FRAMING_U32BE:
+	case FRAMING_U32LE:
+		return 4;
+	case FRAMING_NONE:
+	case FRAMING_LINE:
+	case FRAMING_FIXED:
+	case FRAMING_RELAY:
+		break;
+	}
+	return 0;
 }
 
 static uint64_t body_length(const struct framing_scan *scan)
@@ -82,7 +95,7 @@ static uint64_t body_length(const struct framing_scan *scan)
 static bool walk_prefixed(struct framing_scan *scan, const struct view *view,
 			  struct framing_walk *walk)
 {
-	unsigned length = prefix_length(scan->params.kind);
+	unsigned length = framing_prefix_bytes(scan->params.kind);
 
 	if (scan->need_bytes)
 		return walk_body(scan, view, walk);
@@ -173,4 +186,15 @@ void framing_walk(struct framing_scan *scan, const uint8_t *seen, size_t visible
 		ret->walked_bytes = ret->whole_bytes;
 		ret->fault = FRAMING_OK;
 	}
+}
+
+size_t framing_message_bytes(const struct framing_params *params, const uint8_t *bytes,
+			     size_t count)
+{
+	const struct view view = {.seen = bytes, .visible = count, .bytes = count};
+	struct framing_scan scan;
+	struct framing_walk walk = {0};
+
+	framing_scan_init(&scan, params);
+	return walk_message(&scan, &view, &walk) ? walk.whole_bytes : count;
 }

@@ -68,3 +68,11 @@ bool framing_is_between(const struct framing_scan *scan);
  * no message precedes it in this walk, and the scan is then of no further use. */
 void framing_walk(struct framing_scan *scan, const uint8_t *seen, size_t visible, size_t bytes,
 		  struct framing_walk *ret);
+
+/* Bytes of the length before each body; 0 where there is none. */
+unsigned framing_prefix_bytes(enum framing_kind kind);
+
+/* Bytes of the message at the start of published bytes, with its LF or length prefix: all `count`
+ * when its end is not in there, and with framing = none and relay, where it cannot be told. */
+size_t framing_message_bytes(const struct framing_params *params, const uint8_t *bytes,
+			     size_t count);

@@ -32,6 +32,35 @@ static struct ring_packet place_of(const struct packet *packet)
 	};
 }
 
+/* What the format puts around the payload of a packet. */
+struct frame {
+	size_t header_bytes;
+	size_t trailer_bytes;
+	uint8_t header[ENCODER_HEADER_MAX];
+	uint8_t trailer[ENCODER_TRAILER_MAX];
+};
+
+static void make_frame(const struct encoder *encoder, const struct packet *packet,
+		       struct frame *ret)
+{
+	ret->header_bytes = encoder->header(encoder, packet, ret->header);
+	ret->trailer_bytes = 0;
+	if (encoder->trailer && packet->type == PACKET_DATA)
+		ret->trailer_bytes = encoder->trailer(encoder, packet, ret->trailer);
+}
+
+static bool put_header(struct feed *feed, struct chain *chain, const struct frame *frame)
+{
+	return !frame->header_bytes ||
+	       chain_put_header(feed, chain, frame->header, frame->header_bytes);
+}
+
+static bool put_trailer(struct feed *feed, struct chain *chain, const struct frame *frame)
+{
+	return !frame->trailer_bytes ||
+	       chain_put_trailer(feed, chain, frame->trailer, frame->trailer_bytes);
+}
+
 static bool chain_append(struct feed *feed, struct rendition *rendition, struct chain *chain,
 			 const struct packet *packet, enum engine engine)
 {
@@ -50,23 +79,58 @@ static void lose_packet(struct rendition *rendition, const struct packet *packet
 	feed_close_subscribers(rendition, CLOSE_NO_MEMORY);
 }
 
-static void append_copy(struct rendition *rendition, const struct packet *packet,
-			const uint8_t *header, size_t header_bytes, const uint8_t *bytes)
+static void append_parts(struct rendition *rendition, const struct packet *packet,
+			 const struct iovec *parts, size_t count)
 {
 	struct ring_packet place = place_of(packet);
 
-	if (ring_append_copy(&rendition->ring, header, header_bytes, bytes, packet->length, &place,
-			     ENGINE_COPY) < 0)
+	if (ring_append_copy(&rendition->ring, parts, count, &place, ENGINE_COPY) < 0)
 		lose_packet(rendition, packet);
 }
 
-static void copy_to_rendition(struct rendition *rendition, const struct packet *packet,
+static void append_copy(struct rendition *rendition, const struct packet *packet,
+			struct frame *frame, const uint8_t *bytes)
+{
+	const struct iovec parts[] = {
+		{frame->header, frame->header_bytes},
+		{(void *)(uintptr_t)bytes, packet->length},
+		{frame->trailer, frame->trailer_bytes},
+	};
+
+	append_parts(rendition, packet, parts, ARRAY_LEN(parts));
+}
+
+/* Gives the rendition the packet in words of its own.  False: it is header, payload and trailer. */
+static bool rewrite(struct rendition *rendition, const struct packet *packet, const uint8_t *bytes)
+{
+	const struct encoder *encoder = rendition->encoder;
+	struct iovec whole;
+
+	if (!encoder->rewrite || packet->length == 0)
+		return false;
+	whole.iov_base = encoder->rewrite(encoder, packet, &rendition->feed->params.framing, bytes,
+					  &whole.iov_len);
+	if (!whole.iov_base && whole.iov_len == ENCODER_AS_IT_IS)
+		return false;
+	if (whole.iov_base)
+		append_parts(rendition, packet, &whole, 1);
+	else
+		lose_packet(rendition, packet);
+	free(whole.iov_base);
+	return true;
+}
+
+/* True when it had to be copied only because pipes would not do. */
+static bool copy_to_rendition(struct rendition *rendition, const struct packet *packet,
 			      const uint8_t *bytes)
 {
-	uint8_t header[ENCODER_HEADER_MAX];
-	size_t header_bytes = rendition->encoder->header(packet, header);
+	struct frame frame;
 
-	append_copy(rendition, packet, header, header_bytes, bytes);
+	if (rewrite(rendition, packet, bytes))
+		return false;
+	make_frame(rendition->encoder, packet, &frame);
+	append_copy(rendition, packet, &frame, bytes);
+	return true;
 }
 
 /* Wakes whoever waited for it, after the rings have been cut to size. */
@@ -104,9 +168,27 @@ void publish_copy(struct feed *feed, const struct packet *packet, const uint8_t 
 
 	crossing_send_copy(feed, packet, bytes);
 	list_for_each (&feed->renditions, node)
-		copy_to_rendition(rendition_of(node), packet, bytes);
+		(void)copy_to_rendition(rendition_of(node), packet, bytes);
 	count_packet(feed, ENGINE_COPY);
 	finish(feed, packet);
+}
+
+static void gift_to_rendition(struct rendition *rendition, const struct packet *packet,
+			      const uint8_t *bytes)
+{
+	struct feed *feed = rendition->feed;
+	struct chain chain = {.count = 0};
+	struct frame frame;
+
+	make_frame(rendition->encoder, packet, &frame);
+	if (put_header(feed, &chain, &frame) &&
+	    chain_gift_payload(feed, &chain, bytes, packet->length) &&
+	    put_trailer(feed, &chain, &frame) &&
+	    chain_append(feed, rendition, &chain, packet, ENGINE_COMPACT))
+		return;
+	chain_drop(feed, &chain);
+	feed->metrics.engine_fallbacks++;
+	append_copy(rendition, packet, &frame, bytes);
 }
 
 void publish_gift(struct feed *feed, const struct packet *packet, const uint8_t *bytes)
@@ -116,21 +198,31 @@ void publish_gift(struct feed *feed, const struct packet *packet, const uint8_t 
 	if (!crossing_send_gift(feed, packet, bytes))
 		crossing_send_copy(feed, packet, bytes);
 	list_for_each (&feed->renditions, node) {
-		struct rendition *rendition = rendition_of(node);
-		struct chain chain = {.count = 0};
-		uint8_t header[ENCODER_HEADER_MAX];
-		size_t header_bytes = rendition->encoder->header(packet, header);
-
-		if ((!header_bytes || chain_put_header(feed, &chain, header, header_bytes)) &&
-		    chain_gift_payload(feed, &chain, bytes, packet->length) &&
-		    chain_append(feed, rendition, &chain, packet, ENGINE_COMPACT))
-			continue;
-		chain_drop(feed, &chain);
-		feed->metrics.engine_fallbacks++;
-		append_copy(rendition, packet, header, header_bytes, bytes);
+		if (!rewrite(rendition_of(node), packet, bytes))
+			gift_to_rendition(rendition_of(node), packet, bytes);
 	}
 	count_packet(feed, ENGINE_COMPACT);
 	finish(feed, packet);
+}
+
+static bool read_pipe(struct pipe *from, uint8_t *to, size_t bytes)
+{
+	while (bytes) {
+		size_t got = 0;
+		int err = 0;
+
+		if (pipe_read(from, to, bytes, &got, &err) != PIPE_IO_OK)
+			return false;
+		to += got;
+		bytes -= got;
+	}
+	return true;
+}
+
+static size_t bytes_in(const struct pipe_payload *payload, size_t number)
+{
+	return number + 1 == payload->count ? payload->last_bytes
+					    : payload->pipes[number].held_bytes;
 }
 
 /* Reads the payload out of its pipes.  NULL: no memory, or a pipe failed. */
@@ -140,20 +232,49 @@ static uint8_t *read_payload(struct pipe_payload *payload, size_t length)
 	size_t filled = 0;
 
 	for (size_t i = 0; bytes && i < payload->count; i++) {
-		struct pipe *from = &payload->pipes[i];
-		size_t left = i + 1 == payload->count ? payload->last_bytes : from->held_bytes;
+		size_t part = bytes_in(payload, i);
 
-		while (left) {
-			size_t got = 0;
-			int err = 0;
-
-			if (pipe_read(from, bytes + filled, left, &got, &err) != PIPE_IO_OK) {
-				free(bytes);
-				return NULL;
-			}
-			filled += got;
-			left -= got;
+		if (!read_pipe(&payload->pipes[i], bytes + filled, part)) {
+			free(bytes);
+			return NULL;
 		}
+		filled += part;
+	}
+	return bytes;
+}
+
+/* Reads the first `bytes` of the pipe, which keeps them. */
+static bool look_into(struct feed *feed, struct pipe *from, uint8_t *to, size_t bytes)
+{
+	size_t copied = 0;
+	int err = 0;
+	enum pipe_io result;
+	bool done;
+
+	feed->metrics.tee_calls++;
+	result = pipe_tee(from, &feed->copy_pipe, bytes, &copied, &err);
+	if (result == PIPE_IO_REFUSED)
+		feed_note_refusal(feed, REFUSAL_TEE);
+	done = result == PIPE_IO_OK && copied == bytes && read_pipe(&feed->copy_pipe, to, bytes);
+	if (feed->copy_pipe.held_bytes)
+		feed_renew_copy_pipe(feed);
+	return done;
+}
+
+/* The same as read_payload(), but the payload stays where it is. */
+static uint8_t *look_at_payload(struct feed *feed, struct pipe_payload *payload, size_t length)
+{
+	uint8_t *bytes = malloc(length);
+	size_t filled = 0;
+
+	for (size_t i = 0; bytes && i < payload->count; i++) {
+		size_t part = bytes_in(payload, i);
+
+		if (!look_into(feed, &payload->pipes[i], bytes + filled, part)) {
+			free(bytes);
+			return NULL;
+		}
+		filled += part;
 	}
 	return bytes;
 }
@@ -188,31 +309,23 @@ static bool hand_over(struct feed *feed, struct rendition *rendition, const stru
 				 &place, payload->engine) == 0;
 }
 
-static bool tee_to_rendition(struct feed *feed, struct rendition *rendition,
-			     const struct packet *packet, struct pipe_payload *payload)
-{
-	struct chain chain = {.count = 0};
-	uint8_t header[ENCODER_HEADER_MAX];
-	size_t header_bytes = rendition->encoder->header(packet, header);
-
-	if ((!header_bytes || chain_put_header(feed, &chain, header, header_bytes)) &&
-	    chain_tee_payload(feed, &chain, payload) &&
-	    chain_append(feed, rendition, &chain, packet, payload->engine))
-		return true;
-	chain_drop(feed, &chain);
-	return false;
-}
-
 /* True when the rendition has the packet in pipes. */
 static bool put_pipes(struct feed *feed, struct rendition *rendition, const struct packet *packet,
 		      struct pipe_payload *payload, bool is_last)
 {
-	uint8_t header[ENCODER_HEADER_MAX];
+	struct chain chain = {.count = 0};
+	struct frame frame;
 
-	if (is_last && rendition->encoder->header(packet, header) == 0 &&
+	make_frame(rendition->encoder, packet, &frame);
+	if (is_last && !frame.header_bytes && !frame.trailer_bytes &&
 	    hand_over(feed, rendition, packet, payload))
 		return true;
-	return tee_to_rendition(feed, rendition, packet, payload);
+	if (put_header(feed, &chain, &frame) && chain_tee_payload(feed, &chain, payload) &&
+	    put_trailer(feed, &chain, &frame) &&
+	    chain_append(feed, rendition, &chain, packet, payload->engine))
+		return true;
+	chain_drop(feed, &chain);
+	return false;
 }
 
 /* The renditions from `node` on get copies of `bytes`; NULL: there are none. */
@@ -220,36 +333,68 @@ static void copy_from(struct feed *feed, const struct packet *packet, const uint
 		      struct list_node *node)
 {
 	for (; node; node = list_next(&feed->renditions, node)) {
-		feed->metrics.engine_fallbacks++;
-		if (bytes)
-			copy_to_rendition(rendition_of(node), packet, bytes);
-		else
+		if (!bytes)
 			lose_packet(rendition_of(node), packet);
+		if (!bytes || copy_to_rendition(rendition_of(node), packet, bytes))
+			feed->metrics.engine_fallbacks++;
 	}
+}
+
+static bool is_rewritten(const struct feed *feed)
+{
+	struct list_node *node;
+
+	list_for_each (&feed->renditions, node) {
+		if (rendition_of(node)->encoder->rewrite)
+			return true;
+	}
+	return false;
+}
+
+/* Gives the renditions the packet in pipes, or in their own words.  Returns the first that could
+ * not have it so, NULL: all have it.  `seen`: the payload, if any format has to see it. */
+static struct list_node *tee_to_renditions(struct feed *feed, const struct packet *packet,
+					   struct pipe_payload *payload, const uint8_t *seen)
+{
+	struct list_node *node = list_first(&feed->renditions);
+
+	while (node) {
+		struct rendition *rendition = rendition_of(node);
+		struct list_node *next = list_next(&feed->renditions, node);
+
+		if (rendition->encoder->rewrite && !seen)
+			break;
+		if (!(seen && rewrite(rendition, packet, seen)) &&
+		    !put_pipes(feed, rendition, packet, payload, !next))
+			break;
+		node = next;
+	}
+	return node;
 }
 
 void publish_pipes(struct feed *feed, const struct packet *packet, struct pipe_payload *payload)
 {
 	struct list_node *node = list_first(&feed->renditions);
 	bool has_crossed = feed->has_pipes && crossing_send_pipes(feed, packet, payload);
+	bool is_read = false;
 	uint8_t *bytes = NULL;
 
-	while (has_crossed && node) {
-		struct list_node *next = list_next(&feed->renditions, node);
-
-		if (!put_pipes(feed, rendition_of(node), packet, payload, !next))
-			break;
-		node = next;
+	if (has_crossed) {
+		if (is_rewritten(feed))
+			bytes = look_at_payload(feed, payload, packet->length);
+		node = tee_to_renditions(feed, packet, payload, bytes);
 	}
 	/* Whoever has not got it as pipes gets a copy, read once. */
-	if (!has_crossed || node)
+	if (!bytes && (!has_crossed || node)) {
 		bytes = read_payload(payload, packet->length);
+		is_read = bytes;
+	}
 	if (!has_crossed && bytes)
 		crossing_send_copy(feed, packet, bytes);
 	else if (!has_crossed)
 		crossing_lose(feed);
 	copy_from(feed, packet, bytes, node);
-	if (!bytes)
+	if (!is_read)
 		drop_payload(feed, payload);
 	free(bytes);
 	count_packet(feed, ENGINE_SPLICE);
@@ -263,11 +408,11 @@ void publish_news(struct feed *feed, const struct packet *packet)
 	crossing_send_copy(feed, packet, NULL);
 	list_for_each (&feed->renditions, node) {
 		struct rendition *rendition = rendition_of(node);
-		uint8_t header[ENCODER_HEADER_MAX];
-		size_t header_bytes = rendition->encoder->header(packet, header);
+		struct frame frame;
 
-		if (header_bytes)
-			append_copy(rendition, packet, header, header_bytes, NULL);
+		make_frame(rendition->encoder, packet, &frame);
+		if (frame.header_bytes)
+			append_copy(rendition, packet, &frame, NULL);
 	}
 	finish(feed, packet);
 }

@@ -17,7 +17,7 @@ struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *e
 		.max_pipes =
 			rendition_max_pipes(feed->params.ring_bytes, feed->params.segment_bytes),
 	};
-	const struct packet probe = {.type = PACKET_DATA};
+	const struct packet probe = {.type = PACKET_DATA, .length = 1};
 	uint8_t header[ENCODER_HEADER_MAX];
 	struct rendition *rendition;
 	struct list_node *node;
@@ -41,8 +41,8 @@ struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *e
 	list_init(&rendition->idle);
 	list_init(&rendition->ready);
 	list_init(&rendition->blocked);
-	/* A format without header comes last: it can have the ingest pipe itself. */
-	if (encoder->header(&probe, header))
+	/* A format that adds nothing comes last: it can have the ingest pipe itself. */
+	if (encoder->rewrite || encoder->trailer || encoder->header(encoder, &probe, header))
 		list_prepend(&feed->renditions, &rendition->node);
 	else
 		list_append(&feed->renditions, &rendition->node);
@@ -95,4 +95,10 @@ void feed_close_rendition(struct rendition **rendition)
 		feed_free_rendition(*rendition, CLOSE_REMOVED);
 	}
 	*rendition = NULL;
+}
+
+void rendition_range(const struct rendition *rendition, uint64_t *ret_oldest, uint64_t *ret_next)
+{
+	*ret_oldest = cursor_oldest_seq(&rendition->ring);
+	*ret_next = rendition->ring.next_seq;
 }

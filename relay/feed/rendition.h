@@ -26,6 +26,10 @@ struct rendition {
 	struct list blocked; /* their socket is full                                   */
 };
 
+/* The oldest sequence that a subscriber can begin with, and the next one to come; the same when
+ * there is no past.  Of a branch that sleeps: as it was when it fell asleep. */
+void rendition_range(const struct rendition *rendition, uint64_t *ret_oldest, uint64_t *ret_next);
+
 /* Pipes that its ring keeps at most: twice what it takes when all are full. */
 static inline size_t rendition_max_pipes(size_t ring_bytes, size_t segment_bytes)
 {

@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: MIT
 /*
  * Subscribers: their states, being served, and what happens to the slow ones.
- * How bytes get into a socket is fanout.c's affair; when passes run is the feed's.
+ * Their end is subscriber_end.c, how bytes get into a socket fanout.c's affair; when passes run is
+ * the feed's.
  */
 #include "feed/subscriber.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/fd.h"
-#include "feed/fanout.h"
 #include "feed/feed.h"
+#include "feed/subscriber_parts.h"
 
 enum {
 	VISIT_SEGMENTS =
@@ -24,13 +23,7 @@ enum {
 	INPUT_READ_BYTES = 4096,
 };
 
-static struct feed *feed_of(const struct subscriber *subscriber)
-{
-	return subscriber->rendition->feed;
-}
-
-/* The only place that changes the state, the list and the interest in EV_WRITE. */
-static void set_state(struct subscriber *subscriber, enum subscriber_state state)
+void subscriber_set_state(struct subscriber *subscriber, enum subscriber_state state)
 {
 	struct rendition *rendition = subscriber->rendition;
 	struct feed *feed = rendition->feed;
@@ -68,117 +61,17 @@ uint64_t subscriber_delivered_messages(const struct subscriber *subscriber)
 	       subscriber->skipped;
 }
 
-/* True when it has got all that it was to get before it is closed. */
-static bool has_finished(const struct subscriber *subscriber)
+/* A note that only this subscriber gets: news in the words of the format.  Returns its bytes, 0
+ * where the format cannot say it; without memory the subscriber is closed. */
+static size_t tell(struct subscriber *subscriber, const struct packet *packet)
 {
-	return subscriber->is_ending && subscriber->cursor.pos >= subscriber->end_pos &&
-	       subscriber->note_sent == subscriber->note_bytes;
-}
-
-/* Forced out, or with a packet half sent: the end must not look like a clean one. */
-static bool must_reset(const struct subscriber *subscriber, enum close_reason reason)
-{
-	if (reason == CLOSE_PEER_CLOSED || reason == CLOSE_PEER_RESET)
-		return false;
-	if (subscriber->note_sent < subscriber->note_bytes)
-		return true;
-	if (has_finished(subscriber))
-		return false;
-	if (reason == CLOSE_DRAIN || reason == CLOSE_SOURCE_LOST || reason == CLOSE_REMOVED)
-		return cursor_unread_time(&subscriber->cursor, &subscriber->rendition->ring) != 0;
-	return true;
-}
-
-/* cause: of a slow one, else NULL. */
-static void log_close(struct subscriber *subscriber, enum close_reason reason, const char *cause)
-{
-	uint64_t lag = subscriber->rendition->ring.end_pos - subscriber->cursor.pos;
-	struct feed *feed = feed_of(subscriber);
-	bool is_usual = reason == CLOSE_PEER_CLOSED || reason == CLOSE_PEER_RESET ||
-			reason == CLOSE_DRAIN || reason == CLOSE_REMOVED;
-	uint64_t suppressed = 0;
-
-	if (is_usual) {
-		log_debug("subscriber closed feed=%s subscriber=%llu reason=%s", feed->params.name,
-			  (unsigned long long)subscriber->id, close_reason_name(reason));
-		return;
-	}
-	if (!log_allow(&feed->close_log, clock_mono_ns(), &suppressed))
-		return;
-	log_warn("subscriber closed feed=%s format=%s subscriber=%llu reason=%s (%s)%s%s "
-		 "lag_bytes=%llu delivered_messages=%llu suppressed=%llu",
-		 feed->params.name, subscriber->rendition->encoder->name,
-		 (unsigned long long)subscriber->id, close_reason_name(reason),
-		 close_reason_text(reason), cause ? " cause=" : "", cause ? cause : "",
-		 (unsigned long long)lag,
-		 (unsigned long long)subscriber_delivered_messages(subscriber),
-		 (unsigned long long)suppressed);
-}
-
-static void give_back(const struct subscriber_place *place)
-{
-	if (place->on_closed)
-		place->on_closed(place->owner);
-}
-
-static void end(struct subscriber *subscriber, enum close_reason reason, const char *cause)
-{
-	struct feed *feed = feed_of(subscriber);
-
-	log_close(subscriber, reason, cause);
-	if (must_reset(subscriber, reason)) {
-		const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-
-		(void)setsockopt(subscriber->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	}
-	feed->metrics.delivered_messages += subscriber_delivered_messages(subscriber);
-	cursor_leave(&subscriber->cursor);
-	list_remove(&subscriber->half_node);
-	ev_io_stop(feed->loop, &subscriber->read_watcher);
-	set_state(subscriber, SUBSCRIBER_CLOSED);
-	fd_close(&subscriber->fd);
-	feed->closed[reason]++;
-	feed_count_subscriber(feed, -1);
-	give_back(&subscriber->place);
-	feed_check_wait(feed);
-}
-
-void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
-{
-	if (subscriber->state != SUBSCRIBER_CLOSED)
-		end(subscriber, reason, NULL);
-}
-
-/* Who has room in its socket, and is behind all the same, was not served in time. */
-static enum slow_cause find_cause(const struct subscriber *subscriber)
-{
-	if (subscriber->state != SUBSCRIBER_BLOCKED)
-		return CAUSE_RELAY;
-	return slow_cause_of(subscriber->fd);
-}
-
-void subscriber_close_slow(struct subscriber *subscriber, enum close_reason reason)
-{
-	enum slow_cause cause;
-
-	if (subscriber->state == SUBSCRIBER_CLOSED)
-		return;
-	cause = find_cause(subscriber);
-	feed_of(subscriber)->closed_slow_by[cause]++;
-	end(subscriber, reason, slow_cause_name(cause));
-}
-
-/* A note that only this subscriber gets: news in the words of the format. */
-static void add_note(struct subscriber *subscriber, const struct packet *packet)
-{
+	const struct encoder *encoder = subscriber->rendition->encoder;
 	uint8_t header[ENCODER_HEADER_MAX];
-	size_t length = subscriber->rendition->encoder->header(packet, header);
+	size_t length = encoder->header(encoder, packet, header);
 
-	if (subscriber->note_sent == subscriber->note_bytes)
-		subscriber->note_sent = subscriber->note_bytes = 0;
-	assert(subscriber->note_bytes + length <= SUBSCRIBER_NOTE_MAX);
-	memcpy(subscriber->note + subscriber->note_bytes, header, length);
-	subscriber->note_bytes = (uint8_t)(subscriber->note_bytes + length);
+	if (!notes_add(&subscriber->notes, header, length, NOTES_OWN_MAX))
+		subscriber_close(subscriber, CLOSE_NO_MEMORY);
+	return length;
 }
 
 /* What a newcomer wants to know first: the session, the sequence to come, and whether anything
@@ -193,11 +86,11 @@ static void greet(struct subscriber *subscriber)
 		.time_ns = clock_wall_ns(),
 	};
 
-	add_note(subscriber, &packet);
-	if (feed->is_source_up)
+	(void)tell(subscriber, &packet);
+	if (feed->is_source_up || subscriber->state == SUBSCRIBER_CLOSED)
 		return;
 	packet.type = PACKET_SOURCE_DOWN;
-	add_note(subscriber, &packet);
+	(void)tell(subscriber, &packet);
 }
 
 static void log_skip(struct subscriber *subscriber, enum slow_cause cause, uint64_t from,
@@ -225,7 +118,7 @@ static void skip(struct subscriber *subscriber)
 	uint64_t bytes = ring->end_pos - subscriber->cursor.pos;
 	uint64_t missed = ring->message_count - cursor_messages_read(&subscriber->cursor);
 	enum slow_cause cause =
-		subscriber->must_leave ? subscriber->slow_cause : find_cause(subscriber);
+		subscriber->must_leave ? subscriber->slow_cause : subscriber_find_cause(subscriber);
 	const struct packet gap = {
 		.type = PACKET_GAP,
 		.session = feed->session,
@@ -240,11 +133,11 @@ static void skip(struct subscriber *subscriber)
 	feed->metrics.skipped_messages += missed;
 	if (to <= from) /* nothing but news was missed, or a session that is over */
 		return;
-	add_note(subscriber, &gap);
 	feed->metrics.gaps++;
 	feed->metrics.skipped_bytes += bytes;
 	feed->skipped_by[cause]++;
 	log_skip(subscriber, cause, from, to, bytes);
+	(void)tell(subscriber, &gap);
 }
 
 /* It is behind the ring or over a limit.  A skip waits until the message in hand is finished. */
@@ -258,62 +151,71 @@ static void leave_the_past(struct subscriber *subscriber)
 		skip(subscriber);
 }
 
-/* Sends the note, if any. */
-static enum fanout serve_note(struct subscriber *subscriber, int *ret_err)
+/* Where to stop in the segment: not behind the packet in hand when something has to be done there.
+ */
+static size_t limit_of(const struct subscriber *subscriber)
 {
-	size_t sent = 0;
-	enum fanout outcome;
+	const struct cursor *cursor = &subscriber->cursor;
+	size_t limit = SIZE_MAX;
 
-	if (subscriber->note_sent == subscriber->note_bytes)
-		return FANOUT_SENT;
-	outcome = fanout_send_note(subscriber, subscriber->note + subscriber->note_sent,
-				   subscriber->note_bytes - subscriber->note_sent, &sent, ret_err);
-	subscriber->note_sent = (uint8_t)(subscriber->note_sent + sent);
-	return outcome;
+	if (subscriber->must_leave || notes_waiting(&subscriber->notes)) {
+		limit = segment_packet_rest(cursor_segment(cursor), cursor_offset(cursor));
+		if (limit == 0) /* a packet begins here, but not a message */
+			limit = SIZE_MAX;
+	}
+	if (subscriber->is_ending)
+		limit = size_min(limit, subscriber->end_pos - cursor->pos);
+	return limit;
+}
+
+/* All has been read, or all that it was to get.  True: the last words are still to be sent. */
+static bool come_to_rest(struct subscriber *subscriber)
+{
+	if (subscriber->is_ending && subscriber_add_farewell(subscriber, subscriber->end_reason))
+		return true;
+	subscriber->must_leave = false;
+	subscriber_set_state(subscriber, SUBSCRIBER_IDLE);
+	return false;
+}
+
+/* From where the cursor is.  False: it is at rest, or closed. */
+static bool serve_packets(struct subscriber *subscriber, enum fanout *ret_outcome, int *ret_err)
+{
+	struct ring *ring = &subscriber->rendition->ring;
+	enum cursor_place place = cursor_settle(&subscriber->cursor, ring);
+	uint64_t pos;
+
+	*ret_outcome = FANOUT_SENT;
+	if (place == CURSOR_BEHIND || (place == CURSOR_UNREAD && subscriber->must_leave)) {
+		leave_the_past(subscriber);
+		if (subscriber->state == SUBSCRIBER_CLOSED)
+			return false;
+		if (!subscriber->must_leave || place == CURSOR_BEHIND)
+			return true;
+	}
+	if (place == CURSOR_LIVE || subscriber_has_finished(subscriber))
+		return come_to_rest(subscriber);
+	pos = subscriber->cursor.pos;
+	*ret_outcome = fanout_send(subscriber, limit_of(subscriber), ret_err);
+	if (subscriber->cursor.pos != pos)
+		subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
+	return true;
 }
 
 /* One step: returns true when there may be more to do at once. */
 static bool serve_step(struct subscriber *subscriber)
 {
-	struct rendition *rendition = subscriber->rendition;
-	uint64_t pos = subscriber->cursor.pos;
-	uint8_t noted = subscriber->note_sent;
-	size_t limit = SIZE_MAX;
-	enum fanout outcome;
+	enum fanout outcome = FANOUT_SENT;
 	int err = 0;
 
-	outcome = serve_note(subscriber, &err);
-	if (outcome == FANOUT_SENT) {
-		enum cursor_place place = cursor_settle(&subscriber->cursor, &rendition->ring);
-
-		if (place == CURSOR_BEHIND || (place == CURSOR_UNREAD && subscriber->must_leave)) {
-			leave_the_past(subscriber);
-			if (subscriber->state == SUBSCRIBER_CLOSED)
-				return false;
-			if (!subscriber->must_leave && place == CURSOR_UNREAD)
-				return true;
-			if (place == CURSOR_BEHIND)
-				return true;
-			limit = segment_packet_rest(cursor_segment(&subscriber->cursor),
-						    cursor_offset(&subscriber->cursor));
-			if (limit == 0) /* a packet begins here, but not a message */
-				limit = SIZE_MAX;
-		}
-		if (place == CURSOR_LIVE || has_finished(subscriber)) {
-			subscriber->must_leave = false;
-			set_state(subscriber, SUBSCRIBER_IDLE);
-			return false;
-		}
-		if (subscriber->is_ending)
-			limit = size_min(limit, subscriber->end_pos - subscriber->cursor.pos);
-		outcome = fanout_send(subscriber, limit, &err);
-	}
-	if (subscriber->cursor.pos != pos || subscriber->note_sent != noted)
-		subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
+	if (cursor_is_at_packet_start(&subscriber->cursor))
+		outcome = subscriber_serve_notes(subscriber, &err);
+	if (outcome == FANOUT_SENT && !serve_packets(subscriber, &outcome, &err))
+		return false;
 	if (outcome == FANOUT_FAILED)
 		subscriber_close(subscriber, close_reason_from_errno(err));
 	else if (outcome == FANOUT_BLOCKED)
-		set_state(subscriber, SUBSCRIBER_BLOCKED);
+		subscriber_set_state(subscriber, SUBSCRIBER_BLOCKED);
 	return outcome == FANOUT_SENT;
 }
 
@@ -340,23 +242,46 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
 	feed_check_wait(feed);
 }
 
-/* Nothing is expected from a subscriber: a little is ignored, its end is noticed.  A half-closed
- * one goes on receiving (nc with its input at an end does that); a closed one shows itself at the
- * next send. */
+static void ignore_input(struct subscriber *subscriber, size_t count)
+{
+	feed_of(subscriber)->metrics.subscriber_input += count;
+	if (count > subscriber->input_left)
+		subscriber_close(subscriber, CLOSE_INPUT);
+	else
+		subscriber->input_left -= (uint32_t)count;
+}
+
+static void take_input(struct subscriber *subscriber, uint8_t *bytes, size_t count)
+{
+	enum close_reason reason;
+
+	if (!subscriber->input) {
+		ignore_input(subscriber, count);
+		return;
+	}
+	subscriber->is_in_input = true;
+	reason = subscriber->input->on_bytes(subscriber->input_owner, subscriber, bytes, count);
+	subscriber->is_in_input = false;
+	if (reason != CLOSE_REASON_COUNT) {
+		subscriber->ends_by_input = true;
+		subscriber_close(subscriber, reason);
+	} else if (subscriber->state == SUBSCRIBER_IDLE && notes_waiting(&subscriber->notes)) {
+		subscriber_serve(subscriber);
+	}
+}
+
+/* A half-closed one goes on receiving (nc with its input at an end does that); a closed one shows
+ * itself at the next send. */
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 {
 	struct subscriber *subscriber = container_of(watcher, struct subscriber, read_watcher);
-	uint8_t ignored[INPUT_READ_BYTES];
+	uint8_t bytes[INPUT_READ_BYTES];
 	ssize_t got;
 
 	(void)events;
-	got = recv(subscriber->fd, ignored, sizeof(ignored), MSG_DONTWAIT);
+	got = recv(subscriber->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 	if (got > 0) {
-		feed_of(subscriber)->metrics.subscriber_input += (uint64_t)got;
-		if ((uint64_t)got > subscriber->input_left)
-			subscriber_close(subscriber, CLOSE_INPUT);
-		else
-			subscriber->input_left -= (uint32_t)got;
+		take_input(subscriber, bytes, (size_t)got);
 	} else if (got == 0) {
 		ev_io_stop(loop, watcher);
 		list_append(&feed_of(subscriber)->half_closed, &subscriber->half_node);
@@ -365,12 +290,28 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 	}
 }
 
+bool subscriber_send_note(struct subscriber *subscriber, const uint8_t *bytes, size_t count)
+{
+	if (subscriber->state == SUBSCRIBER_CLOSED ||
+	    !notes_add(&subscriber->notes, bytes, count, NOTES_MAX))
+		return false;
+	if (subscriber->state == SUBSCRIBER_IDLE && !subscriber->is_in_input) {
+		subscriber_set_state(subscriber, SUBSCRIBER_READY);
+		feed_continue_pass(feed_of(subscriber));
+	}
+	return true;
+}
+
 static void place_cursor(struct subscriber *subscriber, const struct subscriber_params *params)
 {
 	const struct ring *ring = &subscriber->rendition->ring;
 	uint64_t now_ns = clock_wall_ns();
 	uint64_t since_ns = 0;
 
+	if (params->has_from && cursor_join_seq(&subscriber->cursor, ring, params->from_seq) == 0) {
+		subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
+		return;
+	}
 	if (params->burst_ms && params->burst_ms < now_ns / NS_PER_MS)
 		since_ns = now_ns - params->burst_ms * NS_PER_MS;
 	if (params->burst_bytes || params->burst_ms)
@@ -383,7 +324,9 @@ static void place_cursor(struct subscriber *subscriber, const struct subscriber_
 static void start(struct subscriber *subscriber)
 {
 	greet(subscriber);
-	set_state(subscriber, SUBSCRIBER_READY);
+	if (subscriber->state == SUBSCRIBER_CLOSED)
+		return;
+	subscriber_set_state(subscriber, SUBSCRIBER_READY);
 	subscriber_serve(subscriber);
 	if (subscriber->state == SUBSCRIBER_READY)
 		feed_continue_pass(feed_of(subscriber)); /* a long burst: the rest in turns */
@@ -392,10 +335,15 @@ static void start(struct subscriber *subscriber)
 int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params)
 {
 	struct feed *feed = rendition->feed;
-	struct subscriber *subscriber = calloc(1, sizeof(*subscriber));
+	struct subscriber *subscriber;
 
+	if (params->has_from && crossing_is_awake(feed) &&
+	    params->from_seq < cursor_oldest_seq(&rendition->ring))
+		return -ERANGE;
+	subscriber = calloc(1, sizeof(*subscriber));
 	if (!subscriber) {
-		give_back(&params->place);
+		subscriber_give_back(&params->place);
+		subscriber_free_input(params->input, params->input_owner);
 		fd_close(&fd);
 		return -ENOMEM;
 	}
@@ -407,6 +355,10 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	subscriber->place = params->place;
 	subscriber->on_slow = params->on_slow;
 	subscriber->input_left = params->max_input_bytes;
+	subscriber->input = params->input;
+	subscriber->input_owner = params->input_owner;
+	subscriber->has_from = params->has_from;
+	subscriber->from_seq = params->from_seq;
 	subscriber->joined_ms = subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
 	ev_io_init(&subscriber->read_watcher, on_readable, fd, EV_READ);
 	ev_io_init(&subscriber->write_watcher, on_writable, fd, EV_WRITE);
@@ -414,7 +366,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	feed_count_subscriber(feed, 1);
 	feed->metrics.subscribers_total++;
 	place_cursor(subscriber, params);
-	set_state(subscriber, SUBSCRIBER_JOINING);
+	subscriber_set_state(subscriber, SUBSCRIBER_JOINING);
 	if (feed->is_draining)
 		subscriber_close(subscriber, CLOSE_DRAIN);
 	else if (crossing_is_awake(feed))
@@ -424,10 +376,32 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	return 0;
 }
 
+/* True when it can go on: what its branch slept through, it has been told of. */
+static bool begin_at_sequence(struct subscriber *subscriber)
+{
+	const struct ring *ring = &subscriber->rendition->ring;
+	struct packet gap = {
+		.type = PACKET_GAP,
+		.session = feed_of(subscriber)->session,
+		.first_seq = subscriber->from_seq,
+	};
+
+	if (cursor_join_seq(&subscriber->cursor, ring, subscriber->from_seq) == 0)
+		return true;
+	cursor_join_live(&subscriber->cursor, ring);
+	gap.time_ns = ring->next_seq;
+	if (tell(subscriber, &gap) == 0)
+		subscriber_close(subscriber, CLOSE_LAG);
+	return subscriber->state != SUBSCRIBER_CLOSED;
+}
+
 void subscriber_begin(struct subscriber *subscriber)
 {
 	cursor_leave(&subscriber->cursor);
 	cursor_join_live(&subscriber->cursor, &subscriber->rendition->ring);
+	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
+	if (subscriber->has_from && !begin_at_sequence(subscriber))
+		return;
 	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
 	start(subscriber);
 }
@@ -473,7 +447,7 @@ void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uin
 		subscriber_close_slow(subscriber, CLOSE_LAG);
 	} else if (!subscriber->must_leave) {
 		subscriber->must_leave = true;
-		subscriber->slow_cause = find_cause(subscriber);
+		subscriber->slow_cause = subscriber_find_cause(subscriber);
 	}
 }
 
@@ -487,11 +461,13 @@ void subscriber_check_half_closed(struct subscriber *subscriber)
 
 void subscriber_finish(struct subscriber *subscriber, enum close_reason reason)
 {
-	if (subscriber->state == SUBSCRIBER_IDLE || subscriber->state == SUBSCRIBER_JOINING) {
+	if (subscriber->state == SUBSCRIBER_JOINING) {
 		subscriber_close(subscriber, reason);
 		return;
 	}
 	subscriber->is_ending = true;
 	subscriber->end_reason = reason;
 	subscriber->end_pos = subscriber->rendition->ring.end_pos;
+	if (subscriber->state == SUBSCRIBER_IDLE)
+		subscriber_serve(subscriber);
 }

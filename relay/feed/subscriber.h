@@ -24,10 +24,12 @@
 
 #include "base/list.h"
 #include "feed/close_reason.h"
+#include "feed/notes.h"
 #include "feed/slow_cause.h"
 #include "ring/cursor.h"
 
 struct rendition;
+struct subscriber;
 
 enum on_slow {
 	ON_SLOW_SKIP,       /* finish the packet in hand, announce the gap, go to the live edge */
@@ -41,13 +43,28 @@ struct subscriber_place {
 	void *owner;
 };
 
+/* Who reads what subscribers send. */
+struct subscriber_input {
+	/* Bytes from the subscriber, may be changed in place.  Returns CLOSE_REASON_COUNT to go on,
+	 * else the reason for which it is closed: without a reset, if its notes have gone by then
+	 * and no packet is unfinished.  May call subscriber_send_note(), but not close it. */
+	enum close_reason (*on_bytes)(void *owner, struct subscriber *subscriber, uint8_t *bytes,
+				      size_t count);
+	/* Once, at the end of the turn of the loop in which it was closed. */
+	void (*free)(void *owner);
+};
+
 /* What a listener asks for its subscribers; copied at join. */
 struct subscriber_params {
 	uint64_t id; /* names it in the log */
 	enum on_slow on_slow;
-	uint64_t burst_bytes;     /* of the past, at join; 0 = none          */
-	uint64_t burst_ms;        /* likewise by time                        */
-	uint32_t max_input_bytes; /* ignored at most; more closes            */
+	uint64_t burst_bytes;                 /* of the past, at join; 0 = none          */
+	uint64_t burst_ms;                    /* likewise by time                        */
+	bool has_from;                        /* begin at from_seq, whatever the burst   */
+	uint64_t from_seq;                    /* which the ring must still have          */
+	uint32_t max_input_bytes;             /* ignored at most; more closes            */
+	const struct subscriber_input *input; /* NULL: what it sends is ignored */
+	void *input_owner;                    /* for input's functions; its own with the fd     */
 	struct subscriber_place place;
 };
 
@@ -57,10 +74,6 @@ enum subscriber_state {
 	SUBSCRIBER_READY,
 	SUBSCRIBER_BLOCKED,
 	SUBSCRIBER_CLOSED,
-};
-
-enum {
-	SUBSCRIBER_NOTE_MAX = 64
 };
 
 struct subscriber {
@@ -79,28 +92,45 @@ struct subscriber {
 	enum subscriber_state state; /* ro */
 	enum on_slow on_slow;
 	uint32_t input_left; /* private: bytes it may still send */
+	bool has_from;       /* private: while JOINING: begin at from_seq */
+	bool has_farewell;   /* private: its last words are among its notes, or sent */
+	bool is_in_input;    /* private: its input's on_bytes is being called */
+	bool ends_by_input;  /* private: closed by it, who has said what there is to say */
 	bool must_leave;     /* private: over a limit: skip or close at the next message start */
 	enum slow_cause slow_cause;   /* private: with must_leave: why, when it was found out */
 	bool is_ending;               /* private: close once all up to end_pos has been read */
 	enum close_reason end_reason; /* private: with is_ending */
 	uint64_t end_pos;             /* private: with is_ending */
-	uint8_t note[SUBSCRIBER_NOTE_MAX]; /* private: bytes for it alone, before the next packet */
-	uint8_t note_bytes;
-	uint8_t note_sent;
-	struct subscriber_place place; /* private */
+	struct notes notes;           /* private: for it alone, before the next packet */
+	uint64_t from_seq;            /* private: with has_from */
+	const struct subscriber_input *input; /* private */
+	void *input_owner;                    /* private */
+	struct subscriber_place place;        /* private */
 };
 
 /* Attaches `fd` (connected, non-blocking stream socket) at the live edge or, with a burst, before
- * it.  Both `fd` and the place are its own from here on: closed and given back on failure as well.
- * Returns 0 or -ENOMEM. */
+ * it.  With has_from it begins with the packet that holds from_seq, so no message from there on is
+ * missing and some before it may come as well; a sequence still to come means the live edge.
+ *
+ * `fd`, the place and input_owner are its own from here on: closed, given back and freed on -ENOMEM
+ * as well.  Returns 0, -ENOMEM, or -ERANGE when from_seq is older than rendition_range(): then
+ * nothing has happened to them.  On a branch that has to be woken first, where that cannot be known
+ * yet, such a subscriber is told of the gap, or closed (reason LAG) where the format cannot say it.
+ */
 int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params);
 
-/* For its branch, which is awake now: at the live edge it goes. */
+/* For its branch, which is awake now: at the live edge, or with its from_seq, it goes. */
 void subscriber_begin(struct subscriber *subscriber);
 
-/* Ends it with a reason: gives up its place at once, closes the socket (by reset when it is forced
- * out or has an unfinished packet), counts and logs.  Idempotent; freed at the end of the loop
- * turn. */
+/* Bytes for this subscriber alone (a pong), sent at its next packet boundary.  False: more than
+ * NOTES_MAX are waiting already, there is no memory, or it is closed; nothing has changed. */
+bool subscriber_send_note(struct subscriber *subscriber, const uint8_t *bytes,
+			  size_t count) must_check;
+
+/* Ends it with a reason: gives up its place at once, closes the socket, counts and logs.  One that
+ * has read all is sent the format's farewell first, if the socket takes it at once.  The socket is
+ * closed by reset when it is forced out without one or has an unfinished packet.  Idempotent; freed
+ * at the end of the loop turn. */
 void subscriber_close(struct subscriber *subscriber, enum close_reason reason);
 
 /* The same for a subscriber that is slow: finds out what holds it back, counts and logs that too.
@@ -120,8 +150,12 @@ void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uin
 /* Looks whether a half-closed one has gone altogether; closes it then. */
 void subscriber_check_half_closed(struct subscriber *subscriber);
 
-/* Lets it finish what is in the ring now, and then closes it with the reason. */
+/* Lets it finish what is in the ring now, and then closes it with the reason; the farewell is the
+ * last of what it is waited for to take. */
 void subscriber_finish(struct subscriber *subscriber, enum close_reason reason);
 
 /* Messages delivered whole so far. */
 uint64_t subscriber_delivered_messages(const struct subscriber *subscriber);
+
+/* For its feed: frees a closed one. */
+void subscriber_free(struct subscriber *subscriber);

@@ -5,6 +5,7 @@
 #include "ring/cursor.h"
 
 #include <assert.h>
+#include <errno.h>
 
 #include "base/compiler.h"
 
@@ -64,6 +65,83 @@ void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t b
 		}
 	}
 	cursor_join_live(cursor, ring);
+}
+
+/* The segment before `at` (NULL: the newest) in which packets begin, as long as the sequence has
+ * not started anew since; NULL: there is none.  `later`: of the first packet behind it. */
+static struct segment *segment_before(const struct ring *ring, const struct segment *at,
+				      uint64_t later)
+{
+	struct list_node *node = at ? at->node.prev : ring->segments.head.prev;
+
+	for (; node != &ring->segments.head; node = node->prev) {
+		struct segment *segment = list_entry(node, struct segment, node);
+
+		if (segment->mark_count)
+			return segment->next_seq <= later ? segment : NULL;
+	}
+	return NULL;
+}
+
+uint64_t cursor_oldest_seq(const struct ring *ring)
+{
+	uint64_t oldest = ring->next_seq;
+	uint64_t later = ring->next_seq;
+	struct segment *segment = NULL;
+
+	while ((segment = segment_before(ring, segment, later))) {
+		later = segment->marks[0].first_seq;
+		for (size_t i = 0; i < segment->mark_count; i++) {
+			if (!segment->marks[i].starts_message)
+				continue;
+			oldest = segment->marks[i].first_seq;
+			break;
+		}
+	}
+	return oldest;
+}
+
+/* True when all messages of the packet come before `seq`.  `next`: the packet behind, or NULL. */
+static bool ends_before(const struct ring *ring, const struct packet_mark *mark,
+			const struct packet_mark *next, uint64_t seq)
+{
+	uint64_t count =
+		(next ? next->messages_before : ring->message_count) - mark->messages_before;
+
+	/* Without messages it is news, and a gap says more than it counts. */
+	return count && mark->first_seq + count <= seq && !(next && !next->starts_message);
+}
+
+int cursor_join_seq(struct cursor *cursor, const struct ring *ring, uint64_t seq)
+{
+	struct segment *segment = NULL, *next_in = NULL;
+	const struct packet_mark *next = NULL;
+	uint64_t later = ring->next_seq;
+	bool is_inside = false; /* a packet that goes on with the message has been passed */
+
+	while (seq < ring->next_seq && (segment = segment_before(ring, segment, later))) {
+		later = segment->marks[0].first_seq;
+		for (size_t i = segment->mark_count; i-- > 0;) {
+			const struct packet_mark *mark = &segment->marks[i];
+
+			if (mark->first_seq <= seq && mark->starts_message) {
+				if (is_inside || !ends_before(ring, mark, next, seq))
+					join_at(cursor, segment, mark);
+				else if (next)
+					join_at(cursor, next_in, next);
+				else
+					cursor_join_live(cursor, ring);
+				return 0;
+			}
+			is_inside = is_inside || mark->first_seq <= seq;
+			next = mark;
+			next_in = segment;
+		}
+	}
+	if (seq < ring->next_seq)
+		return -ERANGE;
+	cursor_join_live(cursor, ring);
+	return 0;
 }
 
 void cursor_leave(struct cursor *cursor)
@@ -157,6 +235,19 @@ bool cursor_is_at_message_start(const struct cursor *cursor, const struct ring *
 		return false;
 	next = ring_find_segment(ring, segment ? segment->index + 1 : cursor->next_index);
 	return !next || (next->mark_count && next->marks[0].starts_message);
+}
+
+bool cursor_is_at_packet_start(const struct cursor *cursor)
+{
+	const struct segment *segment = cursor->segment;
+	const struct packet_mark *mark;
+
+	if (!segment)
+		return true;
+	if (cursor->offset == segment->length)
+		return !segment->continued_by;
+	mark = segment_mark_from(segment, cursor->offset);
+	return mark && mark->offset == cursor->offset;
 }
 
 uint64_t cursor_unread_seq(const struct cursor *cursor)

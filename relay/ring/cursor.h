@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "base/compiler.h"
 #include "ring/ring.h"
 
 struct cursor {
@@ -33,6 +34,16 @@ void cursor_join_live(struct cursor *cursor, const struct ring *ring);
 void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t bytes,
 		      uint64_t since_ns);
 
+/* In the past: at the packet that holds message `seq`, so what it holds before that comes as well;
+ * a message that began in an earlier packet comes from there.  Where no packet has it (the sequence
+ * made a jump), at the one behind; at the live edge when it is still to come.  Returns 0; -ERANGE
+ * when it is older than cursor_oldest_seq() (the cursor is untouched). */
+int cursor_join_seq(struct cursor *cursor, const struct ring *ring, uint64_t seq) must_check;
+
+/* The oldest sequence to join at; ring->next_seq when there is none.  What lies before a sequence
+ * that started anew does not count. */
+uint64_t cursor_oldest_seq(const struct ring *ring);
+
 /* Leaves the ring; gives up the segment at once.  Idempotent. */
 void cursor_leave(struct cursor *cursor);
 
@@ -54,6 +65,9 @@ void cursor_advance(struct cursor *cursor, size_t bytes);
 
 /* True between two messages: nothing that was begun is unfinished. */
 bool cursor_is_at_message_start(const struct cursor *cursor, const struct ring *ring);
+
+/* True between two packets. */
+bool cursor_is_at_packet_start(const struct cursor *cursor);
 
 /* Sequence of the first message that has not been read at all; meaningful at a message start. */
 uint64_t cursor_unread_seq(const struct cursor *cursor);

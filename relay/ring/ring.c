@@ -12,7 +12,8 @@
 
 enum {
 	BLOCK_BYTES = 64 * 1024,    /* small packets share such a block                     */
-	LONG_BLOCK_BYTES = 1 << 20, /* a long packet is cut in blocks of at most this       */
+	LONG_BLOCK_BYTES = 1 << 20, /* a long packet is cut in blocks of this               */
+	SHORT_REST_BYTES = 4096,    /* that is no block of its own, such as a trailer       */
 };
 
 void ring_init(struct ring *ring, const struct ring_params *params)
@@ -117,13 +118,42 @@ static int append_block(struct ring *ring, uint8_t *block, size_t room, size_t l
 	return 0;
 }
 
+/* What a packet is made of, read in order. */
+struct source_parts {
+	const struct iovec *parts;
+	size_t at; /* in parts[0] */
+};
+
+static size_t sum_bytes(const struct iovec *parts, size_t count)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < count; i++)
+		sum += parts[i].iov_len;
+	return sum;
+}
+
+static void gather(struct source_parts *from, uint8_t *to, size_t bytes)
+{
+	while (bytes) {
+		const struct iovec *part = from->parts;
+		size_t step = size_min(bytes, part->iov_len - from->at);
+
+		if (step)
+			memcpy(to, (const uint8_t *)part->iov_base + from->at, step);
+		to += step;
+		bytes -= step;
+		from->at += step;
+		if (from->at == part->iov_len)
+			*from = (struct source_parts){.parts = part + 1};
+	}
+}
+
 /* Behind the last packet of the growing block, when it fits there. */
-static int append_to_newest(struct ring *ring, const void *head, size_t head_bytes,
-			    const void *body, size_t body_bytes, const struct ring_packet *packet,
-			    unsigned tag)
+static int append_to_newest(struct ring *ring, struct source_parts *from, size_t length,
+			    const struct ring_packet *packet, unsigned tag)
 {
 	struct segment *last = newest(ring);
-	size_t length = head_bytes + body_bytes;
 	struct packet_mark mark;
 
 	if (!last || last->kind != SEGMENT_BLOCK || last->is_sealed || last->tag != tag ||
@@ -132,10 +162,7 @@ static int append_to_newest(struct ring *ring, const void *head, size_t head_byt
 	mark = mark_of(ring, packet, last->length);
 	if (segment_add_mark(last, &mark) < 0)
 		return -ENOMEM;
-	if (head_bytes)
-		memcpy(last->block + last->length, head, head_bytes);
-	if (body_bytes)
-		memcpy(last->block + last->length + head_bytes, body, body_bytes);
+	gather(from, last->block + last->length, length);
 	ring->message_count += packet->count;
 	last->length += length;
 	last->next_seq = packet->next_seq;
@@ -196,35 +223,30 @@ int ring_append_pipes(struct ring *ring, struct pipe *pipes, size_t count, struc
 	return 0;
 }
 
-int ring_append_copy(struct ring *ring, const void *head, size_t head_bytes, const void *body,
-		     size_t body_bytes, const struct ring_packet *packet, unsigned tag)
+int ring_append_copy(struct ring *ring, const struct iovec *parts, size_t count,
+		     const struct ring_packet *packet, unsigned tag)
 {
-	const uint8_t *rest = body;
+	struct source_parts from = {.parts = parts};
+	size_t left = sum_bytes(parts, count);
 	size_t made = 0;
-	int r = append_to_newest(ring, head, head_bytes, body, body_bytes, packet, tag);
+	int r = append_to_newest(ring, &from, left, packet, tag);
 
 	if (r != -ENOSPC)
 		return r;
 	do {
-		size_t first = made ? 0 : head_bytes;
-		size_t part = size_min(body_bytes, LONG_BLOCK_BYTES);
-		size_t room = first + part > BLOCK_BYTES / 2 ? first + part : BLOCK_BYTES;
+		size_t part = left > LONG_BLOCK_BYTES + SHORT_REST_BYTES ? LONG_BLOCK_BYTES : left;
+		size_t room = part > BLOCK_BYTES / 2 ? part : BLOCK_BYTES;
 		uint8_t *block = malloc(room);
 
-		if (!block ||
-		    append_block(ring, block, room, first + part, !made, packet, tag) < 0) {
+		if (!block || append_block(ring, block, room, part, !made, packet, tag) < 0) {
 			free(block);
 			take_back(ring, made);
 			return -ENOMEM;
 		}
-		if (first)
-			memcpy(block, head, first);
-		if (part)
-			memcpy(block + first, rest, part);
-		rest += part;
-		body_bytes -= part;
+		gather(&from, block, part);
+		left -= part;
 		made++;
-	} while (body_bytes);
+	} while (left);
 	return 0;
 }
 

@@ -12,6 +12,8 @@
  */
 #pragma once
 
+#include <sys/uio.h>
+
 #include "ring/segment.h"
 
 struct ring_params {
@@ -53,10 +55,10 @@ void ring_clear(struct ring *ring);
 int ring_append_pipes(struct ring *ring, struct pipe *pipes, size_t count, struct pipe_pool *pool,
 		      const struct ring_packet *packet, unsigned tag);
 
-/* Copies a packet (head, then body) behind the newest one: small packets share a block, a long one
- * gets blocks of its own.  Returns 0 or -ENOMEM (nothing has changed). */
-int ring_append_copy(struct ring *ring, const void *head, size_t head_bytes, const void *body,
-		     size_t body_bytes, const struct ring_packet *packet, unsigned tag);
+/* Copies a packet that consists of `count` parts behind the newest one: small packets share a
+ * block, a long one gets blocks of its own.  Returns 0 or -ENOMEM (nothing has changed). */
+int ring_append_copy(struct ring *ring, const struct iovec *parts, size_t count,
+		     const struct ring_packet *packet, unsigned tag);
 
 /* Drops the oldest packets until max_bytes holds, but none that reaches to segment `keep_index` or
  * beyond (UINT64_MAX: no such care), then turns old pipe segments into blocks until max_pipes

@@ -141,8 +141,8 @@ void feed_rig_close(struct feed_rig *rig)
 	ev_loop_destroy(rig->loop);
 }
 
-size_t feed_rig_join(struct feed_rig *rig, bool framed, bool over_tcp, int buffer_bytes,
-		     const struct subscriber_params *params)
+size_t feed_rig_join_rendition(struct feed_rig *rig, struct rendition *rendition, bool over_tcp,
+			       int buffer_bytes, const struct subscriber_params *params)
 {
 	struct subscriber_params wanted = {.on_slow = ON_SLOW_WAIT, .max_input_bytes = 100};
 	struct rig_reader *reader = &rig->readers[rig->reader_count];
@@ -154,12 +154,19 @@ size_t feed_rig_join(struct feed_rig *rig, bool framed, bool over_tcp, int buffe
 		assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &buffer_bytes, 4), 0);
 		assert_int_equal(setsockopt(fds[1], SOL_SOCKET, SO_RCVBUF, &buffer_bytes, 4), 0);
 	}
-	*reader = (struct rig_reader){.fd = fds[1], .is_framed = framed};
+	*reader = (struct rig_reader){.fd = fds[1], .is_framed = rendition == rig->framed};
 	if (params)
 		wanted = *params;
 	wanted.id = rig->reader_count + 1;
-	assert_int_equal(subscriber_join(framed ? rig->framed : rig->raw, fds[0], &wanted), 0);
+	assert_int_equal(subscriber_join(rendition, fds[0], &wanted), 0);
 	return rig->reader_count++;
+}
+
+size_t feed_rig_join(struct feed_rig *rig, bool framed, bool over_tcp, int buffer_bytes,
+		     const struct subscriber_params *params)
+{
+	return feed_rig_join_rendition(rig, framed ? rig->framed : rig->raw, over_tcp, buffer_bytes,
+				       params);
 }
 
 struct subscriber *feed_rig_newest(struct rendition *rendition)
@@ -286,6 +293,7 @@ void feed_rig_run_until(struct feed_rig *rig, bool (*done)(const struct feed_rig
 static bool is_settled(const struct feed_rig *rig)
 {
 	uint64_t received = 0;
+	struct list_node *node;
 	int queued = 0;
 
 	for (size_t i = 0; i < rig->reader_count; i++)
@@ -294,9 +302,12 @@ static bool is_settled(const struct feed_rig *rig)
 	    (rig->left_bytes || ioctl(rig->publisher_fd, SIOCOUTQ, &queued) < 0 || queued ||
 	     ioctl(rig->source.fd, FIONREAD, &queued) < 0 || queued || rig->result != INTAKE_EMPTY))
 		return false;
-	return received >= rig->feed->metrics.delivered_bytes && !rig->feed->pass.is_running &&
-	       list_is_empty(&rig->raw->ready) && list_is_empty(&rig->raw->blocked) &&
-	       list_is_empty(&rig->framed->ready) && list_is_empty(&rig->framed->blocked);
+	list_for_each (&rig->feed->renditions, node) {
+		if (!list_is_empty(&rendition_of(node)->ready) ||
+		    !list_is_empty(&rendition_of(node)->blocked))
+			return false;
+	}
+	return received >= rig->feed->metrics.delivered_bytes && !rig->feed->pass.is_running;
 }
 
 // Somebody does not read, or bytes were lost in a reset: then quiet is all that can be waited for.

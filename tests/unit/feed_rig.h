@@ -88,6 +88,10 @@ void feed_rig_connect_source(struct feed_rig *rig, bool over_tcp);
 size_t feed_rig_join(struct feed_rig *rig, bool framed, bool over_tcp, int buffer_bytes,
 		     const struct subscriber_params *params);
 
+// The same in another format; what came is for format_rig.h to read.
+size_t feed_rig_join_rendition(struct feed_rig *rig, struct rendition *rendition, bool over_tcp,
+			       int buffer_bytes, const struct subscriber_params *params);
+
 // The subscriber that joined last; for looking at it, and for closing it.
 struct subscriber *feed_rig_newest(struct rendition *rendition);
 

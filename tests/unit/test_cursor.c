@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,14 @@ static struct ring_packet next_packet(struct rig *rig)
 	return packet;
 }
 
+static int append_copy(struct ring *ring, uint8_t *bytes, size_t length,
+		       const struct ring_packet *packet)
+{
+	const struct iovec part = {bytes, length};
+
+	return ring_append_copy(ring, &part, 1, packet, 0);
+}
+
 // Two messages a packet; the time goes on by 1000 with each.
 static void put_copy(struct rig *rig, size_t length)
 {
@@ -70,7 +79,7 @@ static void put_copy(struct rig *rig, size_t length)
 
 	for (size_t i = 0; i < length; i++)
 		bytes[i] = byte_at(rig->ring.end_pos + i);
-	assert_int_equal(ring_append_copy(&rig->ring, NULL, 0, bytes, length, &packet, 0), 0);
+	assert_int_equal(append_copy(&rig->ring, bytes, length, &packet), 0);
 	free(bytes);
 }
 
@@ -342,7 +351,7 @@ static void a_packet_that_goes_on_with_a_message_is_no_place_to_join(void **stat
 	put_copy(&rig, 100);
 	packet = next_packet(&rig);
 	packet.starts_message = false;
-	assert_int_equal(ring_append_copy(&rig.ring, NULL, 0, pipe_rig_pages, 100, &packet, 0), 0);
+	assert_int_equal(append_copy(&rig.ring, pipe_rig_pages, 100, &packet), 0);
 	cursor_join_past(&cursor, &rig.ring, 150, 0);
 	assert_int_equal(cursor_settle(&cursor, &rig.ring), CURSOR_LIVE);
 	cursor_leave(&cursor);
@@ -398,7 +407,7 @@ static void messages_are_read_when_their_packet_is(void **state)
 	put_copy(&rig, 10);
 	put_pipes(&rig, 3, 10);
 	news.starts_message = true;
-	assert_int_equal(ring_append_copy(&rig.ring, NULL, 0, pipe_rig_pages, 10, &news, 0), 0);
+	assert_int_equal(append_copy(&rig.ring, pipe_rig_pages, 10, &news), 0);
 	put_copy(&rig, 10);
 	for (uint64_t pos = 10; pos < 70; pos++) {
 		static const uint64_t expected[] = {0, 2, 4, 4, 4, 6, 6};
@@ -453,9 +462,122 @@ static void a_segment_that_turns_to_memory_under_a_reader_reads_on(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pipe_rig_begin, pipe_rig_end)
 
+// --- joining at a sequence
+
+enum {
+	ONE_BLOCK, // packets behind one another
+	OWN_BLOCKS // each in a segment of its own
+};
+
+static void put_packet(struct rig *rig, int where, uint64_t first, uint64_t next, uint32_t count,
+		       bool starts_message)
+{
+	const struct ring_packet packet = {
+		.first_seq = first,
+		.next_seq = next,
+		.count = count,
+		.time_ns = 1,
+		.starts_message = starts_message,
+	};
+	const struct iovec part = {pipe_rig_pages, where == ONE_BLOCK ? 10 : 65536};
+
+	assert_int_equal(ring_append_copy(&rig->ring, &part, 1, &packet, 0), 0);
+}
+
+static void check_join(const struct rig *rig, uint64_t seq, int packet)
+{
+	const uint64_t each = rig->ring.end_pos / 10; // ten packets of one length
+	struct cursor cursor;
+	int r = cursor_join_seq(&cursor, &rig->ring, seq);
+
+	if (packet < 0) {
+		assert_int_equal(r, -ERANGE);
+		return;
+	}
+	assert_int_equal(r, 0);
+	if (cursor.pos != each * (uint64_t)packet)
+		fail_msg("%lu: at packet %lu, expected %d", (unsigned long)seq,
+			 (unsigned long)(cursor.pos / each), packet);
+	assert_true(cursor_is_at_packet_start(&cursor));
+	cursor_leave(&cursor);
+}
+
+static void a_reader_may_join_at_a_sequence(void **state)
+{
+	static const struct {
+		uint64_t seq;
+		int packet;
+	} rows[] = {
+		{0, -1},
+		{2, -1},
+		{3, 2},
+		{4, 2},
+		{5, 3},
+		{7, 3},
+		{8, 4},
+		{9, 4}, // 8 begins in packet 4 and ends in 5, which has 9 as
+			// well
+		{10, 6},
+		{15, 6}, // a gap that is told
+		{20, 7},
+		{21, 7},
+		{22, 8},
+		{29, 8}, // news come before a jump
+		{30, 9},
+		{31, 10},
+		{99, 10},
+	};
+
+	(void)state;
+	for (int where = ONE_BLOCK; where <= OWN_BLOCKS; where++) {
+		struct rig rig;
+
+		open_rig(&rig, 1 << 24);
+		assert_int_equal(cursor_oldest_seq(&rig.ring), 0);
+		put_packet(&rig, where, 5, 7, 2, true);
+		put_packet(&rig, where, 7, 8, 1, true);
+		ring_set_sequence(&rig.ring, 3);
+		assert_int_equal(cursor_oldest_seq(&rig.ring), 3);
+		put_packet(&rig, where, 3, 5, 2, true);
+		put_packet(&rig, where, 5, 8, 3, true);
+		put_packet(&rig, where, 8, 8, 0, true);   // leaves 8 open
+		put_packet(&rig, where, 8, 10, 2, false); // ends it, and has 9
+		put_packet(&rig, where, 10, 20, 0, true); // a gap
+		put_packet(&rig, where, 20, 22, 2, true);
+		put_packet(&rig, where, 22, 22, 0, true); // a heartbeat
+		put_packet(&rig, where, 30, 31, 1, true);
+		assert_int_equal(cursor_oldest_seq(&rig.ring), 3);
+		for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+			check_join(&rig, rows[i].seq, rows[i].packet);
+		close_rig(&rig);
+	}
+}
+
+/* Where no news stand at a jump, the packet behind it; at the live edge, nothing. */
+static void a_reader_joins_behind_a_jump(void **state)
+{
+	struct cursor cursor;
+	struct rig rig;
+
+	(void)state;
+	open_rig(&rig, 1 << 20);
+	put_packet(&rig, ONE_BLOCK, 1, 3, 2, true);
+	put_packet(&rig, ONE_BLOCK, 9, 10, 1, true);
+	ring_set_sequence(&rig.ring, 20);
+	assert_int_equal(cursor_join_seq(&cursor, &rig.ring, 5), 0);
+	assert_int_equal(cursor.pos, 10);
+	cursor_leave(&cursor);
+	assert_int_equal(cursor_join_seq(&cursor, &rig.ring, 15), 0);
+	assert_int_equal(cursor.pos, 20);
+	cursor_leave(&cursor);
+	close_rig(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_reader_may_join_at_a_sequence),
+		cmocka_unit_test(a_reader_joins_behind_a_jump),
 		TEST(an_empty_ring_is_at_the_live_edge),
 		TEST(a_live_reader_gets_what_comes_and_not_what_was),
 		TEST(every_piece_size_reads_the_whole_stream),

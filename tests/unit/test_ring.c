@@ -84,9 +84,9 @@ static void append_copy(struct model *model, size_t head_bytes, size_t body_byte
 
 	for (size_t i = 0; i < head_bytes + body_bytes; i++)
 		bytes[i] = byte_at(pos + i);
-	assert_int_equal(ring_append_copy(&model->ring, bytes, head_bytes, bytes + head_bytes,
-					  body_bytes, &packet, tag),
-			 0);
+	const struct iovec parts[] = {{bytes, head_bytes}, {bytes + head_bytes, body_bytes}};
+
+	assert_int_equal(ring_append_copy(&model->ring, parts, 2, &packet, tag), 0);
 	free(bytes);
 	assert_int_equal(model->ring.end_pos, pos + head_bytes + body_bytes);
 }
