@@ -32,7 +32,8 @@ static bool is_zero_behind(const struct in6_addr *address, unsigned bits)
 	struct in6_addr network = {0};
 
 	for (unsigned i = 0; i < bits; i++)
-		network.s6_addr[i / 8] |= address->s6_addr[i / 8] & (uint8_t)(0x80 >> i % 8);
+		network.s6_addr[i / 8] = (uint8_t)(network.s6_addr[i / 8] |
+						   (address->s6_addr[i / 8] & 0x80 >> i % 8));
 	return memcmp(&network, address, sizeof(network)) == 0;
 }
 
