@@ -179,9 +179,10 @@ def test_grace_spares_a_new_subscriber(lab):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("burst, least, most", [("0", 0, 0), ("20k", 18, 21), ("1h", 100, 100)])
 def test_burst(lab, engine, burst, least, most):
-    """A new subscriber begins that far back, at a message; then it goes on without a hole."""
+    """A new subscriber begins that far back, at a message; then it goes on without a hole. One worker: in
+    another one the live edge may be a message behind what the leader has."""
     made = script("u32be", (1020,) * 120, 2)
-    relay = lab.start(feed("a", framing="u32be", burst=burst, on_slow="wait", **ENGINES[engine]))
+    relay = lab.start({"relay": {"workers": 1}} | feed("a", framing="u32be", burst=burst, on_slow="wait", **ENGINES[engine]))
     leader = relay.subscribe("a-framed", made)
     relay.wait("a", subscribers=1)
     publisher = relay.publish("a")

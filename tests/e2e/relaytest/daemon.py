@@ -232,11 +232,15 @@ class Relay:
         return total / 1e6
 
     def assert_no_spin(self, seconds=2.0, limit_ms=40):
-        """With inputs frozen the daemon sleeps."""
-        before = self.cpu_ms()
-        self.loop.run_for(seconds)
-        spent = self.cpu_ms() - before
-        assert spent <= limit_ms, f"{spent:.1f} ms of CPU in {seconds:g} idle seconds"
+        """With inputs frozen the daemon sleeps. On a machine that is very busy the little that is left costs
+        more, so there are three chances; a spin takes none of them."""
+        for _ in range(3):
+            before = self.cpu_ms()
+            self.loop.run_for(seconds)
+            spent = self.cpu_ms() - before
+            if spent <= limit_ms:
+                return
+        raise AssertionError(f"{spent:.1f} ms of CPU in {seconds:g} idle seconds")
 
     def write(self, sections):
         self.ini.write_text(ini_text(sections))
