@@ -30,27 +30,14 @@ struct exchange {
 
 /* ---- the wire ---- */
 
-static int wait_for(const struct exchange *exchange, short events)
+static int wait_until_end(const struct exchange *exchange, short events)
 {
-	struct pollfd entry = {.fd = exchange->fd, .events = events};
+	uint64_t now_ns = clock_mono_ns();
 
-	for (;;) {
-		uint64_t now_ns = clock_mono_ns();
-		uint64_t left_ms;
-		int ready;
-
-		if (stop_is_requested())
-			return -EINTR;
-		if (now_ns >= exchange->end_ns)
-			return -ETIMEDOUT;
-		left_ms = (exchange->end_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS;
-		// A signal between the look at the flag and poll(2) is seen a second later at most.
-		ready = poll(&entry, 1, (int)u64_min(left_ms, 1000));
-		if (ready > 0)
-			return 0;
-		if (ready < 0 && errno != EINTR)
-			return -errno;
-	}
+	if (now_ns >= exchange->end_ns)
+		return -ETIMEDOUT;
+	return connect_address_wait(exchange->fd, events,
+				    (exchange->end_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS);
 }
 
 static int send_all(const struct exchange *exchange, const char *bytes, size_t count)
@@ -63,7 +50,7 @@ static int send_all(const struct exchange *exchange, const char *bytes, size_t c
 			bytes += sent;
 			count -= (size_t)sent;
 		} else if (errno == EAGAIN) {
-			r = wait_for(exchange, POLLOUT);
+			r = wait_until_end(exchange, POLLOUT);
 			if (r < 0)
 				return r;
 		} else if (errno != EINTR) {
@@ -108,7 +95,7 @@ static int receive_all(struct exchange *exchange)
 		if (got > 0)
 			exchange->count += (size_t)got;
 		else if (errno == EAGAIN)
-			r = wait_for(exchange, POLLIN);
+			r = wait_until_end(exchange, POLLIN);
 		else if (errno != EINTR)
 			r = -errno;
 		if (r < 0)

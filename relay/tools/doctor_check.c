@@ -18,7 +18,6 @@
 	"put the line \"" setting "\" into " SYSCTL_FILE ", then run: sysctl --system"
 
 enum {
-	SEGMENT_BYTES = 1 << 20,
 	DESCRIPTORS_LEAST = 65536,
 	SOMAXCONN_LEAST = 4096,
 	SYN_BACKLOG_LEAST = 1024,
@@ -190,7 +189,7 @@ static void check_pipes(const struct doctor_facts *facts, struct doctor_report *
 	check_pipe_pages(report, "pipe_pages_hard", facts->pipe_pages_hard, facts->page_bytes,
 			 "fs.pipe-user-pages-hard", SYSCTL_LINE("fs.pipe-user-pages-hard = 0"));
 	if (is_known(report, "pipe_size", facts->pipe_max_bytes, "fs.pipe-max-size"))
-		judge(report, "pipe_size", facts->pipe_max_bytes >= SEGMENT_BYTES,
+		judge(report, "pipe_size", facts->pipe_max_bytes >= FACT_SEGMENT_BYTES,
 		      SYSCTL_LINE("fs.pipe-max-size = 1048576"),
 		      "fs.pipe-max-size = %" PRIu64 ": a segment can be as large",
 		      facts->pipe_max_bytes);

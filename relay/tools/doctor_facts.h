@@ -12,6 +12,7 @@
 
 enum {
 	FACT_TEXT_BYTES = 256,
+	FACT_SEGMENT_BYTES = 1 << 20, // the largest pipe that relay wants
 };
 
 struct doctor_facts {

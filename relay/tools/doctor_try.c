@@ -12,10 +12,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum {
-	SEGMENT_BYTES = 1 << 20, // the largest pipe that relay wants
-};
-
 static int try_pipe(struct doctor_facts *facts, int ends[2])
 {
 	int bytes;
@@ -27,7 +23,7 @@ static int try_pipe(struct doctor_facts *facts, int ends[2])
 	bytes = fcntl(ends[1], F_GETPIPE_SZ);
 	if (bytes > 0)
 		facts->pipe_bytes = (uint64_t)bytes;
-	if (fcntl(ends[1], F_SETPIPE_SZ, SEGMENT_BYTES) < 0)
+	if (fcntl(ends[1], F_SETPIPE_SZ, FACT_SEGMENT_BYTES) < 0)
 		facts->pipe_size_error = errno;
 	return 0;
 }
