@@ -84,7 +84,7 @@ void relayctl_top_cut(FILE *out, const char *page, size_t columns, size_t rows)
 		} else if (*at == '\n') {
 			if (row++ == rows || at[1] == '\0')
 				return;
-			(void)fputs("\033[K\r\n", out);
+			(void)fputs("\033[K\n", out);
 			column = 0;
 		} else if (column++ < columns) {
 			(void)fputc(*at, out);
@@ -110,7 +110,8 @@ static void draw(const struct relayctl_options *options, const struct view *view
 		(void)fprintf(paper.out, "%s\n", error.text);
 	if (fclose(paper.out) == 0) {
 		(void)fputs(screen_home, view->out);
-		relayctl_top_cut(view->out, page, size.ws_col, size.ws_row);
+		// In the last column a terminal may wrap, or erase what stands there.
+		relayctl_top_cut(view->out, page, size.ws_col - 1u, size.ws_row);
 		(void)fputs("\033[K", view->out);
 		(void)fputs(screen_erase, view->out);
 		(void)fflush(view->out);
