@@ -220,16 +220,18 @@ install: all
 	$(put) deploy/relay.tmpfiles $(DESTDIR)$(LIBDIR)/tmpfiles.d/relay.conf
 	$(put) deploy/60-relay.conf $(DESTDIR)$(LIBDIR)/sysctl.d/60-relay.conf
 	$(put) deploy/relay.catalog $(DESTDIR)$(LIBDIR)/systemd/catalog/relay.catalog
-	$(put) -t $(DESTDIR)$(MANDIR)/man1 deploy/man/relaycat.1 deploy/man/relaypub.1
+	$(put) -t $(DESTDIR)$(MANDIR)/man1 deploy/man/relaycat.1 deploy/man/relaypub.1 deploy/man/relayctl.1
 	$(bin)/relay --print-man >$(DESTDIR)$(MANDIR)/man5/relay.ini.5
 	$(put) -t $(DESTDIR)$(MANDIR)/man7 deploy/man/relay-protocol.7
 	$(put) -t $(DESTDIR)$(MANDIR)/man8 deploy/man/relay.8
 	$(put) deploy/completions/relay.bash $(DESTDIR)$(BASHDIR)/relay
 	ln -sf relay $(DESTDIR)$(BASHDIR)/relaycat
 	ln -sf relay $(DESTDIR)$(BASHDIR)/relaypub
+	ln -sf relay $(DESTDIR)$(BASHDIR)/relayctl
 	$(put) -t $(DESTDIR)$(ZSHDIR) deploy/completions/_relay
 	$(put) -t $(DESTDIR)$(DOCDIR) README.md
-	$(put) -t $(DESTDIR)$(DOCDIR)/examples relay.ini.example
+	$(put) -t $(DESTDIR)$(DOCDIR)/examples relay.ini.example deploy/grafana/relay.json \
+		deploy/prometheus/relay.rules.yml
 	test -e $(etc)/relay.ini || install -m 644 relay.ini.example $(etc)/relay.ini
 	@[ -n "$(DESTDIR)" ] || echo 'Installed. To start the service: systemd-sysusers; systemd-tmpfiles --create;' \
 		'sysctl --system; journalctl --update-catalog; systemctl daemon-reload; systemctl enable --now relay'
