@@ -18,7 +18,6 @@
 	"put the line \"" setting "\" into " SYSCTL_FILE ", then run: sysctl --system"
 
 enum {
-	DESCRIPTORS_LEAST = 65536,
 	SOMAXCONN_LEAST = 4096,
 	SYN_BACKLOG_LEAST = 1024,
 	TCP_WMEM_LEAST = 4 << 20,
@@ -133,7 +132,7 @@ static void check_descriptors(const struct doctor_facts *facts, struct doctor_re
 	char most[TEXT_BYTES];
 
 	if (is_known(report, "descriptors", facts->descriptors_hard, "RLIMIT_NOFILE"))
-		judge(report, "descriptors", facts->descriptors_hard >= DESCRIPTORS_LEAST,
+		judge(report, "descriptors", facts->descriptors_hard >= DOCTOR_DESCRIPTORS_LEAST,
 		      "the service: LimitNOFILE=1048576 under [Service], by systemctl edit relay, "
 		      "then restart it; started by hand: \"USER hard nofile 1048576\" in "
 		      "/etc/security/limits.d/relay.conf, then log in again",

@@ -16,6 +16,7 @@ enum doctor_verdict {
 enum {
 	DOCTOR_RESULTS_MAX = 24,
 	DOCTOR_TEXT_BYTES = 512,
+	DOCTOR_DESCRIPTORS_LEAST = 65536, // one a subscriber
 };
 
 struct doctor_result {

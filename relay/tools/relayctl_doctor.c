@@ -15,14 +15,21 @@ void relayctl_doctor_check_limits(const json_t *limits, struct doctor_report *re
 	const json_t *budget = json_object_get(limits, "budget");
 	uint64_t pipes = answer_count(budget, "pipes");
 	uint64_t wanted = answer_count(budget, "pipes_wanted");
+	uint64_t descriptors = answer_count(budget, "descriptors");
+	bool is_by_option = answer_flag(budget, "is_by_option");
 	char found[DOCTOR_TEXT_BYTES], most[TEXT_BYTES];
 
 	if (!budget)
 		return;
 	(void)snprintf(found, sizeof found, "relay takes at most %s subscribers; %s bounds it",
 		       text_count(most, sizeof most, answer_count(budget, "subscribers")),
-		       answer_flag(budget, "is_by_option") ? "max_subscribers" : "LimitNOFILE");
-	doctor_report_add(report, "relay_subscribers", DOCTOR_OK, found, "");
+		       is_by_option ? "max_subscribers" : "LimitNOFILE");
+	doctor_report_add(
+		report, "relay_subscribers",
+		is_by_option || descriptors >= DOCTOR_DESCRIPTORS_LEAST ? DOCTOR_OK
+									: DOCTOR_FINDING,
+		found,
+		"LimitNOFILE=1048576 under [Service], by systemctl edit relay, then restart it");
 	(void)snprintf(found, sizeof found,
 		       "relay could have %" PRIu64 " of the %" PRIu64
 		       " pipes that its rings may use",

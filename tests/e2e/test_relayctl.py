@@ -353,6 +353,9 @@ def test_doctor_asks_relay(ctl, stub):
     assert found["relay_subscribers"]["found"] == "relay takes at most 900 subscribers; max_subscribers bounds it"
     assert {name for name, one in found.items() if one["verdict"] == "finding" and name.startswith("relay_")} == {
         "relay_calls", "relay_fallbacks", "relay_pipes", "relay_congestion"}
+    stub.answers["GET", "/limits.json"] = 200, {"budget": {"subscribers": 900, "descriptors": 1024}}
+    few = checks(ctl("doctor", "--json"))["relay_subscribers"]
+    assert few["verdict"] == "finding" and "LimitNOFILE=1048576" in few["change"]
     assert "modprobe" in found["relay_congestion"]["change"] and "nosuch" in found["relay_congestion"]["change"]
     allowed = open("/proc/sys/net/ipv4/tcp_allowed_congestion_control", encoding="ascii").read().split()[0]
     stub.answers["GET", "/config"] = 200, f"congestion = {allowed}\n"
