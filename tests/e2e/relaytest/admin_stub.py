@@ -53,7 +53,7 @@ class AdminStub(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 def subscriber(number, **changes):
     return {"id": number, "feed": "a", "format": "raw", "worker": 0, "peer": f"tcp:192.0.2.1:{4000 + number}",
-            "state": "waiting", "lag_bytes": 0, "lag_ms": 0, "lag_messages": 0, "delivered_messages": 7,
+            "state": "idle", "lag_bytes": 0, "lag_ms": 0, "lag_messages": 0, "delivered_messages": 7,
             "connected_ms": 61000, "queued_bytes": 0, **changes}
 
 
