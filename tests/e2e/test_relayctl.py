@@ -282,7 +282,6 @@ def test_top_lives_on_a_terminal(stub):
 
     stub.answers["GET", "/subscribers.json"] = 200, living
     with Terminal([BIN / "relayctl", "-s", stub.path, "top", "--interval", "100ms"], columns=200) as terminal:
-        before = terminal.modes()
         at = terminal.wait(b"\n1001 ")
         at = terminal.wait(EVIL_SHOWN.encode(), at)
         at = terminal.wait(b"1003 ", at)
@@ -296,7 +295,7 @@ def test_top_lives_on_a_terminal(stub):
         terminal.type(b"xq")
         assert terminal.end() == 0
         assert terminal.seen.startswith(b"\033[?1049h\033[?25l") and terminal.seen.endswith(b"\033[?25h\033[?1049l")
-        assert terminal.modes() == before
+        assert terminal.modes() == terminal.modes_before
 
 
 def test_top_outlives_relay(stub):

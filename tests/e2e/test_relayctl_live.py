@@ -105,6 +105,9 @@ def test_reload(lab):
     assert refused.stderr.endswith("relayctl: nothing is changed\n")
     assert len(admin.json("reload", code=1)["errors"]) >= 2
     assert admin.ctl("feeds", "--names").stdout.split() == ["a", "b"]
+    admin.relay.write(admin.sections)
+    admin.ctl("reload")
+    assert admin.ctl("feeds", "--names").stdout.split() == ["a"]
 
 
 def test_log_level_upgrade_doctor(lab):

@@ -22,6 +22,7 @@ class Terminal:
         self.theirs = theirs
         self.resize(columns, rows)
         self.seen = b""
+        self.modes_before = self.modes()
         clean = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
         self.process = subprocess.Popen([str(word) for word in command], stdin=theirs, stdout=theirs,
                                         stderr=subprocess.PIPE, env={**clean, **(env or {})})
