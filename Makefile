@@ -68,7 +68,8 @@ relay_src    := $(base_src) $(wildcard relay/pipe/*.c relay/ring/*.c relay/feed/
 	$(wildcard config/*.c)
 relaycat_src := $(wildcard relay/tools/relaycat*.c)
 relaypub_src := $(wildcard relay/tools/relaypub*.c)
-tool_src     := $(filter-out $(relaycat_src) $(relaypub_src),$(wildcard relay/tools/*.c))
+relayctl_src := $(wildcard relay/tools/relayctl*.c relay/tools/doctor*.c) relay/tools/admin_client.c
+tool_src     := $(filter-out $(relaycat_src) $(relaypub_src) $(relayctl_src),$(wildcard relay/tools/*.c))
 library_src  := $(filter-out relay/daemon/main.c,$(relay_src))
 
 unit_tests   := $(wildcard tests/unit/test_*.c)
@@ -82,7 +83,7 @@ soak_src     := $(wildcard tests/soak/*.c) $(addprefix tests/bench/,cost.c histo
 fuzz_targets := $(wildcard tests/fuzz/fuzz_*.c)
 fuzz_src     := $(filter-out $(fuzz_targets),$(wildcard tests/fuzz/*.c)) tests/unit/parse_rig.c
 
-programs     := $(bin)/relay $(bin)/relaycat $(bin)/relaypub
+programs     := $(bin)/relay $(bin)/relaycat $(bin)/relaypub $(bin)/relayctl
 unit_bins    := $(unit_tests:tests/%.c=$(test)/%)
 fault_bins   := $(fault_tests:tests/%.c=$(test)/%)
 fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
@@ -124,6 +125,9 @@ $(bin)/relaycat: $(call objects,$(relaycat_src) $(tool_src) $(base_src))
 $(bin)/relaypub: $(call objects,$(relaypub_src) $(tool_src) $(base_src))
 	$(call link)
 
+$(bin)/relayctl: $(call objects,$(relayctl_src) $(tool_src) $(base_src))
+	$(call link) -ljansson
+
 $(bin)/relay-soak: $(call objects,$(soak_src) $(base_src))
 	$(call link)
 
@@ -159,7 +163,7 @@ $(bin)/librefuse.so: tests/fault/refuse.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -Irelay -I. $(WARNINGS) -O2 -g -fPIC -shared -o $@ $<
 
--include $(patsubst %.o,%.d,$(call objects,$(relay_src) $(tool_src) $(relaycat_src) $(relaypub_src) \
+-include $(patsubst %.o,%.d,$(call objects,$(relay_src) $(tool_src) $(relaycat_src) $(relaypub_src) $(relayctl_src) \
 	$(bench_src) $(soak_src) $(unit_tests) $(unit_src) $(fault_tests) $(fault_src) $(fuzz_targets) $(fuzz_src) $(transfer_src)))
 
 # --- use ----------------------------------------------------------------------------------------------------------
@@ -227,16 +231,18 @@ install: all
 	$(put) deploy/relay.tmpfiles $(DESTDIR)$(LIBDIR)/tmpfiles.d/relay.conf
 	$(put) deploy/60-relay.conf $(DESTDIR)$(LIBDIR)/sysctl.d/60-relay.conf
 	$(put) deploy/relay.catalog $(DESTDIR)$(LIBDIR)/systemd/catalog/relay.catalog
-	$(put) -t $(DESTDIR)$(MANDIR)/man1 deploy/man/relaycat.1 deploy/man/relaypub.1
+	$(put) -t $(DESTDIR)$(MANDIR)/man1 deploy/man/relaycat.1 deploy/man/relaypub.1 deploy/man/relayctl.1
 	$(bin)/relay --print-man >$(DESTDIR)$(MANDIR)/man5/relay.ini.5
 	$(put) -t $(DESTDIR)$(MANDIR)/man7 deploy/man/relay-protocol.7
 	$(put) -t $(DESTDIR)$(MANDIR)/man8 deploy/man/relay.8
 	$(put) deploy/completions/relay.bash $(DESTDIR)$(BASHDIR)/relay
 	ln -sf relay $(DESTDIR)$(BASHDIR)/relaycat
 	ln -sf relay $(DESTDIR)$(BASHDIR)/relaypub
+	ln -sf relay $(DESTDIR)$(BASHDIR)/relayctl
 	$(put) -t $(DESTDIR)$(ZSHDIR) deploy/completions/_relay
 	$(put) -t $(DESTDIR)$(DOCDIR) README.md
-	$(put) -t $(DESTDIR)$(DOCDIR)/examples relay.ini.example
+	$(put) -t $(DESTDIR)$(DOCDIR)/examples relay.ini.example deploy/grafana/relay.json \
+		deploy/prometheus/relay.rules.yml
 	test -e $(etc)/relay.ini || install -m 644 relay.ini.example $(etc)/relay.ini
 	@[ -n "$(DESTDIR)" ] || echo 'Installed. To start the service: systemd-sysusers; systemd-tmpfiles --create;' \
 		'sysctl --system; journalctl --update-catalog; systemctl daemon-reload; systemctl enable --now relay'
@@ -252,7 +258,7 @@ clean:
 	rm -rf build
 
 help:
-	@echo 'make            build/relay, build/relaycat, build/relaypub'
+	@echo 'make            build/relay, build/relaycat, build/relaypub, build/relayctl'
 	@echo 'make run        install what is missing, build, and run relay with a demo publisher (Ctrl-C ends it)'
 	@echo 'make test       install what is missing, build, and run all tests and lint; SUITES="unit fault ..."'
 	@echo 'make test-service   of these, those that boot systemd in a container (root; systemd-nspawn)'

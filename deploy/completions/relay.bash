@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Completion for bash: relay, relaycat, relaypub. Options come from --help, keys of the configuration from the program
+# Completion for bash: relay, relaycat, relaypub, relayctl. Options and commands come from --help, keys of the configuration from the program
 # itself, so nothing is listed here twice.
 
 # The options of program $1: what begins the lines of its --help.
@@ -95,5 +95,36 @@ _relaycat_relaypub()
 	esac
 }
 
+# What the words before the one that is completed say: the socket, and the command.
+_relayctl()
+{
+	local program=$1 word=$2 before=$3 command= socket=() i
+	word=${word//\\/}
+	word=${word#[\"\']}
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		-s | --socket) socket=(-s "${COMP_WORDS[++i]}") ;;
+		--feed | --limit | --interval | --timeout) ((++i)) ;;
+		-*) ;;
+		*) : "${command:=${COMP_WORDS[i]}}" ;;
+		esac
+	done
+	COMPREPLY=()
+	case $before in
+	-s | --socket) _relay_files "$2" ;;
+	--feed) _relay_offer "$word" '' < <("$program" "${socket[@]}" --timeout 1s feeds --names 2>/dev/null) ;;
+	--limit | --interval | --timeout) ;;
+	*)
+		case $word:$command in
+		-*) _relay_offer "$word" '' < <(_relay_options "$program") ;;
+		*:) _relay_offer "$word" '' < <("$program" --help | sed -nE 's/^  ([a-z][a-z-]*) .*  .*/\1/p') ;;
+		*:show) _relay_offer "$word" '' <<<$'config\nlimits' ;;
+		*:log-level) _relay_offer "$word" '' <<<$'error\nwarn\ninfo\ndebug' ;;
+		esac
+		;;
+	esac
+}
+
 complete -F _relay relay
+complete -F _relayctl relayctl
 complete -F _relaycat_relaypub relaycat relaypub

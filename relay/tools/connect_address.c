@@ -101,8 +101,7 @@ static struct sockaddr_un unix_sockaddr(const struct connect_address *address)
 	return to;
 }
 
-/* 0 when poll(2) found an event in time; -ETIMEDOUT, -EINTR when stop was requested, or -errno. */
-static int wait_for(int fd, short events, uint64_t limit_ms)
+int connect_address_wait(int fd, short events, uint64_t limit_ms)
 {
 	uint64_t deadline_ns = clock_mono_ns() + limit_ms * NS_PER_MS;
 
@@ -125,7 +124,7 @@ static int finish_connect(int fd, uint64_t limit_ms)
 {
 	int failure = 0;
 	socklen_t size = sizeof failure;
-	int r = wait_for(fd, POLLOUT, limit_ms);
+	int r = connect_address_wait(fd, POLLOUT, limit_ms);
 
 	if (r < 0)
 		return r;
@@ -198,7 +197,7 @@ int connect_address_open(const struct connect_address *address, uint64_t retry_m
 
 		if (fd >= 0 || fd == -EINTR || left_ms == 0)
 			return fd;
-		if (wait_for(-1, 0, u64_min(left_ms, RETRY_MS)) == -EINTR)
+		if (connect_address_wait(-1, 0, u64_min(left_ms, RETRY_MS)) == -EINTR)
 			return -EINTR;
 	}
 }
@@ -280,7 +279,7 @@ int connect_address_accept(int listen_fd, struct errmsg *error)
 {
 	for (;;) {
 		int fd;
-		int r = wait_for(listen_fd, POLLIN, UINT64_MAX / NS_PER_MS / 4);
+		int r = connect_address_wait(listen_fd, POLLIN, UINT64_MAX / NS_PER_MS / 4);
 
 		if (r < 0) {
 			errmsg_errno(error, r, "cannot wait for a connection");

@@ -42,3 +42,7 @@ must_check int connect_address_accept(int listen_fd, struct errmsg *error);
 
 /* For a unix address: removes the socket file.  Call it only after a listen that succeeded. */
 void connect_address_unlink(const struct connect_address *address);
+
+/* Waits for events of poll(2) on a socket; -1 with no events just waits.  0 when there is one,
+ * -ETIMEDOUT after limit_ms, -EINTR, or -errno. */
+must_check int connect_address_wait(int fd, short events, uint64_t limit_ms);

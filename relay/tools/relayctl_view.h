@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+/* Relay's answers as pages for a person: tables, human units, colours if wanted.
+ *
+ * All return 0, or -ENOMEM with part of the page missing.  They only write into `out`. */
+#pragma once
+
+#include "base/compiler.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+struct view {
+	FILE *out; // the caller's
+	bool has_colours;
+};
+
+/* The line about relay itself: version, uptime, subscribers, draining. */
+void view_relay(const struct view *view, const json_t *status);
+
+/* All of status.json. */
+must_check int view_status(const struct view *view, const json_t *status);
+
+/* The feeds of status.json. */
+must_check int view_feeds(const struct view *view, const json_t *status);
+
+/* The subscribers of subscribers.json, and how many there are in all. */
+must_check int view_subscribers(const struct view *view, const json_t *answer);
+
+/* Any object: a line for each number or text in it, under its path with dots. */
+must_check int view_object(const struct view *view, const json_t *object);
