@@ -165,20 +165,23 @@ static int take_part(const struct worker *worker, const struct relay *relay,
 	struct list_node *node;
 	int r = census_init(&part, sum->order, sum->is_slow_only, sum->limit);
 
-	if (r < 0)
+	if (r < 0) {
+		census_fini(&part);
 		return r;
+	}
 	list_for_each (&relay->feeds, node) {
 		const struct served_feed *served = feed_at(node);
 
 		if (!feed || feed == served)
 			census_add(&part, served->seats[worker->index].feed, now_ms, wall_ns);
 	}
-	census_ask(&part);
+	r = census_list(&part, now_ms, wall_ns);
 	for (size_t i = 0; i < part.count; i++)
 		part.rows[i].worker = worker->index;
-	census_merge(sum, &part);
+	if (r == 0)
+		r = census_merge(sum, &part);
 	census_fini(&part);
-	return 0;
+	return r;
 }
 
 static void take_census(struct worker *worker, void *data)

@@ -34,8 +34,14 @@ enum {
 /* Upper bounds of the buckets, inclusive, in milliseconds; the last one has none. */
 extern const uint64_t census_lag_bounds_ms[CENSUS_LAG_BUCKETS - 1];
 
+/* private: what is known of a subscriber while others are still met. */
+struct census_pick {
+	uint64_t key; /* what it is sorted by; more comes first */
+	const struct subscriber *subscriber;
+};
+
 struct census_row {
-	uint64_t key; /* private: what it is sorted by; more comes first */
+	uint64_t key; /* private */
 
 	/* Texts of the feed, good while it is. */
 	const char *feed;
@@ -48,14 +54,10 @@ struct census_row {
 	uint64_t lag_messages;
 	uint64_t delivered_messages;
 	uint64_t connected_ms;
-
-	/* From census_ask() on. */
 	uint64_t queued_bytes; /* in its socket, not yet acknowledged */
 	enum slow_cause cause; /* of a blocked one */
 	struct sockaddr_storage peer;
 	socklen_t peer_bytes; /* 0: the kernel does not tell */
-
-	struct subscriber *subscriber; /* private: good for the turn it was met in */
 };
 
 struct census {
@@ -63,7 +65,9 @@ struct census {
 	bool is_slow_only; /* count and list blocked ones only */
 	size_t limit;      /* rows at most */
 
-	struct census_row *rows; /* owned; a heap until census_sort() */
+	struct census_pick *picks; /* private: owned; a heap */
+	size_t pick_count;         /* private */
+	struct census_row *rows;   /* owned; from census_list() on */
 	size_t count;
 	uint64_t total;      /* that were met, listed or not */
 	uint64_t max_lag_ms; /* of these */
@@ -78,14 +82,14 @@ void census_fini(struct census *census);
 /* Adds the subscribers of one part of a feed, in its loop.  wall_ns: as in packets. */
 void census_add(struct census *census, const struct feed *feed, uint64_t now_ms, uint64_t wall_ns);
 
-/* Asks the sockets of those that are listed, in the turn in which they were met: two system calls
- * each, four for a blocked one. */
-void census_ask(struct census *census);
+/* Makes the rows of those that come first, in the turn in which they were met; asks their sockets:
+ * two system calls each, four for a blocked one.  0 or -ENOMEM. */
+int census_list(struct census *census, uint64_t now_ms, uint64_t wall_ns) must_check;
 
-/* Adds a part that has been asked; both have the same order and limit. */
-void census_merge(struct census *sum, const struct census *part);
+/* Adds a part that has been listed.  0; -ENOMEM, without its rows then. */
+int census_merge(struct census *sum, const struct census *part) must_check;
 
-/* Brings the rows into their order; nothing is to be added afterwards. */
+/* Brings the rows into their order and drops those over the limit. */
 void census_sort(struct census *census);
 
 /* The state as a word: "joining", "idle", "ready", "blocked". */
