@@ -5,7 +5,7 @@
 
 #include "daemon/admin_answer.h"
 
-/* 200 {"ok":true,"changes":[...]}; 422 {"ok":false,"errors":[...]}, nothing has changed; 409 while
+/* 200 {"ok":true,"changes":[...]}; 422 {"ok":false,"errors":[...]}, see reload(); 409 while
  * draining. */
 void admin_post_reload(const struct admin_request *request);
 

@@ -161,26 +161,32 @@ static void close_old_listeners(struct relay *relay, const struct config *config
 	}
 }
 
-/* Changes the feeds that stay; makes those again that were closed but keep their ingest address. */
-static void settle_feeds(struct relay *relay, const struct config *config)
+/* Changes the feeds that stay; makes those again that were closed but keep their ingest address.
+ * Returns how many could not be; *err names the last of them. */
+static int settle_feeds(struct relay *relay, const struct config *config, struct errmsg *err)
 {
+	int failed = 0;
+
 	for (size_t i = 0; i < config->feed_count; i++) {
 		const struct config_feed *from = &config->feeds[i];
 		struct served_feed *served = find_feed(&relay->feeds, from->section.name);
-		struct errmsg err;
+		int r;
 
 		if (served) {
 			served_feed_change(served, config, from);
 			continue;
 		}
-		if (served_feed_new(relay, config, from, &served, &err) < 0) {
-			log_error("%s", err.text);
-			continue;
+		r = served_feed_new(relay, config, from, &served, err);
+		if (r == 0) {
+			list_append(&relay->feeds, &served->node);
+			r = served_feed_open(served, err);
 		}
-		list_append(&relay->feeds, &served->node);
-		if (served_feed_open(served, &err) < 0)
-			log_error("%s", err.text);
+		if (r < 0) {
+			log_error("%s", err->text);
+			failed++;
+		}
 	}
+	return failed;
 }
 
 static void settle_listeners(struct relay *relay, const struct config *config)
@@ -282,7 +288,7 @@ int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 	close_old_feeds(relay, config, &feeds);
 	list_splice(&relay->feeds, &feeds);
 	list_splice(&relay->listeners, &listeners);
-	settle_feeds(relay, config);
+	r = settle_feeds(relay, config, err);
 	settle_listeners(relay, config);
 	begin_feeds(relay);
 	admin_apply(&relay->admin, config, &admin);
@@ -291,7 +297,7 @@ int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 	set_limits(relay, is_start);
 	passed_fds_warn_unused(&relay->passed, config);
 	relay_set_log_level(relay, config->relay.log_level);
-	return 0;
+	return r;
 }
 
 void relay_set_log_level(struct relay *relay, enum log_level level)

@@ -55,7 +55,9 @@ void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit,
 		const struct config_source *source);
 
 /* Applies `config`, which is owned by relay from here on, also after a failure.
- * 0, or -errno with a message; nothing has changed then. */
+ * 0; -errno with a message, nothing has changed then; or how many feeds could not be made anew,
+ * with a message about one, and all else is as `config` wants it.  That happens to feeds only which
+ * keep their address but not their framing or the like. */
 int relay_apply(struct relay *relay, struct config *config, struct errmsg *err);
 
 /* What the log has from now on, until the next reload. */

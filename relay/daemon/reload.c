@@ -85,12 +85,15 @@ static int load_and_apply(struct relay *relay, struct reload_report *report)
 		log_info("reloaded");
 		return 0;
 	}
-	log_error("reload failed: %s, nothing has changed", err.text);
+	if (r > 0)
+		log_error("reload incomplete: feeds=%d are not served, all else has changed", r);
+	else
+		log_error("reload failed: %s, nothing has changed", err.text);
 	if (report) {
 		reload_report_free(report);
 		add_line(report, err.text);
 	}
-	return r;
+	return r > 0 ? -EIO : r;
 }
 
 int reload(struct relay *relay, struct reload_report *report)

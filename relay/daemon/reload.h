@@ -30,7 +30,8 @@ struct config *reload_load(const struct config_source *source, struct config_err
 
 /* Loads relay's configuration again and applies it; the service manager is told.  `report`, when
  * not NULL, gets the lines, as far as there is memory for them.  Returns 0; -EBUSY while draining;
- * or another -errno, nothing has changed then. */
+ * -EIO when a feed could not be made anew, all else has changed then; or another -errno, nothing
+ * has. */
 int reload(struct relay *relay, struct reload_report *report);
 
 /* Leaves it empty. */

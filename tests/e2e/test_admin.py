@@ -239,6 +239,19 @@ def test_a_reload_that_fails_tells_why_and_changes_nothing(lab):
     assert "relay_config_last_reload_successful 1" in control.ask("/metrics").text
 
 
+def test_a_feed_that_cannot_be_made_anew_is_told(lab):
+    fifo = lab.directory / "in.fifo"
+    os.mkfifo(fifo)
+    relay = start(lab, feed("a", ingest=f"fifo:{fifo}"), feed("b")).expect(r"in\.fifo", "reload incomplete")
+    fifo.unlink()
+    control = Admin(relay, "socket")
+    relay.write({**relay.sections, **feed("a", ingest=f"fifo:{fifo}", segment="64k")})
+    answer = control.post("/reload")
+    assert answer.status == 422 and "in.fifo" in answer.json["errors"][0], answer.text
+    assert control.get("/status.json")["relay"]["reload_failed"]
+    assert "segment = 64k" in control.ask("/config").text
+
+
 def test_a_reload_may_move_the_door_it_came_through(lab):
     relay = start(lab)
     control, old = Admin(relay, "socket"), relay.address["admin socket"]

@@ -67,7 +67,8 @@ class Admin:
         """A socket on which data has been sent."""
         sock = address.connect(self.target)
         sock.settimeout(TIMEOUT)
-        sock.sendall(data)
+        if data:
+            sock.sendall(data)
         return sock
 
 
