@@ -49,7 +49,7 @@ endif
 all_cflags  = -std=gnu17 -D_GNU_SOURCE -Irelay -I. $(CPPFLAGS) $(WARNINGS) $(if $(WERROR),-Werror) \
 	$(HARDENING) $(mode_$(MODE)) $(sanitize) -pthread $(CFLAGS)
 all_ldflags = $(HARDENING_LINK) $(sanitize) -pthread $(LDFLAGS)
-LIBS       := -lev -linih -lsystemd -lcrypto
+LIBS       := -lev -linih -lsystemd -lcrypto -ljansson
 
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(Q),@printf '  %-7s %s\n' $(1) $@)
@@ -109,6 +109,9 @@ $(obj)/%.o: %.c $(obj)/flags
 	$(call say,CC)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(all_cflags) -MMD -MP -c -o $@ $<
+
+# The status page is taken into its object by the assembler, which tells no dependencies.
+$(obj)/relay/daemon/admin_page.o: $(wildcard relay/daemon/page/*)
 
 define link
 $(call say,LINK)

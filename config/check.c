@@ -54,7 +54,7 @@ static void printf_like(4, 5)
 
 static bool is_named(const struct config_section *section)
 {
-	return section->kind == CONFIG_RELAY || section->name[0];
+	return config_kind_is_single(section->kind) || section->name[0];
 }
 
 static void check_required(const struct check *check, const struct config_section *section)
@@ -196,9 +196,29 @@ static void check_served(const struct check *check, const struct config_feed *fe
 	       feed->section.name, feed->section.name);
 }
 
+/* --- [admin] --- */
+
+static void check_admin(const struct check *check)
+{
+	const struct config_admin *admin = &check->config->admin;
+
+	if (strncmp(admin->listen, "unix:", 5) == 0)
+		report(check, &admin->section, CONFIG_ADMIN_listen,
+		       "listen in [admin] is for tcp; expected socket = %.200s", admin->listen);
+	if (strncmp(admin->socket, "tcp:", 4) == 0)
+		report(check, &admin->section, CONFIG_ADMIN_socket,
+		       "socket in [admin] takes commands and has only file permissions to guard "
+		       "it; "
+		       "expected unix:PATH or systemd:NAME");
+}
+
 /* --- addresses --- */
 
-/* What is listened on: by feeds, then by listeners. */
+/* What is listened on: by [admin] twice, by feeds, then by listeners. */
+enum {
+	ADMIN_ADDRESSES = 2
+};
+
 struct listening {
 	const struct config_section *section;
 	size_t option;
@@ -207,9 +227,17 @@ struct listening {
 
 static struct listening listening_at(const struct config *config, size_t i)
 {
+	const struct config_admin *admin = &config->admin;
 	const struct config_listener *listener;
 	const struct config_feed *feed;
 
+	if (i < ADMIN_ADDRESSES && !config_has_admin(config))
+		return (struct listening){0};
+	if (i == 0)
+		return (struct listening){&admin->section, CONFIG_ADMIN_listen, admin->listen};
+	if (i == 1)
+		return (struct listening){&admin->section, CONFIG_ADMIN_socket, admin->socket};
+	i -= ADMIN_ADDRESSES;
 	if (i >= config->feed_count) {
 		listener = &config->listeners[i - config->feed_count];
 		return (struct listening){&listener->section, CONFIG_LISTENER_listen,
@@ -307,7 +335,8 @@ void config_check_all(const struct config *config, bool is_partial, struct confi
 		if (is_named(section))
 			check_required(&check, section);
 	}
-	for (size_t i = 0; i < config->feed_count + config->listener_count; i++)
+	check_admin(&check);
+	for (size_t i = 0; i < ADMIN_ADDRESSES + config->feed_count + config->listener_count; i++)
 		check_address(&check, i);
 	check_feeds(&check, is_partial);
 	for (size_t i = 0; i < config->listener_count; i++) {

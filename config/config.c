@@ -126,8 +126,8 @@ static void refuse_section(struct load *load, unsigned line, const char *title)
 	for (int kind = CONFIG_RELAY; kind <= CONFIG_LISTENER; kind++)
 		nearest_offer(&nearest, config_kind_name((enum config_section_kind)kind));
 	report(load, line,
-	       "unknown section [%.80s]%s%s%s expected one of [relay], [feed NAME], [listener "
-	       "NAME]",
+	       "unknown section [%.80s]%s%s%s expected one of [relay], [admin], [feed NAME], "
+	       "[listener NAME]",
 	       title, nearest.best ? "; did you mean '" : ";", nearest.best ? nearest.best : "",
 	       nearest.best ? "'?" : "");
 }
@@ -140,15 +140,18 @@ static bool is_name(const char *name)
 	return bytes > 0 && bytes <= CONFIG_NAME_BYTES && !name[bytes];
 }
 
-/* [relay] is there from the start; its line tells whether the file had it. */
-static void take_relay(struct load *load, unsigned line, const char *name)
+/* [relay] and [admin] are there from the start; their line tells whether the file had them. */
+static void take_single(struct load *load, unsigned line, enum config_section_kind kind,
+			const char *name)
 {
-	struct config_section *section = &load->config->relay.section;
+	struct config_section *section =
+		kind == CONFIG_RELAY ? &load->config->relay.section : &load->config->admin.section;
+	const char *word = config_kind_name(kind);
 
 	if (*name)
-		report(load, line, "[relay] has no name; expected [relay]");
+		report(load, line, "[%s] has no name; expected [%s]", word, word);
 	if (section->line)
-		report(load, line, "duplicate section [relay]; the first one is in line %u",
+		report(load, line, "duplicate section [%s]; the first one is in line %u", word,
 		       section->line);
 	else
 		section->line = line;
@@ -198,8 +201,8 @@ static void take_section(void *owner, unsigned line, const char *title)
 	kind = parse_title(title, &name);
 	if (kind < 0)
 		refuse_section(load, line, title);
-	else if (kind == CONFIG_RELAY)
-		take_relay(load, line, name);
+	else if (config_kind_is_single((enum config_section_kind)kind))
+		take_single(load, line, (enum config_section_kind)kind, name);
 	else
 		take_named(load, line, (enum config_section_kind)kind, name);
 }
@@ -228,7 +231,7 @@ static void describe_unknown(enum config_section_kind kind, const char *title, c
 		if (!nearest.best && strcmp(config_options[i].key, key) == 0)
 			snprintf(hint, sizeof(hint), " it belongs in [%s%s],",
 				 config_kind_name(config_options[i].section),
-				 config_options[i].section == CONFIG_RELAY ? "" : " NAME");
+				 config_kind_is_single(config_options[i].section) ? "" : " NAME");
 	}
 	errmsg_set(e, "unknown key '%.40s' in [%.70s];%s expected one of %s", key, title, hint,
 		   expected);
@@ -311,7 +314,7 @@ static void describe_missing(struct config *config, const char *title, struct er
 
 	nearest_start(&nearest, title);
 	for (size_t i = 0; (section = config_section_at(config, i)); i++) {
-		if (section->kind != CONFIG_RELAY && !section->name[0])
+		if (!config_kind_is_single(section->kind) && !section->name[0])
 			continue;
 		nearest_offer(&nearest, config_section_title(titles, section));
 		if (nearest.best == titles) {
@@ -396,6 +399,8 @@ static int load_all(struct load *load, const struct config_override *overrides, 
 	int r;
 
 	r = set_defaults(&load->config->relay.section, CONFIG_RELAY);
+	if (r == 0)
+		r = set_defaults(&load->config->admin.section, CONFIG_ADMIN);
 	if (r < 0)
 		return r;
 	r = read_file(load);
@@ -452,6 +457,16 @@ void config_free(struct config **config)
 	free((*config)->path);
 	free(*config);
 	*config = NULL;
+}
+
+bool config_has_admin(const struct config *config)
+{
+	const struct config_section *section = &config->admin.section;
+	bool is_set = section->line > 0;
+
+	for (size_t i = 0; i < CONFIG_ADMIN_OPTIONS; i++)
+		is_set = is_set || config_is_set(section, i);
+	return is_set;
 }
 
 const struct config_feed *config_find_feed(const struct config *config, const char *name)

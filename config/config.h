@@ -135,6 +135,7 @@ struct config_ingest {
 
 enum config_section_kind {
 	CONFIG_RELAY,
+	CONFIG_ADMIN,
 	CONFIG_FEED,
 	CONFIG_LISTENER,
 };
@@ -144,6 +145,11 @@ enum {
 #define OPTION_relay(key, ...) CONFIG_RELAY_##key,
 #include "config/options.def"
 	CONFIG_RELAY_OPTIONS
+};
+enum {
+#define OPTION_admin(key, ...) CONFIG_ADMIN_##key,
+#include "config/options.def"
+	CONFIG_ADMIN_OPTIONS
 };
 enum {
 #define OPTION_feed(key, ...) CONFIG_FEED_##key,
@@ -175,8 +181,8 @@ struct config_origin {
 /* What all sections have in common; their first member. */
 struct config_section {
 	enum config_section_kind kind;
-	char name[CONFIG_NAME_BYTES + 1]; /* "" for [relay] */
-	unsigned line;                    /* of its header; 0 when [relay] has none */
+	char name[CONFIG_NAME_BYTES + 1]; /* "" for [relay] and [admin] */
+	unsigned line;                    /* of its header; 0 when [relay] or [admin] has none */
 	struct config_origin origins[CONFIG_SECTION_OPTIONS];
 };
 
@@ -192,6 +198,13 @@ static inline bool config_is_set(const struct config_section *section, size_t op
 struct config_relay {
 	struct config_section section;
 #define OPTION_relay CONFIG_MEMBER
+#include "config/options.def"
+};
+
+/* Counts only when config_has_admin(). */
+struct config_admin {
+	struct config_section section;
+#define OPTION_admin CONFIG_MEMBER
 #include "config/options.def"
 };
 
@@ -213,6 +226,7 @@ struct config_listener {
 struct config {
 	char *path; /* as it was given */
 	struct config_relay relay;
+	struct config_admin admin;
 	struct config_feed *feeds; /* in the order of the file; one at least */
 	size_t feed_count;
 	struct config_listener *listeners;
@@ -259,6 +273,9 @@ void config_free(struct config **config);
 const struct config_feed *config_find_feed(const struct config *config, const char *name);
 const struct config_listener *config_find_listener(const struct config *config, const char *name);
 
+/* Is there an [admin], in the file or by -o?  Without it nothing is served to operators. */
+bool config_has_admin(const struct config *config);
+
 /* --- the option table --- */
 
 enum config_type {
@@ -292,7 +309,7 @@ struct config_option {
 	const char *key;
 	enum config_type type;
 	const char *default_text; /* NULL: required; or config_inherited */
-	const char *min;          /* NULL where there is none */
+	const char *min; /* NULL where there is none; of an ADDRESS: words instead of one */
 	const char *max;
 	bool is_reloadable;
 	const char *help;
@@ -309,13 +326,15 @@ extern const size_t config_option_count;
  * NULL, gets that many. A change of one that is not ->is_reloadable means: make it anew. */
 size_t config_differs_relay(const struct config_relay *a, const struct config_relay *b,
 			    const struct config_option *ret_options[CONFIG_SECTION_OPTIONS]);
+size_t config_differs_admin(const struct config_admin *a, const struct config_admin *b,
+			    const struct config_option *ret_options[CONFIG_SECTION_OPTIONS]);
 size_t config_differs_feed(const struct config_feed *a, const struct config_feed *b,
 			   const struct config_option *ret_options[CONFIG_SECTION_OPTIONS]);
 size_t config_differs_listener(const struct config_listener *a, const struct config_listener *b,
 			       const struct config_option *ret_options[CONFIG_SECTION_OPTIONS]);
 
 enum config_change_kind {
-	CONFIG_CHANGE_ADDED,   /* a feed or listener that is only in the new configuration */
+	CONFIG_CHANGE_ADDED,   /* a section that is only in the new configuration */
 	CONFIG_CHANGE_REMOVED, /* ... only in the old one */
 	CONFIG_CHANGE_LIVE,    /* `option` has a new value; connections stay */
 	CONFIG_CHANGE_REMADE,  /* `option` has a new value, for which it is made anew */

@@ -24,7 +24,9 @@ static const char head[] =
 	"The configuration of\n"
 	".Xr relay 8 .\n"
 	"It has at most one section\n"
-	".Li [relay] ,\n"
+	".Li [relay]\n"
+	"and one\n"
+	".Li [admin] ,\n"
 	"and as many as wanted of\n"
 	".Li [feed NAME]\n"
 	"and\n"
@@ -32,6 +34,10 @@ static const char head[] =
 	"A feed is one publisher and what its subscribers get; a listener is where the subscribers "
 	"of\n"
 	"one feed connect, and what they get it in.\n"
+	"Without\n"
+	".Li [admin]\n"
+	"there is no status page and no\n"
+	".Xr relayctl 1 .\n"
 	".Pp\n"
 	"A line is a\n"
 	".Li [section] ,\n"
@@ -125,7 +131,7 @@ static void print_section(FILE *to, enum config_section_kind kind)
 	const struct config_option *options = config_options_of(kind, &count);
 
 	fprintf(to, ".Sh OPTIONS OF [%s%s]\n.Bl -tag -width Ds\n", config_kind_name(kind),
-		kind == CONFIG_RELAY ? "" : " NAME");
+		config_kind_is_single(kind) ? "" : " NAME");
 	for (size_t i = 0; i < count; i++) {
 		char text[CONFIG_DESCRIPTION_BYTES];
 
@@ -141,6 +147,7 @@ void config_print_man(FILE *to)
 {
 	fputs(head, to);
 	print_section(to, CONFIG_RELAY);
+	print_section(to, CONFIG_ADMIN);
 	print_section(to, CONFIG_FEED);
 	print_section(to, CONFIG_LISTENER);
 	fputs(tail, to);

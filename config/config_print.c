@@ -60,7 +60,7 @@ static const struct setting {
 } demo_feed[] = {{"ingest", "listen tcp:127.0.0.1:7000"}, {"framing", "line"}, {0}},
   demo_raw[] = {{"feed", "demo"}, {"listen", "tcp:127.0.0.1:7001"}, {"format", "raw"}, {0}},
   demo_framed[] = {{"feed", "demo"}, {"listen", "tcp:127.0.0.1:7002"}, {"format", "framed"}, {0}},
-  demo_relay[] = {{0}};
+  demo_relay[] = {{0}}, demo_admin[] = {{0}};
 
 static const char example_head[] =
 	"# The configuration of relay. As it stands, it is a demo on the loopback interface: lines "
@@ -131,6 +131,12 @@ void config_print_example(FILE *to)
 	fputs(example_head, to);
 	fputs("\n[relay]\n", to);
 	print_example_section(to, CONFIG_RELAY, demo_relay);
+	fputs("\n\n# For operators: a status page, figures, and relayctl. Without this section "
+	      "there is "
+	      "none of it.\n",
+	      to);
+	fputs("[admin]\n", to);
+	print_example_section(to, CONFIG_ADMIN, demo_admin);
 	fputs("\n\n# A feed: one publisher, and what its subscribers get. As many as you like.\n",
 	      to);
 	fputs("[feed demo]\n", to);
@@ -227,7 +233,7 @@ int config_print_explain(FILE *to, const char *key, const char **ret_nearest)
 			continue;
 		fprintf(to, "%s[%s%s] %s\n", is_first ? "" : "\n",
 			config_kind_name(option->section),
-			option->section == CONFIG_RELAY ? "" : " NAME", option->key);
+			config_kind_is_single(option->section) ? "" : " NAME", option->key);
 		print_wrapped(to, "    ", option->help);
 		print_wrapped(to, "    ", config_option_describe(option, text, sizeof(text)));
 		is_first = false;

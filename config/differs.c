@@ -36,6 +36,12 @@ size_t config_differs_relay(const struct config_relay *a, const struct config_re
 	return differs(&a->section, &b->section, ret_options);
 }
 
+size_t config_differs_admin(const struct config_admin *a, const struct config_admin *b,
+			    const struct config_option *ret_options[CONFIG_SECTION_OPTIONS])
+{
+	return differs(&a->section, &b->section, ret_options);
+}
+
 size_t config_differs_feed(const struct config_feed *a, const struct config_feed *b,
 			   const struct config_option *ret_options[CONFIG_SECTION_OPTIONS])
 {
@@ -57,6 +63,8 @@ static const struct config_section *find_same(const struct config *config,
 
 	if (like->kind == CONFIG_RELAY)
 		return &config->relay.section;
+	if (like->kind == CONFIG_ADMIN)
+		return config_has_admin(config) ? &config->admin.section : NULL;
 	if (like->kind == CONFIG_FEED) {
 		feed = config_find_feed(config, like->name);
 		return feed ? &feed->section : NULL;

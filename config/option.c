@@ -32,6 +32,8 @@ const char config_inherited[] = "the feed's";
 const struct config_option config_options[] = {
 #define OPTION_relay(...) ROW(RELAY, struct config_relay, __VA_ARGS__)
 #include "config/options.def"
+#define OPTION_admin(...) ROW(ADMIN, struct config_admin, __VA_ARGS__)
+#include "config/options.def"
 #define OPTION_feed(...) ROW(FEED, struct config_feed, __VA_ARGS__)
 #include "config/options.def"
 #define OPTION_listener(...) ROW(LISTENER, struct config_listener, __VA_ARGS__)
@@ -43,6 +45,7 @@ const char *config_kind_name(enum config_section_kind kind)
 {
 	static const char *const names[] = {
 		[CONFIG_RELAY] = "relay",
+		[CONFIG_ADMIN] = "admin",
 		[CONFIG_FEED] = "feed",
 		[CONFIG_LISTENER] = "listener",
 	};
@@ -50,10 +53,16 @@ const char *config_kind_name(enum config_section_kind kind)
 	return names[kind];
 }
 
+bool config_kind_is_single(enum config_section_kind kind)
+{
+	return kind == CONFIG_RELAY || kind == CONFIG_ADMIN;
+}
+
 const struct config_option *config_options_of(enum config_section_kind kind, size_t *ret_count)
 {
 	static const size_t counts[] = {
 		[CONFIG_RELAY] = CONFIG_RELAY_OPTIONS,
+		[CONFIG_ADMIN] = CONFIG_ADMIN_OPTIONS,
 		[CONFIG_FEED] = CONFIG_FEED_OPTIONS,
 		[CONFIG_LISTENER] = CONFIG_LISTENER_OPTIONS,
 	};
@@ -100,6 +109,8 @@ const struct config_section *config_section_at_const(const struct config *config
 	if (i == 0)
 		return &config->relay.section;
 	i--;
+	if (config_has_admin(config) && i-- == 0)
+		return &config->admin.section;
 	if (i < config->feed_count)
 		return &config->feeds[i].section;
 	i -= config->feed_count;
@@ -110,7 +121,9 @@ struct config_section *config_section_at(struct config *config, size_t i)
 {
 	if (i == 0)
 		return &config->relay.section;
-	i--;
+	if (i == 1)
+		return &config->admin.section;
+	i -= 2;
 	if (i < config->feed_count)
 		return &config->feeds[i].section;
 	i -= config->feed_count;

@@ -188,6 +188,21 @@ static int check_networks(const char *text, struct errmsg *e)
 	return r;
 }
 
+/* words: "auto, none"; NULL is none. */
+static bool is_word_of(const char *words, const char *text)
+{
+	size_t length = strlen(text);
+
+	while (words && *words) {
+		size_t bytes = strcspn(words, ",");
+
+		if (bytes == length && memcmp(words, text, bytes) == 0)
+			return true;
+		words += bytes + strspn(words + bytes, ", ");
+	}
+	return false;
+}
+
 /* Addresses, networks and feeds are texts to the structs, and are only looked at. */
 static int parse_text(const struct config_option *option, const char *text, char **value,
 		      struct errmsg *e)
@@ -198,7 +213,7 @@ static int parse_text(const struct config_option *option, const char *text, char
 	int r;
 
 	if (option->type == CONFIG_TYPE_ADDRESS) {
-		r = config_address_parse(text, &address, e);
+		r = is_word_of(option->min, text) ? 0 : config_address_parse(text, &address, e);
 		if (r < 0)
 			return r;
 	} else if (option->type == CONFIG_TYPE_NETWORKS) {
@@ -401,7 +416,8 @@ const char *config_value_expected(const struct config_option *option, char *buf,
 	else if (option->type == CONFIG_TYPE_FEED)
 		snprintf(buf, size, "the NAME of a [feed NAME]");
 	else if (option->type == CONFIG_TYPE_ADDRESS)
-		snprintf(buf, size, "%s", CONFIG_ADDRESS_EXPECTED);
+		snprintf(buf, size, "%s%s%s", option->min ? option->min : "",
+			 option->min ? ", or " : "", CONFIG_ADDRESS_EXPECTED);
 	else if (option->type == CONFIG_TYPE_INGEST)
 		snprintf(buf, size, "%s", CONFIG_INGEST_EXPECTED);
 	else if (option->type == CONFIG_TYPE_NETWORKS)

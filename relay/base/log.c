@@ -103,21 +103,15 @@ static bool send_to_journal(int priority, const char *text)
 
 static size_t print_prefix(char *out, size_t size, enum log_level level)
 {
-	uint64_t now_ns;
-	struct tm tm;
-	time_t now_s;
+	char time[CLOCK_UTC_BYTES];
 	int n;
 
 	if (is_journal()) {
 		n = snprintf(out, size, "<%d>", levels[level].priority);
 		return (size_t)n;
 	}
-	now_ns = clock_wall_ns();
-	now_s = (time_t)(now_ns / NS_PER_S);
-	gmtime_r(&now_s, &tm);
-	n = snprintf(out, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03uZ %s ", tm.tm_year + 1900,
-		     tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-		     (unsigned)(now_ns % NS_PER_S / NS_PER_MS), levels[level].name);
+	n = snprintf(out, size, "%s %s ", clock_print_utc(time, sizeof(time), clock_wall_ns()),
+		     levels[level].name);
 	return (size_t)n;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "daemon/relay.h"
 #include "daemon/served_feed.h"
@@ -143,6 +144,110 @@ uint64_t collect_pinned(struct relay *relay, uint64_t max_bytes)
 	}
 	free(parts);
 	return bytes;
+}
+
+/* ---- subscribers ---- */
+
+struct census_take {
+	const struct relay *relay;
+	const struct served_feed *feed; /* NULL: all */
+	struct census *sum;             /* of all these; or one of each feed, in their order */
+	bool is_each;
+	int result;
+};
+
+/* Adds what this worker has of one feed, or of all (NULL). */
+static int take_part(const struct worker *worker, const struct relay *relay,
+		     const struct served_feed *feed, struct census *sum)
+{
+	uint64_t now_ms = clock_mono_ns() / NS_PER_MS, wall_ns = clock_wall_ns();
+	struct census part;
+	struct list_node *node;
+	int r = census_init(&part, sum->order, sum->is_slow_only, sum->limit);
+
+	if (r < 0) {
+		census_fini(&part);
+		return r;
+	}
+	list_for_each (&relay->feeds, node) {
+		const struct served_feed *served = feed_at(node);
+
+		if (!feed || feed == served)
+			census_add(&part, served->seats[worker->index].feed, now_ms, wall_ns);
+	}
+	r = census_list(&part, now_ms, wall_ns);
+	for (size_t i = 0; i < part.count; i++)
+		part.rows[i].worker = worker->index;
+	if (r == 0)
+		r = census_merge(sum, &part);
+	census_fini(&part);
+	return r;
+}
+
+static void take_census(struct worker *worker, void *data)
+{
+	struct census_take *take = data;
+	struct census *sum = take->sum;
+	struct list_node *node;
+	int r = 0;
+
+	if (!take->is_each) {
+		r = take_part(worker, take->relay, take->feed, sum);
+	} else {
+		list_for_each (&take->relay->feeds, node) {
+			if (r == 0)
+				r = take_part(worker, take->relay, feed_at(node), sum++);
+		}
+	}
+	if (r < 0)
+		take->result = r;
+}
+
+int collect_census(struct relay *relay, const struct served_feed *feed, struct census *ret)
+{
+	struct census_take take = {.relay = relay, .feed = feed, .sum = ret};
+
+	ask_all(relay, take_census, &take);
+	census_sort(ret);
+	return take.result;
+}
+
+int collect_each_census(struct relay *relay, struct census *list, size_t count)
+{
+	struct census_take take = {.relay = relay, .sum = list, .is_each = true};
+
+	ask_all(relay, take_census, &take);
+	for (size_t i = 0; i < count; i++)
+		census_sort(&list[i]);
+	return take.result;
+}
+
+struct kick_order {
+	const struct served_feed *feed;
+	uint64_t id;
+	bool is_done;
+};
+
+static void kick(struct worker *worker, void *data)
+{
+	struct kick_order *order = data;
+	struct subscriber *subscriber;
+
+	if (order->is_done)
+		return;
+	subscriber = feed_find_subscriber(order->feed->seats[worker->index].feed, order->id);
+	if (!subscriber)
+		return;
+	subscriber_close(subscriber, CLOSE_KICKED);
+	order->is_done = true;
+}
+
+bool collect_kick(struct relay *relay, const struct served_feed *feed, uint64_t id)
+{
+	struct kick_order order = {.feed = feed, .id = id};
+
+	ask_all(relay, kick, &order);
+	return order.is_done;
 }
 
 /* ---- loop lag ---- */

@@ -19,11 +19,9 @@
 #include "config/config.h"
 #include "daemon/notify.h"
 #include "daemon/relay.h"
+#include "daemon/reload.h"
 #include "daemon/status.h"
-
-#ifndef RELAY_VERSION
-#define RELAY_VERSION "0.1"
-#endif
+#include "daemon/version.h"
 
 enum {
 	OVERRIDES_MAX = 64
@@ -51,7 +49,6 @@ struct arguments {
 
 struct daemon {
 	struct relay relay;
-	const struct arguments *arguments;
 	ev_signal drain_on_term, drain_on_int, reload_on_hup, status_on_usr1;
 	ev_timer watchdog;
 };
@@ -138,14 +135,11 @@ static void parse_arguments(int argc, char **argv, struct arguments *ret)
 /* Loads the configuration; tells all that is wrong with it.  NULL on failure. */
 static struct config *load(const struct arguments *arguments)
 {
+	const struct config_source source = {arguments->path, arguments->overrides,
+					     arguments->override_count};
 	struct config_errors errors = {0};
-	struct config *config = NULL;
-	int r = config_load(arguments->path, arguments->overrides, arguments->override_count,
-			    &config, &errors);
+	struct config *config = reload_load(&source, &errors);
 
-	config_errors_print(stderr, &errors);
-	if (r < 0 && errors.count == 0)
-		log_error("%s: %s", arguments->path, strerror(-r));
 	config_errors_free(&errors);
 	return config;
 }
@@ -173,46 +167,13 @@ static void on_term(struct ev_loop *loop, ev_signal *watcher, int events)
 	relay_drain(&daemon->relay);
 }
 
-static void log_changes(const struct relay *relay, const struct config *config)
-{
-	struct config_change *changes = NULL;
-	size_t count = 0;
-	char text[512];
-
-	if (config_reload_check(relay->config, config, &changes, &count) < 0)
-		return;
-	for (size_t i = 0; i < count; i++)
-		log_info("reload: %s", config_change_print(text, sizeof(text), &changes[i]));
-	free(changes);
-}
-
-static void reload(struct daemon *daemon)
-{
-	struct config *config = load(daemon->arguments);
-	struct errmsg err;
-
-	if (!config) {
-		log_error("reload failed: the configuration has errors, nothing has changed");
-		return;
-	}
-	log_changes(&daemon->relay, config);
-	if (relay_apply(&daemon->relay, config, &err) < 0)
-		log_error("reload failed: %s, nothing has changed", err.text);
-	else
-		log_info("reloaded");
-}
-
 static void on_hup(struct ev_loop *loop, ev_signal *watcher, int events)
 {
 	struct daemon *daemon = watcher->data;
 
 	(void)loop;
 	(void)events;
-	if (daemon->relay.is_draining)
-		return;
-	notify_reloading();
-	reload(daemon);
-	notify_ready();
+	(void)reload(&daemon->relay, NULL);
 }
 
 static void on_usr1(struct ev_loop *loop, ev_signal *watcher, int events)
@@ -259,7 +220,9 @@ static void watch_signals(struct daemon *daemon)
 
 static int run(const struct arguments *arguments, struct config *config)
 {
-	struct daemon daemon = {.arguments = arguments};
+	const struct config_source source = {arguments->path, arguments->overrides,
+					     arguments->override_count};
+	struct daemon daemon = {0};
 	struct ev_loop *loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
 	size_t feeds = config->feed_count, listeners = config->listener_count;
 	struct errmsg err;
@@ -276,7 +239,7 @@ static int run(const struct arguments *arguments, struct config *config)
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (fd_limit(&fd_max) < 0)
 		log_warn("the limit of open files cannot be read, ignoring");
-	relay_init(&daemon.relay, loop, fd_max);
+	relay_init(&daemon.relay, loop, fd_max, &source);
 	r = relay_apply(&daemon.relay, config, &err);
 	if (r < 0) {
 		log_error("%s", err.text);

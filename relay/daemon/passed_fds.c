@@ -94,6 +94,9 @@ static bool names(const char *text, const char *name)
 
 static bool is_used(const char *name, const struct config *config)
 {
+	if (config_has_admin(config) &&
+	    (names(config->admin.listen, name) || names(config->admin.socket, name)))
+		return true;
 	for (size_t i = 0; i < config->feed_count; i++) {
 		const struct config_ingest *ingest = &config->feeds[i].ingest;
 

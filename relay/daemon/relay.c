@@ -161,26 +161,32 @@ static void close_old_listeners(struct relay *relay, const struct config *config
 	}
 }
 
-/* Changes the feeds that stay; makes those again that were closed but keep their ingest address. */
-static void settle_feeds(struct relay *relay, const struct config *config)
+/* Changes the feeds that stay; makes those again that were closed but keep their ingest address.
+ * Returns how many could not be; *err names the last of them. */
+static int settle_feeds(struct relay *relay, const struct config *config, struct errmsg *err)
 {
+	int failed = 0;
+
 	for (size_t i = 0; i < config->feed_count; i++) {
 		const struct config_feed *from = &config->feeds[i];
 		struct served_feed *served = find_feed(&relay->feeds, from->section.name);
-		struct errmsg err;
+		int r;
 
 		if (served) {
 			served_feed_change(served, config, from);
 			continue;
 		}
-		if (served_feed_new(relay, config, from, &served, &err) < 0) {
-			log_error("%s", err.text);
-			continue;
+		r = served_feed_new(relay, config, from, &served, err);
+		if (r == 0) {
+			list_append(&relay->feeds, &served->node);
+			r = served_feed_open(served, err);
 		}
-		list_append(&relay->feeds, &served->node);
-		if (served_feed_open(served, &err) < 0)
-			log_error("%s", err.text);
+		if (r < 0) {
+			log_error("%s", err->text);
+			failed++;
+		}
 	}
+	return failed;
 }
 
 static void settle_listeners(struct relay *relay, const struct config *config)
@@ -239,18 +245,24 @@ static void free_all(struct list *feeds, struct list *listeners, enum close_reas
 
 static void set_limits(struct relay *relay, bool is_start)
 {
-	struct budget budget;
+	struct budget before = relay->budget;
 
-	budget_reckon(relay->config, relay->workers.count, relay->fd_limit, &budget);
-	relay->max_subscribers = budget.subscribers;
-	if (!is_start)
+	budget_reckon(relay->config, relay->workers.count, relay->fd_limit, &relay->budget);
+	relay->max_subscribers = relay->budget.subscribers;
+	if (is_start) {
+		budget_probe(relay->config, relay->workers.count, &relay->budget);
+		budget_log(&relay->budget);
 		return;
-	budget_probe(relay->config, relay->workers.count, &budget);
-	budget_log(&budget);
+	}
+	relay->budget.pipes_wanted = before.pipes_wanted;
+	relay->budget.pipes = before.pipes;
+	relay->budget.tcp_bytes = before.tcp_bytes;
+	relay->budget.stalled_bytes = before.stalled_bytes;
 }
 
 int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 {
+	struct admin_change admin = {0};
 	struct list feeds, listeners;
 	bool is_start = relay->config == NULL;
 	int r = 0;
@@ -264,7 +276,10 @@ int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 		r = open_new_feeds(relay, config, &feeds, err);
 	if (r == 0)
 		r = open_new_listeners(relay, config, &listeners, err);
+	if (r == 0)
+		r = admin_open_new(&relay->admin, config, &admin, err);
 	if (r < 0) {
+		admin_undo(&admin);
 		free_all(&feeds, &listeners, CLOSE_REMOVED);
 		config_free(&config);
 		return r;
@@ -273,15 +288,27 @@ int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 	close_old_feeds(relay, config, &feeds);
 	list_splice(&relay->feeds, &feeds);
 	list_splice(&relay->listeners, &listeners);
-	settle_feeds(relay, config);
+	r = settle_feeds(relay, config, err);
 	settle_listeners(relay, config);
 	begin_feeds(relay);
+	admin_apply(&relay->admin, config, &admin);
 	config_free(&relay->config);
 	relay->config = config;
 	set_limits(relay, is_start);
 	passed_fds_warn_unused(&relay->passed, config);
-	log_set_level(config->relay.log_level);
-	return 0;
+	relay_set_log_level(relay, config->relay.log_level);
+	return r;
+}
+
+void relay_set_log_level(struct relay *relay, enum log_level level)
+{
+	relay->log_level = level;
+	log_set_level(level);
+}
+
+struct served_feed *relay_find_feed(const struct relay *relay, const char *name)
+{
+	return find_feed(&relay->feeds, name);
 }
 
 /* ---- time ---- */
@@ -323,9 +350,13 @@ bool relay_has_moved(struct relay *relay)
 	return has_moved;
 }
 
-void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit)
+void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit,
+		const struct config_source *source)
 {
-	*relay = (struct relay){.loop = loop, .fd_limit = fd_limit};
+	*relay = (struct relay){.loop = loop, .fd_limit = fd_limit, .source = *source};
+	relay->started_mono_ns = clock_mono_ns();
+	relay->started_ns = relay->loaded_ns = clock_wall_ns();
+	admin_init(&relay->admin, relay, loop);
 	list_init(&relay->feeds);
 	list_init(&relay->listeners);
 	inbox_open(&relay->control, loop);
@@ -364,6 +395,7 @@ void relay_fini(struct relay *relay)
 	struct list_node *node;
 
 	ev_timer_stop(relay->loop, &relay->tick);
+	admin_fini(&relay->admin);
 	list_for_each (&relay->feeds, node)
 		detach_listeners(relay, feed_at(node));
 	free_all(&relay->feeds, &relay->listeners, CLOSE_DRAIN);

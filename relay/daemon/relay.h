@@ -15,8 +15,11 @@
 #include "base/errmsg.h"
 #include "base/list.h"
 #include "config/config.h"
+#include "daemon/admin.h"
+#include "daemon/budget.h"
 #include "daemon/inbox.h"
 #include "daemon/passed_fds.h"
+#include "daemon/reload.h"
 #include "daemon/served_feed.h"
 #include "daemon/served_listener.h"
 #include "daemon/worker.h"
@@ -26,9 +29,17 @@ struct relay {
 	struct inbox control;
 	struct workers workers; /* from the first relay_apply() on */
 	struct config *config;  /* in effect; owned */
-	struct list feeds;      /* struct served_feed */
-	struct list listeners;  /* struct served_listener */
+	struct config_source source;
+	struct admin admin;
+	struct list feeds;     /* struct served_feed */
+	struct list listeners; /* struct served_listener */
 	struct passed_fds passed;
+	struct budget budget; /* of the configuration in effect; pipes and TCP memory as at start */
+	uint64_t started_ns;  /* wall clock */
+	uint64_t started_mono_ns;
+	uint64_t loaded_ns; /* wall clock: when the configuration in effect was */
+	bool reload_failed; /* the last one */
+	enum log_level log_level;
 	uint64_t max_subscribers;
 	uint64_t subscribers; /* that have a place */
 	uint64_t fd_limit;
@@ -40,11 +51,20 @@ struct relay {
 	uint64_t last_ticks[WORKERS_MAX]; /* private: of relay_has_moved() */
 };
 
-void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit);
+void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit,
+		const struct config_source *source);
 
 /* Applies `config`, which is owned by relay from here on, also after a failure.
- * 0, or -errno with a message; nothing has changed then. */
+ * 0; -errno with a message, nothing has changed then; or how many feeds could not be made anew,
+ * with a message about one, and all else is as `config` wants it.  That happens to feeds only which
+ * keep their address but not their framing or the like. */
 int relay_apply(struct relay *relay, struct config *config, struct errmsg *err);
+
+/* What the log has from now on, until the next reload. */
+void relay_set_log_level(struct relay *relay, enum log_level level);
+
+/* NULL when there is none of this name. */
+struct served_feed *relay_find_feed(const struct relay *relay, const char *name);
 
 /* No new subscribers, no more bytes; ends the loop once everybody has read what was sent, or when
  * the configured drain time is over.  A second call ends it at once. */

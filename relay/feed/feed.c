@@ -385,6 +385,35 @@ static uint64_t delivered_by(const struct list *list)
 	return messages;
 }
 
+static struct subscriber *find_in(const struct list *list, uint64_t id)
+{
+	struct list_node *node;
+
+	list_for_each (list, node) {
+		struct subscriber *subscriber = list_entry(node, struct subscriber, node);
+
+		if (subscriber->id == id)
+			return subscriber;
+	}
+	return NULL;
+}
+
+struct subscriber *feed_find_subscriber(const struct feed *feed, uint64_t id)
+{
+	struct subscriber *found = NULL;
+	struct list_node *node;
+
+	list_for_each (&feed->renditions, node) {
+		const struct rendition *rendition = rendition_of(node);
+		const struct list *lists[] = {&rendition->joining, &rendition->idle,
+					      &rendition->ready, &rendition->blocked};
+
+		for (size_t i = 0; i < ARRAY_LEN(lists) && !found; i++)
+			found = find_in(lists[i], id);
+	}
+	return found;
+}
+
 void feed_read_metrics(const struct feed *feed, struct metrics *ret)
 {
 	struct list_node *node;

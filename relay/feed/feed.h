@@ -142,6 +142,9 @@ uint64_t feed_subscriber_count(const struct feed *feed);
 /* True: newcomers may ask for the past, so a branch must have it even while nobody is there. */
 void feed_keep_history(struct feed *feed, bool keeps_history);
 
+/* The subscriber with this id in this part of the feed; NULL: there is none. */
+struct subscriber *feed_find_subscriber(const struct feed *feed, uint64_t id);
+
 /* A publisher is there / has gone.  Unfinished messages are counted and dropped. */
 void feed_source_up(struct feed *feed);
 void feed_source_down(struct feed *feed, enum close_reason reason);

@@ -23,6 +23,7 @@ void feed_report_add(struct feed_report *sum, const struct feed *feed, bool with
 	add_all(sum->closed_slow_by, feed->closed_slow_by, SLOW_CAUSE_COUNT);
 	if (feed->from)
 		return;
+	sum->is_source_up = feed->is_source_up;
 	sum->session = feed->session;
 	sum->next_seq = feed->next_seq;
 	sum->choice = feed->choice;

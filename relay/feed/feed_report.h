@@ -23,6 +23,7 @@ struct feed_report {
 	uint64_t closed_slow_by[SLOW_CAUSE_COUNT]; /* slow subscribers closed, by cause */
 
 	/* Of the home. */
+	bool is_source_up;
 	uint32_t session;
 	uint64_t next_seq;
 	struct engine_choice choice;

@@ -181,63 +181,73 @@ static void print_ipv6(char *buf, size_t size, const struct sockaddr_in6 *addr)
 	snprintf(buf, size, "tcp:[%s]:%u", host, ntohs(addr->sin6_port));
 }
 
-/* bytes: length of the address, or 0 when the kernel did not tell one. */
-static void print_address(char *buf, size_t size, const struct sockaddr_storage *storage,
-			  socklen_t bytes)
+void endpoint_print_address(char *buf, size_t size, const struct endpoint_address *address)
 {
+	const struct sockaddr_storage *storage = &address->storage;
 	const struct sockaddr_in *v4 = (const struct sockaddr_in *)storage;
 	char host[INET_ADDRSTRLEN] = "";
 
-	if (bytes > 0 && storage->ss_family == AF_INET) {
+	if (address->bytes > 0 && storage->ss_family == AF_INET) {
 		inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
 		snprintf(buf, size, "tcp:%s:%u", host, ntohs(v4->sin_port));
-	} else if (bytes > 0 && storage->ss_family == AF_INET6) {
+	} else if (address->bytes > 0 && storage->ss_family == AF_INET6) {
 		print_ipv6(buf, size, (const struct sockaddr_in6 *)storage);
-	} else if (bytes > 0 && storage->ss_family == AF_UNIX) {
-		print_unix(buf, size, (const struct sockaddr_un *)storage, bytes);
+	} else if (address->bytes > 0 && storage->ss_family == AF_UNIX) {
+		print_unix(buf, size, (const struct sockaddr_un *)storage, address->bytes);
 	} else {
 		snprintf(buf, size, "unknown");
 	}
 }
 
-void endpoint_print_peer(char *buf, size_t size, int fd)
+int endpoint_address_ip(const struct endpoint_address *address, struct in6_addr *ret)
 {
-	struct sockaddr_storage storage = {0};
-	socklen_t bytes = sizeof(storage);
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address->storage;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address->storage;
 
-	if (getpeername(fd, (struct sockaddr *)&storage, &bytes) < 0)
-		bytes = 0;
-	print_address(buf, size, &storage, bytes);
-}
-
-int endpoint_peer_address(int fd, struct in6_addr *ret)
-{
-	struct sockaddr_storage storage = {0};
-	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&storage;
-	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&storage;
-	socklen_t bytes = sizeof(storage);
-
-	if (getpeername(fd, (struct sockaddr *)&storage, &bytes) < 0)
-		return -errno;
-	if (storage.ss_family == AF_INET6) {
+	if (address->bytes == 0)
+		return -ENOTCONN;
+	if (address->storage.ss_family == AF_INET6) {
 		*ret = v6->sin6_addr;
 		return 0;
 	}
-	if (storage.ss_family != AF_INET)
+	if (address->storage.ss_family != AF_INET)
 		return -EAFNOSUPPORT;
 	*ret = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
 	memcpy(&ret->s6_addr[12], &v4->sin_addr, sizeof(v4->sin_addr));
 	return 0;
 }
 
+void endpoint_peer(int fd, struct endpoint_address *ret)
+{
+	*ret = (struct endpoint_address){.bytes = sizeof(ret->storage)};
+	if (getpeername(fd, (struct sockaddr *)&ret->storage, &ret->bytes) < 0)
+		ret->bytes = 0;
+}
+
+void endpoint_print_peer(char *buf, size_t size, int fd)
+{
+	struct endpoint_address address;
+
+	endpoint_peer(fd, &address);
+	endpoint_print_address(buf, size, &address);
+}
+
+int endpoint_peer_address(int fd, struct in6_addr *ret)
+{
+	struct endpoint_address address = {.bytes = sizeof(address.storage)};
+
+	if (getpeername(fd, (struct sockaddr *)&address.storage, &address.bytes) < 0)
+		return -errno;
+	return endpoint_address_ip(&address, ret);
+}
+
 void endpoint_print_local(char *buf, size_t size, int fd)
 {
-	struct sockaddr_storage storage = {0};
-	socklen_t bytes = sizeof(storage);
+	struct endpoint_address address = {.bytes = sizeof(address.storage)};
 
-	if (getsockname(fd, (struct sockaddr *)&storage, &bytes) < 0)
-		bytes = 0;
-	print_address(buf, size, &storage, bytes);
+	if (getsockname(fd, (struct sockaddr *)&address.storage, &address.bytes) < 0)
+		address.bytes = 0;
+	endpoint_print_address(buf, size, &address);
 }
 
 void endpoint_unix_address(const struct endpoint *endpoint, struct endpoint_address *ret)

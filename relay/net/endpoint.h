@@ -58,6 +58,14 @@ void endpoint_print_local(char *buf, size_t size, int fd);
  * socket; or what getpeername(2) says, -ENOTCONN when the peer has reset already. */
 int endpoint_peer_address(int fd, struct in6_addr *ret) must_check;
 
+/* The address of the other end of `fd`.  bytes is 0 when the kernel does not tell. */
+void endpoint_peer(int fd, struct endpoint_address *ret);
+
+/* As endpoint_print_peer() and endpoint_peer_address(), of an address that is known: one that a
+ * PROXY header named, perhaps.  Without bytes: "unknown", -ENOTCONN. */
+void endpoint_print_address(char *buf, size_t size, const struct endpoint_address *address);
+int endpoint_address_ip(const struct endpoint_address *address, struct in6_addr *ret) must_check;
+
 /* The socket address of a unix endpoint. */
 void endpoint_unix_address(const struct endpoint *endpoint, struct endpoint_address *ret);
 

@@ -16,10 +16,6 @@ TIGHT = {"send_buffer": "32k"}
 SLOW = {"receive_buffer": 4096, "paused": True}
 RING = {"ring": "512k", "segment": "64k", "grace": "0"}
 
-pytestmark = pytest.mark.skipif(
-    "\n[admin]\n" not in subprocess.run([BIN / "relay", "--print-example"], capture_output=True, text=True,
-                                        check=True).stdout, reason="this relay has no admin server")
-
 
 class Admin:
     """A relay with an admin socket, and relayctl for it."""

@@ -182,6 +182,38 @@ static void ports_of_zero_never_clash(void **state)
 				"[listener m]\nfeed = a\nlisten = tcp:*:0\n");
 }
 
+/* --- [admin] --- */
+
+static void admin_is_there_when_it_is_named(void **state)
+{
+	struct config_rig *rig = *state;
+
+	config_rig_load(rig, IN_FEED(""));
+	assert_false(config_has_admin(rig->config));
+	config_rig_load(rig, IN_FEED("[admin]\n"));
+	assert_true(config_has_admin(rig->config));
+	assert_string_equal(rig->config->admin.listen, "tcp:127.0.0.1:7090");
+	assert_string_equal(rig->config->admin.socket, "auto");
+	assert_int_equal(config_rig_load_with(rig, IN_FEED(""), "admin.listen=none"), 0);
+	assert_true(config_has_admin(rig->config));
+	assert_string_equal(rig->config->admin.listen, "none");
+}
+
+static void admin_addresses_are_of_their_kind(void **state)
+{
+	struct config_rig *rig = *state;
+
+	config_rig_check_only_error(rig, IN_FEED("[admin]\nlisten = unix:/x\n"), "a.ini:7",
+				    "socket = unix:/x");
+	config_rig_check_only_error(rig, IN_FEED("[admin]\nsocket = tcp:127.0.0.1:1\n"), "a.ini:7",
+				    "unix:PATH");
+	config_rig_check_only_error(rig, IN_FEED("[admin]\nlisten = auto\n"), "a.ini:7", "listen");
+	config_rig_check_only_error(rig, IN_FEED("[admin x]\n"), "a.ini:6", "no name");
+	config_rig_check_only_error(rig, IN_FEED("[admin]\n[admin]\n"), "a.ini:7", "duplicate");
+	config_rig_check_only_error(rig, IN_FEED("[admin]\nlisten = tcp:127.0.0.1:7001\n"),
+				    "a.ini:3", "taken by [admin]");
+}
+
 /* --- limits --- */
 
 static void names_of_64_bytes_are_not_cut(void **state)
@@ -301,6 +333,8 @@ int main(void)
 		CONFIG_TEST(bad_ingests_are_refused),
 		CONFIG_TEST(listeners_have_the_values_of_their_feed),
 		CONFIG_TEST(ports_of_zero_never_clash),
+		CONFIG_TEST(admin_is_there_when_it_is_named),
+		CONFIG_TEST(admin_addresses_are_of_their_kind),
 		CONFIG_TEST(names_of_64_bytes_are_not_cut),
 		CONFIG_TEST(long_lines_are_read_up_to_the_limit),
 		CONFIG_TEST(a_zero_byte_is_refused),

@@ -51,7 +51,7 @@ def preload(**rules):
 
 
 class Relay:
-    """A running relay. It logs into `log`; address maps "listener x" and "feed x" to where it listens.
+    """A running relay. It logs into `log`; address maps "listener x", "feed x", "admin listen" and "admin socket" to where it listens.
 
     sections is the ini as a dict; expect() declares log lines that would otherwise fail the test.
     """
@@ -102,7 +102,7 @@ class Relay:
 
     def take_line(self, line):
         self.log.append(line)
-        if found := re.search(r"listening (listener|feed)=(\S+) address=(\S+)", line):
+        if found := re.search(r"listening (listener|feed|admin)=(\S+) address=(\S+)", line):
             kind, name, where = found.groups()
             self.address[f"{kind} {name}"] = where
         elif found := re.search(r"status (feed=(\S+)|relay|end)(.*)", line):

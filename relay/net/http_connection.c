@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Connections with one request each.
+ *
+ * A connection reads, waits for its owner, answers and lingers, in this order; set_state() is the
+ * one place that starts and stops its watchers.  It lingers because closing a socket that has
+ * unread bytes sends RST, which may overtake the answer: so the writing side is shut first, and
+ * what still comes is thrown away, for a while and up to a limit.
+ */
+#include "net/http_connection.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "net/http_response.h"
+#include "net/proxy_protocol.h"
+
+#define LINGER_MS    1000
+#define LINGER_BYTES (256 * 1024)
+
+/* Head and body of an answer of one line. */
+#define LINE_ANSWER_BYTES 1024
+
+enum state {
+	STATE_READING,
+	STATE_WAITING, /* for the owner */
+	STATE_ANSWERING,
+	STATE_LINGERING,
+	STATE_ENDED, /* freed at the end of the turn */
+};
+
+struct http_connection {
+	struct list_node node; /* in the server's connections or ended */
+	struct http_server *server;
+	int fd;
+	enum state state;
+	ev_io io;
+	ev_timer deadline;
+	struct endpoint_address peer;
+	bool expects_proxy;
+	struct http_request request;
+
+	uint8_t *answer; /* owned */
+	size_t answer_bytes, answered_bytes;
+	size_t lingered_bytes;
+
+	size_t head_at;    /* behind the PROXY header */
+	size_t used_bytes; /* of the buffer */
+	size_t buffer_bytes;
+	uint8_t buffer[];
+};
+
+/* ---- state ---- */
+
+static void watch(struct http_connection *connection, int events, uint64_t deadline_ms)
+{
+	struct ev_loop *loop = connection->server->loop;
+
+	ev_io_stop(loop, &connection->io);
+	ev_timer_stop(loop, &connection->deadline);
+	if (events) {
+		ev_io_set(&connection->io, connection->fd, events);
+		ev_io_start(loop, &connection->io);
+	}
+	if (deadline_ms) {
+		/* From now, not from when this turn of the loop began. */
+		ev_now_update(loop);
+		ev_timer_set(&connection->deadline, (double)deadline_ms / 1000, 0.0);
+		ev_timer_start(loop, &connection->deadline);
+	}
+}
+
+static void set_state(struct http_connection *connection, enum state state)
+{
+	struct http_server *server = connection->server;
+
+	connection->state = state;
+	switch (state) {
+	case STATE_READING:
+		watch(connection, EV_READ, server->params.deadline_ms);
+		break;
+	case STATE_WAITING:
+		watch(connection, 0, 0);
+		break;
+	case STATE_ANSWERING:
+		watch(connection, EV_WRITE, server->params.deadline_ms);
+		break;
+	case STATE_LINGERING:
+		watch(connection, EV_READ, LINGER_MS);
+		break;
+	case STATE_ENDED:
+		watch(connection, 0, 0);
+		fd_close(&connection->fd);
+		list_remove(&connection->node);
+		list_append(&server->ended, &connection->node);
+		server->count--;
+		ev_prepare_start(server->loop, &server->turn_end);
+		break;
+	}
+}
+
+static void end_lost(struct http_connection *connection)
+{
+	connection->server->counters.lost++;
+	set_state(connection, STATE_ENDED);
+}
+
+static void free_ended(struct http_server *server)
+{
+	struct list_node *node;
+
+	while ((node = list_first(&server->ended))) {
+		struct http_connection *connection = list_entry(node, struct http_connection, node);
+
+		list_remove(node);
+		free(connection->answer);
+		free(connection);
+	}
+	ev_prepare_stop(server->loop, &server->turn_end);
+}
+
+static void on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
+{
+	(void)loop;
+	(void)events;
+	free_ended(container_of(watcher, struct http_server, turn_end));
+}
+
+/* ---- the answer ---- */
+
+static void send_some(struct http_connection *connection)
+{
+	ssize_t sent = send(connection->fd, connection->answer + connection->answered_bytes,
+			    connection->answer_bytes - connection->answered_bytes, MSG_NOSIGNAL);
+
+	if (sent < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			end_lost(connection);
+		return;
+	}
+	connection->answered_bytes += (size_t)sent;
+	if (connection->answered_bytes < connection->answer_bytes)
+		return;
+	if (shutdown(connection->fd, SHUT_WR) < 0)
+		end_lost(connection);
+	else
+		set_state(connection, STATE_LINGERING);
+}
+
+void http_connection_answer(struct http_connection *connection, const uint8_t *bytes, size_t count)
+{
+	connection->answer = malloc(count ? count : 1);
+	if (!connection->answer) {
+		http_connection_drop(connection);
+		return;
+	}
+	memcpy(connection->answer, bytes, count);
+	connection->answer_bytes = count;
+	set_state(connection, STATE_ANSWERING);
+	send_some(connection);
+}
+
+/* "GET, POST": RFC 9110, 15.5.6 wants it with 405. */
+static void print_methods(char *buf, size_t size, unsigned methods)
+{
+	snprintf(buf, size, "%s%s%s%s", methods & HTTP_GET ? ", GET" : "",
+		 methods & HTTP_HEAD ? ", HEAD" : "", methods & HTTP_POST ? ", POST" : "",
+		 methods & HTTP_OPTIONS ? ", OPTIONS" : "");
+}
+
+void http_connection_answer_line(struct http_connection *connection, int status, const char *line)
+{
+	char buf[LINE_ANSWER_BYTES], methods[40];
+	struct http_response response;
+	ssize_t bytes;
+
+	http_response_begin(&response, buf, sizeof(buf), status);
+	if (status == 405) {
+		print_methods(methods, sizeof(methods), connection->server->params.methods);
+		http_response_field(&response, "Allow", methods[0] ? methods + 2 : methods);
+	}
+	bytes = http_response_end_text(&response, line, connection->request.method == HTTP_HEAD);
+	if (bytes < 0)
+		http_connection_drop(connection);
+	else
+		http_connection_answer(connection, (const uint8_t *)buf, (size_t)bytes);
+}
+
+void http_connection_drop(struct http_connection *connection)
+{
+	set_state(connection, STATE_ENDED);
+}
+
+static void fail(struct http_connection *connection, int status, const char *reason)
+{
+	const struct http_server_params *params = &connection->server->params;
+
+	set_state(connection, STATE_WAITING);
+	if (params->on_error)
+		params->on_error(params->owner, connection, status, reason);
+	else
+		http_connection_answer_line(connection, status, reason);
+}
+
+static void refuse(struct http_connection *connection, int status, const char *reason)
+{
+	connection->server->counters.errors++;
+	fail(connection, status, reason);
+}
+
+/* ---- the request ---- */
+
+/* Returns true when the head begins at head_at. */
+static bool parse_proxy(struct http_connection *connection)
+{
+	struct proxy_header header;
+
+	if (!connection->expects_proxy)
+		return true;
+	switch (proxy_protocol_parse(connection->buffer, connection->used_bytes, &header)) {
+	case PROXY_PARSE_MORE:
+		return false;
+	case PROXY_PARSE_ERROR:
+		refuse(connection, 400, header.reason);
+		return false;
+	case PROXY_PARSE_WHOLE:
+		break;
+	}
+	connection->expects_proxy = false;
+	connection->head_at = header.header_bytes;
+	if (header.source.ss_family != AF_UNSPEC) {
+		connection->peer.storage = header.source;
+		connection->peer.bytes = header.source_bytes;
+	}
+	return true;
+}
+
+static void parse_request(struct http_connection *connection)
+{
+	const struct http_server_params *params = &connection->server->params;
+	struct http_request *request = &connection->request;
+	size_t bytes = connection->used_bytes - connection->head_at;
+
+	switch (http_request_parse(request, (const char *)connection->buffer + connection->head_at,
+				   bytes)) {
+	case HTTP_PARSE_MORE:
+		return;
+	case HTTP_PARSE_ERROR:
+		refuse(connection, request->status, request->reason);
+		return;
+	case HTTP_PARSE_WHOLE:
+		break;
+	}
+	if (bytes - request->head_bytes < request->content_bytes)
+		return;
+	connection->server->counters.requests++;
+	set_state(connection, STATE_WAITING);
+	params->on_request(params->owner, connection, request,
+			   connection->buffer + connection->head_at + request->head_bytes,
+			   (size_t)request->content_bytes);
+}
+
+/* The peer has shut its writing side and may still read. */
+static void end_of_input(struct http_connection *connection)
+{
+	if (connection->used_bytes == 0)
+		end_lost(connection);
+	else
+		refuse(connection, 400, "the request ended too early");
+}
+
+/* All that lies behind a request has come with its last bytes: no more than one receive. */
+static void receive(struct http_connection *connection)
+{
+	size_t room = connection->buffer_bytes - connection->used_bytes;
+	ssize_t count = recv(connection->fd, connection->buffer + connection->used_bytes,
+			     size_min(room, HTTP_REST_BYTES), 0);
+
+	if (count < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			end_lost(connection);
+		return;
+	}
+	if (count == 0) {
+		end_of_input(connection);
+		return;
+	}
+	connection->used_bytes += (size_t)count;
+	if (parse_proxy(connection))
+		parse_request(connection);
+}
+
+static void discard(struct http_connection *connection)
+{
+	ssize_t count = recv(connection->fd, connection->buffer, connection->buffer_bytes, 0);
+
+	if (count < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (count > 0)
+		connection->lingered_bytes += (size_t)count;
+	if (count <= 0 || connection->lingered_bytes > LINGER_BYTES)
+		set_state(connection, STATE_ENDED);
+}
+
+static void on_ready(struct ev_loop *loop, ev_io *watcher, int events)
+{
+	struct http_connection *connection = container_of(watcher, struct http_connection, io);
+
+	(void)loop;
+	(void)events;
+	switch (connection->state) {
+	case STATE_READING:
+		receive(connection);
+		break;
+	case STATE_ANSWERING:
+		send_some(connection);
+		break;
+	case STATE_LINGERING:
+		discard(connection);
+		break;
+	case STATE_WAITING:
+	case STATE_ENDED:
+		break;
+	}
+}
+
+static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+	struct http_connection *connection =
+		container_of(watcher, struct http_connection, deadline);
+
+	(void)loop;
+	(void)events;
+	if (connection->state != STATE_LINGERING)
+		connection->server->counters.late++;
+	if (connection->state == STATE_READING)
+		fail(connection, 408, "the request did not come in time");
+	else
+		set_state(connection, STATE_ENDED);
+}
+
+/* ---- the server ---- */
+
+void http_server_init(struct http_server *server, struct ev_loop *loop,
+		      const struct http_server_params *params)
+{
+	*server = (struct http_server){.loop = loop, .params = *params};
+	list_init(&server->connections);
+	list_init(&server->ended);
+	ev_prepare_init(&server->turn_end, on_turn_end);
+}
+
+static bool is_proxy(const struct http_server *server, const struct endpoint_address *peer)
+{
+	const struct access *trusted = server->params.proxy_trusted;
+	struct in6_addr address;
+
+	return trusted && endpoint_address_ip(peer, &address) == 0 &&
+	       access_is_allowed(trusted, &address);
+}
+
+/* At once and without keeping anything, since there is too much already; what has come is read
+ * first, so that the answer is not lost with it. */
+static void turn_away(struct http_server *server, int fd)
+{
+	static const char line[] = "too many connections wait here";
+	char buf[LINE_ANSWER_BYTES];
+	struct http_response response;
+	ssize_t bytes;
+
+	server->counters.refused++;
+	(void)!recv(fd, buf, sizeof(buf), 0);
+	http_response_begin(&response, buf, sizeof(buf), 503);
+	http_response_field(&response, "Retry-After", "1");
+	bytes = http_response_end_text(&response, line, false);
+	if (bytes > 0)
+		(void)!send(fd, buf, (size_t)bytes, MSG_NOSIGNAL);
+	fd_close(&fd);
+}
+
+void http_server_adopt(struct http_server *server, int fd)
+{
+	size_t bytes = PROXY_HEADER_BYTES + HTTP_HEAD_BYTES + HTTP_REST_BYTES;
+	struct http_connection *connection = NULL;
+
+	server->counters.adopted++;
+	if (server->count < server->params.max_connections)
+		connection = malloc(sizeof(*connection) + bytes);
+	if (!connection) {
+		turn_away(server, fd);
+		return;
+	}
+	*connection = (struct http_connection){
+		.server = server,
+		.fd = fd,
+		.buffer_bytes = bytes,
+	};
+	list_node_init(&connection->node);
+	list_append(&server->connections, &connection->node);
+	server->count++;
+	ev_init(&connection->io, on_ready);
+	ev_init(&connection->deadline, on_deadline);
+	endpoint_peer(fd, &connection->peer);
+	connection->expects_proxy = is_proxy(server, &connection->peer);
+	http_request_init(&connection->request, server->params.methods,
+			  server->params.body_max_bytes);
+	set_state(connection, STATE_READING);
+}
+
+void http_server_fini(struct http_server *server)
+{
+	struct list_node *node;
+
+	if (!server->loop)
+		return;
+	while ((node = list_first(&server->connections)))
+		set_state(list_entry(node, struct http_connection, node), STATE_ENDED);
+	free_ended(server);
+	server->loop = NULL;
+}
+
+/* ---- taking it over ---- */
+
+int http_connection_take_fd(struct http_connection *connection, uint8_t *rest,
+			    size_t *ret_rest_bytes)
+{
+	size_t at = connection->head_at + connection->request.head_bytes +
+		    (size_t)connection->request.content_bytes;
+	size_t bytes = connection->used_bytes - at;
+	int fd = connection->fd;
+
+	memcpy(rest, connection->buffer + at, bytes);
+	*ret_rest_bytes = bytes;
+	connection->fd = -1;
+	set_state(connection, STATE_ENDED);
+	return fd;
+}
+
+const struct endpoint_address *http_connection_peer(const struct http_connection *connection)
+{
+	return &connection->peer;
+}
+
+int http_connection_fd(const struct http_connection *connection)
+{
+	return connection->fd;
+}

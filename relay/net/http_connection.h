@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+/*
+ * One request on each accepted socket: a server reads the head, and a small body, until an absolute
+ * deadline, answers what is wrong itself, and hands good requests to its owner.
+ *
+ * A connection belongs to its server and is never freed inside its own callback.  After a request
+ * was handed over, the owner answers it, takes its socket, or drops it, at once or later; until
+ * then nothing is read, and the deadline is off.
+ *
+ * What a peer can make a server hold: one buffer of HTTP_HEAD_BYTES and a little for each of
+ * max_connections, for deadline_ms, however slowly it sends; then an answer, for as long again,
+ * however slowly it reads.
+ */
+#pragma once
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "net/access.h"
+#include "net/endpoint.h"
+#include "net/http_request.h"
+
+struct http_connection;
+
+/* The most that may have come behind a head. */
+#define HTTP_REST_BYTES HTTP_HEAD_BYTES
+
+struct http_server_params {
+	unsigned methods;        /* as in http_request_init() */
+	uint64_t body_max_bytes; /* of a POST; at most HTTP_REST_BYTES */
+	uint64_t deadline_ms;    /* for the request to be there, and for its answer to be gone */
+	size_t max_connections;  /* one more gets 503 */
+	/* Peers at these addresses begin with a PROXY header, all others do not.  NULL: nobody
+	 * does.  The caller's, and may change. */
+	const struct access *proxy_trusted;
+
+	/* A request is there.  Its texts, and the body, are valid until the connection is answered,
+	 * taken or dropped, one of which has to happen, in here or later. */
+	void (*on_request)(void *owner, struct http_connection *connection,
+			   const struct http_request *request, const uint8_t *body,
+			   size_t body_bytes);
+	/* No request, but an error: the owner answers as above.  `reason` is a static line.  NULL:
+	 * the server answers with that line. */
+	void (*on_error)(void *owner, struct http_connection *connection, int status,
+			 const char *reason);
+	void *owner;
+};
+
+struct http_server_counters {
+	uint64_t adopted;
+	uint64_t requests; /* handed to the owner */
+	uint64_t errors;   /* heads or PROXY headers that were refused, 4xx and 5xx */
+	uint64_t late;     /* not there, or not read, by the deadline */
+	uint64_t refused;  /* over max_connections, or no memory */
+	uint64_t lost;     /* the peer went away first */
+};
+
+struct http_server {
+	struct http_server_counters counters; /* ro */
+	size_t count;                         /* ro: connections it holds */
+
+	/* private */
+	struct ev_loop *loop;
+	struct http_server_params params;
+	struct list connections, ended;
+	ev_prepare turn_end; /* frees the ended ones */
+};
+
+void http_server_init(struct http_server *server, struct ev_loop *loop,
+		      const struct http_server_params *params);
+
+/* fd: an accepted socket, non-blocking; the server's from here on. */
+void http_server_adopt(struct http_server *server, int fd);
+
+/* Closes all connections, also those whose requests are not answered yet.  Not from within
+ * on_request or on_error of this server.  Idempotent. */
+void http_server_fini(struct http_server *server);
+
+/* ---- what an owner does with a connection: one of the first four, once ---- */
+
+/* Sends head and body, which are copied, as the socket takes them, then closes in a way that lets
+ * the peer read all of it.  Without memory the connection is closed. */
+void http_connection_answer(struct http_connection *connection, const uint8_t *bytes, size_t count);
+
+/* An answer of one line, with what http_response_end_text() adds; Allow with 405. */
+void http_connection_answer_line(struct http_connection *connection, int status, const char *line);
+
+/* Gives the socket away.  What had come behind the request goes to `rest`, which has room for
+ * HTTP_REST_BYTES, and its length to *ret_rest_bytes. */
+int http_connection_take_fd(struct http_connection *connection, uint8_t *rest,
+			    size_t *ret_rest_bytes);
+
+/* Closes without a word. */
+void http_connection_drop(struct http_connection *connection);
+
+/* Who sent the request: the address of the connection, or the one that the PROXY header named. */
+const struct endpoint_address *http_connection_peer(const struct http_connection *connection);
+
+/* The socket, still the connection's: to ask about it. */
+int http_connection_fd(const struct http_connection *connection);

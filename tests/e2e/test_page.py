@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""The status page in a browser: it shows what is so, it lives, it asks nobody else, and a keyboard is enough."""
+
+import pytest
+
+from relaytest.admin import Admin
+from relaytest.browser import Browser, is_here
+from relaytest.ini import feed
+from relaytest.stream import KIB, script
+
+pytestmark = pytest.mark.skipif(not is_here(), reason="chromium is not installed")
+
+TILE = "[...document.querySelectorAll('.tile')].find((one) => one.firstChild.textContent === '{}').children[1].textContent"
+FEED = "document.querySelector('.feed > button[aria-controls=detail-{}]')"
+
+
+@pytest.fixture
+def page(lab):
+    """A relay with a feed "a", whose subscriber "a-framed" blocks soon, and "b"; and a browser at its page."""
+    framed = {"send_buffer": "32k", "user_timeout": "0"}
+    relay = lab.start({"admin": {"listen": "tcp:127.0.0.1:0", "socket": "none"},
+                       **feed("a", framing="u32be", on_slow="skip", framed=framed, ring="512k", segment="64k",
+                              stall_timeout="1h"),
+                       **feed("b", framing="line")})
+    with Browser(lab.directory) as browser:
+        browser.size(1280, 900)
+        browser.open(f"http://{Admin(relay).target[4:]}/")
+        browser.wait("document.querySelectorAll('.feed').length === 2")
+        yield relay, browser
+        where = f"http://{Admin(relay).target[4:]}"
+        assert set(browser.requests) == {f"{where}/", f"{where}/status.json"}, set(browser.requests)
+        assert not browser.console and not browser.errors, (browser.console, browser.errors)
+
+
+def test_values_live(lab, page):
+    relay, browser = page
+    assert browser.value(TILE.format("Subscribers")) == "0"
+    assert "no source" in browser.value(FEED.format("a") + ".textContent")
+    made = script("u32be", (3000,) * 1000, 1)
+    leader = relay.subscribe("a-raw", made)
+    slow = relay.subscribe("a-framed", made, receive_buffer=4096, paused=True)
+    browser.wait(TILE.format("Subscribers") + " === '2'")
+    relay.publish("a", made.wire, piece=16 * KIB).follow(leader, 256 * KIB)
+    relay.run_until_done([leader])
+    relay.wait("a", subscribers_blocked=1)
+    browser.wait(FEED.format("a") + ".textContent.includes('source up')")
+    browser.wait(FEED.format("a") + ".textContent.includes('2 (1 blocked)')")
+    browser.wait("document.querySelector('#chart-out polyline').getAttribute('points').split(' ').length > 2")
+    assert browser.value(TILE.format("Blocked")) == "1"
+
+    detail = "document.getElementById('detail-a')"
+    assert browser.value(f"{detail}.hidden") is True
+    browser.click("button[aria-controls=detail-a]")
+    assert browser.value(f"{detail}.hidden") is False
+    assert browser.value(FEED.format("a") + ".getAttribute('aria-expanded')") == "true"
+    browser.wait(f"{detail}.textContent.includes('blocked: receive window')")
+    here = "tcp:{}:{}".format(*slow.sock.getsockname())
+    browser.wait(f"{detail}.textContent.includes('{here}')")
+
+    slow.reset()
+    browser.wait(f"{detail}.textContent.includes('Nobody is behind')")
+    browser.wait(f"/peer (reset|closed)/.test({detail}.textContent)")
+    browser.wait(TILE.format("Subscribers") + " === '1'")
+    browser.click("button[aria-controls=detail-a]")
+    assert browser.value(f"{detail}.hidden") is True
+
+
+def test_a_keyboard_is_enough(page):
+    relay, browser = page
+    names = []
+    for _ in range(12):
+        browser.press("Tab")
+        names.append(browser.value("document.activeElement.id || document.activeElement.getAttribute('aria-controls')"
+                                   " || document.activeElement.textContent"))
+        if names[-1] == "detail-b":
+            break
+    assert names[-5:] == ["Skip to the feeds", "pause", "theme", "detail-a", "detail-b"], names
+    assert browser.value("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    browser.press("Enter", "\r")
+    assert browser.value("document.getElementById('detail-b').hidden") is False
+    browser.press("p", "p")
+    assert browser.value("document.getElementById('pause').getAttribute('aria-pressed')") == "true"
+    before = browser.value(TILE.format("Subscribers"))
+    relay.subscribe("b-raw", script("line", (10,), 1))
+    relay.wait("b", subscribers=1)
+    assert browser.value(TILE.format("Subscribers")) == before
+    browser.press("p", "p")
+    browser.wait(TILE.format("Subscribers") + " === '1'")
+
+
+@pytest.mark.parametrize("width", [360, 800, 1280])
+def test_it_fits_and_has_two_colour_schemes(page, width):
+    _, browser = page
+    browser.size(width, 800)
+    for name in ("a", "b"):
+        browser.click(f"button[aria-controls=detail-{name}]")
+    browser.wait("document.querySelectorAll('.detail:not([hidden]) .bars').length > 2")
+    assert browser.value("document.documentElement.scrollWidth") == width
+    grounds = set()
+    for scheme in ("light", "dark"):
+        browser.colours(scheme)
+        browser.wait(f"document.documentElement.dataset.theme === '{scheme}'")
+        grounds.add(browser.value("getComputedStyle(document.body).backgroundColor"))
+    browser.click("#theme")
+    assert browser.value("document.documentElement.dataset.theme") == "light"
+    assert len(grounds) == 2
+
+
+def test_it_tells_when_relay_is_silent(lab, page):
+    relay, browser = page
+    errors = len(browser.errors)
+    relay.signalled = True
+    relay.process.terminate()
+    assert relay.wait_exit() == 0
+    browser.wait("!document.getElementById('trouble').hidden")
+    assert "does not answer" in browser.value("document.getElementById('trouble').textContent")
+    # The browser itself notes the refused connection.
+    assert all("ERR_CONNECTION_REFUSED" in text for text in browser.errors[errors:])
+    del browser.errors[errors:]
+
+
+def test_nothing_from_outside_runs(page):
+    """The policy holds: a style or script that is not the page's own is not taken."""
+    _, browser = page
+    browser.value("""document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.ran = 1'}));
+        document.body.insertAdjacentHTML('beforeend', '<b id=x onclick="window.ran = 2">x</b>');
+        document.getElementById('x').click()""")
+    assert browser.value("window.ran === undefined")
+    assert len(browser.errors) >= 2 and all("Content Security Policy" in text for text in browser.errors)
+    browser.errors.clear()
