@@ -38,11 +38,11 @@ enum slow_cause slow_cause_judge(const struct slow_signs *signs)
 		return CAUSE_NETWORK;
 	if (signs->window_probes || is_window_closed(signs))
 		return CAUSE_RECEIVE_WINDOW;
-	if (!signs->queued_bytes)
-		return CAUSE_RELAY;
-	/* Data is on its way at this moment; what held it up until now? */
+	/* Nothing holds it up at this moment, perhaps since a moment ago; what did until now? */
 	if (signs->window_us > signs->busy_us / 2)
 		return CAUSE_RECEIVE_WINDOW;
+	if (!signs->queued_bytes)
+		return CAUSE_RELAY;
 	if (signs->send_buffer_us > signs->busy_us / 2)
 		return CAUSE_RELAY;
 	return CAUSE_NETWORK;

@@ -25,7 +25,9 @@ static void signs_lead_to_causes(void **state)
 		{{.is_tcp = false}, CAUSE_UNKNOWN},
 		/* nothing in the socket: it waits for relay */
 		{{.is_tcp = true}, CAUSE_RELAY},
-		{{.is_tcp = true, .busy_us = 100, .window_us = 90}, CAUSE_RELAY},
+		{{.is_tcp = true, .busy_us = 100, .window_us = 40}, CAUSE_RELAY},
+		/* unless its window was closed until a moment ago */
+		{{.is_tcp = true, .busy_us = 100, .window_us = 90}, CAUSE_RECEIVE_WINDOW},
 		/* the window is closed, or too small for what comes next */
 		{{.is_tcp = true,
 		  .queued_bytes = 9000,
