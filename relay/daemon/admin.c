@@ -15,6 +15,7 @@
 enum {
 	DEADLINE_MS = 10000,
 	CONNECTIONS_MAX = 64, /* at each door */
+	REQUESTS_PER_S = 100, /* at ADMIN_TCP; a page asks once a second */
 };
 
 static const char *const door_names[ADMIN_DOORS] = {
@@ -34,6 +35,7 @@ void admin_init(struct admin *admin, struct relay *relay, struct ev_loop *loop)
 	};
 
 	*admin = (struct admin){.relay = relay, .loop = loop};
+	token_bucket_init(&admin->rate, REQUESTS_PER_S);
 	http_server_init(&admin->servers[ADMIN_TCP], loop, &params);
 	params.methods |= HTTP_POST;
 	params.on_request = admin_route_unix;
@@ -80,6 +82,18 @@ static void free_door(struct admin_door **door)
 	*door = NULL;
 }
 
+/* What systemd passes under a name is known only now; commands are not to be had over tcp. */
+static int check_kind(const struct admin_door *door, struct errmsg *err)
+{
+	const char *scheme = door->kind == ADMIN_UNIX ? "unix:" : "tcp:";
+
+	if (strncmp(listener_address(&door->listener), scheme, strlen(scheme)) == 0)
+		return 0;
+	errmsg_set(err, "%s = %s is %s; expected a socket at %s...", door_names[door->kind],
+		   door->address, listener_address(&door->listener), scheme);
+	return -EINVAL;
+}
+
 static int open_door(struct admin *admin, enum admin_door_kind kind, const char *address,
 		     struct admin_door **ret, struct errmsg *err)
 {
@@ -102,6 +116,8 @@ static int open_door(struct admin *admin, enum admin_door_kind kind, const char 
 		r = passed_fds_resolve(&admin->relay->passed, &endpoint, &why);
 	if (r == 0)
 		r = listener_open(&door->listener, &endpoint, &why);
+	if (r == 0)
+		r = check_kind(door, &why);
 	if (r < 0) {
 		errmsg_set(err, "admin: %s", r == -ENOMEM ? "out of memory" : why.text);
 		free_door(&door);

@@ -19,6 +19,7 @@
 #include "net/access.h"
 #include "net/http_connection.h"
 #include "net/listener.h"
+#include "net/token_bucket.h"
 
 struct relay;
 struct admin;
@@ -50,6 +51,7 @@ struct admin {
 	struct access access;                    /* of ADMIN_TCP */
 	char *hosts;                             /* "a.example,b.example"; owned */
 	struct admin_page page;
+	struct token_bucket rate; /* of ADMIN_TCP: what is asked costs the workers a little */
 	struct log_rate denied_log;
 };
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "daemon/admin_act.h"
 #include "daemon/admin_answer.h"
 #include "daemon/admin_limits.h"
@@ -120,6 +121,16 @@ static void answer(const struct admin_request *request)
 		admin_answer_error(request, 404, "there is nothing of this name");
 }
 
+static bool is_over_rate(struct admin *admin)
+{
+	uint64_t now_ns = clock_mono_ns();
+
+	if (token_bucket_wait_ns(&admin->rate, now_ns))
+		return true;
+	token_bucket_take(&admin->rate, now_ns);
+	return false;
+}
+
 void admin_route_tcp(void *owner, struct http_connection *connection,
 		     const struct http_request *request, const uint8_t *body, size_t body_bytes)
 {
@@ -127,7 +138,9 @@ void admin_route_tcp(void *owner, struct http_connection *connection,
 
 	(void)body;
 	(void)body_bytes;
-	if (!is_own_host(here.admin, request->host))
+	if (is_over_rate(here.admin))
+		admin_answer_error(&here, 429, "too many requests; once a second is enough");
+	else if (!is_own_host(here.admin, request->host))
 		admin_answer_error(&here, 403,
 				   "this name is not known; expected an address, localhost, or one "
 				   "of hosts in [admin]");

@@ -7,6 +7,8 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +17,14 @@ from relaytest.daemon import CARRIERS, ini_text
 from relaytest.ini import feed
 from relaytest.stream import KIB, MIB, script
 
+PASS = (sys.executable, str(Path(__file__).parent / "relaytest" / "pass_sockets.py"))
 ADMIN = {"listen": "tcp:127.0.0.1:0"}
 TIGHT = {"send_buffer": "32k", "user_timeout": "0"}
 RING = {"ring": "512k", "segment": "64k", "stall_timeout": "1h"}
+
+
+def passing(*sockets):
+    return (*PASS, *sockets, "--")
 
 
 def start(lab, *feeds, admin=None, **options):
@@ -402,7 +409,28 @@ def test_connections_are_bounded_and_the_unix_socket_is_not_held_up(lab):
                  what="room again")
 
 
+def test_who_asks_too_often_is_told(lab):
+    relay = start(lab)
+    admin, control = Admin(relay), Admin(relay, "socket")
+    lab.loop.run(lambda: admin.ask("/healthz").status == 429, poll=0, what="429")
+    assert control.ask("/healthz").status == 200
+    lab.loop.run(lambda: admin.ask("/healthz").status == 200, poll=0.05, what="200 again")
+
+
 # ---- where it is
+
+
+def test_passed_sockets_must_be_of_their_kind(lab):
+    unix = f"unix:{lab.directory}/passed.sock"
+    sections = {"admin": {"listen": "systemd:http", "socket": "systemd:admin"}, **feed("a")}
+    relay = lab.start(sections, prefix=passing("http=tcp", f"admin={unix}"))
+    assert Admin(relay).get("/status.json")["version"] == 1
+    assert Admin(relay, "socket").post("/reload").status == 200
+    assert not [line for line in relay.log if " warning " in line]
+    relay = lab.start(sections, prefix=passing("http=tcp", "admin=tcp"), name="2.ini", wait=False).expect("systemd:admin")
+    assert relay.wait_exit() == 1
+    assert any("expected a socket at unix:" in line for line in relay.log)
+
 
 
 def test_the_socket_is_where_the_service_manager_made_room(lab):
