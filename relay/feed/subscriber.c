@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "feed/fanout.h"
 #include "feed/feed.h"
+#include "feed/feed_state.h"
 
 enum {
 	VISIT_SEGMENTS =
@@ -389,29 +390,40 @@ static void start(struct subscriber *subscriber)
 		feed_continue_pass(feed_of(subscriber)); /* a long burst: the rest in turns */
 }
 
-int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params)
+/* Of a subscriber on no list yet; NULL: no memory. */
+static struct subscriber *new_subscriber(struct rendition *rendition, int fd,
+					 const struct subscriber_place *place)
 {
-	struct feed *feed = rendition->feed;
 	struct subscriber *subscriber = calloc(1, sizeof(*subscriber));
 
 	if (!subscriber) {
-		give_back(&params->place);
+		give_back(place);
 		fd_close(&fd);
-		return -ENOMEM;
+		return NULL;
 	}
 	list_node_init(&subscriber->node);
 	list_node_init(&subscriber->half_node);
 	subscriber->rendition = rendition;
 	subscriber->fd = fd;
+	subscriber->place = *place;
+	ev_io_init(&subscriber->read_watcher, on_readable, fd, EV_READ);
+	ev_io_init(&subscriber->write_watcher, on_writable, fd, EV_WRITE);
+	feed_count_subscriber(rendition->feed, 1);
+	return subscriber;
+}
+
+int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params)
+{
+	struct feed *feed = rendition->feed;
+	struct subscriber *subscriber = new_subscriber(rendition, fd, &params->place);
+
+	if (!subscriber)
+		return -ENOMEM;
 	subscriber->id = params->id;
-	subscriber->place = params->place;
 	subscriber->on_slow = params->on_slow;
 	subscriber->input_left = params->max_input_bytes;
 	subscriber->joined_ms = subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
-	ev_io_init(&subscriber->read_watcher, on_readable, fd, EV_READ);
-	ev_io_init(&subscriber->write_watcher, on_writable, fd, EV_WRITE);
 	ev_io_start(feed->loop, &subscriber->read_watcher);
-	feed_count_subscriber(feed, 1);
 	feed->metrics.subscribers_total++;
 	place_cursor(subscriber, params);
 	set_state(subscriber, SUBSCRIBER_JOINING);
@@ -422,6 +434,52 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	else
 		crossing_wake(feed);
 	return 0;
+}
+
+static void take_over(struct subscriber *subscriber, const struct subscriber_snapshot *state)
+{
+	subscriber->id = state->id;
+	subscriber->joined_ms = state->joined_ms;
+	subscriber->progress_ms = state->progress_ms;
+	subscriber->joined_messages = state->joined_messages;
+	subscriber->skipped = state->skipped;
+	subscriber->input_left = (uint32_t)state->input_left;
+	subscriber->on_slow = (enum on_slow)state->on_slow;
+	subscriber->must_leave = state->must_leave;
+	subscriber->slow_cause = (enum slow_cause)state->slow_cause;
+	subscriber->is_ending = state->is_ending;
+	subscriber->end_reason = (enum close_reason)state->end_reason;
+	subscriber->end_pos = state->end_pos;
+	memcpy(subscriber->note, state->note, sizeof(subscriber->note));
+	subscriber->note_bytes = (uint8_t)state->note_bytes;
+	subscriber->note_sent = (uint8_t)state->note_sent;
+}
+
+void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *state,
+		       const struct ring_restored *restored)
+{
+	struct feed *feed = rendition->feed;
+	struct subscriber *subscriber = new_subscriber(rendition, state->fd, &state->place);
+
+	state->fd = -1;
+	if (!subscriber) {
+		feed->closed[CLOSE_NO_MEMORY]++;
+		feed->metrics.delivered_messages += state->delivered;
+		return;
+	}
+	take_over(subscriber, state);
+	cursor_restore(&subscriber->cursor, &state->cursor, restored);
+	feed->metrics.subscribers_resumed++;
+	if (state->is_half_closed)
+		list_append(&feed->half_closed, &subscriber->half_node);
+	else
+		ev_io_start(feed->loop, &subscriber->read_watcher);
+	if (state->is_joining) {
+		set_state(subscriber, SUBSCRIBER_JOINING);
+		crossing_wake(feed);
+	} else {
+		set_state(subscriber, SUBSCRIBER_READY); /* a pass finds out whether it is idle */
+	}
 }
 
 void subscriber_begin(struct subscriber *subscriber)

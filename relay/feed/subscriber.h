@@ -28,6 +28,8 @@
 #include "ring/cursor.h"
 
 struct rendition;
+struct ring_restored;
+struct subscriber_snapshot;
 
 enum on_slow {
 	ON_SLOW_SKIP,       /* finish the packet in hand, announce the gap, go to the live edge */
@@ -97,6 +99,11 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 
 /* For its branch, which is awake now: at the live edge it goes. */
 void subscriber_begin(struct subscriber *subscriber);
+
+/* Attaches a subscriber of the process before, where it was; its socket and place are taken out of
+ * *state, which is closed when there is no memory. */
+void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *state,
+		       const struct ring_restored *restored);
 
 /* Ends it with a reason: gives up its place at once, closes the socket (by reset when it is forced
  * out or has an unfinished packet), counts and logs.  Idempotent; freed at the end of the loop
