@@ -21,6 +21,8 @@
 #include "daemon/served_listener.h"
 #include "daemon/worker.h"
 
+struct handover;
+
 struct relay {
 	struct ev_loop *loop; /* of the control thread */
 	struct inbox control;
@@ -29,6 +31,7 @@ struct relay {
 	struct list feeds;      /* struct served_feed */
 	struct list listeners;  /* struct served_listener */
 	struct passed_fds passed;
+	struct handover *resumed; /* from the process before, until all of it is in place; owned */
 	uint64_t max_subscribers;
 	uint64_t subscribers; /* that have a place */
 	uint64_t fd_limit;
@@ -41,6 +44,10 @@ struct relay {
 };
 
 void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit);
+
+/* Takes over what the process before left: in the environment, or in the service manager's store.
+ * What cannot be read is closed, with an error in the log.  Before the first relay_apply(). */
+void relay_take_over(struct relay *relay);
 
 /* Applies `config`, which is owned by relay from here on, also after a failure.
  * 0, or -errno with a message; nothing has changed then. */
