@@ -15,6 +15,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "daemon/handover_bag.h"
 
 #define US_PER_MS  1000
@@ -126,8 +127,16 @@ bool notify_is_restart(void)
 	char *type = NULL;
 	bool is_restart;
 
-	if (!getenv("NOTIFY_SOCKET") || sd_bus_open_system(&bus) < 0)
+	int r;
+
+	if (!getenv("NOTIFY_SOCKET"))
 		return false;
+	r = sd_bus_open_system(&bus);
+	if (r < 0) {
+		log_warn("D-Bus does not say whether this is a restart: %s; taking it for a stop",
+			 strerror(-r));
+		return false;
+	}
 	if (sd_bus_set_method_call_timeout(bus, BUS_US) >= 0)
 		type = job_type(bus);
 	is_restart = type && strcmp(type, "restart") == 0;
