@@ -76,7 +76,7 @@ static uint8_t *take(struct state_stream *stream, size_t length, const char *wha
 
 static void put(struct state_stream *stream, const void *bytes, size_t length)
 {
-	if (stream->fault || length == 0)
+	if (length == 0)
 		return;
 	if (stream->room - stream->length < length) {
 		size_t room = size_max(2 * stream->room, stream->length + length + 4096);
@@ -167,7 +167,7 @@ bool state_array(struct state_stream *stream, void **array, size_t *count, size_
 {
 	state_size(stream, count, SIZE_MAX, what);
 	if (!stream->is_reading)
-		return *count > 0 && !stream->fault;
+		return *count > 0;
 	*array = NULL;
 	/* So a short stream can never ask for much memory. */
 	if (*count > (stream->length - stream->offset) / least_bytes)

@@ -44,7 +44,8 @@ must_check int state_stream_read(struct state_stream *stream, uint8_t *bytes, si
 /* Frees what is owned; descriptors stay open.  Idempotent. */
 void state_stream_free(struct state_stream *stream);
 
-/* For the reader's own checks: notes `what` unless something was wrong before. */
+/* For checks of what belongs together: notes `what` unless something was wrong before.  Written
+ * state is checked too, so that nobody leaves what the next one would refuse. */
 void state_fail(struct state_stream *stream, const char *what);
 
 /* A fault where reading ends with bytes or descriptors left over. */

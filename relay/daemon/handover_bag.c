@@ -164,8 +164,12 @@ int handover_pack(struct handover *handover, struct handover_bag *ret, struct er
 	state_stream_write(&stream);
 	if (r == 0)
 		handover_transfer(&stream, handover);
-	if (r == 0 && stream.fault)
-		r = -ENOMEM;
+	if (r == 0 && stream.fault) {
+		errmsg_set(err, "state: %s at byte %zu", stream.fault, stream.fault_offset);
+		handover_bag_close(ret);
+		state_stream_free(&stream);
+		return -EPROTO;
+	}
 	if (r == 0)
 		r = write_state(ret->state_fd, &stream);
 	for (size_t i = 0; r == 0 && i < stream.fd_count; i += BATCH)
