@@ -89,7 +89,7 @@ fault_bins   := $(fault_tests:tests/%.c=$(test)/%)
 fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
 refuse       := $(if $(wildcard tests/fault/refuse.c),$(bin)/librefuse.so)
 
-.PHONY: bench-workers all tests run test test-service lint bench bench-isolation soak-short fuzz fuzzers bench-transfer deb test-package bench-peers bench-sweep \ install clean help dirs FORCE
+.PHONY: bench-workers all tests run test test-service lint bench bench-isolation soak-short fuzz fuzzers bench-transfer deb test-package bench-peers bench-sweep soak-upgrade install clean help dirs FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -214,6 +214,9 @@ bench-sweep: all $(bin)/relay-bench
 soak-short: all $(bin)/relay-soak
 	@RELAY_BIN_DIR=$(bin) tests/soak/run
 
+soak-upgrade: all $(bin)/relay-soak
+	@RELAY_BIN_DIR=$(bin) tests/soak/run --only upgrade
+
 # Builds of its own: clang, and coverage in all that is fuzzed.
 fuzz:
 	@tests/install-packages test
@@ -273,6 +276,7 @@ help:
 	@echo 'make bench-peers       relay, Redis, NATS, Mosquitto, Nchan, Icecast and ncat on the same load; build/bench/peers'
 	@echo 'make bench-sweep       copy, splice and compact over segment, message size, receive buffer; build/bench/sweep'
 	@echo 'make soak-short        15,000 subscribers that come and go, then 10,000 that stand still: about 4 minutes'
+	@echo 'make soak-upgrade      10,000 subscribers at full rate over 20 upgrades in place: about 2 minutes'
 	@echo 'make fuzz       FUZZ_RUNS=5000000 inputs for each parser (clang); TARGETS="websocket ..."; a quarter of an hour'
 	@echo 'make install    PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR)'
 	@echo 'make deb        the Debian package, into build/deb (no root; lintian clean)'

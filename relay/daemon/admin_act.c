@@ -9,6 +9,7 @@
 #include "base/num.h"
 #include "daemon/collect.h"
 #include "daemon/relay.h"
+#include "daemon/upgrade.h"
 
 void admin_post_reload(const struct admin_request *request)
 {
@@ -93,5 +94,15 @@ void admin_post_log_level(const struct admin_request *request)
 
 void admin_post_upgrade(const struct admin_request *request)
 {
-	admin_answer_error(request, 501, "relay cannot upgrade in place yet; restart it");
+	struct errmsg err;
+	int r = upgrade_start(request->admin->relay->upgrade, &err);
+
+	if (r == -EALREADY || r == -EBUSY)
+		admin_answer_error(request, 409, "%s", err.text);
+	else if (r < 0)
+		admin_answer_error(request, 500, "%s", err.text);
+	else
+		admin_answer_json(request, 202,
+				  json_pack("{s:b,s:s}", "ok", true, "note",
+					    "begun; the log says how it ends"));
 }

@@ -57,15 +57,42 @@ static void on_closed(void *owner)
 	inbox_post(&place->relay->control, &place->task);
 }
 
-static void take(struct place *place, struct relay *relay, struct served_feed *feed)
+static void take(struct place *place, struct relay *relay, struct served_feed *feed,
+		 struct worker *worker)
 {
 	place->relay = relay;
 	place->feed = feed;
-	place->worker = workers_least_loaded(feed->workers, feed->home);
+	place->worker = worker;
 	relay->subscribers++;
 	feed->subscribers++;
-	feed->placed++;
 	place->worker->subscribers++;
+}
+
+const struct peer_count *admit_place_peers(const struct subscriber_place *place)
+{
+	return ((const struct place *)place->owner)->peers;
+}
+
+uint64_t admit_place_key(const struct subscriber_place *place)
+{
+	return ((const struct place *)place->owner)->key;
+}
+
+int admit_resume(struct relay *relay, struct served_feed *feed, struct worker *worker,
+		 struct peer_count *peers, uint64_t key, struct subscriber_place *ret)
+{
+	struct place *place = calloc(1, sizeof(*place));
+
+	*ret = (struct subscriber_place){0};
+	if (!place)
+		return -ENOMEM;
+	if (peers && peer_count_enter(peers, key, 0) == 0) {
+		place->peers = peers;
+		place->key = key;
+	}
+	take(place, relay, feed, worker);
+	*ret = (struct subscriber_place){.on_closed = on_closed, .owner = place};
+	return 0;
 }
 
 /* ---- admission ---- */
@@ -125,7 +152,9 @@ static bool take_place(struct served_listener *listener, int fd, struct place *p
 		}
 		place->peers = listener->peers;
 	}
-	take(place, listener->relay, listener->format.feed);
+	take(place, listener->relay, listener->format.feed,
+	     workers_least_loaded(listener->format.feed->workers, listener->format.feed->home));
+	listener->format.feed->placed++;
 	return true;
 }
 

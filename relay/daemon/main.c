@@ -16,11 +16,14 @@
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/num.h"
 #include "config/config.h"
+#include "daemon/handover.h"
 #include "daemon/notify.h"
 #include "daemon/relay.h"
 #include "daemon/reload.h"
 #include "daemon/status.h"
+#include "daemon/upgrade.h"
 #include "daemon/version.h"
 
 enum {
@@ -30,6 +33,7 @@ enum {
 enum action {
 	ACTION_RUN,
 	ACTION_CHECK,
+	ACTION_CHECK_HANDOVER,
 	ACTION_DUMP,
 	ACTION_EXAMPLE,
 	ACTION_MAN,
@@ -42,14 +46,16 @@ enum action {
 struct arguments {
 	enum action action;
 	const char *path;
-	const char *key; /* of --explain */
+	const char *key; /* of --explain, --check-handover */
 	struct config_override overrides[OVERRIDES_MAX];
 	size_t override_count;
 };
 
 struct daemon {
 	struct relay relay;
-	ev_signal drain_on_term, drain_on_int, reload_on_hup, status_on_usr1;
+	struct upgrade upgrade;
+	bool is_stored; /* the next process has it all */
+	ev_signal drain_on_term, drain_on_int, reload_on_hup, status_on_usr1, upgrade_on_usr2;
 	ev_timer watchdog;
 };
 
@@ -64,10 +70,13 @@ static const char usage[] =
 	"      --print-example  print a complete configuration with comments\n"
 	"      --print-man      print the manual page relay.ini(5), in mdoc\n"
 	"      --explain KEY    what an option means: type, default, range\n"
+	"      --check-handover SCHEMA  can this program, with this configuration, go on from a\n"
+	"                       state of this schema?\n"
 	"      --version\n"
 	"  -h, --help\n"
 	"\n"
-	"SIGHUP reloads, SIGUSR1 logs the status, SIGTERM drains, a second SIGTERM ends at once.\n";
+	"SIGHUP reloads, SIGUSR1 logs the status, SIGUSR2 runs the program anew and keeps every\n"
+	"connection, SIGTERM drains, a second SIGTERM ends at once.\n";
 
 static void add_override(struct arguments *arguments, const char *text)
 {
@@ -93,6 +102,7 @@ static void parse_arguments(int argc, char **argv, struct arguments *ret)
 		{"print-example", no_argument, NULL, NO_LETTER + ACTION_EXAMPLE},
 		{"print-man", no_argument, NULL, NO_LETTER + ACTION_MAN},
 		{"explain", required_argument, NULL, NO_LETTER + ACTION_EXPLAIN},
+		{"check-handover", required_argument, NULL, NO_LETTER + ACTION_CHECK_HANDOVER},
 		{"version", no_argument, NULL, NO_LETTER + ACTION_VERSION},
 		{"help", no_argument, NULL, NO_LETTER + ACTION_HELP},
 		{0},
@@ -122,7 +132,7 @@ static void parse_arguments(int argc, char **argv, struct arguments *ret)
 			return;
 		default:
 			ret->action = (enum action)(option - NO_LETTER);
-			ret->key = optarg; /* only --explain has one */
+			ret->key = optarg; /* --explain and --check-handover have one */
 		}
 	}
 	if (optind < argc) {
@@ -156,15 +166,41 @@ static int explain(const char *key)
 	return EXIT_FAILURE;
 }
 
+/* Says why not. */
+static bool can_resume(const char *schema)
+{
+	uint64_t number = 0;
+
+	if (num_parse_count(schema, &number) == 0 && number == HANDOVER_SCHEMA)
+		return true;
+	log_error("state of schema %s cannot be resumed, expected %d", schema, HANDOVER_SCHEMA);
+	return false;
+}
+
 /* ---- signals ---- */
 
 static void on_term(struct ev_loop *loop, ev_signal *watcher, int events)
 {
 	struct daemon *daemon = watcher->data;
 
+	(void)events;
+	upgrade_stop(&daemon->upgrade);
+	daemon->is_stored = notify_is_restart() && upgrade_store(&daemon->relay);
+	if (daemon->is_stored)
+		ev_break(loop, EVBREAK_ALL);
+	else
+		relay_drain(&daemon->relay);
+}
+
+static void on_usr2(struct ev_loop *loop, ev_signal *watcher, int events)
+{
+	struct daemon *daemon = watcher->data;
+	struct errmsg err;
+
 	(void)loop;
 	(void)events;
-	relay_drain(&daemon->relay);
+	if (upgrade_start(&daemon->upgrade, &err) < 0)
+		log_error("upgrade failed: %s, nothing has changed", err.text);
 }
 
 static void on_hup(struct ev_loop *loop, ev_signal *watcher, int events)
@@ -206,19 +242,24 @@ static void watch_signal(struct daemon *daemon, ev_signal *watcher, int number,
 
 static void watch_signals(struct daemon *daemon)
 {
+	sigset_t none;
 	double watchdog_s = (double)notify_watchdog_interval_ms() / 1000;
 
 	watch_signal(daemon, &daemon->drain_on_term, SIGTERM, on_term);
 	watch_signal(daemon, &daemon->drain_on_int, SIGINT, on_term);
 	watch_signal(daemon, &daemon->reload_on_hup, SIGHUP, on_hup);
 	watch_signal(daemon, &daemon->status_on_usr1, SIGUSR1, on_usr1);
+	watch_signal(daemon, &daemon->upgrade_on_usr2, SIGUSR2, on_usr2);
+	/* After an upgrade they have waited for this. */
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	ev_timer_init(&daemon->watchdog, on_watchdog, watchdog_s, watchdog_s);
 	daemon->watchdog.data = daemon;
 	if (watchdog_s > 0)
 		ev_timer_start(daemon->relay.loop, &daemon->watchdog);
 }
 
-static int run(const struct arguments *arguments, struct config *config)
+static int run(const struct arguments *arguments, struct config *config, char **argv)
 {
 	const struct config_source source = {arguments->path, arguments->overrides,
 					     arguments->override_count};
@@ -240,6 +281,9 @@ static int run(const struct arguments *arguments, struct config *config)
 	if (fd_limit(&fd_max) < 0)
 		log_warn("the limit of open files cannot be read, ignoring");
 	relay_init(&daemon.relay, loop, fd_max, &source);
+	relay_take_over(&daemon.relay);
+	upgrade_init(&daemon.upgrade, &daemon.relay, argv);
+	daemon.relay.upgrade = &daemon.upgrade;
 	r = relay_apply(&daemon.relay, config, &err);
 	if (r < 0) {
 		log_error("%s", err.text);
@@ -251,6 +295,10 @@ static int run(const struct arguments *arguments, struct config *config)
 		notify_ready();
 		ev_run(loop, 0);
 	}
+	/* Nothing may be closed in an orderly way: others hold it now. */
+	if (daemon.is_stored)
+		_exit(EXIT_SUCCESS);
+	upgrade_stop(&daemon.upgrade);
 	relay_fini(&daemon.relay);
 	ev_loop_destroy(loop);
 	if (r == 0)
@@ -285,15 +333,19 @@ int main(int argc, char **argv)
 	case ACTION_CHECK:
 	case ACTION_DUMP:
 		break;
+	case ACTION_CHECK_HANDOVER:
+		if (can_resume(arguments.key))
+			break;
+		return EXIT_FAILURE;
 	}
 	config = load(&arguments);
 	if (!config)
 		return EX_CONFIG;
 	if (arguments.action == ACTION_RUN)
-		return run(&arguments, config);
+		return run(&arguments, config, argv);
 	if (arguments.action == ACTION_DUMP)
 		config_print_effective(stdout, config);
-	else
+	else if (arguments.action == ACTION_CHECK)
 		(void)printf("%s: ok, %zu feeds, %zu listeners\n", arguments.path,
 			     config->feed_count, config->listener_count);
 	config_free(&config);

@@ -3,15 +3,24 @@
  * NOTIFY_SOCKET and WATCHDOG_USEC from the environment each time, so both stay set. */
 #include "daemon/notify.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
+#include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "daemon/handover_bag.h"
 
-#define US_PER_MS 1000
+#define US_PER_MS  1000
+#define BARRIER_US 5000000
+#define BUS_US     2000000
 
 void notify_ready(void)
 {
@@ -61,4 +70,77 @@ uint64_t notify_watchdog_interval_ms(void)
 void notify_extend_timeout(uint64_t timeout_ms)
 {
 	(void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64, timeout_ms * US_PER_MS);
+}
+
+int notify_store(const char *name, int fd)
+{
+	char text[128];
+	int r;
+
+	/* FDPOLL=0: else the manager drops what it finds hung up. */
+	(void)snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
+	r = sd_pid_notify_with_fds(0, 0, text, &fd, 1);
+	return r > 0 ? 0 : r < 0 ? r : -EOPNOTSUPP;
+}
+
+int notify_barrier(void)
+{
+	int r = sd_notify_barrier(0, BARRIER_US);
+
+	return r > 0 ? 0 : r < 0 ? r : -EOPNOTSUPP;
+}
+
+void notify_unstore(void)
+{
+	(void)sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" HANDOVER_STATE_NAME);
+	(void)sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" HANDOVER_IN_NAME);
+	(void)sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" HANDOVER_OUT_NAME);
+}
+
+/* The type of the job of our unit: "restart", "stop", ...; NULL: none, or not to be had. */
+static char *job_type(sd_bus *bus)
+{
+	static const char name[] = "org.freedesktop.systemd1";
+	sd_bus_message *unit_reply = NULL, *job_reply = NULL;
+	const char *unit = NULL, *job = NULL;
+	uint32_t id = 0;
+	char *type = NULL;
+
+	if (sd_bus_call_method(bus, name, "/org/freedesktop/systemd1",
+			       "org.freedesktop.systemd1.Manager", "GetUnitByPID", NULL,
+			       &unit_reply, "u", (uint32_t)getpid()) >= 0 &&
+	    sd_bus_message_read(unit_reply, "o", &unit) > 0 &&
+	    sd_bus_get_property(bus, name, unit, "org.freedesktop.systemd1.Unit", "Job", NULL,
+				&job_reply, "(uo)") >= 0 &&
+	    sd_bus_message_read(job_reply, "(uo)", &id, &job) > 0 && id != 0 &&
+	    sd_bus_get_property_string(bus, name, job, "org.freedesktop.systemd1.Job", "JobType",
+				       NULL, &type) < 0)
+		type = NULL;
+	(void)sd_bus_message_unref(unit_reply);
+	(void)sd_bus_message_unref(job_reply);
+	return type;
+}
+
+bool notify_is_restart(void)
+{
+	sd_bus *bus = NULL;
+	char *type = NULL;
+	bool is_restart;
+
+	int r;
+
+	if (!getenv("NOTIFY_SOCKET"))
+		return false;
+	r = sd_bus_open_system(&bus);
+	if (r < 0) {
+		log_warn("D-Bus does not say whether this is a restart: %s; taking it for a stop",
+			 strerror(-r));
+		return false;
+	}
+	if (sd_bus_set_method_call_timeout(bus, BUS_US) >= 0)
+		type = job_type(bus);
+	is_restart = type && strcmp(type, "restart") == 0;
+	free(type);
+	(void)sd_bus_flush_close_unref(bus);
+	return is_restart;
 }

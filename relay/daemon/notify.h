@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -30,6 +31,21 @@ void notify_watchdog(void);
 /* How often to call notify_watchdog(), in ms: half of WatchdogSec=; 0 when there is no watchdog for
  * this process. */
 uint64_t notify_watchdog_interval_ms(void);
+
+/* Puts a duplicate of fd into the service manager's store, from where the next process gets it by
+ * its name.  0; -EOPNOTSUPP without a service manager; -errno. */
+int notify_store(const char *name, int fd) must_check;
+
+/* Waits until the service manager has taken what was sent before: 0, -errno, -ETIMEDOUT after 5 s.
+ */
+int notify_barrier(void) must_check;
+
+/* Takes all of a hand-over out of the store. */
+void notify_unstore(void);
+
+/* True when this service is being restarted, as the service manager says over D-Bus, and not
+ * stopped for good; false also where that cannot be asked.  Waits for 2 s at most. */
+bool notify_is_restart(void);
 
 /* Starting or stopping takes at least timeout_ms more, counted from now. */
 void notify_extend_timeout(uint64_t timeout_ms);

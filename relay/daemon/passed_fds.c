@@ -37,6 +37,43 @@ void passed_fds_collect(struct passed_fds *passed)
 	free(names);
 }
 
+int passed_fds_take(struct passed_fds *passed, const char *name)
+{
+	for (size_t i = 0; i < passed->count; i++) {
+		int fd = passed->list[i].fd;
+
+		if (strcmp(passed->list[i].name, name) != 0)
+			continue;
+		free(passed->list[i].name);
+		passed->list[i] = passed->list[--passed->count];
+		return fd;
+	}
+	return -1;
+}
+
+int passed_fds_add(struct passed_fds *passed, const char *name, int fd)
+{
+	struct passed_fd *grown;
+
+	for (size_t i = 0; i < passed->count; i++) {
+		if (strcmp(passed->list[i].name, name) != 0)
+			continue;
+		fd_close(&fd);
+		return 0;
+	}
+	grown = realloc(passed->list, (passed->count + 1) * sizeof(*grown));
+	if (grown) {
+		passed->list = grown;
+		grown[passed->count] = (struct passed_fd){strdup(name), fd};
+	}
+	if (!grown || !grown[passed->count].name) {
+		fd_close(&fd);
+		return -ENOMEM;
+	}
+	passed->count++;
+	return 0;
+}
+
 /* "publisher (tcp:127.0.0.1:7000), web (tcp:[::]:80)", as far as it fits. */
 static void print_all(const struct passed_fds *passed, char *buf, size_t size)
 {

@@ -30,6 +30,13 @@ struct passed_fds {
  * Before there is a second thread. */
 void passed_fds_collect(struct passed_fds *passed);
 
+/* Takes the one of this name out, to be the caller's; -1: there is none. */
+int passed_fds_take(struct passed_fds *passed, const char *name);
+
+/* Adds one from a hand-over, unless one of this name is there; `fd` is taken over.  0 or -ENOMEM.
+ */
+int passed_fds_add(struct passed_fds *passed, const char *name, int fd) must_check;
+
 /* Gives an endpoint of kind ENDPOINT_PASSED its descriptor, which stays owned by *passed; any other
  * endpoint is left alone.  0; -ENOENT when no socket of this name was passed, and -ENOTUNIQ when
  * several were, with all that was passed in *err. */

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "daemon/budget.h"
 #include "daemon/collect.h"
+#include "daemon/handover_bag.h"
 #include "daemon/notify.h"
 #include "daemon/status.h"
 
@@ -260,6 +261,20 @@ static void set_limits(struct relay *relay, bool is_start)
 	relay->budget.stalled_bytes = before.stalled_bytes;
 }
 
+/* A subscriber that goes on needs the worker in which its ring is. */
+static unsigned count_workers(const struct relay *relay, const struct config *config)
+{
+	unsigned wanted = workers_wanted(config->relay.workers);
+	unsigned before = relay->resumed ? relay->resumed->workers : 0;
+
+	if (before <= wanted)
+		return wanted;
+	log_warn("workers stay as many as before the hand-over workers=%u wanted=%u, fewer take "
+		 "effect after stop and start",
+		 before, wanted);
+	return before;
+}
+
 int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 {
 	struct admin_change admin = {0};
@@ -270,8 +285,8 @@ int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 	list_init(&feeds);
 	list_init(&listeners);
 	if (is_start)
-		r = workers_start(&relay->workers, workers_wanted(config->relay.workers),
-				  &relay->control, err);
+		r = workers_start(&relay->workers, count_workers(relay, config), &relay->control,
+				  err);
 	if (r == 0)
 		r = open_new_feeds(relay, config, &feeds, err);
 	if (r == 0)
@@ -290,6 +305,8 @@ int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 	list_splice(&relay->listeners, &listeners);
 	r = settle_feeds(relay, config, err);
 	settle_listeners(relay, config);
+	if (relay->resumed)
+		handover_resume(relay);
 	begin_feeds(relay);
 	admin_apply(&relay->admin, config, &admin);
 	config_free(&relay->config);
@@ -365,6 +382,48 @@ void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit,
 	ev_timer_start(loop, &relay->tick);
 }
 
+/* The three of a bag out of the store, or inherited over an exec. */
+static struct handover_bag find_bag(struct relay *relay)
+{
+	struct handover_bag bag = handover_bag_inherited();
+	struct handover_bag stored = {
+		.state_fd = passed_fds_take(&relay->passed, HANDOVER_STATE_NAME),
+		.in_fd = passed_fds_take(&relay->passed, HANDOVER_IN_NAME),
+		.out_fd = passed_fds_take(&relay->passed, HANDOVER_OUT_NAME),
+	};
+
+	if (stored.state_fd >= 0 || stored.in_fd >= 0 || stored.out_fd >= 0)
+		notify_unstore();
+	if (bag.out_fd >= 0) {
+		handover_bag_close(&stored);
+		return bag;
+	}
+	return stored;
+}
+
+void relay_take_over(struct relay *relay)
+{
+	struct handover_bag bag = find_bag(relay);
+	struct errmsg err;
+
+	if (bag.state_fd < 0 && bag.out_fd < 0)
+		return;
+	if (handover_unpack(&bag, &relay->resumed, &err) < 0) {
+		log_error("nothing resumed: %s; all connections of the process before are closed",
+			  err.text);
+		return;
+	}
+	for (size_t i = 0; i < relay->resumed->socket_count; i++) {
+		struct handed_socket *socket = &relay->resumed->sockets[i];
+
+		if (socket->kind != HANDED_PASSED)
+			continue;
+		if (passed_fds_add(&relay->passed, socket->name, socket->fd) < 0)
+			log_error("out of memory name=%s", socket->name);
+		socket->fd = -1;
+	}
+}
+
 void relay_drain(struct relay *relay)
 {
 	uint64_t drain_ms = relay->config->relay.drain;
@@ -400,6 +459,7 @@ void relay_fini(struct relay *relay)
 		detach_listeners(relay, feed_at(node));
 	free_all(&relay->feeds, &relay->listeners, CLOSE_DRAIN);
 	workers_stop(&relay->workers);
+	handover_close(&relay->resumed);
 	inbox_close(&relay->control);
 	passed_fds_close(&relay->passed);
 	config_free(&relay->config);

@@ -24,6 +24,9 @@
 #include "daemon/served_listener.h"
 #include "daemon/worker.h"
 
+struct handover;
+struct upgrade;
+
 struct relay {
 	struct ev_loop *loop; /* of the control thread */
 	struct inbox control;
@@ -34,6 +37,8 @@ struct relay {
 	struct list feeds;     /* struct served_feed */
 	struct list listeners; /* struct served_listener */
 	struct passed_fds passed;
+	struct upgrade *upgrade;  /* the process's; NULL: it cannot be upgraded */
+	struct handover *resumed; /* from the process before, until all of it is in place; owned */
 	struct budget budget; /* of the configuration in effect; pipes and TCP memory as at start */
 	uint64_t started_ns;  /* wall clock */
 	uint64_t started_mono_ns;
@@ -53,6 +58,10 @@ struct relay {
 
 void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit,
 		const struct config_source *source);
+
+/* Takes over what the process before left: in the environment, or in the service manager's store.
+ * What cannot be read is closed, with an error in the log.  Before the first relay_apply(). */
+void relay_take_over(struct relay *relay);
 
 /* Applies `config`, which is owned by relay from here on, also after a failure.
  * 0; -errno with a message, nothing has changed then; or how many feeds could not be made anew,

@@ -14,6 +14,7 @@
 
 #include "base/compiler.h"
 #include "base/log.h"
+#include "daemon/handover.h"
 #include "daemon/params.h"
 #include "daemon/relay.h"
 
@@ -23,6 +24,7 @@ struct order {
 	struct feed_params params;
 	struct ingest_params *ingest;
 	struct access *access;
+	struct ingest_state *resumed; /* NULL: the ingest begins anew */
 	const struct encoder *encoder;
 	struct rendition **renditions;
 	enum close_reason reason;
@@ -76,6 +78,8 @@ static void init_ingest(struct worker *worker, void *data)
 
 	ingest_init(&served->ingest, worker->loop, seat->feed, order->ingest);
 	ingest_set_access(&served->ingest, order->access);
+	if (order->resumed)
+		ingest_restore(&served->ingest, order->resumed);
 	seat->ingest = &served->ingest;
 }
 
@@ -177,7 +181,7 @@ void served_feed_free(struct served_feed **served_ptr, enum close_reason reason)
 /* ---- life ---- */
 
 /* Without anything in the workers yet. */
-static struct served_feed *new_empty(struct workers *workers, const char *name)
+static struct served_feed *new_empty(struct workers *workers, const char *name, struct worker *home)
 {
 	struct served_feed *served = calloc(1, sizeof(*served));
 
@@ -194,15 +198,39 @@ static struct served_feed *new_empty(struct workers *workers, const char *name)
 	list_node_init(&served->node);
 	(void)snprintf(served->name, sizeof(served->name), "%s", name);
 	served->workers = workers;
-	served->home = workers_for_home(workers);
+	served->home = home;
 	served->home->homes++;
 	return served;
+}
+
+/* Can its publisher go on where it stood in the process before?  Else it has to begin anew. */
+static bool keeps_source(const struct handed_feed *handed, const struct config_feed *from,
+			 const struct framing_params *framing)
+{
+	const struct intake_state *intake = &handed->parts[handed->home].intake;
+
+	return strcmp(handed->ingest_text, from->ingest.text) == 0 &&
+	       intake->framing == framing->kind && intake->fixed_bytes == framing->fixed_bytes;
+}
+
+static void resume_ingest(struct handed_feed *handed, const struct config_feed *from,
+			  struct order *order)
+{
+	if (!handed)
+		return;
+	handed->keeps_source = keeps_source(handed, from, &order->params.framing);
+	if (handed->keeps_source)
+		order->resumed = &handed->ingest;
 }
 
 int served_feed_new(struct relay *relay, const struct config *config,
 		    const struct config_feed *from, struct served_feed **ret, struct errmsg *err)
 {
-	struct served_feed *served = new_empty(&relay->workers, from->section.name);
+	const char *name = from->section.name;
+	struct handed_feed *handed = handover_find_feed(relay->resumed, name);
+	struct served_feed *served = new_empty(&relay->workers, name,
+					       handed ? &relay->workers.list[handed->home]
+						      : workers_for_home(&relay->workers));
 	struct ingest_params *ingest = calloc(1, sizeof(*ingest));
 	struct access publishers = {0};
 	struct order order = {.served = served, .ingest = ingest, .access = &publishers};
@@ -219,7 +247,11 @@ int served_feed_new(struct relay *relay, const struct config *config,
 		order.result = params_of_publishers(from, &publishers, err);
 	if (order.result < 0)
 		goto out;
+	if (ingest->kind == INGEST_LISTEN)
+		handover_resolve(relay->resumed, HANDED_FEED, name, from->ingest.text,
+				 &ingest->endpoints[0]);
 	params_of_feed(config, from, &order.params);
+	resume_ingest(handed, from, &order);
 	call_all(served, make_part, &order);
 	if (order.result == 0)
 		order.result = connect_parts(served, &order);

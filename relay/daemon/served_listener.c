@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "daemon/admit.h"
+#include "daemon/handover.h"
 #include "daemon/params.h"
 #include "daemon/relay.h"
 
@@ -36,6 +37,11 @@ int served_listener_new(struct relay *relay, const struct config_listener *from,
 		r = endpoint_parse(from->listen, &endpoint, &why);
 	if (r == 0)
 		r = passed_fds_resolve(&relay->passed, &endpoint, &why);
+	if (r == 0) {
+		handover_resolve(relay->resumed, HANDED_LISTENER, served->name, from->listen,
+				 &endpoint);
+		handover_restore_counters(relay->resumed, served->name, &served->listener.counters);
+	}
 	if (r == 0)
 		r = listener_open(&served->listener, &endpoint, &why);
 	if (r < 0) {

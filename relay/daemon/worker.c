@@ -76,6 +76,68 @@ void worker_call(struct worker *worker, void (*function)(struct worker *worker, 
 	(void)sem_destroy(&call.is_done);
 }
 
+/* ---- standing still ---- */
+
+struct parking {
+	struct task task;
+	struct parked *parked;
+};
+
+struct parked {
+	unsigned count;
+	sem_t has_stopped; /* each worker says it twice: when it stands, and when it goes on */
+	sem_t may_go;
+	struct parking parkings[WORKERS_MAX];
+};
+
+static void wait_for(sem_t *semaphore)
+{
+	while (sem_wait(semaphore) < 0 && errno == EINTR)
+		;
+}
+
+static void stand(struct task *task)
+{
+	struct parked *parked = container_of(task, struct parking, task)->parked;
+
+	(void)sem_post(&parked->has_stopped);
+	wait_for(&parked->may_go);
+	(void)sem_post(&parked->has_stopped);
+}
+
+struct parked *workers_park(struct workers *workers)
+{
+	struct parked *parked = calloc(1, sizeof(*parked));
+
+	if (!parked)
+		return NULL;
+	(void)sem_init(&parked->has_stopped, 0, 0);
+	(void)sem_init(&parked->may_go, 0, 0);
+	parked->count = workers->count;
+	for (unsigned i = 0; i < parked->count; i++) {
+		parked->parkings[i].task.run = stand;
+		parked->parkings[i].parked = parked;
+		inbox_post(&workers->list[i].inbox, &parked->parkings[i].task);
+	}
+	for (unsigned i = 0; i < parked->count; i++)
+		wait_for(&parked->has_stopped);
+	return parked;
+}
+
+void workers_release(struct parked **parked_ptr)
+{
+	struct parked *parked = *parked_ptr;
+
+	*parked_ptr = NULL;
+	for (unsigned i = 0; i < parked->count; i++)
+		(void)sem_post(&parked->may_go);
+	for (unsigned i = 0; i < parked->count; i++)
+		wait_for(&parked->has_stopped);
+	(void)sem_destroy(&parked->has_stopped);
+	(void)sem_destroy(&parked->may_go);
+	free(parked);
+}
+
 /* ---- life ---- */
 
 unsigned workers_wanted(uint64_t wanted)

@@ -71,6 +71,12 @@ void workers_stop(struct workers *workers);
 void worker_call(struct worker *worker, void (*call)(struct worker *worker, void *data),
 		 void *data);
 
+/* All workers stand still from here on, each between two callbacks, until they are released; what
+ * is theirs is the control thread's meanwhile.  No worker_call() in between.  NULL: no memory. */
+struct parked;
+struct parked *workers_park(struct workers *workers);
+void workers_release(struct parked **parked);
+
 /* The worker where a subscriber of a feed at `home` is placed: the one with the fewest. */
 struct worker *workers_least_loaded(struct workers *workers, struct worker *home);
 

@@ -48,6 +48,7 @@ struct crossing {
 	_Atomic size_t bytes_under_way;
 	_Atomic unsigned pipes_under_way; /* either way: in neither pool      */
 	_Atomic bool is_wanted;           /* the branch asks for packets            */
+	_Atomic bool is_resumed;          /* the branch was awake in the process before */
 	_Atomic bool is_home_waiting;     /* home wants to be told of room          */
 	_Atomic uint64_t subscribers;     /* of the branch, for home to know        */
 
@@ -114,7 +115,20 @@ void crossing_answer(struct feed *home);
 /* 10 times a second: what has come back, and answers that could not be given for want of memory. */
 void crossing_tick_home(struct feed *home);
 
+/* For a hand-over, with both loops standing still: what is under way reaches the branches' rings
+ * and comes back, and every branch is either awake or asleep. */
+void crossing_settle(struct feed *home);
+
+/* For a feed that goes on in a new process: the branches that have been woken get packets. */
+void crossing_resume(struct feed *home);
+
 /* ---- in the branch's loop ---- */
+
+/* For crossing_settle(): takes all that has arrived, whether anybody can be served or not. */
+void crossing_take_all(struct feed *branch);
+
+/* For a branch that goes on in a new process: it is awake, though home does not know yet. */
+void crossing_wake_resumed(struct feed *branch);
 
 /* Takes what has arrived, for one turn at most. */
 void crossing_take(struct feed *branch);

@@ -140,6 +140,30 @@ void crossing_take(struct feed *branch)
 	}
 }
 
+void crossing_take_all(struct feed *branch)
+{
+	struct crossing *crossing = branch->from;
+	struct crossing_item *item;
+
+	while ((item = pop(crossing))) {
+		send_back(crossing);
+		crossing->current = item;
+		receive(crossing, item);
+	}
+	send_back(crossing);
+	feed_continue_pass(branch); /* if all stays as it is, whoever is ready is served */
+}
+
+void crossing_wake_resumed(struct feed *branch)
+{
+	struct crossing *crossing = branch->from;
+
+	crossing->state = BRANCH_AWAKE;
+	crossing->lonely_ms = clock_mono_ns() / NS_PER_MS;
+	atomic_store(&crossing->is_resumed, true);
+	feed_wake(branch);
+}
+
 void crossing_on_arrived(struct ev_loop *loop, ev_async *watcher, int events)
 {
 	struct crossing *crossing = container_of(watcher, struct crossing, arrived);

@@ -354,6 +354,37 @@ void crossing_tick_home(struct feed *home)
 	crossing_answer(home);
 }
 
+void crossing_settle(struct feed *home)
+{
+	struct list_node *node;
+
+	/* A branch that is told to sleep may ask anew, and is answered in the next round. */
+	for (int round = 0; round < 3; round++) {
+		list_for_each (&home->crossings, node) {
+			struct crossing *crossing = crossing_of(node);
+
+			collect(crossing);
+			answer(crossing);
+			crossing_take_all(crossing->branch);
+			collect(crossing);
+		}
+	}
+}
+
+void crossing_resume(struct feed *home)
+{
+	struct list_node *node;
+
+	list_for_each (&home->crossings, node) {
+		struct crossing *crossing = crossing_of(node);
+
+		if (!atomic_load(&crossing->is_resumed))
+			continue;
+		atomic_store(&crossing->is_wanted, true);
+		crossing->is_open = true;
+	}
+}
+
 void crossing_on_returned(struct ev_loop *loop, ev_async *watcher, int events)
 {
 	struct crossing *crossing = container_of(watcher, struct crossing, returned);

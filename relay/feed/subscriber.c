@@ -15,6 +15,7 @@
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "feed/feed.h"
+#include "feed/feed_state.h"
 #include "feed/subscriber_parts.h"
 
 enum {
@@ -332,6 +333,28 @@ static void start(struct subscriber *subscriber)
 		feed_continue_pass(feed_of(subscriber)); /* a long burst: the rest in turns */
 }
 
+/* Of a subscriber on no list yet; NULL: no memory. */
+static struct subscriber *new_subscriber(struct rendition *rendition, int fd,
+					 const struct subscriber_place *place)
+{
+	struct subscriber *subscriber = calloc(1, sizeof(*subscriber));
+
+	if (!subscriber) {
+		subscriber_give_back(place);
+		fd_close(&fd);
+		return NULL;
+	}
+	list_node_init(&subscriber->node);
+	list_node_init(&subscriber->half_node);
+	subscriber->rendition = rendition;
+	subscriber->fd = fd;
+	subscriber->place = *place;
+	ev_io_init(&subscriber->read_watcher, on_readable, fd, EV_READ);
+	ev_io_init(&subscriber->write_watcher, on_writable, fd, EV_WRITE);
+	feed_count_subscriber(rendition->feed, 1);
+	return subscriber;
+}
+
 int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params)
 {
 	struct feed *feed = rendition->feed;
@@ -340,19 +363,12 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	if (params->has_from && crossing_is_awake(feed) &&
 	    params->from_seq < cursor_oldest_seq(&rendition->ring))
 		return -ERANGE;
-	subscriber = calloc(1, sizeof(*subscriber));
+	subscriber = new_subscriber(rendition, fd, &params->place);
 	if (!subscriber) {
-		subscriber_give_back(&params->place);
 		subscriber_free_input(params->input, params->input_owner);
-		fd_close(&fd);
 		return -ENOMEM;
 	}
-	list_node_init(&subscriber->node);
-	list_node_init(&subscriber->half_node);
-	subscriber->rendition = rendition;
-	subscriber->fd = fd;
 	subscriber->id = params->id;
-	subscriber->place = params->place;
 	subscriber->on_slow = params->on_slow;
 	subscriber->input_left = params->max_input_bytes;
 	subscriber->input = params->input;
@@ -360,10 +376,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	subscriber->has_from = params->has_from;
 	subscriber->from_seq = params->from_seq;
 	subscriber->joined_ms = subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
-	ev_io_init(&subscriber->read_watcher, on_readable, fd, EV_READ);
-	ev_io_init(&subscriber->write_watcher, on_writable, fd, EV_WRITE);
 	ev_io_start(feed->loop, &subscriber->read_watcher);
-	feed_count_subscriber(feed, 1);
 	feed->metrics.subscribers_total++;
 	place_cursor(subscriber, params);
 	subscriber_set_state(subscriber, SUBSCRIBER_JOINING);
@@ -393,6 +406,55 @@ static bool begin_at_sequence(struct subscriber *subscriber)
 	if (tell(subscriber, &gap) == 0)
 		subscriber_close(subscriber, CLOSE_LAG);
 	return subscriber->state != SUBSCRIBER_CLOSED;
+}
+
+static void take_over(struct subscriber *subscriber, const struct subscriber_snapshot *state)
+{
+	subscriber->id = state->id;
+	subscriber->joined_ms = state->joined_ms;
+	subscriber->progress_ms = state->progress_ms;
+	subscriber->joined_messages = state->joined_messages;
+	subscriber->skipped = state->skipped;
+	subscriber->input_left = (uint32_t)state->input_left;
+	subscriber->on_slow = (enum on_slow)state->on_slow;
+	subscriber->must_leave = state->must_leave;
+	subscriber->slow_cause = (enum slow_cause)state->slow_cause;
+	subscriber->is_ending = state->is_ending;
+	subscriber->end_reason = (enum close_reason)state->end_reason;
+	subscriber->end_pos = state->end_pos;
+	subscriber->has_from = state->has_from;
+	subscriber->from_seq = state->from_seq;
+}
+
+void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *state,
+		       const struct ring_restored *restored)
+{
+	struct feed *feed = rendition->feed;
+	struct subscriber *subscriber = new_subscriber(rendition, state->fd, &state->place);
+
+	state->fd = -1;
+	if (!subscriber) {
+		feed->closed[CLOSE_NO_MEMORY]++;
+		feed->metrics.delivered_messages += state->delivered;
+		return;
+	}
+	take_over(subscriber, state);
+	cursor_restore(&subscriber->cursor, &state->cursor, restored);
+	feed->metrics.subscribers_resumed++;
+	if (state->is_half_closed)
+		list_append(&feed->half_closed, &subscriber->half_node);
+	else
+		ev_io_start(feed->loop, &subscriber->read_watcher);
+	if (state->is_joining) {
+		subscriber_set_state(subscriber, SUBSCRIBER_JOINING);
+		crossing_wake(feed);
+	} else {
+		subscriber_set_state(subscriber,
+				     SUBSCRIBER_READY); /* a pass finds out whether it is idle */
+	}
+	/* What it was to be told must not get lost in silence. */
+	if (!notes_add(&subscriber->notes, state->note, state->note_bytes, NOTES_OWN_MAX))
+		subscriber_close(subscriber, CLOSE_NO_MEMORY);
 }
 
 void subscriber_begin(struct subscriber *subscriber)

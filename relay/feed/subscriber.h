@@ -29,7 +29,9 @@
 #include "ring/cursor.h"
 
 struct rendition;
+struct ring_restored;
 struct subscriber;
+struct subscriber_snapshot;
 
 enum on_slow {
 	ON_SLOW_SKIP,       /* finish the packet in hand, announce the gap, go to the live edge */
@@ -121,6 +123,11 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 
 /* For its branch, which is awake now: at the live edge, or with its from_seq, it goes. */
 void subscriber_begin(struct subscriber *subscriber);
+
+/* Attaches a subscriber of the process before, where it was; its socket and place are taken out of
+ * *state, which is closed when there is no memory. */
+void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *state,
+		       const struct ring_restored *restored);
 
 /* Bytes for this subscriber alone (a pong), sent at its next packet boundary.  False: more than
  * NOTES_MAX are waiting already, there is no memory, or it is closed; nothing has changed. */

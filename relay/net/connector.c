@@ -312,6 +312,12 @@ void connector_start(struct connector *connector)
 		wait_for_round(connector, 0, 0);
 }
 
+void connector_resume(struct connector *connector, size_t index)
+{
+	connector->attempt_target = size_min(index, connector->target_count - 1);
+	settle_on_attempt(connector);
+}
+
 void connector_stop(struct connector *connector)
 {
 	end_attempt(connector);

@@ -87,6 +87,9 @@ void connector_init(struct connector *connector, struct ev_loop *loop, const cha
 		    const struct endpoint *endpoints, size_t count,
 		    const struct connector_events *events, void *owner);
 
+/* Instead of connector_start(): the owner has a connection to endpoint `index` already. */
+void connector_resume(struct connector *connector, size_t index);
+
 /* Begin, and end (the owner keeps its connection).  Both idempotent; stop is to be called before
  * the connector or its loop is freed, and from then on no callback comes. */
 void connector_start(struct connector *connector);

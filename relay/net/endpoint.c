@@ -410,17 +410,19 @@ static const char *why_not_listening(int fd)
 static int listen_on_passed(const struct endpoint *endpoint, int *ret_fd, struct errmsg *err)
 {
 	const char *wrong = why_not_listening(endpoint->passed_fd);
+	char text[ENDPOINT_TEXT_BYTES];
 	int fd, r;
 
+	endpoint_print(text, sizeof(text), endpoint);
 	if (wrong) {
-		errmsg_set(err, "listen systemd:%s: %s", endpoint->host, wrong);
+		errmsg_set(err, "listen %s: %s", text, wrong);
 		return -EINVAL;
 	}
 	fd = fcntl(endpoint->passed_fd, F_DUPFD_CLOEXEC, 0);
 	r = fd < 0 ? -errno : fd_set_nonblock(fd);
 	if (r < 0) {
 		fd_close(&fd);
-		errmsg_errno(err, -r, "listen systemd:%s", endpoint->host);
+		errmsg_errno(err, -r, "listen %s", text);
 		return r;
 	}
 	*ret_fd = fd;
@@ -432,7 +434,7 @@ int endpoint_listen(const struct endpoint *endpoint, int backlog, int *ret_fd, s
 	char text[ENDPOINT_TEXT_BYTES];
 	int r;
 
-	if (endpoint->kind == ENDPOINT_PASSED)
+	if (endpoint->kind == ENDPOINT_PASSED || endpoint->passed_fd >= 0)
 		return listen_on_passed(endpoint, ret_fd, err);
 	r = endpoint->kind == ENDPOINT_UNIX ? listen_on_unix(endpoint, backlog, ret_fd)
 					    : listen_on_tcp(endpoint, backlog, ret_fd);

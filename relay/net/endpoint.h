@@ -29,7 +29,8 @@ struct endpoint {
 			   name there */
 	char port[8];   /* tcp: "0" to "65535" */
 	char path[108]; /* unix: a first '@' stands for the zero byte of an abstract name */
-	int passed_fd; /* passed: the socket, whose owner is elsewhere; -1 after endpoint_parse() */
+	int passed_fd;  /* passed: the socket, whose owner is elsewhere; of another kind: one that
+			   listens there already; -1 after endpoint_parse() */
 };
 
 /* Room for every text that the print functions make, with its zero byte. */

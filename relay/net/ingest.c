@@ -69,7 +69,8 @@ static void drop_source(struct ingest *ingest)
 	if (ingest->stdin_flags >= 0) {
 		(void)fcntl(ingest->source.fd, F_SETFL, ingest->stdin_flags);
 		ingest->stdin_flags = -1;
-		ingest->source.fd = -1; /* the descriptor is not ours to close */
+		if (ingest->source.fd == STDIN_FILENO)
+			ingest->source.fd = -1; /* the descriptor is not ours to close */
 	}
 	fd_close(&ingest->source.fd);
 	note_direct_bytes(ingest);
@@ -461,24 +462,31 @@ int ingest_open(struct ingest *ingest, struct errmsg *err)
 
 	ingest->is_open = true;
 	ingest->allowance_ms = now_ms();
-	ingest->has_started = ingest->params.start_subscribers == 0;
+	ingest->has_started = ingest->has_started || ingest->params.start_subscribers == 0;
 	switch (ingest->params.kind) {
 	case INGEST_LISTEN:
 		r = listener_open(&ingest->listener, &ingest->params.endpoints[0], err);
 		break;
 	case INGEST_CONNECT:
-		connector_start(&ingest->connector);
+		if (has_source(ingest))
+			connector_resume(&ingest->connector, ingest->resumed_endpoint);
+		else
+			connector_start(&ingest->connector);
 		break;
 	case INGEST_FIFO:
+		if (has_source(ingest))
+			break;
 		r = open_fifo(ingest, &fd, err);
 		if (r == 0)
 			adopt(ingest, fd);
 		break;
 	case INGEST_STDIN:
-		r = open_stdin(ingest, err);
+		if (!has_source(ingest) && !ingest->has_ended)
+			r = open_stdin(ingest, err);
 		break;
 	case INGEST_FILE:
-		r = open_file(ingest, err);
+		if (!has_source(ingest) && !ingest->has_ended)
+			r = open_file(ingest, err);
 		break;
 	}
 	if (r < 0)
@@ -529,6 +537,19 @@ void ingest_tick(struct ingest *ingest, uint64_t now)
 	if (timeout && ingest->feed->is_source_up && may_read(ingest) && !ingest->source.is_file &&
 	    now - ingest->last_ms >= timeout)
 		end_source(ingest, CLOSE_SOURCE_TIMEOUT, 0);
+}
+
+void ingest_restore(struct ingest *ingest, struct ingest_state *state)
+{
+	ingest->has_started = state->has_started;
+	ingest->has_ended = state->has_ended;
+	if (state->fd < 0)
+		return;
+	ingest->resumed_endpoint = state->endpoint;
+	if (state->is_stdin)
+		ingest->stdin_flags = (int)state->flags;
+	attach(ingest, state->fd);
+	state->fd = -1;
 }
 
 const char *ingest_address(const struct ingest *ingest)

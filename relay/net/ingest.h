@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/errmsg.h"
+#include "base/state_stream.h"
 #include "feed/feed.h"
 #include "net/access.h"
 #include "net/connector.h"
@@ -62,7 +63,9 @@ struct ingest {
 	uint64_t last_ms;   /* monotonic: the publisher's last byte */
 	uint64_t allowance; /* FILE with a rate: bytes that may be read now */
 	uint64_t allowance_ms;
-	int stdin_flags; /* to be restored; -1 = unchanged */
+	int stdin_flags;         /* to be restored; -1 = unchanged */
+	size_t resumed_endpoint; /* of the source that ingest_restore() brought */
+	bool has_ended;          /* STDIN, FILE: it was read to its end in the process before */
 	bool is_open;
 	bool may_begin;   /* ingest_begin() has been called */
 	bool has_started; /* start_subscribers have been there once */
@@ -75,6 +78,24 @@ void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
 /* Who may publish from now on; takes the lists over and leaves *access empty.  A publisher that is
  * there stays. */
 void ingest_set_access(struct ingest *ingest, struct access *access);
+
+/* What an ingest leaves to the next process. */
+struct ingest_state {
+	int fd;            /* the publisher; -1: none */
+	bool has_started;  /* start_subscribers have been there once */
+	bool has_ended;    /* STDIN, FILE: all has been read */
+	size_t endpoint;   /* CONNECT: to which it is connected */
+	bool is_stdin;     /* its flags are to be restored, */
+	unsigned flags;    /* to these */
+	bool is_temporary; /* fd was opened for the state; close it when the ingest goes on */
+};
+
+/* Describes it.  A file that is read past the page cache goes on through it from the same byte. */
+void ingest_capture(const struct ingest *ingest, struct ingest_state *ret);
+void ingest_state_transfer(struct state_stream *stream, struct ingest_state *state);
+
+/* Before ingest_open(): the publisher of the process before goes on.  Takes the descriptor. */
+void ingest_restore(struct ingest *ingest, struct ingest_state *state);
 
 /* Opens it; nothing is read yet.  0 or -errno with a message that names the address or path. */
 int ingest_open(struct ingest *ingest, struct errmsg *err);

@@ -232,7 +232,7 @@ static enum relayctl_exit run(struct relayctl *ctl)
 	case COMMAND_LOG_LEVEL:
 		return set_log_level(ctl);
 	case COMMAND_UPGRADE:
-		return act(ctl, "/upgrade", "upgraded");
+		return act(ctl, "/upgrade", "upgrade begun; the log says how it ends");
 	case COMMAND_DOCTOR:
 		return relayctl_doctor(ctl->options, &ctl->view);
 	}

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
  * librefuse.so: put under a running relay by LD_PRELOAD, refuses or shortens the zero-copy calls
- * and pread.
+ * and pread, and refuses what a hand-over needs.
  *
  *   RELAY_REFUSE=CALL:ERRNO[:after=N],...   the call fails; with after=, the first N go through
  *   RELAY_SHORT=CALL:BYTES,...              the call moves at most BYTES at once
  *
- * CALL is splice, splice_in (to a pipe), splice_out (to a socket), tee, vmsplice or pread; a rule
+ * CALL is splice, splice_in (to a pipe), splice_out (to a socket), tee, vmsplice, pread,
+ * memfd_create or execv; a rule
  * for splice_in or splice_out goes before one for splice.  A rule that cannot be read ends the
  * process: a test must not pass because its fault was misspelt.
  */
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -32,12 +34,20 @@ enum call {
 	CALL_TEE,
 	CALL_VMSPLICE,
 	CALL_PREAD,
+	CALL_MEMFD_CREATE,
+	CALL_EXECV,
 	CALL_COUNT
 };
 
 static const char *const call_names[CALL_COUNT] = {
-	[CALL_SPLICE] = "splice", [CALL_SPLICE_IN] = "splice_in", [CALL_SPLICE_OUT] = "splice_out",
-	[CALL_TEE] = "tee",       [CALL_VMSPLICE] = "vmsplice",   [CALL_PREAD] = "pread",
+	[CALL_SPLICE] = "splice",
+	[CALL_SPLICE_IN] = "splice_in",
+	[CALL_SPLICE_OUT] = "splice_out",
+	[CALL_TEE] = "tee",
+	[CALL_VMSPLICE] = "vmsplice",
+	[CALL_PREAD] = "pread",
+	[CALL_MEMFD_CREATE] = "memfd_create",
+	[CALL_EXECV] = "execv",
 };
 
 static const struct {
@@ -199,4 +209,22 @@ ssize_t pread(int fd, void *to, size_t bytes, off_t from)
 	if (apply_rule(CALL_PREAD, &bytes))
 		return -1;
 	return syscall(SYS_pread64, fd, to, bytes, from);
+}
+
+int memfd_create(const char *name, unsigned flags)
+{
+	size_t bytes = SIZE_MAX;
+
+	if (apply_rule(CALL_MEMFD_CREATE, &bytes))
+		return -1;
+	return (int)syscall(SYS_memfd_create, name, flags);
+}
+
+int execv(const char *path, char *const arguments[])
+{
+	size_t bytes = SIZE_MAX;
+
+	if (apply_rule(CALL_EXECV, &bytes))
+		return -1;
+	return execve(path, arguments, environ);
 }

@@ -191,11 +191,72 @@ def test_bytes_through_the_sandbox(engine, counter):
     assert (counted["refused_calls"], counted["engine_fallbacks"]) == ("0", "0")
 
 
+def restart():
+    """The limit of starts is for a service that fails."""
+    run("systemctl", "reset-failed", "relay")
+    run("systemctl", "restart", "relay")
+
+
+def start_again():
+    """Without a hand-over."""
+    run("systemctl", "stop", "relay")
+    run("systemctl", "reset-failed", "relay")
+    run("systemctl", "start", "relay")
+
+
+def start_readers(port, count):
+    relaycat = ["relaycat", "--quiet", "--timeout", "20s", "--positions", "5", "--framing", "u32be", "--count", "4000"]
+    return [subprocess.Popen([*relaycat, *how, f"tcp:127.0.0.1:{where}"], stdout=subprocess.DEVNULL)
+            for how, where in (([], port + 1), (["--framed", "--verify"], port + 2)) for _ in range(count)]
+
+
+@pytest.mark.parametrize("engine", PORTS)
+def test_a_restart_keeps_everybody(engine):
+    """Twenty of each kind, under a publisher: no connection ends, and every byte comes, once."""
+    write_feeds(engine)
+    start_again()
+    pids = {show("MainPID")}
+    readers = start_readers(PORTS[engine], 10)
+    wait_until(lambda: status_of(engine)["subscribers"] == "20", "20 subscribers")
+    publisher = subprocess.Popen(["relaypub", "--quiet", "--positions", "5", "--framing", "u32be", "--size", "16k",
+                                  "--count", "4000", "--rate", "800", f"tcp:127.0.0.1:{PORTS[engine]}"])
+    wait_until(lambda: int(status_of(engine)["in_messages"]) > 100, "the first messages")
+    for _ in range(5):
+        restart()
+        pids.add(show("MainPID"))
+    assert publisher.poll() is None, "the publisher ended before the restarts did"
+    assert publisher.wait(timeout=30) == 0
+    assert [reader.wait(timeout=30) for reader in readers] == [0] * 20
+    counted = status_of(engine)
+    assert len(pids) == 6 and counted["subscribers_resumed"] == "100", (pids, counted)
+    assert (counted["subscribers_total"], counted["source_connects"], counted["in_messages"]) == ("20", "1", "4000")
+    assert counted["delivered_messages"] == "80000"
+    assert show("NFileDescriptorStore") == "0"
+
+
+def test_an_upgrade_in_place_keeps_everybody():
+    """The same under the sandbox, without systemd taking part; the process stays the same."""
+    write_feeds("splice")
+    start_again()
+    pid = show("MainPID")
+    readers = start_readers(PORTS["splice"], 5)
+    wait_until(lambda: status_of("splice")["subscribers"] == "10", "10 subscribers")
+    publisher = subprocess.Popen(["relaypub", "--quiet", "--positions", "5", "--framing", "u32be", "--size", "16k",
+                                  "--count", "4000", "--rate", "1600", f"tcp:127.0.0.1:{PORTS['splice']}"])
+    wait_until(lambda: int(status_of("splice")["in_messages"]) > 100, "the first messages")
+    before = journal().count("resumed subscribers=")
+    run("systemctl", "kill", "--signal=USR2", "--kill-whom=main", "relay")
+    wait_until(lambda: journal().count("resumed subscribers=") > before, "resumed in the journal")
+    assert (show("MainPID"), show("ActiveState"), show("NRestarts")) == (pid, "active", "0")
+    assert publisher.wait(timeout=30) == 0
+    assert [reader.wait(timeout=30) for reader in readers] == [0] * 10
+
+
 def test_stop_drains():
     """A subscriber that is late when the stop begins gets all the same what had been published."""
     message = b"\x00\x04\x00\x00" + bytes(range(256)) * 1024
     write_feeds("copy")
-    run("systemctl", "restart", "relay")
+    start_again()
     with connect(7301) as late, connect(7302) as other, connect(7300) as publisher:
         publisher.sendall(message * 16)
         wait_until(lambda: status_of("copy")["in_messages"] == "16", "16 messages published")
@@ -210,7 +271,7 @@ def test_stop_drains():
 
 def test_stop_ends_although_one_does_not_read():
     write_feeds("copy")
-    run("systemctl", "start", "relay")
+    start_again()
     with connect(7301) as dead, connect(7302), connect(7300) as publisher:
         dead.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         publisher.settimeout(0.2)
@@ -245,6 +306,7 @@ class TestSockets:
     def sockets(self):
         """relay is not running, and systemd listens for it."""
         run("systemctl", "stop", "relay")
+        run("systemctl", "reset-failed", "relay")
         INI.write_text("[relay]\ndrain = 2s\n" + ROLES)
         run("systemctl", "start", *SOCKETS)
         yield

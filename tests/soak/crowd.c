@@ -126,6 +126,16 @@ static bool take_packets(struct crowd *crowd, struct member *member, const uint8
 	return true;
 }
 
+static void note_heard(struct crowd *crowd)
+{
+	uint64_t now_ns = clock_mono_ns();
+	uint64_t quiet_ns = now_ns - crowd->heard_ns;
+
+	if (crowd->heard_ns && quiet_ns > crowd->longest_quiet_ns)
+		crowd->longest_quiet_ns = quiet_ns;
+	crowd->heard_ns = now_ns;
+}
+
 static void receive_one(struct crowd *crowd, struct member *member)
 {
 	ssize_t n = recv(member->fd, crowd->sink, SINK_BYTES, MSG_DONTWAIT);
@@ -140,6 +150,7 @@ static void receive_one(struct crowd *crowd, struct member *member)
 		fd_close(&member->fd);
 		return;
 	}
+	note_heard(crowd);
 	if (!member->has_first) {
 		member->has_first = true;
 		histogram_add(&crowd->first_byte, clock_mono_ns() - member->joined_ns);
@@ -209,7 +220,7 @@ static int publish(struct crowd *crowd)
 	return 0;
 }
 
-int crowd_run(struct crowd *crowd, uint64_t until_ns)
+static int run_by_rate(struct crowd *crowd, uint64_t until_ns)
 {
 	uint64_t gap_ns = NS_PER_S / crowd->params->rate / crowd->params->feeds;
 	struct epoll_event events[EVENTS_PER_TURN];
@@ -236,6 +247,74 @@ int crowd_run(struct crowd *crowd, uint64_t until_ns)
 		if (now_ns >= until_ns)
 			return 0;
 	}
+}
+
+/* What the feed's publisher takes now of one message. Returns the bytes, or -errno. */
+static ssize_t publish_on(struct crowd *crowd, uint32_t place)
+{
+	struct crowd_feed *feed = &crowd->feeds[place];
+	uint64_t size = crowd->params->message;
+	uint64_t start = feed->unsent ? feed->offset - size : feed->offset;
+	uint64_t sent = feed->unsent ? size - feed->unsent : 0;
+	ssize_t n;
+
+	stream_fill(SEED_OF(place), start, crowd->message, size);
+	n = send(feed->publisher, crowd->message + sent, size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n < 0 && errno == EAGAIN)
+		return 0;
+	if (n < 0) {
+		int error = errno;
+
+		fprintf(stderr, "relay-soak: publisher %u: %s\n", place, strerror(error));
+		return -error;
+	}
+	feed->offset = start + size;
+	feed->unsent = size - sent - (uint64_t)n;
+	return n;
+}
+
+/* Returns 1 when more may be taken at once, 0, or -errno. */
+static int publish_at_full_rate(struct crowd *crowd)
+{
+	int is_more = 0;
+
+	for (uint32_t i = 0; i < crowd->params->feeds; i++) {
+		ssize_t n = 0;
+
+		/* What was begun is finished. */
+		if (!crowd->is_quiet || crowd->feeds[i].unsent)
+			n = publish_on(crowd, i);
+		if (n < 0)
+			return (int)n;
+		is_more |= n > 0;
+	}
+	return is_more;
+}
+
+static int run_at_full_rate(struct crowd *crowd, uint64_t until_ns)
+{
+	struct epoll_event events[EVENTS_PER_TURN];
+	uint64_t now_ns;
+
+	do {
+		int more = publish_at_full_rate(crowd);
+		int count;
+
+		if (more < 0)
+			return more;
+		count = epoll_wait(crowd->epoll_fd, events, EVENTS_PER_TURN, more ? 0 : 1);
+		for (int i = 0; i < count; i++)
+			receive_one(crowd, events[i].data.ptr);
+		now_ns = clock_mono_ns();
+	} while (now_ns < until_ns);
+	return 0;
+}
+
+int crowd_run(struct crowd *crowd, uint64_t until_ns)
+{
+	if (crowd->is_full_rate)
+		return run_at_full_rate(crowd, until_ns);
+	return run_by_rate(crowd, until_ns);
 }
 
 int crowd_open(struct crowd *crowd, const struct soak_params *params)

@@ -24,10 +24,11 @@ struct soak_params {
 	uint32_t feeds;
 	struct sockaddr_in ingest[CROWD_FEEDS_MAX], raw[CROWD_FEEDS_MAX], framed[CROWD_FEEDS_MAX];
 	uint64_t subscribers;
-	uint64_t readers; /* stall: those that read */
-	uint64_t message; /* bytes; a multiple of 16 */
-	uint64_t rate;    /* messages a second on each feed */
-	uint64_t churn;   /* joins, and leaves, a second */
+	uint64_t readers;  /* stall: those that read */
+	uint64_t message;  /* bytes; a multiple of 16 */
+	uint64_t rate;     /* messages a second on each feed */
+	uint64_t churn;    /* joins, and leaves, a second */
+	uint64_t upgrades; /* upgrade: SIGUSR2 so often */
 	double seconds;
 };
 
@@ -45,6 +46,7 @@ struct member {
 struct crowd_feed {
 	int publisher;
 	uint64_t offset; /* in the stream, of the next message */
+	uint64_t unsent; /* at full rate: bytes of the message before it that were not taken yet */
 	bool has_base;
 	uint64_t base; /* offset in the stream of the message with sequence 0 */
 };
@@ -58,10 +60,14 @@ struct crowd {
 	uint8_t *message, *sink;
 	struct histogram first_byte; /* of joins, nanoseconds */
 	uint64_t joins, leaves;
-	uint64_t bytes;   /* received and found right */
-	uint64_t foreign; /* places with a byte that was not the stream's next, headers included */
-	uint64_t gaps;    /* announced */
-	uint64_t cut_off; /* connections that relay ended */
+	uint64_t bytes;    /* received and found right */
+	uint64_t foreign;  /* places with a byte that was not the stream's next, headers included */
+	uint64_t gaps;     /* announced */
+	uint64_t cut_off;  /* connections that relay ended */
+	bool is_full_rate; /* rw: messages follow as fast as they are taken, not by the rate */
+	bool is_quiet;     /* rw: nothing is published */
+	uint64_t heard_ns; /* when a byte came last */
+	uint64_t longest_quiet_ns; /* between two of them, for the whole crowd */
 };
 
 /* Connects the publishers. Returns 0 or -errno after a line on stderr; crowd_close() is owed. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * relay-soak: the crowd that tests/soak/run sends to a relay that it has started. Options, then one
- * of the two plans.
+ * of the plans.
  */
 #include "soak.h"
 
@@ -22,12 +22,13 @@
 #define LOOK_NS (50 * NS_PER_MS)
 
 static const char usage_text[] =
-	"usage: relay-soak --plan churn|stall --relay-pid PID [option]...\n"
+	"usage: relay-soak --plan churn|stall|upgrade --relay-pid PID [option]...\n"
 	"  --feed INGEST,RAW,FRAMED  127.0.0.1:PORT of a feed, once for each\n"
 	"  --subscribers N           1000, of all feeds, half of them framed\n"
 	"  --readers N               50 of these read (stall)\n"
 	"  --message BYTES           1k, a multiple of 16     --rate N   4 a second on each feed\n"
 	"  --churn N                 1000 joins and leaves a second (churn)\n"
+	"  --upgrades N              20 (upgrade)\n"
 	"  --seconds N               10\n";
 
 uint64_t soak_read_tcp_memory(void)
@@ -102,14 +103,30 @@ static int parse_feed(char *text, struct soak_params *params)
 	return rest ? -EINVAL : 0;
 }
 
-static int parse_option(int code, char *text, struct soak_params *params, bool *ret_stall)
+struct plan {
+	const char *name;
+	int (*run)(const struct soak_params *params);
+};
+
+static const struct plan plans[] = {
+	{"churn", soak_run_churn}, {"stall", soak_run_stall}, {"upgrade", soak_run_upgrade}};
+
+static const struct plan *find_plan(const char *name)
+{
+	for (size_t i = 0; i < sizeof(plans) / sizeof(plans[0]); i++)
+		if (strcmp(name, plans[i].name) == 0)
+			return &plans[i];
+	return NULL;
+}
+
+static int parse_option(int code, char *text, struct soak_params *params, const struct plan **ret)
 {
 	uint64_t number = 0;
 
 	switch (code) {
 	case 'p':
-		*ret_stall = strcmp(text, "stall") == 0;
-		return *ret_stall || strcmp(text, "churn") == 0 ? 0 : -EINVAL;
+		*ret = find_plan(text);
+		return *ret ? 0 : -EINVAL;
 	case 'f':
 		return parse_feed(text, params);
 	case 'm':
@@ -122,6 +139,8 @@ static int parse_option(int code, char *text, struct soak_params *params, bool *
 		return num_parse_count(text, &params->rate);
 	case 'c':
 		return num_parse_count(text, &params->churn);
+	case 'u':
+		return num_parse_count(text, &params->upgrades);
 	default:
 		if (num_parse_count(text, &number) < 0)
 			return -EINVAL;
@@ -134,11 +153,17 @@ static int parse_option(int code, char *text, struct soak_params *params, bool *
 }
 
 static const struct option options[] = {
-	{"plan", required_argument, NULL, 'p'},    {"relay-pid", required_argument, NULL, 'i'},
-	{"feed", required_argument, NULL, 'f'},    {"subscribers", required_argument, NULL, 'n'},
-	{"readers", required_argument, NULL, 'g'}, {"message", required_argument, NULL, 'm'},
-	{"rate", required_argument, NULL, 'r'},    {"churn", required_argument, NULL, 'c'},
-	{"seconds", required_argument, NULL, 's'}, {0},
+	{"plan", required_argument, NULL, 'p'},
+	{"relay-pid", required_argument, NULL, 'i'},
+	{"feed", required_argument, NULL, 'f'},
+	{"subscribers", required_argument, NULL, 'n'},
+	{"readers", required_argument, NULL, 'g'},
+	{"message", required_argument, NULL, 'm'},
+	{"rate", required_argument, NULL, 'r'},
+	{"churn", required_argument, NULL, 'c'},
+	{"seconds", required_argument, NULL, 's'},
+	{"upgrades", required_argument, NULL, 'u'},
+	{0},
 };
 
 int main(int argc, char **argv)
@@ -149,21 +174,22 @@ int main(int argc, char **argv)
 		.message = 1024,
 		.rate = 4,
 		.churn = 1000,
+		.upgrades = 20,
 		.seconds = 10,
 	};
-	bool is_stall = false;
+	const struct plan *plan = &plans[0];
 	uint64_t fds;
 	int code;
 
 	while ((code = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (code == '?' || parse_option(code, optarg, &params, &is_stall) < 0) {
+		if (code == '?' || parse_option(code, optarg, &params, &plan) < 0) {
 			fputs(usage_text, stderr);
 			return 2;
 		}
 	}
 	if (optind < argc || !params.feeds || !params.relay_pid || !params.rate ||
 	    !params.message || params.message % STREAM_BLOCK_BYTES || !params.subscribers ||
-	    params.readers > params.subscribers) {
+	    !params.upgrades || params.readers > params.subscribers) {
 		fputs(usage_text, stderr);
 		return 2;
 	}
@@ -172,5 +198,5 @@ int main(int argc, char **argv)
 		fprintf(stderr, "relay-soak: the limit of open files is too low\n");
 		return 1;
 	}
-	return (is_stall ? soak_run_stall(&params) : soak_run_churn(&params)) < 0;
+	return plan->run(&params) < 0;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The two plans of relay-soak. Each prints one line of JSON with what it saw, and judges nothing:
+ * The plans of relay-soak. Each prints one line of JSON with what it saw, and judges nothing:
  * tests/soak/run does.
  */
 #ifndef SOAK_SOAK_H
@@ -15,6 +15,10 @@ int soak_run_churn(const struct soak_params *params);
 /* `readers` of the subscribers read, the others stand still from the start, then all of those go.
  * Same contract. */
 int soak_run_stall(const struct soak_params *params);
+
+/* All join and read at full rate while relay is told `upgrades` times, evenly over `seconds`, to
+ * run its program anew; then they take the rest. Same contract. */
+int soak_run_upgrade(const struct soak_params *params);
 
 /* Bytes of TCP memory in use on the whole machine (/proc/net/sockstat); 0 when it cannot be read.
  */

@@ -57,7 +57,7 @@ class Relay:
     """
 
     def __init__(self, loop, directory, sections, *, options=(), env=None, stdin=None, prefix=(),
-                 name="relay.ini", wait=True):
+                 name="relay.ini", wait=True, program=BIN / "relay", pass_fds=()):
         self.loop = loop
         self.sections = sections
         self.peers = []
@@ -72,10 +72,11 @@ class Relay:
         self.signalled = False
         self.ini = directory / name
         self.write(sections)
-        command = [*prefix, str(BIN / "relay"), "-c", str(self.ini), *options]
+        command = [*prefix, str(program), "-c", str(self.ini), *options]
         self.process = subprocess.Popen(
             command, stdin=stdin if stdin is not None else subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **(env or {})})
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=pass_fds,
+            env={**os.environ, **(env or {})})
         self.stderr = self.process.stderr.fileno()
         os.set_blocking(self.stderr, False)
         loop.watch(self.stderr, READ, self.read_log)
@@ -251,6 +252,12 @@ class Relay:
         since = len(self.log)
         self.process.send_signal(signal.SIGHUP)
         return since
+
+    def upgrade(self, answer=r" info ready\b"):
+        """Sends SIGUSR2 and waits for the answer: the new program being ready, or another one."""
+        since = len(self.log)
+        self.process.send_signal(signal.SIGUSR2)
+        return self.wait_log(answer, since)
 
     def reap(self, _events):
         self.loop.unwatch(self.pidfd)

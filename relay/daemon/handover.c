@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT
+/* The whole relay as state: taken, written, read, freed.  Making it go on is handover_resume.c. */
+#include "daemon/handover.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "daemon/admit.h"
+#include "daemon/relay.h"
+
+enum {
+	NUMBER_BYTES = 8, /* in a stream */
+};
+
+/* ---- taking ---- */
+
+static struct served_feed *feed_at(struct list_node *node)
+{
+	return list_entry(node, struct served_feed, node);
+}
+
+static struct served_listener *listener_at(struct list_node *node)
+{
+	return list_entry(node, struct served_listener, node);
+}
+
+static size_t list_length(const struct list *list)
+{
+	struct list_node *node;
+	size_t length = 0;
+
+	list_for_each (list, node)
+		length++;
+	return length;
+}
+
+static struct handed_socket *add_socket(struct handover *handover, enum handed_kind kind,
+					const char *name, const char *address, int fd)
+{
+	struct handed_socket *socket = &handover->sockets[handover->socket_count];
+
+	if (fd < 0)
+		return NULL;
+	handover->socket_count++;
+	socket->kind = kind;
+	socket->fd = fd;
+	(void)snprintf(socket->name, sizeof(socket->name), "%s", name);
+	(void)snprintf(socket->address, sizeof(socket->address), "%s", address);
+	return socket;
+}
+
+static void take_listener(struct relay *relay, struct served_listener *served, struct handover *ret)
+{
+	const struct config_listener *config = config_find_listener(relay->config, served->name);
+	struct handed_socket *socket = config ? add_socket(ret, HANDED_LISTENER, served->name,
+							   config->listen, served->listener.fd)
+					      : NULL;
+
+	if (socket)
+		socket->counters = served->listener.counters;
+}
+
+static int take_sockets(struct relay *relay, struct handover *ret)
+{
+	size_t room =
+		list_length(&relay->feeds) + list_length(&relay->listeners) + relay->passed.count;
+	struct list_node *node;
+
+	ret->sockets = calloc(room + 1, sizeof(*ret->sockets));
+	if (!ret->sockets)
+		return -ENOMEM;
+	list_for_each (&relay->feeds, node) {
+		const struct served_feed *served = feed_at(node);
+		const struct config_feed *config = config_find_feed(relay->config, served->name);
+
+		if (config && served->ingest.params.kind == INGEST_LISTEN)
+			(void)add_socket(ret, HANDED_FEED, served->name, config->ingest.text,
+					 served->ingest.listener.fd);
+	}
+	list_for_each (&relay->listeners, node)
+		take_listener(relay, listener_at(node), ret);
+	for (size_t i = 0; i < relay->passed.count; i++)
+		(void)add_socket(ret, HANDED_PASSED, relay->passed.list[i].name, "",
+				 relay->passed.list[i].fd);
+	return 0;
+}
+
+/* Which listener counts its address. */
+static void name_place(struct relay *relay, struct subscriber_snapshot *subscriber)
+{
+	const struct peer_count *peers = admit_place_peers(&subscriber->place);
+	struct list_node *node;
+
+	if (!peers)
+		return;
+	subscriber->peer_key = admit_place_key(&subscriber->place);
+	list_for_each (&relay->listeners, node) {
+		if (listener_at(node)->peers == peers)
+			(void)snprintf(subscriber->listener, sizeof(subscriber->listener), "%s",
+				       listener_at(node)->name);
+	}
+}
+
+static int take_part(struct relay *relay, struct feed *feed, struct feed_state *ret)
+{
+	int r = feed_capture(feed, ret);
+
+	for (size_t i = 0; r == 0 && i < ret->rendition_count; i++) {
+		struct rendition_state *rendition = &ret->renditions[i];
+
+		for (size_t j = 0; j < rendition->subscriber_count; j++)
+			name_place(relay, &rendition->subscribers[j]);
+	}
+	return r;
+}
+
+static int take_feed(struct relay *relay, struct served_feed *served, struct handed_feed *ret)
+{
+	const struct config_feed *config = config_find_feed(relay->config, served->name);
+	int r = 0;
+
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", served->name);
+	(void)snprintf(ret->ingest_text, sizeof(ret->ingest_text), "%s",
+		       config ? config->ingest.text : "");
+	ret->home = served->home->index;
+	ret->placed = served->placed;
+	memcpy(ret->refused, served->refused, sizeof(ret->refused));
+	crossing_settle(served->seats[ret->home].feed);
+	ret->parts = calloc(served->workers->count, sizeof(*ret->parts));
+	if (!ret->parts)
+		return -ENOMEM;
+	for (unsigned i = 0; r == 0 && i < served->workers->count; i++)
+		r = take_part(relay, served->seats[i].feed, &ret->parts[ret->part_count++]);
+	ingest_capture(&served->ingest, &ret->ingest);
+	return r;
+}
+
+int handover_take(struct relay *relay, struct handover *ret)
+{
+	struct list_node *node;
+	int r;
+
+	*ret = (struct handover){
+		.workers = relay->workers.count,
+		.still_since_ns = clock_mono_ns(),
+		.feeds = calloc(list_length(&relay->feeds) + 1, sizeof(*ret->feeds)),
+	};
+	r = ret->feeds ? take_sockets(relay, ret) : -ENOMEM;
+	list_for_each (&relay->feeds, node) {
+		if (r == 0)
+			r = take_feed(relay, feed_at(node), &ret->feeds[ret->feed_count++]);
+	}
+	if (r < 0)
+		handover_free(ret);
+	return r;
+}
+
+/* ---- the stream ---- */
+
+static void transfer_socket(struct state_stream *stream, struct handed_socket *socket)
+{
+	struct listener_counters *counters = &socket->counters;
+
+	state_unsigned(stream, &socket->kind, HANDED_KINDS - 1, "kind of socket");
+	state_text(stream, socket->name, sizeof(socket->name), "name of a socket");
+	state_text(stream, socket->address, sizeof(socket->address), "address");
+	state_fd(stream, &socket->fd, "listening socket");
+	state_u64(stream, &counters->accepted, UINT64_MAX, "accepted");
+	state_u64(stream, &counters->accept_errors, UINT64_MAX, "accept errors");
+	state_u64(stream, &counters->accept_pauses, UINT64_MAX, "accept pauses");
+	state_u64(stream, &counters->accept_paced, UINT64_MAX, "accept paced");
+	state_u64(stream, &counters->accept_refused, UINT64_MAX, "accept refused");
+	if (stream->is_reading && socket->fd < 0)
+		state_fail(stream, "listening socket");
+}
+
+static void transfer_feed(struct state_stream *stream, struct handed_feed *feed, unsigned workers)
+{
+	void *parts = feed->parts;
+	bool has_parts;
+
+	state_text(stream, feed->name, sizeof(feed->name), "name of a feed");
+	state_text(stream, feed->ingest_text, sizeof(feed->ingest_text), "ingest");
+	ingest_state_transfer(stream, &feed->ingest);
+	state_unsigned(stream, &feed->home, workers - 1, "home");
+	state_u64(stream, &feed->placed, UINT64_MAX, "subscribers placed");
+	feed_state_transfer_reasons(stream, feed->refused);
+	has_parts = state_array(stream, &parts, &feed->part_count, sizeof(*feed->parts),
+				(size_t)16 * NUMBER_BYTES, "parts of a feed");
+	if (stream->is_reading)
+		feed->parts = parts;
+	if (!has_parts || feed->part_count != workers) {
+		state_fail(stream, "parts of a feed");
+		return;
+	}
+	for (size_t i = 0; i < feed->part_count; i++)
+		feed_state_transfer(stream, &feed->parts[i]);
+}
+
+void handover_transfer(struct state_stream *stream, struct handover *handover)
+{
+	void *sockets = handover->sockets, *feeds = handover->feeds;
+	bool has_sockets, has_feeds;
+
+	state_unsigned(stream, &handover->workers, WORKERS_MAX, "workers");
+	if (handover->workers == 0)
+		state_fail(stream, "workers");
+	state_u64(stream, &handover->still_since_ns, UINT64_MAX, "time");
+	has_sockets = state_array(stream, &sockets, &handover->socket_count,
+				  sizeof(*handover->sockets), (size_t)9 * NUMBER_BYTES, "sockets");
+	if (stream->is_reading)
+		handover->sockets = sockets;
+	for (size_t i = 0; has_sockets && i < handover->socket_count; i++)
+		transfer_socket(stream, &handover->sockets[i]);
+	has_feeds = state_array(stream, &feeds, &handover->feed_count, sizeof(*handover->feeds),
+				(size_t)10 * NUMBER_BYTES, "feeds");
+	if (stream->is_reading)
+		handover->feeds = feeds;
+	for (size_t i = 0; has_feeds && i < handover->feed_count; i++)
+		transfer_feed(stream, &handover->feeds[i], handover->workers);
+	state_end(stream);
+}
+
+/* ---- the end ---- */
+
+void handover_free(struct handover *handover)
+{
+	for (size_t i = 0; i < handover->feed_count; i++) {
+		struct handed_feed *feed = &handover->feeds[i];
+
+		for (size_t j = 0; j < feed->part_count; j++)
+			feed_state_free(&feed->parts[j]);
+		if (feed->ingest.is_temporary)
+			fd_close(&feed->ingest.fd);
+		free(feed->parts);
+	}
+	free(handover->feeds);
+	free(handover->sockets);
+	if (handover->map)
+		(void)munmap(handover->map, handover->map_bytes);
+	*handover = (struct handover){0};
+}
+
+void handover_close(struct handover **handover_ptr)
+{
+	struct handover *handover = *handover_ptr;
+
+	*handover_ptr = NULL;
+	if (!handover)
+		return;
+	for (size_t i = 0; i < handover->socket_count; i++)
+		fd_close(&handover->sockets[i].fd);
+	for (size_t i = 0; i < handover->feed_count; i++) {
+		struct handed_feed *feed = &handover->feeds[i];
+
+		fd_close(&feed->ingest.fd);
+		for (size_t j = 0; j < feed->part_count; j++)
+			feed_state_close(&feed->parts[j]);
+	}
+	handover_free(handover);
+	free(handover);
+}

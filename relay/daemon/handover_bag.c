@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: MIT
+/* Filling and emptying the bag.  Descriptors go in messages of at most BATCH, each with the number
+ * of its first one, so that a message that is missing shows. */
+#include "daemon/handover_bag.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/num.h"
+
+enum {
+	BATCH = 253,              /* SCM_MAX_FD, unix(7) */
+	QUEUE_BYTES = 8 << 20,    /* asked for; less does for some 40,000 descriptors */
+	HANDED_FDS_MAX = 4 << 20, /* more than a process can have (fs.nr_open) */
+};
+
+static const char magic[8] = "RLYHAND";
+
+struct head {
+	char magic[8];
+	uint64_t schema;
+	uint64_t fd_count;
+	uint64_t length;
+};
+
+/* A control message with a batch of descriptors. */
+union control {
+	struct cmsghdr header;
+	uint8_t bytes[CMSG_SPACE(sizeof(int) * BATCH)];
+};
+
+void handover_bag_close(struct handover_bag *bag)
+{
+	fd_close(&bag->state_fd);
+	fd_close(&bag->in_fd);
+	fd_close(&bag->out_fd);
+}
+
+void handover_bag_keep(const struct handover_bag *bag, bool is_kept)
+{
+	int flags = is_kept ? 0 : FD_CLOEXEC;
+
+	(void)fcntl(bag->state_fd, F_SETFD, flags);
+	(void)fcntl(bag->in_fd, F_SETFD, flags);
+	(void)fcntl(bag->out_fd, F_SETFD, flags);
+}
+
+struct handover_bag handover_bag_inherited(void)
+{
+	const char *text = getenv(HANDOVER_ENVIRONMENT);
+	struct handover_bag bag = HANDOVER_BAG_NONE;
+	int *const fds[] = {&bag.state_fd, &bag.in_fd, &bag.out_fd};
+
+	for (size_t i = 0; text && i < ARRAY_LEN(fds); i++) {
+		size_t digits = strspn(text, "0123456789");
+		char number[8] = "";
+		uint64_t value = 0;
+
+		if (digits == 0 || digits >= sizeof(number))
+			break;
+		memcpy(number, text, digits);
+		if (num_parse_count(number, &value) < 0)
+			break;
+		*fds[i] = (int)value;
+		text += digits + (text[digits] == ':');
+	}
+	(void)unsetenv(HANDOVER_ENVIRONMENT);
+	if (bag.out_fd < 0)
+		return HANDOVER_BAG_NONE;
+	handover_bag_keep(&bag, false);
+	return bag;
+}
+
+/* ---- packing ---- */
+
+static int send_batch(int fd, const int *fds, size_t count, uint64_t first)
+{
+	union control control = {.bytes = {0}};
+	struct iovec piece = {.iov_base = &first, .iov_len = sizeof(first)};
+	struct msghdr message = {
+		.msg_iov = &piece,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = CMSG_SPACE(sizeof(int) * count),
+	};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	ssize_t sent;
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int) * count);
+	memcpy(CMSG_DATA(header), fds, sizeof(int) * count);
+	do
+		sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -errno : 0;
+}
+
+static int write_all(int fd, const void *bytes, size_t length)
+{
+	size_t done = 0;
+
+	while (done < length) {
+		ssize_t put = write(fd, (const uint8_t *)bytes + done, length - done);
+
+		if (put < 0 && errno != EINTR)
+			return -errno;
+		done += put > 0 ? (size_t)put : 0;
+	}
+	return 0;
+}
+
+static int write_state(int fd, const struct state_stream *stream)
+{
+	struct head head = {
+		.schema = HANDOVER_SCHEMA,
+		.fd_count = stream->fd_count,
+		.length = stream->length,
+	};
+	int r;
+
+	memcpy(head.magic, magic, sizeof(magic));
+	r = write_all(fd, &head, sizeof(head));
+	if (r == 0)
+		r = write_all(fd, stream->bytes, stream->length);
+	if (r == 0 &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+		r = -errno;
+	return r;
+}
+
+static int open_bag(struct handover_bag *ret)
+{
+	const int bytes = QUEUE_BYTES;
+	int ends[2];
+
+	*ret = HANDOVER_BAG_NONE;
+	ret->state_fd = memfd_create("relay-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (ret->state_fd < 0)
+		return -errno;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+		return -errno;
+	ret->in_fd = ends[0];
+	ret->out_fd = ends[1];
+	(void)setsockopt(ret->in_fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	return 0;
+}
+
+int handover_pack(struct handover *handover, struct handover_bag *ret, struct errmsg *err)
+{
+	struct state_stream stream;
+	int r = open_bag(ret);
+
+	state_stream_write(&stream);
+	if (r == 0)
+		handover_transfer(&stream, handover);
+	if (r == 0 && stream.fault) {
+		errmsg_set(err, "state: %s at byte %zu", stream.fault, stream.fault_offset);
+		handover_bag_close(ret);
+		state_stream_free(&stream);
+		return -EPROTO;
+	}
+	if (r == 0)
+		r = write_state(ret->state_fd, &stream);
+	for (size_t i = 0; r == 0 && i < stream.fd_count; i += BATCH)
+		r = send_batch(ret->in_fd, stream.fds + i,
+			       i + BATCH < stream.fd_count ? BATCH : stream.fd_count - i, i);
+	if (r < 0) {
+		errmsg_errno(err, -r, "state of %zu bytes and %zu descriptors", stream.length,
+			     stream.fd_count);
+		handover_bag_close(ret);
+	}
+	state_stream_free(&stream);
+	return r;
+}
+
+/* ---- unpacking ---- */
+
+/* All that has been received; owned until the state has been read. */
+struct received {
+	int *fds;
+	size_t count;
+};
+
+/* Keeps them all, also those that are too many, so that they can be closed in the right way. */
+static int keep_fds(struct received *received, const struct msghdr *message)
+{
+	for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
+	     header = CMSG_NXTHDR((struct msghdr *)(uintptr_t)message, header)) {
+		size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		int *grown;
+
+		if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+			continue;
+		grown = realloc(received->fds, (received->count + count) * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		received->fds = grown;
+		memcpy(grown + received->count, CMSG_DATA(header), count * sizeof(*grown));
+		received->count += count;
+	}
+	return 0;
+}
+
+/* 1: a message; 0: there are no more; -errno. */
+static int receive_batch(int fd, struct received *received)
+{
+	union control control;
+	uint64_t first = 0;
+	size_t before = received->count;
+	struct iovec piece = {.iov_base = &first, .iov_len = sizeof(first)};
+	struct msghdr message = {
+		.msg_iov = &piece,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	ssize_t got;
+	int r;
+
+	do
+		got = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	if (got == 0)
+		return 0;
+	r = keep_fds(received, &message);
+	if (r < 0)
+		return r;
+	if (message.msg_flags & MSG_CTRUNC)
+		return -EMFILE; /* the limit of open files is lower than it was */
+	return got == sizeof(first) && first == before ? 1 : -EPROTO;
+}
+
+static void close_received(struct received *received, bool is_reset)
+{
+	const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+
+	for (size_t i = 0; i < received->count; i++) {
+		if (is_reset)
+			(void)setsockopt(received->fds[i], SOL_SOCKET, SO_LINGER, &reset,
+					 sizeof(reset));
+		fd_close(&received->fds[i]);
+	}
+}
+
+/* The state as it lies in the memfd, head included; NULL with *ret_r. */
+static uint8_t *map_state(int fd, size_t *ret_length, int *ret_r)
+{
+	struct stat stat;
+	void *map;
+
+	*ret_r = -EPROTO;
+	if (fstat(fd, &stat) < 0 || stat.st_size < (off_t)sizeof(struct head))
+		return NULL;
+	map = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (map == MAP_FAILED) {
+		*ret_r = -errno;
+		return NULL;
+	}
+	*ret_length = (size_t)stat.st_size;
+	return map;
+}
+
+static int check_head(const struct head *head, size_t length, size_t fd_count, struct errmsg *err)
+{
+	if (memcmp(head->magic, magic, sizeof(magic)) != 0) {
+		errmsg_set(err, "no state of a relay");
+		return -EPROTO;
+	}
+	if (head->schema != HANDOVER_SCHEMA) {
+		errmsg_set(err, "state of schema %llu, expected %d",
+			   (unsigned long long)head->schema, HANDOVER_SCHEMA);
+		return -EPROTONOSUPPORT;
+	}
+	if (head->length != length - sizeof(*head) || head->fd_count != fd_count) {
+		errmsg_set(err, "state of %llu bytes and %llu descriptors, there are %zu and %zu",
+			   (unsigned long long)head->length, (unsigned long long)head->fd_count,
+			   length - sizeof(*head), fd_count);
+		return -EPROTO;
+	}
+	return 0;
+}
+
+static int read_state(uint8_t *map, size_t length, const struct received *received,
+		      struct handover *ret, struct errmsg *err)
+{
+	struct state_stream stream;
+	struct head head;
+	int r;
+
+	memcpy(&head, map, sizeof(head));
+	r = check_head(&head, length, received->count, err);
+	if (r < 0)
+		return r;
+	r = state_stream_read(&stream, map + sizeof(head), length - sizeof(head), received->fds,
+			      received->count);
+	if (r < 0) {
+		errmsg_errno(err, -r, "state");
+		return r;
+	}
+	*ret = (struct handover){.workers = 0};
+	handover_transfer(&stream, ret);
+	if (stream.fault) {
+		errmsg_set(err, "state: %s at byte %zu of %zu", stream.fault, stream.fault_offset,
+			   stream.length);
+		handover_free(ret);
+		r = -EPROTO;
+	}
+	state_stream_free(&stream);
+	return r;
+}
+
+static int receive_all(int fd, struct received *received, struct errmsg *err)
+{
+	int r;
+
+	do
+		r = receive_batch(fd, received);
+	while (r > 0 && received->count < HANDED_FDS_MAX);
+	if (r < 0)
+		errmsg_errno(err, -r, "descriptors, after %zu", received->count);
+	return r < 0 ? r : 0;
+}
+
+int handover_unpack(struct handover_bag *bag, struct handover **ret, struct errmsg *err)
+{
+	struct handover *handover = calloc(1, sizeof(*handover));
+	struct received received = {.count = 0};
+	size_t length = 0;
+	int r = receive_all(bag->out_fd, &received, err);
+	uint8_t *map = NULL;
+
+	if (r == 0) {
+		map = map_state(bag->state_fd, &length, &r);
+		if (!map)
+			errmsg_errno(err, -r, "state");
+		else if (!handover)
+			r = -ENOMEM;
+		else
+			r = read_state(map, length, &received, handover, err);
+	}
+	if (r < 0) {
+		close_received(&received, true);
+		free(handover);
+		if (map)
+			(void)munmap(map, length);
+	} else {
+		handover->map = map;
+		handover->map_bytes = length;
+		*ret = handover;
+	}
+	free(received.fds);
+	handover_bag_close(bag);
+	return r;
+}

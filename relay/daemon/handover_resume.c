@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A relay that goes on where the process before it stopped.  Its feeds and listeners are made by
+ * its own configuration; here they get back what they had.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/log.h"
+#include "daemon/admit.h"
+#include "daemon/handover.h"
+#include "daemon/relay.h"
+
+static const struct handed_socket *find_socket(const struct handover *handover,
+					       enum handed_kind kind, const char *name)
+{
+	for (size_t i = 0; handover && i < handover->socket_count; i++) {
+		if (handover->sockets[i].kind == kind &&
+		    strcmp(handover->sockets[i].name, name) == 0)
+			return &handover->sockets[i];
+	}
+	return NULL;
+}
+
+void handover_resolve(const struct handover *handover, enum handed_kind kind, const char *name,
+		      const char *address, struct endpoint *endpoint)
+{
+	const struct handed_socket *socket = find_socket(handover, kind, name);
+
+	if (socket && endpoint->kind != ENDPOINT_PASSED && strcmp(socket->address, address) == 0)
+		endpoint->passed_fd = socket->fd;
+}
+
+void handover_restore_counters(const struct handover *handover, const char *name,
+			       struct listener_counters *counters)
+{
+	const struct handed_socket *socket = find_socket(handover, HANDED_LISTENER, name);
+
+	if (socket)
+		*counters = socket->counters;
+}
+
+struct handed_feed *handover_find_feed(const struct handover *handover, const char *name)
+{
+	for (size_t i = 0; handover && i < handover->feed_count; i++) {
+		if (strcmp(handover->feeds[i].name, name) == 0)
+			return &handover->feeds[i];
+	}
+	return NULL;
+}
+
+static struct peer_count *peers_of(const struct relay *relay, const char *listener)
+{
+	struct list_node *node;
+
+	list_for_each (&relay->listeners, node) {
+		struct served_listener *served = list_entry(node, struct served_listener, node);
+
+		if (strcmp(served->name, listener) == 0)
+			return served->peers;
+	}
+	return NULL;
+}
+
+/* False: there is no memory for its place. */
+static bool give_places(struct relay *relay, struct served_feed *served, struct worker *worker,
+			struct feed_state *state)
+{
+	bool is_complete = true;
+
+	for (size_t i = 0; i < state->rendition_count; i++) {
+		struct rendition_state *rendition = &state->renditions[i];
+
+		for (size_t j = 0; j < rendition->subscriber_count; j++) {
+			struct subscriber_snapshot *subscriber = &rendition->subscribers[j];
+
+			if (admit_resume(relay, served, worker,
+					 peers_of(relay, subscriber->listener),
+					 subscriber->peer_key, &subscriber->place) < 0)
+				is_complete = false;
+		}
+	}
+	return is_complete;
+}
+
+struct part {
+	struct served_feed *served;
+	struct handed_feed *handed;
+};
+
+static void restore_part(struct worker *worker, void *data)
+{
+	const struct part *part = data;
+	struct feed *feed = part->served->seats[worker->index].feed;
+
+	feed_restore(feed, &part->handed->parts[worker->index], part->handed->keeps_source);
+	if (!feed->from)
+		crossing_resume(feed);
+}
+
+/* Branches first: home may send to them from then on. */
+static void resume_feed(struct relay *relay, struct served_feed *served, struct handed_feed *handed)
+{
+	struct part part = {.served = served, .handed = handed};
+	struct worker *workers = relay->workers.list;
+
+	served->placed = handed->placed;
+	memcpy(served->refused, handed->refused, sizeof(served->refused));
+	for (unsigned i = 0; i < handed->part_count; i++) {
+		if (!give_places(relay, served, &workers[i], &handed->parts[i]))
+			log_error("out of memory feed=%s, subscribers are not counted",
+				  served->name);
+		if (i != handed->home)
+			worker_call(&workers[i], restore_part, &part);
+	}
+	worker_call(&workers[handed->home], restore_part, &part);
+}
+
+static struct served_feed *find_served(const struct relay *relay, const char *name)
+{
+	struct list_node *node;
+
+	list_for_each (&relay->feeds, node) {
+		struct served_feed *served = list_entry(node, struct served_feed, node);
+
+		if (strcmp(served->name, name) == 0)
+			return served;
+	}
+	return NULL;
+}
+
+void handover_resume(struct relay *relay)
+{
+	struct handover *handover = relay->resumed;
+	uint64_t still_ns;
+
+	for (size_t i = 0; i < handover->feed_count; i++) {
+		struct handed_feed *handed = &handover->feeds[i];
+		struct served_feed *served = find_served(relay, handed->name);
+
+		if (served) {
+			resume_feed(relay, served, handed);
+			continue;
+		}
+		log_warn("feed not resumed feed=%s, the configuration no longer has it: its "
+			 "subscribers are closed",
+			 handed->name);
+	}
+	still_ns = clock_mono_ns() - handover->still_since_ns;
+	handover_close(&relay->resumed);
+	/* The places of those that could not be resumed. */
+	inbox_run(&relay->control);
+	log_info("resumed subscribers=%llu silence_ms=%.1f", (unsigned long long)relay->subscribers,
+		 (double)still_ns / NS_PER_MS);
+}

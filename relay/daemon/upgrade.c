@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Hand-over from the side of the process that ends.  From workers_park() on nobody is served, so
+ * all that can be done before is: the program is checked while everything runs.
+ */
+#include "daemon/upgrade.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/log.h"
+#include "daemon/handover_bag.h"
+#include "daemon/notify.h"
+
+enum {
+	ARGUMENTS_MAX = 1024,
+	CHECK_MS = 10000, /* for the checker, which reads the configuration and ends */
+};
+
+static const double POLL_S = 0.005;
+
+/* ---- packing ---- */
+
+/* With the workers parked. */
+static int pack(struct relay *relay, struct handover_bag *bag, struct errmsg *err)
+{
+	struct handover handover;
+	int r;
+
+	inbox_run(&relay->control); /* places of subscribers that have gone */
+	r = handover_take(relay, &handover);
+	if (r < 0) {
+		errmsg_errno(err, -r, "state");
+		return r;
+	}
+	r = handover_pack(&handover, bag, err);
+	handover_free(&handover);
+	return r;
+}
+
+/* 0: the workers are parked, and all is in the bag. */
+static int park_and_pack(struct relay *relay, struct parked **parked, struct handover_bag *bag,
+			 struct errmsg *err)
+{
+	int r;
+
+	*parked = workers_park(&relay->workers);
+	if (!*parked) {
+		errmsg_errno(err, ENOMEM, "workers");
+		return -ENOMEM;
+	}
+	r = pack(relay, bag, err);
+	if (r < 0)
+		workers_release(parked);
+	return r;
+}
+
+bool upgrade_store(struct relay *relay)
+{
+	struct handover_bag bag = HANDOVER_BAG_NONE;
+	struct parked *parked = NULL;
+	struct errmsg err;
+	int r;
+
+	if (relay->is_draining)
+		return false;
+	log_info("handing over to the service manager subscribers=%llu",
+		 (unsigned long long)relay->subscribers);
+	notify_stopping();
+	r = park_and_pack(relay, &parked, &bag, &err);
+	if (r < 0) {
+		log_error("hand-over failed: %s, ending without it", err.text);
+		return false;
+	}
+	r = notify_store(HANDOVER_STATE_NAME, bag.state_fd);
+	if (r == 0)
+		r = notify_store(HANDOVER_IN_NAME, bag.in_fd);
+	if (r == 0)
+		r = notify_store(HANDOVER_OUT_NAME, bag.out_fd);
+	if (r == 0)
+		r = notify_barrier();
+	handover_bag_close(&bag);
+	if (r == 0)
+		return true;
+	log_error("hand-over failed: descriptor store: %s, ending without it", strerror(-r));
+	notify_unstore();
+	workers_release(&parked);
+	return false;
+}
+
+/* ---- running anew ---- */
+
+/* Returns only when it failed: 0 never, -errno. */
+static int run_anew(struct upgrade *upgrade, const struct handover_bag *bag)
+{
+	char text[64];
+	sigset_t all, before;
+	int err;
+
+	(void)snprintf(text, sizeof(text), "%d:%d:%d", bag->state_fd, bag->in_fd, bag->out_fd);
+	if (setenv(HANDOVER_ENVIRONMENT, text, 1) < 0)
+		return -errno;
+	/* A signal before the new program has set itself up would end it: they wait. */
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, &before);
+	handover_bag_keep(bag, true);
+	(void)execv(upgrade->program, upgrade->arguments);
+	err = errno;
+	handover_bag_keep(bag, false);
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	(void)unsetenv(HANDOVER_ENVIRONMENT);
+	return -err;
+}
+
+static void run_upgrade(struct upgrade *upgrade)
+{
+	struct handover_bag bag = HANDOVER_BAG_NONE;
+	struct relay *relay = upgrade->relay;
+	struct parked *parked = NULL;
+	struct errmsg err;
+	int r;
+
+	if (relay->is_draining)
+		return;
+	log_info("upgrading program=%s subscribers=%llu", upgrade->program,
+		 (unsigned long long)relay->subscribers);
+	r = park_and_pack(relay, &parked, &bag, &err);
+	if (r < 0) {
+		log_error("upgrade failed: %s, nothing has changed", err.text);
+		return;
+	}
+	r = run_anew(upgrade, &bag);
+	handover_bag_close(&bag);
+	workers_release(&parked);
+	log_error("upgrade failed: %s: %s, nothing has changed", upgrade->program, strerror(-r));
+}
+
+/* ---- checking ---- */
+
+static void log_refusal(const struct upgrade *upgrade, int status)
+{
+	if (WIFEXITED(status))
+		log_error("upgrade failed: %s --check-handover %d ended with exit code %d, nothing "
+			  "has changed",
+			  upgrade->program, HANDOVER_SCHEMA, WEXITSTATUS(status));
+	else
+		log_error("upgrade failed: %s --check-handover %d was ended by signal %d, nothing "
+			  "has changed",
+			  upgrade->program, HANDOVER_SCHEMA, WTERMSIG(status));
+}
+
+static void on_poll(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+	struct upgrade *upgrade = container_of(watcher, struct upgrade, poll);
+	int status = 0;
+	pid_t ended = waitpid(upgrade->checker, &status, WNOHANG);
+
+	(void)events;
+	if (ended == 0 && clock_mono_ns() / NS_PER_MS < upgrade->deadline_ms)
+		return;
+	if (ended == 0) {
+		(void)kill(upgrade->checker, SIGKILL);
+		(void)waitpid(upgrade->checker, &status, 0);
+	}
+	upgrade->checker = 0;
+	ev_timer_stop(loop, watcher);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		run_upgrade(upgrade);
+	else
+		log_refusal(upgrade, status);
+}
+
+int upgrade_start(struct upgrade *upgrade, struct errmsg *err)
+{
+	char option[] = "--check-handover", schema[16];
+	char *arguments[ARGUMENTS_MAX + 3];
+	size_t count = 0;
+	int r;
+
+	if (upgrade->relay->is_draining) {
+		errmsg_set(err, "relay is shutting down");
+		return -EBUSY;
+	}
+	if (upgrade->checker) {
+		errmsg_set(err, "an upgrade is under way");
+		return -EALREADY;
+	}
+	while (upgrade->arguments[count] && count < ARGUMENTS_MAX) {
+		arguments[count] = upgrade->arguments[count];
+		count++;
+	}
+	(void)snprintf(schema, sizeof(schema), "%d", HANDOVER_SCHEMA);
+	arguments[count++] = option;
+	arguments[count++] = schema;
+	arguments[count] = NULL;
+	r = -posix_spawn(&upgrade->checker, upgrade->program, NULL, NULL, arguments, environ);
+	if (r < 0) {
+		upgrade->checker = 0;
+		errmsg_errno(err, -r, "%s", upgrade->program);
+		return r;
+	}
+	upgrade->deadline_ms = clock_mono_ns() / NS_PER_MS + CHECK_MS;
+	ev_timer_set(&upgrade->poll, POLL_S, POLL_S);
+	ev_timer_start(upgrade->relay->loop, &upgrade->poll);
+	return 0;
+}
+
+void upgrade_init(struct upgrade *upgrade, struct relay *relay, char **arguments)
+{
+	ssize_t length;
+
+	*upgrade = (struct upgrade){.relay = relay, .arguments = arguments};
+	ev_init(&upgrade->poll, on_poll);
+	/* By its path, so that a new file there is what runs next; read now, because the name of a
+	 * file that has been replaced ends in " (deleted)". */
+	length = readlink("/proc/self/exe", upgrade->program, sizeof(upgrade->program) - 1);
+	if (length < 0)
+		(void)snprintf(upgrade->program, sizeof(upgrade->program), "%s", arguments[0]);
+}
+
+void upgrade_stop(struct upgrade *upgrade)
+{
+	ev_timer_stop(upgrade->relay->loop, &upgrade->poll);
+	if (!upgrade->checker)
+		return;
+	(void)kill(upgrade->checker, SIGKILL);
+	(void)waitpid(upgrade->checker, NULL, 0);
+	upgrade->checker = 0;
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Giving everything to a new process: by running the program anew in this one (upgrade), or through
+ * the service manager's store (restart).
+ *
+ * An upgrade checks first: the program that is at our path now is run with our arguments and
+ * --check-handover SCHEMA, and has to say by exit code 0 that it can read the state and that the
+ * configuration is right.  Until then, and whenever something fails after it, all goes on as
+ * before.
+ */
+#pragma once
+
+#include <ev.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/errmsg.h"
+#include "daemon/relay.h"
+
+struct upgrade {
+	struct relay *relay;
+	char **arguments; /* of main() */
+	char program[4096];
+	pid_t checker; /* 0: no upgrade is under way */
+	ev_timer poll; /* has the checker ended? */
+	uint64_t deadline_ms;
+};
+
+/* `arguments` as main() got them, and to stay. */
+void upgrade_init(struct upgrade *upgrade, struct relay *relay, char **arguments);
+
+/* Starts an upgrade.  0: it has begun, and the log will say how it ended, here or in the new
+ * process; -EALREADY: one is under way; -EBUSY: draining; -errno of posix_spawn(3). */
+int upgrade_start(struct upgrade *upgrade, struct errmsg *err) must_check;
+
+/* Gives up one that is under way.  Idempotent. */
+void upgrade_stop(struct upgrade *upgrade);
+
+/* Leaves everything in the service manager's store.  True: the process must end now, by _exit(2),
+ * and touch nothing any more: the workers stand still.  False: nothing has changed, with the reason
+ * in the log. */
+bool upgrade_store(struct relay *relay);

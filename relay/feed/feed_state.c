@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT
+/* The state of a feed in a stream, and what may be in it. */
+#include "feed/feed_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "feed/engine.h"
+#include "feed/framing.h"
+
+enum {
+	NUMBER_BYTES = 8, /* in a stream */
+};
+
+/* ---- names ---- */
+
+static const char *reason_at(size_t index)
+{
+	return close_reason_name((enum close_reason)index);
+}
+
+static const char *cause_at(size_t index)
+{
+	return slow_cause_name((enum slow_cause)index);
+}
+
+static const char *metric_at(size_t index)
+{
+	size_t count;
+
+	return metrics_rows(&count)[index].name;
+}
+
+/* SIZE_MAX: no such name here. */
+static size_t find_name(const char *name, size_t count, const char *(*name_at)(size_t index))
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(name_at(i), name) == 0)
+			return i;
+	}
+	return SIZE_MAX;
+}
+
+static void transfer_counts(struct state_stream *stream, uint64_t *counts, size_t count,
+			    const char *(*name_at)(size_t index))
+{
+	size_t there = count;
+
+	state_size(stream, &there, UINT16_MAX, "number of counters");
+	for (size_t i = 0; i < there && !stream->fault; i++) {
+		char name[STATE_NAME_BYTES] = "";
+		uint64_t value = stream->is_reading ? 0 : counts[i];
+
+		if (!stream->is_reading)
+			(void)snprintf(name, sizeof(name), "%s", name_at(i));
+		state_text(stream, name, sizeof(name), "name of a counter");
+		state_u64(stream, &value, UINT64_MAX, "counter");
+		if (!stream->is_reading || stream->fault)
+			continue;
+		if (find_name(name, count, name_at) != SIZE_MAX)
+			counts[find_name(name, count, name_at)] = value;
+	}
+}
+
+/* A value of a list that may grow, by its name. */
+static void transfer_named(struct state_stream *stream, unsigned *value, size_t count,
+			   const char *(*name_at)(size_t index), const char *what)
+{
+	char name[STATE_NAME_BYTES] = "";
+	size_t found;
+
+	if (!stream->is_reading)
+		(void)snprintf(name, sizeof(name), "%s", name_at(*value));
+	state_text(stream, name, sizeof(name), what);
+	if (!stream->is_reading || stream->fault)
+		return;
+	found = find_name(name, count, name_at);
+	if (found == SIZE_MAX)
+		state_fail(stream, what);
+	else
+		*value = (unsigned)found;
+}
+
+void feed_state_transfer_reasons(struct state_stream *stream, uint64_t counts[CLOSE_REASON_COUNT])
+{
+	transfer_counts(stream, counts, CLOSE_REASON_COUNT, reason_at);
+}
+
+/* ---- subscribers ---- */
+
+static void transfer_notes(struct state_stream *stream, struct subscriber_snapshot *state)
+{
+	state_unsigned(stream, &state->note_bytes, NOTES_OWN_MAX, "length of notes");
+	state_bytes(stream, &state->note, state->note_bytes, "notes");
+	state_bool(stream, &state->has_from, "has a sequence to begin with");
+	state_u64(stream, &state->from_seq, UINT64_MAX, "sequence to begin with");
+	state_bool(stream, &state->has_input, "has input");
+}
+
+static void transfer_subscriber(struct state_stream *stream, struct subscriber_snapshot *state,
+				const struct ring_state *ring)
+{
+	state_fd(stream, &state->fd, "socket of a subscriber");
+	state_bool(stream, &state->is_joining, "joining");
+	cursor_state_transfer(stream, &state->cursor, ring);
+	state_u64(stream, &state->id, UINT64_MAX, "subscriber");
+	state_u64(stream, &state->joined_ms, UINT64_MAX, "time of joining");
+	state_u64(stream, &state->progress_ms, UINT64_MAX, "time of progress");
+	state_u64(stream, &state->joined_messages, UINT64_MAX, "messages before joining");
+	state_u64(stream, &state->skipped, UINT64_MAX, "messages skipped");
+	state_u64(stream, &state->input_left, UINT32_MAX, "input left");
+	state_u64(stream, &state->delivered, UINT64_MAX, "messages delivered");
+	state_unsigned(stream, &state->on_slow, ON_SLOW_WAIT, "on_slow");
+	state_bool(stream, &state->must_leave, "must leave");
+	transfer_named(stream, &state->slow_cause, SLOW_CAUSE_COUNT, cause_at, "cause");
+	state_bool(stream, &state->is_ending, "ending");
+	transfer_named(stream, &state->end_reason, CLOSE_REASON_COUNT, reason_at, "reason");
+	state_u64(stream, &state->end_pos, ring->end_pos, "end of a subscriber");
+	transfer_notes(stream, state);
+	state_bool(stream, &state->is_half_closed, "half-closed");
+	state_text(stream, state->listener, sizeof(state->listener), "listener");
+	state_u64(stream, &state->peer_key, UINT64_MAX, "address");
+	if (stream->is_reading && state->fd < 0)
+		state_fail(stream, "socket of a subscriber");
+}
+
+static void transfer_rendition(struct state_stream *stream, struct rendition_state *state)
+{
+	void *subscribers = state->subscribers;
+
+	state_text(stream, state->format, sizeof(state->format), "format");
+	ring_state_transfer(stream, &state->ring);
+	if (!state_array(stream, &subscribers, &state->subscriber_count,
+			 sizeof(*state->subscribers), (size_t)20 * NUMBER_BYTES, "subscribers"))
+		return;
+	state->subscribers = subscribers;
+	for (size_t i = 0; i < state->subscriber_count; i++)
+		transfer_subscriber(stream, &state->subscribers[i], &state->ring);
+}
+
+/* ---- the intake ---- */
+
+static void transfer_intake(struct state_stream *stream, struct intake_state *state)
+{
+	uint8_t *prefix = state->prefix, *head = state->head;
+	struct packet_header header;
+
+	state_unsigned(stream, &state->framing, FRAMING_RELAY, "framing");
+	state_u64(stream, &state->fixed_bytes, UINT32_MAX, "size of a block");
+	state_u64(stream, &state->message_bytes, UINT64_MAX, "bytes of a message");
+	state_u64(stream, &state->need_bytes, UINT64_MAX, "bytes to come");
+	state_unsigned(stream, &state->prefix_bytes, sizeof(state->prefix), "length prefix");
+	state_bytes(stream, &prefix, sizeof(state->prefix), "length prefix");
+	state_size(stream, &state->rest_bytes, UINT32_MAX, "length of the rest");
+	state_bytes(stream, &state->rest, state->rest_bytes, "rest");
+	state_unsigned(stream, &state->head_bytes, sizeof(state->head), "packet header");
+	state_bytes(stream, &head, sizeof(state->head), "packet header");
+	state_bool(stream, &state->has_session, "session of the source");
+	state_bool(stream, &state->in_message, "message to go on");
+	state_u64(stream, &state->taken_bytes, UINT64_MAX, "bytes taken");
+	if (!stream->is_reading || stream->fault)
+		return;
+	memcpy(state->prefix, prefix, sizeof(state->prefix));
+	memcpy(state->head, head, sizeof(state->head));
+	if (state->head_bytes == sizeof(state->head) &&
+	    packet_header_decode(state->head, &header) < 0)
+		state_fail(stream, "packet header");
+}
+
+/* ---- the feed ---- */
+
+void feed_state_transfer(struct state_stream *stream, struct feed_state *state)
+{
+	void *renditions = state->renditions;
+	size_t metric_count = sizeof(state->metrics) / sizeof(uint64_t);
+
+	state_bool(stream, &state->is_awake, "awake");
+	state_bool(stream, &state->is_source_up, "source up");
+	state_u64(stream, &state->session, UINT32_MAX, "session");
+	state_u64(stream, &state->next_seq, UINT64_MAX, "sequence");
+	transfer_counts(stream, (uint64_t *)&state->metrics, metric_count, metric_at);
+	transfer_counts(stream, state->closed, CLOSE_REASON_COUNT, reason_at);
+	transfer_counts(stream, state->source_ends, CLOSE_REASON_COUNT, reason_at);
+	transfer_counts(stream, state->skipped_by, SLOW_CAUSE_COUNT, cause_at);
+	transfer_counts(stream, state->closed_slow_by, SLOW_CAUSE_COUNT, cause_at);
+	transfer_intake(stream, &state->intake);
+	if (!state_array(stream, &renditions, &state->rendition_count, sizeof(*state->renditions),
+			 (size_t)8 * NUMBER_BYTES, "renditions"))
+		return;
+	state->renditions = renditions;
+	for (size_t i = 0; i < state->rendition_count; i++)
+		transfer_rendition(stream, &state->renditions[i]);
+}
+
+size_t feed_state_subscriber_count(const struct feed_state *state)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < state->rendition_count; i++)
+		count += state->renditions[i].subscriber_count;
+	return count;
+}
+
+void feed_state_close(struct feed_state *state)
+{
+	feed_state_close_subscribers(state);
+	for (size_t i = 0; i < state->rendition_count; i++)
+		ring_state_close(&state->renditions[i].ring);
+	feed_state_free(state);
+}
+
+void feed_state_free(struct feed_state *state)
+{
+	for (size_t i = 0; i < state->rendition_count; i++) {
+		ring_state_free(&state->renditions[i].ring);
+		free(state->renditions[i].subscribers);
+	}
+	free(state->renditions);
+	*state = (struct feed_state){0};
+}

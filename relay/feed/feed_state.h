@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The state of a feed in one worker (its home or a branch), as one process leaves it to the next:
+ * counters, sequence, rings, subscribers, and what of an unfinished message has been read.
+ *
+ *   feed_capture() --> struct feed_state --> feed_state_transfer() --> ... --> feed_restore()
+ *
+ * Nothing may be under way in crossings (crossing_settle()).  What is measured (engines) is not
+ * kept: the next process measures anew.  Names stand for reasons, causes and counters, so that
+ * lists may grow; a counter that the reader does not know is dropped.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/metrics.h"
+#include "base/state_stream.h"
+#include "feed/close_reason.h"
+#include "feed/intake.h"
+#include "feed/slow_cause.h"
+#include "feed/subscriber.h"
+#include "ring/ring_state.h"
+
+struct feed;
+
+enum {
+	STATE_NAME_BYTES = 65, /* of a feed, a listener or a format */
+};
+
+struct subscriber_snapshot {
+	int fd;
+	bool is_joining; /* has no place yet: waits for its branch */
+	struct cursor_state cursor;
+	uint64_t id, joined_ms, progress_ms, joined_messages, skipped, input_left;
+	uint64_t delivered; /* messages, for the accounts when it cannot be kept */
+	unsigned on_slow;
+	bool must_leave;
+	unsigned slow_cause;
+	bool is_ending;
+	unsigned end_reason;
+	uint64_t end_pos;
+	uint8_t *note; /* the subscriber's, or in the stream that was read */
+	unsigned note_bytes;
+	bool has_from;
+	uint64_t from_seq;
+	bool has_input; /* what it sends means something, and is half-read: it cannot be kept */
+	bool is_half_closed;
+
+	/* Its place, which is the daemon's: the listener that counts its address, or "". */
+	char listener[STATE_NAME_BYTES];
+	uint64_t peer_key;
+	struct subscriber_place place; /* not in the stream: captured, and to be set before
+					  restoring */
+};
+
+struct rendition_state {
+	char format[STATE_NAME_BYTES];
+	struct ring_state ring;
+	struct subscriber_snapshot *subscribers; /* owned */
+	size_t subscriber_count;
+};
+
+/* The rest of an unfinished message; all zero: none. */
+struct intake_state {
+	unsigned framing;
+	uint64_t fixed_bytes;
+	uint64_t message_bytes, need_bytes;
+	uint8_t prefix[4];
+	unsigned prefix_bytes;
+	uint8_t *rest; /* the intake's, or in the stream that was read */
+	size_t rest_bytes;
+	uint8_t head[PACKET_HEADER_BYTES];
+	unsigned head_bytes;
+	bool has_session, in_message;
+	uint64_t taken_bytes;
+};
+
+struct feed_state {
+	bool is_awake; /* always true for a home */
+	bool is_source_up;
+	uint64_t session, next_seq;
+	struct metrics metrics;
+	uint64_t closed[CLOSE_REASON_COUNT];
+	uint64_t source_ends[CLOSE_REASON_COUNT];
+	uint64_t skipped_by[SLOW_CAUSE_COUNT];
+	uint64_t closed_slow_by[SLOW_CAUSE_COUNT];
+	struct intake_state intake;
+	struct rendition_state *renditions; /* owned */
+	size_t rendition_count;
+};
+
+/* Describes the feed, which must not change until the state is freed; an unfinished message is
+ * moved to memory.  0, -ENOMEM, or -EIO when a pipe did not give its bytes. */
+must_check int feed_capture(struct feed *feed, struct feed_state *ret);
+
+/* Written to, or read from; what is read is checked. */
+void feed_state_transfer(struct state_stream *stream, struct feed_state *state);
+
+/* Counters by name, for what the daemon counts itself. */
+void feed_state_transfer_reasons(struct state_stream *stream, uint64_t counts[CLOSE_REASON_COUNT]);
+
+/* In the feed's loop, once its renditions are open: all is as it was, and goes on.  Subscribers
+ * that cannot be put where they were are closed: reason REMOVED when nobody offers their format any
+ * more, HANDOVER when their ring could not be made again.  keeps_source: its publisher stays, else
+ * the rest of its message is dropped and it counts as gone.  Branches first, then crossing_resume()
+ * of the home, which comes last. */
+void feed_restore(struct feed *feed, struct feed_state *state, bool keeps_source);
+
+/* Closes the subscribers that the state still has, by reset; the places are given back. */
+void feed_state_close_subscribers(struct feed_state *state);
+
+/* Closes what is left of a state that was read, and frees what is owned. */
+void feed_state_close(struct feed_state *state);
+void feed_state_free(struct feed_state *state);
+
+/* Subscribers in it. */
+size_t feed_state_subscriber_count(const struct feed_state *state);

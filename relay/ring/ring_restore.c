@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A ring made again of its state.  A pipe is believed only as far as the kernel confirms it: its
+ * bytes and its slots are asked for.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "ring/ring_state.h"
+
+/* Does the descriptor pair hold what the state says? */
+static bool is_as_said(const struct segment_state *state)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	int held = 0;
+
+	return ioctl(state->read_fd, FIONREAD, &held) == 0 && held >= 0 &&
+	       (size_t)held == state->length &&
+	       fcntl(state->write_fd, F_GETPIPE_SZ) == (long)state->slots * page;
+}
+
+static struct segment *make_pipe(struct segment_state *state, struct pipe_pool *pool)
+{
+	struct pipe pipe = {
+		.read_fd = state->read_fd,
+		.write_fd = state->write_fd,
+		.held_bytes = state->length,
+		.slots = state->slots,
+	};
+	struct segment *segment = segment_new_pipe(&pipe, pool);
+
+	if (!segment)
+		return NULL;
+	pipe_pool_adopt(pool, 1);
+	state->read_fd = state->write_fd = -1;
+	return segment;
+}
+
+static struct segment *make_block(const struct segment_state *state)
+{
+	uint8_t *block = malloc(size_max(state->block_bytes, 1));
+	struct segment *segment =
+		block ? segment_new_block(block, state->block_bytes, state->length) : NULL;
+
+	if (!segment)
+		free(block);
+	else if (state->length)
+		memcpy(block, state->block, state->length);
+	return segment;
+}
+
+/* Of a pipe that the pool cannot use. */
+static struct segment *read_block(const struct segment_state *state)
+{
+	uint8_t *block = malloc(state->length);
+	size_t filled = 0;
+	struct segment *segment;
+
+	while (block && filled < state->length) {
+		ssize_t got = read(state->read_fd, block + filled, state->length - filled);
+
+		if (got <= 0 && !(got < 0 && errno == EINTR))
+			break;
+		filled += got > 0 ? (size_t)got : 0;
+	}
+	segment = block && filled == state->length
+			  ? segment_new_block(block, state->length, state->length)
+			  : NULL;
+	if (!segment)
+		free(block);
+	return segment;
+}
+
+static int restore_segment(struct segment_state *state, struct pipe_pool *pool, unsigned slots,
+			   struct segment **ret)
+{
+	struct segment *segment;
+
+	if (state->read_fd >= 0 && !is_as_said(state))
+		return -EIO;
+	if (state->read_fd < 0)
+		segment = make_block(state);
+	else if (state->slots == slots)
+		segment = make_pipe(state, pool);
+	else
+		segment = read_block(state);
+	if (!segment)
+		return -ENOMEM;
+	segment->index = state->index;
+	segment->start_pos = state->start_pos;
+	segment->is_sealed = state->is_sealed;
+	segment->is_continuation = state->is_continuation;
+	segment->tag = state->tag;
+	segment->begin = state->begin;
+	segment->next_seq = state->next_seq;
+	segment->next_messages = state->next_messages;
+	segment->marks = state->marks;
+	segment->mark_count = segment->mark_room = state->mark_count;
+	state->marks = NULL;
+	state->mark_count = 0;
+	*ret = segment;
+	return 0;
+}
+
+static void retain(struct ring *ring, struct segment *segment)
+{
+	segment_ref(segment);
+	list_append(&ring->segments, &segment->node);
+	ring->segment_count++;
+	if (segment->kind == SEGMENT_PIPE && ring->pipe_count++ == 0)
+		ring->oldest_pipe = segment->index;
+}
+
+int ring_restore(struct ring *ring, struct ring_state *state, struct pipe_pool *pool,
+		 unsigned slots, struct ring_restored *ret)
+{
+	size_t count = state->segment_count;
+	int r = 0;
+
+	ring_clear(ring);
+	*ret = (struct ring_restored){.segments = calloc(count + 1, sizeof(struct segment *))};
+	if (!ret->segments)
+		return -ENOMEM;
+	while (r == 0 && ret->count < count) {
+		r = restore_segment(&state->segments[ret->count], pool, slots,
+				    &ret->segments[ret->count]);
+		ret->count += r == 0;
+	}
+	ring->start_pos = r == 0 ? state->start_pos : state->end_pos;
+	ring->end_pos = state->end_pos;
+	ring->next_index = state->next_index;
+	ring->next_seq = state->next_seq;
+	ring->message_count = state->message_count;
+	ring->blocks_made = state->blocks_made;
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		if (state->segments[i].is_continued) {
+			ret->segments[i]->continued_by = ret->segments[i + 1];
+			segment_ref(ret->segments[i + 1]);
+		}
+		if (state->segments[i].is_retained)
+			retain(ring, ret->segments[i]);
+	}
+	if (r < 0)
+		ring_restored_drop(ret);
+	return r;
+}
+
+void ring_restored_drop(struct ring_restored *restored)
+{
+	for (size_t i = 0; i < restored->count; i++)
+		segment_unref(&restored->segments[i]);
+	free(restored->segments);
+	*restored = (struct ring_restored){0};
+}
+
+static int compare_index(const void *key, const void *element)
+{
+	uint64_t index = *(const uint64_t *)key;
+	const struct segment *segment = *(struct segment *const *)element;
+
+	return (index > segment->index) - (index < segment->index);
+}
+
+void cursor_restore(struct cursor *cursor, const struct cursor_state *state,
+		    const struct ring_restored *restored)
+{
+	struct segment **found =
+		state->is_inside ? bsearch(&state->index, restored->segments, restored->count,
+					   sizeof(struct segment *), compare_index)
+				 : NULL;
+
+	*cursor = (struct cursor){
+		.segment = found ? *found : NULL,
+		.offset = found ? state->offset : 0,
+		.next_index = state->next_index,
+		.pos = state->pos,
+		.next_seq = state->next_seq,
+		.messages_read = state->messages_read,
+	};
+	if (cursor->segment)
+		segment_ref(cursor->segment);
+}

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: MIT
+/* What a ring is made of, captured and read; making one of it again is ring_restore.c. */
+#include "ring/ring_state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "base/fd.h"
+
+enum {
+	SLOTS_MAX = 1 << 20,
+	GROWING_BLOCK_BYTES = 64 * 1024, /* ring.c: what a block that may still grow has */
+	NUMBER_BYTES = 8,                /* in a stream */
+};
+
+/* ---- capturing ---- */
+
+static int compare_index(const void *a, const void *b)
+{
+	const struct segment *left = *(struct segment *const *)a;
+	const struct segment *right = *(struct segment *const *)b;
+
+	return (left->index > right->index) - (left->index < right->index);
+}
+
+/* The segments that only cursors hold, each once and in order; what goes on in another one goes on
+ * with it. */
+static size_t gather_held(const struct ring *ring, struct segment *const *held, size_t held_count,
+			  struct segment **ret)
+{
+	uint64_t first = ring_first_index(ring);
+	size_t count = 0, kept = 0;
+
+	for (size_t i = 0; i < held_count; i++) {
+		if (held[i]->index < first)
+			ret[count++] = held[i];
+	}
+	qsort(ret, count, sizeof(struct segment *), compare_index);
+	for (size_t i = 0; i < count; i++) {
+		if (i == 0 || ret[i] != ret[i - 1])
+			ret[kept++] = ret[i];
+	}
+	return kept;
+}
+
+static int capture_segment(const struct segment *segment, bool is_retained,
+			   struct segment_state *ret)
+{
+	size_t mark_bytes = segment->mark_count * sizeof(*segment->marks);
+
+	*ret = (struct segment_state){
+		.index = segment->index,
+		.start_pos = segment->start_pos,
+		.next_seq = segment->next_seq,
+		.next_messages = segment->next_messages,
+		.length = segment->length,
+		.tag = segment->tag,
+		.is_retained = is_retained,
+		.is_sealed = segment->is_sealed,
+		.is_continuation = segment->is_continuation,
+		.is_continued = segment->continued_by != NULL,
+		.begin = segment->begin,
+		.mark_count = segment->mark_count,
+		.read_fd = -1,
+		.write_fd = -1,
+	};
+	if (segment->kind == SEGMENT_PIPE) {
+		ret->read_fd = segment->pipe.read_fd;
+		ret->write_fd = segment->pipe.write_fd;
+		ret->slots = segment->pipe.slots;
+	} else {
+		ret->block = segment->block;
+		ret->block_bytes = segment->block_bytes;
+	}
+	if (!mark_bytes)
+		return 0;
+	ret->marks = malloc(mark_bytes);
+	if (!ret->marks)
+		return -ENOMEM;
+	memcpy(ret->marks, segment->marks, mark_bytes);
+	return 0;
+}
+
+/* Segments in mid-packet hold the next one, which nobody may stand in yet. */
+static size_t chain_length(struct segment *const *held, size_t held_count)
+{
+	size_t length = 0;
+
+	for (size_t i = 0; i < held_count; i++) {
+		for (const struct segment *at = held[i]; at; at = at->continued_by)
+			length++;
+	}
+	return length;
+}
+
+static size_t list_chains(struct segment *const *held, size_t held_count, struct segment **ret)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < held_count; i++) {
+		for (struct segment *at = held[i]; at; at = at->continued_by)
+			ret[count++] = at;
+	}
+	return count;
+}
+
+static int capture_segments(const struct ring *ring, struct segment *const *gone, size_t gone_count,
+			    struct ring_state *ret)
+{
+	size_t room = gone_count + ring->segment_count;
+	struct list_node *node;
+	int r = 0;
+
+	ret->segments = room ? calloc(room, sizeof(*ret->segments)) : NULL;
+	if (room && !ret->segments)
+		return -ENOMEM;
+	for (size_t i = 0; r == 0 && i < gone_count; i++)
+		r = capture_segment(gone[i], false, &ret->segments[ret->segment_count++]);
+	list_for_each (&ring->segments, node) {
+		if (r == 0)
+			r = capture_segment(list_entry(node, struct segment, node), true,
+					    &ret->segments[ret->segment_count++]);
+	}
+	return r;
+}
+
+int ring_capture(const struct ring *ring, struct segment *const *held, size_t held_count,
+		 struct ring_state *ret)
+{
+	size_t room = chain_length(held, held_count);
+	struct segment **chains = calloc(room + 1, sizeof(struct segment *));
+	struct segment **gone = calloc(room + 1, sizeof(struct segment *));
+	int r = -ENOMEM;
+
+	*ret = (struct ring_state){
+		.start_pos = ring->start_pos,
+		.end_pos = ring->end_pos,
+		.next_index = ring->next_index,
+		.next_seq = ring->next_seq,
+		.message_count = ring->message_count,
+		.blocks_made = ring->blocks_made,
+	};
+	if (chains && gone) {
+		(void)list_chains(held, held_count, chains);
+		r = capture_segments(ring, gone, gather_held(ring, chains, room, gone), ret);
+	}
+	free(chains);
+	free(gone);
+	if (r < 0)
+		ring_state_free(ret);
+	return r;
+}
+
+void cursor_capture(const struct cursor *cursor, struct cursor_state *ret)
+{
+	*ret = (struct cursor_state){
+		.is_inside = cursor->segment != NULL,
+		.index = cursor->segment ? cursor->segment->index : 0,
+		.offset = cursor->segment ? cursor->offset : 0,
+		.pos = cursor->pos,
+		.next_index = cursor->next_index,
+		.next_seq = cursor->next_seq,
+		.messages_read = cursor->messages_read,
+	};
+}
+
+/* ---- the stream ---- */
+
+static void transfer_mark(struct state_stream *stream, struct packet_mark *mark)
+{
+	state_size(stream, &mark->offset, SIZE_MAX, "mark offset");
+	state_u64(stream, &mark->first_seq, UINT64_MAX, "mark sequence");
+	state_u64(stream, &mark->messages_before, UINT64_MAX, "mark messages");
+	state_u64(stream, &mark->time_ns, UINT64_MAX, "mark time");
+	state_bool(stream, &mark->starts_message, "mark start");
+}
+
+static void transfer_marks(struct state_stream *stream, struct segment_state *segment)
+{
+	void *marks = segment->marks;
+	size_t before = 0;
+
+	if (!state_array(stream, &marks, &segment->mark_count, sizeof(*segment->marks),
+			 (size_t)5 * NUMBER_BYTES, "marks")) {
+		if (stream->is_reading)
+			segment->marks = NULL;
+		return;
+	}
+	segment->marks = marks;
+	for (size_t i = 0; i < segment->mark_count; i++) {
+		struct packet_mark *mark = &segment->marks[i];
+
+		transfer_mark(stream, mark);
+		/* A packet without bytes shares its place with the next. */
+		if (mark->offset < before || mark->offset > segment->length)
+			state_fail(stream, "mark offset");
+		before = mark->offset;
+	}
+}
+
+static void transfer_backing(struct state_stream *stream, struct segment_state *segment)
+{
+	bool is_pipe = segment->read_fd >= 0;
+
+	state_bool(stream, &is_pipe, "kind of segment");
+	if (is_pipe) {
+		state_fd(stream, &segment->read_fd, "read end");
+		state_fd(stream, &segment->write_fd, "write end");
+		state_unsigned(stream, &segment->slots, SLOTS_MAX, "slots");
+		if (segment->read_fd < 0 || segment->write_fd < 0 || !segment->slots ||
+		    !segment->length || !segment->is_sealed)
+			state_fail(stream, "pipe segment");
+		return;
+	}
+	if (stream->is_reading)
+		segment->read_fd = segment->write_fd = -1;
+	state_size(stream, &segment->block_bytes, size_max(segment->length, GROWING_BLOCK_BYTES),
+		   "block size");
+	state_bytes(stream, &segment->block, segment->length, "block");
+	if (segment->block_bytes < segment->length)
+		state_fail(stream, "block size");
+}
+
+static void transfer_segment(struct state_stream *stream, struct segment_state *segment)
+{
+	state_u64(stream, &segment->index, UINT64_MAX - 1, "segment index");
+	state_u64(stream, &segment->start_pos, UINT64_MAX, "segment position");
+	state_size(stream, &segment->length, UINT32_MAX, "segment length");
+	state_unsigned(stream, &segment->tag, UINT8_MAX, "segment tag");
+	state_bool(stream, &segment->is_retained, "segment retained");
+	state_bool(stream, &segment->is_sealed, "segment sealed");
+	state_bool(stream, &segment->is_continuation, "segment continuation");
+	state_bool(stream, &segment->is_continued, "segment continued");
+	state_u64(stream, &segment->next_seq, UINT64_MAX, "segment sequence");
+	state_u64(stream, &segment->next_messages, UINT64_MAX, "segment messages");
+	transfer_mark(stream, &segment->begin);
+	transfer_marks(stream, segment);
+	transfer_backing(stream, segment);
+}
+
+/* Each segment against the one before it and the ring. */
+static const char *find_fault(const struct ring_state *ring)
+{
+	uint64_t pos = ring->start_pos;
+	const struct segment_state *before = NULL;
+
+	for (size_t i = 0; i < ring->segment_count; i++) {
+		const struct segment_state *segment = &ring->segments[i];
+		bool is_next = before && before->index + 1 == segment->index;
+
+		if (before && (segment->index <= before->index ||
+			       (before->is_retained && (!segment->is_retained || !is_next))))
+			return "order of segments";
+		if (before && before->is_continued != (is_next && segment->is_continuation))
+			return "continued segment";
+		if (segment->is_retained && segment->start_pos != pos)
+			return "segment position";
+		if (!segment->is_sealed && i + 1 < ring->segment_count)
+			return "growing segment";
+		if (segment->is_retained)
+			pos += segment->length;
+		before = segment;
+	}
+	if (before && (before->is_continued || before->index >= ring->next_index ||
+		       (before->is_retained && before->index + 1 != ring->next_index)))
+		return "newest segment";
+	return pos == ring->end_pos ? NULL : "end of the ring";
+}
+
+void ring_state_transfer(struct state_stream *stream, struct ring_state *state)
+{
+	void *segments = state->segments;
+	const char *fault;
+
+	state_u64(stream, &state->start_pos, UINT64_MAX, "start of the ring");
+	state_u64(stream, &state->end_pos, UINT64_MAX, "end of the ring");
+	state_u64(stream, &state->next_index, UINT64_MAX - 1, "next index");
+	state_u64(stream, &state->next_seq, UINT64_MAX, "next sequence");
+	state_u64(stream, &state->message_count, UINT64_MAX, "messages of the ring");
+	state_u64(stream, &state->blocks_made, UINT64_MAX, "blocks made");
+	if (state_array(stream, &segments, &state->segment_count, sizeof(*state->segments),
+			(size_t)10 * NUMBER_BYTES, "segments")) {
+		state->segments = segments;
+		/* So that freeing half a state closes nothing that it does not have. */
+		for (size_t i = 0; stream->is_reading && i < state->segment_count; i++)
+			state->segments[i].read_fd = state->segments[i].write_fd = -1;
+		for (size_t i = 0; i < state->segment_count; i++)
+			transfer_segment(stream, &state->segments[i]);
+	} else if (stream->is_reading) {
+		state->segments = NULL;
+	}
+	fault = stream->fault ? NULL : find_fault(state);
+	if (fault)
+		state_fail(stream, fault);
+}
+
+static const struct segment_state *find_segment(const struct ring_state *ring, uint64_t index)
+{
+	size_t low = 0, high = ring->segment_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (ring->segments[middle].index < index)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < ring->segment_count && ring->segments[low].index == index
+		       ? &ring->segments[low]
+		       : NULL;
+}
+
+void cursor_state_transfer(struct state_stream *stream, struct cursor_state *state,
+			   const struct ring_state *ring)
+{
+	const struct segment_state *segment;
+
+	state_bool(stream, &state->is_inside, "cursor place");
+	state_u64(stream, &state->index, UINT64_MAX, "cursor index");
+	state_size(stream, &state->offset, SIZE_MAX, "cursor offset");
+	state_u64(stream, &state->pos, ring->end_pos, "cursor position");
+	state_u64(stream, &state->next_index, ring->next_index, "cursor next index");
+	state_u64(stream, &state->next_seq, UINT64_MAX, "cursor sequence");
+	state_u64(stream, &state->messages_read, UINT64_MAX, "cursor messages");
+	if (!state->is_inside || stream->fault)
+		return;
+	segment = find_segment(ring, state->index);
+	if (!segment || state->offset > segment->length ||
+	    state->pos != segment->start_pos + state->offset)
+		state_fail(stream, "cursor in a segment");
+}
+
+/* ---- the end ---- */
+
+void ring_state_free(struct ring_state *state)
+{
+	for (size_t i = 0; i < state->segment_count; i++)
+		free(state->segments[i].marks);
+	free(state->segments);
+	*state = (struct ring_state){0};
+}
+
+void ring_state_close(struct ring_state *state)
+{
+	for (size_t i = 0; i < state->segment_count; i++) {
+		fd_close(&state->segments[i].read_fd);
+		fd_close(&state->segments[i].write_fd);
+	}
+}

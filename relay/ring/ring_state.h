@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The state of a ring and of the cursors in it, as one process leaves it to the next.
+ *
+ *   ring_capture() --> struct ring_state --> ring_state_transfer() --> ... --> ring_restore()
+ *
+ * Segments that the ring has given up and that a cursor still stands in are captured too, so that
+ * a packet in hand can be finished.  Pipes travel as descriptors and keep their bytes.  A state
+ * that has been read holds together: positions, indexes and marks are what a ring can have.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/state_stream.h"
+#include "ring/cursor.h"
+#include "ring/ring.h"
+
+struct segment_state {
+	uint64_t index, start_pos, next_seq, next_messages;
+	size_t length;
+	unsigned tag;
+	bool is_retained; /* by the ring; else only by cursors */
+	bool is_sealed;
+	bool is_continuation;
+	bool is_continued; /* by the next one in the list */
+	struct packet_mark begin;
+	struct packet_mark *marks; /* owned */
+	size_t mark_count;
+	int read_fd, write_fd; /* a pipe; -1: a block */
+	unsigned slots;
+	uint8_t *block; /* the ring's, or in the stream that was read */
+	size_t block_bytes;
+};
+
+/* All zero is an empty ring. */
+struct ring_state {
+	uint64_t start_pos, end_pos, next_index, next_seq, message_count, blocks_made;
+	struct segment_state *segments; /* owned; by index */
+	size_t segment_count;
+};
+
+struct cursor_state {
+	bool is_inside; /* a segment: index and offset */
+	uint64_t index, pos, next_index, next_seq, messages_read;
+	size_t offset;
+};
+
+/* Describes the ring, and `held` segments that cursors stand in (any order, also those that it
+ * retains).  The ring must not change until the state is freed.  0 or -ENOMEM. */
+must_check int ring_capture(const struct ring *ring, struct segment *const *held, size_t held_count,
+			    struct ring_state *ret);
+void cursor_capture(const struct cursor *cursor, struct cursor_state *ret);
+
+/* Written to, or read from; what is read is checked. */
+void ring_state_transfer(struct state_stream *stream, struct ring_state *state);
+void cursor_state_transfer(struct state_stream *stream, struct cursor_state *state,
+			   const struct ring_state *ring);
+
+/* Segments as they come back; each is referenced until ring_restored_drop(). */
+struct ring_restored {
+	struct segment **segments;
+	size_t count;
+};
+
+/* Makes the ring, which is emptied before, what the state says.  Pipes become the ring's, and part
+ * of `pool`; one whose slots are not `slots` is read into a block.  0; -ENOMEM, or -EIO when a pipe
+ * does not hold what the state says, and the ring is empty then.  Descriptors that were taken are
+ * -1 in *state. */
+must_check int ring_restore(struct ring *ring, struct ring_state *state, struct pipe_pool *pool,
+			    unsigned slots, struct ring_restored *ret);
+void ring_restored_drop(struct ring_restored *restored);
+
+/* Puts a cursor where it was. */
+void cursor_restore(struct cursor *cursor, const struct cursor_state *state,
+		    const struct ring_restored *restored);
+
+/* Closes the descriptors that are left (of a state that was read) and frees what is owned. */
+void ring_state_close(struct ring_state *state);
+void ring_state_free(struct ring_state *state);

@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The state of a hand-over: what is written is read as it was, and nothing else is read.
+ *
+ * A small state that is right is made wrong in one place at a time, and must be refused for the
+ * reason that belongs to that place; cut anywhere, it must be refused too.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "daemon/handover.h"
+#include "daemon/worker.h"
+
+enum {
+	FDS = 7,        // in the state below
+	FIRST_FD = 900, // not open: nothing here may touch a descriptor
+};
+
+static const uint8_t payload[] = "0123456789abcdef";
+
+struct sample {
+	uint8_t note[NOTES_OWN_MAX + 1];
+	struct handover handover;
+	struct handed_socket sockets[1];
+	struct handed_feed feeds[1];
+	struct feed_state parts[1];
+	struct rendition_state renditions[1];
+	struct segment_state segments[3];
+	struct packet_mark marks[2], mark_of_rest;
+	struct subscriber_snapshot subscribers[2];
+	uint8_t block[sizeof(payload)];
+};
+
+/* A segment that only a cursor holds and that goes on in the next one, a pipe, then a growing
+ * block.
+ */
+static void fill_ring(struct sample *sample, struct ring_state *ring)
+{
+	struct segment_state *segments = sample->segments;
+
+	*ring = (struct ring_state){
+		.start_pos = 100,
+		.end_pos = 142,
+		.next_index = 8,
+		.next_seq = 21,
+		.message_count = 20,
+		.segments = segments,
+		.segment_count = 3,
+	};
+	segments[0] = (struct segment_state){.index = 3,
+					     .start_pos = 40,
+					     .length = 10,
+					     .is_sealed = true,
+					     .read_fd = -1,
+					     .write_fd = -1,
+					     .block = sample->block,
+					     .block_bytes = 10};
+	segments[1] = (struct segment_state){.index = 6,
+					     .start_pos = 100,
+					     .length = 30,
+					     .is_sealed = true,
+					     .is_retained = true,
+					     .read_fd = FIRST_FD + 3,
+					     .write_fd = FIRST_FD + 4,
+					     .slots = 16,
+					     .marks = &sample->mark_of_rest,
+					     .mark_count = 1};
+	segments[2] = (struct segment_state){.index = 7,
+					     .start_pos = 130,
+					     .length = 12,
+					     .is_retained = true,
+					     .read_fd = -1,
+					     .write_fd = -1,
+					     .block = sample->block,
+					     .block_bytes = 65536,
+					     .marks = sample->marks,
+					     .mark_count = 2};
+	sample->mark_of_rest = (struct packet_mark){.first_seq = 18, .starts_message = true};
+	sample->marks[0] = (struct packet_mark){.first_seq = 19, .starts_message = true};
+	sample->marks[1] = (struct packet_mark){.offset = 5, .first_seq = 20};
+}
+
+static void fill(struct sample *sample)
+{
+	struct rendition_state *rendition = &sample->renditions[0];
+	struct feed_state *part = &sample->parts[0];
+
+	memset(sample, 0, sizeof(*sample));
+	memcpy(sample->block, payload, sizeof(payload));
+	fill_ring(sample, &rendition->ring);
+	memcpy(rendition->format, "framed", 7);
+	rendition->subscribers = sample->subscribers;
+	rendition->subscriber_count = 2;
+	sample->subscribers[0] = (struct subscriber_snapshot){
+		.fd = FIRST_FD + 5,
+		.id = 1,
+		.on_slow = ON_SLOW_WAIT,
+		.note = sample->note,
+		.note_bytes = 4,
+		.has_from = true,
+		.from_seq = 12,
+		.cursor = {.is_inside = true, .index = 3, .offset = 4, .pos = 44, .next_index = 4}};
+	sample->subscribers[1] = (struct subscriber_snapshot){
+		.fd = FIRST_FD + 6, .id = 2, .cursor = {.pos = 142, .next_index = 8}};
+	*part = (struct feed_state){
+		.is_awake = true,
+		.session = 7,
+		.next_seq = 21,
+		.renditions = sample->renditions,
+		.rendition_count = 1,
+		.metrics.in_bytes = 4711,
+		.intake = {.rest = sample->block, .rest_bytes = 3, .framing = 1}};
+	part->closed[CLOSE_LAG] = 3;
+	sample->feeds[0] = (struct handed_feed){.name = "a",
+						.ingest_text = "listen tcp:127.0.0.1:0",
+						.parts = sample->parts,
+						.part_count = 1,
+						.ingest = {.fd = FIRST_FD + 1}};
+	sample->sockets[0] = (struct handed_socket){
+		.kind = HANDED_LISTENER, .name = "b", .address = "tcp:*:0", .fd = FIRST_FD};
+	sample->handover = (struct handover){.workers = 1,
+					     .sockets = sample->sockets,
+					     .socket_count = 1,
+					     .feeds = sample->feeds,
+					     .feed_count = 1};
+}
+
+static void write_sample(struct sample *sample, struct state_stream *stream)
+{
+	state_stream_write(stream);
+	handover_transfer(stream, &sample->handover);
+	assert_null(stream->fault);
+}
+
+/* NULL: it was read. */
+static const char *read_stream(const struct state_stream *from, size_t length, struct handover *ret)
+{
+	struct state_stream stream;
+	const char *fault;
+
+	*ret = (struct handover){0};
+	assert_int_equal(state_stream_read(&stream, from->bytes, length, from->fds, from->fd_count),
+			 0);
+	handover_transfer(&stream, ret);
+	fault = stream.fault;
+	state_stream_free(&stream);
+	return fault;
+}
+
+static void test_comes_back_as_it_was(void **state)
+{
+	struct state_stream one, other;
+	struct sample sample;
+	struct handover back;
+
+	(void)state;
+	fill(&sample);
+	write_sample(&sample, &one);
+	assert_null(read_stream(&one, one.length, &back));
+	assert_int_equal(back.feeds[0].parts[0].metrics.in_bytes, 4711);
+	assert_int_equal(back.feeds[0].parts[0].closed[CLOSE_LAG], 3);
+	assert_int_equal(back.feeds[0].parts[0].renditions[0].subscribers[1].fd, FIRST_FD + 6);
+	state_stream_write(&other);
+	handover_transfer(&other, &back);
+	assert_int_equal(one.length, other.length);
+	assert_memory_equal(one.bytes, other.bytes, one.length);
+	assert_int_equal(one.fd_count, other.fd_count);
+	assert_memory_equal(one.fds, other.fds, one.fd_count * sizeof(*one.fds));
+	handover_free(&back);
+	state_stream_free(&one);
+	state_stream_free(&other);
+}
+
+static void test_cut_anywhere(void **state)
+{
+	struct state_stream stream;
+	struct sample sample;
+	struct handover back;
+
+	(void)state;
+	fill(&sample);
+	write_sample(&sample, &stream);
+	for (size_t length = 0; length < stream.length; length++) {
+		assert_non_null(read_stream(&stream, length, &back));
+		handover_free(&back);
+	}
+	stream.fd_count--;
+	assert_non_null(read_stream(&stream, stream.length, &back));
+	handover_free(&back);
+	state_stream_free(&stream);
+}
+
+/* Any byte may be anything: read or refused, and nothing worse. */
+static void test_every_byte_wrong(void **state)
+{
+	struct state_stream stream;
+	struct sample sample;
+	struct handover back;
+
+	(void)state;
+	fill(&sample);
+	write_sample(&sample, &stream);
+	for (size_t i = 0; i < stream.length; i++) {
+		uint8_t before = stream.bytes[i];
+
+		stream.bytes[i] = (uint8_t)~before;
+		(void)read_stream(&stream, stream.length, &back);
+		handover_free(&back);
+		stream.bytes[i] = before;
+	}
+	state_stream_free(&stream);
+}
+
+static void no_workers(struct sample *sample)
+{
+	sample->handover.workers = 0;
+}
+
+static void many_workers(struct sample *sample)
+{
+	sample->handover.workers = WORKERS_MAX + 1;
+}
+
+static void home_nowhere(struct sample *sample)
+{
+	sample->feeds[0].home = 1;
+}
+
+static void no_parts(struct sample *sample)
+{
+	sample->feeds[0].part_count = 0;
+}
+
+static void no_listening_socket(struct sample *sample)
+{
+	sample->sockets[0].fd = -1;
+}
+
+static void no_subscriber_socket(struct sample *sample)
+{
+	sample->subscribers[0].fd = -1;
+}
+
+static void half_a_pipe(struct sample *sample)
+{
+	sample->segments[1].write_fd = -1;
+}
+
+static void growing_pipe(struct sample *sample)
+{
+	sample->segments[1].is_sealed = false;
+}
+
+static void growing_in_the_middle(struct sample *sample)
+{
+	sample->segments[0].is_sealed = false;
+}
+
+static void empty_pipe(struct sample *sample)
+{
+	sample->segments[1].length = 0;
+}
+
+static void same_index(struct sample *sample)
+{
+	sample->segments[1].index = 3;
+}
+
+static void hole_in_the_ring(struct sample *sample)
+{
+	sample->segments[2].index = 8;
+}
+
+static void wrong_position(struct sample *sample)
+{
+	sample->segments[2].start_pos++;
+}
+
+static void beyond_the_edge(struct sample *sample)
+{
+	sample->renditions[0].ring.end_pos++;
+}
+
+static void newest_is_missing(struct sample *sample)
+{
+	sample->renditions[0].ring.next_index++;
+}
+
+static void continued_by_nothing(struct sample *sample)
+{
+	sample->segments[0].is_continued = true;
+}
+
+static void continues_nothing(struct sample *sample)
+{
+	sample->segments[2].is_continuation = true;
+}
+
+static void mark_behind_the_end(struct sample *sample)
+{
+	sample->marks[1].offset = 13;
+}
+
+static void marks_out_of_order(struct sample *sample)
+{
+	sample->marks[0].offset = 6;
+}
+
+static void block_too_small(struct sample *sample)
+{
+	sample->segments[2].block_bytes = 11;
+}
+
+static void block_too_large(struct sample *sample)
+{
+	sample->segments[2].block_bytes = 65537;
+}
+
+static void cursor_nowhere(struct sample *sample)
+{
+	sample->subscribers[0].cursor.index = 4;
+}
+
+static void cursor_behind_the_end(struct sample *sample)
+{
+	sample->subscribers[0].cursor.offset = 11;
+}
+
+static void cursor_at_another_position(struct sample *sample)
+{
+	sample->subscribers[0].cursor.pos = 45;
+}
+
+static void cursor_ahead(struct sample *sample)
+{
+	sample->subscribers[1].cursor.pos = 143;
+}
+
+static void cursor_in_the_future(struct sample *sample)
+{
+	sample->subscribers[1].cursor.next_index = 9;
+}
+
+static void end_in_the_future(struct sample *sample)
+{
+	sample->subscribers[1].end_pos = 143;
+}
+
+static void unknown_policy(struct sample *sample)
+{
+	sample->subscribers[1].on_slow = 3;
+}
+
+static void long_note(struct sample *sample)
+{
+	sample->subscribers[0].note_bytes = NOTES_OWN_MAX + 1;
+}
+
+static void unknown_framing(struct sample *sample)
+{
+	sample->parts[0].intake.framing = 99;
+}
+
+static void bad_header(struct sample *sample)
+{
+	sample->parts[0].intake.head_bytes = PACKET_HEADER_BYTES;
+}
+
+static void test_each_place_wrong(void **state)
+{
+	static const struct {
+		void (*spoil)(struct sample *sample);
+		const char *fault;
+	} rows[] = {
+		{no_workers, "workers"},
+		{many_workers, "workers"},
+		{home_nowhere, "home"},
+		{no_parts, "parts of a feed"},
+		{no_listening_socket, "listening socket"},
+		{no_subscriber_socket, "socket of a subscriber"},
+		{half_a_pipe, "pipe segment"},
+		{growing_pipe, "pipe segment"},
+		{growing_in_the_middle, "growing segment"},
+		{empty_pipe, "pipe segment"},
+		{same_index, "order of segments"},
+		{hole_in_the_ring, "order of segments"},
+		{wrong_position, "segment position"},
+		{beyond_the_edge, "end of the ring"},
+		{newest_is_missing, "newest segment"},
+		{continued_by_nothing, "continued segment"},
+		{continues_nothing, "continued segment"},
+		{mark_behind_the_end, "mark offset"},
+		{marks_out_of_order, "mark offset"},
+		{block_too_small, "block size"},
+		{block_too_large, "block size"},
+		{cursor_nowhere, "cursor in a segment"},
+		{cursor_behind_the_end, "cursor in a segment"},
+		{cursor_at_another_position, "cursor in a segment"},
+		{cursor_ahead, "cursor position"},
+		{cursor_in_the_future, "cursor next index"},
+		{end_in_the_future, "end of a subscriber"},
+		{unknown_policy, "on_slow"},
+		{long_note, "length of notes"},
+		{unknown_framing, "framing"},
+		{bad_header, "packet header"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct state_stream stream;
+		struct sample sample;
+		struct handover back;
+
+		fill(&sample);
+		rows[i].spoil(&sample);
+		state_stream_write(&stream);
+		handover_transfer(&stream, &sample.handover);
+		/* The writer may notice it too; the reader has to. */
+		if (!read_stream(&stream, stream.length, &back))
+			fail_msg("row %zu (%s) was read", i, rows[i].fault);
+		handover_free(&back);
+		assert_string_equal(read_stream(&stream, stream.length, &back), rows[i].fault);
+		handover_free(&back);
+		state_stream_free(&stream);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_comes_back_as_it_was),
+		cmocka_unit_test(test_cut_anywhere),
+		cmocka_unit_test(test_every_byte_wrong),
+		cmocka_unit_test(test_each_place_wrong),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

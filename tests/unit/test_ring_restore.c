@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A ring that is captured and made again: its bytes, its cursors, and the descriptors it takes.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "pipe/pipe_io.h"
+#include "ring/ring_state.h"
+#include "tests/unit/pipe_rig.h"
+
+enum {
+	SLOTS = 16,
+	PIECES = 3,
+	PIECE_BYTES = 100,
+};
+
+struct rig {
+	struct ring before, after;
+	struct pipe_pool pool, other_pool;
+	struct cursor cursors[3]; // in a trimmed pipe, in a retained one, in the growing block
+	struct ring_state state;
+};
+
+static struct ring_packet packet_at(uint64_t sequence)
+{
+	return (struct ring_packet){.first_seq = sequence,
+				    .next_seq = sequence + 1,
+				    .count = 1,
+				    .time_ns = sequence,
+				    .starts_message = true};
+}
+
+static void append_pipe(struct rig *rig, uint64_t sequence)
+{
+	struct ring_packet packet = packet_at(sequence);
+	struct pipe pipe;
+
+	assert_int_equal(pipe_pool_get(&rig->pool, &pipe), 0);
+	pipe_rig_put_pieces(&pipe, PIECES, PIECE_BYTES);
+	assert_int_equal(ring_append_pipes(&rig->before, &pipe, 1, &rig->pool, &packet, 1), 0);
+}
+
+static void open_rig(struct rig *rig)
+{
+	const struct ring_params params = {.max_bytes = 700, .max_pipes = 100};
+	const struct ring_packet last = packet_at(5);
+
+	memset(rig, 0, sizeof(*rig));
+	ring_init(&rig->before, &params);
+	ring_init(&rig->after, &params);
+	assert_int_equal(pipe_pool_init(&rig->pool, SLOTS, 100, 10), 0);
+	assert_int_equal(pipe_pool_init(&rig->other_pool, SLOTS, 100, 10), 0);
+	append_pipe(rig, 1);
+	cursor_join_past(&rig->cursors[0], &rig->before, UINT64_MAX, 0);
+	cursor_advance(&rig->cursors[0], 50);
+	append_pipe(rig, 2);
+	append_pipe(rig, 3);
+	ring_trim(&rig->before, UINT64_MAX);
+	cursor_join_past(&rig->cursors[1], &rig->before, 400, 0);
+	cursor_advance(&rig->cursors[1], 299);
+	assert_int_equal(ring_append_copy(&rig->before, "head", 4, "body", 4, &last, 0), 0);
+	cursor_join_live(&rig->cursors[2], &rig->before);
+}
+
+static void capture(struct rig *rig)
+{
+	struct segment *held[ARRAY_LEN(rig->cursors)];
+
+	for (size_t i = 0; i < ARRAY_LEN(held); i++)
+		held[i] = cursor_segment(&rig->cursors[i]);
+	assert_int_equal(ring_capture(&rig->before, held, ARRAY_LEN(held), &rig->state), 0);
+	for (size_t i = 0; i < rig->state.segment_count; i++) {
+		struct segment_state *segment = &rig->state.segments[i];
+
+		if (segment->read_fd < 0)
+			continue;
+		// As over a process boundary: the same pipes by other descriptors.
+		segment->read_fd = fcntl(segment->read_fd, F_DUPFD_CLOEXEC, 0);
+		segment->write_fd = fcntl(segment->write_fd, F_DUPFD_CLOEXEC, 0);
+	}
+}
+
+static void close_rig(struct rig *rig)
+{
+	ring_state_close(&rig->state);
+	ring_state_free(&rig->state);
+	for (size_t i = 0; i < ARRAY_LEN(rig->cursors); i++)
+		cursor_leave(&rig->cursors[i]);
+	ring_clear(&rig->before);
+	ring_clear(&rig->after);
+	pipe_pool_fini(&rig->pool);
+	pipe_pool_fini(&rig->other_pool);
+}
+
+static void check_cursors(struct rig *rig, const struct ring_restored *restored)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rig->cursors); i++) {
+		const struct cursor *was = &rig->cursors[i];
+		struct cursor_state state;
+		struct cursor is;
+
+		cursor_capture(was, &state);
+		cursor_restore(&is, &state, restored);
+		assert_int_equal(is.pos, was->pos);
+		assert_int_equal(cursor_unread_seq(&is), cursor_unread_seq(was));
+		assert_int_equal(cursor_messages_read(&is), cursor_messages_read(was));
+		assert_int_equal(cursor_settle(&is, &rig->after),
+				 i == 2 ? CURSOR_LIVE : CURSOR_UNREAD);
+		assert_int_equal(cursor_is_behind(&is, &rig->after),
+				 cursor_is_behind(was, &rig->before));
+		cursor_leave(&is);
+	}
+}
+
+static void check_bytes(struct segment *segment)
+{
+	assert_int_equal(segment_make_block(segment), 0);
+	for (size_t i = 0; i < PIECES * PIECE_BYTES; i++)
+		assert_int_equal(segment->block[i], 'a' + i / PIECE_BYTES);
+}
+
+/* slots: of the pool that takes them; is_pipe: as pipes, then. */
+static void check_restore(unsigned slots, bool is_pipe)
+{
+	struct ring_restored restored;
+	struct rig rig;
+
+	open_rig(&rig);
+	capture(&rig);
+	assert_int_equal(rig.state.segment_count, 4);
+	assert_int_equal(ring_restore(&rig.after, &rig.state, &rig.other_pool, slots, &restored),
+			 0);
+	assert_int_equal(rig.after.start_pos, rig.before.start_pos);
+	assert_int_equal(rig.after.end_pos, rig.before.end_pos);
+	assert_int_equal(rig.after.segment_count, 3);
+	assert_int_equal(rig.after.pipe_count, is_pipe ? 2 : 0);
+	assert_int_equal(rig.other_pool.open_count, is_pipe ? 3 : 0);
+	check_cursors(&rig, &restored);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(restored.segments[i]->kind,
+				 is_pipe ? SEGMENT_PIPE : SEGMENT_BLOCK);
+		check_bytes(restored.segments[i]);
+	}
+	assert_memory_equal(restored.segments[3]->block, "headbody", 8);
+	// The block goes on growing.
+	const struct ring_packet next = packet_at(6);
+	assert_int_equal(ring_append_copy(&rig.after, "more", 4, NULL, 0, &next, 0), 0);
+	assert_memory_equal(restored.segments[3]->block, "headbodymore", 12);
+	ring_restored_drop(&restored);
+	ring_clear(&rig.after);
+	assert_int_equal(rig.other_pool.open_count, rig.other_pool.idle_count);
+	close_rig(&rig);
+}
+
+static void test_pipes_go_on(void **state)
+{
+	(void)state;
+	check_restore(SLOTS, true);
+}
+
+static void test_pipes_of_another_size_become_blocks(void **state)
+{
+	(void)state;
+	check_restore(2 * SLOTS, false);
+}
+
+static void test_a_pipe_that_holds_something_else(void **state)
+{
+	struct ring_restored restored;
+	uint8_t byte;
+	size_t got;
+	struct rig rig;
+	int err;
+
+	(void)state;
+	open_rig(&rig);
+	capture(&rig);
+	struct segment *last = ring_find_segment(&rig.before, rig.before.next_index - 2);
+	assert_int_equal(pipe_read(&last->pipe, &byte, 1, &got, &err), PIPE_IO_OK);
+	assert_int_equal(ring_restore(&rig.after, &rig.state, &rig.other_pool, SLOTS, &restored),
+			 -EIO);
+	assert_int_equal(rig.after.segment_count, 0);
+	assert_int_equal(rig.after.start_pos, rig.before.end_pos);
+	close_rig(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_pipes_go_on),
+		cmocka_unit_test(test_pipes_of_another_size_become_blocks),
+		cmocka_unit_test_setup_teardown(test_a_pipe_that_holds_something_else,
+						pipe_rig_begin, pipe_rig_end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
