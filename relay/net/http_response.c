@@ -24,6 +24,7 @@ struct status_text {
 static const struct status_text status_texts[] = {
 	{101, "Switching Protocols"},
 	{200, "OK"},
+	{202, "Accepted"},
 	{204, "No Content"},
 	{400, "Bad Request"},
 	{401, "Unauthorized"},

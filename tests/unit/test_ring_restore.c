@@ -51,10 +51,18 @@ static void append_pipe(struct rig *rig, uint64_t sequence)
 	assert_int_equal(ring_append_pipes(&rig->before, &pipe, 1, &rig->pool, &packet, 1), 0);
 }
 
+static int append_text(struct ring *ring, char *text, const struct ring_packet *packet)
+{
+	const struct iovec part = {text, strlen(text)};
+
+	return ring_append_copy(ring, &part, 1, packet, 0);
+}
+
 static void open_rig(struct rig *rig)
 {
 	const struct ring_params params = {.max_bytes = 700, .max_pipes = 100};
 	const struct ring_packet last = packet_at(5);
+	char text[] = "headbody";
 
 	memset(rig, 0, sizeof(*rig));
 	ring_init(&rig->before, &params);
@@ -69,7 +77,7 @@ static void open_rig(struct rig *rig)
 	ring_trim(&rig->before, UINT64_MAX);
 	cursor_join_past(&rig->cursors[1], &rig->before, 400, 0);
 	cursor_advance(&rig->cursors[1], 299);
-	assert_int_equal(ring_append_copy(&rig->before, "head", 4, "body", 4, &last, 0), 0);
+	assert_int_equal(append_text(&rig->before, text, &last), 0);
 	cursor_join_live(&rig->cursors[2], &rig->before);
 }
 
@@ -133,6 +141,7 @@ static void check_bytes(struct segment *segment)
 /* slots: of the pool that takes them; is_pipe: as pipes, then. */
 static void check_restore(unsigned slots, bool is_pipe)
 {
+	char more[] = "more";
 	struct ring_restored restored;
 	struct rig rig;
 
@@ -155,7 +164,7 @@ static void check_restore(unsigned slots, bool is_pipe)
 	assert_memory_equal(restored.segments[3]->block, "headbody", 8);
 	// The block goes on growing.
 	const struct ring_packet next = packet_at(6);
-	assert_int_equal(ring_append_copy(&rig.after, "more", 4, NULL, 0, &next, 0), 0);
+	assert_int_equal(append_text(&rig.after, more, &next), 0);
 	assert_memory_equal(restored.segments[3]->block, "headbodymore", 12);
 	ring_restored_drop(&restored);
 	ring_clear(&rig.after);
