@@ -54,7 +54,6 @@ struct arguments {
 struct daemon {
 	struct relay relay;
 	struct upgrade upgrade;
-	bool is_stored; /* the next process has it all */
 	ev_signal drain_on_term, drain_on_int, reload_on_hup, status_on_usr1, upgrade_on_usr2;
 	ev_timer watchdog;
 };
@@ -183,13 +182,18 @@ static void on_term(struct ev_loop *loop, ev_signal *watcher, int events)
 {
 	struct daemon *daemon = watcher->data;
 
+	bool is_second = daemon->upgrade.checker && daemon->upgrade.is_restart;
+	struct errmsg err;
+
+	(void)loop;
 	(void)events;
 	upgrade_stop(&daemon->upgrade);
-	daemon->is_stored = notify_is_restart() && upgrade_store(&daemon->relay);
-	if (daemon->is_stored)
-		ev_break(loop, EVBREAK_ALL);
-	else
+	if (is_second || daemon->relay.is_draining || !notify_is_restart()) {
 		relay_drain(&daemon->relay);
+	} else if (upgrade_restart(&daemon->upgrade, &err) < 0) {
+		log_error("hand-over failed: %s, draining", err.text);
+		relay_drain(&daemon->relay);
+	}
 }
 
 static void on_usr2(struct ev_loop *loop, ev_signal *watcher, int events)
@@ -296,7 +300,7 @@ static int run(const struct arguments *arguments, struct config *config, char **
 		ev_run(loop, 0);
 	}
 	/* Nothing may be closed in an orderly way: others hold it now. */
-	if (daemon.is_stored)
+	if (daemon.upgrade.is_stored)
 		_exit(EXIT_SUCCESS);
 	upgrade_stop(&daemon.upgrade);
 	relay_fini(&daemon.relay);

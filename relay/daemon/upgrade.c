@@ -63,7 +63,8 @@ static int park_and_pack(struct relay *relay, struct parked **parked, struct han
 	return r;
 }
 
-bool upgrade_store(struct relay *relay)
+/* True: nothing here may be touched any more.  False: all goes on. */
+static bool store(struct relay *relay)
 {
 	struct handover_bag bag = HANDOVER_BAG_NONE;
 	struct parked *parked = NULL;
@@ -77,7 +78,7 @@ bool upgrade_store(struct relay *relay)
 	notify_stopping();
 	r = park_and_pack(relay, &parked, &bag, &err);
 	if (r < 0) {
-		log_error("hand-over failed: %s, ending without it", err.text);
+		log_error("hand-over failed: %s, draining", err.text);
 		return false;
 	}
 	r = notify_store(HANDOVER_STATE_NAME, bag.state_fd);
@@ -90,7 +91,7 @@ bool upgrade_store(struct relay *relay)
 	handover_bag_close(&bag);
 	if (r == 0)
 		return true;
-	log_error("hand-over failed: descriptor store: %s, ending without it", strerror(-r));
+	log_error("hand-over failed: descriptor store: %s, draining", strerror(-r));
 	notify_unstore();
 	workers_release(&parked);
 	return false;
@@ -147,19 +148,30 @@ static void run_upgrade(struct upgrade *upgrade)
 
 static void log_refusal(const struct upgrade *upgrade, int status)
 {
-	if (WIFEXITED(status))
-		log_error("upgrade failed: %s --check-handover %d ended with exit code %d, nothing "
-			  "has changed",
-			  upgrade->program, HANDOVER_SCHEMA, WEXITSTATUS(status));
+	bool has_exited = WIFEXITED(status);
+
+	log_error("%s failed: %s --check-handover %d %s %d, %s",
+		  upgrade->is_restart ? "hand-over" : "upgrade", upgrade->program, HANDOVER_SCHEMA,
+		  has_exited ? "ended with exit code" : "was ended by signal",
+		  has_exited ? WEXITSTATUS(status) : WTERMSIG(status),
+		  upgrade->is_restart ? "draining" : "nothing has changed");
+}
+
+static void finish_restart(struct upgrade *upgrade, bool is_good)
+{
+	struct relay *relay = upgrade->relay;
+
+	upgrade->is_stored = is_good && store(relay);
+	if (upgrade->is_stored)
+		ev_break(relay->loop, EVBREAK_ALL);
 	else
-		log_error("upgrade failed: %s --check-handover %d was ended by signal %d, nothing "
-			  "has changed",
-			  upgrade->program, HANDOVER_SCHEMA, WTERMSIG(status));
+		relay_drain(relay);
 }
 
 static void on_poll(struct ev_loop *loop, ev_timer *watcher, int events)
 {
 	struct upgrade *upgrade = container_of(watcher, struct upgrade, poll);
+	bool is_good;
 	int status = 0;
 	pid_t ended = waitpid(upgrade->checker, &status, WNOHANG);
 
@@ -172,13 +184,16 @@ static void on_poll(struct ev_loop *loop, ev_timer *watcher, int events)
 	}
 	upgrade->checker = 0;
 	ev_timer_stop(loop, watcher);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		run_upgrade(upgrade);
-	else
+	is_good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	if (!is_good)
 		log_refusal(upgrade, status);
+	if (upgrade->is_restart)
+		finish_restart(upgrade, is_good);
+	else if (is_good)
+		run_upgrade(upgrade);
 }
 
-int upgrade_start(struct upgrade *upgrade, struct errmsg *err)
+static int start_check(struct upgrade *upgrade, bool is_restart, struct errmsg *err)
 {
 	char option[] = "--check-handover", schema[16];
 	char *arguments[ARGUMENTS_MAX + 3];
@@ -207,10 +222,21 @@ int upgrade_start(struct upgrade *upgrade, struct errmsg *err)
 		errmsg_errno(err, -r, "%s", upgrade->program);
 		return r;
 	}
+	upgrade->is_restart = is_restart;
 	upgrade->deadline_ms = clock_mono_ns() / NS_PER_MS + CHECK_MS;
 	ev_timer_set(&upgrade->poll, POLL_S, POLL_S);
 	ev_timer_start(upgrade->relay->loop, &upgrade->poll);
 	return 0;
+}
+
+int upgrade_start(struct upgrade *upgrade, struct errmsg *err)
+{
+	return start_check(upgrade, false, err);
+}
+
+int upgrade_restart(struct upgrade *upgrade, struct errmsg *err)
+{
+	return start_check(upgrade, true, err);
 }
 
 void upgrade_init(struct upgrade *upgrade, struct relay *relay, char **arguments)

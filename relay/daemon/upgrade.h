@@ -3,10 +3,10 @@
  * Giving everything to a new process: by running the program anew in this one (upgrade), or through
  * the service manager's store (restart).
  *
- * An upgrade checks first: the program that is at our path now is run with our arguments and
+ * Both check first: the program that is at our path now is run with our arguments and
  * --check-handover SCHEMA, and has to say by exit code 0 that it can read the state and that the
- * configuration is right.  Until then, and whenever something fails after it, all goes on as
- * before.
+ * configuration is right.  When it does not, or when something fails after that, an upgrade leaves
+ * all as it was, and a restart drains.
  */
 #pragma once
 
@@ -24,6 +24,8 @@ struct upgrade {
 	pid_t checker; /* 0: no upgrade is under way */
 	ev_timer poll; /* has the checker ended? */
 	uint64_t deadline_ms;
+	bool is_restart; /* the checker is for one */
+	bool is_stored;  /* ro: see upgrade_restart() */
 };
 
 /* `arguments` as main() got them, and to stay. */
@@ -36,7 +38,7 @@ int upgrade_start(struct upgrade *upgrade, struct errmsg *err) must_check;
 /* Gives up one that is under way.  Idempotent. */
 void upgrade_stop(struct upgrade *upgrade);
 
-/* Leaves everything in the service manager's store.  True: the process must end now, by _exit(2),
- * and touch nothing any more: the workers stand still.  False: nothing has changed, with the reason
- * in the log. */
-bool upgrade_store(struct relay *relay);
+/* Starts a restart.  0: it has begun.  Either everything gets into the service manager's store and
+ * the loop is ended with is_stored: then the process must end by _exit(2) and touch nothing any
+ * more, for the workers stand still.  Or relay drains.  -errno as upgrade_start(). */
+int upgrade_restart(struct upgrade *upgrade, struct errmsg *err) must_check;

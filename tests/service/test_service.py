@@ -252,6 +252,21 @@ def test_an_upgrade_in_place_keeps_everybody():
     assert [reader.wait(timeout=30) for reader in readers] == [0] * 10
 
 
+def test_a_restart_into_a_wrong_configuration_drains():
+    """The next process could not take anything over: nobody is cut in mid-packet, the session ends."""
+    write_feeds("copy")
+    start_again()
+    with connect(7301) as raw, connect(7302) as framed, connect(7300) as publisher:
+        publisher.sendall(b"\x00\x00\x00\x02ab")
+        assert read_exactly(raw, 6) == b"\x00\x00\x00\x02ab"
+        write_feeds("copy", more="no_such_key = 1\n")
+        assert run("systemctl", "restart", "relay", check=False).returncode != 0
+        assert read_to_end(raw) == b""
+        end_of_session = read_to_end(framed)[-32:]
+        assert (end_of_session[:4], end_of_session[4]) == (b"RLY1", 3)
+    assert "hand-over failed: " in journal() and show("ExecMainStatus") == "78"
+
+
 def test_stop_drains():
     """A subscriber that is late when the stop begins gets all the same what had been published."""
     message = b"\x00\x04\x00\x00" + bytes(range(256)) * 1024
