@@ -6,6 +6,11 @@
  */
 #pragma once
 
+struct served_listener;
+
 /* A peer has connected to `listener` (struct served_listener): joins the feed or is reset.  `fd` is
  * taken over.  For listener_init(). */
 void admit_subscriber(void *listener, int fd);
+
+/* Applies the listener's socket options; a failure is logged, and survived. */
+void admit_set_sockopts(struct served_listener *listener, int fd);
