@@ -89,7 +89,7 @@ fault_bins   := $(fault_tests:tests/%.c=$(test)/%)
 fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
 refuse       := $(if $(wildcard tests/fault/refuse.c),$(bin)/librefuse.so)
 
-.PHONY: bench-workers all tests run test test-service lint bench bench-isolation soak-short fuzz fuzzers bench-transfer deb test-package bench-peers bench-sweep soak-upgrade install clean help dirs FORCE
+.PHONY: bench-workers all tests run test test-service lint bench bench-isolation soak-short fuzz fuzzers bench-transfer deb test-package bench-peers bench-sweep soak-upgrade test-clients install clean help dirs FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -187,6 +187,10 @@ test-service:
 	@tests/install-packages test
 	@exec env MAKEFLAGS= tests/run service
 
+test-clients:
+	@tests/install-packages clients
+	@exec env MAKEFLAGS= PYTEST_ARGS='-m clients' tests/run e2e
+
 lint: all
 	@RELAY_BIN_DIR=$(bin) RELAY_OBJ_DIR=$(obj) tests/lint/run $(LINTS)
 
@@ -267,6 +271,7 @@ help:
 	@echo 'make            build/relay, build/relaycat, build/relaypub, build/relayctl'
 	@echo 'make run        install what is missing, build, and run relay with a demo publisher (Ctrl-C ends it)'
 	@echo 'make test       install what is missing, build, and run all tests and lint; SUITES="unit fault ..."'
+	@echo 'make test-clients   http listeners with Chromium, node-ws and ffprobe, which it installs'
 	@echo 'make test-service   of these, those that boot systemd in a container (root; systemd-nspawn)'
 	@echo 'make lint       the rules of the tree; LINTS="floors calls ..." for some of them'
 	@echo 'make bench      measure; table and CSV in build/bench'

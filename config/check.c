@@ -13,6 +13,7 @@
 #include "config/errors.h"
 #include "config/nearest.h"
 #include "config/option.h"
+#include "config/value.h"
 
 struct check {
 	const struct config *config;
@@ -141,13 +142,24 @@ static void check_sources(const struct check *check, const struct config_feed *a
 
 /* --- listeners and their feeds --- */
 
+static bool serves_all(const struct config_listener *listener)
+{
+	return listener->format == CONFIG_FORMAT_HTTP && listener->feed &&
+	       strcmp(listener->feed, CONFIG_FEED_ALL) == 0;
+}
+
 static void check_feed_name(const struct check *check, const struct config_listener *listener)
 {
 	const struct config *config = check->config;
 	struct nearest nearest;
 
-	if (!listener->feed || config_find_feed(config, listener->feed))
+	if (!listener->feed || config_find_feed(config, listener->feed) || serves_all(listener))
 		return;
+	if (strcmp(listener->feed, CONFIG_FEED_ALL) == 0) {
+		report(check, &listener->section, CONFIG_LISTENER_feed,
+		       "feed = all is for format = http only; expected the name of a feed");
+		return;
+	}
 	nearest_start(&nearest, listener->feed);
 	for (size_t i = 0; i < config->feed_count; i++)
 		nearest_offer(&nearest, config->feeds[i].section.name);
@@ -160,25 +172,64 @@ static void check_feed_name(const struct check *check, const struct config_liste
 }
 
 /* A subscriber of bare bytes cannot see that some are missing. */
-static void check_skip(const struct check *check, const struct config_listener *listener)
+static void check_skip(const struct check *check, const struct config_listener *listener,
+		       const struct config_feed *feed)
 {
-	const struct config_feed *feed;
 	const struct config_section *at = &listener->section;
 	size_t option = CONFIG_LISTENER_on_slow;
 
-	feed = listener->feed ? config_find_feed(check->config, listener->feed) : NULL;
-	if (!feed || listener->on_slow != CONFIG_ON_SLOW_SKIP ||
-	    listener->format != CONFIG_FORMAT_RAW || feed->framing.kind != CONFIG_FRAMING_NONE)
+	if (feed->framing.kind != CONFIG_FRAMING_NONE || listener->format == CONFIG_FORMAT_FRAMED ||
+	    !config_is_served(listener, feed) ||
+	    config_on_slow_of(listener, feed) != CONFIG_ON_SLOW_SKIP)
 		return;
-	if (listener->section.origins[option].inherited) {
+	if (!config_is_set(at, option)) {
 		at = &feed->section;
 		option = CONFIG_FEED_on_slow;
 	}
 	report(check, at, option,
-	       "on_slow = skip would tear bytes out of the stream unseen: [listener %s] is raw and "
+	       "on_slow = skip would tear bytes out of the stream unseen: [listener %s] is %s and "
 	       "[feed %s] has framing = none; expected disconnect or wait, a framing, or format = "
 	       "framed",
-	       listener->section.name, feed->section.name);
+	       listener->section.name, listener->format == CONFIG_FORMAT_HTTP ? "http" : "raw",
+	       feed->section.name);
+}
+
+static bool is_for_http(size_t option)
+{
+	return option == CONFIG_LISTENER_origins || option == CONFIG_LISTENER_token_file ||
+	       option == CONFIG_LISTENER_trusted_proxies || option == CONFIG_LISTENER_gaps ||
+	       option == CONFIG_LISTENER_messages || option == CONFIG_LISTENER_head_timeout ||
+	       option == CONFIG_LISTENER_max_heads;
+}
+
+static bool differs_from_default(const struct config_section *section,
+				 const struct config_option *option)
+{
+	char text[CONFIG_VALUE_BYTES];
+
+	config_value_print(option, config_option_value_const(section, option), text);
+	return strcmp(text, option->default_text) != 0;
+}
+
+/* What would have no effect is a mistake, and of a token_file a dangerous one. */
+static void check_http(const struct check *check, const struct config_listener *listener)
+{
+	size_t count;
+	const struct config_option *options = config_options_of(CONFIG_LISTENER, &count);
+
+	if (listener->format == CONFIG_FORMAT_HTTP) {
+		if (strcmp(listener->token_file, "credential:") == 0)
+			report(check, &listener->section, CONFIG_LISTENER_token_file,
+			       "token_file = credential: names no credential; expected "
+			       "credential:NAME or a path");
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (is_for_http(i) && differs_from_default(&listener->section, &options[i]))
+			report(check, &listener->section, i,
+			       "%s is for format = http only; expected it to be left out",
+			       options[i].key);
+	}
 }
 
 static void check_served(const struct check *check, const struct config_feed *feed)
@@ -186,9 +237,7 @@ static void check_served(const struct check *check, const struct config_feed *fe
 	const struct config *config = check->config;
 
 	for (size_t i = 0; i < config->listener_count; i++) {
-		const struct config_listener *listener = &config->listeners[i];
-
-		if (listener->feed && strcmp(listener->feed, feed->section.name) == 0)
+		if (config_is_served(&config->listeners[i], feed))
 			return;
 	}
 	report(check, &feed->section, WHOLE_SECTION,
@@ -286,7 +335,7 @@ void config_check_inherit(struct config *config)
 		bool is_blind;
 
 		feed = listener->feed ? config_find_feed(config, listener->feed) : NULL;
-		if (!feed)
+		if (!feed || serves_all(listener))
 			continue;
 		if (!config_is_set(&listener->section, CONFIG_LISTENER_burst)) {
 			listener->burst = feed->burst;
@@ -301,7 +350,8 @@ void config_check_inherit(struct config *config)
 		}
 		is_blind = listener->format == CONFIG_FORMAT_RAW &&
 			   feed->framing.kind == CONFIG_FRAMING_NONE;
-		if (listener->on_slow == CONFIG_ON_SLOW_AUTO)
+		if (listener->on_slow == CONFIG_ON_SLOW_AUTO &&
+		    listener->format != CONFIG_FORMAT_HTTP)
 			listener->on_slow =
 				is_blind ? CONFIG_ON_SLOW_DISCONNECT : CONFIG_ON_SLOW_SKIP;
 	}
@@ -344,6 +394,8 @@ void config_check_all(const struct config *config, bool is_partial, struct confi
 			continue;
 		if (!is_partial)
 			check_feed_name(&check, &config->listeners[i]);
-		check_skip(&check, &config->listeners[i]);
+		check_http(&check, &config->listeners[i]);
+		for (size_t k = 0; k < config->feed_count; k++)
+			check_skip(&check, &config->listeners[i], &config->feeds[k]);
 	}
 }

@@ -486,3 +486,28 @@ const struct config_listener *config_find_listener(const struct config *config, 
 	}
 	return NULL;
 }
+
+bool config_is_served(const struct config_listener *listener, const struct config_feed *feed)
+{
+	if (!listener->feed)
+		return false;
+	if (listener->format == CONFIG_FORMAT_HTTP && strcmp(listener->feed, CONFIG_FEED_ALL) == 0)
+		return true;
+	return strcmp(listener->feed, feed->section.name) == 0;
+}
+
+struct config_burst config_burst_of(const struct config_listener *listener,
+				    const struct config_feed *feed)
+{
+	return config_is_set(&listener->section, CONFIG_LISTENER_burst) ? listener->burst
+									: feed->burst;
+}
+
+enum config_on_slow config_on_slow_of(const struct config_listener *listener,
+				      const struct config_feed *feed)
+{
+	if (config_is_set(&listener->section, CONFIG_LISTENER_on_slow) ||
+	    listener->section.origins[CONFIG_LISTENER_on_slow].inherited)
+		return listener->on_slow;
+	return feed->on_slow;
+}

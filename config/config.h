@@ -68,7 +68,14 @@
 	VALUE(CONFIG_ON_SLOW, WAIT, "wait")
 #define CONFIG_FORMATS(VALUE)                                                                      \
 	VALUE(CONFIG_FORMAT, RAW, "raw")                                                           \
-	VALUE(CONFIG_FORMAT, FRAMED, "framed")
+	VALUE(CONFIG_FORMAT, FRAMED, "framed")                                                     \
+	VALUE(CONFIG_FORMAT, HTTP, "http")
+#define CONFIG_MESSAGES(VALUE)                                                                     \
+	VALUE(CONFIG_MESSAGES, PACKET, "packet")                                                   \
+	VALUE(CONFIG_MESSAGES, MESSAGE, "message")
+#define CONFIG_YES_NOS(VALUE)                                                                      \
+	VALUE(CONFIG, NO, "no")                                                                    \
+	VALUE(CONFIG, YES, "yes")
 
 /* clang-format off */
 #define CONFIG_ENUMERATOR(prefix, id, word) prefix##_##id,
@@ -80,6 +87,8 @@ enum config_takeover       { CONFIG_TAKEOVERS(CONFIG_ENUMERATOR) };
 enum config_direct         { CONFIG_DIRECTS(CONFIG_ENUMERATOR) };
 enum config_on_slow        { CONFIG_ON_SLOWS(CONFIG_ENUMERATOR) };
 enum config_format         { CONFIG_FORMATS(CONFIG_ENUMERATOR) };
+enum config_messages       { CONFIG_MESSAGES(CONFIG_ENUMERATOR) };
+enum config_yes_no         { CONFIG_YES_NOS(CONFIG_ENUMERATOR) };
 #undef CONFIG_ENUMERATOR
 /* clang-format on */
 
@@ -130,6 +139,9 @@ struct config_ingest {
 #define CONFIG_C_DIRECT         enum config_direct
 #define CONFIG_C_ON_SLOW        enum config_on_slow
 #define CONFIG_C_FORMAT         enum config_format
+#define CONFIG_C_MESSAGES       enum config_messages
+#define CONFIG_C_YES_NO         enum config_yes_no
+#define CONFIG_C_ORIGINS        char * /* "none", "*", or a list; its form has been checked */
 
 /* --- sections --- */
 
@@ -164,6 +176,8 @@ enum {
 
 /* As many as the largest section has. */
 #define CONFIG_SECTION_OPTIONS CONFIG_FEED_OPTIONS
+_Static_assert((int)CONFIG_LISTENER_OPTIONS <= (int)CONFIG_SECTION_OPTIONS,
+	       "a listener has more options than a feed");
 
 enum config_origin_kind {
 	CONFIG_ORIGIN_DEFAULT,
@@ -214,7 +228,9 @@ struct config_feed {
 #include "config/options.def"
 };
 
-/* burst and on_slow have the feed's values where they are not set; on_slow is never AUTO. */
+/* burst and on_slow have the feed's values where they are not set.  on_slow is never AUTO but with
+ * format = http, where what can be told of a gap depends on the request.  With feed = all there are
+ * many: config_burst_of() and config_on_slow_of() say which value counts. */
 struct config_listener {
 	struct config_section section;
 #define OPTION_listener CONFIG_MEMBER
@@ -273,6 +289,18 @@ void config_free(struct config **config);
 const struct config_feed *config_find_feed(const struct config *config, const char *name);
 const struct config_listener *config_find_listener(const struct config *config, const char *name);
 
+/* The feed of an http listener that serves all of them. */
+#define CONFIG_FEED_ALL "all"
+
+/* Does the listener offer the feed?  ("all" is all of them for http, and a name for the others.) */
+bool config_is_served(const struct config_listener *listener, const struct config_feed *feed);
+
+/* What subscribers of the feed get by this listener, which offers it. */
+struct config_burst config_burst_of(const struct config_listener *listener,
+				    const struct config_feed *feed);
+enum config_on_slow config_on_slow_of(const struct config_listener *listener,
+				      const struct config_feed *feed);
+
 /* Is there an [admin], in the file or by -o?  Without it nothing is served to operators. */
 bool config_has_admin(const struct config *config);
 
@@ -297,6 +325,9 @@ enum config_type {
 	CONFIG_TYPE_DIRECT,
 	CONFIG_TYPE_ON_SLOW,
 	CONFIG_TYPE_FORMAT,
+	CONFIG_TYPE_MESSAGES,
+	CONFIG_TYPE_YES_NO,
+	CONFIG_TYPE_ORIGINS,
 };
 
 /* The default_text of a listener's options that are the feed's where they are not set. */

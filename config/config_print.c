@@ -53,24 +53,28 @@ const char *config_option_describe(const struct config_option *option, char *buf
 
 /* --- the example --- */
 
-/* What is not commented out: a publisher on port 7000, subscribers on 7001 and 7002. */
+/* What is not commented out: a publisher on port 7000, subscribers on 7001 to 7003. */
 static const struct setting {
 	const char *key;
 	const char *value;
 } demo_feed[] = {{"ingest", "listen tcp:127.0.0.1:7000"}, {"framing", "line"}, {0}},
   demo_raw[] = {{"feed", "demo"}, {"listen", "tcp:127.0.0.1:7001"}, {"format", "raw"}, {0}},
   demo_framed[] = {{"feed", "demo"}, {"listen", "tcp:127.0.0.1:7002"}, {"format", "framed"}, {0}},
+  demo_http[] = {{"feed", "all"}, {"listen", "tcp:127.0.0.1:7003"}, {"format", "http"}, {0}},
   demo_relay[] = {{0}}, demo_admin[] = {{0}};
 
 static const char example_head[] =
 	"# The configuration of relay. As it stands, it is a demo on the loopback interface: lines "
 	"that a\n"
-	"# publisher sends to port 7000 go to all subscribers of port 7001 (as they are) and 7002 "
-	"(framed).\n"
-	"# Try, in three terminals:\n"
+	"# publisher sends to port 7000 go to all subscribers of port 7001 (as they are), 7002 "
+	"(framed) "
+	"and 7003\n"
+	"# (http, also for browsers).\n"
+	"# Try, each in a terminal:\n"
 	"#\n"
 	"#     relay -c relay.ini.example\n"
 	"#     relaycat tcp:127.0.0.1:7001\n"
+	"#     curl -N http://127.0.0.1:7003/demo\n"
 	"#     date | relaypub tcp:127.0.0.1:7000\n"
 	"#\n"
 	"# Every option is here; those that are commented out have their defaults. `relay -t` "
@@ -149,6 +153,10 @@ void config_print_example(FILE *to)
 	fputs("[listener demo-framed]\n", to);
 	for (const struct setting *s = demo_framed; s->key; s++)
 		fprintf(to, "%s = %s\n", s->key, s->value);
+	fputs("\n\n# All feeds by HTTP: chunks, server-sent events, WebSocket.\n", to);
+	fputs("[listener demo-http]\n", to);
+	for (const struct setting *s = demo_http; s->key; s++)
+		fprintf(to, "%s = %s\n", s->key, s->value);
 }
 
 /* --- the values in effect --- */
@@ -185,10 +193,18 @@ static void print_effective_section(FILE *to, const struct config *config,
 
 	fprintf(to, "[%s]\n", config_section_title(title, section));
 	for (size_t i = 0; i < count; i++) {
+		const struct config_origin *origin = &section->origins[i];
+
+		/* of a listener for all feeds */
+		if (options[i].default_text == config_inherited &&
+		    origin->kind == CONFIG_ORIGIN_DEFAULT && !origin->inherited) {
+			fprintf(to, "#%s =  # that of each feed\n", options[i].key);
+			continue;
+		}
 		config_value_print(&options[i], config_option_value_const(section, &options[i]),
 				   value);
 		fprintf(to, "%s =%s%s", options[i].key, value[0] ? " " : "", value);
-		print_origin(to, config, section, &section->origins[i]);
+		print_origin(to, config, section, origin);
 	}
 }
 

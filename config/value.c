@@ -12,6 +12,7 @@
 
 #include "base/cidr.h"
 #include "base/num.h"
+#include "base/origin.h"
 #include "config/address.h"
 #include "config/ingest.h"
 
@@ -28,6 +29,8 @@ static const char *const takeover_words[] = {CONFIG_TAKEOVERS(WORD) NULL};
 static const char *const direct_words[] = {CONFIG_DIRECTS(WORD) NULL};
 static const char *const on_slow_words[] = {CONFIG_ON_SLOWS(WORD) NULL};
 static const char *const format_words[] = {CONFIG_FORMATS(WORD) NULL};
+static const char *const messages_words[] = {CONFIG_MESSAGES(WORD) NULL};
+static const char *const yes_no_words[] = {CONFIG_YES_NOS(WORD) NULL};
 
 /* this enum is base/log's, so its order is not ours to choose */
 _Static_assert(LOG_LEVEL_ERROR == 0 && LOG_LEVEL_WARN == 1 && LOG_LEVEL_INFO == 2 &&
@@ -37,7 +40,7 @@ _Static_assert(LOG_LEVEL_ERROR == 0 && LOG_LEVEL_WARN == 1 && LOG_LEVEL_INFO == 
 /* NULL for the types that are not one of some words. */
 static const char *const *words_of(enum config_type type)
 {
-	static const char *const *const words[CONFIG_TYPE_FORMAT + 1] = {
+	static const char *const *const words[CONFIG_TYPE_ORIGINS + 1] = {
 		[CONFIG_TYPE_FRAMING] = framing_words,
 		[CONFIG_TYPE_LOG_LEVEL] = log_level_words,
 		[CONFIG_TYPE_ENGINE] = engine_words,
@@ -47,6 +50,8 @@ static const char *const *words_of(enum config_type type)
 		[CONFIG_TYPE_DIRECT] = direct_words,
 		[CONFIG_TYPE_ON_SLOW] = on_slow_words,
 		[CONFIG_TYPE_FORMAT] = format_words,
+		[CONFIG_TYPE_MESSAGES] = messages_words,
+		[CONFIG_TYPE_YES_NO] = yes_no_words,
 	};
 
 	return words[type];
@@ -116,15 +121,11 @@ static int parse_ranged(const struct config_option *option, const char *text, ui
 #define BURST_BYTES_MAX (UINT64_C(1) << 30)
 #define BURST_MS_MAX    (UINT64_C(24) * 60 * 60 * 1000)
 
-/* "5m" is refused: it is as likely meant as 5 minutes as 5 MiB. */
 static int parse_burst(const char *text, struct config_burst *ret)
 {
-	size_t bytes = strlen(text);
 	struct config_burst burst = {0};
 
-	if (bytes > 1 && (text[bytes - 1] == 'm' || text[bytes - 1] == 'M'))
-		return -EINVAL;
-	if (num_parse_bytes(text, &burst.bytes) < 0 && num_parse_duration_ms(text, &burst.ms) < 0)
+	if (num_parse_bytes_or_duration(text, &burst.bytes, &burst.ms) < 0)
 		return -EINVAL;
 	if (burst.bytes > BURST_BYTES_MAX || burst.ms > BURST_MS_MAX)
 		return -ERANGE;
@@ -188,6 +189,22 @@ static int check_networks(const char *text, struct errmsg *e)
 	return r;
 }
 
+/* Only what can stand before HOST in an Origin field (RFC 6454, 7). */
+static int check_origins(const char *text, struct errmsg *e)
+{
+	struct origin origin;
+	int r;
+
+	if (origins_is_none(text) || origins_is_any(text))
+		return 0;
+	if (!*text)
+		return -EINVAL;
+	do
+		r = origin_parse_next(&text, &origin, e);
+	while (r > 0);
+	return r;
+}
+
 /* words: "auto, none"; NULL is none. */
 static bool is_word_of(const char *words, const char *text)
 {
@@ -203,7 +220,7 @@ static bool is_word_of(const char *words, const char *text)
 	return false;
 }
 
-/* Addresses, networks and feeds are texts to the structs, and are only looked at. */
+/* Addresses, networks, origins and feeds are texts to the structs, and are only looked at. */
 static int parse_text(const struct config_option *option, const char *text, char **value,
 		      struct errmsg *e)
 {
@@ -218,6 +235,10 @@ static int parse_text(const struct config_option *option, const char *text, char
 			return r;
 	} else if (option->type == CONFIG_TYPE_NETWORKS) {
 		r = check_networks(text, e);
+		if (r < 0)
+			return r;
+	} else if (option->type == CONFIG_TYPE_ORIGINS) {
+		r = check_origins(text, e);
 		if (r < 0)
 			return r;
 	} else {
@@ -259,6 +280,7 @@ static int parse_any(const struct config_option *option, const char *text, void 
 	case CONFIG_TYPE_FEED:
 	case CONFIG_TYPE_ADDRESS:
 	case CONFIG_TYPE_NETWORKS:
+	case CONFIG_TYPE_ORIGINS:
 		return parse_text(option, text, value, e);
 	case CONFIG_TYPE_INGEST:
 		return parse_ingest(text, value, e);
@@ -278,6 +300,8 @@ static int parse_any(const struct config_option *option, const char *text, void 
 	case CONFIG_TYPE_DIRECT:
 	case CONFIG_TYPE_ON_SLOW:
 	case CONFIG_TYPE_FORMAT:
+	case CONFIG_TYPE_MESSAGES:
+	case CONFIG_TYPE_YES_NO:
 		return parse_word(words_of(option->type), text, value);
 	}
 	return -EINVAL;
@@ -325,6 +349,7 @@ const char *config_value_print(const struct config_option *option, const void *v
 	case CONFIG_TYPE_FEED:
 	case CONFIG_TYPE_ADDRESS:
 	case CONFIG_TYPE_NETWORKS:
+	case CONFIG_TYPE_ORIGINS:
 		snprintf(buf, size, "%s", *(const char *const *)value);
 		break;
 	case CONFIG_TYPE_INGEST:
@@ -358,6 +383,8 @@ const char *config_value_print(const struct config_option *option, const void *v
 	case CONFIG_TYPE_DIRECT:
 	case CONFIG_TYPE_ON_SLOW:
 	case CONFIG_TYPE_FORMAT:
+	case CONFIG_TYPE_MESSAGES:
+	case CONFIG_TYPE_YES_NO:
 		snprintf(buf, size, "%s", words_of(option->type)[*(const unsigned *)value]);
 		break;
 	}
@@ -379,7 +406,8 @@ void config_value_free(const struct config_option *option, void *value)
 	if (option->type == CONFIG_TYPE_INGEST) {
 		config_ingest_free(value);
 	} else if (option->type == CONFIG_TYPE_TEXT || option->type == CONFIG_TYPE_FEED ||
-		   option->type == CONFIG_TYPE_ADDRESS || option->type == CONFIG_TYPE_NETWORKS) {
+		   option->type == CONFIG_TYPE_ADDRESS || option->type == CONFIG_TYPE_NETWORKS ||
+		   option->type == CONFIG_TYPE_ORIGINS) {
 		free(*text);
 		*text = NULL;
 	}
@@ -414,7 +442,7 @@ const char *config_value_expected(const struct config_option *option, char *buf,
 	else if (option->type == CONFIG_TYPE_TEXT)
 		snprintf(buf, size, "at most %s bytes without blanks", option->max);
 	else if (option->type == CONFIG_TYPE_FEED)
-		snprintf(buf, size, "the NAME of a [feed NAME]");
+		snprintf(buf, size, "the NAME of a [feed NAME], or all with format = http");
 	else if (option->type == CONFIG_TYPE_ADDRESS)
 		snprintf(buf, size, "%s%s%s", option->min ? option->min : "",
 			 option->min ? ", or " : "", CONFIG_ADDRESS_EXPECTED);
@@ -422,6 +450,8 @@ const char *config_value_expected(const struct config_option *option, char *buf,
 		snprintf(buf, size, "%s", CONFIG_INGEST_EXPECTED);
 	else if (option->type == CONFIG_TYPE_NETWORKS)
 		snprintf(buf, size, "%s", CIDR_LIST_EXPECTED);
+	else if (option->type == CONFIG_TYPE_ORIGINS)
+		snprintf(buf, size, "%s", ORIGINS_EXPECTED);
 	else if (option->type == CONFIG_TYPE_BYTES)
 		print_range(option, "a size", ", in bytes or with k, m or g", buf, size);
 	else if (option->type == CONFIG_TYPE_DURATION)

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <strings.h>
 
 struct unit {
@@ -92,6 +93,24 @@ int num_parse_duration_ms(const char *text, uint64_t *ret_ms)
 		return 0;
 	}
 	return parse(text, duration_units, ARRAY_LEN(duration_units), ret_ms);
+}
+
+int num_parse_bytes_or_duration(const char *text, uint64_t *ret_bytes, uint64_t *ret_ms)
+{
+	size_t length = strlen(text);
+	uint64_t bytes = 0, ms = 0;
+	int r;
+
+	if (length > 1 && (text[length - 1] == 'm' || text[length - 1] == 'M'))
+		return -EINVAL;
+	r = num_parse_bytes(text, &bytes);
+	if (r == -EINVAL)
+		r = num_parse_duration_ms(text, &ms);
+	if (r < 0)
+		return r;
+	*ret_bytes = bytes;
+	*ret_ms = ms;
+	return 0;
 }
 
 int num_parse_count(const char *text, uint64_t *ret_count)

@@ -23,6 +23,10 @@ int num_parse_bytes(const char *text, uint64_t *ret_bytes) must_check;
  * allowed. */
 int num_parse_duration_ms(const char *text, uint64_t *ret_ms) must_check;
 
+/* A size or a duration, of which the other one is then 0.  "5m" is refused (-EINVAL), since it is
+ * as likely meant as 5 minutes as 5 MiB. */
+int num_parse_bytes_or_duration(const char *text, uint64_t *ret_bytes, uint64_t *ret_ms) must_check;
+
 /* Decimal digits only. */
 int num_parse_count(const char *text, uint64_t *ret_count) must_check;
 

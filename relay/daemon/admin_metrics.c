@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "daemon/collect.h"
+#include "daemon/http_listener.h"
 #include "daemon/relay.h"
 #include "daemon/version.h"
 
@@ -195,6 +196,36 @@ static void print_listeners(FILE *to, const struct relay *relay)
 	}
 }
 
+static void print_http(FILE *to, const struct relay *relay)
+{
+	struct list_node *node;
+
+	print_head(to, "relay_http_requests_total", "counter", "requests that were read whole");
+	list_for_each (&relay->listeners, node) {
+		const struct served_listener *served =
+			list_entry(node, struct served_listener, node);
+
+		if (served->http)
+			(void)fprintf(to,
+				      "relay_http_requests_total{listener=\"%s\"} %" PRIu64 "\n",
+				      served->name, served->http->server.counters.requests);
+	}
+	print_head(to, "relay_http_refused_total", "counter",
+		   "requests that were refused, by listener and reason");
+	list_for_each (&relay->listeners, node) {
+		const struct served_listener *served =
+			list_entry(node, struct served_listener, node);
+
+		for (int i = 0; served->http && i < HTTP_REFUSAL_COUNT; i++)
+			(void)fprintf(
+				to,
+				"relay_http_refused_total{listener=\"%s\",reason=\"%s\"} %" PRIu64
+				"\n",
+				served->name, http_refusal_name((enum http_refusal)i),
+				http_listener_refused(served->http, (enum http_refusal)i));
+	}
+}
+
 /* ---- relay and its process ---- */
 
 static void print_relay(FILE *to, const struct relay *relay)
@@ -329,6 +360,7 @@ void admin_get_metrics(const struct admin_request *request)
 		print_feeds(to, relay);
 		print_workers(to, relay);
 		print_listeners(to, relay);
+		print_http(to, relay);
 		print_admin(to, request->admin);
 		print_process(to, relay);
 		if (fclose(to) != 0)

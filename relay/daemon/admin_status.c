@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "daemon/collect.h"
+#include "daemon/http_listener.h"
 #include "daemon/relay.h"
 #include "daemon/version.h"
 
@@ -312,14 +313,35 @@ static json_t *worker_json(struct relay *relay, unsigned index)
 	return json;
 }
 
+static json_t *http_json(const struct http_listener *http)
+{
+	json_t *json = json_object(), *refused = json_object();
+
+	for (int i = 0; i < HTTP_REFUSAL_COUNT; i++)
+		set_count(refused, http_refusal_name((enum http_refusal)i),
+			  http_listener_refused(http, (enum http_refusal)i));
+	set_count(json, "requests", http->server.counters.requests);
+	set_count(json, "heads", http->server.count);
+	set(json, "refused", refused);
+	return json;
+}
+
 static json_t *listener_json(const struct served_listener *served)
 {
 	const struct listener_counters *counters = &served->listener.counters;
 	json_t *json = json_object();
 
 	set(json, "name", json_string(served->name));
-	set(json, "feed", json_string(served->format.feed ? served->format.feed->name : ""));
-	set(json, "format", json_string(served->format.feed ? served->format.encoder->name : ""));
+	if (served->http) {
+		set(json, "feed", json_string(served->http->feed));
+		set(json, "format", json_string("http"));
+		set(json, "http", http_json(served->http));
+	} else {
+		const struct served_format *format = &served->format;
+
+		set(json, "feed", json_string(format->feed ? format->feed->name : ""));
+		set(json, "format", json_string(format->feed ? format->encoder->name : ""));
+	}
 	set(json, "address", json_string(listener_address(&served->listener)));
 	set_count(json, "accepted", counters->accepted);
 	set_count(json, "accept_errors", counters->accept_errors);

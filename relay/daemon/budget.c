@@ -20,6 +20,7 @@
 enum {
 	FDS_RESERVED = 64,           /* log, loop, signals, listeners, a configuration being read */
 	FDS_RESERVED_PER_FEED = 256, /* in each worker; pipes: two descriptors each */
+	HTTP_FORMATS = 2,            /* that an http listener offers from the start */
 	PIPE_SLOT_BYTES = 4096,
 	PIPES_TRIED_MAX = 1024, /* more are not worth the time at start */
 };
@@ -29,8 +30,13 @@ void budget_reckon(const struct config *config, unsigned workers, uint64_t fd_li
 {
 	uint64_t wanted = config->relay.max_subscribers;
 	uint64_t reserved = FDS_RESERVED + FDS_RESERVED_PER_FEED * config->feed_count * workers;
-	uint64_t possible = fd_limit > 2 * reserved ? fd_limit - reserved : fd_limit / 2;
+	uint64_t possible;
 
+	for (size_t i = 0; i < config->listener_count; i++) {
+		if (config->listeners[i].format == CONFIG_FORMAT_HTTP)
+			reserved += config->listeners[i].max_heads;
+	}
+	possible = fd_limit > 2 * reserved ? fd_limit - reserved : fd_limit / 2;
 	*ret = (struct budget){
 		.descriptors = fd_limit,
 		.reserved = fd_limit - possible,
@@ -51,7 +57,7 @@ static bool has_format(const struct config *config, const struct config_feed *fe
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct config_listener *listener = &config->listeners[i];
 
-		if (listener->format == format && strcmp(listener->feed, feed->section.name) == 0)
+		if (listener->format == format && config_is_served(listener, feed))
 			return true;
 	}
 	return false;
@@ -61,7 +67,8 @@ static size_t pipes_of(const struct config *config, const struct config_feed *fe
 		       unsigned workers)
 {
 	size_t formats = (size_t)has_format(config, feed, CONFIG_FORMAT_RAW) +
-			 (size_t)has_format(config, feed, CONFIG_FORMAT_FRAMED);
+			 (size_t)has_format(config, feed, CONFIG_FORMAT_FRAMED) +
+			 HTTP_FORMATS * (size_t)has_format(config, feed, CONFIG_FORMAT_HTTP);
 
 	if (feed->engine == CONFIG_ENGINE_COPY)
 		return 0;

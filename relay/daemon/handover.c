@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/fd.h"
-#include "daemon/admit.h"
+#include "daemon/place.h"
 #include "daemon/relay.h"
 
 enum {
@@ -94,12 +94,12 @@ static int take_sockets(struct relay *relay, struct handover *ret)
 /* Which listener counts its address. */
 static void name_place(struct relay *relay, struct subscriber_snapshot *subscriber)
 {
-	const struct peer_count *peers = admit_place_peers(&subscriber->place);
+	const struct peer_count *peers = place_peers(&subscriber->place);
 	struct list_node *node;
 
 	if (!peers)
 		return;
-	subscriber->peer_key = admit_place_key(&subscriber->place);
+	subscriber->peer_key = place_key(&subscriber->place);
 	list_for_each (&relay->listeners, node) {
 		if (listener_at(node)->peers == peers)
 			(void)snprintf(subscriber->listener, sizeof(subscriber->listener), "%s",

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/log.h"
-#include "daemon/admit.h"
+#include "daemon/place.h"
 #include "daemon/handover.h"
 #include "daemon/relay.h"
 
@@ -75,7 +75,7 @@ static bool give_places(struct relay *relay, struct served_feed *served, struct 
 		for (size_t j = 0; j < rendition->subscriber_count; j++) {
 			struct subscriber_snapshot *subscriber = &rendition->subscribers[j];
 
-			if (admit_resume(relay, served, worker,
+			if (place_resume(relay, served, worker,
 					 peers_of(relay, subscriber->listener),
 					 subscriber->peer_key, &subscriber->place) < 0)
 				is_complete = false;

@@ -128,17 +128,21 @@ int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, 
 	return 0;
 }
 
-void params_of_subscriber(const struct config_listener *from, struct subscriber_params *ret)
+void params_of_subscriber(const struct config_listener *from, const struct config_feed *feed,
+			  struct subscriber_params *ret)
 {
+	const struct config_burst burst = config_burst_of(from, feed);
+	const enum config_on_slow on_slow = config_on_slow_of(from, feed);
+
 	*ret = (struct subscriber_params){
 		.on_slow = ON_SLOW_SKIP,
-		.burst_bytes = from->burst.bytes,
-		.burst_ms = from->burst.ms,
+		.burst_bytes = burst.bytes,
+		.burst_ms = burst.ms,
 		.max_input_bytes = (uint32_t)u64_min(from->max_input, UINT32_MAX),
 	};
-	if (from->on_slow == CONFIG_ON_SLOW_DISCONNECT)
+	if (on_slow == CONFIG_ON_SLOW_DISCONNECT)
 		ret->on_slow = ON_SLOW_DISCONNECT;
-	else if (from->on_slow == CONFIG_ON_SLOW_WAIT)
+	else if (on_slow == CONFIG_ON_SLOW_WAIT)
 		ret->on_slow = ON_SLOW_WAIT;
 }
 
@@ -167,4 +171,9 @@ int params_of_subscribers(const struct config_listener *from, struct access *ret
 const struct encoder *params_encoder(const struct config_listener *from)
 {
 	return from->format == CONFIG_FORMAT_FRAMED ? &encoder_framed : &encoder_raw;
+}
+
+enum framing_kind params_framing_kind(const struct config_feed *from)
+{
+	return framing_kind(from->framing.kind);
 }

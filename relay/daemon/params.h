@@ -19,7 +19,9 @@ void params_of_feed(const struct config *config, const struct config_feed *from,
 /* 0, or -EINVAL with the reason: an address that config/ let pass but endpoint_parse() does not. */
 int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, struct errmsg *err);
 
-void params_of_subscriber(const struct config_listener *from, struct subscriber_params *ret);
+/* Of a listener that offers the feed. */
+void params_of_subscriber(const struct config_listener *from, const struct config_feed *feed,
+			  struct subscriber_params *ret);
 void params_of_sockets(const struct config_listener *from, struct sockopt_params *ret);
 
 /* Who may publish, who may subscribe; the caller's.  0; -ENOMEM; -EINVAL as above. */
@@ -27,4 +29,7 @@ int params_of_publishers(const struct config_feed *from, struct access *ret, str
 int params_of_subscribers(const struct config_listener *from, struct access *ret,
 			  struct errmsg *err);
 
+enum framing_kind params_framing_kind(const struct config_feed *from);
+
+/* Of a listener that is not http, which has many. */
 const struct encoder *params_encoder(const struct config_listener *from);

@@ -10,6 +10,7 @@
 #include "daemon/budget.h"
 #include "daemon/collect.h"
 #include "daemon/handover_bag.h"
+#include "daemon/http_listener.h"
 #include "daemon/notify.h"
 #include "daemon/status.h"
 
@@ -34,6 +35,11 @@ static struct served_feed *find_feed(const struct list *feeds, const char *name)
 			return feed_at(node);
 	}
 	return NULL;
+}
+
+struct served_feed *relay_find_feed(const struct relay *relay, const char *name)
+{
+	return find_feed(&relay->feeds, name);
 }
 
 static struct served_listener *find_listener(const struct list *listeners, const char *name)
@@ -98,6 +104,16 @@ static int open_new_feeds(struct relay *relay, const struct config *config, stru
 	return 0;
 }
 
+/* What listeners read from elsewhere, whether they are new or not. */
+static int check_listeners(const struct config *config, struct errmsg *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < config->listener_count; i++)
+		r = http_listener_check(&config->listeners[i], err);
+	return r;
+}
+
 static int open_new_listeners(struct relay *relay, const struct config *config, struct list *made,
 			      struct errmsg *err)
 {
@@ -122,12 +138,8 @@ static void detach_listeners(struct relay *relay, const struct served_feed *feed
 {
 	struct list_node *node;
 
-	list_for_each (&relay->listeners, node) {
-		struct served_listener *served = listener_at(node);
-
-		if (served->format.feed == feed)
-			served_format_close(&served->format);
-	}
+	list_for_each (&relay->listeners, node)
+		served_listener_detach(listener_at(node), feed);
 }
 
 static void close_old_feeds(struct relay *relay, const struct config *config,
@@ -196,11 +208,10 @@ static void settle_listeners(struct relay *relay, const struct config *config)
 		const struct config_listener *from = &config->listeners[i];
 		struct served_listener *served =
 			find_listener(&relay->listeners, from->section.name);
-		struct served_feed *feed = find_feed(&relay->feeds, from->feed);
 
-		if (!served || !feed)
+		if (!served)
 			continue;
-		if (served_listener_change(served, feed, from) < 0) {
+		if (served_listener_change(served, config, from) < 0) {
 			log_error("out of memory listener=%s, closing it", served->name);
 			served_listener_free(&served);
 		}
@@ -216,12 +227,8 @@ static void begin_feeds(struct relay *relay)
 		bool keeps_history = false;
 
 		list_for_each (&relay->listeners, at) {
-			const struct served_listener *served = listener_at(at);
-
-			if (served->format.feed == feed_at(node) &&
-			    (served->subscriber_params.burst_bytes ||
-			     served->subscriber_params.burst_ms))
-				keeps_history = true;
+			keeps_history = keeps_history || served_listener_keeps_history(
+								 listener_at(at), feed_at(node));
 		}
 		served_feed_keep_history(feed_at(node), keeps_history);
 		served_feed_begin(feed_at(node));
@@ -288,6 +295,8 @@ int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 		r = workers_start(&relay->workers, count_workers(relay, config), &relay->control,
 				  err);
 	if (r == 0)
+		r = check_listeners(config, err);
+	if (r == 0)
 		r = open_new_feeds(relay, config, &feeds, err);
 	if (r == 0)
 		r = open_new_listeners(relay, config, &listeners, err);
@@ -321,11 +330,6 @@ void relay_set_log_level(struct relay *relay, enum log_level level)
 {
 	relay->log_level = level;
 	log_set_level(level);
-}
-
-struct served_feed *relay_find_feed(const struct relay *relay, const char *name)
-{
-	return find_feed(&relay->feeds, name);
 }
 
 /* ---- time ---- */

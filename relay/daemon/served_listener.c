@@ -7,10 +7,24 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/fd.h"
 #include "daemon/admit.h"
 #include "daemon/handover.h"
+#include "daemon/http_listener.h"
 #include "daemon/params.h"
 #include "daemon/relay.h"
+
+static void on_accept(void *owner, int fd)
+{
+	struct served_listener *served = owner;
+
+	if (served->http)
+		http_server_adopt(&served->http->server, fd);
+	else if (served->format.feed)
+		admit_subscriber(served, fd);
+	else
+		fd_close(&fd);
+}
 
 int served_listener_new(struct relay *relay, const struct config_listener *from,
 			struct served_listener **ret, struct errmsg *err)
@@ -31,7 +45,7 @@ int served_listener_new(struct relay *relay, const struct config_listener *from,
 	served->relay = relay;
 	served->peers = peers;
 	(void)snprintf(served->name, sizeof(served->name), "%s", from->section.name);
-	listener_init(&served->listener, relay->loop, admit_subscriber, served);
+	listener_init(&served->listener, relay->loop, on_accept, served);
 	r = params_of_subscribers(from, &served->access, &why);
 	if (r == 0)
 		r = endpoint_parse(from->listen, &endpoint, &why);
@@ -71,18 +85,52 @@ static void change_admission(struct served_listener *served, const struct config
 	served->access = access;
 }
 
-int served_listener_change(struct served_listener *served, struct served_feed *feed,
+static int change_http(struct served_listener *served, const struct config *config,
+		       const struct config_listener *from)
+{
+	served_format_close(&served->format);
+	if (!served->http)
+		served->http = http_listener_new(served, from);
+	return served->http ? http_listener_change(served->http, config, from) : -ENOMEM;
+}
+
+int served_listener_change(struct served_listener *served, const struct config *config,
 			   const struct config_listener *from)
 {
+	struct served_feed *feed = relay_find_feed(served->relay, from->feed);
 	const struct encoder *encoder = params_encoder(from);
 
-	params_of_subscriber(from, &served->subscriber_params);
 	params_of_sockets(from, &served->sockopt_params);
 	change_admission(served, from);
+	if (from->format == CONFIG_FORMAT_HTTP)
+		return change_http(served, config, from);
+	http_listener_free(&served->http);
+	if (!feed)
+		return 0;
+	params_of_subscriber(from, config_find_feed(config, from->feed),
+			     &served->subscriber_params);
 	if (served->format.feed == feed && served->format.encoder == encoder)
 		return 0;
 	served_format_close(&served->format);
 	return served_format_open(&served->format, feed, encoder);
+}
+
+void served_listener_detach(struct served_listener *served, const struct served_feed *feed)
+{
+	if (served->http)
+		http_listener_detach(served->http, feed);
+	else if (served->format.feed == feed)
+		served_format_close(&served->format);
+}
+
+bool served_listener_keeps_history(const struct served_listener *served,
+				   const struct served_feed *feed)
+{
+	/* Whoever asks by HTTP may ask for a burst. */
+	if (served->http)
+		return http_listener_serves(served->http, feed);
+	return served->format.feed == feed &&
+	       (served->subscriber_params.burst_bytes || served->subscriber_params.burst_ms);
 }
 
 void served_listener_free(struct served_listener **served_ptr)
@@ -91,6 +139,7 @@ void served_listener_free(struct served_listener **served_ptr)
 
 	*served_ptr = NULL;
 	listener_close(&served->listener);
+	http_listener_free(&served->http);
 	served_format_close(&served->format);
 	access_fini(&served->access);
 	peer_count_drop(&served->peers);

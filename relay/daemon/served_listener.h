@@ -14,6 +14,7 @@
 #include "net/peer_count.h"
 #include "net/sockopt.h"
 
+struct http_listener;
 struct relay;
 
 struct served_listener {
@@ -21,7 +22,9 @@ struct served_listener {
 	struct relay *relay;
 	char name[CONFIG_NAME_BYTES + 1];
 	struct listener listener;
-	struct served_format format; /* not open while being set up or torn down */
+	struct http_listener *http; /* NULL: not with format = http */
+	/* Of the other formats; not open while being set up or torn down. */
+	struct served_format format;
 	struct subscriber_params subscriber_params;
 	struct sockopt_params sockopt_params;
 	struct access access;
@@ -34,9 +37,17 @@ struct served_listener {
 int served_listener_new(struct relay *relay, const struct config_listener *from,
 			struct served_listener **ret, struct errmsg *err);
 
-/* Serves the feed as `from` says, which may have changed.  -ENOMEM: it is of no use any more. */
-int served_listener_change(struct served_listener *served, struct served_feed *feed,
+/* Serves what `from` says of `config`, which may have changed.  -ENOMEM: it is of no use any more.
+ */
+int served_listener_change(struct served_listener *served, const struct config *config,
 			   const struct config_listener *from);
+
+/* Gives up the feed's formats, before it goes. */
+void served_listener_detach(struct served_listener *served, const struct served_feed *feed);
+
+/* May its subscribers ask for the feed's past? */
+bool served_listener_keeps_history(const struct served_listener *served,
+				   const struct served_feed *feed);
 
 /* Clears the pointer. */
 void served_listener_free(struct served_listener **served);

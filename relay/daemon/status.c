@@ -9,8 +9,10 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "daemon/collect.h"
+#include "daemon/http_listener.h"
 #include "daemon/notify.h"
 #include "daemon/relay.h"
+#include "daemon/served_listener.h"
 
 enum {
 	NOTIFY_EVERY_TICKS = 50
@@ -108,6 +110,22 @@ static void log_feed(const struct served_feed *served)
 	log_info("status %s", line.text);
 }
 
+static void add_http(struct line *line, const struct served_listener *served)
+{
+	const struct http_server_counters *counters = &served->http->server.counters;
+
+	line_add(line, " http_requests_%s=%llu http_heads_%s=%zu", served->name,
+		 (unsigned long long)counters->requests, served->name, served->http->server.count);
+	for (int i = 0; i < HTTP_REFUSAL_COUNT; i++) {
+		uint64_t count = http_listener_refused(served->http, (enum http_refusal)i);
+
+		if (count)
+			line_add(line, " http_refused_%s_%s=%llu", served->name,
+				 http_refusal_name((enum http_refusal)i),
+				 (unsigned long long)count);
+	}
+}
+
 static void add_listeners(struct line *line, const struct relay *relay)
 {
 	struct list_node *node;
@@ -125,6 +143,8 @@ static void add_listeners(struct line *line, const struct relay *relay)
 		if (counters->accept_errors)
 			line_add(line, " accept_errors_%s=%llu", served->name,
 				 (unsigned long long)counters->accept_errors);
+		if (served->http)
+			add_http(line, served);
 	}
 }
 

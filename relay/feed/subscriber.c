@@ -283,6 +283,8 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 	got = recv(subscriber->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 	if (got > 0) {
 		take_input(subscriber, bytes, (size_t)got);
+	} else if (got == 0 && subscriber->ends_with_fin) {
+		subscriber_close(subscriber, CLOSE_PEER_CLOSED);
 	} else if (got == 0) {
 		ev_io_stop(loop, watcher);
 		list_append(&feed_of(subscriber)->half_closed, &subscriber->half_node);
@@ -371,6 +373,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	subscriber->id = params->id;
 	subscriber->on_slow = params->on_slow;
 	subscriber->input_left = params->max_input_bytes;
+	subscriber->ends_with_fin = params->ends_with_fin;
 	subscriber->input = params->input;
 	subscriber->input_owner = params->input_owner;
 	subscriber->has_from = params->has_from;

@@ -65,6 +65,7 @@ struct subscriber_params {
 	bool has_from;                        /* begin at from_seq, whatever the burst   */
 	uint64_t from_seq;                    /* which the ring must still have          */
 	uint32_t max_input_bytes;             /* ignored at most; more closes            */
+	bool ends_with_fin;                   /* FIN means gone, not that it only listens  */
 	const struct subscriber_input *input; /* NULL: what it sends is ignored */
 	void *input_owner;                    /* for input's functions; its own with the fd     */
 	struct subscriber_place place;
@@ -94,6 +95,7 @@ struct subscriber {
 	enum subscriber_state state; /* ro */
 	enum on_slow on_slow;
 	uint32_t input_left; /* private: bytes it may still send */
+	bool ends_with_fin;  /* private: FIN means gone */
 	bool has_from;       /* private: while JOINING: begin at from_seq */
 	bool has_farewell;   /* private: its last words are among its notes, or sent */
 	bool is_in_input;    /* private: its input's on_bytes is being called */

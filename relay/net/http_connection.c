@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "base/compiler.h"
@@ -22,6 +23,7 @@
 
 #define LINGER_MS    1000
 #define LINGER_BYTES (256 * 1024)
+#define READY_MAX    64 /* served in a turn */
 
 /* Head and body of an answer of one line. */
 #define LINE_ANSWER_BYTES 1024
@@ -39,7 +41,7 @@ struct http_connection {
 	struct http_server *server;
 	int fd;
 	enum state state;
-	ev_io io;
+	bool is_watched; /* in the server's epoll set */
 	ev_timer deadline;
 	struct endpoint_address peer;
 	bool expects_proxy;
@@ -57,16 +59,27 @@ struct http_connection {
 
 /* ---- state ---- */
 
-static void watch(struct http_connection *connection, int events, uint64_t deadline_ms)
+/* Out of the set at once when there is nothing to wait for. */
+static void watch_fd(struct http_connection *connection, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = connection};
+	int change = connection->is_watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+
+	if (!events && !connection->is_watched)
+		return;
+	if (!events)
+		change = EPOLL_CTL_DEL;
+	/* Without memory it is left to its deadline. */
+	if (epoll_ctl(connection->server->epoll_fd, change, connection->fd, &event) == 0)
+		connection->is_watched = events != 0;
+}
+
+static void watch(struct http_connection *connection, uint32_t events, uint64_t deadline_ms)
 {
 	struct ev_loop *loop = connection->server->loop;
 
-	ev_io_stop(loop, &connection->io);
 	ev_timer_stop(loop, &connection->deadline);
-	if (events) {
-		ev_io_set(&connection->io, connection->fd, events);
-		ev_io_start(loop, &connection->io);
-	}
+	watch_fd(connection, events);
 	if (deadline_ms) {
 		/* From now, not from when this turn of the loop began. */
 		ev_now_update(loop);
@@ -82,23 +95,24 @@ static void set_state(struct http_connection *connection, enum state state)
 	connection->state = state;
 	switch (state) {
 	case STATE_READING:
-		watch(connection, EV_READ, server->params.deadline_ms);
+		watch(connection, EPOLLIN, server->params.deadline_ms);
 		break;
 	case STATE_WAITING:
 		watch(connection, 0, 0);
 		break;
 	case STATE_ANSWERING:
-		watch(connection, EV_WRITE, server->params.deadline_ms);
+		watch(connection, EPOLLOUT, server->params.deadline_ms);
 		break;
 	case STATE_LINGERING:
-		watch(connection, EV_READ, LINGER_MS);
+		watch(connection, EPOLLIN, LINGER_MS);
 		break;
 	case STATE_ENDED:
 		watch(connection, 0, 0);
 		fd_close(&connection->fd);
 		list_remove(&connection->node);
 		list_append(&server->ended, &connection->node);
-		server->count--;
+		if (--server->count == 0)
+			ev_io_stop(server->loop, &server->ready);
 		ev_prepare_start(server->loop, &server->turn_end);
 		break;
 	}
@@ -307,12 +321,8 @@ static void discard(struct http_connection *connection)
 		set_state(connection, STATE_ENDED);
 }
 
-static void on_ready(struct ev_loop *loop, ev_io *watcher, int events)
+static void serve(struct http_connection *connection)
 {
-	struct http_connection *connection = container_of(watcher, struct http_connection, io);
-
-	(void)loop;
-	(void)events;
 	switch (connection->state) {
 	case STATE_READING:
 		receive(connection);
@@ -327,6 +337,19 @@ static void on_ready(struct ev_loop *loop, ev_io *watcher, int events)
 	case STATE_ENDED:
 		break;
 	}
+}
+
+/* One that has ended in this turn is still there, and has nothing more to do. */
+static void on_ready(struct ev_loop *loop, ev_io *watcher, int events)
+{
+	struct http_server *server = container_of(watcher, struct http_server, ready);
+	struct epoll_event ready[READY_MAX];
+	int count = epoll_wait(server->epoll_fd, ready, READY_MAX, 0);
+
+	(void)loop;
+	(void)events;
+	for (int i = 0; i < count; i++)
+		serve(ready[i].data.ptr);
 }
 
 static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -353,6 +376,16 @@ void http_server_init(struct http_server *server, struct ev_loop *loop,
 	list_init(&server->connections);
 	list_init(&server->ended);
 	ev_prepare_init(&server->turn_end, on_turn_end);
+	ev_init(&server->ready, on_ready);
+	server->epoll_fd = -1;
+}
+
+void http_server_change(struct http_server *server, uint64_t deadline_ms, size_t max_connections,
+			const struct access *proxy_trusted)
+{
+	server->params.deadline_ms = deadline_ms;
+	server->params.max_connections = max_connections;
+	server->params.proxy_trusted = proxy_trusted;
 }
 
 static bool is_proxy(const struct http_server *server, const struct endpoint_address *peer)
@@ -383,13 +416,25 @@ static void turn_away(struct http_server *server, int fd)
 	fd_close(&fd);
 }
 
+/* False: no descriptor or memory for it. */
+static bool open_set(struct http_server *server)
+{
+	if (server->epoll_fd >= 0)
+		return true;
+	server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (server->epoll_fd < 0)
+		return false;
+	ev_io_set(&server->ready, server->epoll_fd, EV_READ);
+	return true;
+}
+
 void http_server_adopt(struct http_server *server, int fd)
 {
 	size_t bytes = PROXY_HEADER_BYTES + HTTP_HEAD_BYTES + HTTP_REST_BYTES;
 	struct http_connection *connection = NULL;
 
 	server->counters.adopted++;
-	if (server->count < server->params.max_connections)
+	if (server->count < server->params.max_connections && open_set(server))
 		connection = malloc(sizeof(*connection) + bytes);
 	if (!connection) {
 		turn_away(server, fd);
@@ -402,8 +447,8 @@ void http_server_adopt(struct http_server *server, int fd)
 	};
 	list_node_init(&connection->node);
 	list_append(&server->connections, &connection->node);
-	server->count++;
-	ev_init(&connection->io, on_ready);
+	if (server->count++ == 0)
+		ev_io_start(server->loop, &server->ready);
 	ev_init(&connection->deadline, on_deadline);
 	endpoint_peer(fd, &connection->peer);
 	connection->expects_proxy = is_proxy(server, &connection->peer);
@@ -421,6 +466,7 @@ void http_server_fini(struct http_server *server)
 	while ((node = list_first(&server->connections)))
 		set_state(list_entry(node, struct http_connection, node), STATE_ENDED);
 	free_ended(server);
+	fd_close(&server->epoll_fd);
 	server->loop = NULL;
 }
 

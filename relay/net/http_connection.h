@@ -66,11 +66,20 @@ struct http_server {
 	struct ev_loop *loop;
 	struct http_server_params params;
 	struct list connections, ended;
+	/* The sockets are in a set of their own, since libev (4.33) leaves a descriptor that nobody
+	 * watches in its set until something happens there: by then it may belong to another
+	 * loop, and another thread. */
+	int epoll_fd;        /* -1 before the first connection */
+	ev_io ready;         /* one of them is */
 	ev_prepare turn_end; /* frees the ended ones */
 };
 
 void http_server_init(struct http_server *server, struct ev_loop *loop,
 		      const struct http_server_params *params);
+
+/* As in the params, for connections that come from now on. */
+void http_server_change(struct http_server *server, uint64_t deadline_ms, size_t max_connections,
+			const struct access *proxy_trusted);
 
 /* fd: an accepted socket, non-blocking; the server's from here on. */
 void http_server_adopt(struct http_server *server, int fd);

@@ -237,6 +237,12 @@ SERVERS = {
     "relay": Server("relay", None, "relay.ini", "relay", ["-c", "@CONFIG@"]),
     "stream": Server("relay, framing none", None, "relay.ini", "relay",
                      ["-c", "@CONFIG@", "-o", "feed b.framing=none", "-o", "feed b.on_slow=disconnect"]),
+    "http": Server("relay, HTTP", None, "relay.ini", "relay-http",
+                   ["-c", "@CONFIG@", "-o", "listener b.format=http"]),
+    "websocket": Server("relay, WebSocket", None, "relay.ini", "relay-websocket",
+                        ["-c", "@CONFIG@", "-o", "listener b.format=http"]),
+    "messages": Server("relay, WebSocket, one a message", None, "relay.ini", "relay-messages",
+                       ["-c", "@CONFIG@", "-o", "listener b.format=http", "-o", "listener b.messages=message"]),
     "redis": Server("Redis pub/sub", "redis-server", "redis.conf", "redis", ["@CONFIG@"]),
     "nats": Server("NATS", "nats-server", "nats.conf", "nats", ["-c", "@CONFIG@"]),
     "mosquitto": Server("Mosquitto", "mosquitto", "mosquitto.conf", "mqtt", ["-c", "@CONFIG@"]),
@@ -247,7 +253,7 @@ SERVERS = {
     "ncat": Server("ncat --broker", "ncat", None, "relay",
                    ["--listen", "--broker", "--max-conns", "1010", "127.0.0.1", "@PORT@"], (1005, "select(2): 1024 fds")),
 }
-RELAYS = ["relay", "stream"]
+RELAYS = ["relay", "stream", "http", "websocket", "messages"]
 HISTORY_BYTES = 8 << 20  # relay's ring, unless set
 
 

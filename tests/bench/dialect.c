@@ -37,6 +37,7 @@ struct dialect {
 	uint64_t (*wrap)(uint64_t size, uint8_t *wire); /* writes the head, returns its bytes */
 	struct text tail;
 	struct text notice;
+	bool has_packet_heads;
 };
 
 /* --- relay: a u32be before each message ------------------------------------------------------- */
@@ -219,6 +220,48 @@ static uint64_t wrap_websocket(uint64_t size, uint8_t *wire)
 	     "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"                                 \
 	     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
 
+/* --- relay by HTTP and WebSocket: its messages as above, with heads before each packet of them. A
+ * message of less than 16 MiB begins with a byte 0, and no head does. -------------------------- */
+
+static int parse_relay_http(const uint8_t *head, uint32_t count, struct dialect_frame *ret)
+{
+	const uint8_t *end;
+
+	if (!head[0])
+		return parse_relay(head, count, ret);
+	end = memchr(head, '\n', count);
+	if (end)
+		*ret = (struct dialect_frame){.head = (uint32_t)(end - head) + 1};
+	return end ? 1 : count < DIALECT_HEAD_BYTES ? 0 : -EPROTO;
+}
+
+static int parse_relay_websocket(const uint8_t *head, uint32_t count, struct dialect_frame *ret)
+{
+	int r;
+
+	if (!head[0])
+		return parse_relay(head, count, ret);
+	r = parse_websocket(head, count, ret);
+	if (r == 1 && ret->is_message)
+		*ret = (struct dialect_frame){.head = ret->head};
+	return r;
+}
+
+/* One of relay's messages in each: the length that it has anyway is the start of the payload. */
+static int parse_relay_messages(const uint8_t *head, uint32_t count, struct dialect_frame *ret)
+{
+	const uint32_t prefix = sizeof(uint32_t);
+	int r = parse_websocket(head, count, ret);
+
+	if (r < 1 || !ret->is_message)
+		return r;
+	if (ret->payload < prefix)
+		return -EPROTO;
+	ret->head += prefix;
+	ret->payload -= prefix;
+	return count < ret->head ? 0 : 1;
+}
+
 #define NATS_CONNECT "CONNECT {\"verbose\":false,\"pedantic\":false,\"echo\":true}\r\n"
 /* The password is that of tests/bench/peers/icecast.xml, in base64 behind "source:". */
 #define ICECAST_PUT                                                                                \
@@ -233,6 +276,29 @@ static const struct dialect dialects[] = {
 	{
 		.name = "relay",
 		.parse = parse_relay,
+		.wrap = wrap_relay,
+	},
+	{
+		.name = "relay-http",
+		.subscribe = TEXT("GET /b HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+		.subscribed = TEXT("\r\n\r\n"),
+		.parse = parse_relay_http,
+		.wrap = wrap_relay,
+		.has_packet_heads = true,
+	},
+	{
+		.name = "relay-websocket",
+		.subscribe = UPGRADE("b"),
+		.subscribed = TEXT("\r\n\r\n"),
+		.parse = parse_relay_websocket,
+		.wrap = wrap_relay,
+		.has_packet_heads = true,
+	},
+	{
+		.name = "relay-messages",
+		.subscribe = UPGRADE("b?messages=message"),
+		.subscribed = TEXT("\r\n\r\n"),
+		.parse = parse_relay_messages,
 		.wrap = wrap_relay,
 	},
 	{
@@ -331,6 +397,11 @@ int dialect_confirm(const struct dialect *dialect, int fd, bool is_publisher)
 uint64_t dialect_notice_bytes(const struct dialect *dialect)
 {
 	return dialect->notice.count;
+}
+
+bool dialect_has_packet_heads(const struct dialect *dialect)
+{
+	return dialect->has_packet_heads;
 }
 
 int dialect_parse(const struct dialect *dialect, const uint8_t *head, uint32_t count,

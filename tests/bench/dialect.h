@@ -27,7 +27,8 @@ struct dialect_frame {
 
 struct dialect;
 
-/* "relay", "redis", "nats", "mqtt", "websocket" or "icecast"; NULL for anything else. */
+/* "relay", "relay-http", "relay-websocket", "relay-messages", "redis", "nats", "mqtt", "websocket"
+ * or "icecast"; NULL for anything else. */
 const struct dialect *dialect_find(const char *name);
 
 /*
@@ -59,5 +60,8 @@ uint64_t dialect_wrap(const struct dialect *dialect, uint64_t size, uint8_t *wir
 
 /* Bytes of what this server may say between messages without having been asked; 0 = nothing. */
 uint64_t dialect_notice_bytes(const struct dialect *dialect);
+
+/* Do heads come before some messages only, as the server puts them together? */
+bool dialect_has_packet_heads(const struct dialect *dialect);
 
 #endif

@@ -16,6 +16,7 @@
 #include "base/compiler.h"
 #include "base/utf8.h"
 #include "net/http_request.h"
+#include "net/stream_request.h"
 #include "net/http_response.h"
 #include "net/proxy_protocol.h"
 #include "net/websocket_codec.h"
@@ -132,6 +133,23 @@ static void expect_fields_within(const struct http_request *request, const char 
 	}
 }
 
+/* What an http listener would make of it. */
+static void expect_stream_request(const struct http_request *request, const char *bytes)
+{
+	struct stream_request wanted;
+	const char *wrong = stream_request_read(request, &wanted);
+
+	if (wrong)
+		expect_clean(wrong);
+	EXPECT(memchr(wanted.feed, '\0', sizeof(wanted.feed)));
+	EXPECT(!wanted.is_long || !wanted.feed[0]);
+	if (wanted.token.at)
+		expect_within(wanted.token, bytes, request->head_bytes);
+	if (wanted.origin.at)
+		expect_within(wanted.origin, bytes, request->head_bytes);
+	EXPECT(wrong || !wanted.has_burst || !wanted.has_from);
+}
+
 static void say_request(struct line *line, const struct http_request *request, const char *bytes,
 			size_t count)
 {
@@ -147,6 +165,7 @@ static void say_request(struct line *line, const struct http_request *request, c
 	EXPECT(request->content_bytes <= request->body_max_bytes);
 	expect_within(request->host, bytes, request->head_bytes);
 	expect_fields_within(request, bytes);
+	expect_stream_request(request, bytes);
 	say(line, "%s ", methods[request->method]);
 	say_target(line, &request->target);
 	say(line, "1.%u host=%.*s fields=%zu body=%zu head=%zu", request->minor_version,

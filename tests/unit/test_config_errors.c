@@ -146,6 +146,16 @@ static void contradictions_are_refused(void **state)
 				    "[listener l] is raw");
 	config_rig_load(rig, IN_LISTENER("on_slow = skip\nformat = framed\n"));
 	config_rig_load(rig, IN_FEED("on_slow = skip\nframing = line\n"));
+	config_rig_check_only_error(rig, IN_LISTENER("format = http\non_slow = skip\n"), "a.ini:7",
+				    "[listener l] is http");
+	config_rig_load(rig, IN_LISTENER("format = http\n"));
+	config_rig_check_only_error(rig, IN_LISTENER("origins = *\n"), "a.ini:6",
+				    "origins is for format = http only");
+	config_rig_check_only_error(rig, IN_LISTENER("token_file = t\n"), "a.ini:6",
+				    "token_file is for format = http only");
+	config_rig_check_only_error(rig, IN_LISTENER("format = http\ntoken_file = credential:\n"),
+				    "a.ini:7", "names no credential");
+	config_rig_load(rig, IN_LISTENER("gaps = no\norigins = none\nmax_heads = 256\n"));
 	config_rig_check_only_error(rig,
 				    IN_FEED("[feed b]\ningest = stdin\n[listener m]\nfeed = b\n"
 					    "listen = tcp:127.0.0.1:7002\n"),

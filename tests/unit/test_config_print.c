@@ -84,7 +84,7 @@ static void the_example_loads(void **state)
 	assert_int_equal(fclose(file), 0);
 	assert_int_equal(config_load("b.ini", NULL, 0, &rig->config, &rig->errors), 0);
 	assert_int_equal(rig->config->feed_count, 1);
-	assert_int_equal(rig->config->listener_count, 2);
+	assert_int_equal(rig->config->listener_count, 3);
 	assert_string_equal(rig->config->feeds[0].ingest.text, "listen tcp:127.0.0.1:7000");
 }
 

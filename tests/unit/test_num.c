@@ -172,9 +172,42 @@ static void rates_have_three_digits(void **state)
 	assert_string_equal(num_print_rate(buf, sizeof(buf), UINT64_MAX), "18.4 EB/s");
 }
 
+static void a_size_or_a_duration_is_one_of_them(void **state)
+{
+	static const struct {
+		const char *text;
+		int r;
+		uint64_t bytes, ms;
+	} rows[] = {
+		{"0", 0, 0, 0},
+		{"64k", 0, 65536, 0},
+		{"1024k", 0, 1 << 20, 0},
+		{"5s", 0, 0, 5000},
+		{"500ms", 0, 0, 500},
+		{"2h", 0, 0, 7200000},
+		{"5m", -EINVAL, 7, 7},
+		{"5M", -EINVAL, 7, 7},
+		{"", -EINVAL, 7, 7},
+		{"m", -EINVAL, 7, 7},
+		{"x", -EINVAL, 7, 7},
+		{"-1s", -EINVAL, 7, 7},
+		{"18446744073709551616", -ERANGE, 7, 7},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint64_t bytes = 7, ms = 7;
+
+		assert_int_equal(num_parse_bytes_or_duration(rows[i].text, &bytes, &ms), rows[i].r);
+		assert_int_equal(bytes, rows[i].bytes);
+		assert_int_equal(ms, rows[i].ms);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_size_or_a_duration_is_one_of_them),
 		cmocka_unit_test(sizes_are_read),
 		cmocka_unit_test(durations_are_read),
 		cmocka_unit_test(counts_are_read),

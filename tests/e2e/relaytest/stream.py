@@ -104,3 +104,14 @@ def script(framing, sizes, seed, group=1, first=1000, session=77):
                                   sequence=sequence, time=times[sequence]))
         wire.extend(held)
     return Script(framing, b"".join(wire), payload, ends, first, session, times)
+
+
+def text_script(sizes, seed):
+    """A script of lines of these sizes (LF included) that are ASCII: for formats that carry text only."""
+    digits = position_coded(seed, sum(sizes)).hex().encode()
+    payload, ends, at = [], [], 0
+    for size in sizes:
+        payload.append(digits[at:at + size - 1] + b"\n")
+        at += size
+        ends.append(at)
+    return Script("line", b"".join(payload), ends=ends)

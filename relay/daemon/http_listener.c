@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: MIT
+/* Listeners with format = http: made, changed and taken down. */
+#include "daemon/http_listener.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/origin.h"
+#include "daemon/http_admit.h"
+#include "daemon/params.h"
+#include "daemon/relay.h"
+#include "daemon/served_listener.h"
+
+const char *http_refusal_name(enum http_refusal refusal)
+{
+	static const char *const names[] = {
+#define REFUSAL(id, name, ...) [HTTP_REFUSED_##id] = name,
+#include "daemon/http_refusal.def"
+	};
+
+	return names[refusal];
+}
+
+/* Who is turned away for want of room is counted there already. */
+uint64_t http_listener_refused(const struct http_listener *http, enum http_refusal refusal)
+{
+	if (refusal == HTTP_REFUSED_HEADS)
+		return http->server.counters.refused;
+	return http->refused[refusal];
+}
+
+static struct http_path *path_of(struct list_node *node)
+{
+	return list_entry(node, struct http_path, node);
+}
+
+/* ---- paths ---- */
+
+static struct http_path *find_path(const struct http_listener *http, const struct served_feed *feed)
+{
+	struct list_node *node;
+
+	list_for_each (&http->paths, node) {
+		if (path_of(node)->feed == feed)
+			return path_of(node);
+	}
+	return NULL;
+}
+
+const struct served_format *http_path_format(struct http_path *path, const struct encoder *encoder)
+{
+	struct served_format *unused = NULL;
+
+	for (size_t i = 0; i < HTTP_PATH_FORMATS; i++) {
+		if (path->formats[i].encoder == encoder)
+			return &path->formats[i];
+		if (!path->formats[i].feed && !unused)
+			unused = &path->formats[i];
+	}
+	if (!unused || served_format_open(unused, path->feed, encoder) < 0)
+		return NULL;
+	return unused;
+}
+
+static void free_path(struct http_path *path)
+{
+	for (size_t i = 0; i < HTTP_PATH_FORMATS; i++)
+		served_format_close(&path->formats[i]);
+	list_remove(&path->node);
+	free(path);
+}
+
+/* WebSockets that tell of gaps in another way than is wanted now. */
+static void close_other_gaps(struct http_path *path, bool gaps)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		const struct encoder *other = encoder_websocket(i & 1, i & 2, !gaps);
+
+		for (size_t k = 0; k < HTTP_PATH_FORMATS; k++) {
+			if (path->formats[k].feed && path->formats[k].encoder == other)
+				served_format_close(&path->formats[k]);
+		}
+	}
+}
+
+static int serve_feed(struct http_listener *http, struct served_feed *feed,
+		      const struct config_listener *from, const struct config_feed *config)
+{
+	struct http_path *path = find_path(http, feed);
+
+	if (!path) {
+		path = calloc(1, sizeof(*path));
+		if (!path)
+			return -ENOMEM;
+		path->feed = feed;
+		list_append(&http->paths, &path->node);
+	}
+	params_of_subscriber(from, config, &path->params);
+	path->framing = params_framing_kind(config);
+	path->is_auto = config_on_slow_of(from, config) == CONFIG_ON_SLOW_AUTO;
+	close_other_gaps(path, http->gaps);
+	if (!http_path_format(path, &encoder_chunked) ||
+	    !http_path_format(path,
+			      encoder_websocket(false,
+						http->per_message && http_path_has_messages(path),
+						http->gaps)))
+		return -ENOMEM;
+	/* Its bytes are looked at one by one anyway. */
+	if (path->framing == FRAMING_LINE && !http_path_format(path, &encoder_events))
+		return -ENOMEM;
+	return 0;
+}
+
+/* Feeds that are gone have been detached; here go those that this listener no longer serves. */
+static int change_paths(struct http_listener *http, const struct config *config,
+			const struct config_listener *from)
+{
+	struct list_node *node, *next;
+	int r = 0;
+
+	list_for_each_safe (&http->paths, node, next) {
+		const struct config_feed *feed =
+			config_find_feed(config, path_of(node)->feed->name);
+
+		if (!feed || !config_is_served(from, feed))
+			free_path(path_of(node));
+	}
+	for (size_t i = 0; r == 0 && i < config->feed_count; i++) {
+		const struct config_feed *feed = &config->feeds[i];
+		struct served_feed *served =
+			relay_find_feed(http->served->relay, feed->section.name);
+
+		if (served && config_is_served(from, feed))
+			r = serve_feed(http, served, from, feed);
+	}
+	return r;
+}
+
+void http_listener_detach(struct http_listener *http, const struct served_feed *feed)
+{
+	struct http_path *path = find_path(http, feed);
+
+	if (path)
+		free_path(path);
+}
+
+bool http_listener_serves(const struct http_listener *http, const struct served_feed *feed)
+{
+	return find_path(http, feed) != NULL;
+}
+
+struct http_path *http_listener_find(const struct http_listener *http, const char *name)
+{
+	struct list_node *node;
+
+	list_for_each (&http->paths, node) {
+		if (strcmp(path_of(node)->feed->name, name) == 0)
+			return path_of(node);
+	}
+	return NULL;
+}
+
+/* ---- who may ask ---- */
+
+int http_listener_check(const struct config_listener *from, struct errmsg *err)
+{
+	struct token_list tokens = {0};
+	struct errmsg why;
+	int r;
+
+	if (from->format != CONFIG_FORMAT_HTTP || !*from->token_file)
+		return 0;
+	r = token_list_load(&tokens, from->token_file, &why);
+	if (r < 0)
+		errmsg_set(err, "listener %s: token_file: %s", from->section.name, why.text);
+	token_list_free(&tokens);
+	return r;
+}
+
+/* The file has been read a moment ago; should it have gone since, nobody gets in. */
+static void change_tokens(struct http_listener *http, const struct config_listener *from)
+{
+	struct errmsg err;
+
+	token_list_free(&http->tokens);
+	http->asks_token = *from->token_file;
+	if (http->asks_token && token_list_load(&http->tokens, from->token_file, &err) < 0)
+		log_error("%s listener=%s, nobody can subscribe", err.text, http->served->name);
+}
+
+static int change_admission(struct http_listener *http, const struct config_listener *from)
+{
+	char *origins = strdup(from->origins);
+	struct access proxies;
+	struct errmsg err;
+
+	if (!origins || access_init(&proxies, from->trusted_proxies, "", &err) < 0) {
+		free(origins);
+		return -ENOMEM;
+	}
+	free(http->origins);
+	http->origins = origins;
+	access_fini(&http->proxies);
+	http->proxies = proxies;
+	change_tokens(http, from);
+	return 0;
+}
+
+/* ---- life ---- */
+
+struct http_listener *http_listener_new(struct served_listener *served,
+					const struct config_listener *from)
+{
+	struct http_listener *http = calloc(1, sizeof(*http));
+
+	if (!http)
+		return NULL;
+	http->served = served;
+	list_init(&http->paths);
+	const struct http_server_params params = {
+		.methods = HTTP_GET | HTTP_HEAD | HTTP_OPTIONS,
+		.deadline_ms = from->head_timeout,
+		.max_connections = from->max_heads,
+		.on_request = http_admit,
+		.on_error = http_admit_error,
+		.owner = http,
+	};
+
+	http_server_init(&http->server, served->relay->loop, &params);
+	return http;
+}
+
+int http_listener_change(struct http_listener *http, const struct config *config,
+			 const struct config_listener *from)
+{
+	int r;
+
+	(void)snprintf(http->feed, sizeof(http->feed), "%s", from->feed);
+	http->gaps = from->gaps == CONFIG_YES;
+	http->per_message = from->messages == CONFIG_MESSAGES_MESSAGE;
+	r = change_admission(http, from);
+	if (r < 0)
+		return r;
+	http_server_change(&http->server, from->head_timeout, from->max_heads,
+			   access_is_open(&http->proxies) ? NULL : &http->proxies);
+	return change_paths(http, config, from);
+}
+
+void http_listener_free(struct http_listener **http_ptr)
+{
+	struct http_listener *http = *http_ptr;
+	struct list_node *node;
+
+	*http_ptr = NULL;
+	if (!http)
+		return;
+	http_server_fini(&http->server);
+	while ((node = list_first(&http->paths)))
+		free_path(path_of(node));
+	token_list_free(&http->tokens);
+	access_fini(&http->proxies);
+	free(http->origins);
+	free(http);
+}

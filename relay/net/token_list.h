@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Bearer tokens (RFC 6750): read from a file, one a line, and asked for.
+ *
+ * Only digests are kept, so a dump of the memory gives no token away, and comparing them in
+ * constant time does not even tell the length.  No text of this file's errors has a byte of a token
+ * in it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/errmsg.h"
+
+#define TOKEN_BYTES_MAX    512
+#define TOKEN_DIGEST_BYTES 32
+#define TOKENS_MAX         1024
+
+/* All zero has no token. */
+struct token_list {
+	uint8_t (*digests)[TOKEN_DIGEST_BYTES]; /* owned */
+	size_t count;
+};
+
+/* Reads the file; `path` may be "credential:NAME", a file in $CREDENTIALS_DIRECTORY
+ * (systemd.exec(5), LoadCredential=).  Empty lines and those that start with # are skipped. Returns
+ * 0; -errno with a message that names file and line, *ret has not changed then.  A file without a
+ * token is -EINVAL. */
+int token_list_load(struct token_list *ret, const char *path, struct errmsg *err) must_check;
+
+/* Idempotent; leaves it all zero. */
+void token_list_free(struct token_list *list);
+
+/* Takes as long whatever the token is, as far as its length allows. */
+bool token_list_has(const struct token_list *list, const char *token, size_t bytes);

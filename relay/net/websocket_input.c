@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What WebSocket subscribers send.  The decoder finds what is wrong; what is answered, and whether
+ * it is the end of the connection, is decided here.
+ */
+#include "net/websocket_input.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "net/token_bucket.h"
+#include "net/websocket_codec.h"
+
+enum {
+	DISCARD_BYTES = 4096,
+	DISCARD_READS = 64,
+	CONTROLS_PER_S =
+		10, /* keep-alives come once in seconds; this is for jitter and reconnects */
+};
+
+struct input {
+	struct websocket_decoder decoder;
+	struct token_bucket controls;
+	uint64_t left; /* bytes of data that are passed over still */
+};
+
+void *websocket_input_new(uint64_t max_bytes)
+{
+	struct input *input = calloc(1, sizeof(*input));
+
+	if (!input)
+		return NULL;
+	websocket_decoder_init(&input->decoder, max_bytes);
+	token_bucket_init(&input->controls, CONTROLS_PER_S);
+	input->left = max_bytes;
+	return input;
+}
+
+static bool is_flood(struct input *input)
+{
+	uint64_t now_ns = clock_mono_ns();
+
+	if (token_bucket_wait_ns(&input->controls, now_ns))
+		return true;
+	token_bucket_take(&input->controls, now_ns);
+	return false;
+}
+
+/* Closing with bytes unread would send RST, which may overtake the last words. */
+static void discard(int fd)
+{
+	uint8_t bytes[DISCARD_BYTES];
+
+	for (int i = 0; i < DISCARD_READS; i++) {
+		if (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) <= 0)
+			break;
+	}
+}
+
+/* Says the last words.  A close is answered with the code that it had (RFC 6455, 5.5.1); whoever
+ * has more notes waiting than there is room for does not read, and gets none. */
+static enum close_reason end(struct subscriber *subscriber, enum close_reason reason, unsigned code,
+			     const char *words)
+{
+	uint8_t frame[2 + WEBSOCKET_CONTROL_BYTES];
+	size_t bytes = websocket_close_frame(frame, code, words);
+
+	(void)!subscriber_send_note(subscriber, frame, bytes);
+	discard(subscriber->fd);
+	return reason;
+}
+
+/* A pong that cannot be sent, since others wait already, is left out: only the last ping has to be
+ * answered (RFC 6455, 5.5.3). */
+static enum close_reason take_control(struct input *input, struct subscriber *subscriber,
+				      const struct websocket_event *event)
+{
+	uint8_t pong[2 + WEBSOCKET_CONTROL_BYTES];
+	size_t bytes;
+
+	if (is_flood(input))
+		return end(subscriber, CLOSE_FLOOD, WEBSOCKET_CLOSE_POLICY,
+			   close_reason_text(CLOSE_FLOOD));
+	if (event->opcode != WEBSOCKET_PING)
+		return CLOSE_REASON_COUNT;
+	bytes = websocket_control_frame(pong, WEBSOCKET_PONG, event->payload, event->payload_bytes);
+	(void)!subscriber_send_note(subscriber, pong, bytes);
+	return CLOSE_REASON_COUNT;
+}
+
+static enum close_reason take_data(struct input *input, struct subscriber *subscriber,
+				   const struct websocket_event *event)
+{
+	if (event->payload_bytes > input->left)
+		return end(subscriber, CLOSE_INPUT, WEBSOCKET_CLOSE_POLICY,
+			   close_reason_text(CLOSE_INPUT));
+	input->left -= event->payload_bytes;
+	return CLOSE_REASON_COUNT;
+}
+
+static enum close_reason reason_of(unsigned code)
+{
+	if (code == WEBSOCKET_CLOSE_TOO_BIG)
+		return CLOSE_INPUT_TOO_LONG;
+	if (code == WEBSOCKET_CLOSE_NOT_UTF8)
+		return CLOSE_INPUT_NOT_TEXT;
+	return CLOSE_BAD_FRAME;
+}
+
+static enum close_reason on_bytes(void *owner, struct subscriber *subscriber, uint8_t *bytes,
+				  size_t count)
+{
+	struct input *input = owner;
+	enum close_reason reason = CLOSE_REASON_COUNT;
+	struct websocket_event event;
+
+	do {
+		size_t taken = websocket_decode(&input->decoder, bytes, count, &event);
+
+		bytes += taken;
+		count -= taken;
+		switch (event.kind) {
+		case WEBSOCKET_EVENT_MORE:
+			break;
+		case WEBSOCKET_EVENT_DATA:
+			reason = take_data(input, subscriber, &event);
+			break;
+		case WEBSOCKET_EVENT_CONTROL:
+			reason = take_control(input, subscriber, &event);
+			break;
+		case WEBSOCKET_EVENT_CLOSE:
+			return end(subscriber, CLOSE_PEER_CLOSED, event.code, NULL);
+		case WEBSOCKET_EVENT_ERROR:
+			return end(subscriber, reason_of(event.code), event.code, event.reason);
+		}
+	} while (reason == CLOSE_REASON_COUNT && event.kind != WEBSOCKET_EVENT_MORE);
+	return reason;
+}
+
+const struct subscriber_input websocket_input = {
+	.on_bytes = on_bytes,
+	.free = free,
+};

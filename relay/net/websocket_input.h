@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What a WebSocket subscriber sends: pings are answered, a close is answered, data is not wanted.
+ *
+ * Data is passed over up to max_bytes in all.  Control frames come at most once a second on
+ * average; who sends more of them makes work for nothing.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "feed/subscriber.h"
+
+/* For subscriber_params.input, with an owner of websocket_input_new(). */
+extern const struct subscriber_input websocket_input;
+
+/* NULL: no memory.  Freed by websocket_input.free. */
+void *websocket_input_new(uint64_t max_bytes);

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: MIT
+"""Subscribers by HTTP: chunks, bare bytes, server-sent events, WebSocket; every byte is compared.
+
+received counts what follows the head of the answer, as relay's delivered_bytes does.
+"""
+
+import json
+import os
+import socket
+import struct
+
+from . import address
+from .loop import READ
+from .subscriber import Subscriber
+
+CRLF = b"\r\n"
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+
+
+def request(path, fields=(), method="GET", version="1.1"):
+    lines = [f"{method} {path} HTTP/{version}", "Host: relay.test",
+             *(f"{name}: {value}" for name, value in dict(fields).items()), "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+def upgrade(**more):
+    return {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", **more}
+
+
+def parse_head(head):
+    first, *lines = head.decode("latin-1").split("\r\n")
+    version, status, _reason = first.split(" ", 2)
+    assert version == "HTTP/1.1", first
+    fields = {}
+    for line in lines:
+        name, _, value = line.partition(": ")
+        assert name.lower() not in fields or name.lower() == "connection", f"{name} twice: {head}"
+        fields[name.lower()] = value
+    return int(status), fields
+
+
+class Answer:
+    """One request and all that comes back until relay closes; for refusals."""
+
+    def __init__(self, relay, listener, data, source=None, half_close=False):
+        self.loop = relay.loop
+        self.data = b""
+        self.end = None
+        family, where = address.parse(relay.address[f"listener {listener}"])
+        self.sock = socket.socket(family, socket.SOCK_STREAM)
+        if source:
+            self.sock.bind((source, 0))
+        self.sock.settimeout(10)
+        self.sock.connect(where)
+        self.sock.setblocking(False)
+        relay.peers.append(self)
+        if data:
+            self.sock.send(data)
+        if half_close:
+            self.sock.shutdown(socket.SHUT_WR)
+        self.loop.watch(self.sock, READ, self.ready)
+
+    def ready(self, _events):
+        try:
+            got = self.sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            got = b""
+            self.end = "rst"
+        self.data += got
+        if not got:
+            self.end = self.end or "fin"
+            self.close()
+
+    def wait(self):
+        """(status, fields, body), once relay has closed."""
+        self.loop.run(lambda: self.end, what=lambda: f"an end after {self.data[:300]!r}")
+        assert self.end == "fin", f"{self.end} after {self.data[:300]!r}"
+        return self.parse()
+
+    def parse(self):
+        head, found, body = self.data.partition(CRLF + CRLF)
+        assert found, f"no whole head: {self.data[:300]!r}"
+        status, fields = parse_head(head)
+        if "content-length" in fields and body:
+            assert len(body) == int(fields["content-length"]), self.data
+        return status, fields, body.decode()
+
+    def close(self):
+        if self.sock is not None:
+            self.loop.unwatch(self.sock)
+            self.sock.close()
+            self.sock = None
+
+    def reset(self):
+        if self.sock is not None and self.sock.family != socket.AF_UNIX:
+            address.reset_on_close(self.sock)
+        self.close()
+
+
+class WebSubscriber(Subscriber):
+    """GET /FEED; takes the body as the fields of the answer say it is made."""
+
+    def __init__(self, loop, target, script, path="/a", fields=(), version="1.1", start=0, **options):
+        self.head = b""
+        self.status = None
+        self.fields = {}
+        self.rest = b""
+        self.left = 0
+        self.finished = False
+        self.version = version
+        super().__init__(loop, target, script, start=start, **options)
+        self.sock.setblocking(True)
+        self.sock.send(request(path, fields, version=version))
+        self.sock.setblocking(False)
+
+    def take(self, data):
+        if self.status is None:
+            self.head += data
+            head, found, rest = self.head.partition(CRLF + CRLF)
+            if not found:
+                self.received = 0
+                return
+            self.received = len(rest)
+            self.status, self.fields = parse_head(head)
+            self.check_status()
+            data = rest
+        if data:
+            self.take_body(data)
+
+    def check_status(self):
+        assert self.status == 200, f"{self.status} {self.fields} {self.head}"
+        chunked = self.fields.get("transfer-encoding") == "chunked"
+        assert chunked == (self.version == "1.1"), self.fields
+        assert self.fields["x-content-type-options"] == "nosniff", self.fields
+        assert "no-store" in self.fields["cache-control"], self.fields
+
+    def take_body(self, data):
+        if self.version == "1.0":
+            self.take_payload(data)
+            return
+        self.rest += data
+        while self.take_chunk():
+            pass
+
+    def take_chunk(self):
+        """One whole step in what has come; false when it has to go on later."""
+        if self.left > 0:
+            piece = self.rest[:self.left]
+            self.rest = self.rest[len(piece):]
+            self.left -= len(piece)
+            if piece:
+                self.take_payload(piece)
+            if self.left:
+                return False
+            self.left = -1
+        if self.left == -1:  # the end of a chunk
+            if len(self.rest) < 2:
+                return False
+            assert self.rest[:2] == CRLF, f"a chunk ends in {self.rest[:2]!r}"
+            self.rest = self.rest[2:]
+            self.left = 0
+            return True
+        assert not (self.finished and self.rest), f"bytes behind the last chunk: {self.rest[:80]!r}"
+        line, found, rest = self.rest.partition(CRLF)
+        if not found:
+            assert len(line) < 32, f"no chunk head: {line[:80]!r}"
+            return False
+        self.left = int(line, 16)
+        self.rest = rest
+        if self.left == 0:
+            self.finished, self.left = True, -1
+        return True
+
+    def take_payload(self, data):
+        super().take(data)
+
+
+class EventSubscriber(WebSubscriber):
+    """Server-sent events of a feed of lines whose first message has sequence `base`."""
+
+    def __init__(self, loop, target, script, base=1, fields=(), **options):
+        self.text = b""
+        self.base = base
+        self.last_id = None
+        self.gaps = []
+        self.news = []
+        super().__init__(loop, target, script, fields={"Accept": "text/event-stream", **dict(fields)},
+                         **options)
+
+    def check_status(self):
+        super().check_status()
+        assert self.fields["content-type"] == "text/event-stream", self.fields
+
+    def take_payload(self, data):
+        self.text += data
+        while b"\n\n" in self.text:
+            event, _, self.text = self.text.partition(b"\n\n")
+            self.take_event(event.split(b"\n"))
+
+    def take_event(self, lines):
+        pairs = [line.split(b": ", 1) for line in lines if not line.startswith(b":")]
+        if not pairs:
+            return
+        values = {name.decode(): value for name, value in pairs if name != b"data"}
+        data = b"\n".join(value for name, value in pairs if name == b"data")
+        if values.get("event") == b"gap":
+            self.gaps.append(data)
+            seen = json.loads(data)
+            self.position = self.script.start_of(seen["to"] - self.base)
+        elif "event" in values:
+            self.news.append((values["event"], data))
+        else:
+            self.take_message(int(values["id"]), data)
+
+    def take_message(self, sequence, data):
+        index = sequence - self.base
+        begin = self.script.start_of(index)
+        if self.position is None or not self.last_id:
+            self.position = self.start = begin
+        assert self.position == begin, f"message {index} at {self.position}, not {begin}"
+        self.last_id = sequence
+        self.compare(data + b"\n")
+
+
+class WebSocketSubscriber(WebSubscriber):
+    """A WebSocket; messages are taken apart and compared. per_message: each is one of the script."""
+
+    def __init__(self, loop, target, script, text=False, per_message=False, path="/a", fields=(),
+                 **options):
+        self.text = text
+        self.per_message = per_message
+        self.close_code = None
+        self.close_words = b""
+        self.pongs = []
+        self.pings = 0
+        self.gaps = []
+        self.messages = 0
+        super().__init__(loop, target, script, path=path, fields={**upgrade(), **dict(fields)},
+                         **options)
+
+    def check_status(self):
+        assert self.status == 101, f"{self.status} {self.fields} {self.head}"
+        assert self.fields["sec-websocket-accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+    def take_body(self, data):
+        self.rest += data
+        while self.take_frame():
+            pass
+
+    def take_frame(self):
+        data = self.rest
+        if len(data) < 2:
+            return False
+        assert self.close_code is None, f"bytes behind the close frame: {data[:40]!r}"
+        assert data[0] & 0x80 and not data[0] & 0x70, f"no whole message: {data[:2].hex()}"
+        assert not data[1] & 0x80, "a masked frame of a server"
+        length, at = data[1], 2
+        if length >= 126:
+            width = 2 if length == 126 else 8
+            if len(data) < 2 + width:
+                return False
+            length, at = int.from_bytes(data[2:2 + width], "big"), 2 + width
+        if len(data) < at + length:
+            return False
+        self.rest = data[at + length:]
+        self.take_message(data[0] & 15, data[at:at + length])
+        return True
+
+    def take_message(self, opcode, data):
+        if opcode == PING:
+            self.pings += 1
+        elif opcode == PONG:
+            self.pongs.append(data)
+        elif opcode == CLOSE:
+            self.close_code = struct.unpack(">H", data[:2])[0] if data else 1005
+            self.close_words = data[2:]
+        elif opcode == TEXT and not self.text:
+            self.take_gap(data)
+        else:
+            assert opcode == (TEXT if self.text else BINARY), f"opcode {opcode}"
+            self.messages += 1
+            if self.per_message:
+                self.check_is_message(data)
+            self.take_payload(data)
+
+    def take_gap(self, data):
+        seen = json.loads(data)["gap"]
+        self.gaps.append((seen["from"], seen["to"]))
+        self.position = self.script.start_of(seen["to"] - 1)
+
+    def check_is_message(self, data):
+        assert self.position + len(data) in self.script.ends, "not at the end of a message"
+        begin = self.position
+        assert begin == 0 or begin in self.script.ends, "not at the start of a message"
+
+    def send_frame(self, opcode, data=b"", final=True, mask=True, reserved=0):
+        head = bytes([opcode | (0x80 if final else 0) | reserved])
+        flag = 0x80 if mask else 0
+        if len(data) < 126:
+            head += bytes([flag | len(data)])
+        elif len(data) < 65536:
+            head += struct.pack(">BH", flag | 126, len(data))
+        else:
+            head += struct.pack(">BQ", flag | 127, len(data))
+        if mask:
+            key = os.urandom(4)
+            data = key + bytes(byte ^ key[i % 4] for i, byte in enumerate(data))
+        self.sock.setblocking(True)
+        self.sock.sendall(head + data)
+        self.sock.setblocking(False)

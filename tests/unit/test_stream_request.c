@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Requests for streams, as a table: what the path, the query and the fields ask for; and the heads
+ * that answer them.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "net/stream_answer.h"
+#include "net/stream_request.h"
+
+#define UPGRADE "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+#define EVENTS  "Accept: text/event-stream\r\n"
+
+struct asked {
+	char head[1024];
+	struct http_request request;
+	struct stream_request wanted;
+	const char *wrong;
+};
+
+static void ask(struct asked *asked, const char *path, const char *fields, int minor)
+{
+	int length = snprintf(asked->head, sizeof(asked->head),
+			      "GET %s HTTP/1.%d\r\nHost: h\r\n%s\r\n", path, minor, fields);
+
+	http_request_init(&asked->request, HTTP_GET, 0);
+	assert_int_equal(http_request_parse(&asked->request, asked->head, (size_t)length),
+			 HTTP_PARSE_WHOLE);
+	asked->wrong = stream_request_read(&asked->request, &asked->wanted);
+}
+
+static void kinds_follow_the_fields(void **state)
+{
+	static const struct {
+		const char *fields;
+		int minor;
+		enum stream_kind kind;
+	} cases[] = {
+		{"", 1, STREAM_CHUNKED},
+		{"", 0, STREAM_PLAIN},
+		{"Accept: */*\r\n", 1, STREAM_CHUNKED},
+		{"Accept: text/*\r\n", 1, STREAM_CHUNKED},
+		{EVENTS, 1, STREAM_EVENTS},
+		{EVENTS, 0, STREAM_EVENTS_PLAIN},
+		{"Accept: Text/Event-Stream;q=0.5\r\n", 1, STREAM_EVENTS},
+		{"Accept: text/event-stream; q=0\r\n", 1, STREAM_CHUNKED},
+		{"Accept: text/event-stream;q=0.5, */*\r\n", 1, STREAM_CHUNKED},
+		{"Accept: text/html, text/event-stream\r\n", 1, STREAM_EVENTS},
+		{UPGRADE, 1, STREAM_WEBSOCKET},
+		{UPGRADE EVENTS, 1, STREAM_WEBSOCKET},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct asked asked;
+
+		ask(&asked, "/a", cases[i].fields, cases[i].minor);
+		assert_null(asked.wrong);
+		assert_int_equal(asked.wanted.kind, cases[i].kind);
+	}
+}
+
+static void parameters_are_read(void **state)
+{
+	struct asked asked;
+
+	(void)state;
+	ask(&asked, "/feed.A-1_?burst=64k&text=1&messages=message", "", 1);
+	assert_null(asked.wrong);
+	assert_string_equal(asked.wanted.feed, "feed.A-1_");
+	assert_true(asked.wanted.has_burst && asked.wanted.wants_text &&
+		    asked.wanted.has_messages && asked.wanted.per_message);
+	assert_int_equal(asked.wanted.burst_bytes, 65536);
+	ask(&asked, "/a?burst=5s&text=0&messages=packet", "", 1);
+	assert_null(asked.wrong);
+	assert_int_equal(asked.wanted.burst_ms, 5000);
+	assert_false(asked.wanted.wants_text || asked.wanted.per_message);
+	ask(&asked, "/a?from=18446744073709551615", "", 1);
+	assert_null(asked.wrong);
+	assert_true(asked.wanted.has_from && asked.wanted.from_seq == UINT64_MAX);
+	ask(&asked, "/a?from=7", "Last-Event-ID: 41\r\n", 1);
+	assert_null(asked.wrong);
+	assert_true(asked.wanted.has_from && asked.wanted.from_seq == 42);
+	ask(&asked, "/a?burst=1k", "Last-Event-ID: 41\r\n", 1);
+	assert_null(asked.wrong);
+	assert_true(asked.wanted.has_from && !asked.wanted.has_burst &&
+		    asked.wanted.burst_bytes == 0);
+	ask(&asked, "/a?text", "Last-Event-ID:\r\n", 1);
+	assert_null(asked.wrong);
+	assert_true(asked.wanted.wants_text && !asked.wanted.has_from);
+	ask(&asked, "/", "", 1);
+	assert_string_equal(asked.wanted.feed, "");
+	ask(&asked, "/%61", "", 1);
+	assert_string_equal(asked.wanted.feed, "a");
+}
+
+static void what_cannot_be_meant_is_refused(void **state)
+{
+	static const struct {
+		const char *path, *fields;
+	} cases[] = {
+		{"/a?burst=", ""},
+		{"/a?burst=5m", ""},
+		{"/a?burst=1M", ""},
+		{"/a?burst=-1", ""},
+		{"/a?burst=1.5k", ""},
+		{"/a?burst=x", ""},
+		{"/a?from=", ""},
+		{"/a?from=1k", ""},
+		{"/a?from=18446744073709551616", ""},
+		{"/a?text=yes", ""},
+		{"/a?messages=", ""},
+		{"/a?messages=all", ""},
+		{"/a?brust=1k", ""},
+		{"/a?token=x", ""},
+		{"/a?from=1&burst=0", ""},
+		{"/a?a%20long%20name%20of%20a%20parameter=1", ""},
+		{"/a", "Last-Event-ID: x\r\n"},
+		{"/a", "Last-Event-ID: 18446744073709551615\r\n"},
+		{"/a", "Last-Event-ID: 00000000000000000000000000000000000001\r\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct asked asked;
+
+		ask(&asked, cases[i].path, cases[i].fields, 1);
+		assert_non_null(asked.wrong);
+	}
+}
+
+static void a_path_that_no_feed_has_is_told(void **state)
+{
+	char path[STREAM_FEED_BYTES + 3];
+	struct asked asked;
+
+	(void)state;
+	memset(path, 'a', sizeof(path));
+	path[0] = '/';
+	path[STREAM_FEED_BYTES + 2] = '\0';
+	ask(&asked, path, "", 1);
+	assert_true(asked.wanted.is_long && !asked.wanted.feed[0]);
+	path[STREAM_FEED_BYTES + 1] = '\0';
+	ask(&asked, path, "", 1);
+	assert_false(asked.wanted.is_long);
+	assert_int_equal(strlen(asked.wanted.feed), STREAM_FEED_BYTES);
+}
+
+static void tokens_are_found(void **state)
+{
+	static const struct {
+		const char *fields, *token;
+	} cases[] = {
+		{"", NULL},
+		{"Authorization: Bearer abc\r\n", "abc"},
+		{"authorization: BEARER  abc=\r\n", "abc="},
+		{"Authorization: Basic abc\r\n", NULL},
+		{"Authorization: Bearer\r\n", NULL},
+		{"Authorization: Bearerabc\r\n", NULL},
+		{"Sec-WebSocket-Protocol: relay, relay.bearer.abc\r\n", "abc"},
+		{"Sec-WebSocket-Protocol: relay.bearer.\r\n", NULL},
+		{"Sec-WebSocket-Protocol: relay.bearer.abc\r\nAuthorization: Bearer x\r\n", "x"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct asked asked;
+
+		ask(&asked, "/a", cases[i].fields, 1);
+		if (cases[i].token)
+			assert_true(http_text_equals(asked.wanted.token, cases[i].token));
+		else
+			assert_null(asked.wanted.token.at);
+	}
+}
+
+static void heads_are_what_they_should_be(void **state)
+{
+	struct stream_answer answer = {.kind = STREAM_CHUNKED, .is_line = true};
+	struct stream_start start = {.is_known = true, .session = 7, .sequence = 9};
+	char buf[STREAM_ANSWER_BYTES];
+	ssize_t length;
+
+	(void)state;
+	length = stream_answer_head(&answer, &start, buf, sizeof(buf) - 1);
+	assert_true(length > 0);
+	buf[length] = '\0';
+	assert_string_equal(buf, "HTTP/1.1 200 OK\r\n"
+				 "Content-Type: text/plain; charset=utf-8\r\n"
+				 "Cache-Control: no-store, no-transform\r\n"
+				 "X-Accel-Buffering: no\r\n"
+				 "X-Content-Type-Options: nosniff\r\n"
+				 "Relay-Session: 7\r\nRelay-Sequence: 9\r\n"
+				 "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
+	answer.kind = STREAM_PLAIN;
+	start.is_known = false;
+	length = stream_answer_head(&answer, &start, buf, sizeof(buf) - 1);
+	buf[length] = '\0';
+	assert_null(strstr(buf, "chunked"));
+	assert_null(strstr(buf, "Relay-"));
+}
+
+/* With the longest origin, and the largest numbers. */
+static void every_answer_fits(void **state)
+{
+	static const enum stream_kind kinds[] = {STREAM_CHUNKED, STREAM_PLAIN, STREAM_EVENTS,
+						 STREAM_EVENTS_PLAIN};
+	const struct stream_start start = {
+		.is_known = true, .session = UINT32_MAX, .sequence = UINT64_MAX};
+	struct stream_answer answer = {.is_line = true};
+	char buf[STREAM_ANSWER_BYTES];
+
+	(void)state;
+	memset(answer.origin, 'o', STREAM_ORIGIN_BYTES);
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		answer.kind = kinds[i];
+		assert_true(stream_answer_head(&answer, &start, buf, sizeof(buf)) > 0);
+		assert_true(stream_answer_out_of_range(&answer, UINT64_MAX, UINT64_MAX, buf,
+						       sizeof(buf)) > 0);
+		assert_true(stream_answer_options(&answer, buf, sizeof(buf)) > 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(kinds_follow_the_fields),
+		cmocka_unit_test(parameters_are_read),
+		cmocka_unit_test(what_cannot_be_meant_is_refused),
+		cmocka_unit_test(a_path_that_no_feed_has_is_told),
+		cmocka_unit_test(tokens_are_found),
+		cmocka_unit_test(heads_are_what_they_should_be),
+		cmocka_unit_test(every_answer_fits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
