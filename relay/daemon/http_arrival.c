@@ -70,6 +70,7 @@ static void arrive(struct task *task)
 	struct stream_start start;
 	uint64_t oldest, next;
 	ssize_t length;
+	int r;
 
 	rendition_range(arrival->rendition, &oldest, &next);
 	if (params->has_from && (params->from_seq < oldest || params->from_seq > next)) {
@@ -85,7 +86,10 @@ static void arrive(struct task *task)
 		give_up(arrival, CLOSE_PEER_RESET);
 		goto out;
 	}
-	if (subscriber_join(arrival->rendition, arrival->fd, params) < 0)
+	r = subscriber_join(arrival->rendition, arrival->fd, params);
+	if (r == -ERANGE)
+		give_up(arrival, CLOSE_OUT_OF_RANGE);
+	else if (r < 0)
 		log_error("out of memory, subscriber refused");
 out:
 	free(arrival);
