@@ -142,7 +142,7 @@ def test_colours_are_for_terminals(ctl, stub, env, coloured):
      "closed subscriber 17 of feed my feed\n"),
     (("drain",), ("POST", "/drain", ""), "draining\n"),
     (("log-level", "debug"), ("POST", "/log-level", "level=debug"), "log level is debug\n"),
-    (("upgrade",), ("POST", "/upgrade", ""), "upgraded\n"),
+    (("upgrade",), ("POST", "/upgrade", ""), "upgrade begun; the log says how it ends\n"),
 ])
 def test_commands(ctl, stub, words, request_, said):
     stub.answers[request_[:2]] = 200, {"ok": True}
