@@ -198,6 +198,7 @@ soak-short: all $(bin)/relay-soak
 
 soak-upgrade: all $(bin)/relay-soak
 	@RELAY_BIN_DIR=$(bin) tests/soak/run --only upgrade
+	@reason=$$(tests/service/run --why-not); [ -z "$$reason" ] && exec tests/service/run --soak || echo "restarts left out: $$reason"
 
 # Builds of its own: clang, and coverage in all that is fuzzed.
 fuzz:
