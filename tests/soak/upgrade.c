@@ -19,7 +19,7 @@
 #define JOINS_PER_TICK 5
 #define TICK_NS        NS_PER_MS
 #define SETTLE_NS      (2 * NS_PER_S)
-#define REST_NS        (60 * NS_PER_S)
+#define LULL_NS        (20 * NS_PER_S) /* without a byte for anybody: nothing more comes */
 
 struct upgrade {
 	struct crowd crowd;
@@ -56,14 +56,13 @@ static uint64_t count_behind(const struct crowd *crowd)
 
 static int take_rest(struct upgrade *upgrade)
 {
-	uint64_t end_ns = clock_mono_ns() + REST_NS;
 	int r = 0;
 
 	upgrade->crowd.is_quiet = true;
 	do {
 		r = crowd_run(&upgrade->crowd, clock_mono_ns() + NS_PER_S / 2);
 		upgrade->behind = count_behind(&upgrade->crowd);
-	} while (r == 0 && upgrade->behind && clock_mono_ns() < end_ns);
+	} while (r == 0 && upgrade->behind && clock_mono_ns() - upgrade->crowd.heard_ns < LULL_NS);
 	return r;
 }
 
