@@ -220,6 +220,7 @@ soak-short: all $(bin)/relay-soak
 
 soak-upgrade: all $(bin)/relay-soak
 	@RELAY_BIN_DIR=$(bin) tests/soak/run --only upgrade
+	@reason=$$(tests/service/run --why-not); [ -z "$$reason" ] && exec tests/service/run --soak || echo "restarts left out: $$reason"
 
 # Builds of its own: clang, and coverage in all that is fuzzed.
 fuzz:
@@ -281,7 +282,7 @@ help:
 	@echo 'make bench-peers       relay, Redis, NATS, Mosquitto, Nchan, Icecast and ncat on the same load; build/bench/peers'
 	@echo 'make bench-sweep       copy, splice and compact over segment, message size, receive buffer; build/bench/sweep'
 	@echo 'make soak-short        15,000 subscribers that come and go, then 10,000 that stand still: about 4 minutes'
-	@echo 'make soak-upgrade      10,000 subscribers at full rate over 20 upgrades in place: about 2 minutes'
+	@echo 'make soak-upgrade      10,000 subscribers at full rate over 20 upgrades in place and 20 restarts: 4 minutes'
 	@echo 'make fuzz       FUZZ_RUNS=5000000 inputs for each parser (clang); TARGETS="websocket ..."; a quarter of an hour'
 	@echo 'make install    PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR)'
 	@echo 'make deb        the Debian package, into build/deb (no root; lintian clean)'

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define AHEAD_BYTES     (UINT64_C(2) << 20) /* of one subscriber; else socket buffers hold minutes */
 #define SINK_BYTES      (UINT64_C(64) << 10)
 #define EVENTS_PER_TURN 512
 #define FAULTS_TOLD     10
@@ -273,6 +274,14 @@ static ssize_t publish_on(struct crowd *crowd, uint32_t place)
 	return n;
 }
 
+/* Member number `place` reads the feed of that number. */
+static bool is_far_ahead(const struct crowd *crowd, uint32_t place)
+{
+	const struct stream_check *check = &crowd->members[place].check;
+
+	return check->is_located && crowd->feeds[place].offset > check->offset + AHEAD_BYTES;
+}
+
 /* Returns 1 when more may be taken at once, 0, or -errno. */
 static int publish_at_full_rate(struct crowd *crowd)
 {
@@ -282,7 +291,7 @@ static int publish_at_full_rate(struct crowd *crowd)
 		ssize_t n = 0;
 
 		/* What was begun is finished. */
-		if (!crowd->is_quiet || crowd->feeds[i].unsent)
+		if (crowd->feeds[i].unsent || (!crowd->is_quiet && !is_far_ahead(crowd, i)))
 			n = publish_on(crowd, i);
 		if (n < 0)
 			return (int)n;

@@ -28,7 +28,8 @@ struct soak_params {
 	uint64_t message;  /* bytes; a multiple of 16 */
 	uint64_t rate;     /* messages a second on each feed */
 	uint64_t churn;    /* joins, and leaves, a second */
-	uint64_t upgrades; /* upgrade: SIGUSR2 so often */
+	uint64_t upgrades; /* upgrade: SIGUSR2 so often, or */
+	char *command;     /* this, by the shell */
 	double seconds;
 };
 

@@ -28,7 +28,8 @@ static const char usage_text[] =
 	"  --readers N               50 of these read (stall)\n"
 	"  --message BYTES           1k, a multiple of 16     --rate N   4 a second on each feed\n"
 	"  --churn N                 1000 joins and leaves a second (churn)\n"
-	"  --upgrades N              20 (upgrade)\n"
+	"  --upgrades N              20 (upgrade)     --command TEXT   instead of SIGUSR2, by the "
+	"shell\n"
 	"  --seconds N               10\n";
 
 uint64_t soak_read_tcp_memory(void)
@@ -139,6 +140,9 @@ static int parse_option(int code, char *text, struct soak_params *params, const 
 		return num_parse_count(text, &params->rate);
 	case 'c':
 		return num_parse_count(text, &params->churn);
+	case 'x':
+		params->command = text;
+		return 0;
 	case 'u':
 		return num_parse_count(text, &params->upgrades);
 	default:
@@ -153,17 +157,12 @@ static int parse_option(int code, char *text, struct soak_params *params, const 
 }
 
 static const struct option options[] = {
-	{"plan", required_argument, NULL, 'p'},
-	{"relay-pid", required_argument, NULL, 'i'},
-	{"feed", required_argument, NULL, 'f'},
-	{"subscribers", required_argument, NULL, 'n'},
-	{"readers", required_argument, NULL, 'g'},
-	{"message", required_argument, NULL, 'm'},
-	{"rate", required_argument, NULL, 'r'},
-	{"churn", required_argument, NULL, 'c'},
-	{"seconds", required_argument, NULL, 's'},
-	{"upgrades", required_argument, NULL, 'u'},
-	{0},
+	{"plan", required_argument, NULL, 'p'},    {"relay-pid", required_argument, NULL, 'i'},
+	{"feed", required_argument, NULL, 'f'},    {"subscribers", required_argument, NULL, 'n'},
+	{"readers", required_argument, NULL, 'g'}, {"message", required_argument, NULL, 'm'},
+	{"rate", required_argument, NULL, 'r'},    {"churn", required_argument, NULL, 'c'},
+	{"seconds", required_argument, NULL, 's'}, {"upgrades", required_argument, NULL, 'u'},
+	{"command", required_argument, NULL, 'x'}, {0},
 };
 
 int main(int argc, char **argv)

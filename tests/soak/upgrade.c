@@ -9,14 +9,17 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define JOINS_PER_TICK 5
 #define TICK_NS        NS_PER_MS
 #define SETTLE_NS      (2 * NS_PER_S)
-#define REST_NS        (60 * NS_PER_S)
+#define LULL_NS        (20 * NS_PER_S) /* without a byte for anybody: nothing more comes */
 
 struct upgrade {
 	struct crowd crowd;
@@ -53,15 +56,28 @@ static uint64_t count_behind(const struct crowd *crowd)
 
 static int take_rest(struct upgrade *upgrade)
 {
-	uint64_t end_ns = clock_mono_ns() + REST_NS;
 	int r = 0;
 
 	upgrade->crowd.is_quiet = true;
 	do {
 		r = crowd_run(&upgrade->crowd, clock_mono_ns() + NS_PER_S / 2);
 		upgrade->behind = count_behind(&upgrade->crowd);
-	} while (r == 0 && upgrade->behind && clock_mono_ns() < end_ns);
+	} while (r == 0 && upgrade->behind && clock_mono_ns() - upgrade->crowd.heard_ns < LULL_NS);
 	return r;
+}
+
+/* Tells relay. A command runs beside the crowd, and has ended when the next one is due. */
+static int start_upgrade(const struct soak_params *params, pid_t *shell)
+{
+	char name[] = "sh", option[] = "-c";
+	char *arguments[] = {name, option, params->command, NULL};
+	int status = 0;
+
+	if (!params->command)
+		return kill(params->relay_pid, SIGUSR2) < 0 ? -errno : 0;
+	if (*shell && (waitpid(*shell, &status, 0) < 0 || status))
+		return -EIO;
+	return -posix_spawn(shell, "/bin/sh", NULL, NULL, arguments, environ);
 }
 
 static int run_plan(struct upgrade *upgrade)
@@ -70,6 +86,7 @@ static int run_plan(struct upgrade *upgrade)
 	const struct soak_params *params = crowd->params;
 	uint64_t step_ns = (uint64_t)(params->seconds * 1e9) / params->upgrades;
 	int r = join_all(crowd);
+	pid_t shell = 0;
 
 	crowd->is_full_rate = true;
 	if (r == 0)
@@ -81,11 +98,12 @@ static int run_plan(struct upgrade *upgrade)
 	upgrade->bytes_before = crowd->bytes;
 	crowd->longest_quiet_ns = 0;
 	for (uint64_t i = 0; r == 0 && i < params->upgrades; i++) {
-		if (kill(params->relay_pid, SIGUSR2) < 0)
-			r = -errno;
-		else
+		r = start_upgrade(params, &shell);
+		if (r == 0)
 			r = crowd_run(crowd, clock_mono_ns() + step_ns);
 	}
+	if (shell)
+		(void)waitpid(shell, NULL, 0);
 	return r < 0 ? r : take_rest(upgrade);
 }
 
