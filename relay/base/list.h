@@ -4,12 +4,13 @@
  *
  * The list owns nothing: a node is a member of a struct that somebody else owns. A node is in one
  * list at most, and points to itself while it is in none, so it must be initialised once
- * (list_node_init) before anything else is done with it. All operations take constant time and
- * cannot fail.
+ * (list_node_init) before anything else is done with it. No operation can fail, and all but
+ * list_length() take constant time.
  */
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/compiler.h"
 
@@ -112,6 +113,17 @@ static inline void list_splice(struct list *to, struct list *from)
 	to->head.prev->next = from->head.next;
 	to->head.prev = from->head.prev;
 	list_init(from);
+}
+
+/* By counting: takes as long as the list is. */
+static inline size_t list_length(const struct list *list)
+{
+	struct list_node *node;
+	size_t length = 0;
+
+	list_for_each (list, node)
+		length++;
+	return length;
 }
 
 /* The first node becomes the last. */

@@ -30,16 +30,6 @@ static struct served_listener *listener_at(struct list_node *node)
 	return list_entry(node, struct served_listener, node);
 }
 
-static size_t list_length(const struct list *list)
-{
-	struct list_node *node;
-	size_t length = 0;
-
-	list_for_each (list, node)
-		length++;
-	return length;
-}
-
 static struct handed_socket *add_socket(struct handover *handover, enum handed_kind kind,
 					const char *name, const char *address, int fd)
 {

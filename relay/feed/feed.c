@@ -364,16 +364,6 @@ void feed_drain(struct feed *feed)
 	finish_all(feed, CLOSE_DRAIN);
 }
 
-static size_t list_length(const struct list *list)
-{
-	struct list_node *node;
-	size_t length = 0;
-
-	list_for_each (list, node)
-		length++;
-	return length;
-}
-
 static uint64_t delivered_by(const struct list *list)
 {
 	struct list_node *node;

@@ -42,13 +42,10 @@ static void capture_subscriber(const struct subscriber *subscriber, struct subsc
 
 static size_t count_subscribers(const struct list *lists[], size_t list_count)
 {
-	struct list_node *node;
 	size_t count = 0;
 
-	for (size_t i = 0; i < list_count; i++) {
-		list_for_each (lists[i], node)
-			count++;
-	}
+	for (size_t i = 0; i < list_count; i++)
+		count += list_length(lists[i]);
 	return count;
 }
 
