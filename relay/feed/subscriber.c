@@ -365,6 +365,8 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	if (params->has_from && crossing_is_awake(feed) &&
 	    params->from_seq < cursor_oldest_seq(&rendition->ring))
 		return -ERANGE;
+	/* Asked before it is counted: who sees the count may publish at once. */
+	crossing_wake(feed);
 	subscriber = new_subscriber(rendition, fd, &params->place);
 	if (!subscriber) {
 		subscriber_free_input(params->input, params->input_owner);
@@ -387,8 +389,6 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 		subscriber_close(subscriber, CLOSE_DRAIN);
 	else if (crossing_is_awake(feed))
 		start(subscriber);
-	else
-		crossing_wake(feed);
 	return 0;
 }
 
