@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "feed/crossing.h"
 #include "feed/feed.h"
 #include "pipe/pipe_io.h"
 
@@ -170,6 +171,9 @@ void intake_note_length(struct intake *intake, size_t bytes)
 
 struct packet intake_next_packet(struct feed *feed, uint32_t messages, size_t bytes)
 {
+	/* With the bytes in hand: a branch that asked before they were sent gets them. */
+	crossing_answer(feed);
+
 	const struct packet packet = {
 		.type = PACKET_DATA,
 		.count = (uint16_t)messages,

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "feed/crossing.h"
 #include "feed/feed.h"
 #include "feed/intake.h"
 #include "feed/publish.h"
@@ -161,6 +162,7 @@ static void publish_payload(struct feed *feed, enum engine engine)
 	struct packet packet;
 
 	intake->relay.head_bytes = 0;
+	crossing_answer(feed); /* as in intake_next_packet() */
 	follow_session(feed, &header);
 	if (header.sequence < feed->next_seq) {
 		feed->metrics.source_repeated += header.count;

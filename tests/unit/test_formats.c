@@ -701,6 +701,41 @@ static void a_branch_that_slept_says_what_is_missing(void **state)
 	close_branch();
 }
 
+/* Publishes and takes in at home, before either loop has run. */
+static void publish_at_home(const char *text)
+{
+	int err = 0;
+
+	rig.left = (const uint8_t *)text;
+	rig.left_bytes = strlen(text);
+	assert_int_equal(write(rig.publisher_fd, rig.left, rig.left_bytes), rig.left_bytes);
+	rig.left_bytes = 0;
+	assert_int_equal(feed_take(rig.feed, &rig.source, &err), INTAKE_TOOK);
+}
+
+/* Home has not heard of it yet, and is already taking in: the bytes came after the question. */
+static void a_branch_gets_what_comes_after_it_asked(void **state)
+{
+	(void)state;
+	FOR_EVERY_ENGINE(engine)
+	{
+		const struct feed_params params = feed_rig_params(FRAMING_LINE, engine);
+		struct format_wire wire;
+
+		open_feed(&params);
+		open_branch(params);
+		feed_rig_settle(&rig);
+		feed_rig_join_rendition(&rig, branch.renditions[CHUNKED], false, 0, NULL);
+		publish_at_home("1\n2\n");
+		expected_bytes = 4;
+		feed_rig_run_until(&rig, have_all);
+		wire = read_wire(CHUNKED, 0);
+		assert_memory_equal(wire.payload, "1\n2\n", 4);
+		free(wire.payload);
+		close_branch();
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, feed_rig_setup, feed_rig_teardown)
 
 int main(void)
@@ -721,6 +756,7 @@ int main(void)
 		TEST(an_end_takes_the_last_slot_or_one_more_pipe),
 		TEST(a_branch_has_every_format),
 		TEST(a_branch_that_slept_says_what_is_missing),
+		TEST(a_branch_gets_what_comes_after_it_asked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
