@@ -72,6 +72,9 @@ static void arrive(struct task *task)
 	ssize_t length;
 	int r;
 
+	/* The client may have been served by a worker that is further than this one. */
+	if (params->has_from)
+		feed_catch_up(arrival->rendition->feed);
 	rendition_range(arrival->rendition, &oldest, &next);
 	if (params->has_from && (params->from_seq < oldest || params->from_seq > next)) {
 		length = stream_answer_out_of_range(&arrival->answer, oldest, next, head,

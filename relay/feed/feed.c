@@ -352,6 +352,18 @@ bool feed_sleep(struct feed *feed)
 	return true;
 }
 
+void feed_catch_up(struct feed *feed)
+{
+	uint64_t before;
+
+	if (!feed->from)
+		return;
+	do {
+		before = feed->next_seq;
+		crossing_take(feed);
+	} while (feed->next_seq != before);
+}
+
 /* ---- the end ---- */
 
 void feed_drain(struct feed *feed)

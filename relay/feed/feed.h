@@ -173,6 +173,9 @@ void feed_read_metrics(const struct feed *feed, struct metrics *ret);
 void feed_wake(struct feed *feed);
 bool feed_sleep(struct feed *feed);
 
+/* For a branch: takes what its home has sent, unless it must wait for somebody. */
+void feed_catch_up(struct feed *feed);
+
 /* For a branch: its home has lost the source. */
 void feed_close_for_lost_source(struct feed *feed);
 

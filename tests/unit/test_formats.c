@@ -736,6 +736,26 @@ static void a_branch_gets_what_comes_after_it_asked(void **state)
 	}
 }
 
+static void a_branch_can_be_made_to_catch_up(void **state)
+{
+	const struct feed_params params = feed_rig_params(FRAMING_LINE, ENGINE_COPY);
+	uint64_t oldest, next;
+
+	(void)state;
+	open_feed(&params);
+	open_branch(params);
+	feed_rig_join_rendition(&rig, branch.renditions[CHUNKED], false, 0, NULL);
+	feed_rig_run_until(&rig, is_awake);
+	publish_at_home("1\n2\n");
+	rendition_range(branch.renditions[CHUNKED], &oldest, &next);
+	assert_int_equal(next, 1);
+	feed_catch_up(branch.feed);
+	rendition_range(branch.renditions[CHUNKED], &oldest, &next);
+	assert_int_equal(next, 3);
+	feed_catch_up(rig.feed); /* home is never behind itself */
+	close_branch();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, feed_rig_setup, feed_rig_teardown)
 
 int main(void)
@@ -757,6 +777,7 @@ int main(void)
 		TEST(a_branch_has_every_format),
 		TEST(a_branch_that_slept_says_what_is_missing),
 		TEST(a_branch_gets_what_comes_after_it_asked),
+		TEST(a_branch_can_be_made_to_catch_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
