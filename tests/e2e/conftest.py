@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from relaytest import daemon  # noqa: E402
 from relaytest.ingest import Ingest  # noqa: E402
-from relaytest.loop import Loop  # noqa: E402
+from relaytest.loop import CEILING, Loop  # noqa: E402
 
 FROZEN = set()
 
@@ -40,7 +40,7 @@ class Lab:
         self.ingests.append(made)
         return made
 
-    def run_tool(self, *command, timeout=20, **options):
+    def run_tool(self, *command, timeout=CEILING, **options):
         """A program of build/ to its end."""
         name, *rest = command
         return subprocess.run([str(daemon.BIN / name), *map(str, rest)], capture_output=True,

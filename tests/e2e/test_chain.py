@@ -9,6 +9,7 @@ import pytest
 from relaytest import packet
 from relaytest.daemon import BIN
 from relaytest.ini import ENGINES, feed
+from relaytest.loop import CEILING
 from relaytest.stream import script
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
@@ -101,7 +102,7 @@ def test_relaycat_and_relaypub(lab):
     got = raw.stdout.read(len(made.wire))
     assert got == made.wire
     relay.signal(signal.SIGTERM)
-    told = framed.communicate(timeout=10)[1]
-    assert framed.returncode == 0 and raw.wait(10) == 0, told
+    told = framed.communicate(timeout=CEILING)[1]
+    assert framed.returncode == 0 and raw.wait(CEILING) == 0, told
     assert raw.stdout.read() == b""
     assert relay.wait_exit() == 0

@@ -84,5 +84,5 @@ def test_messages_of_64_mib(lab, engine, framing):
     readers += relay.subscribe("a-framed", made, 2, same_session=made.session is None)
     relay.wait("a", subscribers=4)
     relay.publish("a", made.wire)
-    relay.run_until_done(readers, 60)
+    relay.run_until_done(readers)
     assert relay.feed("a")["in_messages"] == 3

@@ -32,7 +32,7 @@ def test_reload_changes_what_it_says(lab):
     since = relay.reload(relay.sections)
     relay.wait_log(RELOADED, since)
     relay.wait("b", subscribers=0)
-    lab.loop.run(lambda: len(readers[1].heartbeats) >= beats + 3, 5, "heartbeats every 50 ms")
+    lab.loop.run(lambda: len(readers[1].heartbeats) >= beats + 3, what="heartbeats every 50 ms")
     publisher.send(made.wire[made.ends[9]:made.ends[19]])
     relay.loop.run(lambda: all(r.position == made.ends[19] for r in readers), what="the second part")
     other = script("none", (9000,), 2)
@@ -133,7 +133,7 @@ def test_drain_ends_after_its_time(lab):
 
 def test_second_sigterm_ends_at_once(lab):
     made = script("none", (3 * MIB,), 1)
-    relay = lab.start({"relay": {"drain": "60s"}} | feed("a", raw=TIGHT, **LOSSLESS))
+    relay = lab.start({"relay": {"drain": "1h"}} | feed("a", raw=TIGHT, **LOSSLESS))
     relay.subscribe("a-raw", made, **SLOW)
     relay.wait("a", subscribers=1)
     relay.publish("a", made.wire)
@@ -141,7 +141,7 @@ def test_second_sigterm_ends_at_once(lab):
     relay.signal(signal.SIGTERM)
     relay.wait_log("drain|shutting down|SIGTERM")
     relay.signal(signal.SIGTERM)
-    relay.wait_exit(5)
+    relay.wait_exit()
 
 
 def test_heartbeats(lab):
@@ -154,7 +154,7 @@ def test_heartbeats(lab):
     relay.publish("beat", made.wire)
     relay.run_until_done([framed, raw])
     begin = len(framed.heartbeats)
-    lab.loop.run(lambda: len(framed.heartbeats) >= begin + 6, 5, "six heartbeats")
+    lab.loop.run(lambda: len(framed.heartbeats) >= begin + 6, what="six heartbeats")
     beats = framed.heartbeats[begin:]
     assert 0.4 < beats[5] - beats[0] < 1.0
     assert len(mute.heartbeats) == 1

@@ -49,7 +49,7 @@ def read_all(relay, scripts):
     for name, one in scripts.items():
         readers += [relay.subscribe(f"{name}-raw", one),
                     relay.subscribe(f"{name}-framed", one, same_session=one.session is None)]
-    relay.run_until_done(readers, 60)
+    relay.run_until_done(readers)
     block = relay.wait(test=lambda now: all(seen["source_losses"] == 1 for seen in now["feed"].values()))
     for name, one in scripts.items():
         seen = block["feed"][name]

@@ -14,6 +14,7 @@ import pytest
 
 from relaytest import address
 from relaytest.ini import feed
+from relaytest.loop import CEILING
 from relaytest.stream import script
 from relaytest.subscriber import Subscriber
 
@@ -88,7 +89,7 @@ class Link:
 
     @staticmethod
     def run(*command):
-        subprocess.run(command, check=True, capture_output=True, timeout=20)
+        subprocess.run(command, check=True, capture_output=True, timeout=CEILING)
 
     def inside(self, *command):
         self.run("ip", "netns", "exec", self.name, *command)
@@ -106,7 +107,7 @@ class Link:
         self.inside("ip", "link", "set", self.theirs, "down")
 
     def close(self):
-        subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True, timeout=20)
+        subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True, timeout=CEILING)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes a network namespace")
@@ -132,9 +133,9 @@ def test_the_network_goes_away(lab):
         lab.loop.run(lambda: here.position >= 3_900_000, what="the first part")
         link.cut()
         publisher.send(made.wire[4_000_000:])
-        relay.run_until_done([here], 60)
-        relay.wait("a", ceiling=30, subscribers=1)
-        relay.wait("quiet", ceiling=30, subscribers=0)
+        relay.run_until_done([here])
+        relay.wait("a", subscribers=1)
+        relay.wait("quiet", subscribers=0)
         seen = relay.feed("a")
         assert seen.get("closed_network", 0) + seen.get("closed_stalled", 0) == 6, seen
         assert relay.feed("quiet").get("closed_network", 0) == 3

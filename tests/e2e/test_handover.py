@@ -39,12 +39,12 @@ def test_keeps_everybody(lab, engine):
     for _ in range(UPGRADES):
         for one in slow:
             one.read_exactly(pick.randrange(1, len(made.wire) // UPGRADES))
-        lab.loop.run(lambda: any(one.received == one.limit for one in slow), 60, "some of it")
+        lab.loop.run(lambda: any(one.received == one.limit for one in slow), what="some of it")
         relay.upgrade()
     assert os.stat(f"/proc/{relay.process.pid}").st_ctime >= before and publisher.lost is None
     for one in slow:
         one.unlimited()
-    relay.run_until_done(everybody, 60)
+    relay.run_until_done(everybody)
     seen = relay.feed("a")
     count = len(everybody)
     assert seen["subscribers"] == seen["subscribers_total"] == count and seen["gaps"] == 0, seen
@@ -69,10 +69,10 @@ def test_skips_stay_exact(lab, engine):
         relay.upgrade()
         for one in slow:
             one.read_exactly(1000)
-    lab.loop.run(lambda: leader.position > len(made.payload) - 256 * KIB, 60, "nearly all")
+    lab.loop.run(lambda: leader.position > len(made.payload) - 256 * KIB, what="nearly all")
     for one in slow:
         one.unlimited()
-    relay.run_until_done([leader, *slow], 60)
+    relay.run_until_done([leader, *slow])
     seen = relay.feed("a")
     assert all(one.messages + one.missed == made.count and one.gaps for one in slow)
     assert seen["gaps"] == sum(len(one.gaps) for one in slow), seen
@@ -141,9 +141,9 @@ def test_a_file_goes_on(lab):
     readers = [one for name in ways for one in (relay.subscribe(f"{name}-raw", made),
                                                 relay.subscribe(f"{name}-framed", made))]
     for part in range(1, 5):
-        lab.loop.run(lambda: readers[0].position > len(made.payload) * part // 6, 30, "a part")
+        lab.loop.run(lambda: readers[0].position > len(made.payload) * part // 6, what="a part")
         relay.upgrade()
-    relay.run_until_done(readers, 60)
+    relay.run_until_done(readers)
 
 
 def test_who_half_closed_and_who_counts(lab):

@@ -31,7 +31,7 @@ def serve(loop, wire, kind, made, **options):
     sock.close()
     listener.close()
     try:
-        loop.run(lambda: subscriber.end, 5)
+        loop.run(lambda: subscriber.end)
     finally:
         subscriber.close()
     return subscriber

@@ -73,7 +73,7 @@ def test_streams(lab, framing, engine):
     publishers = {name: ingest.open(relay) for name, ingest in ingests.items()}
     for name, publisher in publishers.items():
         publisher.send(scripts[name].wire)
-    relay.run_until_done(sum(subscribers.values(), []), 60)
+    relay.run_until_done(sum(subscribers.values(), []))
     check_path(relay, engine, [name for name in scripts if "-" in name])
     check_input(relay, scripts)
 
@@ -93,7 +93,7 @@ def test_files(lab, framing, engine):
     with ingests["stdin-file"].path.open("rb") as file:
         relay = lab.start(sections, stdin=file)
     subscribers = start_of_subscribers(relay, scripts)
-    relay.run_until_done(sum(subscribers.values(), []), 60)
+    relay.run_until_done(sum(subscribers.values(), []))
     check_input(relay, scripts)
 
 
@@ -111,5 +111,5 @@ def test_fixed_sizes(lab, engine):
     relay.wait(test=lambda block: all(block["feed"][name]["subscribers"] == 8 for name in scripts))
     for name, one in scripts.items():
         relay.publish(name, one.wire)
-    relay.run_until_done(sum(subscribers.values(), []), 60)
+    relay.run_until_done(sum(subscribers.values(), []))
     check_input(relay, scripts)

@@ -7,6 +7,7 @@ import sys
 
 from relaytest.daemon import ROOT
 from relaytest.ini import feed
+from relaytest.loop import CEILING
 from relaytest.stream import script
 
 
@@ -22,6 +23,6 @@ def test_the_example_client(lab):
     publisher = relay.publish("a", made.wire)
     publisher.flush()
     publisher.half_close()
-    out, err = program.communicate(timeout=20)
+    out, err = program.communicate(timeout=CEILING)
     assert (program.returncode, err) == (0, b"")
     assert out == made.wire

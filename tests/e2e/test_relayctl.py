@@ -12,6 +12,7 @@ import pytest
 
 from relaytest.admin_stub import AdminStub, status, subscriber
 from relaytest.daemon import BIN, preload
+from relaytest.loop import CEILING
 from relaytest.terminal import Terminal
 
 EVIL = "b\033]0;owned\007\u009b2J"
@@ -161,14 +162,14 @@ def test_reload_waits_and_tells(ctl, stub):
 
     def slowly():
         asked.set()
-        assert answer.wait(20)
+        assert answer.wait(CEILING)
         return {"ok": True, "changes": ["feed a: ring 8m -> 16m"]}
 
     stub.answers["POST", "/reload"] = 200, slowly
     result = []
     thread = threading.Thread(target=lambda: result.append(ctl("reload")))
     thread.start()
-    assert asked.wait(20) and not result
+    assert asked.wait(CEILING) and not result
     answer.set()
     thread.join()
     assert good(result[0]) == "reloaded\n  feed a: ring 8m -> 16m\n"
@@ -258,7 +259,7 @@ def test_answers_that_are_not_understood(ctl, stub):
 def test_output_that_cannot_be_written(stub):
     with open("/dev/full", "w", encoding="ascii") as full:
         done = subprocess.run([BIN / "relayctl", "-s", stub.path, "status"], stdout=full, stderr=subprocess.PIPE,
-                              text=True, timeout=20, check=False)
+                              text=True, timeout=CEILING, check=False)
     bad(done, 1, "standard output cannot be written")
 
 

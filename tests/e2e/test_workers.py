@@ -34,7 +34,7 @@ def test_same_bytes_in_every_worker(lab, engine):
     relay.wait("a", subscribers=12)
     assert [one["subscribers"] for one in workers_of(relay)] == ["3"] * 4
     relay.publish("a", made.wire)
-    relay.run_until_done(readers, 60)
+    relay.run_until_done(readers)
     seen = relay.feed("a")
     assert seen["in_messages"] == len(MIXED)
     assert seen["delivered_messages"] == 12 * len(MIXED)
@@ -84,7 +84,7 @@ def test_branches_sleep_and_wake(lab):
     third = relay.subscribe("a-raw", made, start=None)
     relay.wait("a", subscribers=2)
     publisher.send(made.wire[at[0]:])
-    lab.loop.run(lambda: first.done and third.done, 60, "the end")
+    lab.loop.run(lambda: first.done and third.done, what="the end")
     assert relay.feed("a")["crossing_losses"] == 0
 
 
@@ -119,11 +119,11 @@ def test_slow_one_in_another_worker(lab):
             relay.wait("wait", test=lambda seen: seen["wait_pauses"] > 0)
             assert not fast.done
             slow.resume()
-            relay.run_until_done([fast, slow], 60)
+            relay.run_until_done([fast, slow])
         else:
-            lab.loop.run(lambda one=fast: one.done, 60, "the fast one")
+            lab.loop.run(lambda one=fast: one.done, what="the fast one")
             slow.resume()
-            lab.loop.run(lambda one=slow: one.done, 60, "the slow one")
+            lab.loop.run(lambda one=slow: one.done, what="the slow one")
             assert relay.feed("skip")["gaps"] >= 1
 
 
@@ -185,5 +185,5 @@ def test_drain_reaches_every_worker(lab):
     relay.wait_log("draining subscribers=8")
     for one in readers:
         one.resume()
-    lab.loop.run(lambda: all(one.done and one.end == "fin" for one in readers), 20, "all, then FIN")
+    lab.loop.run(lambda: all(one.done and one.end == "fin" for one in readers), what="all, then FIN")
     assert relay.wait_exit() == 0

@@ -4,6 +4,8 @@
 import socket
 import struct
 
+from .loop import CEILING
+
 
 def parse(text):
     """(family, address) of an address in relay's notation."""
@@ -23,7 +25,7 @@ def connect(text, receive_buffer=0):
     sock = socket.socket(family, socket.SOCK_STREAM)
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    sock.settimeout(10)
+    sock.settimeout(CEILING)
     try:
         sock.connect(address)
     except ConnectionResetError:

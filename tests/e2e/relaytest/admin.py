@@ -6,8 +6,7 @@ import json
 import socket
 
 from . import address
-
-TIMEOUT = 30
+from .loop import CEILING
 
 
 class Answer:
@@ -25,12 +24,12 @@ class Connection(http.client.HTTPConnection):
     """To an address as relay writes it, "tcp:127.0.0.1:7090" or "unix:/run/x"."""
 
     def __init__(self, target):
-        super().__init__("localhost", timeout=TIMEOUT)
+        super().__init__("localhost", timeout=CEILING)
         self.target = target
 
     def connect(self):
         self.sock = address.connect(self.target)
-        self.sock.settimeout(TIMEOUT)
+        self.sock.settimeout(CEILING)
 
 
 class Admin:
@@ -66,7 +65,7 @@ class Admin:
     def raw(self, data=b""):
         """A socket on which data has been sent."""
         sock = address.connect(self.target)
-        sock.settimeout(TIMEOUT)
+        sock.settimeout(CEILING)
         if data:
             sock.sendall(data)
         return sock

@@ -11,8 +11,9 @@ import time
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
-# How long a condition may take before the test fails, in seconds; sanitizer runs raise it.
-CEILING = float(os.environ.get("RELAY_TEST_CEILING", "20"))
+# How long a condition may take before the test fails, in seconds. It costs time only when something is wrong, so it
+# is far above what a machine needs that others use too; sanitizer runs raise it.
+CEILING = float(os.environ.get("RELAY_TEST_CEILING", "60"))
 
 
 class Loop:

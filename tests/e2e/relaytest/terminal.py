@@ -11,7 +11,7 @@ import subprocess
 import termios
 import time
 
-CEILING = 20
+from .loop import CEILING
 
 
 class Terminal:

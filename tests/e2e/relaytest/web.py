@@ -10,7 +10,7 @@ import socket
 import struct
 
 from . import address
-from .loop import READ
+from .loop import CEILING, READ
 from .subscriber import Subscriber
 
 CRLF = b"\r\n"
@@ -51,7 +51,7 @@ class Answer:
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         if source:
             self.sock.bind((source, 0))
-        self.sock.settimeout(10)
+        self.sock.settimeout(CEILING)
         self.sock.connect(where)
         self.sock.setblocking(False)
         relay.peers.append(self)
