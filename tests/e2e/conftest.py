@@ -80,7 +80,7 @@ def lab(request, tmp_path):
 
 
 def freeze_once(path, relays):
-    """Once per test file: two seconds in which nobody sends cost no CPU."""
+    """Once per test file: a second in which nobody sends costs no CPU."""
     running = [relay for relay in relays if relay.code is None and not relay.signalled]
     if running and path not in FROZEN:
         FROZEN.add(path)

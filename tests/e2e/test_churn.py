@@ -22,6 +22,7 @@ def test_joining_and_leaving(lab, engine):
     relay = lab.start(feed("a", framing="u32be", ring="1m", burst="256k", **ENGINES[engine], **LOSSLESS))
     staying = [relay.subscribe("a-raw", made), relay.subscribe("a-framed", made)]
     relay.wait("a", subscribers=2)
+    lab.loop.run(lambda: staying[1].base is not None, what="the first heartbeat, which tells the sequence")
     last = made.start_of(made.count - 1)
     publisher = relay.publish("a", made.wire[:last]).follow(staying[0], MIB)
     joined, guests = 0, []

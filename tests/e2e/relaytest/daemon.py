@@ -229,13 +229,16 @@ class Relay:
         """Time all threads ran, from schedstat (ns): finer than utime and stime."""
         total = 0
         for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            total += int((task / "schedstat").read_text().split()[0])
+            try:
+                total += int((task / "schedstat").read_text().split()[0])
+            except (FileNotFoundError, ProcessLookupError):
+                pass  # a thread that reads a file or looks up a name has ended meanwhile
         return total / 1e6
 
-    def assert_no_spin(self, seconds=2.0, limit_ms=40):
+    def assert_no_spin(self, seconds=1.0, limit_ms=20):
         """With inputs frozen the daemon sleeps. On a machine that is very busy the little that is left costs
-        more, so there are three chances; a spin takes none of them."""
-        for _ in range(3):
+        more, so there are a few chances; a spin takes none of them."""
+        for _ in range(5):
             before = self.cpu_ms()
             self.loop.run_for(seconds)
             spent = self.cpu_ms() - before
