@@ -2,7 +2,6 @@
 """The daemon's own life: reload, drain, heartbeats, limits."""
 
 import signal
-import time
 
 import pytest
 
@@ -60,12 +59,11 @@ def test_a_broken_file_changes_nothing(lab, broken):
     readers = [relay.subscribe("a-raw", made), relay.subscribe("a-framed", made)]
     relay.wait("a", subscribers=2)
     publisher = relay.publish("a", made.wire[:made.ends[9]])
-    before = relay.feed("a")
+    relay.wait("a", source_up=1)
     since = relay.reload(broken)
     relay.wait_log("relay.ini", since)
     after = relay.feed("a")
-    assert {k: after[k] for k in ("subscribers", "source_up")} == \
-        {k: max(before[k], 1) for k in ("subscribers", "source_up")}
+    assert (after["subscribers"], after["source_up"]) == (2, 1), after
     publisher.send(made.wire[made.ends[9]:])
     relay.run_until_done(readers)
     late = relay.subscribe("a-framed", made, base=readers[1].base)
@@ -100,7 +98,7 @@ def test_many_reloads_leak_nothing(lab):
 def test_drain_on_sigterm(lab, engine):
     """Who has something in hand gets it all, then FIN; new ones are not taken; exit 0."""
     made = script("u32be", (70_000,) * 30, 1)
-    relay = lab.start({"relay": {"drain": "20s"}}
+    relay = lab.start({"relay": {"drain": "60s"}}
                       | feed("a", framing="u32be", engine=engine, raw=TIGHT, framed=TIGHT, **LOSSLESS))
     leader = relay.subscribe("a-raw", made)
     slow = [relay.subscribe("a-raw", made, **SLOW), relay.subscribe("a-framed", made, **SLOW)]
@@ -120,20 +118,18 @@ def test_drain_on_sigterm(lab, engine):
 
 def test_drain_ends_after_its_time(lab):
     made = script("none", (3 * MIB,), 1)
-    relay = lab.start({"relay": {"drain": "300ms"}} | feed("a", raw=TIGHT, **LOSSLESS))
+    relay = lab.start({"relay": {"drain": "300ms"}} | feed("a", raw=TIGHT, on_slow="wait", stall_timeout="1h"))
     relay.subscribe("a-raw", made, **SLOW)
     relay.wait("a", subscribers=1)
     relay.publish("a", made.wire)
     relay.wait("a", test=lambda seen: seen["subscribers_blocked"])
-    begin = time.monotonic()
     relay.signal(signal.SIGTERM)
     assert relay.wait_exit() == 0
-    assert time.monotonic() - begin < 5
 
 
 def test_second_sigterm_ends_at_once(lab):
     made = script("none", (3 * MIB,), 1)
-    relay = lab.start({"relay": {"drain": "1h"}} | feed("a", raw=TIGHT, **LOSSLESS))
+    relay = lab.start({"relay": {"drain": "1h"}} | feed("a", raw=TIGHT, on_slow="wait", stall_timeout="1h"))
     relay.subscribe("a-raw", made, **SLOW)
     relay.wait("a", subscribers=1)
     relay.publish("a", made.wire)
@@ -151,12 +147,15 @@ def test_heartbeats(lab):
     framed, raw = relay.subscribe("beat-framed", made), relay.subscribe("beat-raw", made)
     mute = relay.subscribe("mute-framed", made)
     relay.wait("beat", subscribers=2)
+    relay.wait("mute", subscribers=1)
     relay.publish("beat", made.wire)
     relay.run_until_done([framed, raw])
     begin = len(framed.heartbeats)
     lab.loop.run(lambda: len(framed.heartbeats) >= begin + 6, what="six heartbeats")
     beats = framed.heartbeats[begin:]
-    assert 0.4 < beats[5] - beats[0] < 1.0
+    # By relay's clock: never sooner than that, and where nothing holds it up not much later.
+    pauses = [(after - before) / 1e6 for before, after in zip(beats, beats[1:])]
+    assert 95 < min(pauses) < 600, pauses
     assert len(mute.heartbeats) == 1
 
 

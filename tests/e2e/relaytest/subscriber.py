@@ -258,7 +258,7 @@ class FramedSubscriber(Subscriber):
     def take_event(self, header):
         assert header.sequence == self.next, f"expected sequence {self.next}: {header}"
         if header.type == packet.HEARTBEAT:
-            self.heartbeats.append(time.monotonic())
+            self.heartbeats.append(header.time)
         else:
             self.events.append(header.type)
 
