@@ -121,8 +121,8 @@ def test_dead_subscribers_of_a_silent_feed(lab, listener):
 
 def test_source_loss_closes_after_the_last_byte(lab):
     """Who lags when the source goes gets the rest of it, but nothing of the next one."""
-    made = script("u32be", (64 * KIB,) * 100, 3)
-    relay = lab.start(feed("a", framing="u32be", on_source_loss="close", ring="16m",
+    made = script("u32be", (64 * KIB,) * 40, 3)
+    relay = lab.start(feed("a", framing="u32be", on_source_loss="close", ring="8m",
                            raw={"send_buffer": "16k"}, **LOSSLESS))
     readers = relay.subscribe("a-raw", made, 4, paused=True, receive_buffer=4096)
     relay.wait("a", subscribers=4)

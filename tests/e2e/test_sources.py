@@ -49,7 +49,7 @@ def test_takeover_replace(lab):
 
 def test_source_timeout(lab):
     made = script("u32be", (5000,) * 2, 1)
-    relay = lab.start(feed("a", framing="u32be", source_timeout="200ms", **LOSSLESS))
+    relay = lab.start(feed("a", framing="u32be", source_timeout="1s", **LOSSLESS))
     reader = relay.subscribe("a-framed", made)
     relay.wait("a", subscribers=1)
     silent = relay.publish("a", made.wire[:made.ends[0]])
@@ -97,8 +97,7 @@ def test_end_of_stdin(lab):
 def test_connect_in_order_of_preference(lab):
     """The first address refuses: the second is used; when that goes away relay comes again."""
     made = script("u32be", (5000,) * 10, 1)
-    closed, first = address.listen("tcp:127.0.0.1:0")
-    closed.close()
+    closed, first = address.refuse()
     way = lab.ingest("connect-tcp", "a")
     relay = lab.start(feed("a", f"connect {first}, {way.value.split()[1]}", framing="u32be", **LOSSLESS))
     readers = [relay.subscribe("a-raw", made), relay.subscribe("a-framed", made)]
@@ -111,28 +110,30 @@ def test_connect_in_order_of_preference(lab):
     seen = relay.feed("a")
     assert seen["source_connects"] == 2 and seen["partial_messages"] == 1, seen
     assert readers[1].events[-2:] == [packet.SOURCE_DOWN, packet.SOURCE_UP]
+    closed.close()
 
 
 def test_unreachable_publisher_backs_off(lab):
     """Connecting in vain costs nothing."""
-    closed, where = address.listen("tcp:127.0.0.1:0")
-    closed.close()
+    closed, where = address.refuse()
     relay = lab.start(feed("a", f"connect {where}"))
     relay.assert_no_spin(1.5, 30)
     assert relay.feed("a")["source_up"] == 0
+    closed.close()
 
 
 @pytest.mark.parametrize("direct", ["no", "yes"])
 def test_file_at_a_rate(lab, direct):
-    made = script("fixed:1000", (1000,) * 300, 1)
+    made = script("fixed:1000", (1000,) * 200, 1)
     way = lab.ingest("file", "a")
     way.path.write_bytes(made.wire)
+    begin = time.monotonic()
     relay = lab.start(feed("a", way.value, framing="fixed:1000", rate="100k", burst="1024k", direct=direct,
                            **LOSSLESS))
     reader = relay.subscribe("a-raw", made)
-    begin = time.monotonic()
     relay.run_until_done([reader])
-    assert 2.0 < time.monotonic() - begin < 4.5
+    took = time.monotonic() - begin
+    assert took > 1.5, took
 
 
 def test_publisher_leaves_while_nobody_listens(lab):

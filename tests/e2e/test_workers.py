@@ -77,10 +77,10 @@ def test_branches_sleep_and_wake(lab):
         before = relay.feed("a")["crossed_packets"]
         publisher.send(made.wire[at[0]:at[0] + 20_000])
         at[0] += 20_000
-        lab.loop.run(lambda: first.position >= at[0] - 40_000, what="some more")
+        lab.loop.run(lambda: first.position > at[0] - 504, what="some more")
         return relay.feed("a")["crossed_packets"] == before
 
-    lab.loop.run(is_asleep, 30, "the branch to sleep", 0.05)
+    lab.loop.run(is_asleep, what="the branch to sleep", poll=0.05)
     third = relay.subscribe("a-raw", made, start=None)
     relay.wait("a", subscribers=2)
     publisher.send(made.wire[at[0]:])
@@ -175,12 +175,13 @@ def test_reload_moves_nobody(lab):
 
 def test_drain_reaches_every_worker(lab):
     """Who lags in a branch still gets all that is in its ring, then FIN."""
-    made = script("u32be", (64 * KIB,) * 60, 7)
-    relay = lab.start(WORKERS | feed("a", ring="8m", raw={"send_buffer": "16k"}, **LOSSLESS))
+    made = script("u32be", (64 * KIB,) * 30, 7)
+    relay = lab.start({"relay": {"workers": 4, "drain": "60s"}}
+                      | feed("a", ring="8m", raw={"send_buffer": "16k"}, **LOSSLESS))
     readers = relay.subscribe("a-raw", made, 8, paused=True, receive_buffer=4096)
     relay.wait("a", subscribers=8)
     relay.publish("a", made.wire)
-    relay.wait("a", in_messages=60)
+    relay.wait("a", in_messages=30)
     relay.signal(15)
     relay.wait_log("draining subscribers=8")
     for one in readers:

@@ -49,6 +49,14 @@ def listen(text):
     return sock, f"tcp:127.0.0.1:{sock.getsockname()[1]}"
 
 
+def refuse():
+    """An address at which connections are refused, and the socket that keeps it so while it is open: a port that
+    is only free may be given to somebody else."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    return sock, f"tcp:127.0.0.1:{sock.getsockname()[1]}"
+
+
 def reset_on_close(sock):
     """Makes close() send RST instead of FIN."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
