@@ -5,6 +5,7 @@ import signal
 import socket
 import struct
 import subprocess
+import time
 
 import pytest
 
@@ -335,7 +336,7 @@ def test_unix_sockets(lab):
 def test_slow_heads(lab):
     """The deadline is absolute, waiting clients are bounded, and others are served meanwhile."""
     made = script("none", (1000,) * 9, 2)
-    relay = lab.start(web(options={"head_timeout": "700ms", "max_heads": 5}))
+    relay = lab.start(web(options={"head_timeout": "2s", "max_heads": 5}))
     slow = [Answer(relay, "web", b"GET /a HT") for _ in range(5)]
     relay.wait(test=lambda seen: seen["relay"]["http_heads_web"] == 5)
     code, fields, _ = ask(relay)
@@ -392,7 +393,7 @@ def test_junk_behind_the_head(lab):
 
 def test_nothing_a_client_sends_forges_a_log_line(lab):
     relay = lab.start(web())
-    since = len(relay.log)
+    since, began = len(relay.log), time.monotonic()
     for byte in range(256):
         at = bytes([byte])
         Answer(relay, "web", b"GET /" + at + b"level=error HTTP/1.1\r\nHost: x\r\nX" + at + b": " + at
@@ -404,7 +405,8 @@ def test_nothing_a_client_sends_forges_a_log_line(lab):
     for line in relay.log[since:]:
         assert " status " in line or "refused" in line, line
         assert all(" " <= char <= "~" for char in line), line
-    assert len([line for line in relay.log[since:] if "refused listener" in line]) <= 5
+    refused = [line for line in relay.log[since:] if "refused listener" in line]
+    assert len(refused) <= 2 + time.monotonic() - began, refused
 
 
 # Ends.
@@ -439,6 +441,7 @@ def test_feeds_come_and_go(lab):
     relay = lab.start(sections)
     reader = relay.subscribe("web", made, kind=WebSubscriber)
     gone = relay.subscribe("web", made, kind=WebSubscriber, path="/b")
+    relay.wait("a", subscribers=1)
     relay.wait("b", subscribers=1)
     without = {name: one for name, one in sections.items() if not name.split()[1].startswith("b")}
     relay.wait_log("reloaded", relay.reload({**without, **feed("c")}))
@@ -460,7 +463,7 @@ def test_feeds_come_and_go(lab):
 def test_slow_ones_are_told(lab):
     """Events and, with gaps = yes, WebSockets skip and say so; chunks cannot, and end."""
     made = text_script((4000,) * 4000, 2)
-    relay = lab.start(web(framing="line", ring="256k", segment="64k", grace="0",
+    relay = lab.start(web(framing="line", ring="256k", segment="64k", grace="0", stall_timeout="1h",
                           options={"gaps": "yes", "send_buffer": "16k"}))
     options = {"receive_buffer": 8 * KIB, "paused": True}
     events = relay.subscribe("web", made, kind=EventSubscriber, **options)

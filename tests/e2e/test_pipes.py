@@ -48,10 +48,11 @@ def test_slots_run_out(lab, piece):
 def test_tails_are_not_corked(lab, kind):
     """Tails of exactly 16, 32 and 48 slots reach the reader at once though nothing follows.
 
-    A corked tail comes 205 ms late, every time; the best of three is far below that."""
+    A corked tail comes 205 ms late, every time, so it is enough that one of some does not."""
     ingests = {engine: lab.ingest(kind, engine) for engine in ENGINES}
-    tails = [(slots, piece) for slots in (16, 32, 48) for piece in (1, 1448, 4096) for _ in range(3)]
-    made = script("none", tuple(slots * piece for slots, piece in tails), 3)
+    tails = [(slots, piece) for slots in (16, 32, 48) for piece in (1, 1448, 4096)]
+    chances = 10
+    made = script("none", (chances * sum(slots * piece for slots, piece in tails),), 3)
     sections = {}
     for name, options in ENGINES.items():
         sections |= feed(name, ingests[name].value, **options, **LOSSLESS)
@@ -60,19 +61,17 @@ def test_tails_are_not_corked(lab, kind):
         readers = [relay.subscribe(f"{name}-raw", made), relay.subscribe(f"{name}-framed", made)]
         relay.wait(name, subscribers=2)
         publisher = ingest.open(relay)
-        best = {}
-        at = 0
+        end = 0
         for slots, piece in tails:
-            end = at + slots * piece
-            begin = time.monotonic()
-            publisher.send(made.wire[at:end], piece=piece)
-            lab.loop.run(lambda: all(r.position == end for r in readers),
-                         what=lambda: f"{name}: {slots} slots of {piece}")
-            took = time.monotonic() - begin
-            best[slots, piece] = min(took, best.get((slots, piece), took))
-            at = end
-        late = {key: took for key, took in best.items() if took > 0.15}
-        assert not late, f"{name}: {late}"
+            took = []
+            while not took or took[-1] > 0.15:
+                assert len(took) < chances, f"{name}: {slots} slots of {piece}: {took}"
+                at, end = end, end + slots * piece
+                begin = time.monotonic()
+                publisher.send(made.wire[at:end], piece=piece)
+                lab.loop.run(lambda: all(r.position == end for r in readers),
+                             what=lambda: f"{name}: {slots} slots of {piece}")
+                took.append(time.monotonic() - begin)
 
 
 REFUSE = [f"{call}:{error}" for call in ("tee", "splice", "vmsplice")
@@ -170,15 +169,17 @@ def test_urgent_data(lab, framing):
     for name, options in ENGINES.items():
         sections |= feed(name, framing=framing, **options, **LOSSLESS)
     relay = lab.start(sections)
-    for name in ENGINES:
-        readers = [relay.subscribe(f"{name}-raw", made), relay.subscribe(f"{name}-framed", made)]
-        relay.wait(name, subscribers=2)
-        publisher = relay.publish(name)
-        half = len(made.wire) // 2
+    readers = [relay.subscribe(f"{name}-{kind}", made) for name in ENGINES for kind in ("raw", "framed")]
+    relay.wait(test=lambda block: all(f["subscribers"] == 2 for f in block["feed"].values()))
+    publishers = [relay.publish(name) for name in ENGINES]
+    half = len(made.wire) // 2
+    for publisher in publishers:
         publisher.send(made.wire[:half]).flush()
         publisher.file.send(b"!", socket.MSG_OOB)
-        relay.assert_no_spin(0.2, 20)
+    relay.assert_no_spin(0.3, 30)
+    for publisher in publishers:
         publisher.send(made.wire[half:]).flush()
-        relay.run_until_done(readers)
+    relay.run_until_done(readers)
+    for publisher in publishers:
         publisher.file.send(b"!", socket.MSG_OOB)
-        relay.assert_no_spin(0.2, 20)
+    relay.assert_no_spin(0.3, 30)

@@ -76,7 +76,7 @@ def test_a_close_is_answered_with_its_code(lab, one, code):
     (1007, "input_not_text", [dict(opcode=TEXT, data=b"\xff\xfe")]),
     (1007, "input_not_text", [dict(opcode=CLOSE, data=b"\x03\xe8\xff")]),
     (1009, "input_too_long", [dict(opcode=BINARY, data=b"x" * 4097)]),
-    (1009, "input_too_long", [dict(opcode=BINARY, data=b"x" * 100_000)]),
+    (1009, "input_too_long", [dict(opcode=BINARY, data=b"x" * 100_000, only=8000)]),  # the rest would meet a closed socket
     (1008, "input", [dict(opcode=BINARY, data=b"x" * 3000)] * 2),
     (1008, "flood", [dict(opcode=PING)] * 40),
 ])

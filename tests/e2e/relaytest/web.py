@@ -296,7 +296,8 @@ class WebSocketSubscriber(WebSubscriber):
         begin = self.position
         assert begin == 0 or begin in self.script.ends, "not at the start of a message"
 
-    def send_frame(self, opcode, data=b"", final=True, mask=True, reserved=0):
+    def send_frame(self, opcode, data=b"", final=True, mask=True, reserved=0, only=None):
+        """only: no more than so many bytes of the frame."""
         head = bytes([opcode | (0x80 if final else 0) | reserved])
         flag = 0x80 if mask else 0
         if len(data) < 126:
@@ -309,5 +310,5 @@ class WebSocketSubscriber(WebSubscriber):
             key = os.urandom(4)
             data = key + bytes(byte ^ key[i % 4] for i, byte in enumerate(data))
         self.sock.setblocking(True)
-        self.sock.sendall(head + data)
+        self.sock.sendall((head + data)[:only])
         self.sock.setblocking(False)
