@@ -119,7 +119,8 @@ def test_every_framing_in_pieces(lab, framing, sizes, engine):
         end = min(len(made.wire), at + pick.randrange(1, len(made.wire) // 8))
         publisher.send(made.wire[at:end])
         at = end
-        lab.loop.run(lambda: publisher.done and publisher.unacknowledged == 0, what="a piece to be taken")
+        lab.loop.run(lambda: publisher.done and publisher.unacknowledged == 0, what="a piece to be taken",
+                     poll=0.005)
         relay.upgrade()
     publisher.send(made.wire[at:])
     relay.run_until_done(readers)

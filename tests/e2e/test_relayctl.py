@@ -286,12 +286,14 @@ def test_top_lives_on_a_terminal(stub):
         at = terminal.wait(b"\n1001 ")
         at = terminal.wait(EVIL_SHOWN.encode(), at)
         at = terminal.wait(b"1003 ", at)
-        assert stub.seen[-1] == ("GET", "/subscribers.json", "sort=lag&limit=24")
+        asked = [query for _, path, query in stub.seen if path == "/subscribers.json"]
+        assert set(asked) == {"sort=lag&limit=24"}
         terminal.resize_running(40, 10)
-        at = len(terminal.seen)
-        at = terminal.wait(b"\033[H", terminal.wait(b"\033[H", at))
-        end = terminal.wait(b"\033[J", at)
-        page = re.sub(rb"\033\[[0-9;]*[mKJH]", b"", terminal.seen[at:end]).split(b"\r\n")
+        page = [b"x" * 200]
+        while max(map(len, page)) > 39:  # those of the old size are still on their way
+            at = terminal.wait(b"\033[H", at)
+            end = terminal.wait(b"\033[J", at)
+            page = re.sub(rb"\033\[[0-9;]*[mKJH]", b"", terminal.seen[at:end]).split(b"\r\n")
         assert len(page) <= 10 and max(map(len, page)) == 39
         terminal.type(b"xq")
         assert terminal.end() == 0

@@ -13,6 +13,8 @@ import time
 
 from .loop import CEILING
 
+END = b"\0end of terminal\0"
+
 
 class Terminal:
     """with Terminal(command) as terminal: terminal.wait(b"text"); terminal.type(b"q"); terminal.end()"""
@@ -67,7 +69,14 @@ class Terminal:
         return self.seen.index(text, since) + len(text)
 
     def end(self):
-        code = self.process.wait(CEILING)
-        while self.read(0):
-            pass
+        """The exit code; seen is all that the program has written. The kernel hands that on in its own time, so what
+        is written behind it tells when it is there."""
+        end = time.monotonic() + CEILING
+        while (code := self.process.poll()) is None:
+            assert time.monotonic() < end, f"still running after {self.seen[-2000:]!r}"
+            self.read(0.01)
+        before = len(self.seen)
+        os.write(self.theirs, END)
+        self.wait(END, max(0, before - len(END)))
+        self.seen = self.seen.removesuffix(END)
         return code
