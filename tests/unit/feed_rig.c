@@ -26,7 +26,7 @@
 
 enum {
 	IDLE_TURNS_MAX = 3000, // of 1 ms at most: then a wait is in vain
-	QUIET_TURNS = 5,       // in which nothing moves: somebody does not read
+	QUIET_TURNS = 20,      // in which nothing moves: somebody does not read
 };
 
 int feed_rig_setup(void **state)

@@ -304,19 +304,21 @@ static void one_that_is_waited_for_gets_everything(void **state)
 static void whoever_stalls_is_closed_and_the_wait_is_over(void **state)
 {
 	uint8_t *lines = numbered_lines(0, 20000);
+	struct subscriber *slow;
 
 	(void)state;
 	open_feed(ENGINE_SPLICE, 200000);
 	rig.feed->params.stall_timeout_ms = 5000;
 	rig.feed->params.grace_ms = 2000;
 	join(false, true, SMALL, ON_SLOW_WAIT);
+	slow = feed_rig_newest(rig.raw);
 	join(false, false, 0, ON_SLOW_WAIT);
 	rig.readers[0].is_paused = true;
 	feed_rig_publish(&rig, lines, 20000 * LINE_BYTES);
-	feed_tick(rig.feed, now_ms() + 1900);
-	feed_tick(rig.feed, now_ms() + 3900);
+	feed_tick(rig.feed, slow->joined_ms + 1900);
+	feed_tick(rig.feed, slow->progress_ms + 4900);
 	assert_int_equal(feed_subscriber_count(rig.feed), 2);
-	feed_tick(rig.feed, now_ms() + 5500);
+	feed_tick(rig.feed, slow->progress_ms + 5500);
 	assert_int_equal(rig.feed->closed[CLOSE_STALLED], 1);
 	feed_rig_settle(&rig);
 	assert_true(rig.ready_calls > 0);
@@ -529,8 +531,8 @@ static void a_silent_feed_has_heartbeats_where_the_format_can_say_it(void **stat
 	join(true, false, 0, ON_SLOW_SKIP);
 	join(false, false, 0, ON_SLOW_SKIP);
 	publish_lines(0, 7);
-	feed_tick(rig.feed, now_ms() + 500);
-	feed_tick(rig.feed, now_ms() + 1500);
+	feed_tick(rig.feed, rig.feed->last_packet_ms + 500);
+	feed_tick(rig.feed, rig.feed->last_packet_ms + 1500);
 	feed_rig_settle(&rig);
 	wire = feed_rig_parse(&rig.readers[0]);
 	assert_int_equal(wire.heartbeats, 2); // the greeting is one
