@@ -131,10 +131,11 @@ sys.stdin.read()
 @pytest.mark.skipif(os.getuid() != 0, reason="takes another uid")
 def test_unprivileged_with_the_pipe_quota_used_up(lab):
     """Another process of relay's user holds 1,200 pipes: what is left is copied, the bytes are the same."""
-    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    user = 60000 + os.getpid() % 5000  # the quota is the user's: one that no other process has
+    as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
     directory = Path(tempfile.mkdtemp(prefix="relay-e2e-"))
     directory.chmod(0o755)
-    with subprocess.Popen([*as_nobody, sys.executable, "-c", HOARDER], stdin=subprocess.PIPE,
+    with subprocess.Popen([*as_user, sys.executable, "-c", HOARDER], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as hoarder:
         try:
             assert hoarder.stdout.readline() == b"held\n"
@@ -142,7 +143,7 @@ def test_unprivileged_with_the_pipe_quota_used_up(lab):
             for seed, (name, options) in enumerate(ENGINES.items()):
                 scripts[name] = script("u32be", (1, 4096, 65537, 3_000_000) * 3, seed)
                 sections |= feed(name, framing="u32be", **options, **LOSSLESS)
-            relay = lab.start(sections, directory=directory, prefix=as_nobody)
+            relay = lab.start(sections, directory=directory, prefix=as_user)
             readers = []
             for name, one in scripts.items():
                 readers += relay.subscribe(f"{name}-raw", one, 4)
