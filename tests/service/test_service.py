@@ -3,6 +3,7 @@
 its sandbox, READY, reload, stop and watchdog. The tests run in this order and leave the service as the next expects it.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -19,6 +20,8 @@ DROP_IN = pathlib.Path("/run/systemd/system/relay.service.d/test.conf")
 MESSAGE_BYTES = 64 * 1024
 MESSAGES = 128
 PORTS = {"splice": 7100, "compact": 7200, "copy": 7300}
+# How long anything may take, in seconds: far more than it does on a machine that others use too.
+CEILING = 60
 
 FEED = """
 [feed {name}]
@@ -26,6 +29,7 @@ ingest = listen tcp:127.0.0.1:{port}
 framing = u32be
 engine = {name}
 on_slow = wait
+stall_timeout = 1h
 start_subscribers = 2
 [listener {name}-raw]
 feed = {name}
@@ -38,16 +42,16 @@ format = framed
 
 
 def run(*command, check=True):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=CEILING)
     assert not check or done.returncode == 0, (command, done.returncode, done.stdout, done.stderr)
     return done
 
 
-def wait_until(is_true, what, seconds=10):
+def wait_until(is_true, what):
     """Polls. Each poll starts a program, so it is slow enough by itself."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + CEILING
     while not (value := is_true()):
-        assert time.monotonic() < end, f"still not so after {seconds} s: {what}"
+        assert time.monotonic() < end, f"still not so after {CEILING} s: {what}"
     return value
 
 
@@ -76,7 +80,7 @@ def status_of(feed):
 
 
 def connect(port):
-    return socket.create_connection(("127.0.0.1", port), timeout=10)
+    return socket.create_connection(("127.0.0.1", port), timeout=CEILING)
 
 
 def read_to_end(peer):
@@ -95,8 +99,8 @@ def read_exactly(peer, length):
     return bytes(received)
 
 
-def write_feeds(*names, more=""):
-    INI.write_text("[relay]\ndrain = 2s\n" + more + "".join(
+def write_feeds(*names, more="", drain="2s"):
+    INI.write_text(f"[relay]\ndrain = {drain}\n" + more + "".join(
         FEED.format(name=name, port=PORTS[name], raw=PORTS[name] + 1, framed=PORTS[name] + 2) for name in names))
 
 
@@ -179,13 +183,13 @@ def test_bytes_through_the_sandbox(engine, counter):
     write_feeds(*PORTS)
     run("systemctl", "restart", "relay")
     port = PORTS[engine]
-    relaycat = ["relaycat", "--quiet", "--timeout", "10s", "--positions", "5", "--framing", "u32be",
+    relaycat = ["relaycat", "--quiet", "--timeout", f"{CEILING}s", "--positions", "5", "--framing", "u32be",
                 "--count", str(MESSAGES)]
     readers = [subprocess.Popen([*relaycat, f"tcp:127.0.0.1:{port + 1}"]),
                subprocess.Popen([*relaycat, "--framed", "--verify", f"tcp:127.0.0.1:{port + 2}"])]
     run("relaypub", "--quiet", "--positions", "5", "--framing", "u32be", "--size", str(MESSAGE_BYTES),
         "--count", str(MESSAGES), f"tcp:127.0.0.1:{port}")
-    assert [reader.wait(timeout=20) for reader in readers] == [0, 0]
+    assert [reader.wait(timeout=CEILING) for reader in readers] == [0, 0]
     counted = status_of(engine)
     assert int(counted[counter]) >= 2 * MESSAGES * MESSAGE_BYTES
     assert (counted["refused_calls"], counted["engine_fallbacks"]) == ("0", "0")
@@ -204,8 +208,8 @@ def start_again():
     run("systemctl", "start", "relay")
 
 
-def start_readers(port, count):
-    relaycat = ["relaycat", "--quiet", "--timeout", "20s", "--positions", "5", "--framing", "u32be", "--count", "4000"]
+def start_readers(port, count, *more):
+    relaycat = ["relaycat", "--quiet", "--timeout", f"{CEILING}s", "--positions", "5", "--framing", "u32be", *more]
     return [subprocess.Popen([*relaycat, *how, f"tcp:127.0.0.1:{where}"], stdout=subprocess.DEVNULL)
             for how, where in (([], port + 1), (["--framed", "--verify"], port + 2)) for _ in range(count)]
 
@@ -214,23 +218,26 @@ def start_readers(port, count):
 def test_a_restart_keeps_everybody(engine):
     """Twenty of each kind, under a publisher: no connection ends, and every byte comes, once."""
     write_feeds(engine)
+    INI.write_text(INI.read_text().replace("on_slow = wait", "on_slow = wait\non_source_loss = close"))
     start_again()
     pids = {show("MainPID")}
     readers = start_readers(PORTS[engine], 10)
     wait_until(lambda: status_of(engine)["subscribers"] == "20", "20 subscribers")
     publisher = subprocess.Popen(["relaypub", "--quiet", "--positions", "5", "--framing", "u32be", "--size", "16k",
-                                  "--count", "4000", "--rate", "800", f"tcp:127.0.0.1:{PORTS[engine]}"])
+                                  "--rate", "800", f"tcp:127.0.0.1:{PORTS[engine]}"])
     wait_until(lambda: int(status_of(engine)["in_messages"]) > 100, "the first messages")
     for _ in range(5):
         restart()
         pids.add(show("MainPID"))
-    assert publisher.poll() is None, "the publisher ended before the restarts did"
-    assert publisher.wait(timeout=30) == 0
-    assert [reader.wait(timeout=30) for reader in readers] == [0] * 20
+    before = int(status_of(engine)["in_messages"])
+    wait_until(lambda: int(status_of(engine)["in_messages"]) > before, "messages after the restarts")
+    publisher.terminate()
+    assert publisher.wait(timeout=CEILING) == 0
+    assert [reader.wait(timeout=CEILING) for reader in readers] == [0] * 20
     counted = status_of(engine)
     assert len(pids) == 6 and counted["subscribers_resumed"] == "100", (pids, counted)
-    assert (counted["subscribers_total"], counted["source_connects"], counted["in_messages"]) == ("20", "1", "4000")
-    assert counted["delivered_messages"] == "80000"
+    assert (counted["subscribers_total"], counted["source_connects"], counted["partial_messages"]) == ("20", "1", "0")
+    assert int(counted["delivered_messages"]) == 20 * int(counted["in_messages"])
     assert show("NFileDescriptorStore") == "0"
 
 
@@ -239,7 +246,7 @@ def test_an_upgrade_in_place_keeps_everybody():
     write_feeds("splice")
     start_again()
     pid = show("MainPID")
-    readers = start_readers(PORTS["splice"], 5)
+    readers = start_readers(PORTS["splice"], 5, "--count", "4000")
     wait_until(lambda: status_of("splice")["subscribers"] == "10", "10 subscribers")
     publisher = subprocess.Popen(["relaypub", "--quiet", "--positions", "5", "--framing", "u32be", "--size", "16k",
                                   "--count", "4000", "--rate", "1600", f"tcp:127.0.0.1:{PORTS['splice']}"])
@@ -248,8 +255,8 @@ def test_an_upgrade_in_place_keeps_everybody():
     run("systemctl", "kill", "--signal=USR2", "--kill-whom=main", "relay")
     wait_until(lambda: journal().count("resumed subscribers=") > before, "resumed in the journal")
     assert (show("MainPID"), show("ActiveState"), show("NRestarts")) == (pid, "active", "0")
-    assert publisher.wait(timeout=30) == 0
-    assert [reader.wait(timeout=30) for reader in readers] == [0] * 10
+    assert publisher.wait(timeout=CEILING) == 0
+    assert [reader.wait(timeout=CEILING) for reader in readers] == [0] * 10
 
 
 def test_a_restart_into_a_wrong_configuration_drains():
@@ -270,7 +277,7 @@ def test_a_restart_into_a_wrong_configuration_drains():
 def test_stop_drains():
     """A subscriber that is late when the stop begins gets all the same what had been published."""
     message = b"\x00\x04\x00\x00" + bytes(range(256)) * 1024
-    write_feeds("copy")
+    write_feeds("copy", drain="25s")
     start_again()
     with connect(7301) as late, connect(7302) as other, connect(7300) as publisher:
         publisher.sendall(message * 16)
@@ -280,7 +287,7 @@ def test_stop_drains():
         assert read_to_end(late) == message * 16
         end_of_session = read_to_end(other)[-32:]
         assert (end_of_session[:4], end_of_session[4]) == (b"RLY1", 3)
-        assert stop.wait(timeout=20) == 0
+        assert stop.wait(timeout=CEILING) == 0
     assert (show("ActiveState"), show("Result")) == ("inactive", "success")
 
 
@@ -290,12 +297,18 @@ def test_stop_ends_although_one_does_not_read():
     with connect(7301) as dead, connect(7302), connect(7300) as publisher:
         dead.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         publisher.settimeout(0.2)
-        with pytest.raises(TimeoutError):
-            while True:
-                publisher.send(b"\x00\x00\x00\xfc" + b"x" * 252)
+
+        def is_stuck():
+            """All that takes bytes is full: relay, not the publisher, knows that it waits for the dead one."""
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    publisher.send(b"\x00\x00\x00\xfc" + b"x" * 252)
+            return status_of("copy")["subscribers_blocked"] != "0"
+
+        wait_until(is_stuck, "one that blocks")
         started = time.monotonic()
         run("systemctl", "stop", "relay")
-        assert 1.5 < time.monotonic() - started < 10
+        assert time.monotonic() - started > 1.5  # a drain; that it ends, stop has shown
     assert show("Result") == "success"
 
 
@@ -403,7 +416,7 @@ def test_an_instance_of_its_own():
 def test_watchdog_restarts():
     write_feeds("copy")
     DROP_IN.parent.mkdir(parents=True, exist_ok=True)
-    DROP_IN.write_text("[Service]\nWatchdogSec=1s\n")
+    DROP_IN.write_text("[Service]\nWatchdogSec=2s\n")
     run("systemctl", "daemon-reload")
     run("systemctl", "start", "relay")
     pid = show("MainPID")
@@ -414,8 +427,8 @@ def test_watchdog_restarts():
     connect(7301).close()
     # And one that is alive is left alone.
     pid = show("MainPID")
-    end = time.monotonic() + 2.5
-    wait_until(lambda: show("MainPID") == pid and time.monotonic() > end, "three watchdog periods")
+    end = time.monotonic() + 4.5
+    wait_until(lambda: show("MainPID") == pid and time.monotonic() > end, "two watchdog periods")
     assert show("NRestarts") == "1"
 
 
