@@ -289,18 +289,26 @@ void feed_rig_run_until(struct feed_rig *rig, bool (*done)(const struct feed_rig
 	}
 }
 
-// All written, all taken, all delivered, all read.
+// All written, all taken.
+static bool is_taken(const struct feed_rig *rig)
+{
+	int queued = 0;
+
+	return rig->source.fd < 0 ||
+	       (!rig->left_bytes && ioctl(rig->publisher_fd, SIOCOUTQ, &queued) == 0 && !queued &&
+		ioctl(rig->source.fd, FIONREAD, &queued) == 0 && !queued &&
+		rig->result == INTAKE_EMPTY);
+}
+
+// And all delivered, all read.
 static bool is_settled(const struct feed_rig *rig)
 {
 	uint64_t received = 0;
 	struct list_node *node;
-	int queued = 0;
 
 	for (size_t i = 0; i < rig->reader_count; i++)
 		received += rig->readers[i].size;
-	if (rig->source.fd >= 0 &&
-	    (rig->left_bytes || ioctl(rig->publisher_fd, SIOCOUTQ, &queued) < 0 || queued ||
-	     ioctl(rig->source.fd, FIONREAD, &queued) < 0 || queued || rig->result != INTAKE_EMPTY))
+	if (!is_taken(rig))
 		return false;
 	list_for_each (&rig->feed->renditions, node) {
 		if (!list_is_empty(&rendition_of(node)->ready) ||
@@ -331,7 +339,8 @@ void feed_rig_settle(struct feed_rig *rig)
 			continue;
 		}
 		idle++;
-		if (may_be_stuck(rig) && idle > QUIET_TURNS)
+		if (may_be_stuck(rig) && idle > QUIET_TURNS &&
+		    (is_taken(rig) || !feed_can_take(rig->feed)))
 			return;
 		if (idle > IDLE_TURNS_MAX)
 			fail_msg("does not settle: in %lu, delivered %lu, result %d, left %lu",

@@ -230,6 +230,7 @@ static void a_gap_is_told_in_the_words_of_the_format(void **state)
 	FOR_EVERY_ENGINE(engine)
 	{
 		static const size_t slow[] = {BINARY, EVENTS};
+		unsigned gaps = 0;
 
 		open_lines(engine);
 		rig.feed->params.ring_bytes = 200000;
@@ -248,11 +249,14 @@ static void a_gap_is_told_in_the_words_of_the_format(void **state)
 			struct format_wire wire = read_wire(slow[i], i);
 
 			assert_int_equal(wire.torn_bytes, 0);
-			assert_int_equal(wire.gaps, 1);
+			assert_true(wire.gaps > 0);
+			gaps += wire.gaps;
 			assert_true(wire.size < stream.size);
 			assert_memory_equal(wire.payload + wire.size - 9, "the last\n", 9);
 			free(wire.payload);
 		}
+		/* Usually one each; what the kernel moved on late makes room for a second. */
+		assert_int_equal(rig.feed->metrics.gaps, gaps);
 		feed_rig_check_metrics(&rig);
 		feed_rig_close(&rig);
 	}
