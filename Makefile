@@ -198,6 +198,7 @@ bench: all $(bin)/relay-bench
 	@RELAY_BIN_DIR=$(bin) tests/bench/run
 
 bench-isolation: all $(bin)/relay-bench
+	@tests/install-packages peers || echo 'note: measured is what is installed'
 	@RELAY_BIN_DIR=$(bin) tests/bench/isolation
 
 bench-workers: all $(bin)/relay-bench
@@ -276,7 +277,7 @@ help:
 	@echo 'make test-service   of these, those that boot systemd in a container (root; systemd-nspawn)'
 	@echo 'make lint       the rules of the tree; LINTS="floors calls ..." for some of them'
 	@echo 'make bench      measure; table and CSV in build/bench'
-	@echo 'make bench-isolation   healthy subscribers beside ones that do not read; build/bench/isolation.md and .csv'
+	@echo 'make bench-isolation   healthy subscribers beside ones that do not read: relay, Redis, NATS, Mosquitto, Nchan'
 	@echo 'make bench-workers     two workers against one, on the same cores; build/bench/workers.md and .csv'
 	@echo 'make bench-transfer    one file to one socket, the ways compared; build/bench/transfer.md, .csv and .png'
 	@echo 'make bench-peers       relay, Redis, NATS, Mosquitto, Nchan, Icecast and ncat on the same load; build/bench/peers'
