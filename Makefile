@@ -81,7 +81,7 @@ bench_src    := $(filter-out $(transfer_src),$(wildcard tests/bench/*.c))
 soak_src     := $(wildcard tests/soak/*.c) $(addprefix tests/bench/,cost.c histogram.c wire.c)
 
 fuzz_targets := $(wildcard tests/fuzz/fuzz_*.c)
-fuzz_src     := $(filter-out $(fuzz_targets),$(wildcard tests/fuzz/*.c)) tests/unit/parse_rig.c
+fuzz_src     := $(filter-out $(fuzz_targets),$(wildcard tests/fuzz/*.c)) $(addprefix tests/unit/,parse_rig.c handover_sample.c)
 
 programs     := $(bin)/relay $(bin)/relaycat $(bin)/relaypub $(bin)/relayctl
 unit_bins    := $(unit_tests:tests/%.c=$(test)/%)
