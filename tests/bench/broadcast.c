@@ -214,6 +214,21 @@ static bool enter_packet(struct broadcast *bench, struct listener *listener)
 	return listener->reader.fd >= 0;
 }
 
+/*
+ * Of `count` bytes received, those that are payload. What ends a packet is asked for with its
+ * payload: a byte left in the socket would put off the acknowledgement of all before it, which no
+ * client does that reads what there is (tcp_cleanup_rbuf() in Linux acknowledges at once when
+ * nothing is left).
+ */
+static uint64_t leave_packet(struct dialect_frame *packet, uint64_t count)
+{
+	uint64_t payload = count < packet->payload ? count : packet->payload;
+
+	packet->payload -= payload;
+	packet->tail -= (uint32_t)(count - payload);
+	return payload;
+}
+
 static uint64_t receive_one(struct broadcast *bench, struct listener *listener)
 {
 	bool has_packets = dialect_has_packets(bench->dialect);
@@ -223,21 +238,24 @@ static uint64_t receive_one(struct broadcast *bench, struct listener *listener)
 		bool compares = bench->compares || listener->is_adrift ||
 				listener->reads % COMPARED_EVERY == 0;
 		uint64_t wanted = compares ? COMPARED_BYTES : SINK_BYTES, count;
+		bool is_all;
 
 		if (has_packets && !enter_packet(bench, listener))
 			break;
-		if (has_packets && listener->packet.payload < wanted)
-			wanted = listener->packet.payload;
+		if (has_packets && listener->packet.payload + listener->packet.tail < wanted)
+			wanted = listener->packet.payload + listener->packet.tail;
 		/* MSG_TRUNC on TCP (tcp(7), Linux): count and discard, copy nothing. */
 		count = receive_piece(bench, listener, wanted, compares ? 0 : MSG_TRUNC);
-		listener->packet.payload -= has_packets ? count : 0;
+		is_all = count < wanted;
 		listener->reads += count > 0;
+		if (has_packets)
+			count = leave_packet(&listener->packet, count);
 		all += count;
 		if (compares && count)
 			take_compared(bench, listener, count);
 		else
 			listener->place += count;
-		if (count < wanted)
+		if (is_all)
 			break;
 	}
 	bench->received += all;
