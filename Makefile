@@ -81,7 +81,7 @@ bench_src    := $(filter-out $(transfer_src),$(wildcard tests/bench/*.c))
 soak_src     := $(wildcard tests/soak/*.c) $(addprefix tests/bench/,cost.c histogram.c wire.c)
 
 fuzz_targets := $(wildcard tests/fuzz/fuzz_*.c)
-fuzz_src     := $(filter-out $(fuzz_targets),$(wildcard tests/fuzz/*.c)) tests/unit/parse_rig.c
+fuzz_src     := $(filter-out $(fuzz_targets),$(wildcard tests/fuzz/*.c)) $(addprefix tests/unit/,parse_rig.c handover_sample.c)
 
 programs     := $(bin)/relay $(bin)/relaycat $(bin)/relaypub $(bin)/relayctl
 unit_bins    := $(unit_tests:tests/%.c=$(test)/%)
@@ -198,6 +198,7 @@ bench: all $(bin)/relay-bench
 	@RELAY_BIN_DIR=$(bin) tests/bench/run
 
 bench-isolation: all $(bin)/relay-bench
+	@tests/install-packages peers || echo 'note: measured is what is installed'
 	@RELAY_BIN_DIR=$(bin) tests/bench/isolation
 
 bench-workers: all $(bin)/relay-bench
@@ -272,18 +273,18 @@ help:
 	@echo 'make            build/relay, build/relaycat, build/relaypub, build/relayctl'
 	@echo 'make run        install what is missing, build, and run relay with a demo publisher (Ctrl-C ends it)'
 	@echo 'make test       install what is missing, build, and run all tests and lint; SUITES="unit fault ..."'
-	@echo 'make test-clients   http listeners with Chromium, node-ws and ffprobe, which it installs'
+	@echo 'make test-clients   http listeners with Chromium, node-ws, ffprobe and 5,000 slow clients, which it installs'
 	@echo 'make test-service   of these, those that boot systemd in a container (root; systemd-nspawn)'
 	@echo 'make lint       the rules of the tree; LINTS="floors calls ..." for some of them'
 	@echo 'make bench      measure; table and CSV in build/bench'
-	@echo 'make bench-isolation   healthy subscribers beside ones that do not read; build/bench/isolation.md and .csv'
+	@echo 'make bench-isolation   healthy subscribers beside ones that do not read: relay, Redis, NATS, Mosquitto, Nchan'
 	@echo 'make bench-workers     two workers against one, on the same cores; build/bench/workers.md and .csv'
 	@echo 'make bench-transfer    one file to one socket, the ways compared; build/bench/transfer.md, .csv and .png'
 	@echo 'make bench-peers       relay, Redis, NATS, Mosquitto, Nchan, Icecast and ncat on the same load; build/bench/peers'
 	@echo 'make bench-sweep       copy, splice and compact over segment, message size, receive buffer; build/bench/sweep'
 	@echo 'make soak-short        15,000 subscribers that come and go, then 10,000 that stand still: about 4 minutes'
 	@echo 'make soak-upgrade      10,000 subscribers at full rate over 20 upgrades in place and 20 restarts: 4 minutes'
-	@echo 'make fuzz       FUZZ_RUNS=5000000 inputs for each parser (clang); TARGETS="websocket ..."; a quarter of an hour'
+	@echo 'make fuzz       FUZZ_RUNS=5000000 inputs for each parser (clang); TARGETS="websocket ..."; half an hour'
 	@echo 'make install    PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR)'
 	@echo 'make deb        the Debian package, into build/deb (no root; lintian clean)'
 	@echo 'make test-package      install, upgrade and purge it in a Debian made for that (root; debootstrap)'

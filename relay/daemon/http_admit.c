@@ -46,7 +46,7 @@ static void send_answer(struct asking *asking, const char *bytes, ssize_t count)
 		http_connection_answer(asking->connection, (const uint8_t *)bytes, (size_t)count);
 }
 
-static void note_refusal(struct http_listener *http, const struct http_connection *connection,
+static void note_refusal(struct http_listener *http, const struct endpoint_address *address,
 			 enum http_refusal refusal, int status, const char *line)
 {
 	char peer[ENDPOINT_TEXT_BYTES];
@@ -55,7 +55,7 @@ static void note_refusal(struct http_listener *http, const struct http_connectio
 	http->refused[refusal]++;
 	if (!log_allow(&http->served->refused_log, clock_mono_ns(), &suppressed))
 		return;
-	endpoint_print_address(peer, sizeof(peer), http_connection_peer(connection));
+	endpoint_print_address(peer, sizeof(peer), address);
 	log_warn("request refused listener=%s peer=%s reason=%s status=%d (%s) suppressed=%llu",
 		 http->served->name, peer, http_refusal_name(refusal), status, line,
 		 (unsigned long long)suppressed);
@@ -86,7 +86,7 @@ static void refuse_with(struct asking *asking, enum http_refusal refusal, int st
 	char buf[STREAM_ANSWER_BYTES];
 
 	line = line ? line : about->text;
-	note_refusal(asking->http, asking->connection, refusal, status, line);
+	note_refusal(asking->http, http_connection_peer(asking->connection), refusal, status, line);
 	if (asking->path && about->feed != CLOSE_REASON_COUNT)
 		asking->path->feed->refused[about->feed]++;
 	stream_answer_begin(&asking->answer, &response, buf, sizeof(buf), status);
@@ -108,9 +108,16 @@ static void refuse(struct asking *asking, enum http_refusal refusal)
 void http_admit_error(void *owner, struct http_connection *connection, int status,
 		      const char *reason)
 {
-	note_refusal(owner, connection,
+	note_refusal(owner, http_connection_peer(connection),
 		     status == 408 ? HTTP_REFUSED_LATE : HTTP_REFUSED_BAD_REQUEST, status, reason);
 	http_connection_answer_line(connection, status, reason);
+}
+
+void http_admit_turned_away(void *owner, const struct endpoint_address *peer)
+{
+	const struct refusal_words *about = refusal_of(HTTP_REFUSED_HEADS);
+
+	note_refusal(owner, peer, HTTP_REFUSED_HEADS, about->status, about->text);
 }
 
 /* The paths, one a line. */
@@ -382,8 +389,8 @@ static void refuse_handshake(struct asking *asking)
 	const struct websocket_handshake *handshake = &asking->answer.handshake;
 	char buf[WEBSOCKET_ANSWER_BYTES];
 
-	note_refusal(asking->http, asking->connection, HTTP_REFUSED_HANDSHAKE, handshake->status,
-		     handshake->reason);
+	note_refusal(asking->http, http_connection_peer(asking->connection), HTTP_REFUSED_HANDSHAKE,
+		     handshake->status, handshake->reason);
 	send_answer(asking, buf, websocket_handshake_answer(handshake, buf, sizeof(buf)));
 }
 

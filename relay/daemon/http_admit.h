@@ -14,3 +14,4 @@ void http_admit(void *listener, struct http_connection *connection,
 		const struct http_request *request, const uint8_t *body, size_t body_bytes);
 void http_admit_error(void *listener, struct http_connection *connection, int status,
 		      const char *reason);
+void http_admit_turned_away(void *listener, const struct endpoint_address *peer);

@@ -24,11 +24,8 @@ const char *http_refusal_name(enum http_refusal refusal)
 	return names[refusal];
 }
 
-/* Who is turned away for want of room is counted there already. */
 uint64_t http_listener_refused(const struct http_listener *http, enum http_refusal refusal)
 {
-	if (refusal == HTTP_REFUSED_HEADS)
-		return http->server.counters.refused;
 	return http->refused[refusal];
 }
 
@@ -226,6 +223,7 @@ struct http_listener *http_listener_new(struct served_listener *served,
 		.max_connections = from->max_heads,
 		.on_request = http_admit,
 		.on_error = http_admit_error,
+		.on_turned_away = http_admit_turned_away,
 		.owner = http,
 	};
 

@@ -245,7 +245,6 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
 
 static void ignore_input(struct subscriber *subscriber, size_t count)
 {
-	feed_of(subscriber)->metrics.subscriber_input += count;
 	if (count > subscriber->input_left)
 		subscriber_close(subscriber, CLOSE_INPUT);
 	else
@@ -256,6 +255,7 @@ static void take_input(struct subscriber *subscriber, uint8_t *bytes, size_t cou
 {
 	enum close_reason reason;
 
+	feed_of(subscriber)->metrics.subscriber_input += count;
 	if (!subscriber->input) {
 		ignore_input(subscriber, count);
 		return;

@@ -399,21 +399,49 @@ static bool is_proxy(const struct http_server *server, const struct endpoint_add
 
 /* At once and without keeping anything, since there is too much already; what has come is read
  * first, so that the answer is not lost with it. */
-static void turn_away(struct http_server *server, int fd)
+static void turn_away(struct http_server *server, int fd, const struct endpoint_address *peer)
 {
 	static const char line[] = "too many connections wait here";
+	const struct http_server_params *params = &server->params;
 	char buf[LINE_ANSWER_BYTES];
 	struct http_response response;
 	ssize_t bytes;
 
 	server->counters.refused++;
-	(void)!recv(fd, buf, sizeof(buf), 0);
+	if (params->on_turned_away)
+		params->on_turned_away(params->owner, peer);
+	(void)!recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
 	http_response_begin(&response, buf, sizeof(buf), 503);
 	http_response_field(&response, "Retry-After", "1");
 	bytes = http_response_end_text(&response, line, false);
 	if (bytes > 0)
-		(void)!send(fd, buf, (size_t)bytes, MSG_NOSIGNAL);
+		(void)!send(fd, buf, (size_t)bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
 	fd_close(&fd);
+}
+
+/* Ends the oldest that has not said all, or has its answer and only lingers.  False: there is none.
+ */
+static bool make_room(struct http_server *server)
+{
+	struct list_node *node;
+
+	list_for_each (&server->connections, node) {
+		struct http_connection *connection = list_entry(node, struct http_connection, node);
+		bool is_slow = connection->state == STATE_READING;
+		int fd = connection->fd;
+
+		if (!is_slow && connection->state != STATE_LINGERING)
+			continue;
+		if (is_slow) {
+			watch(connection, 0, 0);
+			connection->fd = -1;
+		}
+		set_state(connection, STATE_ENDED);
+		if (is_slow)
+			turn_away(server, fd, &connection->peer);
+		return true;
+	}
+	return false;
 }
 
 /* False: no descriptor or memory for it. */
@@ -432,17 +460,21 @@ void http_server_adopt(struct http_server *server, int fd)
 {
 	size_t bytes = PROXY_HEADER_BYTES + HTTP_HEAD_BYTES + HTTP_REST_BYTES;
 	struct http_connection *connection = NULL;
+	struct endpoint_address peer;
 
 	server->counters.adopted++;
-	if (server->count < server->params.max_connections && open_set(server))
+	endpoint_peer(fd, &peer);
+	if ((server->count < server->params.max_connections || make_room(server)) &&
+	    open_set(server))
 		connection = malloc(sizeof(*connection) + bytes);
 	if (!connection) {
-		turn_away(server, fd);
+		turn_away(server, fd, &peer);
 		return;
 	}
 	*connection = (struct http_connection){
 		.server = server,
 		.fd = fd,
+		.peer = peer,
 		.buffer_bytes = bytes,
 	};
 	list_node_init(&connection->node);
@@ -450,7 +482,6 @@ void http_server_adopt(struct http_server *server, int fd)
 	if (server->count++ == 0)
 		ev_io_start(server->loop, &server->ready);
 	ev_init(&connection->deadline, on_deadline);
-	endpoint_peer(fd, &connection->peer);
 	connection->expects_proxy = is_proxy(server, &connection->peer);
 	http_request_init(&connection->request, server->params.methods,
 			  server->params.body_max_bytes);

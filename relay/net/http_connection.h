@@ -7,6 +7,10 @@
  * was handed over, the owner answers it, takes its socket, or drops it, at once or later; until
  * then nothing is read, and the deadline is off.
  *
+ * Whoever means it has said all within a round trip; whoever wants to keep others out says as
+ * little as it may.  So when all places are taken, the oldest of those that have not said all makes
+ * room for the newcomer, and slow peers, however many, only shorten the time that they have.
+ *
  * What a peer can make a server hold: one buffer of HTTP_HEAD_BYTES and a little for each of
  * max_connections, for deadline_ms, however slowly it sends; then an answer, for as long again,
  * however slowly it reads.
@@ -32,7 +36,7 @@ struct http_server_params {
 	unsigned methods;        /* as in http_request_init() */
 	uint64_t body_max_bytes; /* of a POST; at most HTTP_REST_BYTES */
 	uint64_t deadline_ms;    /* for the request to be there, and for its answer to be gone */
-	size_t max_connections;  /* one more gets 503 */
+	size_t max_connections;  /* for one more, who has not said all for longest gets 503 */
 	/* Peers at these addresses begin with a PROXY header, all others do not.  NULL: nobody
 	 * does.  The caller's, and may change. */
 	const struct access *proxy_trusted;
@@ -42,6 +46,8 @@ struct http_server_params {
 	void (*on_request)(void *owner, struct http_connection *connection,
 			   const struct http_request *request, const uint8_t *body,
 			   size_t body_bytes);
+	/* This peer gets 503 for want of room.  NULL: it is only counted. */
+	void (*on_turned_away)(void *owner, const struct endpoint_address *peer);
 	/* No request, but an error: the owner answers as above.  `reason` is a static line.  NULL:
 	 * the server answers with that line. */
 	void (*on_error)(void *owner, struct http_connection *connection, int status,
@@ -54,7 +60,7 @@ struct http_server_counters {
 	uint64_t requests; /* handed to the owner */
 	uint64_t errors;   /* heads or PROXY headers that were refused, 4xx and 5xx */
 	uint64_t late;     /* not there, or not read, by the deadline */
-	uint64_t refused;  /* over max_connections, or no memory */
+	uint64_t refused;  /* turned away: over max_connections, or no memory */
 	uint64_t lost;     /* the peer went away first */
 };
 

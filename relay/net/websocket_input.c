@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "feed/feed.h"
 #include "net/token_bucket.h"
 #include "net/websocket_codec.h"
 
@@ -17,12 +18,16 @@ enum {
 	DISCARD_READS = 64,
 	CONTROLS_PER_S =
 		10, /* keep-alives come once in seconds; this is for jitter and reconnects */
+	CONTROL_HEAD_BYTES = 6,
+	CONTROL_WIRE_MAX = CONTROL_HEAD_BYTES + WEBSOCKET_CONTROL_BYTES,
 };
 
 struct input {
 	struct websocket_decoder decoder;
-	struct token_bucket controls;
-	uint64_t left; /* bytes of data that are passed over still */
+	struct token_bucket controls; /* pings */
+	struct token_bucket pongs;
+	uint64_t pongs_per_s;
+	uint64_t left; /* bytes that are passed over still, heads of frames among them */
 };
 
 void *websocket_input_new(uint64_t max_bytes)
@@ -33,18 +38,32 @@ void *websocket_input_new(uint64_t max_bytes)
 		return NULL;
 	websocket_decoder_init(&input->decoder, max_bytes);
 	token_bucket_init(&input->controls, CONTROLS_PER_S);
-	input->left = max_bytes;
+	/* The control frame at hand has cost its bytes before it can be told from data. */
+	input->left = max_bytes + CONTROL_WIRE_MAX;
 	return input;
 }
 
-static bool is_flood(struct input *input)
+static bool take_token(struct token_bucket *bucket)
 {
 	uint64_t now_ns = clock_mono_ns();
 
-	if (token_bucket_wait_ns(&input->controls, now_ns))
-		return true;
-	token_bucket_take(&input->controls, now_ns);
-	return false;
+	if (token_bucket_wait_ns(bucket, now_ns))
+		return false;
+	token_bucket_take(bucket, now_ns);
+	return true;
+}
+
+/* As many pongs as relay's own heartbeats ask for, and some more. */
+static bool is_pong_wanted(struct input *input, const struct subscriber *subscriber)
+{
+	uint64_t heartbeat_ms = subscriber->rendition->feed->params.heartbeat_ms;
+	uint64_t per_s = CONTROLS_PER_S + (heartbeat_ms ? 1000 / heartbeat_ms : 0);
+
+	if (per_s != input->pongs_per_s) {
+		token_bucket_init(&input->pongs, per_s);
+		input->pongs_per_s = per_s;
+	}
+	return take_token(&input->pongs);
 }
 
 /* Closing with bytes unread would send RST, which may overtake the last words. */
@@ -72,30 +91,35 @@ static enum close_reason end(struct subscriber *subscriber, enum close_reason re
 }
 
 /* A pong that cannot be sent, since others wait already, is left out: only the last ping has to be
- * answered (RFC 6455, 5.5.3). */
+ * answered (RFC 6455, 5.5.3). Control frames cost nothing of what is passed over, but for pongs
+ * that nobody asked for: who was away for a while answers many heartbeats at once. */
 static enum close_reason take_control(struct input *input, struct subscriber *subscriber,
 				      const struct websocket_event *event)
 {
 	uint8_t pong[2 + WEBSOCKET_CONTROL_BYTES];
 	size_t bytes;
 
-	if (is_flood(input))
+	if (event->opcode != WEBSOCKET_PING) {
+		if (is_pong_wanted(input, subscriber))
+			input->left += CONTROL_HEAD_BYTES + event->payload_bytes;
+		return CLOSE_REASON_COUNT;
+	}
+	if (!take_token(&input->controls))
 		return end(subscriber, CLOSE_FLOOD, WEBSOCKET_CLOSE_POLICY,
 			   close_reason_text(CLOSE_FLOOD));
-	if (event->opcode != WEBSOCKET_PING)
-		return CLOSE_REASON_COUNT;
+	input->left += CONTROL_HEAD_BYTES + event->payload_bytes;
 	bytes = websocket_control_frame(pong, WEBSOCKET_PONG, event->payload, event->payload_bytes);
 	(void)!subscriber_send_note(subscriber, pong, bytes);
 	return CLOSE_REASON_COUNT;
 }
 
-static enum close_reason take_data(struct input *input, struct subscriber *subscriber,
-				   const struct websocket_event *event)
+/* Heads too, or frames without payload could come for ever. */
+static enum close_reason pass_over(struct input *input, struct subscriber *subscriber, size_t bytes)
 {
-	if (event->payload_bytes > input->left)
+	if (bytes > input->left)
 		return end(subscriber, CLOSE_INPUT, WEBSOCKET_CLOSE_POLICY,
 			   close_reason_text(CLOSE_INPUT));
-	input->left -= event->payload_bytes;
+	input->left -= bytes;
 	return CLOSE_REASON_COUNT;
 }
 
@@ -120,20 +144,13 @@ static enum close_reason on_bytes(void *owner, struct subscriber *subscriber, ui
 
 		bytes += taken;
 		count -= taken;
-		switch (event.kind) {
-		case WEBSOCKET_EVENT_MORE:
-			break;
-		case WEBSOCKET_EVENT_DATA:
-			reason = take_data(input, subscriber, &event);
-			break;
-		case WEBSOCKET_EVENT_CONTROL:
-			reason = take_control(input, subscriber, &event);
-			break;
-		case WEBSOCKET_EVENT_CLOSE:
+		if (event.kind == WEBSOCKET_EVENT_CLOSE)
 			return end(subscriber, CLOSE_PEER_CLOSED, event.code, NULL);
-		case WEBSOCKET_EVENT_ERROR:
+		if (event.kind == WEBSOCKET_EVENT_ERROR)
 			return end(subscriber, reason_of(event.code), event.code, event.reason);
-		}
+		reason = pass_over(input, subscriber, taken);
+		if (reason == CLOSE_REASON_COUNT && event.kind == WEBSOCKET_EVENT_CONTROL)
+			reason = take_control(input, subscriber, &event);
 	} while (reason == CLOSE_REASON_COUNT && event.kind != WEBSOCKET_EVENT_MORE);
 	return reason;
 }

@@ -2,8 +2,9 @@
 /*
  * What a WebSocket subscriber sends: pings are answered, a close is answered, data is not wanted.
  *
- * Data is passed over up to max_bytes in all.  Control frames come at most once a second on
- * average; who sends more of them makes work for nothing.
+ * Data is passed over up to max_bytes in all, with the heads of its frames.  Who pings more than
+ * ten times a second makes work for nothing.  Pongs are for nothing but heartbeats: more than those
+ * ask for are passed over like data.
  */
 #pragma once
 

@@ -164,6 +164,22 @@ class Process:
                 raise RunFailed(f"{what}; last line of its log: {last[0]}")
             time.sleep(0.01)
 
+    def wait_for(self, pattern, seconds, after=0):
+        return self.wait_until(lambda: re.search(pattern, self.log()[after:]), seconds, f"no {pattern!r}")
+
+    def status(self, feed="bench"):
+        """The counters of that feed of relay's, those that are not 0."""
+        after = len(self.log())
+        self.process.send_signal(signal.SIGUSR1)
+        try:
+            self.wait_for(r"status end", 2, after)
+        except RunFailed as failure:
+            print(f"  {failure}", file=sys.stderr)
+            return {}
+        line = re.search(rf"status feed={feed} (.*)", self.log()[after:])
+        pairs = re.findall(r"(\w+)=(\S+)", line[1]) if line else []
+        return {key: value for key, value in pairs if value != "0"}
+
     def worker(self):
         """The process that does the work: nginx has one below its master."""
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
@@ -213,22 +229,6 @@ class Relay(Process):
         except RunFailed:
             self.stop()
             raise
-
-    def wait_for(self, pattern, seconds, after=0):
-        return self.wait_until(lambda: re.search(pattern, self.log()[after:]), seconds, f"relay: no {pattern!r}")
-
-    def status(self):
-        """The feed's counters, those that are not 0."""
-        after = len(self.log())
-        self.process.send_signal(signal.SIGUSR1)
-        try:
-            self.wait_for(r"status end", 2, after)
-        except RunFailed as failure:
-            print(f"  {failure}", file=sys.stderr)
-            return {}
-        line = re.search(r"status feed=bench (.*)", self.log()[after:])
-        pairs = re.findall(r"(\w+)=(\S+)", line[1]) if line else []
-        return {key: value for key, value in pairs if value != "0"}
 
 
 Server = collections.namedtuple("Server", "title program config dialect arguments limit", defaults=[None])

@@ -5,7 +5,8 @@
  * counted (MSG_TRUNC), the same way for every server; at every 64th read of a subscriber, and
  * in everything read before and after the measured part, each byte is compared.
  * Invariant: all frames of a run are equally long, so `place`, the bytes counted since message 0,
- * says which byte of which message comes next; a read that is compared proves or corrects it.
+ * says which byte of which message comes next; a read that is compared proves or corrects it. Where
+ * a server puts messages into packets, what stands around them is read apart and not counted.
  */
 #include "base/clock.h"
 #include "base/fd.h"
@@ -24,6 +25,7 @@
 #define COMPARED_EVERY  64
 #define READS_PER_TURN  16
 #define WIRE_BYTES      (UINT64_C(256) << 10)
+#define PEEKED_BYTES    256
 #define QUIET_NS        (100 * NS_PER_MS)
 #define PROBE_QUIET_NS  (30 * NS_PER_MS)
 #define ATTACH_LIMIT_NS (30 * NS_PER_S)
@@ -32,6 +34,7 @@
 
 struct listener {
 	struct reader reader;
+	struct dialect_frame packet; /* of a server that sends packets: what is left of one */
 	uint64_t place;
 	uint64_t next;   /* message under way; only while bytes are compared */
 	uint64_t reads;  /* how many there were */
@@ -122,8 +125,7 @@ static int compare(struct broadcast *bench, struct listener *listener, const uin
 /*
  * Looks for a frame in bytes that are not what was expected at the listener's place. When the
  * server may have said something between messages while bytes were only counted, that explains a
- * shift of just so many bytes; any other is a tear. Heads of packets, of which nobody knows how
- * many were counted, explain all; then the stamp alone says where the stream is.
+ * shift of just so many bytes; any other is a tear.
  */
 static void find_frame(struct broadcast *bench, struct listener *listener, const uint8_t *bytes,
 		       uint64_t count)
@@ -140,8 +142,7 @@ static void find_frame(struct broadcast *bench, struct listener *listener, const
 		listener->is_adrift = false;
 		if (compare(bench, listener, found, (uint64_t)(end - found)) == 0) {
 			listener->place += (uint64_t)(end - found);
-			bench->torn += !dialect_has_packet_heads(bench->dialect) &&
-				       (!notice || shift != notice);
+			bench->torn += !notice || shift != notice;
 			return;
 		}
 		listener->is_adrift = true;
@@ -168,31 +169,93 @@ static void take_compared(struct broadcast *bench, struct listener *listener, ui
 
 /* --- receiving -------------------------------------------------------------------------------- */
 
+static void close_listener(struct broadcast *bench, struct listener *listener)
+{
+	fd_close(&listener->reader.fd);
+	bench->closed++;
+}
+
+/* One recv into the sink. Returns its bytes, 0 when there is nothing more for now. */
+static uint64_t receive_piece(struct broadcast *bench, struct listener *listener, uint64_t wanted,
+			      int flags)
+{
+	ssize_t n = recv(listener->reader.fd, bench->sink, wanted, MSG_DONTWAIT | flags);
+
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		close_listener(bench, listener);
+	return n > 0 ? (uint64_t)n : 0;
+}
+
+/* Takes what stands between the payloads of two packets and nothing behind it, so that what is
+ * counted is payload. False: the next payload is not there yet. */
+static bool enter_packet(struct broadcast *bench, struct listener *listener)
+{
+	while (listener->reader.fd >= 0 && !listener->packet.payload) {
+		uint64_t tail = listener->packet.tail;
+		uint64_t count = receive_piece(bench, listener, PEEKED_BYTES, MSG_PEEK);
+		struct dialect_frame packet;
+		int r = count <= tail ? 0
+				      : dialect_parse_packet(bench->dialect, bench->sink + tail,
+							     (uint32_t)(count - tail), &packet);
+
+		if (r < 0) {
+			bench->torn++;
+			close_listener(bench, listener);
+		}
+		if (r <= 0)
+			return false;
+		receive_piece(bench, listener, tail + packet.head, 0);
+		if (!packet.is_message) { /* a ping: passed over with the next head */
+			packet.tail += (uint32_t)packet.payload;
+			packet.payload = 0;
+		}
+		listener->packet = packet;
+	}
+	return listener->reader.fd >= 0;
+}
+
+/*
+ * Of `count` bytes received, those that are payload. What ends a packet is asked for with its
+ * payload: a byte left in the socket would put off the acknowledgement of all before it, which no
+ * client does that reads what there is (tcp_cleanup_rbuf() in Linux acknowledges at once when
+ * nothing is left).
+ */
+static uint64_t leave_packet(struct dialect_frame *packet, uint64_t count)
+{
+	uint64_t payload = count < packet->payload ? count : packet->payload;
+
+	packet->payload -= payload;
+	packet->tail -= (uint32_t)(count - payload);
+	return payload;
+}
+
 static uint64_t receive_one(struct broadcast *bench, struct listener *listener)
 {
+	bool has_packets = dialect_has_packets(bench->dialect);
 	uint64_t all = 0;
 
 	for (int i = 0; i < READS_PER_TURN && listener->reader.fd >= 0; i++) {
 		bool compares = bench->compares || listener->is_adrift ||
 				listener->reads % COMPARED_EVERY == 0;
-		uint64_t wanted = compares ? COMPARED_BYTES : SINK_BYTES;
-		/* MSG_TRUNC on TCP (tcp(7), Linux): count and discard, copy nothing. */
-		ssize_t n = recv(listener->reader.fd, bench->sink, wanted,
-				 MSG_DONTWAIT | (compares ? 0 : MSG_TRUNC));
+		uint64_t wanted = compares ? COMPARED_BYTES : SINK_BYTES, count;
+		bool is_all;
 
-		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-			fd_close(&listener->reader.fd);
-			bench->closed++;
-		}
-		if (n <= 0)
+		if (has_packets && !enter_packet(bench, listener))
 			break;
-		listener->reads++;
-		all += (uint64_t)n;
-		if (compares)
-			take_compared(bench, listener, (uint64_t)n);
+		if (has_packets && listener->packet.payload + listener->packet.tail < wanted)
+			wanted = listener->packet.payload + listener->packet.tail;
+		/* MSG_TRUNC on TCP (tcp(7), Linux): count and discard, copy nothing. */
+		count = receive_piece(bench, listener, wanted, compares ? 0 : MSG_TRUNC);
+		is_all = count < wanted;
+		listener->reads += count > 0;
+		if (has_packets)
+			count = leave_packet(&listener->packet, count);
+		all += count;
+		if (compares && count)
+			take_compared(bench, listener, count);
 		else
-			listener->place += (uint64_t)n;
-		if ((uint64_t)n < wanted)
+			listener->place += count;
+		if (is_all)
 			break;
 	}
 	bench->received += all;

@@ -8,6 +8,7 @@
 #include "wire.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +38,7 @@ struct dialect {
 	uint64_t (*wrap)(uint64_t size, uint8_t *wire); /* writes the head, returns its bytes */
 	struct text tail;
 	struct text notice;
-	bool has_packet_heads;
+	int (*parse_packet)(const uint8_t *head, uint32_t count, struct dialect_frame *ret);
 };
 
 /* --- relay: a u32be before each message ------------------------------------------------------- */
@@ -173,6 +174,7 @@ static uint64_t wrap_mqtt(uint64_t size, uint8_t *wire)
 
 #define WS_FIN_BINARY 0x82
 #define WS_MASKED     0x80
+#define WS_DATA_LAST  2
 
 static int parse_websocket(const uint8_t *head, uint32_t count, struct dialect_frame *ret)
 {
@@ -220,8 +222,25 @@ static uint64_t wrap_websocket(uint64_t size, uint8_t *wire)
 	     "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"                                 \
 	     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
 
-/* --- relay by HTTP and WebSocket: its messages as above, with heads before each packet of them. A
- * message of less than 16 MiB begins with a byte 0, and no head does. -------------------------- */
+/* --- relay by HTTP and WebSocket: its messages as above, in packets. A message of less than 16 MiB
+ * begins with a byte 0, and no head of a packet does. ------------------------------------------ */
+
+/* A chunk: its length in hexadecimal, CR LF, the payload, CR LF (RFC 9112, 7.1). */
+static int parse_chunk(const uint8_t *head, uint32_t count, struct dialect_frame *ret)
+{
+	uint64_t length = 0;
+	uint32_t at = 0;
+
+	for (; at < count && isxdigit(head[at]) && at < 16; at++)
+		length = length << 4 |
+			 (uint64_t)(head[at] <= '9' ? head[at] - '0' : (head[at] | 32) - 'a' + 10);
+	if (at + 2 > count)
+		return at < 16 ? 0 : -EPROTO;
+	if (at == 0 || memcmp(head + at, "\r\n", 2) != 0)
+		return -EPROTO;
+	*ret = (struct dialect_frame){at + 2, length, 2, true};
+	return 1;
+}
 
 static int parse_relay_http(const uint8_t *head, uint32_t count, struct dialect_frame *ret)
 {
@@ -235,13 +254,23 @@ static int parse_relay_http(const uint8_t *head, uint32_t count, struct dialect_
 	return end ? 1 : count < DIALECT_HEAD_BYTES ? 0 : -EPROTO;
 }
 
+/* A message of relay's that is longer than a packet goes on in frames with opcode 0. */
+static int parse_stream_frame(const uint8_t *head, uint32_t count, struct dialect_frame *ret)
+{
+	int r = parse_websocket(head, count, ret);
+
+	if (r == 1)
+		ret->is_message = (head[0] & 0x0f) <= WS_DATA_LAST;
+	return r;
+}
+
 static int parse_relay_websocket(const uint8_t *head, uint32_t count, struct dialect_frame *ret)
 {
 	int r;
 
 	if (!head[0])
 		return parse_relay(head, count, ret);
-	r = parse_websocket(head, count, ret);
+	r = parse_stream_frame(head, count, ret);
 	if (r == 1 && ret->is_message)
 		*ret = (struct dialect_frame){.head = ret->head};
 	return r;
@@ -283,16 +312,16 @@ static const struct dialect dialects[] = {
 		.subscribe = TEXT("GET /b HTTP/1.1\r\nHost: localhost\r\n\r\n"),
 		.subscribed = TEXT("\r\n\r\n"),
 		.parse = parse_relay_http,
+		.parse_packet = parse_chunk,
 		.wrap = wrap_relay,
-		.has_packet_heads = true,
 	},
 	{
 		.name = "relay-websocket",
 		.subscribe = UPGRADE("b"),
 		.subscribed = TEXT("\r\n\r\n"),
 		.parse = parse_relay_websocket,
+		.parse_packet = parse_stream_frame,
 		.wrap = wrap_relay,
-		.has_packet_heads = true,
 	},
 	{
 		.name = "relay-messages",
@@ -358,11 +387,11 @@ const struct dialect *dialect_find(const char *name)
 }
 
 int dialect_open(const struct dialect *dialect, const struct sockaddr_in *address,
-		 bool is_publisher)
+		 bool is_publisher, const char *congestion)
 {
 	struct text hello = is_publisher ? dialect->publish : dialect->subscribe;
 	struct timeval limit = {.tv_sec = HANDSHAKE_LIMIT_S};
-	int fd = wire_connect(address, 0, "");
+	int fd = wire_connect(address, 0, congestion);
 	int r = 0;
 
 	if (fd < 0)
@@ -399,9 +428,15 @@ uint64_t dialect_notice_bytes(const struct dialect *dialect)
 	return dialect->notice.count;
 }
 
-bool dialect_has_packet_heads(const struct dialect *dialect)
+bool dialect_has_packets(const struct dialect *dialect)
 {
-	return dialect->has_packet_heads;
+	return dialect->parse_packet != NULL;
+}
+
+int dialect_parse_packet(const struct dialect *dialect, const uint8_t *head, uint32_t count,
+			 struct dialect_frame *ret)
+{
+	return count ? dialect->parse_packet(head, count, ret) : 0;
 }
 
 int dialect_parse(const struct dialect *dialect, const uint8_t *head, uint32_t count,

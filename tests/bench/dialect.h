@@ -32,11 +32,11 @@ struct dialect;
 const struct dialect *dialect_find(const char *name);
 
 /*
- * Connects and says what makes a subscriber or a publisher of it. Returns a blocking fd, which is
- * the caller's, or -errno.
+ * Connects and says what makes a subscriber or a publisher of it. congestion: "" = the system's.
+ * Returns a blocking fd, which is the caller's, or -errno.
  */
 int dialect_open(const struct dialect *dialect, const struct sockaddr_in *address,
-		 bool is_publisher);
+		 bool is_publisher, const char *congestion);
 
 /*
  * Waits until the server has confirmed that, and makes the fd non-blocking. Returns 0 or -errno;
@@ -61,7 +61,15 @@ uint64_t dialect_wrap(const struct dialect *dialect, uint64_t size, uint8_t *wir
 /* Bytes of what this server may say between messages without having been asked; 0 = nothing. */
 uint64_t dialect_notice_bytes(const struct dialect *dialect);
 
-/* Do heads come before some messages only, as the server puts them together? */
-bool dialect_has_packet_heads(const struct dialect *dialect);
+/* Does the server put messages together in packets, each with a head, and perhaps a tail, of its
+ * own? */
+bool dialect_has_packets(const struct dialect *dialect);
+
+/*
+ * Looks at the beginning of a packet of such a server: is_message says whether its payload is of
+ * the stream that dialect_parse() takes apart. Returns as dialect_parse().
+ */
+int dialect_parse_packet(const struct dialect *dialect, const uint8_t *head, uint32_t count,
+			 struct dialect_frame *ret);
 
 #endif

@@ -110,7 +110,7 @@ static int open_patiently(const struct dialect *dialect, const struct sockaddr_i
 	if (*pause_ns)
 		nanosleep(&pause, NULL);
 	start_ns = clock_mono_ns();
-	*ret_fd = dialect_open(dialect, address, false);
+	*ret_fd = dialect_open(dialect, address, false, "");
 	if (clock_mono_ns() - start_ns > BACKLOG_FULL_NS && *pause_ns < PAUSE_MAX_NS)
 		*pause_ns += PAUSE_STEP_NS;
 	return *ret_fd < 0 ? *ret_fd : 0;
@@ -128,7 +128,7 @@ int reader_connect(const struct bench_params *params, uint64_t subscribers, int 
 		fds[i] = -1;
 	/* A server that knows no stream without a publisher turns early subscribers away. */
 	if (params->ingest.sin_port) {
-		*ret_publisher = dialect_open(dialect, &params->ingest, true);
+		*ret_publisher = dialect_open(dialect, &params->ingest, true, params->congestion);
 		r = *ret_publisher < 0 ? *ret_publisher
 				       : dialect_confirm(dialect, *ret_publisher, true);
 		if (r < 0)

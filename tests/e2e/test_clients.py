@@ -1,19 +1,26 @@
 # SPDX-License-Identifier: MIT
-"""Clients that are large to install: Chromium, node-ws, ffprobe. Run by `make test-clients`."""
+"""Clients that `make test` does without: Chromium, node-ws, ffprobe, slowhttptest; and all kinds beside 1,000 raw ones.
+
+Run by `make test-clients`."""
 
 import hashlib
 import http.server
 import json
 import os
 import re
+import resource
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from relaytest.daemon import BIN
 from relaytest.ini import feed
-from relaytest.stream import script, text_script
+from relaytest.stream import Script, script, text_script
+from relaytest.web import WebSocketSubscriber, WebSubscriber
+from test_websocket import Received
 
 pytestmark = pytest.mark.clients
 
@@ -130,12 +137,143 @@ def probe(url):
 
 
 def test_ffprobe(lab, transport_stream):
+    """By HTTP and by TCP, of a feed whose every byte 1,000 raw ones get too."""
     path, expected = transport_stream
     assert re.match(r"mpeg2video,320,240,\d\d+", expected), expected
-    relay = lab.start({**feed("a", ingest=f"file:{path}", framing="fixed:188", start_subscribers="2",
+    made = Script("fixed:188", path.read_bytes())
+    relay = lab.start({**feed("a", ingest=f"file:{path}", framing="fixed:188", start_subscribers="1002",
                               on_source_loss="close", **LOSSLESS),
                        "listener web": http_listener()})
+    raw = relay.subscribe("a-raw", made, 1000)
     probes = [subprocess.Popen(probe(url), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
               for url in (f"http://{place(relay, 'web')}/a", f"tcp://{place(relay, 'a-raw')}")]
     for one in probes:
         assert wait_exit(lab, one) == expected
+    relay.run_until_done(raw, ceiling=60)
+
+
+def test_curl(lab):
+    made = script("u32be", (300_000, 50, 60_000) * 5, 10)
+    relay = lab.start({**feed("a", framing="u32be", on_source_loss="close", **LOSSLESS),
+                       "listener web": http_listener()})
+    raw = relay.subscribe("a-raw", made, 1000)
+    curls = [subprocess.Popen(["curl", "-sSN", f"--http{version}", "-o", lab.directory / f"out{version}",
+                               f"http://{place(relay, 'web')}/a"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+             for version in ("1.0", "1.1")]
+    relay.wait("a", subscribers=1002)
+    publisher = relay.publish("a", made.wire).flush(60)
+    relay.run_until_done(raw, ceiling=60)
+    publisher.close()
+    for one, version in zip(curls, ("1.0", "1.1")):
+        wait_exit(lab, one)
+        assert (lab.directory / f"out{version}").read_bytes() == made.payload
+
+
+def test_python_websockets(lab):
+    made = script("u32be", (70_000, 100, 3000) * 30, 11)
+    relay = lab.start({**feed("a", framing="u32be", **LOSSLESS), "listener web": http_listener()})
+    raw = relay.subscribe("a-raw", made, 1000)
+    clients = [Received(f"ws://{place(relay, 'web')}/a{query}", len(made.payload))
+               for query in ("", "?messages=message")]
+    relay.wait("a", subscribers=1002)
+    relay.publish("a", made.wire)
+    relay.run_until_done(raw, ceiling=60)
+    lab.loop.run(lambda: all(one.done for one in clients), 60, "the clients", poll=0.01)
+    for one in clients:
+        assert b"".join(one.messages) == made.payload
+    assert clients[1].messages == made.wire_pieces()
+
+
+# Slow headers (Slowloris).
+
+SLOW = 5000
+
+
+def resident_bytes(relay):
+    text = Path(f"/proc/{relay.process.pid}/status").read_text()
+    return 1024 * int(re.search(r"VmRSS:\s+(\d+)", text)[1])
+
+
+class Attack:
+    """slowhttptest: SLOW clients that add a field to their request every three seconds and never end it."""
+
+    def __init__(self, lab, url):
+        self.lab = lab
+        self.out = lab.directory / "attack"
+        with open(self.out, "wb") as out:
+            self.process = subprocess.Popen(
+                ["slowhttptest", "-H", "-c", str(SLOW), "-r", "2500", "-i", "3", "-x", "24", "-l", "100", "-p", "20",
+                 "-u", url], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (8192, 8192)))
+
+    @property
+    def is_over(self):
+        return self.process.poll() is not None
+
+    def end(self):
+        """How it ended, in its own words."""
+        self.process.kill()
+        self.process.wait()
+        return re.sub(r"\x1b\[[0-9;]*[a-zA-Z]", "", self.out.read_text(errors="replace"))[-600:]
+
+
+class Traffic:
+    """A line each 10 ms, and one subscriber by HTTP after the other, each as soon as the one before has its answer."""
+
+    def __init__(self, relay, made):
+        self.relay = relay
+        self.made = made
+        self.publisher = relay.publish("a")
+        self.pieces = iter(made.wire_pieces())
+        self.due = time.monotonic()
+        self.newcomers = []
+        self.most_resident = 0
+
+    def go_on(self):
+        if time.monotonic() < self.due:
+            return
+        self.due = time.monotonic() + 0.01
+        self.publisher.send(next(self.pieces))
+        self.most_resident = max(self.most_resident, resident_bytes(self.relay))
+        if not self.newcomers or self.newcomers[-1].status:
+            self.newcomers.append(self.relay.subscribe("web", self.made, kind=WebSubscriber, start=None))
+
+    def finish(self):
+        self.publisher.send_each(self.pieces)
+
+
+@pytest.mark.parametrize("max_heads, reason, memory", [(2 * SLOW, "late", 10 << 10), (256, "heads", 1 << 10)])
+def test_slow_headers(lab, max_heads, reason, memory):
+    """Who reads gets every byte, who comes is let in; the slow ones are closed at the deadline, which no field that they
+    add puts off, or make room before; and each costs relay no more than so many bytes."""
+    made = text_script((1000,) * 10_000, 12)
+    relay = lab.start({**feed("a", framing="line", **LOSSLESS), "listener web": http_listener(max_heads=max_heads)})
+    readers = [*relay.subscribe("a-raw", made, 100), *relay.subscribe("web", made, 10, kind=WebSubscriber),
+               *relay.subscribe("web", made, 10, kind=WebSocketSubscriber)]
+    relay.wait("a", subscribers=len(readers))
+    traffic = Traffic(relay, made)
+    before = resident_bytes(relay)
+    attack = Attack(lab, f"http://{place(relay, 'web')}/a")
+    try:
+        def is_over():
+            traffic.go_on()
+            return attack.is_over
+
+        lab.loop.run(is_over, 90, lambda: attack.end(), poll=0.01)
+    finally:
+        words = attack.end()
+    assert "No open connections left" in words, words
+    seen = relay.status()["relay"]
+    late, heads = (seen.get(f"http_refused_web_{name}", 0) for name in ("late", "heads"))
+    if reason == "late":
+        assert (late, heads) == (SLOW, 0), seen
+    else:  # one of slowhttptest's own probes may have had to go as well
+        assert SLOW <= late + heads <= SLOW + 10 and heads > SLOW / 2, seen
+    relay.wait_log(rf"request refused listener=web peer=tcp:127\.0\.0\.1:\d+ reason={reason}")
+    assert seen["http_heads_web"] <= 1, seen
+    assert len(traffic.newcomers) > 10
+    grown = traffic.most_resident - before - (8 << 20)  # the ring fills meanwhile
+    assert grown <= SLOW * memory or "address" in BIN.name, f"{grown} bytes for {SLOW}"
+    print(f"{SLOW} slow ones: {late} late, {heads} made room; {len(traffic.newcomers)} newcomers; {grown} bytes")
+    traffic.finish()
+    relay.run_until_done([*readers, *traffic.newcomers], ceiling=60)

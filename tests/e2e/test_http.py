@@ -334,14 +334,18 @@ def test_unix_sockets(lab):
 
 
 def test_slow_heads(lab):
-    """The deadline is absolute, waiting clients are bounded, and others are served meanwhile."""
+    """The deadline is absolute, waiting clients are bounded, and others are served meanwhile: the oldest makes room."""
     made = script("none", (1000,) * 9, 2)
-    relay = lab.start(web(options={"head_timeout": "2s", "max_heads": 5}))
+    relay = lab.start(web(options={"head_timeout": "3s", "max_heads": 6}))
+    first = Answer(relay, "web", b"GET /a HT")
+    relay.wait(test=lambda seen: seen["relay"]["http_heads_web"] == 1)
     slow = [Answer(relay, "web", b"GET /a HT") for _ in range(5)]
-    relay.wait(test=lambda seen: seen["relay"]["http_heads_web"] == 5)
-    code, fields, _ = ask(relay)
+    relay.wait(test=lambda seen: seen["relay"]["http_heads_web"] == 6)
+    assert ask(relay, method="HEAD")[0] == 200
+    code, fields, _ = first.wait()
     assert code == 503 and "retry-after" in fields
     assert status(relay, "http_refused_web_heads") == 1
+    relay.wait_log(r"request refused listener=web peer=tcp:127\.0\.0\.1:\d+ reason=heads status=503")
     raw = relay.subscribe("a-raw", made)
     relay.wait("a", subscribers=1)
     relay.publish("a", made.wire)

@@ -78,6 +78,9 @@ def test_a_close_is_answered_with_its_code(lab, one, code):
     (1009, "input_too_long", [dict(opcode=BINARY, data=b"x" * 4097)]),
     (1009, "input_too_long", [dict(opcode=BINARY, data=b"x" * 100_000, only=8000)]),  # the rest would meet a closed socket
     (1008, "input", [dict(opcode=BINARY, data=b"x" * 3000)] * 2),
+    (1008, "input", [dict(opcode=BINARY)] * 800),
+    (1008, "input", [dict(opcode=TEXT, final=False)] + [dict(opcode=CONTINUATION, final=False)] * 800),
+    (1008, "input", [dict(opcode=PONG)] * 800),
     (1008, "flood", [dict(opcode=PING)] * 40),
 ])
 def test_what_is_wrong_has_its_code(lab, one, code, reason, frames):
@@ -115,6 +118,29 @@ def test_heartbeats_are_pings(lab):
     relay = lab.start(web(heartbeat="50ms"))
     one = relay.subscribe("web", script("none", (1,), 1), kind=WebSocketSubscriber)
     lab.loop.run(lambda: one.pings >= 3, what="pings")
+
+
+@pytest.mark.parametrize("heartbeat, at_once", [("10ms", 1), ("100ms", 40)])
+def test_answers_to_heartbeats_are_no_flood(lab, heartbeat, at_once):
+    """However often relay asks, and when a client that was away answers all at once."""
+    relay = lab.start(web(heartbeat=heartbeat))
+    one = relay.subscribe("web", script("none", (1,), 1), kind=WebSocketSubscriber)
+    answered = 0
+
+    def answer():
+        nonlocal answered
+        while one.pings - answered >= at_once:
+            for _ in range(at_once):
+                one.send_frame(PONG)
+            answered += at_once
+        assert not one.end, (one.close_code, one.close_words)
+        return answered >= 80
+
+    lab.loop.run(answer, what="pings", poll=0.01)
+    one.send_frame(PING, b"still here?")
+    lab.loop.run(lambda: one.pongs or one.end, what="a pong")
+    assert one.pongs == [b"still here?"]
+    relay.wait("a", subscribers=1, test=lambda seen: seen["subscriber_input"] >= 80 * 6)
 
 
 def test_a_client_that_only_sends_fin_is_noticed(lab):

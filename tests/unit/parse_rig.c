@@ -14,6 +14,7 @@
 #include <sys/un.h>
 
 #include "base/compiler.h"
+#include "base/origin.h"
 #include "base/utf8.h"
 #include "net/http_request.h"
 #include "net/stream_request.h"
@@ -133,6 +134,18 @@ static void expect_fields_within(const struct http_request *request, const char 
 	}
 }
 
+static void expect_origin(struct http_text text, struct http_text host)
+{
+	struct origin origin;
+
+	if (!origin_parse(text.at, text.length, &origin))
+		return;
+	EXPECT(origin.length <= text.length && origin.authority_bytes > 0);
+	EXPECT(origin.authority + origin.authority_bytes == text.at + origin.length);
+	(void)origin_is_of_host(&origin, host.at, host.length);
+	EXPECT(origin_is_of_host(&origin, origin.authority, origin.authority_bytes));
+}
+
 /* What an http listener would make of it. */
 static void expect_stream_request(const struct http_request *request, const char *bytes)
 {
@@ -145,8 +158,10 @@ static void expect_stream_request(const struct http_request *request, const char
 	EXPECT(!wanted.is_long || !wanted.feed[0]);
 	if (wanted.token.at)
 		expect_within(wanted.token, bytes, request->head_bytes);
-	if (wanted.origin.at)
+	if (wanted.origin.at) {
 		expect_within(wanted.origin, bytes, request->head_bytes);
+		expect_origin(wanted.origin, request->host);
+	}
 	EXPECT(wrong || !wanted.has_burst || !wanted.has_from);
 }
 

@@ -505,7 +505,7 @@ static void what_one_sends_is_answered_between_packets(void **state)
 		assert_true(at < rig.readers[0].size);
 		assert_int_equal(listener.bytes, 6);
 		assert_int_equal(listener.frees, 0);
-		assert_int_equal(rig.feed->metrics.subscriber_input, 0);
+		assert_int_equal(rig.feed->metrics.subscriber_input, 6);
 		feed_rig_check_metrics(&rig);
 		feed_rig_close(&rig);
 		assert_int_equal(listener.frees, 1);

@@ -48,7 +48,7 @@ struct rig {
 	const uint8_t *answer;
 	size_t answer_bytes;
 
-	int requests, errors;
+	int requests, errors, turned_away;
 	struct http_connection *connection; /* the last one */
 	enum http_method method;
 	char path[128], body[256], from[ENDPOINT_TEXT_BYTES], reason[128];
@@ -582,27 +582,82 @@ static void who_resets_before_the_answer_is_forgotten(void **state)
 	assert_int_equal(rig->server.counters.lost, 1);
 }
 
-static void there_are_only_so_many(void **state)
+static void on_turned_away(void *owner, const struct endpoint_address *peer)
 {
-	struct rig *rig = *state;
-	int fds[2];
+	struct rig *rig = owner;
 
-	begin(rig, NULL);
-	fds[0] = join_unix(rig);
-	fds[1] = join_unix(rig);
-	rig->peer = join_unix(rig);
+	rig->turned_away++;
+	endpoint_print_address(rig->from, sizeof(rig->from), peer);
+}
+
+static void hear_503(struct rig *rig)
+{
 	hear_all(rig);
 	assert_non_null(strstr(rig->got, "HTTP/1.1 503 "));
 	assert_non_null(strstr(rig->got, "Retry-After: "));
-	assert_int_equal(rig->server.count, 2);
-	assert_int_equal(rig->server.counters.refused, 1);
-	fd_close(&fds[0]);
-	run_until(rig, rig->server.count == 1);
 	fd_close(&rig->peer);
+	rig->is_over = false;
+	rig->got_bytes = 0;
+}
+
+/* Who has been at its request for longest makes room; where all wait for the owner, nobody does. */
+static void there_are_only_so_many(void **state)
+{
+	struct rig *rig = *state;
+	struct http_server_params params = usual_params(rig);
+	int fds[2];
+
+	params.on_turned_away = on_turned_away;
+	begin(rig, &params);
+	rig->what = WHAT_NOTHING;
+	rig->peer = join_tcp(rig);
+	say(rig->peer, "GET / HTTP/1.1\r\nHos");
+	(void)ev_run(rig->loop, EVRUN_ONCE);
+	fds[0] = join_unix(rig);
+	fds[1] = join_unix(rig);
+	hear_503(rig);
+	assert_int_equal(rig->server.count, 2);
+	assert_int_equal(rig->turned_away, 1);
+	assert_memory_equal(rig->from, "tcp:127.0.0.1:", 14);
+	for (int i = 0; i < 2; i++)
+		say(fds[i], "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+	run_until(rig, rig->requests == 2);
+	rig->peer = join_unix(rig);
+	hear_503(rig);
+	assert_int_equal(rig->server.count, 2);
+	assert_int_equal(rig->turned_away, 2);
+	assert_int_equal(rig->server.counters.refused, 2);
+	http_connection_answer_line(rig->connection, 200, "done");
 	rig->peer = join_unix(rig);
 	say(rig->peer, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-	run_until(rig, rig->requests);
+	run_until(rig, rig->requests == 3);
+	assert_int_equal(rig->server.counters.refused, 2);
+	fd_close(&fds[0]);
 	fd_close(&fds[1]);
+}
+
+/* One whose bytes are in the same turn's events as the newcomer that takes its place. */
+static void who_makes_room_is_read_no_more(void **state)
+{
+	struct rig *rig = *state;
+	int fds[8];
+
+	begin(rig, NULL);
+	rig->peer = join_tcp(rig);
+	say(rig->peer, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		fds[i] = join_unix(rig);
+		say(fds[i], "GET / HT");
+	}
+	hear_503(rig);
+	assert_int_equal(rig->requests, 0);
+	assert_int_equal(rig->server.count, 2);
+	assert_int_equal(rig->server.counters.refused, ARRAY_LEN(fds) - 1);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		fd_close(&fds[i]);
+	run_until(rig, rig->server.count == 0);
+	assert_int_equal(rig->server.counters.adopted,
+			 rig->server.counters.refused + rig->server.counters.errors);
 }
 
 static void the_end_closes_all(void **state)
@@ -698,6 +753,7 @@ int main(void)
 		TEST(who_goes_without_a_word_is_forgotten),
 		TEST(who_resets_before_the_answer_is_forgotten),
 		TEST(there_are_only_so_many),
+		TEST(who_makes_room_is_read_no_more),
 		TEST(the_end_closes_all),
 		TEST(a_trusted_proxy_names_the_peer),
 		TEST(nobody_else_may_name_the_peer),

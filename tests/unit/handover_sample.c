@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A small state of a relay that is right.
+ */
+#include "tests/unit/handover_sample.h"
+
+#include <string.h>
+
+static const uint8_t payload[SAMPLE_BLOCK_BYTES] = "0123456789abcdef";
+
+/* A segment that only a cursor holds and that goes on in the next one, a pipe, then a growing
+ * block.
+ */
+static void fill_ring(struct sample *sample, struct ring_state *ring)
+{
+	struct segment_state *segments = sample->segments;
+
+	*ring = (struct ring_state){
+		.start_pos = 100,
+		.end_pos = 142,
+		.next_index = 8,
+		.next_seq = 21,
+		.message_count = 20,
+		.segments = segments,
+		.segment_count = 3,
+	};
+	segments[0] = (struct segment_state){.index = 3,
+					     .start_pos = 40,
+					     .length = 10,
+					     .is_sealed = true,
+					     .read_fd = -1,
+					     .write_fd = -1,
+					     .block = sample->block,
+					     .block_bytes = 10};
+	segments[1] = (struct segment_state){.index = 6,
+					     .start_pos = 100,
+					     .length = 30,
+					     .is_sealed = true,
+					     .is_retained = true,
+					     .read_fd = FIRST_FD + 3,
+					     .write_fd = FIRST_FD + 4,
+					     .slots = 16,
+					     .marks = &sample->mark_of_rest,
+					     .mark_count = 1};
+	segments[2] = (struct segment_state){.index = 7,
+					     .start_pos = 130,
+					     .length = 12,
+					     .is_retained = true,
+					     .read_fd = -1,
+					     .write_fd = -1,
+					     .block = sample->block,
+					     .block_bytes = 65536,
+					     .marks = sample->marks,
+					     .mark_count = 2};
+	sample->mark_of_rest = (struct packet_mark){.first_seq = 18, .starts_message = true};
+	sample->marks[0] = (struct packet_mark){.first_seq = 19, .starts_message = true};
+	sample->marks[1] = (struct packet_mark){.offset = 5, .first_seq = 20};
+}
+
+void sample_fill(struct sample *sample)
+{
+	struct rendition_state *rendition = &sample->renditions[0];
+	struct feed_state *part = &sample->parts[0];
+
+	memset(sample, 0, sizeof(*sample));
+	memcpy(sample->block, payload, sizeof(payload));
+	fill_ring(sample, &rendition->ring);
+	memcpy(rendition->format, "framed", 7);
+	rendition->subscribers = sample->subscribers;
+	rendition->subscriber_count = 2;
+	sample->subscribers[0] = (struct subscriber_snapshot){
+		.fd = FIRST_FD + 5,
+		.id = 1,
+		.on_slow = ON_SLOW_WAIT,
+		.note = sample->note,
+		.note_bytes = 4,
+		.has_from = true,
+		.from_seq = 12,
+		.cursor = {.is_inside = true, .index = 3, .offset = 4, .pos = 44, .next_index = 4}};
+	sample->subscribers[1] = (struct subscriber_snapshot){
+		.fd = FIRST_FD + 6, .id = 2, .cursor = {.pos = 142, .next_index = 8}};
+	*part = (struct feed_state){
+		.is_awake = true,
+		.session = 7,
+		.next_seq = 21,
+		.renditions = sample->renditions,
+		.rendition_count = 1,
+		.metrics.in_bytes = 4711,
+		.intake = {.rest = sample->block, .rest_bytes = 3, .framing = 1}};
+	part->closed[CLOSE_LAG] = 3;
+	sample->feeds[0] = (struct handed_feed){.name = "a",
+						.ingest_text = "listen tcp:127.0.0.1:0",
+						.parts = sample->parts,
+						.part_count = 1,
+						.ingest = {.fd = FIRST_FD + 1}};
+	sample->sockets[0] = (struct handed_socket){
+		.kind = HANDED_LISTENER, .name = "b", .address = "tcp:*:0", .fd = FIRST_FD};
+	sample->handover = (struct handover){.workers = 1,
+					     .sockets = sample->sockets,
+					     .socket_count = 1,
+					     .feeds = sample->feeds,
+					     .feed_count = 1};
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A small state of a relay that is right: what the tests spoil in one place at a time, and what the
+ * fuzz target edits.  It is made here, of the structs as they are, so that it never gets out of
+ * date.
+ */
+#ifndef TESTS_UNIT_HANDOVER_SAMPLE_H
+#define TESTS_UNIT_HANDOVER_SAMPLE_H
+
+#include "daemon/handover.h"
+
+enum {
+	FDS = 7,        // in the sample
+	FIRST_FD = 900, // not open: nothing here may touch a descriptor
+	SAMPLE_BLOCK_BYTES = 17,
+};
+
+struct sample {
+	uint8_t note[NOTES_OWN_MAX + 1];
+	struct handover handover;
+	struct handed_socket sockets[1];
+	struct handed_feed feeds[1];
+	struct feed_state parts[1];
+	struct rendition_state renditions[1];
+	struct segment_state segments[3];
+	struct packet_mark marks[2], mark_of_rest;
+	struct subscriber_snapshot subscribers[2];
+	uint8_t block[SAMPLE_BLOCK_BYTES];
+};
+
+// One listener, and a feed with a ring of three segments and two subscribers.
+void sample_fill(struct sample *sample);
+
+#endif
