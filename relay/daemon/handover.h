@@ -75,6 +75,11 @@ struct handover {
 /* Describes the relay, whose workers must be parked until the state is freed.  0 or -errno. */
 int handover_take(struct relay *relay, struct handover *ret) must_check;
 
+/* The sockets that listen, in an array that the caller frees; their descriptors stay the relay's.
+ * From the control thread, with the configuration in effect.  0 or -ENOMEM. */
+int handover_take_sockets(const struct relay *relay, struct handed_socket **ret,
+			  size_t *ret_count) must_check;
+
 /* Written to, or read from; what is read is checked, as a whole only when nothing is the stream's
  * fault. */
 void handover_transfer(struct state_stream *stream, struct handover *handover);
