@@ -97,12 +97,12 @@ void crash_record_arm(struct crash_record *record, bool was_resumed)
 	atomic_store(&head->is_armed, 1);
 }
 
-void crash_record_set_done(struct crash_record *record, bool is_done)
+void crash_record_set_done(struct crash_record *record)
 {
 	struct crash_head *head = crash_record_head(record);
 
 	if (head)
-		atomic_store(&head->is_done, is_done);
+		atomic_store(&head->is_done, 1);
 }
 
 /* ---- listening sockets ---- */

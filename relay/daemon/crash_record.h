@@ -106,8 +106,8 @@ static inline void *crash_record_at(const struct crash_record *record,
 /* Relay is ready.  was_resumed: it goes on from the state of a process that died. */
 void crash_record_arm(struct crash_record *record, bool was_resumed);
 
-/* An orderly end begins, or (false) has been given up. */
-void crash_record_set_done(struct crash_record *record, bool is_done);
+/* An orderly end begins. */
+void crash_record_set_done(struct crash_record *record);
 
 /* The listening sockets as they are now.  To be called with each change, before and after which
  * what was said the last time may hold: a socket that is gone is known by its cookie.  Logs an

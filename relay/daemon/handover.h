@@ -62,7 +62,9 @@ struct handed_feed {
 };
 
 struct handover {
-	unsigned workers;
+	unsigned workers;        /* 0: any number will do */
+	bool is_after_crash;     /* not in the stream: read from what a process left that died */
+	uint64_t lost;           /* subscribers of such a process that cannot go on */
 	uint64_t still_since_ns; /* monotonic: nobody has been served since */
 	struct handed_socket *sockets;
 	size_t socket_count;
