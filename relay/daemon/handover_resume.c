@@ -94,9 +94,10 @@ static void restore_part(struct worker *worker, void *data)
 	const struct part *part = data;
 	struct feed *feed = part->served->seats[worker->index].feed;
 
-	feed_restore(feed, &part->handed->parts[worker->index], part->handed->keeps_source);
+	/* Before what is told of a publisher that does not go on. */
 	if (!feed->from)
 		crossing_resume(feed);
+	feed_restore(feed, &part->handed->parts[worker->index], part->handed->keeps_source);
 }
 
 /* Branches first: home may send to them from then on. */

@@ -333,6 +333,45 @@ void cursor_state_transfer(struct state_stream *stream, struct cursor_state *sta
 		state_fail(stream, "cursor in a segment");
 }
 
+/* Into the segment that comes next. */
+static int enter_next(struct cursor_state *state, const struct ring_state *ring)
+{
+	const struct segment_state *next = find_segment(ring, state->next_index);
+
+	if (!next || next->start_pos != state->pos)
+		return -ERANGE;
+	state->is_inside = true;
+	state->index = next->index;
+	state->offset = 0;
+	state->next_index = next->index + 1;
+	return 0;
+}
+
+int cursor_state_advance(struct cursor_state *state, const struct ring_state *ring, uint64_t bytes)
+{
+	while (bytes) {
+		const struct segment_state *segment =
+			state->is_inside ? find_segment(ring, state->index) : NULL;
+		size_t step = 0;
+
+		if (segment)
+			step = (size_t)u64_min(bytes, segment->length - state->offset);
+		state->offset += step;
+		state->pos += step;
+		bytes -= step;
+		if (!bytes)
+			break;
+		if (segment) {
+			state->next_index = segment->index + 1;
+			state->next_seq = segment->next_seq;
+			state->messages_read = segment->next_messages;
+		}
+		if (enter_next(state, ring) < 0)
+			return -ERANGE;
+	}
+	return 0;
+}
+
 /* ---- the end ---- */
 
 void ring_state_free(struct ring_state *state)
