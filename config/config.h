@@ -61,6 +61,9 @@
 	VALUE(CONFIG_DIRECT, AUTO, "auto")                                                         \
 	VALUE(CONFIG_DIRECT, YES, "yes")                                                           \
 	VALUE(CONFIG_DIRECT, NO, "no")
+#define CONFIG_SURVIVE_CRASHES(VALUE)                                                              \
+	VALUE(CONFIG_SURVIVE_CRASH, AUTO, "auto")                                                  \
+	VALUE(CONFIG_SURVIVE_CRASH, NO, "no")
 #define CONFIG_ON_SLOWS(VALUE)                                                                     \
 	VALUE(CONFIG_ON_SLOW, AUTO, "auto")                                                        \
 	VALUE(CONFIG_ON_SLOW, SKIP, "skip")                                                        \
@@ -85,6 +88,7 @@ enum config_headers        { CONFIG_HEADERS(CONFIG_ENUMERATOR) };
 enum config_on_source_loss { CONFIG_ON_SOURCE_LOSSES(CONFIG_ENUMERATOR) };
 enum config_takeover       { CONFIG_TAKEOVERS(CONFIG_ENUMERATOR) };
 enum config_direct         { CONFIG_DIRECTS(CONFIG_ENUMERATOR) };
+enum config_survive_crash   { CONFIG_SURVIVE_CRASHES(CONFIG_ENUMERATOR) };
 enum config_on_slow        { CONFIG_ON_SLOWS(CONFIG_ENUMERATOR) };
 enum config_format         { CONFIG_FORMATS(CONFIG_ENUMERATOR) };
 enum config_messages       { CONFIG_MESSAGES(CONFIG_ENUMERATOR) };
@@ -137,6 +141,7 @@ struct config_ingest {
 #define CONFIG_C_ON_SOURCE_LOSS enum config_on_source_loss
 #define CONFIG_C_TAKEOVER       enum config_takeover
 #define CONFIG_C_DIRECT         enum config_direct
+#define CONFIG_C_SURVIVE_CRASH  enum config_survive_crash
 #define CONFIG_C_ON_SLOW        enum config_on_slow
 #define CONFIG_C_FORMAT         enum config_format
 #define CONFIG_C_MESSAGES       enum config_messages
@@ -323,6 +328,7 @@ enum config_type {
 	CONFIG_TYPE_ON_SOURCE_LOSS,
 	CONFIG_TYPE_TAKEOVER,
 	CONFIG_TYPE_DIRECT,
+	CONFIG_TYPE_SURVIVE_CRASH,
 	CONFIG_TYPE_ON_SLOW,
 	CONFIG_TYPE_FORMAT,
 	CONFIG_TYPE_MESSAGES,

@@ -33,21 +33,35 @@ static void print_wrapped(FILE *to, const char *prefix, const char *text)
 	}
 }
 
+/* When a changed value counts. */
+static const char *effect_of(const struct config_option *option)
+{
+	if (option->is_reloadable)
+		return "Takes effect on reload.";
+	switch (option->section) {
+	case CONFIG_RELAY:
+	case CONFIG_ADMIN:
+		return "Takes effect at the next start.";
+	case CONFIG_FEED:
+		return "A reload makes the feed anew.";
+	case CONFIG_LISTENER:
+		return "A reload makes the listener anew.";
+	}
+	return "";
+}
+
 const char *config_option_describe(const struct config_option *option, char *buf, size_t size)
 {
 	const char *fallback = option->default_text;
-	const char *effect = "Takes effect on reload.";
 	char expected[256];
 
 	if (!fallback)
 		fallback = "none, it is required";
 	else if (!*fallback)
 		fallback = "empty";
-	if (!option->is_reloadable)
-		effect = option->section == CONFIG_FEED ? "A reload makes the feed anew."
-							: "A reload makes the listener anew.";
 	snprintf(buf, size, "Value: %s. Default: %s. %s",
-		 config_value_expected(option, expected, sizeof(expected)), fallback, effect);
+		 config_value_expected(option, expected, sizeof(expected)), fallback,
+		 effect_of(option));
 	return buf;
 }
 

@@ -27,6 +27,7 @@ static const char *const headers_words[] = {CONFIG_HEADERS(WORD) NULL};
 static const char *const on_source_loss_words[] = {CONFIG_ON_SOURCE_LOSSES(WORD) NULL};
 static const char *const takeover_words[] = {CONFIG_TAKEOVERS(WORD) NULL};
 static const char *const direct_words[] = {CONFIG_DIRECTS(WORD) NULL};
+static const char *const survive_crash_words[] = {CONFIG_SURVIVE_CRASHES(WORD) NULL};
 static const char *const on_slow_words[] = {CONFIG_ON_SLOWS(WORD) NULL};
 static const char *const format_words[] = {CONFIG_FORMATS(WORD) NULL};
 static const char *const messages_words[] = {CONFIG_MESSAGES(WORD) NULL};
@@ -48,6 +49,7 @@ static const char *const *words_of(enum config_type type)
 		[CONFIG_TYPE_ON_SOURCE_LOSS] = on_source_loss_words,
 		[CONFIG_TYPE_TAKEOVER] = takeover_words,
 		[CONFIG_TYPE_DIRECT] = direct_words,
+		[CONFIG_TYPE_SURVIVE_CRASH] = survive_crash_words,
 		[CONFIG_TYPE_ON_SLOW] = on_slow_words,
 		[CONFIG_TYPE_FORMAT] = format_words,
 		[CONFIG_TYPE_MESSAGES] = messages_words,
@@ -298,6 +300,7 @@ static int parse_any(const struct config_option *option, const char *text, void 
 	case CONFIG_TYPE_ON_SOURCE_LOSS:
 	case CONFIG_TYPE_TAKEOVER:
 	case CONFIG_TYPE_DIRECT:
+	case CONFIG_TYPE_SURVIVE_CRASH:
 	case CONFIG_TYPE_ON_SLOW:
 	case CONFIG_TYPE_FORMAT:
 	case CONFIG_TYPE_MESSAGES:
@@ -381,6 +384,7 @@ const char *config_value_print(const struct config_option *option, const void *v
 	case CONFIG_TYPE_ON_SOURCE_LOSS:
 	case CONFIG_TYPE_TAKEOVER:
 	case CONFIG_TYPE_DIRECT:
+	case CONFIG_TYPE_SURVIVE_CRASH:
 	case CONFIG_TYPE_ON_SLOW:
 	case CONFIG_TYPE_FORMAT:
 	case CONFIG_TYPE_MESSAGES:

@@ -30,14 +30,19 @@ static struct served_listener *listener_at(struct list_node *node)
 	return list_entry(node, struct served_listener, node);
 }
 
-static struct handed_socket *add_socket(struct handover *handover, enum handed_kind kind,
+struct socket_list {
+	struct handed_socket *list;
+	size_t count;
+};
+
+static struct handed_socket *add_socket(struct socket_list *sockets, enum handed_kind kind,
 					const char *name, const char *address, int fd)
 {
-	struct handed_socket *socket = &handover->sockets[handover->socket_count];
+	struct handed_socket *socket = &sockets->list[sockets->count];
 
 	if (fd < 0)
 		return NULL;
-	handover->socket_count++;
+	sockets->count++;
 	socket->kind = kind;
 	socket->fd = fd;
 	(void)snprintf(socket->name, sizeof(socket->name), "%s", name);
@@ -45,7 +50,8 @@ static struct handed_socket *add_socket(struct handover *handover, enum handed_k
 	return socket;
 }
 
-static void take_listener(struct relay *relay, struct served_listener *served, struct handover *ret)
+static void take_listener(const struct relay *relay, const struct served_listener *served,
+			  struct socket_list *ret)
 {
 	const struct config_listener *config = config_find_listener(relay->config, served->name);
 	struct handed_socket *socket = config ? add_socket(ret, HANDED_LISTENER, served->name,
@@ -56,28 +62,31 @@ static void take_listener(struct relay *relay, struct served_listener *served, s
 		socket->counters = served->listener.counters;
 }
 
-static int take_sockets(struct relay *relay, struct handover *ret)
+int handover_take_sockets(const struct relay *relay, struct handed_socket **ret, size_t *ret_count)
 {
 	size_t room =
 		list_length(&relay->feeds) + list_length(&relay->listeners) + relay->passed.count;
+	struct socket_list sockets = {.list = calloc(room + 1, sizeof(**ret))};
 	struct list_node *node;
 
-	ret->sockets = calloc(room + 1, sizeof(*ret->sockets));
-	if (!ret->sockets)
+	*ret = sockets.list;
+	*ret_count = 0;
+	if (!sockets.list)
 		return -ENOMEM;
 	list_for_each (&relay->feeds, node) {
 		const struct served_feed *served = feed_at(node);
 		const struct config_feed *config = config_find_feed(relay->config, served->name);
 
 		if (config && served->ingest.params.kind == INGEST_LISTEN)
-			(void)add_socket(ret, HANDED_FEED, served->name, config->ingest.text,
+			(void)add_socket(&sockets, HANDED_FEED, served->name, config->ingest.text,
 					 served->ingest.listener.fd);
 	}
 	list_for_each (&relay->listeners, node)
-		take_listener(relay, listener_at(node), ret);
+		take_listener(relay, listener_at(node), &sockets);
 	for (size_t i = 0; i < relay->passed.count; i++)
-		(void)add_socket(ret, HANDED_PASSED, relay->passed.list[i].name, "",
+		(void)add_socket(&sockets, HANDED_PASSED, relay->passed.list[i].name, "",
 				 relay->passed.list[i].fd);
+	*ret_count = sockets.count;
 	return 0;
 }
 
@@ -141,7 +150,7 @@ int handover_take(struct relay *relay, struct handover *ret)
 		.still_since_ns = clock_mono_ns(),
 		.feeds = calloc(list_length(&relay->feeds) + 1, sizeof(*ret->feeds)),
 	};
-	r = ret->feeds ? take_sockets(relay, ret) : -ENOMEM;
+	r = ret->feeds ? handover_take_sockets(relay, &ret->sockets, &ret->socket_count) : -ENOMEM;
 	list_for_each (&relay->feeds, node) {
 		if (r == 0)
 			r = take_feed(relay, feed_at(node), &ret->feeds[ret->feed_count++]);

@@ -62,7 +62,9 @@ struct handed_feed {
 };
 
 struct handover {
-	unsigned workers;
+	unsigned workers;        /* 0: any number will do */
+	bool is_after_crash;     /* not in the stream: read from what a process left that died */
+	uint64_t lost;           /* subscribers of such a process that cannot go on */
 	uint64_t still_since_ns; /* monotonic: nobody has been served since */
 	struct handed_socket *sockets;
 	size_t socket_count;
@@ -74,6 +76,11 @@ struct handover {
 
 /* Describes the relay, whose workers must be parked until the state is freed.  0 or -errno. */
 int handover_take(struct relay *relay, struct handover *ret) must_check;
+
+/* The sockets that listen, in an array that the caller frees; their descriptors stay the relay's.
+ * From the control thread, with the configuration in effect.  0 or -ENOMEM. */
+int handover_take_sockets(const struct relay *relay, struct handed_socket **ret,
+			  size_t *ret_count) must_check;
 
 /* Written to, or read from; what is read is checked, as a whole only when nothing is the stream's
  * fault. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Filling and emptying the bag.  Descriptors go in messages of at most BATCH, each with the number
- * of its first one, so that a message that is missing shows. */
+/* Filling and emptying the bag.  Descriptors go in messages of at most HANDOVER_BATCH, each with
+ * the number of its first one, so that a message that is missing shows. */
 #include "daemon/handover_bag.h"
 
 #include <errno.h>
@@ -17,9 +17,9 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "daemon/crash_read.h"
 
 enum {
-	BATCH = 253,              /* SCM_MAX_FD, unix(7) */
 	QUEUE_BYTES = 8 << 20,    /* asked for; less does for some 40,000 descriptors */
 	HANDED_FDS_MAX = 4 << 20, /* more than a process can have (fs.nr_open) */
 };
@@ -36,7 +36,7 @@ struct head {
 /* A control message with a batch of descriptors. */
 union control {
 	struct cmsghdr header;
-	uint8_t bytes[CMSG_SPACE(sizeof(int) * BATCH)];
+	uint8_t bytes[CMSG_SPACE(sizeof(int) * HANDOVER_BATCH)];
 };
 
 void handover_bag_close(struct handover_bag *bag)
@@ -83,7 +83,7 @@ struct handover_bag handover_bag_inherited(void)
 
 /* ---- packing ---- */
 
-static int send_batch(int fd, const int *fds, size_t count, uint64_t first)
+int handover_bag_send(const struct handover_bag *bag, const int *fds, size_t count, uint64_t first)
 {
 	union control control = {.bytes = {0}};
 	struct iovec piece = {.iov_base = &first, .iov_len = sizeof(first)};
@@ -101,7 +101,7 @@ static int send_batch(int fd, const int *fds, size_t count, uint64_t first)
 	header->cmsg_len = CMSG_LEN(sizeof(int) * count);
 	memcpy(CMSG_DATA(header), fds, sizeof(int) * count);
 	do
-		sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+		sent = sendmsg(bag->in_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
 	return sent < 0 ? -errno : 0;
 }
@@ -139,15 +139,12 @@ static int write_state(int fd, const struct state_stream *stream)
 	return r;
 }
 
-static int open_bag(struct handover_bag *ret)
+int handover_bag_open(struct handover_bag *ret)
 {
 	const int bytes = QUEUE_BYTES;
 	int ends[2];
 
 	*ret = HANDOVER_BAG_NONE;
-	ret->state_fd = memfd_create("relay-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (ret->state_fd < 0)
-		return -errno;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
 		return -errno;
 	ret->in_fd = ends[0];
@@ -156,11 +153,25 @@ static int open_bag(struct handover_bag *ret)
 	return 0;
 }
 
+static int open_state(struct handover_bag *bag)
+{
+	bag->state_fd = memfd_create("relay-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	return bag->state_fd < 0 ? -errno : 0;
+}
+
+/* How many are in the message that begins with `first`. */
+static size_t batch_from(const struct state_stream *stream, size_t first)
+{
+	return size_min(HANDOVER_BATCH, stream->fd_count - first);
+}
+
 int handover_pack(struct handover *handover, struct handover_bag *ret, struct errmsg *err)
 {
 	struct state_stream stream;
-	int r = open_bag(ret);
+	int r = handover_bag_open(ret);
 
+	if (r == 0)
+		r = open_state(ret);
 	state_stream_write(&stream);
 	if (r == 0)
 		handover_transfer(&stream, handover);
@@ -172,9 +183,8 @@ int handover_pack(struct handover *handover, struct handover_bag *ret, struct er
 	}
 	if (r == 0)
 		r = write_state(ret->state_fd, &stream);
-	for (size_t i = 0; r == 0 && i < stream.fd_count; i += BATCH)
-		r = send_batch(ret->in_fd, stream.fds + i,
-			       i + BATCH < stream.fd_count ? BATCH : stream.fd_count - i, i);
+	for (size_t i = 0; r == 0 && i < stream.fd_count; i += HANDOVER_BATCH)
+		r = handover_bag_send(ret, stream.fds + i, batch_from(&stream, i), i);
 	if (r < 0) {
 		errmsg_errno(err, -r, "state of %zu bytes and %zu descriptors", stream.length,
 			     stream.fd_count);
@@ -322,6 +332,15 @@ static int read_state(uint8_t *map, size_t length, const struct received *receiv
 	return r;
 }
 
+/* Of a process that handed over, or of one that died. */
+static int read_any(uint8_t *map, size_t length, const struct received *received,
+		    struct handover *ret, struct errmsg *err)
+{
+	return crash_is_record(map, length)
+		       ? crash_read(map, length, received->fds, received->count, ret, err)
+		       : read_state(map, length, received, ret, err);
+}
+
 static int receive_all(int fd, struct received *received, struct errmsg *err)
 {
 	int r;
@@ -349,7 +368,7 @@ int handover_unpack(struct handover_bag *bag, struct handover **ret, struct errm
 		else if (!handover)
 			r = -ENOMEM;
 		else
-			r = read_state(map, length, &received, handover, err);
+			r = read_any(map, length, &received, handover, err);
 	}
 	if (r < 0) {
 		close_received(&received, true);

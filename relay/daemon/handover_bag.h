@@ -6,7 +6,8 @@
  * exec anything, and nothing is lost while no process has them.
  *
  * The memfd begins with a magic and the schema (HANDOVER_SCHEMA): a state of another one is refused
- * before anything of it is believed.
+ * before anything of it is believed.  One magic is that of a process that died, which
+ * daemon/crash_read.h reads.
  */
 #pragma once
 
@@ -24,12 +25,24 @@ struct handover_bag {
 
 #define HANDOVER_BAG_NONE ((struct handover_bag){-1, -1, -1})
 
+enum {
+	HANDOVER_BATCH = 253, /* descriptors in one message: SCM_MAX_FD, unix(7) */
+};
+
 /* How the three travel: by these names in the service manager's store (FDNAME=), or by their
  * numbers in this variable over an exec. */
 #define HANDOVER_ENVIRONMENT "RELAY_HANDOVER"
 #define HANDOVER_STATE_NAME  "relay-state"
 #define HANDOVER_IN_NAME     "relay-bag-in"
 #define HANDOVER_OUT_NAME    "relay-bag-out"
+
+/* An empty bag without a state.  0 or -errno, *ret is none then. */
+must_check int handover_bag_open(struct handover_bag *ret);
+
+/* Puts up to HANDOVER_BATCH descriptors into it, of all the first of them being number `first`.  0
+ * or -errno, none of these is in it then.  Async-signal-safe. */
+must_check int handover_bag_send(const struct handover_bag *bag, const int *fds, size_t count,
+				 uint64_t first);
 
 /* Fills a new bag; the descriptors of the relay stay open, the bag has duplicates.  0, or -errno
  * with a message and no bag: most likely ETOOMANYREFS, when more descriptors than RLIMIT_NOFILE

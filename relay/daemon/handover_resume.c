@@ -134,7 +134,8 @@ static struct served_feed *find_served(const struct relay *relay, const char *na
 void handover_resume(struct relay *relay)
 {
 	struct handover *handover = relay->resumed;
-	uint64_t still_ns;
+	uint64_t still_ns, lost = handover->lost;
+	bool is_after_crash = handover->is_after_crash;
 
 	for (size_t i = 0; i < handover->feed_count; i++) {
 		struct handed_feed *handed = &handover->feeds[i];
@@ -152,6 +153,11 @@ void handover_resume(struct relay *relay)
 	handover_close(&relay->resumed);
 	/* The places of those that could not be resumed. */
 	inbox_run(&relay->control);
-	log_info("resumed subscribers=%llu silence_ms=%.1f", (unsigned long long)relay->subscribers,
-		 (double)still_ns / NS_PER_MS);
+	if (is_after_crash)
+		log_warn("resumed after a crash subscribers=%llu lost=%llu silence_ms=%.1f",
+			 (unsigned long long)relay->subscribers, (unsigned long long)lost,
+			 (double)still_ns / NS_PER_MS);
+	else
+		log_info("resumed subscribers=%llu silence_ms=%.1f",
+			 (unsigned long long)relay->subscribers, (double)still_ns / NS_PER_MS);
 }

@@ -285,6 +285,7 @@ static int run(const struct arguments *arguments, struct config *config, char **
 	if (fd_limit(&fd_max) < 0)
 		log_warn("the limit of open files cannot be read, ignoring");
 	relay_init(&daemon.relay, loop, fd_max, &source);
+	relay_survive_crash(&daemon.relay, config);
 	relay_take_over(&daemon.relay);
 	upgrade_init(&daemon.upgrade, &daemon.relay, argv);
 	daemon.relay.upgrade = &daemon.upgrade;
@@ -296,12 +297,15 @@ static int run(const struct arguments *arguments, struct config *config, char **
 		log_info("ready feeds=%zu listeners=%zu workers=%u max_subscribers=%llu", feeds,
 			 listeners, daemon.relay.workers.count,
 			 (unsigned long long)daemon.relay.max_subscribers);
+		relay_is_ready(&daemon.relay);
 		notify_ready();
 		ev_run(loop, 0);
 	}
 	/* Nothing may be closed in an orderly way: others hold it now. */
-	if (daemon.upgrade.is_stored)
+	if (daemon.upgrade.is_stored) {
+		keeper_stop(&daemon.relay.keeper);
 		_exit(EXIT_SUCCESS);
+	}
 	upgrade_stop(&daemon.upgrade);
 	relay_fini(&daemon.relay);
 	ev_loop_destroy(loop);

@@ -321,6 +321,7 @@ int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 	config_free(&relay->config);
 	relay->config = config;
 	set_limits(relay, is_start);
+	crash_record_set_sockets(&relay->crash, relay);
 	passed_fds_warn_unused(&relay->passed, config);
 	relay_set_log_level(relay, config->relay.log_level);
 	return r;
@@ -374,7 +375,9 @@ bool relay_has_moved(struct relay *relay)
 void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit,
 		const struct config_source *source)
 {
-	*relay = (struct relay){.loop = loop, .fd_limit = fd_limit, .source = *source};
+	*relay = (struct relay){
+		.loop = loop, .fd_limit = fd_limit, .source = *source, .crash = CRASH_RECORD_NONE};
+	keeper_init(&relay->keeper, loop);
 	relay->started_mono_ns = clock_mono_ns();
 	relay->started_ns = relay->loaded_ns = clock_wall_ns();
 	admin_init(&relay->admin, relay, loop);
@@ -384,6 +387,31 @@ void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit,
 	passed_fds_collect(&relay->passed);
 	ev_timer_init(&relay->tick, on_tick, TICK_S, TICK_S);
 	ev_timer_start(loop, &relay->tick);
+}
+
+void relay_survive_crash(struct relay *relay, const struct config *config)
+{
+	const struct crash_room room = {
+		.fd_limit = relay->fd_limit,
+		.workers = workers_wanted(config->relay.workers),
+	};
+	int r;
+
+	if (config->relay.survive_crash == CONFIG_SURVIVE_CRASH_NO || !keeper_is_possible())
+		return;
+	r = crash_record_open(&relay->crash, &room);
+	if (r == 0)
+		r = keeper_start(&relay->keeper, &relay->crash);
+	if (r == 0)
+		return;
+	keeper_init(&relay->keeper, relay->loop);
+	crash_record_close(&relay->crash);
+	log_warn("keeper cannot be started: %s; a crash would end every connection", strerror(-r));
+}
+
+void relay_is_ready(struct relay *relay)
+{
+	crash_record_arm(&relay->crash, relay->is_after_crash);
 }
 
 /* The three of a bag out of the store, or inherited over an exec. */
@@ -417,6 +445,7 @@ void relay_take_over(struct relay *relay)
 			  err.text);
 		return;
 	}
+	relay->is_after_crash = relay->resumed->is_after_crash;
 	for (size_t i = 0; i < relay->resumed->socket_count; i++) {
 		struct handed_socket *socket = &relay->resumed->sockets[i];
 
@@ -439,6 +468,7 @@ void relay_drain(struct relay *relay)
 		return;
 	}
 	relay->is_draining = true;
+	crash_record_set_done(&relay->crash);
 	relay->drain_end_ms = clock_mono_ns() / NS_PER_MS + drain_ms;
 	log_info("draining subscribers=%llu at_most_ms=%llu",
 		 (unsigned long long)relay->subscribers, (unsigned long long)drain_ms);
@@ -457,6 +487,8 @@ void relay_fini(struct relay *relay)
 {
 	struct list_node *node;
 
+	crash_record_set_done(&relay->crash);
+	keeper_stop(&relay->keeper);
 	ev_timer_stop(relay->loop, &relay->tick);
 	admin_fini(&relay->admin);
 	list_for_each (&relay->feeds, node)
@@ -467,4 +499,5 @@ void relay_fini(struct relay *relay)
 	inbox_close(&relay->control);
 	passed_fds_close(&relay->passed);
 	config_free(&relay->config);
+	crash_record_close(&relay->crash);
 }

@@ -17,7 +17,9 @@
 #include "config/config.h"
 #include "daemon/admin.h"
 #include "daemon/budget.h"
+#include "daemon/crash_record.h"
 #include "daemon/inbox.h"
+#include "daemon/keeper.h"
 #include "daemon/passed_fds.h"
 #include "daemon/reload.h"
 #include "daemon/served_feed.h"
@@ -37,8 +39,11 @@ struct relay {
 	struct list feeds;     /* struct served_feed */
 	struct list listeners; /* struct served_listener */
 	struct passed_fds passed;
-	struct upgrade *upgrade;  /* the process's; NULL: it cannot be upgraded */
-	struct handover *resumed; /* from the process before, until all of it is in place; owned */
+	struct upgrade *upgrade;   /* the process's; NULL: it cannot be upgraded */
+	struct handover *resumed;  /* from the process before, until all of it is in place; owned */
+	struct crash_record crash; /* none: a crash ends every connection */
+	struct keeper keeper;
+	bool is_after_crash;  /* it goes on from what a process left that died */
 	struct budget budget; /* of the configuration in effect; pipes and TCP memory as at start */
 	uint64_t started_ns;  /* wall clock */
 	uint64_t started_mono_ns;
@@ -58,6 +63,14 @@ struct relay {
 
 void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit,
 		const struct config_source *source);
+
+/* From now on a crash leaves the sockets to the next process, if [relay] survive_crash wants that
+ * and there is a service manager; what prevents it is logged.  Before there is a second thread. */
+void relay_survive_crash(struct relay *relay, const struct config *config);
+
+/* Everything is open and served: from now on there is something that is worth to outlive a crash.
+ */
+void relay_is_ready(struct relay *relay);
 
 /* Takes over what the process before left: in the environment, or in the service manager's store.
  * What cannot be read is closed, with an error in the log.  Before the first relay_apply(). */

@@ -75,6 +75,7 @@ static bool store(struct relay *relay)
 		return false;
 	log_info("handing over to the service manager subscribers=%llu",
 		 (unsigned long long)relay->subscribers);
+	crash_record_set_done(&relay->crash); /* one bag in the store is enough */
 	notify_stopping();
 	r = park_and_pack(relay, &parked, &bag, &err);
 	if (r < 0) {
@@ -109,6 +110,8 @@ static int run_anew(struct upgrade *upgrade, const struct handover_bag *bag)
 	(void)snprintf(text, sizeof(text), "%d:%d:%d", bag->state_fd, bag->in_fd, bag->out_fd);
 	if (setenv(HANDOVER_ENVIRONMENT, text, 1) < 0)
 		return -errno;
+	/* An exec gives relay a table of its own; the old one would be the keeper's for ever. */
+	keeper_stop(&upgrade->relay->keeper);
 	/* A signal before the new program has set itself up would end it: they wait. */
 	(void)sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, &before);
@@ -118,6 +121,7 @@ static int run_anew(struct upgrade *upgrade, const struct handover_bag *bag)
 	handover_bag_keep(bag, false);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	(void)unsetenv(HANDOVER_ENVIRONMENT);
+	keeper_resume(&upgrade->relay->keeper);
 	return -err;
 }
 

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+/* Reading the region of a process that died.  No other process has it open for writing by now, and
+ * its size is sealed. */
+#include "daemon/crash_read.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "daemon/crash_record.h"
+
+/* A process that was resumed and dies so soon after it was ready may die of what it was given. */
+static const uint64_t LIFE_NS = NS_PER_S;
+
+/* ---- descriptors ---- */
+
+static int *find(const struct crash_fds *fds, int number)
+{
+	size_t low = 0, high = fds->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (fds->numbers[middle] < number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < fds->count && fds->numbers[low] == number ? &fds->fds[low] : NULL;
+}
+
+int crash_fds_look(const struct crash_fds *fds, int number)
+{
+	const int *fd = find(fds, number);
+
+	return fd ? *fd : -1;
+}
+
+int crash_fds_take(void *owner, int number)
+{
+	static const struct linger ordinary = {.l_onoff = 0};
+	int *place = find(owner, number);
+	int fd = place ? *place : -1;
+
+	if (fd < 0)
+		return -1;
+	*place = -1;
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &ordinary, sizeof(ordinary));
+	return fd;
+}
+
+/* ---- the head ---- */
+
+bool crash_is_record(const uint8_t *map, size_t bytes)
+{
+	return bytes >= sizeof(CRASH_MAGIC) && memcmp(map, CRASH_MAGIC, sizeof(CRASH_MAGIC)) == 0;
+}
+
+static bool is_inside(const struct crash_array *array, uint64_t bytes)
+{
+	return array->offset >= sizeof(struct crash_head) && array->offset <= bytes &&
+	       array->offset % _Alignof(max_align_t) == 0 &&
+	       (array->each_bytes == 0 ||
+		array->count <= (bytes - array->offset) / array->each_bytes);
+}
+
+static int check_head(const struct crash_head *head, size_t bytes, size_t fd_count,
+		      struct errmsg *err)
+{
+	uint64_t told = atomic_load(&head->fd_count);
+
+	if (head->schema != CRASH_SCHEMA) {
+		errmsg_set(err, "region of schema %llu, expected %d",
+			   (unsigned long long)head->schema, CRASH_SCHEMA);
+		return -EPROTONOSUPPORT;
+	}
+	if (head->bytes != bytes || told != fd_count || told > head->fds.count) {
+		errmsg_set(err, "region of %llu bytes and %llu descriptors, there are %zu and %zu",
+			   (unsigned long long)head->bytes, (unsigned long long)told, bytes,
+			   fd_count);
+		return -EPROTO;
+	}
+	if (!is_inside(&head->fds, bytes) || head->fds.each_bytes != sizeof(int32_t) ||
+	    !is_inside(&head->sockets[0], bytes) || head->sockets[0].each_bytes != 1 ||
+	    !is_inside(&head->sockets[1], bytes) || head->sockets[1].each_bytes != 1 ||
+	    !is_inside(&head->parts, bytes) || !is_inside(&head->subscribers, bytes)) {
+		errmsg_set(err, "region: an array is not in it");
+		return -EPROTO;
+	}
+	return 0;
+}
+
+static int check_numbers(const struct crash_fds *fds, struct errmsg *err)
+{
+	for (size_t i = 1; i < fds->count; i++) {
+		if (fds->numbers[i] > fds->numbers[i - 1])
+			continue;
+		errmsg_set(err, "region: descriptors are not in order");
+		return -EPROTO;
+	}
+	return 0;
+}
+
+/* ---- listening sockets ---- */
+
+/* The number may be another one's by now. */
+static bool is_same_socket(int fd, uint64_t cookie)
+{
+	uint64_t here = 0;
+	socklen_t bytes = sizeof(here);
+
+	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_COOKIE, &here, &bytes) == 0 &&
+	       here == cookie;
+}
+
+static int keep_sockets(const struct crash_socket *sockets, size_t count, struct crash_fds *fds,
+			struct handover *ret)
+{
+	ret->sockets = calloc(count + 1, sizeof(*ret->sockets));
+	if (!ret->sockets)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		const struct handed_socket *handed = &sockets[i].handed;
+
+		if (!is_same_socket(crash_fds_look(fds, handed->fd), sockets[i].cookie))
+			continue;
+		ret->sockets[ret->socket_count] = *handed;
+		ret->sockets[ret->socket_count++].fd = crash_fds_take(fds, handed->fd);
+	}
+	return 0;
+}
+
+static int read_sockets(uint8_t *map, const struct crash_head *head, struct crash_fds *fds,
+			struct handover *ret, struct errmsg *err)
+{
+	uint32_t current = atomic_load(&head->sockets_current);
+	uint64_t length = current < 2 ? atomic_load(&head->sockets_bytes[current]) : UINT64_MAX;
+	struct crash_socket *sockets = NULL;
+	struct state_stream stream;
+	size_t count = 0;
+	int r;
+
+	if (current > 1 || length > head->sockets[current].count) {
+		errmsg_set(err, "region: listening sockets");
+		return -EPROTO;
+	}
+	if (length == 0)
+		return 0;
+	r = state_stream_read(&stream, map + head->sockets[current].offset, (size_t)length, NULL,
+			      0);
+	if (r == 0) {
+		crash_sockets_transfer(&stream, &sockets, &count);
+		if (stream.fault) {
+			errmsg_set(err, "listening sockets: %s at byte %zu of %zu", stream.fault,
+				   stream.fault_offset, stream.length);
+			r = -EPROTO;
+		} else {
+			r = keep_sockets(sockets, count, fds, ret);
+		}
+	}
+	state_stream_free(&stream);
+	free(sockets);
+	if (r == -ENOMEM)
+		errmsg_errno(err, -r, "listening sockets");
+	return r;
+}
+
+/* ---- all ---- */
+
+static bool is_steady(const struct crash_head *head, uint64_t died_ns)
+{
+	uint64_t armed_ns = atomic_load(&head->armed_ns);
+
+	return !atomic_load(&head->was_resumed) || died_ns - armed_ns >= LIFE_NS;
+}
+
+static void close_taken(struct handover *handover)
+{
+	for (size_t i = 0; i < handover->socket_count; i++)
+		fd_close(&handover->sockets[i].fd);
+	handover_free(handover);
+}
+
+int crash_read(uint8_t *map, size_t bytes, int *fds, size_t fd_count, struct handover *ret,
+	       struct errmsg *err)
+{
+	const struct crash_head *head = (const struct crash_head *)(const void *)map;
+	struct crash_fds own = {.fds = fds, .count = fd_count};
+	uint64_t died_ns;
+	int r;
+
+	if (bytes < sizeof(*head)) {
+		errmsg_set(err, "region of %zu bytes", bytes);
+		return -EPROTO;
+	}
+	r = check_head(head, bytes, fd_count, err);
+	if (r < 0)
+		return r;
+	own.numbers = (const int32_t *)(const void *)(map + head->fds.offset);
+	r = check_numbers(&own, err);
+	if (r < 0)
+		return r;
+	died_ns = atomic_load(&head->died_ns);
+	*ret = (struct handover){.is_after_crash = true, .still_since_ns = died_ns};
+	r = read_sockets(map, head, &own, ret, err);
+	if (r < 0) {
+		close_taken(ret);
+		return r;
+	}
+	if (!is_steady(head, died_ns))
+		log_warn("relay died within a second of being resumed, its subscribers are closed");
+	for (size_t i = 0; i < fd_count; i++)
+		fd_close(&fds[i]);
+	return 0;
+}
