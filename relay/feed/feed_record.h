@@ -46,7 +46,7 @@ struct rendition_record {
 };
 
 struct part_record {
-	_Atomic uint32_t is_used;
+	_Alignas(64) _Atomic uint32_t is_used;
 	uint32_t worker;
 	uint32_t is_home;
 	_Atomic uint32_t is_awake; /* always 1 for a home */
@@ -104,6 +104,11 @@ struct subscriber_record {
 _Static_assert(sizeof(struct recorded_place) == 64, "a cache line");
 
 /* The tables as this process has them in its memory; they outlive all feeds. */
+enum {
+	RECORD_PARTS_MAX = 4096,
+	RECORD_DESCRIPTORS_MAX = 4 << 20,
+};
+
 struct feed_records {
 	struct part_record *parts;
 	size_t part_count;

@@ -34,8 +34,8 @@ static struct pair connect_pair(int family, int receive_bytes)
 {
 	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-	struct sockaddr *address = family == AF_INET ? (struct sockaddr *)&v4
-						     : (struct sockaddr *)&v6;
+	struct sockaddr *address =
+		family == AF_INET ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6;
 	socklen_t bytes = family == AF_INET ? sizeof(v4) : sizeof(v6);
 	int listener = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct pair pair = {.client = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
@@ -229,9 +229,8 @@ static void an_ended_connection_has_no_count(void **state)
 		uint64_t none = 0;
 
 		assert_true(fill(pair.server, 10000, 10000) == 10000);
-		assert_int_equal(setsockopt(pair.client, SOL_SOCKET, SO_LINGER, &reset,
-					    sizeof(reset)),
-				 0);
+		assert_int_equal(
+			setsockopt(pair.client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
 		(void)close(pair.client);
 		assert_int_equal(poll(&ended, 1, -1), 1);
 		assert_int_equal(sent_count(pair.server, &none), -ENOTCONN);
