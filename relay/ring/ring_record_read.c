@@ -196,13 +196,13 @@ static int read_marks(const struct reading *reading, const struct ring_record_sl
 	const struct packet_mark *from = &slot->begin;
 	size_t most = slot->is_continuation ? 0 : 1;
 
-	if (offset) {
-		from = (const struct packet_mark *)(reading->map + offset);
+	if (offset)
 		most = reading->used_bytes / sizeof(*from);
-	}
 	if (ret->mark_count > most ||
 	    (offset && !is_in_pages(reading, offset, ret->mark_count * sizeof(*from))))
 		return -EBADMSG;
+	if (offset)
+		from = (const struct packet_mark *)(reading->map + offset);
 	for (size_t i = 0; i < ret->mark_count; i++) {
 		if (!is_bool(&from[i].starts_message))
 			return -EBADMSG;
