@@ -337,6 +337,8 @@ int crash_feeds_read(const uint8_t *map, struct crash_fds *fds, struct handover 
 	struct reading reading = {.map = map, .head = head, .fds = fds, .ret = ret};
 	int r;
 
+	if (head->parts.count == 0)
+		return 0;
 	if (head->workers == 0 || head->workers > WORKERS_MAX ||
 	    head->parts.each_bytes != sizeof(struct part_record) ||
 	    head->subscribers.each_bytes != sizeof(struct subscriber_record)) {

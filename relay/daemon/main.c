@@ -294,10 +294,10 @@ static int run(const struct arguments *arguments, struct config *config, char **
 		log_error("%s", err.text);
 	} else {
 		watch_signals(&daemon);
+		relay_is_ready(&daemon.relay);
 		log_info("ready feeds=%zu listeners=%zu workers=%u max_subscribers=%llu", feeds,
 			 listeners, daemon.relay.workers.count,
 			 (unsigned long long)daemon.relay.max_subscribers);
-		relay_is_ready(&daemon.relay);
 		notify_ready();
 		ev_run(loop, 0);
 	}

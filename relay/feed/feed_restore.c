@@ -178,6 +178,7 @@ static void restore_counters(struct feed *feed, const struct feed_state *state)
 void feed_restore(struct feed *feed, struct feed_state *state, bool keeps_source)
 {
 	uint64_t source_direct = feed->metrics.source_direct;
+	bool has_new_source = feed->is_source_up; /* that came when the ingest was opened */
 
 	restore_counters(feed, state);
 	feed->metrics.source_direct = source_direct;
@@ -192,6 +193,8 @@ void feed_restore(struct feed *feed, struct feed_state *state, bool keeps_source
 		restore_rendition(feed, state, &state->renditions[i]);
 	if (keeps_source)
 		keeps_source = restore_intake(feed, &state->intake) == 0;
+	/* A source that has the same session goes on in it, and repeats or misses what it does. */
+	feed->intake.relay.has_session = feed->intake.relay.has_session || state->is_after_crash;
 	feed_serve_packet(feed, clock_mono_ns());
 	if (!feed->from && state->is_source_up && !keeps_source) {
 		feed->metrics.partial_bytes += state->intake.rest_bytes + state->intake.head_bytes;
@@ -199,4 +202,6 @@ void feed_restore(struct feed *feed, struct feed_state *state, bool keeps_source
 			state->intake.rest_bytes + state->intake.head_bytes > 0;
 		feed_source_down(feed, state->is_after_crash ? CLOSE_CRASH : CLOSE_REMOVED);
 	}
+	if (has_new_source && !keeps_source)
+		feed_source_up(feed);
 }

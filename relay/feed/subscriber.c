@@ -454,8 +454,10 @@ void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *
 	}
 	take_over(subscriber, state);
 	cursor_restore(&subscriber->cursor, &state->cursor, restored);
-	if (state->counts_anew)
+	if (state->counts_anew) {
 		subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
+		feed->metrics.subscribers_total++;
+	}
 	feed->metrics.subscribers_resumed++;
 	if (state->is_half_closed)
 		list_append(&feed->half_closed, &subscriber->half_node);
