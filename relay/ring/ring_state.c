@@ -347,6 +347,17 @@ static const struct segment_state *find_segment(const struct ring_state *ring, u
 		       : NULL;
 }
 
+/* Between two segments: before the one that comes next, or behind the ring, which has trimmed it.
+ */
+static bool is_between(const struct cursor_state *state, const struct ring_state *ring)
+{
+	const struct segment_state *next = find_segment(ring, state->next_index);
+
+	if (state->next_index == ring->next_index)
+		return state->pos == ring->end_pos;
+	return next ? state->pos == next->start_pos : state->pos <= ring->start_pos;
+}
+
 const char *cursor_state_fault(const struct cursor_state *state, const struct ring_state *ring)
 {
 	const struct segment_state *segment;
@@ -356,7 +367,7 @@ const char *cursor_state_fault(const struct cursor_state *state, const struct ri
 	if (state->next_index > ring->next_index)
 		return "cursor next index";
 	if (!state->is_inside)
-		return NULL;
+		return is_between(state, ring) ? NULL : "cursor between segments";
 	segment = find_segment(ring, state->index);
 	return !segment || state->offset > segment->length ||
 			       state->pos != segment->start_pos + state->offset
