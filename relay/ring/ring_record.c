@@ -40,7 +40,6 @@ struct ring_record {
 	uint32_t slots_used;
 	uint32_t first_free; /* slot given back last; 0: none */
 	struct page_room room;
-	struct ring_record_commit commit; /* the last one */
 	uint64_t version;
 	uint64_t added_until; /* segments from this index on have no slot yet */
 };
@@ -101,7 +100,6 @@ int ring_record_new(const struct ring_params *params, size_t max_packet_bytes,
 		ring_record_free(&record);
 		return r;
 	}
-	record->commit.newest_index = UINT64_MAX;
 	record->slots = (struct ring_record_slot *)(record->map + record->layout.slots_offset);
 	record->head = (struct ring_record_head *)record->map;
 	*record->head = (struct ring_record_head){
@@ -111,6 +109,7 @@ int ring_record_new(const struct ring_params *params, size_t max_packet_bytes,
 		.commit_bytes = sizeof(struct ring_record_commit),
 		.slot_count = (uint32_t)slots,
 		.page_count = pages_for(room),
+		.commits[0].newest_index = UINT64_MAX,
 	};
 	*ret = record;
 	return 0;
@@ -180,6 +179,11 @@ static void set_kind(struct ring_record_slot *slot, enum ring_record_kind kind)
 	ring_record_step();
 }
 
+static struct ring_record_commit *last_commit(const struct ring_record *record)
+{
+	return &record->head->commits[record->version % 2];
+}
+
 /* 0: there is none. */
 static uint32_t take_slot(struct ring_record *record)
 {
@@ -244,12 +248,14 @@ static bool place_marks(struct segment *segment)
 
 void ring_record_add(struct ring_record *record, struct segment *segment)
 {
+	struct ring_record_commit *commit = last_commit(record);
 	enum ring_record_kind kind;
 	struct ring_record_slot *slot;
 
 	record->added_until = segment->index + 1;
-	if (record->commit.newest_index == segment->index)
-		record->commit.newest_index = UINT64_MAX;
+	/* Of an earlier life of the ring; that segment's slot says the same. */
+	if (commit->newest_index == segment->index)
+		commit->newest_index = UINT64_MAX;
 	segment->slot = take_slot(record);
 	if (!segment->slot)
 		return;
@@ -333,36 +339,40 @@ static void add_new(struct ring_record *record, struct ring *ring)
 		ring_record_add(record, list_entry(node, struct segment, node));
 }
 
+static void write_newest(struct ring_record_commit *commit, const struct segment *newest)
+{
+	commit->newest_index = newest->index;
+	commit->newest_length = newest->length;
+	commit->newest_mark_count = newest->mark_count;
+	commit->newest_next_seq = newest->next_seq;
+	commit->newest_next_messages = newest->next_messages;
+	commit->newest_is_sealed = newest->is_sealed;
+}
+
 void ring_record_commit(struct ring_record *record, struct ring *ring, uint64_t first_index)
 {
-	struct ring_record_commit *commit = &record->commit;
-	struct list_node *last;
+	struct list_node *last = list_last(&ring->segments);
+	const struct segment *newest = last ? list_entry(last, struct segment, node) : NULL;
+	/* Written where it lies: this is done for each packet. */
+	struct ring_record_commit *commit = &record->head->commits[(record->version + 1) % 2];
 
 	if (record->added_until != ring->next_index)
 		add_new(record, ring);
 	record->added_until = ring->next_index;
+	if (newest)
+		write_newest(commit, newest);
+	else
+		*commit = *last_commit(record);
+	/* A cursor may hold it longer than the ring, which then knows it no more. */
+	if (newest && first_index > newest->index && newest->slot)
+		write_growth(newest);
 	commit->first_index = first_index;
 	commit->next_index = ring->next_index;
 	commit->end_pos = ring->end_pos;
 	commit->next_seq = ring->next_seq;
 	commit->message_count = ring->message_count;
 	commit->blocks_made = ring->blocks_made;
-	last = list_last(&ring->segments);
-	if (last) {
-		const struct segment *newest = list_entry(last, struct segment, node);
-
-		/* A cursor may hold it longer than the ring, which then knows it no more. */
-		if (first_index > newest->index && newest->slot)
-			write_growth(newest);
-		commit->newest_index = newest->index;
-		commit->newest_length = newest->length;
-		commit->newest_mark_count = newest->mark_count;
-		commit->newest_next_seq = newest->next_seq;
-		commit->newest_next_messages = newest->next_messages;
-		commit->newest_is_sealed = newest->is_sealed;
-	}
 	record->version++;
-	record->head->commits[record->version % 2] = *commit;
 	ring_record_step();
 	atomic_store_explicit(&record->head->version, record->version, memory_order_relaxed);
 	ring_record_step();
