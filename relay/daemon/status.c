@@ -184,6 +184,9 @@ void status_log(struct relay *relay)
 		 (unsigned long long)relay->max_subscribers);
 	if (relay->pinned_bytes)
 		line_add(&line, " pinned_bytes=%llu", (unsigned long long)relay->pinned_bytes);
+	if (relay->keeper.restarts)
+		line_add(&line, " keeper_restarts=%llu",
+			 (unsigned long long)relay->keeper.restarts);
 	add_listeners(&line, relay);
 	add_metrics(&line, &sum);
 	log_info("status relay %s", line.text);

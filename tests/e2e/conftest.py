@@ -24,6 +24,7 @@ class Lab:
         self.loop = Loop()
         self.relays = []
         self.ingests = []
+        self.closers = []
 
     def start(self, sections, **options):
         stdin = next((i.stdin for i in self.ingests if i.stdin is not None), None)
@@ -49,6 +50,8 @@ class Lab:
     def close(self):
         for ingest in self.ingests:
             ingest.close()
+        for close in self.closers:
+            close()
         self.loop.close()
 
 

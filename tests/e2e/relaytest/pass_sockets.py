@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """pass_sockets NAME=KIND... -- COMMAND...: runs COMMAND as the service manager would that has these sockets for it
-(sd_listen_fds(3)). KIND: tcp (listening on a free loopback port), unix:PATH, udp, bound (a stream that does not listen).
+(sd_listen_fds(3)). KIND: tcp (listening on a free loopback port), unix:PATH, udp, bound (a stream that does not listen),
+fd:NUMBER (one that this process has inherited).
 """
 
+import fcntl
 import os
 import socket
 import sys
@@ -12,6 +14,9 @@ FIRST_FD = 3  # SD_LISTEN_FDS_START
 
 
 def make(kind):
+    """The number of a descriptor of this kind."""
+    if kind.startswith("fd:"):
+        return int(kind.removeprefix("fd:"))
     if kind.startswith("unix:"):
         sock = socket.socket(socket.AF_UNIX)
         sock.bind(kind.removeprefix("unix:"))
@@ -20,14 +25,16 @@ def make(kind):
         sock.bind(("127.0.0.1", 0))
     if kind.startswith(("tcp", "unix:")):
         sock.listen(64)
-    return sock
+    return sock.detach()
 
 
 end = sys.argv.index("--")
 passed = [word.split("=", 1) for word in sys.argv[1:end]]
-sockets = [make(kind) for _, kind in passed]
+fds = [make(kind) for _, kind in passed]
 # Out of the way first, so that no descriptor overwrites one that is still to be moved.
-high = [os.dup2(sock.fileno(), 200 + i) for i, sock in enumerate(sockets)]
+high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 200) for fd in fds]
+for fd in fds:
+    os.close(fd)
 for i, fd in enumerate(high):
     os.dup2(fd, FIRST_FD + i)
     os.close(fd)
