@@ -89,7 +89,7 @@ fault_bins   := $(fault_tests:tests/%.c=$(test)/%)
 fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
 refuse       := $(if $(wildcard tests/fault/refuse.c),$(bin)/librefuse.so)
 
-.PHONY: bench-workers all tests run test test-service lint bench bench-isolation soak-short fuzz fuzzers bench-transfer deb test-package bench-peers bench-sweep soak-upgrade test-clients install clean help dirs FORCE
+.PHONY: bench-workers all tests run test test-service lint bench bench-isolation soak-short fuzz fuzzers bench-transfer deb test-package bench-peers bench-sweep soak-upgrade soak-crash test-clients install clean help dirs FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -222,6 +222,9 @@ soak-upgrade: all $(bin)/relay-soak
 	@RELAY_BIN_DIR=$(bin) tests/soak/run --only upgrade
 	@reason=$$(tests/service/run --why-not); [ -z "$$reason" ] && exec tests/service/run --soak || echo "restarts left out: $$reason"
 
+soak-crash: all
+	@reason=$$(tests/service/run --why-not); [ -z "$$reason" ] && exec tests/service/run --soak-crash || echo "left out: $$reason"
+
 # Builds of its own: clang, and coverage in all that is fuzzed.
 fuzz:
 	@tests/install-packages test
@@ -283,6 +286,7 @@ help:
 	@echo 'make bench-sweep       copy, splice and compact over segment, message size, receive buffer; build/bench/sweep'
 	@echo 'make soak-short        15,000 subscribers that come and go, then 10,000 that stand still: about 4 minutes'
 	@echo 'make soak-upgrade      10,000 subscribers at full rate over 20 upgrades in place and 20 restarts: 4 minutes'
+	@echo 'make soak-crash        100 times SIGKILL to relay.service, in a container: nobody may be refused: 4 minutes'
 	@echo 'make fuzz       FUZZ_RUNS=5000000 inputs for each parser (clang); TARGETS="websocket ..."; a quarter of an hour'
 	@echo 'make install    PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR)'
 	@echo 'make deb        the Debian package, into build/deb (no root; lintian clean)'

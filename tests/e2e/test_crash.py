@@ -14,8 +14,9 @@ import urllib.request
 import pytest
 
 from relaytest import address, daemon
+from relaytest.connector import Connector
 from relaytest.ini import feed
-from relaytest.service_manager import Connector, ServiceManager
+from relaytest.service_manager import ServiceManager
 from relaytest.stream import script
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s", "framing": "u32be"}

@@ -7,12 +7,18 @@ import json
 import os
 import pathlib
 import re
+import select
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import pytest
+
+sys.path.insert(0, "/e2e")
+
+from relaytest.connector import Connector  # noqa: E402
 
 INI = pathlib.Path("/etc/relay/relay.ini")
 DROP_IN = pathlib.Path("/run/systemd/system/relay.service.d/test.conf")
@@ -98,6 +104,10 @@ def read_exactly(peer, length):
 def write_feeds(*names, more=""):
     INI.write_text("[relay]\ndrain = 2s\n" + more + "".join(
         FEED.format(name=name, port=PORTS[name], raw=PORTS[name] + 1, framed=PORTS[name] + 2) for name in names))
+
+
+def keepers():
+    return run("pgrep", "--exact", "relay-keeper", check=False).stdout.split()
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +241,7 @@ def test_a_restart_keeps_everybody(engine):
     assert len(pids) == 6 and counted["subscribers_resumed"] == "100", (pids, counted)
     assert (counted["subscribers_total"], counted["source_connects"], counted["in_messages"]) == ("20", "1", "4000")
     assert counted["delivered_messages"] == "80000"
-    assert show("NFileDescriptorStore") == "0"
+    assert show("NFileDescriptorStore") == "0" and len(keepers()) == 1
 
 
 def test_an_upgrade_in_place_keeps_everybody():
@@ -250,6 +260,7 @@ def test_an_upgrade_in_place_keeps_everybody():
     assert (show("MainPID"), show("ActiveState"), show("NRestarts")) == (pid, "active", "0")
     assert publisher.wait(timeout=30) == 0
     assert [reader.wait(timeout=30) for reader in readers] == [0] * 10
+    assert len(keepers()) == 1
 
 
 def test_a_restart_into_a_wrong_configuration_drains():
@@ -267,6 +278,80 @@ def test_a_restart_into_a_wrong_configuration_drains():
     assert "hand-over failed: " in journal() and show("ExecMainStatus") == "78"
 
 
+def exchange(port):
+    """Somebody who comes now, and a publisher that sends until he is there."""
+    with connect(port + 1) as subscriber, connect(port + 2), connect(port) as publisher:
+        subscriber.settimeout(0.02)
+        end = time.monotonic() + 20
+        received = b""
+        while not received:
+            publisher.sendall(b"\x00\x00\x00\x02ab")
+            try:
+                received = subscriber.recv(6)
+                assert received, "the end"
+            except TimeoutError:
+                assert time.monotonic() < end, "not a byte in 20 s"
+        assert b"\x00\x00\x00\x02ab".startswith(received)
+
+
+def kill(pid, number):
+    """Sends it, and waits until the process is dead: who connects then is not taken by the old one."""
+    pidfd = os.pidfd_open(int(pid))
+    os.kill(int(pid), number)
+    assert select.select([pidfd], [], [], 20)[0]
+    os.close(pidfd)
+
+
+def await_another(pid):
+    """The process after `pid`, once it serves."""
+    return wait_until(lambda: show("ActiveState") == "active" and (now := show("MainPID")) not in ("0", pid) and now,
+                      "another main process")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_crash_refuses_nobody(number, capsys):
+    """The unit as it is installed; somebody connects all the time."""
+    write_feeds("copy")
+    start_again()
+    pid = show("MainPID")
+    knocker = Connector("tcp:127.0.0.1:7301", "tcp:127.0.0.1:7302")
+    began = time.monotonic()
+    kill(pid, number)
+    exchange(7300)
+    with capsys.disabled():
+        print(f"serves again {1000 * (time.monotonic() - began):.0f} ms after {number.name}")
+    another = await_another(pid)
+    connected, refused = knocker.stop()
+    assert connected > 0 and not refused
+    assert "resumed after a crash" in journal() and show("NRestarts") == "1"
+    wait_until(lambda: show("NFileDescriptorStore") == "0", "an empty store")
+    assert len(keepers()) == 1
+    run("systemctl", "restart", "relay")
+    assert show("MainPID") != another and len(keepers()) == 1
+
+
+def test_the_keeper_is_replaced():
+    pid, (keeper,) = show("MainPID"), keepers()
+    kill(keeper, signal.SIGKILL)
+    wait_until(lambda: len(keepers()) == 1 and keepers() != [keeper], "another keeper")
+    assert f"keeper ended keeper_pid={keeper}" in journal()
+    assert (show("MainPID"), show("ActiveState")) == (pid, "active")
+    told = journal().count("resumed after a crash")
+    kill(pid, signal.SIGKILL)
+    await_another(pid)
+    assert journal().count("resumed after a crash") == told + 1
+    exchange(7300)
+
+
+def test_a_kill_of_all():
+    """The keeper, too: what it did not come to give away is not waited for."""
+    pid = show("MainPID")
+    run("systemctl", "kill", "--signal=KILL", "relay", check=False)  # EIO when it ends meanwhile
+    await_another(pid)
+    exchange(7300)
+    assert len(keepers()) == 1
+
+
 def test_stop_drains():
     """A subscriber that is late when the stop begins gets all the same what had been published."""
     message = b"\x00\x04\x00\x00" + bytes(range(256)) * 1024
@@ -282,6 +367,7 @@ def test_stop_drains():
         assert (end_of_session[:4], end_of_session[4]) == (b"RLY1", 3)
         assert stop.wait(timeout=20) == 0
     assert (show("ActiveState"), show("Result")) == ("inactive", "success")
+    assert not keepers() and show("NFileDescriptorStore") == "0"
 
 
 def test_stop_ends_although_one_does_not_read():
@@ -407,10 +493,13 @@ def test_watchdog_restarts():
     run("systemctl", "daemon-reload")
     run("systemctl", "start", "relay")
     pid = show("MainPID")
+    knocker = Connector("tcp:127.0.0.1:7301", "tcp:127.0.0.1:7302")
     run("systemctl", "kill", f"--signal={signal.SIGSTOP.value}", "--kill-whom=main", "relay")
     wait_until(lambda: show("NRestarts") == "1" and show("ActiveState") == "active", "restarted by the watchdog")
     assert show("MainPID") not in ("0", pid)
     assert "Watchdog timeout" in journal()
+    assert not knocker.stop()[1]
+    assert "resumed after a crash" in journal().split("Watchdog timeout")[-1]
     connect(7301).close()
     # And one that is alive is left alone.
     pid = show("MainPID")
