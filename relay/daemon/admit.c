@@ -14,6 +14,7 @@
 #include "daemon/place.h"
 #include "daemon/relay.h"
 #include "daemon/served_listener.h"
+#include "feed/subscriber_record.h"
 
 /* A subscriber on its way to its worker. */
 struct arrival {
@@ -89,6 +90,15 @@ void admit_set_sockopts(struct served_listener *listener, int fd)
 			 (unsigned long long)suppressed);
 }
 
+void admit_note_place(const struct served_listener *listener, int fd, struct place *place)
+{
+	const struct subscriber_place counted = place_of_subscriber(place);
+
+	subscriber_record_set_place(&listener->relay->records, fd,
+				    place_peers(&counted) ? listener->name : "",
+				    place_key(&counted));
+}
+
 void admit_subscriber(void *owner, int fd)
 {
 	struct served_listener *listener = owner;
@@ -105,6 +115,7 @@ void admit_subscriber(void *owner, int fd)
 		return;
 	}
 	admit_set_sockopts(listener, fd);
+	admit_note_place(listener, fd, place);
 	arrival->task.run = arrive;
 	arrival->rendition = listener->format.renditions[place_worker(place)->index];
 	arrival->fd = fd;

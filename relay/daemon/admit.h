@@ -6,6 +6,7 @@
  */
 #pragma once
 
+struct place;
 struct served_listener;
 
 /* A peer has connected to `listener` (struct served_listener): joins the feed or is reset.  `fd` is
@@ -14,3 +15,6 @@ void admit_subscriber(void *listener, int fd);
 
 /* Applies the listener's socket options; a failure is logged, and survived. */
 void admit_set_sockopts(struct served_listener *listener, int fd);
+
+/* Writes down where its address is counted, for the time after a crash; before it joins. */
+void admit_note_place(const struct served_listener *listener, int fd, struct place *place);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "daemon/crash_feeds.h"
 #include "daemon/crash_record.h"
 
 /* A process that was resumed and dies so soon after it was ready may die of what it was given. */
@@ -178,13 +179,6 @@ static bool is_steady(const struct crash_head *head, uint64_t died_ns)
 	return !atomic_load(&head->was_resumed) || died_ns - armed_ns >= LIFE_NS;
 }
 
-static void close_taken(struct handover *handover)
-{
-	for (size_t i = 0; i < handover->socket_count; i++)
-		fd_close(&handover->sockets[i].fd);
-	handover_free(handover);
-}
-
 int crash_read(uint8_t *map, size_t bytes, int *fds, size_t fd_count, struct handover *ret,
 	       struct errmsg *err)
 {
@@ -207,12 +201,17 @@ int crash_read(uint8_t *map, size_t bytes, int *fds, size_t fd_count, struct han
 	died_ns = atomic_load(&head->died_ns);
 	*ret = (struct handover){.is_after_crash = true, .still_since_ns = died_ns};
 	r = read_sockets(map, head, &own, ret, err);
+	if (r == 0 && !is_steady(head, died_ns)) {
+		log_warn("relay died within a second of being resumed, its subscribers are closed");
+	} else if (r == 0) {
+		r = crash_feeds_read(map, &own, ret);
+		if (r < 0)
+			errmsg_errno(err, -r, "feeds");
+	}
 	if (r < 0) {
-		close_taken(ret);
+		handover_fini(ret);
 		return r;
 	}
-	if (!is_steady(head, died_ns))
-		log_warn("relay died within a second of being resumed, its subscribers are closed");
 	for (size_t i = 0; i < fd_count; i++)
 		fd_close(&fds[i]);
 	return 0;

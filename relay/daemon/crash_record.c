@@ -86,15 +86,28 @@ void crash_record_close(struct crash_record *record)
 	*record = CRASH_RECORD_NONE;
 }
 
-void crash_record_arm(struct crash_record *record, bool was_resumed)
+void crash_record_arm(struct crash_record *record, unsigned workers, bool was_resumed)
 {
 	struct crash_head *head = crash_record_head(record);
 
 	if (!head)
 		return;
+	head->workers = workers;
 	atomic_store(&head->was_resumed, was_resumed);
 	atomic_store(&head->armed_ns, clock_mono_ns());
 	atomic_store(&head->is_armed, 1);
+}
+
+struct feed_records crash_record_feeds(const struct crash_record *record)
+{
+	const struct crash_head *head = crash_record_head(record);
+
+	return (struct feed_records){
+		.parts = crash_record_at(record, &head->parts, 0),
+		.part_count = head->parts.count,
+		.subscribers = crash_record_at(record, &head->subscribers, 0),
+		.subscriber_count = head->subscribers.count,
+	};
 }
 
 void crash_record_set_done(struct crash_record *record)

@@ -28,6 +28,7 @@
 #include "base/compiler.h"
 #include "base/state_stream.h"
 #include "daemon/handover.h"
+#include "feed/feed_record.h"
 
 struct relay;
 
@@ -103,8 +104,12 @@ static inline void *crash_record_at(const struct crash_record *record,
 
 /* All below: from the control thread, and nothing is done without a region. */
 
-/* Relay is ready.  was_resumed: it goes on from the state of a process that died. */
-void crash_record_arm(struct crash_record *record, bool was_resumed);
+/* Relay is ready, with so many workers.  was_resumed: it goes on from the state of a process that
+ * died. */
+void crash_record_arm(struct crash_record *record, unsigned workers, bool was_resumed);
+
+/* The tables that feeds write themselves into. */
+struct feed_records crash_record_feeds(const struct crash_record *record);
 
 /* An orderly end begins. */
 void crash_record_set_done(struct crash_record *record);

@@ -241,18 +241,16 @@ void handover_free(struct handover *handover)
 	}
 	free(handover->feeds);
 	free(handover->sockets);
+	for (size_t i = 0; i < handover->ring_map_count; i++)
+		ring_record_close(&handover->ring_maps[i]);
+	free(handover->ring_maps);
 	if (handover->map)
 		(void)munmap(handover->map, handover->map_bytes);
 	*handover = (struct handover){0};
 }
 
-void handover_close(struct handover **handover_ptr)
+void handover_fini(struct handover *handover)
 {
-	struct handover *handover = *handover_ptr;
-
-	*handover_ptr = NULL;
-	if (!handover)
-		return;
 	for (size_t i = 0; i < handover->socket_count; i++)
 		fd_close(&handover->sockets[i].fd);
 	for (size_t i = 0; i < handover->feed_count; i++) {
@@ -263,5 +261,15 @@ void handover_close(struct handover **handover_ptr)
 			feed_state_close(&feed->parts[j]);
 	}
 	handover_free(handover);
+}
+
+void handover_close(struct handover **handover_ptr)
+{
+	struct handover *handover = *handover_ptr;
+
+	*handover_ptr = NULL;
+	if (!handover)
+		return;
+	handover_fini(handover);
 	free(handover);
 }

@@ -22,6 +22,7 @@
 #include "net/endpoint.h"
 #include "net/ingest.h"
 #include "net/listener.h"
+#include "ring/ring_record.h"
 
 struct relay;
 struct served_feed;
@@ -70,6 +71,8 @@ struct handover {
 	size_t socket_count;
 	struct handed_feed *feeds;
 	size_t feed_count;
+	struct ring_record_map *ring_maps; /* where blocks of rings are, after a crash; owned */
+	size_t ring_map_count;
 	uint8_t *map; /* where the stream is, when it was read from a bag; unmapped at the end */
 	size_t map_bytes;
 };
@@ -89,8 +92,11 @@ void handover_transfer(struct state_stream *stream, struct handover *handover);
 /* After handover_take(); closes nothing of the relay's. */
 void handover_free(struct handover *handover);
 
-/* After reading: closes what nobody has taken, subscribers by reset, and frees all.  Clears the
- * pointer; NULL inside is fine. */
+/* After reading: closes what nobody has taken, subscribers by reset, and frees all but the struct.
+ */
+void handover_fini(struct handover *handover);
+
+/* The same, and frees the struct.  Clears the pointer; NULL inside is fine. */
 void handover_close(struct handover **handover);
 
 /* ---- for a relay that is resumed; `handover` may be NULL: there was none before it ---- */

@@ -87,20 +87,25 @@ static bool give_places(struct relay *relay, struct served_feed *served, struct 
 struct part {
 	struct served_feed *served;
 	struct handed_feed *handed;
+	uint64_t lost; /* subscribers, in a crash */
 };
 
 static void restore_part(struct worker *worker, void *data)
 {
-	const struct part *part = data;
+	struct part *part = data;
 	struct feed *feed = part->served->seats[worker->index].feed;
 
-	feed_restore(feed, &part->handed->parts[worker->index], part->handed->keeps_source);
+	/* Before what is told of a publisher that does not go on. */
 	if (!feed->from)
 		crossing_resume(feed);
+	feed_restore(feed, &part->handed->parts[worker->index], part->handed->keeps_source);
+	part->lost += feed->closed[CLOSE_CRASH];
 }
 
-/* Branches first: home may send to them from then on. */
-static void resume_feed(struct relay *relay, struct served_feed *served, struct handed_feed *handed)
+/* Branches first: home may send to them from then on.  Returns how many subscribers were lost in a
+ * crash. */
+static uint64_t resume_feed(struct relay *relay, struct served_feed *served,
+			    struct handed_feed *handed)
 {
 	struct part part = {.served = served, .handed = handed};
 	struct worker *workers = relay->workers.list;
@@ -115,6 +120,7 @@ static void resume_feed(struct relay *relay, struct served_feed *served, struct 
 			worker_call(&workers[i], restore_part, &part);
 	}
 	worker_call(&workers[handed->home], restore_part, &part);
+	return part.lost;
 }
 
 static struct served_feed *find_served(const struct relay *relay, const char *name)
@@ -141,7 +147,7 @@ void handover_resume(struct relay *relay)
 		struct served_feed *served = find_served(relay, handed->name);
 
 		if (served) {
-			resume_feed(relay, served, handed);
+			lost += resume_feed(relay, served, handed);
 			continue;
 		}
 		log_warn("feed not resumed feed=%s, the configuration no longer has it: its "

@@ -371,6 +371,7 @@ static void subscribe(struct asking *asking, const struct encoder *encoder)
 		free_arrival(arrival);
 		return;
 	}
+	admit_note_place(asking->http->served, arrival->fd, arrival->place);
 	http_arrival_post(arrival);
 }
 

@@ -392,8 +392,11 @@ void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit,
 void relay_survive_crash(struct relay *relay, const struct config *config)
 {
 	const struct crash_room room = {
-		.fd_limit = relay->fd_limit,
+		.fd_limit = u64_min(relay->fd_limit, RECORD_DESCRIPTORS_MAX),
 		.workers = workers_wanted(config->relay.workers),
+		.part_bytes = sizeof(struct part_record),
+		.part_count = RECORD_PARTS_MAX,
+		.subscriber_bytes = sizeof(struct subscriber_record),
 	};
 	int r;
 
@@ -402,8 +405,10 @@ void relay_survive_crash(struct relay *relay, const struct config *config)
 	r = crash_record_open(&relay->crash, &room);
 	if (r == 0)
 		r = keeper_start(&relay->keeper, &relay->crash);
-	if (r == 0)
+	if (r == 0) {
+		relay->records = crash_record_feeds(&relay->crash);
 		return;
+	}
 	keeper_init(&relay->keeper, relay->loop);
 	crash_record_close(&relay->crash);
 	log_warn("keeper cannot be started: %s; a crash would end every connection", strerror(-r));
@@ -411,7 +416,7 @@ void relay_survive_crash(struct relay *relay, const struct config *config)
 
 void relay_is_ready(struct relay *relay)
 {
-	crash_record_arm(&relay->crash, relay->is_after_crash);
+	crash_record_arm(&relay->crash, relay->workers.count, relay->is_after_crash);
 }
 
 /* The three of a bag out of the store, or inherited over an exec. */

@@ -42,6 +42,7 @@ struct relay {
 	struct upgrade *upgrade;   /* the process's; NULL: it cannot be upgraded */
 	struct handover *resumed;  /* from the process before, until all of it is in place; owned */
 	struct crash_record crash; /* none: a crash ends every connection */
+	struct feed_records records; /* in it; empty: there are none */
 	struct keeper keeper;
 	bool is_after_crash;  /* it goes on from what a process left that died */
 	struct budget budget; /* of the configuration in effect; pipes and TCP memory as at start */

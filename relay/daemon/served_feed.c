@@ -17,6 +17,7 @@
 #include "daemon/handover.h"
 #include "daemon/params.h"
 #include "daemon/relay.h"
+#include "feed/feed_record.h"
 
 /* One thing to be done in a worker for a feed; which members count is up to what is done. */
 struct order {
@@ -24,7 +25,8 @@ struct order {
 	struct feed_params params;
 	struct ingest_params *ingest;
 	struct access *access;
-	struct ingest_state *resumed; /* NULL: the ingest begins anew */
+	struct ingest_state *resumed;       /* NULL: the ingest begins anew */
+	const struct feed_records *records; /* NULL: a crash would end all */
 	const struct encoder *encoder;
 	struct rendition **renditions;
 	enum close_reason reason;
@@ -67,6 +69,7 @@ static void make_part(struct worker *worker, void *data)
 				 is_home(served, worker) ? &events : &no_events, &seat->feed);
 	if (order->result < 0)
 		return;
+	feed_set_records(seat->feed, order->records, worker->index);
 	list_append(&worker->seats, &seat->node);
 }
 
@@ -233,7 +236,10 @@ int served_feed_new(struct relay *relay, const struct config *config,
 						      : workers_for_home(&relay->workers));
 	struct ingest_params *ingest = calloc(1, sizeof(*ingest));
 	struct access publishers = {0};
-	struct order order = {.served = served, .ingest = ingest, .access = &publishers};
+	struct order order = {.served = served,
+			      .ingest = ingest,
+			      .access = &publishers,
+			      .records = relay->records.parts ? &relay->records : NULL};
 
 	if (!served || !ingest) {
 		order.result = -ENOMEM;

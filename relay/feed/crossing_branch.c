@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "feed/crossing_item.h"
+#include "feed/feed_record.h"
 #include "feed/publish.h"
 
 enum {
@@ -42,6 +43,7 @@ static void send_back(struct crossing *crossing)
 static void ask(struct crossing *crossing, bool is_wanted)
 {
 	crossing->state = is_wanted ? BRANCH_WAKING : BRANCH_LEAVING;
+	feed_record_note_state(crossing->branch);
 	atomic_store(&crossing->is_wanted, is_wanted);
 	ev_async_send(crossing->home->loop, &crossing->returned);
 }

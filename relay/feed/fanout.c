@@ -21,6 +21,7 @@ static void count(struct subscriber *subscriber, const struct segment *segment, 
 {
 	struct feed *feed = subscriber->rendition->feed;
 
+	subscriber->sent_bytes += bytes;
 	feed->metrics.delivered_bytes += bytes;
 	feed->pass.delivered_bytes += bytes;
 	if (segment->kind == SEGMENT_BLOCK)
@@ -140,6 +141,7 @@ enum fanout fanout_send_note(struct subscriber *subscriber, const uint8_t *bytes
 	*ret_sent = sent > 0 ? (size_t)sent : 0;
 	if (sent < 0)
 		return outcome_of_errno(errno, ret_err);
+	subscriber->sent_bytes += (uint64_t)sent;
 	feed->metrics.delivered_bytes += (uint64_t)sent;
 	feed->metrics.noted_bytes += (uint64_t)sent;
 	return (size_t)sent == length ? FANOUT_SENT : FANOUT_BLOCKED;

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "feed/feed_record.h"
 #include "feed/publish.h"
 #include "pipe/pipe_io.h"
 
@@ -28,10 +29,12 @@ void feed_set_sequence(struct feed *feed, uint32_t session, uint64_t next_seq)
 {
 	struct list_node *node;
 
+	feed_record_begin_sequence(feed);
 	feed->session = session;
 	feed->next_seq = next_seq;
 	list_for_each (&feed->renditions, node)
 		ring_set_sequence(&rendition_of(node)->ring, next_seq);
+	feed_record_end_sequence(feed);
 	crossing_send_sequence(feed);
 }
 
@@ -52,6 +55,7 @@ static void tell(struct feed *feed, enum packet_type type)
 void feed_source_up(struct feed *feed)
 {
 	feed->is_source_up = true;
+	feed_record_note_state(feed);
 	feed->metrics.source_connects++;
 	tell(feed, PACKET_SOURCE_UP);
 }
@@ -62,6 +66,7 @@ void feed_source_down(struct feed *feed, enum close_reason reason)
 	uint64_t rest = intake_reset(feed);
 
 	feed->is_source_up = false;
+	feed_record_note_state(feed);
 	feed->metrics.source_losses++;
 	feed->source_ends[reason]++;
 	if (in_message) {
@@ -274,6 +279,7 @@ void feed_free(struct feed **feed_ptr, enum close_reason reason)
 	ev_idle_stop(feed->loop, &feed->turn_watcher);
 	while ((node = list_first(&feed->renditions)))
 		feed_free_rendition(rendition_of(node), reason);
+	feed_record_close(feed);
 	intake_fini(feed);
 	gift_arena_fini(&feed->header_arena);
 	if (pipe_is_open(&feed->copy_pipe))
@@ -327,6 +333,7 @@ void feed_wake(struct feed *feed)
 {
 	struct list_node *node, *at;
 
+	feed_record_note_state(feed);
 	if (!feed->has_pipes)
 		open_copy_pipe(feed);
 	list_for_each (&feed->renditions, node) {

@@ -29,6 +29,9 @@
 #include "pipe/gift_arena.h"
 #include "pipe/pipe_pool.h"
 
+struct feed_records;
+struct part_record;
+
 struct feed_params {
 	char name[65];
 	struct framing_params framing;
@@ -94,6 +97,9 @@ struct feed {
 	bool is_held;            /* a branch is behind, and holds the ingest */
 	bool keeps_history;      /* rw: by feed_keep_history() */
 	uint64_t last_packet_ms; /* monotonic: news of any kind */
+
+	const struct feed_records *records; /* private: feed_record.h; NULL: none */
+	struct part_record *record;         /* private: NULL: it would not survive a crash */
 
 	struct list crossings; /* of a home: to its branches */
 	struct crossing *from; /* of a branch: from its home; NULL: this is the home */

@@ -14,7 +14,9 @@
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "feed/feed.h"
+#include "feed/feed_record.h"
 #include "feed/feed_state.h"
+#include "feed/publish.h"
 
 /* By reset: what was begun will not be finished. */
 static void close_subscriber(struct subscriber_snapshot *state)
@@ -47,6 +49,12 @@ static void refuse_one(struct feed *feed, struct subscriber_snapshot *subscriber
 	close_subscriber(subscriber);
 }
 
+/* Why a subscriber whose place cannot be made again is closed. */
+static enum close_reason reason_of_loss(const struct feed_state *state)
+{
+	return state->is_after_crash ? CLOSE_CRASH : CLOSE_HANDOVER;
+}
+
 static void refuse(struct feed *feed, struct rendition_state *state, enum close_reason reason)
 {
 	if (state->subscriber_count)
@@ -68,14 +76,45 @@ static struct rendition *find_rendition(const struct feed *feed, const char *for
 	return NULL;
 }
 
-static void restore_rendition(struct feed *feed, struct rendition_state *state)
+/* Can it go on there, although `missing` messages are not in its ring? */
+static bool can_resume(const struct subscriber_snapshot *subscriber, uint64_t missing)
+{
+	return !subscriber->has_input &&
+	       (missing == 0 || subscriber->is_joining || subscriber->on_slow == ON_SLOW_SKIP);
+}
+
+/* What another ring of the feed has, and this one not. */
+static uint64_t missing_in(const struct feed *feed, const struct feed_state *state,
+			   const struct ring_state *ring)
+{
+	if (!state->is_after_crash || !state->is_awake || ring->next_seq >= feed->next_seq)
+		return 0;
+	return feed->next_seq - ring->next_seq;
+}
+
+/* Who is told of what is missing, or cannot be told, but may miss it. */
+static void count_missing(struct feed *feed, const struct rendition *rendition, uint64_t missing)
+{
+	uint64_t subscribers = list_length(&rendition->ready);
+
+	feed->metrics.gaps += subscribers;
+	feed->metrics.skipped_messages += subscribers * missing;
+	feed->skipped_by[CAUSE_RELAY] += subscribers;
+	log_warn("messages missing after a crash feed=%s format=%s subscribers=%llu missing=%llu",
+		 feed->params.name, rendition->encoder->name, (unsigned long long)subscribers,
+		 (unsigned long long)missing);
+}
+
+static void restore_rendition(struct feed *feed, const struct feed_state *part,
+			      struct rendition_state *state)
 {
 	struct rendition *rendition = find_rendition(feed, state->format);
+	uint64_t missing = missing_in(feed, part, &state->ring);
 	struct ring_restored restored;
 	int r;
 
 	if (!rendition) {
-		refuse(feed, state, CLOSE_REMOVED);
+		refuse(feed, state, part->is_after_crash ? CLOSE_CRASH : CLOSE_REMOVED);
 		return;
 	}
 	r = ring_restore(&rendition->ring, &state->ring, &feed->pool, feed->copy_pipe.slots,
@@ -83,16 +122,20 @@ static void restore_rendition(struct feed *feed, struct rendition_state *state)
 	if (r < 0) {
 		log_error("ring not resumed feed=%s format=%s: %s", feed->params.name,
 			  state->format, strerror(-r));
-		refuse(feed, state, CLOSE_HANDOVER);
+		refuse(feed, state, reason_of_loss(part));
 		return;
 	}
 	for (size_t i = 0; i < state->subscriber_count; i++) {
-		if (state->subscribers[i].has_input)
-			refuse_one(feed, &state->subscribers[i], CLOSE_HANDOVER);
-		else
+		if (can_resume(&state->subscribers[i], missing))
 			subscriber_resume(rendition, &state->subscribers[i], &restored);
+		else
+			refuse_one(feed, &state->subscribers[i], reason_of_loss(part));
 	}
 	ring_restored_drop(&restored);
+	if (missing) {
+		count_missing(feed, rendition, missing);
+		publish_missing(rendition, feed->next_seq);
+	}
 	feed_trim(rendition);
 }
 
@@ -135,24 +178,30 @@ static void restore_counters(struct feed *feed, const struct feed_state *state)
 void feed_restore(struct feed *feed, struct feed_state *state, bool keeps_source)
 {
 	uint64_t source_direct = feed->metrics.source_direct;
+	bool has_new_source = feed->is_source_up; /* that came when the ingest was opened */
 
 	restore_counters(feed, state);
 	feed->metrics.source_direct = source_direct;
 	feed->session = (uint32_t)state->session;
 	feed->next_seq = state->next_seq;
 	feed->is_source_up = state->is_source_up;
+	feed_record_note_state(feed);
 	feed->intake.taken_bytes = state->intake.taken_bytes;
 	if (feed->from && state->is_awake)
 		crossing_wake_resumed(feed);
 	for (size_t i = 0; i < state->rendition_count; i++)
-		restore_rendition(feed, &state->renditions[i]);
+		restore_rendition(feed, state, &state->renditions[i]);
 	if (keeps_source)
 		keeps_source = restore_intake(feed, &state->intake) == 0;
+	/* A source that has the same session goes on in it, and repeats or misses what it does. */
+	feed->intake.relay.has_session = feed->intake.relay.has_session || state->is_after_crash;
 	feed_serve_packet(feed, clock_mono_ns());
 	if (!feed->from && state->is_source_up && !keeps_source) {
 		feed->metrics.partial_bytes += state->intake.rest_bytes + state->intake.head_bytes;
 		feed->metrics.partial_messages +=
 			state->intake.rest_bytes + state->intake.head_bytes > 0;
-		feed_source_down(feed, CLOSE_REMOVED);
+		feed_source_down(feed, state->is_after_crash ? CLOSE_CRASH : CLOSE_REMOVED);
 	}
+	if (has_new_source && !keeps_source)
+		feed_source_up(feed);
 }

@@ -46,6 +46,7 @@ struct subscriber_snapshot {
 	uint64_t from_seq;
 	bool has_input; /* what it sends means something, and is half-read: it cannot be kept */
 	bool is_half_closed;
+	bool counts_anew; /* not in the stream: its accounts begin where it stands */
 
 	/* Its place, which is the daemon's: the listener that counts its address, or "". */
 	char listener[STATE_NAME_BYTES];
@@ -79,6 +80,7 @@ struct intake_state {
 struct feed_state {
 	bool is_awake; /* always true for a home */
 	bool is_source_up;
+	bool is_after_crash; /* not in the stream: the process before died, and said no more */
 	uint64_t session, next_seq;
 	struct metrics metrics;
 	uint64_t closed[CLOSE_REASON_COUNT];
@@ -103,8 +105,12 @@ void feed_state_transfer_reasons(struct state_stream *stream, uint64_t counts[CL
 /* In the feed's loop, once its renditions are open: all is as it was, and goes on.  Subscribers
  * that cannot be put where they were are closed: reason REMOVED when nobody offers their format any
  * more, HANDOVER when their ring could not be made again.  keeps_source: its publisher stays, else
- * the rest of its message is dropped and it counts as gone.  Branches first, then crossing_resume()
- * of the home, which comes last. */
+ * the rest of its message is dropped and it counts as gone.  Branches first; the home, which comes
+ * last, after its crossing_resume().
+ *
+ * After a crash a ring may lack what another one of the feed has: the sequence goes on behind that,
+ * and its subscribers are told of the gap, or closed where they may not miss anything; this, and
+ * all else that keeps a subscriber from going on, has the reason CRASH then. */
 void feed_restore(struct feed *feed, struct feed_state *state, bool keeps_source);
 
 /* Closes the subscribers that the state still has, by reset; the places are given back. */

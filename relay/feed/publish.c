@@ -17,6 +17,7 @@
 #include "feed/chain.h"
 #include "feed/crossing.h"
 #include "feed/feed.h"
+#include "feed/feed_record.h"
 #include "pipe/pipe_io.h"
 
 static struct ring_packet place_of(const struct packet *packet)
@@ -143,6 +144,7 @@ static void finish(struct feed *feed, const struct packet *packet)
 		feed->metrics.in_messages += packet->count;
 		feed->metrics.in_bytes += packet->length;
 	}
+	feed_record_end_packet(feed, packet);
 	feed->last_packet_ms = clock_mono_ns() / NS_PER_MS;
 	list_for_each (&feed->renditions, node) {
 		struct rendition *rendition = rendition_of(node);
@@ -166,6 +168,7 @@ void publish_copy(struct feed *feed, const struct packet *packet, const uint8_t 
 {
 	struct list_node *node;
 
+	feed_record_begin_packet(feed, packet);
 	crossing_send_copy(feed, packet, bytes);
 	list_for_each (&feed->renditions, node)
 		(void)copy_to_rendition(rendition_of(node), packet, bytes);
@@ -195,6 +198,7 @@ void publish_gift(struct feed *feed, const struct packet *packet, const uint8_t 
 {
 	struct list_node *node;
 
+	feed_record_begin_packet(feed, packet);
 	if (!crossing_send_gift(feed, packet, bytes))
 		crossing_send_copy(feed, packet, bytes);
 	list_for_each (&feed->renditions, node) {
@@ -375,10 +379,11 @@ static struct list_node *tee_to_renditions(struct feed *feed, const struct packe
 void publish_pipes(struct feed *feed, const struct packet *packet, struct pipe_payload *payload)
 {
 	struct list_node *node = list_first(&feed->renditions);
-	bool has_crossed = feed->has_pipes && crossing_send_pipes(feed, packet, payload);
-	bool is_read = false;
+	bool has_crossed, is_read = false;
 	uint8_t *bytes = NULL;
 
+	feed_record_begin_packet(feed, packet);
+	has_crossed = feed->has_pipes && crossing_send_pipes(feed, packet, payload);
 	if (has_crossed) {
 		if (is_rewritten(feed))
 			bytes = look_at_payload(feed, payload, packet->length);
@@ -405,6 +410,7 @@ void publish_news(struct feed *feed, const struct packet *packet)
 {
 	struct list_node *node;
 
+	feed_record_begin_packet(feed, packet);
 	crossing_send_copy(feed, packet, NULL);
 	list_for_each (&feed->renditions, node) {
 		struct rendition *rendition = rendition_of(node);
@@ -415,4 +421,23 @@ void publish_news(struct feed *feed, const struct packet *packet)
 			append_copy(rendition, packet, &frame, NULL);
 	}
 	finish(feed, packet);
+}
+
+void publish_missing(struct rendition *rendition, uint64_t next_seq)
+{
+	const struct packet gap = {
+		.type = PACKET_GAP,
+		.session = rendition->feed->session,
+		.first_seq = rendition->ring.next_seq,
+		.time_ns = next_seq,
+		.starts_message = true,
+	};
+	struct frame frame;
+
+	make_frame(rendition->encoder, &gap, &frame);
+	if (frame.header_bytes)
+		append_copy(rendition, &gap, &frame, NULL);
+	ring_set_sequence(&rendition->ring, next_seq);
+	feed_trim(rendition);
+	subscriber_wake_all(rendition);
 }

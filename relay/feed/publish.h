@@ -9,6 +9,7 @@
 #include "feed/packet.h"
 
 struct feed;
+struct rendition;
 
 /* From pipes, by tee (splice engine).  The payload is taken out of the pipes; a pipe that was given
  * away whole is PIPE_NONE afterwards. */
@@ -22,3 +23,6 @@ void publish_copy(struct feed *feed, const struct packet *packet, const uint8_t 
 
 /* News without payload (heartbeat, gap, ...), for the formats that can say it. */
 void publish_news(struct feed *feed, const struct packet *packet);
+
+/* To one rendition only, which lacks what others have: its sequence goes on at `next_seq`. */
+void publish_missing(struct rendition *rendition, uint64_t next_seq);

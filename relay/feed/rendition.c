@@ -9,6 +9,7 @@
 
 #include "base/compiler.h"
 #include "feed/feed.h"
+#include "feed/feed_record.h"
 
 struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *encoder)
 {
@@ -37,6 +38,7 @@ struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *e
 	rendition->listeners = 1;
 	ring_init(&rendition->ring, &ring);
 	rendition->ring.next_seq = feed->next_seq;
+	feed_record_open_rendition(rendition);
 	list_init(&rendition->joining);
 	list_init(&rendition->idle);
 	list_init(&rendition->ready);
@@ -80,6 +82,7 @@ void feed_free_rendition(struct rendition *rendition, enum close_reason reason)
 {
 	feed_close_subscribers(rendition, reason);
 	ring_clear(&rendition->ring);
+	feed_record_close_rendition(rendition);
 	list_remove(&rendition->node);
 	free(rendition);
 }

@@ -11,6 +11,8 @@
 #include "ring/ring.h"
 
 struct feed;
+struct rendition_record;
+struct ring_record;
 
 struct rendition {
 	struct list_node node; /* private: in feed->renditions */
@@ -18,6 +20,8 @@ struct rendition {
 	const struct encoder *encoder;
 	struct ring ring;
 	unsigned listeners; /* rw: that offer this format; without any, the rendition goes */
+	struct rendition_record *record; /* private: NULL: it would not survive a crash */
+	struct ring_record *ring_record; /* private: the ring's, owned */
 
 	/* The subscribers, by state; see subscriber.h. */
 	struct list joining; /* until the branch is awake                              */

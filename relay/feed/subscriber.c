@@ -17,6 +17,7 @@
 #include "feed/feed.h"
 #include "feed/feed_state.h"
 #include "feed/subscriber_parts.h"
+#include "feed/subscriber_record.h"
 
 enum {
 	VISIT_SEGMENTS =
@@ -70,6 +71,7 @@ static size_t tell(struct subscriber *subscriber, const struct packet *packet)
 	uint8_t header[ENCODER_HEADER_MAX];
 	size_t length = encoder->header(encoder, packet, header);
 
+	subscriber_record_lose(subscriber);
 	if (!notes_add(&subscriber->notes, header, length, NOTES_OWN_MAX))
 		subscriber_close(subscriber, CLOSE_NO_MEMORY);
 	return length;
@@ -127,6 +129,7 @@ static void skip(struct subscriber *subscriber)
 		.time_ns = to,
 	};
 
+	subscriber_record_lose(subscriber);
 	subscriber->must_leave = false;
 	cursor_leave(&subscriber->cursor);
 	cursor_join_live(&subscriber->cursor, ring);
@@ -224,10 +227,14 @@ void subscriber_serve(struct subscriber *subscriber)
 {
 	int steps = 0;
 
+	if (subscriber->record)
+		subscriber_record_begin(subscriber);
 	while (steps < VISIT_SEGMENTS && serve_step(subscriber))
 		steps++;
 	if (subscriber->state == SUBSCRIBER_IDLE && subscriber->is_ending)
 		subscriber_close(subscriber, subscriber->end_reason);
+	if (subscriber->record)
+		subscriber_record_settle(subscriber);
 }
 
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
@@ -249,6 +256,7 @@ static void ignore_input(struct subscriber *subscriber, size_t count)
 		subscriber_close(subscriber, CLOSE_INPUT);
 	else
 		subscriber->input_left -= (uint32_t)count;
+	subscriber_record_note_input(subscriber);
 }
 
 static void take_input(struct subscriber *subscriber, uint8_t *bytes, size_t count)
@@ -288,6 +296,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 	} else if (got == 0) {
 		ev_io_stop(loop, watcher);
 		list_append(&feed_of(subscriber)->half_closed, &subscriber->half_node);
+		subscriber_record_note_input(subscriber);
 	} else if (errno != EAGAIN && errno != EINTR) {
 		subscriber_close(subscriber, close_reason_from_errno(errno));
 	}
@@ -330,6 +339,7 @@ static void start(struct subscriber *subscriber)
 	if (subscriber->state == SUBSCRIBER_CLOSED)
 		return;
 	subscriber_set_state(subscriber, SUBSCRIBER_READY);
+	subscriber_record_describe(subscriber);
 	subscriber_serve(subscriber);
 	if (subscriber->state == SUBSCRIBER_READY)
 		feed_continue_pass(feed_of(subscriber)); /* a long burst: the rest in turns */
@@ -385,6 +395,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	feed->metrics.subscribers_total++;
 	place_cursor(subscriber, params);
 	subscriber_set_state(subscriber, SUBSCRIBER_JOINING);
+	subscriber_record_open(subscriber);
 	if (feed->is_draining)
 		subscriber_close(subscriber, CLOSE_DRAIN);
 	else if (crossing_is_awake(feed))
@@ -443,6 +454,10 @@ void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *
 	}
 	take_over(subscriber, state);
 	cursor_restore(&subscriber->cursor, &state->cursor, restored);
+	if (state->counts_anew) {
+		subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
+		feed->metrics.subscribers_total++;
+	}
 	feed->metrics.subscribers_resumed++;
 	if (state->is_half_closed)
 		list_append(&feed->half_closed, &subscriber->half_node);
@@ -456,8 +471,14 @@ void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *
 				     SUBSCRIBER_READY); /* a pass finds out whether it is idle */
 	}
 	/* What it was to be told must not get lost in silence. */
-	if (!notes_add(&subscriber->notes, state->note, state->note_bytes, NOTES_OWN_MAX))
+	if (!notes_add(&subscriber->notes, state->note, state->note_bytes, NOTES_OWN_MAX)) {
 		subscriber_close(subscriber, CLOSE_NO_MEMORY);
+		return;
+	}
+	subscriber_record_set_place(feed->records, subscriber->fd, state->listener,
+				    state->peer_key);
+	subscriber_record_open(subscriber);
+	subscriber_record_settle(subscriber);
 }
 
 void subscriber_begin(struct subscriber *subscriber)
@@ -533,6 +554,8 @@ void subscriber_finish(struct subscriber *subscriber, enum close_reason reason)
 	subscriber->is_ending = true;
 	subscriber->end_reason = reason;
 	subscriber->end_pos = subscriber->rendition->ring.end_pos;
+	subscriber_record_describe(subscriber);
+	subscriber_record_settle(subscriber);
 	if (subscriber->state == SUBSCRIBER_IDLE)
 		subscriber_serve(subscriber);
 }

@@ -32,6 +32,7 @@ struct rendition;
 struct ring_restored;
 struct subscriber;
 struct subscriber_snapshot;
+struct subscriber_record;
 
 enum on_slow {
 	ON_SLOW_SKIP,       /* finish the packet in hand, announce the gap, go to the live edge */
@@ -91,6 +92,7 @@ struct subscriber {
 	uint64_t progress_ms;        /* ro: monotonic; when its socket last took a byte   */
 	uint64_t joined_messages;    /* private: read by nobody but before it came */
 	uint64_t skipped;            /* private: messages it was told it missed          */
+	uint64_t sent_bytes;         /* private: that its socket took since it joined    */
 	int fd;                      /* ro: -1 once closed */
 	enum subscriber_state state; /* ro */
 	enum on_slow on_slow;
@@ -110,6 +112,7 @@ struct subscriber {
 	const struct subscriber_input *input; /* private */
 	void *input_owner;                    /* private */
 	struct subscriber_place place;        /* private */
+	struct subscriber_record *record;     /* private: NULL: it would not survive a crash */
 };
 
 /* Attaches `fd` (connected, non-blocking stream socket) at the live edge or, with a burst, before

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "feed/subscriber_parts.h"
+#include "feed/subscriber_record.h"
 
 bool subscriber_has_finished(const struct subscriber *subscriber)
 {
@@ -91,6 +92,7 @@ bool subscriber_add_farewell(struct subscriber *subscriber, enum close_reason re
 	if (!encoder->farewell || subscriber->has_farewell)
 		return false;
 	length = encoder->farewell(encoder, reason, words);
+	subscriber_record_lose(subscriber);
 	subscriber->has_farewell =
 		length && notes_add(&subscriber->notes, words, length, NOTES_OWN_MAX);
 	return subscriber->has_farewell;
@@ -129,6 +131,7 @@ static void end(struct subscriber *subscriber, enum close_reason reason, const c
 	struct feed *feed = feed_of(subscriber);
 
 	log_close(subscriber, reason, cause);
+	subscriber_record_close(subscriber);
 	say_last_words(subscriber, reason);
 	if (must_reset(subscriber, reason)) {
 		const struct linger reset = {.l_onoff = 1, .l_linger = 0};

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "ring/ring_record.h"
 
 enum {
 	BLOCK_BYTES = 64 * 1024,    /* small packets share such a block                     */
@@ -50,8 +51,17 @@ static void drop_oldest(struct ring *ring)
 
 void ring_clear(struct ring *ring)
 {
+	if (ring->record)
+		ring_record_commit(ring->record, ring, ring->next_index);
 	while (ring->segment_count)
 		drop_oldest(ring);
+}
+
+/* What has been appended is there from now on, also for whoever reads the record. */
+static void commit(struct ring *ring)
+{
+	if (ring->record)
+		ring_record_commit(ring->record, ring, ring_first_index(ring));
 }
 
 static struct packet_mark mark_of(const struct ring *ring, const struct ring_packet *packet,
@@ -109,6 +119,7 @@ static int append_block(struct ring *ring, uint8_t *block, size_t room, size_t l
 
 	if (!segment)
 		return -ENOMEM;
+	segment->record = ring->record;
 	segment->tag = tag;
 	if (append(ring, segment, starts, packet) < 0) {
 		segment->block = NULL;
@@ -169,6 +180,7 @@ static int append_to_newest(struct ring *ring, struct source_parts *from, size_t
 	last->next_messages = ring->message_count;
 	ring->end_pos += length;
 	ring->next_seq = packet->next_seq;
+	commit(ring);
 	return 0;
 }
 
@@ -220,6 +232,7 @@ int ring_append_pipes(struct ring *ring, struct pipe *pipes, size_t count, struc
 		}
 		return -ENOMEM;
 	}
+	commit(ring);
 	return 0;
 }
 
@@ -236,10 +249,11 @@ int ring_append_copy(struct ring *ring, const struct iovec *parts, size_t count,
 	do {
 		size_t part = left > LONG_BLOCK_BYTES + SHORT_REST_BYTES ? LONG_BLOCK_BYTES : left;
 		size_t room = part > BLOCK_BYTES / 2 ? part : BLOCK_BYTES;
-		uint8_t *block = malloc(room);
+		uint8_t *block = ring_record_take(ring->record, room);
 
 		if (!block || append_block(ring, block, room, part, !made, packet, tag) < 0) {
-			free(block);
+			if (block)
+				ring_record_give(ring->record, block, room);
 			take_back(ring, made);
 			return -ENOMEM;
 		}
@@ -247,6 +261,7 @@ int ring_append_copy(struct ring *ring, const struct iovec *parts, size_t count,
 		left -= part;
 		made++;
 	} while (left);
+	commit(ring);
 	return 0;
 }
 
@@ -277,6 +292,7 @@ void ring_set_sequence(struct ring *ring, uint64_t next_seq)
 	if (ring->segment_count)
 		newest(ring)->is_sealed = true;
 	ring->next_seq = next_seq;
+	commit(ring);
 }
 
 int ring_make_block(struct ring *ring, struct segment *segment)
@@ -314,11 +330,15 @@ void ring_trim(struct ring *ring, uint64_t keep_index)
 
 		if (oldest(ring)->index + count > keep_index)
 			break;
+		if (ring->record)
+			ring_record_commit(ring->record, ring, oldest(ring)->index + count);
 		while (count--)
 			drop_oldest(ring);
 	}
-	if (ring->pipe_count > ring->params.max_pipes)
+	if (ring->pipe_count > ring->params.max_pipes) {
 		turn_pipes_into_blocks(ring);
+		commit(ring);
+	}
 }
 
 uint64_t ring_first_index(const struct ring *ring)

@@ -22,17 +22,18 @@ struct ring_params {
 };
 
 struct ring {
-	struct ring_params params; /* rw: takes effect at the next trim          */
-	struct list segments;      /* ro: oldest first                           */
-	size_t segment_count;      /* ro */
-	size_t pipe_count;         /* ro: retained pipe segments                 */
-	uint64_t blocks_made;      /* ro: pipe segments turned into blocks so far */
-	uint64_t oldest_pipe;      /* private: no retained pipe segment has a lower index */
-	uint64_t start_pos;        /* ro */
-	uint64_t end_pos;          /* ro */
-	uint64_t next_index;       /* ro: of the next segment to be appended     */
-	uint64_t next_seq;         /* rw: sequence behind the newest packet      */
-	uint64_t message_count;    /* ro: published so far                       */
+	struct ring_params params;  /* rw: takes effect at the next trim          */
+	struct list segments;       /* ro: oldest first                           */
+	size_t segment_count;       /* ro */
+	size_t pipe_count;          /* ro: retained pipe segments                 */
+	uint64_t blocks_made;       /* ro: pipe segments turned into blocks so far */
+	uint64_t oldest_pipe;       /* private: no retained pipe segment has a lower index */
+	uint64_t start_pos;         /* ro */
+	uint64_t end_pos;           /* ro */
+	uint64_t next_index;        /* ro: of the next segment to be appended     */
+	uint64_t next_seq;          /* rw: sequence behind the newest packet      */
+	uint64_t message_count;     /* ro: published so far                       */
+	struct ring_record *record; /* private: NULL: none; see ring_record.h */
 };
 
 /* What a packet's place in the ring needs to be known by; see struct packet_mark. */

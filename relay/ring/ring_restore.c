@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "ring/ring_record.h"
 #include "ring/ring_state.h"
 
 /* Does the descriptor pair hold what the state says? */
@@ -41,25 +42,33 @@ static struct segment *make_pipe(struct segment_state *state, struct pipe_pool *
 	return segment;
 }
 
-static struct segment *make_block(const struct segment_state *state)
+/* Around `block`, which is the record's or malloc'ed; NULL and nothing left of it on failure. */
+static struct segment *take_block(struct ring_record *record, uint8_t *block, size_t block_bytes,
+				  size_t length)
 {
-	uint8_t *block = malloc(size_max(state->block_bytes, 1));
-	struct segment *segment =
-		block ? segment_new_block(block, state->block_bytes, state->length) : NULL;
+	struct segment *segment = block ? segment_new_block(block, block_bytes, length) : NULL;
 
-	if (!segment)
-		free(block);
-	else if (state->length)
-		memcpy(block, state->block, state->length);
+	if (segment)
+		segment->record = record;
+	else if (block)
+		ring_record_give(record, block, block_bytes);
 	return segment;
 }
 
-/* Of a pipe that the pool cannot use. */
-static struct segment *read_block(const struct segment_state *state)
+static struct segment *make_block(const struct segment_state *state, struct ring_record *record)
 {
-	uint8_t *block = malloc(state->length);
+	uint8_t *block = ring_record_take(record, state->block_bytes);
+
+	if (block && state->length)
+		memcpy(block, state->block, state->length);
+	return take_block(record, block, state->block_bytes, state->length);
+}
+
+/* Of a pipe that the pool cannot use. */
+static struct segment *read_block(const struct segment_state *state, struct ring_record *record)
+{
+	uint8_t *block = ring_record_take(record, state->length);
 	size_t filled = 0;
-	struct segment *segment;
 
 	while (block && filled < state->length) {
 		ssize_t got = read(state->read_fd, block + filled, state->length - filled);
@@ -68,27 +77,26 @@ static struct segment *read_block(const struct segment_state *state)
 			break;
 		filled += got > 0 ? (size_t)got : 0;
 	}
-	segment = block && filled == state->length
-			  ? segment_new_block(block, state->length, state->length)
-			  : NULL;
-	if (!segment)
-		free(block);
-	return segment;
+	if (block && filled < state->length) {
+		ring_record_give(record, block, state->length);
+		block = NULL;
+	}
+	return take_block(record, block, state->length, state->length);
 }
 
 static int restore_segment(struct segment_state *state, struct pipe_pool *pool, unsigned slots,
-			   struct segment **ret)
+			   struct ring_record *record, struct segment **ret)
 {
 	struct segment *segment;
 
 	if (state->read_fd >= 0 && !is_as_said(state))
 		return -EIO;
 	if (state->read_fd < 0)
-		segment = make_block(state);
+		segment = make_block(state, record);
 	else if (state->slots == slots)
 		segment = make_pipe(state, pool);
 	else
-		segment = read_block(state);
+		segment = read_block(state, record);
 	if (!segment)
 		return -ENOMEM;
 	segment->index = state->index;
@@ -116,6 +124,15 @@ static void retain(struct ring *ring, struct segment *segment)
 		ring->oldest_pipe = segment->index;
 }
 
+static void record_restored(struct ring *ring, struct segment **segments, size_t count)
+{
+	if (!ring->record)
+		return;
+	for (size_t i = 0; i < count; i++)
+		ring_record_add(ring->record, segments[i]);
+	ring_record_commit(ring->record, ring, ring_first_index(ring));
+}
+
 int ring_restore(struct ring *ring, struct ring_state *state, struct pipe_pool *pool,
 		 unsigned slots, struct ring_restored *ret)
 {
@@ -127,7 +144,7 @@ int ring_restore(struct ring *ring, struct ring_state *state, struct pipe_pool *
 	if (!ret->segments)
 		return -ENOMEM;
 	while (r == 0 && ret->count < count) {
-		r = restore_segment(&state->segments[ret->count], pool, slots,
+		r = restore_segment(&state->segments[ret->count], pool, slots, ring->record,
 				    &ret->segments[ret->count]);
 		ret->count += r == 0;
 	}
@@ -145,6 +162,7 @@ int ring_restore(struct ring *ring, struct ring_state *state, struct pipe_pool *
 		if (state->segments[i].is_retained)
 			retain(ring, ret->segments[i]);
 	}
+	record_restored(ring, ret->segments, r == 0 ? count : 0);
 	if (r < 0)
 		ring_restored_drop(ret);
 	return r;

@@ -13,7 +13,10 @@ enum {
 	SLOTS_MAX = 1 << 20,
 	GROWING_BLOCK_BYTES = 64 * 1024, /* ring.c: what a block that may still grow has */
 	NUMBER_BYTES = 8,                /* in a stream */
+	TAG_MAX = UINT8_MAX,
 };
+
+#define SEGMENT_BYTES_MAX UINT32_MAX
 
 /* ---- capturing ---- */
 
@@ -180,7 +183,6 @@ static void transfer_mark(struct state_stream *stream, struct packet_mark *mark)
 static void transfer_marks(struct state_stream *stream, struct segment_state *segment)
 {
 	void *marks = segment->marks;
-	size_t before = 0;
 
 	if (!state_array(stream, &marks, &segment->mark_count, sizeof(*segment->marks),
 			 (size_t)5 * NUMBER_BYTES, "marks")) {
@@ -189,15 +191,8 @@ static void transfer_marks(struct state_stream *stream, struct segment_state *se
 		return;
 	}
 	segment->marks = marks;
-	for (size_t i = 0; i < segment->mark_count; i++) {
-		struct packet_mark *mark = &segment->marks[i];
-
-		transfer_mark(stream, mark);
-		/* A packet without bytes shares its place with the next. */
-		if (mark->offset < before || mark->offset > segment->length)
-			state_fail(stream, "mark offset");
-		before = mark->offset;
-	}
+	for (size_t i = 0; i < segment->mark_count; i++)
+		transfer_mark(stream, &segment->marks[i]);
 }
 
 static void transfer_backing(struct state_stream *stream, struct segment_state *segment)
@@ -209,8 +204,7 @@ static void transfer_backing(struct state_stream *stream, struct segment_state *
 		state_fd(stream, &segment->read_fd, "read end");
 		state_fd(stream, &segment->write_fd, "write end");
 		state_unsigned(stream, &segment->slots, SLOTS_MAX, "slots");
-		if (segment->read_fd < 0 || segment->write_fd < 0 || !segment->slots ||
-		    !segment->length || !segment->is_sealed)
+		if (segment->read_fd < 0)
 			state_fail(stream, "pipe segment");
 		return;
 	}
@@ -219,16 +213,44 @@ static void transfer_backing(struct state_stream *stream, struct segment_state *
 	state_size(stream, &segment->block_bytes, size_max(segment->length, GROWING_BLOCK_BYTES),
 		   "block size");
 	state_bytes(stream, &segment->block, segment->length, "block");
-	if (segment->block_bytes < segment->length)
-		state_fail(stream, "block size");
+}
+
+/* What is wrong with a segment by itself; NULL: nothing. */
+static const char *segment_fault(const struct segment_state *segment)
+{
+	size_t before = 0;
+
+	if (segment->length > SEGMENT_BYTES_MAX)
+		return "segment length";
+	if (segment->tag > TAG_MAX)
+		return "segment tag";
+	for (size_t i = 0; i < segment->mark_count; i++) {
+		size_t offset = segment->marks[i].offset;
+
+		/* A packet without bytes shares its place with the next. */
+		if (offset < before || offset > segment->length)
+			return "mark offset";
+		before = offset;
+	}
+	if (segment->read_fd >= 0)
+		return segment->write_fd < 0 || !segment->slots || segment->slots > SLOTS_MAX ||
+				       !segment->length || !segment->is_sealed
+			       ? "pipe segment"
+			       : NULL;
+	return segment->block_bytes < segment->length ||
+			       segment->block_bytes > size_max(segment->length, GROWING_BLOCK_BYTES)
+		       ? "block size"
+		       : NULL;
 }
 
 static void transfer_segment(struct state_stream *stream, struct segment_state *segment)
 {
+	const char *fault;
+
 	state_u64(stream, &segment->index, UINT64_MAX - 1, "segment index");
 	state_u64(stream, &segment->start_pos, UINT64_MAX, "segment position");
-	state_size(stream, &segment->length, UINT32_MAX, "segment length");
-	state_unsigned(stream, &segment->tag, UINT8_MAX, "segment tag");
+	state_size(stream, &segment->length, SEGMENT_BYTES_MAX, "segment length");
+	state_unsigned(stream, &segment->tag, TAG_MAX, "segment tag");
 	state_bool(stream, &segment->is_retained, "segment retained");
 	state_bool(stream, &segment->is_sealed, "segment sealed");
 	state_bool(stream, &segment->is_continuation, "segment continuation");
@@ -238,10 +260,13 @@ static void transfer_segment(struct state_stream *stream, struct segment_state *
 	transfer_mark(stream, &segment->begin);
 	transfer_marks(stream, segment);
 	transfer_backing(stream, segment);
+	fault = stream->fault ? NULL : segment_fault(segment);
+	if (fault)
+		state_fail(stream, fault);
 }
 
 /* Each segment against the one before it and the ring. */
-static const char *find_fault(const struct ring_state *ring)
+static const char *order_fault(const struct ring_state *ring)
 {
 	uint64_t pos = ring->start_pos;
 	const struct segment_state *before = NULL;
@@ -269,6 +294,15 @@ static const char *find_fault(const struct ring_state *ring)
 	return pos == ring->end_pos ? NULL : "end of the ring";
 }
 
+const char *ring_state_fault(const struct ring_state *ring)
+{
+	const char *fault = NULL;
+
+	for (size_t i = 0; !fault && i < ring->segment_count; i++)
+		fault = segment_fault(&ring->segments[i]);
+	return fault ? fault : order_fault(ring);
+}
+
 void ring_state_transfer(struct state_stream *stream, struct ring_state *state)
 {
 	void *segments = state->segments;
@@ -291,7 +325,7 @@ void ring_state_transfer(struct state_stream *stream, struct ring_state *state)
 	} else if (stream->is_reading) {
 		state->segments = NULL;
 	}
-	fault = stream->fault ? NULL : find_fault(state);
+	fault = stream->fault ? NULL : order_fault(state);
 	if (fault)
 		state_fail(stream, fault);
 }
@@ -313,24 +347,88 @@ static const struct segment_state *find_segment(const struct ring_state *ring, u
 		       : NULL;
 }
 
+/* Between two segments: before the one that comes next, or behind the ring, which has trimmed it.
+ */
+static bool is_between(const struct cursor_state *state, const struct ring_state *ring)
+{
+	const struct segment_state *next = find_segment(ring, state->next_index);
+
+	if (state->next_index == ring->next_index)
+		return state->pos == ring->end_pos;
+	return next ? state->pos == next->start_pos : state->pos <= ring->start_pos;
+}
+
+const char *cursor_state_fault(const struct cursor_state *state, const struct ring_state *ring)
+{
+	const struct segment_state *segment;
+
+	if (state->pos > ring->end_pos)
+		return "cursor position";
+	if (state->next_index > ring->next_index)
+		return "cursor next index";
+	if (!state->is_inside)
+		return is_between(state, ring) ? NULL : "cursor between segments";
+	segment = find_segment(ring, state->index);
+	return !segment || state->offset > segment->length ||
+			       state->pos != segment->start_pos + state->offset
+		       ? "cursor in a segment"
+		       : NULL;
+}
+
 void cursor_state_transfer(struct state_stream *stream, struct cursor_state *state,
 			   const struct ring_state *ring)
 {
-	const struct segment_state *segment;
+	const char *fault;
 
 	state_bool(stream, &state->is_inside, "cursor place");
 	state_u64(stream, &state->index, UINT64_MAX, "cursor index");
 	state_size(stream, &state->offset, SIZE_MAX, "cursor offset");
-	state_u64(stream, &state->pos, ring->end_pos, "cursor position");
-	state_u64(stream, &state->next_index, ring->next_index, "cursor next index");
+	state_u64(stream, &state->pos, UINT64_MAX, "cursor position");
+	state_u64(stream, &state->next_index, UINT64_MAX, "cursor next index");
 	state_u64(stream, &state->next_seq, UINT64_MAX, "cursor sequence");
 	state_u64(stream, &state->messages_read, UINT64_MAX, "cursor messages");
-	if (!state->is_inside || stream->fault)
-		return;
-	segment = find_segment(ring, state->index);
-	if (!segment || state->offset > segment->length ||
-	    state->pos != segment->start_pos + state->offset)
-		state_fail(stream, "cursor in a segment");
+	fault = stream->fault ? NULL : cursor_state_fault(state, ring);
+	if (fault)
+		state_fail(stream, fault);
+}
+
+/* Into the segment that comes next. */
+static int enter_next(struct cursor_state *state, const struct ring_state *ring)
+{
+	const struct segment_state *next = find_segment(ring, state->next_index);
+
+	if (!next || next->start_pos != state->pos)
+		return -ERANGE;
+	state->is_inside = true;
+	state->index = next->index;
+	state->offset = 0;
+	state->next_index = next->index + 1;
+	return 0;
+}
+
+int cursor_state_advance(struct cursor_state *state, const struct ring_state *ring, uint64_t bytes)
+{
+	while (bytes) {
+		const struct segment_state *segment =
+			state->is_inside ? find_segment(ring, state->index) : NULL;
+		size_t step = 0;
+
+		if (segment)
+			step = (size_t)u64_min(bytes, segment->length - state->offset);
+		state->offset += step;
+		state->pos += step;
+		bytes -= step;
+		if (!bytes)
+			break;
+		if (segment) {
+			state->next_index = segment->index + 1;
+			state->next_seq = segment->next_seq;
+			state->messages_read = segment->next_messages;
+		}
+		if (enter_next(state, ring) < 0)
+			return -ERANGE;
+	}
+	return 0;
 }
 
 /* ---- the end ---- */

@@ -59,6 +59,16 @@ void ring_state_transfer(struct state_stream *stream, struct ring_state *state);
 void cursor_state_transfer(struct state_stream *stream, struct cursor_state *state,
 			   const struct ring_state *ring);
 
+/* What does not hold together: in a state that has not been read from a stream, or of a cursor in
+ * one.  NULL: nothing. */
+const char *ring_state_fault(const struct ring_state *ring);
+const char *cursor_state_fault(const struct cursor_state *state, const struct ring_state *ring);
+
+/* Moves the cursor over `bytes` more that its reader has got.  0; -ERANGE: so many are not there
+ * without a gap, and the cursor is of no further use. */
+must_check int cursor_state_advance(struct cursor_state *state, const struct ring_state *ring,
+				    uint64_t bytes);
+
 /* Segments as they come back; each is referenced until ring_restored_drop(). */
 struct ring_restored {
 	struct segment **segments;

@@ -11,6 +11,7 @@
 
 #include "base/compiler.h"
 #include "pipe/pipe_io.h"
+#include "ring/ring_record.h"
 
 static struct segment *new_segment(enum segment_kind kind, size_t length)
 {
@@ -72,25 +73,37 @@ void segment_unref(struct segment **segment_ptr)
 	while (segment && --segment->refs == 0) {
 		struct segment *rest = segment->continued_by;
 
+		/* Before anything else is in its pipe or its memory. */
+		if (segment->slot)
+			ring_record_forget(segment);
 		give_pipe_back(segment);
-		free(segment->block);
-		free(segment->marks);
+		ring_record_give(segment->record, segment->block, segment->block_bytes);
+		ring_record_give(segment->record, segment->marks,
+				 segment->mark_room * sizeof(*segment->marks));
 		free(segment);
 		segment = rest;
 	}
 }
 
+static int grow_marks(struct segment *segment)
+{
+	size_t room = segment->mark_room ? segment->mark_room * 2 : 1;
+	struct packet_mark *marks;
+
+	if (segment->slot)
+		return ring_record_grow_marks(segment);
+	marks = realloc(segment->marks, room * sizeof(*marks));
+	if (!marks)
+		return -ENOMEM;
+	segment->marks = marks;
+	segment->mark_room = room;
+	return 0;
+}
+
 int segment_add_mark(struct segment *segment, const struct packet_mark *mark)
 {
-	if (segment->mark_count == segment->mark_room) {
-		size_t room = segment->mark_room ? segment->mark_room * 2 : 1;
-		struct packet_mark *marks = realloc(segment->marks, room * sizeof(*marks));
-
-		if (!marks)
-			return -ENOMEM;
-		segment->marks = marks;
-		segment->mark_room = room;
-	}
+	if (segment->mark_count == segment->mark_room && grow_marks(segment) < 0)
+		return -ENOMEM;
 	segment->marks[segment->mark_count++] = *mark;
 	return 0;
 }
@@ -124,23 +137,27 @@ int segment_make_block(struct segment *segment)
 
 	if (segment->kind == SEGMENT_BLOCK)
 		return 0;
-	block = malloc(segment->length);
+	block = ring_record_take(segment->record, segment->length);
 	if (!block)
 		return -ENOMEM;
+	if (segment->slot)
+		ring_record_hide(segment);
 	while (filled < segment->length) {
 		size_t got = 0;
 		int err = 0;
 
 		if (pipe_read(&segment->pipe, block + filled, segment->length - filled, &got,
 			      &err) != PIPE_IO_OK) {
-			free(block);
+			ring_record_give(segment->record, block, segment->length);
 			return -EIO;
 		}
 		filled += got;
 	}
-	give_pipe_back(segment);
 	segment->kind = SEGMENT_BLOCK;
 	segment->block = block;
 	segment->block_bytes = segment->length;
+	if (segment->slot)
+		ring_record_show_block(segment);
+	give_pipe_back(segment);
 	return 0;
 }

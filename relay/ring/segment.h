@@ -20,6 +20,8 @@
 #include "pipe/pipe.h"
 #include "pipe/pipe_pool.h"
 
+struct ring_record;
+
 enum segment_kind {
 	SEGMENT_BLOCK,
 	SEGMENT_PIPE,
@@ -56,8 +58,11 @@ struct segment {
 	struct pipe pipe; /* SEGMENT_PIPE: holds exactly `length` bytes */
 	struct pipe_pool *pool;
 
-	uint8_t *block; /* SEGMENT_BLOCK: malloc'ed, block_bytes long */
+	uint8_t *block; /* SEGMENT_BLOCK: malloc'ed or in the record, block_bytes long */
 	size_t block_bytes;
+
+	struct ring_record *record; /* private: that its memory may lie in; NULL: malloc'ed */
+	uint32_t slot;              /* private: its place in the record; 0: it is not there */
 };
 
 /* A sealed segment that owns *pipe from here on (*pipe becomes PIPE_NONE); the pipe goes back to

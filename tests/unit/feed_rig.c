@@ -22,6 +22,7 @@
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "feed/feed_record.h"
 #include "tests/unit/fd_count.h"
 
 enum {
@@ -112,6 +113,12 @@ void feed_rig_connect_source(struct feed_rig *rig, bool over_tcp)
 
 void feed_rig_open(struct feed_rig *rig, const struct feed_params *params, bool over_tcp)
 {
+	feed_rig_open_recorded(rig, params, over_tcp, NULL);
+}
+
+void feed_rig_open_recorded(struct feed_rig *rig, const struct feed_params *params, bool over_tcp,
+			    const struct feed_records *records)
+{
 	const struct feed_events events = {.owner = rig, .on_ready = on_ready};
 
 	*rig = (struct feed_rig){.source.fd = -1,
@@ -121,6 +128,7 @@ void feed_rig_open(struct feed_rig *rig, const struct feed_params *params, bool 
 	rig->loop = ev_loop_new(EVFLAG_AUTO);
 	assert_non_null(rig->loop);
 	assert_int_equal(feed_new(rig->loop, params, &events, &rig->feed), 0);
+	feed_set_records(rig->feed, records, 0);
 	rig->raw = feed_open_rendition(rig->feed, &encoder_raw);
 	rig->framed = feed_open_rendition(rig->feed, &encoder_framed);
 	assert_non_null(rig->raw);

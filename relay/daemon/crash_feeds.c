@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Reading feeds: first the parts with their rings, then the subscribers, then what all parts of a
+ * feed must agree on.
+ */
+#include "daemon/crash_feeds.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "daemon/crash_record.h"
+#include "daemon/worker.h"
+#include "feed/feed_record_read.h"
+
+/* A part as it was read: where it is in the handover. */
+struct part {
+	const struct part_record *record; /* NULL: there is none, or it cannot be used */
+	struct handed_feed *feed;
+	struct feed_state *state;
+	bool is_torn;   /* no subscriber can go on in it */
+	bool is_unread; /* a ring of it is not known */
+	struct rendition_state
+		*renditions[RECORD_FORMATS_MAX]; /* as in the record; NULL: not known */
+	size_t rooms[RECORD_FORMATS_MAX];
+};
+
+struct reading {
+	const uint8_t *map;
+	const struct crash_head *head;
+	struct crash_fds *fds;
+	int *numbers; /* in the dead process, by the number here */
+	size_t number_count;
+	struct part *parts;
+	struct handover *ret;
+};
+
+static const struct part_record *record_of(const struct reading *reading, size_t index)
+{
+	const struct crash_array *parts = &reading->head->parts;
+
+	return (const void *)(reading->map + parts->offset + index * parts->each_bytes);
+}
+
+/* ---- descriptors ---- */
+
+static int note_numbers(struct reading *reading)
+{
+	const struct crash_fds *fds = reading->fds;
+
+	for (size_t i = 0; i < fds->count; i++) {
+		if (fds->fds[i] >= 0 && (size_t)fds->fds[i] >= reading->number_count)
+			reading->number_count = (size_t)fds->fds[i] + 1;
+	}
+	reading->numbers = calloc(reading->number_count + 1, sizeof(*reading->numbers));
+	if (!reading->numbers)
+		return -ENOMEM;
+	for (size_t i = 0; i < fds->count; i++) {
+		if (fds->fds[i] >= 0)
+			reading->numbers[fds->fds[i]] = fds->numbers[i];
+	}
+	return 0;
+}
+
+static int look(void *owner, int number)
+{
+	return crash_fds_look(owner, number);
+}
+
+static void take_pipes(struct reading *reading, struct ring_state *ring)
+{
+	for (size_t i = 0; i < ring->segment_count; i++) {
+		const struct segment_state *segment = &ring->segments[i];
+
+		if (segment->read_fd < 0)
+			continue;
+		(void)crash_fds_take(reading->fds, reading->numbers[segment->read_fd]);
+		(void)crash_fds_take(reading->fds, reading->numbers[segment->write_fd]);
+	}
+}
+
+/* ---- parts ---- */
+
+static int read_ring(struct reading *reading, const struct rendition_record *record,
+		     struct rendition_state *state)
+{
+	struct handover *ret = reading->ret;
+	int memfd = crash_fds_look(reading->fds, record->ring_fd);
+	struct ring_record_map *maps, map;
+	int r;
+
+	maps = realloc(ret->ring_maps, (ret->ring_map_count + 1) * sizeof(*maps));
+	if (!maps)
+		return -ENOMEM;
+	ret->ring_maps = maps;
+	r = memfd < 0 ? -EBADF : ring_record_read(memfd, look, reading->fds, &state->ring, &map);
+	if (r < 0)
+		return r;
+	ret->ring_maps[ret->ring_map_count++] = map;
+	take_pipes(reading, &state->ring);
+	return 0;
+}
+
+static void read_rendition(struct reading *reading, struct part *part, size_t index)
+{
+	const struct rendition_record *record = &part->record->renditions[index];
+	struct feed_state *feed = part->state;
+	struct rendition_state *state = &feed->renditions[feed->rendition_count];
+	int r = -EBADMSG;
+
+	if (!atomic_load(&record->is_used))
+		return;
+	if (record_text_is_good(record->format))
+		r = read_ring(reading, record, state);
+	if (r < 0) {
+		log_warn("ring not known after a crash feed=%s format=%.64s: %s", part->feed->name,
+			 record->format, strerror(-r));
+		part->is_unread = true;
+		return;
+	}
+	(void)snprintf(state->format, sizeof(state->format), "%s", record->format);
+	part->renditions[index] = state;
+	feed->rendition_count++;
+}
+
+static int read_part(struct reading *reading, struct part *part)
+{
+	const struct part_record *record = part->record;
+	struct feed_state *state = part->state;
+
+	state->renditions = calloc(RECORD_FORMATS_MAX, sizeof(*state->renditions));
+	if (!state->renditions)
+		return -ENOMEM;
+	state->is_after_crash = true;
+	state->is_awake = record->is_home || atomic_load(&record->is_awake);
+	state->is_source_up = atomic_load(&record->is_source_up);
+	state->session = atomic_load(&record->session) & UINT32_MAX;
+	state->next_seq = atomic_load(&record->next_seq);
+	part->is_torn = atomic_load(&record->torn);
+	for (size_t i = 0; state->is_awake && i < RECORD_FORMATS_MAX; i++)
+		read_rendition(reading, part, i);
+	return 0;
+}
+
+static bool is_good(const struct reading *reading, const struct part_record *record)
+{
+	return atomic_load(&record->is_used) && record->worker < reading->head->workers &&
+	       record_text_is_good(record->feed);
+}
+
+static struct handed_feed *find_feed(const struct handover *handover, const char *name)
+{
+	for (size_t i = 0; i < handover->feed_count; i++) {
+		if (strcmp(handover->feeds[i].name, name) == 0)
+			return &handover->feeds[i];
+	}
+	return NULL;
+}
+
+/* There is a feed for each home. */
+static int read_homes(struct reading *reading)
+{
+	struct handover *ret = reading->ret;
+	size_t count = reading->head->parts.count;
+
+	ret->feeds = calloc(count + 1, sizeof(*ret->feeds));
+	if (!ret->feeds)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		const struct part_record *record = record_of(reading, i);
+		struct handed_feed *feed = &ret->feeds[ret->feed_count];
+
+		if (!is_good(reading, record) || !record->is_home || find_feed(ret, record->feed))
+			continue;
+		feed->parts = calloc(reading->head->workers, sizeof(*feed->parts));
+		if (!feed->parts)
+			return -ENOMEM;
+		(void)snprintf(feed->name, sizeof(feed->name), "%s", record->feed);
+		feed->ingest.fd = -1;
+		feed->home = record->worker;
+		feed->part_count = reading->head->workers;
+		ret->feed_count++;
+	}
+	return 0;
+}
+
+static int read_parts(struct reading *reading)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < reading->head->parts.count; i++) {
+		const struct part_record *record = record_of(reading, i);
+		struct handed_feed *feed =
+			is_good(reading, record) ? find_feed(reading->ret, record->feed) : NULL;
+		struct part *part = &reading->parts[i];
+
+		if (!feed || feed->parts[record->worker].renditions ||
+		    (record->is_home != 0) != (feed->home == record->worker))
+			continue;
+		part->record = record;
+		part->feed = feed;
+		part->state = &feed->parts[record->worker];
+		r = read_part(reading, part);
+	}
+	return r;
+}
+
+/* ---- what the parts of a feed agree on ---- */
+
+static struct feed_state *home_of(const struct handed_feed *feed)
+{
+	return &feed->parts[feed->home];
+}
+
+/* Home is told first when a session begins; what a branch has of another one leads nowhere. */
+static void compare_sessions(struct reading *reading)
+{
+	for (size_t i = 0; i < reading->head->parts.count; i++) {
+		struct part *part = &reading->parts[i];
+
+		if (part->record && part->state->is_awake &&
+		    part->state->session != home_of(part->feed)->session)
+			part->is_torn = true;
+	}
+}
+
+/* The farthest that a ring has come. Where one is not known it may have been what was published
+ * last, which must not get another meaning. */
+static uint64_t farthest(const struct part *part)
+{
+	const struct feed_state *state = part->state;
+	uint64_t next_seq = 0;
+
+	if (part->is_unread || state->rendition_count == 0)
+		next_seq = state->next_seq;
+	for (size_t i = 0; i < state->rendition_count; i++)
+		next_seq = u64_max(next_seq, state->renditions[i].ring.next_seq);
+	return next_seq;
+}
+
+static void settle_feed(struct reading *reading, struct handed_feed *feed)
+{
+	uint64_t session = home_of(feed)->session, next_seq = 0;
+	bool is_source_up = home_of(feed)->is_source_up;
+
+	for (size_t i = 0; i < reading->head->parts.count; i++) {
+		const struct part *part = &reading->parts[i];
+
+		if (part->feed == feed && part->state->is_awake && part->state->session == session)
+			next_seq = u64_max(next_seq, farthest(part));
+	}
+	for (size_t i = 0; i < feed->part_count; i++) {
+		feed->parts[i].session = session;
+		feed->parts[i].next_seq = next_seq;
+		feed->parts[i].is_source_up = is_source_up;
+	}
+}
+
+/* ---- subscribers ---- */
+
+static struct subscriber_snapshot *add_subscriber(struct part *part, size_t index)
+{
+	struct rendition_state *state = part->renditions[index];
+	size_t room = part->rooms[index];
+
+	if (state->subscriber_count == room) {
+		struct subscriber_snapshot *grown;
+
+		room = room ? 2 * room : 16;
+		grown = realloc(state->subscribers, room * sizeof(*grown));
+		if (!grown)
+			return NULL;
+		state->subscribers = grown;
+		part->rooms[index] = room;
+	}
+	return &state->subscribers[state->subscriber_count++];
+}
+
+static void lose(struct reading *reading, struct part *part)
+{
+	if (part)
+		part->state->closed[CLOSE_CRASH]++;
+	else
+		reading->ret->lost++;
+}
+
+static int read_subscriber(struct reading *reading, const struct subscriber_record *record,
+			   int number)
+{
+	struct part *part =
+		record->part < reading->head->parts.count ? &reading->parts[record->part] : NULL;
+	bool is_known = part && part->record && !part->is_torn &&
+			record->rendition < RECORD_FORMATS_MAX &&
+			part->renditions[record->rendition];
+	struct subscriber_snapshot snapshot, *place;
+
+	if (!is_known ||
+	    subscriber_record_read(record, crash_fds_look(reading->fds, number),
+				   &part->renditions[record->rendition]->ring, &snapshot) < 0) {
+		lose(reading, part && part->record ? part : NULL);
+		return 0;
+	}
+	place = add_subscriber(part, record->rendition);
+	if (!place)
+		return -ENOMEM;
+	*place = snapshot;
+	place->fd = crash_fds_take(reading->fds, number);
+	part->feed->placed = u64_max(part->feed->placed, snapshot.id);
+	return 0;
+}
+
+static int read_subscribers(struct reading *reading)
+{
+	const struct crash_array *records = &reading->head->subscribers;
+	const struct crash_fds *fds = reading->fds;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < fds->count; i++) {
+		int number = fds->numbers[i];
+		const struct subscriber_record *record;
+
+		if (fds->fds[i] < 0 || number < 0 || (uint64_t)number >= records->count)
+			continue;
+		record = (const void *)(reading->map + records->offset +
+					(size_t)number * records->each_bytes);
+		if (subscriber_record_is_used(record))
+			r = read_subscriber(reading, record, number);
+	}
+	return r;
+}
+
+int crash_feeds_read(const uint8_t *map, struct crash_fds *fds, struct handover *ret)
+{
+	const struct crash_head *head = (const void *)map;
+	struct reading reading = {.map = map, .head = head, .fds = fds, .ret = ret};
+	int r;
+
+	if (head->parts.count == 0)
+		return 0;
+	if (head->workers == 0 || head->workers > WORKERS_MAX ||
+	    head->parts.each_bytes != sizeof(struct part_record) ||
+	    head->subscribers.each_bytes != sizeof(struct subscriber_record)) {
+		log_warn(
+			"feeds of the process that died are not known, its subscribers are closed");
+		return 0;
+	}
+	reading.parts = calloc(head->parts.count + 1, sizeof(*reading.parts));
+	r = reading.parts ? note_numbers(&reading) : -ENOMEM;
+	if (r == 0)
+		r = read_homes(&reading);
+	if (r == 0)
+		r = read_parts(&reading);
+	if (r == 0) {
+		compare_sessions(&reading);
+		r = read_subscribers(&reading);
+	}
+	if (r == 0) {
+		for (size_t i = 0; i < ret->feed_count; i++)
+			settle_feed(&reading, &ret->feeds[i]);
+		ret->workers = (unsigned)head->workers;
+	}
+	free(reading.numbers);
+	free(reading.parts);
+	return r;
+}

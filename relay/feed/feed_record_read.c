@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+/* Subscribers of a dead process, one by one. */
+#include "feed/feed_record_read.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "feed/sent_count.h"
+
+bool record_text_is_good(const char text[RECORD_NAME_BYTES])
+{
+	return text[0] && memchr(text, '\0', RECORD_NAME_BYTES);
+}
+
+bool subscriber_record_is_used(const struct subscriber_record *record)
+{
+	return (atomic_load(&record->state) & RECORD_STATE_MASK) != RECORD_FREE;
+}
+
+static bool is_same_socket(const struct subscriber_record *record, int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t bytes = sizeof(cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &bytes) == 0 &&
+	       cookie == record->cookie;
+}
+
+static struct cursor_state cursor_of(const struct recorded_place *place)
+{
+	bool is_inside = place->index != UINT64_MAX;
+
+	return (struct cursor_state){
+		.is_inside = is_inside,
+		.index = is_inside ? place->index : 0,
+		.offset = is_inside ? place->offset : 0,
+		.pos = place->pos,
+		.next_index = place->next_index,
+		.next_seq = place->next_seq,
+		.messages_read = place->messages_read,
+	};
+}
+
+/* How many bytes more the socket has got than the place says. */
+static int count_more(const struct subscriber_record *record, const struct recorded_place *place,
+		      int fd, bool is_busy, uint64_t *ret)
+{
+	uint64_t count = 0, expected = record->counted_before + place->sent_bytes;
+	int r = record->is_tcp ? sent_count(fd, &count) : -EOPNOTSUPP;
+
+	*ret = 0;
+	/* One that nobody was sending to stands where it stood, whatever cannot be asked; where the
+	 * connection has ended, it will show. */
+	if (r < 0)
+		return is_busy || (record->is_tcp && r != -ENOTCONN) ? -ESTALE : 0;
+	if (count < expected || (!is_busy && count != expected))
+		return -EBADMSG;
+	*ret = count - expected;
+	return 0;
+}
+
+static bool is_sound(const struct subscriber_record *record, const struct ring_state *ring)
+{
+	return record->on_slow <= ON_SLOW_WAIT && record->end_reason < CLOSE_REASON_COUNT &&
+	       record->note_bytes <= sizeof(record->notes) && record->end_pos <= ring->end_pos &&
+	       memchr(record->listener, '\0', sizeof(record->listener));
+}
+
+int subscriber_record_read(const struct subscriber_record *record, int fd,
+			   const struct ring_state *ring, struct subscriber_snapshot *ret)
+{
+	uint32_t state = atomic_load(&record->state);
+	bool is_busy = (state & RECORD_STATE_MASK) == RECORD_BUSY;
+	uint32_t number = state >> RECORD_PLACE_SHIFT;
+	struct recorded_place place;
+	struct cursor_state cursor;
+	uint64_t more = 0;
+	int r;
+
+	if (!is_busy && (state & RECORD_STATE_MASK) != RECORD_SETTLED)
+		return -ESTALE;
+	if (number > 1 || !is_sound(record, ring) || !is_same_socket(record, fd))
+		return -EBADMSG;
+	place = record->places[number];
+	cursor = cursor_of(&place);
+	if (cursor_state_fault(&cursor, ring))
+		return is_busy ? -ESTALE : -EBADMSG;
+	r = count_more(record, &place, fd, is_busy, &more);
+	if (r < 0)
+		return r;
+	/* Nobody who had notes to get was marked as busy. */
+	if (more && (record->note_bytes || cursor_state_advance(&cursor, ring, more) < 0))
+		return -ESTALE;
+	*ret = (struct subscriber_snapshot){
+		.fd = fd,
+		.cursor = cursor,
+		.id = record->id,
+		.joined_ms = record->joined_ms,
+		.progress_ms = clock_mono_ns() / NS_PER_MS,
+		.counts_anew = true,
+		.input_left = atomic_load(&record->input_left),
+		.on_slow = record->on_slow,
+		.is_ending = record->is_ending,
+		.end_reason = record->end_reason,
+		.end_pos = record->end_pos,
+		.note = (uint8_t *)(uintptr_t)record->notes,
+		.note_bytes = record->note_bytes,
+		.is_half_closed = atomic_load(&record->is_half_closed),
+		.peer_key = record->peer_key,
+	};
+	(void)snprintf(ret->listener, sizeof(ret->listener), "%s", record->listener);
+	return 0;
+}

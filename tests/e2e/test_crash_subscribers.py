@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: MIT
+"""relay dies, and subscribers go on in the next process: those whose place is known, without a wrong byte; the others
+are closed by reset. The publisher connects again and begins with a whole message."""
+
+import random
+import re
+import signal
+import time
+
+import pytest
+
+from relaytest import packet
+from relaytest.ini import ENGINES, feed
+from relaytest.publisher import Publisher
+from relaytest.service_manager import ServiceManager
+from relaytest.stream import MIB, script
+from relaytest.subscriber import FramedSubscriber, LineSubscriber
+
+RESUMED = r"resumed after a crash subscribers=(\d+) lost=(\d+) silence_ms="
+WORKERS = [1, 2]
+TIGHT = {"send_buffer": "32k"}
+SLOW = {"receive_buffer": 4096, "paused": True}
+STEADY = 1.1
+KILLS = 10
+REPEATED = 400
+
+
+class FramedLines(FramedSubscriber):
+    """A subscriber of framed lines that may miss some, as the publisher's that died with relay: the sequence has no
+    break that is not told, and each line is whole and later than the one before."""
+
+    def __init__(self, loop, target, script, **options):
+        self.index_of = {script.message(i): i for i in range(script.count)}
+        self.last = -1
+        self.payload_of_packet = b""
+        super().__init__(loop, target, script, **options)
+
+    def seek(self, sequence):
+        self.position = 0 if self.last < 0 else self.script.ends[self.last]
+
+    def compare(self, data):
+        self.payload_of_packet += data
+
+    def close_packet(self):
+        header, lines = self.packet, self.payload_of_packet.split(b"\n")
+        self.payload_of_packet = b""
+        assert lines.pop() == b"" and len(lines) == header.count and not header.continued, header
+        for line in lines:
+            index = self.index_of.get(line + b"\n")
+            assert index is not None and index > self.last, f"line {index} after line {self.last}"
+            self.last = index
+        self.position = self.script.ends[self.last]
+        self.next += header.count
+        self.messages += header.count
+
+
+class Crashing:
+    """A relay that is killed again and again, and what became of its subscribers."""
+
+    def __init__(self, lab, sections):
+        self.lab = lab
+        self.sections = sections
+        self.manager = ServiceManager(lab)
+        self.relay = lab.start(sections, **self.manager.options())
+        self.resumed = self.lost = 0
+
+    def die(self):
+        """Killed, and started again; who dies within a second of being resumed is not resumed."""
+        self.relay.signal(signal.SIGKILL)
+        assert self.relay.wait_exit() == -signal.SIGKILL
+        for one in self.relay.peers:
+            if isinstance(one, Publisher):
+                one.reset()  # it may wait to be accepted yet
+        peers, self.relay.peers = self.relay.peers, []
+        self.relay = self.lab.start(self.sections, **self.manager.options())
+        ready = time.monotonic()
+        found = re.search(RESUMED, self.relay.wait_log(RESUMED))
+        resumed, lost = map(int, found.groups())
+        for one in peers:
+            one.feed = None  # what it got before is not in this relay's counters
+        self.relay.peers = peers
+        self.relay.baseline -= resumed
+        self.resumed += resumed
+        self.lost += lost
+        self.lab.loop.run(lambda: time.monotonic() > ready + STEADY, what="a second", poll=0.05)
+        return resumed, lost
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_at_rest_all_survive(lab, engine, workers):
+    """Nothing is under way: whoever has read all, and whoever has not, gets the rest of the stream."""
+    made = script("u32be", (70_000, 300, 4096, 1) * 60, 2)
+    sections = {"relay": {"workers": workers}} | feed("a", framing="u32be", on_slow="wait", stall_timeout="60s",
+                                                      raw=TIGHT, framed=TIGHT, ring="16m", **ENGINES[engine])
+    crashing = Crashing(lab, sections)
+    relay = crashing.relay
+    readers = relay.subscribe("a-raw", made, 6) + relay.subscribe("a-framed", made, 6)
+    slow = relay.subscribe("a-raw", made, 3, **SLOW) + relay.subscribe("a-framed", made, 3, **SLOW)
+    everybody = readers + slow
+    relay.wait("a", subscribers=len(everybody))
+    sent = 0
+    for count in (10, 60, 113, made.count):
+        publisher = crashing.relay.publish("a", made.wire[sent:made.ends[count - 1]])
+        sent = made.ends[count - 1]
+        if count == made.count:
+            break
+        lab.loop.run(lambda: all(one.position == made.ends[count - 1] for one in readers), 60, "all of it")
+        crashing.relay.wait("a", subscribers_blocked=len(slow))
+        assert crashing.die() == (len(everybody), 0)
+        seen = crashing.relay.feed("a")
+        assert seen["subscribers_resumed"] == len(everybody) and "closed_crash" not in seen, seen
+        assert seen["source_losses"] == 1 and seen["source_crash"] == 1, seen
+        for one in slow:
+            one.read_exactly(50_000)
+        lab.loop.run(lambda: all(one.received == one.limit for one in slow), 60, "some of it")
+    for one in slow:
+        one.unlimited()
+    crashing.relay.run_until_done(everybody, 60)
+    assert publisher.lost is None
+    assert all(not one.gaps for one in everybody if hasattr(one, "gaps"))
+
+
+def next_message(made, publisher, begin):
+    """The first that the publisher, which began with message `begin`, had not written whole; and one behind it when it
+    had written a part of that."""
+    header = packet.BYTES if made.times else 0
+    at = made.start_of(begin) + publisher.sent
+    index = begin
+    while index < made.count and made.ends[index] + header * (index + 1 - begin) <= at:
+        index += 1
+    return index
+
+
+def wire_from(made, index):
+    return made.wire[made.start_of(index) + (packet.BYTES * index if made.times else 0):]
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize("engine", ["splice-gift", "compact", "copy"])
+def test_under_full_rate(lab, engine, workers):
+    """Killed at any moment: no wrong byte to anybody. Where the publisher repeats what relay may not have got, and says
+    so (framing = relay), whoever survives misses nothing at all."""
+    lines = script("line", (3000, 70_000, 10, 400) * 800, 3)
+    exact = script("relay", (3000, 70_000, 10, 400) * 800, 4)
+    sections = {"relay": {"workers": workers}}
+    sections |= feed("a", framing="line", on_slow="skip", stall_timeout="60s", ring="4m", **ENGINES[engine])
+    sections |= feed("b", framing="relay", on_slow="wait", stall_timeout="60s", ring="4m", **ENGINES[engine])
+    crashing = Crashing(lab, sections)
+    relay = crashing.relay
+    everybody = relay.subscribe("a-raw", lines, 5, kind=LineSubscriber)
+    everybody += relay.subscribe("a-framed", lines, 5, kind=FramedLines, base=0)
+    everybody += relay.subscribe("b-raw", exact, 5) + relay.subscribe("b-framed", exact, 5, same_session=False)
+    relay.wait("a", subscribers=10)
+    relay.wait("b", subscribers=10)
+    pick = random.Random(engine)
+    begins = {"a": 0, "b": 0}
+    for round_ in range(KILLS + 1):
+        relay = crashing.relay
+        publishers = {name: relay.publish(name, wire_from(made, begins[name]))
+                      for name, made in (("a", lines), ("b", exact))}
+        if round_ == KILLS:
+            break
+        much = pick.randrange(1, 3 * MIB)
+        lab.loop.run(lambda: sum(one.sent for one in publishers.values()) >= much, 60, "some of it")
+        alive = sum(one.end is None for one in everybody)
+        resumed, lost = crashing.die()
+        assert resumed + lost == alive, (resumed, lost, alive)
+        lab.loop.run(lambda: sum(one.end is None for one in everybody) == resumed, 60, "the lost ones to be closed")
+        assert all(one.end in (None, "rst") for one in everybody)
+        begins["a"] = next_message(lines, publishers["a"], begins["a"])
+        begins["b"] = max(0, next_message(exact, publishers["b"], begins["b"]) - REPEATED)
+    left = [one for one in everybody if one.end is None]
+    relay.run_until_done(left, 60)
+    print(f"survived {crashing.resumed} of {crashing.resumed + crashing.lost}; {len(left)} of {len(everybody)} all kills")
+    for name in ("a", "b"):
+        assert publishers[name].lost is None
+        assert relay.feed(name)["subscribers"] == sum(one in left for one in everybody[:10 if name == "a" else None]
+                                                      [0 if name == "a" else 10:])
+    assert crashing.resumed > crashing.lost
+    if workers == 1:
+        assert not any(one.gaps for one in everybody if one in left and isinstance(one, FramedSubscriber))

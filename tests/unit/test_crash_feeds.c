@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Feeds and subscribers out of the region of a process that died: what is read is what was there,
+ * and a region with wrong bytes in it is read as far as it holds together, or not at all.
+ *
+ * The feed is one of this process, which stands still meanwhile.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "base/log.h"
+#include "daemon/crash_feeds.h"
+#include "daemon/crash_record.h"
+#include "feed/subscriber_record.h"
+#include "tests/unit/feed_rig.h"
+
+enum {
+	DESCRIPTORS = 512,
+	PARTS = 4,
+	MUTATIONS = 1200,
+	STREAM_BYTES = 600000,
+};
+
+// All that is open, under other numbers, as it would come out of a bag.
+struct bag {
+	int32_t numbers[DESCRIPTORS];
+	int fds[DESCRIPTORS];
+	struct crash_fds list;
+};
+
+static void fill_bag(struct bag *bag)
+{
+	bag->list = (struct crash_fds){.numbers = bag->numbers, .fds = bag->fds};
+	for (int i = 3; i < DESCRIPTORS; i++) {
+		if (fcntl(i, F_GETFD) < 0)
+			continue;
+		bag->numbers[bag->list.count] = i;
+		bag->fds[bag->list.count++] = fcntl(i, F_DUPFD_CLOEXEC, DESCRIPTORS);
+	}
+}
+
+static void empty_bag(struct bag *bag)
+{
+	for (size_t i = 0; i < bag->list.count; i++) {
+		if (bag->fds[i] >= 0)
+			(void)close(bag->fds[i]);
+	}
+}
+
+struct scene {
+	struct crash_record record;
+	struct feed_records records;
+	struct feed_rig rig;
+	struct rig_stream stream;
+};
+
+static void open_scene(struct scene *scene, enum engine engine)
+{
+	const struct crash_room room = {
+		.fd_limit = DESCRIPTORS,
+		.workers = 1,
+		.part_bytes = sizeof(struct part_record),
+		.part_count = PARTS,
+		.subscriber_bytes = sizeof(struct subscriber_record),
+	};
+	const struct subscriber_params lossless = {.on_slow = ON_SLOW_WAIT, .max_input_bytes = 7};
+	struct feed_params params = feed_rig_params(FRAMING_LINE, engine);
+
+	assert_int_equal(crash_record_open(&scene->record, &room), 0);
+	scene->records = crash_record_feeds(&scene->record);
+	feed_rig_open_recorded(&scene->rig, &params, true, &scene->records);
+	for (int i = 0; i < 12; i++) {
+		size_t reader = feed_rig_join(&scene->rig, i % 2, i % 4 < 2, 8192, &lossless);
+
+		scene->rig.readers[reader].is_paused = i % 3 == 0;
+	}
+	scene->stream = feed_rig_make_stream(&params.framing, STREAM_BYTES, 9000, 3);
+	feed_rig_publish(&scene->rig, scene->stream.bytes, scene->stream.size);
+}
+
+static void close_scene(struct scene *scene)
+{
+	feed_rig_free_stream(&scene->stream);
+	feed_rig_close(&scene->rig);
+	assert_false(atomic_load(&scene->records.parts[0].is_used));
+	crash_record_close(&scene->record);
+}
+
+static const struct subscriber *subscriber_of(const struct feed *feed, uint64_t id)
+{
+	return feed_find_subscriber(feed, id);
+}
+
+static void check_rendition(const struct scene *scene, const struct rendition_state *state)
+{
+	const struct feed *feed = scene->rig.feed;
+	bool is_raw = strcmp(state->format, "raw") == 0;
+	const struct ring *ring = is_raw ? &scene->rig.raw->ring : &scene->rig.framed->ring;
+
+	assert_true(is_raw || strcmp(state->format, "framed") == 0);
+	assert_int_equal(state->ring.end_pos, ring->end_pos);
+	assert_int_equal(state->ring.next_seq, feed->next_seq);
+	assert_int_equal(state->subscriber_count, 6);
+	for (size_t i = 0; i < state->subscriber_count; i++) {
+		const struct subscriber_snapshot *snapshot = &state->subscribers[i];
+		const struct subscriber *subscriber = subscriber_of(feed, snapshot->id);
+
+		assert_non_null(subscriber);
+		assert_int_equal(snapshot->cursor.pos, subscriber->cursor.pos);
+		assert_int_equal(snapshot->on_slow, ON_SLOW_WAIT);
+		assert_int_equal(snapshot->input_left, 7);
+		assert_true(snapshot->fd >= DESCRIPTORS);
+		assert_string_equal(snapshot->listener, "");
+		assert_int_equal(snapshot->note_bytes, 0);
+	}
+}
+
+static void what_was_there_is_read(void **state)
+{
+	(void)state;
+	for (enum engine engine = 0; engine < ENGINE_COUNT; engine++) {
+		struct handover handover = {0};
+		struct scene scene;
+		struct bag bag;
+
+		open_scene(&scene, engine);
+		fill_bag(&bag);
+		assert_int_equal(crash_feeds_read(scene.record.map, &bag.list, &handover), 0);
+		assert_int_equal(handover.workers, 1);
+		assert_int_equal(handover.feed_count, 1);
+		assert_int_equal(handover.lost, 0);
+		assert_string_equal(handover.feeds[0].name, "test");
+		assert_int_equal(handover.feeds[0].placed, 12);
+		assert_int_equal(handover.feeds[0].part_count, 1);
+		assert_int_equal(handover.feeds[0].parts[0].rendition_count, 2);
+		assert_true(handover.feeds[0].parts[0].is_source_up);
+		assert_true(handover.feeds[0].parts[0].is_after_crash);
+		assert_int_equal(handover.feeds[0].parts[0].session, scene.rig.feed->session);
+		assert_int_equal(handover.feeds[0].parts[0].closed[CLOSE_CRASH], 0);
+		for (size_t i = 0; i < 2; i++)
+			check_rendition(&scene, &handover.feeds[0].parts[0].renditions[i]);
+		handover_fini(&handover);
+		empty_bag(&bag);
+		close_scene(&scene);
+	}
+}
+
+static void who_is_lost_is_counted(void **state)
+{
+	struct handover handover = {0};
+	struct scene scene;
+	struct bag bag;
+
+	(void)state;
+	open_scene(&scene, ENGINE_COPY);
+	for (size_t i = 0; i < DESCRIPTORS; i++) {
+		struct subscriber_record *record = &scene.records.subscribers[i];
+		uint32_t was = atomic_load(&record->state);
+
+		if ((was & RECORD_STATE_MASK) != RECORD_SETTLED)
+			continue;
+		if (record->id == 1)
+			atomic_store(&record->state, RECORD_LOST);
+		else if (record->id == 2)
+			record->cookie++; // another socket has the number
+		else if (record->id == 5) // has got a byte more than the record says; TCP
+			record->places[was >> RECORD_PLACE_SHIFT].sent_bytes--;
+	}
+	fill_bag(&bag);
+	assert_int_equal(crash_feeds_read(scene.record.map, &bag.list, &handover), 0);
+	assert_int_equal(handover.feeds[0].parts[0].closed[CLOSE_CRASH], 3);
+	assert_int_equal(feed_state_subscriber_count(&handover.feeds[0].parts[0]), 9);
+	handover_fini(&handover);
+	empty_bag(&bag);
+	close_scene(&scene);
+}
+
+static void a_torn_part_keeps_nobody(void **state)
+{
+	struct handover handover = {0};
+	struct scene scene;
+	struct bag bag;
+
+	(void)state;
+	open_scene(&scene, ENGINE_SPLICE);
+	atomic_store(&scene.records.parts[0].torn, RECORD_TORN_MESSAGE);
+	fill_bag(&bag);
+	assert_int_equal(crash_feeds_read(scene.record.map, &bag.list, &handover), 0);
+	assert_int_equal(handover.feeds[0].parts[0].closed[CLOSE_CRASH], 12);
+	assert_int_equal(feed_state_subscriber_count(&handover.feeds[0].parts[0]), 0);
+	handover_fini(&handover);
+	empty_bag(&bag);
+	close_scene(&scene);
+}
+
+static uint32_t next_random(uint32_t *state)
+{
+	*state = *state * 1664525 + 1013904223;
+	return *state >> 4;
+}
+
+// Where something is written down: in a part, a rendition of it, or a subscriber's record.
+static uint8_t *pick(const struct scene *scene, uint8_t *copy, uint32_t *random)
+{
+	const struct crash_head *head = crash_record_head(&scene->record);
+	uint32_t what = next_random(random) % 4;
+	size_t at = 0;
+
+	if (what == 0) {
+		at = head->parts.offset +
+		     next_random(random) % offsetof(struct part_record, renditions);
+	} else if (what == 1) {
+		at = head->parts.offset + offsetof(struct part_record, renditions) +
+		     next_random(random) % (3 * sizeof(struct rendition_record));
+	} else {
+		uint32_t number = next_random(random) % 80;
+
+		at = head->subscribers.offset + number * sizeof(struct subscriber_record) +
+		     next_random(random) % sizeof(struct subscriber_record);
+	}
+	return copy + at;
+}
+
+static void check_sound(const struct handover *handover)
+{
+	for (size_t i = 0; i < handover->feed_count; i++) {
+		const struct feed_state *part = &handover->feeds[i].parts[0];
+
+		for (size_t k = 0; k < part->rendition_count; k++) {
+			const struct rendition_state *rendition = &part->renditions[k];
+
+			assert_null(ring_state_fault(&rendition->ring));
+			for (size_t n = 0; n < rendition->subscriber_count; n++) {
+				const struct subscriber_snapshot *one = &rendition->subscribers[n];
+
+				assert_null(cursor_state_fault(&one->cursor, &rendition->ring));
+				assert_true(one->note_bytes <= RECORD_NOTES_BYTES);
+				assert_true(one->end_reason < CLOSE_REASON_COUNT);
+			}
+		}
+	}
+}
+
+static void wrong_bytes_do_no_harm(void **state)
+{
+	struct scene scene;
+	uint32_t random = 5;
+	unsigned kept = 0;
+	uint8_t *copy;
+
+	(void)state;
+	log_set_level(LOG_LEVEL_ERROR);
+	open_scene(&scene, ENGINE_SPLICE);
+	copy = aligned_alloc(64, scene.record.bytes);
+	assert_non_null(copy);
+	for (int i = 0; i < MUTATIONS; i++) {
+		struct handover handover = {0};
+		uint32_t changes = 1 + next_random(&random) % 20;
+		struct bag bag;
+
+		memcpy(copy, scene.record.map, scene.record.bytes);
+		while (changes--)
+			*pick(&scene, copy, &random) = (uint8_t)next_random(&random);
+		fill_bag(&bag);
+		assert_int_equal(crash_feeds_read(copy, &bag.list, &handover), 0);
+		check_sound(&handover);
+		if (handover.feed_count)
+			kept += (unsigned)feed_state_subscriber_count(&handover.feeds[0].parts[0]);
+		handover_fini(&handover);
+		empty_bag(&bag);
+	}
+	free(copy);
+	print_message("%u of %u were kept\n", kept, 12 * MUTATIONS);
+	close_scene(&scene);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_was_there_is_read, feed_rig_setup,
+						feed_rig_teardown),
+		cmocka_unit_test_setup_teardown(who_is_lost_is_counted, feed_rig_setup,
+						feed_rig_teardown),
+		cmocka_unit_test_setup_teardown(a_torn_part_keeps_nobody, feed_rig_setup,
+						feed_rig_teardown),
+		cmocka_unit_test_setup_teardown(wrong_bytes_do_no_harm, feed_rig_setup,
+						feed_rig_teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

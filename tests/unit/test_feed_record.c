@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What a feed's records say of its subscribers after it was killed at any moment: for each of them
+ * exactly as many bytes of the ring as its socket got, or that its place is not known.
+ *
+ * The feed runs in a process of its own that shares the descriptors (CLONE_FILES), as with the
+ * keeper: what it had open is open here when it is dead.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "feed/feed_record_read.h"
+#include "feed/subscriber_record.h"
+#include "ring/ring_record.h"
+#include "tests/unit/feed_rig.h"
+
+enum {
+	SUBSCRIBERS = 12,
+	DESCRIPTORS = 1024,
+	ROUNDS = 15,
+	STREAM_BYTES = 3 << 20,
+	SMALL_BUFFER = 8192,
+};
+
+struct tables {
+	struct part_record parts[2];
+	struct subscriber_record subscribers[DESCRIPTORS];
+	_Atomic bool has_joined;
+};
+
+struct peer {
+	int feed_fd, fd;
+	bool is_tcp, is_framed;
+	uint64_t received;
+};
+
+struct crash {
+	struct tables *tables;
+	struct peer peers[SUBSCRIBERS];
+	struct peer publisher;
+	struct rig_stream stream;
+	uint64_t published;
+	pid_t pid;
+};
+
+static void make_pair(bool over_tcp, bool is_small, struct peer *ret)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof(address);
+	int fds[2], listener, bytes = SMALL_BUFFER;
+
+	*ret = (struct peer){.is_tcp = over_tcp};
+	if (!over_tcp) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+		ret->feed_fd = fds[0];
+		ret->fd = fds[1];
+	} else {
+		listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(bind(listener, (struct sockaddr *)&address, length), 0);
+		assert_int_equal(listen(listener, 1), 0);
+		assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+		ret->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (is_small)
+			assert_int_equal(setsockopt(ret->fd, SOL_SOCKET, SO_RCVBUF, &bytes, 4), 0);
+		assert_int_equal(connect(ret->fd, (struct sockaddr *)&address, length), 0);
+		ret->feed_fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		(void)close(listener);
+	}
+	if (is_small)
+		assert_int_equal(setsockopt(ret->feed_fd, SOL_SOCKET, SO_SNDBUF, &bytes, 4), 0);
+	assert_int_equal(fd_set_nonblock(ret->fd), 0);
+	assert_int_equal(fd_set_nonblock(ret->feed_fd), 0);
+	assert_true(ret->feed_fd < DESCRIPTORS);
+}
+
+// --- in the process that is killed
+
+static _Noreturn void run_feed(struct crash *crash, const struct feed_params *params)
+{
+	const struct feed_records records = {
+		.parts = crash->tables->parts,
+		.part_count = ARRAY_LEN(crash->tables->parts),
+		.subscribers = crash->tables->subscribers,
+		.subscriber_count = DESCRIPTORS,
+	};
+	const struct feed_events none = {0};
+	struct feed_rig rig = {.publisher_fd = -1,
+			       .loop = ev_loop_new(EVFLAG_AUTO),
+			       .source = {.fd = crash->publisher.feed_fd, .is_socket = true}};
+	struct pollfd readable = {.fd = rig.source.fd, .events = POLLIN};
+
+	if (!rig.loop || feed_new(rig.loop, params, &none, &rig.feed) < 0)
+		_exit(1);
+	feed_set_records(rig.feed, &records, 0);
+	rig.raw = feed_open_rendition(rig.feed, &encoder_raw);
+	rig.framed = feed_open_rendition(rig.feed, &encoder_framed);
+	feed_source_up(rig.feed);
+	for (size_t i = 0; i < SUBSCRIBERS; i++) {
+		const struct peer *peer = &crash->peers[i];
+		const struct subscriber_params join = {.id = i + 1, .on_slow = ON_SLOW_WAIT};
+
+		if (subscriber_join(peer->is_framed ? rig.framed : rig.raw, peer->feed_fd, &join) <
+		    0)
+			_exit(1);
+	}
+	atomic_store(&crash->tables->has_joined, true);
+	for (;;) {
+		if (!feed_rig_turn(&rig))
+			(void)poll(&readable, feed_can_take(rig.feed), 1);
+	}
+}
+
+// --- here
+
+static uint32_t next_random(uint32_t *state)
+{
+	*state = *state * 1664525 + 1013904223;
+	return *state >> 8;
+}
+
+static void start(struct crash *crash, const struct feed_params *params)
+{
+	crash->tables = mmap(NULL, sizeof(*crash->tables), PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(crash->tables != MAP_FAILED);
+	make_pair(true, false, &crash->publisher);
+	for (size_t i = 0; i < SUBSCRIBERS; i++) {
+		make_pair(i % 4 != 3, i % 3 == 0, &crash->peers[i]);
+		crash->peers[i].is_framed = i % 2;
+	}
+	crash->stream = feed_rig_make_stream(&params->framing, STREAM_BYTES, 20000, 7);
+	crash->pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
+	if (crash->pid == 0)
+		run_feed(crash, params);
+	assert_true(crash->pid > 0);
+}
+
+static void publish_some(struct crash *crash)
+{
+	size_t left = crash->stream.size - crash->published;
+	ssize_t put = write(crash->publisher.fd, crash->stream.bytes + crash->published,
+			    size_min(left, 100000));
+
+	if (put > 0)
+		crash->published += (uint64_t)put;
+}
+
+// What has come, at most `most`; compared with the stream where nothing else is in between.
+static bool read_some(struct crash *crash, struct peer *peer, size_t most)
+{
+	uint8_t bytes[20000];
+	ssize_t got = read(peer->fd, bytes, size_min(most, sizeof(bytes)));
+
+	if (got <= 0)
+		return false;
+	if (!peer->is_framed)
+		assert_memory_equal(bytes, crash->stream.payload + peer->received, (size_t)got);
+	peer->received += (uint64_t)got;
+	return true;
+}
+
+static void kill_it(struct crash *crash)
+{
+	int status = 0;
+
+	assert_int_equal(kill(crash->pid, SIGKILL), 0);
+	assert_int_equal(waitpid(crash->pid, &status, 0), crash->pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static int same(void *owner, int fd)
+{
+	(void)owner;
+	return fd;
+}
+
+struct tally {
+	unsigned settled, advanced, lost;
+};
+
+static void check_subscriber(struct crash *crash, struct peer *peer, const struct ring_state *ring,
+			     struct tally *tally)
+{
+	const struct subscriber_record *record = &crash->tables->subscribers[peer->feed_fd];
+	bool is_busy = (atomic_load(&record->state) & RECORD_STATE_MASK) == RECORD_BUSY;
+	struct subscriber_snapshot snapshot;
+	struct pollfd more = {.fd = peer->fd, .events = POLLIN};
+	int r = subscriber_record_read(record, peer->feed_fd, ring, &snapshot);
+
+	assert_true(subscriber_record_is_used(record));
+	if (r < 0) {
+		assert_int_equal(r, -ESTALE);
+		tally->lost++;
+		return;
+	}
+	tally->advanced += is_busy;
+	tally->settled += !is_busy;
+	assert_int_equal(snapshot.fd, peer->feed_fd);
+	assert_int_equal(snapshot.id, (uint64_t)(peer - crash->peers) + 1);
+	// All that is on its way: the sockets are still there, so it comes. (Who joined in the
+	// framed format got a heartbeat, as long as what stood in the ring before.)
+	while (peer->received < snapshot.cursor.pos) {
+		assert_int_equal(poll(&more, 1, 10000), 1);
+		assert_true(read_some(crash, peer, SIZE_MAX));
+	}
+	assert_int_equal(poll(&more, 1, 0), 0);
+	assert_int_equal(peer->received, snapshot.cursor.pos);
+}
+
+static void check(struct crash *crash, struct tally *tally)
+{
+	const struct part_record *part = &crash->tables->parts[0];
+
+	assert_true(atomic_load(&part->is_used) && part->is_home && atomic_load(&part->is_awake));
+	assert_string_equal(part->feed, "test");
+	for (size_t i = 0; i < 2; i++) {
+		const struct rendition_record *rendition = &part->renditions[i];
+		struct ring_record_map map;
+		struct ring_state ring;
+
+		assert_true(atomic_load(&rendition->is_used));
+		assert_int_equal(ring_record_read(rendition->ring_fd, same, NULL, &ring, &map), 0);
+		assert_true(ring.next_seq <= atomic_load(&part->next_seq));
+		for (size_t k = 0; k < SUBSCRIBERS; k++) {
+			struct peer *peer = &crash->peers[k];
+			const struct subscriber_record *record =
+				&crash->tables->subscribers[peer->feed_fd];
+
+			assert_int_equal(record->part, 0);
+			if (record->rendition == i)
+				check_subscriber(crash, peer, &ring, tally);
+		}
+		ring_state_free(&ring);
+		ring_record_close(&map);
+	}
+}
+
+static void note_open(bool open_before[DESCRIPTORS])
+{
+	for (int i = 0; i < DESCRIPTORS; i++)
+		open_before[i] = fcntl(i, F_GETFD) >= 0;
+}
+
+// Also what the other process had opened.
+static void close_others(const bool open_before[DESCRIPTORS])
+{
+	for (int i = 0; i < DESCRIPTORS; i++) {
+		if (!open_before[i])
+			(void)close(i);
+	}
+}
+
+static bool is_any_busy(const struct crash *crash)
+{
+	for (size_t i = 0; i < SUBSCRIBERS; i++) {
+		int fd = crash->peers[i].feed_fd;
+		uint32_t record = atomic_load(&crash->tables->subscribers[fd].state);
+
+		if ((record & RECORD_STATE_MASK) == RECORD_BUSY)
+			return true;
+	}
+	return false;
+}
+
+// Everybody has room again, so the feed is sending when it is killed.
+static void kill_it_at_work(struct crash *crash, uint32_t looks)
+{
+	publish_some(crash);
+	for (size_t i = 0; i < SUBSCRIBERS; i++)
+		(void)read_some(crash, &crash->peers[i], SIZE_MAX);
+	while (looks-- && !is_any_busy(crash))
+		;
+	kill_it(crash);
+}
+
+static void die_at_any_moment(enum framing_kind kind, enum engine engine, bool with_pauses,
+			      struct tally *tally)
+{
+	uint32_t random = 11 + (uint32_t)engine;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		struct feed_params params = feed_rig_params(kind, engine);
+		struct crash crash = {.published = 0};
+		bool open_before[DESCRIPTORS];
+		uint32_t steps = next_random(&random) % 400;
+
+		params.ring_bytes = 1 << 20;
+		note_open(open_before);
+		start(&crash, &params);
+		while (!atomic_load(&crash.tables->has_joined))
+			(void)poll(NULL, 0, 1);
+		for (uint32_t step = 0; step < steps; step++) {
+			struct peer *peer = &crash.peers[next_random(&random) % SUBSCRIBERS];
+
+			publish_some(&crash);
+			(void)read_some(&crash, peer, next_random(&random) % 30000 + 1);
+			if (with_pauses && step % 16 == 0)
+				(void)poll(NULL, 0, 1);
+		}
+		kill_it_at_work(&crash, next_random(&random) % 20000);
+		check(&crash, tally);
+		feed_rig_free_stream(&crash.stream);
+		(void)munmap(crash.tables, sizeof(*crash.tables));
+		close_others(open_before);
+	}
+}
+
+static void every_place_is_right(void **state)
+{
+	static const enum framing_kind kinds[] = {FRAMING_LINE, FRAMING_U32BE};
+	struct tally sum = {0};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		for (enum engine engine = 0; engine <= ENGINE_COUNT; engine++)
+			die_at_any_moment(kinds[i], engine, i == 1, &sum);
+	}
+	print_message("settled %u, advanced %u, lost %u\n", sum.settled, sum.advanced, sum.lost);
+	assert_true(sum.settled > sum.lost);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(every_place_is_right, feed_rig_setup,
+						feed_rig_teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A process that works on a ring with a record is killed, at any moment and at each instruction:
+ * what it leaves is a ring, with every byte, mark and sequence in its place, and another ring can
+ * be made of it.
+ *
+ * The writer shares the table of descriptors with the test, so that its pipes outlive it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "ring/ring_record_layout.h"
+#include "tests/unit/pipe_rig.h"
+#include "tests/unit/ring_record_rig.h"
+
+enum {
+	FDS = 600, /* more than there ever are */
+	KILLS = 250,
+	OPERATIONS_MAX = 3000, /* before the kill */
+	INSTRUCTIONS = 150000, /* gone through one by one */
+	TRACED_RUNS = 30,
+	READ_ANYWAY = 97, /* also where nothing in head and slots has changed */
+};
+
+struct round {
+	uint64_t seed;
+	bool is_long;
+	struct rig_progress *progress; /* shared with the writer */
+	bool is_ours[FDS];             /* open before; all others are the writer's */
+	pid_t writer;
+};
+
+static void fail_round(const struct round *round, const char *fault)
+{
+	fail_msg("seed %llu, after %llu operations: %s", (unsigned long long)round->seed,
+		 (unsigned long long)atomic_load(&round->progress->operations), fault);
+}
+
+/* In the process of its own: until it is killed, or something fails. */
+static void write_on(const struct round *round, bool is_traced)
+{
+	static const int caught[] = {SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGSYS};
+	struct rig_writer writer;
+
+	/* The test's own would go on with the tests, here. */
+	for (size_t i = 0; i < ARRAY_LEN(caught); i++)
+		(void)signal(caught[i], SIG_DFL);
+	if (!rig_writer_open(&writer, round->seed, round->is_long, round->progress))
+		_exit(1);
+	if (is_traced && (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0 || kill(getpid(), SIGSTOP) < 0))
+		_exit(2);
+	while (rig_writer_operate(&writer)) {
+	}
+	_exit(3);
+}
+
+static void start_writer(struct round *round, bool is_traced)
+{
+	void *shared = mmap(NULL, sizeof(*round->progress), PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	assert_true(shared != MAP_FAILED);
+	round->progress = shared;
+	atomic_store(&round->progress->record_fd, -1);
+	for (int fd = 0; fd < FDS; fd++)
+		round->is_ours[fd] = fcntl(fd, F_GETFD) >= 0;
+	round->writer = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
+	assert_true(round->writer >= 0);
+	if (round->writer == 0)
+		write_on(round, is_traced);
+}
+
+static void kill_writer(struct round *round)
+{
+	int status = 0;
+
+	assert_int_equal(kill(round->writer, SIGKILL), 0);
+	while (waitpid(round->writer, &status, 0) < 0 || WIFSTOPPED(status))
+		assert_true(errno == EINTR || WIFSTOPPED(status));
+	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+		fail_round(round, "the writer has ended by itself");
+}
+
+static void end_round(struct round *round)
+{
+	for (int fd = 0; fd < FDS; fd++) {
+		if (!round->is_ours[fd])
+			(void)close(fd);
+	}
+	assert_int_equal(munmap(round->progress, sizeof(*round->progress)), 0);
+}
+
+static void read_and_check(struct round *round, struct ring_state *ret, struct ring_record_map *map)
+{
+	const char *fault;
+	int r = ring_record_read(round->progress->record_fd, rig_same_fd, NULL, ret, map);
+
+	if (r < 0)
+		fail_round(round, strerror(-r));
+	fault = rig_find_fault(ret, round->seed, round->is_long, round->progress);
+	if (fault)
+		fail_round(round, fault);
+}
+
+/* A ring of the state, with a record of its own that says the same. */
+static void restore(struct round *round, struct ring_state *state)
+{
+	const struct ring_params params = {.max_bytes = RIG_RING_BYTES, .max_pipes = RIG_PIPES};
+	struct ring_record *record;
+	struct ring_record_map map;
+	struct ring_state again;
+	struct ring_restored restored;
+	struct pipe_pool pool;
+	struct ring ring;
+	const char *fault;
+
+	ring_init(&ring, &params);
+	assert_int_equal(pipe_pool_init(&pool, RIG_SLOTS, 300, 4), 0);
+	assert_int_equal(ring_record_new(&params, 1 << 20, &record), 0);
+	ring_set_record(&ring, record);
+	assert_int_equal(ring_restore(&ring, state, &pool, RIG_SLOTS, &restored), 0);
+	assert_int_equal(ring_record_read(ring_record_fd(record), rig_same_fd, NULL, &again, &map),
+			 0);
+	fault = rig_find_fault(&again, round->seed, round->is_long, round->progress);
+	if (fault)
+		fail_round(round, fault);
+	assert_int_equal(again.segment_count, state->segment_count);
+	ring_state_free(&again);
+	ring_record_close(&map);
+	ring_restored_drop(&restored);
+	ring_clear(&ring);
+	assert_int_equal(pool.open_count, pool.idle_count);
+	pipe_pool_fini(&pool);
+	ring_record_free(&record);
+}
+
+static uint64_t some_seed(void)
+{
+	uint64_t seed;
+
+	assert_int_equal(getrandom(&seed, sizeof(seed), 0), sizeof(seed));
+	return seed % 1000000000;
+}
+
+static void wait_for_operations(struct round *round, uint64_t count)
+{
+	int status;
+
+	while (atomic_load(&round->progress->operations) < count) {
+		if (waitpid(round->writer, &status, WNOHANG) != 0)
+			fail_round(round, "the writer has ended by itself");
+		(void)sched_yield();
+	}
+}
+
+static void killed_at_any_moment(void **state)
+{
+	uint64_t seed = some_seed(), random = seed + 1, kept = 0, pipes = 0;
+
+	(void)state;
+	print_message("seeds from %llu on\n", (unsigned long long)seed);
+	for (unsigned i = 0; i < KILLS; i++) {
+		struct round round = {.seed = seed + i, .is_long = i % 8 == 0};
+		struct ring_record_map map;
+		struct ring_state ring;
+
+		start_writer(&round, false);
+		wait_for_operations(
+			&round,
+			1 + rig_random_below(&random, OPERATIONS_MAX / (round.is_long ? 8 : 1)));
+		for (uint64_t spin = rig_random_below(&random, 3000); spin; spin--)
+			ring_record_step();
+		kill_writer(&round);
+		read_and_check(&round, &ring, &map);
+		for (size_t j = 0; j < ring.segment_count; j++) {
+			kept += ring.segments[j].is_retained;
+			pipes += ring.segments[j].read_fd >= 0;
+		}
+		restore(&round, &ring);
+		ring_state_free(&ring);
+		ring_record_close(&map);
+		end_round(&round);
+	}
+	print_message("%llu segments were retained, %llu were pipes\n", (unsigned long long)kept,
+		      (unsigned long long)pipes);
+	assert_true(kept > KILLS);
+	assert_true(pipes > KILLS);
+}
+
+/* One instruction further.  False: the writer is not there. */
+static bool step(const struct round *round)
+{
+	int status = 0;
+
+	return ptrace(PTRACE_SINGLESTEP, round->writer, NULL, NULL) == 0 &&
+	       waitpid(round->writer, &status, 0) == round->writer && WIFSTOPPED(status) &&
+	       WSTOPSIG(status) == SIGTRAP;
+}
+
+/* Head and slots as they were seen last; what is in use of them is small. */
+struct seen {
+	const uint8_t *map;
+	size_t bytes;
+	uint8_t copy[1 << 16];
+};
+
+static bool has_changed(struct seen *seen)
+{
+	if (memcmp(seen->copy, seen->map, seen->bytes) == 0)
+		return false;
+	memcpy(seen->copy, seen->map, seen->bytes);
+	return true;
+}
+
+static void go_through(struct round *round, unsigned count, uint64_t *reads)
+{
+	static struct seen seen;
+	struct ring_record_map map;
+	struct ring_state ring;
+
+	seen.bytes = sizeof(seen.copy);
+	seen.map = mmap(NULL, seen.bytes, PROT_READ, MAP_SHARED, round->progress->record_fd, 0);
+	assert_true(seen.map != MAP_FAILED);
+	for (unsigned i = 0; i < count; i++) {
+		if (!step(round))
+			fail_round(round, "the writer has ended by itself");
+		if (!has_changed(&seen) && i % READ_ANYWAY)
+			continue;
+		read_and_check(round, &ring, &map);
+		ring_state_free(&ring);
+		ring_record_close(&map);
+		++*reads;
+	}
+	assert_int_equal(munmap((void *)(uintptr_t)seen.map, seen.bytes), 0);
+}
+
+static void stopped_at_each_instruction(void **state)
+{
+	uint64_t seed = some_seed(), random = seed + 1, reads = 0;
+
+	(void)state;
+	print_message("seeds from %llu on\n", (unsigned long long)seed);
+	for (unsigned i = 0; i < TRACED_RUNS; i++) {
+		struct round round = {.seed = seed + i};
+		int status = 0;
+
+		start_writer(&round, true);
+		if (waitpid(round.writer, &status, 0) != round.writer || !WIFSTOPPED(status)) {
+			end_round(&round);
+			print_message("ptrace(2) is refused here\n");
+			skip();
+		}
+		// Not from the start each time: on until some more has been done.
+		uint64_t until = rig_random_below(&random, 400);
+		while (atomic_load(&round.progress->operations) < until) {
+			assert_int_equal(ptrace(PTRACE_SYSCALL, round.writer, NULL, NULL), 0);
+			assert_int_equal(waitpid(round.writer, &status, 0), round.writer);
+			assert_true(WIFSTOPPED(status));
+		}
+		go_through(&round, INSTRUCTIONS / TRACED_RUNS, &reads);
+		kill_writer(&round);
+		end_round(&round);
+	}
+	print_message("%d instructions, read %llu times\n", INSTRUCTIONS,
+		      (unsigned long long)reads);
+	assert_true(reads > TRACED_RUNS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(killed_at_any_moment, pipe_rig_begin, pipe_rig_end),
+		cmocka_unit_test_setup_teardown(stopped_at_each_instruction, pipe_rig_begin,
+						pipe_rig_end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
