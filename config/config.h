@@ -220,7 +220,7 @@ struct config_relay {
 #include "config/options.def"
 };
 
-/* Counts only when config_has_admin(). */
+/* Has its defaults without a section; then only `socket` counts, see config_has_admin(). */
 struct config_admin {
 	struct config_section section;
 #define OPTION_admin CONFIG_MEMBER
@@ -306,7 +306,8 @@ struct config_burst config_burst_of(const struct config_listener *listener,
 enum config_on_slow config_on_slow_of(const struct config_listener *listener,
 				      const struct config_feed *feed);
 
-/* Is there an [admin], in the file or by -o?  Without it nothing is served to operators. */
+/* Is there an [admin], in the file or by -o?  Without it operators are served by the socket of
+ * `auto` alone. */
 bool config_has_admin(const struct config *config);
 
 /* --- the option table --- */

@@ -95,15 +95,27 @@ _relaycat_relaypub()
 	esac
 }
 
-# What the words before the one that is completed say: the socket, and the command.
+# Names of units by the configurations that there are: relay, and NAME of relay@NAME.
+_relay_units()
+{
+	local file
+	printf 'relay\n'
+	for file in /etc/relay/*.ini; do
+		file=${file##*/}
+		[[ $file == '*.ini' || $file == relay.ini ]] || printf '%s\n' "${file%.ini}"
+	done
+}
+
+# What the words before the one that is completed say: which relay, and the command.
 _relayctl()
 {
-	local program=$1 word=$2 before=$3 command= socket=() i
+	local program=$1 word=$2 before=$3 command= which=() i
 	word=${word//\\/}
 	word=${word#[\"\']}
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		-s | --socket) socket=(-s "${COMP_WORDS[++i]}") ;;
+		-s | --socket | -u | --unit) which=("${COMP_WORDS[i]}" "${COMP_WORDS[++i]}") ;;
+		@) which[1]+=@${COMP_WORDS[++i]} ;; # bash takes relay@NAME apart
 		--feed | --limit | --interval | --timeout) ((++i)) ;;
 		-*) ;;
 		*) : "${command:=${COMP_WORDS[i]}}" ;;
@@ -112,7 +124,8 @@ _relayctl()
 	COMPREPLY=()
 	case $before in
 	-s | --socket) _relay_files "$2" ;;
-	--feed) _relay_offer "$word" '' < <("$program" "${socket[@]}" --timeout 1s feeds --names 2>/dev/null) ;;
+	-u | --unit) _relay_offer "$word" '' < <(_relay_units) ;;
+	--feed) _relay_offer "$word" '' < <("$program" "${which[@]}" --timeout 1s feeds --names 2>/dev/null) ;;
 	--limit | --interval | --timeout) ;;
 	*)
 		case $word:$command in

@@ -129,22 +129,35 @@ static int open_door(struct admin *admin, enum admin_door_kind kind, const char 
 	return 0;
 }
 
-/* Writes where the door is to be into `buf`, "" for nowhere.  systemd.exec(5), RuntimeDirectory=:
- * $RUNTIME_DIRECTORY has one directory, or several behind one another. */
-static void wanted_address(const struct config *config, enum admin_door_kind kind, char *buf,
-			   size_t size)
+/* Where `auto` is: at the socket that relay-admin.socket passes, or in the runtime directory.
+ * systemd.exec(5), RuntimeDirectory=: $RUNTIME_DIRECTORY has one directory, or several behind one
+ * another. */
+static void auto_address(const struct admin *admin, const struct config *config, char *buf,
+			 size_t size)
 {
-	const char *text = kind == ADMIN_TCP ? config->admin.listen : config->admin.socket;
 	const char *directory = getenv("RUNTIME_DIRECTORY");
 
-	buf[0] = '\0';
-	if (!config_has_admin(config) || strcmp(text, "none") == 0)
-		return;
-	if (strcmp(text, "auto") != 0)
-		snprintf(buf, size, "%s", text);
+	if (passed_fds_is_for_auto(&admin->relay->passed, config))
+		snprintf(buf, size, "systemd:" PASSED_FDS_ADMIN);
 	else if (directory && directory[0] == '/')
 		snprintf(buf, size, "unix:%.*s/admin.sock", (int)strcspn(directory, ":"),
 			 directory);
+}
+
+/* Writes where the door is to be into `buf`, "" for nowhere.  Without [admin] there is the socket
+ * alone, so that relayctl works under a service manager whatever the file says. */
+static void wanted_address(const struct admin *admin, const struct config *config,
+			   enum admin_door_kind kind, char *buf, size_t size)
+{
+	const char *text = kind == ADMIN_TCP ? config->admin.listen : config->admin.socket;
+
+	buf[0] = '\0';
+	if ((kind == ADMIN_TCP && !config_has_admin(config)) || strcmp(text, "none") == 0)
+		return;
+	if (strcmp(text, "auto") == 0)
+		auto_address(admin, config, buf, size);
+	else
+		snprintf(buf, size, "%s", text);
 }
 
 static bool is_at(const struct admin_door *door, const char *address)
@@ -159,12 +172,18 @@ int admin_open_new(struct admin *admin, const struct config *config, struct admi
 	int r = 0;
 
 	for (int kind = 0; kind < ADMIN_DOORS && r == 0; kind++) {
-		wanted_address(config, kind, address, sizeof(address));
-		if (address[0] && !is_at(admin->doors[kind], address))
+		wanted_address(admin, config, kind, address, sizeof(address));
+		if (!address[0])
+			continue;
+		r = admin_page_init(&admin->page);
+		if (r == 0 && !is_at(admin->doors[kind], address))
 			r = open_door(admin, kind, address, &ret->made[kind], err);
 	}
-	if (r == 0 && config_has_admin(config))
-		r = admin_page_init(&admin->page);
+	/* A door that nobody asked for is not worth a relay that does not start. */
+	if (r < 0 && r != -ENOMEM && !config_has_admin(config)) {
+		log_warn("%s; relayctl cannot reach this relay", err->text);
+		r = 0;
+	}
 	if (r < 0 && r == -ENOMEM)
 		errmsg_set(err, "admin: out of memory");
 	return r;
@@ -199,7 +218,7 @@ void admin_apply(struct admin *admin, const struct config *config, struct admin_
 
 	take_guards(admin, &config->admin);
 	for (int kind = 0; kind < ADMIN_DOORS; kind++) {
-		wanted_address(config, kind, address, sizeof(address));
+		wanted_address(admin, config, kind, address, sizeof(address));
 		if (is_at(admin->doors[kind], address))
 			continue;
 		free_door(&admin->doors[kind]);

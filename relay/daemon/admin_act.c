@@ -14,7 +14,7 @@
 void admin_post_reload(const struct admin_request *request)
 {
 	struct reload_report report = {0};
-	json_t *lines;
+	json_t *lines, *answer;
 	int r = reload(request->admin->relay, &report);
 
 	if (r == -EBUSY) {
@@ -25,9 +25,13 @@ void admin_post_reload(const struct admin_request *request)
 	for (size_t i = 0; i < report.count; i++)
 		(void)json_array_append_new(lines, json_string(report.lines[i]));
 	reload_report_free(&report);
-	admin_answer_json(
-		request, r < 0 ? 422 : 200,
-		json_pack("{s:b,s:o}", "ok", r == 0, r < 0 ? "errors" : "changes", lines));
+	answer = json_pack("{s:b,s:o}", "ok", r == 0, r < 0 ? "errors" : "changes", lines);
+	if (r < 0)
+		(void)json_object_set_new(answer, "error",
+					  json_string(r == -EIO ? "not all feeds are served, all "
+								  "else has changed"
+								: "nothing is changed"));
+	admin_answer_json(request, r < 0 ? 422 : 200, answer);
 }
 
 void admin_post_drain(const struct admin_request *request)

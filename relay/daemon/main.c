@@ -298,6 +298,7 @@ static int run(const struct arguments *arguments, struct config *config, char **
 		log_info("ready feeds=%zu listeners=%zu workers=%u max_subscribers=%llu", feeds,
 			 listeners, daemon.relay.workers.count,
 			 (unsigned long long)daemon.relay.max_subscribers);
+		status_notify(&daemon.relay);
 		notify_ready();
 		ev_run(loop, 0);
 	}

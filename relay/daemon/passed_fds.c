@@ -129,7 +129,7 @@ static bool names(const char *text, const char *name)
 	return strncmp(text, "systemd:", 8) == 0 && strcmp(text + 8, name) == 0;
 }
 
-static bool is_used(const char *name, const struct config *config)
+static bool is_named(const char *name, const struct config *config)
 {
 	if (config_has_admin(config) &&
 	    (names(config->admin.listen, name) || names(config->admin.socket, name)))
@@ -147,12 +147,30 @@ static bool is_used(const char *name, const struct config *config)
 	return false;
 }
 
+bool passed_fds_is_for_auto(const struct passed_fds *passed, const struct config *config)
+{
+	if (strcmp(config->admin.socket, "auto") != 0 || is_named(PASSED_FDS_ADMIN, config))
+		return false;
+	for (size_t i = 0; i < passed->count; i++) {
+		if (strcmp(passed->list[i].name, PASSED_FDS_ADMIN) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_used(const struct passed_fds *passed, size_t i, const struct config *config)
+{
+	return is_named(passed->list[i].name, config) ||
+	       (strcmp(passed->list[i].name, PASSED_FDS_ADMIN) == 0 &&
+		passed_fds_is_for_auto(passed, config));
+}
+
 void passed_fds_warn_unused(const struct passed_fds *passed, const struct config *config)
 {
 	char address[ENDPOINT_TEXT_BYTES];
 
 	for (size_t i = 0; i < passed->count; i++) {
-		if (is_used(passed->list[i].name, config))
+		if (is_used(passed, i, config))
 			continue;
 		endpoint_print_local(address, sizeof(address), passed->list[i].fd);
 		log_warn("passed socket not used name=%s address=%s, nothing in the configuration "

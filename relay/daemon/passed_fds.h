@@ -7,6 +7,7 @@
  * What is in a descriptor is for the user to check. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/compiler.h"
@@ -18,6 +19,9 @@ struct passed_fd {
 	char *name; /* FileDescriptorName= of its unit */
 	int fd;
 };
+
+/* The name of the one that [admin] socket = auto takes when it was passed. */
+#define PASSED_FDS_ADMIN "admin"
 
 /* All zero: nothing was passed. */
 struct passed_fds {
@@ -42,6 +46,10 @@ int passed_fds_add(struct passed_fds *passed, const char *name, int fd) must_che
  * several were, with all that was passed in *err. */
 int passed_fds_resolve(const struct passed_fds *passed, struct endpoint *endpoint,
 		       struct errmsg *err) must_check;
+
+/* Is there one for [admin] socket = auto: of the name PASSED_FDS_ADMIN, which no address of
+ * `config` names? */
+bool passed_fds_is_for_auto(const struct passed_fds *passed, const struct config *config);
 
 /* Logs the names that neither a feed nor a listener of `config` listens on. */
 void passed_fds_warn_unused(const struct passed_fds *passed, const struct config *config);

@@ -16,6 +16,13 @@
 
 static const double TICK_S = 0.1;
 
+enum {
+	COLLECT_EVERY_MS = 1000,
+	TELL_EVERY_MS = 5000,
+	TELL_DRAINING_EVERY_MS = 1000,
+	DRAIN_SIGN_MS = 10000, /* a relay that gives no sign for so long while it drains, hangs */
+};
+
 static struct served_feed *feed_at(struct list_node *node)
 {
 	return list_entry(node, struct served_feed, node);
@@ -340,11 +347,21 @@ static void collect(struct relay *relay, uint64_t now_ms)
 {
 	uint64_t max_pinned = relay->config->relay.max_pinned;
 
-	if (now_ms - relay->collected_ms < 1000)
+	if (now_ms - relay->collected_ms < COLLECT_EVERY_MS)
 		return;
 	relay->collected_ms = now_ms;
 	collect_rates(relay, now_ms);
 	relay->pinned_bytes = max_pinned ? collect_pinned(relay, max_pinned) : 0;
+}
+
+static void tell(struct relay *relay, uint64_t now_ms)
+{
+	if (now_ms - relay->told_ms < (relay->is_draining ? TELL_DRAINING_EVERY_MS : TELL_EVERY_MS))
+		return;
+	relay->told_ms = now_ms;
+	status_notify(relay);
+	if (relay->is_draining)
+		notify_extend_timeout(DRAIN_SIGN_MS);
 }
 
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -354,7 +371,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
 
 	(void)events;
 	collect(relay, now_ms);
-	status_notify(relay, now_ms);
+	tell(relay, now_ms);
 	if (relay->is_draining && (relay->subscribers == 0 || now_ms >= relay->drain_end_ms))
 		ev_break(loop, EVBREAK_ALL);
 }
@@ -478,7 +495,8 @@ void relay_drain(struct relay *relay)
 	log_info("draining subscribers=%llu at_most_ms=%llu",
 		 (unsigned long long)relay->subscribers, (unsigned long long)drain_ms);
 	notify_stopping();
-	notify_extend_timeout(drain_ms + 5000);
+	relay->told_ms = 0;
+	tell(relay, clock_mono_ns() / NS_PER_MS);
 	list_for_each (&relay->listeners, node)
 		listener_close(&listener_at(node)->listener);
 	list_for_each (&relay->feeds, node)

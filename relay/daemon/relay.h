@@ -55,6 +55,7 @@ struct relay {
 	uint64_t subscribers; /* that have a place */
 	uint64_t fd_limit;
 	uint64_t collected_ms; /* monotonic: when rates and max_pinned were last looked after */
+	uint64_t told_ms;      /* monotonic: when the service manager was last told the status */
 	uint64_t pinned_bytes; /* held by slow subscribers then; 0 without max_pinned */
 	ev_timer tick;
 	bool is_draining;

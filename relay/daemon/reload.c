@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "daemon/notify.h"
 #include "daemon/relay.h"
+#include "daemon/status.h"
 
 /* Without memory a line is missing; it is in the log all the same. */
 static void add_line(struct reload_report *report, const char *text)
@@ -104,9 +105,10 @@ int reload(struct relay *relay, struct reload_report *report)
 		return -EBUSY;
 	notify_reloading();
 	r = load_and_apply(relay, report);
-	notify_ready();
 	relay->reload_failed = r < 0;
 	if (r == 0)
 		relay->loaded_ns = clock_wall_ns();
+	status_notify(relay);
+	notify_ready();
 	return r;
 }

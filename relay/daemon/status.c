@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "base/log.h"
 #include "base/num.h"
@@ -13,10 +14,6 @@
 #include "daemon/notify.h"
 #include "daemon/relay.h"
 #include "daemon/served_listener.h"
-
-enum {
-	NOTIFY_EVERY_TICKS = 50
-};
 
 /* A line being put together; what does not fit is cut. */
 struct line {
@@ -193,15 +190,27 @@ void status_log(struct relay *relay)
 	log_info("status end");
 }
 
-void status_notify(const struct relay *relay, uint64_t now_ms)
+static void notify_draining(const struct relay *relay)
+{
+	uint64_t now_ms = clock_mono_ns() / NS_PER_MS;
+	uint64_t left_ms = u64_max(relay->drain_end_ms, now_ms) - now_ms;
+
+	notify_status("draining: %llu subscribers left, for %llu s at most",
+		      (unsigned long long)relay->subscribers,
+		      (unsigned long long)(left_ms + 999) / 1000);
+}
+
+void status_notify(const struct relay *relay)
 {
 	uint64_t in = 0, out = 0, gaps = 0;
 	char in_text[32], out_text[32];
 	struct list_node *node;
 	size_t feeds = 0;
 
-	if (now_ms / 100 % NOTIFY_EVERY_TICKS)
+	if (relay->is_draining) {
+		notify_draining(relay);
 		return;
+	}
 	list_for_each (&relay->feeds, node) {
 		const struct served_feed *served = list_entry(node, struct served_feed, node);
 
@@ -212,7 +221,9 @@ void status_notify(const struct relay *relay, uint64_t now_ms)
 	}
 	num_print_rate(in_text, sizeof(in_text), in);
 	num_print_rate(out_text, sizeof(out_text), out);
-	notify_status("%zu feeds, %llu subscribers, in %s, out %s, %llu skips", feeds,
-		      (unsigned long long)relay->subscribers, in_text, out_text,
+	notify_status("%s%zu feed%s, %llu subscriber%s, in %s, out %s, %llu skips",
+		      relay->reload_failed ? "the last reload failed, see the journal; " : "",
+		      feeds, feeds == 1 ? "" : "s", (unsigned long long)relay->subscribers,
+		      relay->subscribers == 1 ? "" : "s", in_text, out_text,
 		      (unsigned long long)gaps);
 }

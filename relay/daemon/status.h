@@ -3,13 +3,11 @@
  * then. */
 #pragma once
 
-#include <stdint.h>
-
 struct relay;
 
 /* One line a feed, one a worker, one for relay, and "status end".  The format is stable: KEY=VALUE,
  * names of metrics.def and close_reason.def. */
 void status_log(struct relay *relay);
 
-/* A line for `systemctl status`, at most every few seconds. */
-void status_notify(const struct relay *relay, uint64_t now_ms);
+/* The line of `systemctl status`: what relay is doing, and how much. */
+void status_notify(const struct relay *relay);

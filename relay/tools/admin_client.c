@@ -214,7 +214,8 @@ static int open_socket(const char *path, struct errmsg *error)
 	if (fd == -EACCES)
 		errmsg_set(error, "permission denied; are you in group relay?");
 	else if (fd == -ENOENT)
-		errmsg_set(error, "no such socket; is relay running, and [admin] socket set?");
+		errmsg_set(error,
+			   "no such socket; is relay running, with its [admin] socket there?");
 	else if (fd == -ECONNREFUSED)
 		errmsg_set(error, "nobody listens; is relay running?");
 	return fd;

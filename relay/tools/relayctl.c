@@ -6,11 +6,13 @@
 #include "tools/admin_client.h"
 #include "tools/relayctl_answer.h"
 #include "tools/relayctl_doctor.h"
+#include "tools/relayctl_socket.h"
 #include "tools/relayctl_text.h"
 #include "tools/relayctl_top.h"
 #include "tools/relayctl_view.h"
 #include "tools/stop.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -169,9 +171,6 @@ static enum relayctl_exit act(struct relayctl *ctl, const char *target, const ch
 	} else if (json_array_size(errors) > 0) {
 		// Where in the configuration, one line each: enough said.
 		print_list(stderr, "relayctl: ", errors);
-		errmsg_set(&ctl->error, "nothing is changed");
-		if (is_json)
-			(void)json_object_set_new(answer, "error", json_string(ctl->error.text));
 	}
 	if (r == RELAYCTL_REFUSED && is_json)
 		(void)print_json(ctl, answer);
@@ -210,6 +209,15 @@ static enum relayctl_exit set_log_level(struct relayctl *ctl)
 
 /* ---- all ---- */
 
+/* Not knowing which relay is a line of doctor's, not its failure. */
+static enum relayctl_exit look_at_machine(struct relayctl *ctl)
+{
+	struct errmsg why_no_socket = ctl->error;
+
+	ctl->error.text[0] = '\0';
+	return relayctl_doctor(ctl->options, why_no_socket.text, &ctl->view);
+}
+
 static enum relayctl_exit run(struct relayctl *ctl)
 {
 	switch (ctl->options->command) {
@@ -234,7 +242,7 @@ static enum relayctl_exit run(struct relayctl *ctl)
 	case COMMAND_UPGRADE:
 		return act(ctl, "/upgrade", "upgrade begun; the log says how it ends");
 	case COMMAND_DOCTOR:
-		return relayctl_doctor(ctl->options, &ctl->view);
+		return look_at_machine(ctl);
 	}
 	return RELAYCTL_USAGE;
 }
@@ -263,16 +271,25 @@ int main(int argc, char **argv)
 {
 	const char *no_color = getenv("NO_COLOR"); // https://no-color.org: set and not empty
 	struct relayctl_options options;
+	struct relayctl_socket socket;
 	struct relayctl ctl = {
 		.options = &options,
 		.view = {.out = stdout,
 			 .has_colours = isatty(STDOUT_FILENO) && !(no_color && *no_color)},
 	};
+	int r;
 
 	if (relayctl_options_parse(argc, argv, &options, &ctl.error) < 0)
 		return finish(&ctl, RELAYCTL_USAGE);
 	if (options.help)
 		return relayctl_options_print_usage(stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	if (!options.socket) {
+		r = relayctl_socket_find(RELAYCTL_RUN_DIRECTORY, options.unit, &socket, &ctl.error);
+		if (r == 0)
+			options.socket = socket.path;
+		else if (r != -ENOTUNIQ || options.command != COMMAND_DOCTOR)
+			return finish(&ctl, RELAYCTL_USAGE);
+	}
 	stop_install();
 	return finish(&ctl, run(&ctl));
 }

@@ -39,7 +39,7 @@ enum relayctl_exit relayctl_ask(const struct relayctl_options *options, const ch
 		errmsg_set(error, "relay answered %s with neither JSON nor text", target);
 		return RELAYCTL_UNREACHABLE;
 	}
-	if (r == 200)
+	if (r == 200 || r == 202) // upgrade is answered before it is done
 		return RELAYCTL_DONE;
 	reason = answer_text(*ret_json, "error");
 	if (*reason)

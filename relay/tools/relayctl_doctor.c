@@ -129,13 +129,17 @@ static json_t *ask_for(const struct relayctl_options *options, const char *targe
 	return NULL;
 }
 
-static void check_relay(const struct relayctl_options *options, const struct doctor_facts *facts,
-			struct doctor_report *report)
+static void check_relay(const struct relayctl_options *options, const char *why_no_socket,
+			const struct doctor_facts *facts, struct doctor_report *report)
 {
 	json_t *status = NULL, *limits, *config;
 	struct errmsg error;
 	char found[DOCTOR_TEXT_BYTES];
 
+	if (!options->socket) {
+		doctor_report_add(report, "relay", DOCTOR_NOT_KNOWN, why_no_socket, "");
+		return;
+	}
 	if (relayctl_ask_status(options, &status, &error) != RELAYCTL_DONE) {
 		doctor_report_add(report, "relay", DOCTOR_NOT_KNOWN, error.text, "");
 		json_decref(status);
@@ -205,14 +209,15 @@ static void print_json(const struct view *view, const struct doctor_report *repo
 	json_decref(all);
 }
 
-enum relayctl_exit relayctl_doctor(const struct relayctl_options *options, const struct view *view)
+enum relayctl_exit relayctl_doctor(const struct relayctl_options *options,
+				   const char *why_no_socket, const struct view *view)
 {
 	struct doctor_report report = {0};
 	struct doctor_facts facts;
 
 	doctor_facts_read(&facts, "/proc");
 	doctor_check_all(&facts, &report);
-	check_relay(options, &facts, &report);
+	check_relay(options, why_no_socket, &facts, &report);
 	if (options->json)
 		print_json(view, &report);
 	else

@@ -8,9 +8,10 @@
 #include "tools/relayctl_view.h"
 
 /* Prints a line for each check, and under a finding what to change.  RELAYCTL_DONE when there was
- * none, else RELAYCTL_REFUSED.  A relay that cannot be reached is no finding. */
+ * none, else RELAYCTL_REFUSED.  A relay that cannot be reached is no finding; without a socket in
+ * the options, why_no_socket says why. */
 must_check enum relayctl_exit relayctl_doctor(const struct relayctl_options *options,
-					      const struct view *view);
+					      const char *why_no_socket, const struct view *view);
 
 /* Checks what a running relay says about itself; each may be NULL: its /limits.json, its
  * /status.json, and its configuration as text, against the congestion control allowed here. */

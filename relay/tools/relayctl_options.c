@@ -49,10 +49,11 @@ static const struct command_row commands[] = {
 #include "tools/relayctl_command.def"
 };
 
-static const char short_options[] = ":hs:";
+static const char short_options[] = ":hs:u:";
 
 static const struct option long_options[] = {
 	{"socket", required_argument, NULL, 's'},
+	{"unit", required_argument, NULL, 'u'},
 	{"json", no_argument, NULL, OPTION_JSON},
 	{"feed", required_argument, NULL, OPTION_FEED},
 	{"slow", no_argument, NULL, OPTION_SLOW},
@@ -66,7 +67,8 @@ static const struct option long_options[] = {
 
 static const char usage_options[] =
 	"\n"
-	"  -s, --socket PATH      the admin socket; /run/relay/admin.sock without it\n"
+	"  -s, --socket PATH      the admin socket\n"
+	"  -u, --unit UNIT        of relay, or of relay@NAME; without it, of the one that runs\n"
 	"      --json             write JSON, for programs\n"
 	"      --feed FEED        subscribers, kick: of this feed\n"
 	"      --slow             subscribers: only those that lag\n"
@@ -104,6 +106,9 @@ static int set_option(struct relayctl_options *options, int option, const char *
 		return 0;
 	case 's':
 		options->socket = value;
+		return 0;
+	case 'u':
+		options->unit = value;
 		return 0;
 	case OPTION_JSON:
 		options->json = true;
@@ -212,7 +217,6 @@ int relayctl_options_parse(int argc, char **argv, struct relayctl_options *ret_o
 	int option;
 
 	*options = (struct relayctl_options){
-		.socket = "/run/relay/admin.sock",
 		.limit = LIMIT_DEFAULT,
 		.interval_ms = INTERVAL_DEFAULT_MS,
 	};
@@ -226,5 +230,9 @@ int relayctl_options_parse(int argc, char **argv, struct relayctl_options *ret_o
 	}
 	if (options->help)
 		return 0;
+	if (options->socket && options->unit) {
+		errmsg_set(error, "--socket and --unit both say which relay (see --help)");
+		return -EINVAL;
+	}
 	return set_command(options, given, argc - optind, argv + optind, error);
 }

@@ -454,10 +454,43 @@ def test_the_socket_is_where_the_service_manager_made_room(lab):
     assert stat.S_ISSOCK(mode) and stat.S_IMODE(mode) == 0o660
 
 
-def test_without_the_section_there_is_nothing(lab):
-    relay = lab.start(feed("a"), env={"RUNTIME_DIRECTORY": str(lab.directory)})
-    assert not [name for name in relay.address if name.startswith("admin")]
-    assert not (lab.directory / "admin.sock").exists()
+def admin_doors(relay):
+    return {name for name in relay.address if name.startswith("admin")}
+
+
+def test_without_the_section_there_is_the_socket_alone(lab):
+    relay = lab.start(feed("a"))
+    assert not admin_doors(relay)
+    relay = lab.start(feed("a"), env={"RUNTIME_DIRECTORY": str(lab.directory)}, name="2.ini")
+    assert admin_doors(relay) == {"admin socket"}
+    assert Admin(relay, "socket").post("/reload").status == 200
+    assert Admin(relay, "socket").ask("/").status == 200
+    relay = lab.start({"admin": {"listen": "none", "socket": "none"}, **feed("a")},
+                      env={"RUNTIME_DIRECTORY": str(lab.directory)}, name="3.ini")
+    assert not admin_doors(relay)
+
+
+def test_a_socket_that_nobody_asked_for_keeps_no_relay_from_starting(lab):
+    env = {"RUNTIME_DIRECTORY": f"{lab.directory}/missing"}
+    relay = lab.start(feed("a"), env=env)
+    relay.wait_log(r"warning admin: listen unix:\S+/missing/admin.sock: .*; relayctl cannot reach this relay")
+    relay = lab.start({"admin": {"listen": "none"}, **feed("a")}, env=env, wait=False, name="2.ini").expect("missing")
+    assert relay.wait_exit() == 1
+
+
+def test_what_a_socket_unit_passes_is_taken_by_auto(lab):
+    env = {"RUNTIME_DIRECTORY": str(lab.directory)}
+    for name, sections in enumerate((feed("a"), {"admin": {"listen": "none"}, **feed("a")})):
+        passed = f"unix:{lab.directory}/passed{name}.sock"
+        relay = lab.start(sections, prefix=passing(f"admin={passed}"), env=env, name=f"{name}.ini")
+        assert Admin(relay, "socket").target == passed
+        assert Admin(relay, "socket").post("/reload").status == 200
+        assert not (lab.directory / "admin.sock").exists()
+        assert not [line for line in relay.log if " warning " in line]
+    relay = lab.start({"admin": {"listen": "systemd:admin"}, **feed("a")}, prefix=passing("admin=tcp"), env=env,
+                      name="tcp.ini")
+    assert Admin(relay, "socket").target == f"unix:{lab.directory}/admin.sock"
+    assert Admin(relay).get("/status.json")["version"] == 1
 
 
 def test_an_address_that_is_taken_is_an_error_at_the_start(lab):

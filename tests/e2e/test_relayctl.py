@@ -177,7 +177,7 @@ def test_reload_waits_and_tells(ctl, stub):
 
 def test_reload_tells_all_errors(ctl, stub):
     errors = ["relay.ini:3: unknown key 'rnig'\033[2J", "relay.ini:9: bad size"]
-    stub.answers["POST", "/reload"] = 422, {"ok": False, "errors": errors}
+    stub.answers["POST", "/reload"] = 422, {"ok": False, "errors": errors, "error": "nothing is changed"}
     lines = ["relay.ini:3: unknown key 'rnig'\\x1b[2J", errors[1], "nothing is changed"]
     assert bad(ctl("reload"), 1, *lines) == ""
     assert json.loads(bad(ctl("reload", "--json"), 1, *lines)) == {
@@ -188,7 +188,7 @@ def test_reload_tells_all_errors(ctl, stub):
 
 def test_nobody_there(lab, tmp_path):
     path = tmp_path / "none.sock"
-    reason = f"cannot reach relay at {path}: no such socket; is relay running, and [admin] socket set?"
+    reason = f"cannot reach relay at {path}: no such socket; is relay running, with its [admin] socket there?"
     assert bad(lab.run_tool("relayctl", "-s", path, "status"), 3, reason) == ""
     assert json.loads(bad(lab.run_tool("relayctl", "-s", path, "feeds", "--json"), 3, reason)) == {"error": reason}
     with socket.socket(socket.AF_UNIX) as dead:

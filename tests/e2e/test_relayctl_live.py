@@ -2,6 +2,7 @@
 """relayctl against relay itself: what it shows is so, and what it commands happens."""
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -120,6 +121,34 @@ def test_log_level_upgrade_doctor(lab):
     done = admin.lab.run_tool("relayctl", "-s", admin.path, "doctor", "--json")
     found = {one["name"]: one["verdict"] for one in json.loads(done.stdout)["checks"]}
     assert found["relay"] == "ok" and {"relay_subscribers", "relay_pipes", "relay_calls"} <= set(found)
+
+
+def test_upgrade_is_begun(lab):
+    admin = Admin(lab, feed("a"))
+    assert admin.ctl("upgrade").stdout == "upgrade begun; the log says how it ends\n"
+    admin.relay.wait_log("resumed")
+
+
+def test_as_a_service_calls_it(lab):
+    """What ExecReload= does: no word about the socket in the configuration, none on the command line."""
+    env = {"RUNTIME_DIRECTORY": f"{lab.directory}:/nowhere"}
+    relay = lab.start(feed("a"), env=env)
+
+    def reload():
+        return lab.run_tool("relayctl", "reload", env={**os.environ, **env})
+
+    relay.write({**feed("a"), **feed("b")})
+    done = reload()
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("reloaded\n"), done
+    relay.expect("error").write("[feed a]\nrnig = 5m\n")
+    done = reload()
+    assert done.returncode == 1 and "relay.ini:2: " in done.stderr, done
+    relay.write({**feed("a"), "admin": {"listen": "none", "socket": "none"}})
+    done = reload()
+    assert done.returncode == 0, done
+    relay.baseline -= 1
+    done = reload()
+    assert done.returncode == 3 and "no such socket" in done.stderr, done
 
 
 def test_drain(lab):

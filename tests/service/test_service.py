@@ -4,6 +4,7 @@ its sandbox, READY, reload, stop and watchdog. The tests run in this order and l
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import pathlib
@@ -105,6 +106,13 @@ def read_exactly(peer, length):
     return bytes(received)
 
 
+def drop_in(*lines):
+    """Lines for [Service]; none: as it is installed."""
+    DROP_IN.parent.mkdir(parents=True, exist_ok=True)
+    DROP_IN.write_text("\n".join(["[Service]", *lines, ""]))
+    run("systemctl", "daemon-reload")
+
+
 def write_feeds(*names, more="", drain="2s"):
     INI.write_text(f"[relay]\ndrain = {drain}\n" + more + "".join(
         FEED.format(name=name, port=PORTS[name], raw=PORTS[name] + 1, framed=PORTS[name] + 2) for name in names))
@@ -145,6 +153,15 @@ def test_exposure():
     assert float(re.search(r"(\d+\.\d+)", verdict)[1]) <= 1.5, verdict
 
 
+def test_systemd_has_nothing_to_say_about_the_units():
+    """As they are installed, with their programs; every manual page that they name is there."""
+    units = sorted(pathlib.Path("/usr/local/lib/systemd/system").glob("relay*"))
+    assert len(units) == 6
+    pathlib.Path("/etc/manpath.config").write_text("MANDATORY_MANPATH /usr/local/share/man\n")
+    done = run("systemd-analyze", "verify", *map(str, units))
+    assert (done.stdout, done.stderr) == ("", "")
+
+
 def test_tells_its_status():
     wait_until(lambda: re.match(r"1 feeds?, \d+ subscribers?", show("StatusText")), "STATUS= in systemctl show")
 
@@ -153,9 +170,9 @@ def test_good_reload(stayer):
     pid = show("MainPID")
     INI.write_text(INI.read_text() + "\n" + FEED.format(name="copy", port=7300, raw=7301, framed=7302))
     run("systemctl", "reload", "relay")
-    wait_until(lambda: "reloaded" in journal(), "reloaded in the journal")
-    connect(7301).close()
-    assert show("MainPID") == pid
+    connect(7301).close()  # at once: when systemctl returns, it is served
+    assert (show("ActiveState"), show("SubState"), show("MainPID")) == ("active", "running", pid)
+    assert show("StatusText").startswith("2 feeds, ")
     with connect(7000) as publisher:
         publisher.sendall(b"after the reload\n")
         assert read_exactly(stayer, 17) == b"after the reload\n"
@@ -177,14 +194,46 @@ def test_broken_reload(stayer):
     good = INI.read_text()
     INI.write_text(good + "\n[listener demo-raw]\nlisten = nonsense\n")
     line = len(INI.read_text().splitlines())
-    run("systemctl", "reload", "relay")
-    wait_until(lambda: "reload failed" in journal(), "reload failed in the journal")
-    assert f"/etc/relay/relay.ini:{line}: " in journal()
-    INI.write_text(good)
-    assert (show("ActiveState"), show("MainPID")) == ("active", pid)
+    done = run("systemctl", "reload", "relay", check=False)
+    assert done.returncode != 0 and "Job for relay.service failed" in done.stderr, done
+    assert f"relayctl: /etc/relay/relay.ini:{line}: " in journal() and "reload failed" in journal()
+    assert "relayctl: nothing is changed" in journal()
+    assert (show("ActiveState"), show("SubState"), show("MainPID")) == ("active", "running", pid)
+    assert show("StatusText").startswith("the last reload failed, see the journal; 2 feeds, ")
     with connect(7000) as publisher:
         publisher.sendall(b"nothing changed\n")
         assert read_exactly(stayer, 16) == b"nothing changed\n"
+    INI.write_text(good)
+    run("systemctl", "reload", "relay")
+    assert show("StatusText").startswith("2 feeds, ")
+
+
+def test_reload_when_the_file_says_nothing_of_admin(stayer):
+    """The service has its socket all the same, unless it is told to have none; SIGHUP is left then."""
+    pid, good = show("MainPID"), INI.read_text()
+    bare = good.replace("[admin]\n", "")
+    assert bare != good
+    INI.write_text(bare)
+    run("systemctl", "reload", "relay")
+    INI.write_text(bare + FEED.format(name="splice", port=7100, raw=7101, framed=7102))
+    run("systemctl", "reload", "relay")
+    connect(7101).close()
+    admin = pathlib.Path("/run/relay/admin.sock")
+    assert (admin.owner(), admin.group(), oct(admin.stat().st_mode & 0o777)) == ("relay", "relay", "0o660")
+    run("setpriv", "--reuid=65534", "--regid=relay", "--clear-groups", "relayctl", "status")
+    stranger = run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "relayctl", "status", check=False)
+    assert stranger.returncode == 3 and "are you in group relay?" in stranger.stderr
+
+    INI.write_text(bare + "[admin]\nlisten = none\nsocket = none\n")
+    run("systemctl", "reload", "relay")
+    assert not admin.exists()
+    assert run("systemctl", "reload", "relay", check=False).returncode != 0
+    assert "no such socket; is relay running, with its [admin] socket there?" in journal()
+    INI.write_text(good)
+    run("systemctl", "kill", "--signal=HUP", "--kill-whom=main", "relay")
+    wait_until(admin.exists, "the socket again")
+    run("systemctl", "reload", "relay")
+    assert (show("ActiveState"), show("MainPID")) == ("active", pid)
 
 
 @pytest.mark.parametrize("engine, counter", [
@@ -262,7 +311,7 @@ def test_an_upgrade_in_place_keeps_everybody():
                                   "--count", "4000", "--rate", "1600", f"tcp:127.0.0.1:{PORTS['splice']}"])
     wait_until(lambda: int(status_of("splice")["in_messages"]) > 100, "the first messages")
     before = journal().count("resumed subscribers=")
-    run("systemctl", "kill", "--signal=USR2", "--kill-whom=main", "relay")
+    assert run("relayctl", "upgrade").stdout.startswith("upgrade begun")
     wait_until(lambda: journal().count("resumed subscribers=") > before, "resumed in the journal")
     assert (show("MainPID"), show("ActiveState"), show("NRestarts")) == (pid, "active", "0")
     assert publisher.wait(timeout=CEILING) == 0
@@ -398,6 +447,25 @@ def test_stop_ends_although_one_does_not_read():
     assert show("Result") == "success"
 
 
+def test_draining_may_take_longer_than_the_unit_gives():
+    """relay asks for more time while it drains, and says in the status what it waits for."""
+    write_feeds("copy", drain="5s")
+    drop_in("TimeoutStopSec=1s")
+    start_again()
+    with connect(7301) as dead, connect(7302), connect(7300) as publisher:
+        dead.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        publisher.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            while True:
+                publisher.send(b"\x00\x00\x00\xfc" + b"x" * 252)
+        stop = subprocess.Popen(["systemctl", "stop", "relay"])
+        wait_until(lambda: re.match(r"draining: [12] subscribers left, for [1-5] s at most", show("StatusText")),
+                   "the status of draining")
+        assert stop.wait(timeout=20) == 0
+    assert show("Result") == "success" and "Killing process" not in journal().split("draining ")[-1]
+    drop_in()
+
+
 ROLES = """
 [feed demo]
 ingest = listen systemd:publisher
@@ -436,7 +504,8 @@ class TestSockets:
             assert read_exactly(subscriber, 6) == b"early\n"
         assert pathlib.Path("/proc", show("MainPID")).owner() == "relay"
         addresses = {entry["RELAY_ADDRESS"] for entry in entries("_PID=" + show("MainPID")) if "RELAY_ADDRESS" in entry}
-        assert addresses == {"tcp:127.0.0.1:7000", "tcp:127.0.0.1:7001", "unix:/run/relay/framed.sock"}
+        assert addresses == {"tcp:127.0.0.1:7000", "tcp:127.0.0.1:7001", "unix:/run/relay/framed.sock",
+                             "unix:/run/relay/admin.sock"}
 
     def test_a_restart_refuses_nobody(self, sockets):
         """Somebody connects all the time; without the socket unit most of these would be refused."""
@@ -453,13 +522,11 @@ class TestSockets:
         before = int(status_of("demo")["subscribers_total"])
         with connect(7001) as stayer, connect(7000) as publisher:
             wait_until(lambda: int(status_of("demo")["subscribers_total"]) > before, "the subscriber")
-            for text, answer in ((good.replace("systemd:subscribers", "systemd:web"), "passed: "),
-                                 (good + "[listener more]\nfeed = demo\nlisten = tcp:127.0.0.1:7009\n", "reloaded")):
-                told = journal().count(answer)
-                INI.write_text(text)
-                run("systemctl", "reload", "relay")
-                wait_until(lambda: journal().count(answer) > told, answer)
+            INI.write_text(good.replace("systemd:subscribers", "systemd:web"))
+            assert run("systemctl", "reload", "relay", check=False).returncode != 0
             assert "no socket of this name was passed" in journal()
+            INI.write_text(good + "[listener more]\nfeed = demo\nlisten = tcp:127.0.0.1:7009\n")
+            run("systemctl", "reload", "relay")
             publisher.sendall(b"kept\n")
             assert read_exactly(stayer, 5) == b"kept\n"
         connect(7009).close()
@@ -467,20 +534,32 @@ class TestSockets:
 
     def test_a_socket_that_nothing_listens_on_is_told(self, sockets):
         run("systemctl", "stop", "relay")
-        run("systemctl", "start", "relay-http.socket", "relay-admin.socket")
-        admin = pathlib.Path("/run/relay/admin.sock")
-        assert (admin.owner(), admin.group(), oct(admin.stat().st_mode & 0o777)) == ("relay", "relay", "0o660")
+        run("systemctl", "start", "relay-http.socket")
         run("systemctl", "start", "relay")
         told = {entry["RELAY_NAME"] for entry in entries("_PID=" + show("MainPID"),
                                                          "MESSAGE_ID=1738a80df5b142148ef2d4365f3aa832")}
-        assert told == {"http", "admin"}
-        run("systemctl", "stop", "relay", "relay-http.socket", "relay-admin.socket")
+        assert told == {"http"}
+        run("systemctl", "stop", "relay", "relay-http.socket")
+
+    def test_the_admin_socket_is_taken_by_itself(self, sockets):
+        """relayctl starts relay by it, and the configuration says nothing; a reload comes over it too."""
+        run("systemctl", "start", "relay-admin.socket")
+        admin = pathlib.Path("/run/relay/admin.sock")
+        assert (admin.owner(), admin.group(), oct(admin.stat().st_mode & 0o777)) == ("relay", "relay", "0o660")
+        assert show("ActiveState") == "inactive"
+        assert run("relayctl", "feeds", "--names").stdout == "demo\n"
+        for _ in range(3):
+            run("systemctl", "reload", "relay")
+        restart()
+        run("systemctl", "reload", "relay")
+        assert not entries("_PID=" + show("MainPID"), "MESSAGE_ID=1738a80df5b142148ef2d4365f3aa832")
+        run("systemctl", "stop", "relay", "relay-admin.socket")
         assert not admin.exists()
 
 
 def test_an_instance_of_its_own():
-    pathlib.Path("/etc/relay/other.ini").write_text(FEED.format(name="copy", port=7400, raw=7401, framed=7402).replace(
-        "start_subscribers = 2", ""))
+    other = pathlib.Path("/etc/relay/other.ini")
+    other.write_text(FEED.format(name="copy", port=7400, raw=7401, framed=7402).replace("start_subscribers = 2", ""))
     run("systemctl", "start", "relay@other")
     with connect(7401) as subscriber:
         pid = run("systemctl", "show", "--value", "--property=MainPID", "relay@other").stdout.strip()
@@ -496,14 +575,28 @@ def test_an_instance_of_its_own():
         with connect(7400) as publisher:
             publisher.sendall(b"\x00\x00\x00\x02ab")
             assert read_exactly(subscriber, 6) == b"\x00\x00\x00\x02ab"
-    run("systemctl", "stop", "relay@other")
+
+        # It has a socket of its own, by which it is reloaded and not the other.
+        assert run("relayctl", "feeds", "--names").stdout == "copy\n"
+        write_feeds("splice")
+        start_again()
+        both = run("relayctl", "feeds", check=False)
+        assert (both.returncode, both.stderr) == (
+            2, "relayctl: 2 relays run here, say which with --unit: relay, relay@other\n")
+        other.write_text(FEED.format(name="compact", port=7500, raw=7501, framed=7502))
+        run("systemctl", "reload", "relay@other")
+        assert run("relayctl", "--unit", "relay@other", "feeds", "--names").stdout == "compact\n"
+        assert run("relayctl", "--unit", "relay", "feeds", "--names").stdout == "splice\n"
+        run("systemctl", "reload", "relay")
+        other.write_text("no_such_key = 1\n")
+        assert run("systemctl", "reload", "relay@other", check=False).returncode != 0
+        assert run("relayctl", "-u", "other", "feeds", "--names").stdout == "compact\n"
+    run("systemctl", "stop", "relay", "relay@other")
 
 
 def test_watchdog_restarts():
     write_feeds("copy")
-    DROP_IN.parent.mkdir(parents=True, exist_ok=True)
-    DROP_IN.write_text("[Service]\nWatchdogSec=2s\n")
-    run("systemctl", "daemon-reload")
+    drop_in("WatchdogSec=2s")
     run("systemctl", "start", "relay")
     pid = show("MainPID")
     knocker = Connector("tcp:127.0.0.1:7301", "tcp:127.0.0.1:7302")
@@ -519,6 +612,25 @@ def test_watchdog_restarts():
     end = time.monotonic() + 4.5
     wait_until(lambda: show("MainPID") == pid and time.monotonic() > end, "two watchdog periods")
     assert show("NRestarts") == "1"
+
+
+def test_a_worker_that_hangs_is_a_relay_that_hangs():
+    """One thread is held, as a debugger does; all others go on. PTRACE_SEIZE, PTRACE_INTERRUPT."""
+    pid = show("MainPID")
+    threads = {task.name for task in pathlib.Path("/proc", pid, "task").iterdir()} - {pid}
+    before = int(show("NRestarts"))
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    held = int(sorted(threads)[0])
+    for request in (0x4206, 0x4207):
+        assert libc.ptrace(request, held, None, None) == 0, os.strerror(ctypes.get_errno())
+    connect(7301).close()  # the control thread is well
+    # The thread that dies must be waited for by who holds it.
+    wait_until(lambda: os.waitpid(held, os.WNOHANG | 0x40000000)[0] == held and not os.path.exists(f"/proc/{pid}/task/{held}"),
+               "the end of the thread that was held")
+    wait_until(lambda: int(show("NRestarts")) == before + 1 and show("ActiveState") == "active", "restarted by the watchdog")
+    assert show("MainPID") not in ("0", pid)
+    connect(7301).close()
 
 
 def test_configuration_error_is_not_retried():

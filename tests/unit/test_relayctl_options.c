@@ -61,6 +61,7 @@ static const struct {
 	{"log-level", "log-level: expected LEVEL (see --help)"},
 	{"status --socket", "--socket: expected a value after it (see --help)"},
 	{"status --sock=", ""}, // an abbreviation, and an empty path
+	{"status -u a -s b", "--socket and --unit both say which relay (see --help)"},
 	{"status -x", "unknown option -x (see --help)"},
 	{"status --json=yes", "--json=yes: not an option, or not with a value (see --help)"},
 };
@@ -93,6 +94,9 @@ static void options_stand_anywhere(void **state)
 	assert_string_equal(options.socket, "/tmp/a");
 	assert_string_equal(options.feed, "b");
 	assert_true(options.json);
+	assert_int_equal(parse("status --unit relay@fx", &options, &error), 0);
+	assert_string_equal(options.unit, "relay@fx");
+	assert_null(options.socket);
 	assert_int_equal(parse("subscribers --slow --limit 7 --feed=x", &options, &error), 0);
 	assert_true(options.slow);
 	assert_int_equal(options.limit, 7);
@@ -109,7 +113,8 @@ static void what_is_not_said_has_a_default(void **state)
 
 	(void)state;
 	assert_int_equal(parse("status", &options, &error), 0);
-	assert_string_equal(options.socket, "/run/relay/admin.sock");
+	assert_null(options.socket);
+	assert_null(options.unit);
 	assert_null(options.argument);
 	assert_int_equal(options.timeout_ms, 10000);
 	assert_int_equal(parse("reload", &options, &error), 0);
