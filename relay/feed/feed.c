@@ -54,6 +54,7 @@ static void tell(struct feed *feed, enum packet_type type)
 
 void feed_source_up(struct feed *feed)
 {
+	crossing_answer(feed); /* whoever asked before is told of it */
 	feed->is_source_up = true;
 	feed_record_note_state(feed);
 	feed->metrics.source_connects++;
@@ -65,6 +66,7 @@ void feed_source_down(struct feed *feed, enum close_reason reason)
 	bool in_message = !intake_is_empty(&feed->intake);
 	uint64_t rest = intake_reset(feed);
 
+	crossing_answer(feed);
 	feed->is_source_up = false;
 	feed_record_note_state(feed);
 	feed->metrics.source_losses++;

@@ -27,7 +27,7 @@ UPGRADES = 20
 @pytest.mark.parametrize("engine", ENGINES)
 def test_keeps_everybody(lab, engine):
     """Some read, some in bits with tiny buffers, so that they are cut in mid-packet; the publisher goes on."""
-    made = script("u32be", (70_000, 300, 4096, 1) * 400, 2)
+    made = script("u32be", (70_000, 300, 4096, 1) * 200, 2)
     relay = lab.start(WORKERS | feed("a", raw=TIGHT, framed=TIGHT, **RING, **LOSSLESS, **ENGINES[engine]))
     readers = relay.subscribe("a-raw", made, 8) + relay.subscribe("a-framed", made, 8)
     slow = relay.subscribe("a-raw", made, 4, **SLOW) + relay.subscribe("a-framed", made, 4, **SLOW)

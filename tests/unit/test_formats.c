@@ -740,6 +740,30 @@ static void a_branch_gets_what_comes_after_it_asked(void **state)
 	}
 }
 
+static bool has_heard_of_the_source(const struct feed_rig *some)
+{
+	struct format_wire wire = read_wire(EVENTS, 0);
+
+	(void)some;
+	free(wire.payload);
+	return wire.sources == 2;
+}
+
+/* That there is no source, then that there is one. */
+static void a_branch_hears_of_a_source_that_comes_after_it_asked(void **state)
+{
+	const struct feed_params params = feed_rig_params(FRAMING_LINE, ENGINE_COPY);
+
+	(void)state;
+	open_feed(&params);
+	open_branch(params);
+	feed_rig_end_source(&rig);
+	feed_rig_join_rendition(&rig, branch.renditions[EVENTS], false, 0, NULL);
+	feed_source_up(rig.feed);
+	feed_rig_run_until(&rig, has_heard_of_the_source);
+	close_branch();
+}
+
 static void a_branch_can_be_made_to_catch_up(void **state)
 {
 	const struct feed_params params = feed_rig_params(FRAMING_LINE, ENGINE_COPY);
@@ -781,6 +805,7 @@ int main(void)
 		TEST(a_branch_has_every_format),
 		TEST(a_branch_that_slept_says_what_is_missing),
 		TEST(a_branch_gets_what_comes_after_it_asked),
+		TEST(a_branch_hears_of_a_source_that_comes_after_it_asked),
 		TEST(a_branch_can_be_made_to_catch_up),
 	};
 
