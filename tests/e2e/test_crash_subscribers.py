@@ -65,6 +65,11 @@ class Crashing:
         self.relay = lab.start(sections, **self.manager.options())
         self.resumed = self.lost = 0
 
+    def die_at_rest(self):
+        """Once all workers have answered: none of them is serving anybody then."""
+        self.relay.status()
+        return self.die()
+
     def die(self):
         """Killed, and started again; who dies within a second of being resumed is not resumed."""
         self.relay.signal(signal.SIGKILL)
@@ -108,7 +113,7 @@ def test_at_rest_all_survive(lab, engine, workers):
             break
         lab.loop.run(lambda: all(one.position == made.ends[count - 1] for one in readers), 60, "all of it")
         crashing.relay.wait("a", subscribers_blocked=len(slow))
-        assert crashing.die() == (len(everybody), 0)
+        assert crashing.die_at_rest() == (len(everybody), 0)
         seen = crashing.relay.feed("a")
         assert seen["subscribers_resumed"] == len(everybody) and "closed_crash" not in seen, seen
         assert seen["source_losses"] == 1 and seen["source_crash"] == 1, seen
@@ -206,7 +211,7 @@ def test_every_kind(lab):
     readers[0].half_close()
     relay.publish("a", MADE.wire[:HALF])
     read_all_before(lab, [*readers, socket])
-    assert crashing.die() == (len(readers), 1)
+    assert crashing.die_at_rest() == (len(readers), 1)
     lab.loop.run(lambda: socket.end, what="the end of the WebSocket")
     assert socket.end == "rst"
     relay = crashing.relay
@@ -235,7 +240,7 @@ def test_who_is_behind(lab):
         publisher.rewatch()
         begin = made.ends[count - 1]
         lab.loop.run(lambda: leader.position == begin, 60, "the leader")
-        assert crashing.die() == (5, 0)
+        assert crashing.die_at_rest() == (5, 0)
         for one in slow:
             one.read_exactly(1000)
         lab.loop.run(lambda: all(one.received == one.limit for one in slow), 60, "some of it")
@@ -257,7 +262,7 @@ def test_a_lost_source_ends_it(lab):
     relay.wait("a", subscribers=8)
     relay.publish("a", MADE.wire)
     read_all_before(lab, readers[:4], len(MADE.payload))
-    assert crashing.die()[1] == 0
+    assert crashing.die_at_rest()[1] == 0
     assert crashing.relay.feed("a")["subscribers_resumed"] == 8
     lab.loop.run(lambda: all(one.end for one in readers[:4]), what="the end of those that have all")
     for one in readers[4:]:
@@ -272,7 +277,7 @@ def test_limits_go_on(lab):
     crashing = Crashing(lab, sections)
     readers = crashing.relay.subscribe("a-raw", MADE, 3)
     crashing.relay.wait("a", subscribers=3)
-    assert crashing.die() == (3, 0)
+    assert crashing.die_at_rest() == (3, 0)
     relay = crashing.relay
     other = relay.subscribe("a-raw", MADE)
     lab.loop.run(lambda: other.end, what="the refusal")
