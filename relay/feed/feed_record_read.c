@@ -109,6 +109,7 @@ int subscriber_record_read(const struct subscriber_record *record, int fd,
 		.end_pos = record->end_pos,
 		.note = (uint8_t *)(uintptr_t)record->notes,
 		.note_bytes = record->note_bytes,
+		.ends_with_fin = record->ends_with_fin,
 		.is_half_closed = atomic_load(&record->is_half_closed),
 		.peer_key = record->peer_key,
 	};

@@ -46,7 +46,8 @@ struct subscriber_snapshot {
 	uint64_t from_seq;
 	bool has_input; /* what it sends means something, and is half-read: it cannot be kept */
 	bool is_half_closed;
-	bool counts_anew; /* not in the stream: its accounts begin where it stands */
+	bool ends_with_fin; /* not in the stream */
+	bool counts_anew;   /* not in the stream: its accounts begin where it stands */
 
 	/* Its place, which is the daemon's: the listener that counts its address, or "". */
 	char listener[STATE_NAME_BYTES];

@@ -430,6 +430,7 @@ static void take_over(struct subscriber *subscriber, const struct subscriber_sna
 	subscriber->joined_messages = state->joined_messages;
 	subscriber->skipped = state->skipped;
 	subscriber->input_left = (uint32_t)state->input_left;
+	subscriber->ends_with_fin = state->ends_with_fin;
 	subscriber->on_slow = (enum on_slow)state->on_slow;
 	subscriber->must_leave = state->must_leave;
 	subscriber->slow_cause = (enum slow_cause)state->slow_cause;

@@ -38,8 +38,7 @@ void subscriber_record_open(struct subscriber *subscriber)
 	socklen_t bytes = sizeof(record->cookie);
 	uint64_t count = 0;
 
-	if (!rendition->record || subscriber->input ||
-	    (size_t)subscriber->fd >= records->subscriber_count)
+	if (!rendition->record || (size_t)subscriber->fd >= records->subscriber_count)
 		return;
 	record = &records->subscribers[subscriber->fd];
 	if (getsockopt(subscriber->fd, SOL_SOCKET, SO_COOKIE, &record->cookie, &bytes) < 0)
@@ -109,9 +108,10 @@ void subscriber_record_settle(struct subscriber *subscriber)
 	if (!record)
 		return;
 	other = !(load(record) >> RECORD_PLACE_SHIFT);
-	/* Has no place yet; or has said its last words, which must not be said again. */
+	/* Has no place yet; or has said its last words, which must not be said again; or what it
+	 * sent is half read. */
 	if (subscriber->state == SUBSCRIBER_JOINING || subscriber->has_farewell ||
-	    !write_notes(record, &subscriber->notes)) {
+	    subscriber->input || !write_notes(record, &subscriber->notes)) {
 		set_state(record, RECORD_LOST, 0);
 		return;
 	}

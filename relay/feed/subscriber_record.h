@@ -15,8 +15,8 @@ struct subscriber;
 struct subscriber_place;
 
 /* The subscriber, whose socket is open and has got nothing yet but what was sent before it joined,
- * has a record from now on, if there is one for its descriptor and it can be resumed: whoever has
- * an input of its own cannot.  It is LOST. */
+ * has a record from now on, if there is one for its descriptor.  It is LOST, and remains so if it
+ * has an input of its own: what that has half read is not known. */
 void subscriber_record_open(struct subscriber *subscriber);
 
 /* Before its socket is closed. */

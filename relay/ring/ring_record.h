@@ -48,11 +48,12 @@ struct ring_record_map {
 	size_t bytes;
 };
 
-/* Maps a dead process's record and describes the ring as ring_capture() does, but all segments that
- * nobody has given up.  Before a segment that is not known nothing is retained; what is known there
- * counts as held.  translate() says which descriptor here is the dead one's `fd`, -1: gone.  Those
- * in *ret are the caller's to use; it owns them before and after.  ring_state_free() and
- * ring_record_close() in the end, the memfd may be closed at once.
+/* Maps a dead process's record and describes the ring as ring_capture() does, with all segments
+ * that nobody has given up.  Before a segment that is not known nothing is retained; what is known
+ * there counts as held.  translate() says which descriptor here is the dead one's `fd` (any number:
+ * it is not believed), -1: gone.  It gives nothing away: what *ret refers to is for ring_restore()
+ * to take, all else stays the caller's.  Blocks of *ret lie in the map: ring_state_free(), then
+ * ring_record_close().  The memfd may be closed at once.
  * 0, or: -ENODATA (no ring was ever recorded), -EBADMSG (not a record, of another version, or it
  * does not hold together), -ENOMEM, -errno of mmap(2). */
 must_check int ring_record_read(int memfd, int (*translate)(void *owner, int fd), void *owner,

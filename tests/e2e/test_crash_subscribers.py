@@ -15,6 +15,7 @@ from relaytest.publisher import Publisher
 from relaytest.service_manager import ServiceManager
 from relaytest.stream import MIB, script
 from relaytest.subscriber import FramedSubscriber, LineSubscriber
+from relaytest.web import WebSocketSubscriber, WebSubscriber
 
 RESUMED = r"resumed after a crash subscribers=(\d+) lost=(\d+) silence_ms="
 WORKERS = [1, 2]
@@ -64,6 +65,11 @@ class Crashing:
         self.relay = lab.start(sections, **self.manager.options())
         self.resumed = self.lost = 0
 
+    def die_at_rest(self):
+        """Once all workers have answered: none of them is serving anybody then."""
+        self.relay.status()
+        return self.die()
+
     def die(self):
         """Killed, and started again; who dies within a second of being resumed is not resumed."""
         self.relay.signal(signal.SIGKILL)
@@ -107,7 +113,7 @@ def test_at_rest_all_survive(lab, engine, workers):
             break
         lab.loop.run(lambda: all(one.position == made.ends[count - 1] for one in readers), 60, "all of it")
         crashing.relay.wait("a", subscribers_blocked=len(slow))
-        assert crashing.die() == (len(everybody), 0)
+        assert crashing.die_at_rest() == (len(everybody), 0)
         seen = crashing.relay.feed("a")
         assert seen["subscribers_resumed"] == len(everybody) and "closed_crash" not in seen, seen
         assert seen["source_losses"] == 1 and seen["source_crash"] == 1, seen
@@ -180,3 +186,105 @@ def test_under_full_rate(lab, engine, workers):
     assert crashing.resumed > crashing.lost
     if workers == 1:
         assert not any(one.gaps for one in everybody if one in left and isinstance(one, FramedSubscriber))
+
+
+MADE = script("u32be", (70_000, 300, 4096, 1) * 20, 2)
+HALF = MADE.ends[39]
+
+
+def read_all_before(lab, readers, end=HALF):
+    lab.loop.run(lambda: all(one.position == end for one in readers), what="what was published")
+
+
+def test_every_kind(lab):
+    """Over TCP and unix sockets, raw, framed, by HTTP, and one that only listens, they go on; a WebSocket does not."""
+    sections = {"relay": {"workers": 2}} | feed("a", framing="u32be", on_slow="wait", stall_timeout="60s", heartbeat="0")
+    sections["listener local"] = {"feed": "a", "listen": f"unix:{lab.directory}/local"}
+    sections["listener six"] = {"feed": "a", "listen": "tcp:[::1]:0"}
+    sections["listener web"] = {"feed": "a", "listen": "tcp:127.0.0.1:0", "format": "http"}
+    crashing = Crashing(lab, sections)
+    relay = crashing.relay
+    readers = [relay.subscribe(name, MADE) for name in ("a-raw", "a-framed", "local", "six") for _ in range(2)]
+    readers.append(relay.subscribe("web", MADE, kind=WebSubscriber))
+    socket = relay.subscribe("web", MADE, kind=WebSocketSubscriber)
+    relay.wait("a", subscribers=len(readers) + 1)
+    readers[0].half_close()
+    relay.publish("a", MADE.wire[:HALF])
+    read_all_before(lab, [*readers, socket])
+    assert crashing.die_at_rest() == (len(readers), 1)
+    lab.loop.run(lambda: socket.end, what="the end of the WebSocket")
+    assert socket.end == "rst"
+    relay = crashing.relay
+    assert relay.feed("a")["closed_crash"] == 1
+    relay.publish("a", MADE.wire[HALF:])
+    relay.run_until_done(readers)
+    gone = readers.pop()
+    gone.half_close()
+    relay.wait("a", subscribers=len(readers))  # by HTTP that is an end
+
+
+def test_who_is_behind(lab):
+    """A slow one that finds its place trimmed is told what it missed, as ever; one in mid-packet finishes that first."""
+    made = script("u32be", (3000, 40_000, 10) * 100, 4)
+    sections = feed("a", framing="u32be", on_slow="skip", stall_timeout="60s", framed=TIGHT, ring="512k", segment="64k",
+                    grace="60s")
+    crashing = Crashing(lab, sections)
+    leader = crashing.relay.subscribe("a-framed", made)
+    slow = crashing.relay.subscribe("a-framed", made, 4, **SLOW)
+    crashing.relay.wait("a", subscribers=5)
+    begin = 0
+    for count in (100, 200, 300):
+        relay = crashing.relay
+        publisher = relay.publish("a", made.wire[begin:made.ends[count - 1]]).follow(leader, 256 * 1024)
+        publisher.sent = begin  # as the window counts
+        publisher.rewatch()
+        begin = made.ends[count - 1]
+        lab.loop.run(lambda: leader.position == begin, 60, "the leader")
+        assert crashing.die_at_rest() == (5, 0)
+        for one in slow:
+            one.read_exactly(1000)
+        lab.loop.run(lambda: all(one.received == one.limit for one in slow), 60, "some of it")
+    for one in slow:
+        one.unlimited()
+    lab.loop.run(lambda: all(one.done for one in slow), 60, "the end")
+    assert all(one.messages + one.missed == made.count and one.gaps for one in slow)
+    seen = crashing.relay.feed("a")
+    assert seen["gaps"] == sum(bool(one.gaps) for one in slow), seen
+
+
+def test_a_lost_source_ends_it(lab):
+    """on_source_loss = close: the publisher is gone with relay; what was published is read to its end."""
+    sections = {"relay": {"workers": 2}} | feed("a", framing="u32be", on_slow="wait", stall_timeout="60s", raw=TIGHT,
+                                                on_source_loss="close", framed=TIGHT)
+    crashing = Crashing(lab, sections)
+    relay = crashing.relay
+    readers = relay.subscribe("a-raw", MADE, 4) + relay.subscribe("a-raw", MADE, 4, **SLOW)
+    relay.wait("a", subscribers=8)
+    relay.publish("a", MADE.wire)
+    read_all_before(lab, readers[:4], len(MADE.payload))
+    assert crashing.die_at_rest()[1] == 0
+    assert crashing.relay.feed("a")["subscribers_resumed"] == 8
+    lab.loop.run(lambda: all(one.end for one in readers[:4]), what="the end of those that have all")
+    for one in readers[4:]:
+        one.unlimited()
+    lab.loop.run(lambda: all(one.end for one in readers), what="the end of all")
+    assert all(one.end == "fin" and one.done for one in readers)
+
+
+def test_limits_go_on(lab):
+    """Who survived still counts for its address; who drains gets the end."""
+    sections = feed("a", framing="u32be", on_slow="wait", raw={"max_per_ip": 3})
+    crashing = Crashing(lab, sections)
+    readers = crashing.relay.subscribe("a-raw", MADE, 3)
+    crashing.relay.wait("a", subscribers=3)
+    assert crashing.die_at_rest() == (3, 0)
+    relay = crashing.relay
+    other = relay.subscribe("a-raw", MADE)
+    lab.loop.run(lambda: other.end, what="the refusal")
+    relay.wait("a", closed_per_address=1)
+    relay.publish("a", MADE.wire)
+    relay.run_until_done(readers)
+    relay.signal(signal.SIGTERM)
+    assert relay.wait_exit() == 0
+    lab.loop.run(lambda: all(one.end for one in readers), what="the end")
+    assert all(one.end == "fin" for one in readers)
