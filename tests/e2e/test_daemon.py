@@ -2,6 +2,8 @@
 """The daemon's own life: reload, drain, heartbeats, limits."""
 
 import signal
+import socket
+import time
 
 import pytest
 
@@ -188,3 +190,37 @@ def test_1200_subscribers(lab):
     seen = relay.feed("a")
     assert seen["delivered_messages"] == made.count * 1200, seen
     assert relay.sockets() <= relay.baseline + 1201 and relay.pipes() < 300
+
+
+def test_what_the_service_manager_is_told(lab):
+    """sd_notify(3): a reload, good or bad, is announced before it begins and ended by READY; a drain asks for time."""
+    path = lab.directory / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(20)
+
+        def told():
+            return dict(line.partition("=")[::2] for line in manager.recv(4096).decode().splitlines())
+
+        def next_told(*keys):
+            while not (words := told()).keys() & set(keys):
+                assert set(words) == {"STATUS"}, words
+            return words
+
+        relay = lab.start(feed("a"), env={"NOTIFY_SOCKET": str(path)})
+        assert told()["STATUS"].startswith("1 feed, 0 subscribers, ")
+        assert told() == {"READY": "1"}
+        for text, status in ((None, "1 feed, "), ("[bogus]\n", "the last reload failed, see the journal; 1 feed, ")):
+            before = time.monotonic_ns() // 1000
+            relay.expect(*(["error"] if text else [])).reload(text or relay.sections)
+            reloading = next_told("RELOADING")
+            assert before <= int(reloading["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
+            assert told()["STATUS"].startswith(status)
+            assert told() == {"READY": "1"}
+        made = script("line", (10,), 1)
+        relay.subscribe("a-raw", made)
+        relay.wait("a", subscribers=1)
+        relay.signal(signal.SIGTERM)
+        assert next_told("STOPPING") == {"STOPPING": "1"}
+        words = told() | told()
+        assert words["STATUS"].startswith("draining: 1 subscribers left, ") and int(words["EXTEND_TIMEOUT_USEC"]) > 1e6
