@@ -27,6 +27,9 @@ static void close_subscriber(struct subscriber_snapshot *state)
 	fd_close(&state->fd);
 	if (state->place.on_closed)
 		state->place.on_closed(state->place.owner);
+	if (state->input)
+		state->input->free(state->input_owner);
+	state->input = NULL;
 }
 
 void feed_state_close_subscribers(struct feed_state *state)
@@ -47,14 +50,39 @@ static void refuse_one(struct feed *feed, struct subscriber_snapshot *subscriber
 	close_subscriber(subscriber);
 }
 
+static void log_refused(const struct feed *feed, const struct rendition_state *state, size_t count,
+			enum close_reason reason)
+{
+	if (count)
+		log_warn("subscribers not resumed feed=%s format=%s count=%zu reason=%s (%s)",
+			 feed->params.name, state->format, count, close_reason_name(reason),
+			 close_reason_text(reason));
+}
+
 static void refuse(struct feed *feed, struct rendition_state *state, enum close_reason reason)
 {
-	if (state->subscriber_count)
-		log_warn("subscribers not resumed feed=%s format=%s count=%zu reason=%s (%s)",
-			 feed->params.name, state->format, state->subscriber_count,
-			 close_reason_name(reason), close_reason_text(reason));
+	log_refused(feed, state, state->subscriber_count, reason);
 	for (size_t i = 0; i < state->subscriber_count; i++)
 		refuse_one(feed, &state->subscribers[i], reason);
+}
+
+/* Their ring is as it was. */
+static void resume_subscribers(struct rendition *rendition, struct rendition_state *state,
+			       const struct ring_restored *restored)
+{
+	size_t refused = 0;
+
+	for (size_t i = 0; i < state->subscriber_count; i++) {
+		struct subscriber_snapshot *subscriber = &state->subscribers[i];
+
+		if (!subscriber->has_input || subscriber->input) {
+			subscriber_resume(rendition, subscriber, restored);
+			continue;
+		}
+		refuse_one(rendition->feed, subscriber, CLOSE_HANDOVER);
+		refused++;
+	}
+	log_refused(rendition->feed, state, refused, CLOSE_HANDOVER);
 }
 
 static struct rendition *find_rendition(const struct feed *feed, const char *format)
@@ -86,12 +114,7 @@ static void restore_rendition(struct feed *feed, struct rendition_state *state)
 		refuse(feed, state, CLOSE_HANDOVER);
 		return;
 	}
-	for (size_t i = 0; i < state->subscriber_count; i++) {
-		if (state->subscribers[i].has_input)
-			refuse_one(feed, &state->subscribers[i], CLOSE_HANDOVER);
-		else
-			subscriber_resume(rendition, &state->subscribers[i], &restored);
-	}
+	resume_subscribers(rendition, state, &restored);
 	ring_restored_drop(&restored);
 	feed_trim(rendition);
 }
