@@ -18,12 +18,14 @@
 
 #include "base/compiler.h"
 #include "base/fd.h"
+#include "base/state_stream.h"
 #include "net/http_response.h"
 #include "net/proxy_protocol.h"
 
 #define LINGER_MS    1000
 #define LINGER_BYTES (256 * 1024)
 #define READY_MAX    64 /* served in a turn */
+#define BUFFER_BYTES (PROXY_HEADER_BYTES + HTTP_HEAD_BYTES + HTTP_REST_BYTES)
 
 /* Head and body of an answer of one line. */
 #define LINE_ANSWER_BYTES 1024
@@ -53,8 +55,7 @@ struct http_connection {
 
 	size_t head_at;    /* behind the PROXY header */
 	size_t used_bytes; /* of the buffer */
-	size_t buffer_bytes;
-	uint8_t buffer[];
+	uint8_t buffer[BUFFER_BYTES];
 };
 
 /* ---- state ---- */
@@ -288,10 +289,17 @@ static void end_of_input(struct http_connection *connection)
 		refuse(connection, 400, "the request ended too early");
 }
 
+/* Looks at what has come. */
+static void parse(struct http_connection *connection)
+{
+	if (parse_proxy(connection))
+		parse_request(connection);
+}
+
 /* All that lies behind a request has come with its last bytes: no more than one receive. */
 static void receive(struct http_connection *connection)
 {
-	size_t room = connection->buffer_bytes - connection->used_bytes;
+	size_t room = BUFFER_BYTES - connection->used_bytes;
 	ssize_t count = recv(connection->fd, connection->buffer + connection->used_bytes,
 			     size_min(room, HTTP_REST_BYTES), 0);
 
@@ -305,13 +313,12 @@ static void receive(struct http_connection *connection)
 		return;
 	}
 	connection->used_bytes += (size_t)count;
-	if (parse_proxy(connection))
-		parse_request(connection);
+	parse(connection);
 }
 
 static void discard(struct http_connection *connection)
 {
-	ssize_t count = recv(connection->fd, connection->buffer, connection->buffer_bytes, 0);
+	ssize_t count = recv(connection->fd, connection->buffer, BUFFER_BYTES, 0);
 
 	if (count < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -428,23 +435,17 @@ static bool open_set(struct http_server *server)
 	return true;
 }
 
-void http_server_adopt(struct http_server *server, int fd)
+/* In no state yet.  NULL: no descriptor or memory for it. */
+static struct http_connection *new_connection(struct http_server *server, int fd)
 {
-	size_t bytes = PROXY_HEADER_BYTES + HTTP_HEAD_BYTES + HTTP_REST_BYTES;
-	struct http_connection *connection = NULL;
+	struct http_connection *connection = open_set(server) ? malloc(sizeof(*connection)) : NULL;
 
-	server->counters.adopted++;
-	if (server->count < server->params.max_connections && open_set(server))
-		connection = malloc(sizeof(*connection) + bytes);
-	if (!connection) {
-		turn_away(server, fd);
-		return;
-	}
-	*connection = (struct http_connection){
-		.server = server,
-		.fd = fd,
-		.buffer_bytes = bytes,
-	};
+	if (!connection)
+		return NULL;
+	/* The buffer is left as it is: most of it is never looked at. */
+	memset(connection, 0, offsetof(struct http_connection, buffer));
+	connection->server = server;
+	connection->fd = fd;
 	list_node_init(&connection->node);
 	list_append(&server->connections, &connection->node);
 	if (server->count++ == 0)
@@ -454,7 +455,20 @@ void http_server_adopt(struct http_server *server, int fd)
 	connection->expects_proxy = is_proxy(server, &connection->peer);
 	http_request_init(&connection->request, server->params.methods,
 			  server->params.body_max_bytes);
-	set_state(connection, STATE_READING);
+	return connection;
+}
+
+void http_server_adopt(struct http_server *server, int fd)
+{
+	struct http_connection *connection = NULL;
+
+	server->counters.adopted++;
+	if (server->count < server->params.max_connections)
+		connection = new_connection(server, fd);
+	if (connection)
+		set_state(connection, STATE_READING);
+	else
+		turn_away(server, fd);
 }
 
 void http_server_fini(struct http_server *server)
@@ -495,4 +509,84 @@ const struct endpoint_address *http_connection_peer(const struct http_connection
 int http_connection_fd(const struct http_connection *connection)
 {
 	return connection->fd;
+}
+
+/* ---- from one process to the next ---- */
+
+static void capture(struct http_connection *connection, struct http_connection_state *ret)
+{
+	double left_s = ev_timer_remaining(connection->server->loop, &connection->deadline);
+
+	*ret = (struct http_connection_state){
+		.fd = connection->fd,
+		.is_answered = connection->state != STATE_READING,
+		.left_ms = left_s > 0 ? (uint64_t)(left_s * 1000) : 0,
+	};
+	if (connection->state == STATE_READING) {
+		ret->bytes = connection->buffer;
+		ret->byte_count = connection->used_bytes;
+	} else if (connection->answer) {
+		ret->bytes = connection->answer + connection->answered_bytes;
+		ret->byte_count = connection->answer_bytes - connection->answered_bytes;
+	}
+}
+
+size_t http_server_capture(const struct http_server *server, struct http_connection_state *ret)
+{
+	struct list_node *node;
+	size_t count = 0;
+
+	list_for_each (&server->connections, node) {
+		struct http_connection *connection = list_entry(node, struct http_connection, node);
+
+		if (connection->state != STATE_WAITING)
+			capture(connection, &ret[count++]);
+	}
+	return count;
+}
+
+/* A socket that has been shut takes nothing, not even nothing: its answer has gone. */
+static void answer_on(struct http_connection *connection, const struct http_connection_state *state)
+{
+	if (state->byte_count == 0)
+		set_state(connection, STATE_LINGERING);
+	else
+		http_connection_answer(connection, state->bytes, state->byte_count);
+	if (connection->state == STATE_ANSWERING)
+		watch(connection, EPOLLOUT, state->left_ms + 1);
+}
+
+void http_server_restore(struct http_server *server, struct http_connection_state *state)
+{
+	struct http_connection *connection = new_connection(server, state->fd);
+
+	if (!connection)
+		fd_close(&state->fd);
+	state->fd = -1;
+	if (!connection)
+		return;
+	if (state->is_answered) {
+		answer_on(connection, state);
+		return;
+	}
+	set_state(connection, STATE_READING);
+	watch(connection, EPOLLIN, state->left_ms + 1);
+	connection->used_bytes = size_min(state->byte_count, BUFFER_BYTES);
+	if (!connection->used_bytes)
+		return;
+	memcpy(connection->buffer, state->bytes, connection->used_bytes);
+	parse(connection);
+}
+
+void http_connection_state_transfer(struct state_stream *stream,
+				    struct http_connection_state *state)
+{
+	state_fd(stream, &state->fd, "socket of a request");
+	state_bool(stream, &state->is_answered, "answered");
+	state_u64(stream, &state->left_ms, UINT32_MAX, "time left");
+	state_size(stream, &state->byte_count, state->is_answered ? UINT32_MAX : BUFFER_BYTES,
+		   "bytes of a request");
+	state_bytes(stream, &state->bytes, state->byte_count, "bytes of a request");
+	if (stream->is_reading && state->fd < 0)
+		state_fail(stream, "socket of a request");
 }
