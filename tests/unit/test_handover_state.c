@@ -19,7 +19,7 @@
 #include "daemon/worker.h"
 
 enum {
-	FDS = 7,        // in the state below
+	FDS = 8,        // in the state below
 	FIRST_FD = 900, // not open: nothing here may touch a descriptor
 };
 
@@ -27,6 +27,7 @@ static const uint8_t payload[] = "0123456789abcdef";
 
 struct sample {
 	uint8_t note[NOTES_OWN_MAX + 1];
+	uint8_t input[SUBSCRIBER_INPUT_STATE_MAX + 1];
 	struct handover handover;
 	struct handed_socket sockets[1];
 	struct handed_feed feeds[1];
@@ -36,6 +37,10 @@ struct sample {
 	struct packet_mark marks[2], mark_of_rest;
 	struct subscriber_snapshot subscribers[2];
 	uint8_t block[sizeof(payload)];
+	struct handed_http http_listeners[1];
+	struct handed_format formats[1];
+	struct http_connection_state clients[2];
+	uint8_t request[32 * 1024];
 };
 
 /* A segment that only a cursor holds and that goes on in the next one, a pipe, then a growing
@@ -87,6 +92,26 @@ static void fill_ring(struct sample *sample, struct ring_state *ring)
 	sample->marks[1] = (struct packet_mark){.offset = 5, .first_seq = 20};
 }
 
+static void fill_web(struct sample *sample)
+{
+	sample->http_listeners[0] = (struct handed_http){
+		.listener = "web",
+		.counters = {.requests = 42, .lost = 1},
+		.refused[HTTP_REFUSED_TOKEN] = 8,
+		.formats = sample->formats,
+		.format_count = 1,
+		.clients = sample->clients,
+		.client_count = 2,
+	};
+	sample->formats[0] = (struct handed_format){.feed = "a", .format = "events-plain"};
+	sample->clients[0] = (struct http_connection_state){
+		.fd = FIRST_FD + 7, .left_ms = 900, .bytes = sample->request, .byte_count = 11};
+	sample->clients[1] = (struct http_connection_state){.fd = FIRST_FD + 8,
+							    .is_answered = true,
+							    .bytes = sample->request,
+							    .byte_count = sizeof(sample->request)};
+}
+
 static void fill(struct sample *sample)
 {
 	struct rendition_state *rendition = &sample->renditions[0];
@@ -106,6 +131,12 @@ static void fill(struct sample *sample)
 		.note_bytes = 4,
 		.has_from = true,
 		.from_seq = 12,
+		.ends_with_fin = true,
+		.has_farewell = true,
+		.has_input = true,
+		.input_name = "websocket",
+		.input_state = sample->input,
+		.input_bytes = 3,
 		.cursor = {.is_inside = true, .index = 3, .offset = 4, .pos = 44, .next_index = 4}};
 	sample->subscribers[1] = (struct subscriber_snapshot){
 		.fd = FIRST_FD + 6, .id = 2, .cursor = {.pos = 142, .next_index = 8}};
@@ -129,7 +160,10 @@ static void fill(struct sample *sample)
 					     .sockets = sample->sockets,
 					     .socket_count = 1,
 					     .feeds = sample->feeds,
-					     .feed_count = 1};
+					     .feed_count = 1,
+					     .http_listeners = sample->http_listeners,
+					     .http_listener_count = 1};
+	fill_web(sample);
 }
 
 static void write_sample(struct sample *sample, struct state_stream *stream)
@@ -167,6 +201,13 @@ static void test_comes_back_as_it_was(void **state)
 	assert_int_equal(back.feeds[0].parts[0].metrics.in_bytes, 4711);
 	assert_int_equal(back.feeds[0].parts[0].closed[CLOSE_LAG], 3);
 	assert_int_equal(back.feeds[0].parts[0].renditions[0].subscribers[1].fd, FIRST_FD + 6);
+	assert_true(back.feeds[0].parts[0].renditions[0].subscribers[0].has_farewell);
+	assert_true(back.feeds[0].parts[0].renditions[0].subscribers[0].ends_with_fin);
+	assert_int_equal(back.feeds[0].parts[0].renditions[0].subscribers[0].input_bytes, 3);
+	assert_int_equal(back.http_listeners[0].refused[HTTP_REFUSED_TOKEN], 8);
+	assert_int_equal(back.http_listeners[0].counters.requests, 42);
+	assert_int_equal(back.http_listeners[0].clients[1].fd, FIRST_FD + 8);
+	assert_int_equal(one.fd_count, FDS);
 	state_stream_write(&other);
 	handover_transfer(&other, &back);
 	assert_int_equal(one.length, other.length);
@@ -363,6 +404,21 @@ static void long_note(struct sample *sample)
 	sample->subscribers[0].note_bytes = NOTES_OWN_MAX + 1;
 }
 
+static void long_input(struct sample *sample)
+{
+	sample->subscribers[0].input_bytes = SUBSCRIBER_INPUT_STATE_MAX + 1;
+}
+
+static void no_client_socket(struct sample *sample)
+{
+	sample->clients[0].fd = -1;
+}
+
+static void long_request(struct sample *sample)
+{
+	sample->clients[0].byte_count = sizeof(sample->request);
+}
+
 static void unknown_framing(struct sample *sample)
 {
 	sample->parts[0].intake.framing = 99;
@@ -408,6 +464,9 @@ static void test_each_place_wrong(void **state)
 		{end_in_the_future, "end of a subscriber"},
 		{unknown_policy, "on_slow"},
 		{long_note, "length of notes"},
+		{long_input, "input"},
+		{no_client_socket, "socket of a request"},
+		{long_request, "bytes of a request"},
 		{unknown_framing, "framing"},
 		{bad_header, "packet header"},
 	};
