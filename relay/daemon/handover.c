@@ -140,6 +140,23 @@ static int take_feed(struct relay *relay, struct served_feed *served, struct han
 	return r;
 }
 
+static int take_http(struct relay *relay, struct handover *ret)
+{
+	struct list_node *node;
+	int r = 0;
+
+	ret->http_listeners =
+		calloc(list_length(&relay->listeners) + 1, sizeof(*ret->http_listeners));
+	if (!ret->http_listeners)
+		return -ENOMEM;
+	list_for_each (&relay->listeners, node) {
+		if (r == 0 && listener_at(node)->http)
+			r = handover_http_take(listener_at(node),
+					       &ret->http_listeners[ret->http_listener_count++]);
+	}
+	return r;
+}
+
 int handover_take(struct relay *relay, struct handover *ret)
 {
 	struct list_node *node;
@@ -151,6 +168,8 @@ int handover_take(struct relay *relay, struct handover *ret)
 		.feeds = calloc(list_length(&relay->feeds) + 1, sizeof(*ret->feeds)),
 	};
 	r = ret->feeds ? handover_take_sockets(relay, &ret->sockets, &ret->socket_count) : -ENOMEM;
+	if (r == 0)
+		r = take_http(relay, ret);
 	list_for_each (&relay->feeds, node) {
 		if (r == 0)
 			r = take_feed(relay, feed_at(node), &ret->feeds[ret->feed_count++]);
@@ -204,8 +223,9 @@ static void transfer_feed(struct state_stream *stream, struct handed_feed *feed,
 
 void handover_transfer(struct state_stream *stream, struct handover *handover)
 {
-	void *sockets = handover->sockets, *feeds = handover->feeds;
-	bool has_sockets, has_feeds;
+	void *sockets = handover->sockets, *feeds = handover->feeds,
+	     *http_listeners = handover->http_listeners;
+	bool has_sockets, has_feeds, has_http;
 
 	state_unsigned(stream, &handover->workers, WORKERS_MAX, "workers");
 	if (handover->workers == 0)
@@ -223,6 +243,13 @@ void handover_transfer(struct state_stream *stream, struct handover *handover)
 		handover->feeds = feeds;
 	for (size_t i = 0; has_feeds && i < handover->feed_count; i++)
 		transfer_feed(stream, &handover->feeds[i], handover->workers);
+	has_http = state_array(stream, &http_listeners, &handover->http_listener_count,
+			       sizeof(*handover->http_listeners), (size_t)10 * NUMBER_BYTES,
+			       "listeners of http");
+	if (stream->is_reading)
+		handover->http_listeners = http_listeners;
+	for (size_t i = 0; has_http && i < handover->http_listener_count; i++)
+		handover_http_transfer(stream, &handover->http_listeners[i]);
 	state_end(stream);
 }
 
@@ -239,6 +266,9 @@ void handover_free(struct handover *handover)
 			fd_close(&feed->ingest.fd);
 		free(feed->parts);
 	}
+	for (size_t i = 0; i < handover->http_listener_count; i++)
+		handover_http_free(&handover->http_listeners[i]);
+	free(handover->http_listeners);
 	free(handover->feeds);
 	free(handover->sockets);
 	for (size_t i = 0; i < handover->ring_map_count; i++)
@@ -260,6 +290,8 @@ void handover_fini(struct handover *handover)
 		for (size_t j = 0; j < feed->part_count; j++)
 			feed_state_close(&feed->parts[j]);
 	}
+	for (size_t i = 0; i < handover->http_listener_count; i++)
+		handover_http_close(&handover->http_listeners[i]);
 	handover_free(handover);
 }
 

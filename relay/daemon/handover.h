@@ -18,6 +18,7 @@
 #include "base/errmsg.h"
 #include "base/state_stream.h"
 #include "config/config.h"
+#include "daemon/handover_http.h"
 #include "feed/feed_state.h"
 #include "net/endpoint.h"
 #include "net/ingest.h"
@@ -29,7 +30,7 @@ struct served_feed;
 
 enum {
 	/* Raised with every change of what is written, or of what it means. */
-	HANDOVER_SCHEMA = 1,
+	HANDOVER_SCHEMA = 2,
 	HANDOVER_ADDRESS_BYTES = 4608, /* an address of the configuration */
 };
 
@@ -71,6 +72,8 @@ struct handover {
 	size_t socket_count;
 	struct handed_feed *feeds;
 	size_t feed_count;
+	struct handed_http *http_listeners; /* of listeners with format = http */
+	size_t http_listener_count;
 	struct ring_record_map *ring_maps; /* where blocks of rings are, after a crash; owned */
 	size_t ring_map_count;
 	uint8_t *map; /* where the stream is, when it was read from a bag; unmapped at the end */

@@ -11,6 +11,7 @@
 #include "daemon/place.h"
 #include "daemon/handover.h"
 #include "daemon/relay.h"
+#include "net/websocket_input.h"
 
 static const struct handed_socket *find_socket(const struct handover *handover,
 					       enum handed_kind kind, const char *name)
@@ -52,20 +53,30 @@ struct handed_feed *handover_find_feed(const struct handover *handover, const ch
 
 static struct peer_count *peers_of(const struct relay *relay, const char *listener)
 {
-	struct list_node *node;
+	const struct served_listener *served = relay_find_listener(relay, listener);
 
-	list_for_each (&relay->listeners, node) {
-		struct served_listener *served = list_entry(node, struct served_listener, node);
-
-		if (strcmp(served->name, listener) == 0)
-			return served->peers;
-	}
-	return NULL;
+	return served ? served->peers : NULL;
 }
 
-/* False: there is no memory for its place. */
-static bool give_places(struct relay *relay, struct served_feed *served, struct worker *worker,
-			struct feed_state *state)
+/* Who reads what it sends goes on; who cannot leaves the subscriber without, and so to be closed.
+ * All kinds there are stand here. */
+static void give_input(struct subscriber_snapshot *subscriber)
+{
+	static const struct subscriber_input *const kinds[] = {&websocket_input};
+
+	for (size_t i = 0; subscriber->input_bytes && i < ARRAY_LEN(kinds); i++) {
+		if (strcmp(kinds[i]->name, subscriber->input_name) != 0)
+			continue;
+		subscriber->input_owner =
+			kinds[i]->restore(subscriber->input_state, subscriber->input_bytes);
+		if (subscriber->input_owner)
+			subscriber->input = kinds[i];
+	}
+}
+
+/* What is the daemon's about them.  False: there is no memory for a place. */
+static bool prepare_subscribers(struct relay *relay, struct served_feed *served,
+				struct worker *worker, struct feed_state *state)
 {
 	bool is_complete = true;
 
@@ -75,6 +86,7 @@ static bool give_places(struct relay *relay, struct served_feed *served, struct 
 		for (size_t j = 0; j < rendition->subscriber_count; j++) {
 			struct subscriber_snapshot *subscriber = &rendition->subscribers[j];
 
+			give_input(subscriber);
 			if (place_resume(relay, served, worker,
 					 peers_of(relay, subscriber->listener),
 					 subscriber->peer_key, &subscriber->place) < 0)
@@ -113,7 +125,7 @@ static uint64_t resume_feed(struct relay *relay, struct served_feed *served,
 	served->placed = handed->placed;
 	memcpy(served->refused, handed->refused, sizeof(served->refused));
 	for (unsigned i = 0; i < handed->part_count; i++) {
-		if (!give_places(relay, served, &workers[i], &handed->parts[i]))
+		if (!prepare_subscribers(relay, served, &workers[i], &handed->parts[i]))
 			log_error("out of memory feed=%s, subscribers are not counted",
 				  served->name);
 		if (i != handed->home)
@@ -123,28 +135,17 @@ static uint64_t resume_feed(struct relay *relay, struct served_feed *served,
 	return part.lost;
 }
 
-static struct served_feed *find_served(const struct relay *relay, const char *name)
-{
-	struct list_node *node;
-
-	list_for_each (&relay->feeds, node) {
-		struct served_feed *served = list_entry(node, struct served_feed, node);
-
-		if (strcmp(served->name, name) == 0)
-			return served;
-	}
-	return NULL;
-}
-
 void handover_resume(struct relay *relay)
 {
 	struct handover *handover = relay->resumed;
 	uint64_t still_ns, lost = handover->lost;
 	bool is_after_crash = handover->is_after_crash;
 
+	for (size_t i = 0; i < handover->http_listener_count; i++)
+		handover_http_reopen(relay, &handover->http_listeners[i]);
 	for (size_t i = 0; i < handover->feed_count; i++) {
 		struct handed_feed *handed = &handover->feeds[i];
-		struct served_feed *served = find_served(relay, handed->name);
+		struct served_feed *served = relay_find_feed(relay, handed->name);
 
 		if (served) {
 			lost += resume_feed(relay, served, handed);
@@ -154,6 +155,8 @@ void handover_resume(struct relay *relay)
 			 "subscribers are closed",
 			 handed->name);
 	}
+	for (size_t i = 0; i < handover->http_listener_count; i++)
+		handover_http_resume(relay, &handover->http_listeners[i]);
 	still_ns = clock_mono_ns() - handover->still_since_ns;
 	handover_close(&relay->resumed);
 	/* The places of those that could not be resumed. */

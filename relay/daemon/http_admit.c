@@ -217,7 +217,7 @@ static const struct encoder *websocket_encoder(struct asking *asking, enum http_
 	bool per_message =
 		wanted->has_messages ? wanted->per_message : http->per_message && has_messages;
 
-	if (wanted->wants_text && asking->path->framing != FRAMING_LINE)
+	if (wanted->wants_text && !http_path_is_text(asking->path))
 		*ret = HTTP_REFUSED_NO_TEXT;
 	else if (per_message && !has_messages)
 		*ret = HTTP_REFUSED_NO_MESSAGES;
@@ -400,7 +400,7 @@ static void answer_stream(struct asking *asking)
 	enum http_refusal refusal = HTTP_REFUSED_BAD_REQUEST;
 	const struct encoder *encoder = find_encoder(asking, &refusal);
 
-	asking->answer.is_line = asking->path->framing == FRAMING_LINE;
+	asking->answer.is_line = http_path_is_text(asking->path);
 	if (!encoder)
 		refuse(asking, refusal);
 	else if (!agrees_on_websocket(asking))

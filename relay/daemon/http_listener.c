@@ -106,7 +106,7 @@ static int serve_feed(struct http_listener *http, struct served_feed *feed,
 						http->gaps)))
 		return -ENOMEM;
 	/* Its bytes are looked at one by one anyway. */
-	if (path->framing == FRAMING_LINE && !http_path_format(path, &encoder_events))
+	if (http_path_is_text(path) && !http_path_format(path, &encoder_events))
 		return -ENOMEM;
 	return 0;
 }
@@ -158,6 +158,39 @@ struct http_path *http_listener_find(const struct http_listener *http, const cha
 			return path_of(node);
 	}
 	return NULL;
+}
+
+/* NULL: not offered, or not any more. */
+static const struct encoder *find_offered(const struct http_listener *http,
+					  const struct http_path *path, const char *format)
+{
+	const struct encoder *offered[HTTP_PATH_FORMATS] = {&encoder_raw, &encoder_chunked};
+	size_t count = 2;
+
+	if (http_path_has_messages(path)) {
+		offered[count++] = &encoder_events;
+		offered[count++] = &encoder_events_plain;
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		bool text = i & 1, per_message = i & 2;
+
+		if ((!text || http_path_is_text(path)) &&
+		    (!per_message || http_path_has_messages(path)))
+			offered[count++] = encoder_websocket(text, per_message, http->gaps);
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(offered[i]->name, format) == 0)
+			return offered[i];
+	}
+	return NULL;
+}
+
+int http_listener_reopen(struct http_listener *http, const char *feed, const char *format)
+{
+	struct http_path *path = http_listener_find(http, feed);
+	const struct encoder *encoder = path ? find_offered(http, path, format) : NULL;
+
+	return !encoder || http_path_format(path, encoder) ? 0 : -ENOMEM;
 }
 
 /* ---- who may ask ---- */

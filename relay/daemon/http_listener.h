@@ -49,7 +49,7 @@ struct http_listener {
 	struct access proxies;
 	char *origins; /* owned */
 	bool gaps, per_message;
-	uint64_t refused[HTTP_REFUSAL_COUNT]; /* private */
+	uint64_t refused[HTTP_REFUSAL_COUNT]; /* but HEADS; see http_listener_refused() */
 };
 
 /* How often it has refused for this. */
@@ -78,11 +78,21 @@ static inline bool http_path_has_messages(const struct http_path *path)
 	return path->framing != FRAMING_NONE && path->framing != FRAMING_RELAY;
 }
 
+/* Are they all text? */
+static inline bool http_path_is_text(const struct http_path *path)
+{
+	return path->framing == FRAMING_LINE;
+}
+
 /* NULL: there is no such feed here. */
 struct http_path *http_listener_find(const struct http_listener *http, const char *name);
 
 /* The path's feed in this format, opened when it is not yet.  NULL: no memory. */
 const struct served_format *http_path_format(struct http_path *path, const struct encoder *encoder);
+
+/* Opens a format by its name, as it was open in the process before, if the feed still is served
+ * here in that format.  0 or -ENOMEM. */
+int http_listener_reopen(struct http_listener *http, const char *feed, const char *format);
 
 /* Closes clients that are at their requests; subscribers go with their formats.  Clears the
  * pointer. */

@@ -60,6 +60,11 @@ static struct served_listener *find_listener(const struct list *listeners, const
 	return NULL;
 }
 
+struct served_listener *relay_find_listener(const struct relay *relay, const char *name)
+{
+	return find_listener(&relay->listeners, name);
+}
+
 /* ---- what a new configuration changes ---- */
 
 static bool must_remake_feed(const struct config_feed *old, const struct config_feed *new)

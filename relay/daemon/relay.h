@@ -89,6 +89,7 @@ void relay_set_log_level(struct relay *relay, enum log_level level);
 
 /* NULL when there is none of this name. */
 struct served_feed *relay_find_feed(const struct relay *relay, const char *name);
+struct served_listener *relay_find_listener(const struct relay *relay, const char *name);
 
 /* No new subscribers, no more bytes; ends the loop once everybody has read what was sent, or when
  * the configured drain time is over.  A second call ends it at once. */

@@ -33,35 +33,63 @@ static void capture_subscriber(const struct subscriber *subscriber, struct subsc
 		.note_bytes = (unsigned)notes_waiting(&subscriber->notes),
 		.has_from = subscriber->has_from,
 		.from_seq = subscriber->from_seq,
-		.has_input = subscriber->input != NULL,
 		.is_half_closed = list_is_linked(&subscriber->half_node),
+		.ends_with_fin = subscriber->ends_with_fin,
+		.has_farewell = subscriber->has_farewell,
 		.place = subscriber->place,
 	};
 	cursor_capture(&subscriber->cursor, &ret->cursor);
 }
 
-static size_t count_subscribers(const struct list *lists[], size_t list_count)
+/* `room`: the rendition's, for those that are still to come. */
+static void capture_input(const struct subscriber *subscriber, struct subscriber_snapshot *ret,
+			  uint8_t **room)
 {
-	size_t count = 0;
+	const struct subscriber_input *input = subscriber->input;
 
-	for (size_t i = 0; i < list_count; i++)
-		count += list_length(lists[i]);
-	return count;
+	if (!input)
+		return;
+	ret->has_input = true;
+	(void)snprintf(ret->input_name, sizeof(ret->input_name), "%s", input->name);
+	ret->input_state = *room;
+	if (input->capture)
+		ret->input_bytes = (unsigned)input->capture(subscriber->input_owner, *room);
+	*room += ret->input_bytes;
+}
+
+static void count_subscribers(const struct list *lists[], size_t list_count, size_t *ret_count,
+			      size_t *ret_inputs)
+{
+	struct list_node *node;
+
+	*ret_count = *ret_inputs = 0;
+	for (size_t i = 0; i < list_count; i++) {
+		list_for_each (lists[i], node) {
+			++*ret_count;
+			*ret_inputs += list_entry(node, struct subscriber, node)->input != NULL;
+		}
+	}
 }
 
 static int capture_rendition(const struct rendition *rendition, struct rendition_state *ret)
 {
 	const struct list *lists[] = {&rendition->joining, &rendition->idle, &rendition->ready,
 				      &rendition->blocked};
-	size_t room = count_subscribers(lists, ARRAY_LEN(lists));
-	struct segment **held = calloc(room + 1, sizeof(struct segment *));
+	size_t room, inputs, held_count = 0;
 	struct list_node *node;
-	size_t held_count = 0;
+	struct segment **held;
+	uint8_t *input_room;
 	int r;
 
-	*ret = (struct rendition_state){.subscribers = calloc(room + 1, sizeof(*ret->subscribers))};
+	count_subscribers(lists, ARRAY_LEN(lists), &room, &inputs);
+	held = calloc(room + 1, sizeof(struct segment *));
+	*ret = (struct rendition_state){
+		.subscribers = calloc(room + 1, sizeof(*ret->subscribers)),
+		.input_states = malloc(inputs * SUBSCRIBER_INPUT_STATE_MAX + 1),
+	};
+	input_room = ret->input_states;
 	(void)snprintf(ret->format, sizeof(ret->format), "%s", rendition->encoder->name);
-	if (!held || !ret->subscribers) {
+	if (!held || !ret->subscribers || !input_room) {
 		free(held);
 		return -ENOMEM;
 	}
@@ -70,7 +98,11 @@ static int capture_rendition(const struct rendition *rendition, struct rendition
 			const struct subscriber *subscriber =
 				list_entry(node, struct subscriber, node);
 
-			capture_subscriber(subscriber, &ret->subscribers[ret->subscriber_count++]);
+			struct subscriber_snapshot *state =
+				&ret->subscribers[ret->subscriber_count++];
+
+			capture_subscriber(subscriber, state);
+			capture_input(subscriber, state, &input_room);
 			if (subscriber->cursor.segment)
 				held[held_count++] = subscriber->cursor.segment;
 		}

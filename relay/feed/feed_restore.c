@@ -29,6 +29,9 @@ static void close_subscriber(struct subscriber_snapshot *state)
 	fd_close(&state->fd);
 	if (state->place.on_closed)
 		state->place.on_closed(state->place.owner);
+	if (state->input)
+		state->input->free(state->input_owner);
+	state->input = NULL;
 }
 
 void feed_state_close_subscribers(struct feed_state *state)
@@ -55,12 +58,18 @@ static enum close_reason reason_of_loss(const struct feed_state *state)
 	return state->is_after_crash ? CLOSE_CRASH : CLOSE_HANDOVER;
 }
 
+static void log_refused(const struct feed *feed, const struct rendition_state *state, size_t count,
+			enum close_reason reason)
+{
+	if (count)
+		log_warn("subscribers not resumed feed=%s format=%s count=%zu reason=%s (%s)",
+			 feed->params.name, state->format, count, close_reason_name(reason),
+			 close_reason_text(reason));
+}
+
 static void refuse(struct feed *feed, struct rendition_state *state, enum close_reason reason)
 {
-	if (state->subscriber_count)
-		log_warn("subscribers not resumed feed=%s format=%s count=%zu reason=%s (%s)",
-			 feed->params.name, state->format, state->subscriber_count,
-			 close_reason_name(reason), close_reason_text(reason));
+	log_refused(feed, state, state->subscriber_count, reason);
 	for (size_t i = 0; i < state->subscriber_count; i++)
 		refuse_one(feed, &state->subscribers[i], reason);
 }
@@ -79,8 +88,27 @@ static struct rendition *find_rendition(const struct feed *feed, const char *for
 /* Can it go on there, although `missing` messages are not in its ring? */
 static bool can_resume(const struct subscriber_snapshot *subscriber, uint64_t missing)
 {
-	return !subscriber->has_input &&
+	return (!subscriber->has_input || subscriber->input) &&
 	       (missing == 0 || subscriber->is_joining || subscriber->on_slow == ON_SLOW_SKIP);
+}
+
+static void resume_subscribers(struct rendition *rendition, struct rendition_state *state,
+			       const struct ring_restored *restored, enum close_reason reason,
+			       uint64_t missing)
+{
+	size_t refused = 0;
+
+	for (size_t i = 0; i < state->subscriber_count; i++) {
+		struct subscriber_snapshot *subscriber = &state->subscribers[i];
+
+		if (can_resume(subscriber, missing)) {
+			subscriber_resume(rendition, subscriber, restored);
+			continue;
+		}
+		refuse_one(rendition->feed, subscriber, reason);
+		refused++;
+	}
+	log_refused(rendition->feed, state, refused, reason);
 }
 
 /* What another ring of the feed has, and this one not. */
@@ -125,12 +153,7 @@ static void restore_rendition(struct feed *feed, const struct feed_state *part,
 		refuse(feed, state, reason_of_loss(part));
 		return;
 	}
-	for (size_t i = 0; i < state->subscriber_count; i++) {
-		if (can_resume(&state->subscribers[i], missing))
-			subscriber_resume(rendition, &state->subscribers[i], &restored);
-		else
-			refuse_one(feed, &state->subscribers[i], reason_of_loss(part));
-	}
+	resume_subscribers(rendition, state, &restored, reason_of_loss(part), missing);
 	ring_restored_drop(&restored);
 	if (missing) {
 		count_missing(feed, rendition, missing);

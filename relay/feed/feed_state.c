@@ -44,8 +44,8 @@ static size_t find_name(const char *name, size_t count, const char *(*name_at)(s
 	return SIZE_MAX;
 }
 
-static void transfer_counts(struct state_stream *stream, uint64_t *counts, size_t count,
-			    const char *(*name_at)(size_t index))
+void feed_state_transfer_counts(struct state_stream *stream, uint64_t *counts, size_t count,
+				const char *(*name_at)(size_t index))
 {
 	size_t there = count;
 
@@ -86,7 +86,7 @@ static void transfer_named(struct state_stream *stream, unsigned *value, size_t 
 
 void feed_state_transfer_reasons(struct state_stream *stream, uint64_t counts[CLOSE_REASON_COUNT])
 {
-	transfer_counts(stream, counts, CLOSE_REASON_COUNT, reason_at);
+	feed_state_transfer_counts(stream, counts, CLOSE_REASON_COUNT, reason_at);
 }
 
 /* ---- subscribers ---- */
@@ -97,7 +97,16 @@ static void transfer_notes(struct state_stream *stream, struct subscriber_snapsh
 	state_bytes(stream, &state->note, state->note_bytes, "notes");
 	state_bool(stream, &state->has_from, "has a sequence to begin with");
 	state_u64(stream, &state->from_seq, UINT64_MAX, "sequence to begin with");
+}
+
+static void transfer_input(struct state_stream *stream, struct subscriber_snapshot *state)
+{
+	state_bool(stream, &state->is_half_closed, "half-closed");
+	state_bool(stream, &state->ends_with_fin, "ends with FIN");
 	state_bool(stream, &state->has_input, "has input");
+	state_text(stream, state->input_name, sizeof(state->input_name), "kind of input");
+	state_unsigned(stream, &state->input_bytes, SUBSCRIBER_INPUT_STATE_MAX, "input");
+	state_bytes(stream, &state->input_state, state->input_bytes, "input");
 }
 
 static void transfer_subscriber(struct state_stream *stream, struct subscriber_snapshot *state,
@@ -119,8 +128,9 @@ static void transfer_subscriber(struct state_stream *stream, struct subscriber_s
 	state_bool(stream, &state->is_ending, "ending");
 	transfer_named(stream, &state->end_reason, CLOSE_REASON_COUNT, reason_at, "reason");
 	state_u64(stream, &state->end_pos, ring->end_pos, "end of a subscriber");
+	state_bool(stream, &state->has_farewell, "has its last words");
 	transfer_notes(stream, state);
-	state_bool(stream, &state->is_half_closed, "half-closed");
+	transfer_input(stream, state);
 	state_text(stream, state->listener, sizeof(state->listener), "listener");
 	state_u64(stream, &state->peer_key, UINT64_MAX, "address");
 	if (stream->is_reading && state->fd < 0)
@@ -134,7 +144,7 @@ static void transfer_rendition(struct state_stream *stream, struct rendition_sta
 	state_text(stream, state->format, sizeof(state->format), "format");
 	ring_state_transfer(stream, &state->ring);
 	if (!state_array(stream, &subscribers, &state->subscriber_count,
-			 sizeof(*state->subscribers), (size_t)20 * NUMBER_BYTES, "subscribers"))
+			 sizeof(*state->subscribers), (size_t)24 * NUMBER_BYTES, "subscribers"))
 		return;
 	state->subscribers = subscribers;
 	for (size_t i = 0; i < state->subscriber_count; i++)
@@ -181,11 +191,11 @@ void feed_state_transfer(struct state_stream *stream, struct feed_state *state)
 	state_bool(stream, &state->is_source_up, "source up");
 	state_u64(stream, &state->session, UINT32_MAX, "session");
 	state_u64(stream, &state->next_seq, UINT64_MAX, "sequence");
-	transfer_counts(stream, (uint64_t *)&state->metrics, metric_count, metric_at);
-	transfer_counts(stream, state->closed, CLOSE_REASON_COUNT, reason_at);
-	transfer_counts(stream, state->source_ends, CLOSE_REASON_COUNT, reason_at);
-	transfer_counts(stream, state->skipped_by, SLOW_CAUSE_COUNT, cause_at);
-	transfer_counts(stream, state->closed_slow_by, SLOW_CAUSE_COUNT, cause_at);
+	feed_state_transfer_counts(stream, (uint64_t *)&state->metrics, metric_count, metric_at);
+	feed_state_transfer_counts(stream, state->closed, CLOSE_REASON_COUNT, reason_at);
+	feed_state_transfer_counts(stream, state->source_ends, CLOSE_REASON_COUNT, reason_at);
+	feed_state_transfer_counts(stream, state->skipped_by, SLOW_CAUSE_COUNT, cause_at);
+	feed_state_transfer_counts(stream, state->closed_slow_by, SLOW_CAUSE_COUNT, cause_at);
 	transfer_intake(stream, &state->intake);
 	if (!state_array(stream, &renditions, &state->rendition_count, sizeof(*state->renditions),
 			 (size_t)8 * NUMBER_BYTES, "renditions"))
@@ -217,6 +227,7 @@ void feed_state_free(struct feed_state *state)
 	for (size_t i = 0; i < state->rendition_count; i++) {
 		ring_state_free(&state->renditions[i].ring);
 		free(state->renditions[i].subscribers);
+		free(state->renditions[i].input_states);
 	}
 	free(state->renditions);
 	*state = (struct feed_state){0};

@@ -44,10 +44,18 @@ struct subscriber_snapshot {
 	unsigned note_bytes;
 	bool has_from;
 	uint64_t from_seq;
-	bool has_input; /* what it sends means something, and is half-read: it cannot be kept */
 	bool is_half_closed;
-	bool ends_with_fin; /* not in the stream */
-	bool counts_anew;   /* not in the stream: its accounts begin where it stands */
+	bool counts_anew; /* not in the stream: its accounts begin where it stands */
+	bool ends_with_fin, has_farewell;
+
+	/* Who reads what it sends, if anybody does: by its name, and what it has half read. */
+	bool has_input;
+	char input_name[STATE_NAME_BYTES];
+	uint8_t *input_state; /* the rendition's, or in the stream that was read */
+	unsigned input_bytes; /* 0: it cannot go on */
+	/* Not in the stream: to be set before restoring; without, it cannot be kept. */
+	const struct subscriber_input *input;
+	void *input_owner;
 
 	/* Its place, which is the daemon's: the listener that counts its address, or "". */
 	char listener[STATE_NAME_BYTES];
@@ -61,6 +69,7 @@ struct rendition_state {
 	struct ring_state ring;
 	struct subscriber_snapshot *subscribers; /* owned */
 	size_t subscriber_count;
+	uint8_t *input_states; /* owned: of the subscribers when they are captured */
 };
 
 /* The rest of an unfinished message; all zero: none. */
@@ -101,13 +110,15 @@ must_check int feed_capture(struct feed *feed, struct feed_state *ret);
 void feed_state_transfer(struct state_stream *stream, struct feed_state *state);
 
 /* Counters by name, for what the daemon counts itself. */
+void feed_state_transfer_counts(struct state_stream *stream, uint64_t *counts, size_t count,
+				const char *(*name_at)(size_t index));
 void feed_state_transfer_reasons(struct state_stream *stream, uint64_t counts[CLOSE_REASON_COUNT]);
 
 /* In the feed's loop, once its renditions are open: all is as it was, and goes on.  Subscribers
  * that cannot be put where they were are closed: reason REMOVED when nobody offers their format any
- * more, HANDOVER when their ring could not be made again.  keeps_source: its publisher stays, else
- * the rest of its message is dropped and it counts as gone.  Branches first; the home, which comes
- * last, after its crossing_resume().
+ * more, HANDOVER when their ring, or the input of theirs, could not be made again.  keeps_source:
+ * its publisher stays, else the rest of its message is dropped and it counts as gone.  Branches
+ * first; the home, which comes last, after its crossing_resume().
  *
  * After a crash a ring may lack what another one of the feed has: the sequence goes on behind that,
  * and its subscribers are told of the gap, or closed where they may not miss anything; this, and

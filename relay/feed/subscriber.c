@@ -422,8 +422,11 @@ static bool begin_at_sequence(struct subscriber *subscriber)
 	return subscriber->state != SUBSCRIBER_CLOSED;
 }
 
-static void take_over(struct subscriber *subscriber, const struct subscriber_snapshot *state)
+static void take_over(struct subscriber *subscriber, struct subscriber_snapshot *state)
 {
+	subscriber->input = state->input;
+	subscriber->input_owner = state->input_owner;
+	state->input = NULL;
 	subscriber->id = state->id;
 	subscriber->joined_ms = state->joined_ms;
 	subscriber->progress_ms = state->progress_ms;
@@ -431,6 +434,7 @@ static void take_over(struct subscriber *subscriber, const struct subscriber_sna
 	subscriber->skipped = state->skipped;
 	subscriber->input_left = (uint32_t)state->input_left;
 	subscriber->ends_with_fin = state->ends_with_fin;
+	subscriber->has_farewell = state->has_farewell;
 	subscriber->on_slow = (enum on_slow)state->on_slow;
 	subscriber->must_leave = state->must_leave;
 	subscriber->slow_cause = (enum slow_cause)state->slow_cause;
@@ -449,6 +453,8 @@ void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *
 
 	state->fd = -1;
 	if (!subscriber) {
+		subscriber_free_input(state->input, state->input_owner);
+		state->input = NULL;
 		feed->closed[CLOSE_NO_MEMORY]++;
 		feed->metrics.delivered_messages += state->delivered;
 		return;

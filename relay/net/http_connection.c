@@ -2,12 +2,12 @@
 /*
  * Connections with one request each.
  *
- * A connection reads, waits for its owner, answers and lingers, in this order; set_state() is the
- * one place that starts and stops its watchers.  It lingers because closing a socket that has
- * unread bytes sends RST, which may overtake the answer: so the writing side is shut first, and
- * what still comes is thrown away, for a while and up to a limit.
+ * A connection reads, waits for its owner, answers and lingers, in this order;
+ * http_connection_set_state() is the one place that starts and stops its watchers.  It lingers
+ * because closing a socket that has unread bytes sends RST, which may overtake the answer: so the
+ * writing side is shut first, and what still comes is thrown away, for a while and up to a limit.
  */
-#include "net/http_connection.h"
+#include "net/http_connection_parts.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -23,39 +23,6 @@
 
 #define LINGER_MS    1000
 #define LINGER_BYTES (256 * 1024)
-#define READY_MAX    64 /* served in a turn */
-
-/* Head and body of an answer of one line. */
-#define LINE_ANSWER_BYTES 1024
-
-enum state {
-	STATE_READING,
-	STATE_WAITING, /* for the owner */
-	STATE_ANSWERING,
-	STATE_LINGERING,
-	STATE_ENDED, /* freed at the end of the turn */
-};
-
-struct http_connection {
-	struct list_node node; /* in the server's connections or ended */
-	struct http_server *server;
-	int fd;
-	enum state state;
-	bool is_watched; /* in the server's epoll set */
-	ev_timer deadline;
-	struct endpoint_address peer;
-	bool expects_proxy;
-	struct http_request request;
-
-	uint8_t *answer; /* owned */
-	size_t answer_bytes, answered_bytes;
-	size_t lingered_bytes;
-
-	size_t head_at;    /* behind the PROXY header */
-	size_t used_bytes; /* of the buffer */
-	size_t buffer_bytes;
-	uint8_t buffer[];
-};
 
 /* ---- state ---- */
 
@@ -74,7 +41,8 @@ static void watch_fd(struct http_connection *connection, uint32_t events)
 		connection->is_watched = events != 0;
 }
 
-static void watch(struct http_connection *connection, uint32_t events, uint64_t deadline_ms)
+void http_connection_watch(struct http_connection *connection, uint32_t events,
+			   uint64_t deadline_ms)
 {
 	struct ev_loop *loop = connection->server->loop;
 
@@ -88,26 +56,26 @@ static void watch(struct http_connection *connection, uint32_t events, uint64_t 
 	}
 }
 
-static void set_state(struct http_connection *connection, enum state state)
+void http_connection_set_state(struct http_connection *connection, enum http_connection_step state)
 {
 	struct http_server *server = connection->server;
 
 	connection->state = state;
 	switch (state) {
 	case STATE_READING:
-		watch(connection, EPOLLIN, server->params.deadline_ms);
+		http_connection_watch(connection, EPOLLIN, server->params.deadline_ms);
 		break;
 	case STATE_WAITING:
-		watch(connection, 0, 0);
+		http_connection_watch(connection, 0, 0);
 		break;
 	case STATE_ANSWERING:
-		watch(connection, EPOLLOUT, server->params.deadline_ms);
+		http_connection_watch(connection, EPOLLOUT, server->params.deadline_ms);
 		break;
 	case STATE_LINGERING:
-		watch(connection, EPOLLIN, LINGER_MS);
+		http_connection_watch(connection, EPOLLIN, LINGER_MS);
 		break;
 	case STATE_ENDED:
-		watch(connection, 0, 0);
+		http_connection_watch(connection, 0, 0);
 		fd_close(&connection->fd);
 		list_remove(&connection->node);
 		list_append(&server->ended, &connection->node);
@@ -121,28 +89,7 @@ static void set_state(struct http_connection *connection, enum state state)
 static void end_lost(struct http_connection *connection)
 {
 	connection->server->counters.lost++;
-	set_state(connection, STATE_ENDED);
-}
-
-static void free_ended(struct http_server *server)
-{
-	struct list_node *node;
-
-	while ((node = list_first(&server->ended))) {
-		struct http_connection *connection = list_entry(node, struct http_connection, node);
-
-		list_remove(node);
-		free(connection->answer);
-		free(connection);
-	}
-	ev_prepare_stop(server->loop, &server->turn_end);
-}
-
-static void on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
-{
-	(void)loop;
-	(void)events;
-	free_ended(container_of(watcher, struct http_server, turn_end));
+	http_connection_set_state(connection, STATE_ENDED);
 }
 
 /* ---- the answer ---- */
@@ -163,7 +110,7 @@ static void send_some(struct http_connection *connection)
 	if (shutdown(connection->fd, SHUT_WR) < 0)
 		end_lost(connection);
 	else
-		set_state(connection, STATE_LINGERING);
+		http_connection_set_state(connection, STATE_LINGERING);
 }
 
 void http_connection_answer(struct http_connection *connection, const uint8_t *bytes, size_t count)
@@ -175,7 +122,7 @@ void http_connection_answer(struct http_connection *connection, const uint8_t *b
 	}
 	memcpy(connection->answer, bytes, count);
 	connection->answer_bytes = count;
-	set_state(connection, STATE_ANSWERING);
+	http_connection_set_state(connection, STATE_ANSWERING);
 	send_some(connection);
 }
 
@@ -207,14 +154,14 @@ void http_connection_answer_line(struct http_connection *connection, int status,
 
 void http_connection_drop(struct http_connection *connection)
 {
-	set_state(connection, STATE_ENDED);
+	http_connection_set_state(connection, STATE_ENDED);
 }
 
 static void fail(struct http_connection *connection, int status, const char *reason)
 {
 	const struct http_server_params *params = &connection->server->params;
 
-	set_state(connection, STATE_WAITING);
+	http_connection_set_state(connection, STATE_WAITING);
 	if (params->on_error)
 		params->on_error(params->owner, connection, status, reason);
 	else
@@ -273,7 +220,7 @@ static void parse_request(struct http_connection *connection)
 	if (bytes - request->head_bytes < request->content_bytes)
 		return;
 	connection->server->counters.requests++;
-	set_state(connection, STATE_WAITING);
+	http_connection_set_state(connection, STATE_WAITING);
 	params->on_request(params->owner, connection, request,
 			   connection->buffer + connection->head_at + request->head_bytes,
 			   (size_t)request->content_bytes);
@@ -288,10 +235,16 @@ static void end_of_input(struct http_connection *connection)
 		refuse(connection, 400, "the request ended too early");
 }
 
+void http_connection_parse(struct http_connection *connection)
+{
+	if (parse_proxy(connection))
+		parse_request(connection);
+}
+
 /* All that lies behind a request has come with its last bytes: no more than one receive. */
 static void receive(struct http_connection *connection)
 {
-	size_t room = connection->buffer_bytes - connection->used_bytes;
+	size_t room = CONNECTION_BUFFER_BYTES - connection->used_bytes;
 	ssize_t count = recv(connection->fd, connection->buffer + connection->used_bytes,
 			     size_min(room, HTTP_REST_BYTES), 0);
 
@@ -305,23 +258,22 @@ static void receive(struct http_connection *connection)
 		return;
 	}
 	connection->used_bytes += (size_t)count;
-	if (parse_proxy(connection))
-		parse_request(connection);
+	http_connection_parse(connection);
 }
 
 static void discard(struct http_connection *connection)
 {
-	ssize_t count = recv(connection->fd, connection->buffer, connection->buffer_bytes, 0);
+	ssize_t count = recv(connection->fd, connection->buffer, CONNECTION_BUFFER_BYTES, 0);
 
 	if (count < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (count > 0)
 		connection->lingered_bytes += (size_t)count;
 	if (count <= 0 || connection->lingered_bytes > LINGER_BYTES)
-		set_state(connection, STATE_ENDED);
+		http_connection_set_state(connection, STATE_ENDED);
 }
 
-static void serve(struct http_connection *connection)
+void http_connection_serve(struct http_connection *connection)
 {
 	switch (connection->state) {
 	case STATE_READING:
@@ -339,20 +291,7 @@ static void serve(struct http_connection *connection)
 	}
 }
 
-/* One that has ended in this turn is still there, and has nothing more to do. */
-static void on_ready(struct ev_loop *loop, ev_io *watcher, int events)
-{
-	struct http_server *server = container_of(watcher, struct http_server, ready);
-	struct epoll_event ready[READY_MAX];
-	int count = epoll_wait(server->epoll_fd, ready, READY_MAX, 0);
-
-	(void)loop;
-	(void)events;
-	for (int i = 0; i < count; i++)
-		serve(ready[i].data.ptr);
-}
-
-static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events)
+void http_connection_on_deadline(struct ev_loop *loop, ev_timer *watcher, int events)
 {
 	struct http_connection *connection =
 		container_of(watcher, struct http_connection, deadline);
@@ -364,141 +303,7 @@ static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events)
 	if (connection->state == STATE_READING)
 		fail(connection, 408, "the request did not come in time");
 	else
-		set_state(connection, STATE_ENDED);
-}
-
-/* ---- the server ---- */
-
-void http_server_init(struct http_server *server, struct ev_loop *loop,
-		      const struct http_server_params *params)
-{
-	*server = (struct http_server){.loop = loop, .params = *params};
-	list_init(&server->connections);
-	list_init(&server->ended);
-	ev_prepare_init(&server->turn_end, on_turn_end);
-	ev_init(&server->ready, on_ready);
-	server->epoll_fd = -1;
-}
-
-void http_server_change(struct http_server *server, uint64_t deadline_ms, size_t max_connections,
-			const struct access *proxy_trusted)
-{
-	server->params.deadline_ms = deadline_ms;
-	server->params.max_connections = max_connections;
-	server->params.proxy_trusted = proxy_trusted;
-}
-
-static bool is_proxy(const struct http_server *server, const struct endpoint_address *peer)
-{
-	const struct access *trusted = server->params.proxy_trusted;
-	struct in6_addr address;
-
-	return trusted && endpoint_address_ip(peer, &address) == 0 &&
-	       access_is_allowed(trusted, &address);
-}
-
-/* At once and without keeping anything, since there is too much already; what has come is read
- * first, so that the answer is not lost with it. */
-static void turn_away(struct http_server *server, int fd, const struct endpoint_address *peer)
-{
-	static const char line[] = "too many connections wait here";
-	const struct http_server_params *params = &server->params;
-	char buf[LINE_ANSWER_BYTES];
-	struct http_response response;
-	ssize_t bytes;
-
-	server->counters.refused++;
-	if (params->on_turned_away)
-		params->on_turned_away(params->owner, peer);
-	(void)!recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
-	http_response_begin(&response, buf, sizeof(buf), 503);
-	http_response_field(&response, "Retry-After", "1");
-	bytes = http_response_end_text(&response, line, false);
-	if (bytes > 0)
-		(void)!send(fd, buf, (size_t)bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
-	fd_close(&fd);
-}
-
-/* Ends the oldest that has not said all, or has its answer and only lingers.  False: there is none.
- */
-static bool make_room(struct http_server *server)
-{
-	struct list_node *node;
-
-	list_for_each (&server->connections, node) {
-		struct http_connection *connection = list_entry(node, struct http_connection, node);
-		bool is_slow = connection->state == STATE_READING;
-		int fd = connection->fd;
-
-		if (!is_slow && connection->state != STATE_LINGERING)
-			continue;
-		if (is_slow) {
-			watch(connection, 0, 0);
-			connection->fd = -1;
-		}
-		set_state(connection, STATE_ENDED);
-		if (is_slow)
-			turn_away(server, fd, &connection->peer);
-		return true;
-	}
-	return false;
-}
-
-/* False: no descriptor or memory for it. */
-static bool open_set(struct http_server *server)
-{
-	if (server->epoll_fd >= 0)
-		return true;
-	server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (server->epoll_fd < 0)
-		return false;
-	ev_io_set(&server->ready, server->epoll_fd, EV_READ);
-	return true;
-}
-
-void http_server_adopt(struct http_server *server, int fd)
-{
-	size_t bytes = PROXY_HEADER_BYTES + HTTP_HEAD_BYTES + HTTP_REST_BYTES;
-	struct http_connection *connection = NULL;
-	struct endpoint_address peer;
-
-	server->counters.adopted++;
-	endpoint_peer(fd, &peer);
-	if ((server->count < server->params.max_connections || make_room(server)) &&
-	    open_set(server))
-		connection = malloc(sizeof(*connection) + bytes);
-	if (!connection) {
-		turn_away(server, fd, &peer);
-		return;
-	}
-	*connection = (struct http_connection){
-		.server = server,
-		.fd = fd,
-		.peer = peer,
-		.buffer_bytes = bytes,
-	};
-	list_node_init(&connection->node);
-	list_append(&server->connections, &connection->node);
-	if (server->count++ == 0)
-		ev_io_start(server->loop, &server->ready);
-	ev_init(&connection->deadline, on_deadline);
-	connection->expects_proxy = is_proxy(server, &connection->peer);
-	http_request_init(&connection->request, server->params.methods,
-			  server->params.body_max_bytes);
-	set_state(connection, STATE_READING);
-}
-
-void http_server_fini(struct http_server *server)
-{
-	struct list_node *node;
-
-	if (!server->loop)
-		return;
-	while ((node = list_first(&server->connections)))
-		set_state(list_entry(node, struct http_connection, node), STATE_ENDED);
-	free_ended(server);
-	fd_close(&server->epoll_fd);
-	server->loop = NULL;
+		http_connection_set_state(connection, STATE_ENDED);
 }
 
 /* ---- taking it over ---- */
@@ -514,7 +319,7 @@ int http_connection_take_fd(struct http_connection *connection, uint8_t *rest,
 	memcpy(rest, connection->buffer + at, bytes);
 	*ret_rest_bytes = bytes;
 	connection->fd = -1;
-	set_state(connection, STATE_ENDED);
+	http_connection_set_state(connection, STATE_ENDED);
 	return fd;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "base/state_stream.h"
 
 void token_bucket_init(struct token_bucket *bucket, uint64_t per_second)
 {
@@ -13,6 +14,11 @@ void token_bucket_init(struct token_bucket *bucket, uint64_t per_second)
 		return;
 	bucket->interval_ns = NS_PER_S / per_second;
 	bucket->depth_ns = bucket->interval_ns * per_second;
+}
+
+void token_bucket_transfer(struct state_stream *stream, struct token_bucket *bucket)
+{
+	state_u64(stream, &bucket->full_ns, INT64_MAX, "level of a bucket");
 }
 
 uint64_t token_bucket_wait_ns(const struct token_bucket *bucket, uint64_t now_ns)

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "base/state_stream.h"
+
 #define BIT_FINAL   0x80
 #define BITS_RSV    0x70
 #define BIT_CONTROL 0x08
@@ -78,16 +80,28 @@ static bool check_second_byte(struct websocket_decoder *decoder)
 	return true;
 }
 
-/* The length after its `bytes` extra bytes have come. */
-static bool check_length(struct websocket_decoder *decoder)
+/* That the head has beside two bytes and the mask. */
+static unsigned length_bytes(const struct websocket_decoder *decoder)
 {
-	unsigned extra = decoder->head_need - 6u;
+	return decoder->head_need - 6u;
+}
+
+/* Payload of the frame at hand, once its length has come. */
+static uint64_t frame_bytes(const struct websocket_decoder *decoder)
+{
+	unsigned extra = length_bytes(decoder);
 	uint64_t length = 0;
 
 	for (unsigned i = 0; i < extra; i++)
 		length = length << 8 | decoder->head[2 + i];
-	if (extra == 0)
-		length = decoder->head[1] & BITS_LENGTH;
+	return extra ? length : decoder->head[1] & BITS_LENGTH;
+}
+
+static bool check_length(struct websocket_decoder *decoder)
+{
+	unsigned extra = length_bytes(decoder);
+	uint64_t length = frame_bytes(decoder);
+
 	if (length >> 63)
 		return break_protocol(decoder, "a length of more than 63 bits");
 	if ((extra == 2 && length < LENGTH_16) || (extra == 8 && length <= UINT16_MAX))
@@ -101,14 +115,19 @@ static bool check_length(struct websocket_decoder *decoder)
 	return true;
 }
 
-static void begin_payload(struct websocket_decoder *decoder)
+static bool begins_message(const struct websocket_decoder *decoder)
 {
 	unsigned opcode = decoder->head[0] & BITS_OPCODE;
 
+	return opcode == WEBSOCKET_TEXT || opcode == WEBSOCKET_BINARY;
+}
+
+static void begin_payload(struct websocket_decoder *decoder)
+{
 	decoder->mask_at = 0;
 	decoder->control_bytes = 0;
-	if (opcode == WEBSOCKET_TEXT || opcode == WEBSOCKET_BINARY) {
-		decoder->message_opcode = (uint8_t)opcode;
+	if (begins_message(decoder)) {
+		decoder->message_opcode = decoder->head[0] & BITS_OPCODE;
 		decoder->utf8 = (struct utf8_check){0};
 	}
 }
@@ -273,4 +292,86 @@ size_t websocket_decode(struct websocket_decoder *decoder, uint8_t *bytes, size_
 			.reason = decoder->reason,
 		};
 	return count;
+}
+
+/* --- from one process to the next --- */
+
+/* The decoder as it was before the head at hand, which is thus judged in the same way again. */
+static struct websocket_decoder before_head(const struct websocket_decoder *decoder)
+{
+	struct websocket_decoder before = *decoder;
+	bool has_length = decoder->head_need > 0 && decoder->head_bytes >= decoder->head_need - 4;
+
+	if (has_length && !is_control(decoder))
+		before.message_bytes -= frame_bytes(decoder);
+	if (is_head_whole(decoder) && begins_message(decoder))
+		before.message_opcode = WEBSOCKET_CONTINUATION;
+	return before;
+}
+
+static bool judge_again(struct websocket_decoder *decoder, const uint8_t *head, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (is_head_whole(decoder) || !take_head_byte(decoder, head[i]))
+			return false;
+	}
+	return true;
+}
+
+/* So many bytes of the payload have come; all of them would have been told. */
+static bool go_on_in_payload(struct websocket_decoder *decoder, uint64_t count)
+{
+	if (!is_head_whole(decoder))
+		return count == 0;
+	if (count >= decoder->frame_left)
+		return false;
+	decoder->frame_left -= count;
+	decoder->mask_at = (uint8_t)(count % 4);
+	if (is_control(decoder))
+		decoder->control_bytes = (uint8_t)count;
+	return true;
+}
+
+static void read_head(struct state_stream *stream, const uint8_t *head, size_t head_bytes,
+		      uint64_t payload_bytes, struct websocket_decoder *decoder)
+{
+	struct utf8_check utf8 = decoder->utf8;
+
+	decoder->head_bytes = 0;
+	if (!judge_again(decoder, head, head_bytes) || !go_on_in_payload(decoder, payload_bytes))
+		state_fail(stream, "WebSocket frame");
+	decoder->utf8 = utf8;
+}
+
+void websocket_decoder_transfer(struct state_stream *stream, struct websocket_decoder *decoder)
+{
+	struct websocket_decoder before = {.code = 0};
+	uint8_t *head = decoder->head, *control = decoder->control;
+	uint64_t payload_bytes = 0;
+
+	if (!stream->is_reading) {
+		before = before_head(decoder);
+		if (is_head_whole(decoder))
+			payload_bytes = frame_bytes(decoder) - decoder->frame_left;
+		if (decoder->end != WEBSOCKET_EVENT_MORE)
+			state_fail(stream, "WebSocket that has ended");
+	}
+	state_u64(stream, &before.max_message_bytes, UINT64_MAX, "longest message");
+	state_u64(stream, &before.message_bytes, before.max_message_bytes, "bytes of a message");
+	state_u8(stream, &before.message_opcode, WEBSOCKET_BINARY, "kind of message");
+	if (!before.message_opcode && before.message_bytes)
+		state_fail(stream, "bytes of a message");
+	utf8_check_transfer(stream, &before.utf8);
+	state_u8(stream, &before.head_bytes, sizeof(decoder->head), "head of a frame");
+	state_bytes(stream, &head, before.head_bytes, "head of a frame");
+	state_u64(stream, &payload_bytes, UINT64_MAX, "payload of a frame");
+	if (stream->is_reading && !stream->fault) {
+		*decoder = before;
+		read_head(stream, head, before.head_bytes, payload_bytes, decoder);
+	}
+	if (stream->fault || !is_head_whole(decoder) || !is_control(decoder))
+		return;
+	state_bytes(stream, &control, payload_bytes, "control frame");
+	if (stream->is_reading && !stream->fault)
+		memcpy(decoder->control, control, payload_bytes);
 }

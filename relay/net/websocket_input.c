@@ -6,14 +6,17 @@
 #include "net/websocket_input.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/state_stream.h"
 #include "feed/feed.h"
 #include "net/token_bucket.h"
 #include "net/websocket_codec.h"
 
 enum {
+	STATE_VERSION = 1,
 	DISCARD_BYTES = 4096,
 	DISCARD_READS = 64,
 	CONTROLS_PER_S =
@@ -155,7 +158,56 @@ static enum close_reason on_bytes(void *owner, struct subscriber *subscriber, ui
 	return reason;
 }
 
+static void transfer(struct state_stream *stream, struct input *input)
+{
+	unsigned version = STATE_VERSION;
+
+	state_unsigned(stream, &version, STATE_VERSION, "version");
+	if (version != STATE_VERSION)
+		state_fail(stream, "version");
+	websocket_decoder_transfer(stream, &input->decoder);
+	token_bucket_transfer(stream, &input->controls);
+	state_u64(stream, &input->left, UINT64_MAX, "bytes left");
+	state_end(stream);
+}
+
+static size_t capture(void *owner, uint8_t *ret)
+{
+	struct state_stream stream;
+	size_t length = 0;
+
+	state_stream_write(&stream);
+	transfer(&stream, owner);
+	if (!stream.fault && stream.length <= SUBSCRIBER_INPUT_STATE_MAX) {
+		memcpy(ret, stream.bytes, stream.length);
+		length = stream.length;
+	}
+	state_stream_free(&stream);
+	return length;
+}
+
+static void *restore(uint8_t *bytes, size_t count)
+{
+	struct input *input = websocket_input_new(0);
+	struct state_stream stream;
+
+	if (!input || state_stream_read(&stream, bytes, count, NULL, 0) < 0) {
+		free(input);
+		return NULL;
+	}
+	transfer(&stream, input);
+	if (stream.fault) {
+		free(input);
+		input = NULL;
+	}
+	state_stream_free(&stream);
+	return input;
+}
+
 const struct subscriber_input websocket_input = {
+	.name = "websocket",
 	.on_bytes = on_bytes,
+	.capture = capture,
+	.restore = restore,
 	.free = free,
 };

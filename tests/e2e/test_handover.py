@@ -4,6 +4,7 @@
 import array
 import os
 import random
+import re
 import shutil
 import socket
 import stat
@@ -284,13 +285,14 @@ def bag_of(state, sockets):
 
 
 HEAD = struct.Struct("8sQQQ")
+SCHEMA = int(re.search(r"HANDOVER_SCHEMA = (\d+)", (daemon.ROOT / "relay/daemon/handover.h").read_text())[1])
 STATES = {
     "another schema": (HEAD.pack(b"RLYHAND\0", 99, 1, 0), "state of schema 99, expected"),
-    "another magic": (HEAD.pack(b"NONSENSE", 1, 1, 0), "no state of a relay"),
+    "another magic": (HEAD.pack(b"NONSENSE", SCHEMA, 1, 0), "no state of a relay"),
     "short": (b"RLYHAND\0", "state"),
-    "empty": (HEAD.pack(b"RLYHAND\0", 1, 1, 0), "state: workers at byte 0 of 0"),
-    "descriptors are missing": (HEAD.pack(b"RLYHAND\0", 1, 2, 0), "2 descriptors, there are 0 and 1"),
-    "nonsense": (HEAD.pack(b"RLYHAND\0", 1, 1, 64) + b"\xff" * 64, "state: workers at byte 8 of 64"),
+    "empty": (HEAD.pack(b"RLYHAND\0", SCHEMA, 1, 0), "state: workers at byte 0 of 0"),
+    "descriptors are missing": (HEAD.pack(b"RLYHAND\0", SCHEMA, 2, 0), "2 descriptors, there are 0 and 1"),
+    "nonsense": (HEAD.pack(b"RLYHAND\0", SCHEMA, 1, 64) + b"\xff" * 64, "state: workers at byte 8 of 64"),
 }
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """relay.service under the real systemd, in the container of tests/service/run: the unit as it is installed, its user,
 its sandbox, READY, reload, stop and watchdog. The tests run in this order and leave the service as the next expects it.
+
+It is longer than 600 lines because one boot of the container carries all of them, one after the other.
 """
 
 import contextlib
@@ -14,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -317,6 +320,125 @@ def test_an_upgrade_in_place_keeps_everybody():
     assert publisher.wait(timeout=CEILING) == 0
     assert [reader.wait(timeout=CEILING) for reader in readers] == [0] * 10
     assert len(keepers()) == 1
+
+
+WEB = """
+[feed web]
+ingest = listen tcp:127.0.0.1:7500
+framing = line
+on_slow = wait
+on_source_loss = close
+[listener web]
+feed = web
+listen = tcp:127.0.0.1:7501
+format = http
+"""
+WEBSOCKET = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+PING = b"\x89\x82\0\0\0\0hi"
+
+
+class Web(threading.Thread):
+    """GET /web, read to the end."""
+
+    def __init__(self, *fields):
+        super().__init__(daemon=True)
+        self.peer = connect(7501)
+        self.peer.settimeout(60)
+        self.peer.sendall("\r\n".join(["GET /web HTTP/1.1", "Host: x", *fields, "", ""]).encode())
+        self.start()
+
+    def run(self):
+        self.head, _, self.body = read_to_end(self.peer).partition(b"\r\n\r\n")
+
+    def finish(self):
+        self.join(timeout=60)
+        assert not self.is_alive()
+        return self
+
+
+class Lines(threading.Thread):
+    """Publishes numbered lines until it is told to stop; `sent` is what was sent."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.peer = connect(port)
+        self.stop = threading.Event()
+        self.sent = b""
+        self.count = 0
+        self.start()
+
+    def run(self):
+        while not self.stop.wait(0.005):
+            lines = b"".join(b"%07d %s\n" % (number, b"x" * (number % 500))
+                             for number in range(self.count, self.count + 16))
+            self.peer.sendall(lines)
+            self.sent += lines
+            self.count += 16
+        self.peer.close()
+
+    def finish(self):
+        self.stop.set()
+        self.join(timeout=60)
+        assert not self.is_alive()
+        return self.sent
+
+
+def dechunked(body):
+    pieces = []
+    while True:
+        size, _, body = body.partition(b"\r\n")
+        count = int(size, 16)
+        assert body[count:count + 2] == b"\r\n", body[count:count + 2]
+        if count == 0:
+            assert body == b"\r\n", body
+            return b"".join(pieces)
+        pieces.append(body[:count])
+        body = body[count + 2:]
+
+
+def unframed(body):
+    """(opcode, payload) of each frame."""
+    at, frames = 0, []
+    while at < len(body):
+        length, width = body[at + 1], {126: 2, 127: 8}.get(body[at + 1], 0)
+        at += 2 + width
+        length = int.from_bytes(body[at - width:at], "big") if width else length
+        frames.append((body[at - width - 2] & 15, body[at:at + length]))
+        assert len(frames[-1][1]) == length
+        at += length
+    return frames
+
+
+def test_a_restart_keeps_who_reads_by_http():
+    """Chunks, events and a WebSocket under a publisher; a ping and a request that are cut in two by a restart."""
+    INI.write_text("[relay]\ndrain = 2s\n" + WEB)
+    start_again()
+    chunks, events, websocket = Web(), Web("Accept: text/event-stream"), Web(*WEBSOCKET)
+    wait_until(lambda: status_of("web")["subscribers"] == "3", "3 subscribers")
+    publisher = Lines(7500)
+    wait_until(lambda: int(status_of("web")["in_messages"]) > 100, "the first messages")
+    late = connect(7501)
+    for at in (1, 5, 7):
+        late.sendall(b"GET /nothing HTTP/1.1\r\n" if at == 1 else b"A: b\r\n")
+        websocket.peer.sendall(PING[:at])
+        restart()
+        websocket.peer.sendall(PING[at:])
+    assert publisher.is_alive()
+    late.sendall(b"Host: x\r\n\r\n")
+    assert read_to_end(late).startswith(b"HTTP/1.1 404 ")
+    late.close()
+    lines = publisher.finish()
+    assert dechunked(chunks.finish().body) == lines
+    told = [event.split(b"\n") for event in dechunked(events.finish().body).split(b"\n\n") if event.startswith(b"id: ")]
+    assert [event[0] for event in told] == [b"id: %d" % (number + 1) for number in range(publisher.count)]
+    assert b"".join(event[1].removeprefix(b"data: ") + b"\n" for event in told) == lines
+    frames = unframed(websocket.finish().body)
+    assert b"".join(data for opcode, data in frames if opcode == 2) == lines
+    assert [data for opcode, data in frames if opcode == 10] == [b"hi"] * 3
+    assert frames[-1][0] == 8
+    counted = status_of("web")
+    assert (counted["subscribers_resumed"], counted["subscribers_total"]) == ("9", "3"), counted
 
 
 def test_a_restart_into_a_wrong_configuration_drains():

@@ -57,6 +57,26 @@ static void fill_ring(struct sample *sample, struct ring_state *ring)
 	sample->marks[1] = (struct packet_mark){.offset = 5, .first_seq = 20};
 }
 
+static void fill_web(struct sample *sample)
+{
+	sample->http_listeners[0] = (struct handed_http){
+		.listener = "web",
+		.counters = {.requests = 42, .lost = 1},
+		.refused[HTTP_REFUSED_TOKEN] = 8,
+		.formats = sample->formats,
+		.format_count = 1,
+		.clients = sample->clients,
+		.client_count = 2,
+	};
+	sample->formats[0] = (struct handed_format){.feed = "a", .format = "events-plain"};
+	sample->clients[0] = (struct http_connection_state){
+		.fd = FIRST_FD + 7, .left_ms = 900, .bytes = sample->request, .byte_count = 11};
+	sample->clients[1] = (struct http_connection_state){.fd = FIRST_FD + 8,
+							    .is_answered = true,
+							    .bytes = sample->request,
+							    .byte_count = sizeof(sample->request)};
+}
+
 void sample_fill(struct sample *sample)
 {
 	struct rendition_state *rendition = &sample->renditions[0];
@@ -76,6 +96,12 @@ void sample_fill(struct sample *sample)
 		.note_bytes = 4,
 		.has_from = true,
 		.from_seq = 12,
+		.ends_with_fin = true,
+		.has_farewell = true,
+		.has_input = true,
+		.input_name = "websocket",
+		.input_state = sample->input,
+		.input_bytes = 3,
 		.cursor = {.is_inside = true, .index = 3, .offset = 4, .pos = 44, .next_index = 4}};
 	sample->subscribers[1] = (struct subscriber_snapshot){
 		.fd = FIRST_FD + 6, .id = 2, .cursor = {.pos = 142, .next_index = 8}};
@@ -99,5 +125,8 @@ void sample_fill(struct sample *sample)
 					     .sockets = sample->sockets,
 					     .socket_count = 1,
 					     .feeds = sample->feeds,
-					     .feed_count = 1};
+					     .feed_count = 1,
+					     .http_listeners = sample->http_listeners,
+					     .http_listener_count = 1};
+	fill_web(sample);
 }

@@ -10,13 +10,14 @@
 #include "daemon/handover.h"
 
 enum {
-	FDS = 7,        // in the sample
+	FDS = 8,        // in the sample
 	FIRST_FD = 900, // not open: nothing here may touch a descriptor
 	SAMPLE_BLOCK_BYTES = 17,
 };
 
 struct sample {
 	uint8_t note[NOTES_OWN_MAX + 1];
+	uint8_t input[SUBSCRIBER_INPUT_STATE_MAX + 1];
 	struct handover handover;
 	struct handed_socket sockets[1];
 	struct handed_feed feeds[1];
@@ -26,9 +27,13 @@ struct sample {
 	struct packet_mark marks[2], mark_of_rest;
 	struct subscriber_snapshot subscribers[2];
 	uint8_t block[SAMPLE_BLOCK_BYTES];
+	struct handed_http http_listeners[1];
+	struct handed_format formats[1];
+	struct http_connection_state clients[2];
+	uint8_t request[32 * 1024];
 };
 
-// One listener, and a feed with a ring of three segments and two subscribers.
+// A listener, a feed with a ring of three segments and two subscribers, and two HTTP clients.
 void sample_fill(struct sample *sample);
 
 #endif

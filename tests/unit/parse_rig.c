@@ -15,6 +15,7 @@
 
 #include "base/compiler.h"
 #include "base/origin.h"
+#include "base/state_stream.h"
 #include "base/utf8.h"
 #include "net/http_request.h"
 #include "net/stream_request.h"
@@ -310,6 +311,28 @@ static void take_event(struct websocket_run *run, const struct websocket_event *
 	}
 }
 
+// Through a hand-over: what goes on must be what there was.
+static void hand_over(struct websocket_decoder *decoder)
+{
+	struct state_stream written, again, read;
+
+	state_stream_write(&written);
+	websocket_decoder_transfer(&written, decoder);
+	EXPECT(!written.fault);
+	EXPECT(state_stream_read(&read, written.bytes, written.length, NULL, 0) == 0);
+	*decoder = (struct websocket_decoder){.code = 99};
+	websocket_decoder_transfer(&read, decoder);
+	state_end(&read);
+	EXPECT(!read.fault);
+	state_stream_write(&again);
+	websocket_decoder_transfer(&again, decoder);
+	EXPECT(again.length == written.length &&
+	       memcmp(again.bytes, written.bytes, written.length) == 0);
+	state_stream_free(&read);
+	state_stream_free(&again);
+	state_stream_free(&written);
+}
+
 static void run_websocket(const uint8_t *bytes, size_t count, struct parse_rig_cut cut,
 			  struct line *line)
 {
@@ -338,6 +361,8 @@ static void run_websocket(const uint8_t *bytes, size_t count, struct parse_rig_c
 		EXPECT(taken == piece);
 		at += piece;
 		free(copy);
+		if (!run->is_over)
+			hand_over(&decoder);
 	}
 	if (run->is_over) {
 		uint8_t more[] = {0x81, 0x80, 0, 0, 0, 0};

@@ -54,6 +54,13 @@ static void test_comes_back_as_it_was(void **state)
 	assert_int_equal(back.feeds[0].parts[0].metrics.in_bytes, 4711);
 	assert_int_equal(back.feeds[0].parts[0].closed[CLOSE_LAG], 3);
 	assert_int_equal(back.feeds[0].parts[0].renditions[0].subscribers[1].fd, FIRST_FD + 6);
+	assert_true(back.feeds[0].parts[0].renditions[0].subscribers[0].has_farewell);
+	assert_true(back.feeds[0].parts[0].renditions[0].subscribers[0].ends_with_fin);
+	assert_int_equal(back.feeds[0].parts[0].renditions[0].subscribers[0].input_bytes, 3);
+	assert_int_equal(back.http_listeners[0].refused[HTTP_REFUSED_TOKEN], 8);
+	assert_int_equal(back.http_listeners[0].counters.requests, 42);
+	assert_int_equal(back.http_listeners[0].clients[1].fd, FIRST_FD + 8);
+	assert_int_equal(one.fd_count, FDS);
 	state_stream_write(&other);
 	handover_transfer(&other, &back);
 	assert_int_equal(one.length, other.length);
@@ -250,6 +257,21 @@ static void long_note(struct sample *sample)
 	sample->subscribers[0].note_bytes = NOTES_OWN_MAX + 1;
 }
 
+static void long_input(struct sample *sample)
+{
+	sample->subscribers[0].input_bytes = SUBSCRIBER_INPUT_STATE_MAX + 1;
+}
+
+static void no_client_socket(struct sample *sample)
+{
+	sample->clients[0].fd = -1;
+}
+
+static void long_request(struct sample *sample)
+{
+	sample->clients[0].byte_count = sizeof(sample->request);
+}
+
 static void unknown_framing(struct sample *sample)
 {
 	sample->parts[0].intake.framing = 99;
@@ -295,6 +317,9 @@ static void test_each_place_wrong(void **state)
 		{end_in_the_future, "end of a subscriber"},
 		{unknown_policy, "on_slow"},
 		{long_note, "length of notes"},
+		{long_input, "input"},
+		{no_client_socket, "socket of a request"},
+		{long_request, "bytes of a request"},
 		{unknown_framing, "framing"},
 		{bad_header, "packet header"},
 	};

@@ -21,6 +21,7 @@
 #include "base/compiler.h"
 #include "base/errmsg.h"
 #include "base/fd.h"
+#include "base/state_stream.h"
 #include "fd_count.h"
 #include "net/http_connection.h"
 #include "net/sockopt.h"
@@ -480,14 +481,22 @@ static void who_waits_for_the_owner_has_no_deadline(void **state)
 	fd_close(&late);
 }
 
-static void an_answer_goes_as_the_socket_takes_it(void **state)
+/* Bytes by which a place in it is known; malloc'ed. */
+static uint8_t *make_answer(size_t bytes)
 {
-	struct rig *rig = *state;
-	size_t bytes = 4 << 20, seen = 0;
 	uint8_t *answer = malloc(bytes);
 
 	for (size_t i = 0; i < bytes; i++)
 		answer[i] = (uint8_t)(i * 2654435761u >> 24);
+	return answer;
+}
+
+static void an_answer_goes_as_the_socket_takes_it(void **state)
+{
+	struct rig *rig = *state;
+	size_t bytes = 4 << 20, seen = 0;
+	uint8_t *answer = make_answer(bytes);
+
 	begin(rig, NULL);
 	rig->answer = answer;
 	rig->answer_bytes = bytes;
@@ -729,6 +738,179 @@ static void nobody_else_may_name_the_peer(void **state)
 	access_fini(&trusted);
 }
 
+/* ---- from one process to the next ---- */
+
+/* What there is goes to a new server; the sockets as duplicates, as another process has them. */
+static void hand_over(struct rig *rig)
+{
+	const struct http_server_params params = rig->server.params;
+	const struct http_server_counters counters = rig->server.counters;
+	struct http_connection_state states[2], back[2] = {{.fd = -1}};
+	size_t count = http_server_capture(&rig->server, states);
+	struct state_stream to, from;
+	int fds[2];
+
+	assert_true(count <= ARRAY_LEN(states));
+	state_stream_write(&to);
+	for (size_t i = 0; i < count; i++)
+		http_connection_state_transfer(&to, &states[i]);
+	assert_int_equal(to.fd_count, count);
+	for (size_t i = 0; i < count; i++) {
+		fds[i] = fcntl(to.fds[i], F_DUPFD_CLOEXEC, 0);
+		assert_true(fds[i] >= 0);
+	}
+	http_server_fini(&rig->server);
+	http_server_init(&rig->server, rig->loop, &params);
+	rig->server.counters = counters;
+	assert_int_equal(state_stream_read(&from, to.bytes, to.length, fds, count), 0);
+	for (size_t i = 0; i < count; i++)
+		http_connection_state_transfer(&from, &back[i]);
+	state_end(&from);
+	assert_null(from.fault);
+	for (size_t i = 0; i < count; i++) {
+		http_server_restore(&rig->server, &back[i]);
+		assert_int_equal(back[i].fd, -1);
+	}
+	state_stream_free(&from);
+	state_stream_free(&to);
+}
+
+static void a_request_goes_on_elsewhere(void **state)
+{
+	static const char text[] = "PROXY TCP4 192.0.2.7 192.0.2.1 4711 80\r\n"
+				   "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
+	struct rig *rig = *state;
+	struct http_server_params params = usual_params(rig);
+	struct errmsg err = {0};
+	struct access trusted;
+
+	assert_int_equal(access_init(&trusted, "127.0.0.0/8", "", &err), 0);
+	params.proxy_trusted = &trusted;
+	begin(rig, &params);
+	for (size_t cut = 0; cut < strlen(text); cut++) {
+		char first[sizeof(text)] = "";
+
+		rig->peer = join_tcp(rig);
+		rig->is_over = false;
+		rig->got_bytes = 0;
+		memcpy(first, text, cut);
+		if (cut) {
+			say(rig->peer, first);
+			(void)ev_run(rig->loop, EVRUN_ONCE);
+		}
+		assert_int_equal(rig->requests, cut);
+		hand_over(rig);
+		hand_over(rig);
+		say(rig->peer, text + cut);
+		hear_all(rig);
+		assert_int_equal(rig->requests, cut + 1);
+		assert_string_equal(rig->from, "tcp:192.0.2.7:4711");
+		assert_string_equal(rig->body, "hello");
+		assert_string_equal(rig->got, ANSWER);
+		wait_for_end(rig);
+	}
+	assert_int_equal(rig->server.counters.requests, strlen(text));
+	assert_int_equal(rig->server.counters.errors + rig->server.counters.lost, 0);
+	access_fini(&trusted);
+}
+
+static void an_answer_goes_on_elsewhere(void **state)
+{
+	struct rig *rig = *state;
+	size_t bytes = 1 << 20, seen = 0;
+	uint8_t *answer = make_answer(bytes);
+
+	begin(rig, NULL);
+	rig->answer = answer;
+	rig->answer_bytes = bytes;
+	rig->peer = join_unix(rig);
+	say(rig->peer, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+	while (!rig->is_over) {
+		(void)ev_run(rig->loop, EVRUN_NOWAIT);
+		hand_over(rig);
+		hear(rig);
+		assert_memory_equal(rig->got, answer + seen, rig->got_bytes);
+		seen += rig->got_bytes;
+		rig->got_bytes = 0;
+	}
+	assert_int_equal(seen, bytes);
+	assert_int_equal(rig->server.count, 1); /* lingers until the peer has closed */
+	hand_over(rig);
+	assert_int_equal(rig->server.count, 1);
+	wait_for_end(rig);
+	assert_int_equal(rig->server.counters.lost + rig->server.counters.late, 0);
+	free(answer);
+}
+
+static void a_deadline_goes_on_elsewhere(void **state)
+{
+	struct rig *rig = *state;
+	struct http_connection_state seen;
+
+	begin(rig, NULL);
+	rig->peer = join_unix(rig);
+	say(rig->peer, "GET /");
+	(void)ev_run(rig->loop, EVRUN_ONCE);
+	assert_int_equal(http_server_capture(&rig->server, &seen), 1);
+	assert_true(seen.left_ms > 0 && seen.left_ms <= LONG_MS);
+	assert_int_equal(seen.byte_count, 5);
+	hand_over(rig);
+	assert_int_equal(http_server_capture(&rig->server, &seen), 1);
+	assert_true(seen.left_ms <= LONG_MS);
+	seen.fd = fcntl(seen.fd, F_DUPFD_CLOEXEC, 0);
+	seen.left_ms = 0; /* the time that was left has gone by */
+	seen.byte_count = 0;
+	http_server_restore(&rig->server, &seen);
+	run_until(rig, rig->server.counters.late == 1);
+	hear_all(rig);
+	assert_non_null(strstr(rig->got, "HTTP/1.1 408 "));
+}
+
+/* Who waits for its owner is the owner's to hand over. */
+static void who_waits_for_the_owner_stays(void **state)
+{
+	struct rig *rig = *state;
+	struct http_connection_state seen[2];
+	int reading;
+
+	begin(rig, NULL);
+	rig->what = WHAT_NOTHING;
+	rig->peer = join_unix(rig);
+	reading = join_unix(rig);
+	say(rig->peer, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+	run_until(rig, rig->requests);
+	assert_int_equal(rig->server.count, 2);
+	assert_int_equal(http_server_capture(&rig->server, seen), 1);
+	assert_int_equal(seen[0].byte_count, 0);
+	fd_close(&reading);
+}
+
+/* A fault of the stream: more than a request may have, and no socket. */
+static void no_wrong_state_is_read(void **state)
+{
+	uint8_t bytes[64 * 1024] = {0};
+	struct http_connection_state rows[] = {
+		{.fd = 5, .bytes = bytes, .byte_count = sizeof(bytes)},
+		{.fd = -1, .bytes = bytes, .byte_count = 1},
+		{.fd = 5, .left_ms = (uint64_t)UINT32_MAX + 1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct http_connection_state back = {.fd = -1};
+		struct state_stream to, from;
+
+		state_stream_write(&to);
+		http_connection_state_transfer(&to, &rows[i]);
+		assert_int_equal(state_stream_read(&from, to.bytes, to.length, to.fds, to.fd_count),
+				 0);
+		http_connection_state_transfer(&from, &back);
+		assert_non_null(from.fault);
+		state_stream_free(&from);
+		state_stream_free(&to);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -757,6 +939,11 @@ int main(void)
 		TEST(the_end_closes_all),
 		TEST(a_trusted_proxy_names_the_peer),
 		TEST(nobody_else_may_name_the_peer),
+		TEST(a_request_goes_on_elsewhere),
+		TEST(an_answer_goes_on_elsewhere),
+		TEST(a_deadline_goes_on_elsewhere),
+		TEST(who_waits_for_the_owner_stays),
+		TEST(no_wrong_state_is_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

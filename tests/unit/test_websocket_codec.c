@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "base/state_stream.h"
 #include "net/websocket_codec.h"
 #include "tests/unit/parse_check.h"
 
@@ -119,6 +120,28 @@ static void a_close_frame_fits_and_is_cut_between_characters(void **state)
 	}
 }
 
+static void who_has_ended_cannot_go_on(void **state)
+{
+	uint8_t unmasked[] = {0}, more[] = {0x81};
+	struct websocket_decoder decoder;
+	struct websocket_event event;
+	struct state_stream stream;
+
+	(void)state;
+	websocket_decoder_init(&decoder, 100);
+	(void)websocket_decode(&decoder, more, sizeof(more), &event);
+	state_stream_write(&stream);
+	websocket_decoder_transfer(&stream, &decoder);
+	assert_null(stream.fault);
+	state_stream_free(&stream);
+	(void)websocket_decode(&decoder, unmasked, sizeof(unmasked), &event);
+	assert_int_equal(event.kind, WEBSOCKET_EVENT_ERROR);
+	state_stream_write(&stream);
+	websocket_decoder_transfer(&stream, &decoder);
+	assert_non_null(stream.fault);
+	state_stream_free(&stream);
+}
+
 static void a_decoder_is_small(void **state)
 {
 	(void)state;
@@ -134,6 +157,7 @@ int main(void)
 		cmocka_unit_test(heads_have_the_shortest_form),
 		cmocka_unit_test(control_frames_are_whole),
 		cmocka_unit_test(a_close_frame_fits_and_is_cut_between_characters),
+		cmocka_unit_test(who_has_ended_cannot_go_on),
 		cmocka_unit_test(a_decoder_is_small),
 	};
 
