@@ -4,6 +4,7 @@
 import array
 import fcntl
 import os
+import random
 import signal
 import socket
 import struct
@@ -67,7 +68,7 @@ def test_nobody_is_refused(lab, number):
     manager = ServiceManager(lab)
     sections = sections_of(lab)
     relay = lab.start(sections, **manager.options())
-    where = relay.address
+    where = dict(relay.address)
     connector = knock(relay)
     for _ in range(2):
         serves(relay)
@@ -143,6 +144,28 @@ def test_what_a_reload_changed(lab):
     assert {name: text for name, text in relay.address.items() if name != "admin listen"} == where
     with pytest.raises(ConnectionRefusedError):
         address.connect(gone)
+
+
+def test_amid_reloads(lab):
+    """Listeners come, go and move while relay dies, at any moment: the others are as they were."""
+    manager = ServiceManager(lab)
+    pick = random.Random(5)
+    sections = sections_of(lab)
+    relay = lab.start(sections, **manager.options())
+    where = dict(relay.address)
+    connector = knock(relay)
+    for turn in range(15):
+        changed = dict(sections)
+        for i in range(pick.randrange(1, 8)):
+            changed[f"listener more{turn % 2}{i}"] = {"feed": "a", "listen": "tcp:127.0.0.1:0"}
+        relay.reload(changed)
+        lab.loop.run_for(pick.uniform(0, 0.008))
+        crash(relay)
+        relay = lab.start(changed, **manager.options())
+        relay.wait_log(RESUMED)
+        assert {name: text for name, text in relay.address.items() if name in where} == where
+    assert not connector.stop()[1]
+    serves(relay)
 
 
 def orderly_end(relay, lab):
