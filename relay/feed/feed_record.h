@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "feed/packet.h"
+#include "ring/ring_state.h"
 
 struct feed;
 struct rendition;
@@ -72,13 +73,10 @@ enum {
 	RECORD_STATE_MASK = (1 << RECORD_PLACE_SHIFT) - 1,
 };
 
-/* Where a subscriber stands: a struct cursor_state, and how many bytes its socket has got so far.
- */
+/* Where a subscriber stands, and how many bytes its socket has got so far. */
 struct recorded_place {
-	uint64_t index; /* of the segment that it is inside of; UINT64_MAX: none */
-	uint64_t offset, pos, next_index, next_seq, messages_read;
+	struct cursor_state cursor;
 	uint64_t sent_bytes; /* since it joined, notes included */
-	uint64_t unused;     /* a cache line each */
 };
 
 struct subscriber_record {
@@ -98,7 +96,7 @@ struct subscriber_record {
 	uint64_t peer_key;
 	char listener[RECORD_NAME_BYTES]; /* that counts its address; "": none */
 	uint8_t notes[RECORD_NOTES_BYTES];
-	_Alignas(64) struct recorded_place places[2];
+	_Alignas(64) struct recorded_place places[2]; /* a cache line each */
 };
 
 _Static_assert(sizeof(struct recorded_place) == 64, "a cache line");

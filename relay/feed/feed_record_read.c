@@ -30,19 +30,13 @@ static bool is_same_socket(const struct subscriber_record *record, int fd)
 	       cookie == record->cookie;
 }
 
-static struct cursor_state cursor_of(const struct recorded_place *place)
+/* A byte that must be 0 or 1 to be a bool at all. */
+static bool is_bool(const bool *value)
 {
-	bool is_inside = place->index != UINT64_MAX;
+	uint8_t byte;
 
-	return (struct cursor_state){
-		.is_inside = is_inside,
-		.index = is_inside ? place->index : 0,
-		.offset = is_inside ? place->offset : 0,
-		.pos = place->pos,
-		.next_index = place->next_index,
-		.next_seq = place->next_seq,
-		.messages_read = place->messages_read,
-	};
+	memcpy(&byte, value, sizeof(byte));
+	return byte <= 1;
 }
 
 /* How many bytes more the socket has got than the place says. */
@@ -76,7 +70,7 @@ int subscriber_record_read(const struct subscriber_record *record, int fd,
 	uint32_t state = atomic_load(&record->state);
 	bool is_busy = (state & RECORD_STATE_MASK) == RECORD_BUSY;
 	uint32_t number = state >> RECORD_PLACE_SHIFT;
-	struct recorded_place place;
+	const struct recorded_place *place;
 	struct cursor_state cursor;
 	uint64_t more = 0;
 	int r;
@@ -85,11 +79,13 @@ int subscriber_record_read(const struct subscriber_record *record, int fd,
 		return -ESTALE;
 	if (number > 1 || !is_sound(record, ring) || !is_same_socket(record, fd))
 		return -EBADMSG;
-	place = record->places[number];
-	cursor = cursor_of(&place);
+	place = &record->places[number];
+	if (!is_bool(&place->cursor.is_inside))
+		return -EBADMSG;
+	cursor = place->cursor;
 	if (cursor_state_fault(&cursor, ring))
 		return is_busy ? -ESTALE : -EBADMSG;
-	r = count_more(record, &place, fd, is_busy, &more);
+	r = count_more(record, place, fd, is_busy, &more);
 	if (r < 0)
 		return r;
 	/* Nobody who had notes to get was marked as busy. */

@@ -102,7 +102,6 @@ void subscriber_record_settle(struct subscriber *subscriber)
 {
 	struct subscriber_record *record = subscriber->record;
 	struct recorded_place *place;
-	struct cursor_state cursor;
 	uint32_t other;
 
 	if (!record)
@@ -116,16 +115,8 @@ void subscriber_record_settle(struct subscriber *subscriber)
 		return;
 	}
 	place = &record->places[other];
-	cursor_capture(&subscriber->cursor, &cursor);
-	*place = (struct recorded_place){
-		.index = cursor.is_inside ? cursor.index : UINT64_MAX,
-		.offset = cursor.offset,
-		.pos = cursor.pos,
-		.next_index = cursor.next_index,
-		.next_seq = cursor.next_seq,
-		.messages_read = cursor.messages_read,
-		.sent_bytes = subscriber->sent_bytes,
-	};
+	cursor_capture(&subscriber->cursor, &place->cursor);
+	place->sent_bytes = subscriber->sent_bytes;
 	set_state(record, RECORD_SETTLED, other);
 }
 
