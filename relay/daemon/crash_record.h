@@ -114,9 +114,9 @@ struct feed_records crash_record_feeds(const struct crash_record *record);
 /* An orderly end begins. */
 void crash_record_set_done(struct crash_record *record);
 
-/* The listening sockets as they are now.  To be called with each change, before and after which
- * what was said the last time may hold: a socket that is gone is known by its cookie.  Logs an
- * error when they cannot be written down: then none of them is kept. */
+/* The listening sockets as they are now; to be called after each change.  Until then what was said
+ * before holds, which does no harm: a socket that is gone is known by its cookie.  Logs an error
+ * when they cannot be written down: then none of them is kept. */
 void crash_record_set_sockets(struct crash_record *record, struct relay *relay);
 
 /* ---- for crash_read.c, too ---- */

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """relay dies: what it had open waits with the service manager for the next process. And every other end leaves nothing."""
 
-import array
 import fcntl
 import os
 import random
@@ -15,6 +14,7 @@ import urllib.request
 import pytest
 
 from relaytest import address, daemon
+from relaytest.bag import start_with
 from relaytest.connector import Connector
 from relaytest.ini import feed
 from relaytest.service_manager import ServiceManager
@@ -168,35 +168,30 @@ def test_amid_reloads(lab):
     serves(relay)
 
 
-def orderly_end(relay, lab):
-    del lab
+def orderly_end(relay):
     relay.signal(signal.SIGTERM)
     assert relay.wait_exit() == 0
 
 
-def two_signals(relay, lab):
-    del lab
-    stuck = relay.subscribe("a-raw", MADE, receive_buffer=4096, paused=True)
+def drain_for_somebody(relay):
+    """Who does not read: so it takes its time."""
+    relay.subscribe("a-raw", MADE, receive_buffer=4096, paused=True)
     relay.wait("a", subscribers=1)
     relay.publish("a", MADE.wire)
     relay.wait("a", subscribers_blocked=1)
     relay.signal(signal.SIGTERM)
     relay.wait_log("draining")
+
+
+def two_signals(relay):
+    drain_for_somebody(relay)
     relay.signal(signal.SIGINT)
     assert relay.wait_exit() == 0
-    stuck.reset()
 
 
-def death_while_draining(relay, lab):
-    stuck = relay.subscribe("a-raw", MADE, receive_buffer=4096, paused=True)
-    relay.wait("a", subscribers=1)
-    relay.publish("a", MADE.wire)
-    relay.wait("a", subscribers_blocked=1)
-    relay.signal(signal.SIGTERM)
-    relay.wait_log("draining")
+def death_while_draining(relay):
+    drain_for_somebody(relay)
     crash(relay)
-    stuck.reset()
-    del lab
 
 
 @pytest.mark.parametrize("end", [orderly_end, two_signals, death_while_draining])
@@ -204,7 +199,7 @@ def test_an_orderly_end_leaves_nothing(lab, end):
     manager = ServiceManager(lab)
     relay = lab.start(sections_of(lab), **manager.options())
     assert len(manager.keepers()) == 1
-    end(relay, lab)
+    end(relay)
     assert not manager.keepers() and not manager.store
     for where in relay.address.values():
         with pytest.raises((ConnectionRefusedError, FileNotFoundError)):
@@ -368,23 +363,6 @@ def region(numbers, sockets=(), *, schema=1, size=BYTES, bytes=BYTES, fd_count=N
     struct.pack_into(f"<{len(numbers)}i", memory, FDS_AT, *numbers)
     memory[SOCKETS_AT:SOCKETS_AT + len(listing)] = listing
     return memory[:size]
-
-
-def bag_of(memory, sockets):
-    state = os.memfd_create("region")
-    os.write(state, memory)
-    into, out = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    into.sendmsg([struct.pack("Q", 0)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
-                                          array.array("i", [one.fileno() for one in sockets]))])
-    return state, into.detach(), out.detach()
-
-
-def start_with(lab, memory, sockets, sections):
-    fds = bag_of(memory, sockets)
-    relay = lab.start(sections, pass_fds=fds, env={"RELAY_HANDOVER": ":".join(map(str, fds))})
-    for fd in fds:
-        os.close(fd)
-    return relay
 
 
 def cookie_of(sock):

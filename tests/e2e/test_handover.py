@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A new process in place of the old one (SIGUSR2): nobody is closed, and no byte is lost or doubled."""
 
-import array
 import os
 import random
 import shutil
@@ -12,6 +11,7 @@ import struct
 import pytest
 
 from relaytest import daemon
+from relaytest.bag import start_with
 from relaytest.ingest import STREAMS
 from relaytest.ini import ENGINES, feed
 from relaytest.stream import KIB, MIB, script
@@ -272,16 +272,6 @@ def test_a_call_fails_while_all_stand_still(lab, engine, call):
     assert relay.feed("a")["subscribers_resumed"] == 0
 
 
-def bag_of(state, sockets):
-    """The three descriptors of a hand-over: state bytes and sockets on their way."""
-    memory = os.memfd_create("state")
-    os.write(memory, state)
-    into, out = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    into.sendmsg([struct.pack("Q", 0)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
-                                          array.array("i", [one.fileno() for one in sockets]))])
-    return memory, into, out
-
-
 HEAD = struct.Struct("8sQQQ")
 STATES = {
     "another schema": (HEAD.pack(b"RLYHAND\0", 99, 1, 0), "state of schema 99, expected"),
@@ -301,14 +291,8 @@ def test_a_state_that_cannot_be_read(lab, how):
     server = socket.create_server(("127.0.0.1", 0))
     peer = socket.create_connection(server.getsockname())
     held, _ = server.accept()
-    memory, into, out = bag_of(state, [held])
+    relay = start_with(lab, state, [held], feed("a", framing="line", on_slow="wait"))
     held.close()
-    fds = (memory, into.fileno(), out.fileno())
-    relay = lab.start(feed("a", framing="line", on_slow="wait"), pass_fds=fds,
-                      env={"RELAY_HANDOVER": ":".join(map(str, fds))})
-    os.close(memory)
-    into.close()
-    out.close()
     server.close()
     relay.expect("nothing resumed").wait_log(f"nothing resumed: .*{answer}")
     with pytest.raises(ConnectionResetError):
