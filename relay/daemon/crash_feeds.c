@@ -331,6 +331,12 @@ static int read_subscribers(struct reading *reading)
 	return r;
 }
 
+/* Of our structs, which lie on cache lines. */
+static bool is_table(const uint8_t *map, const struct crash_array *array, size_t each_bytes)
+{
+	return array->each_bytes == each_bytes && (uintptr_t)(map + array->offset) % 64 == 0;
+}
+
 int crash_feeds_read(const uint8_t *map, struct crash_fds *fds, struct handover *ret)
 {
 	const struct crash_head *head = (const void *)map;
@@ -340,8 +346,8 @@ int crash_feeds_read(const uint8_t *map, struct crash_fds *fds, struct handover 
 	if (head->parts.count == 0)
 		return 0;
 	if (head->workers == 0 || head->workers > WORKERS_MAX ||
-	    head->parts.each_bytes != sizeof(struct part_record) ||
-	    head->subscribers.each_bytes != sizeof(struct subscriber_record)) {
+	    !is_table(map, &head->parts, sizeof(struct part_record)) ||
+	    !is_table(map, &head->subscribers, sizeof(struct subscriber_record))) {
 		log_warn(
 			"feeds of the process that died are not known, its subscribers are closed");
 		return 0;

@@ -56,10 +56,8 @@ void subscriber_record_close(struct subscriber *subscriber)
 	struct subscriber_record *record = subscriber->record;
 
 	subscriber->record = NULL;
-	if (!record)
-		return;
-	set_state(record, RECORD_FREE, 0);
-	record->listener[0] = '\0';
+	if (record)
+		set_state(record, RECORD_FREE, 0);
 }
 
 void subscriber_record_begin(struct subscriber *subscriber)
@@ -157,6 +155,9 @@ void subscriber_record_set_place(const struct feed_records *records, int fd, con
 	if (!records || fd < 0 || (size_t)fd >= records->subscriber_count)
 		return;
 	record = &records->subscribers[fd];
+	/* Of who had the descriptor before, in another thread, nothing is written any more. */
+	if (atomic_load_explicit(&record->state, memory_order_acquire) != RECORD_FREE)
+		return;
 	(void)snprintf(record->listener, sizeof(record->listener), "%s", listener);
 	record->peer_key = peer_key;
 }
