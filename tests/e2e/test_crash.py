@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import termios
+import threading
 import urllib.request
 
 import pytest
@@ -33,6 +34,15 @@ def sections_of(lab):
         made[f"listener {name}-web"] = {"feed": name, "listen": "tcp:127.0.0.1:0", "format": "http"}
         made[f"listener {name}-local"] = {"feed": name, "listen": f"unix:{lab.directory}/{name}"}
     return made
+
+
+@pytest.fixture(autouse=True)
+def nobody_knocks_on():
+    """After a failure either: the ports may be somebody else's by then."""
+    yield
+    for thread in threading.enumerate():
+        if isinstance(thread, Connector):
+            thread.stop()
 
 
 def knock(relay):
@@ -216,7 +226,7 @@ def test_a_failed_start_leaves_nothing(lab):
     assert not manager.keepers() and not manager.store
 
 
-@pytest.mark.parametrize("arguments", [("-t",), ("-T",), ("--check-handover", "1"), ("--version",)])
+@pytest.mark.parametrize("arguments", [("-t",), ("-T",), ("--check-handover", str(daemon.HANDOVER_SCHEMA)), ("--version",)])
 def test_who_only_asks_gets_no_keeper(lab, arguments):
     manager = ServiceManager(lab)
     ini = lab.directory / "relay.ini"

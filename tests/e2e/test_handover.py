@@ -275,7 +275,7 @@ def test_a_call_fails_while_all_stand_still(lab, engine, call):
 
 
 HEAD = struct.Struct("8sQQQ")
-SCHEMA = int(re.search(r"HANDOVER_SCHEMA = (\d+)", (daemon.ROOT / "relay/daemon/handover.h").read_text())[1])
+SCHEMA = daemon.HANDOVER_SCHEMA
 STATES = {
     "another schema": (HEAD.pack(b"RLYHAND\0", 99, 1, 0), "state of schema 99, expected"),
     "another magic": (HEAD.pack(b"NONSENSE", SCHEMA, 1, 0), "no state of a relay"),

@@ -384,12 +384,15 @@ def test_the_address_of_a_proxy_cut_in_two(lab):
 
 
 def test_the_deadline_of_a_request_stays(lab):
-    """It is the one that the client had from the start; and so is the limit of those who wait."""
-    relay = lab.start(web(options={"head_timeout": "900ms", "max_heads": 3}))
-    slow = [Answer(relay, "web", b"GET /a HT") for _ in range(3)]
+    """It is the one that the client had from the start; and so is the limit of those who wait: the oldest makes room."""
+    relay = lab.start(web(options={"head_timeout": "3s", "max_heads": 3}))
+    first = Answer(relay, "web", b"GET /a HT")
+    relay.wait(test=lambda seen: seen["relay"]["http_heads_web"] == 1)
+    slow = [Answer(relay, "web", b"GET /a HT") for _ in range(2)]
     relay.wait(test=lambda seen: seen["relay"]["http_heads_web"] == 3)
     relay.upgrade()
-    assert Answer(relay, "web", request("/a")).wait()[0] == 503
+    slow.append(Answer(relay, "web", b"GET /a HT"))
+    assert first.wait()[0] == 503
     lab.loop.run(lambda: relay.upgrade() and all(one.end for one in slow), what="the deadline", poll=POLL)
     assert {one.parse()[0] for one in slow} == {408}
     seen = relay.status()["relay"]
