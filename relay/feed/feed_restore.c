@@ -85,23 +85,44 @@ static struct rendition *find_rendition(const struct feed *feed, const char *for
 	return NULL;
 }
 
-/* Can it go on there, although `missing` messages are not in its ring? */
-static bool can_resume(const struct subscriber_snapshot *subscriber, uint64_t missing)
+/* Is a part of what it was to get not in its ring any more? */
+static bool is_behind(const struct rendition *rendition,
+		      const struct subscriber_snapshot *subscriber,
+		      const struct ring_restored *restored)
 {
-	return (!subscriber->has_input || subscriber->input) &&
-	       (missing == 0 || subscriber->is_joining || subscriber->on_slow == ON_SLOW_SKIP);
+	struct cursor cursor;
+	bool is_behind;
+
+	cursor_restore(&cursor, &subscriber->cursor, restored);
+	is_behind = cursor_is_behind(&cursor, &rendition->ring);
+	cursor_leave(&cursor);
+	return is_behind;
 }
 
-static void resume_subscribers(struct rendition *rendition, struct rendition_state *state,
-			       const struct ring_restored *restored, enum close_reason reason,
+/* After a crash a ring may lack its newest messages (`missing`), and all up to a segment of which
+ * nothing was known: only who may skip, and has a place already, can do without. */
+static bool can_resume(const struct rendition *rendition, const struct feed_state *part,
+		       const struct subscriber_snapshot *subscriber,
+		       const struct ring_restored *restored, uint64_t missing)
+{
+	if (subscriber->has_input && !subscriber->input)
+		return false;
+	if (!part->is_after_crash || subscriber->is_joining || subscriber->on_slow == ON_SLOW_SKIP)
+		return true;
+	return missing == 0 && !is_behind(rendition, subscriber, restored);
+}
+
+static void resume_subscribers(struct rendition *rendition, const struct feed_state *part,
+			       struct rendition_state *state, const struct ring_restored *restored,
 			       uint64_t missing)
 {
+	enum close_reason reason = reason_of_loss(part);
 	size_t refused = 0;
 
 	for (size_t i = 0; i < state->subscriber_count; i++) {
 		struct subscriber_snapshot *subscriber = &state->subscribers[i];
 
-		if (can_resume(subscriber, missing)) {
+		if (can_resume(rendition, part, subscriber, restored, missing)) {
 			subscriber_resume(rendition, subscriber, restored);
 			continue;
 		}
@@ -153,7 +174,7 @@ static void restore_rendition(struct feed *feed, const struct feed_state *part,
 		refuse(feed, state, reason_of_loss(part));
 		return;
 	}
-	resume_subscribers(rendition, state, &restored, reason_of_loss(part), missing);
+	resume_subscribers(rendition, part, state, &restored, missing);
 	ring_restored_drop(&restored);
 	if (missing) {
 		count_missing(feed, rendition, missing);

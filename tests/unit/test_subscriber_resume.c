@@ -264,6 +264,38 @@ static void who_cannot_be_kept_leaves_nothing(void **state)
 	}
 }
 
+// The ring has lost what they were to get: who may not miss anything is closed.
+static void after_a_crash_nobody_skips_who_may_not(void **state)
+{
+	static const enum on_slow kinds[] = {ON_SLOW_WAIT, ON_SLOW_DISCONNECT, ON_SLOW_SKIP};
+	struct rendition_state *one = calloc(1, sizeof(*one));
+	struct subscriber_snapshot *subscribers = calloc(3, sizeof(*subscribers));
+	struct feed_state fresh = {
+		.is_awake = true, .is_after_crash = true, .renditions = one, .rendition_count = 1};
+
+	(void)state;
+	begin();
+	for (size_t i = 0; i < 3; i++) {
+		subscribers[i] = snapshot();
+		subscribers[i].id = i;
+		subscribers[i].on_slow = kinds[i];
+	}
+	feed_rig_publish(&rig, "gone\n", 5);
+	ring_clear(&rendition->ring);
+	memcpy(one->format, "http", 5);
+	one->subscribers = subscribers;
+	one->subscriber_count = 3;
+	assert_int_equal(ring_capture(&rendition->ring, NULL, 0, &one->ring), 0);
+	fresh.session = rig.feed->session;
+	fresh.next_seq = rig.feed->next_seq;
+	feed_restore(rig.feed, &fresh, true);
+	assert_int_equal(rig.feed->closed[CLOSE_CRASH], 2);
+	assert_int_equal(rig.feed->metrics.subscribers_resumed, 1);
+	assert_int_equal(rig.feed->metrics.skipped_messages, 1);
+	feed_state_close(&fresh);
+	feed_rig_close(&rig);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, feed_rig_setup, feed_rig_teardown)
 
 int main(void)
@@ -274,6 +306,7 @@ int main(void)
 		TEST(the_input_goes_on),
 		TEST(inputs_are_captured_by_their_names),
 		TEST(who_cannot_be_kept_leaves_nothing),
+		TEST(after_a_crash_nobody_skips_who_may_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
