@@ -86,9 +86,10 @@ static int check_head(const struct crash_head *head, size_t bytes, size_t fd_cou
 		return -EPROTO;
 	}
 	if (!is_inside(&head->fds, bytes) || head->fds.each_bytes != sizeof(int32_t) ||
-	    !is_inside(&head->sockets[0], bytes) || head->sockets[0].each_bytes != 1 ||
-	    !is_inside(&head->sockets[1], bytes) || head->sockets[1].each_bytes != 1 ||
-	    !is_inside(&head->parts, bytes) || !is_inside(&head->subscribers, bytes)) {
+	    !is_inside(&head->listeners[0], bytes) || head->listeners[0].each_bytes != 1 ||
+	    !is_inside(&head->listeners[1], bytes) || head->listeners[1].each_bytes != 1 ||
+	    !is_inside(&head->parts, bytes) || !is_inside(&head->subscribers, bytes) ||
+	    !is_inside(&head->inputs, bytes)) {
 		errmsg_set(err, "region: an array is not in it");
 		return -EPROTO;
 	}
@@ -106,7 +107,7 @@ static int check_numbers(const struct crash_fds *fds, struct errmsg *err)
 	return 0;
 }
 
-/* ---- listening sockets ---- */
+/* ---- what can be asked for ---- */
 
 /* The number may be another one's by now. */
 static bool is_same_socket(int fd, uint64_t cookie)
@@ -135,36 +136,45 @@ static int keep_sockets(const struct crash_socket *sockets, size_t count, struct
 	return 0;
 }
 
-static int read_sockets(uint8_t *map, const struct crash_head *head, struct crash_fds *fds,
-			struct handover *ret, struct errmsg *err)
+/* Opened on demand or not: who finds one open leaves it. */
+static void keep_formats(struct crash_listeners *listeners, struct handover *ret)
 {
-	uint32_t current = atomic_load(&head->sockets_current);
-	uint64_t length = current < 2 ? atomic_load(&head->sockets_bytes[current]) : UINT64_MAX;
-	struct crash_socket *sockets = NULL;
+	ret->http_listeners = listeners->https;
+	ret->http_listener_count = listeners->http_count;
+	listeners->https = NULL;
+	listeners->http_count = 0;
+}
+
+static int read_listeners(uint8_t *map, const struct crash_head *head, struct crash_fds *fds,
+			  struct handover *ret, struct errmsg *err)
+{
+	uint32_t current = atomic_load(&head->listeners_current);
+	uint64_t length = current < 2 ? atomic_load(&head->listeners_bytes[current]) : UINT64_MAX;
+	struct crash_listeners listeners = {.socket_count = 0};
 	struct state_stream stream;
-	size_t count = 0;
 	int r;
 
-	if (current > 1 || length > head->sockets[current].count) {
+	if (current > 1 || length > head->listeners[current].count) {
 		errmsg_set(err, "region: listening sockets");
 		return -EPROTO;
 	}
 	if (length == 0)
 		return 0;
-	r = state_stream_read(&stream, map + head->sockets[current].offset, (size_t)length, NULL,
+	r = state_stream_read(&stream, map + head->listeners[current].offset, (size_t)length, NULL,
 			      0);
 	if (r == 0) {
-		crash_sockets_transfer(&stream, &sockets, &count);
+		crash_listeners_transfer(&stream, &listeners);
 		if (stream.fault) {
 			errmsg_set(err, "listening sockets: %s at byte %zu of %zu", stream.fault,
 				   stream.fault_offset, stream.length);
 			r = -EPROTO;
 		} else {
-			r = keep_sockets(sockets, count, fds, ret);
+			r = keep_sockets(listeners.sockets, listeners.socket_count, fds, ret);
+			keep_formats(&listeners, ret);
 		}
 	}
 	state_stream_free(&stream);
-	free(sockets);
+	crash_listeners_free(&listeners);
 	if (r == -ENOMEM)
 		errmsg_errno(err, -r, "listening sockets");
 	return r;
@@ -200,7 +210,7 @@ int crash_read(uint8_t *map, size_t bytes, int *fds, size_t fd_count, struct han
 		return r;
 	died_ns = atomic_load(&head->died_ns);
 	*ret = (struct handover){.is_after_crash = true, .still_since_ns = died_ns};
-	r = read_sockets(map, head, &own, ret, err);
+	r = read_listeners(map, head, &own, ret, err);
 	if (r == 0 && !is_steady(head, died_ns)) {
 		log_warn("relay died within a second of being resumed, its subscribers are closed");
 	} else if (r == 0) {

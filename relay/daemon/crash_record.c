@@ -18,7 +18,7 @@
 
 enum {
 	ALIGNMENT = 64,             /* a cache line: writers in two workers share none */
-	SOCKETS_BYTES = 4096 << 10, /* for some 40,000 listeners */
+	LISTENERS_BYTES = 16 << 20, /* for some 40,000 sockets, and as many feeds by HTTP */
 	NUMBER_BYTES = 8,           /* in a stream */
 };
 
@@ -42,11 +42,13 @@ static void fill_head(struct crash_head *head, const struct crash_room *room)
 	*head = (struct crash_head){.schema = CRASH_SCHEMA, .workers = room->workers};
 	memcpy(head->magic, CRASH_MAGIC, sizeof(head->magic));
 	lay_out(&head->fds, sizeof(int32_t), room->fd_limit, &end);
-	lay_out(&head->sockets[0], 1, SOCKETS_BYTES, &end);
-	lay_out(&head->sockets[1], 1, SOCKETS_BYTES, &end);
+	lay_out(&head->listeners[0], 1, LISTENERS_BYTES, &end);
+	lay_out(&head->listeners[1], 1, LISTENERS_BYTES, &end);
 	lay_out(&head->parts, aligned(room->part_bytes), room->part_count, &end);
 	lay_out(&head->subscribers, aligned(room->subscriber_bytes),
 		room->subscriber_bytes ? room->fd_limit : 0, &end);
+	lay_out(&head->inputs, aligned(room->input_bytes), room->input_bytes ? room->fd_limit : 0,
+		&end);
 	head->bytes = aligned(end);
 }
 
@@ -106,6 +108,7 @@ struct feed_records crash_record_feeds(const struct crash_record *record)
 		.parts = crash_record_at(record, &head->parts, 0),
 		.part_count = head->parts.count,
 		.subscribers = crash_record_at(record, &head->subscribers, 0),
+		.inputs = crash_record_at(record, &head->inputs, 0),
 		.subscriber_count = head->subscribers.count,
 	};
 }
@@ -118,7 +121,7 @@ void crash_record_set_done(struct crash_record *record)
 		atomic_store(&head->is_done, 1);
 }
 
-/* ---- listening sockets ---- */
+/* ---- what can be asked for ---- */
 
 static void transfer_socket(struct state_stream *stream, struct crash_socket *socket)
 {
@@ -133,68 +136,97 @@ static void transfer_socket(struct state_stream *stream, struct crash_socket *so
 	handed->fd = (int)number;
 }
 
-void crash_sockets_transfer(struct state_stream *stream, struct crash_socket **sockets,
-			    size_t *count)
+void crash_listeners_transfer(struct state_stream *stream, struct crash_listeners *listeners)
 {
-	void *array = *sockets;
-	bool has_sockets = state_array(stream, &array, count, sizeof(**sockets),
-				       (size_t)5 * NUMBER_BYTES, "sockets");
+	void *sockets = listeners->sockets, *https = listeners->https;
+	bool has_sockets, has_https;
 
-	*sockets = array;
-	for (size_t i = 0; has_sockets && i < *count; i++)
-		transfer_socket(stream, &(*sockets)[i]);
+	has_sockets = state_array(stream, &sockets, &listeners->socket_count,
+				  sizeof(*listeners->sockets), (size_t)5 * NUMBER_BYTES, "sockets");
+	listeners->sockets = sockets;
+	for (size_t i = 0; has_sockets && i < listeners->socket_count; i++)
+		transfer_socket(stream, &listeners->sockets[i]);
+	has_https = state_array(stream, &https, &listeners->http_count, sizeof(*listeners->https),
+				(size_t)2 * NUMBER_BYTES, "listeners of http");
+	listeners->https = https;
+	for (size_t i = 0; has_https && i < listeners->http_count; i++)
+		handover_http_transfer_formats(stream, &listeners->https[i]);
 	state_end(stream);
 }
 
-/* 0 or -ENOMEM, with what is to be written in *ret. */
-static int describe(struct relay *relay, struct crash_socket **ret, size_t *ret_count)
+void crash_listeners_free(struct crash_listeners *listeners)
 {
-	struct handed_socket *handed = NULL;
-	size_t count = 0, kept = 0;
-	int r = handover_take_sockets(relay, &handed, &count);
-	struct crash_socket *sockets = calloc(count + 1, sizeof(*sockets));
-
-	for (size_t i = 0; r == 0 && sockets && i < count; i++) {
-		socklen_t bytes = sizeof(sockets->cookie);
-
-		sockets[kept].handed = handed[i];
-		if (getsockopt(handed[i].fd, SOL_SOCKET, SO_COOKIE, &sockets[kept].cookie,
-			       &bytes) == 0)
-			kept++;
-	}
-	free(handed);
-	*ret = sockets;
-	*ret_count = kept;
-	return sockets ? r : -ENOMEM;
+	for (size_t i = 0; i < listeners->http_count; i++)
+		handover_http_free(&listeners->https[i]);
+	free(listeners->https);
+	free(listeners->sockets);
+	*listeners = (struct crash_listeners){.socket_count = 0};
 }
 
-void crash_record_set_sockets(struct crash_record *record, struct relay *relay)
+/* 0 or -ENOMEM, with what is to be written in *ret. */
+static int describe_sockets(const struct relay *relay, struct crash_listeners *ret)
+{
+	struct handed_socket *handed = NULL;
+	size_t count = 0;
+	int r = handover_take_sockets(relay, &handed, &count);
+
+	ret->sockets = calloc(count + 1, sizeof(*ret->sockets));
+	for (size_t i = 0; r == 0 && ret->sockets && i < count; i++) {
+		struct crash_socket *socket = &ret->sockets[ret->socket_count];
+		socklen_t bytes = sizeof(socket->cookie);
+
+		socket->handed = handed[i];
+		if (getsockopt(handed[i].fd, SOL_SOCKET, SO_COOKIE, &socket->cookie, &bytes) == 0)
+			ret->socket_count++;
+	}
+	free(handed);
+	return ret->sockets ? r : -ENOMEM;
+}
+
+static int describe_formats(const struct relay *relay, struct crash_listeners *ret)
+{
+	struct list_node *node;
+	int r = 0;
+
+	ret->https = calloc(list_length(&relay->listeners) + 1, sizeof(*ret->https));
+	if (!ret->https)
+		return -ENOMEM;
+	list_for_each (&relay->listeners, node) {
+		const struct served_listener *served =
+			list_entry(node, struct served_listener, node);
+
+		if (r == 0 && served->http)
+			r = handover_http_take_formats(served, &ret->https[ret->http_count++]);
+	}
+	return r;
+}
+
+void crash_record_set_listeners(struct crash_record *record, const struct relay *relay)
 {
 	struct crash_head *head = crash_record_head(record);
-	struct crash_socket *sockets = NULL;
+	struct crash_listeners listeners = {.socket_count = 0};
 	struct state_stream stream;
-	size_t count = 0;
 	uint32_t other;
 
 	if (!head)
 		return;
-	other = !atomic_load(&head->sockets_current);
+	other = !atomic_load(&head->listeners_current);
 	state_stream_write(&stream);
-	if (describe(relay, &sockets, &count) < 0)
+	if (describe_sockets(relay, &listeners) < 0 || describe_formats(relay, &listeners) < 0)
 		state_fail(&stream, "out of memory");
 	else
-		crash_sockets_transfer(&stream, &sockets, &count);
-	if (!stream.fault && stream.length > head->sockets[other].count)
+		crash_listeners_transfer(&stream, &listeners);
+	if (!stream.fault && stream.length > head->listeners[other].count)
 		state_fail(&stream, "too many");
 	if (stream.fault) {
 		log_error("listening sockets would not survive a crash: %s", stream.fault);
 		stream.length = 0;
 	}
 	if (stream.length > 0)
-		memcpy(crash_record_at(record, &head->sockets[other], 0), stream.bytes,
+		memcpy(crash_record_at(record, &head->listeners[other], 0), stream.bytes,
 		       stream.length);
-	atomic_store(&head->sockets_bytes[other], stream.length);
-	atomic_store(&head->sockets_current, other);
+	atomic_store(&head->listeners_bytes[other], stream.length);
+	atomic_store(&head->listeners_current, other);
 	state_stream_free(&stream);
-	free(sockets);
+	crash_listeners_free(&listeners);
 }

@@ -9,9 +9,10 @@
  * writer.  What commits a step is an atomic, stored last (release).
  *
  *   struct crash_head      the control thread; died_ns, fd_count and fds[]: the keeper
- *   sockets[0], sockets[1] the control thread: the listening sockets as a stream, in turns
- *   parts[]                feeds in workers: each its worker
- *   subscribers[]          by the number of their descriptor: the worker where they are
+ *   listeners[0], [1]      the control thread: what it has opened to be asked for (listening
+ * sockets, formats of HTTP) as a stream, in turns parts[]                feeds in workers: each its
+ * worker subscribers[]          by the number of their descriptor: the worker where they are
+ *   inputs[]               likewise
  *
  * A descriptor is known by its number in the dead process; what must not be mistaken for another
  * one that got its number is written down with its socket cookie (SO_COOKIE, socket(7)) too.
@@ -36,7 +37,7 @@ struct relay;
 
 enum {
 	/* Raised with every change of what is in the region, or of what it means. */
-	CRASH_SCHEMA = 1,
+	CRASH_SCHEMA = 2,
 };
 
 /* `count` elements of `each_bytes`, aligned to 64 bytes, from `offset` on. */
@@ -49,10 +50,11 @@ struct crash_head {
 	uint64_t schema;
 	uint64_t bytes; /* of the region */
 	uint64_t workers;
-	struct crash_array fds;        /* int32_t: the number that each one in the bag had */
-	struct crash_array sockets[2]; /* uint8_t: a stream, crash_sockets_transfer() */
+	struct crash_array fds;          /* int32_t: the number that each one in the bag had */
+	struct crash_array listeners[2]; /* uint8_t: a stream, crash_listeners_transfer() */
 	struct crash_array parts;
 	struct crash_array subscribers;
+	struct crash_array inputs;
 
 	/* From ready on until an orderly end begins: only then there is anything to resume. */
 	_Atomic uint32_t is_armed;
@@ -61,8 +63,8 @@ struct crash_head {
 	_Atomic uint32_t was_resumed;
 	_Atomic uint64_t armed_ns; /* monotonic */
 
-	_Atomic uint32_t sockets_current; /* which of the two holds */
-	_Atomic uint64_t sockets_bytes[2];
+	_Atomic uint32_t listeners_current; /* which of the two holds */
+	_Atomic uint64_t listeners_bytes[2];
 
 	_Atomic uint64_t fd_count; /* in the bag, of fds[]; stored by the keeper, last of all */
 	_Atomic uint64_t died_ns;  /* monotonic; by the keeper */
@@ -82,6 +84,7 @@ struct crash_room {
 	uint64_t workers;
 	uint64_t part_bytes, part_count; /* of one, and how many */
 	uint64_t subscriber_bytes;       /* of one; there is one for each descriptor */
+	uint64_t input_bytes;            /* likewise */
 };
 
 /* Makes a region, which says that there is nothing to resume.  0; -errno, and *ret is none. */
@@ -114,10 +117,11 @@ struct feed_records crash_record_feeds(const struct crash_record *record);
 /* An orderly end begins. */
 void crash_record_set_done(struct crash_record *record);
 
-/* The listening sockets as they are now; to be called after each change.  Until then what was said
- * before holds, which does no harm: a socket that is gone is known by its cookie.  Logs an error
- * when they cannot be written down: then none of them is kept. */
-void crash_record_set_sockets(struct crash_record *record, struct relay *relay);
+/* The listening sockets, and the formats that each listener with format = http has open, as they
+ * are now; to be called after each change.  Until then what was said before holds, which does no
+ * harm: a socket that is gone is known by its cookie.  Logs an error when they cannot be written
+ * down: then none of them is kept. */
+void crash_record_set_listeners(struct crash_record *record, const struct relay *relay);
 
 /* ---- for crash_read.c, too ---- */
 
@@ -127,6 +131,13 @@ struct crash_socket {
 	uint64_t cookie;
 };
 
-/* Written to, or read from; read: *ret is malloc'ed, and the caller's. */
-void crash_sockets_transfer(struct state_stream *stream, struct crash_socket **sockets,
-			    size_t *count);
+struct crash_listeners {
+	struct crash_socket *sockets; /* owned */
+	size_t socket_count;
+	struct handed_http *https; /* owned; names and formats only */
+	size_t http_count;
+};
+
+/* Written to, or read from; to be freed in both cases. */
+void crash_listeners_transfer(struct state_stream *stream, struct crash_listeners *listeners);
+void crash_listeners_free(struct crash_listeners *listeners);

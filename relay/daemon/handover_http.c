@@ -41,25 +41,37 @@ static void take_formats(const struct http_path *path, struct handed_http *ret)
 	}
 }
 
-int handover_http_take(const struct served_listener *served, struct handed_http *ret)
+int handover_http_take_formats(const struct served_listener *served, struct handed_http *ret)
 {
 	const struct http_listener *http = served->http;
 	struct list_node *node;
 
 	*ret = (struct handed_http){
-		.counters = http->server.counters,
 		.formats = calloc(list_length(&http->paths) * HTTP_PATH_FORMATS + 1,
 				  sizeof(*ret->formats)),
-		.clients = calloc(http->server.count + 1, sizeof(*ret->clients)),
 	};
-	if (!ret->formats || !ret->clients) {
+	if (!ret->formats)
+		return -ENOMEM;
+	(void)snprintf(ret->listener, sizeof(ret->listener), "%s", served->name);
+	list_for_each (&http->paths, node)
+		take_formats(path_of(node), ret);
+	return 0;
+}
+
+int handover_http_take(const struct served_listener *served, struct handed_http *ret)
+{
+	const struct http_listener *http = served->http;
+	int r = handover_http_take_formats(served, ret);
+
+	if (r < 0)
+		return r;
+	ret->clients = calloc(http->server.count + 1, sizeof(*ret->clients));
+	if (!ret->clients) {
 		handover_http_free(ret);
 		return -ENOMEM;
 	}
-	(void)snprintf(ret->listener, sizeof(ret->listener), "%s", served->name);
+	ret->counters = http->server.counters;
 	memcpy(ret->refused, http->refused, sizeof(ret->refused));
-	list_for_each (&http->paths, node)
-		take_formats(path_of(node), ret);
 	ret->client_count = http_server_capture(&http->server, ret->clients);
 	return 0;
 }
@@ -76,14 +88,11 @@ static void transfer_counters(struct state_stream *stream, struct http_server_co
 	state_u64(stream, &counters->lost, UINT64_MAX, "lost clients");
 }
 
-void handover_http_transfer(struct state_stream *stream, struct handed_http *handed)
+static void transfer_formats(struct state_stream *stream, struct handed_http *handed)
 {
-	void *formats = handed->formats, *clients = handed->clients;
-	bool has_formats, has_clients;
+	void *formats = handed->formats;
+	bool has_formats;
 
-	state_text(stream, handed->listener, sizeof(handed->listener), "name of a listener");
-	transfer_counters(stream, &handed->counters);
-	feed_state_transfer_counts(stream, handed->refused, HTTP_REFUSAL_COUNT, refusal_at);
 	has_formats = state_array(stream, &formats, &handed->format_count, sizeof(*handed->formats),
 				  (size_t)2 * NUMBER_BYTES, "open formats");
 	if (stream->is_reading)
@@ -94,6 +103,23 @@ void handover_http_transfer(struct state_stream *stream, struct handed_http *han
 		state_text(stream, format->feed, sizeof(format->feed), "feed of a format");
 		state_text(stream, format->format, sizeof(format->format), "open format");
 	}
+}
+
+void handover_http_transfer_formats(struct state_stream *stream, struct handed_http *handed)
+{
+	state_text(stream, handed->listener, sizeof(handed->listener), "name of a listener");
+	transfer_formats(stream, handed);
+}
+
+void handover_http_transfer(struct state_stream *stream, struct handed_http *handed)
+{
+	void *clients = handed->clients;
+	bool has_clients;
+
+	state_text(stream, handed->listener, sizeof(handed->listener), "name of a listener");
+	transfer_counters(stream, &handed->counters);
+	feed_state_transfer_counts(stream, handed->refused, HTTP_REFUSAL_COUNT, refusal_at);
+	transfer_formats(stream, handed);
 	has_clients = state_array(stream, &clients, &handed->client_count, sizeof(*handed->clients),
 				  (size_t)4 * NUMBER_BYTES, "clients at their requests");
 	if (stream->is_reading)

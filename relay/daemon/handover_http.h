@@ -32,7 +32,12 @@ struct handed_http {
 /* Describes the listener, which must not go on until the state is freed.  0 or -ENOMEM. */
 must_check int handover_http_take(const struct served_listener *served, struct handed_http *ret);
 
-/* Written to, or read from. */
+/* Only its name and the formats that it has open; it may go on. */
+must_check int handover_http_take_formats(const struct served_listener *served,
+					  struct handed_http *ret);
+
+/* Written to, or read from: these two alone, or all. */
+void handover_http_transfer_formats(struct state_stream *stream, struct handed_http *handed);
 void handover_http_transfer(struct state_stream *stream, struct handed_http *handed);
 
 /* Opens the formats again that the configuration still offers: before the feeds are resumed. */

@@ -354,7 +354,8 @@ static struct http_arrival *new_arrival(const struct asking *asking)
 static void subscribe(struct asking *asking, const struct encoder *encoder)
 {
 	struct http_arrival *arrival = new_arrival(asking);
-	const struct served_format *format = http_path_format(asking->path, encoder);
+	const struct served_format *format =
+		http_listener_format(asking->http, asking->path, encoder);
 	enum http_refusal refusal = HTTP_REFUSED_NO_MEMORY;
 
 	if (arrival && format)

@@ -47,19 +47,44 @@ static struct http_path *find_path(const struct http_listener *http, const struc
 	return NULL;
 }
 
+static const struct served_format *find_open(const struct http_path *path,
+					     const struct encoder *encoder)
+{
+	for (size_t i = 0; i < HTTP_PATH_FORMATS; i++) {
+		if (path->formats[i].feed && path->formats[i].encoder == encoder)
+			return &path->formats[i];
+	}
+	return NULL;
+}
+
 const struct served_format *http_path_format(struct http_path *path, const struct encoder *encoder)
 {
+	const struct served_format *open = find_open(path, encoder);
 	struct served_format *unused = NULL;
 
-	for (size_t i = 0; i < HTTP_PATH_FORMATS; i++) {
-		if (path->formats[i].encoder == encoder)
-			return &path->formats[i];
-		if (!path->formats[i].feed && !unused)
+	if (open)
+		return open;
+	for (size_t i = 0; i < HTTP_PATH_FORMATS && !unused; i++) {
+		if (!path->formats[i].feed)
 			unused = &path->formats[i];
 	}
 	if (!unused || served_format_open(unused, path->feed, encoder) < 0)
 		return NULL;
 	return unused;
+}
+
+const struct served_format *http_listener_format(struct http_listener *http, struct http_path *path,
+						 const struct encoder *encoder)
+{
+	struct relay *relay = http->served->relay;
+	const struct served_format *format = find_open(path, encoder);
+
+	if (format)
+		return format;
+	format = http_path_format(path, encoder);
+	if (format)
+		crash_record_set_listeners(&relay->crash, relay);
+	return format;
 }
 
 static void free_path(struct http_path *path)

@@ -90,6 +90,10 @@ struct http_path *http_listener_find(const struct http_listener *http, const cha
 /* The path's feed in this format, opened when it is not yet.  NULL: no memory. */
 const struct served_format *http_path_format(struct http_path *path, const struct encoder *encoder);
 
+/* The same for somebody who asks: it is open after a crash, too. */
+const struct served_format *http_listener_format(struct http_listener *http, struct http_path *path,
+						 const struct encoder *encoder);
+
 /* Opens a format by its name, as it was open in the process before, if the feed still is served
  * here in that format.  0 or -ENOMEM. */
 int http_listener_reopen(struct http_listener *http, const char *feed, const char *format);

@@ -333,7 +333,7 @@ int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 	config_free(&relay->config);
 	relay->config = config;
 	set_limits(relay, is_start);
-	crash_record_set_sockets(&relay->crash, relay);
+	crash_record_set_listeners(&relay->crash, relay);
 	passed_fds_warn_unused(&relay->passed, config);
 	relay_set_log_level(relay, config->relay.log_level);
 	return r;
@@ -419,6 +419,7 @@ void relay_survive_crash(struct relay *relay, const struct config *config)
 		.part_bytes = sizeof(struct part_record),
 		.part_count = RECORD_PARTS_MAX,
 		.subscriber_bytes = sizeof(struct subscriber_record),
+		.input_bytes = sizeof(struct input_record),
 	};
 	int r;
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
  * What the next process has to know of feeds and subscribers when this one dies without a word
- * (SIGKILL, SIGSEGV): two tables in memory that outlives it.
+ * (SIGKILL, SIGSEGV): tables in memory that outlives it.
  *
  *   parts[]        a feed in one worker (its home or a branch), with the formats it has there
  *   subscribers[]  by the number of their descriptor
+ *   inputs[]       likewise, of those who are listened to; the others take no memory for it
  *
  * Each element has one writer, the loop that owns the thing, and nothing is locked.  Whatever
  * moment the process dies at, an element says what was before a step or what was after it, or that
@@ -22,6 +23,7 @@
 #include <stdint.h>
 
 #include "feed/packet.h"
+#include "feed/subscriber.h"
 #include "ring/ring_state.h"
 
 struct feed;
@@ -85,7 +87,7 @@ struct subscriber_record {
 	uint32_t rendition; /* in the part */
 	_Atomic uint32_t input_left;
 	_Atomic uint32_t is_half_closed;
-	uint8_t on_slow, ends_with_fin, is_tcp, is_ending;
+	uint8_t on_slow, ends_with_fin, is_tcp, is_ending, has_input;
 	uint32_t end_reason;
 	uint32_t note_bytes;
 	uint64_t cookie; /* of the socket: SO_COOKIE, socket(7) */
@@ -101,6 +103,14 @@ struct subscriber_record {
 
 _Static_assert(sizeof(struct recorded_place) == 64, "a cache line");
 
+/* Who reads what a subscriber sends, and what that one has half read.  Only written while the
+ * subscriber is LOST. */
+struct input_record {
+	_Alignas(64) uint32_t bytes; /* 0: it cannot go on */
+	char name[RECORD_NAME_BYTES];
+	uint8_t state[SUBSCRIBER_INPUT_STATE_MAX];
+};
+
 /* The tables as this process has them in its memory; they outlive all feeds. */
 enum {
 	RECORD_PARTS_MAX = 4096,
@@ -111,7 +121,8 @@ struct feed_records {
 	struct part_record *parts;
 	size_t part_count;
 	struct subscriber_record *subscribers;
-	size_t subscriber_count; /* descriptors with higher numbers have no record */
+	struct input_record *inputs; /* as many */
+	size_t subscriber_count;     /* descriptors with higher numbers have no record */
 };
 
 /* From now on the feed is recorded, as its part in this worker.  Without a format yet; one feed at

@@ -64,8 +64,22 @@ static bool is_sound(const struct subscriber_record *record, const struct ring_s
 	       memchr(record->listener, '\0', sizeof(record->listener));
 }
 
-int subscriber_record_read(const struct subscriber_record *record, int fd,
-			   const struct ring_state *ring, struct subscriber_snapshot *ret)
+static bool is_input_sound(const struct input_record *input)
+{
+	return input->bytes > 0 && input->bytes <= sizeof(input->state) &&
+	       record_text_is_good(input->name);
+}
+
+static void describe_input(const struct input_record *input, struct subscriber_snapshot *ret)
+{
+	ret->has_input = true;
+	(void)snprintf(ret->input_name, sizeof(ret->input_name), "%s", input->name);
+	ret->input_state = (uint8_t *)(uintptr_t)input->state;
+	ret->input_bytes = input->bytes;
+}
+
+int subscriber_record_read(const struct subscriber_record *record, const struct input_record *input,
+			   int fd, const struct ring_state *ring, struct subscriber_snapshot *ret)
 {
 	uint32_t state = atomic_load(&record->state);
 	bool is_busy = (state & RECORD_STATE_MASK) == RECORD_BUSY;
@@ -77,7 +91,8 @@ int subscriber_record_read(const struct subscriber_record *record, int fd,
 
 	if (!is_busy && (state & RECORD_STATE_MASK) != RECORD_SETTLED)
 		return -ESTALE;
-	if (number > 1 || !is_sound(record, ring) || !is_same_socket(record, fd))
+	if (number > 1 || !is_sound(record, ring) || !is_same_socket(record, fd) ||
+	    (record->has_input && !is_input_sound(input)))
 		return -EBADMSG;
 	place = &record->places[number];
 	if (!is_bool(&place->cursor.is_inside))
@@ -110,5 +125,7 @@ int subscriber_record_read(const struct subscriber_record *record, int fd,
 		.peer_key = record->peer_key,
 	};
 	(void)snprintf(ret->listener, sizeof(ret->listener), "%s", record->listener);
+	if (record->has_input)
+		describe_input(input, ret);
 	return 0;
 }

@@ -14,12 +14,14 @@
 bool subscriber_record_is_used(const struct subscriber_record *record);
 
 /* Describes the subscriber with the socket `fd`, which remains the caller's, as one that can go on
- * where it stood in the ring; the notes are the record's.  Its accounts begin anew.
+ * where it stood in the ring; the notes and what its input has half read are the records'.  Its
+ * accounts begin anew.
  *
  * Who was being served when the process died is where TCP says: so many bytes farther on in the
  * ring as its socket has got since.  0; -ESTALE: its place is not known; -EBADMSG: the record is
  * not that of this socket, or does not hold together. */
-must_check int subscriber_record_read(const struct subscriber_record *record, int fd,
+must_check int subscriber_record_read(const struct subscriber_record *record,
+				      const struct input_record *input, int fd,
 				      const struct ring_state *ring,
 				      struct subscriber_snapshot *ret);
 

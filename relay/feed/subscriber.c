@@ -274,9 +274,11 @@ static void take_input(struct subscriber *subscriber, uint8_t *bytes, size_t cou
 	if (reason != CLOSE_REASON_COUNT) {
 		subscriber->ends_by_input = true;
 		subscriber_close(subscriber, reason);
-	} else if (subscriber->state == SUBSCRIBER_IDLE && notes_waiting(&subscriber->notes)) {
-		subscriber_serve(subscriber);
+		return;
 	}
+	subscriber_record_end_input(subscriber);
+	if (subscriber->state == SUBSCRIBER_IDLE && notes_waiting(&subscriber->notes))
+		subscriber_serve(subscriber);
 }
 
 /* A half-closed one goes on receiving (nc with its input at an end does that); a closed one shows
@@ -288,6 +290,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 	ssize_t got;
 
 	(void)events;
+	subscriber_record_begin_input(subscriber);
 	got = recv(subscriber->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 	if (got > 0) {
 		take_input(subscriber, bytes, (size_t)got);
@@ -297,8 +300,11 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 		ev_io_stop(loop, watcher);
 		list_append(&feed_of(subscriber)->half_closed, &subscriber->half_node);
 		subscriber_record_note_input(subscriber);
+		subscriber_record_end_input(subscriber);
 	} else if (errno != EAGAIN && errno != EINTR) {
 		subscriber_close(subscriber, close_reason_from_errno(errno));
+	} else {
+		subscriber_record_end_input(subscriber);
 	}
 }
 

@@ -80,6 +80,26 @@ void subscriber_record_lose(struct subscriber *subscriber)
 		set_state(subscriber->record, RECORD_LOST, 0);
 }
 
+static struct input_record *input_of(const struct subscriber *subscriber)
+{
+	return &feed_of(subscriber)->records->inputs[subscriber->fd];
+}
+
+/* The subscriber is LOST. */
+static void write_input(const struct subscriber *subscriber)
+{
+	const struct subscriber_input *input = subscriber->input;
+	struct input_record *record;
+
+	if (!input)
+		return;
+	record = input_of(subscriber);
+	(void)snprintf(record->name, sizeof(record->name), "%s", input->name);
+	record->bytes = input->capture
+				? (uint32_t)input->capture(subscriber->input_owner, record->state)
+				: 0;
+}
+
 /* False: they are too many. */
 static bool write_notes(struct subscriber_record *record, const struct notes *notes)
 {
@@ -106,9 +126,10 @@ void subscriber_record_settle(struct subscriber *subscriber)
 		return;
 	other = !(load(record) >> RECORD_PLACE_SHIFT);
 	/* Has no place yet; or has said its last words, which must not be said again; or what it
-	 * sent is half read. */
+	 * sent cannot be read on. */
 	if (subscriber->state == SUBSCRIBER_JOINING || subscriber->has_farewell ||
-	    subscriber->input || !write_notes(record, &subscriber->notes)) {
+	    (subscriber->input && input_of(subscriber)->bytes == 0) ||
+	    !write_notes(record, &subscriber->notes)) {
 		set_state(record, RECORD_LOST, 0);
 		return;
 	}
@@ -133,7 +154,23 @@ void subscriber_record_describe(struct subscriber *subscriber)
 	record->id = subscriber->id;
 	record->joined_ms = subscriber->joined_ms;
 	record->note_bytes = 0;
+	record->has_input = subscriber->input != NULL;
+	write_input(subscriber);
 	subscriber_record_note_input(subscriber);
+}
+
+void subscriber_record_begin_input(struct subscriber *subscriber)
+{
+	if (subscriber->input)
+		subscriber_record_lose(subscriber);
+}
+
+void subscriber_record_end_input(struct subscriber *subscriber)
+{
+	if (!subscriber->record || !subscriber->input)
+		return;
+	write_input(subscriber);
+	subscriber_record_settle(subscriber);
 }
 
 void subscriber_record_note_input(struct subscriber *subscriber)

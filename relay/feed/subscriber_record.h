@@ -4,8 +4,9 @@
  *
  *   join --> LOST --> SETTLED <--> BUSY (while it is served) --> FREE (before its socket is closed)
  *
- * While it gets anything but the bytes of its ring in order (a note, a skip), it is LOST until it
- * is settled again.  All functions do nothing for a subscriber without a record.
+ * While it gets anything but the bytes of its ring in order (a note, a skip), and while its input
+ * takes what it has sent, it is LOST until it is settled again.  All functions do nothing for a
+ * subscriber without a record.
  */
 #pragma once
 
@@ -15,8 +16,8 @@ struct subscriber;
 struct subscriber_place;
 
 /* The subscriber, whose socket is open and has got nothing yet but what was sent before it joined,
- * has a record from now on, if there is one for its descriptor.  It is LOST, and remains so if it
- * has an input of its own: what that has half read is not known. */
+ * has a record from now on, if there is one for its descriptor.  It is LOST, and remains so as long
+ * as it has an input that cannot go on. */
 void subscriber_record_open(struct subscriber *subscriber);
 
 /* Before its socket is closed. */
@@ -31,6 +32,10 @@ void subscriber_record_lose(struct subscriber *subscriber);
 
 /* What does not change when it is served has changed; it is LOST until it is settled. */
 void subscriber_record_describe(struct subscriber *subscriber);
+
+/* Before its input takes bytes out of the socket, and after it has: settled, too. */
+void subscriber_record_begin_input(struct subscriber *subscriber);
+void subscriber_record_end_input(struct subscriber *subscriber);
 
 /* What it has sent has been counted; it has sent FIN. */
 void subscriber_record_note_input(struct subscriber *subscriber);

@@ -13,16 +13,17 @@ from relaytest import packet
 from relaytest.ini import ENGINES, feed
 from relaytest.publisher import Publisher
 from relaytest.service_manager import ServiceManager
-from relaytest.stream import MIB, script
+from relaytest.stream import MIB, script, text_script
 from relaytest.subscriber import FramedSubscriber, LineSubscriber
-from relaytest.web import WebSocketSubscriber, WebSubscriber
+from relaytest.web import (PING, Answer, EventSubscriber, WebSocketSubscriber, WebSubscriber, everything, frame, request,
+                           wait_read)
 
 RESUMED = r"resumed after a crash subscribers=(\d+) lost=(\d+) silence_ms="
 WORKERS = [1, 2]
 TIGHT = {"send_buffer": "32k"}
 SLOW = {"receive_buffer": 4096, "paused": True}
 STEADY = 1.1
-KILLS = 10
+KILLS = 4  # make soak-crash has a hundred
 REPEATED = 400
 
 
@@ -53,6 +54,23 @@ class FramedLines(FramedSubscriber):
         self.position = self.script.ends[self.last]
         self.next += header.count
         self.messages += header.count
+
+
+class WebLines(WebSubscriber, LineSubscriber):
+    """Chunks or bare bytes, likewise."""
+
+
+class WebSocketLines(WebSocketSubscriber, LineSubscriber):
+    """Messages of lines, likewise."""
+
+
+class EventLines(EventSubscriber, LineSubscriber):
+    """Events, each a line, likewise; their ids go up."""
+
+    def take_message(self, sequence, data):
+        assert not self.last_id or sequence > self.last_id, f"id {sequence} after {self.last_id}"
+        self.last_id = sequence
+        LineSubscriber.take(self, data + b"\n")
 
 
 class Crashing:
@@ -142,6 +160,40 @@ def wire_from(made, index):
     return made.wire[made.start_of(index) + (packet.BYTES * index if made.times else 0):]
 
 
+def die_at_full_rate(crashing, scripts, readers, pick, before=lambda: lambda: None):
+    """Killed again and again; the publishers of the feeds begin anew each time. before() is called a moment before, and
+    what it gives when relay is back. Returns the subscribers that survived all."""
+    loop = crashing.lab.loop
+    everybody = [one for some in readers.values() for one in some]
+    begins = dict.fromkeys(scripts, 0)
+    for name, some in readers.items():
+        crashing.relay.wait(name, subscribers=len(some))
+    for round_ in range(KILLS + 1):
+        relay = crashing.relay
+        publishers = {name: relay.publish(name, wire_from(made, begins[name])) for name, made in scripts.items()}
+        if round_ == KILLS:
+            break
+        much = pick.randrange(1, 3 * MIB)
+        loop.run(lambda: sum(one.sent for one in publishers.values()) >= much, 60, "some of it")
+        alive = sum(one.end is None for one in everybody)
+        after = before()
+        resumed, lost = crashing.die()
+        assert resumed + lost == alive, (resumed, lost, alive)
+        loop.run(lambda: sum(one.end is None for one in everybody) == resumed, 60, "the lost ones to be closed")
+        assert all(one.end in (None, "rst") for one in everybody)
+        after()
+        for name, made in scripts.items():
+            begins[name] = max(0, next_message(made, publishers[name], begins[name]) - (REPEATED if made.times else 0))
+    left = [one for one in everybody if one.end is None]
+    relay.run_until_done(left, 60)
+    print(f"survived {crashing.resumed} of {crashing.resumed + crashing.lost}; {len(left)} of {len(everybody)} all kills")
+    for name, some in readers.items():
+        assert publishers[name].lost is None
+        assert relay.feed(name)["subscribers"] == sum(one in left for one in some)
+    assert crashing.resumed > crashing.lost
+    return left
+
+
 @pytest.mark.parametrize("workers", WORKERS)
 @pytest.mark.parametrize("engine", ["splice-gift", "compact", "copy"])
 def test_under_full_rate(lab, engine, workers):
@@ -154,36 +206,56 @@ def test_under_full_rate(lab, engine, workers):
     sections |= feed("b", framing="relay", on_slow="wait", stall_timeout="60s", ring="4m", **ENGINES[engine])
     crashing = Crashing(lab, sections)
     relay = crashing.relay
-    everybody = relay.subscribe("a-raw", lines, 5, kind=LineSubscriber)
-    everybody += relay.subscribe("a-framed", lines, 5, kind=FramedLines, base=0)
-    everybody += relay.subscribe("b-raw", exact, 5) + relay.subscribe("b-framed", exact, 5, same_session=False)
-    relay.wait("a", subscribers=10)
-    relay.wait("b", subscribers=10)
+    readers = {
+        "a": relay.subscribe("a-raw", lines, 5, kind=LineSubscriber)
+             + relay.subscribe("a-framed", lines, 5, kind=FramedLines, base=0),
+        "b": relay.subscribe("b-raw", exact, 5) + relay.subscribe("b-framed", exact, 5, same_session=False)}
+    die_at_full_rate(crashing, {"a": lines, "b": exact}, readers, random.Random(engine))
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize("engine", ["splice-gift", "compact", "copy"])
+def test_by_http_under_full_rate(lab, engine, workers):
+    """Likewise, and no broken frame, chunk or event; a ping of which the process that died has read a half is answered
+    by the next one."""
+    lines = text_script((3000, 20_000, 40, 400) * 2000, 3)
+    exact = script("relay", (3000, 70_000, 10, 400) * 800, 4)
+    sections = {"relay": {"workers": workers}, "listener web": WEB | {"feed": "all"}}
+    sections |= feed("a", framing="line", on_slow="skip", stall_timeout="60s", ring="4m", **ENGINES[engine])
+    sections |= feed("b", framing="relay", on_slow="wait", stall_timeout="60s", ring="4m", **ENGINES[engine])
+    crashing = Crashing(lab, sections)
+    relay = crashing.relay
+    kinds = [(WebLines, {}), (WebLines, {"version": "1.0"}), (EventLines, {}), (EventLines, {"version": "1.0"}),
+             (WebSocketLines, {}), (WebSocketLines, {"path": "/a?messages=message"}),
+             (WebSocketLines, {"path": "/a?text=1", "text": True}),
+             (WebSocketLines, {"path": "/a?text=1&messages=message", "text": True})]
+    readers = {"a": [relay.subscribe("web", lines, kind=kind, **options) for kind, options in kinds for _ in range(2)]}
+    kinds = [(WebSubscriber, {}), (WebSubscriber, {"version": "1.0"}), (WebSocketSubscriber, {})]
+    readers["b"] = [relay.subscribe("web", exact, kind=kind, path="/b", **options)
+                    for kind, options in kinds for _ in range(3)]
+    for name, some in readers.items():
+        for one in some:
+            one.feed = name
+    words = frame(PING, b"still there?")
     pick = random.Random(engine)
-    begins = {"a": 0, "b": 0}
-    for round_ in range(KILLS + 1):
-        relay = crashing.relay
-        publishers = {name: relay.publish(name, wire_from(made, begins[name]))
-                      for name, made in (("a", lines), ("b", exact))}
-        if round_ == KILLS:
-            break
-        much = pick.randrange(1, 3 * MIB)
-        lab.loop.run(lambda: sum(one.sent for one in publishers.values()) >= much, 60, "some of it")
-        alive = sum(one.end is None for one in everybody)
-        resumed, lost = crashing.die()
-        assert resumed + lost == alive, (resumed, lost, alive)
-        lab.loop.run(lambda: sum(one.end is None for one in everybody) == resumed, 60, "the lost ones to be closed")
-        assert all(one.end in (None, "rst") for one in everybody)
-        begins["a"] = next_message(lines, publishers["a"], begins["a"])
-        begins["b"] = max(0, next_message(exact, publishers["b"], begins["b"]) - REPEATED)
-    left = [one for one in everybody if one.end is None]
-    relay.run_until_done(left, 60)
-    print(f"survived {crashing.resumed} of {crashing.resumed + crashing.lost}; {len(left)} of {len(everybody)} all kills")
-    for name in ("a", "b"):
-        assert publishers[name].lost is None
-        assert relay.feed(name)["subscribers"] == sum(one in left for one in everybody[:10 if name == "a" else None]
-                                                      [0 if name == "a" else 10:])
-    assert crashing.resumed > crashing.lost
+    sockets = [one for some in readers.values() for one in some if isinstance(one, WebSocketSubscriber)]
+
+    def say(part):
+        for one in sockets:
+            if one.end is None:
+                one.sock.setblocking(True)
+                one.sock.sendall(part)
+                one.sock.setblocking(False)
+
+    def say_half(at):
+        say(words[:at])
+        return lambda: say(words[at:])
+
+    left = die_at_full_rate(crashing, {"a": lines, "b": exact}, readers, pick,
+                            lambda: say_half(pick.randrange(1, len(words))))
+    sockets = [one for one in sockets if one in left]
+    lab.loop.run(lambda: all(len(one.pongs) == KILLS for one in sockets), what="pongs")
+    assert sockets and all(set(one.pongs) == {b"still there?"} for one in sockets)
 
 
 MADE = script("u32be", (70_000, 300, 4096, 1) * 20, 2)
@@ -195,7 +267,7 @@ def read_all_before(lab, readers, end=HALF):
 
 
 def test_every_kind(lab):
-    """Over TCP and unix sockets, raw, framed, by HTTP, and one that only listens, they go on; a WebSocket does not."""
+    """Over TCP and unix sockets, raw, framed, by HTTP, and one that only listens, they go on."""
     sections = {"relay": {"workers": 2}} | feed("a", framing="u32be", on_slow="wait", stall_timeout="60s", heartbeat="0")
     sections["listener local"] = {"feed": "a", "listen": f"unix:{lab.directory}/local"}
     sections["listener six"] = {"feed": "a", "listen": "tcp:[::1]:0"}
@@ -203,22 +275,136 @@ def test_every_kind(lab):
     crashing = Crashing(lab, sections)
     relay = crashing.relay
     readers = [relay.subscribe(name, MADE) for name in ("a-raw", "a-framed", "local", "six") for _ in range(2)]
-    readers.append(relay.subscribe("web", MADE, kind=WebSubscriber))
-    socket = relay.subscribe("web", MADE, kind=WebSocketSubscriber)
-    relay.wait("a", subscribers=len(readers) + 1)
+    web = [relay.subscribe("web", MADE, kind=kind) for kind in (WebSubscriber, WebSocketSubscriber)]
+    everybody = readers + web
+    relay.wait("a", subscribers=len(everybody))
     readers[0].half_close()
     relay.publish("a", MADE.wire[:HALF])
-    read_all_before(lab, [*readers, socket])
-    assert crashing.die_at_rest() == (len(readers), 1)
-    lab.loop.run(lambda: socket.end, what="the end of the WebSocket")
-    assert socket.end == "rst"
+    read_all_before(lab, everybody)
+    assert crashing.die_at_rest() == (len(everybody), 0)
     relay = crashing.relay
-    assert relay.feed("a")["closed_crash"] == 1
+    assert "closed_crash" not in relay.feed("a")
     relay.publish("a", MADE.wire[HALF:])
-    relay.run_until_done(readers)
-    gone = readers.pop()
-    gone.half_close()
+    relay.run_until_done(everybody)
+    for one in web:
+        one.half_close()
     relay.wait("a", subscribers=len(readers))  # by HTTP that is an end
+
+
+WEB = {"feed": "a", "listen": "tcp:127.0.0.1:0", "format": "http"}
+
+
+@pytest.mark.parametrize("framing,engine,workers", [
+    (("line", "u32be")[i % 2], engine, WORKERS[(i // 2 + j) % 2])
+    for i in range(2) for j, engine in enumerate(ENGINES)])
+def test_by_http_at_rest(lab, framing, engine, workers):
+    """In every format, whether it was opened on demand or not: readers at the live edge, slow ones in mid-frame."""
+    sizes = (70_000, 300, 4096, 20) * 60
+    made = text_script(sizes, 2) if framing == "line" else script(framing, sizes, 2)
+    sections = {"relay": {"workers": workers}}
+    sections |= feed("a", framing=framing, on_slow="wait", stall_timeout="60s", ring="16m", **ENGINES[engine])
+    sections["listener web"] = WEB | TIGHT
+    crashing = Crashing(lab, sections)
+    relay = crashing.relay
+    kinds = everything(framing)
+    readers = [relay.subscribe("web", made, kind=kind, **options) for kind, options in kinds]
+    slow = [relay.subscribe("web", made, kind=kind, **SLOW, **options) for kind, options in kinds]
+    everybody = readers + slow
+    relay.wait("a", subscribers=len(everybody))
+    sent = 0
+    for count in (10, 60, 113, made.count):
+        begin, sent = sent, made.ends[count - 1]
+        publisher = crashing.relay.publish("a", made.wire[begin:sent])
+        if count == made.count:
+            break
+        lab.loop.run(lambda: all(one.position == sent for one in readers), 60, "all of it")
+        crashing.relay.wait("a", subscribers_blocked=len(slow))
+        assert crashing.die_at_rest() == (len(everybody), 0)
+        assert crashing.relay.feed("a")["subscribers_resumed"] == len(everybody)
+        for one in slow:
+            one.read_exactly(50_000)
+        lab.loop.run(lambda: all(one.received == one.limit for one in slow), 60, "some of it")
+    for one in slow:
+        one.unlimited()
+    crashing.relay.run_until_done(everybody, 60)
+    assert publisher.lost is None
+
+
+@pytest.mark.parametrize("heartbeat", ["0", "20ms"])
+def test_a_ping_cut_anywhere_is_answered(lab, heartbeat):
+    """What the process that died had read of it goes on in the next one; twice."""
+    words = frame(PING, b"still there?")
+    crashing = Crashing(lab, feed("a", framing="u32be", heartbeat=heartbeat) | {"listener web": WEB})
+    sockets = [crashing.relay.subscribe("web", MADE, kind=WebSocketSubscriber) for _ in range(1, len(words))]
+    crashing.relay.wait("a", subscribers=len(sockets))
+    for count in (1, 2):
+        for at, one in enumerate(sockets, 1):
+            one.sock.sendall(words[:at])
+        wait_read(sockets)
+        assert crashing.die_at_rest() == (len(sockets), 0)
+        for at, one in enumerate(sockets, 1):
+            one.sock.sendall(words[at:])
+        lab.loop.run(lambda: all(len(one.pongs) == count for one in sockets), what="pongs")
+    assert all(set(one.pongs) == {b"still there?"} for one in sockets)
+    crashing.relay.publish("a", MADE.wire)
+    crashing.relay.run_until_done(sockets)
+
+
+def test_a_pong_that_waits_is_sent(lab):
+    """Its reader has a frame half read; what it sent while there was no relay is answered as well."""
+    made = text_script((70_000,) * 60, 5)
+    sections = feed("a", framing="line", on_slow="wait", stall_timeout="60s", ring="16m")
+    crashing = Crashing(lab, sections | {"listener web": WEB | TIGHT})
+    slow = crashing.relay.subscribe("web", made, 3, kind=WebSocketSubscriber, text=True, path="/a?text=1", **SLOW)
+    crashing.relay.wait("a", subscribers=len(slow))
+    crashing.relay.publish("a", made.wire)
+    crashing.relay.wait("a", subscribers_blocked=len(slow), in_messages=made.count)
+    for one in slow:
+        one.send_frame(PING, b"before")
+    wait_read(slow)
+    crashing.relay.status()
+    crashing.relay.signal(signal.SIGSTOP)
+    for one in slow:
+        one.send_frame(PING, b"meanwhile")
+    assert crashing.die() == (len(slow), 0)
+    for one in slow:
+        one.unlimited()
+    lab.loop.run(lambda: all(one.position == len(made.payload) and len(one.pongs) == 2 for one in slow), 60, "all")
+    assert all(one.pongs == [b"before", b"meanwhile"] for one in slow)
+
+
+def test_a_format_that_nobody_reads_just_now(lab):
+    """Opened on demand, it keeps its past over a crash, at the listener where it was, and only there; who is at its
+    request is closed."""
+    made = text_script((300,) * 900, 5)
+    sections = {"relay": {"workers": 2}} | feed("a", framing="line", on_slow="wait", stall_timeout="60s")
+    sections |= {"listener web": WEB, "listener other": WEB}
+    crashing = Crashing(lab, sections)
+    first = Answer(crashing.relay, "web", request("/a", {"Accept": "text/event-stream"}, version="1.0"))
+    crashing.relay.wait("a", subscribers=1)
+    publisher = crashing.relay.publish("a", made.wire[:30_000])
+    crashing.relay.wait("a", in_messages=100)
+    publisher.send(made.wire[30_000:90_000])
+    lab.loop.run(lambda: b"id: 300\n" in first.data, what="a third")
+    first.reset()
+    crashing.relay.wait("a", subscribers=0)
+    late = Answer(crashing.relay, "web", b"GET /a HT")
+    crashing.relay.wait(test=lambda seen: seen["relay"]["http_heads_web"] == 1)
+    assert crashing.die_at_rest() == (0, 0)
+    lab.loop.run(lambda: late.end, what="the end of a request")
+    assert late.end == "rst" and not late.data
+    since = {"Accept": "text/event-stream", "Last-Event-ID": "100"}
+    again = Answer(crashing.relay, "web", request("/a", since, version="1.0"))
+    crashing.relay.publish("a", made.wire[90_000:])
+    lab.loop.run(lambda: b"id: 900\n" in again.data, what="the rest")
+    ids = [int(line[4:]) for line in again.data.split(b"\n") if line.startswith(b"id: ")]
+    assert ids == list(range(101, 901)), ids[:3]
+    again.reset()
+    crashing.relay.wait("a", subscribers=0)
+    del sections["listener web"]
+    crashing.relay.wait_log("reloaded", crashing.relay.reload(sections))
+    gone = Answer(crashing.relay, "other", request("/a", since, version="1.0"))
+    assert gone.wait()[0] == 416
 
 
 def test_who_is_behind(lab):

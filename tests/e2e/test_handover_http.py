@@ -5,7 +5,6 @@ the byte, with what a client has half said; and who is still at its request says
 import random
 import socket
 import struct
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,7 @@ from relaytest.daemon import POLL
 from relaytest.ini import ENGINES, feed
 from relaytest.stream import KIB, script, text_script
 from relaytest.web import (BINARY, CLOSE, PING, TEXT, Answer, EventSubscriber, WebSocketSubscriber, WebSubscriber,
-                           request, upgrade)
+                           everything, frame, request, upgrade, wait_read)
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
 RING = {"ring": "512k", "segment": "64k", "grace": "0"}
@@ -30,30 +29,11 @@ def web(name="a", options=None, **more):
             "listener web": {"feed": name, "listen": "tcp:127.0.0.1:0", "format": "http", **(options or {})}}
 
 
-def everything(framing):
-    """What a feed of this framing can be read as by HTTP: (kind, options)."""
-    kinds = [(WebSubscriber, {}), (WebSubscriber, {"version": "1.0"}), (WebSocketSubscriber, {})]
-    if framing != "none":
-        kinds.append((WebSocketSubscriber, {"per_message": True, "path": "/a?messages=message"}))
-    if framing == "line":
-        kinds += [(EventSubscriber, {}), (EventSubscriber, {"version": "1.0"}),
-                  (WebSocketSubscriber, {"text": True, "path": "/a?text=1"}),
-                  (WebSocketSubscriber, {"text": True, "per_message": True, "path": "/a?text=1&messages=message"})]
-    return kinds
-
-
 def made_of(framing):
     sizes = (30_000, 300, 4096, 2) * 200
     if framing == "line":
         return text_script(sizes, 3)
     return script(framing, (16 * KIB,) * 420 if framing == "none" else sizes, 3)
-
-
-def frame(opcode, data=b"", final=True):
-    """A client's frame of up to 125 bytes as it is on the wire."""
-    key = b"\x37\xfa\x21\x3d"
-    return (bytes([opcode | (0x80 if final else 0), 0x80 | len(data)]) + key
-            + bytes(byte ^ key[i % 4] for i, byte in enumerate(data)))
 
 
 @pytest.mark.parametrize("framing", ["none", "line", "u32be"])
@@ -89,20 +69,6 @@ def test_keeps_everybody(lab, engine, framing):
     assert seen["subscribers_resumed"] == UPGRADES * count, seen
     assert seen["source_connects"] == 1 and not any(key.startswith("closed_") and seen[key] for key in seen), seen
     assert not any("not resumed" in line for line in relay.log)
-
-
-def unread(one):
-    """Bytes that relay has not read, as the kernel shows them; None: not to be seen just now."""
-    port = one.sock.getsockname()[1]
-    for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
-        fields = line.split()
-        if int(fields[2].split(":")[1], 16) == port and fields[3] == "01":
-            return int(fields[4].split(":")[1], 16)
-    return None
-
-
-def wait_read(some):
-    some[0].loop.run(lambda: all(unread(one) == 0 for one in some), what="all to be read", poll=POLL)
 
 
 class Quiet:

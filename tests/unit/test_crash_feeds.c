@@ -63,6 +63,55 @@ struct scene {
 	struct rig_stream stream;
 };
 
+#define WORDS "half a fra"
+
+// Keeps what it has heard; what has a ! in it is answered, by a note.
+struct heard {
+	size_t count;
+	uint8_t bytes[64];
+};
+
+static enum close_reason hear(void *owner, struct subscriber *subscriber, uint8_t *bytes,
+			      size_t count)
+{
+	struct heard *heard = owner;
+
+	assert_true(heard->count + count <= sizeof(heard->bytes));
+	memcpy(heard->bytes + heard->count, bytes, count);
+	heard->count += count;
+	if (memchr(bytes, '!', count))
+		assert_true(subscriber_send_note(subscriber, bytes, count));
+	return CLOSE_REASON_COUNT;
+}
+
+static size_t capture_heard(void *owner, uint8_t *ret)
+{
+	const struct heard *heard = owner;
+
+	memcpy(ret, heard->bytes, heard->count);
+	return heard->count; // 0: nothing has come, which this one cannot say
+}
+
+static const struct subscriber_input echo = {
+	.name = "echo",
+	.on_bytes = hear,
+	.capture = capture_heard,
+	.free = free,
+};
+
+static bool is_heard(int reader)
+{
+	return reader == 4 || reader == 6;
+}
+
+static void say(struct scene *scene, int reader, const char *words)
+{
+	size_t count = strlen(words);
+
+	assert_int_equal(write(scene->rig.readers[reader].fd, words, count), count);
+	feed_rig_settle(&scene->rig);
+}
+
 static void open_scene(struct scene *scene, enum engine engine)
 {
 	const struct crash_room room = {
@@ -71,20 +120,28 @@ static void open_scene(struct scene *scene, enum engine engine)
 		.part_bytes = sizeof(struct part_record),
 		.part_count = PARTS,
 		.subscriber_bytes = sizeof(struct subscriber_record),
+		.input_bytes = sizeof(struct input_record),
 	};
-	const struct subscriber_params lossless = {.on_slow = ON_SLOW_WAIT, .max_input_bytes = 7};
+	struct subscriber_params lossless = {.on_slow = ON_SLOW_WAIT, .max_input_bytes = 7};
 	struct feed_params params = feed_rig_params(FRAMING_LINE, engine);
 
 	assert_int_equal(crash_record_open(&scene->record, &room), 0);
 	scene->records = crash_record_feeds(&scene->record);
 	feed_rig_open_recorded(&scene->rig, &params, true, &scene->records);
 	for (int i = 0; i < 12; i++) {
-		size_t reader = feed_rig_join(&scene->rig, i % 2, i % 4 < 2, 8192, &lossless);
+		size_t reader;
 
+		lossless.input = is_heard(i) ? &echo : NULL;
+		lossless.input_owner = is_heard(i) ? calloc(1, sizeof(struct heard)) : NULL;
+		reader = feed_rig_join(&scene->rig, i % 2, i % 4 < 2, 8192, &lossless);
 		scene->rig.readers[reader].is_paused = i % 3 == 0;
 	}
 	scene->stream = feed_rig_make_stream(&params.framing, STREAM_BYTES, 9000, 3);
 	feed_rig_publish(&scene->rig, scene->stream.bytes, scene->stream.size);
+	for (int i = 0; i < 12; i++) {
+		if (is_heard(i))
+			say(scene, i, WORDS);
+	}
 }
 
 static void close_scene(struct scene *scene)
@@ -121,6 +178,12 @@ static void check_rendition(const struct scene *scene, const struct rendition_st
 		assert_true(snapshot->fd >= DESCRIPTORS);
 		assert_string_equal(snapshot->listener, "");
 		assert_int_equal(snapshot->note_bytes, 0);
+		assert_int_equal(snapshot->has_input, is_heard((int)snapshot->id - 1));
+		if (!snapshot->has_input)
+			continue;
+		assert_string_equal(snapshot->input_name, "echo");
+		assert_int_equal(snapshot->input_bytes, strlen(WORDS));
+		assert_memory_equal(snapshot->input_state, WORDS, strlen(WORDS));
 	}
 }
 
@@ -184,6 +247,112 @@ static void who_is_lost_is_counted(void **state)
 	close_scene(&scene);
 }
 
+static const struct subscriber_snapshot *find_snapshot(const struct feed_state *state, uint64_t id)
+{
+	for (size_t i = 0; i < state->rendition_count; i++) {
+		const struct rendition_state *rendition = &state->renditions[i];
+
+		for (size_t k = 0; k < rendition->subscriber_count; k++) {
+			if (rendition->subscribers[k].id == id)
+				return &rendition->subscribers[k];
+		}
+	}
+	return NULL;
+}
+
+static bool is_fifth_idle(const struct feed_rig *rig)
+{
+	return subscriber_of(rig->feed, 5)->state == SUBSCRIBER_IDLE;
+}
+
+// One in mid-packet is answered behind it: that note, and what it had said, are there. The other
+// one was at rest: it has been answered.
+static void an_answer_that_waits_is_kept(void **state)
+{
+	static const char words[] = WORDS "me!";
+	struct handover handover = {0};
+	const struct subscriber_snapshot *waits, *answered;
+	struct scene scene;
+	struct bag bag;
+
+	(void)state;
+	open_scene(&scene, ENGINE_COPY);
+	assert_true(scene.rig.readers[6].is_paused);
+	feed_rig_run_until(&scene.rig, is_fifth_idle);
+	say(&scene, 4, "me!");
+	say(&scene, 6, "me!");
+	fill_bag(&bag);
+	assert_int_equal(crash_feeds_read(scene.record.map, &bag.list, &handover), 0);
+	assert_int_equal(handover.feeds[0].parts[0].closed[CLOSE_CRASH], 0);
+	waits = find_snapshot(&handover.feeds[0].parts[0], 7);
+	answered = find_snapshot(&handover.feeds[0].parts[0], 5);
+	assert_non_null(waits);
+	assert_non_null(answered);
+	assert_int_equal(waits->note_bytes, 3);
+	assert_memory_equal(waits->note, "me!", 3);
+	assert_int_equal(waits->input_bytes, sizeof(words) - 1);
+	assert_memory_equal(waits->input_state, words, sizeof(words) - 1);
+	assert_int_equal(answered->note_bytes, 0);
+	handover_fini(&handover);
+	empty_bag(&bag);
+	close_scene(&scene);
+}
+
+static void an_input_that_cannot_go_on_is_an_end(void **state)
+{
+	struct handover handover = {0};
+	struct scene scene;
+	struct bag bag;
+
+	(void)state;
+	open_scene(&scene, ENGINE_COPY);
+	for (size_t i = 0; i < DESCRIPTORS; i++) {
+		struct input_record *record = &scene.records.inputs[i];
+
+		if (scene.records.subscribers[i].has_input && scene.records.subscribers[i].id == 5)
+			record->bytes = SUBSCRIBER_INPUT_STATE_MAX + 1;
+		else
+			memset(record->name, 'x', sizeof(record->name)); // without an end
+	}
+	fill_bag(&bag);
+	assert_int_equal(crash_feeds_read(scene.record.map, &bag.list, &handover), 0);
+	assert_int_equal(handover.feeds[0].parts[0].closed[CLOSE_CRASH], 2);
+	assert_int_equal(feed_state_subscriber_count(&handover.feeds[0].parts[0]), 10);
+	handover_fini(&handover);
+	empty_bag(&bag);
+	close_scene(&scene);
+}
+
+// It has nothing to show, as before anything was said.
+static void an_input_without_a_state_is_lost(void **state)
+{
+	struct handover handover = {0};
+	struct subscriber_params heard = {.on_slow = ON_SLOW_WAIT, .input = &echo};
+	struct scene scene;
+	struct bag bag;
+	int reader;
+
+	(void)state;
+	open_scene(&scene, ENGINE_COPY);
+	heard.input_owner = calloc(1, sizeof(struct heard));
+	reader = (int)feed_rig_join(&scene.rig, false, true, 8192, &heard);
+	feed_rig_settle(&scene.rig);
+	fill_bag(&bag);
+	assert_int_equal(crash_feeds_read(scene.record.map, &bag.list, &handover), 0);
+	assert_int_equal(handover.feeds[0].parts[0].closed[CLOSE_CRASH], 1);
+	handover_fini(&handover);
+	empty_bag(&bag);
+
+	handover = (struct handover){0};
+	say(&scene, reader, WORDS);
+	fill_bag(&bag);
+	assert_int_equal(crash_feeds_read(scene.record.map, &bag.list, &handover), 0);
+	assert_int_equal(handover.feeds[0].parts[0].closed[CLOSE_CRASH], 0);
+	handover_fini(&handover);
+	empty_bag(&bag);
+	close_scene(&scene);
+}
+
 static void a_torn_part_keeps_nobody(void **state)
 {
 	struct handover handover = {0};
@@ -208,11 +377,12 @@ static uint32_t next_random(uint32_t *state)
 	return *state >> 4;
 }
 
-// Where something is written down: in a part, a rendition of it, or a subscriber's record.
+// Where something is written down: in a part, a rendition of it, a subscriber's record, or its
+// input's.
 static uint8_t *pick(const struct scene *scene, uint8_t *copy, uint32_t *random)
 {
 	const struct crash_head *head = crash_record_head(&scene->record);
-	uint32_t what = next_random(random) % 4;
+	uint32_t what = next_random(random) % 5;
 	size_t at = 0;
 
 	if (what == 0) {
@@ -221,6 +391,9 @@ static uint8_t *pick(const struct scene *scene, uint8_t *copy, uint32_t *random)
 	} else if (what == 1) {
 		at = head->parts.offset + offsetof(struct part_record, renditions) +
 		     next_random(random) % (3 * sizeof(struct rendition_record));
+	} else if (what == 2) {
+		at = head->inputs.offset + next_random(random) % 80 * sizeof(struct input_record) +
+		     next_random(random) % offsetof(struct input_record, state);
 	} else {
 		uint32_t number = next_random(random) % 80;
 
@@ -245,6 +418,9 @@ static void check_sound(const struct handover *handover)
 				assert_null(cursor_state_fault(&one->cursor, &rendition->ring));
 				assert_true(one->note_bytes <= RECORD_NOTES_BYTES);
 				assert_true(one->end_reason < CLOSE_REASON_COUNT);
+				assert_true(!one->has_input ||
+					    (one->input_bytes && *one->input_name &&
+					     one->input_bytes <= SUBSCRIBER_INPUT_STATE_MAX));
 			}
 		}
 	}
@@ -289,6 +465,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_was_there_is_read, feed_rig_setup,
 						feed_rig_teardown),
 		cmocka_unit_test_setup_teardown(who_is_lost_is_counted, feed_rig_setup,
+						feed_rig_teardown),
+		cmocka_unit_test_setup_teardown(an_answer_that_waits_is_kept, feed_rig_setup,
+						feed_rig_teardown),
+		cmocka_unit_test_setup_teardown(an_input_that_cannot_go_on_is_an_end,
+						feed_rig_setup, feed_rig_teardown),
+		cmocka_unit_test_setup_teardown(an_input_without_a_state_is_lost, feed_rig_setup,
 						feed_rig_teardown),
 		cmocka_unit_test_setup_teardown(a_torn_part_keeps_nobody, feed_rig_setup,
 						feed_rig_teardown),

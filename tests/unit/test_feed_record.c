@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * What a feed's records say of its subscribers after it was killed at any moment: for each of them
- * exactly as many bytes of the ring as its socket got, or that its place is not known.
+ * exactly as many bytes of the ring as its socket got, or that its place is not known.  Some are
+ * listened to: what they sent has been taken exactly as far as the record says, the rest is in the
+ * socket.
  *
  * The feed runs in a process of its own that shares the descriptors (CLONE_FILES), as with the
  * keeper: what it had open is open here when it is dead.
@@ -21,6 +23,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -40,18 +43,20 @@ enum {
 	ROUNDS = 15,
 	STREAM_BYTES = 3 << 20,
 	SMALL_BUFFER = 8192,
+	INPUT_BYTES = 300, // at a time
 };
 
 struct tables {
 	struct part_record parts[2];
 	struct subscriber_record subscribers[DESCRIPTORS];
+	struct input_record inputs[DESCRIPTORS];
 	_Atomic bool has_joined;
 };
 
 struct peer {
 	int feed_fd, fd;
-	bool is_tcp, is_framed;
-	uint64_t received;
+	bool is_tcp, is_framed, is_heard;
+	uint64_t received, said;
 };
 
 struct crash {
@@ -96,12 +101,36 @@ static void make_pair(bool over_tcp, bool is_small, struct peer *ret)
 
 // --- in the process that is killed
 
+// Counts what it gets; the owner is the count.
+static enum close_reason count_input(void *owner, struct subscriber *subscriber, uint8_t *bytes,
+				     size_t count)
+{
+	(void)subscriber;
+	(void)bytes;
+	*(uint64_t *)owner += count;
+	return CLOSE_REASON_COUNT;
+}
+
+static size_t capture_count(void *owner, uint8_t *ret)
+{
+	memcpy(ret, owner, sizeof(uint64_t));
+	return sizeof(uint64_t);
+}
+
+static const struct subscriber_input counting_input = {
+	.name = "counting",
+	.on_bytes = count_input,
+	.capture = capture_count,
+	.free = free,
+};
+
 static _Noreturn void run_feed(struct crash *crash, const struct feed_params *params)
 {
 	const struct feed_records records = {
 		.parts = crash->tables->parts,
 		.part_count = ARRAY_LEN(crash->tables->parts),
 		.subscribers = crash->tables->subscribers,
+		.inputs = crash->tables->inputs,
 		.subscriber_count = DESCRIPTORS,
 	};
 	const struct feed_events none = {0};
@@ -118,7 +147,12 @@ static _Noreturn void run_feed(struct crash *crash, const struct feed_params *pa
 	feed_source_up(rig.feed);
 	for (size_t i = 0; i < SUBSCRIBERS; i++) {
 		const struct peer *peer = &crash->peers[i];
-		const struct subscriber_params join = {.id = i + 1, .on_slow = ON_SLOW_WAIT};
+		const struct subscriber_params join = {
+			.id = i + 1,
+			.on_slow = ON_SLOW_WAIT,
+			.input = peer->is_heard ? &counting_input : NULL,
+			.input_owner = peer->is_heard ? calloc(1, sizeof(uint64_t)) : NULL,
+		};
 
 		if (subscriber_join(peer->is_framed ? rig.framed : rig.raw, peer->feed_fd, &join) <
 		    0)
@@ -148,6 +182,7 @@ static void start(struct crash *crash, const struct feed_params *params)
 	for (size_t i = 0; i < SUBSCRIBERS; i++) {
 		make_pair(i % 4 != 3, i % 3 == 0, &crash->peers[i]);
 		crash->peers[i].is_framed = i % 2;
+		crash->peers[i].is_heard = i % 5 < 2;
 	}
 	crash->stream = feed_rig_make_stream(&params->framing, STREAM_BYTES, 20000, 7);
 	crash->pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
@@ -180,6 +215,15 @@ static bool read_some(struct crash *crash, struct peer *peer, size_t most)
 	return true;
 }
 
+static void say_some(struct peer *peer, size_t most)
+{
+	static const uint8_t bytes[INPUT_BYTES];
+	ssize_t put = peer->is_heard ? write(peer->fd, bytes, most) : 0;
+
+	if (put > 0)
+		peer->said += (uint64_t)put;
+}
+
 static void kill_it(struct crash *crash)
 {
 	int status = 0;
@@ -199,6 +243,25 @@ struct tally {
 	unsigned settled, advanced, lost;
 };
 
+static void check_input(const struct peer *peer, const struct subscriber_snapshot *snapshot)
+{
+	uint64_t taken;
+	int unread, turns = 0;
+
+	assert_int_equal(snapshot->has_input, peer->is_heard);
+	if (!peer->is_heard)
+		return;
+	assert_string_equal(snapshot->input_name, "counting");
+	assert_int_equal(snapshot->input_bytes, sizeof(taken));
+	memcpy(&taken, snapshot->input_state, sizeof(taken));
+	// Small segments wait for an acknowledgement of those before.
+	do {
+		assert_int_equal(ioctl(peer->feed_fd, FIONREAD, &unread), 0);
+		assert_true(taken + (uint64_t)unread <= peer->said);
+	} while (taken + (uint64_t)unread < peer->said && turns++ < 10000 && poll(NULL, 0, 1) == 0);
+	assert_int_equal(taken + (uint64_t)unread, peer->said);
+}
+
 static void check_subscriber(struct crash *crash, struct peer *peer, const struct ring_state *ring,
 			     struct tally *tally)
 {
@@ -206,7 +269,8 @@ static void check_subscriber(struct crash *crash, struct peer *peer, const struc
 	bool is_busy = (atomic_load(&record->state) & RECORD_STATE_MASK) == RECORD_BUSY;
 	struct subscriber_snapshot snapshot;
 	struct pollfd more = {.fd = peer->fd, .events = POLLIN};
-	int r = subscriber_record_read(record, peer->feed_fd, ring, &snapshot);
+	int r = subscriber_record_read(record, &crash->tables->inputs[peer->feed_fd], peer->feed_fd,
+				       ring, &snapshot);
 
 	assert_true(subscriber_record_is_used(record));
 	if (r < 0) {
@@ -218,6 +282,7 @@ static void check_subscriber(struct crash *crash, struct peer *peer, const struc
 	tally->settled += !is_busy;
 	assert_int_equal(snapshot.fd, peer->feed_fd);
 	assert_int_equal(snapshot.id, (uint64_t)(peer - crash->peers) + 1);
+	check_input(peer, &snapshot);
 	// All that is on its way: the sockets are still there, so it comes. (Who joined in the
 	// framed format got a heartbeat, as long as what stood in the ring before.)
 	while (peer->received < snapshot.cursor.pos) {
@@ -287,8 +352,10 @@ static bool is_any_busy(const struct crash *crash)
 static void kill_it_at_work(struct crash *crash, uint32_t looks)
 {
 	publish_some(crash);
-	for (size_t i = 0; i < SUBSCRIBERS; i++)
+	for (size_t i = 0; i < SUBSCRIBERS; i++) {
 		(void)read_some(crash, &crash->peers[i], SIZE_MAX);
+		say_some(&crash->peers[i], 1 + looks % INPUT_BYTES);
+	}
 	while (looks-- && !is_any_busy(crash))
 		;
 	kill_it(crash);
@@ -314,6 +381,7 @@ static void die_at_any_moment(enum framing_kind kind, enum engine engine, bool w
 			struct peer *peer = &crash.peers[next_random(&random) % SUBSCRIBERS];
 
 			publish_some(&crash);
+			say_some(peer, 1 + step % INPUT_BYTES);
 			(void)read_some(&crash, peer, next_random(&random) % 30000 + 1);
 			if (with_pauses && step % 16 == 0)
 				(void)poll(NULL, 0, 1);

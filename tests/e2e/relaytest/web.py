@@ -8,8 +8,10 @@ import json
 import os
 import socket
 import struct
+from pathlib import Path
 
 from . import address
+from .daemon import POLL
 from .loop import CEILING, READ
 from .subscriber import Subscriber
 
@@ -26,6 +28,27 @@ def request(path, fields=(), method="GET", version="1.1"):
 def upgrade(**more):
     return {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
             "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", **more}
+
+
+def frame(opcode, data=b"", final=True):
+    """A WebSocket client's frame of up to 125 bytes as it is on the wire."""
+    key = b"\x37\xfa\x21\x3d"
+    return (bytes([opcode | (0x80 if final else 0), 0x80 | len(data)]) + key
+            + bytes(byte ^ key[i % 4] for i, byte in enumerate(data)))
+
+
+def unread(one):
+    """Bytes that relay has not read, as the kernel shows them; None: not to be seen just now."""
+    port = one.sock.getsockname()[1]
+    for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        fields = line.split()
+        if int(fields[2].split(":")[1], 16) == port and fields[3] == "01":
+            return int(fields[4].split(":")[1], 16)
+    return None
+
+
+def wait_read(some):
+    some[0].loop.run(lambda: all(unread(one) == 0 for one in some), what="all to be read", poll=POLL)
 
 
 def parse_head(head):
@@ -312,3 +335,15 @@ class WebSocketSubscriber(WebSubscriber):
         self.sock.setblocking(True)
         self.sock.sendall((head + data)[:only])
         self.sock.setblocking(False)
+
+
+def everything(framing):
+    """What feed a, of this framing, can be read as by HTTP: (kind, options)."""
+    kinds = [(WebSubscriber, {}), (WebSubscriber, {"version": "1.0"}), (WebSocketSubscriber, {})]
+    if framing != "none":
+        kinds.append((WebSocketSubscriber, {"per_message": True, "path": "/a?messages=message"}))
+    if framing == "line":
+        kinds += [(EventSubscriber, {}), (EventSubscriber, {"version": "1.0"}),
+                  (WebSocketSubscriber, {"text": True, "path": "/a?text=1"}),
+                  (WebSocketSubscriber, {"text": True, "per_message": True, "path": "/a?text=1&messages=message"})]
+    return kinds
