@@ -4,6 +4,7 @@
 import fcntl
 import os
 import random
+import re
 import signal
 import socket
 import struct
@@ -349,7 +350,9 @@ def test_without_a_keeper(lab, how):
 
 
 # As crash_record.h has it.
-HEAD = struct.Struct("<8sQQQ" + "QQQ" * 5 + "IIIxxxxQIxxxxQQQQ")
+CRASH_RECORD = daemon.ROOT / "relay/daemon/crash_record.h"
+SCHEMA = int(re.search(r"CRASH_SCHEMA = (\d+)", CRASH_RECORD.read_text())[1])
+HEAD = struct.Struct("<8sQQQ" + "QQQ" * 6 + "IIIxxxxQIxxxxQQQQ")
 BYTES = 8192
 FDS_AT, SOCKETS_AT = 1024, 2048
 
@@ -358,16 +361,17 @@ def text_of(value):
     return struct.pack("<Q", len(value)) + value.encode()
 
 
-def region(numbers, sockets=(), *, schema=1, size=BYTES, bytes=BYTES, fd_count=None, fds_at=FDS_AT, current=0,
+def region(numbers, sockets=(), *, schema=SCHEMA, size=BYTES, bytes=BYTES, fd_count=None, fds_at=FDS_AT, current=0,
            sockets_bytes=None):
     """What a relay leaves that had these numbers open and these (kind, name, address, number, cookie)."""
     listing = struct.pack("<Q", len(sockets))
     for kind, name, where, number, cookie in sockets:
         listing += struct.pack("<Q", kind) + text_of(name) + text_of(where) + struct.pack("<QQ", number, cookie)
+    listing += struct.pack("<Q", 0)  # listeners of http
     length = len(listing) if sockets_bytes is None else sockets_bytes
     fd_count = len(numbers) if fd_count is None else fd_count
     head = HEAD.pack(b"RLYCRSH\0", schema, bytes, 1, fds_at, 4, 64, SOCKETS_AT, 1, 4096, SOCKETS_AT, 1, 4096,
-                     SOCKETS_AT, 0, 0, SOCKETS_AT, 0, 0, 1, 0, 0, 1, current, length, length, fd_count, 2)
+                     *(SOCKETS_AT, 0, 0) * 3, 1, 0, 0, 1, current, length, length, fd_count, 2)
     memory = bytearray(BYTES)
     memory[:len(head)] = head
     struct.pack_into(f"<{len(numbers)}i", memory, FDS_AT, *numbers)

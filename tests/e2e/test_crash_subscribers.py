@@ -81,6 +81,7 @@ class Crashing:
         self.sections = sections
         self.manager = ServiceManager(lab)
         self.relay = lab.start(sections, **self.manager.options())
+        self.baseline = self.relay.baseline
         self.resumed = self.lost = 0
 
     def die_at_rest(self):
@@ -103,7 +104,7 @@ class Crashing:
         for one in peers:
             one.feed = None  # what it got before is not in this relay's counters
         self.relay.peers = peers
-        self.relay.baseline -= resumed
+        self.relay.baseline = self.baseline  # resumed subscribers may come and go while it is counted
         self.resumed += resumed
         self.lost += lost
         self.lab.loop.run(lambda: time.monotonic() > ready + STEADY, what="a second", poll=0.05)
