@@ -241,6 +241,8 @@ static void print_relay(FILE *to, const struct relay *relay)
 	print_seconds(to, "relay_config_last_reload_success_timestamp_seconds", "gauge",
 		      (double)relay->loaded_ns / NS_PER_S,
 		      "when the configuration in effect was loaded");
+	print_gauge(to, "relay_survives_crash", relay_survives_crash(relay),
+		    "1 while subscribers would go on if relay died");
 	print_head(to, "relay_keeper_restarts_total", "counter",
 		   "times the keeper, which makes relay outlive a crash, ended and was replaced");
 	(void)fprintf(to, "relay_keeper_restarts_total %" PRIu64 "\n", relay->keeper.restarts);

@@ -361,6 +361,7 @@ static json_t *relay_json(const struct relay *relay)
 	    json_real((double)(clock_mono_ns() - relay->started_mono_ns) / NS_PER_S));
 	set(json, "time", json_string(clock_print_utc(time, sizeof(time), now_ns)));
 	set(json, "draining", json_boolean(relay->is_draining));
+	set(json, "survives_crash", json_boolean(relay_survives_crash(relay)));
 	set_count(json, "workers", relay->workers.count);
 	set_count(json, "subscribers", relay->subscribers);
 	set_count(json, "max_subscribers", relay->max_subscribers);

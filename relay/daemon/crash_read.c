@@ -14,9 +14,6 @@
 #include "daemon/crash_feeds.h"
 #include "daemon/crash_record.h"
 
-/* A process that was resumed and dies so soon after it was ready may die of what it was given. */
-static const uint64_t LIFE_NS = NS_PER_S;
-
 /* ---- descriptors ---- */
 
 static int *find(const struct crash_fds *fds, int number)
@@ -182,13 +179,6 @@ static int read_listeners(uint8_t *map, const struct crash_head *head, struct cr
 
 /* ---- all ---- */
 
-static bool is_steady(const struct crash_head *head, uint64_t died_ns)
-{
-	uint64_t armed_ns = atomic_load(&head->armed_ns);
-
-	return !atomic_load(&head->was_resumed) || died_ns - armed_ns >= LIFE_NS;
-}
-
 int crash_read(uint8_t *map, size_t bytes, int *fds, size_t fd_count, struct handover *ret,
 	       struct errmsg *err)
 {
@@ -211,7 +201,7 @@ int crash_read(uint8_t *map, size_t bytes, int *fds, size_t fd_count, struct han
 	died_ns = atomic_load(&head->died_ns);
 	*ret = (struct handover){.is_after_crash = true, .still_since_ns = died_ns};
 	r = read_listeners(map, head, &own, ret, err);
-	if (r == 0 && !is_steady(head, died_ns)) {
+	if (r == 0 && !crash_head_is_steady(head, died_ns)) {
 		log_warn("relay died within a second of being resumed, its subscribers are closed");
 	} else if (r == 0) {
 		r = crash_feeds_read(map, &own, ret);

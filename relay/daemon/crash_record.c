@@ -22,6 +22,8 @@ enum {
 	NUMBER_BYTES = 8,           /* in a stream */
 };
 
+static const uint64_t LIFE_NS = NS_PER_S;
+
 /* ---- the region ---- */
 
 static uint64_t aligned(uint64_t bytes)
@@ -98,6 +100,21 @@ void crash_record_arm(struct crash_record *record, unsigned workers, bool was_re
 	atomic_store(&head->was_resumed, was_resumed);
 	atomic_store(&head->armed_ns, clock_mono_ns());
 	atomic_store(&head->is_armed, 1);
+}
+
+bool crash_head_is_steady(const struct crash_head *head, uint64_t died_ns)
+{
+	uint64_t armed_ns = atomic_load(&head->armed_ns);
+
+	return !atomic_load(&head->was_resumed) || died_ns - armed_ns >= LIFE_NS;
+}
+
+bool crash_record_is_kept(const struct crash_record *record)
+{
+	const struct crash_head *head = crash_record_head(record);
+
+	return head && atomic_load(&head->is_armed) && !atomic_load(&head->is_done) &&
+	       crash_head_is_steady(head, clock_mono_ns());
 }
 
 struct feed_records crash_record_feeds(const struct crash_record *record)

@@ -123,7 +123,14 @@ void crash_record_set_done(struct crash_record *record);
  * down: then none of them is kept. */
 void crash_record_set_listeners(struct crash_record *record, const struct relay *relay);
 
+/* True when subscribers would go on if relay died now: it is ready, does not end, and is steady. */
+bool crash_record_is_kept(const struct crash_record *record);
+
 /* ---- for crash_read.c, too ---- */
+
+/* A process that was resumed and dies (`died_ns`, monotonic) within a second of being ready may die
+ * of what it was given: that is not resumed once more. */
+bool crash_head_is_steady(const struct crash_head *head, uint64_t died_ns);
 
 /* One listening socket in the region. */
 struct crash_socket {

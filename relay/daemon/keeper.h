@@ -26,6 +26,7 @@
 
 struct keeper {
 	uint64_t restarts; /* ro: times it ended and relay did not want it to */
+	pid_t pid;         /* ro; 0: there is none */
 
 	/* private */
 	struct crash_record *record;
@@ -35,7 +36,6 @@ struct keeper {
 	int barrier_fds[2]; /* to be closed by the manager; to see that it has been */
 	int relay_fd;       /* pidfd of relay */
 	struct handover_bag bag;
-	pid_t pid; /* 0: there is none */
 	int pid_fd;
 	struct ev_loop *loop;
 	ev_io ended;

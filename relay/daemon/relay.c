@@ -442,6 +442,11 @@ void relay_is_ready(struct relay *relay)
 	crash_record_arm(&relay->crash, relay->workers.count, relay->is_after_crash);
 }
 
+bool relay_survives_crash(const struct relay *relay)
+{
+	return relay->keeper.pid && crash_record_is_kept(&relay->crash);
+}
+
 /* The three of a bag out of the store, or inherited over an exec. */
 static struct handover_bag find_bag(struct relay *relay)
 {

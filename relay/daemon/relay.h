@@ -74,6 +74,9 @@ void relay_survive_crash(struct relay *relay, const struct config *config);
  */
 void relay_is_ready(struct relay *relay);
 
+/* True when subscribers would go on if relay died now. */
+bool relay_survives_crash(const struct relay *relay);
+
 /* Takes over what the process before left: in the environment, or in the service manager's store.
  * What cannot be read is closed, with an error in the log.  Before the first relay_apply(). */
 void relay_take_over(struct relay *relay);

@@ -179,6 +179,8 @@ void status_log(struct relay *relay)
 		log_worker(relay, i);
 	line_add(&line, "feeds=%zu workers=%u max_subscribers=%llu", feeds, relay->workers.count,
 		 (unsigned long long)relay->max_subscribers);
+	if (relay_survives_crash(relay))
+		line_add(&line, " survives_crash=1");
 	if (relay->pinned_bytes)
 		line_add(&line, " pinned_bytes=%llu", (unsigned long long)relay->pinned_bytes);
 	if (relay->keeper.restarts)
