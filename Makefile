@@ -63,39 +63,21 @@ endif
 
 objects = $(patsubst %.c,$(obj)/%.o,$(1))
 
+# relay is relay/FOLDER/*.c and config/*.c; its tools are one folder deeper.
+relay_src    := $(wildcard relay/*/*.c config/*.c)
 base_src     := $(wildcard relay/base/*.c)
-relay_src    := $(base_src) $(wildcard relay/pipe/*.c relay/ring/*.c relay/feed/*.c relay/net/*.c relay/daemon/*.c) \
-	$(wildcard config/*.c)
-relaycat_src := $(wildcard relay/tools/relaycat*.c)
-relaypub_src := $(wildcard relay/tools/relaypub*.c)
-relayctl_src := $(wildcard relay/tools/relayctl*.c relay/tools/doctor*.c) relay/tools/admin_client.c
-tool_src     := $(filter-out $(relaycat_src) $(relaypub_src) $(relayctl_src),$(wildcard relay/tools/*.c))
-library_src  := $(filter-out relay/daemon/main.c,$(relay_src))
-
-unit_tests   := $(wildcard tests/unit/test_*.c)
-unit_src     := $(filter-out $(unit_tests),$(wildcard tests/unit/*.c))
-fault_tests  := $(wildcard tests/fault/test_*.c)
-fault_src    := $(filter-out $(fault_tests) tests/fault/refuse.c,$(wildcard tests/fault/*.c))
-transfer_src := $(wildcard tests/bench/transfer*.c)
-bench_src    := $(filter-out $(transfer_src),$(wildcard tests/bench/*.c))
-soak_src     := $(wildcard tests/soak/*.c) $(addprefix tests/bench/,cost.c histogram.c wire.c)
-
-fuzz_targets := $(wildcard tests/fuzz/fuzz_*.c)
-fuzz_src     := $(filter-out $(fuzz_targets),$(wildcard tests/fuzz/*.c)) $(addprefix tests/unit/,parse_rig.c handover_sample.c)
+relaycat_src := $(wildcard relay/tools/relaycat/*.c)
+relaypub_src := $(wildcard relay/tools/relaypub/*.c)
+relayctl_src := $(wildcard relay/tools/relayctl/*.c)
+tool_src     := $(wildcard relay/tools/shared/*.c)
 
 programs     := $(bin)/relay $(bin)/relaycat $(bin)/relaypub $(bin)/relayctl
-unit_bins    := $(unit_tests:tests/%.c=$(test)/%)
-fault_bins   := $(fault_tests:tests/%.c=$(test)/%)
-fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
-refuse       := $(if $(wildcard tests/fault/refuse.c),$(bin)/librefuse.so)
 
-.PHONY: bench-workers all tests run test test-service lint bench bench-isolation soak-short fuzz fuzzers bench-transfer deb test-package bench-peers bench-sweep soak-upgrade soak-crash test-clients install clean help dirs FORCE
+.PHONY: all run install deb clean help dirs FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(programs)
-
-tests: all $(unit_bins) $(fault_bins) $(refuse)
 
 # --- compile and link ---------------------------------------------------------------------------------------------
 
@@ -111,7 +93,7 @@ $(obj)/%.o: %.c $(obj)/flags
 	$(Q)$(CC) $(all_cflags) -MMD -MP -c -o $@ $<
 
 # The status page is taken into its object by the assembler, which tells no dependencies.
-$(obj)/relay/daemon/admin_page.o: $(wildcard relay/daemon/page/*)
+$(obj)/relay/admin/admin_page.o: $(wildcard relay/admin/page/*)
 
 define link
 $(call say,LINK)
@@ -131,43 +113,9 @@ $(bin)/relaypub: $(call objects,$(relaypub_src) $(tool_src) $(base_src))
 $(bin)/relayctl: $(call objects,$(relayctl_src) $(tool_src) $(base_src))
 	$(call link) -ljansson
 
-$(bin)/relay-soak: $(call objects,$(soak_src) $(base_src))
-	$(call link)
+-include $(patsubst %.o,%.d,$(call objects,$(relay_src) $(tool_src) $(relaycat_src) $(relaypub_src) $(relayctl_src)))
 
-$(bin)/relay-bench: $(call objects,$(bench_src) $(base_src))
-	$(call link) -lm
-
-$(bin)/relay-transfer: $(call objects,$(transfer_src) tests/bench/wire.c relay/tools/positions.c $(base_src))
-	$(call link)
-
-# The tests link against everything but main().
-$(obj)/librelay.a: $(call objects,$(library_src))
-	$(call say,AR)
-	@rm -f $@
-	$(Q)ar rcs $@ $^
-
-$(unit_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(unit_src)) $(obj)/librelay.a
-	$(call link) $(LIBS) -lcmocka
-
-# Fault tests put tests/fault/wrap.c between the code and these calls.
-wrapped := splice tee vmsplice pipe2 recv sendmsg accept4
-$(fault_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(fault_src)) $(obj)/librelay.a
-	$(call link,$(addprefix -Wl$(comma)--wrap=,$(wrapped))) $(LIBS) -lcmocka
-
-# libFuzzer brings main(); `make fuzz` sets compiler and sanitizers.
-$(fuzz_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(fuzz_src)) $(obj)/librelay.a
-	$(call link,-fsanitize=fuzzer) $(LIBS)
-
-fuzzers: $(fuzz_bins)
-
-# Goes under a running relay by LD_PRELOAD, so it is always built plain.
-$(bin)/librefuse.so: tests/fault/refuse.c Makefile
-	$(call say,LINK)
-	@mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -Irelay -I. $(WARNINGS) -O2 -g -fPIC -shared -o $@ $<
-
--include $(patsubst %.o,%.d,$(call objects,$(relay_src) $(tool_src) $(relaycat_src) $(relaypub_src) $(relayctl_src) \
-	$(bench_src) $(soak_src) $(unit_tests) $(unit_src) $(fault_tests) $(fault_src) $(fuzz_targets) $(fuzz_src) $(transfer_src)))
+include tests/rules.mk
 
 # --- use ----------------------------------------------------------------------------------------------------------
 
@@ -178,58 +126,6 @@ $(bin)/librefuse.so: tests/fault/refuse.c Makefile
 run:
 	@tests/install-packages build
 	@exec env MAKEFLAGS= deploy/demo
-
-test:
-	@tests/install-packages test
-	@exec env MAKEFLAGS= tests/run $(SUITES)
-
-test-service:
-	@tests/install-packages test
-	@exec env MAKEFLAGS= tests/run service
-
-test-clients:
-	@tests/install-packages clients
-	@exec env MAKEFLAGS= PYTEST_ARGS='-m clients' tests/run e2e
-
-lint: all
-	@RELAY_BIN_DIR=$(bin) RELAY_OBJ_DIR=$(obj) tests/lint/run $(LINTS)
-
-bench: all $(bin)/relay-bench
-	@RELAY_BIN_DIR=$(bin) tests/bench/run
-
-bench-isolation: all $(bin)/relay-bench
-	@tests/install-packages peers || echo 'note: measured is what is installed'
-	@RELAY_BIN_DIR=$(bin) tests/bench/isolation
-
-bench-workers: all $(bin)/relay-bench
-	@RELAY_BIN_DIR=$(bin) tests/bench/workers
-
-bench-transfer: $(bin)/relay-transfer
-	@tests/install-packages test
-	@RELAY_BIN_DIR=$(bin) tests/bench/transfer
-
-bench-peers: all $(bin)/relay-bench
-	@tests/install-packages peers
-	@RELAY_BIN_DIR=$(bin) tests/bench/compare
-
-bench-sweep: all $(bin)/relay-bench
-	@tests/install-packages test
-	@RELAY_BIN_DIR=$(bin) tests/bench/sweep
-
-soak-short: all $(bin)/relay-soak
-	@RELAY_BIN_DIR=$(bin) tests/soak/run
-
-soak-upgrade: all $(bin)/relay-soak
-	@RELAY_BIN_DIR=$(bin) tests/soak/run --only upgrade
-	@reason=$$(tests/service/run --why-not); [ -z "$$reason" ] && exec tests/service/run --soak || echo "restarts left out: $$reason"
-
-soak-crash: all
-	@reason=$$(tests/service/run --why-not); [ -z "$$reason" ] && exec tests/service/run --soak-crash || echo "left out: $$reason"
-
-# Builds of its own: clang, and coverage in all that is fuzzed.
-fuzz:
-	@tests/install-packages test
-	@exec env MAKEFLAGS= tests/fuzz/run $(TARGETS)
 
 # For scripts: where this variant's programs and tests are.
 dirs:
@@ -266,9 +162,6 @@ install: all
 deb:
 	@tests/install-packages deb
 	@exec env MAKEFLAGS= deploy/build-deb
-
-test-package: deb
-	@exec env MAKEFLAGS= tests/package/run
 
 clean:
 	rm -rf build

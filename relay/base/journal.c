@@ -18,7 +18,7 @@ static const struct {
 	const char *text, *message_id;
 } events[] = {
 #define LOG_EVENT(text, message_id) {text, message_id},
-#include "base/log_event.def"
+#include "table/log_event.def"
 };
 
 /* What goes into the entry; a field that does not fit is left out as a whole. */

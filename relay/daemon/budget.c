@@ -13,8 +13,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/num.h"
-#include "feed/intake.h"
-#include "feed/rendition.h"
+#include "fanout/rendition.h"
+#include "intake/intake.h"
 #include "pipe/pipe.h"
 
 enum {

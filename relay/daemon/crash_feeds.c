@@ -12,8 +12,8 @@
 
 #include "base/log.h"
 #include "daemon/crash_record.h"
-#include "daemon/worker.h"
-#include "feed/feed_record_read.h"
+#include "fanout/subscriber_resume.h"
+#include "serve/worker.h"
 
 /* A part as it was read: where it is in the handover. */
 struct part {

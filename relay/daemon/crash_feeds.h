@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * The feeds of a process that died, and those of its subscribers whose place is known: read from
- * its records (feed/feed_record.h, ring/ring_record.h) into what an orderly hand-over would have
+ * its records (feed/feed_kept.h, ring/ring_kept.h) into what an orderly hand-over would have
  * left.
  *
  * Rings of a feed need not have come equally far: one got a packet that another one was about to

@@ -29,7 +29,7 @@
 #include "base/compiler.h"
 #include "base/state_stream.h"
 #include "daemon/handover.h"
-#include "feed/feed_record.h"
+#include "feed/feed_kept.h"
 
 struct relay;
 

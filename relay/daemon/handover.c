@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The whole relay as state: taken, written, read, freed.  Making it go on is handover_resume.c. */
+/* The whole relay as state: taken, written, read, freed.  Making it go on is resume.c. */
 #include "daemon/handover.h"
 
 #include <errno.h>
@@ -11,8 +11,8 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/fd.h"
-#include "daemon/place.h"
 #include "daemon/relay.h"
+#include "serve/quota.h"
 
 enum {
 	NUMBER_BYTES = 8, /* in a stream */

@@ -18,12 +18,12 @@
 #include "base/errmsg.h"
 #include "base/state_stream.h"
 #include "config/config.h"
-#include "daemon/handover_http.h"
 #include "feed/feed_state.h"
 #include "net/endpoint.h"
-#include "net/ingest.h"
 #include "net/listener.h"
-#include "ring/ring_record.h"
+#include "ring/ring_kept.h"
+#include "serve/listeners_kept.h"
+#include "source/ingest.h"
 
 struct relay;
 struct served_feed;

@@ -13,6 +13,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "admin/status.h"
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -22,7 +23,6 @@
 #include "daemon/notify.h"
 #include "daemon/relay.h"
 #include "daemon/reload.h"
-#include "daemon/status.h"
 #include "daemon/upgrade.h"
 #include "daemon/version.h"
 

@@ -4,15 +4,15 @@
 
 #include <string.h>
 
+#include "admin/collect.h"
+#include "admin/status.h"
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/log.h"
 #include "daemon/budget.h"
-#include "daemon/collect.h"
 #include "daemon/handover_bag.h"
-#include "daemon/http_listener.h"
 #include "daemon/notify.h"
-#include "daemon/status.h"
+#include "serve/http_listener.h"
 
 static const double TICK_S = 0.1;
 

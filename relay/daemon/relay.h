@@ -12,19 +12,19 @@
 
 #include <ev.h>
 
+#include "admin/admin.h"
 #include "base/errmsg.h"
 #include "base/list.h"
 #include "config/config.h"
-#include "daemon/admin.h"
 #include "daemon/budget.h"
 #include "daemon/crash_record.h"
-#include "daemon/inbox.h"
 #include "daemon/keeper.h"
-#include "daemon/passed_fds.h"
 #include "daemon/reload.h"
-#include "daemon/served_feed.h"
-#include "daemon/served_listener.h"
-#include "daemon/worker.h"
+#include "serve/inbox.h"
+#include "serve/passed_fds.h"
+#include "serve/served_feed.h"
+#include "serve/served_listener.h"
+#include "serve/worker.h"
 
 struct handover;
 struct upgrade;

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/status.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/notify.h"
 #include "daemon/relay.h"
-#include "daemon/status.h"
 
 /* Without memory a line is missing; it is in the log all the same. */
 static void add_line(struct reload_report *report, const char *text)

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "feed/intake.h"
+#include "intake/intake.h"
 #include "pipe/pipe.h"
 
 struct feed;

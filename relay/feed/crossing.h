@@ -28,7 +28,7 @@
 #include "base/list.h"
 #include "base/spsc.h"
 #include "feed/chain.h"
-#include "feed/packet.h"
+#include "packet/packet.h"
 
 struct feed;
 struct crossing_item;

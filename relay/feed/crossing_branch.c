@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "feed/crossing_item.h"
-#include "feed/feed_record.h"
+#include "feed/feed_kept.h"
 #include "feed/publish.h"
 
 enum {

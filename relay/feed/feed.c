@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
-#include "feed/feed_record.h"
+#include "feed/feed_kept.h"
 #include "feed/publish.h"
 #include "pipe/pipe_io.h"
 

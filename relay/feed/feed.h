@@ -17,17 +17,17 @@
 #include <stdint.h>
 
 #include "base/log.h"
-#include "base/metrics.h"
-#include "feed/close_reason.h"
+#include "fanout/rendition.h"
+#include "fanout/subscriber.h"
 #include "feed/crossing.h"
-#include "feed/engine.h"
-#include "feed/framing.h"
-#include "feed/intake.h"
-#include "feed/packet.h"
-#include "feed/rendition.h"
-#include "feed/subscriber.h"
+#include "intake/engine.h"
+#include "intake/intake.h"
+#include "packet/framing.h"
+#include "packet/packet.h"
 #include "pipe/gift_arena.h"
 #include "pipe/pipe_pool.h"
+#include "table/close_reason.h"
+#include "table/metrics.h"
 
 struct feed_records;
 struct part_record;
@@ -98,7 +98,7 @@ struct feed {
 	bool keeps_history;      /* rw: by feed_keep_history() */
 	uint64_t last_packet_ms; /* monotonic: news of any kind */
 
-	const struct feed_records *records; /* private: feed_record.h; NULL: none */
+	const struct feed_records *records; /* private: feed_kept.h; NULL: none */
 	struct part_record *record;         /* private: NULL: it would not survive a crash */
 
 	struct list crossings; /* of a home: to its branches */

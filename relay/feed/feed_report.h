@@ -8,10 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/metrics.h"
-#include "feed/close_reason.h"
-#include "feed/engine.h"
-#include "feed/slow_cause.h"
+#include "fanout/slow_cause.h"
+#include "intake/engine.h"
+#include "table/close_reason.h"
+#include "table/metrics.h"
 
 struct feed;
 

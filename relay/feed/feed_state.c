@@ -8,8 +8,8 @@
 
 #include "base/compiler.h"
 #include "base/fd.h"
-#include "feed/engine.h"
-#include "feed/framing.h"
+#include "intake/engine.h"
+#include "packet/framing.h"
 
 enum {
 	NUMBER_BYTES = 8, /* in a stream */

@@ -14,13 +14,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/metrics.h"
 #include "base/state_stream.h"
-#include "feed/close_reason.h"
-#include "feed/intake.h"
-#include "feed/slow_cause.h"
-#include "feed/subscriber.h"
+#include "fanout/slow_cause.h"
+#include "fanout/subscriber.h"
+#include "intake/intake.h"
 #include "ring/ring_state.h"
+#include "table/close_reason.h"
+#include "table/metrics.h"
 
 struct feed;
 

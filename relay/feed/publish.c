@@ -17,7 +17,7 @@
 #include "feed/chain.h"
 #include "feed/crossing.h"
 #include "feed/feed.h"
-#include "feed/feed_record.h"
+#include "feed/feed_kept.h"
 #include "pipe/pipe_io.h"
 
 static struct ring_packet place_of(const struct packet *packet)

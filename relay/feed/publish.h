@@ -6,7 +6,7 @@
 #pragma once
 
 #include "feed/chain.h"
-#include "feed/packet.h"
+#include "packet/packet.h"
 
 struct feed;
 struct rendition;

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
-#include "ring/ring_record.h"
+#include "ring/ring_kept.h"
 
 enum {
 	BLOCK_BYTES = 64 * 1024,    /* small packets share such a block                     */

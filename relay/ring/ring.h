@@ -33,7 +33,7 @@ struct ring {
 	uint64_t next_index;        /* ro: of the next segment to be appended     */
 	uint64_t next_seq;          /* rw: sequence behind the newest packet      */
 	uint64_t message_count;     /* ro: published so far                       */
-	struct ring_record *record; /* private: NULL: none; see ring_record.h */
+	struct ring_record *record; /* private: NULL: none; see ring_kept.h */
 };
 
 /* What a packet's place in the ring needs to be known by; see struct packet_mark. */

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
-#include "ring/ring_record.h"
+#include "ring/ring_kept.h"
 #include "ring/ring_state.h"
 
 /* Does the descriptor pair hold what the state says? */

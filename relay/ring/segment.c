@@ -11,7 +11,7 @@
 
 #include "base/compiler.h"
 #include "pipe/pipe_io.h"
-#include "ring/ring_record.h"
+#include "ring/ring_kept.h"
 
 static struct segment *new_segment(enum segment_kind kind, size_t length)
 {

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/num.h"
-#include "tools/positions.h"
+#include "tools/shared/positions.h"
 #include "transfer_file.h"
 #include "transfer_ways.h"
 #include "wire.h"

@@ -3,7 +3,7 @@
 #include "transfer_file.h"
 
 #include "base/fd.h"
-#include "tools/positions.h"
+#include "tools/shared/positions.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The file of the transfer bench: made of position-coded bytes (tools/positions.h), and put into or
+ * The file of the transfer bench: made of position-coded bytes (tools/shared/positions.h), and put into or
  * out of the page cache. All return 0 or -errno.
  */
 #ifndef BENCH_TRANSFER_FILE_H

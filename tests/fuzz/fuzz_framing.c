@@ -11,7 +11,7 @@
 
 #include "base/compiler.h"
 #include "base/packet_header.h"
-#include "feed/framing.h"
+#include "packet/framing.h"
 #include "tests/fuzz/fuzz.h"
 
 #define EXPECT(condition) fuzz_expect(condition, #condition)

@@ -14,7 +14,7 @@
 #include "base/compiler.h"
 #include "daemon/handover.h"
 #include "feed/feed.h"
-#include "net/websocket_input.h"
+#include "http/websocket_input.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/handover_sample.h"
 

@@ -22,7 +22,7 @@
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "feed/feed_record.h"
+#include "feed/feed_kept.h"
 #include "tests/unit/fd_count.h"
 
 enum {

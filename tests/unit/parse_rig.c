@@ -17,12 +17,12 @@
 #include "base/origin.h"
 #include "base/state_stream.h"
 #include "base/utf8.h"
-#include "net/http_request.h"
-#include "net/stream_request.h"
-#include "net/http_response.h"
+#include "http/http_request.h"
+#include "http/http_response.h"
+#include "http/stream_request.h"
+#include "http/websocket_codec.h"
+#include "http/websocket_handshake.h"
 #include "net/proxy_protocol.h"
-#include "net/websocket_codec.h"
-#include "net/websocket_handshake.h"
 
 struct line {
 	char *out;

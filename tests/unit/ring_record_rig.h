@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "ring/cursor.h"
-#include "ring/ring_record.h"
+#include "ring/ring_kept.h"
 #include "ring/ring_state.h"
 
 enum {

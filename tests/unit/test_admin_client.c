@@ -11,9 +11,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "relay/tools/admin_client.c"
-#include "relay/tools/connect_address.c"
-#include "relay/tools/stop.c"
+#include "relay/tools/relayctl/admin_client.c"
+#include "relay/tools/shared/connect_address.c"
+#include "relay/tools/shared/stop.c"
 
 struct answer_case {
 	const char *bytes;

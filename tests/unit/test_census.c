@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
-#include "feed/census.h"
+#include "fanout/census.h"
 #include "tests/unit/feed_rig.h"
 
 enum {

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
-#include "feed/close_reason.h"
+#include "table/close_reason.h"
 
 static void every_reason_has_a_name_and_a_text(void **state)
 {

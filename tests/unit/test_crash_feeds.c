@@ -20,7 +20,7 @@
 #include "base/log.h"
 #include "daemon/crash_feeds.h"
 #include "daemon/crash_record.h"
-#include "feed/subscriber_record.h"
+#include "fanout/subscriber_kept.h"
 #include "tests/unit/feed_rig.h"
 
 enum {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* net/direct_file.c: a file through the pipe, byte for byte; refusals; a reader that leaves early.
+/* source/direct_file.c: a file through the pipe, byte for byte; refusals; a reader that leaves early.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "base/fd.h"
-#include "net/direct_file.h"
+#include "source/direct_file.h"
 #include "tests/unit/fd_count.h"
 
 enum {

@@ -15,11 +15,11 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "relay/tools/doctor_check.c"
-#include "relay/tools/doctor_facts.c"
-#include "relay/tools/doctor_try.c"
-#include "relay/tools/progress.c"
-#include "relay/tools/relayctl_text.c"
+#include "relay/tools/relayctl/doctor_check.c"
+#include "relay/tools/relayctl/doctor_facts.c"
+#include "relay/tools/relayctl/doctor_try.c"
+#include "relay/tools/shared/progress.c"
+#include "relay/tools/relayctl/relayctl_text.c"
 
 /* A machine without a fault. */
 static struct doctor_facts good_facts(void)

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
-#include "feed/encoder.h"
+#include "packet/encoder.h"
 
 struct bytes {
 	const char *at;

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "feed/engine.h"
+#include "intake/engine.h"
 
 enum {
 	RING_BYTES = 8 << 20,

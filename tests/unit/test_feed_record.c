@@ -32,9 +32,9 @@
 
 #include "base/compiler.h"
 #include "base/fd.h"
-#include "feed/feed_record_read.h"
-#include "feed/subscriber_record.h"
-#include "ring/ring_record.h"
+#include "fanout/subscriber_kept.h"
+#include "fanout/subscriber_resume.h"
+#include "ring/ring_kept.h"
 #include "tests/unit/feed_rig.h"
 
 enum {

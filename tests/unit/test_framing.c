@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
-#include "feed/framing.h"
+#include "packet/framing.h"
 
 #define STREAM_ROOM 65536
 #define BODY_MAX    300

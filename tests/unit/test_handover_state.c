@@ -16,7 +16,7 @@
 
 #include "base/compiler.h"
 #include "daemon/handover.h"
-#include "daemon/worker.h"
+#include "serve/worker.h"
 #include "tests/unit/handover_sample.h"
 
 static void write_sample(struct sample *sample, struct state_stream *stream)

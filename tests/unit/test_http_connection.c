@@ -23,7 +23,7 @@
 #include "base/fd.h"
 #include "base/state_stream.h"
 #include "fd_count.h"
-#include "net/http_connection.h"
+#include "http/http_connection.h"
 #include "net/sockopt.h"
 
 /* Far above what a turn takes; a test that reaches it has failed. */

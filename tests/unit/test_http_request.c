@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "net/http_request.h"
+#include "http/http_request.h"
 #include "tests/unit/parse_check.h"
 
 #define LINE(line)     line "\r\nHost: a\r\n\r\n"

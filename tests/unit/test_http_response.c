@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "net/http_response.h"
+#include "http/http_response.h"
 
 #define TEXT_FIELDS(length)                                                                        \
 	"Content-Type: text/plain; charset=utf-8\r\nContent-Length: " length                       \

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "relay/tools/latency.c"
+#include "relay/tools/relaycat/latency.c"
 
 static void empty_is_zero(void **state)
 {

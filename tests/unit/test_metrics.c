@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "base/metrics.h"
+#include "table/metrics.h"
 
 static const struct metric_row *row_named(const char *name)
 {

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "relay/tools/packet_check.c"
+#include "relay/tools/relaycat/packet_check.c"
 
 static const struct packet_header first = {.count = 2, .length = 9, .session = 5, .sequence = 10};
 

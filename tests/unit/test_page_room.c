@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "ring/page_room.h"
+#include "continuity/page_room.h"
 #include "tests/unit/ring_record_rig.h"
 
 enum {

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "relay/tools/positions.c"
+#include "relay/tools/shared/positions.c"
 
 enum {
 	STREAM_BYTES = 20000,

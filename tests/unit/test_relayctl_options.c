@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "relay/tools/arguments.c"
-#include "relay/tools/relayctl_options.c"
+#include "relay/tools/shared/arguments.c"
+#include "relay/tools/relayctl/relayctl_options.c"
 
 enum {
 	WORDS_MAX = 12,

@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "relay/tools/relayctl_socket.c"
-#include "relay/tools/relayctl_text.c"
+#include "relay/tools/relayctl/relayctl_socket.c"
+#include "relay/tools/relayctl/relayctl_text.c"
 
 enum {
 	RELAYS_MAX = 4,

@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "relay/tools/relayctl_table.c"
-#include "relay/tools/relayctl_text.c"
+#include "relay/tools/relayctl/relayctl_table.c"
+#include "relay/tools/relayctl/relayctl_text.c"
 
 static void assert_escapes(const char *text, const char *expected)
 {

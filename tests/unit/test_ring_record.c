@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
-#include "ring/ring_record_layout.h"
+#include "ring/ring_kept_layout.h"
 #include "tests/unit/pipe_rig.h"
 #include "tests/unit/ring_record_rig.h"
 

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
-#include "feed/sent_count.h"
+#include "fanout/sent_count.h"
 
 struct pair {
 	int server, client;

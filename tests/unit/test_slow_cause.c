@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* feed/slow_cause.c: a truth table, and real sockets on loopback. */
+/* fanout/slow_cause.c: a truth table, and real sockets on loopback. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "base/compiler.h"
-#include "feed/slow_cause.h"
+#include "fanout/slow_cause.h"
 
 static void signs_lead_to_causes(void **state)
 {

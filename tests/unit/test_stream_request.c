@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "net/stream_answer.h"
-#include "net/stream_request.h"
+#include "http/stream_answer.h"
+#include "http/stream_request.h"
 
 #define UPGRADE "Upgrade: websocket\r\nConnection: Upgrade\r\n"
 #define EVENTS  "Accept: text/event-stream\r\n"

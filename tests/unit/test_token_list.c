@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "net/token_list.h"
+#include "http/token_list.h"
 
 static int begin(void **state)
 {

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/state_stream.h"
-#include "net/websocket_codec.h"
+#include "http/websocket_codec.h"
 #include "tests/unit/parse_check.h"
 
 struct row {

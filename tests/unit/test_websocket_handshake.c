@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "net/websocket_handshake.h"
+#include "http/websocket_handshake.h"
 #include "tests/unit/parse_check.h"
 
 #define ACCEPT     "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="

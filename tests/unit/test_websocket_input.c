@@ -16,8 +16,8 @@
 
 #include "base/clock.h"
 #include "base/state_stream.h"
+#include "http/websocket_input.h"
 #include "net/token_bucket.h"
-#include "net/websocket_input.h"
 #include "tests/unit/feed_rig.h"
 #include "tests/unit/parse_rig.h"
 

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+/* The doors of the admin server, and who may come in; what is answered is admin_route.c's. */
+#include "admin/admin.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/admin_route.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "daemon/relay.h"
+#include "net/sockopt.h"
+
+enum {
+	DEADLINE_MS = 10000,
+	CONNECTIONS_MAX = 64, /* at each door */
+	REQUESTS_PER_S = 100, /* at ADMIN_TCP; a page asks once a second */
+};
+
+static const char *const door_names[ADMIN_DOORS] = {
+	[ADMIN_TCP] = "listen",
+	[ADMIN_UNIX] = "socket",
+};
+
+void admin_init(struct admin *admin, struct relay *relay, struct ev_loop *loop)
+{
+	struct http_server_params params = {
+		.methods = HTTP_GET | HTTP_HEAD,
+		.deadline_ms = DEADLINE_MS,
+		.max_connections = CONNECTIONS_MAX,
+		.on_request = admin_route_tcp,
+		.on_error = admin_route_error,
+		.owner = admin,
+	};
+
+	*admin = (struct admin){.relay = relay, .loop = loop};
+	token_bucket_init(&admin->rate, REQUESTS_PER_S);
+	http_server_init(&admin->servers[ADMIN_TCP], loop, &params);
+	params.methods |= HTTP_POST;
+	params.on_request = admin_route_unix;
+	http_server_init(&admin->servers[ADMIN_UNIX], loop, &params);
+}
+
+/* ---- doors ---- */
+
+static bool may_come_in(struct admin *admin, int fd)
+{
+	char peer[ENDPOINT_TEXT_BYTES];
+	struct in6_addr address;
+	uint64_t suppressed;
+
+	if (endpoint_peer_address(fd, &address) == 0 && access_is_allowed(&admin->access, &address))
+		return true;
+	if (log_allow(&admin->denied_log, clock_mono_ns(), &suppressed)) {
+		endpoint_print_peer(peer, sizeof(peer), fd);
+		log_warn("admin refused peer=%s, not in allow suppressed=%llu", peer,
+			 (unsigned long long)suppressed);
+	}
+	return false;
+}
+
+static void on_accept(void *owner, int fd)
+{
+	struct admin_door *door = owner;
+
+	if (door->kind == ADMIN_TCP && !may_come_in(door->admin, fd)) {
+		sockopt_set_reset_on_close(fd);
+		fd_close(&fd);
+		return;
+	}
+	http_server_adopt(&door->admin->servers[door->kind], fd);
+}
+
+static void free_door(struct admin_door **door)
+{
+	if (!*door)
+		return;
+	listener_close(&(*door)->listener);
+	free((*door)->address);
+	free(*door);
+	*door = NULL;
+}
+
+/* What systemd passes under a name is known only now; commands are not to be had over tcp. */
+static int check_kind(const struct admin_door *door, struct errmsg *err)
+{
+	const char *scheme = door->kind == ADMIN_UNIX ? "unix:" : "tcp:";
+
+	if (strncmp(listener_address(&door->listener), scheme, strlen(scheme)) == 0)
+		return 0;
+	errmsg_set(err, "%s = %s is %s; expected a socket at %s...", door_names[door->kind],
+		   door->address, listener_address(&door->listener), scheme);
+	return -EINVAL;
+}
+
+static int open_door(struct admin *admin, enum admin_door_kind kind, const char *address,
+		     struct admin_door **ret, struct errmsg *err)
+{
+	struct admin_door *door = calloc(1, sizeof(*door));
+	struct endpoint endpoint;
+	struct errmsg why = {0};
+	int r = -ENOMEM;
+
+	if (!door) {
+		errmsg_set(err, "admin: out of memory");
+		return r;
+	}
+	door->admin = admin;
+	door->kind = kind;
+	listener_init(&door->listener, admin->loop, on_accept, door);
+	door->address = strdup(address);
+	if (door->address)
+		r = endpoint_parse(address, &endpoint, &why);
+	if (r == 0)
+		r = passed_fds_resolve(&admin->relay->passed, &endpoint, &why);
+	if (r == 0)
+		r = listener_open(&door->listener, &endpoint, &why);
+	if (r == 0)
+		r = check_kind(door, &why);
+	if (r < 0) {
+		errmsg_set(err, "admin: %s", r == -ENOMEM ? "out of memory" : why.text);
+		free_door(&door);
+		return r;
+	}
+	log_info("listening admin=%s address=%s", door_names[kind],
+		 listener_address(&door->listener));
+	*ret = door;
+	return 0;
+}
+
+/* Where `auto` is: at the socket that relay-admin.socket passes, or in the runtime directory.
+ * systemd.exec(5), RuntimeDirectory=: $RUNTIME_DIRECTORY has one directory, or several behind one
+ * another. */
+static void auto_address(const struct admin *admin, const struct config *config, char *buf,
+			 size_t size)
+{
+	const char *directory = getenv("RUNTIME_DIRECTORY");
+
+	if (passed_fds_is_for_auto(&admin->relay->passed, config))
+		snprintf(buf, size, "systemd:" PASSED_FDS_ADMIN);
+	else if (directory && directory[0] == '/')
+		snprintf(buf, size, "unix:%.*s/admin.sock", (int)strcspn(directory, ":"),
+			 directory);
+}
+
+/* Writes where the door is to be into `buf`, "" for nowhere.  Without [admin] there is the socket
+ * alone, so that relayctl works under a service manager whatever the file says. */
+static void wanted_address(const struct admin *admin, const struct config *config,
+			   enum admin_door_kind kind, char *buf, size_t size)
+{
+	const char *text = kind == ADMIN_TCP ? config->admin.listen : config->admin.socket;
+
+	buf[0] = '\0';
+	if ((kind == ADMIN_TCP && !config_has_admin(config)) || strcmp(text, "none") == 0)
+		return;
+	if (strcmp(text, "auto") == 0)
+		auto_address(admin, config, buf, size);
+	else
+		snprintf(buf, size, "%s", text);
+}
+
+static bool is_at(const struct admin_door *door, const char *address)
+{
+	return strcmp(door ? door->address : "", address) == 0;
+}
+
+int admin_open_new(struct admin *admin, const struct config *config, struct admin_change *ret,
+		   struct errmsg *err)
+{
+	char address[CONFIG_LINE_BYTES];
+	int r = 0;
+
+	for (int kind = 0; kind < ADMIN_DOORS && r == 0; kind++) {
+		wanted_address(admin, config, kind, address, sizeof(address));
+		if (!address[0])
+			continue;
+		r = admin_page_init(&admin->page);
+		if (r == 0 && !is_at(admin->doors[kind], address))
+			r = open_door(admin, kind, address, &ret->made[kind], err);
+	}
+	/* A door that nobody asked for is not worth a relay that does not start. */
+	if (r < 0 && r != -ENOMEM && !config_has_admin(config)) {
+		log_warn("%s; relayctl cannot reach this relay", err->text);
+		r = 0;
+	}
+	if (r < 0 && r == -ENOMEM)
+		errmsg_set(err, "admin: out of memory");
+	return r;
+}
+
+void admin_undo(struct admin_change *change)
+{
+	for (int kind = 0; kind < ADMIN_DOORS; kind++)
+		free_door(&change->made[kind]);
+}
+
+static void take_guards(struct admin *admin, const struct config_admin *from)
+{
+	char *hosts = strdup(from->hosts);
+	struct access access;
+	struct errmsg err;
+
+	if (!hosts || access_init(&access, from->allow, "", &err) < 0) {
+		log_error("out of memory, who may come in to the admin server has not changed");
+		free(hosts);
+		return;
+	}
+	access_fini(&admin->access);
+	free(admin->hosts);
+	admin->access = access;
+	admin->hosts = hosts;
+}
+
+void admin_apply(struct admin *admin, const struct config *config, struct admin_change *change)
+{
+	char address[CONFIG_LINE_BYTES];
+
+	take_guards(admin, &config->admin);
+	for (int kind = 0; kind < ADMIN_DOORS; kind++) {
+		wanted_address(admin, config, kind, address, sizeof(address));
+		if (is_at(admin->doors[kind], address))
+			continue;
+		free_door(&admin->doors[kind]);
+		admin->doors[kind] = change->made[kind];
+		change->made[kind] = NULL;
+	}
+}
+
+void admin_fini(struct admin *admin)
+{
+	for (int kind = 0; kind < ADMIN_DOORS; kind++) {
+		free_door(&admin->doors[kind]);
+		http_server_fini(&admin->servers[kind]);
+	}
+	access_fini(&admin->access);
+	free(admin->hosts);
+	admin->hosts = NULL;
+	admin_page_fini(&admin->page);
+}

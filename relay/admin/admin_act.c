@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+/* Commands.  Each one that is obeyed is logged: it was a person's decision. */
+#include "admin/admin_act.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "admin/collect.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "daemon/relay.h"
+#include "daemon/upgrade.h"
+
+void admin_post_reload(const struct admin_request *request)
+{
+	struct reload_report report = {0};
+	json_t *lines, *answer;
+	int r = reload(request->admin->relay, &report);
+
+	if (r == -EBUSY) {
+		admin_answer_error(request, 409, "relay is draining");
+		return;
+	}
+	lines = json_array();
+	for (size_t i = 0; i < report.count; i++)
+		(void)json_array_append_new(lines, json_string(report.lines[i]));
+	reload_report_free(&report);
+	answer = json_pack("{s:b,s:o}", "ok", r == 0, r < 0 ? "errors" : "changes", lines);
+	if (r < 0)
+		(void)json_object_set_new(answer, "error",
+					  json_string(r == -EIO ? "not all feeds are served, all "
+								  "else has changed"
+								: "nothing is changed"));
+	admin_answer_json(request, r < 0 ? 422 : 200, answer);
+}
+
+void admin_post_drain(const struct admin_request *request)
+{
+	struct relay *relay = request->admin->relay;
+
+	if (relay->is_draining) {
+		admin_answer_error(request, 409, "relay is draining already");
+		return;
+	}
+	log_info("drain asked for by the admin socket");
+	/* First the answer: draining may end the loop. */
+	admin_answer_json(
+		request, 200,
+		json_pack("{s:b,s:I}", "ok", true, "subscribers", (json_int_t)relay->subscribers));
+	relay_drain(relay);
+}
+
+void admin_post_kick(const struct admin_request *request)
+{
+	char name[CONFIG_NAME_BYTES + 1], text[24];
+	const struct served_feed *feed;
+	uint64_t id;
+
+	if (!admin_parameter(request, "feed", name, sizeof(name)) ||
+	    !admin_parameter(request, "id", text, sizeof(text)) || num_parse_count(text, &id) < 0) {
+		admin_answer_error(request, 400, "expected ?feed=NAME&id=NUMBER");
+		return;
+	}
+	feed = relay_find_feed(request->admin->relay, name);
+	if (!feed) {
+		admin_answer_error(request, 404, "there is no feed '%s'", name);
+	} else if (!collect_kick(request->admin->relay, feed, id)) {
+		admin_answer_error(request, 404, "feed '%s' has no subscriber %s", name, text);
+	} else {
+		log_info("subscriber kicked feed=%s subscriber=%s by the admin socket", name, text);
+		admin_answer_json(request, 200, json_pack("{s:b}", "ok", true));
+	}
+}
+
+void admin_post_log_level(const struct admin_request *request)
+{
+	static const struct {
+		const char *word;
+		enum log_level level;
+	} levels[] = {
+#define LEVEL(prefix, id, word) {word, prefix##_##id},
+		CONFIG_LOG_LEVELS(LEVEL)
+#undef LEVEL
+	};
+	char text[16] = "";
+
+	(void)admin_parameter(request, "level", text, sizeof(text));
+	for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
+		if (strcmp(levels[i].word, text) != 0)
+			continue;
+		log_info("log_level=%s by the admin socket", text);
+		relay_set_log_level(request->admin->relay, levels[i].level);
+		admin_answer_json(request, 200, json_pack("{s:b,s:s}", "ok", true, "level", text));
+		return;
+	}
+	admin_answer_error(request, 400, "bad level; expected one of error, warn, info, debug");
+}
+
+void admin_post_upgrade(const struct admin_request *request)
+{
+	struct errmsg err;
+	int r = upgrade_start(request->admin->relay->upgrade, &err);
+
+	if (r == -EALREADY || r == -EBUSY)
+		admin_answer_error(request, 409, "%s", err.text);
+	else if (r < 0)
+		admin_answer_error(request, 500, "%s", err.text);
+	else
+		admin_answer_json(request, 202,
+				  json_pack("{s:b,s:s}", "ok", true, "note",
+					    "begun; the log says how it ends"));
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+/* Commands: what can be done to a running relay, through the unix socket only.  Each is done when
+ * it is answered. */
+#pragma once
+
+#include "admin/admin_answer.h"
+
+/* 200 {"ok":true,"changes":[...]}; 422 {"ok":false,"errors":[...]}, see reload(); 409 while
+ * draining. */
+void admin_post_reload(const struct admin_request *request);
+
+/* As SIGTERM; 409 while draining, so that asking twice is no order to end at once. */
+void admin_post_drain(const struct admin_request *request);
+
+/* ?feed=F&id=N: closes that subscriber, by reset (reason kicked). */
+void admin_post_kick(const struct admin_request *request);
+
+/* ?level=error|warn|info|debug, until the next reload. */
+void admin_post_log_level(const struct admin_request *request);
+
+/* 501: relay cannot do this yet. */
+void admin_post_upgrade(const struct admin_request *request);

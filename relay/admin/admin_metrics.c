@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: MIT
+/* A family is a head and its samples, which have to stand together: so each family goes through all
+ * feeds, workers or listeners. */
+#include "admin/admin_metrics.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "admin/collect.h"
+#include "base/clock.h"
+#include "base/num.h"
+#include "daemon/relay.h"
+#include "daemon/version.h"
+#include "serve/http_listener.h"
+
+static const struct served_feed *feed_at(struct list_node *node)
+{
+	return list_entry(node, struct served_feed, node);
+}
+
+static void print_head(FILE *to, const char *name, const char *type, const char *help)
+{
+	(void)fprintf(to, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void print_gauge(FILE *to, const char *name, uint64_t value, const char *help)
+{
+	print_head(to, name, "gauge", help);
+	(void)fprintf(to, "%s %" PRIu64 "\n", name, value);
+}
+
+static void print_seconds(FILE *to, const char *name, const char *type, double value,
+			  const char *help)
+{
+	print_head(to, name, type, help);
+	(void)fprintf(to, "%s %.6f\n", name, value);
+}
+
+/* ---- feeds ---- */
+
+/* "relay_feed_in_bytes_total", "relay_feed_subscribers" */
+static void print_name(char *buf, size_t size, const struct metric_row *row)
+{
+	size_t length = strlen(row->name);
+	bool has_total = length > 6 && strcmp(row->name + length - 6, "_total") == 0;
+
+	snprintf(buf, size, "relay_feed_%s%s", row->name,
+		 row->kind == METRIC_COUNTER && !has_total ? "_total" : "");
+}
+
+static void print_feed_metrics(FILE *to, const struct relay *relay)
+{
+	struct list_node *node;
+	char name[96];
+	size_t count;
+	const struct metric_row *rows = metrics_rows(&count);
+
+	for (size_t i = 0; i < count; i++) {
+		print_name(name, sizeof(name), &rows[i]);
+		print_head(to, name, rows[i].kind == METRIC_COUNTER ? "counter" : "gauge",
+			   rows[i].help);
+		list_for_each (&relay->feeds, node)
+			(void)fprintf(to, "%s{feed=\"%s\"} %" PRIu64 "\n", name,
+				      feed_at(node)->name,
+				      metrics_value(&feed_at(node)->report.metrics, &rows[i]));
+	}
+}
+
+/* One family with a sample for each feed and each word of a list. */
+struct word_family {
+	const char *name, *help, *label;
+	int count;
+	size_t offset; /* of the counts in struct feed_report */
+	const char *(*word)(int i);
+};
+
+static const char *reason_word(int i)
+{
+	return close_reason_name((enum close_reason)i);
+}
+
+static const char *cause_word(int i)
+{
+	return slow_cause_name((enum slow_cause)i);
+}
+
+static const struct word_family word_families[] = {
+	{"relay_closed_total", "subscribers closed or refused, by reason", "reason",
+	 CLOSE_REASON_COUNT, offsetof(struct feed_report, closed), reason_word},
+	{"relay_source_ends_total", "publishers that ended, by reason", "reason",
+	 CLOSE_REASON_COUNT, offsetof(struct feed_report, source_ends), reason_word},
+	{"relay_skips_total", "skips to the live edge, by what held the subscriber back", "cause",
+	 SLOW_CAUSE_COUNT, offsetof(struct feed_report, skipped_by), cause_word},
+	{"relay_closed_slow_total", "slow subscribers closed, by what held them back", "cause",
+	 SLOW_CAUSE_COUNT, offsetof(struct feed_report, closed_slow_by), cause_word},
+};
+
+static void print_words(FILE *to, const struct relay *relay, const struct word_family *family)
+{
+	struct list_node *node;
+
+	print_head(to, family->name, "counter", family->help);
+	list_for_each (&relay->feeds, node) {
+		const char *report = (const char *)&feed_at(node)->report;
+		const uint64_t *counts = (const void *)(report + family->offset);
+
+		for (int i = 0; i < family->count; i++)
+			(void)fprintf(to, "%s{feed=\"%s\",%s=\"%s\"} %" PRIu64 "\n", family->name,
+				      feed_at(node)->name, family->label, family->word(i),
+				      counts[i]);
+	}
+}
+
+static void print_feeds(FILE *to, const struct relay *relay)
+{
+	struct list_node *node;
+
+	print_head(to, "relay_feed_up", "gauge", "1 while the feed has its source");
+	list_for_each (&relay->feeds, node)
+		(void)fprintf(to, "relay_feed_up{feed=\"%s\"} %d\n", feed_at(node)->name,
+			      feed_at(node)->report.is_source_up);
+	print_feed_metrics(to, relay);
+	for (size_t i = 0; i < ARRAY_LEN(word_families); i++)
+		print_words(to, relay, &word_families[i]);
+}
+
+/* ---- workers and listeners ---- */
+
+static void print_lag(FILE *to, unsigned index, const struct loop_lag_counts *lag)
+{
+	static const char name[] = "relay_loop_lag_seconds";
+	uint64_t sum = 0;
+
+	for (int i = 0; i < LOOP_LAG_BUCKETS - 1; i++) {
+		sum += lag->buckets[i];
+		(void)fprintf(to, "%s_bucket{worker=\"%u\",le=\"%g\"} %" PRIu64 "\n", name, index,
+			      (double)loop_lag_bounds_us[i] / 1e6, sum);
+	}
+	sum += lag->buckets[LOOP_LAG_BUCKETS - 1];
+	(void)fprintf(to, "%s_bucket{worker=\"%u\",le=\"+Inf\"} %" PRIu64 "\n", name, index, sum);
+	(void)fprintf(to, "%s_sum{worker=\"%u\"} %.6f\n", name, index, (double)lag->sum_us / 1e6);
+	(void)fprintf(to, "%s_count{worker=\"%u\"} %" PRIu64 "\n", name, index, sum);
+}
+
+static void print_workers(FILE *to, struct relay *relay)
+{
+	struct loop_lag_counts lag;
+
+	print_head(to, "relay_worker_subscribers", "gauge", "subscribers placed in the worker");
+	for (unsigned i = 0; i < relay->workers.count; i++)
+		(void)fprintf(to, "relay_worker_subscribers{worker=\"%u\"} %" PRIu64 "\n", i,
+			      relay->workers.list[i].subscribers);
+	print_head(to, "relay_loop_lag_seconds", "histogram",
+		   "how long one turn of a worker's loop keeps what comes in waiting");
+	for (unsigned i = 0; i < relay->workers.count; i++) {
+		collect_loop_lag(relay, i, &lag);
+		print_lag(to, i, &lag);
+	}
+}
+
+static void print_listeners(FILE *to, const struct relay *relay)
+{
+	static const struct {
+		const char *name, *help;
+		size_t offset;
+	} families[] = {
+		{"relay_listener_accepted_total", "connections taken",
+		 offsetof(struct listener_counters, accepted)},
+		{"relay_listener_accept_errors_total", "calls of accept(2) that failed",
+		 offsetof(struct listener_counters, accept_errors)},
+		{"relay_listener_accept_paced_total", "times that accept_rate made peers wait",
+		 offsetof(struct listener_counters, accept_paced)},
+		{"relay_listener_accept_refused_total", "peers reset for want of a descriptor",
+		 offsetof(struct listener_counters, accept_refused)},
+	};
+	struct list_node *node;
+
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		print_head(to, families[i].name, "counter", families[i].help);
+		list_for_each (&relay->listeners, node) {
+			const struct served_listener *served =
+				list_entry(node, struct served_listener, node);
+			const char *counters = (const char *)&served->listener.counters;
+
+			(void)fprintf(
+				to, "%s{listener=\"%s\"} %" PRIu64 "\n", families[i].name,
+				served->name,
+				*(const uint64_t *)(const void *)(counters + families[i].offset));
+		}
+	}
+}
+
+static void print_http(FILE *to, const struct relay *relay)
+{
+	struct list_node *node;
+
+	print_head(to, "relay_http_requests_total", "counter", "requests that were read whole");
+	list_for_each (&relay->listeners, node) {
+		const struct served_listener *served =
+			list_entry(node, struct served_listener, node);
+
+		if (served->http)
+			(void)fprintf(to,
+				      "relay_http_requests_total{listener=\"%s\"} %" PRIu64 "\n",
+				      served->name, served->http->server.counters.requests);
+	}
+	print_head(to, "relay_http_refused_total", "counter",
+		   "requests that were refused, by listener and reason");
+	list_for_each (&relay->listeners, node) {
+		const struct served_listener *served =
+			list_entry(node, struct served_listener, node);
+
+		for (int i = 0; served->http && i < HTTP_REFUSAL_COUNT; i++)
+			(void)fprintf(
+				to,
+				"relay_http_refused_total{listener=\"%s\",reason=\"%s\"} %" PRIu64
+				"\n",
+				served->name, http_refusal_name((enum http_refusal)i),
+				http_listener_refused(served->http, (enum http_refusal)i));
+	}
+}
+
+/* ---- relay and its process ---- */
+
+static void print_relay(FILE *to, const struct relay *relay)
+{
+	size_t feeds = relay->config->feed_count;
+
+	print_head(to, "relay_build_info", "gauge", "1; what runs stands in the labels");
+	(void)fprintf(to, "relay_build_info{version=\"%s\"} 1\n", RELAY_VERSION);
+	print_seconds(to, "relay_start_time_seconds", "gauge", (double)relay->started_ns / NS_PER_S,
+		      "when relay was started, since 1970");
+	print_gauge(to, "relay_config_last_reload_successful", !relay->reload_failed,
+		    "0 when the last reload failed and left all as it was");
+	print_seconds(to, "relay_config_last_reload_success_timestamp_seconds", "gauge",
+		      (double)relay->loaded_ns / NS_PER_S,
+		      "when the configuration in effect was loaded");
+	print_gauge(to, "relay_survives_crash", relay_survives_crash(relay),
+		    "1 while subscribers would go on if relay died");
+	print_head(to, "relay_keeper_restarts_total", "counter",
+		   "times the keeper, which makes relay outlive a crash, ended and was replaced");
+	(void)fprintf(to, "relay_keeper_restarts_total %" PRIu64 "\n", relay->keeper.restarts);
+	print_gauge(to, "relay_draining", relay->is_draining, "1 while relay finishes to stop");
+	print_gauge(to, "relay_feeds", feeds, "feeds");
+	print_gauge(to, "relay_workers", relay->workers.count, "threads that carry bytes");
+	print_gauge(to, "relay_subscribers", relay->subscribers, "subscribers of all feeds");
+	print_gauge(to, "relay_max_subscribers", relay->max_subscribers,
+		    "subscribers that there may be");
+	print_gauge(to, "relay_pinned_bytes", relay->pinned_bytes,
+		    "held by slow subscribers; 0 without max_pinned");
+}
+
+static void print_admin(FILE *to, const struct admin *admin)
+{
+	static const char *const doors[ADMIN_DOORS] = {"tcp", "unix"};
+	static const struct {
+		const char *name, *help;
+		size_t offset;
+	} families[] = {
+		{"relay_admin_requests_total", "requests to the admin server",
+		 offsetof(struct http_server_counters, requests)},
+		{"relay_admin_errors_total", "of the admin server: requests that could not be read",
+		 offsetof(struct http_server_counters, errors)},
+		{"relay_admin_late_total", "of the admin server: connections over their deadline",
+		 offsetof(struct http_server_counters, late)},
+		{"relay_admin_refused_total", "of the admin server: connections over the limit",
+		 offsetof(struct http_server_counters, refused)},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		print_head(to, families[i].name, "counter", families[i].help);
+		for (int door = 0; door < ADMIN_DOORS; door++) {
+			const char *counters = (const char *)&admin->servers[door].counters;
+
+			(void)fprintf(
+				to, "%s{door=\"%s\"} %" PRIu64 "\n", families[i].name, doors[door],
+				*(const uint64_t *)(const void *)(counters + families[i].offset));
+		}
+	}
+}
+
+/* 0 when it cannot be known.  The size of the directory says it from Linux 6.2 on (proc(5));
+ * before, it has to be read, which takes milliseconds for 15,000. */
+static uint64_t count_open_fds(void)
+{
+	struct stat status;
+	uint64_t count = 0;
+	DIR *directory;
+
+	if (stat("/proc/self/fd", &status) == 0 && status.st_size > 0)
+		return (uint64_t)status.st_size;
+	directory = opendir("/proc/self/fd");
+	if (!directory)
+		return 0;
+	while (readdir(directory))
+		count++;
+	(void)closedir(directory);
+	return count > 3 ? count - 3 : 0; /* ".", ".." and the directory itself */
+}
+
+/* /proc/self/statm, proc(5): pages of memory, and of these resident. */
+static void print_memory(FILE *to)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	FILE *file = fopen("/proc/self/statm", "re");
+	uint64_t pages, resident;
+	char text[128] = "";
+	char *second, *third;
+
+	if (!file)
+		return;
+	if (!fgets(text, sizeof(text), file))
+		text[0] = '\0';
+	(void)fclose(file);
+	second = strchr(text, ' ');
+	third = second ? strchr(second + 1, ' ') : NULL;
+	if (!third)
+		return;
+	*second = *third = '\0';
+	if (num_parse_count(text, &pages) < 0 || num_parse_count(second + 1, &resident) < 0)
+		return;
+	print_gauge(to, "process_virtual_memory_bytes", pages * page, "address space");
+	print_gauge(to, "process_resident_memory_bytes", resident * page,
+		    "memory in use; what pipes and sockets hold is the kernel's");
+}
+
+static double seconds_of(struct timeval time)
+{
+	return (double)time.tv_sec + (double)time.tv_usec / 1e6;
+}
+
+static void print_process(FILE *to, const struct relay *relay)
+{
+	uint64_t fds = count_open_fds();
+	struct rusage usage;
+
+	if (getrusage(RUSAGE_SELF, &usage) == 0)
+		print_seconds(to, "process_cpu_seconds_total", "counter",
+			      seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime),
+			      "processor time of all threads");
+	print_memory(to);
+	if (fds)
+		print_gauge(to, "process_open_fds", fds, "open descriptors");
+	print_gauge(to, "process_max_fds", relay->fd_limit, "descriptors that may be open");
+	print_seconds(to, "process_start_time_seconds", "gauge",
+		      (double)relay->started_ns / NS_PER_S, "when the process was started");
+}
+
+void admin_get_metrics(const struct admin_request *request)
+{
+	struct relay *relay = request->admin->relay;
+	char *text = NULL;
+	size_t bytes = 0;
+	FILE *to = open_memstream(&text, &bytes);
+
+	if (to) {
+		collect_reports(relay, true);
+		print_relay(to, relay);
+		print_feeds(to, relay);
+		print_workers(to, relay);
+		print_listeners(to, relay);
+		print_http(to, relay);
+		print_admin(to, request->admin);
+		print_process(to, relay);
+		if (fclose(to) != 0)
+			bytes = 0;
+	}
+	if (bytes)
+		admin_answer(request, 200, "text/plain; version=0.0.4; charset=utf-8", text, bytes);
+	else
+		admin_answer_error(request, 500, "out of memory");
+	free(text);
+}

@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: MIT
+/* The status as JSON.  json_object_set_new() takes NULL for a failure and goes on: what could not
+ * be had for want of memory is missing in the answer. */
+#include "admin/admin_status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "admin/collect.h"
+#include "base/clock.h"
+#include "base/num.h"
+#include "daemon/relay.h"
+#include "daemon/version.h"
+#include "serve/http_listener.h"
+
+enum {
+	STATUS_VERSION = 1,
+	SLOWEST = 10, /* of each feed in the status */
+	LIST_DEFAULT = 100,
+	LIST_MAX = 1000,
+};
+
+#define LOG_LEVEL_WORD(prefix, id, word) [prefix##_##id] = (word),
+static const char *const log_level_words[] = {CONFIG_LOG_LEVELS(LOG_LEVEL_WORD)};
+#undef LOG_LEVEL_WORD
+
+static void set(json_t *object, const char *name, json_t *value)
+{
+	(void)json_object_set_new(object, name, value);
+}
+
+static void set_count(json_t *object, const char *name, uint64_t count)
+{
+	set(object, name, json_integer((json_int_t)count));
+}
+
+/* ---- subscribers ---- */
+
+static json_t *subscriber_json(const struct census_row *row)
+{
+	struct endpoint_address address = {.storage = row->peer, .bytes = row->peer_bytes};
+	char peer[ENDPOINT_TEXT_BYTES];
+	json_t *json = json_object();
+
+	endpoint_print_address(peer, sizeof(peer), &address);
+	set_count(json, "id", row->id);
+	set(json, "feed", json_string(row->feed));
+	set(json, "format", json_string(row->format));
+	set_count(json, "worker", row->worker);
+	set(json, "peer", json_string(peer));
+	set(json, "state", json_string(census_state_name(row->state)));
+	set_count(json, "lag_bytes", row->lag_bytes);
+	set_count(json, "lag_ms", row->lag_ms);
+	set_count(json, "lag_messages", row->lag_messages);
+	set_count(json, "delivered_messages", row->delivered_messages);
+	set_count(json, "connected_ms", row->connected_ms);
+	set_count(json, "queued_bytes", row->queued_bytes);
+	if (row->state == SUBSCRIBER_BLOCKED)
+		set(json, "cause", json_string(slow_cause_name(row->cause)));
+	return json;
+}
+
+static json_t *rows_json(const struct census *census)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < census->count; i++)
+		(void)json_array_append_new(list, subscriber_json(&census->rows[i]));
+	return list;
+}
+
+static json_t *buckets_json(const uint64_t *bounds, const uint64_t *counts, int count)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < count; i++) {
+		json_t *bucket = json_object();
+
+		set(bucket, "le",
+		    i < count - 1 ? json_integer((json_int_t)bounds[i]) : json_null());
+		set_count(bucket, "count", counts[i]);
+		(void)json_array_append_new(list, bucket);
+	}
+	return list;
+}
+
+static int parse_order(const char *text, enum census_order *ret)
+{
+	static const char *const words[] = {
+		[CENSUS_BY_LAG] = "lag",
+		[CENSUS_BY_AGE] = "age",
+		[CENSUS_BY_DELIVERED] = "delivered",
+		[CENSUS_BY_ID] = "id",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (strcmp(words[i], text) == 0) {
+			*ret = (enum census_order)i;
+			return 0;
+		}
+	}
+	return -1;
+}
+
+void admin_get_subscribers(const struct admin_request *request)
+{
+	struct relay *relay = request->admin->relay;
+	char feed_name[CONFIG_NAME_BYTES + 1], sort[16], slow[8], limit_text[24];
+	const struct served_feed *feed = NULL;
+	enum census_order order = CENSUS_BY_LAG;
+	uint64_t limit = LIST_DEFAULT;
+	struct census census;
+	json_t *json;
+
+	if (admin_parameter(request, "feed", feed_name, sizeof(feed_name))) {
+		feed = relay_find_feed(relay, feed_name);
+		if (!feed) {
+			admin_answer_error(request, 404, "there is no feed '%s'", feed_name);
+			return;
+		}
+	}
+	if (admin_parameter(request, "sort", sort, sizeof(sort)) && parse_order(sort, &order) < 0) {
+		admin_answer_error(request, 400,
+				   "bad sort; expected one of lag, age, delivered, id");
+		return;
+	}
+	if (admin_parameter(request, "limit", limit_text, sizeof(limit_text)) &&
+	    num_parse_count(limit_text, &limit) < 0) {
+		admin_answer_error(request, 400, "bad limit; expected a number");
+		return;
+	}
+	if (!admin_parameter(request, "slow", slow, sizeof(slow)))
+		slow[0] = '\0';
+	if (census_init(&census, order, strcmp(slow, "1") == 0, u64_min(limit, LIST_MAX)) < 0 ||
+	    collect_census(relay, feed, &census) < 0) {
+		census_fini(&census);
+		admin_answer_error(request, 503, "out of memory");
+		return;
+	}
+	json = json_object();
+	set(json, "subscribers", rows_json(&census));
+	set_count(json, "total", census.total);
+	census_fini(&census);
+	admin_answer_json(request, 200, json);
+}
+
+/* ---- feeds ---- */
+
+static json_t *metrics_json(const struct metrics *metrics)
+{
+	json_t *json = json_object();
+	size_t count;
+	const struct metric_row *rows = metrics_rows(&count);
+
+	for (size_t i = 0; i < count; i++)
+		set_count(json, rows[i].name, metrics_value(metrics, &rows[i]));
+	return json;
+}
+
+static json_t *reasons_json(const uint64_t counts[CLOSE_REASON_COUNT])
+{
+	json_t *json = json_object();
+
+	for (int i = 0; i < CLOSE_REASON_COUNT; i++) {
+		if (counts[i])
+			set_count(json, close_reason_name((enum close_reason)i), counts[i]);
+	}
+	return json;
+}
+
+static json_t *causes_json(const uint64_t counts[SLOW_CAUSE_COUNT])
+{
+	json_t *json = json_object();
+
+	for (int i = 0; i < SLOW_CAUSE_COUNT; i++) {
+		if (counts[i])
+			set_count(json, slow_cause_name((enum slow_cause)i), counts[i]);
+	}
+	return json;
+}
+
+/* The classes that were measured, and what each engine costs there, in ps a byte. */
+static json_t *engines_json(const struct engine_choice *choice)
+{
+	json_t *list = json_array();
+
+	for (unsigned class = 0; class < ENGINE_CLASS_COUNT && !choice->is_fixed; class ++) {
+		const struct engine_class *row = &choice->classes[class];
+		json_t *cost, *json;
+
+		if (!row->engines[row->best].windows)
+			continue;
+		json = json_object();
+		cost = json_object();
+		for (int i = 0; i < ENGINE_COUNT; i++) {
+			if (row->engines[i].windows)
+				set_count(cost, engine_name((enum engine)i),
+					  (uint64_t)(row->engines[i].cost * 1000));
+		}
+		set_count(json, "class_bytes", UINT64_C(1) << class);
+		set(json, "best", json_string(engine_name(row->best)));
+		set(json, "cost_ps", cost);
+		(void)json_array_append_new(list, json);
+	}
+	return list;
+}
+
+static json_t *lag_json(const struct census *census)
+{
+	json_t *json = json_object();
+
+	set_count(json, "max", census->max_lag_ms);
+	set(json, "buckets",
+	    buckets_json(census_lag_bounds_ms, census->lag_buckets, CENSUS_LAG_BUCKETS));
+	return json;
+}
+
+static json_t *feed_json(const struct relay *relay, const struct served_feed *served,
+			 const struct census *census)
+{
+	const struct config_feed *from = config_find_feed(relay->config, served->name);
+	const struct feed_report *report = &served->report;
+	const struct engine_choice *choice = &report->choice;
+	json_t *json = json_object();
+
+	set(json, "name", json_string(served->name));
+	set_count(json, "session", report->session);
+	set_count(json, "next_seq", report->next_seq);
+	set(json, "source_up", json_boolean(report->is_source_up));
+	set(json, "source", json_string(from ? from->ingest.text : ""));
+	set_count(json, "rate_in", served->rates.in_bytes);
+	set_count(json, "rate_out", served->rates.out_bytes);
+	set(json, "metrics", metrics_json(&report->metrics));
+	set(json, "closed", reasons_json(report->closed));
+	set(json, "source_ends", reasons_json(report->source_ends));
+	set(json, "skipped_by", causes_json(report->skipped_by));
+	set(json, "closed_slow_by", causes_json(report->closed_slow_by));
+	set(json, "engine", json_string(choice->is_fixed ? engine_name(choice->fixed) : "auto"));
+	set(json, "engines", engines_json(choice));
+	set(json, "lag_ms", lag_json(census));
+	set(json, "slowest", rows_json(census));
+	return json;
+}
+
+static size_t count_feeds(const struct relay *relay)
+{
+	struct list_node *node;
+	size_t count = 0;
+
+	list_for_each (&relay->feeds, node)
+		count++;
+	return count;
+}
+
+/* One for each feed; NULL without memory. */
+static struct census *take_censuses(struct relay *relay, size_t count)
+{
+	struct census *list = calloc(count + 1, sizeof(*list));
+	int r = list ? 0 : -1;
+
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = census_init(&list[i], CENSUS_BY_LAG, false, SLOWEST);
+	if (r == 0)
+		r = collect_each_census(relay, list, count);
+	for (size_t i = 0; i < count && list && r < 0; i++)
+		census_fini(&list[i]);
+	if (r < 0) {
+		free(list);
+		return NULL;
+	}
+	return list;
+}
+
+static json_t *feeds_json(struct relay *relay)
+{
+	size_t count = count_feeds(relay), i = 0;
+	struct census *censuses = take_censuses(relay, count);
+	json_t *list = json_array();
+	struct list_node *node;
+
+	if (!censuses)
+		return list;
+	list_for_each (&relay->feeds, node) {
+		(void)json_array_append_new(
+			list,
+			feed_json(relay, list_entry(node, struct served_feed, node), &censuses[i]));
+		census_fini(&censuses[i++]);
+	}
+	free(censuses);
+	return list;
+}
+
+/* ---- the rest of the status ---- */
+
+static json_t *worker_json(struct relay *relay, unsigned index)
+{
+	const struct worker *worker = &relay->workers.list[index];
+	struct loop_lag_counts lag;
+	json_t *json = json_object(), *lag_us = json_object();
+
+	collect_loop_lag(relay, index, &lag);
+	set_count(lag_us, "p50", loop_lag_quantile_us(&lag, 0.5));
+	set_count(lag_us, "p99", loop_lag_quantile_us(&lag, 0.99));
+	set_count(lag_us, "max", lag.max_us);
+	set(lag_us, "buckets", buckets_json(loop_lag_bounds_us, lag.buckets, LOOP_LAG_BUCKETS));
+	set_count(json, "index", index);
+	set_count(json, "subscribers", worker->subscribers);
+	set_count(json, "homes", worker->homes);
+	set_count(json, "turns", loop_lag_total(&lag));
+	set(json, "lag_us", lag_us);
+	return json;
+}
+
+static json_t *http_json(const struct http_listener *http)
+{
+	json_t *json = json_object(), *refused = json_object();
+
+	for (int i = 0; i < HTTP_REFUSAL_COUNT; i++)
+		set_count(refused, http_refusal_name((enum http_refusal)i),
+			  http_listener_refused(http, (enum http_refusal)i));
+	set_count(json, "requests", http->server.counters.requests);
+	set_count(json, "heads", http->server.count);
+	set(json, "refused", refused);
+	return json;
+}
+
+static json_t *listener_json(const struct served_listener *served)
+{
+	const struct listener_counters *counters = &served->listener.counters;
+	json_t *json = json_object();
+
+	set(json, "name", json_string(served->name));
+	if (served->http) {
+		set(json, "feed", json_string(served->http->feed));
+		set(json, "format", json_string("http"));
+		set(json, "http", http_json(served->http));
+	} else {
+		const struct served_format *format = &served->format;
+
+		set(json, "feed", json_string(format->feed ? format->feed->name : ""));
+		set(json, "format", json_string(format->feed ? format->encoder->name : ""));
+	}
+	set(json, "address", json_string(listener_address(&served->listener)));
+	set_count(json, "accepted", counters->accepted);
+	set_count(json, "accept_errors", counters->accept_errors);
+	set_count(json, "accept_paced", counters->accept_paced);
+	return json;
+}
+
+static json_t *relay_json(const struct relay *relay)
+{
+	uint64_t now_ns = clock_wall_ns();
+	char time[CLOCK_UTC_BYTES];
+	json_t *json = json_object();
+
+	set(json, "version", json_string(RELAY_VERSION));
+	set_count(json, "pid", (uint64_t)getpid());
+	set(json, "uptime_s",
+	    json_real((double)(clock_mono_ns() - relay->started_mono_ns) / NS_PER_S));
+	set(json, "time", json_string(clock_print_utc(time, sizeof(time), now_ns)));
+	set(json, "draining", json_boolean(relay->is_draining));
+	set(json, "survives_crash", json_boolean(relay_survives_crash(relay)));
+	set_count(json, "workers", relay->workers.count);
+	set_count(json, "subscribers", relay->subscribers);
+	set_count(json, "max_subscribers", relay->max_subscribers);
+	set_count(json, "pinned_bytes", relay->pinned_bytes);
+	set(json, "log_level", json_string(log_level_words[relay->log_level]));
+	set(json, "reload_failed", json_boolean(relay->reload_failed));
+	return json;
+}
+
+void admin_get_status(const struct admin_request *request)
+{
+	struct relay *relay = request->admin->relay;
+	json_t *json = json_object(), *workers = json_array(), *listeners = json_array();
+	struct list_node *node;
+
+	collect_reports(relay, true);
+	for (unsigned i = 0; i < relay->workers.count; i++)
+		(void)json_array_append_new(workers, worker_json(relay, i));
+	list_for_each (&relay->listeners, node)
+		(void)json_array_append_new(
+			listeners, listener_json(list_entry(node, struct served_listener, node)));
+	set_count(json, "version", STATUS_VERSION);
+	set(json, "relay", relay_json(relay));
+	set(json, "workers", workers);
+	set(json, "feeds", feeds_json(relay));
+	set(json, "listeners", listeners);
+	admin_answer_json(request, 200, json);
+}
+
+/* ---- health ---- */
+
+void admin_get_healthz(const struct admin_request *request)
+{
+	collect_reports(request->admin->relay, false);
+	admin_answer_line(request, 200, "ok");
+}
+
+void admin_get_readyz(const struct admin_request *request)
+{
+	struct relay *relay = request->admin->relay;
+	char name[CONFIG_NAME_BYTES + 1];
+	const struct served_feed *only = NULL;
+	struct list_node *node;
+	bool is_up = false;
+
+	if (admin_parameter(request, "feed", name, sizeof(name))) {
+		only = relay_find_feed(relay, name);
+		if (!only) {
+			admin_answer_error(request, 404, "there is no feed '%s'", name);
+			return;
+		}
+	}
+	collect_reports(relay, false);
+	list_for_each (&relay->feeds, node) {
+		const struct served_feed *served = list_entry(node, struct served_feed, node);
+
+		if (!only || only == served)
+			is_up = is_up || served->report.is_source_up;
+	}
+	if (relay->is_draining)
+		admin_answer_error(request, 503, "draining");
+	else if (!is_up)
+		admin_answer_error(request, 503,
+				   only ? "the feed has no source" : "no feed has a source");
+	else
+		admin_answer_line(request, 200, "ready");
+}
+
+void admin_get_config(const struct admin_request *request)
+{
+	char *text = NULL;
+	size_t bytes = 0;
+	FILE *to = open_memstream(&text, &bytes);
+
+	if (to) {
+		config_print_effective(to, request->admin->relay->config);
+		if (fclose(to) != 0)
+			bytes = 0;
+	}
+	if (bytes)
+		admin_answer(request, 200, "text/plain; charset=utf-8", text, bytes);
+	else
+		admin_answer_error(request, 500, "out of memory");
+	free(text);
+}

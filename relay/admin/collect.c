@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MIT
+/* Collecting, one worker after the other. */
+#include "admin/collect.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "daemon/relay.h"
+#include "fanout/pinned.h"
+#include "serve/served_feed.h"
+
+static struct served_feed *feed_at(struct list_node *node)
+{
+	return list_entry(node, struct served_feed, node);
+}
+
+static void ask_all(struct relay *relay, void (*call)(struct worker *worker, void *data),
+		    void *data)
+{
+	for (unsigned i = 0; i < relay->workers.count; i++)
+		worker_call(&relay->workers.list[i], call, data);
+}
+
+/* ---- reports ---- */
+
+struct report_order {
+	struct relay *relay;
+	bool with_subscribers;
+};
+
+static void add_reports(struct worker *worker, void *data)
+{
+	const struct report_order *order = data;
+	struct list_node *node;
+
+	list_for_each (&order->relay->feeds, node) {
+		struct served_feed *served = feed_at(node);
+
+		feed_report_add(&served->report, served->seats[worker->index].feed,
+				order->with_subscribers);
+	}
+}
+
+void collect_reports(struct relay *relay, bool with_subscribers)
+{
+	struct report_order order = {.relay = relay, .with_subscribers = with_subscribers};
+	struct list_node *node;
+
+	list_for_each (&relay->feeds, node) {
+		struct served_feed *served = feed_at(node);
+
+		served->report = (struct feed_report){0};
+		memcpy(served->report.closed, served->refused, sizeof(served->refused));
+	}
+	ask_all(relay, add_reports, &order);
+}
+
+void collect_rates(struct relay *relay, uint64_t now_ms)
+{
+	struct list_node *node;
+
+	collect_reports(relay, false);
+	list_for_each (&relay->feeds, node) {
+		struct served_feed *served = feed_at(node);
+		const struct metrics *metrics = &served->report.metrics;
+		struct feed_rates *rates = &served->rates;
+		uint64_t elapsed_ms = u64_max(now_ms - rates->last_ms, 1);
+
+		rates->in_bytes = (metrics->in_bytes - rates->last_in) * 1000 / elapsed_ms;
+		rates->out_bytes = (metrics->delivered_bytes - rates->last_out) * 1000 / elapsed_ms;
+		rates->last_in = metrics->in_bytes;
+		rates->last_out = metrics->delivered_bytes;
+		rates->last_ms = now_ms;
+	}
+}
+
+/* ---- pinned memory ---- */
+
+struct pinned_part {
+	struct pinned pinned;
+	size_t to_close; /* those that hold most here */
+};
+
+static void add_pinned(struct worker *worker, void *data)
+{
+	struct pinned_part *part = data;
+	struct list_node *node;
+
+	/* Without memory for all of them, those that are there are what can be closed. */
+	list_for_each (&worker->seats, node) {
+		if (pinned_add(&part->pinned, list_entry(node, struct seat, node)->feed) < 0)
+			break;
+	}
+	pinned_sort(&part->pinned);
+}
+
+static void close_pinned(struct worker *worker, void *data)
+{
+	struct pinned_part *part = data;
+
+	/* The list is of an earlier turn, and who is on it may have gone. */
+	pinned_free(&part->pinned);
+	add_pinned(worker, part);
+	pinned_close_most(&part->pinned, part->to_close);
+}
+
+/* The part whose next one in order holds most; NULL: there is none left. */
+static struct pinned_part *most_of(struct pinned_part *parts, unsigned count)
+{
+	struct pinned_part *most = NULL;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct pinned_part *part = &parts[i];
+
+		if (part->to_close < part->pinned.count &&
+		    (!most || part->pinned.list[part->to_close].bytes >
+				      most->pinned.list[most->to_close].bytes))
+			most = part;
+	}
+	return most;
+}
+
+uint64_t collect_pinned(struct relay *relay, uint64_t max_bytes)
+{
+	unsigned count = relay->workers.count;
+	struct pinned_part *parts = calloc(count, sizeof(*parts));
+	struct pinned_part *most;
+	uint64_t bytes = 0;
+
+	if (!parts)
+		return 0;
+	for (unsigned i = 0; i < count; i++) {
+		worker_call(&relay->workers.list[i], add_pinned, &parts[i]);
+		bytes += parts[i].pinned.bytes;
+	}
+	while (bytes > max_bytes && (most = most_of(parts, count)))
+		bytes -= most->pinned.list[most->to_close++].bytes;
+	for (unsigned i = 0; i < count; i++) {
+		if (parts[i].to_close)
+			worker_call(&relay->workers.list[i], close_pinned, &parts[i]);
+		pinned_free(&parts[i].pinned);
+	}
+	free(parts);
+	return bytes;
+}
+
+/* ---- subscribers ---- */
+
+struct census_take {
+	const struct relay *relay;
+	const struct served_feed *feed; /* NULL: all */
+	struct census *sum;             /* of all these; or one of each feed, in their order */
+	bool is_each;
+	int result;
+};
+
+/* Adds what this worker has of one feed, or of all (NULL). */
+static int take_part(const struct worker *worker, const struct relay *relay,
+		     const struct served_feed *feed, struct census *sum)
+{
+	uint64_t now_ms = clock_mono_ns() / NS_PER_MS, wall_ns = clock_wall_ns();
+	struct census part;
+	struct list_node *node;
+	int r = census_init(&part, sum->order, sum->is_slow_only, sum->limit);
+
+	if (r < 0) {
+		census_fini(&part);
+		return r;
+	}
+	list_for_each (&relay->feeds, node) {
+		const struct served_feed *served = feed_at(node);
+
+		if (!feed || feed == served)
+			census_add(&part, served->seats[worker->index].feed, now_ms, wall_ns);
+	}
+	r = census_list(&part, now_ms, wall_ns);
+	for (size_t i = 0; i < part.count; i++)
+		part.rows[i].worker = worker->index;
+	if (r == 0)
+		r = census_merge(sum, &part);
+	census_fini(&part);
+	return r;
+}
+
+static void take_census(struct worker *worker, void *data)
+{
+	struct census_take *take = data;
+	struct census *sum = take->sum;
+	struct list_node *node;
+	int r = 0;
+
+	if (!take->is_each) {
+		r = take_part(worker, take->relay, take->feed, sum);
+	} else {
+		list_for_each (&take->relay->feeds, node) {
+			if (r == 0)
+				r = take_part(worker, take->relay, feed_at(node), sum++);
+		}
+	}
+	if (r < 0)
+		take->result = r;
+}
+
+int collect_census(struct relay *relay, const struct served_feed *feed, struct census *ret)
+{
+	struct census_take take = {.relay = relay, .feed = feed, .sum = ret};
+
+	ask_all(relay, take_census, &take);
+	census_sort(ret);
+	return take.result;
+}
+
+int collect_each_census(struct relay *relay, struct census *list, size_t count)
+{
+	struct census_take take = {.relay = relay, .sum = list, .is_each = true};
+
+	ask_all(relay, take_census, &take);
+	for (size_t i = 0; i < count; i++)
+		census_sort(&list[i]);
+	return take.result;
+}
+
+struct kick_order {
+	const struct served_feed *feed;
+	uint64_t id;
+	bool is_done;
+};
+
+static void kick(struct worker *worker, void *data)
+{
+	struct kick_order *order = data;
+	struct subscriber *subscriber;
+
+	if (order->is_done)
+		return;
+	subscriber = feed_find_subscriber(order->feed->seats[worker->index].feed, order->id);
+	if (!subscriber)
+		return;
+	subscriber_close(subscriber, CLOSE_KICKED);
+	order->is_done = true;
+}
+
+bool collect_kick(struct relay *relay, const struct served_feed *feed, uint64_t id)
+{
+	struct kick_order order = {.feed = feed, .id = id};
+
+	ask_all(relay, kick, &order);
+	return order.is_done;
+}
+
+/* ---- loop lag ---- */
+
+static void copy_lag(struct worker *worker, void *data)
+{
+	struct loop_lag_counts *counts = data;
+
+	*counts = worker->lag.counts;
+}
+
+void collect_loop_lag(struct relay *relay, unsigned index, struct loop_lag_counts *ret)
+{
+	worker_call(&relay->workers.list[index], copy_lag, ret);
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A rendition: one feed in one format.  It has the encoder, the ring of encoded packets, and the
+ * subscribers that read it, each on the list of its state.
+ */
+#pragma once
+
+#include "base/compiler.h"
+#include "base/list.h"
+#include "packet/encoder.h"
+#include "ring/ring.h"
+
+struct feed;
+struct rendition_record;
+struct ring_record;
+
+struct rendition {
+	struct list_node node; /* private: in feed->renditions */
+	struct feed *feed;     /* ro */
+	const struct encoder *encoder;
+	struct ring ring;
+	unsigned listeners; /* rw: that offer this format; without any, the rendition goes */
+	struct rendition_record *record; /* private: NULL: it would not survive a crash */
+	struct ring_record *ring_record; /* private: the ring's, owned */
+
+	/* The subscribers, by state; see subscriber.h. */
+	struct list joining; /* until the branch is awake                              */
+	struct list idle;    /* at the live edge                                       */
+	struct list ready;   /* to be served in the pass under way                     */
+	struct list blocked; /* their socket is full                                   */
+};
+
+/* The oldest sequence that a subscriber can begin with, and the next one to come; the same when
+ * there is no past.  Of a branch that sleeps: as it was when it fell asleep. */
+void rendition_range(const struct rendition *rendition, uint64_t *ret_oldest, uint64_t *ret_next);
+
+/* Pipes that its ring keeps at most: twice what it takes when all are full. */
+static inline size_t rendition_max_pipes(size_t ring_bytes, size_t segment_bytes)
+{
+	return size_max(8, 2 * ring_bytes / segment_bytes);
+}
+
+static inline struct rendition *rendition_of(struct list_node *node)
+{
+	return list_entry(node, struct rendition, node);
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A subscriber: one reader of a rendition.  It has a socket and a cursor, and no pipe of its own.
+ *
+ *        begin             publish                 all read
+ *   JOINING -----> READY <------------ IDLE <--------------------+
+ *                    |                                           |
+ *                    +--- served in a pass: all read ------------+
+ *                    |                                           |
+ *                    +--- socket full ---> BLOCKED --writable, --+
+ *
+ *   any --- subscriber_close(reason) ---> CLOSED, freed at the end of the loop turn
+ *
+ * It begins at once, unless its branch of the feed has to be woken first (crossing.h).
+ *
+ * The fd is valid in all states but CLOSED.  The state is the list that the subscriber is on, and
+ * only set_state() changes it; EV_WRITE is watched in BLOCKED only.
+ */
+#pragma once
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "fanout/notes.h"
+#include "fanout/slow_cause.h"
+#include "ring/cursor.h"
+#include "table/close_reason.h"
+
+struct rendition;
+struct ring_restored;
+struct subscriber;
+struct subscriber_snapshot;
+struct subscriber_record;
+
+enum on_slow {
+	ON_SLOW_SKIP,       /* finish the packet in hand, announce the gap, go to the live edge */
+	ON_SLOW_DISCONNECT, /* close with the reason                                            */
+	ON_SLOW_WAIT,       /* the ingest waits                                                 */
+};
+
+/* A place that somebody keeps count of; given back when the subscriber closes, in its loop. */
+struct subscriber_place {
+	void (*on_closed)(void *owner); /* NULL: nobody does */
+	void *owner;
+};
+
+enum {
+	SUBSCRIBER_INPUT_STATE_MAX = 512
+};
+
+/* Who reads what subscribers send. */
+struct subscriber_input {
+	const char *name; /* of its kind, in a hand-over */
+	/* Bytes from the subscriber, may be changed in place.  Returns CLOSE_REASON_COUNT to go on,
+	 * else the reason for which it is closed: without a reset, if its notes have gone by then
+	 * and no packet is unfinished.  May call subscriber_send_note(), but not close it. */
+	enum close_reason (*on_bytes)(void *owner, struct subscriber *subscriber, uint8_t *bytes,
+				      size_t count);
+	/* Writes what it has to know to go on in another process: at most
+	 * SUBSCRIBER_INPUT_STATE_MAX bytes, which only restore() understands.  Returns their
+	 * number; 0: it cannot go on.  NULL: it never can. */
+	size_t (*capture)(void *owner, uint8_t *ret);
+	/* Returns an owner that goes on from there; NULL: there is no memory, or it is not for such
+	 * bytes. */
+	void *(*restore)(uint8_t *bytes, size_t count);
+	/* Once, at the end of the turn of the loop in which it was closed. */
+	void (*free)(void *owner);
+};
+
+/* What a listener asks for its subscribers; copied at join. */
+struct subscriber_params {
+	uint64_t id; /* names it in the log */
+	enum on_slow on_slow;
+	uint64_t burst_bytes;                 /* of the past, at join; 0 = none          */
+	uint64_t burst_ms;                    /* likewise by time                        */
+	bool has_from;                        /* begin at from_seq, whatever the burst   */
+	uint64_t from_seq;                    /* which the ring must still have          */
+	uint32_t max_input_bytes;             /* ignored at most; more closes            */
+	bool ends_with_fin;                   /* FIN means gone, not that it only listens  */
+	const struct subscriber_input *input; /* NULL: what it sends is ignored */
+	void *input_owner;                    /* for input's functions; its own with the fd     */
+	struct subscriber_place place;
+};
+
+enum subscriber_state {
+	SUBSCRIBER_JOINING,
+	SUBSCRIBER_IDLE,
+	SUBSCRIBER_READY,
+	SUBSCRIBER_BLOCKED,
+	SUBSCRIBER_CLOSED,
+};
+
+struct subscriber {
+	struct list_node node; /* private: in a list of the rendition, or the reaper */
+	struct rendition *rendition;
+	struct list_node half_node; /* private: in feed->half_closed once it has sent FIN */
+	struct cursor cursor;
+	ev_io read_watcher;          /* private */
+	ev_io write_watcher;         /* private */
+	uint64_t id;                 /* ro: names it in the log */
+	uint64_t joined_ms;          /* ro: monotonic */
+	uint64_t progress_ms;        /* ro: monotonic; when its socket last took a byte   */
+	uint64_t joined_messages;    /* private: read by nobody but before it came */
+	uint64_t skipped;            /* private: messages it was told it missed          */
+	uint64_t sent_bytes;         /* private: that its socket took since it joined    */
+	int fd;                      /* ro: -1 once closed */
+	enum subscriber_state state; /* ro */
+	enum on_slow on_slow;
+	uint32_t input_left; /* private: bytes it may still send */
+	bool ends_with_fin;  /* private: FIN means gone */
+	bool has_from;       /* private: while JOINING: begin at from_seq */
+	bool has_farewell;   /* private: its last words are among its notes, or sent */
+	bool is_in_input;    /* private: its input's on_bytes is being called */
+	bool ends_by_input;  /* private: closed by it, who has said what there is to say */
+	bool must_leave;     /* private: over a limit: skip or close at the next message start */
+	enum slow_cause slow_cause;   /* private: with must_leave: why, when it was found out */
+	bool is_ending;               /* private: close once all up to end_pos has been read */
+	enum close_reason end_reason; /* private: with is_ending */
+	uint64_t end_pos;             /* private: with is_ending */
+	struct notes notes;           /* private: for it alone, before the next packet */
+	uint64_t from_seq;            /* private: with has_from */
+	const struct subscriber_input *input; /* private */
+	void *input_owner;                    /* private */
+	struct subscriber_place place;        /* private */
+	struct subscriber_record *record;     /* private: NULL: it would not survive a crash */
+};
+
+/* Attaches `fd` (connected, non-blocking stream socket) at the live edge or, with a burst, before
+ * it.  With has_from it begins with the packet that holds from_seq, so no message from there on is
+ * missing and some before it may come as well; a sequence still to come means the live edge.
+ *
+ * `fd`, the place and input_owner are its own from here on: closed, given back and freed on -ENOMEM
+ * as well.  Returns 0, -ENOMEM, or -ERANGE when from_seq is older than rendition_range(): then
+ * nothing has happened to them.  On a branch that has to be woken first, where that cannot be known
+ * yet, such a subscriber is told of the gap, or closed (reason LAG) where the format cannot say it.
+ */
+int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params);
+
+/* For its branch, which is awake now: at the live edge, or with its from_seq, it goes. */
+void subscriber_begin(struct subscriber *subscriber);
+
+/* Attaches a subscriber of the process before, where it was; its socket, place and input are taken
+ * out of *state, and given up when there is no memory. */
+void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *state,
+		       const struct ring_restored *restored);
+
+/* Bytes for this subscriber alone (a pong), sent at its next packet boundary.  False: more than
+ * NOTES_MAX are waiting already, there is no memory, or it is closed; nothing has changed. */
+bool subscriber_send_note(struct subscriber *subscriber, const uint8_t *bytes,
+			  size_t count) must_check;
+
+/* Ends it with a reason: gives up its place at once, closes the socket, counts and logs.  One that
+ * has read all is sent the format's farewell first, if the socket takes it at once.  The socket is
+ * closed by reset when it is forced out without one or has an unfinished packet.  Idempotent; freed
+ * at the end of the loop turn. */
+void subscriber_close(struct subscriber *subscriber, enum close_reason reason);
+
+/* The same for a subscriber that is slow: finds out what holds it back, counts and logs that too.
+ */
+void subscriber_close_slow(struct subscriber *subscriber, enum close_reason reason);
+
+/* Serves it until it is idle, blocked, closed, or has had its share of the turn (then it stays
+ * READY). */
+void subscriber_serve(struct subscriber *subscriber);
+
+/* Marks every idle subscriber of the rendition as ready: a packet has been appended. */
+void subscriber_wake_all(struct rendition *rendition);
+
+/* Applies stall_timeout, max_lag and max_lag_time to it. */
+void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uint64_t wall_ns);
+
+/* Looks whether a half-closed one has gone altogether; closes it then. */
+void subscriber_check_half_closed(struct subscriber *subscriber);
+
+/* Lets it finish what is in the ring now, and then closes it with the reason; the farewell is the
+ * last of what it is waited for to take. */
+void subscriber_finish(struct subscriber *subscriber, enum close_reason reason);
+
+/* Messages delivered whole so far. */
+uint64_t subscriber_delivered_messages(const struct subscriber *subscriber);
+
+/* For its feed: frees a closed one. */
+void subscriber_free(struct subscriber *subscriber);

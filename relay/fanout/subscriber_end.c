@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The end of a subscriber: last words, and whether it must look like the end of the stream or like
+ * a break.  Invariant: no socket is closed by FIN in the middle of a packet or a note.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "fanout/subscriber_kept.h"
+#include "fanout/subscriber_parts.h"
+
+bool subscriber_has_finished(const struct subscriber *subscriber)
+{
+	return subscriber->is_ending && subscriber->cursor.pos >= subscriber->end_pos &&
+	       notes_waiting(&subscriber->notes) == 0;
+}
+
+/* Forced out, or with a packet half sent: the end must not look like a clean one. */
+static bool must_reset(const struct subscriber *subscriber, enum close_reason reason)
+{
+	if (reason == CLOSE_PEER_CLOSED || reason == CLOSE_PEER_RESET)
+		return false;
+	if (notes_waiting(&subscriber->notes))
+		return true;
+	if (subscriber_has_finished(subscriber) || subscriber->has_farewell)
+		return false;
+	if (subscriber->ends_by_input)
+		return !cursor_is_at_packet_start(&subscriber->cursor);
+	if (reason == CLOSE_DRAIN || reason == CLOSE_SOURCE_LOST || reason == CLOSE_REMOVED)
+		return cursor_unread_time(&subscriber->cursor, &subscriber->rendition->ring) != 0;
+	return true;
+}
+
+/* cause: of a slow one, else NULL. */
+static void log_close(struct subscriber *subscriber, enum close_reason reason, const char *cause)
+{
+	uint64_t lag = subscriber->rendition->ring.end_pos - subscriber->cursor.pos;
+	struct feed *feed = feed_of(subscriber);
+	bool is_usual = reason == CLOSE_PEER_CLOSED || reason == CLOSE_PEER_RESET ||
+			reason == CLOSE_DRAIN || reason == CLOSE_REMOVED;
+	uint64_t suppressed = 0;
+
+	if (is_usual) {
+		log_debug("subscriber closed feed=%s subscriber=%llu reason=%s", feed->params.name,
+			  (unsigned long long)subscriber->id, close_reason_name(reason));
+		return;
+	}
+	if (!log_allow(&feed->close_log, clock_mono_ns(), &suppressed))
+		return;
+	log_warn("subscriber closed feed=%s format=%s subscriber=%llu reason=%s (%s)%s%s "
+		 "lag_bytes=%llu delivered_messages=%llu suppressed=%llu",
+		 feed->params.name, subscriber->rendition->encoder->name,
+		 (unsigned long long)subscriber->id, close_reason_name(reason),
+		 close_reason_text(reason), cause ? " cause=" : "", cause ? cause : "",
+		 (unsigned long long)lag,
+		 (unsigned long long)subscriber_delivered_messages(subscriber),
+		 (unsigned long long)suppressed);
+}
+
+void subscriber_give_back(const struct subscriber_place *place)
+{
+	if (place->on_closed)
+		place->on_closed(place->owner);
+}
+
+enum fanout subscriber_serve_notes(struct subscriber *subscriber, int *ret_err)
+{
+	struct notes *notes = &subscriber->notes;
+	size_t sent = 0;
+	enum fanout outcome;
+
+	if (!notes_waiting(notes))
+		return FANOUT_SENT;
+	outcome = fanout_send_note(subscriber, notes_begin(notes), notes_waiting(notes), &sent,
+				   ret_err);
+	if (sent) {
+		notes_advance(notes, sent);
+		subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
+	}
+	return outcome;
+}
+
+bool subscriber_add_farewell(struct subscriber *subscriber, enum close_reason reason)
+{
+	const struct encoder *encoder = subscriber->rendition->encoder;
+	uint8_t words[ENCODER_HEADER_MAX];
+	size_t length;
+
+	if (!encoder->farewell || subscriber->has_farewell)
+		return false;
+	length = encoder->farewell(encoder, reason, words);
+	subscriber_record_lose(subscriber);
+	subscriber->has_farewell =
+		length && notes_add(&subscriber->notes, words, length, NOTES_OWN_MAX);
+	return subscriber->has_farewell;
+}
+
+/* Before a close: what is left to say, if nothing is cut short by it and the socket takes it at
+ * once; what it does not take shows as notes that wait.  A farewell is for who has read all. */
+static void say_last_words(struct subscriber *subscriber, enum close_reason reason)
+{
+	const struct cursor *cursor = &subscriber->cursor;
+	int err = 0;
+
+	if (subscriber->state == SUBSCRIBER_BLOCKED || !cursor_is_at_packet_start(cursor))
+		return;
+	if (!subscriber->ends_by_input &&
+	    (cursor_unread_time(cursor, &subscriber->rendition->ring) ||
+	     !subscriber_add_farewell(subscriber, reason)))
+		return;
+	(void)subscriber_serve_notes(subscriber, &err);
+}
+
+void subscriber_free_input(const struct subscriber_input *input, void *owner)
+{
+	if (input && input->free)
+		input->free(owner);
+}
+
+void subscriber_free(struct subscriber *subscriber)
+{
+	subscriber_free_input(subscriber->input, subscriber->input_owner);
+	free(subscriber);
+}
+
+static void end(struct subscriber *subscriber, enum close_reason reason, const char *cause)
+{
+	struct feed *feed = feed_of(subscriber);
+
+	log_close(subscriber, reason, cause);
+	subscriber_record_close(subscriber);
+	say_last_words(subscriber, reason);
+	if (must_reset(subscriber, reason)) {
+		const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+
+		(void)setsockopt(subscriber->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	}
+	feed->metrics.delivered_messages += subscriber_delivered_messages(subscriber);
+	notes_free(&subscriber->notes);
+	cursor_leave(&subscriber->cursor);
+	list_remove(&subscriber->half_node);
+	ev_io_stop(feed->loop, &subscriber->read_watcher);
+	subscriber_set_state(subscriber, SUBSCRIBER_CLOSED);
+	fd_close(&subscriber->fd);
+	feed->closed[reason]++;
+	feed_count_subscriber(feed, -1);
+	subscriber_give_back(&subscriber->place);
+	feed_check_wait(feed);
+}
+
+void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
+{
+	if (subscriber->state != SUBSCRIBER_CLOSED)
+		end(subscriber, reason, NULL);
+}
+
+enum slow_cause subscriber_find_cause(const struct subscriber *subscriber)
+{
+	if (subscriber->state != SUBSCRIBER_BLOCKED)
+		return CAUSE_RELAY;
+	return slow_cause_of(subscriber->fd);
+}
+
+void subscriber_close_slow(struct subscriber *subscriber, enum close_reason reason)
+{
+	enum slow_cause cause;
+
+	if (subscriber->state == SUBSCRIBER_CLOSED)
+		return;
+	cause = subscriber_find_cause(subscriber);
+	feed_of(subscriber)->closed_slow_by[cause]++;
+	end(subscriber, reason, slow_cause_name(cause));
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Subscribers in the records.  Invariant: the place that the state names is never written to, and
+ * what is not in a place is only written while the subscriber is LOST, but for what is one word.
+ */
+#include "fanout/subscriber_kept.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "fanout/sent_count.h"
+#include "fanout/subscriber_parts.h"
+#include "feed/feed.h"
+#include "feed/feed_state.h"
+
+/* All that was stored before it is there, too, and nothing that is stored behind it is there
+ * before. The order of the program is enough for that: the stores of a process that has died are
+ * done. */
+static void set_state(struct subscriber_record *record, enum subscriber_record_state state,
+		      uint32_t place)
+{
+	atomic_store_explicit(&record->state, (uint32_t)state | place << RECORD_PLACE_SHIFT,
+			      memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static uint32_t load(const struct subscriber_record *record)
+{
+	return atomic_load_explicit(&record->state, memory_order_relaxed);
+}
+
+void subscriber_record_open(struct subscriber *subscriber)
+{
+	const struct rendition *rendition = subscriber->rendition;
+	const struct feed_records *records = rendition->feed->records;
+	struct subscriber_record *record;
+	socklen_t bytes = sizeof(record->cookie);
+	uint64_t count = 0;
+
+	if (!rendition->record || (size_t)subscriber->fd >= records->subscriber_count)
+		return;
+	record = &records->subscribers[subscriber->fd];
+	if (getsockopt(subscriber->fd, SOL_SOCKET, SO_COOKIE, &record->cookie, &bytes) < 0)
+		return;
+	record->is_tcp = sent_count(subscriber->fd, &count) == 0;
+	record->counted_before = count;
+	record->part = (uint32_t)(rendition->feed->record - records->parts);
+	record->rendition = (uint32_t)(rendition->record - rendition->feed->record->renditions);
+	subscriber->record = record;
+	subscriber_record_describe(subscriber);
+}
+
+void subscriber_record_close(struct subscriber *subscriber)
+{
+	struct subscriber_record *record = subscriber->record;
+
+	subscriber->record = NULL;
+	if (record)
+		set_state(record, RECORD_FREE, 0);
+}
+
+void subscriber_record_begin(struct subscriber *subscriber)
+{
+	struct subscriber_record *record = subscriber->record;
+	uint32_t state;
+
+	if (!record)
+		return;
+	state = load(record);
+	if ((state & RECORD_STATE_MASK) == RECORD_SETTLED && notes_waiting(&subscriber->notes) == 0)
+		set_state(record, RECORD_BUSY, state >> RECORD_PLACE_SHIFT);
+	else
+		set_state(record, RECORD_LOST, 0);
+}
+
+void subscriber_record_lose(struct subscriber *subscriber)
+{
+	if (subscriber->record)
+		set_state(subscriber->record, RECORD_LOST, 0);
+}
+
+static struct input_record *input_of(const struct subscriber *subscriber)
+{
+	return &feed_of(subscriber)->records->inputs[subscriber->fd];
+}
+
+/* The subscriber is LOST. */
+static void write_input(const struct subscriber *subscriber)
+{
+	const struct subscriber_input *input = subscriber->input;
+	struct input_record *record;
+
+	if (!input)
+		return;
+	record = input_of(subscriber);
+	(void)snprintf(record->name, sizeof(record->name), "%s", input->name);
+	record->bytes = input->capture
+				? (uint32_t)input->capture(subscriber->input_owner, record->state)
+				: 0;
+}
+
+/* False: they are too many. */
+static bool write_notes(struct subscriber_record *record, const struct notes *notes)
+{
+	size_t waiting = notes_waiting(notes);
+
+	if (waiting == 0 && record->note_bytes == 0)
+		return true;
+	set_state(record, RECORD_LOST, 0);
+	if (waiting > sizeof(record->notes))
+		return false;
+	if (waiting)
+		memcpy(record->notes, notes_begin(notes), waiting);
+	record->note_bytes = (uint32_t)waiting;
+	return true;
+}
+
+void subscriber_record_settle(struct subscriber *subscriber)
+{
+	struct subscriber_record *record = subscriber->record;
+	struct recorded_place *place;
+	uint32_t other;
+
+	if (!record)
+		return;
+	other = !(load(record) >> RECORD_PLACE_SHIFT);
+	/* Has no place yet; or has said its last words, which must not be said again; or what it
+	 * sent cannot be read on. */
+	if (subscriber->state == SUBSCRIBER_JOINING || subscriber->has_farewell ||
+	    (subscriber->input && input_of(subscriber)->bytes == 0) ||
+	    !write_notes(record, &subscriber->notes)) {
+		set_state(record, RECORD_LOST, 0);
+		return;
+	}
+	place = &record->places[other];
+	cursor_capture(&subscriber->cursor, &place->cursor);
+	place->sent_bytes = subscriber->sent_bytes;
+	set_state(record, RECORD_SETTLED, other);
+}
+
+void subscriber_record_describe(struct subscriber *subscriber)
+{
+	struct subscriber_record *record = subscriber->record;
+
+	if (!record)
+		return;
+	set_state(record, RECORD_LOST, 0);
+	record->on_slow = (uint8_t)subscriber->on_slow;
+	record->ends_with_fin = subscriber->ends_with_fin;
+	record->is_ending = subscriber->is_ending;
+	record->end_reason = (uint32_t)subscriber->end_reason;
+	record->end_pos = subscriber->end_pos;
+	record->id = subscriber->id;
+	record->joined_ms = subscriber->joined_ms;
+	record->note_bytes = 0;
+	record->has_input = subscriber->input != NULL;
+	write_input(subscriber);
+	subscriber_record_note_input(subscriber);
+}
+
+void subscriber_record_begin_input(struct subscriber *subscriber)
+{
+	if (subscriber->input)
+		subscriber_record_lose(subscriber);
+}
+
+void subscriber_record_end_input(struct subscriber *subscriber)
+{
+	if (!subscriber->record || !subscriber->input)
+		return;
+	write_input(subscriber);
+	subscriber_record_settle(subscriber);
+}
+
+void subscriber_record_note_input(struct subscriber *subscriber)
+{
+	struct subscriber_record *record = subscriber->record;
+
+	if (!record)
+		return;
+	atomic_store_explicit(&record->input_left, subscriber->input_left, memory_order_relaxed);
+	atomic_store_explicit(&record->is_half_closed, list_is_linked(&subscriber->half_node),
+			      memory_order_relaxed);
+}
+
+void subscriber_record_set_place(const struct feed_records *records, int fd, const char *listener,
+				 uint64_t peer_key)
+{
+	struct subscriber_record *record;
+
+	if (!records || fd < 0 || (size_t)fd >= records->subscriber_count)
+		return;
+	record = &records->subscribers[fd];
+	/* Of who had the descriptor before, in another thread, nothing is written any more. */
+	if (atomic_load_explicit(&record->state, memory_order_acquire) != RECORD_FREE)
+		return;
+	(void)snprintf(record->listener, sizeof(record->listener), "%s", listener);
+	record->peer_key = peer_key;
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+/* Subscribers of a dead process, one by one. */
+#include "fanout/subscriber_resume.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "fanout/sent_count.h"
+
+bool record_text_is_good(const char text[RECORD_NAME_BYTES])
+{
+	return text[0] && memchr(text, '\0', RECORD_NAME_BYTES);
+}
+
+bool subscriber_record_is_used(const struct subscriber_record *record)
+{
+	return (atomic_load(&record->state) & RECORD_STATE_MASK) != RECORD_FREE;
+}
+
+static bool is_same_socket(const struct subscriber_record *record, int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t bytes = sizeof(cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &bytes) == 0 &&
+	       cookie == record->cookie;
+}
+
+/* A byte that must be 0 or 1 to be a bool at all. */
+static bool is_bool(const bool *value)
+{
+	uint8_t byte;
+
+	memcpy(&byte, value, sizeof(byte));
+	return byte <= 1;
+}
+
+/* How many bytes more the socket has got than the place says. */
+static int count_more(const struct subscriber_record *record, const struct recorded_place *place,
+		      int fd, bool is_busy, uint64_t *ret)
+{
+	uint64_t count = 0, expected = record->counted_before + place->sent_bytes;
+	int r = record->is_tcp ? sent_count(fd, &count) : -EOPNOTSUPP;
+
+	*ret = 0;
+	/* One that nobody was sending to stands where it stood, whatever cannot be asked; where the
+	 * connection has ended, it will show. */
+	if (r < 0)
+		return is_busy || (record->is_tcp && r != -ENOTCONN) ? -ESTALE : 0;
+	if (count < expected || (!is_busy && count != expected))
+		return -EBADMSG;
+	*ret = count - expected;
+	return 0;
+}
+
+static bool is_sound(const struct subscriber_record *record, const struct ring_state *ring)
+{
+	return record->on_slow <= ON_SLOW_WAIT && record->end_reason < CLOSE_REASON_COUNT &&
+	       record->note_bytes <= sizeof(record->notes) && record->end_pos <= ring->end_pos &&
+	       memchr(record->listener, '\0', sizeof(record->listener));
+}
+
+static bool is_input_sound(const struct input_record *input)
+{
+	return input->bytes > 0 && input->bytes <= sizeof(input->state) &&
+	       record_text_is_good(input->name);
+}
+
+static void describe_input(const struct input_record *input, struct subscriber_snapshot *ret)
+{
+	ret->has_input = true;
+	(void)snprintf(ret->input_name, sizeof(ret->input_name), "%s", input->name);
+	ret->input_state = (uint8_t *)(uintptr_t)input->state;
+	ret->input_bytes = input->bytes;
+}
+
+int subscriber_record_read(const struct subscriber_record *record, const struct input_record *input,
+			   int fd, const struct ring_state *ring, struct subscriber_snapshot *ret)
+{
+	uint32_t state = atomic_load(&record->state);
+	bool is_busy = (state & RECORD_STATE_MASK) == RECORD_BUSY;
+	uint32_t number = state >> RECORD_PLACE_SHIFT;
+	const struct recorded_place *place;
+	struct cursor_state cursor;
+	uint64_t more = 0;
+	int r;
+
+	if (!is_busy && (state & RECORD_STATE_MASK) != RECORD_SETTLED)
+		return -ESTALE;
+	if (number > 1 || !is_sound(record, ring) || !is_same_socket(record, fd) ||
+	    (record->has_input && !is_input_sound(input)))
+		return -EBADMSG;
+	place = &record->places[number];
+	if (!is_bool(&place->cursor.is_inside))
+		return -EBADMSG;
+	cursor = place->cursor;
+	if (cursor_state_fault(&cursor, ring))
+		return is_busy ? -ESTALE : -EBADMSG;
+	r = count_more(record, place, fd, is_busy, &more);
+	if (r < 0)
+		return r;
+	/* Nobody who had notes to get was marked as busy. */
+	if (more && (record->note_bytes || cursor_state_advance(&cursor, ring, more) < 0))
+		return -ESTALE;
+	*ret = (struct subscriber_snapshot){
+		.fd = fd,
+		.cursor = cursor,
+		.id = record->id,
+		.joined_ms = record->joined_ms,
+		.progress_ms = clock_mono_ns() / NS_PER_MS,
+		.counts_anew = true,
+		.input_left = atomic_load(&record->input_left),
+		.on_slow = record->on_slow,
+		.is_ending = record->is_ending,
+		.end_reason = record->end_reason,
+		.end_pos = record->end_pos,
+		.note = (uint8_t *)(uintptr_t)record->notes,
+		.note_bytes = record->note_bytes,
+		.ends_with_fin = record->ends_with_fin,
+		.is_half_closed = atomic_load(&record->is_half_closed),
+		.peer_key = record->peer_key,
+	};
+	(void)snprintf(ret->listener, sizeof(ret->listener), "%s", record->listener);
+	if (record->has_input)
+		describe_input(input, ret);
+	return 0;
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A feed made again of its state: see feed_state.h.
+ *
+ * A rendition comes back whole or not at all: either its ring is exactly as it was and every
+ * subscriber stands where it stood, or all of them are closed.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "feed/feed.h"
+#include "feed/feed_kept.h"
+#include "feed/feed_state.h"
+#include "feed/publish.h"
+
+/* By reset: what was begun will not be finished. */
+static void close_subscriber(struct subscriber_snapshot *state)
+{
+	const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+
+	if (state->fd < 0)
+		return;
+	(void)setsockopt(state->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	fd_close(&state->fd);
+	if (state->place.on_closed)
+		state->place.on_closed(state->place.owner);
+	if (state->input)
+		state->input->free(state->input_owner);
+	state->input = NULL;
+}
+
+void feed_state_close_subscribers(struct feed_state *state)
+{
+	for (size_t i = 0; i < state->rendition_count; i++) {
+		struct rendition_state *rendition = &state->renditions[i];
+
+		for (size_t j = 0; j < rendition->subscriber_count; j++)
+			close_subscriber(&rendition->subscribers[j]);
+	}
+}
+
+static void refuse_one(struct feed *feed, struct subscriber_snapshot *subscriber,
+		       enum close_reason reason)
+{
+	feed->closed[reason]++;
+	feed->metrics.delivered_messages += subscriber->delivered;
+	close_subscriber(subscriber);
+}
+
+/* Why a subscriber whose place cannot be made again is closed. */
+static enum close_reason reason_of_loss(const struct feed_state *state)
+{
+	return state->is_after_crash ? CLOSE_CRASH : CLOSE_HANDOVER;
+}
+
+static void log_refused(const struct feed *feed, const struct rendition_state *state, size_t count,
+			enum close_reason reason)
+{
+	if (count)
+		log_warn("subscribers not resumed feed=%s format=%s count=%zu reason=%s (%s)",
+			 feed->params.name, state->format, count, close_reason_name(reason),
+			 close_reason_text(reason));
+}
+
+static void refuse(struct feed *feed, struct rendition_state *state, enum close_reason reason)
+{
+	log_refused(feed, state, state->subscriber_count, reason);
+	for (size_t i = 0; i < state->subscriber_count; i++)
+		refuse_one(feed, &state->subscribers[i], reason);
+}
+
+static struct rendition *find_rendition(const struct feed *feed, const char *format)
+{
+	struct list_node *node;
+
+	list_for_each (&feed->renditions, node) {
+		if (strcmp(rendition_of(node)->encoder->name, format) == 0)
+			return rendition_of(node);
+	}
+	return NULL;
+}
+
+/* Is a part of what it was to get not in its ring any more? */
+static bool is_behind(const struct rendition *rendition,
+		      const struct subscriber_snapshot *subscriber,
+		      const struct ring_restored *restored)
+{
+	struct cursor cursor;
+	bool is_behind;
+
+	cursor_restore(&cursor, &subscriber->cursor, restored);
+	is_behind = cursor_is_behind(&cursor, &rendition->ring);
+	cursor_leave(&cursor);
+	return is_behind;
+}
+
+/* After a crash a ring may lack its newest messages (`missing`), and all up to a segment of which
+ * nothing was known: only who may skip, and has a place already, can do without. */
+static bool can_resume(const struct rendition *rendition, const struct feed_state *part,
+		       const struct subscriber_snapshot *subscriber,
+		       const struct ring_restored *restored, uint64_t missing)
+{
+	if (subscriber->has_input && !subscriber->input)
+		return false;
+	if (!part->is_after_crash || subscriber->is_joining || subscriber->on_slow == ON_SLOW_SKIP)
+		return true;
+	return missing == 0 && !is_behind(rendition, subscriber, restored);
+}
+
+static void resume_subscribers(struct rendition *rendition, const struct feed_state *part,
+			       struct rendition_state *state, const struct ring_restored *restored,
+			       uint64_t missing)
+{
+	enum close_reason reason = reason_of_loss(part);
+	size_t refused = 0;
+
+	for (size_t i = 0; i < state->subscriber_count; i++) {
+		struct subscriber_snapshot *subscriber = &state->subscribers[i];
+
+		if (can_resume(rendition, part, subscriber, restored, missing)) {
+			subscriber_resume(rendition, subscriber, restored);
+			continue;
+		}
+		refuse_one(rendition->feed, subscriber, reason);
+		refused++;
+	}
+	log_refused(rendition->feed, state, refused, reason);
+}
+
+/* What another ring of the feed has, and this one not. */
+static uint64_t missing_in(const struct feed *feed, const struct feed_state *state,
+			   const struct ring_state *ring)
+{
+	if (!state->is_after_crash || !state->is_awake || ring->next_seq >= feed->next_seq)
+		return 0;
+	return feed->next_seq - ring->next_seq;
+}
+
+/* Who is told of what is missing, or cannot be told, but may miss it. */
+static void count_missing(struct feed *feed, const struct rendition *rendition, uint64_t missing)
+{
+	uint64_t subscribers = list_length(&rendition->ready);
+
+	feed->metrics.gaps += subscribers;
+	feed->metrics.skipped_messages += subscribers * missing;
+	feed->skipped_by[CAUSE_RELAY] += subscribers;
+	log_warn("messages missing after a crash feed=%s format=%s subscribers=%llu missing=%llu",
+		 feed->params.name, rendition->encoder->name, (unsigned long long)subscribers,
+		 (unsigned long long)missing);
+}
+
+static void restore_rendition(struct feed *feed, const struct feed_state *part,
+			      struct rendition_state *state)
+{
+	struct rendition *rendition = find_rendition(feed, state->format);
+	uint64_t missing = missing_in(feed, part, &state->ring);
+	struct ring_restored restored;
+	int r;
+
+	if (!rendition) {
+		refuse(feed, state, part->is_after_crash ? CLOSE_CRASH : CLOSE_REMOVED);
+		return;
+	}
+	r = ring_restore(&rendition->ring, &state->ring, &feed->pool, feed->copy_pipe.slots,
+			 &restored);
+	if (r < 0) {
+		log_error("ring not resumed feed=%s format=%s: %s", feed->params.name,
+			  state->format, strerror(-r));
+		refuse(feed, state, reason_of_loss(part));
+		return;
+	}
+	resume_subscribers(rendition, part, state, &restored, missing);
+	ring_restored_drop(&restored);
+	if (missing) {
+		count_missing(feed, rendition, missing);
+		publish_missing(rendition, feed->next_seq);
+	}
+	feed_trim(rendition);
+}
+
+static int restore_intake(struct feed *feed, const struct intake_state *state)
+{
+	struct intake *intake = &feed->intake;
+	struct intake_memory *memory = &intake->memory;
+
+	if (state->rest_bytes) {
+		memory->own_bytes = malloc(state->rest_bytes);
+		if (!memory->own_bytes)
+			return -ENOMEM;
+		memcpy(memory->own_bytes, state->rest, state->rest_bytes);
+		memory->bytes = memory->own_bytes;
+		memory->own_room = memory->room = memory->end = state->rest_bytes;
+	}
+	intake->scan.message_bytes = state->message_bytes;
+	intake->scan.need_bytes = state->need_bytes;
+	intake->scan.prefix_bytes = state->prefix_bytes;
+	memcpy(intake->scan.prefix, state->prefix, sizeof(intake->scan.prefix));
+	intake->relay.head_bytes = state->head_bytes;
+	intake->relay.has_session = state->has_session;
+	intake->relay.in_message = state->in_message;
+	memcpy(intake->relay.head, state->head, sizeof(intake->relay.head));
+	if (state->head_bytes < sizeof(intake->relay.head))
+		return 0;
+	return packet_header_decode(state->head, &intake->relay.header);
+}
+
+static void restore_counters(struct feed *feed, const struct feed_state *state)
+{
+	feed->metrics = state->metrics;
+	feed->metrics.subscribers = 0; /* each one counts itself */
+	memcpy(feed->closed, state->closed, sizeof(feed->closed));
+	memcpy(feed->source_ends, state->source_ends, sizeof(feed->source_ends));
+	memcpy(feed->skipped_by, state->skipped_by, sizeof(feed->skipped_by));
+	memcpy(feed->closed_slow_by, state->closed_slow_by, sizeof(feed->closed_slow_by));
+}
+
+void feed_restore(struct feed *feed, struct feed_state *state, bool keeps_source)
+{
+	uint64_t source_direct = feed->metrics.source_direct;
+	bool has_new_source = feed->is_source_up; /* that came when the ingest was opened */
+
+	restore_counters(feed, state);
+	feed->metrics.source_direct = source_direct;
+	feed->session = (uint32_t)state->session;
+	feed->next_seq = state->next_seq;
+	feed->is_source_up = state->is_source_up;
+	feed_record_note_state(feed);
+	feed->intake.taken_bytes = state->intake.taken_bytes;
+	if (feed->from && state->is_awake)
+		crossing_wake_resumed(feed);
+	for (size_t i = 0; i < state->rendition_count; i++)
+		restore_rendition(feed, state, &state->renditions[i]);
+	if (keeps_source)
+		keeps_source = restore_intake(feed, &state->intake) == 0;
+	/* A source that has the same session goes on in it, and repeats or misses what it does. */
+	feed->intake.relay.has_session = feed->intake.relay.has_session || state->is_after_crash;
+	feed_serve_packet(feed, clock_mono_ns());
+	if (!feed->from && state->is_source_up && !keeps_source) {
+		feed->metrics.partial_bytes += state->intake.rest_bytes + state->intake.head_bytes;
+		feed->metrics.partial_messages +=
+			state->intake.rest_bytes + state->intake.head_bytes > 0;
+		feed_source_down(feed, state->is_after_crash ? CLOSE_CRASH : CLOSE_REMOVED);
+	}
+	if (has_new_source && !keeps_source)
+		feed_source_up(feed);
+}

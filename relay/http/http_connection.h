@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+/*
+ * One request on each accepted socket: a server reads the head, and a small body, until an absolute
+ * deadline, answers what is wrong itself, and hands good requests to its owner.
+ *
+ * A connection belongs to its server and is never freed inside its own callback.  After a request
+ * was handed over, the owner answers it, takes its socket, or drops it, at once or later; until
+ * then nothing is read, and the deadline is off.
+ *
+ * Whoever means it has said all within a round trip; whoever wants to keep others out says as
+ * little as it may.  So when all places are taken, the oldest of those that have not said all makes
+ * room for the newcomer, and slow peers, however many, only shorten the time that they have.
+ *
+ * What a peer can make a server hold: one buffer of HTTP_HEAD_BYTES and a little for each of
+ * max_connections, for deadline_ms, however slowly it sends; then an answer, for as long again,
+ * however slowly it reads.
+ */
+#pragma once
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "http/http_request.h"
+#include "net/access.h"
+#include "net/endpoint.h"
+
+struct http_connection;
+struct state_stream;
+
+/* The most that may have come behind a head. */
+#define HTTP_REST_BYTES HTTP_HEAD_BYTES
+
+struct http_server_params {
+	unsigned methods;        /* as in http_request_init() */
+	uint64_t body_max_bytes; /* of a POST; at most HTTP_REST_BYTES */
+	uint64_t deadline_ms;    /* for the request to be there, and for its answer to be gone */
+	size_t max_connections;  /* for one more, who has not said all for longest gets 503 */
+	/* Peers at these addresses begin with a PROXY header, all others do not.  NULL: nobody
+	 * does.  The caller's, and may change. */
+	const struct access *proxy_trusted;
+
+	/* A request is there.  Its texts, and the body, are valid until the connection is answered,
+	 * taken or dropped, one of which has to happen, in here or later. */
+	void (*on_request)(void *owner, struct http_connection *connection,
+			   const struct http_request *request, const uint8_t *body,
+			   size_t body_bytes);
+	/* This peer gets 503 for want of room.  NULL: it is only counted. */
+	void (*on_turned_away)(void *owner, const struct endpoint_address *peer);
+	/* No request, but an error: the owner answers as above.  `reason` is a static line.  NULL:
+	 * the server answers with that line. */
+	void (*on_error)(void *owner, struct http_connection *connection, int status,
+			 const char *reason);
+	void *owner;
+};
+
+struct http_server_counters {
+	uint64_t adopted;
+	uint64_t requests; /* handed to the owner */
+	uint64_t errors;   /* heads or PROXY headers that were refused, 4xx and 5xx */
+	uint64_t late;     /* not there, or not read, by the deadline */
+	uint64_t refused;  /* turned away: over max_connections, or no memory */
+	uint64_t lost;     /* the peer went away first */
+};
+
+struct http_server {
+	struct http_server_counters counters; /* ro */
+	size_t count;                         /* ro: connections it holds */
+
+	/* private */
+	struct ev_loop *loop;
+	struct http_server_params params;
+	struct list connections, ended;
+	/* The sockets are in a set of their own, since libev (4.33) leaves a descriptor that nobody
+	 * watches in its set until something happens there: by then it may belong to another
+	 * loop, and another thread. */
+	int epoll_fd;        /* -1 before the first connection */
+	ev_io ready;         /* one of them is */
+	ev_prepare turn_end; /* frees the ended ones */
+};
+
+void http_server_init(struct http_server *server, struct ev_loop *loop,
+		      const struct http_server_params *params);
+
+/* As in the params, for connections that come from now on. */
+void http_server_change(struct http_server *server, uint64_t deadline_ms, size_t max_connections,
+			const struct access *proxy_trusted);
+
+/* fd: an accepted socket, non-blocking; the server's from here on. */
+void http_server_adopt(struct http_server *server, int fd);
+
+/* A connection as one process leaves it to the next. */
+struct http_connection_state {
+	int fd;
+	bool is_answered; /* else it is at its request */
+	uint64_t left_ms; /* until its deadline */
+	/* All that has come, from its first byte; or what is left of the answer.  The
+	 * connection's, or in the stream that was read. */
+	uint8_t *bytes;
+	size_t byte_count;
+};
+
+/* Describes the connections, but for those that wait for their owner; the server must not go on
+ * until that has been written.  ret[] has room for server->count; returns how many there are. */
+size_t http_server_capture(const struct http_server *server, struct http_connection_state *ret);
+
+/* Goes on with one, however many there are, and takes its fd.  What has come is looked at from the
+ * start again, by the parameters that there are now. */
+void http_server_restore(struct http_server *server, struct http_connection_state *state);
+
+/* Written to, or read from. */
+void http_connection_state_transfer(struct state_stream *stream,
+				    struct http_connection_state *state);
+
+/* Closes all connections, also those whose requests are not answered yet.  Not from within
+ * on_request or on_error of this server.  Idempotent. */
+void http_server_fini(struct http_server *server);
+
+/* ---- what an owner does with a connection: one of the first four, once ---- */
+
+/* Sends head and body, which are copied, as the socket takes them, then closes in a way that lets
+ * the peer read all of it.  Without memory the connection is closed. */
+void http_connection_answer(struct http_connection *connection, const uint8_t *bytes, size_t count);
+
+/* An answer of one line, with what http_response_end_text() adds; Allow with 405. */
+void http_connection_answer_line(struct http_connection *connection, int status, const char *line);
+
+/* Gives the socket away.  What had come behind the request goes to `rest`, which has room for
+ * HTTP_REST_BYTES, and its length to *ret_rest_bytes. */
+int http_connection_take_fd(struct http_connection *connection, uint8_t *rest,
+			    size_t *ret_rest_bytes);
+
+/* Closes without a word. */
+void http_connection_drop(struct http_connection *connection);
+
+/* Who sent the request: the address of the connection, or the one that the PROXY header named. */
+const struct endpoint_address *http_connection_peer(const struct http_connection *connection);
+
+/* The socket, still the connection's: to ask about it. */
+int http_connection_fd(const struct http_connection *connection);

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The head of an HTTP request.
+ *
+ * A scan over the new bytes finds the ends of lines; each line is taken apart once, when it is
+ * there, and what the lines have to do with one another is checked at the empty line.  Until then
+ * only places in the head are kept, no pointers, for the buffer may move.
+ */
+#include "http/http_request.h"
+
+struct method_name {
+	const char *name;
+	enum http_method method; /* 0: known, never served */
+};
+
+static const struct method_name method_names[] = {
+	{"GET", HTTP_GET}, {"HEAD", HTTP_HEAD}, {"POST", HTTP_POST}, {"OPTIONS", HTTP_OPTIONS},
+	{"PUT", 0},        {"DELETE", 0},       {"CONNECT", 0},      {"TRACE", 0},
+	{"PATCH", 0},
+};
+
+/* Twice the same would leave open which one counts. */
+static const char *const single_fields[] = {
+	"Host",   "Content-Length", "Content-Type",      "Authorization",
+	"Origin", "Last-Event-ID",  "Sec-WebSocket-Key", "Sec-WebSocket-Version",
+};
+
+static enum http_parse fail(struct http_request *request, int status, const char *reason)
+{
+	request->status = status;
+	request->reason = reason;
+	request->result = HTTP_PARSE_ERROR;
+	return request->result;
+}
+
+void http_request_init(struct http_request *request, unsigned methods, uint64_t body_max_bytes)
+{
+	*request = (struct http_request){.methods = methods, .body_max_bytes = body_max_bytes};
+}
+
+/* "HTTP/1.1", and nothing that only looks like it. */
+static enum http_parse read_version(struct http_request *request, struct http_text text)
+{
+	if (text.length != 8 || memcmp(text.at, "HTTP/", 5) != 0 || !http_is_digit(text.at[5]) ||
+	    text.at[6] != '.' || !http_is_digit(text.at[7]))
+		return fail(request, 400, "the request line does not end in an HTTP version");
+	if (text.at[5] != '1')
+		return fail(request, 505, "HTTP/1.1 and HTTP/1.0 are spoken here");
+	request->minor_version = text.at[7] == '0' ? 0 : 1;
+	return HTTP_PARSE_MORE;
+}
+
+static enum http_parse read_method(struct http_request *request, struct http_text text)
+{
+	for (size_t i = 0; i < ARRAY_LEN(method_names); i++) {
+		if (!http_text_equals(text, method_names[i].name))
+			continue;
+		request->method = method_names[i].method;
+		if (!(request->method & request->methods))
+			return fail(request, 405, "this method is not served here");
+		return HTTP_PARSE_MORE;
+	}
+	return fail(request, 501, "this method is not known");
+}
+
+static enum http_parse read_target(struct http_request *request, struct http_text text)
+{
+	struct http_target target;
+	const char *wrong = http_target_parse(text, &target);
+
+	if (wrong)
+		return fail(request, 400, wrong);
+	if (http_text_equals(text, "*") && request->method != HTTP_OPTIONS)
+		return fail(request, 400, "the request target is not a path");
+	request->target_at = (size_t)(text.at - request->fields.head);
+	request->target_length = text.length;
+	return HTTP_PARSE_MORE;
+}
+
+/* METHOD SP TARGET SP VERSION */
+static enum http_parse read_request_line(struct http_request *request, struct http_text line)
+{
+	struct http_text method = {line.at, 0}, target, version;
+
+	if (line.length == 0)
+		return fail(request, 400, "an empty line before the request line");
+	while (method.length < line.length && line.at[method.length] != ' ')
+		method.length++;
+	if (method.length == line.length || !http_text_is_token(method))
+		return fail(request, 400, "the request line does not begin with a method");
+	target = (struct http_text){method.at + method.length + 1, 0};
+	while (method.length + 1 + target.length < line.length && target.at[target.length] != ' ')
+		target.length++;
+	if (target.length == 0 || method.length + 1 + target.length == line.length)
+		return fail(request, 400, "the request line is not METHOD TARGET VERSION");
+	version.at = target.at + target.length + 1;
+	version.length = line.length - method.length - target.length - 2;
+	if (read_version(request, version) == HTTP_PARSE_ERROR ||
+	    read_method(request, method) == HTTP_PARSE_ERROR)
+		return HTTP_PARSE_ERROR;
+	return read_target(request, target);
+}
+
+static enum http_parse read_field_line(struct http_request *request, size_t length)
+{
+	const char *wrong;
+
+	if (request->fields.count == HTTP_FIELDS_MAX)
+		return fail(request, 431, "more than 64 header fields");
+	wrong = http_fields_add(&request->fields, request->line_at, length);
+	return wrong ? fail(request, 400, wrong) : HTTP_PARSE_MORE;
+}
+
+static enum http_parse check_host(struct http_request *request)
+{
+	bool has_host = http_fields_find(&request->fields, "Host", &request->host);
+
+	if (!has_host && request->minor_version > 0)
+		return fail(request, 400, "no Host field");
+	if (has_host && !http_authority_is_valid(request->host))
+		return fail(request, 400, "the Host field is not HOST or HOST:PORT");
+	if (request->target.authority.length > 0)
+		request->host = request->target.authority;
+	return HTTP_PARSE_MORE;
+}
+
+static enum http_parse read_content_length(struct http_request *request, struct http_text text)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < text.length; i++) {
+		if (!http_is_digit(text.at[i]))
+			return fail(request, 400, "Content-Length is not a number");
+		if (__builtin_mul_overflow(bytes, 10, &bytes) ||
+		    __builtin_add_overflow(bytes, (uint64_t)(text.at[i] - '0'), &bytes))
+			return fail(request, 400, "Content-Length is out of range");
+	}
+	if (text.length == 0)
+		return fail(request, 400, "Content-Length is not a number");
+	if (bytes > 0 && (request->method != HTTP_POST || request->body_max_bytes == 0))
+		return fail(request, 400, "a body, where none is expected");
+	if (bytes > request->body_max_bytes)
+		return fail(request, 413, "the body is too long");
+	request->content_bytes = bytes;
+	return HTTP_PARSE_MORE;
+}
+
+static enum http_parse check_body(struct http_request *request)
+{
+	const struct http_fields *fields = &request->fields;
+	struct http_text length;
+	bool has_length = http_fields_find(fields, "Content-Length", &length);
+
+	if (http_fields_count(fields, "Transfer-Encoding") > 0) {
+		/* Only here may a body come at all; a length beside the coding is an attack. */
+		if (request->method == HTTP_POST && request->body_max_bytes > 0 && !has_length &&
+		    request->minor_version > 0)
+			return fail(request, 411, "a body needs a Content-Length");
+		return fail(request, 400, "Transfer-Encoding, where it is not expected");
+	}
+	return has_length ? read_content_length(request, length) : HTTP_PARSE_MORE;
+}
+
+static enum http_parse finish(struct http_request *request, size_t head_bytes)
+{
+	const struct http_fields *fields = &request->fields;
+	struct http_text target = {fields->head + request->target_at, request->target_length};
+
+	for (size_t i = 0; i < ARRAY_LEN(single_fields); i++) {
+		if (http_fields_count(fields, single_fields[i]) > 1)
+			return fail(request, 400,
+				    "a header field that may stand once stands twice");
+	}
+	if (http_target_parse(target, &request->target))
+		return fail(request, 400, "the buffer of the request has changed");
+	if (check_host(request) == HTTP_PARSE_ERROR || check_body(request) == HTTP_PARSE_ERROR)
+		return HTTP_PARSE_ERROR;
+	if (request->minor_version > 0 && http_fields_count(fields, "Expect") > 0)
+		return fail(request, 417, "Expect is not served here");
+	request->head_bytes = head_bytes;
+	request->result = HTTP_PARSE_WHOLE;
+	return request->result;
+}
+
+/* The line that ends in the LF at `end`. */
+static enum http_parse read_line(struct http_request *request, size_t end)
+{
+	struct http_text line = {request->fields.head + request->line_at, 0};
+	enum http_parse result;
+
+	if (end == request->line_at || request->fields.head[end - 1] != '\r')
+		return fail(request, 400, "a line ends in LF without CR");
+	line.length = end - 1 - request->line_at;
+	if (request->line_at == 0)
+		result = read_request_line(request, line);
+	else if (line.length == 0)
+		return finish(request, end + 1);
+	else
+		result = read_field_line(request, line.length);
+	request->line_at = end + 1;
+	return result;
+}
+
+enum http_parse http_request_parse(struct http_request *request, const char *bytes, size_t count)
+{
+	size_t end = size_min(count, HTTP_HEAD_BYTES);
+
+	if (request->result != HTTP_PARSE_MORE)
+		return request->result;
+	request->fields.head = bytes;
+	while (request->seen_bytes < end) {
+		size_t at = request->seen_bytes++;
+		char c = bytes[at];
+
+		if (c != '\n' && at > request->line_at && bytes[at - 1] == '\r')
+			return fail(request, 400, "a CR that no LF follows");
+		if (c == '\n') {
+			if (read_line(request, at) != HTTP_PARSE_MORE)
+				return request->result;
+		} else if (c != '\r' && !http_is_value_char(c)) {
+			return fail(request, 400, "a control character in the request head");
+		}
+	}
+	if (end < HTTP_HEAD_BYTES)
+		return HTTP_PARSE_MORE;
+	if (request->line_at == 0)
+		return fail(request, 414, "the request target is too long");
+	return fail(request, 431, "the request head is longer than 8 KiB");
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT
+/*
+ * All connections of one door: whom there is room for, which of them are ready, and how they go to
+ * another process.  What happens on one is http_connection.c.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "base/state_stream.h"
+#include "http/http_connection_parts.h"
+#include "http/http_response.h"
+
+#define READY_MAX 64 /* served in a turn */
+
+static void free_ended(struct http_server *server)
+{
+	struct list_node *node;
+
+	while ((node = list_first(&server->ended))) {
+		struct http_connection *connection = list_entry(node, struct http_connection, node);
+
+		list_remove(node);
+		free(connection->answer);
+		free(connection);
+	}
+	ev_prepare_stop(server->loop, &server->turn_end);
+}
+
+static void on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
+{
+	(void)loop;
+	(void)events;
+	free_ended(container_of(watcher, struct http_server, turn_end));
+}
+
+/* One that has ended in this turn is still there, and has nothing more to do. */
+static void on_ready(struct ev_loop *loop, ev_io *watcher, int events)
+{
+	struct http_server *server = container_of(watcher, struct http_server, ready);
+	struct epoll_event ready[READY_MAX];
+	int count = epoll_wait(server->epoll_fd, ready, READY_MAX, 0);
+
+	(void)loop;
+	(void)events;
+	for (int i = 0; i < count; i++)
+		http_connection_serve(ready[i].data.ptr);
+}
+
+void http_server_init(struct http_server *server, struct ev_loop *loop,
+		      const struct http_server_params *params)
+{
+	*server = (struct http_server){.loop = loop, .params = *params};
+	list_init(&server->connections);
+	list_init(&server->ended);
+	ev_prepare_init(&server->turn_end, on_turn_end);
+	ev_init(&server->ready, on_ready);
+	server->epoll_fd = -1;
+}
+
+void http_server_change(struct http_server *server, uint64_t deadline_ms, size_t max_connections,
+			const struct access *proxy_trusted)
+{
+	server->params.deadline_ms = deadline_ms;
+	server->params.max_connections = max_connections;
+	server->params.proxy_trusted = proxy_trusted;
+}
+
+static bool is_proxy(const struct http_server *server, const struct endpoint_address *peer)
+{
+	const struct access *trusted = server->params.proxy_trusted;
+	struct in6_addr address;
+
+	return trusted && endpoint_address_ip(peer, &address) == 0 &&
+	       access_is_allowed(trusted, &address);
+}
+
+/* At once and without keeping anything, since there is too much already; what has come is read
+ * first, so that the answer is not lost with it. */
+static void turn_away(struct http_server *server, int fd, const struct endpoint_address *peer)
+{
+	static const char line[] = "too many connections wait here";
+	const struct http_server_params *params = &server->params;
+	char buf[LINE_ANSWER_BYTES];
+	struct http_response response;
+	ssize_t bytes;
+
+	server->counters.refused++;
+	if (params->on_turned_away)
+		params->on_turned_away(params->owner, peer);
+	(void)!recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+	http_response_begin(&response, buf, sizeof(buf), 503);
+	http_response_field(&response, "Retry-After", "1");
+	bytes = http_response_end_text(&response, line, false);
+	if (bytes > 0)
+		(void)!send(fd, buf, (size_t)bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+	fd_close(&fd);
+}
+
+/* Ends the oldest that has not said all, or has its answer and only lingers.  False: there is none.
+ */
+static bool make_room(struct http_server *server)
+{
+	struct list_node *node;
+
+	list_for_each (&server->connections, node) {
+		struct http_connection *connection = list_entry(node, struct http_connection, node);
+		bool is_slow = connection->state == STATE_READING;
+		int fd = connection->fd;
+
+		if (!is_slow && connection->state != STATE_LINGERING)
+			continue;
+		if (is_slow) {
+			http_connection_watch(connection, 0, 0);
+			connection->fd = -1;
+		}
+		http_connection_set_state(connection, STATE_ENDED);
+		if (is_slow)
+			turn_away(server, fd, &connection->peer);
+		return true;
+	}
+	return false;
+}
+
+/* False: no descriptor or memory for it. */
+static bool open_set(struct http_server *server)
+{
+	if (server->epoll_fd >= 0)
+		return true;
+	server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (server->epoll_fd < 0)
+		return false;
+	ev_io_set(&server->ready, server->epoll_fd, EV_READ);
+	return true;
+}
+
+/* In no state yet.  NULL: no descriptor or memory for it. */
+static struct http_connection *new_connection(struct http_server *server, int fd)
+{
+	struct http_connection *connection = open_set(server) ? malloc(sizeof(*connection)) : NULL;
+
+	if (!connection)
+		return NULL;
+	/* The buffer is left as it is: most of it is never looked at. */
+	memset(connection, 0, offsetof(struct http_connection, buffer));
+	connection->server = server;
+	connection->fd = fd;
+	endpoint_peer(fd, &connection->peer);
+	list_node_init(&connection->node);
+	list_append(&server->connections, &connection->node);
+	if (server->count++ == 0)
+		ev_io_start(server->loop, &server->ready);
+	ev_init(&connection->deadline, http_connection_on_deadline);
+	connection->expects_proxy = is_proxy(server, &connection->peer);
+	http_request_init(&connection->request, server->params.methods,
+			  server->params.body_max_bytes);
+	return connection;
+}
+
+void http_server_adopt(struct http_server *server, int fd)
+{
+	struct http_connection *connection = NULL;
+	struct endpoint_address peer;
+
+	server->counters.adopted++;
+	if (server->count < server->params.max_connections || make_room(server))
+		connection = new_connection(server, fd);
+	if (connection) {
+		http_connection_set_state(connection, STATE_READING);
+		return;
+	}
+	endpoint_peer(fd, &peer);
+	turn_away(server, fd, &peer);
+}
+
+void http_server_fini(struct http_server *server)
+{
+	struct list_node *node;
+
+	if (!server->loop)
+		return;
+	while ((node = list_first(&server->connections)))
+		http_connection_set_state(list_entry(node, struct http_connection, node),
+					  STATE_ENDED);
+	free_ended(server);
+	fd_close(&server->epoll_fd);
+	server->loop = NULL;
+}
+
+/* ---- from one process to the next ---- */
+
+static void capture(struct http_connection *connection, struct http_connection_state *ret)
+{
+	double left_s = ev_timer_remaining(connection->server->loop, &connection->deadline);
+
+	*ret = (struct http_connection_state){
+		.fd = connection->fd,
+		.is_answered = connection->state != STATE_READING,
+		.left_ms = left_s > 0 ? (uint64_t)(left_s * 1000) : 0,
+	};
+	if (connection->state == STATE_READING) {
+		ret->bytes = connection->buffer;
+		ret->byte_count = connection->used_bytes;
+	} else if (connection->answer) {
+		ret->bytes = connection->answer + connection->answered_bytes;
+		ret->byte_count = connection->answer_bytes - connection->answered_bytes;
+	}
+}
+
+size_t http_server_capture(const struct http_server *server, struct http_connection_state *ret)
+{
+	struct list_node *node;
+	size_t count = 0;
+
+	list_for_each (&server->connections, node) {
+		struct http_connection *connection = list_entry(node, struct http_connection, node);
+
+		if (connection->state != STATE_WAITING)
+			capture(connection, &ret[count++]);
+	}
+	return count;
+}
+
+/* A socket that has been shut takes nothing, not even nothing: its answer has gone. */
+static void answer_on(struct http_connection *connection, const struct http_connection_state *state)
+{
+	if (state->byte_count == 0)
+		http_connection_set_state(connection, STATE_LINGERING);
+	else
+		http_connection_answer(connection, state->bytes, state->byte_count);
+	if (connection->state == STATE_ANSWERING)
+		http_connection_watch(connection, EPOLLOUT, state->left_ms + 1);
+}
+
+void http_server_restore(struct http_server *server, struct http_connection_state *state)
+{
+	struct http_connection *connection = new_connection(server, state->fd);
+
+	if (!connection)
+		fd_close(&state->fd);
+	state->fd = -1;
+	if (!connection)
+		return;
+	if (state->is_answered) {
+		answer_on(connection, state);
+		return;
+	}
+	http_connection_set_state(connection, STATE_READING);
+	http_connection_watch(connection, EPOLLIN, state->left_ms + 1);
+	connection->used_bytes = size_min(state->byte_count, CONNECTION_BUFFER_BYTES);
+	if (!connection->used_bytes)
+		return;
+	memcpy(connection->buffer, state->bytes, connection->used_bytes);
+	http_connection_parse(connection);
+}
+
+void http_connection_state_transfer(struct state_stream *stream,
+				    struct http_connection_state *state)
+{
+	state_fd(stream, &state->fd, "socket of a request");
+	state_bool(stream, &state->is_answered, "answered");
+	state_u64(stream, &state->left_ms, UINT32_MAX, "time left");
+	state_size(stream, &state->byte_count,
+		   state->is_answered ? UINT32_MAX : CONNECTION_BUFFER_BYTES, "bytes of a request");
+	state_bytes(stream, &state->bytes, state->byte_count, "bytes of a request");
+	if (stream->is_reading && state->fd < 0)
+		state_fail(stream, "socket of a request");
+}

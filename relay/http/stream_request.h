@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What a client wants of an http listener: which feed, as what kind of stream, from where on.
+ *
+ *	GET /FEED                                    a stream of chunks; to HTTP/1.0 until it closes
+ *	GET /FEED with Accept: text/event-stream     server-sent events
+ *	GET /FEED with Upgrade: websocket            WebSocket
+ *
+ *	?burst=64k or 5s     begin so much in the past
+ *	?from=SEQ            begin with this message; Last-Event-ID: with the one after it
+ *	?text=1              WebSocket: text messages instead of binary ones
+ *	?messages=packet|message    WebSocket: what one message of it is
+ *
+ * Pure: reads the request and decides nothing.  Whether there is such a feed, and whether it can be
+ * had like that, is left to others.
+ */
+#pragma once
+
+#include "http/http_request.h"
+
+#define STREAM_FEED_BYTES 64
+
+/* A WebSocket cannot have an Authorization field in a browser; so it may offer this and the token
+ * as subprotocol, beside the one that is agreed to. */
+#define STREAM_TOKEN_PROTOCOL "relay.bearer."
+#define STREAM_PROTOCOL       "relay"
+
+enum stream_kind {
+	STREAM_CHUNKED,
+	STREAM_PLAIN, /* for HTTP/1.0: neither chunks nor a length */
+	STREAM_EVENTS,
+	STREAM_EVENTS_PLAIN,
+	STREAM_WEBSOCKET,
+};
+
+struct stream_request {
+	char feed[STREAM_FEED_BYTES + 1]; /* "" for "/" */
+	bool is_long;                     /* the path is longer than the name of any feed */
+	enum stream_kind kind;
+	bool wants_text;
+	bool has_messages, per_message; /* whether it says so, and what */
+	bool has_burst;
+	uint64_t burst_bytes, burst_ms;
+	bool has_from;
+	uint64_t from_seq;
+	struct http_text token;  /* in the head; NULL without one; may never be logged */
+	struct http_text origin; /* in the head; NULL without one */
+};
+
+/* Reads a whole request.  Returns NULL, or what is wrong with it, as a static text. */
+const char *stream_request_read(const struct http_request *request,
+				struct stream_request *ret) must_check;

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+/* Token lists.  Digests by libcrypto; a lock is not needed: a list is made, then only read. */
+#include "http/token_list.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+
+/* b64token of RFC 6750, 2.1. */
+#define TOKEN_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+
+enum {
+	LINE_BYTES = TOKEN_BYTES_MAX + 3, /* CR, LF, zero */
+};
+
+static bool digest(const char *token, size_t bytes, uint8_t ret[TOKEN_DIGEST_BYTES])
+{
+	return EVP_Digest(token, bytes, ret, NULL, EVP_sha256(), NULL) == 1;
+}
+
+static bool is_token(const char *text, size_t bytes)
+{
+	size_t body = strspn(text, TOKEN_CHARS);
+
+	return body > 0 && body + strspn(text + body, "=") == bytes;
+}
+
+static int add(struct token_list *list, const char *token, size_t bytes)
+{
+	uint8_t(*digests)[TOKEN_DIGEST_BYTES];
+
+	digests = reallocarray(list->digests, list->count + 1, sizeof(*digests));
+	if (!digests)
+		return -ENOMEM;
+	list->digests = digests;
+	if (!digest(token, bytes, digests[list->count]))
+		return -EIO;
+	list->count++;
+	return 0;
+}
+
+/* One line, which may end in LF, CR LF or the file. */
+static int take_line(struct token_list *list, char *line, const char *path, unsigned number,
+		     struct errmsg *err)
+{
+	size_t bytes = strcspn(line, "\r\n");
+	int r;
+
+	line[bytes] = '\0';
+	if (bytes == 0 || line[0] == '#')
+		return 0;
+	if (bytes > TOKEN_BYTES_MAX || !is_token(line, bytes)) {
+		errmsg_set(err,
+			   "%s:%u: this is no token; expected 1 to %d letters, digits or "
+			   "- . _ ~ + / and = at the end",
+			   path, number, TOKEN_BYTES_MAX);
+		return -EINVAL;
+	}
+	if (list->count == TOKENS_MAX) {
+		errmsg_set(err, "%s:%u: more than %d tokens", path, number, TOKENS_MAX);
+		return -E2BIG;
+	}
+	r = add(list, line, bytes);
+	if (r < 0)
+		errmsg_errno(err, r, "%s", path);
+	return r;
+}
+
+static int read_lines(struct token_list *list, FILE *file, const char *path, struct errmsg *err)
+{
+	char line[LINE_BYTES];
+	unsigned number = 0;
+	int r = 0;
+
+	while (r == 0 && fgets(line, sizeof(line), file))
+		r = take_line(list, line, path, ++number, err);
+	OPENSSL_cleanse(line, sizeof(line));
+	if (r < 0)
+		return r;
+	if (ferror(file)) {
+		errmsg_errno(err, -EIO, "cannot read %s", path);
+		return -EIO;
+	}
+	if (list->count == 0) {
+		errmsg_set(err, "%s has no token in it; expected one a line", path);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int find_path(const char *name, char *path, size_t size, struct errmsg *err)
+{
+	static const char credential[] = "credential:";
+	const char *directory = getenv("CREDENTIALS_DIRECTORY");
+	int length;
+
+	if (strncmp(name, credential, sizeof(credential) - 1) != 0) {
+		length = snprintf(path, size, "%s", name);
+	} else if (directory) {
+		length = snprintf(path, size, "%s/%s", directory, name + sizeof(credential) - 1);
+	} else {
+		errmsg_set(err,
+			   "%s: there is no $CREDENTIALS_DIRECTORY; expected LoadCredential= in "
+			   "the unit",
+			   name);
+		return -ENOENT;
+	}
+	if (length < 0 || (size_t)length >= size) {
+		errmsg_set(err, "the path of %.100s is too long", name);
+		return -ENAMETOOLONG;
+	}
+	return 0;
+}
+
+int token_list_load(struct token_list *ret, const char *name, struct errmsg *err)
+{
+	struct token_list list = {0};
+	struct stat about;
+	char path[4096];
+	FILE *file;
+	int r;
+
+	r = find_path(name, path, sizeof(path), err);
+	if (r < 0)
+		return r;
+	file = fopen(path, "re");
+	if (!file) {
+		r = -errno;
+		errmsg_errno(err, r, "cannot read %s", path);
+		return r;
+	}
+	if (fstat(fileno(file), &about) == 0 && about.st_mode & S_IROTH)
+		log_warn("everybody on this machine can read the tokens in %s, ignoring", path);
+	r = read_lines(&list, file, path, err);
+	(void)fclose(file);
+	if (r < 0) {
+		token_list_free(&list);
+		return r;
+	}
+	*ret = list;
+	return 0;
+}
+
+void token_list_free(struct token_list *list)
+{
+	free(list->digests);
+	*list = (struct token_list){0};
+}
+
+bool token_list_has(const struct token_list *list, const char *token, size_t bytes)
+{
+	uint8_t asked[TOKEN_DIGEST_BYTES];
+	unsigned found = 0;
+
+	if (!digest(token, bytes, asked))
+		return false;
+	/* All are compared, so the time does not say which one it was. */
+	for (size_t i = 0; i < list->count; i++)
+		found |= CRYPTO_memcmp(asked, list->digests[i], sizeof(asked)) == 0;
+	return found;
+}

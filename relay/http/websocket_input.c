@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What WebSocket subscribers send.  The decoder finds what is wrong; what is answered, and whether
+ * it is the end of the connection, is decided here.
+ */
+#include "http/websocket_input.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/state_stream.h"
+#include "feed/feed.h"
+#include "http/websocket_codec.h"
+#include "net/token_bucket.h"
+
+enum {
+	STATE_VERSION = 1,
+	DISCARD_BYTES = 4096,
+	DISCARD_READS = 64,
+	CONTROLS_PER_S =
+		10, /* keep-alives come once in seconds; this is for jitter and reconnects */
+	CONTROL_HEAD_BYTES = 6,
+	CONTROL_WIRE_MAX = CONTROL_HEAD_BYTES + WEBSOCKET_CONTROL_BYTES,
+};
+
+struct input {
+	struct websocket_decoder decoder;
+	struct token_bucket controls; /* pings */
+	struct token_bucket pongs;
+	uint64_t pongs_per_s;
+	uint64_t left; /* bytes that are passed over still, heads of frames among them */
+};
+
+void *websocket_input_new(uint64_t max_bytes)
+{
+	struct input *input = calloc(1, sizeof(*input));
+
+	if (!input)
+		return NULL;
+	websocket_decoder_init(&input->decoder, max_bytes);
+	token_bucket_init(&input->controls, CONTROLS_PER_S);
+	/* The control frame at hand has cost its bytes before it can be told from data. */
+	input->left = max_bytes + CONTROL_WIRE_MAX;
+	return input;
+}
+
+static bool take_token(struct token_bucket *bucket)
+{
+	uint64_t now_ns = clock_mono_ns();
+
+	if (token_bucket_wait_ns(bucket, now_ns))
+		return false;
+	token_bucket_take(bucket, now_ns);
+	return true;
+}
+
+/* As many pongs as relay's own heartbeats ask for, and some more. */
+static bool is_pong_wanted(struct input *input, const struct subscriber *subscriber)
+{
+	uint64_t heartbeat_ms = subscriber->rendition->feed->params.heartbeat_ms;
+	uint64_t per_s = CONTROLS_PER_S + (heartbeat_ms ? 1000 / heartbeat_ms : 0);
+
+	if (per_s != input->pongs_per_s) {
+		token_bucket_init(&input->pongs, per_s);
+		input->pongs_per_s = per_s;
+	}
+	return take_token(&input->pongs);
+}
+
+/* Closing with bytes unread would send RST, which may overtake the last words. */
+static void discard(int fd)
+{
+	uint8_t bytes[DISCARD_BYTES];
+
+	for (int i = 0; i < DISCARD_READS; i++) {
+		if (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) <= 0)
+			break;
+	}
+}
+
+/* Says the last words.  A close is answered with the code that it had (RFC 6455, 5.5.1); whoever
+ * has more notes waiting than there is room for does not read, and gets none. */
+static enum close_reason end(struct subscriber *subscriber, enum close_reason reason, unsigned code,
+			     const char *words)
+{
+	uint8_t frame[2 + WEBSOCKET_CONTROL_BYTES];
+	size_t bytes = websocket_close_frame(frame, code, words);
+
+	(void)!subscriber_send_note(subscriber, frame, bytes);
+	discard(subscriber->fd);
+	return reason;
+}
+
+/* A pong that cannot be sent, since others wait already, is left out: only the last ping has to be
+ * answered (RFC 6455, 5.5.3). Control frames cost nothing of what is passed over, but for pongs
+ * that nobody asked for: who was away for a while answers many heartbeats at once. */
+static enum close_reason take_control(struct input *input, struct subscriber *subscriber,
+				      const struct websocket_event *event)
+{
+	uint8_t pong[2 + WEBSOCKET_CONTROL_BYTES];
+	size_t bytes;
+
+	if (event->opcode != WEBSOCKET_PING) {
+		if (is_pong_wanted(input, subscriber))
+			input->left += CONTROL_HEAD_BYTES + event->payload_bytes;
+		return CLOSE_REASON_COUNT;
+	}
+	if (!take_token(&input->controls))
+		return end(subscriber, CLOSE_FLOOD, WEBSOCKET_CLOSE_POLICY,
+			   close_reason_text(CLOSE_FLOOD));
+	input->left += CONTROL_HEAD_BYTES + event->payload_bytes;
+	bytes = websocket_control_frame(pong, WEBSOCKET_PONG, event->payload, event->payload_bytes);
+	(void)!subscriber_send_note(subscriber, pong, bytes);
+	return CLOSE_REASON_COUNT;
+}
+
+/* Heads too, or frames without payload could come for ever. */
+static enum close_reason pass_over(struct input *input, struct subscriber *subscriber, size_t bytes)
+{
+	if (bytes > input->left)
+		return end(subscriber, CLOSE_INPUT, WEBSOCKET_CLOSE_POLICY,
+			   close_reason_text(CLOSE_INPUT));
+	input->left -= bytes;
+	return CLOSE_REASON_COUNT;
+}
+
+static enum close_reason reason_of(unsigned code)
+{
+	if (code == WEBSOCKET_CLOSE_TOO_BIG)
+		return CLOSE_INPUT_TOO_LONG;
+	if (code == WEBSOCKET_CLOSE_NOT_UTF8)
+		return CLOSE_INPUT_NOT_TEXT;
+	return CLOSE_BAD_FRAME;
+}
+
+static enum close_reason on_bytes(void *owner, struct subscriber *subscriber, uint8_t *bytes,
+				  size_t count)
+{
+	struct input *input = owner;
+	enum close_reason reason = CLOSE_REASON_COUNT;
+	struct websocket_event event;
+
+	do {
+		size_t taken = websocket_decode(&input->decoder, bytes, count, &event);
+
+		bytes += taken;
+		count -= taken;
+		if (event.kind == WEBSOCKET_EVENT_CLOSE)
+			return end(subscriber, CLOSE_PEER_CLOSED, event.code, NULL);
+		if (event.kind == WEBSOCKET_EVENT_ERROR)
+			return end(subscriber, reason_of(event.code), event.code, event.reason);
+		reason = pass_over(input, subscriber, taken);
+		if (reason == CLOSE_REASON_COUNT && event.kind == WEBSOCKET_EVENT_CONTROL)
+			reason = take_control(input, subscriber, &event);
+	} while (reason == CLOSE_REASON_COUNT && event.kind != WEBSOCKET_EVENT_MORE);
+	return reason;
+}
+
+static void transfer(struct state_stream *stream, struct input *input)
+{
+	unsigned version = STATE_VERSION;
+
+	state_unsigned(stream, &version, STATE_VERSION, "version");
+	if (version != STATE_VERSION)
+		state_fail(stream, "version");
+	websocket_decoder_transfer(stream, &input->decoder);
+	token_bucket_transfer(stream, &input->controls);
+	state_u64(stream, &input->left, UINT64_MAX, "bytes left");
+	state_end(stream);
+}
+
+static size_t capture(void *owner, uint8_t *ret)
+{
+	struct state_stream stream;
+	size_t length = 0;
+
+	state_stream_write(&stream);
+	transfer(&stream, owner);
+	if (!stream.fault && stream.length <= SUBSCRIBER_INPUT_STATE_MAX) {
+		memcpy(ret, stream.bytes, stream.length);
+		length = stream.length;
+	}
+	state_stream_free(&stream);
+	return length;
+}
+
+static void *restore(uint8_t *bytes, size_t count)
+{
+	struct input *input = websocket_input_new(0);
+	struct state_stream stream;
+
+	if (!input || state_stream_read(&stream, bytes, count, NULL, 0) < 0) {
+		free(input);
+		return NULL;
+	}
+	transfer(&stream, input);
+	if (stream.fault) {
+		free(input);
+		input = NULL;
+	}
+	state_stream_free(&stream);
+	return input;
+}
+
+const struct subscriber_input websocket_input = {
+	.name = "websocket",
+	.on_bytes = on_bytes,
+	.capture = capture,
+	.restore = restore,
+	.free = free,
+};

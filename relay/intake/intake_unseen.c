@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Intake by splice: the payload goes from the socket to the ingest pipe and is not seen.  To find
+ * boundaries a window at the head of the queue is peeked at; bodies behind it are walked by their
+ * length alone.  So long messages cost a look at their prefix, short ones a copy of the window,
+ * once per feed.
+ */
+#include "intake/intake.h"
+
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "base/compiler.h"
+#include "feed/feed.h"
+#include "feed/publish.h"
+#include "pipe/pipe_io.h"
+
+enum {
+	WINDOW_BYTES = 16 * 1024,
+	PREFIX_WINDOW_BYTES = 64,
+};
+
+/* What is known of the head of the source's queue. */
+struct queue {
+	uint8_t window[WINDOW_BYTES];
+	size_t visible; /* bytes in the window             */
+	size_t queued;  /* bytes in the queue, at least    */
+};
+
+static struct pipe *last_pipe(struct intake *intake)
+{
+	return &intake->pipes[intake->pipe_count - 1];
+}
+
+bool intake_add_pipe(struct feed *feed)
+{
+	struct intake *intake = &feed->intake;
+
+	if (intake->pipe_count == INTAKE_PIPES_MAX ||
+	    pipe_pool_get(&feed->pool, &intake->pipes[intake->pipe_count]) < 0)
+		return false;
+	intake->pipe_count++;
+	return true;
+}
+
+enum intake_result intake_splice(struct feed *feed, const struct source *source, size_t max,
+				 size_t *ret_bytes, bool *ret_full, int *ret_err)
+{
+	struct intake *intake = &feed->intake;
+	enum pipe_io result;
+
+	*ret_bytes = 0;
+	*ret_full = false;
+	if (!intake->pipe_count && !intake_add_pipe(feed)) {
+		*ret_full = true;
+		return INTAKE_EMPTY;
+	}
+	result = pipe_splice_in(last_pipe(intake), source->fd, max, ret_bytes, ret_err);
+	switch (result) {
+	case PIPE_IO_OK:
+		intake->taken_bytes += *ret_bytes;
+		return INTAKE_TOOK;
+	case PIPE_IO_FULL:
+		*ret_full = true;
+		return INTAKE_EMPTY;
+	case PIPE_IO_EMPTY:
+		return INTAKE_EMPTY;
+	case PIPE_IO_EOF:
+		*ret_err = 0;
+		return INTAKE_END;
+	case PIPE_IO_ERROR:
+		return INTAKE_END;
+	case PIPE_IO_REFUSED:
+		break;
+	}
+	feed_note_refusal(feed, REFUSAL_SPLICE_IN);
+	intake->splice_refused = true;
+	*ret_full = true;
+	return INTAKE_EMPTY;
+}
+
+void intake_publish_pipes(struct feed *feed, const struct packet *packet)
+{
+	struct intake *intake = &feed->intake;
+	size_t before = intake_pipe_bytes(intake) - last_pipe(intake)->held_bytes;
+	struct pipe_payload payload = {
+		.pipes = intake->pipes,
+		.count = intake->pipe_count,
+		.last_bytes = packet->length - before,
+		.engine = ENGINE_SPLICE,
+	};
+	struct pipe last;
+
+	feed->pass.engine = ENGINE_SPLICE;
+	publish_pipes(feed, packet, &payload);
+	last = *last_pipe(intake);
+	for (size_t i = 0; i + 1 < intake->pipe_count; i++)
+		pipe_pool_put_drained(&feed->pool, &intake->pipes[i]);
+	intake->pipe_count = 0;
+	if (pipe_is_open(&last))
+		intake->pipes[intake->pipe_count++] = last;
+}
+
+/* Of messages longer than the window, the length at the front of the next one is all there is to
+ * see.
+ */
+static size_t window_wanted(const struct feed *feed)
+{
+	bool sees_all = feed->params.framing.kind == FRAMING_LINE;
+
+	return !sees_all && feed->intake.message_bytes > WINDOW_BYTES ? PREFIX_WINDOW_BYTES
+								      : WINDOW_BYTES;
+}
+
+/* Looks at the head of the queue, as far as the framing needs it. */
+static enum intake_result look(const struct feed *feed, const struct source *source,
+			       struct queue *queue, int *ret_err)
+{
+	enum framing_kind kind = feed->params.framing.kind;
+	size_t window = window_wanted(feed);
+	ssize_t seen = 0;
+	int queued = 0;
+
+	queue->visible = 0;
+	queue->queued = SIZE_MAX;
+	if (kind == FRAMING_NONE)
+		return INTAKE_TOOK;
+	if (kind != FRAMING_FIXED) {
+		seen = recv(source->fd, queue->window, window, MSG_PEEK | MSG_DONTWAIT);
+		if (seen < 0 && (errno == EAGAIN || errno == EINTR))
+			return INTAKE_EMPTY;
+		if (seen <= 0) {
+			*ret_err = seen < 0 ? errno : 0;
+			return INTAKE_END;
+		}
+		queue->visible = queue->queued = (size_t)seen;
+		if ((size_t)seen < window)
+			return INTAKE_TOOK;
+	}
+	/* With nothing queued, a block's worth is asked for: it shows whether the source has ended.
+	 */
+	queue->queued = seen ? (size_t)seen : feed->params.framing.fixed_bytes;
+	if (ioctl(source->fd, FIONREAD, &queued) == 0 && queued > seen)
+		queue->queued = (size_t)queued;
+	return INTAKE_TOOK;
+}
+
+/* How many of the queued bytes to take: up to a message's end if one ends there within `space`,
+ * else what there is of a long message.  0: the next message does not fit behind the `messages`
+ * that the pipe has. */
+static size_t bytes_to_take(const struct framing_scan *scan, const struct queue *queue,
+			    size_t space, uint32_t messages, enum framing_fault *ret_fault)
+{
+	struct framing_scan ahead = *scan;
+	struct framing_walk walk;
+
+	*ret_fault = FRAMING_OK;
+	if (queue->queued == SIZE_MAX)
+		return space;
+	framing_walk(&ahead, queue->window, queue->visible, queue->queued, &walk);
+	*ret_fault = walk.fault;
+	if (walk.fault != FRAMING_OK || messages + walk.messages > FRAMING_MESSAGES_MAX)
+		return 0;
+	if (!walk.messages)
+		return messages ? 0 : walk.walked_bytes;
+	if (walk.whole_bytes <= space)
+		return walk.whole_bytes;
+	ahead = *scan;
+	framing_walk(&ahead, queue->window, size_min(queue->visible, space), space, &walk);
+	if (walk.messages)
+		return walk.whole_bytes;
+	if (messages)
+		return 0;
+	/* The first message alone is longer than a segment. */
+	return walk.walked_bytes + ahead.need_bytes;
+}
+
+/* What one take has gathered in the ingest pipes. */
+struct gathering {
+	size_t whole_bytes; /* from the head of the pipes to the last message's end */
+	uint32_t messages;
+	bool is_full; /* no room, no pipe: go on through memory */
+	bool is_drained;
+};
+
+/* One step: looks, splices, walks.  INTAKE_TOOK: go on if there is room. */
+static enum intake_result gather(struct feed *feed, const struct source *source, size_t space,
+				 struct gathering *gathering, int *ret_err)
+{
+	struct intake *intake = &feed->intake;
+	enum framing_fault fault;
+	struct framing_walk walk;
+	struct queue queue;
+	size_t before, want, got;
+	enum intake_result result = look(feed, source, &queue, ret_err);
+
+	if (result != INTAKE_TOOK)
+		return result;
+	want = bytes_to_take(&intake->scan, &queue, space, gathering->messages, &fault);
+	if (fault != FRAMING_OK)
+		return intake_fault(fault, ret_err);
+	if (!want)
+		return INTAKE_EMPTY;
+	before = intake_pipe_bytes(intake);
+	result = intake_splice(feed, source, want, &got, &gathering->is_full, ret_err);
+	if (result != INTAKE_TOOK)
+		return result;
+	framing_walk(&intake->scan, queue.window, size_min(queue.visible, got), got, &walk);
+	if (walk.messages) {
+		gathering->whole_bytes = before + walk.whole_bytes;
+		gathering->messages += walk.messages;
+		intake->message_bytes = walk.whole_bytes / walk.messages;
+	}
+	gathering->is_drained = got == queue.queued || got < want;
+	return INTAKE_TOOK;
+}
+
+static void publish_gathered(struct feed *feed, const struct gathering *gathering)
+{
+	uint32_t messages = feed->params.framing.kind == FRAMING_NONE ? 1 : gathering->messages;
+	const struct packet packet = intake_next_packet(feed, messages, gathering->whole_bytes);
+
+	intake_publish_pipes(feed, &packet);
+}
+
+/* No room although nothing is whole: a long message goes on in the next pipe, or in memory. */
+static enum intake_result make_room(struct feed *feed, const struct source *source, int *ret_err)
+{
+	if (!feed->intake.splice_refused && intake_add_pipe(feed))
+		return INTAKE_TOOK;
+	feed->metrics.engine_fallbacks++;
+	if (feed->intake.pipe_count == 0)
+		feed->intake.splice_refused = true; /* until the next source: no pipe to be had */
+	if (intake_rest_to_memory(feed) < 0) {
+		*ret_err = ENOMEM;
+		return INTAKE_END;
+	}
+	return intake_take_memory(feed, source, ENGINE_COPY, ret_err);
+}
+
+enum intake_result intake_take_unseen(struct feed *feed, const struct source *source, int *ret_err)
+{
+	size_t space_max = source->max_bytes
+				   ? size_min(feed->params.segment_bytes, source->max_bytes)
+				   : feed->params.segment_bytes;
+	struct gathering gathering = {0};
+	enum intake_result result;
+	size_t taken = 0;
+
+	for (;;) {
+		size_t before = intake_pipe_bytes(&feed->intake);
+		size_t space = space_max > taken ? space_max - taken : 0;
+
+		if (!space || gathering.messages > FRAMING_MESSAGES_MAX / 2 ||
+		    gathering.is_drained) {
+			result = INTAKE_TOOK;
+			break;
+		}
+		result = gather(feed, source, space, &gathering, ret_err);
+		if (result != INTAKE_TOOK)
+			break;
+		taken += intake_pipe_bytes(&feed->intake) - before;
+	}
+	if (gathering.messages) {
+		/* An end or a fault behind it shows itself again at the next take. */
+		publish_gathered(feed, &gathering);
+		return INTAKE_TOOK;
+	}
+	if (gathering.is_full)
+		return make_room(feed, source, ret_err);
+	return taken ? INTAKE_TOOK : result;
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Server-sent events.  A packet is rewritten once for all, for each message needs an id and its
+ * lines a field name: measured first, then written by the same code.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "packet/chunk.h"
+#include "packet/encoder.h"
+
+enum {
+	VARIANT_PLAIN = 0,
+	VARIANT_IN_CHUNKS = 1,
+	NEWS_MAX = ENCODER_HEADER_MAX - CHUNK_HEAD_MAX - 2,
+};
+
+/* Text being made: only measured while `out` is NULL. */
+struct text {
+	uint8_t *out;
+	size_t bytes;
+};
+
+static void put(struct text *text, const void *bytes, size_t count)
+{
+	if (text->out && count)
+		memcpy(text->out + text->bytes, bytes, count);
+	text->bytes += count;
+}
+
+static void put_id(struct text *text, uint64_t sequence)
+{
+	char id[32];
+	int count = snprintf(id, sizeof(id), "id: %llu\n", (unsigned long long)sequence);
+
+	put(text, id, (size_t)count);
+}
+
+static void put_data_line(struct text *text, const uint8_t *line, size_t count)
+{
+	put(text, "data: ", 6);
+	text->bytes += utf8_replace(line, count, text->out ? text->out + text->bytes : NULL);
+	put(text, "\n", 1);
+}
+
+static bool is_line_end(uint8_t byte)
+{
+	return byte == '\r' || byte == '\n';
+}
+
+/* An event ends a line at CR, LF or CR LF, so each piece between them is a line of its own. */
+static void put_data(struct text *text, const uint8_t *bytes, size_t count)
+{
+	size_t from = 0;
+
+	for (size_t at = 0; at < count; at++) {
+		if (!is_line_end(bytes[at]))
+			continue;
+		put_data_line(text, bytes + from, at - from);
+		if (bytes[at] == '\r' && at + 1 < count && bytes[at + 1] == '\n')
+			at++;
+		from = at + 1;
+	}
+	put_data_line(text, bytes + from, count - from);
+}
+
+/* The message without what delimits it. */
+static void put_message(struct text *text, enum framing_kind kind, const uint8_t *bytes,
+			size_t count)
+{
+	size_t prefix = framing_prefix_bytes(kind);
+
+	if (prefix <= count) {
+		bytes += prefix;
+		count -= prefix;
+	}
+	if (kind == FRAMING_LINE && count && bytes[count - 1] == '\n') {
+		count--;
+		count -= count && bytes[count - 1] == '\r';
+	}
+	put_data(text, bytes, count);
+}
+
+static void put_events(struct text *text, const struct packet *packet,
+		       const struct framing_params *framing, const uint8_t *payload)
+{
+	bool is_one = framing->kind == FRAMING_NONE || framing->kind == FRAMING_RELAY;
+	uint64_t sequence = packet->first_seq;
+	size_t at = 0;
+
+	do {
+		size_t count =
+			framing_message_bytes(framing, payload + at, (size_t)packet->length - at);
+
+		/* No id where no message is complete and none precedes: sequences begin at 1. */
+		if (!is_one)
+			put_id(text, sequence++);
+		else if (packet_next_seq(packet) > 0)
+			put_id(text, packet_next_seq(packet) - 1);
+		put_message(text, framing->kind, payload + at, count);
+		put(text, "\n", 1);
+		at += count;
+	} while (at < packet->length);
+}
+
+static uint8_t *rewrite(const struct encoder *encoder, const struct packet *packet,
+			const struct framing_params *framing, const uint8_t *payload,
+			size_t *ret_bytes)
+{
+	uint8_t head[CHUNK_HEAD_MAX];
+	struct text text = {.out = NULL};
+	size_t head_bytes = 0;
+	uint8_t *out;
+
+	*ret_bytes = 0;
+	put_events(&text, packet, framing, payload);
+	if (encoder->variant == VARIANT_IN_CHUNKS)
+		head_bytes = chunk_head(text.bytes, head);
+	out = malloc(head_bytes + text.bytes + 2);
+	if (!out)
+		return NULL;
+	memcpy(out, head, head_bytes);
+	text = (struct text){.out = out, .bytes = head_bytes};
+	put_events(&text, packet, framing, payload);
+	if (encoder->variant == VARIANT_IN_CHUNKS)
+		put(&text, CHUNK_END, 2);
+	*ret_bytes = text.bytes;
+	return out;
+}
+
+/* The event that says it; 0: there is none. */
+static int write_event(const struct packet *packet, char out[NEWS_MAX])
+{
+	switch (packet->type) {
+	case PACKET_HEARTBEAT:
+		return snprintf(out, NEWS_MAX, ":\n\n");
+	case PACKET_GAP:
+		return snprintf(out, NEWS_MAX, "event: gap\ndata: {\"from\":%llu,\"to\":%llu}\n\n",
+				(unsigned long long)packet->first_seq,
+				(unsigned long long)packet_next_seq(packet));
+	case PACKET_SOURCE_DOWN:
+		return snprintf(out, NEWS_MAX, "event: source\ndata: down\n\n");
+	case PACKET_SOURCE_UP:
+		return snprintf(out, NEWS_MAX, "event: source\ndata: up\n\n");
+	case PACKET_DATA:
+	case PACKET_END:
+		break;
+	}
+	return 0;
+}
+
+static size_t write_news(const struct encoder *encoder, const struct packet *packet, uint8_t *out)
+{
+	char event[NEWS_MAX];
+	size_t bytes = (size_t)write_event(packet, event);
+	size_t at = 0;
+
+	if (bytes == 0)
+		return 0;
+	if (encoder->variant == VARIANT_IN_CHUNKS)
+		at = chunk_head(bytes, out);
+	memcpy(out + at, event, bytes);
+	at += bytes;
+	if (encoder->variant == VARIANT_PLAIN)
+		return at;
+	memcpy(out + at, CHUNK_END, 2);
+	return at + 2;
+}
+
+static size_t write_farewell(const struct encoder *encoder, enum close_reason reason, uint8_t *out)
+{
+	(void)encoder;
+	return chunk_last(reason, out);
+}
+
+const struct encoder encoder_events = {
+	.name = "events",
+	.header = write_news,
+	.rewrite = rewrite,
+	.farewell = write_farewell,
+	.variant = VARIANT_IN_CHUNKS,
+};
+
+const struct encoder encoder_events_plain = {
+	.name = "events-plain",
+	.header = write_news,
+	.rewrite = rewrite,
+	.variant = VARIANT_PLAIN,
+};

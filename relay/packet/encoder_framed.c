@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+/* The framed format: each packet behind the 32-byte header of base/packet_header.h. */
+#include "packet/encoder.h"
+
+static size_t write_header(const struct encoder *encoder, const struct packet *packet, uint8_t *out)
+{
+	const struct packet_header header = {
+		.type = (uint8_t)packet->type,
+		.flags = packet->flags,
+		.count = packet->count,
+		.length = (uint32_t)packet->length,
+		.session = packet->session,
+		.sequence = packet->first_seq,
+		.time = packet->time_ns,
+	};
+
+	(void)encoder;
+	packet_header_encode(&header, out);
+	return PACKET_HEADER_BYTES;
+}
+
+const struct encoder encoder_framed = {
+	.name = "framed",
+	.header = write_header,
+};

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+/*
+ * WebSocket messages.  A frame's head stands before the shared payload; only text that is not UTF-8
+ * and packets that become several messages are rewritten, once for all.
+ *
+ * Each frame is a whole message: a fragmented one could not be finished when its publisher is lost.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "base/utf8.h"
+#include "packet/encoder.h"
+#include "packet/websocket_frame.h"
+
+_Static_assert(2 + WEBSOCKET_CONTROL_BYTES <= ENCODER_HEADER_MAX, "a control frame fits");
+
+enum {
+	VARIANT_TEXT = 1,
+	VARIANT_PER_MESSAGE = 2,
+	VARIANT_GAPS = 4,
+	VARIANT_COUNT = 8,
+};
+
+static enum websocket_opcode opcode_of(const struct encoder *encoder)
+{
+	return encoder->variant & VARIANT_TEXT ? WEBSOCKET_TEXT : WEBSOCKET_BINARY;
+}
+
+static size_t write_gap(const struct packet *packet, uint8_t *out)
+{
+	char text[ENCODER_HEADER_MAX - WEBSOCKET_HEAD_BYTES];
+	size_t bytes = (size_t)snprintf(text, sizeof(text), "{\"gap\":{\"from\":%llu,\"to\":%llu}}",
+					(unsigned long long)packet->first_seq,
+					(unsigned long long)packet_next_seq(packet));
+	size_t head_bytes = websocket_frame_head(out, WEBSOCKET_TEXT, true, bytes);
+
+	memcpy(out + head_bytes, text, bytes);
+	return head_bytes + bytes;
+}
+
+static size_t write_head(const struct encoder *encoder, const struct packet *packet, uint8_t *out)
+{
+	switch (packet->type) {
+	case PACKET_DATA:
+		return websocket_frame_head(out, opcode_of(encoder), true, packet->length);
+	case PACKET_HEARTBEAT:
+		return websocket_control_frame(out, WEBSOCKET_PING, NULL, 0);
+	case PACKET_GAP:
+		return encoder->variant & VARIANT_GAPS ? write_gap(packet, out) : 0;
+	case PACKET_END:
+	case PACKET_SOURCE_DOWN:
+	case PACKET_SOURCE_UP:
+		break;
+	}
+	return 0;
+}
+
+/* Bytes of the message once it is UTF-8. */
+static size_t text_bytes(const uint8_t *message, size_t count)
+{
+	return utf8_is_valid(message, count) ? count : utf8_replace(message, count, NULL);
+}
+
+/* One frame; only measured when `out` is NULL. */
+static size_t put_frame(const struct encoder *encoder, const uint8_t *message, size_t count,
+			uint8_t *out)
+{
+	bool is_text = encoder->variant & VARIANT_TEXT;
+	size_t bytes = is_text ? text_bytes(message, count) : count;
+	uint8_t head[WEBSOCKET_HEAD_BYTES];
+	size_t head_bytes = websocket_frame_head(head, opcode_of(encoder), true, bytes);
+
+	if (!out)
+		return head_bytes + bytes;
+	memcpy(out, head, head_bytes);
+	if (bytes != count)
+		(void)utf8_replace(message, count, out + head_bytes);
+	else if (count)
+		memcpy(out + head_bytes, message, count);
+	return head_bytes + bytes;
+}
+
+static size_t put_frames(const struct encoder *encoder, const struct framing_params *framing,
+			 const uint8_t *payload, size_t length, uint8_t *out)
+{
+	size_t at = 0, bytes = 0;
+
+	do {
+		size_t count = length - at;
+
+		if (encoder->variant & VARIANT_PER_MESSAGE)
+			count = framing_message_bytes(framing, payload + at, length - at);
+		bytes += put_frame(encoder, payload + at, count, out ? out + bytes : NULL);
+		at += count;
+	} while (at < length);
+	return bytes;
+}
+
+/* One message that needs no replacement is what write_head() and the payload make of it. */
+static bool is_shareable(const struct encoder *encoder, const struct framing_params *framing,
+			 const uint8_t *payload, size_t length)
+{
+	if (encoder->variant & VARIANT_PER_MESSAGE &&
+	    framing_message_bytes(framing, payload, length) != length)
+		return false;
+	return !(encoder->variant & VARIANT_TEXT) || utf8_is_valid(payload, length);
+}
+
+static uint8_t *rewrite(const struct encoder *encoder, const struct packet *packet,
+			const struct framing_params *framing, const uint8_t *payload,
+			size_t *ret_bytes)
+{
+	size_t length = (size_t)packet->length;
+	size_t bytes;
+	uint8_t *out;
+
+	*ret_bytes = ENCODER_AS_IT_IS;
+	if (is_shareable(encoder, framing, payload, length))
+		return NULL;
+	bytes = put_frames(encoder, framing, payload, length, NULL);
+	out = malloc(bytes);
+	*ret_bytes = out ? put_frames(encoder, framing, payload, length, out) : 0;
+	return out;
+}
+
+/* Who is closed for what it sent has been told by whoever read it. */
+static size_t write_farewell(const struct encoder *encoder, enum close_reason reason, uint8_t *out)
+{
+	unsigned code = WEBSOCKET_CLOSE_POLICY;
+
+	(void)encoder;
+	if (reason == CLOSE_PEER_CLOSED || reason == CLOSE_PEER_RESET || reason == CLOSE_INPUT)
+		return 0;
+	if (reason == CLOSE_DRAIN || reason == CLOSE_SOURCE_LOST || reason == CLOSE_REMOVED)
+		code = WEBSOCKET_CLOSE_GOING_AWAY;
+	else if (reason == CLOSE_NO_MEMORY)
+		code = WEBSOCKET_CLOSE_INTERNAL_ERROR;
+	return websocket_close_frame(out, code, close_reason_text(reason));
+}
+
+#define FORMAT(bits, format_name, rewrites)                                                        \
+	[bits] = {                                                                                 \
+		.name = format_name,                                                               \
+		.header = write_head,                                                              \
+		.rewrite = rewrites,                                                               \
+		.farewell = write_farewell,                                                        \
+		.variant = bits,                                                                   \
+	}
+
+const struct encoder *encoder_websocket(bool text, bool per_message, bool gaps)
+{
+	static const struct encoder formats[VARIANT_COUNT] = {
+		FORMAT(0, "websocket", NULL),
+		FORMAT(VARIANT_TEXT, "websocket-text", rewrite),
+		FORMAT(VARIANT_PER_MESSAGE, "websocket-messages", rewrite),
+		FORMAT(VARIANT_TEXT | VARIANT_PER_MESSAGE, "websocket-text-messages", rewrite),
+		FORMAT(VARIANT_GAPS, "websocket-gaps", NULL),
+		FORMAT(VARIANT_GAPS | VARIANT_TEXT, "websocket-gaps-text", rewrite),
+		FORMAT(VARIANT_GAPS | VARIANT_PER_MESSAGE, "websocket-gaps-messages", rewrite),
+		FORMAT(VARIANT_GAPS | VARIANT_TEXT | VARIANT_PER_MESSAGE,
+		       "websocket-gaps-text-messages", rewrite),
+	};
+	unsigned variant = (text ? VARIANT_TEXT : 0u) | (per_message ? VARIANT_PER_MESSAGE : 0u) |
+			   (gaps ? VARIANT_GAPS : 0u);
+
+	return &formats[variant];
+}

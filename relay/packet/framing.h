@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Framing: where messages end in the publisher's bytes.
+ *
+ * A scan is the state of one source: what is known of the message that is not finished yet.  It is
+ * moved over the bytes in the order of the stream, a walk at a time, and never looks at a byte
+ * twice.  To look ahead without taking, walk a copy of the scan.  Pure: no I/O.  With framing =
+ * relay the packet headers say everything; intake/intake_relay.c reads them and needs no scan.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum framing_kind {
+	FRAMING_NONE,  /* unknown: what arrives together is one message       */
+	FRAMING_LINE,  /* up to and including LF                              */
+	FRAMING_FIXED, /* fixed_bytes each                                    */
+	FRAMING_U16BE, /* length of the body, then the body; and so the next  */
+	FRAMING_U16LE,
+	FRAMING_U32BE,
+	FRAMING_U32LE,
+	FRAMING_RELAY, /* packets of base/packet_header.h                     */
+};
+
+enum framing_fault {
+	FRAMING_OK,
+	FRAMING_TOO_LONG,   /* a message is longer than max_message            */
+	FRAMING_BAD_MAGIC,  /* relay: not a packet header                      */
+	FRAMING_BAD_HEADER, /* relay: a header that contradicts itself         */
+};
+
+enum {
+	FRAMING_MESSAGES_MAX = UINT16_MAX
+}; /* in one walk, since they are one packet's */
+
+struct framing_params {
+	enum framing_kind kind;
+	uint32_t fixed_bytes;
+	uint64_t max_message; /* length prefix and LF do not count */
+};
+
+struct framing_scan {
+	struct framing_params params;
+	uint64_t message_bytes; /* of the unfinished message, walked so far; 0 = between messages */
+	uint64_t need_bytes;    /* still missing of it; 0 = not known yet                         */
+	uint8_t prefix[4];      /* of its length, as far as seen                                  */
+	unsigned prefix_bytes;
+};
+
+struct framing_walk {
+	size_t walked_bytes; /* how far the scan has been moved                               */
+	size_t whole_bytes;  /* up to the end of the last message that ends in there; 0: none */
+	uint32_t messages;   /* that end in there                                             */
+	enum framing_fault fault; /* of the message after these                               */
+};
+
+void framing_scan_init(struct framing_scan *scan, const struct framing_params *params);
+
+/* True between two messages. */
+bool framing_is_between(const struct framing_scan *scan);
+
+/* Moves the scan over `bytes` of the stream, of which the first `visible` can be seen at `seen`
+ * (the others are still in the kernel, or have been spliced unseen).  Unseen bytes are walked only
+ * as far as they are known to belong to a message of known length.  Ends early, at a message's end,
+ * after FRAMING_MESSAGES_MAX messages, or before a message with a fault; a fault is returned when
+ * no message precedes it in this walk, and the scan is then of no further use. */
+void framing_walk(struct framing_scan *scan, const uint8_t *seen, size_t visible, size_t bytes,
+		  struct framing_walk *ret);
+
+/* Bytes of the length before each body; 0 where there is none. */
+unsigned framing_prefix_bytes(enum framing_kind kind);
+
+/* Bytes of the message at the start of published bytes, with its LF or length prefix: all `count`
+ * when its end is not in there, and with framing = none and relay, where it cannot be told. */
+size_t framing_message_bytes(const struct framing_params *params, const uint8_t *bytes,
+			     size_t count);

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A ring's record as it lies in its memfd:
+ *
+ *   head | slots, one for each segment that is not given up | pages: blocks, and marks of segments
+ *
+ * The writer may end between any two instructions, but not out of their order: what ends a thread
+ * ends it as a signal does.  So only the compiler has to be kept from changing the order of steps,
+ * by ring_record_step().  For ring_kept.c and ring_resume.c only.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ring/segment.h"
+
+#define RING_RECORD_MAGIC "RLYRING"
+
+enum {
+	RING_RECORD_SCHEMA = 1, /* changes with anything in this file, and struct packet_mark */
+	RING_RECORD_PAGE_BYTES = 4096,
+};
+
+enum ring_record_kind {
+	RING_RECORD_FREE,   /* no segment, or one that is being given up  */
+	RING_RECORD_HIDDEN, /* a segment whose bytes cannot be told       */
+	RING_RECORD_BLOCK,
+	RING_RECORD_PIPE,
+};
+
+/* The ring itself, and the values of its newest segment, which change together. */
+struct ring_record_commit {
+	uint64_t first_index; /* retained from here */
+	uint64_t next_index, end_pos, next_seq, message_count, blocks_made;
+	uint64_t newest_index; /* its values are these, not its slot's; UINT64_MAX: there is none */
+	uint64_t newest_length, newest_mark_count, newest_next_seq, newest_next_messages;
+	uint64_t newest_is_sealed;
+};
+
+/* A segment with an index that the commit does not cover is not there yet. */
+struct ring_record_slot {
+	_Atomic uint32_t kind; /* written last, and cleared first      */
+	uint32_t next_free;    /* the writer's: number of the next one */
+	uint64_t index, start_pos, length, next_seq, next_messages;
+	uint32_t tag;
+	uint8_t is_continuation, is_continued;
+	struct packet_mark begin;
+	uint64_t mark_count;
+	_Atomic uint64_t
+		marks_offset; /* in the memfd; 0: the first is `begin`, there are no more */
+	uint64_t block_offset, block_bytes;
+	int32_t read_fd, write_fd;
+	uint32_t pipe_slots;
+};
+
+struct ring_record_head {
+	char magic[sizeof(RING_RECORD_MAGIC)];
+	uint32_t schema;
+	uint32_t slot_bytes, commit_bytes;
+	uint32_t slot_count;
+	uint64_t page_count;
+	_Atomic uint32_t slots_used; /* no other slot has ever held a segment                   */
+	_Atomic uint64_t version;    /* counts the commits; the last one is commits[version % 2] */
+	struct ring_record_commit commits[2];
+};
+
+/* Where things are in the memfd. */
+struct ring_record_layout {
+	size_t slots_offset, pages_offset, bytes;
+};
+
+static inline struct ring_record_layout ring_record_layout(uint32_t slot_count, size_t page_count)
+{
+	const size_t last = RING_RECORD_PAGE_BYTES - 1;
+	size_t slots = (sizeof(struct ring_record_head) + last) & ~last;
+	size_t pages = (slots + slot_count * sizeof(struct ring_record_slot) + last) & ~last;
+
+	return (struct ring_record_layout){
+		.slots_offset = slots,
+		.pages_offset = pages,
+		.bytes = pages + page_count * RING_RECORD_PAGE_BYTES,
+	};
+}
+
+/* What stands before it in the program is written before what stands behind it. */
+static inline void ring_record_step(void)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+}

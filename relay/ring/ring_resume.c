@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Reading a ring's record that another process has left.
+ *
+ * Nothing in it is believed: what lies outside of the memfd is not touched, and the state that
+ * comes out holds together as one that came by a stream.  What the writer has hidden, or had no
+ * room for, is not known; from there on back nothing is retained.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "ring/ring_kept.h"
+#include "ring/ring_kept_layout.h"
+#include "ring/ring_state.h"
+
+/* A slot's number, for sorting by index; the slot itself stays where it is. */
+struct found {
+	const struct ring_record_slot *slot;
+	uint64_t index;
+	int read_fd, write_fd;
+	bool is_left_out;
+};
+
+struct reading {
+	const uint8_t *map;
+	size_t used_bytes; /* that the memfd really has: no array can be longer */
+	struct ring_record_layout layout;
+	const struct ring_record_head *head;
+	const struct ring_record_slot *slots;
+	struct ring_record_commit commit;
+	struct found *found; /* by index */
+	size_t count;
+};
+
+/* ---- the memfd ---- */
+
+static int map_memfd(int memfd, struct ring_record_map *ret, size_t *ret_used_bytes)
+{
+	int seals = fcntl(memfd, F_GET_SEALS);
+	struct stat about;
+	void *map;
+
+	/* A file that could shrink would end this process with SIGBUS. */
+	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(memfd, &about) < 0 ||
+	    (size_t)about.st_size < sizeof(struct ring_record_head))
+		return -EBADMSG;
+	map = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_SHARED | MAP_NORESERVE, memfd, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	(void)madvise(map, (size_t)about.st_size, MADV_DONTDUMP);
+	*ret = (struct ring_record_map){.start = map, .bytes = (size_t)about.st_size};
+	*ret_used_bytes = (size_t)about.st_blocks * 512;
+	return 0;
+}
+
+void ring_record_close(struct ring_record_map *map)
+{
+	if (map->start)
+		(void)munmap(map->start, map->bytes);
+	*map = (struct ring_record_map){0};
+}
+
+static int read_head(const struct ring_record_map *map, struct reading *reading)
+{
+	const struct ring_record_head *head = map->start;
+	uint64_t version = atomic_load_explicit(&head->version, memory_order_acquire);
+
+	reading->map = map->start;
+	reading->head = head;
+	if (memcmp(head->magic, RING_RECORD_MAGIC, sizeof(RING_RECORD_MAGIC)) != 0 ||
+	    head->schema != RING_RECORD_SCHEMA ||
+	    head->slot_bytes != sizeof(struct ring_record_slot) ||
+	    head->commit_bytes != sizeof(struct ring_record_commit) ||
+	    head->slot_count > map->bytes / sizeof(struct ring_record_slot) ||
+	    head->page_count > map->bytes / RING_RECORD_PAGE_BYTES)
+		return -EBADMSG;
+	reading->layout = ring_record_layout(head->slot_count, head->page_count);
+	if (reading->layout.bytes != map->bytes)
+		return -EBADMSG;
+	if (version == 0)
+		return -ENODATA;
+	reading->slots =
+		(const struct ring_record_slot *)(reading->map + reading->layout.slots_offset);
+	reading->commit = head->commits[version % 2];
+	return reading->commit.next_index == UINT64_MAX ||
+			       reading->commit.first_index > reading->commit.next_index
+		       ? -EBADMSG
+		       : 0;
+}
+
+/* `bytes` from `offset` on are pages of the record. */
+static bool is_in_pages(const struct reading *reading, uint64_t offset, uint64_t bytes)
+{
+	return offset >= reading->layout.pages_offset && offset <= reading->layout.bytes &&
+	       bytes <= reading->layout.bytes - offset && offset % RING_RECORD_PAGE_BYTES == 0;
+}
+
+/* ---- which segments there are ---- */
+
+static int compare_index(const void *a, const void *b)
+{
+	uint64_t left = ((const struct found *)a)->index, right = ((const struct found *)b)->index;
+
+	return (left > right) - (left < right);
+}
+
+/* False: it is not known. */
+static bool find_slot(const struct reading *reading, const struct ring_record_slot *slot,
+		      int (*translate)(void *owner, int fd), void *owner, struct found *ret)
+{
+	uint32_t kind = atomic_load_explicit(&slot->kind, memory_order_acquire);
+
+	if ((kind != RING_RECORD_BLOCK && kind != RING_RECORD_PIPE) ||
+	    slot->index >= reading->commit.next_index)
+		return false;
+	*ret = (struct found){.slot = slot, .index = slot->index, .read_fd = -1, .write_fd = -1};
+	if (kind == RING_RECORD_BLOCK)
+		return true;
+	ret->read_fd = translate(owner, slot->read_fd);
+	ret->write_fd = translate(owner, slot->write_fd);
+	return ret->read_fd >= 0 && ret->write_fd >= 0;
+}
+
+static int find_segments(struct reading *reading, int (*translate)(void *owner, int fd),
+			 void *owner)
+{
+	uint32_t used = atomic_load_explicit(&reading->head->slots_used, memory_order_acquire);
+
+	if (used > reading->head->slot_count)
+		return -EBADMSG;
+	reading->found = calloc((size_t)used + 1, sizeof(*reading->found));
+	if (!reading->found)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < used; i++)
+		reading->count += find_slot(reading, &reading->slots[i], translate, owner,
+					    &reading->found[reading->count]);
+	qsort(reading->found, reading->count, sizeof(*reading->found), compare_index);
+	return 0;
+}
+
+/* The first one retained: a packet starts there, and all behind it are known.  `count`: there is
+ * none. */
+static size_t find_start(const struct reading *reading)
+{
+	uint64_t index = reading->commit.next_index;
+	size_t start = reading->count;
+
+	for (size_t i = reading->count; i-- > 0;) {
+		const struct found *found = &reading->found[i];
+
+		if (found->index != --index || index < reading->commit.first_index)
+			break;
+		if (!found->slot->is_continuation)
+			start = i;
+	}
+	return start;
+}
+
+/* Whoever stands in a packet must be able to finish it. */
+static size_t leave_out_unfinished(struct reading *reading, size_t start)
+{
+	const struct found *next = NULL;
+	size_t left = 0;
+
+	for (size_t i = reading->count; i-- > 0;) {
+		struct found *found = &reading->found[i];
+
+		found->is_left_out =
+			i < start && found->slot->is_continued &&
+			(!next || next->is_left_out || next->index != found->index + 1);
+		left += !found->is_left_out;
+		next = found;
+	}
+	return left;
+}
+
+/* ---- what they are ---- */
+
+/* A byte that must be 0 or 1 to be a bool at all. */
+static bool is_bool(const bool *value)
+{
+	uint8_t byte;
+
+	memcpy(&byte, value, sizeof(byte));
+	return byte <= 1;
+}
+
+static int read_marks(const struct reading *reading, const struct ring_record_slot *slot,
+		      struct segment_state *ret)
+{
+	uint64_t offset = atomic_load_explicit(&slot->marks_offset, memory_order_acquire);
+	const struct packet_mark *from = &slot->begin;
+	size_t most = slot->is_continuation ? 0 : 1;
+
+	if (offset)
+		most = reading->used_bytes / sizeof(*from);
+	if (ret->mark_count > most ||
+	    (offset && !is_in_pages(reading, offset, ret->mark_count * sizeof(*from))))
+		return -EBADMSG;
+	if (offset)
+		from = (const struct packet_mark *)(reading->map + offset);
+	for (size_t i = 0; i < ret->mark_count; i++) {
+		if (!is_bool(&from[i].starts_message))
+			return -EBADMSG;
+	}
+	if (!ret->mark_count)
+		return 0;
+	ret->marks = malloc(ret->mark_count * sizeof(*from));
+	if (!ret->marks)
+		return -ENOMEM;
+	memcpy(ret->marks, from, ret->mark_count * sizeof(*from));
+	return 0;
+}
+
+static int read_segment(const struct reading *reading, const struct found *found, bool is_retained,
+			struct segment_state *ret)
+{
+	const struct ring_record_commit *commit = &reading->commit;
+	const struct ring_record_slot *slot = found->slot;
+	bool is_newest = slot->index == commit->newest_index;
+
+	if (!is_bool(&slot->begin.starts_message) || slot->is_continuation > 1 ||
+	    slot->is_continued > 1)
+		return -EBADMSG;
+	*ret = (struct segment_state){
+		.index = slot->index,
+		.start_pos = slot->start_pos,
+		.length = is_newest ? commit->newest_length : slot->length,
+		.next_seq = is_newest ? commit->newest_next_seq : slot->next_seq,
+		.next_messages = is_newest ? commit->newest_next_messages : slot->next_messages,
+		.mark_count = is_newest ? commit->newest_mark_count : slot->mark_count,
+		.tag = slot->tag,
+		.is_retained = is_retained,
+		.is_sealed = !is_newest || !is_retained || commit->newest_is_sealed,
+		.is_continuation = slot->is_continuation,
+		.is_continued = slot->is_continued,
+		.begin = slot->begin,
+		.read_fd = found->read_fd,
+		.write_fd = found->write_fd,
+		.slots = found->read_fd >= 0 ? slot->pipe_slots : 0,
+	};
+	if (found->read_fd < 0) {
+		ret->block_bytes = slot->block_bytes;
+		if (!is_in_pages(reading, slot->block_offset, slot->block_bytes))
+			return -EBADMSG;
+		/* The state's blocks are nobody's to write to; its type does not say so. */
+		ret->block = (uint8_t *)(uintptr_t)(reading->map + slot->block_offset);
+	}
+	return read_marks(reading, slot, ret);
+}
+
+static int compare_fd(const void *a, const void *b)
+{
+	int left = *(const int *)a, right = *(const int *)b;
+
+	return (left > right) - (left < right);
+}
+
+/* Each descriptor belongs to one pipe: two that take the same one would close it twice. */
+static int check_fds(const struct ring_state *state)
+{
+	int *fds = calloc(2 * state->segment_count + 1, sizeof(*fds));
+	size_t count = 0;
+	int r = 0;
+
+	if (!fds)
+		return -ENOMEM;
+	for (size_t i = 0; i < state->segment_count; i++) {
+		if (state->segments[i].read_fd < 0)
+			continue;
+		fds[count++] = state->segments[i].read_fd;
+		fds[count++] = state->segments[i].write_fd;
+	}
+	qsort(fds, count, sizeof(*fds), compare_fd);
+	for (size_t i = 1; i < count; i++) {
+		if (fds[i] == fds[i - 1])
+			r = -EBADMSG;
+	}
+	free(fds);
+	return r;
+}
+
+static int read_state(struct reading *reading, struct ring_state *ret)
+{
+	size_t start = find_start(reading);
+	size_t room = leave_out_unfinished(reading, start);
+	int r = 0;
+
+	*ret = (struct ring_state){
+		.start_pos = start < reading->count ? reading->found[start].slot->start_pos
+						    : reading->commit.end_pos,
+		.end_pos = reading->commit.end_pos,
+		.next_index = reading->commit.next_index,
+		.next_seq = reading->commit.next_seq,
+		.message_count = reading->commit.message_count,
+		.blocks_made = reading->commit.blocks_made,
+		.segments = calloc(room + 1, sizeof(*ret->segments)),
+	};
+	if (!ret->segments)
+		return -ENOMEM;
+	for (size_t i = 0; r == 0 && i < reading->count; i++) {
+		if (!reading->found[i].is_left_out)
+			r = read_segment(reading, &reading->found[i], i >= start,
+					 &ret->segments[ret->segment_count++]);
+	}
+	if (r == 0 && ring_state_fault(ret))
+		r = -EBADMSG;
+	return r < 0 ? r : check_fds(ret);
+}
+
+int ring_record_read(int memfd, int (*translate)(void *owner, int fd), void *owner,
+		     struct ring_state *ret, struct ring_record_map *ret_map)
+{
+	struct reading reading = {0};
+	int r;
+
+	*ret = (struct ring_state){0};
+	*ret_map = (struct ring_record_map){0};
+	r = map_memfd(memfd, ret_map, &reading.used_bytes);
+	if (r == 0)
+		r = read_head(ret_map, &reading);
+	if (r == 0)
+		r = find_segments(&reading, translate, owner);
+	if (r == 0)
+		r = read_state(&reading, ret);
+	free(reading.found);
+	if (r < 0) {
+		ring_state_free(ret);
+		ring_record_close(ret_map);
+	}
+	return r;
+}

@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Admission by HTTP, in the control thread.
+ *
+ * The order of the questions: who may ask at all (address, origin, token), then what is asked for,
+ * then whether there is room.  Whoever may not ask does not learn what there is.
+ */
+#include "serve/http_admit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "base/origin.h"
+#include "daemon/relay.h"
+#include "http/websocket_input.h"
+#include "serve/admit.h"
+#include "serve/http_arrival.h"
+#include "serve/http_listener.h"
+#include "serve/params.h"
+#include "serve/served_listener.h"
+
+/* A request being looked at. */
+struct asking {
+	struct http_listener *http;
+	struct http_connection *connection;
+	const struct http_request *request;
+	struct stream_request wanted;
+	struct stream_answer answer;
+	struct http_path *path; /* NULL: none, or not known yet */
+	bool has_address;
+	struct in6_addr address;
+};
+
+/* ---- answers ---- */
+
+static void send_answer(struct asking *asking, const char *bytes, ssize_t count)
+{
+	if (count < 0)
+		http_connection_drop(asking->connection);
+	else
+		http_connection_answer(asking->connection, (const uint8_t *)bytes, (size_t)count);
+}
+
+static void note_refusal(struct http_listener *http, const struct endpoint_address *address,
+			 enum http_refusal refusal, int status, const char *line)
+{
+	char peer[ENDPOINT_TEXT_BYTES];
+	uint64_t suppressed = 0;
+
+	http->refused[refusal]++;
+	if (!log_allow(&http->served->refused_log, clock_mono_ns(), &suppressed))
+		return;
+	endpoint_print_address(peer, sizeof(peer), address);
+	log_warn("request refused listener=%s peer=%s reason=%s status=%d (%s) suppressed=%llu",
+		 http->served->name, peer, http_refusal_name(refusal), status, line,
+		 (unsigned long long)suppressed);
+}
+
+struct refusal_words {
+	int status;
+	enum close_reason feed;
+	const char *text;
+};
+
+static const struct refusal_words *refusal_of(enum http_refusal refusal)
+{
+	static const struct refusal_words refusals[] = {
+#define REFUSAL(id, name, status, feed, text) [HTTP_REFUSED_##id] = {status, feed, text},
+#include "table/http_refusal.def"
+	};
+
+	return &refusals[refusal];
+}
+
+/* line: NULL for the usual one. */
+static void refuse_with(struct asking *asking, enum http_refusal refusal, int status,
+			const char *line)
+{
+	const struct refusal_words *about = refusal_of(refusal);
+	struct http_response response;
+	char buf[STREAM_ANSWER_BYTES];
+
+	line = line ? line : about->text;
+	note_refusal(asking->http, http_connection_peer(asking->connection), refusal, status, line);
+	if (asking->path && about->feed != CLOSE_REASON_COUNT)
+		asking->path->feed->refused[about->feed]++;
+	stream_answer_begin(&asking->answer, &response, buf, sizeof(buf), status);
+	if (status == 503 || status == 429)
+		http_response_field(&response, "Retry-After", "5");
+	else if (status == 401)
+		http_response_field(&response, "WWW-Authenticate",
+				    asking->wanted.token.at
+					    ? "Bearer realm=\"relay\", error=\"invalid_token\""
+					    : "Bearer realm=\"relay\"");
+	send_answer(asking, buf, http_response_end_text(&response, line, asking->answer.is_head));
+}
+
+static void refuse(struct asking *asking, enum http_refusal refusal)
+{
+	refuse_with(asking, refusal, refusal_of(refusal)->status, NULL);
+}
+
+void http_admit_error(void *owner, struct http_connection *connection, int status,
+		      const char *reason)
+{
+	note_refusal(owner, http_connection_peer(connection),
+		     status == 408 ? HTTP_REFUSED_LATE : HTTP_REFUSED_BAD_REQUEST, status, reason);
+	http_connection_answer_line(connection, status, reason);
+}
+
+void http_admit_turned_away(void *owner, const struct endpoint_address *peer)
+{
+	const struct refusal_words *about = refusal_of(HTTP_REFUSED_HEADS);
+
+	note_refusal(owner, peer, HTTP_REFUSED_HEADS, about->status, about->text);
+}
+
+/* The paths, one a line. */
+static void answer_list(struct asking *asking)
+{
+	const struct http_listener *http = asking->http;
+	const size_t line_bytes = CONFIG_NAME_BYTES + 2;
+	struct http_response response;
+	struct list_node *node;
+	size_t size = STREAM_ANSWER_BYTES, length = 0;
+	char *body, *buf;
+	ssize_t head;
+
+	list_for_each (&http->paths, node)
+		size += line_bytes;
+	body = malloc(size);
+	buf = malloc(2 * size);
+	if (!body || !buf) {
+		refuse(asking, HTTP_REFUSED_NO_MEMORY);
+		goto out;
+	}
+	list_for_each (&http->paths, node) {
+		const struct http_path *path = list_entry(node, struct http_path, node);
+
+		length += (size_t)snprintf(body + length, size - length, "/%s\n", path->feed->name);
+	}
+	stream_answer_begin(&asking->answer, &response, buf, 2 * size, 200);
+	http_response_field(&response, "Content-Type", "text/plain; charset=utf-8");
+	http_response_field_number(&response, "Content-Length", length);
+	http_response_field(&response, "Cache-Control", "no-store");
+	http_response_field(&response, "X-Content-Type-Options", "nosniff");
+	http_response_field(&response, "Connection", "close");
+	head = http_response_end(&response);
+	if (head > 0 && !asking->answer.is_head) {
+		memcpy(buf + head, body, length);
+		head += (ssize_t)length;
+	}
+	send_answer(asking, buf, head);
+out:
+	free(body);
+	free(buf);
+}
+
+/* ---- who may ask ---- */
+
+static bool is_address_allowed(struct asking *asking)
+{
+	const struct served_listener *served = asking->http->served;
+	int r = endpoint_address_ip(http_connection_peer(asking->connection), &asking->address);
+
+	asking->has_address = r == 0;
+	if (r == 0)
+		return access_is_allowed(&served->access, &asking->address);
+	return r == -EAFNOSUPPORT || access_is_open(&served->access);
+}
+
+/* Programs send no Origin; pages of the server's own address need no leave.  What the answer says
+ * of origins is found out on the way. */
+static bool is_origin_allowed(struct asking *asking)
+{
+	const struct http_listener *http = asking->http;
+	const struct http_text text = asking->wanted.origin;
+	const struct http_text host = asking->request->host;
+	struct origin origin;
+
+	if (!text.at)
+		return true;
+	if (origins_is_any(http->origins)) {
+		memcpy(asking->answer.origin, "*", 2);
+		return true;
+	}
+	if (text.length > STREAM_ORIGIN_BYTES || !origin_parse(text.at, text.length, &origin))
+		return false;
+	if (origins_have(http->origins, &origin)) {
+		memcpy(asking->answer.origin, text.at, text.length);
+		return true;
+	}
+	return origin_is_of_host(&origin, host.at, host.length);
+}
+
+/* A preflight has no token to bring. */
+static bool is_token_valid(const struct asking *asking)
+{
+	const struct http_text token = asking->wanted.token;
+
+	return !asking->http->asks_token ||
+	       (token.at && token_list_has(&asking->http->tokens, token.at, token.length));
+}
+
+/* ---- what is asked for ---- */
+
+static const struct encoder *websocket_encoder(struct asking *asking, enum http_refusal *ret)
+{
+	const struct http_listener *http = asking->http;
+	const struct stream_request *wanted = &asking->wanted;
+	bool has_messages = http_path_has_messages(asking->path);
+	bool per_message =
+		wanted->has_messages ? wanted->per_message : http->per_message && has_messages;
+
+	if (wanted->wants_text && !http_path_is_text(asking->path))
+		*ret = HTTP_REFUSED_NO_TEXT;
+	else if (per_message && !has_messages)
+		*ret = HTTP_REFUSED_NO_MESSAGES;
+	else
+		return encoder_websocket(wanted->wants_text, per_message, http->gaps);
+	return NULL;
+}
+
+/* NULL: *ret says why. */
+static const struct encoder *find_encoder(struct asking *asking, enum http_refusal *ret)
+{
+	switch (asking->wanted.kind) {
+	case STREAM_CHUNKED:
+		return &encoder_chunked;
+	case STREAM_PLAIN:
+		return &encoder_raw;
+	case STREAM_EVENTS:
+	case STREAM_EVENTS_PLAIN:
+		if (http_path_has_messages(asking->path))
+			return asking->wanted.kind == STREAM_EVENTS ? &encoder_events
+								    : &encoder_events_plain;
+		*ret = HTTP_REFUSED_NOT_ACCEPTABLE;
+		return NULL;
+	case STREAM_WEBSOCKET:
+		return websocket_encoder(asking, ret);
+	}
+	return NULL;
+}
+
+/* A client that offers subprotocols goes away unless one of them is agreed to. */
+static bool agrees_on_websocket(struct asking *asking)
+{
+	static const char *const protocols[] = {STREAM_PROTOCOL};
+	struct websocket_handshake *handshake = &asking->answer.handshake;
+
+	if (asking->wanted.kind != STREAM_WEBSOCKET)
+		return true;
+	websocket_handshake_check(asking->request, handshake);
+	handshake->protocol =
+		websocket_select_protocol(asking->request, protocols, ARRAY_LEN(protocols));
+	return handshake->status == 101;
+}
+
+/* ---- becoming a subscriber ---- */
+
+static void set_params(const struct asking *asking, struct subscriber_params *params)
+{
+	const struct stream_request *wanted = &asking->wanted;
+	bool tells_gaps = wanted->kind == STREAM_EVENTS || wanted->kind == STREAM_EVENTS_PLAIN ||
+			  (wanted->kind == STREAM_WEBSOCKET && asking->http->gaps);
+
+	*params = asking->path->params;
+	if (asking->path->is_auto)
+		params->on_slow = tells_gaps ? ON_SLOW_SKIP : ON_SLOW_DISCONNECT;
+	if (wanted->has_burst || wanted->has_from) {
+		params->burst_bytes = wanted->burst_bytes;
+		params->burst_ms = wanted->burst_ms;
+	}
+	/* A browser that closes a page sends no more than that, and a feed may be silent for long.
+	 */
+	params->ends_with_fin = true;
+	params->has_from = wanted->has_from;
+	params->from_seq = wanted->from_seq;
+}
+
+static enum http_refusal take_place(const struct asking *asking, struct place **ret)
+{
+	const struct served_listener *served = asking->http->served;
+	const struct place_request request = {
+		.relay = served->relay,
+		.feed = asking->path->feed,
+		.peers = served->peers,
+		.max_per_ip = served->max_per_ip,
+		.has_address = asking->has_address,
+		.address = asking->address,
+	};
+	const char *whose;
+	enum close_reason reason = place_take(&request, ret, &whose);
+
+	if (reason == CLOSE_REASON_COUNT)
+		return HTTP_REFUSAL_COUNT;
+	if (reason == CLOSE_LIMIT)
+		return HTTP_REFUSED_FULL;
+	return reason == CLOSE_PER_ADDRESS ? HTTP_REFUSED_PER_ADDRESS : HTTP_REFUSED_NO_MEMORY;
+}
+
+/* The socket; -1: the peer said more behind its head than it may.  A WebSocket client says nothing
+ * before it has the answer (RFC 6455, 4.1). */
+static int take_socket(struct asking *asking, struct subscriber_params *params)
+{
+	uint8_t rest[HTTP_REST_BYTES];
+	size_t rest_bytes;
+	int fd = http_connection_take_fd(asking->connection, rest, &rest_bytes);
+
+	if (rest_bytes > (params->input ? 0 : params->max_input_bytes)) {
+		sockopt_set_reset_on_close(fd);
+		fd_close(&fd);
+		return -1;
+	}
+	params->max_input_bytes -= (uint32_t)rest_bytes;
+	admit_set_sockopts(asking->http->served, fd);
+	return fd;
+}
+
+static void free_arrival(struct http_arrival *arrival)
+{
+	if (arrival && arrival->params.input)
+		arrival->params.input->free(arrival->params.input_owner);
+	free(arrival);
+}
+
+/* NULL: no memory. */
+static struct http_arrival *new_arrival(const struct asking *asking)
+{
+	struct http_arrival *arrival = calloc(1, sizeof(*arrival));
+	struct subscriber_params *params;
+
+	if (!arrival)
+		return NULL;
+	params = &arrival->params;
+	set_params(asking, params);
+	arrival->answer = asking->answer;
+	if (asking->wanted.kind != STREAM_WEBSOCKET)
+		return arrival;
+	params->input_owner = websocket_input_new(params->max_input_bytes);
+	if (!params->input_owner) {
+		free_arrival(arrival);
+		return NULL;
+	}
+	params->input = &websocket_input;
+	return arrival;
+}
+
+static void subscribe(struct asking *asking, const struct encoder *encoder)
+{
+	struct http_arrival *arrival = new_arrival(asking);
+	const struct served_format *format =
+		http_listener_format(asking->http, asking->path, encoder);
+	enum http_refusal refusal = HTTP_REFUSED_NO_MEMORY;
+
+	if (arrival && format)
+		refusal = take_place(asking, &arrival->place);
+	if (refusal != HTTP_REFUSAL_COUNT) {
+		free_arrival(arrival);
+		refuse(asking, refusal);
+		return;
+	}
+	arrival->rendition = format->renditions[place_worker(arrival->place)->index];
+	arrival->fd = take_socket(asking, &arrival->params);
+	if (arrival->fd < 0) {
+		place_refuse(arrival->place, CLOSE_INPUT);
+		free_arrival(arrival);
+		return;
+	}
+	admit_note_place(asking->http->served, arrival->fd, arrival->place);
+	http_arrival_post(arrival);
+}
+
+/* ---- requests ---- */
+
+static void answer_head(struct asking *asking)
+{
+	const struct stream_start start = {.is_known = false};
+	char buf[STREAM_ANSWER_BYTES];
+
+	send_answer(asking, buf, stream_answer_head(&asking->answer, &start, buf, sizeof(buf)));
+}
+
+static void refuse_handshake(struct asking *asking)
+{
+	const struct websocket_handshake *handshake = &asking->answer.handshake;
+	char buf[WEBSOCKET_ANSWER_BYTES];
+
+	note_refusal(asking->http, http_connection_peer(asking->connection), HTTP_REFUSED_HANDSHAKE,
+		     handshake->status, handshake->reason);
+	send_answer(asking, buf, websocket_handshake_answer(handshake, buf, sizeof(buf)));
+}
+
+static void answer_stream(struct asking *asking)
+{
+	enum http_refusal refusal = HTTP_REFUSED_BAD_REQUEST;
+	const struct encoder *encoder = find_encoder(asking, &refusal);
+
+	asking->answer.is_line = http_path_is_text(asking->path);
+	if (!encoder)
+		refuse(asking, refusal);
+	else if (!agrees_on_websocket(asking))
+		refuse_handshake(asking);
+	else if (asking->answer.is_head)
+		answer_head(asking);
+	else
+		subscribe(asking, encoder);
+}
+
+static void answer_request(struct asking *asking, const char *wrong)
+{
+	char buf[STREAM_ANSWER_BYTES];
+
+	if (asking->http->served->relay->is_draining)
+		refuse(asking, HTTP_REFUSED_DRAINING);
+	else if (!is_address_allowed(asking))
+		refuse(asking, HTTP_REFUSED_DENIED);
+	else if (!is_origin_allowed(asking))
+		refuse(asking, HTTP_REFUSED_ORIGIN);
+	else if (asking->request->method == HTTP_OPTIONS)
+		send_answer(asking, buf, stream_answer_options(&asking->answer, buf, sizeof(buf)));
+	else if (!is_token_valid(asking))
+		refuse(asking, HTTP_REFUSED_TOKEN);
+	else if (wrong)
+		refuse_with(asking, HTTP_REFUSED_BAD_REQUEST, 400, wrong);
+	else if (asking->path)
+		answer_stream(asking);
+	else if (!asking->wanted.is_long && !asking->wanted.feed[0])
+		answer_list(asking);
+	else
+		refuse(asking, HTTP_REFUSED_UNKNOWN_FEED);
+}
+
+void http_admit(void *owner, struct http_connection *connection, const struct http_request *request,
+		const uint8_t *body, size_t body_bytes)
+{
+	struct asking asking = {.http = owner, .connection = connection, .request = request};
+	const char *wrong = stream_request_read(request, &asking.wanted);
+
+	(void)body;
+	(void)body_bytes;
+	asking.answer.kind = asking.wanted.kind;
+	asking.answer.is_head = request->method == HTTP_HEAD;
+	if (!asking.wanted.is_long)
+		asking.path = http_listener_find(asking.http, asking.wanted.feed);
+	answer_request(&asking, wrong);
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+/* Arrivals by HTTP, in the worker. */
+#include "serve/http_arrival.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "feed/feed.h"
+
+enum {
+	DISCARD_BYTES = 4096,
+	DISCARD_MAX = 4, /* reads: what has come is bounded by them, not by the peer */
+};
+
+/* A fresh socket takes a head whole; one that does not is gone. */
+static bool send_whole(int fd, const char *bytes, ssize_t count)
+{
+	return count > 0 && send(fd, bytes, (size_t)count, MSG_NOSIGNAL | MSG_DONTWAIT) == count;
+}
+
+/* Whatever has come is read, so that close() sends the answer and FIN, and no RST. */
+static void close_after_answer(int *fd)
+{
+	char discarded[DISCARD_BYTES];
+
+	for (int i = 0; i < DISCARD_MAX; i++) {
+		if (recv(*fd, discarded, sizeof(discarded), MSG_DONTWAIT) <= 0)
+			break;
+	}
+	(void)shutdown(*fd, SHUT_WR);
+	fd_close(fd);
+}
+
+static void give_up(struct http_arrival *arrival, enum close_reason reason)
+{
+	if (arrival->params.input)
+		arrival->params.input->free(arrival->params.input_owner);
+	close_after_answer(&arrival->fd);
+	place_refuse(arrival->place, reason);
+}
+
+/* Where the stream begins, as far as that is known before it is joined: of a packet that holds the
+ * message asked for among others, at the first of them. */
+static void find_start(const struct http_arrival *arrival, uint64_t next, struct stream_start *ret)
+{
+	const struct subscriber_params *params = &arrival->params;
+	const struct ring *ring = &arrival->rendition->ring;
+	struct cursor cursor;
+
+	*ret = (struct stream_start){
+		.is_known = params->has_from || (!params->burst_bytes && !params->burst_ms),
+		.session = arrival->rendition->feed->session,
+		.sequence = next,
+	};
+	if (!params->has_from || cursor_join_seq(&cursor, ring, params->from_seq) < 0)
+		return;
+	ret->sequence = cursor_unread_seq(&cursor);
+	cursor_leave(&cursor);
+}
+
+static void arrive(struct task *task)
+{
+	struct http_arrival *arrival = container_of(task, struct http_arrival, task);
+	const struct subscriber_params *params = &arrival->params;
+	char head[STREAM_ANSWER_BYTES];
+	struct stream_start start;
+	uint64_t oldest, next;
+	ssize_t length;
+	int r;
+
+	/* The client may have been served by a worker that is further than this one. */
+	if (params->has_from)
+		feed_catch_up(arrival->rendition->feed);
+	rendition_range(arrival->rendition, &oldest, &next);
+	if (params->has_from && (params->from_seq < oldest || params->from_seq > next)) {
+		length = stream_answer_out_of_range(&arrival->answer, oldest, next, head,
+						    sizeof(head));
+		(void)send_whole(arrival->fd, head, length);
+		give_up(arrival, CLOSE_OUT_OF_RANGE);
+		goto out;
+	}
+	find_start(arrival, next, &start);
+	length = stream_answer_head(&arrival->answer, &start, head, sizeof(head));
+	if (!send_whole(arrival->fd, head, length)) {
+		give_up(arrival, CLOSE_PEER_RESET);
+		goto out;
+	}
+	r = subscriber_join(arrival->rendition, arrival->fd, params);
+	if (r == -ERANGE)
+		give_up(arrival, CLOSE_OUT_OF_RANGE);
+	else if (r < 0)
+		log_error("out of memory, subscriber refused");
+out:
+	free(arrival);
+}
+
+void http_arrival_post(struct http_arrival *arrival)
+{
+	arrival->params.id = place_id(arrival->place);
+	arrival->params.place = place_of_subscriber(arrival->place);
+	arrival->task.run = arrive;
+	inbox_post(&place_worker(arrival->place)->inbox, &arrival->task);
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A subscriber by HTTP on its way to its worker.
+ *
+ * The head of the answer is sent there, right before the first byte of the stream: only the worker
+ * knows whether its ring has the message that was asked for, and nothing can be trimmed between
+ * looking and joining, since both are one task.
+ */
+#pragma once
+
+#include "fanout/subscriber.h"
+#include "http/stream_answer.h"
+#include "serve/quota.h"
+
+struct http_arrival {
+	struct task task; /* private */
+	struct rendition *rendition;
+	struct place *place;
+	int fd;
+	struct subscriber_params params; /* place and id are filled in by http_arrival_post() */
+	struct stream_answer answer;
+};
+
+/* Sends it to the worker of its place; takes all of it over. */
+void http_arrival_post(struct http_arrival *arrival);

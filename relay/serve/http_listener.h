@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What a listener with format = http has beside others: the clients that are at their requests, a
+ * path for each feed, and who may ask.
+ *
+ * All of it is the control thread's.  A path offers chunks and binary WebSocket messages, and of
+ * lines also events, from the start, so that there is a past to give; what it takes to offer the
+ * rest is opened when somebody asks for it first, and stays as long as the path.
+ */
+#pragma once
+
+#include "http/http_connection.h"
+#include "http/stream_request.h"
+#include "http/token_list.h"
+#include "serve/served_feed.h"
+
+struct relay;
+struct served_listener;
+
+enum http_refusal {
+#define REFUSAL(id, ...) HTTP_REFUSED_##id,
+#include "table/http_refusal.def"
+	HTTP_REFUSAL_COUNT
+};
+
+/* The stable word, as in counters and log lines. */
+const char *http_refusal_name(enum http_refusal refusal);
+
+/* As many encoders as there are for HTTP: plain, chunks, two of events, four of WebSocket. */
+#define HTTP_PATH_FORMATS 8
+
+/* A feed as it is served under its name. */
+struct http_path {
+	struct list_node node;
+	struct served_feed *feed;
+	struct subscriber_params params;
+	enum framing_kind framing;
+	bool is_auto; /* on_slow: skip where a gap can be told, else disconnect */
+	struct served_format formats[HTTP_PATH_FORMATS];
+};
+
+struct http_listener {
+	struct served_listener *served;
+	struct http_server server;
+	char feed[CONFIG_NAME_BYTES + 1]; /* that it serves, or "all" */
+	struct list paths;                /* struct http_path */
+	bool asks_token; /* also when the tokens could not be read: then nobody has one */
+	struct token_list tokens;
+	struct access proxies;
+	char *origins; /* owned */
+	bool gaps, per_message;
+	uint64_t refused[HTTP_REFUSAL_COUNT]; /* but HEADS; see http_listener_refused() */
+};
+
+/* How often it has refused for this. */
+uint64_t http_listener_refused(const struct http_listener *http, enum http_refusal refusal);
+
+/* Can what it needs be had?  To be asked before a configuration is applied.  0 or -errno with a
+ * message. */
+int http_listener_check(const struct config_listener *from, struct errmsg *err);
+
+/* NULL: no memory. */
+struct http_listener *http_listener_new(struct served_listener *served,
+					const struct config_listener *from);
+
+/* Serves what `from` says, of the feeds that relay has now.  -ENOMEM: it is of no use any more. */
+int http_listener_change(struct http_listener *http, const struct config *config,
+			 const struct config_listener *from);
+
+/* Gives up the feed's formats, before it goes. */
+void http_listener_detach(struct http_listener *http, const struct served_feed *feed);
+
+bool http_listener_serves(const struct http_listener *http, const struct served_feed *feed);
+
+/* Does its framing say where messages end? */
+static inline bool http_path_has_messages(const struct http_path *path)
+{
+	return path->framing != FRAMING_NONE && path->framing != FRAMING_RELAY;
+}
+
+/* Are they all text? */
+static inline bool http_path_is_text(const struct http_path *path)
+{
+	return path->framing == FRAMING_LINE;
+}
+
+/* NULL: there is no such feed here. */
+struct http_path *http_listener_find(const struct http_listener *http, const char *name);
+
+/* The path's feed in this format, opened when it is not yet.  NULL: no memory. */
+const struct served_format *http_path_format(struct http_path *path, const struct encoder *encoder);
+
+/* The same for somebody who asks: it is open after a crash, too. */
+const struct served_format *http_listener_format(struct http_listener *http, struct http_path *path,
+						 const struct encoder *encoder);
+
+/* Opens a format by its name, as it was open in the process before, if the feed still is served
+ * here in that format.  0 or -ENOMEM. */
+int http_listener_reopen(struct http_listener *http, const char *feed, const char *format);
+
+/* Closes clients that are at their requests; subscribers go with their formats.  Clears the
+ * pointer. */
+void http_listener_free(struct http_listener **http);

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+/* The configuration in the words of the floors below. */
+#include "serve/params.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+
+static enum framing_kind framing_kind(enum config_framing kind)
+{
+	switch (kind) {
+	case CONFIG_FRAMING_NONE:
+		return FRAMING_NONE;
+	case CONFIG_FRAMING_LINE:
+		return FRAMING_LINE;
+	case CONFIG_FRAMING_FIXED:
+		return FRAMING_FIXED;
+	case CONFIG_FRAMING_U16BE:
+		return FRAMING_U16BE;
+	case CONFIG_FRAMING_U16LE:
+		return FRAMING_U16LE;
+	case CONFIG_FRAMING_U32BE:
+		return FRAMING_U32BE;
+	case CONFIG_FRAMING_U32LE:
+		return FRAMING_U32LE;
+	case CONFIG_FRAMING_RELAY:
+		return FRAMING_RELAY;
+	}
+	return FRAMING_NONE;
+}
+
+static enum engine engine_of(enum config_engine engine)
+{
+	switch (engine) {
+	case CONFIG_ENGINE_SPLICE:
+		return ENGINE_SPLICE;
+	case CONFIG_ENGINE_COMPACT:
+		return ENGINE_COMPACT;
+	case CONFIG_ENGINE_AUTO:
+	case CONFIG_ENGINE_COPY:
+		break;
+	}
+	return ENGINE_COPY;
+}
+
+void params_of_feed(const struct config *config, const struct config_feed *from,
+		    struct feed_params *ret)
+{
+	*ret = (struct feed_params){
+		.framing =
+			{
+				.kind = framing_kind(from->framing.kind),
+				.fixed_bytes = from->framing.fixed_bytes,
+				.max_message = from->max_message,
+			},
+		.is_auto = from->engine == CONFIG_ENGINE_AUTO,
+		.engine = engine_of(from->engine),
+		.gift_headers = from->headers == CONFIG_HEADERS_GIFT,
+		.segment_bytes = from->segment,
+		.ring_bytes = from->ring,
+		.heartbeat_ms = from->heartbeat,
+		.max_lag_bytes = from->max_lag,
+		.max_lag_ms = from->max_lag_time,
+		.stall_timeout_ms = from->stall_timeout,
+		.grace_ms = from->grace,
+		.max_subscribers = from->max_subscribers,
+		.turn_budget_ns = config->relay.turn_budget * NS_PER_MS,
+		.close_on_source_loss = from->on_source_loss == CONFIG_ON_SOURCE_LOSS_CLOSE,
+	};
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", from->section.name);
+}
+
+static enum ingest_kind ingest_kind(enum config_ingest_kind kind)
+{
+	switch (kind) {
+	case CONFIG_INGEST_LISTEN:
+		return INGEST_LISTEN;
+	case CONFIG_INGEST_CONNECT:
+		return INGEST_CONNECT;
+	case CONFIG_INGEST_FIFO:
+		return INGEST_FIFO;
+	case CONFIG_INGEST_STDIN:
+		return INGEST_STDIN;
+	case CONFIG_INGEST_FILE:
+		return INGEST_FILE;
+	}
+	return INGEST_STDIN;
+}
+
+static enum ingest_direct ingest_direct(enum config_direct direct)
+{
+	switch (direct) {
+	case CONFIG_DIRECT_AUTO:
+		return INGEST_DIRECT_AUTO;
+	case CONFIG_DIRECT_YES:
+		return INGEST_DIRECT_YES;
+	case CONFIG_DIRECT_NO:
+		return INGEST_DIRECT_NO;
+	}
+	return INGEST_DIRECT_NO;
+}
+
+int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, struct errmsg *err)
+{
+	const struct config_ingest *ingest = &from->ingest;
+
+	*ret = (struct ingest_params){
+		.kind = ingest_kind(ingest->kind),
+		.takeover = from->takeover == CONFIG_TAKEOVER_REPLACE,
+		.source_timeout_ms = from->source_timeout,
+		.rate_bytes = from->rate,
+		.direct = ingest_direct(from->direct),
+		.start_subscribers = from->start_subscribers,
+	};
+	if (ret->kind == INGEST_FIFO || ret->kind == INGEST_FILE) {
+		(void)snprintf(ret->path, sizeof(ret->path), "%s", ingest->addresses[0]);
+		return 0;
+	}
+	ret->endpoint_count = size_min(ingest->address_count, CONNECTOR_MAX_ENDPOINTS);
+	for (size_t i = 0; i < ret->endpoint_count; i++) {
+		int r = endpoint_parse(ingest->addresses[i], &ret->endpoints[i], err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void params_of_subscriber(const struct config_listener *from, const struct config_feed *feed,
+			  struct subscriber_params *ret)
+{
+	const struct config_burst burst = config_burst_of(from, feed);
+	const enum config_on_slow on_slow = config_on_slow_of(from, feed);
+
+	*ret = (struct subscriber_params){
+		.on_slow = ON_SLOW_SKIP,
+		.burst_bytes = burst.bytes,
+		.burst_ms = burst.ms,
+		.max_input_bytes = (uint32_t)u64_min(from->max_input, UINT32_MAX),
+	};
+	if (on_slow == CONFIG_ON_SLOW_DISCONNECT)
+		ret->on_slow = ON_SLOW_DISCONNECT;
+	else if (on_slow == CONFIG_ON_SLOW_WAIT)
+		ret->on_slow = ON_SLOW_WAIT;
+}
+
+void params_of_sockets(const struct config_listener *from, struct sockopt_params *ret)
+{
+	*ret = (struct sockopt_params){
+		.send_buffer = from->send_buffer,
+		.notsent_lowat = from->notsent_lowat,
+		.user_timeout_ms = from->user_timeout,
+		.keepalive_ms = from->keepalive,
+	};
+	(void)snprintf(ret->congestion, sizeof(ret->congestion), "%s", from->congestion);
+}
+
+int params_of_publishers(const struct config_feed *from, struct access *ret, struct errmsg *err)
+{
+	return access_init(ret, from->publisher_allow, from->publisher_deny, err);
+}
+
+int params_of_subscribers(const struct config_listener *from, struct access *ret,
+			  struct errmsg *err)
+{
+	return access_init(ret, from->allow, from->deny, err);
+}
+
+const struct encoder *params_encoder(const struct config_listener *from)
+{
+	return from->format == CONFIG_FORMAT_FRAMED ? &encoder_framed : &encoder_raw;
+}
+
+enum framing_kind params_framing_kind(const struct config_feed *from)
+{
+	return framing_kind(from->framing.kind);
+}

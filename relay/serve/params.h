@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+/*
+ * From the configuration to the small params structs that the floors below take.
+ * The only place that knows both; what one means in words of the other is said here and nowhere
+ * else.
+ */
+#pragma once
+
+#include "base/errmsg.h"
+#include "config/config.h"
+#include "feed/feed.h"
+#include "net/access.h"
+#include "net/sockopt.h"
+#include "source/ingest.h"
+
+void params_of_feed(const struct config *config, const struct config_feed *from,
+		    struct feed_params *ret);
+
+/* 0, or -EINVAL with the reason: an address that config/ let pass but endpoint_parse() does not. */
+int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, struct errmsg *err);
+
+/* Of a listener that offers the feed. */
+void params_of_subscriber(const struct config_listener *from, const struct config_feed *feed,
+			  struct subscriber_params *ret);
+void params_of_sockets(const struct config_listener *from, struct sockopt_params *ret);
+
+/* Who may publish, who may subscribe; the caller's.  0; -ENOMEM; -EINVAL as above. */
+int params_of_publishers(const struct config_feed *from, struct access *ret, struct errmsg *err);
+int params_of_subscribers(const struct config_listener *from, struct access *ret,
+			  struct errmsg *err);
+
+enum framing_kind params_framing_kind(const struct config_feed *from);
+
+/* Of a listener that is not http, which has many. */
+const struct encoder *params_encoder(const struct config_listener *from);

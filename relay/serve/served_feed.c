@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Served feeds: made, changed and taken down in all workers.
+ *
+ * Order matters at the end only: home stops sending before the branches go, and they go before
+ * home, so nobody ever sends to who is not there.
+ */
+#include "serve/served_feed.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "base/log.h"
+#include "daemon/handover.h"
+#include "daemon/relay.h"
+#include "feed/feed_kept.h"
+#include "serve/params.h"
+
+/* One thing to be done in a worker for a feed; which members count is up to what is done. */
+struct order {
+	struct served_feed *served;
+	struct feed_params params;
+	struct ingest_params *ingest;
+	struct access *access;
+	struct ingest_state *resumed;       /* NULL: the ingest begins anew */
+	const struct feed_records *records; /* NULL: a crash would end all */
+	const struct encoder *encoder;
+	struct rendition **renditions;
+	enum close_reason reason;
+	bool keeps_history;
+	struct errmsg *err;
+	int result;
+};
+
+static struct seat *seat_in(const struct served_feed *served, const struct worker *worker)
+{
+	return &served->seats[worker->index];
+}
+
+static bool is_home(const struct served_feed *served, const struct worker *worker)
+{
+	return served->home == worker;
+}
+
+static void call_all(struct served_feed *served, void (*call)(struct worker *worker, void *data),
+		     struct order *order)
+{
+	for (unsigned i = 0; i < served->workers->count; i++)
+		worker_call(&served->workers->list[i], call, order);
+}
+
+/* ---- making ---- */
+
+static void make_part(struct worker *worker, void *data)
+{
+	struct order *order = data;
+	struct served_feed *served = order->served;
+	struct seat *seat = seat_in(served, worker);
+	const struct feed_events events = {.owner = &served->ingest, .on_ready = ingest_resume};
+	const struct feed_events no_events = {0};
+
+	if (order->result < 0)
+		return;
+	order->params.is_branch = !is_home(served, worker);
+	order->result = feed_new(worker->loop, &order->params,
+				 is_home(served, worker) ? &events : &no_events, &seat->feed);
+	if (order->result < 0)
+		return;
+	feed_set_records(seat->feed, order->records, worker->index);
+	list_append(&worker->seats, &seat->node);
+}
+
+static void init_ingest(struct worker *worker, void *data)
+{
+	struct order *order = data;
+	struct served_feed *served = order->served;
+	struct seat *seat = seat_in(served, worker);
+
+	ingest_init(&served->ingest, worker->loop, seat->feed, order->ingest);
+	ingest_set_access(&served->ingest, order->access);
+	if (order->resumed)
+		ingest_restore(&served->ingest, order->resumed);
+	seat->ingest = &served->ingest;
+}
+
+static void attach_branch(struct worker *worker, void *data)
+{
+	struct order *order = data;
+
+	if (order->served->crossings[worker->index])
+		crossing_attach_branch(order->served->crossings[worker->index]);
+}
+
+static void attach_home(struct worker *worker, void *data)
+{
+	struct order *order = data;
+	struct served_feed *served = order->served;
+
+	(void)worker;
+	for (unsigned i = 0; i < served->workers->count; i++) {
+		if (served->crossings[i])
+			crossing_attach_home(served->crossings[i]);
+	}
+}
+
+static int connect_parts(struct served_feed *served, struct order *order)
+{
+	struct feed *home = seat_in(served, served->home)->feed;
+
+	for (unsigned i = 0; i < served->workers->count; i++) {
+		int r;
+
+		if (served->seats[i].feed == home)
+			continue;
+		r = crossing_new(home, served->seats[i].feed, &served->crossings[i]);
+		if (r < 0)
+			return r;
+	}
+	call_all(served, attach_branch, order);
+	worker_call(served->home, attach_home, order);
+	return 0;
+}
+
+/* ---- unmaking ---- */
+
+static void leave_home(struct worker *worker, void *data)
+{
+	struct order *order = data;
+	struct served_feed *served = order->served;
+
+	(void)worker;
+	if (seat_in(served, worker)->ingest)
+		ingest_close(&served->ingest, order->reason);
+	for (unsigned i = 0; i < served->workers->count; i++) {
+		if (served->crossings[i] && list_is_linked(&served->crossings[i]->node))
+			crossing_detach_home(served->crossings[i]);
+	}
+}
+
+static void free_part(struct worker *worker, void *data)
+{
+	struct order *order = data;
+	struct served_feed *served = order->served;
+	struct seat *seat = seat_in(served, worker);
+
+	if (!seat->feed)
+		return;
+	list_remove(&seat->node);
+	if (seat->feed->from)
+		crossing_detach_branch(served->crossings[worker->index]);
+	feed_free(&seat->feed, order->reason);
+}
+
+void served_feed_free(struct served_feed **served_ptr, enum close_reason reason)
+{
+	struct served_feed *served = *served_ptr;
+	struct order order = {.served = served, .reason = reason};
+
+	*served_ptr = NULL;
+	if (!served)
+		return;
+	worker_call(served->home, leave_home, &order);
+	for (unsigned i = 0; i < served->workers->count; i++) {
+		struct worker *worker = &served->workers->list[i];
+
+		if (!is_home(served, worker))
+			worker_call(worker, free_part, &order);
+	}
+	worker_call(served->home, free_part, &order);
+	for (unsigned i = 0; i < served->workers->count; i++)
+		crossing_free(&served->crossings[i]);
+	/* The places that its subscribers gave back. */
+	inbox_run(served->workers->control);
+	served->home->homes--;
+	list_remove(&served->node);
+	free(served->crossings);
+	free(served->seats);
+	free(served);
+}
+
+/* ---- life ---- */
+
+/* Without anything in the workers yet. */
+static struct served_feed *new_empty(struct workers *workers, const char *name, struct worker *home)
+{
+	struct served_feed *served = calloc(1, sizeof(*served));
+
+	if (!served)
+		return NULL;
+	served->seats = calloc(workers->count, sizeof(*served->seats));
+	served->crossings = calloc(workers->count, sizeof(struct crossing *));
+	if (!served->seats || !served->crossings) {
+		free(served->seats);
+		free(served->crossings);
+		free(served);
+		return NULL;
+	}
+	list_node_init(&served->node);
+	(void)snprintf(served->name, sizeof(served->name), "%s", name);
+	served->workers = workers;
+	served->home = home;
+	served->home->homes++;
+	return served;
+}
+
+/* Can its publisher go on where it stood in the process before?  Else it has to begin anew. */
+static bool keeps_source(const struct handed_feed *handed, const struct config_feed *from,
+			 const struct framing_params *framing)
+{
+	const struct intake_state *intake = &handed->parts[handed->home].intake;
+
+	return strcmp(handed->ingest_text, from->ingest.text) == 0 &&
+	       intake->framing == framing->kind && intake->fixed_bytes == framing->fixed_bytes;
+}
+
+static void resume_ingest(struct handed_feed *handed, const struct config_feed *from,
+			  struct order *order)
+{
+	if (!handed)
+		return;
+	handed->keeps_source = keeps_source(handed, from, &order->params.framing);
+	if (handed->keeps_source)
+		order->resumed = &handed->ingest;
+}
+
+int served_feed_new(struct relay *relay, const struct config *config,
+		    const struct config_feed *from, struct served_feed **ret, struct errmsg *err)
+{
+	const char *name = from->section.name;
+	struct handed_feed *handed = handover_find_feed(relay->resumed, name);
+	struct served_feed *served = new_empty(&relay->workers, name,
+					       handed ? &relay->workers.list[handed->home]
+						      : workers_for_home(&relay->workers));
+	struct ingest_params *ingest = calloc(1, sizeof(*ingest));
+	struct access publishers = {0};
+	struct order order = {.served = served,
+			      .ingest = ingest,
+			      .access = &publishers,
+			      .records = relay->records.parts ? &relay->records : NULL};
+
+	if (!served || !ingest) {
+		order.result = -ENOMEM;
+		errmsg_errno(err, -ENOMEM, "feed %s", from->section.name);
+		goto out;
+	}
+	order.result = params_of_ingest(from, ingest, err);
+	if (order.result == 0)
+		order.result = passed_fds_resolve(&relay->passed, &ingest->endpoints[0], err);
+	if (order.result == 0)
+		order.result = params_of_publishers(from, &publishers, err);
+	if (order.result < 0)
+		goto out;
+	if (ingest->kind == INGEST_LISTEN)
+		handover_resolve(relay->resumed, HANDED_FEED, name, from->ingest.text,
+				 &ingest->endpoints[0]);
+	params_of_feed(config, from, &order.params);
+	resume_ingest(handed, from, &order);
+	call_all(served, make_part, &order);
+	if (order.result == 0)
+		order.result = connect_parts(served, &order);
+	if (order.result < 0)
+		errmsg_errno(err, order.result, "feed %s", from->section.name);
+	else
+		worker_call(served->home, init_ingest, &order);
+out:
+	access_fini(&publishers);
+	free(ingest);
+	if (order.result < 0) {
+		served_feed_free(&served, CLOSE_REMOVED);
+		return order.result;
+	}
+	served->max_subscribers = from->max_subscribers;
+	*ret = served;
+	return 0;
+}
+
+static void open_ingest(struct worker *worker, void *data)
+{
+	struct order *order = data;
+
+	(void)worker;
+	order->result = ingest_open(&order->served->ingest, order->err);
+}
+
+int served_feed_open(struct served_feed *served, struct errmsg *err)
+{
+	struct errmsg why;
+	struct order order = {.served = served, .err = &why};
+
+	worker_call(served->home, open_ingest, &order);
+	if (order.result < 0) {
+		errmsg_set(err, "feed %s: %s", served->name, why.text);
+		return order.result;
+	}
+	/* It does not change while the ingest is open. */
+	if (*ingest_address(&served->ingest))
+		log_info("listening feed=%s address=%s", served->name,
+			 ingest_address(&served->ingest));
+	return 0;
+}
+
+static void begin(struct worker *worker, void *data)
+{
+	struct order *order = data;
+	struct served_feed *served = order->served;
+
+	crossing_answer(seat_in(served, worker)->feed);
+	ingest_begin(&served->ingest);
+}
+
+void served_feed_begin(struct served_feed *served)
+{
+	struct order order = {.served = served};
+
+	worker_call(served->home, begin, &order);
+}
+
+static void change_part(struct worker *worker, void *data)
+{
+	struct order *order = data;
+	struct served_feed *served = order->served;
+	struct seat *seat = seat_in(served, worker);
+
+	feed_change(seat->feed, &order->params);
+	if (!seat->ingest)
+		return;
+	served->ingest.params.takeover = order->ingest->takeover;
+	served->ingest.params.source_timeout_ms = order->ingest->source_timeout_ms;
+	served->ingest.params.rate_bytes = order->ingest->rate_bytes;
+	if (order->access)
+		ingest_set_access(&served->ingest, order->access);
+}
+
+void served_feed_change(struct served_feed *served, const struct config *config,
+			const struct config_feed *from)
+{
+	struct ingest_params *ingest = calloc(1, sizeof(*ingest));
+	struct access publishers = {0};
+	struct order order = {.served = served, .ingest = ingest, .access = &publishers};
+	struct errmsg err;
+
+	if (!ingest || params_of_ingest(from, ingest, &err) < 0) {
+		log_error("out of memory feed=%s, it has not changed", served->name);
+		free(ingest);
+		return;
+	}
+	if (params_of_publishers(from, &publishers, &err) < 0) {
+		log_error("%s feed=%s, who may publish has not changed", err.text, served->name);
+		order.access = NULL;
+	}
+	params_of_feed(config, from, &order.params);
+	call_all(served, change_part, &order);
+	served->max_subscribers = from->max_subscribers;
+	access_fini(&publishers);
+	free(ingest);
+}
+
+static void keep_history(struct worker *worker, void *data)
+{
+	struct order *order = data;
+
+	feed_keep_history(seat_in(order->served, worker)->feed, order->keeps_history);
+}
+
+void served_feed_keep_history(struct served_feed *served, bool keeps_history)
+{
+	struct order order = {.served = served, .keeps_history = keeps_history};
+
+	call_all(served, keep_history, &order);
+}
+
+static void drain_home(struct worker *worker, void *data)
+{
+	struct order *order = data;
+	struct served_feed *served = order->served;
+
+	ingest_close(&served->ingest, CLOSE_DRAIN);
+	feed_drain(seat_in(served, worker)->feed);
+}
+
+void served_feed_drain(struct served_feed *served)
+{
+	struct order order = {.served = served};
+
+	worker_call(served->home, drain_home, &order);
+}
+
+/* ---- formats ---- */
+
+static void open_rendition(struct worker *worker, void *data)
+{
+	struct order *order = data;
+	struct feed *feed = seat_in(order->served, worker)->feed;
+
+	order->renditions[worker->index] = feed_open_rendition(feed, order->encoder);
+	if (!order->renditions[worker->index])
+		order->result = -ENOMEM;
+}
+
+static void close_rendition(struct worker *worker, void *data)
+{
+	struct order *order = data;
+
+	if (order->renditions[worker->index])
+		feed_close_rendition(&order->renditions[worker->index]);
+}
+
+int served_format_open(struct served_format *format, struct served_feed *feed,
+		       const struct encoder *encoder)
+{
+	struct order order = {.served = feed, .encoder = encoder};
+
+	*format = (struct served_format){.feed = feed, .encoder = encoder};
+	format->renditions = calloc(feed->workers->count, sizeof(struct rendition *));
+	if (!format->renditions) {
+		format->feed = NULL;
+		return -ENOMEM;
+	}
+	order.renditions = format->renditions;
+	call_all(feed, open_rendition, &order);
+	if (order.result < 0)
+		served_format_close(format);
+	return order.result;
+}
+
+void served_format_close(struct served_format *format)
+{
+	struct order order = {.served = format->feed, .renditions = format->renditions};
+
+	if (!format->feed)
+		return;
+	call_all(format->feed, close_rendition, &order);
+	free(format->renditions);
+	*format = (struct served_format){0};
+}

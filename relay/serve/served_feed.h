@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A feed as the daemon serves it: its home in one worker, where the ingest is, and a branch of it
+ * in each other one.  All functions are the control thread's; what they do in a worker they do by
+ * worker_call().
+ */
+#pragma once
+
+#include "base/errmsg.h"
+#include "base/list.h"
+#include "config/config.h"
+#include "feed/crossing.h"
+#include "feed/feed.h"
+#include "feed/feed_report.h"
+#include "net/access.h"
+#include "serve/worker.h"
+#include "source/ingest.h"
+
+struct relay;
+
+/* Bytes a second, taken once a second for the status. */
+struct feed_rates {
+	uint64_t in_bytes, out_bytes;        /* a second */
+	uint64_t last_in, last_out, last_ms; /* private  */
+};
+
+struct served_feed {
+	struct list_node node; /* rw: the owner's list */
+	char name[CONFIG_NAME_BYTES + 1];
+	struct workers *workers;
+	struct worker *home;
+	struct ingest ingest;        /* home's, from served_feed_open() on */
+	struct seat *seats;          /* one in each worker; owned */
+	struct crossing **crossings; /* from home to each worker, NULL to home itself; owned */
+
+	uint64_t max_subscribers; /* 0 = no such limit */
+	uint64_t subscribers;     /* that have a place */
+	uint64_t placed;          /* that ever had one; names them */
+	uint64_t refused[CLOSE_REASON_COUNT];
+
+	struct feed_report report; /* as of the last collect.h */
+	struct feed_rates rates;
+};
+
+/* The same format in each worker; where a subscriber is placed says which one it reads. */
+struct served_format {
+	struct served_feed *feed; /* NULL: not open */
+	const struct encoder *encoder;
+	struct rendition **renditions; /* one in each worker; owned */
+};
+
+/* Makes a feed that does not read yet.  0 or -errno with a message. */
+int served_feed_new(struct relay *relay, const struct config *config,
+		    const struct config_feed *from, struct served_feed **ret, struct errmsg *err);
+
+/* Opens the ingest, and logs where it listens; reads nothing yet.  0 or -errno with a message. */
+int served_feed_open(struct served_feed *served, struct errmsg *err);
+
+/* Reads from now on, once its formats are open and history is kept.  Idempotent. */
+void served_feed_begin(struct served_feed *served);
+
+/* Takes over what a reload changes. */
+void served_feed_change(struct served_feed *served, const struct config *config,
+			const struct config_feed *from);
+
+/* Whether newcomers may ask for the past. */
+void served_feed_keep_history(struct served_feed *served, bool keeps_history);
+
+/* Lets the publisher go and ends the session; subscribers get what is in the rings. */
+void served_feed_drain(struct served_feed *served);
+
+/* Its formats must be closed.  Clears the pointer. */
+void served_feed_free(struct served_feed **served, enum close_reason reason);
+
+/* 0 or -ENOMEM, not open then. */
+int served_format_open(struct served_format *format, struct served_feed *feed,
+		       const struct encoder *encoder);
+
+/* Without another listener of the same format, its subscribers are closed.  Idempotent. */
+void served_format_close(struct served_format *format);

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+/* Served listeners: made, changed and taken down. */
+#include "serve/served_listener.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "daemon/handover.h"
+#include "daemon/relay.h"
+#include "serve/admit.h"
+#include "serve/http_listener.h"
+#include "serve/params.h"
+
+static void on_accept(void *owner, int fd)
+{
+	struct served_listener *served = owner;
+
+	if (served->http)
+		http_server_adopt(&served->http->server, fd);
+	else if (served->format.feed)
+		admit_subscriber(served, fd);
+	else
+		fd_close(&fd);
+}
+
+int served_listener_new(struct relay *relay, const struct config_listener *from,
+			struct served_listener **ret, struct errmsg *err)
+{
+	struct served_listener *served = calloc(1, sizeof(*served));
+	struct peer_count *peers = peer_count_new();
+	struct endpoint endpoint;
+	struct errmsg why;
+	int r = -ENOMEM;
+
+	if (!served || !peers) {
+		errmsg_set(err, "listener %s: out of memory", from->section.name);
+		free(served);
+		peer_count_drop(&peers);
+		return r;
+	}
+	list_node_init(&served->node);
+	served->relay = relay;
+	served->peers = peers;
+	(void)snprintf(served->name, sizeof(served->name), "%s", from->section.name);
+	listener_init(&served->listener, relay->loop, on_accept, served);
+	r = params_of_subscribers(from, &served->access, &why);
+	if (r == 0)
+		r = endpoint_parse(from->listen, &endpoint, &why);
+	if (r == 0)
+		r = passed_fds_resolve(&relay->passed, &endpoint, &why);
+	if (r == 0) {
+		handover_resolve(relay->resumed, HANDED_LISTENER, served->name, from->listen,
+				 &endpoint);
+		handover_restore_counters(relay->resumed, served->name, &served->listener.counters);
+	}
+	if (r == 0)
+		r = listener_open(&served->listener, &endpoint, &why);
+	if (r < 0) {
+		errmsg_set(err, "listener %s: %s", from->section.name, why.text);
+		served_listener_free(&served);
+		return r;
+	}
+	log_info("listening listener=%s address=%s", served->name,
+		 listener_address(&served->listener));
+	*ret = served;
+	return 0;
+}
+
+static void change_admission(struct served_listener *served, const struct config_listener *from)
+{
+	struct access access;
+	struct errmsg err;
+
+	served->max_per_ip = from->max_per_ip;
+	listener_set_rate(&served->listener, from->accept_rate);
+	if (params_of_subscribers(from, &access, &err) < 0) {
+		log_error("%s listener=%s, who may subscribe has not changed", err.text,
+			  served->name);
+		return;
+	}
+	access_fini(&served->access);
+	served->access = access;
+}
+
+static int change_http(struct served_listener *served, const struct config *config,
+		       const struct config_listener *from)
+{
+	served_format_close(&served->format);
+	if (!served->http)
+		served->http = http_listener_new(served, from);
+	return served->http ? http_listener_change(served->http, config, from) : -ENOMEM;
+}
+
+int served_listener_change(struct served_listener *served, const struct config *config,
+			   const struct config_listener *from)
+{
+	struct served_feed *feed = relay_find_feed(served->relay, from->feed);
+	const struct encoder *encoder = params_encoder(from);
+
+	params_of_sockets(from, &served->sockopt_params);
+	change_admission(served, from);
+	if (from->format == CONFIG_FORMAT_HTTP)
+		return change_http(served, config, from);
+	http_listener_free(&served->http);
+	if (!feed)
+		return 0;
+	params_of_subscriber(from, config_find_feed(config, from->feed),
+			     &served->subscriber_params);
+	if (served->format.feed == feed && served->format.encoder == encoder)
+		return 0;
+	served_format_close(&served->format);
+	return served_format_open(&served->format, feed, encoder);
+}
+
+void served_listener_detach(struct served_listener *served, const struct served_feed *feed)
+{
+	if (served->http)
+		http_listener_detach(served->http, feed);
+	else if (served->format.feed == feed)
+		served_format_close(&served->format);
+}
+
+bool served_listener_keeps_history(const struct served_listener *served,
+				   const struct served_feed *feed)
+{
+	/* Whoever asks by HTTP may ask for a burst. */
+	if (served->http)
+		return http_listener_serves(served->http, feed);
+	return served->format.feed == feed &&
+	       (served->subscriber_params.burst_bytes || served->subscriber_params.burst_ms);
+}
+
+void served_listener_free(struct served_listener **served_ptr)
+{
+	struct served_listener *served = *served_ptr;
+
+	*served_ptr = NULL;
+	listener_close(&served->listener);
+	http_listener_free(&served->http);
+	served_format_close(&served->format);
+	access_fini(&served->access);
+	peer_count_drop(&served->peers);
+	list_remove(&served->node);
+	free(served);
+}

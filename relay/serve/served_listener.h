@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A listener as the daemon serves it: it accepts in the control thread, and hands each subscriber
+ * that is let in to a worker.
+ */
+#pragma once
+
+#include "base/errmsg.h"
+#include "base/list.h"
+#include "config/config.h"
+#include "net/access.h"
+#include "net/listener.h"
+#include "net/peer_count.h"
+#include "net/sockopt.h"
+#include "serve/served_feed.h"
+
+struct http_listener;
+struct relay;
+
+struct served_listener {
+	struct list_node node; /* rw: the owner's list */
+	struct relay *relay;
+	char name[CONFIG_NAME_BYTES + 1];
+	struct listener listener;
+	struct http_listener *http; /* NULL: not with format = http */
+	/* Of the other formats; not open while being set up or torn down. */
+	struct served_format format;
+	struct subscriber_params subscriber_params;
+	struct sockopt_params sockopt_params;
+	struct access access;
+	struct peer_count *peers; /* its subscribers by address */
+	uint64_t max_per_ip;      /* 0 = no such limit */
+	struct log_rate sockopt_log, refused_log;
+};
+
+/* Listens at once.  0 or -errno with a message. */
+int served_listener_new(struct relay *relay, const struct config_listener *from,
+			struct served_listener **ret, struct errmsg *err);
+
+/* Serves what `from` says of `config`, which may have changed.  -ENOMEM: it is of no use any more.
+ */
+int served_listener_change(struct served_listener *served, const struct config *config,
+			   const struct config_listener *from);
+
+/* Gives up the feed's formats, before it goes. */
+void served_listener_detach(struct served_listener *served, const struct served_feed *feed);
+
+/* May its subscribers ask for the feed's past? */
+bool served_listener_keeps_history(const struct served_listener *served,
+				   const struct served_feed *feed);
+
+/* Clears the pointer. */
+void served_listener_free(struct served_listener **served);

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A worker: a thread with a loop of its own, which carries the bytes of the feeds that have a seat
+ * there.
+ *
+ * Everything in a seat is touched by its worker only.  The control thread has things done there by
+ * worker_call() and waits, or posts a task and does not wait; a worker never waits for anybody.
+ */
+#pragma once
+
+#include <ev.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/errmsg.h"
+#include "base/list.h"
+#include "feed/feed.h"
+#include "serve/inbox.h"
+#include "serve/loop_lag.h"
+#include "source/ingest.h"
+
+enum {
+	WORKERS_MAX = 64,
+	WORKERS_AUTO_MAX = 8,
+};
+
+/* A feed in one worker: its home, or a branch of it. */
+struct seat {
+	struct list_node node; /* in worker->seats */
+	struct feed *feed;
+	struct ingest *ingest; /* NULL: a branch */
+};
+
+struct worker {
+	unsigned index; /* ro */
+	struct inbox inbox;
+	struct ev_loop *loop; /* ro */
+	pthread_t thread;     /* private */
+	_Atomic uint64_t ticks;
+
+	/* The worker's. */
+	struct list seats;
+	struct loop_lag lag;
+	ev_timer tick;
+
+	/* The control thread's. */
+	uint64_t subscribers; /* placed here */
+	unsigned homes;       /* feeds whose ingest is here */
+};
+
+struct workers {
+	struct worker *list; /* owned; in one place until the end */
+	unsigned count;
+	struct inbox *control; /* of the control thread */
+};
+
+/* How many `wanted` are: 0 = auto, by sched_getaffinity(2). */
+unsigned workers_wanted(uint64_t wanted);
+
+/* Starts them.  0 or -errno with a message, none is running then. */
+int workers_start(struct workers *workers, unsigned count, struct inbox *control,
+		  struct errmsg *err);
+
+/* Ends them, once no feed has a seat any more.  Idempotent. */
+void workers_stop(struct workers *workers);
+
+/* From the control thread: runs `call` in the worker, after all that was posted before, and waits
+ * until it is done. */
+void worker_call(struct worker *worker, void (*call)(struct worker *worker, void *data),
+		 void *data);
+
+/* All workers stand still from here on, each between two callbacks, until they are released; what
+ * is theirs is the control thread's meanwhile.  No worker_call() in between.  NULL: no memory. */
+struct parked;
+struct parked *workers_park(struct workers *workers);
+void workers_release(struct parked **parked);
+
+/* The worker where a subscriber of a feed at `home` is placed: the one with the fewest. */
+struct worker *workers_least_loaded(struct workers *workers, struct worker *home);
+
+/* The worker with the fewest homes. */
+struct worker *workers_for_home(struct workers *workers);

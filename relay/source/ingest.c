@@ -1,0 +1,558 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The publisher's side.  Invariant: source.fd is watched exactly while there is a publisher and the
+ * feed can take; so a full or waiting feed never makes the loop spin.
+ */
+#include "source/ingest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "net/sockopt.h"
+
+static const uint64_t PUBLISHER_KEEPALIVE_MS =
+	30000;                          /* a dead publisher's place must become free */
+static const double RATE_TURN_S = 0.01; /* a paced file is read in such steps */
+
+static uint64_t now_ms(void)
+{
+	return clock_mono_ns() / NS_PER_MS;
+}
+
+static bool has_source(const struct ingest *ingest)
+{
+	return ingest->source.fd >= 0;
+}
+
+static bool may_read(const struct ingest *ingest)
+{
+	return has_source(ingest) && ingest->may_begin && ingest->has_started &&
+	       feed_can_take(ingest->feed);
+}
+
+/* The only place that starts and stops watching the source. */
+static void watch_source(struct ingest *ingest)
+{
+	bool want = may_read(ingest);
+	bool paced = ingest->params.rate_bytes > 0;
+	bool by_turns = ingest->source.is_file && (paced || !ingest->direct_file);
+
+	if (want && !by_turns)
+		ev_io_start(ingest->loop, &ingest->readable);
+	else
+		ev_io_stop(ingest->loop, &ingest->readable);
+	if (!want || !by_turns) {
+		ev_timer_stop(ingest->loop, &ingest->file_turn);
+	} else if (!ev_is_active(&ingest->file_turn)) {
+		ev_timer_set(&ingest->file_turn, paced ? RATE_TURN_S : 0., 0.);
+		ev_timer_start(ingest->loop, &ingest->file_turn);
+	}
+}
+
+static void note_direct_bytes(struct ingest *ingest)
+{
+	if (ingest->direct_file)
+		ingest->feed->metrics.direct_bytes = direct_file_bytes(ingest->direct_file);
+}
+
+static void drop_source(struct ingest *ingest)
+{
+	ev_io_stop(ingest->loop, &ingest->readable);
+	ev_timer_stop(ingest->loop, &ingest->file_turn);
+	if (ingest->stdin_flags >= 0) {
+		(void)fcntl(ingest->source.fd, F_SETFL, ingest->stdin_flags);
+		ingest->stdin_flags = -1;
+		if (ingest->source.fd == STDIN_FILENO)
+			ingest->source.fd = -1; /* the descriptor is not ours to close */
+	}
+	fd_close(&ingest->source.fd);
+	note_direct_bytes(ingest);
+	direct_file_release(&ingest->direct_file);
+	ingest->feed->metrics.source_direct = 0;
+}
+
+/* Makes `fd` the source, to be watched by the caller. */
+static void attach(struct ingest *ingest, int fd)
+{
+	struct stat stat;
+
+	ingest->source = (struct source){.fd = fd};
+	if (fstat(fd, &stat) == 0) {
+		ingest->source.is_socket = S_ISSOCK(stat.st_mode);
+		ingest->source.is_file = S_ISREG(stat.st_mode) || ingest->direct_file;
+	}
+	ingest->feed->metrics.source_direct = ingest->direct_file != NULL;
+	ingest->last_ms = now_ms();
+	ev_io_set(&ingest->readable, fd, EV_READ);
+}
+
+static void adopt(struct ingest *ingest, int fd)
+{
+	attach(ingest, fd);
+	/* A fifo is open before anybody writes: its publisher is there when bytes are. */
+	if (ingest->params.kind != INGEST_FIFO)
+		feed_source_up(ingest->feed);
+	watch_source(ingest);
+}
+
+static void adopt_socket(struct ingest *ingest, int fd)
+{
+	struct errmsg err;
+	char peer[ENDPOINT_TEXT_BYTES];
+
+	if (sockopt_apply_publisher(fd, PUBLISHER_KEEPALIVE_MS, &err) < 0)
+		log_warn("%s feed=%s, ignoring", err.text, ingest->feed->params.name);
+	endpoint_print_peer(peer, sizeof(peer), fd);
+	log_info("publisher up feed=%s peer=%s", ingest->feed->params.name, peer);
+	adopt(ingest, fd);
+}
+
+static int open_fifo(struct ingest *ingest, int *ret_fd, struct errmsg *err)
+{
+	struct stat stat;
+	int fd = open(ingest->params.path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0) {
+		int r = -errno;
+
+		errmsg_errno(err, -r, "fifo:%s", ingest->params.path);
+		return r;
+	}
+	if (fstat(fd, &stat) == 0 && !S_ISFIFO(stat.st_mode)) {
+		errmsg_set(err, "fifo:%s: not a fifo", ingest->params.path);
+		fd_close(&fd);
+		return -EINVAL;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+/* A fifo without writer stays readable for ever; a fresh descriptor is not until somebody writes.
+ * It is opened before the old one is closed, so that bytes written in between are not lost. */
+static void reopen_fifo(struct ingest *ingest)
+{
+	struct errmsg err;
+	int fd;
+
+	if (open_fifo(ingest, &fd, &err) < 0) {
+		log_error("%s feed=%s, no publisher until the next reload", err.text,
+			  ingest->feed->params.name);
+		drop_source(ingest);
+		return;
+	}
+	drop_source(ingest);
+	adopt(ingest, fd);
+}
+
+static void take_better(struct ingest *ingest)
+{
+	int fd = ingest->better_fd;
+
+	ingest->better_fd = -1;
+	adopt_socket(ingest, fd);
+}
+
+/* The publisher has ended, or is made to. */
+static void end_source(struct ingest *ingest, enum close_reason reason, int err)
+{
+	bool was_up = ingest->feed->is_source_up;
+
+	if (was_up) {
+		log_info("publisher down feed=%s reason=%s (%s)%s%s", ingest->feed->params.name,
+			 close_reason_name(reason), close_reason_text(reason), err ? " error=" : "",
+			 err ? strerror(err) : "");
+		if (reason != CLOSE_PEER_CLOSED && ingest->source.is_socket)
+			sockopt_set_reset_on_close(ingest->source.fd);
+	}
+	if (ingest->params.kind == INGEST_FIFO && ingest->is_open)
+		reopen_fifo(ingest);
+	else
+		drop_source(ingest);
+	if (was_up)
+		feed_source_down(ingest->feed, reason);
+	if (!ingest->is_open)
+		return;
+	if (ingest->better_fd >= 0)
+		take_better(ingest);
+	else if (ingest->params.kind == INGEST_CONNECT)
+		connector_lost(&ingest->connector);
+}
+
+static void log_indirect(const struct ingest *ingest, int err)
+{
+	log_warn("no direct I/O feed=%s path=%s error=%s, reading through the page cache",
+		 ingest->feed->params.name, ingest->params.path, strerror(err));
+}
+
+/* True when direct I/O was refused by the first read, and the file is read the other way now. */
+static bool fall_back_to_splice(struct ingest *ingest, int err)
+{
+	int fd;
+
+	if (!ingest->direct_file || err != EINVAL || direct_file_bytes(ingest->direct_file) > 0)
+		return false;
+	fd = open(ingest->params.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return false;
+	log_indirect(ingest, err);
+	drop_source(ingest);
+	attach(ingest, fd);
+	return true;
+}
+
+/* The source gives no more. */
+static void take_end(struct ingest *ingest, int err)
+{
+	if (!err && ingest->direct_file)
+		err = direct_file_error(ingest->direct_file);
+	if (!fall_back_to_splice(ingest, err))
+		end_source(ingest, err ? close_reason_from_errno(err) : CLOSE_PEER_CLOSED, err);
+}
+
+/* True when the publisher stands between two messages. */
+static bool is_at_boundary(const struct ingest *ingest)
+{
+	return intake_is_empty(&ingest->feed->intake);
+}
+
+static void take_once(struct ingest *ingest)
+{
+	struct feed *feed = ingest->feed;
+	int err = 0;
+
+	switch (feed_take(feed, &ingest->source, &err)) {
+	case INTAKE_TOOK:
+		ingest->last_ms = now_ms();
+		break;
+	case INTAKE_EMPTY:
+		break;
+	case INTAKE_END:
+		take_end(ingest, err);
+		return;
+	case INTAKE_FAULT:
+		end_source(ingest, (enum close_reason)err, 0);
+		return;
+	}
+	if (ingest->better_fd >= 0 && is_at_boundary(ingest))
+		end_source(ingest, CLOSE_BETTER_SOURCE, 0);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+	struct ingest *ingest = container_of(watcher, struct ingest, readable);
+	int queued = 0;
+
+	(void)loop;
+	(void)events;
+	if (may_read(ingest)) {
+		if (!ingest->feed->is_source_up &&
+		    ioctl(ingest->source.fd, FIONREAD, &queued) == 0 && queued > 0) {
+			log_info("publisher up feed=%s peer=fifo:%s", ingest->feed->params.name,
+				 ingest->params.path);
+			feed_source_up(ingest->feed);
+		}
+		if (may_read(ingest))
+			take_once(ingest);
+	}
+	watch_source(ingest);
+}
+
+/* What a paced file may read now; 0 = not yet. */
+static bool refill_allowance(struct ingest *ingest)
+{
+	uint64_t now = now_ms();
+	uint64_t elapsed = u64_min(now - ingest->allowance_ms, 100);
+
+	ingest->allowance += ingest->params.rate_bytes * elapsed / 1000;
+	if (elapsed * ingest->params.rate_bytes >= 1000)
+		ingest->allowance_ms = now;
+	return ingest->allowance > 0;
+}
+
+static void on_file_turn(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+	struct ingest *ingest = container_of(watcher, struct ingest, file_turn);
+	bool paced = ingest->params.rate_bytes > 0;
+	uint64_t before = ingest->feed->intake.taken_bytes;
+
+	(void)loop;
+	(void)events;
+	if (may_read(ingest) && (!paced || refill_allowance(ingest))) {
+		ingest->source.max_bytes = paced ? ingest->allowance : 0;
+		take_once(ingest);
+		if (paced)
+			ingest->allowance -= u64_min(ingest->feed->intake.taken_bytes - before,
+						     ingest->allowance);
+	}
+	watch_source(ingest);
+}
+
+/* False with the reason.  Who has gone already cannot be asked: let in only where there are no
+ * lists. */
+static bool may_publish(const struct ingest *ingest, int fd, enum close_reason *ret_reason)
+{
+	struct in6_addr address;
+	int r;
+
+	if (access_is_open(&ingest->access))
+		return true;
+	r = endpoint_peer_address(fd, &address);
+	*ret_reason = r < 0 ? CLOSE_PEER_RESET : CLOSE_DENIED;
+	return r == -EAFNOSUPPORT || (r == 0 && access_is_allowed(&ingest->access, &address));
+}
+
+static void refuse(struct ingest *ingest, int fd, enum close_reason reason)
+{
+	char peer[ENDPOINT_TEXT_BYTES];
+	uint64_t suppressed = 0;
+
+	ingest->feed->source_ends[reason]++;
+	if (log_allow(&ingest->refused_log, clock_mono_ns(), &suppressed)) {
+		endpoint_print_peer(peer, sizeof(peer), fd);
+		log_warn("publisher rejected feed=%s peer=%s reason=%s (%s) suppressed=%llu",
+			 ingest->feed->params.name, peer, close_reason_name(reason),
+			 close_reason_text(reason), (unsigned long long)suppressed);
+	}
+	sockopt_set_reset_on_close(fd);
+	fd_close(&fd);
+}
+
+static void on_accept(void *owner, int fd)
+{
+	struct ingest *ingest = owner;
+	enum close_reason reason = CLOSE_DENIED;
+
+	if (!may_publish(ingest, fd, &reason)) {
+		refuse(ingest, fd, reason);
+		return;
+	}
+	if (!has_source(ingest)) {
+		adopt_socket(ingest, fd);
+		return;
+	}
+	if (ingest->params.takeover) {
+		end_source(ingest, CLOSE_TAKEN_OVER, 0);
+		adopt_socket(ingest, fd);
+		return;
+	}
+	refuse(ingest, fd, CLOSE_REJECTED);
+}
+
+static void on_connected(void *owner, int fd, size_t index)
+{
+	(void)index;
+	adopt_socket(owner, fd);
+}
+
+static void on_better(void *owner, int fd, size_t index)
+{
+	struct ingest *ingest = owner;
+
+	(void)index;
+	fd_close(&ingest->better_fd);
+	ingest->better_fd = fd;
+	if (has_source(ingest) && !is_at_boundary(ingest))
+		return;
+	if (has_source(ingest))
+		end_source(ingest, CLOSE_BETTER_SOURCE, 0);
+	else
+		take_better(ingest);
+}
+
+static const struct connector_events connector_events = {
+	.on_connected = on_connected,
+	.on_better = on_better,
+};
+
+void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
+		 const struct ingest_params *params)
+{
+	*ingest = (struct ingest){
+		.params = *params,
+		.feed = feed,
+		.loop = loop,
+		.source.fd = -1,
+		.better_fd = -1,
+		.stdin_flags = -1,
+	};
+	listener_init(&ingest->listener, loop, on_accept, ingest);
+	if (params->kind == INGEST_CONNECT)
+		connector_init(&ingest->connector, loop, feed->params.name, params->endpoints,
+			       params->endpoint_count, &connector_events, ingest);
+	ev_io_init(&ingest->readable, on_readable, -1, EV_READ);
+	ev_timer_init(&ingest->file_turn, on_file_turn, 0., 0.);
+}
+
+void ingest_set_access(struct ingest *ingest, struct access *access)
+{
+	access_fini(&ingest->access);
+	ingest->access = *access;
+	*access = (struct access){0};
+}
+
+static int open_stdin(struct ingest *ingest, struct errmsg *err)
+{
+	int flags = fcntl(STDIN_FILENO, F_GETFL);
+
+	if (flags < 0 || fcntl(STDIN_FILENO, F_SETFL, flags | O_NONBLOCK) < 0) {
+		int r = -errno;
+
+		errmsg_errno(err, -r, "stdin");
+		return r;
+	}
+	ingest->stdin_flags = flags;
+	adopt(ingest, STDIN_FILENO);
+	return 0;
+}
+
+/* True when the file is read directly from now on. */
+static bool open_direct(struct ingest *ingest, uint64_t file_bytes)
+{
+	uint64_t available = direct_file_available_memory();
+	enum ingest_direct direct = ingest->params.direct;
+	bool want = direct == INGEST_DIRECT_YES ||
+		    (direct == INGEST_DIRECT_AUTO && direct_file_is_large(file_bytes, available));
+	int fd = -1;
+	int r = want ? direct_file_start(ingest->params.path, &ingest->direct_file, &fd) : 0;
+
+	if (r < 0)
+		log_indirect(ingest, -r);
+	log_info("file open feed=%s path=%s bytes=%llu available_memory=%llu way=%s",
+		 ingest->feed->params.name, ingest->params.path, (unsigned long long)file_bytes,
+		 (unsigned long long)available, ingest->direct_file ? "direct" : "page_cache");
+	if (ingest->direct_file)
+		adopt(ingest, fd);
+	return ingest->direct_file != NULL;
+}
+
+static int open_file(struct ingest *ingest, struct errmsg *err)
+{
+	struct stat stat;
+	int fd = open(ingest->params.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0) {
+		int r = -errno;
+
+		errmsg_errno(err, -r, "file:%s", ingest->params.path);
+		return r;
+	}
+	if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode)) {
+		errmsg_set(err, "file:%s: not a regular file", ingest->params.path);
+		fd_close(&fd);
+		return -EINVAL;
+	}
+	if (open_direct(ingest, (uint64_t)stat.st_size))
+		fd_close(&fd);
+	else
+		adopt(ingest, fd);
+	return 0;
+}
+
+int ingest_open(struct ingest *ingest, struct errmsg *err)
+{
+	int fd = -1;
+	int r = 0;
+
+	ingest->is_open = true;
+	ingest->allowance_ms = now_ms();
+	ingest->has_started = ingest->has_started || ingest->params.start_subscribers == 0;
+	switch (ingest->params.kind) {
+	case INGEST_LISTEN:
+		r = listener_open(&ingest->listener, &ingest->params.endpoints[0], err);
+		break;
+	case INGEST_CONNECT:
+		if (has_source(ingest))
+			connector_resume(&ingest->connector, ingest->resumed_endpoint);
+		else
+			connector_start(&ingest->connector);
+		break;
+	case INGEST_FIFO:
+		if (has_source(ingest))
+			break;
+		r = open_fifo(ingest, &fd, err);
+		if (r == 0)
+			adopt(ingest, fd);
+		break;
+	case INGEST_STDIN:
+		if (!has_source(ingest) && !ingest->has_ended)
+			r = open_stdin(ingest, err);
+		break;
+	case INGEST_FILE:
+		if (!has_source(ingest) && !ingest->has_ended)
+			r = open_file(ingest, err);
+		break;
+	}
+	if (r < 0)
+		ingest->is_open = false;
+	return r;
+}
+
+void ingest_begin(struct ingest *ingest)
+{
+	if (ingest->may_begin)
+		return;
+	ingest->may_begin = true;
+	ingest->allowance_ms = now_ms();
+	watch_source(ingest);
+}
+
+void ingest_close(struct ingest *ingest, enum close_reason reason)
+{
+	ingest->is_open = false;
+	listener_close(&ingest->listener);
+	if (ingest->params.kind == INGEST_CONNECT)
+		connector_stop(&ingest->connector);
+	fd_close(&ingest->better_fd);
+	if (has_source(ingest))
+		end_source(ingest, reason, 0);
+	access_fini(&ingest->access);
+}
+
+void ingest_resume(void *owner)
+{
+	struct ingest *ingest = owner;
+
+	watch_source(ingest);
+}
+
+void ingest_tick(struct ingest *ingest, uint64_t now)
+{
+	uint64_t timeout = ingest->params.source_timeout_ms;
+
+	note_direct_bytes(ingest);
+	if (!ingest->has_started &&
+	    feed_subscriber_count(ingest->feed) >= ingest->params.start_subscribers) {
+		ingest->has_started = true;
+		ingest->allowance_ms = now;
+		watch_source(ingest);
+	}
+	/* While relay itself does not read, silence is not the publisher's. */
+	if (timeout && ingest->feed->is_source_up && may_read(ingest) && !ingest->source.is_file &&
+	    now - ingest->last_ms >= timeout)
+		end_source(ingest, CLOSE_SOURCE_TIMEOUT, 0);
+}
+
+void ingest_restore(struct ingest *ingest, struct ingest_state *state)
+{
+	ingest->has_started = state->has_started;
+	ingest->has_ended = state->has_ended;
+	if (state->fd < 0)
+		return;
+	ingest->resumed_endpoint = state->endpoint;
+	if (state->is_stdin)
+		ingest->stdin_flags = (int)state->flags;
+	attach(ingest, state->fd);
+	state->fd = -1;
+}
+
+const char *ingest_address(const struct ingest *ingest)
+{
+	return ingest->params.kind == INGEST_LISTEN ? listener_address(&ingest->listener) : "";
+}

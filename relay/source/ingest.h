@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The ingest of a feed: finds the publisher (listens, connects, opens), and lets the feed take its
+ * bytes whenever there are some and the feed can take them.  One publisher at a time; what becomes
+ * of a second one, of a silent one and of a lost one is decided here.  Message boundaries are the
+ * feed's affair.
+ */
+#pragma once
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/errmsg.h"
+#include "base/state_stream.h"
+#include "feed/feed.h"
+#include "net/access.h"
+#include "net/connector.h"
+#include "net/listener.h"
+#include "source/direct_file.h"
+
+enum ingest_kind {
+	INGEST_LISTEN,
+	INGEST_CONNECT,
+	INGEST_FIFO,
+	INGEST_STDIN,
+	INGEST_FILE,
+};
+
+/* FILE: whether it is read past the page cache. */
+enum ingest_direct {
+	INGEST_DIRECT_AUTO, /* when it is large (direct_file_is_large()) */
+	INGEST_DIRECT_YES,
+	INGEST_DIRECT_NO,
+};
+
+struct ingest_params {
+	enum ingest_kind kind;
+	struct endpoint
+		endpoints[CONNECTOR_MAX_ENDPOINTS]; /* LISTEN: one; CONNECT: by preference */
+	size_t endpoint_count;
+	char path[4096];            /* FIFO, FILE                                 */
+	bool takeover;              /* LISTEN: a new publisher replaces the old   */
+	uint64_t source_timeout_ms; /* silent for so long = lost; 0 = never       */
+	enum ingest_direct direct;
+	uint64_t rate_bytes;        /* FILE: a second; 0 = as fast as it goes     */
+	uint64_t start_subscribers; /* wait for so many before reading; 0 = at once */
+};
+
+struct ingest {
+	struct ingest_params params; /* rw: the policies; not the kind or the addresses */
+	struct feed *feed;           /* ro */
+	struct ev_loop *loop;        /* private from here on */
+	struct access access;        /* LISTEN: who may publish */
+	struct log_rate refused_log;
+	struct listener listener;
+	struct connector connector;
+	struct source source;            /* fd -1: no publisher */
+	struct direct_file *direct_file; /* source.fd is its pipe; NULL: none */
+	int better_fd; /* a preferred publisher, taken on at the next message boundary */
+	ev_io readable;
+	ev_timer file_turn; /* for a paced file, and since epoll does not watch regular ones */
+	uint64_t last_ms;   /* monotonic: the publisher's last byte */
+	uint64_t allowance; /* FILE with a rate: bytes that may be read now */
+	uint64_t allowance_ms;
+	int stdin_flags;         /* to be restored; -1 = unchanged */
+	size_t resumed_endpoint; /* of the source that ingest_restore() brought */
+	bool has_ended;          /* STDIN, FILE: it was read to its end in the process before */
+	bool is_open;
+	bool may_begin;   /* ingest_begin() has been called */
+	bool has_started; /* start_subscribers have been there once */
+};
+
+/* Prepares *ingest; the feed's on_ready must be connected to ingest_resume(). */
+void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
+		 const struct ingest_params *params);
+
+/* Who may publish from now on; takes the lists over and leaves *access empty.  A publisher that is
+ * there stays. */
+void ingest_set_access(struct ingest *ingest, struct access *access);
+
+/* What an ingest leaves to the next process. */
+struct ingest_state {
+	int fd;            /* the publisher; -1: none */
+	bool has_started;  /* start_subscribers have been there once */
+	bool has_ended;    /* STDIN, FILE: all has been read */
+	size_t endpoint;   /* CONNECT: to which it is connected */
+	bool is_stdin;     /* its flags are to be restored, */
+	unsigned flags;    /* to these */
+	bool is_temporary; /* fd was opened for the state; close it when the ingest goes on */
+};
+
+/* Describes it.  A file that is read past the page cache goes on through it from the same byte. */
+void ingest_capture(const struct ingest *ingest, struct ingest_state *ret);
+void ingest_state_transfer(struct state_stream *stream, struct ingest_state *state);
+
+/* Before ingest_open(): the publisher of the process before goes on.  Takes the descriptor. */
+void ingest_restore(struct ingest *ingest, struct ingest_state *state);
+
+/* Opens it; nothing is read yet.  0 or -errno with a message that names the address or path. */
+int ingest_open(struct ingest *ingest, struct errmsg *err);
+
+/* Reads from now on: all who shall have the first byte are in place.  Idempotent. */
+void ingest_begin(struct ingest *ingest);
+
+/* Ends the publisher with `reason` and closes everything.  Idempotent. */
+void ingest_close(struct ingest *ingest, enum close_reason reason);
+
+/* The feed can take again.  Takes a void pointer so that it can be the feed's on_ready. */
+void ingest_resume(void *ingest);
+
+/* 10 times a second: source_timeout, and whether enough subscribers have come. */
+void ingest_tick(struct ingest *ingest, uint64_t now_ms);
+
+/* Where it listens, with the real port; "" when it does not listen. */
+const char *ingest_address(const struct ingest *ingest);

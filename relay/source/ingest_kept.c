@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What an ingest leaves to the next process: its publisher.  Listening sockets are the daemon's
+ * affair, and a connection that is still being made is simply made again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "source/ingest.h"
+
+/* Direct I/O reads ahead; what the feed has taken says where to go on. */
+static int reopen_file(const struct ingest *ingest)
+{
+	int fd = open(ingest->params.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd >= 0 && lseek(fd, (off_t)ingest->feed->intake.taken_bytes, SEEK_SET) < 0)
+		fd_close(&fd);
+	if (fd < 0)
+		log_error("file not handed over feed=%s path=%s error=%s",
+			  ingest->feed->params.name, ingest->params.path, strerror(errno));
+	return fd;
+}
+
+void ingest_capture(const struct ingest *ingest, struct ingest_state *ret)
+{
+	enum ingest_kind kind = ingest->params.kind;
+
+	*ret = (struct ingest_state){
+		.fd = ingest->source.fd,
+		.has_started = ingest->has_started,
+		.has_ended = (kind == INGEST_STDIN || kind == INGEST_FILE) && ingest->source.fd < 0,
+		.endpoint = ingest->connector.current,
+		.is_stdin = ingest->stdin_flags >= 0,
+		.flags = ingest->stdin_flags >= 0 ? (unsigned)ingest->stdin_flags : 0,
+	};
+	/* The better one that waits is dropped; from the last place all better ones are probed. */
+	if (ingest->better_fd >= 0)
+		ret->endpoint = ingest->params.endpoint_count - 1;
+	if (ingest->direct_file) {
+		ret->fd = reopen_file(ingest);
+		ret->is_temporary = true;
+	}
+}
+
+void ingest_state_transfer(struct state_stream *stream, struct ingest_state *state)
+{
+	state_fd(stream, &state->fd, "publisher");
+	state_bool(stream, &state->has_started, "start of the ingest");
+	state_bool(stream, &state->has_ended, "end of the ingest");
+	state_size(stream, &state->endpoint, CONNECTOR_MAX_ENDPOINTS - 1, "endpoint in use");
+	state_bool(stream, &state->is_stdin, "standard input");
+	state_unsigned(stream, &state->flags, INT_MAX, "flags of standard input");
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+/* The rules of the framed format from header to header.  Each header says which sequence it is at;
+ * it has to be the one that the headers before it lead to. */
+#include "tools/relaycat/packet_check.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+static int check_session(const struct packet_check *check, const struct packet_header *header,
+			 struct errmsg *error)
+{
+	if (!check->is_joined || header->session == check->session)
+		return 0;
+	errmsg_set(error,
+		   "%s packet: session changes from %" PRIu32 " to %" PRIu32 " without an end",
+		   packet_type_name(header->type), check->session, header->session);
+	return -EBADMSG;
+}
+
+static int check_sequence(const struct packet_check *check, const struct packet_header *header,
+			  struct errmsg *error)
+{
+	uint64_t sequence = header->sequence;
+
+	if (!check->is_joined || sequence == check->next)
+		return 0;
+	if (sequence > check->next)
+		errmsg_set(error,
+			   "%s packet: sequence %" PRIu64 " instead of %" PRIu64 ": %" PRIu64
+			   " messages missing unannounced",
+			   packet_type_name(header->type), sequence, check->next,
+			   sequence - check->next);
+	else
+		errmsg_set(error,
+			   "%s packet: sequence %" PRIu64 " instead of %" PRIu64 ": %" PRIu64
+			   " messages twice",
+			   packet_type_name(header->type), sequence, check->next,
+			   check->next - sequence);
+	return -EBADMSG;
+}
+
+static int check_open(const struct packet_check *check, const struct packet_header *header,
+		      struct errmsg *error)
+{
+	// A gap may take the open message with it: it is then the first one missed.
+	if (!check->is_open || header->type != PACKET_END)
+		return 0;
+	errmsg_set(error, "end packet: message %" PRIu64 " was left unfinished", check->next);
+	return -EBADMSG;
+}
+
+static void take(struct packet_check *check, const struct packet_header *header)
+{
+	check->session = header->session;
+	check->next = header->sequence + header->count;
+	check->is_joined = header->type != PACKET_END;
+	if (header->type == PACKET_GAP) {
+		check->next = header->time;
+		check->gaps++;
+		check->missed += header->time - header->sequence;
+		check->is_open = false;
+	} else if (header->type == PACKET_DATA) {
+		check->packets++;
+		check->messages += header->count;
+		check->is_open = (header->flags & PACKET_FLAG_CONTINUED) != 0;
+	} else if (header->type == PACKET_END) {
+		check->is_open = false;
+	}
+}
+
+int packet_check_add(struct packet_check *check, const struct packet_header *header,
+		     struct errmsg *error)
+{
+	int r = check_session(check, header, error);
+
+	if (r == 0)
+		r = check_sequence(check, header, error);
+	if (r == 0)
+		r = check_open(check, header, error);
+	take(check, header);
+	return r;
+}

@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: MIT
+/* relaycat: a subscriber.  Bytes of a raw or framed port go to standard output, and on the way are
+ * counted, measured and, if asked, verified.
+ *
+ * One buffer: each receive is taken apart in place and written before the next.  What may follow
+ * what is known to packet_check, positions and delimiter; this file joins them and decides when to
+ * end. */
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/num.h"
+#include "tools/relaycat/latency.h"
+#include "tools/relaycat/output.h"
+#include "tools/relaycat/packet_check.h"
+#include "tools/relaycat/packet_reader.h"
+#include "tools/relaycat/relaycat_options.h"
+#include "tools/shared/positions.h"
+#include "tools/shared/progress.h"
+#include "tools/shared/stop.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	BUFFER_BYTES = 1 << 20,
+	WAIT_MS = 500,    // longest wait; see tools/shared/stop.h
+	ERROR_LINES = 10, // further errors are only counted
+	LATENCY_TEXT_BYTES = 96,
+};
+
+enum state {
+	STATE_RUNNING,
+	STATE_REACHED, // --count or --bytes
+	STATE_CLOSED,  // by relay, in order
+	STATE_STOPPED, // by a signal, or nobody reads standard output any more
+	STATE_FAILED,  // and said why
+};
+
+struct relaycat {
+	const struct relaycat_options *options;
+	enum state state;
+	int fd;
+	bool draws_progress;
+	bool prints_headers;
+	uint8_t *buffer;
+	struct output output;
+	struct packet_reader reader;
+	struct packet_check check;
+	struct delimiter_scan scan;
+	struct positions_check positions;
+	struct progress progress;
+	uint64_t bytes;        // of payload
+	uint64_t raw_messages; // that the scan found
+	uint64_t packet_ends;  // messages that the scan found in this packet
+	uint64_t errors;
+	uint64_t last_byte_ns; // monotonic
+	uint64_t received_ns;  // wall time of the bytes in hand
+	struct latency second; // of the running second
+	struct latency overall;
+};
+
+static uint64_t message_count(const struct relaycat *cat)
+{
+	return cat->options->framed ? cat->check.messages : cat->raw_messages;
+}
+
+static void say(struct relaycat *cat, const char *fmt, ...) printf_like(2, 3);
+static void say(struct relaycat *cat, const char *fmt, ...)
+{
+	struct errmsg line;
+	va_list arguments;
+
+	va_start(arguments, fmt);
+	(void)vsnprintf(line.text, sizeof line.text, fmt, arguments);
+	va_end(arguments);
+	progress_clear(&cat->progress);
+	(void)fprintf(stderr, "relaycat: %s\n", line.text);
+}
+
+static void fail(struct relaycat *cat, const char *reason)
+{
+	say(cat, "%s", reason);
+	cat->state = STATE_FAILED;
+}
+
+static void count_errors(struct relaycat *cat, uint64_t errors, const struct errmsg *first)
+{
+	if (errors > 0 && cat->errors < ERROR_LINES)
+		say(cat, "error: %s", first->text);
+	if (cat->errors < ERROR_LINES && cat->errors + errors >= ERROR_LINES)
+		say(cat, "further errors are only counted");
+	cat->errors += errors;
+}
+
+/* What follows need not continue what came. */
+static void forget_place(struct relaycat *cat)
+{
+	positions_check_rejoin(&cat->positions);
+	cat->scan = (struct delimiter_scan){.kind = cat->options->framing};
+}
+
+/* A write to standard output ended with r. */
+static void check_written(struct relaycat *cat, int r)
+{
+	struct errmsg error;
+
+	if (r == 0)
+		return;
+	if (r == -EPIPE || r == -EINTR) {
+		cat->state = STATE_STOPPED;
+		return;
+	}
+	errmsg_errno(&error, r, "cannot write to standard output");
+	fail(cat, error.text);
+}
+
+/* Payload, in order.  Raw: any bytes, and --count may be reached in them. */
+static void take_payload(struct relaycat *cat, const uint8_t *bytes, size_t size)
+{
+	const struct relaycat_options *options = cat->options;
+	struct errmsg error;
+	size_t used = 0;
+
+	if (options->bytes && size >= options->bytes - cat->bytes) {
+		size = (size_t)(options->bytes - cat->bytes);
+		cat->state = STATE_REACHED;
+	}
+	while (used < size) {
+		struct delimiter_piece piece;
+		unsigned errors;
+
+		used += delimiter_scan_next(&cat->scan, bytes + used, size - used, &piece);
+		if (options->positions) {
+			errors = positions_check_add(&cat->positions, piece.body, piece.body_bytes,
+						     &error);
+			count_errors(cat, errors, &error);
+		}
+		cat->raw_messages += piece.ends;
+		cat->packet_ends += piece.ends;
+		if (!options->framed && options->count && cat->raw_messages == options->count) {
+			cat->state = STATE_REACHED;
+			break;
+		}
+	}
+	cat->bytes += used;
+	if (used > 0)
+		check_written(cat, output_add(&cat->output, bytes, used));
+}
+
+static void print_header(struct relaycat *cat, const struct packet_header *header)
+{
+	int r = printf("%s session=%" PRIu32 " sequence=%" PRIu64 " count=%u length=%" PRIu32
+		       " %s=%" PRIu64 "%s\n",
+		       packet_type_name(header->type), header->session, header->sequence,
+		       header->count, header->length, header->type == PACKET_GAP ? "next" : "time",
+		       header->time, header->flags & PACKET_FLAG_CONTINUED ? " continued" : "");
+
+	if (r < 0)
+		check_written(cat, -errno);
+}
+
+/* Says what a person wants to know of a stream while it is running. */
+static void report_event(struct relaycat *cat, const struct packet_header *header)
+{
+	if (cat->options->quiet || cat->prints_headers)
+		return;
+	switch ((enum packet_type)header->type) {
+	case PACKET_GAP:
+		say(cat, "gap: %" PRIu64 " messages missed, from %" PRIu64 " to %" PRIu64,
+		    header->time - header->sequence, header->sequence, header->time - 1);
+		return;
+	case PACKET_END:
+		say(cat, "end of session %" PRIu32, header->session);
+		return;
+	case PACKET_SOURCE_DOWN:
+		say(cat, "source down");
+		return;
+	case PACKET_SOURCE_UP:
+		say(cat, "source up");
+		return;
+	case PACKET_DATA:
+	case PACKET_HEARTBEAT:
+		return;
+	}
+}
+
+static void take_header(struct relaycat *cat, const struct packet_header *header)
+{
+	struct errmsg error;
+
+	if (packet_check_add(&cat->check, header, &error) < 0 && cat->options->verify)
+		count_errors(cat, 1, &error);
+	if (header->type == PACKET_GAP || header->type == PACKET_END)
+		forget_place(cat);
+	if (cat->prints_headers)
+		print_header(cat, header);
+	cat->packet_ends = 0;
+	report_event(cat, header);
+}
+
+static void end_packet(struct relaycat *cat)
+{
+	const struct packet_header *header = &cat->reader.header;
+	const struct relaycat_options *options = cat->options;
+	struct errmsg error;
+
+	if (header->type != PACKET_DATA)
+		return;
+	if (options->stats) {
+		// Clocks of two machines may differ by more than the way takes.
+		uint64_t ns = cat->received_ns - u64_min(header->time, cat->received_ns);
+
+		latency_add(&cat->second, ns, u64_max(header->count, 1));
+		latency_add(&cat->overall, ns, u64_max(header->count, 1));
+	}
+	if (options->verify && options->framing != DELIMITER_NONE &&
+	    cat->packet_ends != header->count) {
+		errmsg_set(&error,
+			   "data packet: %" PRIu64 " messages end in it, its count says %u "
+			   "(sequence %" PRIu64 ")",
+			   cat->packet_ends, header->count, header->sequence);
+		count_errors(cat, 1, &error);
+	}
+	if (options->count && cat->check.messages >= options->count)
+		cat->state = STATE_REACHED;
+}
+
+static void take_framed(struct relaycat *cat, const uint8_t *bytes, size_t size)
+{
+	while (size > 0 && cat->state == STATE_RUNNING) {
+		struct packet_piece piece;
+		size_t used;
+		int r = packet_reader_next(&cat->reader, bytes, size, &used, &piece);
+
+		if (r < 0) {
+			cat->errors++;
+			fail(cat, r == -EPROTO ? "error: no packet header where one has to be (is "
+						 "this a framed port?)"
+					       : "error: a packet header contradicts itself");
+			return;
+		}
+		if (piece.is_header)
+			take_header(cat, &cat->reader.header);
+		if (piece.payload_bytes > 0)
+			take_payload(cat, piece.payload, piece.payload_bytes);
+		if (piece.ends && cat->state == STATE_RUNNING)
+			end_packet(cat);
+		bytes += used;
+		size -= used;
+	}
+}
+
+static void take_bytes(struct relaycat *cat, size_t size)
+{
+	int r;
+
+	if (cat->options->framed)
+		take_framed(cat, cat->buffer, size);
+	else
+		take_payload(cat, cat->buffer, size);
+	// Also after a failure: what had come before it is good.
+	r = output_flush(&cat->output);
+	if (r == 0 && cat->prints_headers && fflush(stdout) != 0)
+		r = -errno;
+	check_written(cat, r);
+}
+
+/* Relay closed the connection in order: was this a place to do so? */
+static void check_end(struct relaycat *cat)
+{
+	const struct relaycat_options *options = cat->options;
+	struct errmsg error;
+
+	cat->state = STATE_CLOSED;
+	if (options->framed && !packet_reader_is_between(&cat->reader))
+		errmsg_set(&error, "the stream ended inside a packet");
+	else if (options->verify && cat->check.is_open)
+		errmsg_set(&error, "the stream ended inside message %" PRIu64, cat->check.next);
+	else if (!options->framed && !delimiter_scan_is_between(&cat->scan))
+		errmsg_set(&error, "the stream ended inside a message");
+	else if (options->count && message_count(cat) < options->count)
+		errmsg_set(&error, "the stream ended after %" PRIu64 " of %" PRIu64 " messages",
+			   message_count(cat), options->count);
+	else if (options->bytes && cat->bytes < options->bytes)
+		errmsg_set(&error, "the stream ended after %" PRIu64 " of %" PRIu64 " bytes",
+			   cat->bytes, options->bytes);
+	else
+		return;
+	count_errors(cat, 1, &error);
+}
+
+/* Waits until bytes may have come, or for as long as nothing else is due. */
+static void wait_for_bytes(struct relaycat *cat, uint64_t now_ns)
+{
+	struct pollfd poll_fd = {.fd = cat->fd, .events = POLLIN};
+	uint64_t timeout_ms = cat->options->timeout_ms;
+	int wait_ms = WAIT_MS;
+
+	if (timeout_ms) {
+		uint64_t idle_ms = (now_ns - cat->last_byte_ns) / NS_PER_MS;
+		char text[NUM_PRINT_BYTES];
+		struct errmsg error;
+
+		if (idle_ms >= timeout_ms) {
+			errmsg_set(&error, "no byte for %s",
+				   num_print_duration_ms(text, sizeof text, timeout_ms));
+			fail(cat, error.text);
+			return;
+		}
+		wait_ms = (int)u64_min(timeout_ms - idle_ms, WAIT_MS);
+	}
+	if (cat->draws_progress || cat->options->stats)
+		wait_ms = (int)size_min((size_t)wait_ms,
+					(size_t)progress_wait_ms(&cat->progress, now_ns));
+	// Whatever it returns, recv() tells.
+	(void)poll(&poll_fd, 1, wait_ms);
+}
+
+static void receive(struct relaycat *cat, uint64_t now_ns)
+{
+	ssize_t size = recv(cat->fd, cat->buffer, BUFFER_BYTES, 0);
+	struct errmsg error;
+
+	if (size > 0) {
+		cat->last_byte_ns = now_ns;
+		if (cat->options->stats)
+			cat->received_ns = clock_wall_ns();
+		take_bytes(cat, (size_t)size);
+	} else if (size == 0) {
+		check_end(cat);
+	} else if (errno == EAGAIN || errno == EINTR) {
+		wait_for_bytes(cat, now_ns);
+	} else {
+		errmsg_errno(&error, errno, "%s cut the connection", cat->options->address.text);
+		fail(cat, error.text);
+	}
+}
+
+static const char *print_latency(const struct latency *latency, char buf[LATENCY_TEXT_BYTES])
+{
+	double us = 1000.0;
+
+	(void)snprintf(buf, LATENCY_TEXT_BYTES, "latency p50=%.1fus p99=%.1fus max=%.1fus",
+		       (double)latency_quantile(latency, 500) / us,
+		       (double)latency_quantile(latency, 990) / us, (double)latency->max / us);
+	return buf;
+}
+
+static void show_second(struct relaycat *cat, uint64_t now_ns)
+{
+	struct progress_rates rates =
+		progress_take_rates(&cat->progress, now_ns, cat->bytes, message_count(cat));
+	char text[LATENCY_TEXT_BYTES] = "";
+	char total[NUM_PRINT_BYTES];
+	char rate[NUM_PRINT_BYTES];
+
+	if (cat->options->stats) {
+		if (cat->options->framed)
+			print_latency(&cat->second, text);
+		(void)fprintf(stderr, "%.2f MB/s  %" PRIu64 " messages/s  %s\n",
+			      (double)rates.bytes_per_s / 1e6, rates.messages_per_s, text);
+		latency_init(&cat->second);
+		return;
+	}
+	if (cat->options->framed)
+		(void)snprintf(text, sizeof text, "  %" PRIu64 " messages/s  gaps %" PRIu64,
+			       rates.messages_per_s, cat->check.gaps);
+	progress_draw(&cat->progress, "%s  total %s%s",
+		      num_print_rate(rate, sizeof rate, rates.bytes_per_s),
+		      progress_print_bytes(total, cat->bytes), text);
+}
+
+static void run(struct relaycat *cat)
+{
+	cat->last_byte_ns = clock_mono_ns();
+	progress_init(&cat->progress, cat->last_byte_ns);
+	while (cat->state == STATE_RUNNING) {
+		uint64_t now_ns = clock_mono_ns();
+
+		if (stop_is_requested())
+			cat->state = STATE_STOPPED;
+		else
+			receive(cat, now_ns);
+		if ((cat->draws_progress || cat->options->stats) &&
+		    progress_is_due(&cat->progress, now_ns))
+			show_second(cat, now_ns);
+	}
+	progress_clear(&cat->progress);
+}
+
+static void finish(struct relaycat *cat)
+{
+	char text[LATENCY_TEXT_BYTES];
+	struct errmsg error;
+
+	if (cat->options->positions)
+		count_errors(cat, positions_check_finish(&cat->positions, &error), &error);
+	if (cat->options->quiet)
+		return;
+	if (cat->options->stats && cat->options->framed)
+		(void)fprintf(stderr, "%s\n", print_latency(&cat->overall, text));
+	(void)fprintf(stderr,
+		      "packets=%" PRIu64 " messages=%" PRIu64 " bytes=%" PRIu64 " gaps=%" PRIu64
+		      " missed=%" PRIu64 " errors=%" PRIu64,
+		      cat->check.packets, message_count(cat), cat->bytes, cat->check.gaps,
+		      cat->check.missed, cat->errors);
+	if (cat->options->positions)
+		(void)fprintf(stderr, " verified=%" PRIu64, cat->positions.verified);
+	(void)fputc('\n', stderr);
+}
+
+/* Returns the exit status. */
+static int subscribe(struct relaycat *cat)
+{
+	const struct relaycat_options *options = cat->options;
+	bool to_terminal = isatty(STDOUT_FILENO);
+	bool checks = options->verify || options->positions || options->stats;
+	bool writes = !options->headers && !(checks && to_terminal);
+	struct errmsg error;
+
+	cat->prints_headers = options->headers;
+	cat->draws_progress = !options->quiet && !options->stats && isatty(STDERR_FILENO) &&
+			      !(to_terminal && (writes || options->headers));
+	output_init(&cat->output, writes ? STDOUT_FILENO : -1);
+	positions_check_init(&cat->positions, options->seed);
+	forget_place(cat);
+	cat->fd = connect_address_open(&options->address, options->connect_ms, &error);
+	if (cat->fd >= 0)
+		run(cat);
+	else if (cat->fd != -EINTR)
+		fail(cat, error.text);
+	if (cat->fd >= 0)
+		finish(cat);
+	fd_close(&cat->fd);
+	return cat->state == STATE_FAILED || cat->errors > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct relaycat_options options;
+	struct relaycat *cat;
+	struct errmsg error;
+	int status = EXIT_FAILURE;
+
+	if (relaycat_options_parse(argc, argv, &options, &error) < 0) {
+		(void)fprintf(stderr, "relaycat: %s\n", error.text);
+		return 2;
+	}
+	if (options.help)
+		return fputs(relaycat_options_usage(), stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	stop_install();
+	cat = calloc(1, sizeof *cat);
+	if (cat)
+		cat->buffer = malloc(BUFFER_BYTES);
+	if (cat && cat->buffer) {
+		cat->options = &options;
+		status = subscribe(cat);
+	} else {
+		(void)fputs("relaycat: out of memory\n", stderr);
+	}
+	if (cat)
+		free(cat->buffer);
+	free(cat);
+	return status;
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+/* getopt_long(3) over one table; what options mean together is settled at the end. */
+#include "tools/relaycat/relaycat_options.h"
+
+#include "tools/shared/arguments.h"
+
+#include <errno.h>
+#include <getopt.h>
+
+enum {
+	OPTION_VERIFY = 256,
+	OPTION_STATS,
+	OPTION_BYTES,
+	OPTION_TIMEOUT,
+	OPTION_CONNECT_RETRY,
+	OPTION_HEADERS,
+	OPTION_POSITIONS,
+	OPTION_FRAMING,
+};
+
+static const char short_options[] = ":fhn:q";
+
+static const struct option long_options[] = {
+	{"framed", no_argument, NULL, 'f'},
+	{"verify", no_argument, NULL, OPTION_VERIFY},
+	{"stats", no_argument, NULL, OPTION_STATS},
+	{"headers", no_argument, NULL, OPTION_HEADERS},
+	{"positions", required_argument, NULL, OPTION_POSITIONS},
+	{"framing", required_argument, NULL, OPTION_FRAMING},
+	{"count", required_argument, NULL, 'n'},
+	{"bytes", required_argument, NULL, OPTION_BYTES},
+	{"timeout", required_argument, NULL, OPTION_TIMEOUT},
+	{"connect-retry", required_argument, NULL, OPTION_CONNECT_RETRY},
+	{"quiet", no_argument, NULL, 'q'},
+	{"help", no_argument, NULL, 'h'},
+	{0},
+};
+
+static const char usage[] =
+	"usage: relaycat [options] ADDRESS\n"
+	"Subscribes to a relay feed and writes its bytes to standard output.\n"
+	"ADDRESS is tcp:HOST:PORT, HOST:PORT, tcp:[V6]:PORT or unix:PATH.\n"
+	"\n"
+	"  -f, --framed           the port is framed: write the payload, report gaps on standard "
+	"error\n"
+	"      --verify           framed, and check that no message is missing, twice or cut; an "
+	"error\n"
+	"                         makes the exit status 1 (announced gaps are counted, not "
+	"errors)\n"
+	"      --headers          framed, and write a line for each packet instead of the payload\n"
+	"      --stats            rates each second, with latency where the port is framed\n"
+	"      --framing KIND     how messages are delimited in what comes: line, u16be, u16le, "
+	"u32be,\n"
+	"                         u32le; they are then counted, and with --verify compared\n"
+	"      --positions SEED   check the stream of relaypub --positions SEED\n"
+	"  -n, --count N          end after N messages (framed: after the packet that holds the "
+	"Nth;\n"
+	"                         raw: lines, unless --framing says otherwise)\n"
+	"      --bytes N          end after N bytes (64k, 8m, 1g)\n"
+	"      --timeout D        fail when no byte comes for D (500ms, 10s, 5m)\n"
+	"      --connect-retry D  keep trying to connect for D\n"
+	"  -q, --quiet            no progress, gap reports or summary\n"
+	"  -h, --help\n"
+	"\n"
+	"--verify, --positions and --stats write no payload to a terminal.  At the end a line "
+	"with\n"
+	"the totals goes to standard error.  Exit status: 0 good, 1 failed, 2 bad arguments.\n";
+
+const char *relaycat_options_usage(void)
+{
+	return usage;
+}
+
+static int set_flag(struct relaycat_options *options, int option)
+{
+	switch (option) {
+	case 'h':
+		options->help = true;
+		return 0;
+	case 'f':
+		options->framed = true;
+		return 0;
+	case 'q':
+		options->quiet = true;
+		return 0;
+	case OPTION_STATS:
+		options->stats = true;
+		return 0;
+	case OPTION_VERIFY:
+		options->verify = true;
+		options->framed = true;
+		return 0;
+	case OPTION_HEADERS:
+		options->headers = true;
+		options->framed = true;
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+static int set_value(struct relaycat_options *options, int option, const char *value,
+		     struct errmsg *error)
+{
+	switch (option) {
+	case 'n':
+		return arguments_parse_count("--count", value, 1, &options->count, error);
+	case OPTION_BYTES:
+		return arguments_parse_bytes("--bytes", value, 1, UINT64_MAX, &options->bytes,
+					     error);
+	case OPTION_TIMEOUT:
+		return arguments_parse_duration("--timeout", value, &options->timeout_ms, error);
+	case OPTION_CONNECT_RETRY:
+		return arguments_parse_duration("--connect-retry", value, &options->connect_ms,
+						error);
+	case OPTION_POSITIONS:
+		options->positions = true;
+		return arguments_parse_count("--positions", value, 0, &options->seed, error);
+	case OPTION_FRAMING:
+		if (delimiter_parse(value, &options->framing) == 0 &&
+		    options->framing != DELIMITER_RELAY)
+			return 0;
+		errmsg_set(error,
+			   "--framing: \"%s\" is none of none, line, u16be, u16le, u32be, u32le",
+			   value);
+		return -EINVAL;
+	default:
+		return -EINVAL;
+	}
+}
+
+int relaycat_options_parse(int argc, char **argv, struct relaycat_options *ret_options,
+			   struct errmsg *error)
+{
+	struct relaycat_options options = {0};
+	int option;
+
+	while ((option = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
+		int r = option == '?' || option == ':' ? arguments_refuse(option, argv, error)
+						       : set_flag(&options, option);
+
+		if (r < 0 && option != '?' && option != ':')
+			r = set_value(&options, option, optarg, error);
+		if (r < 0)
+			return r;
+	}
+	if (options.count && !options.framed && options.framing == DELIMITER_NONE)
+		options.framing = DELIMITER_LINE;
+	*ret_options = options;
+	if (options.help)
+		return 0;
+	if (optind + 1 != argc) {
+		errmsg_set(error, optind == argc ? "expected an ADDRESS (see --help)"
+						 : "expected one ADDRESS only (see --help)");
+		return -EINVAL;
+	}
+	return connect_address_parse(argv[optind], &ret_options->address, error);
+}

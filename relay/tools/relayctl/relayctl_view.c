@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: MIT
+/* A table each for workers, feeds, listeners and subscribers; what goes wrong stands in colour, and
+ * is a word too, so that nothing is lost without colours. */
+#include "tools/relayctl/relayctl_view.h"
+
+#include "base/num.h"
+#include "tools/relayctl/relayctl_answer.h"
+#include "tools/relayctl/relayctl_table.h"
+#include "tools/relayctl/relayctl_text.h"
+#include "tools/shared/progress.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum {
+	PATH_BYTES = 256,
+	DEPTH_MAX = 8, // of an object that is shown
+};
+
+/* ---- cells ---- */
+
+static void add_count(struct table *table, enum table_style style, uint64_t count)
+{
+	char text[TEXT_BYTES];
+
+	table_add(table, count ? style : TABLE_PLAIN, "%s", text_count(text, sizeof text, count));
+}
+
+static void add_bytes(struct table *table, uint64_t bytes)
+{
+	char text[NUM_PRINT_BYTES];
+
+	table_add(table, TABLE_PLAIN, "%s", progress_print_bytes(text, bytes));
+}
+
+static void add_rate(struct table *table, uint64_t bytes_per_s)
+{
+	char text[NUM_PRINT_BYTES];
+
+	table_add(table, TABLE_PLAIN, "%s", num_print_rate(text, sizeof text, bytes_per_s));
+}
+
+static void add_duration(struct table *table, uint64_t us)
+{
+	char text[TEXT_BYTES];
+
+	table_add(table, TABLE_PLAIN, "%s", text_duration_us(text, sizeof text, us));
+}
+
+static int print(const struct view *view, struct table *table)
+{
+	int r = table_print(table, view->out, view->has_colours);
+
+	table_fini(table);
+	return r;
+}
+
+/* ---- relay ---- */
+
+void view_relay(const struct view *view, const json_t *status)
+{
+	const json_t *relay = json_object_get(status, "relay");
+	bool drains = answer_flag(relay, "draining");
+	enum table_style style = drains ? TABLE_WARN : TABLE_GOOD;
+	char version[TEXT_BYTES], level[TEXT_BYTES], up[TEXT_BYTES], now[TEXT_BYTES],
+		most[TEXT_BYTES], pinned[NUM_PRINT_BYTES];
+
+	(void)fprintf(
+		view->out,
+		"relay %s  pid %" PRIu64 "  up %s  %s%s%s  log level %s\n"
+		"subscribers %s of at most %s  pinned %s\n",
+		text_escape(version, sizeof version, answer_text(relay, "version")),
+		answer_count(relay, "pid"),
+		text_duration_us(up, sizeof up, (uint64_t)(answer_number(relay, "uptime_s") * 1e6)),
+		table_style_on(style, view->has_colours), drains ? "draining" : "running",
+		table_style_off(style, view->has_colours),
+		text_escape(level, sizeof level, answer_text(relay, "log_level")),
+		text_count(now, sizeof now, answer_count(relay, "subscribers")),
+		text_count(most, sizeof most, answer_count(relay, "max_subscribers")),
+		progress_print_bytes(pinned, answer_count(relay, "pinned_bytes")));
+}
+
+static int view_workers(const struct view *view, const json_t *status)
+{
+	static const struct table_column columns[] = {
+		{"WORKER", true},  {"SUBSCRIBERS", true}, {"FEEDS", true},   {"TURNS", true},
+		{"LAG P50", true}, {"LAG P99", true},     {"LAG MAX", true},
+	};
+	struct table table;
+	const json_t *worker;
+	size_t i;
+
+	table_init(&table, columns, ARRAY_LEN(columns));
+	json_array_foreach(json_object_get(status, "workers"), i, worker)
+	{
+		const json_t *lag = json_object_get(worker, "lag_us");
+
+		add_count(&table, TABLE_PLAIN, answer_count(worker, "index"));
+		add_count(&table, TABLE_PLAIN, answer_count(worker, "subscribers"));
+		add_count(&table, TABLE_PLAIN, answer_count(worker, "homes"));
+		add_count(&table, TABLE_PLAIN, answer_count(worker, "turns"));
+		add_duration(&table, answer_count(lag, "p50"));
+		add_duration(&table, answer_count(lag, "p99"));
+		add_duration(&table, answer_count(lag, "max"));
+	}
+	return print(view, &table);
+}
+
+static int view_listeners(const struct view *view, const json_t *status)
+{
+	static const struct table_column columns[] = {
+		{"LISTENER", false}, {"FEED", false},  {"FORMAT", false}, {"ADDRESS", false},
+		{"ACCEPTED", true},  {"ERRORS", true}, {"PACED", true},
+	};
+	struct table table;
+	const json_t *listener;
+	size_t i;
+
+	table_init(&table, columns, ARRAY_LEN(columns));
+	json_array_foreach(json_object_get(status, "listeners"), i, listener)
+	{
+		table_add(&table, TABLE_PLAIN, "%s", answer_text(listener, "name"));
+		table_add(&table, TABLE_PLAIN, "%s", answer_text(listener, "feed"));
+		table_add(&table, TABLE_PLAIN, "%s", answer_text(listener, "format"));
+		table_add(&table, TABLE_PLAIN, "%s", answer_text(listener, "address"));
+		add_count(&table, TABLE_PLAIN, answer_count(listener, "accepted"));
+		add_count(&table, TABLE_BAD, answer_count(listener, "accept_errors"));
+		add_count(&table, TABLE_WARN, answer_count(listener, "accept_paced"));
+	}
+	return print(view, &table);
+}
+
+/* ---- feeds ---- */
+
+/* "auto: splice, copy": which engines are the cheapest for some size of packet. */
+static void add_engines(struct table *table, const json_t *feed)
+{
+	const char *mode = answer_text(feed, "engine");
+	char text[TEXT_BYTES];
+	size_t used = (size_t)snprintf(text, sizeof text, "%s", mode);
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(feed, "engines"), i, row)
+	{
+		const char *best = answer_text(row, "best");
+
+		if (used >= sizeof text || !*best || strstr(text, best))
+			continue;
+		used += (size_t)snprintf(text + used, sizeof text - used, "%s %s",
+					 strchr(text, ':') ? "," : ":", best);
+	}
+	table_add(table, TABLE_PLAIN, "%s", text);
+}
+
+static uint64_t sum_of(const json_t *object)
+{
+	json_t *counts = (json_t *)(uintptr_t)object; // jansson iterates over what it may change
+	const json_t *count;
+	const char *key;
+	uint64_t sum = 0;
+
+	json_object_foreach(counts, key, count) sum += (uint64_t)json_integer_value(count);
+	return sum;
+}
+
+int view_feeds(const struct view *view, const json_t *status)
+{
+	static const struct table_column columns[] = {
+		{"FEED", false},   {"PUBLISHER", false},  {"IN", true},
+		{"OUT", true},     {"SUBSCRIBERS", true}, {"BLOCKED", true},
+		{"SKIPS", true},   {"CLOSED SLOW", true}, {"RING", true},
+		{"ENGINE", false}, {"SOURCE", false},
+	};
+	struct table table;
+	const json_t *feed;
+	size_t i;
+
+	table_init(&table, columns, ARRAY_LEN(columns));
+	json_array_foreach(json_object_get(status, "feeds"), i, feed)
+	{
+		const json_t *metrics = json_object_get(feed, "metrics");
+		bool up = answer_flag(feed, "source_up");
+
+		table_add(&table, TABLE_PLAIN, "%s", answer_text(feed, "name"));
+		table_add(&table, up ? TABLE_GOOD : TABLE_BAD, up ? "up" : "down");
+		add_rate(&table, answer_count(feed, "rate_in"));
+		add_rate(&table, answer_count(feed, "rate_out"));
+		add_count(&table, TABLE_PLAIN, answer_count(metrics, "subscribers"));
+		add_count(&table, TABLE_WARN, answer_count(metrics, "subscribers_blocked"));
+		add_count(&table, TABLE_WARN, answer_count(metrics, "gaps"));
+		add_count(&table, TABLE_WARN, sum_of(json_object_get(feed, "closed_slow_by")));
+		add_bytes(&table, answer_count(metrics, "ring_bytes"));
+		add_engines(&table, feed);
+		table_add(&table, TABLE_PLAIN, "%s", answer_text(feed, "source"));
+	}
+	return print(view, &table);
+}
+
+int view_status(const struct view *view, const json_t *status)
+{
+	int r;
+
+	view_relay(view, status);
+	(void)fputc('\n', view->out);
+	r = view_workers(view, status);
+	(void)fputc('\n', view->out);
+	if (r == 0)
+		r = view_feeds(view, status);
+	(void)fputc('\n', view->out);
+	return r < 0 ? r : view_listeners(view, status);
+}
+
+/* ---- subscribers ---- */
+
+int view_subscribers(const struct view *view, const json_t *answer)
+{
+	static const struct table_column columns[] = {
+		{"ID", true},       {"FEED", false},  {"FORMAT", false},   {"PEER", false},
+		{"STATE", false},   {"CAUSE", false}, {"LAG", true},       {"LAG TIME", true},
+		{"LAG MSGS", true}, {"QUEUED", true}, {"DELIVERED", true}, {"CONNECTED", true},
+		{"WORKER", true},
+	};
+	const json_t *list = json_object_get(answer, "subscribers");
+	char shown[TEXT_BYTES], all[TEXT_BYTES];
+	struct table table;
+	const json_t *one;
+	size_t i;
+
+	table_init(&table, columns, ARRAY_LEN(columns));
+	json_array_foreach(list, i, one)
+	{
+		bool is_blocked = strcmp(answer_text(one, "state"), "blocked") == 0;
+
+		table_add(&table, TABLE_PLAIN, "%" PRIu64, answer_count(one, "id"));
+		table_add(&table, TABLE_PLAIN, "%s", answer_text(one, "feed"));
+		table_add(&table, TABLE_PLAIN, "%s", answer_text(one, "format"));
+		table_add(&table, TABLE_PLAIN, "%s", answer_text(one, "peer"));
+		table_add(&table, is_blocked ? TABLE_WARN : TABLE_PLAIN, "%s",
+			  answer_text(one, "state"));
+		table_add(&table, TABLE_PLAIN, "%s", answer_text(one, "cause"));
+		add_bytes(&table, answer_count(one, "lag_bytes"));
+		add_duration(&table, 1000 * answer_count(one, "lag_ms"));
+		add_count(&table, TABLE_PLAIN, answer_count(one, "lag_messages"));
+		add_bytes(&table, answer_count(one, "queued_bytes"));
+		add_count(&table, TABLE_PLAIN, answer_count(one, "delivered_messages"));
+		add_duration(&table, 1000 * answer_count(one, "connected_ms"));
+		add_count(&table, TABLE_PLAIN, answer_count(one, "worker"));
+	}
+	if (answer_count(answer, "total") > json_array_size(list))
+		(void)fprintf(view->out, "%s of %s subscribers\n",
+			      text_count(shown, sizeof shown, json_array_size(list)),
+			      text_count(all, sizeof all, answer_count(answer, "total")));
+	return print(view, &table);
+}
+
+/* ---- any object ---- */
+
+static void add_value(struct table *table, const char *path, const json_t *value)
+{
+	char text[TEXT_BYTES];
+
+	table_add(table, TABLE_PLAIN, "%s", path);
+	if (json_is_string(value))
+		table_add(table, TABLE_PLAIN, "%s", json_string_value(value));
+	else if (json_is_integer(value) && json_integer_value(value) >= 0)
+		table_add(table, TABLE_PLAIN, "%s",
+			  text_count(text, sizeof text, (uint64_t)json_integer_value(value)));
+	else if (json_is_number(value))
+		table_add(table, TABLE_PLAIN, "%g", json_number_value(value));
+	else if (json_is_boolean(value))
+		table_add(table, TABLE_PLAIN, json_is_true(value) ? "yes" : "no");
+	else
+		table_add(table, TABLE_PLAIN, "not known");
+}
+
+static void add_object(struct table *table, const char *path, json_t *value, unsigned depth)
+{
+	char below[PATH_BYTES];
+	const char *key;
+	json_t *member;
+	size_t i;
+
+	if (depth == 0 || (!json_is_object(value) && !json_is_array(value))) {
+		add_value(table, path, value);
+		return;
+	}
+	json_object_foreach(value, key, member)
+	{
+		(void)snprintf(below, sizeof below, "%s%s%s", path, *path ? "." : "", key);
+		add_object(table, below, member, depth - 1);
+	}
+	json_array_foreach(value, i, member)
+	{
+		(void)snprintf(below, sizeof below, "%s.%zu", path, i);
+		add_object(table, below, member, depth - 1);
+	}
+}
+
+int view_object(const struct view *view, const json_t *object)
+{
+	static const struct table_column columns[] = {{"NAME", false}, {"VALUE", false}};
+	json_t *top = (json_t *)(uintptr_t)object; // as above
+	struct table table;
+
+	table_init(&table, columns, ARRAY_LEN(columns));
+	add_object(&table, "", top, DEPTH_MAX);
+	return print(view, &table);
+}

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+# The rules of tests, lint, benchmarks, soaks and fuzzers; included by the Makefile at the top, which says what they have
+# in common: programs, flags, $(obj) and $(bin), `objects` and `link`.
+
+library_src  := $(filter-out relay/daemon/main.c,$(relay_src))
+
+unit_tests   := $(wildcard tests/unit/test_*.c)
+unit_src     := $(filter-out $(unit_tests),$(wildcard tests/unit/*.c))
+fault_tests  := $(wildcard tests/fault/test_*.c)
+fault_src    := $(filter-out $(fault_tests) tests/fault/refuse.c,$(wildcard tests/fault/*.c))
+transfer_src := $(wildcard tests/bench/transfer*.c)
+bench_src    := $(filter-out $(transfer_src),$(wildcard tests/bench/*.c))
+soak_src     := $(wildcard tests/soak/*.c) $(addprefix tests/bench/,cost.c histogram.c wire.c)
+
+fuzz_targets := $(wildcard tests/fuzz/fuzz_*.c)
+fuzz_src     := $(filter-out $(fuzz_targets),$(wildcard tests/fuzz/*.c)) $(addprefix tests/unit/,parse_rig.c handover_sample.c)
+
+unit_bins    := $(unit_tests:tests/%.c=$(test)/%)
+fault_bins   := $(fault_tests:tests/%.c=$(test)/%)
+fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
+refuse       := $(if $(wildcard tests/fault/refuse.c),$(bin)/librefuse.so)
+
+.PHONY: tests test test-service test-clients test-package lint fuzz fuzzers bench bench-isolation bench-workers \
+	bench-transfer bench-peers bench-sweep soak-short soak-upgrade soak-crash
+
+tests: all $(unit_bins) $(fault_bins) $(refuse)
+
+# --- compile and link ---------------------------------------------------------------------------------------------
+
+$(bin)/relay-soak: $(call objects,$(soak_src) $(base_src))
+	$(call link)
+
+$(bin)/relay-bench: $(call objects,$(bench_src) $(base_src))
+	$(call link) -lm
+
+$(bin)/relay-transfer: $(call objects,$(transfer_src) tests/bench/wire.c relay/tools/shared/positions.c $(base_src))
+	$(call link)
+
+# The tests link against everything but main().
+$(obj)/librelay.a: $(call objects,$(library_src))
+	$(call say,AR)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+
+$(unit_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(unit_src)) $(obj)/librelay.a
+	$(call link) $(LIBS) -lcmocka
+
+# Fault tests put tests/fault/wrap.c between the code and these calls.
+wrapped := splice tee vmsplice pipe2 recv sendmsg accept4
+$(fault_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(fault_src)) $(obj)/librelay.a
+	$(call link,$(addprefix -Wl$(comma)--wrap=,$(wrapped))) $(LIBS) -lcmocka
+
+# libFuzzer brings main(); `make fuzz` sets compiler and sanitizers.
+$(fuzz_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(fuzz_src)) $(obj)/librelay.a
+	$(call link,-fsanitize=fuzzer) $(LIBS)
+
+fuzzers: $(fuzz_bins)
+
+# Goes under a running relay by LD_PRELOAD, so it is always built plain.
+$(bin)/librefuse.so: tests/fault/refuse.c tests/rules.mk
+	$(call say,LINK)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -Irelay -I. $(WARNINGS) -O2 -g -fPIC -shared -o $@ $<
+
+-include $(patsubst %.o,%.d,$(call objects,$(bench_src) $(soak_src) $(unit_tests) $(unit_src) $(fault_tests) \
+	$(fault_src) $(fuzz_targets) $(fuzz_src) $(transfer_src)))
+
+# --- use ----------------------------------------------------------------------------------------------------------
+
+test:
+	@tests/install-packages test
+	@exec env MAKEFLAGS= tests/run $(SUITES)
+
+test-service:
+	@tests/install-packages test
+	@exec env MAKEFLAGS= tests/run service
+
+test-clients:
+	@tests/install-packages clients
+	@exec env MAKEFLAGS= PYTEST_ARGS='-m clients' tests/run e2e
+
+lint: all
+	@RELAY_BIN_DIR=$(bin) RELAY_OBJ_DIR=$(obj) tests/lint/run $(LINTS)
+
+bench: all $(bin)/relay-bench
+	@RELAY_BIN_DIR=$(bin) tests/bench/run
+
+bench-isolation: all $(bin)/relay-bench
+	@tests/install-packages peers || echo 'note: measured is what is installed'
+	@RELAY_BIN_DIR=$(bin) tests/bench/isolation
+
+bench-workers: all $(bin)/relay-bench
+	@RELAY_BIN_DIR=$(bin) tests/bench/workers
+
+bench-transfer: $(bin)/relay-transfer
+	@tests/install-packages test
+	@RELAY_BIN_DIR=$(bin) tests/bench/transfer
+
+bench-peers: all $(bin)/relay-bench
+	@tests/install-packages peers
+	@RELAY_BIN_DIR=$(bin) tests/bench/compare
+
+bench-sweep: all $(bin)/relay-bench
+	@tests/install-packages test
+	@RELAY_BIN_DIR=$(bin) tests/bench/sweep
+
+soak-short: all $(bin)/relay-soak
+	@RELAY_BIN_DIR=$(bin) tests/soak/run
+
+soak-upgrade: all $(bin)/relay-soak
+	@RELAY_BIN_DIR=$(bin) tests/soak/run --only upgrade
+	@reason=$$(tests/service/run --why-not); [ -z "$$reason" ] && exec tests/service/run --soak || echo "restarts left out: $$reason"
+
+soak-crash: all
+	@reason=$$(tests/service/run --why-not); [ -z "$$reason" ] && exec tests/service/run --soak-crash || echo "left out: $$reason"
+
+# Builds of its own: clang, and coverage in all that is fuzzed.
+fuzz:
+	@tests/install-packages test
+	@exec env MAKEFLAGS= tests/fuzz/run $(TARGETS)
+
+test-package: deb
+	@exec env MAKEFLAGS= tests/package/run
