@@ -27,9 +27,9 @@ def is_here():
 
 
 class Browser:
-    """One page. Use as a context; close() ends the processes that it started."""
+    """One page. Use as a context; close() ends the processes that it started. prefix is put before its command."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, prefix=()):
         self.requests, self.console, self.errors = [], [], []
         self.ids = itertools.count(1)
         self.answers = {}
@@ -40,7 +40,7 @@ class Browser:
         home.mkdir()
         # Chromium reads from 3 and writes to 4, so neither may be one of ours.
         to_child, from_child = (self.above_4(fd) for fd in (to_child, from_child))
-        command = ["bash", "-c", f'exec "$@" 3<&{to_child} 4>&{from_child}', "bash", "chromium", *FLAGS,
+        command = [*prefix, "bash", "-c", f'exec "$@" 3<&{to_child} 4>&{from_child}', "bash", "chromium", *FLAGS,
                    f"--user-data-dir={home}", "about:blank"]
         self.process = subprocess.Popen(command, pass_fds=(to_child, from_child), stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""A program on a terminal of its own: what it shows, and keys for it."""
+"""A program on a terminal of its own, or at the end of a pipe: what it shows, and keys for it."""
 
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -17,17 +18,22 @@ END = b"\0end of terminal\0"
 
 
 class Terminal:
-    """with Terminal(command) as terminal: terminal.wait(b"text"); terminal.type(b"q"); terminal.end()"""
+    """with Terminal(command) as terminal: terminal.wait(b"text"); terminal.type(b"q"); terminal.end()
 
-    def __init__(self, command, columns=100, rows=24, env=None):
+    A controlling terminal makes signals of keys, and shows what the program writes to standard error, too.
+    """
+
+    def __init__(self, command, columns=100, rows=24, env=None, is_controlling=False):
         self.ours, theirs = pty.openpty()
         self.theirs = theirs
         self.resize(columns, rows)
         self.seen = b""
         self.modes_before = self.modes()
         clean = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
-        self.process = subprocess.Popen([str(word) for word in command], stdin=theirs, stdout=theirs,
-                                        stderr=subprocess.PIPE, env={**clean, **(env or {})})
+        prefix = ("setsid", "--ctty", "--wait") if is_controlling else ()
+        self.process = subprocess.Popen([*prefix, *map(str, command)], stdin=theirs, stdout=theirs,
+                                        stderr=theirs if is_controlling else subprocess.PIPE,
+                                        env={**clean, **(env or {})})
 
     def __enter__(self):
         return self
@@ -36,7 +42,8 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        self.process.stderr.close()
+        if self.process.stderr:
+            self.process.stderr.close()
         os.close(self.ours)
         os.close(self.theirs)
 
@@ -54,6 +61,10 @@ class Terminal:
     def type(self, keys):
         os.write(self.ours, keys)
 
+    def interrupt(self):
+        """What Ctrl-C does: SIGINT to all of the job."""
+        self.type(b"\x03")
+
     def read(self, timeout):
         if select.select([self.ours], [], [], timeout)[0]:
             self.seen += os.read(self.ours, 65536)
@@ -62,11 +73,15 @@ class Terminal:
 
     def wait(self, text, since=0):
         """Until text is there; returns the place behind it."""
+        return self.find(re.escape(text), since).end()
+
+    def find(self, pattern, since=0):
+        """Until the pattern is there; returns the match."""
         end = time.monotonic() + CEILING
-        while text not in self.seen[since:]:
-            assert time.monotonic() < end, f"no {text!r} in {self.seen[since:][-2000:]!r}"
+        while not (found := re.compile(pattern).search(self.seen, since)):
+            assert time.monotonic() < end, f"no {pattern!r} in {self.seen[since:][-2000:]!r}"
             self.read(0.1)
-        return self.seen.index(text, since) + len(text)
+        return found
 
     def end(self):
         """The exit code; seen is all that the program has written. The kernel hands that on in its own time, so what
@@ -80,3 +95,16 @@ class Terminal:
         self.wait(END, max(0, before - len(END)))
         self.seen = self.seen.removesuffix(END)
         return code
+
+
+class Pipe(Terminal):
+    """The same for a program whose output goes into a pipe, and which reads nothing."""
+
+    def __init__(self, command, env=None):
+        self.ours, self.theirs = os.pipe()
+        self.seen = b""
+        self.process = subprocess.Popen([*map(str, command)], stdin=subprocess.DEVNULL, stdout=self.theirs,
+                                        stderr=self.theirs, start_new_session=True, env={**os.environ, **(env or {})})
+
+    def interrupt(self):
+        os.killpg(self.process.pid, signal.SIGINT)
