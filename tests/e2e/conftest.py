@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Fixtures: a loop, a directory and a way to start relays; the universal checks run after each test."""
 
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -19,8 +22,9 @@ FROZEN = set()
 class Lab:
     """What a test works with: lab.start(ini) makes a Relay, lab.ingest(kind, feed) a way into it."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, properties):
         self.directory = directory
+        self.properties = properties
         self.loop = Loop()
         self.relays = []
         self.ingests = []
@@ -47,12 +51,25 @@ class Lab:
         return subprocess.run([str(daemon.BIN / name), *map(str, rest)], capture_output=True,
                               text=True, timeout=timeout, check=False, **options)
 
+    def lacks(self, need, *arguments):
+        """Why this need is not met here; the test goes on without, and tests/run says so at its end."""
+        if why := need(*arguments):
+            self.properties.append(("left out", why))
+        return why
+
     def close(self):
         for ingest in self.ingests:
             ingest.close()
         for close in self.closers:
             close()
         self.loop.close()
+
+
+def pytest_runtest_setup(item):
+    for mark in item.iter_markers("needs"):
+        need, *arguments = mark.args
+        if why := need(*arguments):
+            pytest.skip(why)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -68,8 +85,29 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.fixture
+def tmp_path():
+    """In place of pytest's: short, for sockets lie in it, whose paths have at most 107 bytes (unix(7))."""
+    with tempfile.TemporaryDirectory(prefix="relay-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def program_for_all():
+    """Called with a name: that program of build/ in a directory where every user may run it."""
+    with tempfile.TemporaryDirectory(prefix="relay-e2e-") as directory:
+        os.chmod(directory, 0o755)
+
+        def copy(name):
+            made = Path(shutil.copy(daemon.BIN / name, directory))
+            made.chmod(0o755)
+            return made
+
+        yield copy
+
+
+@pytest.fixture
 def lab(request, tmp_path):
-    made = Lab(tmp_path)
+    made = Lab(tmp_path, request.node.user_properties)
     try:
         yield made
         if getattr(request.node, "call_passed", False):

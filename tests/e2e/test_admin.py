@@ -16,6 +16,7 @@ from relaytest.admin import Admin, is_listening, read_all
 from relaytest.daemon import CARRIERS, ini_text
 from relaytest.ini import feed
 from relaytest.stream import KIB, MIB, script
+from relaytest.surroundings import needs, program
 
 PASS = (sys.executable, str(Path(__file__).parent / "relaytest" / "pass_sockets.py"))
 ADMIN = {"listen": "tcp:127.0.0.1:0"}
@@ -88,6 +89,7 @@ def test_the_status_says_what_the_log_says(lab):
     assert listeners["a-raw"]["accepted"] == 3 and listeners["a-framed"]["accepted"] == 0
 
 
+@needs(program, "promtool")
 def test_metrics_are_what_prometheus_wants(lab):
     made = script("line", (100,) * 200, 1)
     relay = start(lab, feed("a", framing="line"), feed("b", framing="line"))

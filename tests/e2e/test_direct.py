@@ -12,6 +12,7 @@ import pytest
 from relaytest.daemon import preload
 from relaytest.ini import ENGINES, feed
 from relaytest.stream import KIB, MIB, script
+from relaytest.surroundings import direct_io, file_system_in_memory, needs, program
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s", "max_message": "9m"}
 BLOCK = 512 * KIB  # what one direct read asks for; the pipe behind it holds two
@@ -22,15 +23,8 @@ FRAMINGS = ("none", "line", "fixed:188", "u16be", "u32le", "relay")
 @pytest.fixture(autouse=True)
 def needs_direct_io(tmp_path):
     """Files of these tests lie on a file system with a disk below it."""
-    probe = tmp_path / "probe"
-    probe.write_bytes(b"")
-    kind = subprocess.run(["stat", "-f", "-c", "%T", probe], capture_output=True, text=True, check=True).stdout
-    try:
-        os.close(os.open(probe, os.O_RDONLY | os.O_DIRECT))
-    except OSError:
-        pytest.skip(f"{tmp_path} has no direct I/O")
-    if kind.strip() in ("tmpfs", "ramfs"):
-        pytest.skip(f"{tmp_path} is in memory")
+    if why := direct_io(tmp_path):
+        pytest.skip(why)
 
 
 def file_feeds(lab, scripts, **options):
@@ -110,6 +104,7 @@ def test_empty_file(lab):
     assert seen["in_bytes"] == 0 and seen["direct_bytes"] == 0 and seen["source_peer_closed"] == 1, seen
 
 
+@needs(program, "fincore")
 def test_page_cache_is_left_alone(lab):
     """direct = yes brings nothing of the file into the page cache; direct = no does."""
     scripts = {way: script("fixed:4096", (4096,) * 6144, 9) for way in ("yes", "no")}
@@ -183,7 +178,7 @@ def test_file_that_grows_behind_its_tail(lab):
     assert relay.wait("a", source_losses=1)["direct_bytes"] == len(made.wire)
 
 
-@pytest.mark.parametrize("where", ["tmpfs", "first read"])
+@pytest.mark.parametrize("where", [pytest.param("tmpfs", marks=needs(file_system_in_memory)), "first read"])
 def test_refused(lab, where):
     """Without direct I/O the file is read the other way, and that is said once."""
     folder = lab.directory

@@ -2,6 +2,7 @@
 """When descriptors run out, or the network goes away: who is served goes on being served, nothing spins, and
 newcomers are let in again."""
 
+import contextlib
 import ctypes
 import os
 import re
@@ -17,6 +18,7 @@ from relaytest.ini import feed
 from relaytest.loop import CEILING
 from relaytest.stream import script
 from relaytest.subscriber import Subscriber
+from relaytest.surroundings import needs, network_link
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s", "framing": "u32be"}
 
@@ -73,44 +75,55 @@ def enter(namespace):
 
 
 class Link:
-    """A network namespace, joined by a link that can be taken down; root only."""
+    """A network namespace, joined by a link that can be taken down. It has no name, so no mount is needed, and it
+    ends with the last descriptor that refers to it (namespaces(7)), whatever happens to the test."""
 
     def __init__(self):
         number = os.getpid() % 2**14  # no other run of this test has the same names and addresses
-        self.name = f"relay-{number}"
         self.ours, self.theirs = f"rl{number}a", f"rl{number}b"
         self.here, self.there = (f"198.18.{number // 64}.{number % 64 * 4 + end}" for end in (1, 2))
-        self.run("ip", "netns", "add", self.name)
-        self.run("ip", "link", "add", self.ours, "type", "veth", "peer", "name", self.theirs, "netns", self.name)
+        self.home = open("/proc/thread-self/ns/net", "rb")
+        if LIBC.unshare(CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "unshare")
+        try:
+            self.away = open("/proc/thread-self/ns/net", "rb")
+        finally:
+            enter(self.home)
+        self.run("ip", "link", "add", self.ours, "type", "veth", "peer", "name", self.theirs,
+                 "netns", f"/proc/{os.getpid()}/fd/{self.away.fileno()}")
         self.run("ip", "addr", "add", f"{self.here}/30", "dev", self.ours)
         self.run("ip", "link", "set", self.ours, "up")
-        self.inside("ip", "addr", "add", f"{self.there}/30", "dev", self.theirs)
-        self.inside("ip", "link", "set", self.theirs, "up")
+        with self.inside():
+            self.run("ip", "addr", "add", f"{self.there}/30", "dev", self.theirs)
+            self.run("ip", "link", "set", self.theirs, "up")
 
     @staticmethod
     def run(*command):
         subprocess.run(command, check=True, capture_output=True, timeout=CEILING)
 
-    def inside(self, *command):
-        self.run("ip", "netns", "exec", self.name, *command)
+    @contextlib.contextmanager
+    def inside(self):
+        """Sockets and programs that are made meanwhile belong to the namespace, and stay there."""
+        enter(self.away)
+        try:
+            yield
+        finally:
+            enter(self.home)
 
     def connect(self, port, receive_buffer=0):
-        """A socket of the namespace, connected from there: a descriptor keeps its namespace."""
-        with open("/proc/self/ns/net", "rb") as home, open(f"/run/netns/{self.name}", "rb") as there:
-            enter(there)
-            try:
-                return address.connect(f"tcp:{self.here}:{port}", receive_buffer)
-            finally:
-                enter(home)
+        with self.inside():
+            return address.connect(f"tcp:{self.here}:{port}", receive_buffer)
 
     def cut(self):
-        self.inside("ip", "link", "set", self.theirs, "down")
+        with self.inside():
+            self.run("ip", "link", "set", self.theirs, "down")
 
     def close(self):
-        subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True, timeout=CEILING)
+        self.away.close()
+        self.home.close()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="makes a network namespace")
+@needs(network_link)
 def test_the_network_goes_away(lab):
     """Idle, busy and full peers behind a dead link are all closed, each by its own limit; the others notice
     nothing."""

@@ -16,6 +16,7 @@ from relaytest.bag import start_with
 from relaytest.ingest import STREAMS
 from relaytest.ini import ENGINES, feed
 from relaytest.stream import KIB, MIB, script
+from relaytest.surroundings import ipv6, needs
 
 TIGHT = {"send_buffer": "32k"}
 SLOW = {"receive_buffer": 4096, "paused": True}
@@ -81,7 +82,8 @@ def test_skips_stay_exact(lab, engine):
     assert seen["subscribers_resumed"] == 5 * UPGRADES, seen
 
 
-@pytest.mark.parametrize("kind", STREAMS)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=needs(ipv6)) if kind == "listen-tcp6" else kind
+                                  for kind in STREAMS])
 def test_every_way_in(lab, kind):
     """A message that is half there goes on; the publisher does not notice."""
     made = script("u32be", (3000,) * 40, 2)

@@ -12,6 +12,7 @@ import pytest
 from relaytest import address
 from relaytest.ini import ENGINES, feed
 from relaytest.stream import KIB, MIB, script, text_script
+from relaytest.surroundings import descriptors, needs, program
 from relaytest.web import (Answer, EventSubscriber, WebSocketSubscriber, WebSubscriber, request,
                            upgrade)
 
@@ -500,6 +501,7 @@ def test_who_has_gone_is_noticed_on_a_silent_feed(lab):
 # Other clients.
 
 
+@needs(program, "curl")
 def test_curl(lab):
     made = script("u32be", sizes_of(4 * MIB, 300_000, 50, 60_000), 8)
     relay = lab.start(web(framing="u32be", on_source_loss="close", **LOSSLESS))
@@ -519,6 +521,7 @@ def test_curl(lab):
         one.stderr.close()
 
 
+@needs(descriptors, 1200)
 def test_a_thousand_raw_subscribers_beside(lab):
     made = script("u32be", sizes_of(200_000, 16_000, 90), 9)
     relay = lab.start(web(framing="u32be", **LOSSLESS))

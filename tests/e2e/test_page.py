@@ -4,11 +4,12 @@
 import pytest
 
 from relaytest.admin import Admin
-from relaytest.browser import Browser, is_here
+from relaytest.browser import Browser
 from relaytest.ini import feed
 from relaytest.stream import KIB, script
+from relaytest.surroundings import chromium, needs
 
-pytestmark = pytest.mark.skipif(not is_here(), reason="chromium is not installed")
+pytestmark = needs(chromium)
 
 TILE = "[...document.querySelectorAll('.tile')].find((one) => one.firstChild.textContent === '{}').children[1].textContent"
 FEED = "document.querySelector('.feed > button[aria-controls=detail-{}]')"

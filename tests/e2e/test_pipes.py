@@ -2,19 +2,17 @@
 """What is special about pipes: slots run out, tails stay corked, calls are refused, quotas are used up."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
 from relaytest.daemon import preload
 from relaytest.ini import ENGINES, feed
 from relaytest.stream import KIB, script
+from relaytest.surroundings import another_user, as_user, needs, pipe_quota
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
 
@@ -118,24 +116,24 @@ def test_short_calls_change_nothing(lab, short):
         assert not any(metrics["refused_calls"] for metrics in seen.values())
 
 
+HOARDED = 1200
 HOARDER = """
 import os, resource, sys
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-held = [os.pipe() for _ in range(1200)]
+held = [os.pipe() for _ in range(int(sys.argv[1]))]
 print("held", flush=True)
 sys.stdin.read()
 """
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="takes another uid")
-def test_unprivileged_with_the_pipe_quota_used_up(lab):
+@needs(another_user)
+@needs(pipe_quota, HOARDED)
+def test_unprivileged_with_the_pipe_quota_used_up(lab, program_for_all):
     """Another process of relay's user holds 1,200 pipes: what is left is copied, the bytes are the same."""
     user = 60000 + os.getpid() % 5000  # the quota is the user's: one that no other process has
-    as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
-    directory = Path(tempfile.mkdtemp(prefix="relay-e2e-"))
-    directory.chmod(0o755)
-    with subprocess.Popen([*as_user, sys.executable, "-c", HOARDER], stdin=subprocess.PIPE,
+    program = program_for_all("relay")
+    with subprocess.Popen([*as_user(user), sys.executable, "-c", HOARDER, str(HOARDED)], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as hoarder:
         try:
             assert hoarder.stdout.readline() == b"held\n"
@@ -143,7 +141,7 @@ def test_unprivileged_with_the_pipe_quota_used_up(lab):
             for seed, (name, options) in enumerate(ENGINES.items()):
                 scripts[name] = script("u32be", (1, 4096, 65537, 3_000_000) * 3, seed)
                 sections |= feed(name, framing="u32be", **options, **LOSSLESS)
-            relay = lab.start(sections, directory=directory, prefix=as_user)
+            relay = lab.start(sections, directory=program.parent, program=program, prefix=as_user(user))
             readers = []
             for name, one in scripts.items():
                 readers += relay.subscribe(f"{name}-raw", one, 4)
@@ -157,7 +155,6 @@ def test_unprivileged_with_the_pipe_quota_used_up(lab):
             relay.wait_log("no pipe.*copying")
         finally:
             hoarder.stdin.close()
-            shutil.rmtree(directory)
 
 
 @pytest.mark.parametrize("framing", ["none", "u32be"])

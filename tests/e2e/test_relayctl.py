@@ -13,6 +13,7 @@ import pytest
 from relaytest.admin_stub import AdminStub, status, subscriber
 from relaytest.daemon import BIN, preload
 from relaytest.loop import CEILING
+from relaytest.surroundings import NOBODY, another_user, as_user, needs
 from relaytest.terminal import Terminal
 
 EVIL = "b\033]0;owned\007\u009b2J"
@@ -199,13 +200,12 @@ def test_nobody_there(lab, tmp_path):
         f"cannot reach relay at /tmp/{120 * 'x'}: the path is too long for a socket")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="changes the user")
-def test_no_permission(stub):
+@needs(another_user)
+def test_no_permission(stub, program_for_all):
     os.chmod(stub.path, 0o600)
     closed = os.path.dirname(stub.path)
     os.chmod(closed, 0o700)
-    with Terminal(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", BIN / "relayctl", "-s", stub.path,
-                   "status"]) as terminal:
+    with Terminal([*as_user(NOBODY), program_for_all("relayctl"), "-s", stub.path, "status"]) as terminal:
         assert terminal.end() == 3
         assert terminal.process.stderr.read().decode() == (
             f"relayctl: cannot reach relay at {stub.path}: permission denied; are you in group relay?\n")

@@ -9,6 +9,7 @@ import pytest
 from relaytest import address, packet
 from relaytest.ini import feed
 from relaytest.stream import script
+from relaytest.surroundings import ipv6, needs
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
 
@@ -147,6 +148,7 @@ def test_publisher_leaves_while_nobody_listens(lab):
         relay.wait("a", source_losses=turn + 1)
 
 
+@needs(ipv6)
 def test_ipv6_and_names(lab):
     made = script("none", (5000,), 1)
     sections = feed("a", "listen tcp:localhost:0", raw={"listen": "tcp:[::1]:0"},

@@ -6,10 +6,10 @@ import struct
 import threading
 
 import pytest
-import websockets
 
 from relaytest.ini import feed
 from relaytest.stream import KIB, script, text_script
+from relaytest.surroundings import needs, python_module
 from relaytest.web import BINARY, CLOSE, PING, PONG, TEXT, WebSocketSubscriber
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
@@ -183,6 +183,8 @@ class Received:
             self.error = error
 
     async def read(self):
+        import websockets
+
         async with websockets.connect(self.url, max_size=None, compression=None,
                                       **self.options) as client:
             self.opened = True
@@ -199,6 +201,7 @@ class Received:
         return not self.thread.is_alive()
 
 
+@needs(python_module, "websockets")
 @pytest.mark.parametrize("kind", ["binary", "text", "per message", "subprotocol"])
 def test_python_websockets(lab, kind):
     if kind == "text":

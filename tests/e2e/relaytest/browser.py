@@ -11,7 +11,6 @@ import itertools
 import json
 import os
 import select
-import shutil
 import subprocess
 import time
 
@@ -20,10 +19,6 @@ FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-u
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--disable-default-apps", "--hide-scrollbars", "--remote-debugging-pipe",
          "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
-
-
-def is_here():
-    return shutil.which("chromium") is not None
 
 
 class Browser:
