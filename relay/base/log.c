@@ -10,10 +10,13 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -89,16 +92,21 @@ static int journal_socket(void)
 }
 
 /* By address each time, so that a journald that was restarted is found. Does not wait. */
-static bool send_to_journal(int priority, const char *text)
+static bool send_datagram(int fd, const void *bytes, size_t count)
 {
 	static const struct sockaddr_un address = {AF_UNIX, "/run/systemd/journal/socket"};
+
+	return sendto(fd, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT,
+		      (const struct sockaddr *)&address, sizeof(address)) >= 0;
+}
+
+static bool send_to_journal(int priority, const char *text)
+{
 	char entry[2 * LOG_LINE_BYTES + JOURNAL_WORDS_MAX * 8];
 	size_t bytes = journal_encode(entry, sizeof(entry), priority, text);
 	int fd = journal_socket();
 
-	return fd >= 0 && bytes > 0 &&
-	       sendto(fd, entry, bytes, MSG_NOSIGNAL | MSG_DONTWAIT,
-		      (const struct sockaddr *)&address, sizeof(address)) >= 0;
+	return fd >= 0 && bytes > 0 && send_datagram(fd, entry, bytes);
 }
 
 static size_t print_prefix(char *out, size_t size, enum log_level level)
@@ -161,6 +169,27 @@ static void printf_like(2, 0) print_line(enum log_level level, const char *fmt, 
 			;
 	}
 	errno = saved_errno;
+}
+
+/* journald reads from /proc/PID/cgroup of which unit a sender is (systemd.journal-fields(7)), when
+ * it takes the datagram. It takes one after the other: when the empty one, which it ignores, is no
+ * longer in the queue (SIOCOUTQ, unix(7)), it has looked at the sender of all before. */
+void log_settle(void)
+{
+	const uint64_t end_ns = clock_mono_ns() + LOG_SETTLE_MS * NS_PER_MS;
+	int fd = atomic_load(&journal_fd);
+	bool is_marked = false;
+	int queued = 1;
+
+	while (fd >= 0 && queued > 0 && clock_mono_ns() < end_ns) {
+		if (!is_marked)
+			is_marked = send_datagram(fd, "", 0);
+		if (!is_marked && errno != EAGAIN)
+			return;
+		(void)poll(NULL, 0, 1);
+		if (is_marked && ioctl(fd, SIOCOUTQ, &queued) < 0)
+			return;
+	}
 }
 
 void log_error(const char *fmt, ...)

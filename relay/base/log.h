@@ -41,6 +41,14 @@ void log_warn(const char *fmt, ...) printf_like(1, 2);
 void log_info(const char *fmt, ...) printf_like(1, 2);
 void log_debug(const char *fmt, ...) printf_like(1, 2);
 
+/* How long log_settle() waits at most. */
+#define LOG_SETTLE_MS 5000
+
+/* For the end of the process. Waits until the journal knows of all lines so far which unit they are
+ * of: it asks the kernel about the sender, who must be there yet. Otherwise `journalctl -u relay`
+ * does not show why a start has failed. Returns at once where no line went to the journal. */
+void log_settle(void);
+
 /* One object's allowance of one line a second. All zero is a fresh one. */
 struct log_rate {
 	uint64_t last_ns; /* when a line was last allowed; 0 = never */

@@ -320,6 +320,7 @@ int main(int argc, char **argv)
 	struct arguments arguments;
 	struct config *config;
 
+	(void)atexit(log_settle);
 	parse_arguments(argc, argv, &arguments);
 	switch (arguments.action) {
 	case ACTION_EXAMPLE:
