@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Keeps one outgoing connection for a feed, out of a list of endpoints in order of preference.
  *
- * The endpoints are tried in order; when all have failed there is a pause (net/backoff.h) and it
+ * The endpoints are tried in order; when all have failed there is a pause (base/backoff.h) and it
  * begins again with the first.  A connection that ends before it has settled counts as a failure
  * of its endpoint.  While a less preferred one is in use, the better ones are probed, and one that
  * was reachable several times in a row is handed over as a second connection.
@@ -16,7 +16,7 @@
 #include <ev.h>
 
 #include "base/log.h"
-#include "net/backoff.h"
+#include "base/backoff.h"
 #include "net/endpoint.h"
 #include "net/resolver.h"
 

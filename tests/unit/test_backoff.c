@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The delays of net/backoff.c: bounds, growth, jitter, reset. */
+/* The delays of base/backoff.c: bounds, growth, jitter, reset. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/compiler.h"
-#include "net/backoff.h"
+#include "base/backoff.h"
 
 static void doubles_up_to_the_maximum(void **state)
 {
