@@ -16,6 +16,7 @@ enum {
 	OPTION_POSITIONS,
 	OPTION_LISTEN,
 	OPTION_CONNECT_RETRY,
+	OPTION_RECONNECT,
 };
 
 enum {
@@ -37,6 +38,7 @@ static const struct option long_options[] = {
 	{"positions", required_argument, NULL, OPTION_POSITIONS},
 	{"listen", no_argument, NULL, OPTION_LISTEN},
 	{"connect-retry", required_argument, NULL, OPTION_CONNECT_RETRY},
+	{"reconnect", no_argument, NULL, OPTION_RECONNECT},
 	{"quiet", no_argument, NULL, 'q'},
 	{"help", no_argument, NULL, 'h'},
 	{0},
@@ -63,6 +65,9 @@ static const char usage[] =
 	"                         left as they are.  Default: line for --demo, else none\n"
 	"      --listen           let relay connect: listen on ADDRESS, serve the first to come\n"
 	"      --connect-retry D  keep trying to connect for D (500ms, 10s, 5m)\n"
+	"      --reconnect        connect again whenever the connection is lost, for ever or for D "
+	"each\n"
+	"                         time; reads no input meanwhile, and begins with a whole message\n"
 	"  -q, --quiet            no progress or summary\n"
 	"  -h, --help\n"
 	"\n"
@@ -106,6 +111,9 @@ static int set_option(struct relaypub_options *options, struct said *said, int o
 		return 0;
 	case OPTION_LISTEN:
 		options->listens = true;
+		return 0;
+	case OPTION_RECONNECT:
+		options->reconnects = true;
 		return 0;
 	case OPTION_DEMO:
 		said->demo = true;
@@ -153,8 +161,8 @@ static void settle_source(struct relaypub_options *options, const struct said *s
 		source->kind = MESSAGE_SOURCE_FILL;
 	} else {
 		source->kind = MESSAGE_SOURCE_FILES;
-		// Lines of a file have their ends already.
-		if (options->framing == DELIMITER_LINE)
+		options->reads_lines = options->framing == DELIMITER_LINE;
+		if (options->reads_lines)
 			options->framing = DELIMITER_NONE;
 		if (!said->size)
 			source->size = options->framing == DELIMITER_NONE

@@ -18,6 +18,8 @@ struct relaypub_options {
 	uint64_t rate;       // messages a second; 0: as fast as they are taken
 	uint64_t count;      // 0: no limit
 	uint64_t connect_ms; // --connect-retry
+	bool reads_lines;    // of files, which have their ends already: framing is none
+	bool reconnects;
 	bool listens;
 	bool quiet;
 	bool help;

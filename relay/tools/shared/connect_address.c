@@ -108,6 +108,7 @@ int connect_address_wait(int fd, short events, uint64_t limit_ms)
 	for (;;) {
 		struct pollfd poll_fd = {.fd = fd, .events = events};
 		int ready = poll(&poll_fd, 1, (int)u64_min(limit_ms, WAIT_MS));
+		uint64_t now_ns;
 
 		if (ready > 0)
 			return 0;
@@ -115,8 +116,10 @@ int connect_address_wait(int fd, short events, uint64_t limit_ms)
 			return -errno;
 		if (stop_is_requested())
 			return -EINTR;
-		if (clock_mono_ns() >= deadline_ns)
+		now_ns = clock_mono_ns();
+		if (now_ns >= deadline_ns)
 			return -ETIMEDOUT;
+		limit_ms = (deadline_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS;
 	}
 }
 
