@@ -116,6 +116,68 @@ static void long_message_ends_in_its_last_packet(void **state)
 	assert_true(check.messages == 3 && check.next == 13);
 }
 
+static void rejoin(struct packet_check *check, uint32_t session, uint64_t sequence,
+		   const char *told)
+{
+	const struct packet_header header = {.count = 1, .session = session, .sequence = sequence};
+	struct errmsg words;
+
+	packet_check_rejoin(check, &header, &words);
+	assert_string_equal(words.text, told);
+	assert_int_equal(add(check, header, ""), 0);
+}
+
+static void what_is_missed_over_a_pause_is_told(void **state)
+{
+	struct packet_check check = {0};
+
+	(void)state;
+	assert_int_equal(add(&check, first, ""), 0);
+	packet_check_part(&check, NULL);
+	rejoin(&check, 5, 12, "nothing missed");
+	packet_check_part(&check, NULL);
+	rejoin(&check, 5, 20, "7 messages missed, from 13 to 19");
+	assert_true(check.gaps == 1 && check.missed == 7 && check.messages == 4);
+	packet_check_part(&check, NULL);
+	rejoin(&check, 6, 1,
+	       "a new session, 6 after 5: what was missed at the end of that one is not known");
+	assert_true(check.gaps == 1 && check.missed == 7 && check.messages == 5);
+}
+
+static void what_comes_again_is_known(void **state)
+{
+	struct packet_check check = {0};
+	struct packet_header again = first;
+
+	(void)state;
+	assert_int_equal(add(&check, first, ""), 0);
+	packet_check_part(&check, NULL);
+	assert_false(packet_check_is_known(&check, &first));
+	again.sequence = 8;
+	rejoin(&check, 5, 8, "nothing missed, messages 8 to 11 come again");
+	again.sequence = 9;
+	again.count = 3;
+	assert_true(packet_check_is_known(&check, &again));
+	assert_int_equal(add(&check, again, ""), 0);
+	assert_true(check.packets == 1 && check.messages == 2 && check.next == 12);
+	again.sequence = 12;
+	assert_false(packet_check_is_known(&check, &again));
+	again.count = 0;
+	again.flags = PACKET_FLAG_CONTINUED;
+	assert_false(packet_check_is_known(&check, &again));
+}
+
+static void a_packet_that_was_cut_has_not_come(void **state)
+{
+	struct packet_check check = {0};
+
+	(void)state;
+	assert_int_equal(add(&check, first, ""), 0);
+	packet_check_part(&check, &first);
+	assert_true(check.packets == 0 && check.messages == 0);
+	rejoin(&check, 5, 12, "2 messages missed, from 10 to 11");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -124,6 +186,9 @@ int main(void)
 		cmocka_unit_test(jumps_are_errors),
 		cmocka_unit_test(session_changes_after_its_end_only),
 		cmocka_unit_test(long_message_ends_in_its_last_packet),
+		cmocka_unit_test(what_is_missed_over_a_pause_is_told),
+		cmocka_unit_test(what_comes_again_is_known),
+		cmocka_unit_test(a_packet_that_was_cut_has_not_come),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

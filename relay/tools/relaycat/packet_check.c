@@ -49,9 +49,20 @@ static int check_open(const struct packet_check *check, const struct packet_head
 	return -EBADMSG;
 }
 
+bool packet_check_is_known(const struct packet_check *check, const struct packet_header *header)
+{
+	bool is_continued = (header->flags & PACKET_FLAG_CONTINUED) != 0;
+
+	return header->type == PACKET_DATA && header->session == check->session &&
+	       header->sequence + header->count + is_continued <= check->known;
+}
+
 static void take(struct packet_check *check, const struct packet_header *header)
 {
+	bool is_known = packet_check_is_known(check, header);
+
 	check->session = header->session;
+	check->has_session = true;
 	check->next = header->sequence + header->count;
 	check->is_joined = header->type != PACKET_END;
 	if (header->type == PACKET_GAP) {
@@ -60,8 +71,8 @@ static void take(struct packet_check *check, const struct packet_header *header)
 		check->missed += header->time - header->sequence;
 		check->is_open = false;
 	} else if (header->type == PACKET_DATA) {
-		check->packets++;
-		check->messages += header->count;
+		check->packets += !is_known;
+		check->messages += is_known ? 0 : header->count;
 		check->is_open = (header->flags & PACKET_FLAG_CONTINUED) != 0;
 	} else if (header->type == PACKET_END) {
 		check->is_open = false;
@@ -79,4 +90,46 @@ int packet_check_add(struct packet_check *check, const struct packet_header *hea
 		r = check_open(check, header, error);
 	take(check, header);
 	return r;
+}
+
+void packet_check_part(struct packet_check *check, const struct packet_header *cut)
+{
+	// Of what was known before, nothing is missed when it is cut once more.
+	if (cut && !packet_check_is_known(check, cut)) {
+		check->packets--;
+		check->messages -= cut->count;
+		check->next = cut->sequence;
+	} else if (check->known > check->next) {
+		check->next = check->known;
+	}
+	check->known = 0;
+	check->is_joined = false;
+	check->is_open = false;
+}
+
+void packet_check_rejoin(struct packet_check *check, const struct packet_header *header,
+			 struct errmsg *told)
+{
+	uint64_t sequence = header->sequence;
+	uint64_t next = check->next;
+
+	if (!check->has_session) {
+		errmsg_set(told, "session %" PRIu32 ", nothing had come before", header->session);
+	} else if (header->session != check->session) {
+		errmsg_set(told,
+			   "a new session, %" PRIu32 " after %" PRIu32
+			   ": what was missed at the end of that one is not known",
+			   header->session, check->session);
+	} else if (sequence > next) {
+		check->gaps++;
+		check->missed += sequence - next;
+		errmsg_set(told, "%" PRIu64 " messages missed, from %" PRIu64 " to %" PRIu64,
+			   sequence - next, next, sequence - 1);
+	} else if (sequence < next) {
+		check->known = next;
+		errmsg_set(told, "nothing missed, messages %" PRIu64 " to %" PRIu64 " come again",
+			   sequence, next - 1);
+	} else {
+		errmsg_set(told, "nothing missed");
+	}
 }

@@ -4,7 +4,7 @@
  *
  * One buffer: each receive is taken apart in place and written before the next.  What may follow
  * what is known to packet_check, positions and delimiter; this file joins them and decides when to
- * end. */
+ * end.  With --reconnect that is not when the connection does. */
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/num.h"
@@ -13,6 +13,7 @@
 #include "tools/relaycat/packet_check.h"
 #include "tools/relaycat/packet_reader.h"
 #include "tools/relaycat/relaycat_options.h"
+#include "tools/shared/connection.h"
 #include "tools/shared/positions.h"
 #include "tools/shared/progress.h"
 #include "tools/shared/stop.h"
@@ -38,6 +39,7 @@ enum state {
 	STATE_RUNNING,
 	STATE_REACHED, // --count or --bytes
 	STATE_CLOSED,  // by relay, in order
+	STATE_LOST,    // the connection, and there is to be another one
 	STATE_STOPPED, // by a signal, or nobody reads standard output any more
 	STATE_FAILED,  // and said why
 };
@@ -45,9 +47,11 @@ enum state {
 struct relaycat {
 	const struct relaycat_options *options;
 	enum state state;
-	int fd;
+	struct connection connection;
 	bool draws_progress;
 	bool prints_headers;
+	bool is_back;      // on a new connection, and the first header has not come
+	bool skips_packet; // what is in hand had come before the connection was lost
 	uint8_t *buffer;
 	struct output output;
 	struct packet_reader reader;
@@ -103,6 +107,18 @@ static void forget_place(struct relaycat *cat)
 {
 	positions_check_rejoin(&cat->positions);
 	cat->scan = (struct delimiter_scan){.kind = cat->options->framing};
+}
+
+/* The connection ended for a reason other than what came: the end of all, or of this one only. */
+static void lose(struct relaycat *cat, const struct errmsg *reason)
+{
+	progress_clear(&cat->progress);
+	if (!cat->options->reconnects) {
+		fail(cat, reason->text);
+		return;
+	}
+	connection_lost(&cat->connection, reason->text);
+	cat->state = STATE_LOST;
 }
 
 /* A write to standard output ended with r. */
@@ -190,10 +206,24 @@ static void report_event(struct relaycat *cat, const struct packet_header *heade
 	}
 }
 
+static void say_back(struct relaycat *cat, const char *what)
+{
+	char away[CONNECTION_AWAY_BYTES];
+
+	say(cat, "%s is back after %s%s%s", cat->options->address.text,
+	    connection_print_away(&cat->connection, away), *what ? ": " : "", what);
+}
+
 static void take_header(struct relaycat *cat, const struct packet_header *header)
 {
 	struct errmsg error;
 
+	if (cat->is_back) {
+		packet_check_rejoin(&cat->check, header, &error);
+		say_back(cat, error.text);
+		cat->is_back = false;
+	}
+	cat->skips_packet = packet_check_is_known(&cat->check, header);
 	if (packet_check_add(&cat->check, header, &error) < 0 && cat->options->verify)
 		count_errors(cat, 1, &error);
 	if (header->type == PACKET_GAP || header->type == PACKET_END)
@@ -210,7 +240,7 @@ static void end_packet(struct relaycat *cat)
 	const struct relaycat_options *options = cat->options;
 	struct errmsg error;
 
-	if (header->type != PACKET_DATA)
+	if (header->type != PACKET_DATA || cat->skips_packet)
 		return;
 	if (options->stats) {
 		// Clocks of two machines may differ by more than the way takes.
@@ -247,7 +277,7 @@ static void take_framed(struct relaycat *cat, const uint8_t *bytes, size_t size)
 		}
 		if (piece.is_header)
 			take_header(cat, &cat->reader.header);
-		if (piece.payload_bytes > 0)
+		if (piece.payload_bytes > 0 && !cat->skips_packet)
 			take_payload(cat, piece.payload, piece.payload_bytes);
 		if (piece.ends && cat->state == STATE_RUNNING)
 			end_packet(cat);
@@ -271,6 +301,22 @@ static void take_bytes(struct relaycat *cat, size_t size)
 	check_written(cat, r);
 }
 
+/* True, with words in `error`, where a stream may not end. */
+static bool is_inside(const struct relaycat *cat, struct errmsg *error)
+{
+	const struct relaycat_options *options = cat->options;
+
+	if (options->framed && !packet_reader_is_between(&cat->reader))
+		errmsg_set(error, "the stream ended inside a packet");
+	else if (options->verify && cat->check.is_open)
+		errmsg_set(error, "the stream ended inside message %" PRIu64, cat->check.next);
+	else if (!options->framed && !delimiter_scan_is_between(&cat->scan))
+		errmsg_set(error, "the stream ended inside a message");
+	else
+		return false;
+	return true;
+}
+
 /* Relay closed the connection in order: was this a place to do so? */
 static void check_end(struct relaycat *cat)
 {
@@ -278,27 +324,36 @@ static void check_end(struct relaycat *cat)
 	struct errmsg error;
 
 	cat->state = STATE_CLOSED;
-	if (options->framed && !packet_reader_is_between(&cat->reader))
-		errmsg_set(&error, "the stream ended inside a packet");
-	else if (options->verify && cat->check.is_open)
-		errmsg_set(&error, "the stream ended inside message %" PRIu64, cat->check.next);
-	else if (!options->framed && !delimiter_scan_is_between(&cat->scan))
-		errmsg_set(&error, "the stream ended inside a message");
-	else if (options->count && message_count(cat) < options->count)
+	if (is_inside(cat, &error))
+		count_errors(cat, 1, &error);
+	else if (options->count && message_count(cat) < options->count) {
 		errmsg_set(&error, "the stream ended after %" PRIu64 " of %" PRIu64 " messages",
 			   message_count(cat), options->count);
-	else if (options->bytes && cat->bytes < options->bytes)
+		count_errors(cat, 1, &error);
+	} else if (options->bytes && cat->bytes < options->bytes) {
 		errmsg_set(&error, "the stream ended after %" PRIu64 " of %" PRIu64 " bytes",
 			   cat->bytes, options->bytes);
-	else
+		count_errors(cat, 1, &error);
+	}
+}
+
+/* The connection ended, as `reason` says; where, is told with it. */
+static void lose_inside(struct relaycat *cat, const struct errmsg *reason)
+{
+	struct errmsg inside, both;
+
+	if (!cat->options->reconnects || !is_inside(cat, &inside)) {
+		lose(cat, reason);
 		return;
-	count_errors(cat, 1, &error);
+	}
+	errmsg_set(&both, "%.200s: %s", reason->text, inside.text);
+	lose(cat, &both);
 }
 
 /* Waits until bytes may have come, or for as long as nothing else is due. */
 static void wait_for_bytes(struct relaycat *cat, uint64_t now_ns)
 {
-	struct pollfd poll_fd = {.fd = cat->fd, .events = POLLIN};
+	struct pollfd poll_fd = {.fd = cat->connection.fd, .events = POLLIN};
 	uint64_t timeout_ms = cat->options->timeout_ms;
 	int wait_ms = WAIT_MS;
 
@@ -310,7 +365,7 @@ static void wait_for_bytes(struct relaycat *cat, uint64_t now_ns)
 		if (idle_ms >= timeout_ms) {
 			errmsg_set(&error, "no byte for %s",
 				   num_print_duration_ms(text, sizeof text, timeout_ms));
-			fail(cat, error.text);
+			lose_inside(cat, &error);
 			return;
 		}
 		wait_ms = (int)u64_min(timeout_ms - idle_ms, WAIT_MS);
@@ -324,7 +379,7 @@ static void wait_for_bytes(struct relaycat *cat, uint64_t now_ns)
 
 static void receive(struct relaycat *cat, uint64_t now_ns)
 {
-	ssize_t size = recv(cat->fd, cat->buffer, BUFFER_BYTES, 0);
+	ssize_t size = recv(cat->connection.fd, cat->buffer, BUFFER_BYTES, 0);
 	struct errmsg error;
 
 	if (size > 0) {
@@ -332,13 +387,16 @@ static void receive(struct relaycat *cat, uint64_t now_ns)
 		if (cat->options->stats)
 			cat->received_ns = clock_wall_ns();
 		take_bytes(cat, (size_t)size);
-	} else if (size == 0) {
+	} else if (size == 0 && !cat->options->reconnects) {
 		check_end(cat);
+	} else if (size == 0) {
+		connection_tell_end(&cat->connection, &error);
+		lose_inside(cat, &error);
 	} else if (errno == EAGAIN || errno == EINTR) {
 		wait_for_bytes(cat, now_ns);
 	} else {
 		errmsg_errno(&error, errno, "%s cut the connection", cat->options->address.text);
-		fail(cat, error.text);
+		lose_inside(cat, &error);
 	}
 }
 
@@ -376,15 +434,41 @@ static void show_second(struct relaycat *cat, uint64_t now_ns)
 		      progress_print_bytes(total, cat->bytes), text);
 }
 
+/* Gets another connection, on which everything begins anew but the counts. */
+static void come_back(struct relaycat *cat)
+{
+	struct errmsg error;
+	int r;
+
+	forget_place(cat);
+	packet_check_part(&cat->check, cat->reader.payload_left > 0 ? &cat->reader.header : NULL);
+	cat->reader = (struct packet_reader){0};
+	cat->skips_packet = false;
+	r = connection_open(&cat->connection, &error);
+	if (r == -EINTR) {
+		cat->state = STATE_STOPPED;
+	} else if (r < 0) {
+		fail(cat, error.text);
+	} else {
+		cat->state = STATE_RUNNING;
+		cat->last_byte_ns = clock_mono_ns();
+		cat->is_back = cat->options->framed;
+		if (!cat->is_back)
+			say_back(cat, "");
+	}
+}
+
 static void run(struct relaycat *cat)
 {
 	cat->last_byte_ns = clock_mono_ns();
 	progress_init(&cat->progress, cat->last_byte_ns);
-	while (cat->state == STATE_RUNNING) {
+	while (cat->state == STATE_RUNNING || cat->state == STATE_LOST) {
 		uint64_t now_ns = clock_mono_ns();
 
 		if (stop_is_requested())
 			cat->state = STATE_STOPPED;
+		else if (cat->state == STATE_LOST)
+			come_back(cat);
 		else
 			receive(cat, now_ns);
 		if ((cat->draws_progress || cat->options->stats) &&
@@ -412,6 +496,8 @@ static void finish(struct relaycat *cat)
 		      cat->check.missed, cat->errors);
 	if (cat->options->positions)
 		(void)fprintf(stderr, " verified=%" PRIu64, cat->positions.verified);
+	if (cat->options->reconnects)
+		(void)fprintf(stderr, " losses=%" PRIu64, cat->connection.losses);
 	(void)fputc('\n', stderr);
 }
 
@@ -422,7 +508,14 @@ static int subscribe(struct relaycat *cat)
 	bool to_terminal = isatty(STDOUT_FILENO);
 	bool checks = options->verify || options->positions || options->stats;
 	bool writes = !options->headers && !(checks && to_terminal);
+	const struct connection_params params = {
+		.program = "relaycat",
+		.address = &options->address,
+		.retry_ms = options->connect_ms,
+		.reconnects = options->reconnects,
+	};
 	struct errmsg error;
+	int r;
 
 	cat->prints_headers = options->headers;
 	cat->draws_progress = !options->quiet && !options->stats && isatty(STDERR_FILENO) &&
@@ -430,14 +523,15 @@ static int subscribe(struct relaycat *cat)
 	output_init(&cat->output, writes ? STDOUT_FILENO : -1);
 	positions_check_init(&cat->positions, options->seed);
 	forget_place(cat);
-	cat->fd = connect_address_open(&options->address, options->connect_ms, &error);
-	if (cat->fd >= 0)
+	connection_init(&cat->connection, &params);
+	r = connection_open(&cat->connection, &error);
+	if (r == 0) {
 		run(cat);
-	else if (cat->fd != -EINTR)
-		fail(cat, error.text);
-	if (cat->fd >= 0)
 		finish(cat);
-	fd_close(&cat->fd);
+	} else if (r != -EINTR) {
+		fail(cat, error.text);
+	}
+	connection_fini(&cat->connection);
 	return cat->state == STATE_FAILED || cat->errors > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -13,6 +13,7 @@ enum {
 	OPTION_BYTES,
 	OPTION_TIMEOUT,
 	OPTION_CONNECT_RETRY,
+	OPTION_RECONNECT,
 	OPTION_HEADERS,
 	OPTION_POSITIONS,
 	OPTION_FRAMING,
@@ -31,6 +32,7 @@ static const struct option long_options[] = {
 	{"bytes", required_argument, NULL, OPTION_BYTES},
 	{"timeout", required_argument, NULL, OPTION_TIMEOUT},
 	{"connect-retry", required_argument, NULL, OPTION_CONNECT_RETRY},
+	{"reconnect", no_argument, NULL, OPTION_RECONNECT},
 	{"quiet", no_argument, NULL, 'q'},
 	{"help", no_argument, NULL, 'h'},
 	{0},
@@ -59,6 +61,10 @@ static const char usage[] =
 	"      --bytes N          end after N bytes (64k, 8m, 1g)\n"
 	"      --timeout D        fail when no byte comes for D (500ms, 10s, 5m)\n"
 	"      --connect-retry D  keep trying to connect for D\n"
+	"      --reconnect        connect again whenever the connection is lost, or silent for "
+	"--timeout,\n"
+	"                         for ever or for --connect-retry each time; framed: says what was "
+	"missed\n"
 	"  -q, --quiet            no progress, gap reports or summary\n"
 	"  -h, --help\n"
 	"\n"
@@ -82,6 +88,9 @@ static int set_flag(struct relaycat_options *options, int option)
 		return 0;
 	case 'q':
 		options->quiet = true;
+		return 0;
+	case OPTION_RECONNECT:
+		options->reconnects = true;
 		return 0;
 	case OPTION_STATS:
 		options->stats = true;

@@ -25,6 +25,7 @@ struct relaycat_options {
 	uint64_t bytes;         // 0: no limit
 	uint64_t timeout_ms;    // 0: none
 	uint64_t connect_ms;    // --connect-retry
+	bool reconnects;
 };
 
 /* 0, or -EINVAL with the reason in `error`.  With help asked for, nothing else is set. */

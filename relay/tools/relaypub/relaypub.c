@@ -84,6 +84,12 @@ static int lose(struct relaypub *pub, int r)
 	return r;
 }
 
+static int lose_to_peer(struct relaypub *pub)
+{
+	connection_tell_end(&pub->connection, &pub->error);
+	return lose(pub, -EPIPE);
+}
+
 /* Waits until `fd` is readable (-1: never), relay left, or `limit_ns` are over.  Returns 1 when it
  * is readable, 0 when not, -EPIPE when relay left. */
 static int wait_for_source(struct relaypub *pub, int fd, uint64_t limit_ns)
@@ -97,7 +103,7 @@ static int wait_for_source(struct relaypub *pub, int fd, uint64_t limit_ns)
 
 	// When it is interrupted, revents are as they were: none.
 	if (ppoll(poll_fd, ARRAY_LEN(poll_fd), &limit, NULL) > 0 && poll_fd[0].revents)
-		return lose(pub, connection_tell_end(&pub->connection, &pub->error));
+		return lose_to_peer(pub);
 	draw_progress(pub);
 	return poll_fd[1].revents != 0;
 }

@@ -86,7 +86,7 @@ static int try_once(struct connection *connection, uint64_t retry_ms, struct err
 	return connect_address_accept(connection->listen_fd, error);
 }
 
-int connection_tell_end(const struct connection *connection, struct errmsg *error)
+void connection_tell_end(const struct connection *connection, struct errmsg *ret_reason)
 {
 	const char *name = connection->params.address->text;
 	int failure = 0;
@@ -94,10 +94,9 @@ int connection_tell_end(const struct connection *connection, struct errmsg *erro
 
 	(void)getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &failure, &size);
 	if (failure)
-		errmsg_errno(error, failure, "%s cut the connection", name);
+		errmsg_errno(ret_reason, failure, "%s cut the connection", name);
 	else
-		errmsg_set(error, "%s closed the connection", name);
-	return -EPIPE;
+		errmsg_set(ret_reason, "%s closed the connection", name);
 }
 
 /* 0 when the peer keeps the connection; else closes it and returns -EPIPE, or -EINTR. */
@@ -108,10 +107,12 @@ static int prove(struct connection *connection, struct errmsg *error)
 
 	if (r == -ETIMEDOUT || (r == 0 && recv(connection->fd, &byte, 1, MSG_PEEK) > 0))
 		return 0;
-	if (r == 0)
-		r = connection_tell_end(connection, error);
-	else if (r != -EINTR)
+	if (r == 0) {
+		connection_tell_end(connection, error);
+		r = -EPIPE;
+	} else if (r != -EINTR) {
 		errmsg_errno(error, r, "cannot wait for %s", connection->params.address->text);
+	}
 	fd_close(&connection->fd);
 	return r;
 }

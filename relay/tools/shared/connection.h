@@ -58,6 +58,5 @@ void connection_lost(struct connection *connection, const char *reason);
 const char *connection_print_away(const struct connection *connection,
 				  char buf[CONNECTION_AWAY_BYTES]);
 
-/* How the peer left, as the socket knows it: sets `error`, and takes the socket's error away.
- * Returns -EPIPE. */
-must_check int connection_tell_end(const struct connection *connection, struct errmsg *error);
+/* How the peer left, as the socket knows it, in words; takes the socket's error away. */
+void connection_tell_end(const struct connection *connection, struct errmsg *ret_reason);
