@@ -144,6 +144,28 @@ static void what_is_missed_over_a_pause_is_told(void **state)
 	assert_true(check.gaps == 1 && check.missed == 7 && check.messages == 5);
 }
 
+static void a_session_may_go_on_later(void **state)
+{
+	const struct packet_header end = {.type = PACKET_END, .session = 6, .sequence = 2};
+	struct packet_header again = first;
+	struct packet_check check = {0};
+
+	(void)state;
+	assert_int_equal(add(&check, first, ""), 0);
+	packet_check_part(&check, NULL);
+	rejoin(&check, 6, 1,
+	       "a new session, 6 after 5: what was missed at the end of that one is not known");
+	packet_check_part(&check, NULL);
+	rejoin(&check, 6, 1,
+	       "a new session, 6 after 5: what was missed at the end of that one is not known");
+	assert_false(packet_check_goes_on(&check, &again));
+	assert_int_equal(add(&check, end, ""), 0);
+	assert_true(packet_check_goes_on(&check, &again));
+	rejoin(&check, 5, 13, "1 messages missed, from 12 to 12");
+	assert_true(check.gaps == 1 && check.missed == 1 && check.messages == 5);
+	assert_false(packet_check_goes_on(&check, &again));
+}
+
 static void what_comes_again_is_known(void **state)
 {
 	struct packet_check check = {0};
@@ -187,6 +209,7 @@ int main(void)
 		cmocka_unit_test(session_changes_after_its_end_only),
 		cmocka_unit_test(long_message_ends_in_its_last_packet),
 		cmocka_unit_test(what_is_missed_over_a_pause_is_told),
+		cmocka_unit_test(a_session_may_go_on_later),
 		cmocka_unit_test(what_comes_again_is_known),
 		cmocka_unit_test(a_packet_that_was_cut_has_not_come),
 	};

@@ -105,22 +105,38 @@ void packet_check_part(struct packet_check *check, const struct packet_header *c
 	check->known = 0;
 	check->is_joined = false;
 	check->is_open = false;
+	// A connection that was lost before that session went on says nothing of it.
+	if (check->has_parted && check->session != check->parted_session)
+		return;
+	check->has_parted = check->has_session;
+	check->parted_session = check->session;
+	check->parted_next = check->next;
+}
+
+bool packet_check_goes_on(const struct packet_check *check, const struct packet_header *header)
+{
+	return check->has_parted && !check->is_joined && header->session == check->parted_session;
 }
 
 void packet_check_rejoin(struct packet_check *check, const struct packet_header *header,
 			 struct errmsg *told)
 {
 	uint64_t sequence = header->sequence;
-	uint64_t next = check->next;
+	uint64_t next = check->parted_next;
 
-	if (!check->has_session) {
+	if (!check->has_parted) {
 		errmsg_set(told, "session %" PRIu32 ", nothing had come before", header->session);
-	} else if (header->session != check->session) {
+		return;
+	}
+	if (header->session != check->parted_session) {
 		errmsg_set(told,
 			   "a new session, %" PRIu32 " after %" PRIu32
 			   ": what was missed at the end of that one is not known",
-			   header->session, check->session);
-	} else if (sequence > next) {
+			   header->session, check->parted_session);
+		return;
+	}
+	check->has_parted = false;
+	if (sequence > next) {
 		check->gaps++;
 		check->missed += sequence - next;
 		errmsg_set(told, "%" PRIu64 " messages missed, from %" PRIu64 " to %" PRIu64,

@@ -14,13 +14,16 @@
 #include <stdint.h>
 
 struct packet_check {
-	uint64_t packets;  // data packets
-	uint64_t messages; // that ended
-	uint64_t gaps;     // announced, or between two connections
-	uint64_t missed;   // messages in them
-	uint64_t next;     // sequence to come, once has_session
-	uint64_t known;    // sequences below it came before the connection was lost
+	uint64_t packets;     // data packets
+	uint64_t messages;    // that ended
+	uint64_t gaps;        // announced, or between two connections
+	uint64_t missed;      // messages in them
+	uint64_t next;        // sequence to come, once has_session
+	uint64_t known;       // sequences below it came before the connection was lost
+	uint64_t parted_next; // with has_parted: `next` and `session` when the connection was lost
+	uint32_t parted_session;
 	uint32_t session;
+	bool has_parted; // and that session has not gone on yet
 	bool has_session;
 	bool is_joined; // the next header has to follow
 	bool is_open;   // a message goes on in the next packet
@@ -35,8 +38,13 @@ must_check int packet_check_add(struct packet_check *check, const struct packet_
  * packet of which some is missing, or NULL; its messages then count as not come. */
 void packet_check_part(struct packet_check *check, const struct packet_header *cut);
 
-/* To be called with the first header of a new connection, before it is added: sets `told` to what was
- * missed between, in words, and counts it. */
+/* The session of the lost connection goes on with this header, which is to be given to
+ * packet_check_rejoin() before it is added.  That may be later than the first one: a relay that was
+ * started anew has a session of its own until its publisher is there. */
+bool packet_check_goes_on(const struct packet_check *check, const struct packet_header *header);
+
+/* With such a header, or the first of a new connection: sets `told` to what was missed between, in
+ * words, and counts it. */
 void packet_check_rejoin(struct packet_check *check, const struct packet_header *header,
 			 struct errmsg *told);
 

@@ -218,9 +218,12 @@ static void take_header(struct relaycat *cat, const struct packet_header *header
 {
 	struct errmsg error;
 
-	if (cat->is_back) {
+	if (cat->is_back || packet_check_goes_on(&cat->check, header)) {
 		packet_check_rejoin(&cat->check, header, &error);
-		say_back(cat, error.text);
+		if (cat->is_back)
+			say_back(cat, error.text);
+		else
+			say(cat, "session %" PRIu32 " goes on: %s", header->session, error.text);
 		cat->is_back = false;
 	}
 	cat->skips_packet = packet_check_is_known(&cat->check, header);
