@@ -71,6 +71,7 @@ static void take(struct packet_check *check, const struct packet_header *header)
 		check->missed += header->time - header->sequence;
 		check->is_open = false;
 	} else if (header->type == PACKET_DATA) {
+		check->has_parted = false;
 		check->packets += !is_known;
 		check->messages += is_known ? 0 : header->count;
 		check->is_open = (header->flags & PACKET_FLAG_CONTINUED) != 0;
@@ -105,8 +106,7 @@ void packet_check_part(struct packet_check *check, const struct packet_header *c
 	check->known = 0;
 	check->is_joined = false;
 	check->is_open = false;
-	// A connection that was lost before that session went on says nothing of it.
-	if (check->has_parted && check->session != check->parted_session)
+	if (check->has_parted)
 		return;
 	check->has_parted = check->has_session;
 	check->parted_session = check->session;

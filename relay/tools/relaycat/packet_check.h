@@ -2,8 +2,10 @@
 /* Whether the headers of a framed stream follow one another as relay promises: no message missing
  * unless a gap announced it, none twice, one session until its end is said.
  *
- * Over a lost connection it compares where the stream goes on with where it broke off.  Pure; it sees headers only, so that a length is wrong shows as a header that packet_reader
- * cannot decode.  After an error it goes on from what the header says. */
+ * Over a lost connection it compares where the stream goes on with where it broke off.
+ *
+ * Pure; it sees headers only, so that a length is wrong shows as a header that packet_reader cannot
+ * decode.  After an error it goes on from what the header says. */
 #pragma once
 
 #include "base/compiler.h"
@@ -23,7 +25,7 @@ struct packet_check {
 	uint64_t parted_next; // with has_parted: `next` and `session` when the connection was lost
 	uint32_t parted_session;
 	uint32_t session;
-	bool has_parted; // and that session has not gone on yet
+	bool has_parted; // and no data has come since
 	bool has_session;
 	bool is_joined; // the next header has to follow
 	bool is_open;   // a message goes on in the next packet

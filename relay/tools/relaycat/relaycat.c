@@ -117,7 +117,8 @@ static void lose(struct relaycat *cat, const struct errmsg *reason)
 		fail(cat, reason->text);
 		return;
 	}
-	connection_lost(&cat->connection, reason->text);
+	// That a connection ended of which nobody was told needs no telling.
+	connection_lost(&cat->connection, cat->is_back ? NULL : reason->text);
 	cat->state = STATE_LOST;
 }
 

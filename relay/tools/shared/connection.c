@@ -198,8 +198,17 @@ int connection_open(struct connection *connection, struct errmsg *error)
 
 void connection_lost(struct connection *connection, const char *reason)
 {
+	struct reconnect *reconnect = &connection->reconnect;
+	uint64_t lost_ns = reconnect->lost_ns;
+	uint32_t tries = reconnect->tries;
+
 	fd_close(&connection->fd);
+	reconnect_lost(reconnect, clock_mono_ns());
+	if (!reason) {
+		reconnect->lost_ns = lost_ns;
+		reconnect->tries = tries;
+		return;
+	}
 	connection->losses++;
-	reconnect_lost(&connection->reconnect, clock_mono_ns());
 	(void)fprintf(stderr, "%s: %s; trying again\n", connection->params.program, reason);
 }

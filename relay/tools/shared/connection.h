@@ -51,7 +51,8 @@ void connection_fini(struct connection *connection);
  * reason.  With `reconnects` it fails only when retry_ms are over, or there can be no listener. */
 must_check int connection_open(struct connection *connection, struct errmsg *error);
 
-/* The connection is lost: closes it, and says `reason` on standard error. */
+/* The connection is lost: closes it, and says `reason` on standard error.  NULL: it was never said
+ * to be back, so it is away for as long as it was, and nothing is said. */
 void connection_lost(struct connection *connection, const char *reason);
 
 /* "3.2 s, 4 tries": how long there was no connection.  Returns buf. */
