@@ -70,14 +70,14 @@ static bool fill_copy_pipe(struct feed *feed, struct segment *segment, size_t of
 	int err = 0;
 
 	feed->metrics.tee_calls++;
-	if (pipe_tee(&segment->pipe, &feed->copy_pipe, segment->length, &copied, &err) !=
+	if (pipe_tee(&segment->pipe, &feed->pipes.copy_pipe, segment->length, &copied, &err) !=
 		    PIPE_IO_OK ||
 	    copied != segment->length)
 		return false;
 	if (!offset)
 		return true;
-	return pipe_discard(&feed->copy_pipe, feed->pool.null_fd, offset, &thrown, &err) ==
-		       PIPE_IO_OK &&
+	return pipe_discard(&feed->pipes.copy_pipe, feed->pipes.pool.null_fd, offset, &thrown,
+			    &err) == PIPE_IO_OK &&
 	       thrown == offset;
 }
 
@@ -90,13 +90,13 @@ static enum fanout send_from_pipe(struct subscriber *subscriber, struct segment 
 	enum refusal refusal = REFUSAL_TEE;
 	int err = EIO;
 
-	if (feed->has_pipes && fill_copy_pipe(feed, segment, offset)) {
+	if (feed->pipes.has_pipes && fill_copy_pipe(feed, segment, offset)) {
 		refusal = REFUSAL_SPLICE_OUT;
 		feed->metrics.splice_calls++;
-		result = pipe_splice_out(&feed->copy_pipe, subscriber->fd, length, &sent, &err);
+		result = pipe_splice_out(&feed->pipes.copy_pipe, subscriber->fd, length, &sent,
+					 &err);
 	}
-	if (feed->copy_pipe.held_bytes)
-		feed_renew_copy_pipe(feed);
+	pipe_set_empty_copy_pipe(&feed->pipes);
 	switch (result) {
 	case PIPE_IO_OK:
 		count(subscriber, segment, sent);
@@ -112,7 +112,7 @@ static enum fanout send_from_pipe(struct subscriber *subscriber, struct segment 
 	case PIPE_IO_REFUSED:
 		break;
 	}
-	feed_note_refusal(feed, refusal);
+	pipe_set_note_refusal(&feed->pipes, refusal);
 	if (ring_make_block(&subscriber->rendition->ring, segment) < 0) {
 		*ret_err = ENOMEM;
 		return FANOUT_FAILED;

@@ -5,87 +5,86 @@
 #include <string.h>
 
 #include "base/compiler.h"
-#include "feed/feed.h"
 #include "pipe/pipe_io.h"
 
-static struct pipe *chain_add(struct feed *feed, struct chain *chain)
+static struct pipe *chain_add(struct pipe_set *set, struct chain *chain)
 {
-	if (chain->count == CHAIN_MAX ||
-	    pipe_pool_get(&feed->pool, &chain->pipes[chain->count]) < 0)
+	if (chain->count == CHAIN_MAX || pipe_pool_get(&set->pool, &chain->pipes[chain->count]) < 0)
 		return NULL;
 	return &chain->pipes[chain->count++];
 }
 
-void chain_drop(struct feed *feed, struct chain *chain)
+void chain_drop(struct pipe_set *set, struct chain *chain)
 {
 	while (chain->count)
-		pipe_pool_put_drained(&feed->pool, &chain->pipes[--chain->count]);
+		pipe_pool_put_drained(&set->pool, &chain->pipes[--chain->count]);
 }
 
 /* Bytes that never change again, into a pipe: by vmsplice, or by write where that is refused or not
  * wanted.  *ret_bytes may be fewer than asked when the slots run out. */
-static bool put_bytes(struct feed *feed, struct pipe *to, const uint8_t *bytes, size_t length,
+static bool put_bytes(struct pipe_set *set, struct pipe *to, const uint8_t *bytes, size_t length,
 		      bool gift, size_t *ret_bytes)
 {
 	int err = 0;
 
-	if (gift && !feed->refused[REFUSAL_VMSPLICE]) {
+	if (gift && !set->refused[REFUSAL_VMSPLICE]) {
 		enum pipe_io result = pipe_gift(to, bytes, length, ret_bytes, &err);
 
 		if (result == PIPE_IO_OK)
-			feed->metrics.gifted_bytes += *ret_bytes;
+			set->metrics->gifted_bytes += *ret_bytes;
 		if (result != PIPE_IO_REFUSED)
 			return result == PIPE_IO_OK;
-		feed_note_refusal(feed, REFUSAL_VMSPLICE);
+		pipe_set_note_refusal(set, REFUSAL_VMSPLICE);
 	}
 	if (pipe_write(to, bytes, length, ret_bytes, &err) != PIPE_IO_OK)
 		return false;
-	feed->metrics.written_bytes += *ret_bytes;
+	set->metrics->written_bytes += *ret_bytes;
 	return true;
 }
 
 /* A header or trailer, whole, into a pipe.  False when it has no slot left, or there is no memory.
  */
-static bool put_whole(struct feed *feed, struct pipe *to, const uint8_t *bytes, size_t length)
+static bool put_whole(struct pipe_set *set, struct pipe *to, const uint8_t *bytes, size_t length)
 {
-	bool is_gift = feed->params.gift_headers;
+	bool is_gift = set->params.gift_headers;
 	size_t put = 0;
 
 	if (is_gift) {
-		uint8_t *gift = gift_arena_alloc(&feed->header_arena, length);
+		uint8_t *gift = gift_arena_alloc(&set->header_arena, length);
 
 		if (!gift)
 			return false;
 		memcpy(gift, bytes, length);
 		bytes = gift;
 	}
-	return put_bytes(feed, to, bytes, length, is_gift, &put) && put == length;
+	return put_bytes(set, to, bytes, length, is_gift, &put) && put == length;
 }
 
-bool chain_put_header(struct feed *feed, struct chain *chain, const uint8_t *header, size_t length)
+bool chain_put_header(struct pipe_set *set, struct chain *chain, const uint8_t *header,
+		      size_t length)
 {
-	struct pipe *to = chain_add(feed, chain);
+	struct pipe *to = chain_add(set, chain);
 
-	return to && put_whole(feed, to, header, length);
+	return to && put_whole(set, to, header, length);
 }
 
-bool chain_put_trailer(struct feed *feed, struct chain *chain, const uint8_t *trailer,
+bool chain_put_trailer(struct pipe_set *set, struct chain *chain, const uint8_t *trailer,
 		       size_t length)
 {
 	struct pipe *to = chain->count ? &chain->pipes[chain->count - 1] : NULL;
 	size_t held = to ? to->held_bytes : 0;
 
-	if (to && put_whole(feed, to, trailer, length))
+	if (to && put_whole(set, to, trailer, length))
 		return true;
 	if (to && to->held_bytes != held)
 		return false; /* a part of it went: not to be tried anew */
-	to = chain_add(feed, chain);
-	return to && put_whole(feed, to, trailer, length);
+	to = chain_add(set, chain);
+	return to && put_whole(set, to, trailer, length);
 }
 
 /* Tees the first `bytes` of `from` into `to` and, when the slots of `to` end before, into one more
  * pipe. */
-static bool chain_tee(struct feed *feed, struct chain *chain, struct pipe *to, struct pipe *from,
+static bool chain_tee(struct pipe_set *set, struct chain *chain, struct pipe *to, struct pipe *from,
 		      size_t bytes)
 {
 	size_t first = 0, all = 0, thrown = 0, moved = 0;
@@ -93,51 +92,51 @@ static bool chain_tee(struct feed *feed, struct chain *chain, struct pipe *to, s
 	enum pipe_io result = pipe_tee(from, to, bytes, &first, &err);
 
 	if (result == PIPE_IO_REFUSED)
-		feed_note_refusal(feed, REFUSAL_TEE);
+		pipe_set_note_refusal(set, REFUSAL_TEE);
 	if (result != PIPE_IO_OK)
 		return false;
 	if (first == bytes)
 		return true;
 	/* tee cannot go on from where it stopped: copy all, throw the first part away, move the
 	 * rest. */
-	to = chain_add(feed, chain);
-	return to && pipe_tee(from, &feed->copy_pipe, bytes, &all, &err) == PIPE_IO_OK &&
+	to = chain_add(set, chain);
+	return to && pipe_tee(from, &set->copy_pipe, bytes, &all, &err) == PIPE_IO_OK &&
 	       all == bytes &&
-	       pipe_discard(&feed->copy_pipe, feed->pool.null_fd, first, &thrown, &err) ==
+	       pipe_discard(&set->copy_pipe, set->pool.null_fd, first, &thrown, &err) ==
 		       PIPE_IO_OK &&
 	       thrown == first &&
-	       pipe_move(&feed->copy_pipe, to, bytes - first, &moved, &err) == PIPE_IO_OK &&
+	       pipe_move(&set->copy_pipe, to, bytes - first, &moved, &err) == PIPE_IO_OK &&
 	       moved == bytes - first;
 }
 
-bool chain_tee_payload(struct feed *feed, struct chain *chain, struct pipe_payload *payload)
+bool chain_tee_payload(struct pipe_set *set, struct chain *chain, struct pipe_payload *payload)
 {
 	for (size_t i = 0; i < payload->count; i++) {
 		bool is_last = i + 1 == payload->count;
 		bool behind_header = i == 0 && chain->count == 1;
-		struct pipe *to = behind_header ? &chain->pipes[0] : chain_add(feed, chain);
+		struct pipe *to = behind_header ? &chain->pipes[0] : chain_add(set, chain);
 		size_t bytes = is_last ? payload->last_bytes : payload->pipes[i].held_bytes;
-		bool done = to && chain_tee(feed, chain, to, &payload->pipes[i], bytes);
+		bool done = to && chain_tee(set, chain, to, &payload->pipes[i], bytes);
 
-		if (feed->copy_pipe.held_bytes)
-			feed_renew_copy_pipe(feed);
+		pipe_set_empty_copy_pipe(set);
 		if (!done)
 			return false;
 	}
 	return true;
 }
 
-bool chain_gift_payload(struct feed *feed, struct chain *chain, const uint8_t *bytes, size_t length)
+bool chain_gift_payload(struct pipe_set *set, struct chain *chain, const uint8_t *bytes,
+			size_t length)
 {
 	/* Dense pages: a segment's worth in each pipe. */
-	bool fits = length / feed->params.segment_bytes + 2 <= CHAIN_MAX;
+	bool fits = length / set->params.segment_bytes + 2 <= CHAIN_MAX;
 	struct pipe *to = NULL;
 	size_t put = 0;
 
 	if (fits)
-		to = chain->count ? &chain->pipes[0] : chain_add(feed, chain);
+		to = chain->count ? &chain->pipes[0] : chain_add(set, chain);
 	while (to) {
-		if (!put_bytes(feed, to, bytes, length, true, &put))
+		if (!put_bytes(set, to, bytes, length, true, &put))
 			put = 0;
 		bytes += put;
 		length -= put;
@@ -145,7 +144,7 @@ bool chain_gift_payload(struct feed *feed, struct chain *chain, const uint8_t *b
 			return true;
 		if (to->held_bytes == 0)
 			return false;
-		to = chain_add(feed, chain);
+		to = chain_add(set, chain);
 	}
 	return false;
 }

@@ -13,8 +13,7 @@
 
 #include "intake/intake.h"
 #include "pipe/pipe.h"
-
-struct feed;
+#include "pipe/pipe_set.h"
 
 /* Payload held in pipes: all of pipes[0 .. count-2], and of the last one its first `last_bytes`. */
 struct pipe_payload {
@@ -29,25 +28,26 @@ enum {
 };
 
 struct chain {
-	struct pipe pipes[CHAIN_MAX]; /* of the feed's pool */
+	struct pipe pipes[CHAIN_MAX]; /* of the pipe set */
 	size_t count;
 };
 
-/* Puts a header at the beginning of an empty chain: gifted or written, as the feed is set. */
-bool chain_put_header(struct feed *feed, struct chain *chain, const uint8_t *header, size_t length);
+/* Puts a header at the beginning of an empty chain: gifted or written, as the set says. */
+bool chain_put_header(struct pipe_set *set, struct chain *chain, const uint8_t *header,
+		      size_t length);
 
 /* Tees the payload behind the header, if any; the payload stays where it is.  False: refused, or
  * pipes run short; the chain is to be dropped. */
-bool chain_tee_payload(struct feed *feed, struct chain *chain, struct pipe_payload *payload);
+bool chain_tee_payload(struct pipe_set *set, struct chain *chain, struct pipe_payload *payload);
 
 /* Gifts bytes of an arena, which never change again, behind the header.  False: as above. */
-bool chain_gift_payload(struct feed *feed, struct chain *chain, const uint8_t *bytes,
+bool chain_gift_payload(struct pipe_set *set, struct chain *chain, const uint8_t *bytes,
 			size_t length);
 
 /* Puts a trailer behind the payload, if any, in the last pipe when that has a slot left, else in
  * one more: gifted or written, as the header.  False: as above. */
-bool chain_put_trailer(struct feed *feed, struct chain *chain, const uint8_t *trailer,
+bool chain_put_trailer(struct pipe_set *set, struct chain *chain, const uint8_t *trailer,
 		       size_t length);
 
 /* Gives the pipes back, and leaves an empty chain. */
-void chain_drop(struct feed *feed, struct chain *chain);
+void chain_drop(struct pipe_set *set, struct chain *chain);

@@ -26,17 +26,17 @@ static void send_back(struct crossing *crossing)
 	crossing_block_unref(&item->block);
 	wanted = item->chain.count;
 	item->chain.count = 0;
-	while (item->chain.count < wanted && branch->pool.idle_count > 0 &&
-	       pipe_pool_get(&branch->pool, &item->chain.pipes[item->chain.count]) == 0)
+	while (item->chain.count < wanted && branch->pipes.pool.idle_count > 0 &&
+	       pipe_pool_get(&branch->pipes.pool, &item->chain.pipes[item->chain.count]) == 0)
 		item->chain.count++;
-	crossing_hand_on(crossing, &branch->pool, item);
+	crossing_hand_on(crossing, &branch->pipes.pool, item);
 	item->delivered_bytes = branch->pass.delivered_bytes;
 	item->spent_ns = branch->pass.spent_ns;
-	memcpy(item->refused, branch->refused, sizeof(item->refused));
+	memcpy(item->refused, branch->pipes.refused, sizeof(item->refused));
 	if (spsc_push(&crossing->back, item))
 		return;
-	crossing_adopt(crossing, &branch->pool, item);
-	chain_drop(branch, &item->chain);
+	crossing_adopt(crossing, &branch->pipes.pool, item);
+	chain_drop(&branch->pipes, &item->chain);
 	crossing_item_free(item);
 }
 
@@ -64,10 +64,10 @@ static void receive_packet(struct feed *branch, struct crossing_item *item)
 			.engine = item->engine,
 		};
 
-		crossing_adopt(branch->from, &branch->pool, item);
+		crossing_adopt(branch->from, &branch->pipes.pool, item);
 		publish_pipes(branch, packet, &payload);
 		for (size_t i = 0; i < item->chain.count; i++)
-			pipe_pool_put_drained(&branch->pool, &item->chain.pipes[i]);
+			pipe_pool_put_drained(&branch->pipes.pool, &item->chain.pipes[i]);
 	} else if (item->block) {
 		publish_copy(branch, packet, item->block->bytes);
 	} else {

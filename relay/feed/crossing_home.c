@@ -40,16 +40,16 @@ static void collect(struct crossing *crossing)
 	struct crossing_item *item;
 
 	while ((item = spsc_pop(&crossing->back))) {
-		crossing_adopt(crossing, &home->pool, item);
-		chain_drop(home, &item->chain);
+		crossing_adopt(crossing, &home->pipes.pool, item);
+		chain_drop(&home->pipes, &item->chain);
 		if (item->engine == home->pass.engine &&
 		    item->size_class == home->pass.size_class) {
 			home->pass.delivered_bytes += item->delivered_bytes;
 			home->pass.spent_ns += item->spent_ns;
 		}
 		for (int i = 0; i < REFUSAL_COUNT; i++) {
-			if (item->refused[i] && !home->refused[i])
-				feed_note_refusal(home, (enum refusal)i);
+			if (item->refused[i] && !home->pipes.refused[i])
+				pipe_set_note_refusal(&home->pipes, (enum refusal)i);
 		}
 		crossing_item_free(item);
 	}
@@ -96,14 +96,14 @@ static void dispatch(struct crossing *crossing, struct crossing_item *item)
 
 	if (crossing->has_lost)
 		crossing->has_lost = !tell(crossing, CROSSING_LOSS);
-	crossing_hand_on(crossing, &home->pool, item);
+	crossing_hand_on(crossing, &home->pipes.pool, item);
 	if (!crossing->has_lost && push(crossing, item)) {
 		home->metrics.crossed_packets++;
 		return;
 	}
 	lose(crossing);
-	crossing_adopt(crossing, &home->pool, item);
-	chain_drop(home, &item->chain);
+	crossing_adopt(crossing, &home->pipes.pool, item);
+	chain_drop(&home->pipes, &item->chain);
 	crossing_item_free(item);
 }
 
@@ -116,7 +116,7 @@ static void drop_pending(struct feed *home)
 
 		if (!crossing->pending)
 			continue;
-		chain_drop(home, &crossing->pending->chain);
+		chain_drop(&home->pipes, &crossing->pending->chain);
 		crossing_item_free(crossing->pending);
 		crossing->pending = NULL;
 	}
@@ -166,7 +166,7 @@ static void note_last(struct crossing_item *item, enum engine engine)
 
 static bool fill_by_tee(struct feed *home, struct crossing_item *item, void *payload)
 {
-	if (!chain_tee_payload(home, &item->chain, payload))
+	if (!chain_tee_payload(&home->pipes, &item->chain, payload))
 		return false;
 	note_last(item, ENGINE_SPLICE);
 	return true;
@@ -190,7 +190,7 @@ static bool fill_by_gift(struct feed *home, struct crossing_item *item, void *pa
 {
 	const struct gift *gift = payload;
 
-	if (!chain_gift_payload(home, &item->chain, gift->bytes, gift->length))
+	if (!chain_gift_payload(&home->pipes, &item->chain, gift->bytes, gift->length))
 		return false;
 	note_last(item, ENGINE_COMPACT);
 	return true;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * A feed's life: its source coming and going, its pipes, what time brings, and its end.
+ * A feed's life: its source coming and going, what time brings, and its end.
  * Passes are pass.c, renditions rendition.c, taking bytes in is intake*.c, putting them into rings
  * publish.c, one subscriber's fate subscriber.c.
  */
@@ -17,10 +17,7 @@
 #include "pipe/pipe_io.h"
 
 enum {
-	PIPE_SLOT_BYTES = 4096,
-	HEADER_ARENA_BYTES = 256 * 1024,
 	HALF_CLOSED_MS = 1000, /* between two looks at half-closed subscribers */
-	PIPE_RETRY_MS = 30000, /* somebody may have raised the limit */
 };
 
 /* ---- the source ---- */
@@ -112,41 +109,48 @@ void feed_close_for_lost_source(struct feed *feed)
 
 /* ---- pipes ---- */
 
-void feed_note_refusal(struct feed *feed, enum refusal refusal)
+static void on_refused(void *owner, enum refusal refusal, bool is_first)
 {
 	static const char *const calls[] = {"splice from the publisher", "tee",
 					    "splice to a subscriber", "vmsplice"};
+	struct feed *feed = owner;
 
-	feed->metrics.refused_calls++;
-	if (!feed->refused[refusal])
+	if (is_first)
 		log_warn("%s is refused by the kernel or a sandbox feed=%s; going on without it",
 			 calls[refusal], feed->params.name);
-	feed->refused[refusal] = true;
 	if (refusal == REFUSAL_TEE || refusal == REFUSAL_SPLICE_OUT) {
 		feed->choice.can[ENGINE_SPLICE] = false;
 		feed->choice.can[ENGINE_COMPACT] = false;
 	}
 }
 
-static void open_copy_pipe(struct feed *feed)
+static void on_no_pipe(void *owner, int error)
 {
-	int r = pipe_pool_get(&feed->pool, &feed->copy_pipe);
+	const struct feed *feed = owner;
 
-	feed->has_pipes = r == 0;
-	feed->pipe_retry_ms = clock_mono_ns() / NS_PER_MS + PIPE_RETRY_MS;
-	if (r == -EDQUOT)
+	if (error == -EDQUOT)
 		log_warn("no pipe of %u slots feed=%s: the pipe pages of this user are used up; "
-			 "raise "
-			 "fs.pipe-user-pages-soft; copying instead",
-			 feed->pool.slots, feed->params.name);
-	else if (r < 0)
-		log_warn("no pipe feed=%s: %s; copying instead", feed->params.name, strerror(-r));
+			 "raise fs.pipe-user-pages-soft; copying instead",
+			 feed->pipes.pool.slots, feed->params.name);
+	else
+		log_warn("no pipe feed=%s: %s; copying instead", feed->params.name,
+			 strerror(-error));
 }
 
-void feed_renew_copy_pipe(struct feed *feed)
+static int init_pipes(struct feed *feed)
 {
-	pipe_pool_put_drained(&feed->pool, &feed->copy_pipe);
-	open_copy_pipe(feed);
+	const struct pipe_set_params params = {
+		.segment_bytes = feed->params.segment_bytes,
+		.max_idle = INTAKE_PIPES_MAX,
+		.gift_headers = feed->params.gift_headers,
+	};
+	const struct pipe_set_events events = {
+		.owner = feed,
+		.on_refused = on_refused,
+		.on_no_pipe = on_no_pipe,
+	};
+
+	return pipe_set_init(&feed->pipes, &params, &events, &feed->metrics);
 }
 
 /* ---- time ---- */
@@ -184,8 +188,8 @@ void feed_tick(struct feed *feed, uint64_t now_ms)
 		crossing_tick_branch(feed, now_ms);
 	else
 		crossing_tick_home(feed);
-	if (!feed->has_pipes && crossing_is_awake(feed) && now_ms >= feed->pipe_retry_ms)
-		open_copy_pipe(feed);
+	if (crossing_is_awake(feed))
+		pipe_set_tick(&feed->pipes, now_ms);
 	if (feed->params.heartbeat_ms && !feed->is_draining && !feed->from &&
 	    now_ms - feed->last_packet_ms >= feed->params.heartbeat_ms) {
 		feed->metrics.heartbeats++;
@@ -238,7 +242,6 @@ int feed_new(struct ev_loop *loop, const struct feed_params *params,
 	list_init(&feed->crossings);
 	list_init(&feed->half_closed);
 	list_init(&feed->reap);
-	feed->copy_pipe = PIPE_NONE;
 	/* Changes with every start, and is never 0. */
 	feed->session = (uint32_t)(clock_wall_ns() / NS_PER_MS) | 1u;
 	feed->next_seq = 1;
@@ -246,17 +249,13 @@ int feed_new(struct ev_loop *loop, const struct feed_params *params,
 	engine_choice_init(&feed->choice, params->is_auto ? NULL : &params->engine,
 			   params->ring_bytes);
 	intake_init(&feed->intake, &params->framing);
-	r = gift_arena_init(&feed->header_arena, HEADER_ARENA_BYTES);
-	if (r == 0)
-		r = pipe_pool_init(&feed->pool, (unsigned)(params->segment_bytes / PIPE_SLOT_BYTES),
-				   UINT16_MAX, INTAKE_PIPES_MAX);
+	r = init_pipes(feed);
 	if (r < 0) {
-		gift_arena_fini(&feed->header_arena);
 		free(feed);
 		return r;
 	}
 	if (!params->is_branch)
-		open_copy_pipe(feed);
+		pipe_set_open(&feed->pipes);
 	feed_init_pass(feed);
 	ev_prepare_init(&feed->turn_end, on_turn_end);
 	ev_prepare_start(loop, &feed->turn_end);
@@ -283,10 +282,7 @@ void feed_free(struct feed **feed_ptr, enum close_reason reason)
 		feed_free_rendition(rendition_of(node), reason);
 	feed_record_close(feed);
 	intake_fini(feed);
-	gift_arena_fini(&feed->header_arena);
-	if (pipe_is_open(&feed->copy_pipe))
-		pipe_pool_put_drained(&feed->pool, &feed->copy_pipe);
-	pipe_pool_fini(&feed->pool);
+	pipe_set_fini(&feed->pipes);
 	free(feed);
 }
 
@@ -305,6 +301,7 @@ void feed_change(struct feed *feed, const struct feed_params *params)
 	feed->params.segment_bytes = segment_bytes;
 	feed->params.framing = framing;
 	feed->params.is_branch = is_branch;
+	feed->pipes.params.gift_headers = params->gift_headers;
 	intake_change(&feed->intake, &framing);
 	list_for_each (&feed->renditions, node)
 		rendition_of(node)->ring.params.max_bytes = params->ring_bytes;
@@ -336,8 +333,7 @@ void feed_wake(struct feed *feed)
 	struct list_node *node, *at;
 
 	feed_record_note_state(feed);
-	if (!feed->has_pipes)
-		open_copy_pipe(feed);
+	pipe_set_open(&feed->pipes);
 	list_for_each (&feed->renditions, node) {
 		struct rendition *rendition = rendition_of(node);
 
@@ -355,9 +351,7 @@ bool feed_sleep(struct feed *feed)
 	feed_free_closed(feed);
 	list_for_each (&feed->renditions, node)
 		ring_clear(&rendition_of(node)->ring);
-	pipe_pool_put_drained(&feed->pool, &feed->copy_pipe);
-	feed->has_pipes = false;
-	pipe_pool_close_idle(&feed->pool);
+	pipe_set_sleep(&feed->pipes);
 	return true;
 }
 
@@ -431,7 +425,7 @@ void feed_read_metrics(const struct feed *feed, struct metrics *ret)
 
 	*ret = feed->metrics;
 	ret->source_up = !feed->from && feed->is_source_up;
-	ret->pipes_open = feed->pool.open_count + crossing_pipe_count(feed);
+	ret->pipes_open = feed->pipes.pool.open_count + crossing_pipe_count(feed);
 	list_for_each (&feed->renditions, node) {
 		struct rendition *rendition = rendition_of(node);
 

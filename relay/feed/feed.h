@@ -24,8 +24,7 @@
 #include "intake/intake.h"
 #include "packet/framing.h"
 #include "packet/packet.h"
-#include "pipe/gift_arena.h"
-#include "pipe/pipe_pool.h"
+#include "pipe/pipe_set.h"
 #include "table/close_reason.h"
 #include "table/metrics.h"
 
@@ -55,15 +54,6 @@ struct feed_params {
 struct feed_events {
 	void *owner;
 	void (*on_ready)(void *owner); /* feed_can_take() has become true again */
-};
-
-/* A zero-copy call that the kernel or a sandbox does not allow; others are used instead. */
-enum refusal {
-	REFUSAL_SPLICE_IN, /* this source, perhaps not the next one */
-	REFUSAL_TEE,
-	REFUSAL_SPLICE_OUT,
-	REFUSAL_VMSPLICE,
-	REFUSAL_COUNT
 };
 
 /* The fan-out pass under way, and what it has cost so far. */
@@ -105,12 +95,7 @@ struct feed {
 	struct crossing *from; /* of a branch: from its home; NULL: this is the home */
 
 	struct list renditions;
-	struct pipe_pool pool;
-	struct pipe copy_pipe;
-	bool has_pipes;         /* false: pipes cannot be had, everything is copied */
-	uint64_t pipe_retry_ms; /* private: when to try again */
-	struct gift_arena header_arena;
-	bool refused[REFUSAL_COUNT];
+	struct pipe_set pipes;
 	struct engine_choice choice;
 	struct intake intake;
 	struct feed_pass pass;
@@ -203,12 +188,6 @@ void feed_trim(struct rendition *rendition);
 
 /* Closes every subscriber of the rendition. */
 void feed_close_subscribers(struct rendition *rendition, enum close_reason reason);
-
-/* Counts a refusal, says it once in the log, and does without the engines that need the call. */
-void feed_note_refusal(struct feed *feed, enum refusal refusal);
-
-/* Empties the copy pipe; a pipe that cannot be emptied is replaced.  It never keeps bytes. */
-void feed_renew_copy_pipe(struct feed *feed);
 
 /* For subscribers: one has come (1) or gone (-1). */
 void feed_count_subscriber(struct feed *feed, int change);

@@ -166,8 +166,8 @@ static void restore_rendition(struct feed *feed, const struct feed_state *part,
 		refuse(feed, state, part->is_after_crash ? CLOSE_CRASH : CLOSE_REMOVED);
 		return;
 	}
-	r = ring_restore(&rendition->ring, &state->ring, &feed->pool, feed->copy_pipe.slots,
-			 &restored);
+	r = ring_restore(&rendition->ring, &state->ring, &feed->pipes.pool,
+			 feed->pipes.copy_pipe.slots, &restored);
 	if (r < 0) {
 		log_error("ring not resumed feed=%s format=%s: %s", feed->params.name,
 			  state->format, strerror(-r));

@@ -53,13 +53,13 @@ static void make_frame(const struct encoder *encoder, const struct packet *packe
 static bool put_header(struct feed *feed, struct chain *chain, const struct frame *frame)
 {
 	return !frame->header_bytes ||
-	       chain_put_header(feed, chain, frame->header, frame->header_bytes);
+	       chain_put_header(&feed->pipes, chain, frame->header, frame->header_bytes);
 }
 
 static bool put_trailer(struct feed *feed, struct chain *chain, const struct frame *frame)
 {
 	return !frame->trailer_bytes ||
-	       chain_put_trailer(feed, chain, frame->trailer, frame->trailer_bytes);
+	       chain_put_trailer(&feed->pipes, chain, frame->trailer, frame->trailer_bytes);
 }
 
 static bool chain_append(struct feed *feed, struct rendition *rendition, struct chain *chain,
@@ -67,8 +67,8 @@ static bool chain_append(struct feed *feed, struct rendition *rendition, struct 
 {
 	struct ring_packet place = place_of(packet);
 
-	return ring_append_pipes(&rendition->ring, chain->pipes, chain->count, &feed->pool, &place,
-				 engine) == 0;
+	return ring_append_pipes(&rendition->ring, chain->pipes, chain->count, &feed->pipes.pool,
+				 &place, engine) == 0;
 }
 
 /* Without memory a packet is lost for a format, and nobody may take it for delivered. */
@@ -185,11 +185,11 @@ static void gift_to_rendition(struct rendition *rendition, const struct packet *
 
 	make_frame(rendition->encoder, packet, &frame);
 	if (put_header(feed, &chain, &frame) &&
-	    chain_gift_payload(feed, &chain, bytes, packet->length) &&
+	    chain_gift_payload(&feed->pipes, &chain, bytes, packet->length) &&
 	    put_trailer(feed, &chain, &frame) &&
 	    chain_append(feed, rendition, &chain, packet, ENGINE_COMPACT))
 		return;
-	chain_drop(feed, &chain);
+	chain_drop(&feed->pipes, &chain);
 	feed->metrics.engine_fallbacks++;
 	append_copy(rendition, packet, &frame, bytes);
 }
@@ -256,12 +256,12 @@ static bool look_into(struct feed *feed, struct pipe *from, uint8_t *to, size_t 
 	bool done;
 
 	feed->metrics.tee_calls++;
-	result = pipe_tee(from, &feed->copy_pipe, bytes, &copied, &err);
+	result = pipe_tee(from, &feed->pipes.copy_pipe, bytes, &copied, &err);
 	if (result == PIPE_IO_REFUSED)
-		feed_note_refusal(feed, REFUSAL_TEE);
-	done = result == PIPE_IO_OK && copied == bytes && read_pipe(&feed->copy_pipe, to, bytes);
-	if (feed->copy_pipe.held_bytes)
-		feed_renew_copy_pipe(feed);
+		pipe_set_note_refusal(&feed->pipes, REFUSAL_TEE);
+	done = result == PIPE_IO_OK && copied == bytes &&
+	       read_pipe(&feed->pipes.copy_pipe, to, bytes);
+	pipe_set_empty_copy_pipe(&feed->pipes);
 	return done;
 }
 
@@ -295,10 +295,11 @@ static void drop_payload(struct feed *feed, struct pipe_payload *payload)
 		if (!pipe_is_open(pipe))
 			continue;
 		if (i + 1 < payload->count)
-			pipe_pool_put_drained(&feed->pool, pipe);
-		else if (left &&
-			 pipe_discard(pipe, feed->pool.null_fd, left, &thrown, &err) != PIPE_IO_OK)
-			pipe_pool_put_drained(&feed->pool, pipe); /* never the same bytes twice */
+			pipe_pool_put_drained(&feed->pipes.pool, pipe);
+		else if (left && pipe_discard(pipe, feed->pipes.pool.null_fd, left, &thrown,
+					      &err) != PIPE_IO_OK)
+			pipe_pool_put_drained(&feed->pipes.pool,
+					      pipe); /* never the same bytes twice */
 	}
 }
 
@@ -309,8 +310,8 @@ static bool hand_over(struct feed *feed, struct rendition *rendition, const stru
 	struct ring_packet place = place_of(packet);
 
 	return payload->pipes[payload->count - 1].held_bytes == payload->last_bytes &&
-	       ring_append_pipes(&rendition->ring, payload->pipes, payload->count, &feed->pool,
-				 &place, payload->engine) == 0;
+	       ring_append_pipes(&rendition->ring, payload->pipes, payload->count,
+				 &feed->pipes.pool, &place, payload->engine) == 0;
 }
 
 /* True when the rendition has the packet in pipes. */
@@ -324,11 +325,11 @@ static bool put_pipes(struct feed *feed, struct rendition *rendition, const stru
 	if (is_last && !frame.header_bytes && !frame.trailer_bytes &&
 	    hand_over(feed, rendition, packet, payload))
 		return true;
-	if (put_header(feed, &chain, &frame) && chain_tee_payload(feed, &chain, payload) &&
+	if (put_header(feed, &chain, &frame) && chain_tee_payload(&feed->pipes, &chain, payload) &&
 	    put_trailer(feed, &chain, &frame) &&
 	    chain_append(feed, rendition, &chain, packet, payload->engine))
 		return true;
-	chain_drop(feed, &chain);
+	chain_drop(&feed->pipes, &chain);
 	return false;
 }
 
@@ -383,7 +384,7 @@ void publish_pipes(struct feed *feed, const struct packet *packet, struct pipe_p
 	uint8_t *bytes = NULL;
 
 	feed_record_begin_packet(feed, packet);
-	has_crossed = feed->has_pipes && crossing_send_pipes(feed, packet, payload);
+	has_crossed = feed->pipes.has_pipes && crossing_send_pipes(feed, packet, payload);
 	if (has_crossed) {
 		if (is_rewritten(feed))
 			bytes = look_at_payload(feed, payload, packet->length);

@@ -55,7 +55,7 @@ static void drop_pipes(struct feed *feed)
 	struct intake *intake = &feed->intake;
 
 	while (intake->pipe_count)
-		pipe_pool_put_drained(&feed->pool, &intake->pipes[--intake->pipe_count]);
+		pipe_pool_put_drained(&feed->pipes.pool, &intake->pipes[--intake->pipe_count]);
 }
 
 uint64_t intake_reset(struct feed *feed)
@@ -131,7 +131,7 @@ bool intake_rest_to_pipe(struct feed *feed)
 	if (bytes == 0)
 		return true;
 	if (bytes > REST_TO_PIPE_MAX || bytes > feed->params.segment_bytes / 2 ||
-	    pipe_pool_get(&feed->pool, &intake->pipes[0]) < 0)
+	    pipe_pool_get(&feed->pipes.pool, &intake->pipes[0]) < 0)
 		return false;
 	intake->pipe_count = 1;
 	if (pipe_write(&intake->pipes[0], memory->bytes + memory->start, bytes, &put, &err) !=
@@ -149,7 +149,7 @@ enum engine intake_choose(struct feed *feed, unsigned size_class)
 	enum engine engine = engine_choose(&feed->choice, size_class);
 
 	feed->pass.size_class = size_class;
-	if (!feed->has_pipes || (engine == ENGINE_SPLICE && feed->intake.splice_refused))
+	if (!feed->pipes.has_pipes || (engine == ENGINE_SPLICE && feed->intake.splice_refused))
 		return ENGINE_COPY;
 	return engine;
 }

@@ -38,7 +38,7 @@ bool intake_add_pipe(struct feed *feed)
 	struct intake *intake = &feed->intake;
 
 	if (intake->pipe_count == INTAKE_PIPES_MAX ||
-	    pipe_pool_get(&feed->pool, &intake->pipes[intake->pipe_count]) < 0)
+	    pipe_pool_get(&feed->pipes.pool, &intake->pipes[intake->pipe_count]) < 0)
 		return false;
 	intake->pipe_count++;
 	return true;
@@ -74,7 +74,7 @@ enum intake_result intake_splice(struct feed *feed, const struct source *source,
 	case PIPE_IO_REFUSED:
 		break;
 	}
-	feed_note_refusal(feed, REFUSAL_SPLICE_IN);
+	pipe_set_note_refusal(&feed->pipes, REFUSAL_SPLICE_IN);
 	intake->splice_refused = true;
 	*ret_full = true;
 	return INTAKE_EMPTY;
@@ -96,7 +96,7 @@ void intake_publish_pipes(struct feed *feed, const struct packet *packet)
 	publish_pipes(feed, packet, &payload);
 	last = *last_pipe(intake);
 	for (size_t i = 0; i + 1 < intake->pipe_count; i++)
-		pipe_pool_put_drained(&feed->pool, &intake->pipes[i]);
+		pipe_pool_put_drained(&feed->pipes.pool, &intake->pipes[i]);
 	intake->pipe_count = 0;
 	if (pipe_is_open(&last))
 		intake->pipes[intake->pipe_count++] = last;

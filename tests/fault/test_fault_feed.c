@@ -286,7 +286,7 @@ static void without_pipes_a_feed_copies(void **state)
 	for (size_t e = 0; e < ARRAY_LEN(none); e++) {
 		wrap_fail_from(WRAP_PIPE2, 1, none[e]);
 		open_feed(FRAMING_U32BE, ENGINE_SPLICE);
-		assert_false(rig.feed->has_pipes);
+		assert_false(rig.feed->pipes.has_pipes);
 		feed_rig_publish(&rig, stream.bytes, stream.size);
 		for (size_t i = 0; i < READERS; i++)
 			feed_rig_check_payload(&rig, i, stream.bytes, stream.size);

@@ -581,16 +581,17 @@ static void an_end_takes_the_last_slot_or_one_more_pipe(void **state)
 
 	(void)state;
 	open_feed(&params);
-	assert_true(chain_put_header(rig.feed, &chain, (const uint8_t *)"h", 1));
+	assert_true(chain_put_header(&rig.feed->pipes, &chain, (const uint8_t *)"h", 1));
 	slots = chain.pipes[0].slots;
 	for (unsigned used = 1; used <= slots; used++) {
 		assert_int_equal(chain.count, 1);
 		assert_int_equal(chain.pipes[0].held_bytes, 2 * used - 1);
-		assert_true(chain_put_trailer(rig.feed, &chain, (const uint8_t *)"\r\n", 2));
+		assert_true(
+			chain_put_trailer(&rig.feed->pipes, &chain, (const uint8_t *)"\r\n", 2));
 	}
 	assert_int_equal(chain.count, 2);
 	assert_int_equal(chain.pipes[1].held_bytes, 2);
-	chain_drop(rig.feed, &chain);
+	chain_drop(&rig.feed->pipes, &chain);
 	feed_rig_close(&rig);
 }
 

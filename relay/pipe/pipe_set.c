@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+/* The pipes of a feed: whether there are any, and which calls are refused. */
+#include "pipe/pipe_set.h"
+
+#include <stdint.h>
+
+#include "base/clock.h"
+
+enum {
+	SLOT_BYTES = 4096,
+	HEADER_ARENA_BYTES = 256 * 1024,
+	RETRY_MS = 30000,
+};
+
+int pipe_set_init(struct pipe_set *set, const struct pipe_set_params *params,
+		  const struct pipe_set_events *events, struct metrics *metrics)
+{
+	int r;
+
+	*set = (struct pipe_set){
+		.params = *params,
+		.events = *events,
+		.metrics = metrics,
+		.copy_pipe = PIPE_NONE,
+	};
+	r = pipe_pool_init(&set->pool, (unsigned)(params->segment_bytes / SLOT_BYTES), UINT16_MAX,
+			   params->max_idle);
+	if (r < 0)
+		return r;
+	r = gift_arena_init(&set->header_arena, HEADER_ARENA_BYTES);
+	if (r < 0)
+		pipe_pool_fini(&set->pool);
+	return r;
+}
+
+void pipe_set_fini(struct pipe_set *set)
+{
+	gift_arena_fini(&set->header_arena);
+	pipe_pool_put_drained(&set->pool, &set->copy_pipe);
+	set->has_pipes = false;
+	pipe_pool_fini(&set->pool);
+}
+
+void pipe_set_open(struct pipe_set *set)
+{
+	int r;
+
+	if (set->has_pipes)
+		return;
+	r = pipe_pool_get(&set->pool, &set->copy_pipe);
+	set->has_pipes = r == 0;
+	set->retry_ms = clock_mono_ns() / NS_PER_MS + RETRY_MS;
+	if (r < 0)
+		set->events.on_no_pipe(set->events.owner, r);
+}
+
+void pipe_set_tick(struct pipe_set *set, uint64_t now_ms)
+{
+	if (now_ms >= set->retry_ms)
+		pipe_set_open(set);
+}
+
+void pipe_set_sleep(struct pipe_set *set)
+{
+	pipe_pool_put_drained(&set->pool, &set->copy_pipe);
+	set->has_pipes = false;
+	pipe_pool_close_idle(&set->pool);
+}
+
+void pipe_set_note_refusal(struct pipe_set *set, enum refusal refusal)
+{
+	bool is_first = !set->refused[refusal];
+
+	set->refused[refusal] = true;
+	set->metrics->refused_calls++;
+	set->events.on_refused(set->events.owner, refusal, is_first);
+}
+
+void pipe_set_renew_copy_pipe(struct pipe_set *set)
+{
+	pipe_pool_put_drained(&set->pool, &set->copy_pipe);
+	set->has_pipes = false;
+	pipe_set_open(set);
+}
