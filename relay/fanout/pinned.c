@@ -68,7 +68,7 @@ void pinned_sort(struct pinned *pinned)
 void pinned_close_most(struct pinned *pinned, size_t count)
 {
 	for (size_t i = 0; i < pinned->count && i < count; i++)
-		subscriber_close_slow(pinned->list[i].subscriber, CLOSE_PINNED);
+		subscriber_close(pinned->list[i].subscriber, CLOSE_PINNED);
 }
 
 void pinned_free(struct pinned *pinned)

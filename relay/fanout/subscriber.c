@@ -148,7 +148,7 @@ static void skip(struct subscriber *subscriber)
 static void leave_the_past(struct subscriber *subscriber)
 {
 	if (subscriber->on_slow == ON_SLOW_DISCONNECT) {
-		subscriber_close_slow(subscriber, CLOSE_LAG);
+		subscriber_close(subscriber, CLOSE_LAG);
 		return;
 	}
 	if (cursor_is_at_message_start(&subscriber->cursor, &subscriber->rendition->ring))
@@ -527,7 +527,7 @@ void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uin
 		return;
 	if (params->stall_timeout_ms &&
 	    now_ms - subscriber->progress_ms >= params->stall_timeout_ms) {
-		subscriber_close_slow(subscriber, CLOSE_STALLED);
+		subscriber_close(subscriber, CLOSE_STALLED);
 		return;
 	}
 	if (subscriber->on_slow == ON_SLOW_WAIT)
@@ -543,7 +543,7 @@ void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uin
 	if (!is_over)
 		return;
 	if (subscriber->on_slow == ON_SLOW_DISCONNECT) {
-		subscriber_close_slow(subscriber, CLOSE_LAG);
+		subscriber_close(subscriber, CLOSE_LAG);
 	} else if (!subscriber->must_leave) {
 		subscriber->must_leave = true;
 		subscriber->slow_cause = subscriber_find_cause(subscriber);

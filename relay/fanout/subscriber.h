@@ -151,15 +151,12 @@ void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *
 bool subscriber_send_note(struct subscriber *subscriber, const uint8_t *bytes,
 			  size_t count) must_check;
 
-/* Ends it with a reason: gives up its place at once, closes the socket, counts and logs.  One that
+/* Ends it with a reason: gives up its place at once, closes the socket, counts and logs.  For a
+ * reason that is SLOW (close_reason.def), what held it back is counted and logged too.  One that
  * has read all is sent the format's farewell first, if the socket takes it at once.  The socket is
  * closed by reset when it is forced out without one or has an unfinished packet.  Idempotent; freed
  * at the end of the loop turn. */
 void subscriber_close(struct subscriber *subscriber, enum close_reason reason);
-
-/* The same for a subscriber that is slow: finds out what holds it back, counts and logs that too.
- */
-void subscriber_close_slow(struct subscriber *subscriber, enum close_reason reason);
 
 /* Serves it until it is idle, blocked, closed, or has had its share of the turn (then it stays
  * READY). */

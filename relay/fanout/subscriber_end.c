@@ -21,7 +21,9 @@ bool subscriber_has_finished(const struct subscriber *subscriber)
 /* Forced out, or with a packet half sent: the end must not look like a clean one. */
 static bool must_reset(const struct subscriber *subscriber, enum close_reason reason)
 {
-	if (reason == CLOSE_PEER_CLOSED || reason == CLOSE_PEER_RESET)
+	enum close_kind kind = close_reason_row(reason)->kind;
+
+	if (kind == CLOSE_KIND_PEER)
 		return false;
 	if (notes_waiting(&subscriber->notes))
 		return true;
@@ -29,7 +31,7 @@ static bool must_reset(const struct subscriber *subscriber, enum close_reason re
 		return false;
 	if (subscriber->ends_by_input)
 		return !cursor_is_at_packet_start(&subscriber->cursor);
-	if (reason == CLOSE_DRAIN || reason == CLOSE_SOURCE_LOST || reason == CLOSE_REMOVED)
+	if (kind == CLOSE_KIND_CLEAN)
 		return cursor_unread_time(&subscriber->cursor, &subscriber->rendition->ring) != 0;
 	return true;
 }
@@ -39,11 +41,9 @@ static void log_close(struct subscriber *subscriber, enum close_reason reason, c
 {
 	uint64_t lag = subscriber->rendition->ring.end_pos - subscriber->cursor.pos;
 	struct feed *feed = feed_of(subscriber);
-	bool is_usual = reason == CLOSE_PEER_CLOSED || reason == CLOSE_PEER_RESET ||
-			reason == CLOSE_DRAIN || reason == CLOSE_REMOVED;
 	uint64_t suppressed = 0;
 
-	if (is_usual) {
+	if (close_reason_row(reason)->is_usual) {
 		log_debug("subscriber closed feed=%s subscriber=%llu reason=%s", feed->params.name,
 			  (unsigned long long)subscriber->id, close_reason_name(reason));
 		return;
@@ -126,11 +126,30 @@ void subscriber_free(struct subscriber *subscriber)
 	free(subscriber);
 }
 
-static void end(struct subscriber *subscriber, enum close_reason reason, const char *cause)
+enum slow_cause subscriber_find_cause(const struct subscriber *subscriber)
+{
+	if (subscriber->state != SUBSCRIBER_BLOCKED)
+		return CAUSE_RELAY;
+	return slow_cause_of(subscriber->fd);
+}
+
+/* What holds a slow one back, counted; NULL: it is not closed for that. */
+static const char *count_cause(struct subscriber *subscriber, enum close_reason reason)
+{
+	enum slow_cause cause;
+
+	if (!close_reason_row(reason)->is_slow)
+		return NULL;
+	cause = subscriber_find_cause(subscriber);
+	feed_of(subscriber)->closed_slow_by[cause]++;
+	return slow_cause_name(cause);
+}
+
+static void end(struct subscriber *subscriber, enum close_reason reason)
 {
 	struct feed *feed = feed_of(subscriber);
 
-	log_close(subscriber, reason, cause);
+	log_close(subscriber, reason, count_cause(subscriber, reason));
 	subscriber_record_close(subscriber);
 	say_last_words(subscriber, reason);
 	if (must_reset(subscriber, reason)) {
@@ -154,23 +173,5 @@ static void end(struct subscriber *subscriber, enum close_reason reason, const c
 void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
 {
 	if (subscriber->state != SUBSCRIBER_CLOSED)
-		end(subscriber, reason, NULL);
-}
-
-enum slow_cause subscriber_find_cause(const struct subscriber *subscriber)
-{
-	if (subscriber->state != SUBSCRIBER_BLOCKED)
-		return CAUSE_RELAY;
-	return slow_cause_of(subscriber->fd);
-}
-
-void subscriber_close_slow(struct subscriber *subscriber, enum close_reason reason)
-{
-	enum slow_cause cause;
-
-	if (subscriber->state == SUBSCRIBER_CLOSED)
-		return;
-	cause = subscriber_find_cause(subscriber);
-	feed_of(subscriber)->closed_slow_by[cause]++;
-	end(subscriber, reason, slow_cause_name(cause));
+		end(subscriber, reason);
 }

@@ -93,6 +93,13 @@ static enum close_reason end(struct subscriber *subscriber, enum close_reason re
 	return reason;
 }
 
+static enum close_reason end_for(struct subscriber *subscriber, enum close_reason reason)
+{
+	const struct close_reason_row *row = close_reason_row(reason);
+
+	return end(subscriber, reason, row->websocket_code, row->text);
+}
+
 /* A pong that cannot be sent, since others wait already, is left out: only the last ping has to be
  * answered (RFC 6455, 5.5.3). Control frames cost nothing of what is passed over, but for pongs
  * that nobody asked for: who was away for a while answers many heartbeats at once. */
@@ -108,8 +115,7 @@ static enum close_reason take_control(struct input *input, struct subscriber *su
 		return CLOSE_REASON_COUNT;
 	}
 	if (!take_token(&input->controls))
-		return end(subscriber, CLOSE_FLOOD, WEBSOCKET_CLOSE_POLICY,
-			   close_reason_text(CLOSE_FLOOD));
+		return end_for(subscriber, CLOSE_FLOOD);
 	input->left += CONTROL_HEAD_BYTES + event->payload_bytes;
 	bytes = websocket_control_frame(pong, WEBSOCKET_PONG, event->payload, event->payload_bytes);
 	(void)!subscriber_send_note(subscriber, pong, bytes);
@@ -120,19 +126,9 @@ static enum close_reason take_control(struct input *input, struct subscriber *su
 static enum close_reason pass_over(struct input *input, struct subscriber *subscriber, size_t bytes)
 {
 	if (bytes > input->left)
-		return end(subscriber, CLOSE_INPUT, WEBSOCKET_CLOSE_POLICY,
-			   close_reason_text(CLOSE_INPUT));
+		return end_for(subscriber, CLOSE_INPUT);
 	input->left -= bytes;
 	return CLOSE_REASON_COUNT;
-}
-
-static enum close_reason reason_of(unsigned code)
-{
-	if (code == WEBSOCKET_CLOSE_TOO_BIG)
-		return CLOSE_INPUT_TOO_LONG;
-	if (code == WEBSOCKET_CLOSE_NOT_UTF8)
-		return CLOSE_INPUT_NOT_TEXT;
-	return CLOSE_BAD_FRAME;
 }
 
 static enum close_reason on_bytes(void *owner, struct subscriber *subscriber, uint8_t *bytes,
@@ -150,7 +146,8 @@ static enum close_reason on_bytes(void *owner, struct subscriber *subscriber, ui
 		if (event.kind == WEBSOCKET_EVENT_CLOSE)
 			return end(subscriber, CLOSE_PEER_CLOSED, event.code, NULL);
 		if (event.kind == WEBSOCKET_EVENT_ERROR)
-			return end(subscriber, reason_of(event.code), event.code, event.reason);
+			return end(subscriber, close_reason_from_websocket(event.code), event.code,
+				   event.reason);
 		reason = pass_over(input, subscriber, taken);
 		if (reason == CLOSE_REASON_COUNT && event.kind == WEBSOCKET_EVENT_CONTROL)
 			reason = take_control(input, subscriber, &event);

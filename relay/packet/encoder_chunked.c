@@ -25,7 +25,7 @@ size_t chunk_last(enum close_reason reason, uint8_t *out)
 {
 	static const char last[] = "0\r\n\r\n";
 
-	if (reason != CLOSE_DRAIN && reason != CLOSE_SOURCE_LOST && reason != CLOSE_REMOVED)
+	if (close_reason_row(reason)->kind != CLOSE_KIND_CLEAN)
 		return 0;
 	memcpy(out, last, sizeof(last) - 1);
 	return sizeof(last) - 1;

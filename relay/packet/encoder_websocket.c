@@ -128,16 +128,12 @@ static uint8_t *rewrite(const struct encoder *encoder, const struct packet *pack
 /* Who is closed for what it sent has been told by whoever read it. */
 static size_t write_farewell(const struct encoder *encoder, enum close_reason reason, uint8_t *out)
 {
-	unsigned code = WEBSOCKET_CLOSE_POLICY;
+	const struct close_reason_row *row = close_reason_row(reason);
 
 	(void)encoder;
-	if (reason == CLOSE_PEER_CLOSED || reason == CLOSE_PEER_RESET || reason == CLOSE_INPUT)
+	if (row->kind == CLOSE_KIND_PEER || row->kind == CLOSE_KIND_INPUT)
 		return 0;
-	if (reason == CLOSE_DRAIN || reason == CLOSE_SOURCE_LOST || reason == CLOSE_REMOVED)
-		code = WEBSOCKET_CLOSE_GOING_AWAY;
-	else if (reason == CLOSE_NO_MEMORY)
-		code = WEBSOCKET_CLOSE_INTERNAL_ERROR;
-	return websocket_close_frame(out, code, close_reason_text(reason));
+	return websocket_close_frame(out, row->websocket_code, row->text);
 }
 
 #define FORMAT(bits, format_name, rewrites)                                                        \

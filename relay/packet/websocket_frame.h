@@ -22,18 +22,13 @@ enum websocket_opcode {
 	WEBSOCKET_PONG = 10,
 };
 
-/* RFC 6455, 7.4.1, and the IANA registry it made. */
+/* Of RFC 6455, 7.4.1: what is wrong with what a client sent.  Which code goes with a close reason
+ * stands in close_reason.def. */
 enum websocket_close_code {
-	WEBSOCKET_CLOSE_NORMAL = 1000,
-	WEBSOCKET_CLOSE_GOING_AWAY = 1001,
 	WEBSOCKET_CLOSE_PROTOCOL_ERROR = 1002,
-	WEBSOCKET_CLOSE_UNSUPPORTED = 1003,
 	WEBSOCKET_CLOSE_NO_CODE = 1005, /* never on the wire: the close frame was empty */
 	WEBSOCKET_CLOSE_NOT_UTF8 = 1007,
-	WEBSOCKET_CLOSE_POLICY = 1008,
 	WEBSOCKET_CLOSE_TOO_BIG = 1009,
-	WEBSOCKET_CLOSE_INTERNAL_ERROR = 1011,
-	WEBSOCKET_CLOSE_TRY_LATER = 1013,
 };
 
 /* May an endpoint send this code in a close frame? */

@@ -168,7 +168,7 @@ static void end_source(struct ingest *ingest, enum close_reason reason, int err)
 		log_info("publisher down feed=%s reason=%s (%s)%s%s", ingest->feed->params.name,
 			 close_reason_name(reason), close_reason_text(reason), err ? " error=" : "",
 			 err ? strerror(err) : "");
-		if (reason != CLOSE_PEER_CLOSED && ingest->source.is_socket)
+		if (close_reason_row(reason)->kind != CLOSE_KIND_PEER && ingest->source.is_socket)
 			sockopt_set_reset_on_close(ingest->source.fd);
 	}
 	if (ingest->params.kind == INGEST_FIFO && ingest->is_open)

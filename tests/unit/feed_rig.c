@@ -542,11 +542,17 @@ void feed_rig_check_payload(const struct feed_rig *rig, size_t number, const uin
 void feed_rig_check_metrics(const struct feed_rig *rig)
 {
 	struct metrics metrics;
-	uint64_t closed = 0;
+	uint64_t closed = 0, closed_slow = 0, with_cause = 0;
 
 	feed_read_metrics(rig->feed, &metrics);
-	for (int i = 0; i < CLOSE_REASON_COUNT; i++)
+	for (int i = 0; i < CLOSE_REASON_COUNT; i++) {
 		closed += rig->feed->closed[i];
+		if (close_reason_row((enum close_reason)i)->is_slow)
+			closed_slow += rig->feed->closed[i];
+	}
+	for (int i = 0; i < SLOW_CAUSE_COUNT; i++)
+		with_cause += rig->feed->closed_slow_by[i];
+	assert_int_equal(with_cause, closed_slow);
 	assert_int_equal(metrics.subscribers + closed, metrics.subscribers_total);
 	assert_int_equal(metrics.subscribers, feed_subscriber_count(rig->feed));
 	assert_int_equal(metrics.spliced_bytes + metrics.compacted_bytes + metrics.copied_bytes +

@@ -100,9 +100,9 @@ static void a_close_frame_fits_and_is_cut_between_characters(void **state)
 	char reason[300];
 
 	(void)state;
-	assert_int_equal(websocket_close_frame(out, WEBSOCKET_CLOSE_GOING_AWAY, NULL), 4);
+	assert_int_equal(websocket_close_frame(out, 1001, NULL), 4);
 	assert_memory_equal(out, "\x88\x02\x03\xe9", 4);
-	assert_int_equal(websocket_close_frame(out, WEBSOCKET_CLOSE_POLICY, "too slow"), 12);
+	assert_int_equal(websocket_close_frame(out, 1008, "too slow"), 12);
 	assert_memory_equal(out, "\x88\x0a\x03\xf0too slow", 12);
 	assert_int_equal(websocket_close_frame(out, WEBSOCKET_CLOSE_NO_CODE, "lost"), 2);
 	assert_memory_equal(out, "\x88\x00", 2);
