@@ -9,8 +9,8 @@
 #include "admin/admin_route.h"
 #include "base/clock.h"
 #include "base/fd.h"
-#include "daemon/relay.h"
 #include "net/sockopt.h"
+#include "serve/service.h"
 
 enum {
 	DEADLINE_MS = 10000,
@@ -23,7 +23,8 @@ static const char *const door_names[ADMIN_DOORS] = {
 	[ADMIN_UNIX] = "socket",
 };
 
-void admin_init(struct admin *admin, struct relay *relay, struct ev_loop *loop)
+void admin_init(struct admin *admin, struct service *service, const struct admin_actions *actions,
+		void *owner)
 {
 	struct http_server_params params = {
 		.methods = HTTP_GET | HTTP_HEAD,
@@ -34,12 +35,17 @@ void admin_init(struct admin *admin, struct relay *relay, struct ev_loop *loop)
 		.owner = admin,
 	};
 
-	*admin = (struct admin){.relay = relay, .loop = loop};
+	*admin = (struct admin){.service = service, .actions = actions, .owner = owner};
 	token_bucket_init(&admin->rate, REQUESTS_PER_S);
-	http_server_init(&admin->servers[ADMIN_TCP], loop, &params);
+	http_server_init(&admin->servers[ADMIN_TCP], service->loop, &params);
 	params.methods |= HTTP_POST;
 	params.on_request = admin_route_unix;
-	http_server_init(&admin->servers[ADMIN_UNIX], loop, &params);
+	http_server_init(&admin->servers[ADMIN_UNIX], service->loop, &params);
+}
+
+void admin_describe(const struct admin *admin, struct admin_process *ret)
+{
+	admin->actions->describe(admin->owner, ret);
 }
 
 /* ---- doors ---- */
@@ -108,12 +114,12 @@ static int open_door(struct admin *admin, enum admin_door_kind kind, const char 
 	}
 	door->admin = admin;
 	door->kind = kind;
-	listener_init(&door->listener, admin->loop, on_accept, door);
+	listener_init(&door->listener, admin->service->loop, on_accept, door);
 	door->address = strdup(address);
 	if (door->address)
 		r = endpoint_parse(address, &endpoint, &why);
 	if (r == 0)
-		r = passed_fds_resolve(&admin->relay->passed, &endpoint, &why);
+		r = passed_fds_resolve(&admin->service->passed, &endpoint, &why);
 	if (r == 0)
 		r = listener_open(&door->listener, &endpoint, &why);
 	if (r == 0)
@@ -137,7 +143,7 @@ static void auto_address(const struct admin *admin, const struct config *config,
 {
 	const char *directory = getenv("RUNTIME_DIRECTORY");
 
-	if (passed_fds_is_for_auto(&admin->relay->passed, config))
+	if (passed_fds_is_for_auto(&admin->service->passed, config))
 		snprintf(buf, size, "systemd:" PASSED_FDS_ADMIN);
 	else if (directory && directory[0] == '/')
 		snprintf(buf, size, "unix:%.*s/admin.sock", (int)strcspn(directory, ":"),

@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: MIT
 /*
- * The admin server: what operators, their browsers and Prometheus ask relay, and what relayctl has
- * it do.  It has two doors: a tcp address, where one can only look, guarded by `allow` and a check
- * of the Host field; and a unix socket, where one can also command, guarded by file permissions.
+ * The admin server.  Operators, their browsers and Prometheus ask it how relay is; relayctl has
+ * relay do things through it.  Read this header first in admin/.
  *
- * All of it runs in the control thread, one request at a time, and is answered at once.  What only
- * the workers know is asked for by collect.h.
+ * There are two doors.  At the tcp address one can only look; `allow` and a check of the Host field
+ * guard it.  At the unix socket one can also command; file permissions guard it.
+ *
+ *   admin.c        the doors, and who may come in
+ *   admin_route.c  the table: which path is answered by what
+ *   admin_...c     the answers: status, metrics, limits, commands, the page
+ *   collect.c      asks the workers for what only they know
+ *   status.c       the same status in the log
+ *
+ * All of it runs in the control thread.  Each request is answered at once.
  */
 #pragma once
 
-#include <ev.h>
 #include <stdbool.h>
 
+#include "admin/admin_actions.h"
 #include "admin/admin_page.h"
 #include "base/errmsg.h"
 #include "base/log.h"
@@ -21,7 +28,7 @@
 #include "net/listener.h"
 #include "net/token_bucket.h"
 
-struct relay;
+struct service;
 struct admin;
 
 enum admin_door_kind {
@@ -44,8 +51,9 @@ struct admin_change {
 };
 
 struct admin {
-	struct relay *relay;
-	struct ev_loop *loop;
+	struct service *service;
+	const struct admin_actions *actions;
+	void *owner;                             /* of the actions */
 	struct http_server servers[ADMIN_DOORS]; /* they outlive their doors */
 	struct admin_door *doors[ADMIN_DOORS];   /* owned; NULL: closed */
 	struct access access;                    /* of ADMIN_TCP */
@@ -55,8 +63,12 @@ struct admin {
 	struct log_rate denied_log;
 };
 
-/* Closed doors. */
-void admin_init(struct admin *admin, struct relay *relay, struct ev_loop *loop);
+/* With closed doors.  The service, the actions and their owner must outlive it. */
+void admin_init(struct admin *admin, struct service *service, const struct admin_actions *actions,
+		void *owner);
+
+/* The process as it is now. */
+void admin_describe(const struct admin *admin, struct admin_process *ret);
 
 /* Opens what `config` adds.  0, or -errno with a message; *ret is to be undone then. */
 int admin_open_new(struct admin *admin, const struct config *config, struct admin_change *ret,

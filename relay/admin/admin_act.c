@@ -8,14 +8,15 @@
 #include "admin/collect.h"
 #include "base/log.h"
 #include "base/num.h"
-#include "daemon/relay.h"
-#include "daemon/upgrade.h"
+#include "serve/served_feed.h"
+#include "serve/service.h"
 
 void admin_post_reload(const struct admin_request *request)
 {
 	struct reload_report report = {0};
 	json_t *lines, *answer;
-	int r = reload(request->admin->relay, &report);
+	struct admin *admin = request->admin;
+	int r = admin->actions->reload(admin->owner, &report);
 
 	if (r == -EBUSY) {
 		admin_answer_error(request, 409, "relay is draining");
@@ -36,23 +37,24 @@ void admin_post_reload(const struct admin_request *request)
 
 void admin_post_drain(const struct admin_request *request)
 {
-	struct relay *relay = request->admin->relay;
+	struct admin *admin = request->admin;
 
-	if (relay->is_draining) {
+	if (admin->service->is_draining) {
 		admin_answer_error(request, 409, "relay is draining already");
 		return;
 	}
 	log_info("drain asked for by the admin socket");
 	/* First the answer: draining may end the loop. */
-	admin_answer_json(
-		request, 200,
-		json_pack("{s:b,s:I}", "ok", true, "subscribers", (json_int_t)relay->subscribers));
-	relay_drain(relay);
+	admin_answer_json(request, 200,
+			  json_pack("{s:b,s:I}", "ok", true, "subscribers",
+				    (json_int_t)admin->service->subscribers));
+	admin->actions->drain(admin->owner);
 }
 
 void admin_post_kick(const struct admin_request *request)
 {
 	char name[CONFIG_NAME_BYTES + 1], text[24];
+	struct service *service = request->admin->service;
 	const struct served_feed *feed;
 	uint64_t id;
 
@@ -61,10 +63,10 @@ void admin_post_kick(const struct admin_request *request)
 		admin_answer_error(request, 400, "expected ?feed=NAME&id=NUMBER");
 		return;
 	}
-	feed = relay_find_feed(request->admin->relay, name);
+	feed = served_feed_find(&service->feeds, name);
 	if (!feed) {
 		admin_answer_error(request, 404, "there is no feed '%s'", name);
-	} else if (!collect_kick(request->admin->relay, feed, id)) {
+	} else if (!collect_kick(service, feed, id)) {
 		admin_answer_error(request, 404, "feed '%s' has no subscriber %s", name, text);
 	} else {
 		log_info("subscriber kicked feed=%s subscriber=%s by the admin socket", name, text);
@@ -82,6 +84,7 @@ void admin_post_log_level(const struct admin_request *request)
 		CONFIG_LOG_LEVELS(LEVEL)
 #undef LEVEL
 	};
+	struct admin *admin = request->admin;
 	char text[16] = "";
 
 	(void)admin_parameter(request, "level", text, sizeof(text));
@@ -89,7 +92,7 @@ void admin_post_log_level(const struct admin_request *request)
 		if (strcmp(levels[i].word, text) != 0)
 			continue;
 		log_info("log_level=%s by the admin socket", text);
-		relay_set_log_level(request->admin->relay, levels[i].level);
+		admin->actions->set_log_level(admin->owner, levels[i].level);
 		admin_answer_json(request, 200, json_pack("{s:b,s:s}", "ok", true, "level", text));
 		return;
 	}
@@ -98,8 +101,9 @@ void admin_post_log_level(const struct admin_request *request)
 
 void admin_post_upgrade(const struct admin_request *request)
 {
+	struct admin *admin = request->admin;
 	struct errmsg err;
-	int r = upgrade_start(request->admin->relay->upgrade, &err);
+	int r = admin->actions->upgrade(admin->owner, &err);
 
 	if (r == -EALREADY || r == -EBUSY)
 		admin_answer_error(request, 409, "%s", err.text);

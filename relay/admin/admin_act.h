@@ -5,7 +5,7 @@
 
 #include "admin/admin_answer.h"
 
-/* 200 {"ok":true,"changes":[...]}; 422 {"ok":false,"errors":[...]}, see reload(); 409 while
+/* 200 {"ok":true,"changes":[...]}; 422 {"ok":false,"errors":[...]}, see struct admin_actions; 409 while
  * draining. */
 void admin_post_reload(const struct admin_request *request);
 
@@ -18,5 +18,5 @@ void admin_post_kick(const struct admin_request *request);
 /* ?level=error|warn|info|debug, until the next reload. */
 void admin_post_log_level(const struct admin_request *request);
 
-/* 501: relay cannot do this yet. */
+/* 202 when it has begun; 409 while draining, or when one is under way; 500 when it cannot begin. */
 void admin_post_upgrade(const struct admin_request *request);

@@ -11,7 +11,8 @@
 
 #include "admin/collect.h"
 #include "base/fd.h"
-#include "daemon/relay.h"
+#include "serve/served_feed.h"
+#include "serve/service.h"
 
 static const char *const sysctls[] = {
 	"fs/file-max",
@@ -107,16 +108,18 @@ static json_t *kernel_json(void)
 
 void admin_get_limits(const struct admin_request *request)
 {
-	struct relay *relay = request->admin->relay;
+	struct service *service = request->admin->service;
+	struct admin_process process;
 	struct list_node *node;
 	uint64_t pipes = 0;
 
-	collect_reports(relay, true);
-	list_for_each (&relay->feeds, node)
-		pipes += list_entry(node, struct served_feed, node)->report.metrics.pipes_open;
+	admin_describe(request->admin, &process);
+	collect_reports(service, true);
+	list_for_each (&service->feeds, node)
+		pipes += served_feed_at(node)->report.metrics.pipes_open;
 	admin_answer_json(request, 200,
 			  json_pack("{s:o,s:{s:o,s:o},s:o,s:I,s:o}", "budget",
-				    budget_json(&relay->budget), "rlimits", "nofile",
+				    budget_json(process.budget), "rlimits", "nofile",
 				    rlimit_json(RLIMIT_NOFILE), "memlock",
 				    rlimit_json(RLIMIT_MEMLOCK), "sysctls", sysctls_json(),
 				    "pipes_open", (json_int_t)pipes, "kernel", kernel_json()));

@@ -15,14 +15,9 @@
 #include "admin/collect.h"
 #include "base/clock.h"
 #include "base/num.h"
-#include "daemon/relay.h"
-#include "daemon/version.h"
 #include "serve/http_listener.h"
-
-static const struct served_feed *feed_at(struct list_node *node)
-{
-	return list_entry(node, struct served_feed, node);
-}
+#include "serve/served_listener.h"
+#include "serve/service.h"
 
 static void print_head(FILE *to, const char *name, const char *type, const char *help)
 {
@@ -54,7 +49,7 @@ static void print_name(char *buf, size_t size, const struct metric_row *row)
 		 row->kind == METRIC_COUNTER && !has_total ? "_total" : "");
 }
 
-static void print_feed_metrics(FILE *to, const struct relay *relay)
+static void print_feed_metrics(FILE *to, const struct service *service)
 {
 	struct list_node *node;
 	char name[96];
@@ -65,10 +60,11 @@ static void print_feed_metrics(FILE *to, const struct relay *relay)
 		print_name(name, sizeof(name), &rows[i]);
 		print_head(to, name, rows[i].kind == METRIC_COUNTER ? "counter" : "gauge",
 			   rows[i].help);
-		list_for_each (&relay->feeds, node)
-			(void)fprintf(to, "%s{feed=\"%s\"} %" PRIu64 "\n", name,
-				      feed_at(node)->name,
-				      metrics_value(&feed_at(node)->report.metrics, &rows[i]));
+		list_for_each (&service->feeds, node)
+			(void)fprintf(
+				to, "%s{feed=\"%s\"} %" PRIu64 "\n", name,
+				served_feed_at(node)->name,
+				metrics_value(&served_feed_at(node)->report.metrics, &rows[i]));
 	}
 }
 
@@ -101,33 +97,33 @@ static const struct word_family word_families[] = {
 	 SLOW_CAUSE_COUNT, offsetof(struct feed_report, closed_slow_by), cause_word},
 };
 
-static void print_words(FILE *to, const struct relay *relay, const struct word_family *family)
+static void print_words(FILE *to, const struct service *service, const struct word_family *family)
 {
 	struct list_node *node;
 
 	print_head(to, family->name, "counter", family->help);
-	list_for_each (&relay->feeds, node) {
-		const char *report = (const char *)&feed_at(node)->report;
+	list_for_each (&service->feeds, node) {
+		const char *report = (const char *)&served_feed_at(node)->report;
 		const uint64_t *counts = (const void *)(report + family->offset);
 
 		for (int i = 0; i < family->count; i++)
 			(void)fprintf(to, "%s{feed=\"%s\",%s=\"%s\"} %" PRIu64 "\n", family->name,
-				      feed_at(node)->name, family->label, family->word(i),
+				      served_feed_at(node)->name, family->label, family->word(i),
 				      counts[i]);
 	}
 }
 
-static void print_feeds(FILE *to, const struct relay *relay)
+static void print_feeds(FILE *to, const struct service *service)
 {
 	struct list_node *node;
 
 	print_head(to, "relay_feed_up", "gauge", "1 while the feed has its source");
-	list_for_each (&relay->feeds, node)
-		(void)fprintf(to, "relay_feed_up{feed=\"%s\"} %d\n", feed_at(node)->name,
-			      feed_at(node)->report.is_source_up);
-	print_feed_metrics(to, relay);
+	list_for_each (&service->feeds, node)
+		(void)fprintf(to, "relay_feed_up{feed=\"%s\"} %d\n", served_feed_at(node)->name,
+			      served_feed_at(node)->report.is_source_up);
+	print_feed_metrics(to, service);
 	for (size_t i = 0; i < ARRAY_LEN(word_families); i++)
-		print_words(to, relay, &word_families[i]);
+		print_words(to, service, &word_families[i]);
 }
 
 /* ---- workers and listeners ---- */
@@ -148,23 +144,23 @@ static void print_lag(FILE *to, unsigned index, const struct loop_lag_counts *la
 	(void)fprintf(to, "%s_count{worker=\"%u\"} %" PRIu64 "\n", name, index, sum);
 }
 
-static void print_workers(FILE *to, struct relay *relay)
+static void print_workers(FILE *to, struct service *service)
 {
 	struct loop_lag_counts lag;
 
 	print_head(to, "relay_worker_subscribers", "gauge", "subscribers placed in the worker");
-	for (unsigned i = 0; i < relay->workers.count; i++)
+	for (unsigned i = 0; i < service->workers.count; i++)
 		(void)fprintf(to, "relay_worker_subscribers{worker=\"%u\"} %" PRIu64 "\n", i,
-			      relay->workers.list[i].subscribers);
+			      service->workers.list[i].subscribers);
 	print_head(to, "relay_loop_lag_seconds", "histogram",
 		   "how long one turn of a worker's loop keeps what comes in waiting");
-	for (unsigned i = 0; i < relay->workers.count; i++) {
-		collect_loop_lag(relay, i, &lag);
+	for (unsigned i = 0; i < service->workers.count; i++) {
+		collect_loop_lag(service, i, &lag);
 		print_lag(to, i, &lag);
 	}
 }
 
-static void print_listeners(FILE *to, const struct relay *relay)
+static void print_listeners(FILE *to, const struct service *service)
 {
 	static const struct {
 		const char *name, *help;
@@ -183,9 +179,8 @@ static void print_listeners(FILE *to, const struct relay *relay)
 
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		print_head(to, families[i].name, "counter", families[i].help);
-		list_for_each (&relay->listeners, node) {
-			const struct served_listener *served =
-				list_entry(node, struct served_listener, node);
+		list_for_each (&service->listeners, node) {
+			const struct served_listener *served = served_listener_at(node);
 			const char *counters = (const char *)&served->listener.counters;
 
 			(void)fprintf(
@@ -196,14 +191,13 @@ static void print_listeners(FILE *to, const struct relay *relay)
 	}
 }
 
-static void print_http(FILE *to, const struct relay *relay)
+static void print_http(FILE *to, const struct service *service)
 {
 	struct list_node *node;
 
 	print_head(to, "relay_http_requests_total", "counter", "requests that were read whole");
-	list_for_each (&relay->listeners, node) {
-		const struct served_listener *served =
-			list_entry(node, struct served_listener, node);
+	list_for_each (&service->listeners, node) {
+		const struct served_listener *served = served_listener_at(node);
 
 		if (served->http)
 			(void)fprintf(to,
@@ -212,9 +206,8 @@ static void print_http(FILE *to, const struct relay *relay)
 	}
 	print_head(to, "relay_http_refused_total", "counter",
 		   "requests that were refused, by listener and reason");
-	list_for_each (&relay->listeners, node) {
-		const struct served_listener *served =
-			list_entry(node, struct served_listener, node);
+	list_for_each (&service->listeners, node) {
+		const struct served_listener *served = served_listener_at(node);
 
 		for (int i = 0; served->http && i < HTTP_REFUSAL_COUNT; i++)
 			(void)fprintf(
@@ -228,31 +221,32 @@ static void print_http(FILE *to, const struct relay *relay)
 
 /* ---- relay and its process ---- */
 
-static void print_relay(FILE *to, const struct relay *relay)
+static void print_relay(FILE *to, const struct service *service,
+			const struct admin_process *process)
 {
-	size_t feeds = relay->config->feed_count;
+	size_t feeds = process->config->feed_count;
 
 	print_head(to, "relay_build_info", "gauge", "1; what runs stands in the labels");
-	(void)fprintf(to, "relay_build_info{version=\"%s\"} 1\n", RELAY_VERSION);
-	print_seconds(to, "relay_start_time_seconds", "gauge", (double)relay->started_ns / NS_PER_S,
-		      "when relay was started, since 1970");
-	print_gauge(to, "relay_config_last_reload_successful", !relay->reload_failed,
+	(void)fprintf(to, "relay_build_info{version=\"%s\"} 1\n", process->version);
+	print_seconds(to, "relay_start_time_seconds", "gauge",
+		      (double)process->started_ns / NS_PER_S, "when relay was started, since 1970");
+	print_gauge(to, "relay_config_last_reload_successful", !process->has_reload_failed,
 		    "0 when the last reload failed and left all as it was");
 	print_seconds(to, "relay_config_last_reload_success_timestamp_seconds", "gauge",
-		      (double)relay->loaded_ns / NS_PER_S,
+		      (double)process->loaded_ns / NS_PER_S,
 		      "when the configuration in effect was loaded");
-	print_gauge(to, "relay_survives_crash", relay_survives_crash(relay),
+	print_gauge(to, "relay_survives_crash", process->survives_crash,
 		    "1 while subscribers would go on if relay died");
 	print_head(to, "relay_keeper_restarts_total", "counter",
 		   "times the keeper, which makes relay outlive a crash, ended and was replaced");
-	(void)fprintf(to, "relay_keeper_restarts_total %" PRIu64 "\n", relay->keeper.restarts);
-	print_gauge(to, "relay_draining", relay->is_draining, "1 while relay finishes to stop");
+	(void)fprintf(to, "relay_keeper_restarts_total %" PRIu64 "\n", process->keeper_restarts);
+	print_gauge(to, "relay_draining", service->is_draining, "1 while relay finishes to stop");
 	print_gauge(to, "relay_feeds", feeds, "feeds");
-	print_gauge(to, "relay_workers", relay->workers.count, "threads that carry bytes");
-	print_gauge(to, "relay_subscribers", relay->subscribers, "subscribers of all feeds");
-	print_gauge(to, "relay_max_subscribers", relay->max_subscribers,
+	print_gauge(to, "relay_workers", service->workers.count, "threads that carry bytes");
+	print_gauge(to, "relay_subscribers", service->subscribers, "subscribers of all feeds");
+	print_gauge(to, "relay_max_subscribers", service->max_subscribers,
 		    "subscribers that there may be");
-	print_gauge(to, "relay_pinned_bytes", relay->pinned_bytes,
+	print_gauge(to, "relay_pinned_bytes", process->pinned_bytes,
 		    "held by slow subscribers; 0 without max_pinned");
 }
 
@@ -335,7 +329,7 @@ static double seconds_of(struct timeval time)
 	return (double)time.tv_sec + (double)time.tv_usec / 1e6;
 }
 
-static void print_process(FILE *to, const struct relay *relay)
+static void print_process(FILE *to, const struct admin_process *process)
 {
 	uint64_t fds = count_open_fds();
 	struct rusage usage;
@@ -347,27 +341,29 @@ static void print_process(FILE *to, const struct relay *relay)
 	print_memory(to);
 	if (fds)
 		print_gauge(to, "process_open_fds", fds, "open descriptors");
-	print_gauge(to, "process_max_fds", relay->fd_limit, "descriptors that may be open");
+	print_gauge(to, "process_max_fds", process->fd_limit, "descriptors that may be open");
 	print_seconds(to, "process_start_time_seconds", "gauge",
-		      (double)relay->started_ns / NS_PER_S, "when the process was started");
+		      (double)process->started_ns / NS_PER_S, "when the process was started");
 }
 
 void admin_get_metrics(const struct admin_request *request)
 {
-	struct relay *relay = request->admin->relay;
+	struct service *service = request->admin->service;
+	struct admin_process process;
 	char *text = NULL;
 	size_t bytes = 0;
 	FILE *to = open_memstream(&text, &bytes);
 
+	admin_describe(request->admin, &process);
 	if (to) {
-		collect_reports(relay, true);
-		print_relay(to, relay);
-		print_feeds(to, relay);
-		print_workers(to, relay);
-		print_listeners(to, relay);
-		print_http(to, relay);
+		collect_reports(service, true);
+		print_relay(to, service, &process);
+		print_feeds(to, service);
+		print_workers(to, service);
+		print_listeners(to, service);
+		print_http(to, service);
 		print_admin(to, request->admin);
-		print_process(to, relay);
+		print_process(to, &process);
 		if (fclose(to) != 0)
 			bytes = 0;
 	}

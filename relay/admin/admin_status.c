@@ -11,9 +11,9 @@
 #include "admin/collect.h"
 #include "base/clock.h"
 #include "base/num.h"
-#include "daemon/relay.h"
-#include "daemon/version.h"
 #include "serve/http_listener.h"
+#include "serve/served_listener.h"
+#include "serve/service.h"
 
 enum {
 	STATUS_VERSION = 1,
@@ -106,7 +106,7 @@ static int parse_order(const char *text, enum census_order *ret)
 
 void admin_get_subscribers(const struct admin_request *request)
 {
-	struct relay *relay = request->admin->relay;
+	struct service *service = request->admin->service;
 	char feed_name[CONFIG_NAME_BYTES + 1], sort[16], slow[8], limit_text[24];
 	const struct served_feed *feed = NULL;
 	enum census_order order = CENSUS_BY_LAG;
@@ -115,7 +115,7 @@ void admin_get_subscribers(const struct admin_request *request)
 	json_t *json;
 
 	if (admin_parameter(request, "feed", feed_name, sizeof(feed_name))) {
-		feed = relay_find_feed(relay, feed_name);
+		feed = served_feed_find(&service->feeds, feed_name);
 		if (!feed) {
 			admin_answer_error(request, 404, "there is no feed '%s'", feed_name);
 			return;
@@ -134,7 +134,7 @@ void admin_get_subscribers(const struct admin_request *request)
 	if (!admin_parameter(request, "slow", slow, sizeof(slow)))
 		slow[0] = '\0';
 	if (census_init(&census, order, strcmp(slow, "1") == 0, u64_min(limit, LIST_MAX)) < 0 ||
-	    collect_census(relay, feed, &census) < 0) {
+	    collect_census(service, feed, &census) < 0) {
 		census_fini(&census);
 		admin_answer_error(request, 503, "out of memory");
 		return;
@@ -217,10 +217,10 @@ static json_t *lag_json(const struct census *census)
 	return json;
 }
 
-static json_t *feed_json(const struct relay *relay, const struct served_feed *served,
+static json_t *feed_json(const struct config *config, const struct served_feed *served,
 			 const struct census *census)
 {
-	const struct config_feed *from = config_find_feed(relay->config, served->name);
+	const struct config_feed *from = config_find_feed(config, served->name);
 	const struct feed_report *report = &served->report;
 	const struct engine_choice *choice = &report->choice;
 	json_t *json = json_object();
@@ -244,18 +244,8 @@ static json_t *feed_json(const struct relay *relay, const struct served_feed *se
 	return json;
 }
 
-static size_t count_feeds(const struct relay *relay)
-{
-	struct list_node *node;
-	size_t count = 0;
-
-	list_for_each (&relay->feeds, node)
-		count++;
-	return count;
-}
-
 /* One for each feed; NULL without memory. */
-static struct census *take_censuses(struct relay *relay, size_t count)
+static struct census *take_censuses(struct service *service, size_t count)
 {
 	struct census *list = calloc(count + 1, sizeof(*list));
 	int r = list ? 0 : -1;
@@ -263,7 +253,7 @@ static struct census *take_censuses(struct relay *relay, size_t count)
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = census_init(&list[i], CENSUS_BY_LAG, false, SLOWEST);
 	if (r == 0)
-		r = collect_each_census(relay, list, count);
+		r = collect_each_census(service, list, count);
 	for (size_t i = 0; i < count && list && r < 0; i++)
 		census_fini(&list[i]);
 	if (r < 0) {
@@ -273,19 +263,18 @@ static struct census *take_censuses(struct relay *relay, size_t count)
 	return list;
 }
 
-static json_t *feeds_json(struct relay *relay)
+static json_t *feeds_json(struct service *service, const struct config *config)
 {
-	size_t count = count_feeds(relay), i = 0;
-	struct census *censuses = take_censuses(relay, count);
+	size_t count = list_length(&service->feeds), i = 0;
+	struct census *censuses = take_censuses(service, count);
 	json_t *list = json_array();
 	struct list_node *node;
 
 	if (!censuses)
 		return list;
-	list_for_each (&relay->feeds, node) {
-		(void)json_array_append_new(
-			list,
-			feed_json(relay, list_entry(node, struct served_feed, node), &censuses[i]));
+	list_for_each (&service->feeds, node) {
+		(void)json_array_append_new(list,
+					    feed_json(config, served_feed_at(node), &censuses[i]));
 		census_fini(&censuses[i++]);
 	}
 	free(censuses);
@@ -294,13 +283,13 @@ static json_t *feeds_json(struct relay *relay)
 
 /* ---- the rest of the status ---- */
 
-static json_t *worker_json(struct relay *relay, unsigned index)
+static json_t *worker_json(struct service *service, unsigned index)
 {
-	const struct worker *worker = &relay->workers.list[index];
+	const struct worker *worker = &service->workers.list[index];
 	struct loop_lag_counts lag;
 	json_t *json = json_object(), *lag_us = json_object();
 
-	collect_loop_lag(relay, index, &lag);
+	collect_loop_lag(service, index, &lag);
 	set_count(lag_us, "p50", loop_lag_quantile_us(&lag, 0.5));
 	set_count(lag_us, "p99", loop_lag_quantile_us(&lag, 0.99));
 	set_count(lag_us, "max", lag.max_us);
@@ -349,44 +338,45 @@ static json_t *listener_json(const struct served_listener *served)
 	return json;
 }
 
-static json_t *relay_json(const struct relay *relay)
+static json_t *relay_json(const struct service *service, const struct admin_process *process)
 {
 	uint64_t now_ns = clock_wall_ns();
 	char time[CLOCK_UTC_BYTES];
 	json_t *json = json_object();
 
-	set(json, "version", json_string(RELAY_VERSION));
+	set(json, "version", json_string(process->version));
 	set_count(json, "pid", (uint64_t)getpid());
 	set(json, "uptime_s",
-	    json_real((double)(clock_mono_ns() - relay->started_mono_ns) / NS_PER_S));
+	    json_real((double)(clock_mono_ns() - process->started_mono_ns) / NS_PER_S));
 	set(json, "time", json_string(clock_print_utc(time, sizeof(time), now_ns)));
-	set(json, "draining", json_boolean(relay->is_draining));
-	set(json, "survives_crash", json_boolean(relay_survives_crash(relay)));
-	set_count(json, "workers", relay->workers.count);
-	set_count(json, "subscribers", relay->subscribers);
-	set_count(json, "max_subscribers", relay->max_subscribers);
-	set_count(json, "pinned_bytes", relay->pinned_bytes);
-	set(json, "log_level", json_string(log_level_words[relay->log_level]));
-	set(json, "reload_failed", json_boolean(relay->reload_failed));
+	set(json, "draining", json_boolean(service->is_draining));
+	set(json, "survives_crash", json_boolean(process->survives_crash));
+	set_count(json, "workers", service->workers.count);
+	set_count(json, "subscribers", service->subscribers);
+	set_count(json, "max_subscribers", service->max_subscribers);
+	set_count(json, "pinned_bytes", process->pinned_bytes);
+	set(json, "log_level", json_string(log_level_words[process->log_level]));
+	set(json, "reload_failed", json_boolean(process->has_reload_failed));
 	return json;
 }
 
 void admin_get_status(const struct admin_request *request)
 {
-	struct relay *relay = request->admin->relay;
+	struct service *service = request->admin->service;
 	json_t *json = json_object(), *workers = json_array(), *listeners = json_array();
+	struct admin_process process;
 	struct list_node *node;
 
-	collect_reports(relay, true);
-	for (unsigned i = 0; i < relay->workers.count; i++)
-		(void)json_array_append_new(workers, worker_json(relay, i));
-	list_for_each (&relay->listeners, node)
-		(void)json_array_append_new(
-			listeners, listener_json(list_entry(node, struct served_listener, node)));
+	admin_describe(request->admin, &process);
+	collect_reports(service, true);
+	for (unsigned i = 0; i < service->workers.count; i++)
+		(void)json_array_append_new(workers, worker_json(service, i));
+	list_for_each (&service->listeners, node)
+		(void)json_array_append_new(listeners, listener_json(served_listener_at(node)));
 	set_count(json, "version", STATUS_VERSION);
-	set(json, "relay", relay_json(relay));
+	set(json, "relay", relay_json(service, &process));
 	set(json, "workers", workers);
-	set(json, "feeds", feeds_json(relay));
+	set(json, "feeds", feeds_json(service, process.config));
 	set(json, "listeners", listeners);
 	admin_answer_json(request, 200, json);
 }
@@ -395,33 +385,33 @@ void admin_get_status(const struct admin_request *request)
 
 void admin_get_healthz(const struct admin_request *request)
 {
-	collect_reports(request->admin->relay, false);
+	collect_reports(request->admin->service, false);
 	admin_answer_line(request, 200, "ok");
 }
 
 void admin_get_readyz(const struct admin_request *request)
 {
-	struct relay *relay = request->admin->relay;
+	struct service *service = request->admin->service;
 	char name[CONFIG_NAME_BYTES + 1];
 	const struct served_feed *only = NULL;
 	struct list_node *node;
 	bool is_up = false;
 
 	if (admin_parameter(request, "feed", name, sizeof(name))) {
-		only = relay_find_feed(relay, name);
+		only = served_feed_find(&service->feeds, name);
 		if (!only) {
 			admin_answer_error(request, 404, "there is no feed '%s'", name);
 			return;
 		}
 	}
-	collect_reports(relay, false);
-	list_for_each (&relay->feeds, node) {
-		const struct served_feed *served = list_entry(node, struct served_feed, node);
+	collect_reports(service, false);
+	list_for_each (&service->feeds, node) {
+		const struct served_feed *served = served_feed_at(node);
 
 		if (!only || only == served)
 			is_up = is_up || served->report.is_source_up;
 	}
-	if (relay->is_draining)
+	if (service->is_draining)
 		admin_answer_error(request, 503, "draining");
 	else if (!is_up)
 		admin_answer_error(request, 503,
@@ -432,12 +422,14 @@ void admin_get_readyz(const struct admin_request *request)
 
 void admin_get_config(const struct admin_request *request)
 {
+	struct admin_process process;
 	char *text = NULL;
 	size_t bytes = 0;
 	FILE *to = open_memstream(&text, &bytes);
 
+	admin_describe(request->admin, &process);
 	if (to) {
-		config_print_effective(to, request->admin->relay->config);
+		config_print_effective(to, process.config);
 		if (fclose(to) != 0)
 			bytes = 0;
 	}

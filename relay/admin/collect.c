@@ -7,26 +7,21 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
-#include "daemon/relay.h"
 #include "fanout/pinned.h"
 #include "serve/served_feed.h"
+#include "serve/service.h"
 
-static struct served_feed *feed_at(struct list_node *node)
-{
-	return list_entry(node, struct served_feed, node);
-}
-
-static void ask_all(struct relay *relay, void (*call)(struct worker *worker, void *data),
+static void ask_all(struct service *service, void (*call)(struct worker *worker, void *data),
 		    void *data)
 {
-	for (unsigned i = 0; i < relay->workers.count; i++)
-		worker_call(&relay->workers.list[i], call, data);
+	for (unsigned i = 0; i < service->workers.count; i++)
+		worker_call(&service->workers.list[i], call, data);
 }
 
 /* ---- reports ---- */
 
 struct report_order {
-	struct relay *relay;
+	struct service *service;
 	bool with_subscribers;
 };
 
@@ -35,35 +30,35 @@ static void add_reports(struct worker *worker, void *data)
 	const struct report_order *order = data;
 	struct list_node *node;
 
-	list_for_each (&order->relay->feeds, node) {
-		struct served_feed *served = feed_at(node);
+	list_for_each (&order->service->feeds, node) {
+		struct served_feed *served = served_feed_at(node);
 
 		feed_report_add(&served->report, served->seats[worker->index].feed,
 				order->with_subscribers);
 	}
 }
 
-void collect_reports(struct relay *relay, bool with_subscribers)
+void collect_reports(struct service *service, bool with_subscribers)
 {
-	struct report_order order = {.relay = relay, .with_subscribers = with_subscribers};
+	struct report_order order = {.service = service, .with_subscribers = with_subscribers};
 	struct list_node *node;
 
-	list_for_each (&relay->feeds, node) {
-		struct served_feed *served = feed_at(node);
+	list_for_each (&service->feeds, node) {
+		struct served_feed *served = served_feed_at(node);
 
 		served->report = (struct feed_report){0};
 		memcpy(served->report.closed, served->refused, sizeof(served->refused));
 	}
-	ask_all(relay, add_reports, &order);
+	ask_all(service, add_reports, &order);
 }
 
-void collect_rates(struct relay *relay, uint64_t now_ms)
+void collect_rates(struct service *service, uint64_t now_ms)
 {
 	struct list_node *node;
 
-	collect_reports(relay, false);
-	list_for_each (&relay->feeds, node) {
-		struct served_feed *served = feed_at(node);
+	collect_reports(service, false);
+	list_for_each (&service->feeds, node) {
+		struct served_feed *served = served_feed_at(node);
 		const struct metrics *metrics = &served->report.metrics;
 		struct feed_rates *rates = &served->rates;
 		uint64_t elapsed_ms = u64_max(now_ms - rates->last_ms, 1);
@@ -122,9 +117,9 @@ static struct pinned_part *most_of(struct pinned_part *parts, unsigned count)
 	return most;
 }
 
-uint64_t collect_pinned(struct relay *relay, uint64_t max_bytes)
+uint64_t collect_pinned(struct service *service, uint64_t max_bytes)
 {
-	unsigned count = relay->workers.count;
+	unsigned count = service->workers.count;
 	struct pinned_part *parts = calloc(count, sizeof(*parts));
 	struct pinned_part *most;
 	uint64_t bytes = 0;
@@ -132,14 +127,14 @@ uint64_t collect_pinned(struct relay *relay, uint64_t max_bytes)
 	if (!parts)
 		return 0;
 	for (unsigned i = 0; i < count; i++) {
-		worker_call(&relay->workers.list[i], add_pinned, &parts[i]);
+		worker_call(&service->workers.list[i], add_pinned, &parts[i]);
 		bytes += parts[i].pinned.bytes;
 	}
 	while (bytes > max_bytes && (most = most_of(parts, count)))
 		bytes -= most->pinned.list[most->to_close++].bytes;
 	for (unsigned i = 0; i < count; i++) {
 		if (parts[i].to_close)
-			worker_call(&relay->workers.list[i], close_pinned, &parts[i]);
+			worker_call(&service->workers.list[i], close_pinned, &parts[i]);
 		pinned_free(&parts[i].pinned);
 	}
 	free(parts);
@@ -149,7 +144,7 @@ uint64_t collect_pinned(struct relay *relay, uint64_t max_bytes)
 /* ---- subscribers ---- */
 
 struct census_take {
-	const struct relay *relay;
+	const struct service *service;
 	const struct served_feed *feed; /* NULL: all */
 	struct census *sum;             /* of all these; or one of each feed, in their order */
 	bool is_each;
@@ -157,7 +152,7 @@ struct census_take {
 };
 
 /* Adds what this worker has of one feed, or of all (NULL). */
-static int take_part(const struct worker *worker, const struct relay *relay,
+static int take_part(const struct worker *worker, const struct service *service,
 		     const struct served_feed *feed, struct census *sum)
 {
 	uint64_t now_ms = clock_mono_ns() / NS_PER_MS, wall_ns = clock_wall_ns();
@@ -169,8 +164,8 @@ static int take_part(const struct worker *worker, const struct relay *relay,
 		census_fini(&part);
 		return r;
 	}
-	list_for_each (&relay->feeds, node) {
-		const struct served_feed *served = feed_at(node);
+	list_for_each (&service->feeds, node) {
+		const struct served_feed *served = served_feed_at(node);
 
 		if (!feed || feed == served)
 			census_add(&part, served->seats[worker->index].feed, now_ms, wall_ns);
@@ -192,31 +187,31 @@ static void take_census(struct worker *worker, void *data)
 	int r = 0;
 
 	if (!take->is_each) {
-		r = take_part(worker, take->relay, take->feed, sum);
+		r = take_part(worker, take->service, take->feed, sum);
 	} else {
-		list_for_each (&take->relay->feeds, node) {
+		list_for_each (&take->service->feeds, node) {
 			if (r == 0)
-				r = take_part(worker, take->relay, feed_at(node), sum++);
+				r = take_part(worker, take->service, served_feed_at(node), sum++);
 		}
 	}
 	if (r < 0)
 		take->result = r;
 }
 
-int collect_census(struct relay *relay, const struct served_feed *feed, struct census *ret)
+int collect_census(struct service *service, const struct served_feed *feed, struct census *ret)
 {
-	struct census_take take = {.relay = relay, .feed = feed, .sum = ret};
+	struct census_take take = {.service = service, .feed = feed, .sum = ret};
 
-	ask_all(relay, take_census, &take);
+	ask_all(service, take_census, &take);
 	census_sort(ret);
 	return take.result;
 }
 
-int collect_each_census(struct relay *relay, struct census *list, size_t count)
+int collect_each_census(struct service *service, struct census *list, size_t count)
 {
-	struct census_take take = {.relay = relay, .sum = list, .is_each = true};
+	struct census_take take = {.service = service, .sum = list, .is_each = true};
 
-	ask_all(relay, take_census, &take);
+	ask_all(service, take_census, &take);
 	for (size_t i = 0; i < count; i++)
 		census_sort(&list[i]);
 	return take.result;
@@ -242,11 +237,11 @@ static void kick(struct worker *worker, void *data)
 	order->is_done = true;
 }
 
-bool collect_kick(struct relay *relay, const struct served_feed *feed, uint64_t id)
+bool collect_kick(struct service *service, const struct served_feed *feed, uint64_t id)
 {
 	struct kick_order order = {.feed = feed, .id = id};
 
-	ask_all(relay, kick, &order);
+	ask_all(service, kick, &order);
 	return order.is_done;
 }
 
@@ -259,7 +254,7 @@ static void copy_lag(struct worker *worker, void *data)
 	*counts = worker->lag.counts;
 }
 
-void collect_loop_lag(struct relay *relay, unsigned index, struct loop_lag_counts *ret)
+void collect_loop_lag(struct service *service, unsigned index, struct loop_lag_counts *ret)
 {
-	worker_call(&relay->workers.list[index], copy_lag, ret);
+	worker_call(&service->workers.list[index], copy_lag, ret);
 }

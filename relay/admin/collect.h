@@ -12,30 +12,30 @@
 #include "fanout/census.h"
 #include "serve/loop_lag.h"
 
-struct relay;
+struct service;
 struct served_feed;
 
 /* Brings served->report of every feed up to date; with_subscribers as in feed_report_add(). */
-void collect_reports(struct relay *relay, bool with_subscribers);
+void collect_reports(struct service *service, bool with_subscribers);
 
 /* Once a second: the rates of every feed. */
-void collect_rates(struct relay *relay, uint64_t now_ms);
+void collect_rates(struct service *service, uint64_t now_ms);
 
 /* Once a second: what slow subscribers hold together; above `max_bytes` those that hold most are
  * closed.  Returns what they hold after that. */
-uint64_t collect_pinned(struct relay *relay, uint64_t max_bytes);
+uint64_t collect_pinned(struct service *service, uint64_t max_bytes);
 
 /* Fills `ret`, which has been initialised, with the subscribers of one feed, or of all (NULL), and
  * sorts it.  Each worker walks over all of its subscribers in one turn: see census.h.  0 or
  * -ENOMEM, with what there is then. */
-int collect_census(struct relay *relay, const struct served_feed *feed,
+int collect_census(struct service *service, const struct served_feed *feed,
 		   struct census *ret) must_check;
 
-/* The same for every feed by itself: `list` has one for each, in the order of relay->feeds. */
-int collect_each_census(struct relay *relay, struct census *list, size_t count) must_check;
+/* The same for every feed by itself: `list` has one for each, in the order of service->feeds. */
+int collect_each_census(struct service *service, struct census *list, size_t count) must_check;
 
 /* Closes the subscriber of the feed that has this id (reason KICKED).  False: there is none. */
-bool collect_kick(struct relay *relay, const struct served_feed *feed, uint64_t id);
+bool collect_kick(struct service *service, const struct served_feed *feed, uint64_t id);
 
 /* Of the worker with this index. */
-void collect_loop_lag(struct relay *relay, unsigned index, struct loop_lag_counts *ret);
+void collect_loop_lag(struct service *service, unsigned index, struct loop_lag_counts *ret);

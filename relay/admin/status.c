@@ -5,15 +5,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "admin/admin_actions.h"
 #include "admin/collect.h"
-#include "base/clock.h"
 #include "base/compiler.h"
 #include "base/log.h"
-#include "base/num.h"
-#include "daemon/notify.h"
-#include "daemon/relay.h"
 #include "serve/http_listener.h"
 #include "serve/served_listener.h"
+#include "serve/service.h"
 
 /* A line being put together; what does not fit is cut. */
 struct line {
@@ -123,13 +121,12 @@ static void add_http(struct line *line, const struct served_listener *served)
 	}
 }
 
-static void add_listeners(struct line *line, const struct relay *relay)
+static void add_listeners(struct line *line, const struct service *service)
 {
 	struct list_node *node;
 
-	list_for_each (&relay->listeners, node) {
-		const struct served_listener *served =
-			list_entry(node, struct served_listener, node);
+	list_for_each (&service->listeners, node) {
+		const struct served_listener *served = served_listener_at(node);
 		const struct listener_counters *counters = &served->listener.counters;
 
 		line_add(line, " accepted_%s=%llu", served->name,
@@ -146,86 +143,48 @@ static void add_listeners(struct line *line, const struct relay *relay)
 }
 
 /* How many subscribers each worker has, and how long its loop keeps them waiting. */
-static void log_worker(struct relay *relay, unsigned index)
+static void log_worker(struct service *service, unsigned index)
 {
 	struct loop_lag_counts lag;
 
-	collect_loop_lag(relay, index, &lag);
+	collect_loop_lag(service, index, &lag);
 	log_info("status worker=%u subscribers=%llu homes=%u turns=%llu lag_p50_us=%llu "
 		 "lag_p99_us=%llu lag_max_us=%llu",
-		 index, (unsigned long long)relay->workers.list[index].subscribers,
-		 relay->workers.list[index].homes, (unsigned long long)loop_lag_total(&lag),
+		 index, (unsigned long long)service->workers.list[index].subscribers,
+		 service->workers.list[index].homes, (unsigned long long)loop_lag_total(&lag),
 		 (unsigned long long)loop_lag_quantile_us(&lag, 0.5),
 		 (unsigned long long)loop_lag_quantile_us(&lag, 0.99),
 		 (unsigned long long)lag.max_us);
 }
 
-void status_log(struct relay *relay)
+void status_log(struct service *service, const struct admin_process *process)
 {
 	struct metrics sum = {0};
 	struct line line = {.used = 0};
 	struct list_node *node;
 	size_t feeds = 0;
 
-	collect_reports(relay, true);
-	list_for_each (&relay->feeds, node) {
-		const struct served_feed *served = list_entry(node, struct served_feed, node);
+	collect_reports(service, true);
+	list_for_each (&service->feeds, node) {
+		const struct served_feed *served = served_feed_at(node);
 
 		log_feed(served);
 		metrics_add(&sum, &served->report.metrics);
 		feeds++;
 	}
-	for (unsigned i = 0; i < relay->workers.count; i++)
-		log_worker(relay, i);
-	line_add(&line, "feeds=%zu workers=%u max_subscribers=%llu", feeds, relay->workers.count,
-		 (unsigned long long)relay->max_subscribers);
-	if (relay_survives_crash(relay))
+	for (unsigned i = 0; i < service->workers.count; i++)
+		log_worker(service, i);
+	line_add(&line, "feeds=%zu workers=%u max_subscribers=%llu", feeds, service->workers.count,
+		 (unsigned long long)service->max_subscribers);
+	if (process->survives_crash)
 		line_add(&line, " survives_crash=1");
-	if (relay->pinned_bytes)
-		line_add(&line, " pinned_bytes=%llu", (unsigned long long)relay->pinned_bytes);
-	if (relay->keeper.restarts)
+	if (process->pinned_bytes)
+		line_add(&line, " pinned_bytes=%llu", (unsigned long long)process->pinned_bytes);
+	if (process->keeper_restarts)
 		line_add(&line, " keeper_restarts=%llu",
-			 (unsigned long long)relay->keeper.restarts);
-	add_listeners(&line, relay);
+			 (unsigned long long)process->keeper_restarts);
+	add_listeners(&line, service);
 	add_metrics(&line, &sum);
 	log_info("status relay %s", line.text);
 	log_info("status end");
-}
-
-static void notify_draining(const struct relay *relay)
-{
-	uint64_t now_ms = clock_mono_ns() / NS_PER_MS;
-	uint64_t left_ms = u64_max(relay->drain_end_ms, now_ms) - now_ms;
-
-	notify_status("draining: %llu subscribers left, for %llu s at most",
-		      (unsigned long long)relay->subscribers,
-		      (unsigned long long)(left_ms + 999) / 1000);
-}
-
-void status_notify(const struct relay *relay)
-{
-	uint64_t in = 0, out = 0, gaps = 0;
-	char in_text[32], out_text[32];
-	struct list_node *node;
-	size_t feeds = 0;
-
-	if (relay->is_draining) {
-		notify_draining(relay);
-		return;
-	}
-	list_for_each (&relay->feeds, node) {
-		const struct served_feed *served = list_entry(node, struct served_feed, node);
-
-		feeds++;
-		in += served->rates.in_bytes;
-		out += served->rates.out_bytes;
-		gaps += served->report.metrics.gaps;
-	}
-	num_print_rate(in_text, sizeof(in_text), in);
-	num_print_rate(out_text, sizeof(out_text), out);
-	notify_status("%s%zu feed%s, %llu subscriber%s, in %s, out %s, %llu skips",
-		      relay->reload_failed ? "the last reload failed, see the journal; " : "",
-		      feeds, feeds == 1 ? "" : "s", (unsigned long long)relay->subscribers,
-		      relay->subscribers == 1 ? "" : "s", in_text, out_text,
-		      (unsigned long long)gaps);
 }

@@ -9,21 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "admin/admin_actions.h"
 #include "config/config.h"
-
-struct budget {
-	uint64_t descriptors; /* RLIMIT_NOFILE */
-	uint64_t reserved;    /* of these, not for subscribers */
-	uint64_t subscribers; /* the ceiling: max_subscribers, or what the descriptors allow */
-	bool is_by_option;    /* max_subscribers is what makes the ceiling */
-
-	size_t pipes_wanted; /* that the rings and the ingest of all feeds may use */
-	size_t pipes;        /* of these, that could be had when it was tried */
-
-	uint64_t tcp_bytes; /* where the kernel starts to press TCP memory; 0: not known */
-	uint64_t
-		stalled_bytes; /* what one stalled subscriber may hold in its socket; 0: likewise */
-};
 
 /* The ceiling of subscribers. */
 void budget_reckon(const struct config *config, unsigned workers, uint64_t fd_limit,

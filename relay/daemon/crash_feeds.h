@@ -11,7 +11,7 @@
 
 #include "base/compiler.h"
 #include "daemon/crash_read.h"
-#include "daemon/handover.h"
+#include "serve/handover.h"
 
 /* `map`: the region, whose head has been checked; it and the descriptors that are taken out of
  * `fds` are referred to by *ret from then on.  What cannot be read is left out, with a line in the

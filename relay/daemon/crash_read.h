@@ -15,7 +15,7 @@
 
 #include "base/compiler.h"
 #include "base/errmsg.h"
-#include "daemon/handover.h"
+#include "serve/handover.h"
 
 /* What came in the bag, by the number that it had in the process that died. */
 struct crash_fds {

@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "daemon/relay.h"
+#include "serve/service.h"
 
 enum {
 	ALIGNMENT = 64,             /* a cache line: writers in two workers share none */
@@ -181,11 +181,12 @@ void crash_listeners_free(struct crash_listeners *listeners)
 }
 
 /* 0 or -ENOMEM, with what is to be written in *ret. */
-static int describe_sockets(const struct relay *relay, struct crash_listeners *ret)
+static int describe_sockets(const struct service *service, const struct config *config,
+			    struct crash_listeners *ret)
 {
 	struct handed_socket *handed = NULL;
 	size_t count = 0;
-	int r = handover_take_sockets(relay, &handed, &count);
+	int r = handover_take_sockets(service, config, &handed, &count);
 
 	ret->sockets = calloc(count + 1, sizeof(*ret->sockets));
 	for (size_t i = 0; r == 0 && ret->sockets && i < count; i++) {
@@ -200,17 +201,16 @@ static int describe_sockets(const struct relay *relay, struct crash_listeners *r
 	return ret->sockets ? r : -ENOMEM;
 }
 
-static int describe_formats(const struct relay *relay, struct crash_listeners *ret)
+static int describe_formats(const struct service *service, struct crash_listeners *ret)
 {
 	struct list_node *node;
 	int r = 0;
 
-	ret->https = calloc(list_length(&relay->listeners) + 1, sizeof(*ret->https));
+	ret->https = calloc(list_length(&service->listeners) + 1, sizeof(*ret->https));
 	if (!ret->https)
 		return -ENOMEM;
-	list_for_each (&relay->listeners, node) {
-		const struct served_listener *served =
-			list_entry(node, struct served_listener, node);
+	list_for_each (&service->listeners, node) {
+		const struct served_listener *served = served_listener_at(node);
 
 		if (r == 0 && served->http)
 			r = handover_http_take_formats(served, &ret->https[ret->http_count++]);
@@ -218,7 +218,8 @@ static int describe_formats(const struct relay *relay, struct crash_listeners *r
 	return r;
 }
 
-void crash_record_set_listeners(struct crash_record *record, const struct relay *relay)
+void crash_record_set_listeners(struct crash_record *record, const struct service *service,
+				const struct config *config)
 {
 	struct crash_head *head = crash_record_head(record);
 	struct crash_listeners listeners = {.socket_count = 0};
@@ -229,7 +230,8 @@ void crash_record_set_listeners(struct crash_record *record, const struct relay 
 		return;
 	other = !atomic_load(&head->listeners_current);
 	state_stream_write(&stream);
-	if (describe_sockets(relay, &listeners) < 0 || describe_formats(relay, &listeners) < 0)
+	if (describe_sockets(service, config, &listeners) < 0 ||
+	    describe_formats(service, &listeners) < 0)
 		state_fail(&stream, "out of memory");
 	else
 		crash_listeners_transfer(&stream, &listeners);

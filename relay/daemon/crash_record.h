@@ -28,10 +28,8 @@
 
 #include "base/compiler.h"
 #include "base/state_stream.h"
-#include "daemon/handover.h"
 #include "feed/feed_kept.h"
-
-struct relay;
+#include "serve/handover.h"
 
 #define CRASH_MAGIC "RLYCRSH" /* with its zero byte: 8 */
 
@@ -121,7 +119,8 @@ void crash_record_set_done(struct crash_record *record);
  * are now; to be called after each change.  Until then what was said before holds, which does no
  * harm: a socket that is gone is known by its cookie.  Logs an error when they cannot be written
  * down: then none of them is kept. */
-void crash_record_set_listeners(struct crash_record *record, const struct relay *relay);
+void crash_record_set_listeners(struct crash_record *record, const struct service *service,
+				const struct config *config);
 
 /* True when subscribers would go on if relay died now: it is ready, does not end, and is steady. */
 bool crash_record_is_kept(const struct crash_record *record);

@@ -12,9 +12,7 @@
 #pragma once
 
 #include "base/errmsg.h"
-#include "daemon/handover.h"
-
-struct relay;
+#include "serve/handover.h"
 
 /* -1: none. */
 struct handover_bag {

@@ -19,12 +19,13 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "config/config.h"
-#include "daemon/handover.h"
 #include "daemon/notify.h"
 #include "daemon/relay.h"
 #include "daemon/reload.h"
+#include "daemon/tell.h"
 #include "daemon/upgrade.h"
 #include "daemon/version.h"
+#include "serve/handover.h"
 
 enum {
 	OVERRIDES_MAX = 64
@@ -52,6 +53,7 @@ struct arguments {
 };
 
 struct daemon {
+	struct config_source source;
 	struct relay relay;
 	struct upgrade upgrade;
 	ev_signal drain_on_term, drain_on_int, reload_on_hup, status_on_usr1, upgrade_on_usr2;
@@ -141,11 +143,16 @@ static void parse_arguments(int argc, char **argv, struct arguments *ret)
 	}
 }
 
+static struct config_source source_of(const struct arguments *arguments)
+{
+	return (struct config_source){arguments->path, arguments->overrides,
+				      arguments->override_count};
+}
+
 /* Loads the configuration; tells all that is wrong with it.  NULL on failure. */
 static struct config *load(const struct arguments *arguments)
 {
-	const struct config_source source = {arguments->path, arguments->overrides,
-					     arguments->override_count};
+	const struct config_source source = source_of(arguments);
 	struct config_errors errors = {0};
 	struct config *config = reload_load(&source, &errors);
 
@@ -176,6 +183,51 @@ static bool can_resume(const char *schema)
 	return false;
 }
 
+/* ---- what the admin server has done ---- */
+
+static void describe(const void *owner, struct admin_process *ret)
+{
+	const struct daemon *daemon = owner;
+
+	relay_describe(&daemon->relay, ret);
+}
+
+static int do_reload(void *owner, struct reload_report *report)
+{
+	struct daemon *daemon = owner;
+
+	return reload(&daemon->relay, &daemon->source, report);
+}
+
+static void do_drain(void *owner)
+{
+	struct daemon *daemon = owner;
+
+	relay_drain(&daemon->relay);
+}
+
+static int do_upgrade(void *owner, struct errmsg *err)
+{
+	struct daemon *daemon = owner;
+
+	return upgrade_start(&daemon->upgrade, err);
+}
+
+static void do_set_log_level(void *owner, enum log_level level)
+{
+	struct daemon *daemon = owner;
+
+	relay_set_log_level(&daemon->relay, level);
+}
+
+static const struct admin_actions admin_actions = {
+	.describe = describe,
+	.reload = do_reload,
+	.drain = do_drain,
+	.upgrade = do_upgrade,
+	.set_log_level = do_set_log_level,
+};
+
 /* ---- signals ---- */
 
 static void on_term(struct ev_loop *loop, ev_signal *watcher, int events)
@@ -188,7 +240,7 @@ static void on_term(struct ev_loop *loop, ev_signal *watcher, int events)
 	(void)loop;
 	(void)events;
 	upgrade_stop(&daemon->upgrade);
-	if (is_second || daemon->relay.is_draining || !notify_is_restart()) {
+	if (is_second || daemon->relay.service.is_draining || !notify_is_restart()) {
 		relay_drain(&daemon->relay);
 	} else if (upgrade_restart(&daemon->upgrade, &err) < 0) {
 		log_error("hand-over failed: %s, draining", err.text);
@@ -213,16 +265,18 @@ static void on_hup(struct ev_loop *loop, ev_signal *watcher, int events)
 
 	(void)loop;
 	(void)events;
-	(void)reload(&daemon->relay, NULL);
+	(void)reload(&daemon->relay, &daemon->source, NULL);
 }
 
 static void on_usr1(struct ev_loop *loop, ev_signal *watcher, int events)
 {
 	struct daemon *daemon = watcher->data;
+	struct admin_process process;
 
 	(void)loop;
 	(void)events;
-	status_log(&daemon->relay);
+	relay_describe(&daemon->relay, &process);
+	status_log(&daemon->relay.service, &process);
 }
 
 static void on_watchdog(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -241,7 +295,7 @@ static void watch_signal(struct daemon *daemon, ev_signal *watcher, int number,
 {
 	ev_signal_init(watcher, callback, number);
 	watcher->data = daemon;
-	ev_signal_start(daemon->relay.loop, watcher);
+	ev_signal_start(daemon->relay.service.loop, watcher);
 }
 
 static void watch_signals(struct daemon *daemon)
@@ -260,14 +314,12 @@ static void watch_signals(struct daemon *daemon)
 	ev_timer_init(&daemon->watchdog, on_watchdog, watchdog_s, watchdog_s);
 	daemon->watchdog.data = daemon;
 	if (watchdog_s > 0)
-		ev_timer_start(daemon->relay.loop, &daemon->watchdog);
+		ev_timer_start(daemon->relay.service.loop, &daemon->watchdog);
 }
 
 static int run(const struct arguments *arguments, struct config *config, char **argv)
 {
-	const struct config_source source = {arguments->path, arguments->overrides,
-					     arguments->override_count};
-	struct daemon daemon = {0};
+	struct daemon daemon = {.source = source_of(arguments)};
 	struct ev_loop *loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
 	size_t feeds = config->feed_count, listeners = config->listener_count;
 	struct errmsg err;
@@ -284,11 +336,10 @@ static int run(const struct arguments *arguments, struct config *config, char **
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (fd_limit(&fd_max) < 0)
 		log_warn("the limit of open files cannot be read, ignoring");
-	relay_init(&daemon.relay, loop, fd_max, &source);
+	relay_init(&daemon.relay, loop, fd_max, &admin_actions, &daemon);
 	relay_survive_crash(&daemon.relay, config);
 	relay_take_over(&daemon.relay);
 	upgrade_init(&daemon.upgrade, &daemon.relay, argv);
-	daemon.relay.upgrade = &daemon.upgrade;
 	r = relay_apply(&daemon.relay, config, &err);
 	if (r < 0) {
 		log_error("%s", err.text);
@@ -296,9 +347,9 @@ static int run(const struct arguments *arguments, struct config *config, char **
 		watch_signals(&daemon);
 		relay_is_ready(&daemon.relay);
 		log_info("ready feeds=%zu listeners=%zu workers=%u max_subscribers=%llu", feeds,
-			 listeners, daemon.relay.workers.count,
-			 (unsigned long long)daemon.relay.max_subscribers);
-		status_notify(&daemon.relay);
+			 listeners, daemon.relay.service.workers.count,
+			 (unsigned long long)daemon.relay.service.max_subscribers);
+		tell_status(&daemon.relay.service, daemon.relay.has_reload_failed);
 		notify_ready();
 		ev_run(loop, 0);
 	}

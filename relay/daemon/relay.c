@@ -5,14 +5,16 @@
 #include <string.h>
 
 #include "admin/collect.h"
-#include "admin/status.h"
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/log.h"
 #include "daemon/budget.h"
 #include "daemon/handover_bag.h"
 #include "daemon/notify.h"
+#include "daemon/tell.h"
+#include "daemon/version.h"
 #include "serve/http_listener.h"
+#include "serve/service_list.h"
 
 static const double TICK_S = 0.1;
 
@@ -22,48 +24,6 @@ enum {
 	TELL_DRAINING_EVERY_MS = 1000,
 	DRAIN_SIGN_MS = 10000, /* a relay that gives no sign for so long while it drains, hangs */
 };
-
-static struct served_feed *feed_at(struct list_node *node)
-{
-	return list_entry(node, struct served_feed, node);
-}
-
-static struct served_listener *listener_at(struct list_node *node)
-{
-	return list_entry(node, struct served_listener, node);
-}
-
-static struct served_feed *find_feed(const struct list *feeds, const char *name)
-{
-	struct list_node *node;
-
-	list_for_each (feeds, node) {
-		if (strcmp(feed_at(node)->name, name) == 0)
-			return feed_at(node);
-	}
-	return NULL;
-}
-
-struct served_feed *relay_find_feed(const struct relay *relay, const char *name)
-{
-	return find_feed(&relay->feeds, name);
-}
-
-static struct served_listener *find_listener(const struct list *listeners, const char *name)
-{
-	struct list_node *node;
-
-	list_for_each (listeners, node) {
-		if (strcmp(listener_at(node)->name, name) == 0)
-			return listener_at(node);
-	}
-	return NULL;
-}
-
-struct served_listener *relay_find_listener(const struct relay *relay, const char *name)
-{
-	return find_listener(&relay->listeners, name);
-}
 
 /* ---- what a new configuration changes ---- */
 
@@ -100,12 +60,14 @@ static int open_new_feeds(struct relay *relay, const struct config *config, stru
 {
 	for (size_t i = 0; i < config->feed_count; i++) {
 		const struct config_feed *from = &config->feeds[i];
+		struct served_feed_kept kept;
 		struct served_feed *served;
 		int r;
 
 		if (is_same_ingest(old_feed(relay, from->section.name), from))
 			continue;
-		r = served_feed_new(relay, config, from, &served, err);
+		kept = handover_feed(relay->resumed, from->section.name, from->ingest.text);
+		r = served_feed_new(&relay->service, config, from, &kept, &served, err);
 		if (r < 0)
 			return r;
 		list_append(made, &served->node);
@@ -132,12 +94,14 @@ static int open_new_listeners(struct relay *relay, const struct config *config, 
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct config_listener *from = &config->listeners[i];
 		const struct config_listener *old = old_listener(relay, from->section.name);
+		struct served_listener_kept kept;
 		struct served_listener *served;
 		int r;
 
 		if (old && strcmp(old->listen, from->listen) == 0)
 			continue;
-		r = served_listener_new(relay, from, &served, err);
+		kept = handover_listener(relay->resumed, from->section.name, from->listen);
+		r = served_listener_new(&relay->service, from, &kept, &served, err);
 		if (r < 0)
 			return r;
 		list_append(made, &served->node);
@@ -145,29 +109,20 @@ static int open_new_listeners(struct relay *relay, const struct config *config, 
 	return 0;
 }
 
-/* The feed's listeners must give up its formats before it goes. */
-static void detach_listeners(struct relay *relay, const struct served_feed *feed)
-{
-	struct list_node *node;
-
-	list_for_each (&relay->listeners, node)
-		served_listener_detach(listener_at(node), feed);
-}
-
 static void close_old_feeds(struct relay *relay, const struct config *config,
 			    const struct list *made)
 {
 	struct list_node *node, *next;
 
-	list_for_each_safe (&relay->feeds, node, next) {
-		struct served_feed *served = feed_at(node);
+	list_for_each_safe (&relay->service.feeds, node, next) {
+		struct served_feed *served = served_feed_at(node);
 		const char *name = served->name;
 		const struct config_feed *from = config_find_feed(config, name);
 
-		if (from && !find_feed(made, name) &&
+		if (from && !served_feed_find(made, name) &&
 		    !must_remake_feed(old_feed(relay, name), from))
 			continue;
-		detach_listeners(relay, served);
+		service_detach(&relay->service, served);
 		served_feed_free(&served, CLOSE_REMOVED);
 	}
 }
@@ -177,11 +132,11 @@ static void close_old_listeners(struct relay *relay, const struct config *config
 {
 	struct list_node *node, *next;
 
-	list_for_each_safe (&relay->listeners, node, next) {
-		struct served_listener *served = listener_at(node);
+	list_for_each_safe (&relay->service.listeners, node, next) {
+		struct served_listener *served = served_listener_at(node);
 
 		if (!config_find_listener(config, served->name) ||
-		    find_listener(made, served->name))
+		    served_listener_find(made, served->name))
 			served_listener_free(&served);
 	}
 }
@@ -190,20 +145,22 @@ static void close_old_listeners(struct relay *relay, const struct config *config
  * Returns how many could not be; *err names the last of them. */
 static int settle_feeds(struct relay *relay, const struct config *config, struct errmsg *err)
 {
+	const struct served_feed_kept nothing = {.listening_fd = -1};
 	int failed = 0;
 
 	for (size_t i = 0; i < config->feed_count; i++) {
 		const struct config_feed *from = &config->feeds[i];
-		struct served_feed *served = find_feed(&relay->feeds, from->section.name);
+		struct served_feed *served =
+			served_feed_find(&relay->service.feeds, from->section.name);
 		int r;
 
 		if (served) {
 			served_feed_change(served, config, from);
 			continue;
 		}
-		r = served_feed_new(relay, config, from, &served, err);
+		r = served_feed_new(&relay->service, config, from, &nothing, &served, err);
 		if (r == 0) {
-			list_append(&relay->feeds, &served->node);
+			list_append(&relay->service.feeds, &served->node);
 			r = served_feed_open(served, err);
 		}
 		if (r < 0) {
@@ -219,7 +176,7 @@ static void settle_listeners(struct relay *relay, const struct config *config)
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct config_listener *from = &config->listeners[i];
 		struct served_listener *served =
-			find_listener(&relay->listeners, from->section.name);
+			served_listener_find(&relay->service.listeners, from->section.name);
 
 		if (!served)
 			continue;
@@ -235,31 +192,16 @@ static void begin_feeds(struct relay *relay)
 {
 	struct list_node *node, *at;
 
-	list_for_each (&relay->feeds, node) {
+	list_for_each (&relay->service.feeds, node) {
 		bool keeps_history = false;
 
-		list_for_each (&relay->listeners, at) {
-			keeps_history = keeps_history || served_listener_keeps_history(
-								 listener_at(at), feed_at(node));
+		list_for_each (&relay->service.listeners, at) {
+			keeps_history = keeps_history ||
+					served_listener_keeps_history(served_listener_at(at),
+								      served_feed_at(node));
 		}
-		served_feed_keep_history(feed_at(node), keeps_history);
-		served_feed_begin(feed_at(node));
-	}
-}
-
-static void free_all(struct list *feeds, struct list *listeners, enum close_reason reason)
-{
-	struct served_listener *listener;
-	struct served_feed *feed;
-	struct list_node *node;
-
-	while ((node = list_first(listeners))) {
-		listener = listener_at(node);
-		served_listener_free(&listener);
-	}
-	while ((node = list_first(feeds))) {
-		feed = feed_at(node);
-		served_feed_free(&feed, reason);
+		served_feed_keep_history(served_feed_at(node), keeps_history);
+		served_feed_begin(served_feed_at(node));
 	}
 }
 
@@ -267,10 +209,10 @@ static void set_limits(struct relay *relay, bool is_start)
 {
 	struct budget before = relay->budget;
 
-	budget_reckon(relay->config, relay->workers.count, relay->fd_limit, &relay->budget);
-	relay->max_subscribers = relay->budget.subscribers;
+	budget_reckon(relay->config, relay->service.workers.count, relay->fd_limit, &relay->budget);
+	relay->service.max_subscribers = relay->budget.subscribers;
 	if (is_start) {
-		budget_probe(relay->config, relay->workers.count, &relay->budget);
+		budget_probe(relay->config, relay->service.workers.count, &relay->budget);
 		budget_log(&relay->budget);
 		return;
 	}
@@ -304,8 +246,8 @@ int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 	list_init(&feeds);
 	list_init(&listeners);
 	if (is_start)
-		r = workers_start(&relay->workers, count_workers(relay, config), &relay->control,
-				  err);
+		r = workers_start(&relay->service.workers, count_workers(relay, config),
+				  &relay->service.control, err);
 	if (r == 0)
 		r = check_listeners(config, err);
 	if (r == 0)
@@ -316,25 +258,25 @@ int relay_apply(struct relay *relay, struct config *config, struct errmsg *err)
 		r = admin_open_new(&relay->admin, config, &admin, err);
 	if (r < 0) {
 		admin_undo(&admin);
-		free_all(&feeds, &listeners, CLOSE_REMOVED);
+		service_free_all(&feeds, &listeners, CLOSE_REMOVED);
 		config_free(&config);
 		return r;
 	}
 	close_old_listeners(relay, config, &listeners);
 	close_old_feeds(relay, config, &feeds);
-	list_splice(&relay->feeds, &feeds);
-	list_splice(&relay->listeners, &listeners);
+	list_splice(&relay->service.feeds, &feeds);
+	list_splice(&relay->service.listeners, &listeners);
 	r = settle_feeds(relay, config, err);
 	settle_listeners(relay, config);
 	if (relay->resumed)
-		handover_resume(relay);
+		handover_resume(&relay->service, &relay->resumed);
 	begin_feeds(relay);
 	admin_apply(&relay->admin, config, &admin);
 	config_free(&relay->config);
 	relay->config = config;
 	set_limits(relay, is_start);
-	crash_record_set_listeners(&relay->crash, relay);
-	passed_fds_warn_unused(&relay->passed, config);
+	crash_record_set_listeners(&relay->crash, &relay->service, config);
+	passed_fds_warn_unused(&relay->service.passed, config);
 	relay_set_log_level(relay, config->relay.log_level);
 	return r;
 }
@@ -355,18 +297,27 @@ static void collect(struct relay *relay, uint64_t now_ms)
 	if (now_ms - relay->collected_ms < COLLECT_EVERY_MS)
 		return;
 	relay->collected_ms = now_ms;
-	collect_rates(relay, now_ms);
-	relay->pinned_bytes = max_pinned ? collect_pinned(relay, max_pinned) : 0;
+	collect_rates(&relay->service, now_ms);
+	relay->pinned_bytes = max_pinned ? collect_pinned(&relay->service, max_pinned) : 0;
+}
+
+static void tell_drain(struct relay *relay, uint64_t now_ms)
+{
+	relay->told_ms = now_ms;
+	tell_draining(&relay->service, relay->drain_end_ms);
+	notify_extend_timeout(DRAIN_SIGN_MS);
 }
 
 static void tell(struct relay *relay, uint64_t now_ms)
 {
-	if (now_ms - relay->told_ms < (relay->is_draining ? TELL_DRAINING_EVERY_MS : TELL_EVERY_MS))
-		return;
-	relay->told_ms = now_ms;
-	status_notify(relay);
-	if (relay->is_draining)
-		notify_extend_timeout(DRAIN_SIGN_MS);
+	uint64_t since_ms = now_ms - relay->told_ms;
+
+	if (relay->service.is_draining && since_ms >= TELL_DRAINING_EVERY_MS) {
+		tell_drain(relay, now_ms);
+	} else if (!relay->service.is_draining && since_ms >= TELL_EVERY_MS) {
+		relay->told_ms = now_ms;
+		tell_status(&relay->service, relay->has_reload_failed);
+	}
 }
 
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -377,7 +328,8 @@ static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
 	(void)events;
 	collect(relay, now_ms);
 	tell(relay, now_ms);
-	if (relay->is_draining && (relay->subscribers == 0 || now_ms >= relay->drain_end_ms))
+	if (relay->service.is_draining &&
+	    (relay->service.subscribers == 0 || now_ms >= relay->drain_end_ms))
 		ev_break(loop, EVBREAK_ALL);
 }
 
@@ -385,8 +337,8 @@ bool relay_has_moved(struct relay *relay)
 {
 	bool has_moved = true;
 
-	for (unsigned i = 0; i < relay->workers.count; i++) {
-		uint64_t ticks = atomic_load(&relay->workers.list[i].ticks);
+	for (unsigned i = 0; i < relay->service.workers.count; i++) {
+		uint64_t ticks = atomic_load(&relay->service.workers.list[i].ticks);
 
 		has_moved = has_moved && ticks != relay->last_ticks[i];
 		relay->last_ticks[i] = ticks;
@@ -394,19 +346,24 @@ bool relay_has_moved(struct relay *relay)
 	return has_moved;
 }
 
-void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit,
-		const struct config_source *source)
+static void on_format_opened(void *owner)
 {
-	*relay = (struct relay){
-		.loop = loop, .fd_limit = fd_limit, .source = *source, .crash = CRASH_RECORD_NONE};
+	struct relay *relay = owner;
+
+	crash_record_set_listeners(&relay->crash, &relay->service, relay->config);
+}
+
+static const struct service_events service_events = {.on_format_opened = on_format_opened};
+
+void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit,
+		const struct admin_actions *actions, void *owner)
+{
+	*relay = (struct relay){.fd_limit = fd_limit, .crash = CRASH_RECORD_NONE};
 	keeper_init(&relay->keeper, loop);
 	relay->started_mono_ns = clock_mono_ns();
 	relay->started_ns = relay->loaded_ns = clock_wall_ns();
-	admin_init(&relay->admin, relay, loop);
-	list_init(&relay->feeds);
-	list_init(&relay->listeners);
-	inbox_open(&relay->control, loop);
-	passed_fds_collect(&relay->passed);
+	service_init(&relay->service, loop, &service_events, relay);
+	admin_init(&relay->admin, &relay->service, actions, owner);
 	ev_timer_init(&relay->tick, on_tick, TICK_S, TICK_S);
 	ev_timer_start(loop, &relay->tick);
 }
@@ -429,22 +386,35 @@ void relay_survive_crash(struct relay *relay, const struct config *config)
 	if (r == 0)
 		r = keeper_start(&relay->keeper, &relay->crash);
 	if (r == 0) {
-		relay->records = crash_record_feeds(&relay->crash);
+		relay->service.records = crash_record_feeds(&relay->crash);
 		return;
 	}
-	keeper_init(&relay->keeper, relay->loop);
+	keeper_init(&relay->keeper, relay->service.loop);
 	crash_record_close(&relay->crash);
 	log_warn("keeper cannot be started: %s; a crash would end every connection", strerror(-r));
 }
 
 void relay_is_ready(struct relay *relay)
 {
-	crash_record_arm(&relay->crash, relay->workers.count, relay->is_after_crash);
+	crash_record_arm(&relay->crash, relay->service.workers.count, relay->is_after_crash);
 }
 
-bool relay_survives_crash(const struct relay *relay)
+void relay_describe(const struct relay *relay, struct admin_process *ret)
 {
-	return relay->keeper.pid && crash_record_is_kept(&relay->crash);
+	*ret = (struct admin_process){
+		.version = RELAY_VERSION,
+		.config = relay->config,
+		.budget = &relay->budget,
+		.started_ns = relay->started_ns,
+		.started_mono_ns = relay->started_mono_ns,
+		.loaded_ns = relay->loaded_ns,
+		.fd_limit = relay->fd_limit,
+		.pinned_bytes = relay->pinned_bytes,
+		.keeper_restarts = relay->keeper.restarts,
+		.log_level = relay->log_level,
+		.has_reload_failed = relay->has_reload_failed,
+		.survives_crash = relay->keeper.pid && crash_record_is_kept(&relay->crash),
+	};
 }
 
 /* The three of a bag out of the store, or inherited over an exec. */
@@ -452,9 +422,9 @@ static struct handover_bag find_bag(struct relay *relay)
 {
 	struct handover_bag bag = handover_bag_inherited();
 	struct handover_bag stored = {
-		.state_fd = passed_fds_take(&relay->passed, HANDOVER_STATE_NAME),
-		.in_fd = passed_fds_take(&relay->passed, HANDOVER_IN_NAME),
-		.out_fd = passed_fds_take(&relay->passed, HANDOVER_OUT_NAME),
+		.state_fd = passed_fds_take(&relay->service.passed, HANDOVER_STATE_NAME),
+		.in_fd = passed_fds_take(&relay->service.passed, HANDOVER_IN_NAME),
+		.out_fd = passed_fds_take(&relay->service.passed, HANDOVER_OUT_NAME),
 	};
 
 	if (stored.state_fd >= 0 || stored.in_fd >= 0 || stored.out_fd >= 0)
@@ -484,7 +454,7 @@ void relay_take_over(struct relay *relay)
 
 		if (socket->kind != HANDED_PASSED)
 			continue;
-		if (passed_fds_add(&relay->passed, socket->name, socket->fd) < 0)
+		if (passed_fds_add(&relay->service.passed, socket->name, socket->fd) < 0)
 			log_error("out of memory name=%s", socket->name);
 		socket->fd = -1;
 	}
@@ -492,46 +462,35 @@ void relay_take_over(struct relay *relay)
 
 void relay_drain(struct relay *relay)
 {
-	uint64_t drain_ms = relay->config->relay.drain;
-	struct list_node *node;
+	struct service *service = &relay->service;
+	uint64_t now_ms = clock_mono_ns() / NS_PER_MS, drain_ms = relay->config->relay.drain;
 
-	if (relay->is_draining) {
-		log_info("ending at once subscribers=%llu", (unsigned long long)relay->subscribers);
-		ev_break(relay->loop, EVBREAK_ALL);
+	if (service->is_draining) {
+		log_info("ending at once subscribers=%llu",
+			 (unsigned long long)service->subscribers);
+		ev_break(service->loop, EVBREAK_ALL);
 		return;
 	}
-	relay->is_draining = true;
 	crash_record_set_done(&relay->crash);
-	relay->drain_end_ms = clock_mono_ns() / NS_PER_MS + drain_ms;
+	relay->drain_end_ms = now_ms + drain_ms;
 	log_info("draining subscribers=%llu at_most_ms=%llu",
-		 (unsigned long long)relay->subscribers, (unsigned long long)drain_ms);
+		 (unsigned long long)service->subscribers, (unsigned long long)drain_ms);
 	notify_stopping();
-	relay->told_ms = 0;
-	tell(relay, clock_mono_ns() / NS_PER_MS);
-	list_for_each (&relay->listeners, node)
-		listener_close(&listener_at(node)->listener);
-	list_for_each (&relay->feeds, node)
-		served_feed_drain(feed_at(node));
-	inbox_run(&relay->control);
-	if (relay->subscribers == 0)
-		ev_break(relay->loop, EVBREAK_ALL);
+	tell_drain(relay, now_ms);
+	service_drain(service);
+	if (service->subscribers == 0)
+		ev_break(service->loop, EVBREAK_ALL);
 }
 
 void relay_fini(struct relay *relay)
 {
-	struct list_node *node;
-
 	crash_record_set_done(&relay->crash);
 	keeper_stop(&relay->keeper);
-	ev_timer_stop(relay->loop, &relay->tick);
+	ev_timer_stop(relay->service.loop, &relay->tick);
 	admin_fini(&relay->admin);
-	list_for_each (&relay->feeds, node)
-		detach_listeners(relay, feed_at(node));
-	free_all(&relay->feeds, &relay->listeners, CLOSE_DRAIN);
-	workers_stop(&relay->workers);
+	/* Before the feeds: what nobody has resumed may have quotas of theirs. */
 	handover_close(&relay->resumed);
-	inbox_close(&relay->control);
-	passed_fds_close(&relay->passed);
+	service_fini(&relay->service);
 	config_free(&relay->config);
 	crash_record_close(&relay->crash);
 }

@@ -6,35 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "admin/status.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/notify.h"
 #include "daemon/relay.h"
-
-/* Without memory a line is missing; it is in the log all the same. */
-static void add_line(struct reload_report *report, const char *text)
-{
-	char **lines;
-
-	if (!report)
-		return;
-	lines = reallocarray(report->lines, report->count + 1, sizeof(*lines));
-	if (!lines)
-		return;
-	report->lines = lines;
-	lines[report->count] = strdup(text);
-	if (lines[report->count])
-		report->count++;
-}
-
-void reload_report_free(struct reload_report *report)
-{
-	for (size_t i = 0; i < report->count; i++)
-		free(report->lines[i]);
-	free(report->lines);
-	*report = (struct reload_report){0};
-}
+#include "daemon/tell.h"
 
 struct config *reload_load(const struct config_source *source, struct config_errors *errors)
 {
@@ -60,22 +36,23 @@ static void tell_changes(const struct relay *relay, const struct config *config,
 	for (size_t i = 0; i < count; i++) {
 		config_change_print(text, sizeof(text), &changes[i]);
 		log_info("reload: %s", text);
-		add_line(report, text);
+		reload_report_add(report, text);
 	}
 	free(changes);
 }
 
-static int load_and_apply(struct relay *relay, struct reload_report *report)
+static int load_and_apply(struct relay *relay, const struct config_source *source,
+			  struct reload_report *report)
 {
 	struct config_errors errors = {0};
-	struct config *config = reload_load(&relay->source, &errors);
+	struct config *config = reload_load(source, &errors);
 	struct errmsg err;
 	int r;
 
 	if (!config) {
 		log_error("reload failed: the configuration has errors, nothing has changed");
 		for (size_t i = 0; i < errors.count; i++)
-			add_line(report, errors.list[i].text);
+			reload_report_add(report, errors.list[i].text);
 		config_errors_free(&errors);
 		return -EINVAL;
 	}
@@ -92,23 +69,23 @@ static int load_and_apply(struct relay *relay, struct reload_report *report)
 		log_error("reload failed: %s, nothing has changed", err.text);
 	if (report) {
 		reload_report_free(report);
-		add_line(report, err.text);
+		reload_report_add(report, err.text);
 	}
 	return r > 0 ? -EIO : r;
 }
 
-int reload(struct relay *relay, struct reload_report *report)
+int reload(struct relay *relay, const struct config_source *source, struct reload_report *report)
 {
 	int r;
 
-	if (relay->is_draining)
+	if (relay->service.is_draining)
 		return -EBUSY;
 	notify_reloading();
-	r = load_and_apply(relay, report);
-	relay->reload_failed = r < 0;
+	r = load_and_apply(relay, source, report);
+	relay->has_reload_failed = r < 0;
 	if (r == 0)
 		relay->loaded_ns = clock_wall_ns();
-	status_notify(relay);
+	tell_status(&relay->service, relay->has_reload_failed);
 	notify_ready();
 	return r;
 }

@@ -5,8 +5,9 @@
  */
 #pragma once
 
-#include <stdbool.h>
+#include <stddef.h>
 
+#include "admin/admin_actions.h"
 #include "config/config.h"
 
 struct relay;
@@ -18,21 +19,10 @@ struct config_source {
 	size_t override_count;
 };
 
-/* What a reload did, or why it did nothing: one text for each change, or each error. */
-struct reload_report {
-	char **lines; /* owned */
-	size_t count;
-};
-
 /* Loads it; writes all that is wrong with it to standard error and into *errors, which must be
  * empty and is the caller's to free.  NULL on failure. */
 struct config *reload_load(const struct config_source *source, struct config_errors *errors);
 
-/* Loads relay's configuration again and applies it; the service manager is told.  `report`, when
- * not NULL, gets the lines, as far as there is memory for them.  Returns 0; -EBUSY while draining;
- * -EIO when a feed could not be made anew, all else has changed then; or another -errno, nothing
- * has. */
-int reload(struct relay *relay, struct reload_report *report);
-
-/* Leaves it empty. */
-void reload_report_free(struct reload_report *report);
+/* Loads the configuration again and applies it to relay.  The service manager is told.  `report` and
+ * the result are as struct admin_actions says; NULL for no report. */
+int reload(struct relay *relay, const struct config_source *source, struct reload_report *report);

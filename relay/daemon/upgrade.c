@@ -35,8 +35,8 @@ static int pack(struct relay *relay, struct handover_bag *bag, struct errmsg *er
 	struct handover handover;
 	int r;
 
-	inbox_run(&relay->control); /* places of subscribers that have gone */
-	r = handover_take(relay, &handover);
+	inbox_run(&relay->service.control); /* quotas of subscribers that have gone */
+	r = handover_take(&relay->service, relay->config, &handover);
 	if (r < 0) {
 		errmsg_errno(err, -r, "state");
 		return r;
@@ -52,7 +52,7 @@ static int park_and_pack(struct relay *relay, struct parked **parked, struct han
 {
 	int r;
 
-	*parked = workers_park(&relay->workers);
+	*parked = workers_park(&relay->service.workers);
 	if (!*parked) {
 		errmsg_errno(err, ENOMEM, "workers");
 		return -ENOMEM;
@@ -71,10 +71,10 @@ static bool store(struct relay *relay)
 	struct errmsg err;
 	int r;
 
-	if (relay->is_draining)
+	if (relay->service.is_draining)
 		return false;
 	log_info("handing over to the service manager subscribers=%llu",
-		 (unsigned long long)relay->subscribers);
+		 (unsigned long long)relay->service.subscribers);
 	crash_record_set_done(&relay->crash); /* one bag in the store is enough */
 	notify_stopping();
 	r = park_and_pack(relay, &parked, &bag, &err);
@@ -133,10 +133,10 @@ static void run_upgrade(struct upgrade *upgrade)
 	struct errmsg err;
 	int r;
 
-	if (relay->is_draining)
+	if (relay->service.is_draining)
 		return;
 	log_info("upgrading program=%s subscribers=%llu", upgrade->program,
-		 (unsigned long long)relay->subscribers);
+		 (unsigned long long)relay->service.subscribers);
 	r = park_and_pack(relay, &parked, &bag, &err);
 	if (r < 0) {
 		log_error("upgrade failed: %s, nothing has changed", err.text);
@@ -167,7 +167,7 @@ static void finish_restart(struct upgrade *upgrade, bool is_good)
 
 	upgrade->is_stored = is_good && store(relay);
 	if (upgrade->is_stored)
-		ev_break(relay->loop, EVBREAK_ALL);
+		ev_break(relay->service.loop, EVBREAK_ALL);
 	else
 		relay_drain(relay);
 }
@@ -204,7 +204,7 @@ static int start_check(struct upgrade *upgrade, bool is_restart, struct errmsg *
 	size_t count = 0;
 	int r;
 
-	if (upgrade->relay->is_draining) {
+	if (upgrade->relay->service.is_draining) {
 		errmsg_set(err, "relay is shutting down");
 		return -EBUSY;
 	}
@@ -229,7 +229,7 @@ static int start_check(struct upgrade *upgrade, bool is_restart, struct errmsg *
 	upgrade->is_restart = is_restart;
 	upgrade->deadline_ms = clock_mono_ns() / NS_PER_MS + CHECK_MS;
 	ev_timer_set(&upgrade->poll, POLL_S, POLL_S);
-	ev_timer_start(upgrade->relay->loop, &upgrade->poll);
+	ev_timer_start(upgrade->relay->service.loop, &upgrade->poll);
 	return 0;
 }
 
@@ -258,7 +258,7 @@ void upgrade_init(struct upgrade *upgrade, struct relay *relay, char **arguments
 
 void upgrade_stop(struct upgrade *upgrade)
 {
-	ev_timer_stop(upgrade->relay->loop, &upgrade->poll);
+	ev_timer_stop(upgrade->relay->service.loop, &upgrade->poll);
 	if (!upgrade->checker)
 		return;
 	(void)kill(upgrade->checker, SIGKILL);

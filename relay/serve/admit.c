@@ -11,10 +11,10 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/fd.h"
-#include "daemon/relay.h"
 #include "fanout/subscriber_kept.h"
 #include "serve/quota.h"
 #include "serve/served_listener.h"
+#include "serve/service.h"
 
 /* A subscriber on its way to its worker. */
 struct arrival {
@@ -45,7 +45,7 @@ static void refuse(struct served_listener *listener, int fd, enum close_reason r
 static struct place *take_place(struct served_listener *listener, int fd)
 {
 	struct place_request request = {
-		.relay = listener->relay,
+		.service = listener->service,
 		.feed = listener->format.feed,
 		.peers = listener->peers,
 		.max_per_ip = listener->max_per_ip,
@@ -94,7 +94,7 @@ void admit_note_place(const struct served_listener *listener, int fd, struct pla
 {
 	const struct subscriber_place counted = place_of_subscriber(place);
 
-	subscriber_record_set_place(&listener->relay->records, fd,
+	subscriber_record_set_place(&listener->service->records, fd,
 				    place_peers(&counted) ? listener->name : "",
 				    place_key(&counted));
 }

@@ -16,13 +16,13 @@
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "base/origin.h"
-#include "daemon/relay.h"
 #include "http/websocket_input.h"
 #include "serve/admit.h"
 #include "serve/http_arrival.h"
 #include "serve/http_listener.h"
 #include "serve/params.h"
 #include "serve/served_listener.h"
+#include "serve/service.h"
 
 /* A request being looked at. */
 struct asking {
@@ -287,7 +287,7 @@ static enum http_refusal take_place(const struct asking *asking, struct place **
 {
 	const struct served_listener *served = asking->http->served;
 	const struct place_request request = {
-		.relay = served->relay,
+		.service = served->service,
 		.feed = asking->path->feed,
 		.peers = served->peers,
 		.max_per_ip = served->max_per_ip,
@@ -416,7 +416,7 @@ static void answer_request(struct asking *asking, const char *wrong)
 {
 	char buf[STREAM_ANSWER_BYTES];
 
-	if (asking->http->served->relay->is_draining)
+	if (asking->http->served->service->is_draining)
 		refuse(asking, HTTP_REFUSED_DRAINING);
 	else if (!is_address_allowed(asking))
 		refuse(asking, HTTP_REFUSED_DENIED);

@@ -9,10 +9,10 @@
 
 #include "base/log.h"
 #include "base/origin.h"
-#include "daemon/relay.h"
 #include "serve/http_admit.h"
 #include "serve/params.h"
 #include "serve/served_listener.h"
+#include "serve/service.h"
 
 const char *http_refusal_name(enum http_refusal refusal)
 {
@@ -76,14 +76,14 @@ const struct served_format *http_path_format(struct http_path *path, const struc
 const struct served_format *http_listener_format(struct http_listener *http, struct http_path *path,
 						 const struct encoder *encoder)
 {
-	struct relay *relay = http->served->relay;
+	struct service *service = http->served->service;
 	const struct served_format *format = find_open(path, encoder);
 
 	if (format)
 		return format;
 	format = http_path_format(path, encoder);
 	if (format)
-		crash_record_set_listeners(&relay->crash, relay);
+		service->events->on_format_opened(service->owner);
 	return format;
 }
 
@@ -153,7 +153,7 @@ static int change_paths(struct http_listener *http, const struct config *config,
 	for (size_t i = 0; r == 0 && i < config->feed_count; i++) {
 		const struct config_feed *feed = &config->feeds[i];
 		struct served_feed *served =
-			relay_find_feed(http->served->relay, feed->section.name);
+			served_feed_find(&http->served->service->feeds, feed->section.name);
 
 		if (served && config_is_served(from, feed))
 			r = serve_feed(http, served, from, feed);
@@ -285,7 +285,7 @@ struct http_listener *http_listener_new(struct served_listener *served,
 		.owner = http,
 	};
 
-	http_server_init(&http->server, served->relay->loop, &params);
+	http_server_init(&http->server, served->service->loop, &params);
 	return http;
 }
 

@@ -14,7 +14,6 @@
 #include "http/token_list.h"
 #include "serve/served_feed.h"
 
-struct relay;
 struct served_listener;
 
 enum http_refusal {

@@ -9,7 +9,8 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "daemon/relay.h"
+#include "serve/served_listener.h"
+#include "serve/service.h"
 
 enum {
 	NUMBER_BYTES = 8, /* in a stream */
@@ -131,16 +132,16 @@ void handover_http_transfer(struct state_stream *stream, struct handed_http *han
 /* ---- going on ---- */
 
 /* NULL: there is none any more, or it has another format now. */
-static struct http_listener *find_http(const struct relay *relay, const char *name)
+static struct http_listener *find_http(const struct service *service, const char *name)
 {
-	const struct served_listener *served = relay_find_listener(relay, name);
+	const struct served_listener *served = served_listener_find(&service->listeners, name);
 
 	return served ? served->http : NULL;
 }
 
-void handover_http_reopen(const struct relay *relay, const struct handed_http *handed)
+void handover_http_reopen(const struct service *service, const struct handed_http *handed)
 {
-	struct http_listener *http = find_http(relay, handed->listener);
+	struct http_listener *http = find_http(service, handed->listener);
 
 	for (size_t i = 0; http && i < handed->format_count; i++) {
 		const struct handed_format *format = &handed->formats[i];
@@ -151,9 +152,9 @@ void handover_http_reopen(const struct relay *relay, const struct handed_http *h
 	}
 }
 
-void handover_http_resume(const struct relay *relay, struct handed_http *handed)
+void handover_http_resume(const struct service *service, struct handed_http *handed)
 {
-	struct http_listener *http = find_http(relay, handed->listener);
+	struct http_listener *http = find_http(service, handed->listener);
 
 	if (!http)
 		return;

@@ -12,7 +12,7 @@
 #include "feed/feed_state.h"
 #include "serve/http_listener.h"
 
-struct relay;
+struct service;
 
 struct handed_format {
 	char feed[STATE_NAME_BYTES];
@@ -41,11 +41,11 @@ void handover_http_transfer_formats(struct state_stream *stream, struct handed_h
 void handover_http_transfer(struct state_stream *stream, struct handed_http *handed);
 
 /* Opens the formats again that the configuration still offers: before the feeds are resumed. */
-void handover_http_reopen(const struct relay *relay, const struct handed_http *handed);
+void handover_http_reopen(const struct service *service, const struct handed_http *handed);
 
 /* Its clients and counters go on, when all who have subscribed have their places.  Clients of a
  * listener that is gone are left for handover_http_close(). */
-void handover_http_resume(const struct relay *relay, struct handed_http *handed);
+void handover_http_resume(const struct service *service, struct handed_http *handed);
 
 /* Closes the clients that nobody has taken, after reading.  Idempotent. */
 void handover_http_close(struct handed_http *handed);

@@ -6,11 +6,12 @@
 #include <stdlib.h>
 
 #include "base/compiler.h"
-#include "daemon/relay.h"
+#include "serve/served_feed.h"
+#include "serve/service.h"
 
 struct place {
 	struct task task; /* on its way back */
-	struct relay *relay;
+	struct service *service;
 	struct served_feed *feed;
 	struct worker *worker;
 	struct peer_count *peers; /* NULL: an address that is not counted */
@@ -25,7 +26,7 @@ static void give_back(struct task *task)
 
 	if (place->refused_for != CLOSE_REASON_COUNT)
 		place->feed->refused[place->refused_for]++;
-	place->relay->subscribers--;
+	place->service->subscribers--;
 	place->feed->subscribers--;
 	place->worker->subscribers--;
 	if (place->peers)
@@ -39,7 +40,7 @@ static void on_closed(void *owner)
 	struct place *place = owner;
 
 	place->task.run = give_back;
-	inbox_post(&place->relay->control, &place->task);
+	inbox_post(&place->service->control, &place->task);
 }
 
 static bool is_feed_full(const struct served_feed *feed)
@@ -61,14 +62,14 @@ static enum close_reason enter(const struct place_request *request, struct place
 	return CLOSE_REASON_COUNT;
 }
 
-static void count(struct place *place, struct relay *relay, struct served_feed *feed,
+static void count(struct place *place, struct service *service, struct served_feed *feed,
 		  struct worker *worker)
 {
-	place->relay = relay;
+	place->service = service;
 	place->feed = feed;
 	place->worker = worker;
 	place->refused_for = CLOSE_REASON_COUNT;
-	relay->subscribers++;
+	service->subscribers++;
 	feed->subscribers++;
 	worker->subscribers++;
 }
@@ -77,12 +78,12 @@ enum close_reason place_take(const struct place_request *request, struct place *
 			     const char **ret_whose)
 {
 	struct served_feed *feed = request->feed;
-	struct relay *relay = request->relay;
+	struct service *service = request->service;
 	enum close_reason reason;
 	struct place *place;
 
 	*ret_whose = "";
-	if (relay->subscribers >= relay->max_subscribers) {
+	if (service->subscribers >= service->max_subscribers) {
 		*ret_whose = ", in [relay]";
 		return CLOSE_LIMIT;
 	}
@@ -98,7 +99,7 @@ enum close_reason place_take(const struct place_request *request, struct place *
 		free(place);
 		return reason;
 	}
-	count(place, relay, feed, workers_least_loaded(feed->workers, feed->home));
+	count(place, service, feed, workers_least_loaded(feed->workers, feed->home));
 	place->id = ++feed->placed;
 	*ret = place;
 	return CLOSE_REASON_COUNT;
@@ -129,7 +130,7 @@ uint64_t place_key(const struct subscriber_place *place)
 	return ((const struct place *)place->owner)->key;
 }
 
-int place_resume(struct relay *relay, struct served_feed *feed, struct worker *worker,
+int place_resume(struct service *service, struct served_feed *feed, struct worker *worker,
 		 struct peer_count *peers, uint64_t key, struct subscriber_place *ret)
 {
 	struct place *place = calloc(1, sizeof(*place));
@@ -141,7 +142,7 @@ int place_resume(struct relay *relay, struct served_feed *feed, struct worker *w
 		place->peers = peers;
 		place->key = key;
 	}
-	count(place, relay, feed, worker);
+	count(place, service, feed, worker);
 	*ret = place_of_subscriber(place);
 	return 0;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * A place is what a subscriber has from being let in until it has closed: it counts for relay, for
+ * A place is what a subscriber has from being let in until it has closed: it counts for the service, for
  * its feed, for its worker and for its address.
  *
  * The limits are looked at from the widest to the narrowest.  All counting is the control thread's:
@@ -13,12 +13,12 @@
 #include "net/peer_count.h"
 #include "serve/worker.h"
 
-struct relay;
+struct service;
 struct served_feed;
 struct place;
 
 struct place_request {
-	struct relay *relay;
+	struct service *service;
 	struct served_feed *feed;
 	struct peer_count *peers; /* of the listener */
 	uint64_t max_per_ip;      /* 0 = no such limit */
@@ -46,7 +46,7 @@ uint64_t place_key(const struct subscriber_place *place);
 
 /* A place for a subscriber that goes on, whatever the limits are now; `peers` may be NULL.  0; or
  * -ENOMEM, and *ret is no place. */
-int place_resume(struct relay *relay, struct served_feed *feed, struct worker *worker,
+int place_resume(struct service *service, struct served_feed *feed, struct worker *worker,
 		 struct peer_count *peers, uint64_t key, struct subscriber_place *ret) must_check;
 
 /* In the worker, instead of joining: the peer was refused there, which the feed counts. */

@@ -14,10 +14,9 @@
 
 #include "base/compiler.h"
 #include "base/log.h"
-#include "daemon/handover.h"
-#include "daemon/relay.h"
 #include "feed/feed_kept.h"
 #include "serve/params.h"
+#include "serve/service.h"
 
 /* One thing to be done in a worker for a feed; which members count is up to what is done. */
 struct order {
@@ -50,6 +49,17 @@ static void call_all(struct served_feed *served, void (*call)(struct worker *wor
 {
 	for (unsigned i = 0; i < served->workers->count; i++)
 		worker_call(&served->workers->list[i], call, order);
+}
+
+struct served_feed *served_feed_find(const struct list *feeds, const char *name)
+{
+	struct list_node *node;
+
+	list_for_each (feeds, node) {
+		if (strcmp(served_feed_at(node)->name, name) == 0)
+			return served_feed_at(node);
+	}
+	return NULL;
 }
 
 /* ---- making ---- */
@@ -226,20 +236,21 @@ static void resume_ingest(struct handed_feed *handed, const struct config_feed *
 		order->resumed = &handed->ingest;
 }
 
-int served_feed_new(struct relay *relay, const struct config *config,
-		    const struct config_feed *from, struct served_feed **ret, struct errmsg *err)
+int served_feed_new(struct service *service, const struct config *config,
+		    const struct config_feed *from, const struct served_feed_kept *kept,
+		    struct served_feed **ret, struct errmsg *err)
 {
 	const char *name = from->section.name;
-	struct handed_feed *handed = handover_find_feed(relay->resumed, name);
-	struct served_feed *served = new_empty(&relay->workers, name,
-					       handed ? &relay->workers.list[handed->home]
-						      : workers_for_home(&relay->workers));
+	struct workers *workers = &service->workers;
+	struct served_feed *served = new_empty(workers, name,
+					       kept->feed ? &workers->list[kept->feed->home]
+							  : workers_for_home(workers));
 	struct ingest_params *ingest = calloc(1, sizeof(*ingest));
 	struct access publishers = {0};
 	struct order order = {.served = served,
 			      .ingest = ingest,
 			      .access = &publishers,
-			      .records = relay->records.parts ? &relay->records : NULL};
+			      .records = service->records.parts ? &service->records : NULL};
 
 	if (!served || !ingest) {
 		order.result = -ENOMEM;
@@ -248,16 +259,15 @@ int served_feed_new(struct relay *relay, const struct config *config,
 	}
 	order.result = params_of_ingest(from, ingest, err);
 	if (order.result == 0)
-		order.result = passed_fds_resolve(&relay->passed, &ingest->endpoints[0], err);
+		order.result = passed_fds_resolve(&service->passed, &ingest->endpoints[0], err);
 	if (order.result == 0)
 		order.result = params_of_publishers(from, &publishers, err);
 	if (order.result < 0)
 		goto out;
-	if (ingest->kind == INGEST_LISTEN)
-		handover_resolve(relay->resumed, HANDED_FEED, name, from->ingest.text,
-				 &ingest->endpoints[0]);
+	if (ingest->kind == INGEST_LISTEN && ingest->endpoints[0].kind != ENDPOINT_PASSED)
+		ingest->endpoints[0].passed_fd = kept->listening_fd;
 	params_of_feed(config, from, &order.params);
-	resume_ingest(handed, from, &order);
+	resume_ingest(kept->feed, from, &order);
 	call_all(served, make_part, &order);
 	if (order.result == 0)
 		order.result = connect_parts(served, &order);

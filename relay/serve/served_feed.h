@@ -12,11 +12,16 @@
 #include "feed/crossing.h"
 #include "feed/feed.h"
 #include "feed/feed_report.h"
+#include "feed/feed_state.h"
 #include "net/access.h"
 #include "serve/worker.h"
 #include "source/ingest.h"
 
-struct relay;
+struct service;
+
+enum {
+	HANDED_ADDRESS_BYTES = 4608, /* an address of the configuration */
+};
 
 /* Bytes a second, taken once a second for the status. */
 struct feed_rates {
@@ -42,6 +47,25 @@ struct served_feed {
 	struct feed_rates rates;
 };
 
+/* A feed as the process before left it. */
+struct handed_feed {
+	char name[STATE_NAME_BYTES];
+	char ingest_text[HANDED_ADDRESS_BYTES];
+	struct ingest_state ingest;
+	unsigned home;
+	uint64_t placed;
+	uint64_t refused[CLOSE_REASON_COUNT];
+	bool keeps_source;        /* not in the stream: found out when the feed is made */
+	struct feed_state *parts; /* one for each worker; owned */
+	size_t part_count;
+};
+
+/* What there is of a feed when it is made. */
+struct served_feed_kept {
+	struct handed_feed *feed; /* NULL: nothing */
+	int listening_fd;         /* where its publisher connects; stays its owner's; -1: none */
+};
+
 /* The same format in each worker; where a subscriber is placed says which one it reads. */
 struct served_format {
 	struct served_feed *feed; /* NULL: not open */
@@ -49,9 +73,19 @@ struct served_format {
 	struct rendition **renditions; /* one in each worker; owned */
 };
 
-/* Makes a feed that does not read yet.  0 or -errno with a message. */
-int served_feed_new(struct relay *relay, const struct config *config,
-		    const struct config_feed *from, struct served_feed **ret, struct errmsg *err);
+static inline struct served_feed *served_feed_at(struct list_node *node)
+{
+	return list_entry(node, struct served_feed, node);
+}
+
+/* In a list of feeds.  NULL: there is none of this name. */
+struct served_feed *served_feed_find(const struct list *feeds, const char *name);
+
+/* Makes a feed that does not read yet, and goes on with what was kept of it.  The caller puts it
+ * into a list.  0 or -errno with a message. */
+int served_feed_new(struct service *service, const struct config *config,
+		    const struct config_feed *from, const struct served_feed_kept *kept,
+		    struct served_feed **ret, struct errmsg *err);
 
 /* Opens the ingest, and logs where it listens; reads nothing yet.  0 or -errno with a message. */
 int served_feed_open(struct served_feed *served, struct errmsg *err);

@@ -5,14 +5,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "daemon/handover.h"
-#include "daemon/relay.h"
 #include "serve/admit.h"
 #include "serve/http_listener.h"
 #include "serve/params.h"
+#include "serve/service.h"
 
 static void on_accept(void *owner, int fd)
 {
@@ -26,8 +26,20 @@ static void on_accept(void *owner, int fd)
 		fd_close(&fd);
 }
 
-int served_listener_new(struct relay *relay, const struct config_listener *from,
-			struct served_listener **ret, struct errmsg *err)
+struct served_listener *served_listener_find(const struct list *listeners, const char *name)
+{
+	struct list_node *node;
+
+	list_for_each (listeners, node) {
+		if (strcmp(served_listener_at(node)->name, name) == 0)
+			return served_listener_at(node);
+	}
+	return NULL;
+}
+
+int served_listener_new(struct service *service, const struct config_listener *from,
+			const struct served_listener_kept *kept, struct served_listener **ret,
+			struct errmsg *err)
 {
 	struct served_listener *served = calloc(1, sizeof(*served));
 	struct peer_count *peers = peer_count_new();
@@ -42,20 +54,19 @@ int served_listener_new(struct relay *relay, const struct config_listener *from,
 		return r;
 	}
 	list_node_init(&served->node);
-	served->relay = relay;
+	served->service = service;
 	served->peers = peers;
 	(void)snprintf(served->name, sizeof(served->name), "%s", from->section.name);
-	listener_init(&served->listener, relay->loop, on_accept, served);
+	listener_init(&served->listener, service->loop, on_accept, served);
 	r = params_of_subscribers(from, &served->access, &why);
 	if (r == 0)
 		r = endpoint_parse(from->listen, &endpoint, &why);
 	if (r == 0)
-		r = passed_fds_resolve(&relay->passed, &endpoint, &why);
-	if (r == 0) {
-		handover_resolve(relay->resumed, HANDED_LISTENER, served->name, from->listen,
-				 &endpoint);
-		handover_restore_counters(relay->resumed, served->name, &served->listener.counters);
-	}
+		r = passed_fds_resolve(&service->passed, &endpoint, &why);
+	if (r == 0 && endpoint.kind != ENDPOINT_PASSED)
+		endpoint.passed_fd = kept->listening_fd;
+	if (kept->counters)
+		served->listener.counters = *kept->counters;
 	if (r == 0)
 		r = listener_open(&served->listener, &endpoint, &why);
 	if (r < 0) {
@@ -97,7 +108,7 @@ static int change_http(struct served_listener *served, const struct config *conf
 int served_listener_change(struct served_listener *served, const struct config *config,
 			   const struct config_listener *from)
 {
-	struct served_feed *feed = relay_find_feed(served->relay, from->feed);
+	struct served_feed *feed = served_feed_find(&served->service->feeds, from->feed);
 	const struct encoder *encoder = params_encoder(from);
 
 	params_of_sockets(from, &served->sockopt_params);

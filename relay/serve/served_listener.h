@@ -15,11 +15,11 @@
 #include "serve/served_feed.h"
 
 struct http_listener;
-struct relay;
+struct service;
 
 struct served_listener {
 	struct list_node node; /* rw: the owner's list */
-	struct relay *relay;
+	struct service *service;
 	char name[CONFIG_NAME_BYTES + 1];
 	struct listener listener;
 	struct http_listener *http; /* NULL: not with format = http */
@@ -33,9 +33,24 @@ struct served_listener {
 	struct log_rate sockopt_log, refused_log;
 };
 
-/* Listens at once.  0 or -errno with a message. */
-int served_listener_new(struct relay *relay, const struct config_listener *from,
-			struct served_listener **ret, struct errmsg *err);
+/* What the process before left of a listener. */
+struct served_listener_kept {
+	int listening_fd;                         /* stays its owner's; -1: none */
+	const struct listener_counters *counters; /* NULL: none */
+};
+
+static inline struct served_listener *served_listener_at(struct list_node *node)
+{
+	return list_entry(node, struct served_listener, node);
+}
+
+/* In a list of listeners.  NULL: there is none of this name. */
+struct served_listener *served_listener_find(const struct list *listeners, const char *name);
+
+/* Listens at once.  The caller puts it into a list.  0 or -errno with a message. */
+int served_listener_new(struct service *service, const struct config_listener *from,
+			const struct served_listener_kept *kept, struct served_listener **ret,
+			struct errmsg *err);
 
 /* Serves what `from` says of `config`, which may have changed.  -ENOMEM: it is of no use any more.
  */

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
-#include "daemon/handover.h"
+#include "serve/handover.h"
 #include "feed/feed.h"
 #include "http/websocket_input.h"
 #include "tests/fuzz/fuzz.h"

@@ -7,7 +7,7 @@
 #ifndef TESTS_UNIT_HANDOVER_SAMPLE_H
 #define TESTS_UNIT_HANDOVER_SAMPLE_H
 
-#include "daemon/handover.h"
+#include "serve/handover.h"
 
 enum {
 	FDS = 8,        // in the sample

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
-#include "daemon/handover.h"
+#include "serve/handover.h"
 #include "serve/worker.h"
 #include "tests/unit/handover_sample.h"
 

@@ -17,7 +17,7 @@ from . import address
 
 ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(os.environ.get("RELAY_BIN_DIR", ROOT / "build")).resolve()
-HANDOVER_SCHEMA = int(re.search(r"HANDOVER_SCHEMA = (\d+)", (ROOT / "relay/daemon/handover.h").read_text())[1])
+HANDOVER_SCHEMA = int(re.search(r"HANDOVER_SCHEMA = (\d+)", (ROOT / "relay/serve/handover.h").read_text())[1])
 
 # Seconds between two looks at something that makes no event for the loop.
 POLL = 0.005

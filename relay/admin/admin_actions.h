@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What the admin server asks of the process: what it shows of it, and what it has it do.
+ * daemon/ hands these functions down.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/errmsg.h"
+#include "base/log.h"
+#include "config/config.h"
+
+/* What the limits of the system leave room for; daemon/budget.h reckons it. */
+struct budget {
+	uint64_t descriptors; /* RLIMIT_NOFILE */
+	uint64_t reserved;    /* of these, not for subscribers */
+	uint64_t subscribers; /* the ceiling: max_subscribers, or what the descriptors allow */
+	bool is_by_option;    /* max_subscribers is what makes the ceiling */
+
+	size_t pipes_wanted; /* that the rings and the ingest of all feeds may use */
+	size_t pipes;        /* of these, that could be had when it was tried */
+
+	uint64_t tcp_bytes;     /* where the kernel starts to press TCP memory; 0: not known */
+	uint64_t stalled_bytes; /* what a stalled subscriber may hold in its socket; 0: not known */
+};
+
+/* The process as it is now. */
+struct admin_process {
+	const char *version;
+	const struct config *config; /* in effect */
+	const struct budget *budget; /* of this configuration */
+	uint64_t started_ns;         /* wall clock */
+	uint64_t started_mono_ns;
+	uint64_t loaded_ns; /* wall clock: when the configuration in effect was loaded */
+	uint64_t fd_limit;
+	uint64_t pinned_bytes;    /* held by slow subscribers; 0 without max_pinned */
+	uint64_t keeper_restarts; /* times the keeper ended and was replaced */
+	enum log_level log_level;
+	bool has_reload_failed; /* the last one */
+	bool survives_crash;    /* subscribers would go on if relay died now */
+};
+
+/* What a reload did, or why it did nothing: one text for each change, or each error. */
+struct reload_report {
+	char **lines; /* owned */
+	size_t count;
+};
+
+/* Without memory the line is missing.  NULL instead of a report is fine. */
+void reload_report_add(struct reload_report *report, const char *text);
+
+/* Leaves it empty. */
+void reload_report_free(struct reload_report *report);
+
+/* Control thread only; `owner` is what was given with the functions. */
+struct admin_actions {
+	/* Fills *ret; what it points to holds until the caller returns to the event loop. */
+	void (*describe)(const void *owner, struct admin_process *ret);
+
+	/* Loads the configuration again and applies it; *report, which is empty before, gets the
+	 * lines.  0; -EBUSY while draining; -EIO when a feed could not be made anew, all else has
+	 * changed then; or another -errno, and nothing has. */
+	int (*reload)(void *owner, struct reload_report *report);
+
+	/* As SIGTERM when it is no restart: a second call ends the process at once. */
+	void (*drain)(void *owner);
+
+	/* Begins to run the program anew.  0: it has begun, and the log says how it ends; -EBUSY
+	 * while draining; -EALREADY when one is under way; or another -errno.  `err` says why. */
+	int (*upgrade)(void *owner, struct errmsg *err);
+
+	/* What the log has from now on, until the next reload. */
+	void (*set_log_level)(void *owner, enum log_level level);
+};

@@ -1,0 +1,470 @@
+// SPDX-License-Identifier: MIT
+/* All that is served as state: taken, written, read, made to go on, freed. */
+#include "serve/handover.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "http/websocket_input.h"
+#include "serve/quota.h"
+
+enum {
+	NUMBER_BYTES = 8, /* in a stream */
+};
+
+/* ---- taking ---- */
+
+struct socket_list {
+	struct handed_socket *list;
+	size_t count;
+};
+
+static struct handed_socket *add_socket(struct socket_list *sockets, enum handed_kind kind,
+					const char *name, const char *address, int fd)
+{
+	struct handed_socket *socket = &sockets->list[sockets->count];
+
+	if (fd < 0)
+		return NULL;
+	sockets->count++;
+	socket->kind = kind;
+	socket->fd = fd;
+	(void)snprintf(socket->name, sizeof(socket->name), "%s", name);
+	(void)snprintf(socket->address, sizeof(socket->address), "%s", address);
+	return socket;
+}
+
+static void take_listener(const struct served_listener *served, const struct config *config,
+			  struct socket_list *ret)
+{
+	const struct config_listener *from = config_find_listener(config, served->name);
+	struct handed_socket *socket = from ? add_socket(ret, HANDED_LISTENER, served->name,
+							 from->listen, served->listener.fd)
+					    : NULL;
+
+	if (socket)
+		socket->counters = served->listener.counters;
+}
+
+int handover_take_sockets(const struct service *service, const struct config *config,
+			  struct handed_socket **ret, size_t *ret_count)
+{
+	size_t room = list_length(&service->feeds) + list_length(&service->listeners) +
+		      service->passed.count;
+	struct socket_list sockets = {.list = calloc(room + 1, sizeof(**ret))};
+	struct list_node *node;
+
+	*ret = sockets.list;
+	*ret_count = 0;
+	if (!sockets.list)
+		return -ENOMEM;
+	list_for_each (&service->feeds, node) {
+		const struct served_feed *served = served_feed_at(node);
+		const struct config_feed *from = config_find_feed(config, served->name);
+
+		if (from && served->ingest.params.kind == INGEST_LISTEN)
+			(void)add_socket(&sockets, HANDED_FEED, served->name, from->ingest.text,
+					 served->ingest.listener.fd);
+	}
+	list_for_each (&service->listeners, node)
+		take_listener(served_listener_at(node), config, &sockets);
+	for (size_t i = 0; i < service->passed.count; i++)
+		(void)add_socket(&sockets, HANDED_PASSED, service->passed.list[i].name, "",
+				 service->passed.list[i].fd);
+	*ret_count = sockets.count;
+	return 0;
+}
+
+/* Which listener counts its address. */
+static void name_place(struct service *service, struct subscriber_snapshot *subscriber)
+{
+	const struct peer_count *peers = place_peers(&subscriber->place);
+	struct list_node *node;
+
+	if (!peers)
+		return;
+	subscriber->peer_key = place_key(&subscriber->place);
+	list_for_each (&service->listeners, node) {
+		if (served_listener_at(node)->peers == peers)
+			(void)snprintf(subscriber->listener, sizeof(subscriber->listener), "%s",
+				       served_listener_at(node)->name);
+	}
+}
+
+static int take_part(struct service *service, struct feed *feed, struct feed_state *ret)
+{
+	int r = feed_capture(feed, ret);
+
+	for (size_t i = 0; r == 0 && i < ret->rendition_count; i++) {
+		struct rendition_state *rendition = &ret->renditions[i];
+
+		for (size_t j = 0; j < rendition->subscriber_count; j++)
+			name_place(service, &rendition->subscribers[j]);
+	}
+	return r;
+}
+
+static int take_feed(struct service *service, const struct config *config,
+		     struct served_feed *served, struct handed_feed *ret)
+{
+	const struct config_feed *from = config_find_feed(config, served->name);
+	int r = 0;
+
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", served->name);
+	(void)snprintf(ret->ingest_text, sizeof(ret->ingest_text), "%s",
+		       from ? from->ingest.text : "");
+	ret->home = served->home->index;
+	ret->placed = served->placed;
+	memcpy(ret->refused, served->refused, sizeof(ret->refused));
+	crossing_settle(served->seats[ret->home].feed);
+	ret->parts = calloc(served->workers->count, sizeof(*ret->parts));
+	if (!ret->parts)
+		return -ENOMEM;
+	for (unsigned i = 0; r == 0 && i < served->workers->count; i++)
+		r = take_part(service, served->seats[i].feed, &ret->parts[ret->part_count++]);
+	ingest_capture(&served->ingest, &ret->ingest);
+	return r;
+}
+
+static int take_http(struct service *service, struct handover *ret)
+{
+	struct list_node *node;
+	int r = 0;
+
+	ret->http_listeners =
+		calloc(list_length(&service->listeners) + 1, sizeof(*ret->http_listeners));
+	if (!ret->http_listeners)
+		return -ENOMEM;
+	list_for_each (&service->listeners, node) {
+		if (r == 0 && served_listener_at(node)->http)
+			r = handover_http_take(served_listener_at(node),
+					       &ret->http_listeners[ret->http_listener_count++]);
+	}
+	return r;
+}
+
+int handover_take(struct service *service, const struct config *config, struct handover *ret)
+{
+	struct list_node *node;
+	int r;
+
+	*ret = (struct handover){
+		.workers = service->workers.count,
+		.still_since_ns = clock_mono_ns(),
+		.feeds = calloc(list_length(&service->feeds) + 1, sizeof(*ret->feeds)),
+	};
+	r = ret->feeds ? handover_take_sockets(service, config, &ret->sockets, &ret->socket_count)
+		       : -ENOMEM;
+	if (r == 0)
+		r = take_http(service, ret);
+	list_for_each (&service->feeds, node) {
+		if (r == 0)
+			r = take_feed(service, config, served_feed_at(node),
+				      &ret->feeds[ret->feed_count++]);
+	}
+	if (r < 0)
+		handover_free(ret);
+	return r;
+}
+
+/* ---- the stream ---- */
+
+static void transfer_socket(struct state_stream *stream, struct handed_socket *socket)
+{
+	struct listener_counters *counters = &socket->counters;
+
+	state_unsigned(stream, &socket->kind, HANDED_KINDS - 1, "kind of socket");
+	state_text(stream, socket->name, sizeof(socket->name), "name of a socket");
+	state_text(stream, socket->address, sizeof(socket->address), "address");
+	state_fd(stream, &socket->fd, "listening socket");
+	state_u64(stream, &counters->accepted, UINT64_MAX, "accepted");
+	state_u64(stream, &counters->accept_errors, UINT64_MAX, "accept errors");
+	state_u64(stream, &counters->accept_pauses, UINT64_MAX, "accept pauses");
+	state_u64(stream, &counters->accept_paced, UINT64_MAX, "accept paced");
+	state_u64(stream, &counters->accept_refused, UINT64_MAX, "accept refused");
+	if (stream->is_reading && socket->fd < 0)
+		state_fail(stream, "listening socket");
+}
+
+static void transfer_feed(struct state_stream *stream, struct handed_feed *feed, unsigned workers)
+{
+	void *parts = feed->parts;
+	bool has_parts;
+
+	state_text(stream, feed->name, sizeof(feed->name), "name of a feed");
+	state_text(stream, feed->ingest_text, sizeof(feed->ingest_text), "ingest");
+	ingest_state_transfer(stream, &feed->ingest);
+	state_unsigned(stream, &feed->home, workers - 1, "home");
+	state_u64(stream, &feed->placed, UINT64_MAX, "subscribers placed");
+	feed_state_transfer_reasons(stream, feed->refused);
+	has_parts = state_array(stream, &parts, &feed->part_count, sizeof(*feed->parts),
+				(size_t)16 * NUMBER_BYTES, "parts of a feed");
+	if (stream->is_reading)
+		feed->parts = parts;
+	if (!has_parts || feed->part_count != workers) {
+		state_fail(stream, "parts of a feed");
+		return;
+	}
+	for (size_t i = 0; i < feed->part_count; i++)
+		feed_state_transfer(stream, &feed->parts[i]);
+}
+
+void handover_transfer(struct state_stream *stream, struct handover *handover)
+{
+	void *sockets = handover->sockets, *feeds = handover->feeds,
+	     *http_listeners = handover->http_listeners;
+	bool has_sockets, has_feeds, has_http;
+
+	state_unsigned(stream, &handover->workers, WORKERS_MAX, "workers");
+	if (handover->workers == 0)
+		state_fail(stream, "workers");
+	state_u64(stream, &handover->still_since_ns, UINT64_MAX, "time");
+	has_sockets = state_array(stream, &sockets, &handover->socket_count,
+				  sizeof(*handover->sockets), (size_t)9 * NUMBER_BYTES, "sockets");
+	if (stream->is_reading)
+		handover->sockets = sockets;
+	for (size_t i = 0; has_sockets && i < handover->socket_count; i++)
+		transfer_socket(stream, &handover->sockets[i]);
+	has_feeds = state_array(stream, &feeds, &handover->feed_count, sizeof(*handover->feeds),
+				(size_t)10 * NUMBER_BYTES, "feeds");
+	if (stream->is_reading)
+		handover->feeds = feeds;
+	for (size_t i = 0; has_feeds && i < handover->feed_count; i++)
+		transfer_feed(stream, &handover->feeds[i], handover->workers);
+	has_http = state_array(stream, &http_listeners, &handover->http_listener_count,
+			       sizeof(*handover->http_listeners), (size_t)10 * NUMBER_BYTES,
+			       "listeners of http");
+	if (stream->is_reading)
+		handover->http_listeners = http_listeners;
+	for (size_t i = 0; has_http && i < handover->http_listener_count; i++)
+		handover_http_transfer(stream, &handover->http_listeners[i]);
+	state_end(stream);
+}
+
+/* ---- going on ---- */
+
+static const struct handed_socket *find_socket(const struct handover *handover,
+					       enum handed_kind kind, const char *name)
+{
+	for (size_t i = 0; handover && i < handover->socket_count; i++) {
+		if (handover->sockets[i].kind == kind &&
+		    strcmp(handover->sockets[i].name, name) == 0)
+			return &handover->sockets[i];
+	}
+	return NULL;
+}
+
+static int listening_fd(const struct handed_socket *socket, const char *address)
+{
+	return socket && strcmp(socket->address, address) == 0 ? socket->fd : -1;
+}
+
+static struct handed_feed *find_feed(const struct handover *handover, const char *name)
+{
+	for (size_t i = 0; handover && i < handover->feed_count; i++) {
+		if (strcmp(handover->feeds[i].name, name) == 0)
+			return &handover->feeds[i];
+	}
+	return NULL;
+}
+
+struct served_feed_kept handover_feed(const struct handover *handover, const char *name,
+				      const char *address)
+{
+	const struct handed_socket *socket = find_socket(handover, HANDED_FEED, name);
+
+	return (struct served_feed_kept){
+		.feed = find_feed(handover, name),
+		.listening_fd = listening_fd(socket, address),
+	};
+}
+
+struct served_listener_kept handover_listener(const struct handover *handover, const char *name,
+					      const char *address)
+{
+	const struct handed_socket *socket = find_socket(handover, HANDED_LISTENER, name);
+
+	return (struct served_listener_kept){
+		.counters = socket ? &socket->counters : NULL,
+		.listening_fd = listening_fd(socket, address),
+	};
+}
+
+static struct peer_count *peers_of(const struct service *service, const char *listener)
+{
+	const struct served_listener *served = served_listener_find(&service->listeners, listener);
+
+	return served ? served->peers : NULL;
+}
+
+/* Who reads what it sends goes on; who cannot leaves the subscriber without, and so to be closed.
+ * All kinds there are stand here. */
+static void give_input(struct subscriber_snapshot *subscriber)
+{
+	static const struct subscriber_input *const kinds[] = {&websocket_input};
+
+	for (size_t i = 0; subscriber->input_bytes && i < ARRAY_LEN(kinds); i++) {
+		if (strcmp(kinds[i]->name, subscriber->input_name) != 0)
+			continue;
+		subscriber->input_owner =
+			kinds[i]->restore(subscriber->input_state, subscriber->input_bytes);
+		if (subscriber->input_owner)
+			subscriber->input = kinds[i];
+	}
+}
+
+/* Their inputs and places.  False: there is no memory for a place. */
+static bool prepare_subscribers(struct service *service, struct served_feed *served,
+				struct worker *worker, struct feed_state *state)
+{
+	bool is_complete = true;
+
+	for (size_t i = 0; i < state->rendition_count; i++) {
+		struct rendition_state *rendition = &state->renditions[i];
+
+		for (size_t j = 0; j < rendition->subscriber_count; j++) {
+			struct subscriber_snapshot *subscriber = &rendition->subscribers[j];
+
+			give_input(subscriber);
+			if (place_resume(service, served, worker,
+					 peers_of(service, subscriber->listener),
+					 subscriber->peer_key, &subscriber->place) < 0)
+				is_complete = false;
+		}
+	}
+	return is_complete;
+}
+
+struct resumed_part {
+	struct served_feed *served;
+	struct handed_feed *handed;
+	uint64_t lost; /* subscribers, in a crash */
+};
+
+static void restore_part(struct worker *worker, void *data)
+{
+	struct resumed_part *part = data;
+	struct feed *feed = part->served->seats[worker->index].feed;
+
+	/* Before what is told of a publisher that does not go on. */
+	if (!feed->from)
+		crossing_resume(feed);
+	feed_restore(feed, &part->handed->parts[worker->index], part->handed->keeps_source);
+	part->lost += feed->closed[CLOSE_CRASH];
+}
+
+/* Branches first: home may send to them from then on.  Returns how many subscribers were lost in a
+ * crash. */
+static uint64_t resume_feed(struct service *service, struct served_feed *served,
+			    struct handed_feed *handed)
+{
+	struct resumed_part part = {.served = served, .handed = handed};
+	struct worker *workers = service->workers.list;
+
+	served->placed = handed->placed;
+	memcpy(served->refused, handed->refused, sizeof(served->refused));
+	for (unsigned i = 0; i < handed->part_count; i++) {
+		if (!prepare_subscribers(service, served, &workers[i], &handed->parts[i]))
+			log_error("out of memory feed=%s, subscribers are not counted",
+				  served->name);
+		if (i != handed->home)
+			worker_call(&workers[i], restore_part, &part);
+	}
+	worker_call(&workers[handed->home], restore_part, &part);
+	return part.lost;
+}
+
+void handover_resume(struct service *service, struct handover **handover_ptr)
+{
+	struct handover *handover = *handover_ptr;
+	uint64_t still_ns, lost = handover->lost;
+	bool is_after_crash = handover->is_after_crash;
+
+	for (size_t i = 0; i < handover->http_listener_count; i++)
+		handover_http_reopen(service, &handover->http_listeners[i]);
+	for (size_t i = 0; i < handover->feed_count; i++) {
+		struct handed_feed *handed = &handover->feeds[i];
+		struct served_feed *served = served_feed_find(&service->feeds, handed->name);
+
+		if (served) {
+			lost += resume_feed(service, served, handed);
+			continue;
+		}
+		log_warn("feed not resumed feed=%s, the configuration no longer has it: its "
+			 "subscribers are closed",
+			 handed->name);
+	}
+	for (size_t i = 0; i < handover->http_listener_count; i++)
+		handover_http_resume(service, &handover->http_listeners[i]);
+	still_ns = clock_mono_ns() - handover->still_since_ns;
+	handover_close(handover_ptr);
+	/* The places of those that could not be resumed. */
+	inbox_run(&service->control);
+	if (is_after_crash)
+		log_warn("resumed after a crash subscribers=%llu lost=%llu silence_ms=%.1f",
+			 (unsigned long long)service->subscribers, (unsigned long long)lost,
+			 (double)still_ns / NS_PER_MS);
+	else
+		log_info("resumed subscribers=%llu silence_ms=%.1f",
+			 (unsigned long long)service->subscribers, (double)still_ns / NS_PER_MS);
+}
+
+/* ---- the end ---- */
+
+void handover_free(struct handover *handover)
+{
+	for (size_t i = 0; i < handover->feed_count; i++) {
+		struct handed_feed *feed = &handover->feeds[i];
+
+		for (size_t j = 0; j < feed->part_count; j++)
+			feed_state_free(&feed->parts[j]);
+		if (feed->ingest.is_temporary)
+			fd_close(&feed->ingest.fd);
+		free(feed->parts);
+	}
+	for (size_t i = 0; i < handover->http_listener_count; i++)
+		handover_http_free(&handover->http_listeners[i]);
+	free(handover->http_listeners);
+	free(handover->feeds);
+	free(handover->sockets);
+	for (size_t i = 0; i < handover->ring_map_count; i++)
+		ring_record_close(&handover->ring_maps[i]);
+	free(handover->ring_maps);
+	if (handover->map)
+		(void)munmap(handover->map, handover->map_bytes);
+	*handover = (struct handover){0};
+}
+
+void handover_fini(struct handover *handover)
+{
+	for (size_t i = 0; i < handover->socket_count; i++)
+		fd_close(&handover->sockets[i].fd);
+	for (size_t i = 0; i < handover->feed_count; i++) {
+		struct handed_feed *feed = &handover->feeds[i];
+
+		fd_close(&feed->ingest.fd);
+		for (size_t j = 0; j < feed->part_count; j++)
+			feed_state_close(&feed->parts[j]);
+	}
+	for (size_t i = 0; i < handover->http_listener_count; i++)
+		handover_http_close(&handover->http_listeners[i]);
+	handover_free(handover);
+}
+
+void handover_close(struct handover **handover_ptr)
+{
+	struct handover *handover = *handover_ptr;
+
+	*handover_ptr = NULL;
+	if (!handover)
+		return;
+	handover_fini(handover);
+	free(handover);
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The state of all that is served, as one process leaves it to the next: listening sockets, feeds
+ * with their publishers, rings and subscribers, and the counters.  So the accounts go on.
+ *
+ *   this process:  handover_take()      service -> struct handover
+ *                  handover_transfer()  struct handover -> stream, which travels by a bag
+ *   the next one:  handover_transfer()  stream -> struct handover
+ *                  handover_resume()    struct handover -> service
+ *
+ * A process that died without a word has left records instead of a stream.  They are read into the
+ * same struct (daemon/crash_read.h).
+ *
+ * The ring of a subscriber is in one worker.  So the next process has at least as many workers as
+ * this one, even if its configuration wants fewer.  Subscribers of what its configuration no longer
+ * has are closed with the reason REMOVED.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/state_stream.h"
+#include "config/config.h"
+#include "net/listener.h"
+#include "ring/ring_kept.h"
+#include "serve/listeners_kept.h"
+#include "serve/served_feed.h"
+#include "serve/served_listener.h"
+#include "serve/service.h"
+
+enum {
+	/* Raised with every change of what is written, or of what it means. */
+	HANDOVER_SCHEMA = 2,
+};
+
+/* A socket that listens: of a feed or of a listener, by its section; or one that the service
+ * manager passed, by its name there. */
+enum handed_kind {
+	HANDED_FEED,
+	HANDED_LISTENER,
+	HANDED_PASSED,
+	HANDED_KINDS,
+};
+
+struct handed_socket {
+	unsigned kind;
+	char name[STATE_NAME_BYTES];
+	char address[HANDED_ADDRESS_BYTES]; /* as configured; "" when passed */
+	int fd;
+	struct listener_counters counters; /* of a listener */
+};
+
+struct handover {
+	unsigned workers;        /* 0: any number will do */
+	bool is_after_crash;     /* not in the stream: read from what a process left that died */
+	uint64_t lost;           /* subscribers of such a process that cannot go on */
+	uint64_t still_since_ns; /* monotonic: nobody has been served since */
+	struct handed_socket *sockets;
+	size_t socket_count;
+	struct handed_feed *feeds;
+	size_t feed_count;
+	struct handed_http *http_listeners; /* of listeners with format = http */
+	size_t http_listener_count;
+	struct ring_record_map *ring_maps; /* where blocks of rings are, after a crash; owned */
+	size_t ring_map_count;
+	uint8_t *map; /* where the stream is, when it was read from a bag; unmapped at the end */
+	size_t map_bytes;
+};
+
+/* Describes the service.  Its workers must be parked until the struct is freed.  `config` is the
+ * one in effect.  0 or -errno; the service is the same in both cases. */
+int handover_take(struct service *service, const struct config *config,
+		  struct handover *ret) must_check;
+
+/* Only the sockets that listen, in an array that the caller frees.  Their descriptors stay the
+ * service's.  From the control thread.  0 or -ENOMEM. */
+int handover_take_sockets(const struct service *service, const struct config *config,
+			  struct handed_socket **ret, size_t *ret_count) must_check;
+
+/* Writes it to a stream, or reads it from one.  What is read has been checked if the stream has no
+ * fault; if it has one, nothing of it is to be believed. */
+void handover_transfer(struct state_stream *stream, struct handover *handover);
+
+/* After handover_take().  Closes nothing that the service uses. */
+void handover_free(struct handover *handover);
+
+/* After reading.  Closes what nobody has taken, subscribers by reset.  Frees all but the struct. */
+void handover_fini(struct handover *handover);
+
+/* The same, and frees the struct.  Clears the pointer.  NULL inside is fine. */
+void handover_close(struct handover **handover);
+
+/* ---- for a service that goes on; `handover` may be NULL: there was none before it ---- */
+
+/* What was kept of a feed.  Its listening socket only if the address is still the same. */
+struct served_feed_kept handover_feed(const struct handover *handover, const char *name,
+				      const char *address);
+
+/* The same of a listener. */
+struct served_listener_kept handover_listener(const struct handover *handover, const char *name,
+					      const char *address);
+
+/* To be called once all feeds and listeners are open, and before anything is read from a publisher.
+ * Rings, subscribers and counters are then as they were.  Logs how many subscribers there are, and
+ * how long nobody was served.  Closes the handover and clears the pointer. */
+void handover_resume(struct service *service, struct handover **handover);

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+/*
+ * All that is served, in all workers: the feeds, the listeners where subscribers come in, and how
+ * many of them there are.  Read this header first in serve/.
+ *
+ *   listener ---> admission ---> quota ---> a worker, with its part of the feed
+ *
+ * The control thread owns the service.  It accepts peers, applies the configuration and counts.
+ * The workers carry the bytes; serve/worker.h says how the control thread has things done there.
+ *
+ * This is only the struct.  What is done with all of it at once is in serve/service_list.h.
+ */
+#pragma once
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "feed/feed_kept.h"
+#include "serve/inbox.h"
+#include "serve/passed_fds.h"
+#include "serve/worker.h"
+
+/* What the owner of the service is told. */
+struct service_events {
+	/* A listener has opened one more format, because somebody asked for it. */
+	void (*on_format_opened)(void *owner);
+};
+
+struct service {
+	struct ev_loop *loop;     /* of the control thread */
+	struct inbox control;     /* for tasks that come back from the workers */
+	struct workers workers;   /* none before the first configuration is applied */
+	struct list feeds;        /* struct served_feed; owned */
+	struct list listeners;    /* struct served_listener; owned */
+	struct passed_fds passed; /* sockets from the service manager */
+	uint64_t subscribers;     /* that have a quota */
+	uint64_t max_subscribers;
+	bool is_draining;            /* nobody is let in any more */
+	struct feed_records records; /* kept for after a crash; empty: a crash ends all */
+	const struct service_events *events;
+	void *owner; /* of the events */
+};

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+/* All feeds and all listeners. */
+#include "serve/service_list.h"
+
+#include "serve/served_feed.h"
+#include "serve/served_listener.h"
+
+void service_init(struct service *service, struct ev_loop *loop,
+		  const struct service_events *events, void *owner)
+{
+	*service = (struct service){.loop = loop, .events = events, .owner = owner};
+	list_init(&service->feeds);
+	list_init(&service->listeners);
+	inbox_open(&service->control, loop);
+	passed_fds_collect(&service->passed);
+}
+
+void service_detach(struct service *service, const struct served_feed *feed)
+{
+	struct list_node *node;
+
+	list_for_each (&service->listeners, node)
+		served_listener_detach(served_listener_at(node), feed);
+}
+
+void service_free_all(struct list *feeds, struct list *listeners, enum close_reason reason)
+{
+	struct served_listener *listener;
+	struct served_feed *feed;
+	struct list_node *node;
+
+	while ((node = list_first(listeners))) {
+		listener = served_listener_at(node);
+		served_listener_free(&listener);
+	}
+	while ((node = list_first(feeds))) {
+		feed = served_feed_at(node);
+		served_feed_free(&feed, reason);
+	}
+}
+
+void service_drain(struct service *service)
+{
+	struct list_node *node;
+
+	service->is_draining = true;
+	list_for_each (&service->listeners, node)
+		listener_close(&served_listener_at(node)->listener);
+	list_for_each (&service->feeds, node)
+		served_feed_drain(served_feed_at(node));
+	inbox_run(&service->control);
+}
+
+void service_fini(struct service *service)
+{
+	service_free_all(&service->feeds, &service->listeners, CLOSE_DRAIN);
+	workers_stop(&service->workers);
+	inbox_close(&service->control);
+	passed_fds_close(&service->passed);
+}
