@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: MIT
 /*
- * The configuration: one ini file, checked as a whole, as plain structs.
+ * The configuration: one ini file, checked as a whole, as plain structs.  Read this header first in
+ * config/; it is all that others need of it.
+ *
+ *   options.def  the table of all options; the members of the structs below come from its rows
+ *   reader.c     lines of the file        value.c      texts to values
+ *   load.c       the file and the -o of the command line to a struct config
+ *   check.c      whether the values make sense together
+ *   differs.c    what a reload changes    config_print.c, config_man.c  printing
  *
  * A struct config is complete and valid, or it does not exist: config_load() returns one, or a list
- * of everything that is wrong with the file. Nothing changes it afterwards. A reload loads a second
- * one, compares, and swaps. Members of the structs come from the rows of options.def, under the
- * names of the keys; sizes are in bytes, durations in milliseconds.
+ * of all that is wrong with the file.  Nothing changes it afterwards.  A reload loads a second one,
+ * compares the two, and swaps them.
  *
- * Whether an address can be bound or a file be opened is only known when it is used; that is left
- * to those who do. Only daemon/ includes this file.
+ * Members have the names of their keys.  Sizes are in bytes, durations in milliseconds.
+ *
+ * Whether an address can be listened on or a file opened shows when it is used, not here.
  */
 #pragma once
 
@@ -364,12 +371,8 @@ extern const size_t config_option_count;
  * NULL, gets that many. A change of one that is not ->is_reloadable means: make it anew. */
 size_t config_differs_relay(const struct config_relay *a, const struct config_relay *b,
 			    const struct config_option *ret_options[CONFIG_SECTION_OPTIONS]);
-size_t config_differs_admin(const struct config_admin *a, const struct config_admin *b,
-			    const struct config_option *ret_options[CONFIG_SECTION_OPTIONS]);
 size_t config_differs_feed(const struct config_feed *a, const struct config_feed *b,
 			   const struct config_option *ret_options[CONFIG_SECTION_OPTIONS]);
-size_t config_differs_listener(const struct config_listener *a, const struct config_listener *b,
-			       const struct config_option *ret_options[CONFIG_SECTION_OPTIONS]);
 
 enum config_change_kind {
 	CONFIG_CHANGE_ADDED,   /* a section that is only in the new configuration */

@@ -36,20 +36,8 @@ size_t config_differs_relay(const struct config_relay *a, const struct config_re
 	return differs(&a->section, &b->section, ret_options);
 }
 
-size_t config_differs_admin(const struct config_admin *a, const struct config_admin *b,
-			    const struct config_option *ret_options[CONFIG_SECTION_OPTIONS])
-{
-	return differs(&a->section, &b->section, ret_options);
-}
-
 size_t config_differs_feed(const struct config_feed *a, const struct config_feed *b,
 			   const struct config_option *ret_options[CONFIG_SECTION_OPTIONS])
-{
-	return differs(&a->section, &b->section, ret_options);
-}
-
-size_t config_differs_listener(const struct config_listener *a, const struct config_listener *b,
-			       const struct config_option *ret_options[CONFIG_SECTION_OPTIONS])
 {
 	return differs(&a->section, &b->section, ret_options);
 }

@@ -57,14 +57,6 @@ void loop_lag_stop(struct loop_lag *lag, struct ev_loop *loop)
 	ev_prepare_stop(loop, &lag->sleeps);
 }
 
-void loop_lag_add(struct loop_lag_counts *sum, const struct loop_lag_counts *part)
-{
-	for (int i = 0; i < LOOP_LAG_BUCKETS; i++)
-		sum->buckets[i] += part->buckets[i];
-	sum->sum_us += part->sum_us;
-	sum->max_us = u64_max(sum->max_us, part->max_us);
-}
-
 uint64_t loop_lag_total(const struct loop_lag_counts *counts)
 {
 	uint64_t total = 0;

@@ -33,8 +33,6 @@ struct loop_lag {
 void loop_lag_start(struct loop_lag *lag, struct ev_loop *loop);
 void loop_lag_stop(struct loop_lag *lag, struct ev_loop *loop);
 
-void loop_lag_add(struct loop_lag_counts *sum, const struct loop_lag_counts *part);
-
 uint64_t loop_lag_total(const struct loop_lag_counts *counts);
 
 /* The upper bound of the bucket in which the share (0 to 1) of turns is reached, never more than
