@@ -83,16 +83,16 @@ int handover_take_sockets(const struct service *service, const struct config *co
 }
 
 /* Which listener counts its address. */
-static void name_place(struct service *service, struct subscriber_snapshot *subscriber)
+static void name_listener(struct service *service, struct subscriber_snapshot *subscriber)
 {
-	const struct peer_count *peers = place_peers(&subscriber->place);
+	const struct peer_count *peers = quota_peers(&subscriber->place);
 	struct list_node *node;
 
 	if (!peers)
 		return;
-	subscriber->peer_key = place_key(&subscriber->place);
+	subscriber->peer_key = quota_key(&subscriber->place);
 	list_for_each (&service->listeners, node) {
-		if (served_listener_at(node)->peers == peers)
+		if (served_listener_at(node)->admission.peers == peers)
 			(void)snprintf(subscriber->listener, sizeof(subscriber->listener), "%s",
 				       served_listener_at(node)->name);
 	}
@@ -106,7 +106,7 @@ static int take_part(struct service *service, struct feed *feed, struct feed_sta
 		struct rendition_state *rendition = &ret->renditions[i];
 
 		for (size_t j = 0; j < rendition->subscriber_count; j++)
-			name_place(service, &rendition->subscribers[j]);
+			name_listener(service, &rendition->subscribers[j]);
 	}
 	return r;
 }
@@ -301,7 +301,7 @@ static struct peer_count *peers_of(const struct service *service, const char *li
 {
 	const struct served_listener *served = served_listener_find(&service->listeners, listener);
 
-	return served ? served->peers : NULL;
+	return served ? served->admission.peers : NULL;
 }
 
 /* Who reads what it sends goes on; who cannot leaves the subscriber without, and so to be closed.
@@ -320,7 +320,7 @@ static void give_input(struct subscriber_snapshot *subscriber)
 	}
 }
 
-/* Their inputs and places.  False: there is no memory for a place. */
+/* Their inputs and quotas.  False: there is no memory for a quota. */
 static bool prepare_subscribers(struct service *service, struct served_feed *served,
 				struct worker *worker, struct feed_state *state)
 {
@@ -333,7 +333,7 @@ static bool prepare_subscribers(struct service *service, struct served_feed *ser
 			struct subscriber_snapshot *subscriber = &rendition->subscribers[j];
 
 			give_input(subscriber);
-			if (place_resume(service, served, worker,
+			if (quota_resume(service, served, worker,
 					 peers_of(service, subscriber->listener),
 					 subscriber->peer_key, &subscriber->place) < 0)
 				is_complete = false;
@@ -405,7 +405,7 @@ void handover_resume(struct service *service, struct handover **handover_ptr)
 		handover_http_resume(service, &handover->http_listeners[i]);
 	still_ns = clock_mono_ns() - handover->still_since_ns;
 	handover_close(handover_ptr);
-	/* The places of those that could not be resumed. */
+	/* The quotas of those that could not be resumed. */
 	inbox_run(&service->control);
 	if (is_after_crash)
 		log_warn("resumed after a crash subscribers=%llu lost=%llu silence_ms=%.1f",

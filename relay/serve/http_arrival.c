@@ -40,7 +40,7 @@ static void give_up(struct http_arrival *arrival, enum close_reason reason)
 	if (arrival->params.input)
 		arrival->params.input->free(arrival->params.input_owner);
 	close_after_answer(&arrival->fd);
-	place_refuse(arrival->place, reason);
+	quota_refuse(arrival->quota, reason);
 }
 
 /* Where the stream begins, as far as that is known before it is joined: of a packet that holds the
@@ -100,8 +100,8 @@ out:
 
 void http_arrival_post(struct http_arrival *arrival)
 {
-	arrival->params.id = place_id(arrival->place);
-	arrival->params.place = place_of_subscriber(arrival->place);
+	arrival->params.id = quota_id(arrival->quota);
+	arrival->params.place = quota_of_subscriber(arrival->quota);
 	arrival->task.run = arrive;
-	inbox_post(&place_worker(arrival->place)->inbox, &arrival->task);
+	inbox_post(&quota_worker(arrival->quota)->inbox, &arrival->task);
 }

@@ -15,11 +15,11 @@
 struct http_arrival {
 	struct task task; /* private */
 	struct rendition *rendition;
-	struct place *place;
+	struct quota *quota;
 	int fd;
-	struct subscriber_params params; /* place and id are filled in by http_arrival_post() */
+	struct subscriber_params params; /* place and id: of http_arrival_post() */
 	struct stream_answer answer;
 };
 
-/* Sends it to the worker of its place; takes all of it over. */
+/* Sends it to the worker of its quota; takes all of it over. */
 void http_arrival_post(struct http_arrival *arrival);

@@ -9,9 +9,7 @@
 
 #include "base/log.h"
 #include "base/origin.h"
-#include "serve/http_admit.h"
 #include "serve/params.h"
-#include "serve/served_listener.h"
 #include "serve/service.h"
 
 const char *http_refusal_name(enum http_refusal refusal)
@@ -76,7 +74,7 @@ const struct served_format *http_path_format(struct http_path *path, const struc
 const struct served_format *http_listener_format(struct http_listener *http, struct http_path *path,
 						 const struct encoder *encoder)
 {
-	struct service *service = http->served->service;
+	struct service *service = http->admission->service;
 	const struct served_format *format = find_open(path, encoder);
 
 	if (format)
@@ -153,7 +151,7 @@ static int change_paths(struct http_listener *http, const struct config *config,
 	for (size_t i = 0; r == 0 && i < config->feed_count; i++) {
 		const struct config_feed *feed = &config->feeds[i];
 		struct served_feed *served =
-			served_feed_find(&http->served->service->feeds, feed->section.name);
+			served_feed_find(&http->admission->service->feeds, feed->section.name);
 
 		if (served && config_is_served(from, feed))
 			r = serve_feed(http, served, from, feed);
@@ -243,7 +241,8 @@ static void change_tokens(struct http_listener *http, const struct config_listen
 	token_list_free(&http->tokens);
 	http->asks_token = *from->token_file;
 	if (http->asks_token && token_list_load(&http->tokens, from->token_file, &err) < 0)
-		log_error("%s listener=%s, nobody can subscribe", err.text, http->served->name);
+		log_error("%s listener=%s, nobody can subscribe", err.text,
+			  http->admission->listener);
 }
 
 static int change_admission(struct http_listener *http, const struct config_listener *from)
@@ -266,26 +265,21 @@ static int change_admission(struct http_listener *http, const struct config_list
 
 /* ---- life ---- */
 
-struct http_listener *http_listener_new(struct served_listener *served,
+struct http_listener *http_listener_new(struct admission *admission,
+					const struct http_server_params *answers,
 					const struct config_listener *from)
 {
 	struct http_listener *http = calloc(1, sizeof(*http));
+	struct http_server_params params = *answers;
 
 	if (!http)
 		return NULL;
-	http->served = served;
+	http->admission = admission;
 	list_init(&http->paths);
-	const struct http_server_params params = {
-		.methods = HTTP_GET | HTTP_HEAD | HTTP_OPTIONS,
-		.deadline_ms = from->head_timeout,
-		.max_connections = from->max_heads,
-		.on_request = http_admit,
-		.on_error = http_admit_error,
-		.on_turned_away = http_admit_turned_away,
-		.owner = http,
-	};
-
-	http_server_init(&http->server, served->service->loop, &params);
+	params.deadline_ms = from->head_timeout;
+	params.max_connections = from->max_heads;
+	params.owner = http;
+	http_server_init(&http->server, admission->service->loop, &params);
 	return http;
 }
 

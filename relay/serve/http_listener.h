@@ -12,9 +12,8 @@
 #include "http/http_connection.h"
 #include "http/stream_request.h"
 #include "http/token_list.h"
+#include "serve/admission.h"
 #include "serve/served_feed.h"
-
-struct served_listener;
 
 enum http_refusal {
 #define REFUSAL(id, ...) HTTP_REFUSED_##id,
@@ -39,7 +38,7 @@ struct http_path {
 };
 
 struct http_listener {
-	struct served_listener *served;
+	struct admission *admission; /* the listener's */
 	struct http_server server;
 	char feed[CONFIG_NAME_BYTES + 1]; /* that it serves, or "all" */
 	struct list paths;                /* struct http_path */
@@ -58,11 +57,13 @@ uint64_t http_listener_refused(const struct http_listener *http, enum http_refus
  * message. */
 int http_listener_check(const struct config_listener *from, struct errmsg *err);
 
-/* NULL: no memory. */
-struct http_listener *http_listener_new(struct served_listener *served,
+/* `answers`: the methods and the functions of its server.  `admission` must outlive it.  NULL: no
+ * memory. */
+struct http_listener *http_listener_new(struct admission *admission,
+					const struct http_server_params *answers,
 					const struct config_listener *from);
 
-/* Serves what `from` says, of the feeds that relay has now.  -ENOMEM: it is of no use any more. */
+/* Serves what `from` says, of the feeds that the service has now.  -ENOMEM: it is of no use any more. */
 int http_listener_change(struct http_listener *http, const struct config *config,
 			 const struct config_listener *from);
 

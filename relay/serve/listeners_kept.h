@@ -12,6 +12,7 @@
 #include "feed/feed_state.h"
 #include "serve/http_listener.h"
 
+struct served_listener;
 struct service;
 
 struct handed_format {
@@ -43,7 +44,7 @@ void handover_http_transfer(struct state_stream *stream, struct handed_http *han
 /* Opens the formats again that the configuration still offers: before the feeds are resumed. */
 void handover_http_reopen(const struct service *service, const struct handed_http *handed);
 
-/* Its clients and counters go on, when all who have subscribed have their places.  Clients of a
+/* Its clients and counters go on, when all who have subscribed have their quotas.  Clients of a
  * listener that is gone are left for handover_http_close(). */
 void handover_http_resume(const struct service *service, struct handed_http *handed);
 

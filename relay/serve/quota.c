@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Places: taken in the control thread, and posted back to it. */
+/* Quotas: taken in the control thread, and posted back to it. */
 #include "serve/quota.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include "serve/served_feed.h"
 #include "serve/service.h"
 
-struct place {
+struct quota {
 	struct task task; /* on its way back */
 	struct service *service;
 	struct served_feed *feed;
@@ -22,25 +22,25 @@ struct place {
 
 static void give_back(struct task *task)
 {
-	struct place *place = container_of(task, struct place, task);
+	struct quota *quota = container_of(task, struct quota, task);
 
-	if (place->refused_for != CLOSE_REASON_COUNT)
-		place->feed->refused[place->refused_for]++;
-	place->service->subscribers--;
-	place->feed->subscribers--;
-	place->worker->subscribers--;
-	if (place->peers)
-		peer_count_leave(place->peers, place->key);
-	free(place);
+	if (quota->refused_for != CLOSE_REASON_COUNT)
+		quota->feed->refused[quota->refused_for]++;
+	quota->service->subscribers--;
+	quota->feed->subscribers--;
+	quota->worker->subscribers--;
+	if (quota->peers)
+		peer_count_leave(quota->peers, quota->key);
+	free(quota);
 }
 
 /* In the worker. */
 static void on_closed(void *owner)
 {
-	struct place *place = owner;
+	struct quota *quota = owner;
 
-	place->task.run = give_back;
-	inbox_post(&place->service->control, &place->task);
+	quota->task.run = give_back;
+	inbox_post(&quota->service->control, &quota->task);
 }
 
 static bool is_feed_full(const struct served_feed *feed)
@@ -48,39 +48,39 @@ static bool is_feed_full(const struct served_feed *feed)
 	return feed->max_subscribers && feed->subscribers >= feed->max_subscribers;
 }
 
-static enum close_reason enter(const struct place_request *request, struct place *place)
+static enum close_reason enter(const struct quota_request *request, struct quota *quota)
 {
 	int r;
 
-	if (!request->has_address)
+	if (!request->address)
 		return CLOSE_REASON_COUNT;
-	place->key = peer_count_key(&request->address);
-	r = peer_count_enter(request->peers, place->key, request->max_per_ip);
+	quota->key = peer_count_key(request->address);
+	r = peer_count_enter(request->peers, quota->key, request->max_per_ip);
 	if (r < 0)
 		return r == -EDQUOT ? CLOSE_PER_ADDRESS : CLOSE_NO_MEMORY;
-	place->peers = request->peers;
+	quota->peers = request->peers;
 	return CLOSE_REASON_COUNT;
 }
 
-static void count(struct place *place, struct service *service, struct served_feed *feed,
+static void count(struct quota *quota, struct service *service, struct served_feed *feed,
 		  struct worker *worker)
 {
-	place->service = service;
-	place->feed = feed;
-	place->worker = worker;
-	place->refused_for = CLOSE_REASON_COUNT;
+	quota->service = service;
+	quota->feed = feed;
+	quota->worker = worker;
+	quota->refused_for = CLOSE_REASON_COUNT;
 	service->subscribers++;
 	feed->subscribers++;
 	worker->subscribers++;
 }
 
-enum close_reason place_take(const struct place_request *request, struct place **ret,
+enum close_reason quota_take(const struct quota_request *request, struct quota **ret,
 			     const char **ret_whose)
 {
 	struct served_feed *feed = request->feed;
 	struct service *service = request->service;
 	enum close_reason reason;
-	struct place *place;
+	struct quota *quota;
 
 	*ret_whose = "";
 	if (service->subscribers >= service->max_subscribers) {
@@ -91,64 +91,64 @@ enum close_reason place_take(const struct place_request *request, struct place *
 		*ret_whose = ", in the feed";
 		return CLOSE_LIMIT;
 	}
-	place = calloc(1, sizeof(*place));
-	if (!place)
+	quota = calloc(1, sizeof(*quota));
+	if (!quota)
 		return CLOSE_NO_MEMORY;
-	reason = enter(request, place);
+	reason = enter(request, quota);
 	if (reason != CLOSE_REASON_COUNT) {
-		free(place);
+		free(quota);
 		return reason;
 	}
-	count(place, service, feed, workers_least_loaded(feed->workers, feed->home));
-	place->id = ++feed->placed;
-	*ret = place;
+	count(quota, service, feed, workers_least_loaded(feed->workers, feed->home));
+	quota->id = ++feed->placed;
+	*ret = quota;
 	return CLOSE_REASON_COUNT;
 }
 
-struct worker *place_worker(const struct place *place)
+struct worker *quota_worker(const struct quota *quota)
 {
-	return place->worker;
+	return quota->worker;
 }
 
-uint64_t place_id(const struct place *place)
+uint64_t quota_id(const struct quota *quota)
 {
-	return place->id;
+	return quota->id;
 }
 
-struct subscriber_place place_of_subscriber(struct place *place)
+struct subscriber_place quota_of_subscriber(struct quota *quota)
 {
-	return (struct subscriber_place){.on_closed = on_closed, .owner = place};
+	return (struct subscriber_place){.on_closed = on_closed, .owner = quota};
 }
 
-const struct peer_count *place_peers(const struct subscriber_place *place)
+const struct peer_count *quota_peers(const struct subscriber_place *place)
 {
-	return ((const struct place *)place->owner)->peers;
+	return ((const struct quota *)place->owner)->peers;
 }
 
-uint64_t place_key(const struct subscriber_place *place)
+uint64_t quota_key(const struct subscriber_place *place)
 {
-	return ((const struct place *)place->owner)->key;
+	return ((const struct quota *)place->owner)->key;
 }
 
-int place_resume(struct service *service, struct served_feed *feed, struct worker *worker,
+int quota_resume(struct service *service, struct served_feed *feed, struct worker *worker,
 		 struct peer_count *peers, uint64_t key, struct subscriber_place *ret)
 {
-	struct place *place = calloc(1, sizeof(*place));
+	struct quota *quota = calloc(1, sizeof(*quota));
 
 	*ret = (struct subscriber_place){0};
-	if (!place)
+	if (!quota)
 		return -ENOMEM;
 	if (peers && peer_count_enter(peers, key, 0) == 0) {
-		place->peers = peers;
-		place->key = key;
+		quota->peers = peers;
+		quota->key = key;
 	}
-	count(place, service, feed, worker);
-	*ret = place_of_subscriber(place);
+	count(quota, service, feed, worker);
+	*ret = quota_of_subscriber(quota);
 	return 0;
 }
 
-void place_refuse(struct place *place, enum close_reason reason)
+void quota_refuse(struct quota *quota, enum close_reason reason)
 {
-	place->refused_for = reason;
-	on_closed(place);
+	quota->refused_for = reason;
+	on_closed(quota);
 }

@@ -182,7 +182,7 @@ void served_feed_free(struct served_feed **served_ptr, enum close_reason reason)
 	worker_call(served->home, free_part, &order);
 	for (unsigned i = 0; i < served->workers->count; i++)
 		crossing_free(&served->crossings[i]);
-	/* The places that its subscribers gave back. */
+	/* The quotas that its subscribers gave back. */
 	inbox_run(served->workers->control);
 	served->home->homes--;
 	list_remove(&served->node);

@@ -39,8 +39,8 @@ struct served_feed {
 	struct crossing **crossings; /* from home to each worker, NULL to home itself; owned */
 
 	uint64_t max_subscribers; /* 0 = no such limit */
-	uint64_t subscribers;     /* that have a place */
-	uint64_t placed;          /* that ever had one; names them */
+	uint64_t subscribers;     /* that have a quota */
+	uint64_t placed;          /* that ever had one; the next one is named by it */
 	uint64_t refused[CLOSE_REASON_COUNT];
 
 	struct feed_report report; /* as of the last collect.h */

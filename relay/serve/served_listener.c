@@ -9,7 +9,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "serve/admit.h"
+#include "serve/http_admission.h"
 #include "serve/http_listener.h"
 #include "serve/params.h"
 #include "serve/service.h"
@@ -21,7 +21,8 @@ static void on_accept(void *owner, int fd)
 	if (served->http)
 		http_server_adopt(&served->http->server, fd);
 	else if (served->format.feed)
-		admit_subscriber(served, fd);
+		admission_subscribe(&served->admission, &served->format, &served->subscriber_params,
+				    fd);
 	else
 		fd_close(&fd);
 }
@@ -42,23 +43,22 @@ int served_listener_new(struct service *service, const struct config_listener *f
 			struct errmsg *err)
 {
 	struct served_listener *served = calloc(1, sizeof(*served));
-	struct peer_count *peers = peer_count_new();
 	struct endpoint endpoint;
 	struct errmsg why;
-	int r = -ENOMEM;
+	int r;
 
-	if (!served || !peers) {
+	if (!served) {
 		errmsg_set(err, "listener %s: out of memory", from->section.name);
-		free(served);
-		peer_count_drop(&peers);
-		return r;
+		return -ENOMEM;
 	}
 	list_node_init(&served->node);
-	served->service = service;
-	served->peers = peers;
 	(void)snprintf(served->name, sizeof(served->name), "%s", from->section.name);
 	listener_init(&served->listener, service->loop, on_accept, served);
-	r = params_of_subscribers(from, &served->access, &why);
+	r = admission_init(&served->admission, service, served->name);
+	if (r < 0)
+		errmsg_set(&why, "out of memory");
+	if (r == 0)
+		r = admission_change(&served->admission, from, &why);
 	if (r == 0)
 		r = endpoint_parse(from->listen, &endpoint, &why);
 	if (r == 0)
@@ -80,39 +80,26 @@ int served_listener_new(struct service *service, const struct config_listener *f
 	return 0;
 }
 
-static void change_admission(struct served_listener *served, const struct config_listener *from)
-{
-	struct access access;
-	struct errmsg err;
-
-	served->max_per_ip = from->max_per_ip;
-	listener_set_rate(&served->listener, from->accept_rate);
-	if (params_of_subscribers(from, &access, &err) < 0) {
-		log_error("%s listener=%s, who may subscribe has not changed", err.text,
-			  served->name);
-		return;
-	}
-	access_fini(&served->access);
-	served->access = access;
-}
-
 static int change_http(struct served_listener *served, const struct config *config,
 		       const struct config_listener *from)
 {
 	served_format_close(&served->format);
 	if (!served->http)
-		served->http = http_listener_new(served, from);
+		served->http = http_listener_new(&served->admission, &http_admission, from);
 	return served->http ? http_listener_change(served->http, config, from) : -ENOMEM;
 }
 
 int served_listener_change(struct served_listener *served, const struct config *config,
 			   const struct config_listener *from)
 {
-	struct served_feed *feed = served_feed_find(&served->service->feeds, from->feed);
+	struct served_feed *feed = served_feed_find(&served->admission.service->feeds, from->feed);
 	const struct encoder *encoder = params_encoder(from);
+	struct errmsg err;
 
-	params_of_sockets(from, &served->sockopt_params);
-	change_admission(served, from);
+	listener_set_rate(&served->listener, from->accept_rate);
+	if (admission_change(&served->admission, from, &err) < 0)
+		log_error("%s listener=%s, who may subscribe has not changed", err.text,
+			  served->name);
 	if (from->format == CONFIG_FORMAT_HTTP)
 		return change_http(served, config, from);
 	http_listener_free(&served->http);
@@ -152,8 +139,7 @@ void served_listener_free(struct served_listener **served_ptr)
 	listener_close(&served->listener);
 	http_listener_free(&served->http);
 	served_format_close(&served->format);
-	access_fini(&served->access);
-	peer_count_drop(&served->peers);
+	admission_fini(&served->admission);
 	list_remove(&served->node);
 	free(served);
 }

@@ -8,10 +8,8 @@
 #include "base/errmsg.h"
 #include "base/list.h"
 #include "config/config.h"
-#include "net/access.h"
 #include "net/listener.h"
-#include "net/peer_count.h"
-#include "net/sockopt.h"
+#include "serve/admission.h"
 #include "serve/served_feed.h"
 
 struct http_listener;
@@ -19,18 +17,13 @@ struct service;
 
 struct served_listener {
 	struct list_node node; /* rw: the owner's list */
-	struct service *service;
 	char name[CONFIG_NAME_BYTES + 1];
 	struct listener listener;
+	struct admission admission;
 	struct http_listener *http; /* NULL: not with format = http */
 	/* Of the other formats; not open while being set up or torn down. */
 	struct served_format format;
 	struct subscriber_params subscriber_params;
-	struct sockopt_params sockopt_params;
-	struct access access;
-	struct peer_count *peers; /* its subscribers by address */
-	uint64_t max_per_ip;      /* 0 = no such limit */
-	struct log_rate sockopt_log, refused_log;
 };
 
 /* What the process before left of a listener. */

@@ -5,7 +5,7 @@
  * The order of the questions: who may ask at all (address, origin, token), then what is asked for,
  * then whether there is room.  Whoever may not ask does not learn what there is.
  */
-#include "serve/http_admit.h"
+#include "serve/http_admission.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,11 +17,10 @@
 #include "base/fd.h"
 #include "base/origin.h"
 #include "http/websocket_input.h"
-#include "serve/admit.h"
+#include "serve/admission.h"
 #include "serve/http_arrival.h"
 #include "serve/http_listener.h"
 #include "serve/params.h"
-#include "serve/served_listener.h"
 #include "serve/service.h"
 
 /* A request being looked at. */
@@ -53,11 +52,11 @@ static void note_refusal(struct http_listener *http, const struct endpoint_addre
 	uint64_t suppressed = 0;
 
 	http->refused[refusal]++;
-	if (!log_allow(&http->served->refused_log, clock_mono_ns(), &suppressed))
+	if (!log_allow(&http->admission->refused_log, clock_mono_ns(), &suppressed))
 		return;
 	endpoint_print_address(peer, sizeof(peer), address);
 	log_warn("request refused listener=%s peer=%s reason=%s status=%d (%s) suppressed=%llu",
-		 http->served->name, peer, http_refusal_name(refusal), status, line,
+		 http->admission->listener, peer, http_refusal_name(refusal), status, line,
 		 (unsigned long long)suppressed);
 }
 
@@ -105,15 +104,15 @@ static void refuse(struct asking *asking, enum http_refusal refusal)
 	refuse_with(asking, refusal, refusal_of(refusal)->status, NULL);
 }
 
-void http_admit_error(void *owner, struct http_connection *connection, int status,
-		      const char *reason)
+static void answer_error(void *owner, struct http_connection *connection, int status,
+			 const char *reason)
 {
 	note_refusal(owner, http_connection_peer(connection),
 		     status == 408 ? HTTP_REFUSED_LATE : HTTP_REFUSED_BAD_REQUEST, status, reason);
 	http_connection_answer_line(connection, status, reason);
 }
 
-void http_admit_turned_away(void *owner, const struct endpoint_address *peer)
+static void note_turned_away(void *owner, const struct endpoint_address *peer)
 {
 	const struct refusal_words *about = refusal_of(HTTP_REFUSED_HEADS);
 
@@ -165,13 +164,13 @@ out:
 
 static bool is_address_allowed(struct asking *asking)
 {
-	const struct served_listener *served = asking->http->served;
+	const struct admission *admission = asking->http->admission;
 	int r = endpoint_address_ip(http_connection_peer(asking->connection), &asking->address);
 
 	asking->has_address = r == 0;
 	if (r == 0)
-		return access_is_allowed(&served->access, &asking->address);
-	return r == -EAFNOSUPPORT || access_is_open(&served->access);
+		return access_is_allowed(&admission->access, &asking->address);
+	return r == -EAFNOSUPPORT || access_is_open(&admission->access);
 }
 
 /* Programs send no Origin; pages of the server's own address need no leave.  What the answer says
@@ -283,19 +282,12 @@ static void set_params(const struct asking *asking, struct subscriber_params *pa
 	params->from_seq = wanted->from_seq;
 }
 
-static enum http_refusal take_place(const struct asking *asking, struct place **ret)
+static enum http_refusal take_quota(const struct asking *asking, struct quota **ret)
 {
-	const struct served_listener *served = asking->http->served;
-	const struct place_request request = {
-		.service = served->service,
-		.feed = asking->path->feed,
-		.peers = served->peers,
-		.max_per_ip = served->max_per_ip,
-		.has_address = asking->has_address,
-		.address = asking->address,
-	};
 	const char *whose;
-	enum close_reason reason = place_take(&request, ret, &whose);
+	enum close_reason reason =
+		admission_take_quota(asking->http->admission, asking->path->feed,
+				     asking->has_address ? &asking->address : NULL, ret, &whose);
 
 	if (reason == CLOSE_REASON_COUNT)
 		return HTTP_REFUSAL_COUNT;
@@ -318,7 +310,6 @@ static int take_socket(struct asking *asking, struct subscriber_params *params)
 		return -1;
 	}
 	params->max_input_bytes -= (uint32_t)rest_bytes;
-	admit_set_sockopts(asking->http->served, fd);
 	return fd;
 }
 
@@ -359,20 +350,20 @@ static void subscribe(struct asking *asking, const struct encoder *encoder)
 	enum http_refusal refusal = HTTP_REFUSED_NO_MEMORY;
 
 	if (arrival && format)
-		refusal = take_place(asking, &arrival->place);
+		refusal = take_quota(asking, &arrival->quota);
 	if (refusal != HTTP_REFUSAL_COUNT) {
 		free_arrival(arrival);
 		refuse(asking, refusal);
 		return;
 	}
-	arrival->rendition = format->renditions[place_worker(arrival->place)->index];
+	arrival->rendition = format->renditions[quota_worker(arrival->quota)->index];
 	arrival->fd = take_socket(asking, &arrival->params);
 	if (arrival->fd < 0) {
-		place_refuse(arrival->place, CLOSE_INPUT);
+		quota_refuse(arrival->quota, CLOSE_INPUT);
 		free_arrival(arrival);
 		return;
 	}
-	admit_note_place(asking->http->served, arrival->fd, arrival->place);
+	admission_prepare(asking->http->admission, arrival->fd, arrival->quota);
 	http_arrival_post(arrival);
 }
 
@@ -416,7 +407,7 @@ static void answer_request(struct asking *asking, const char *wrong)
 {
 	char buf[STREAM_ANSWER_BYTES];
 
-	if (asking->http->served->service->is_draining)
+	if (asking->http->admission->service->is_draining)
 		refuse(asking, HTTP_REFUSED_DRAINING);
 	else if (!is_address_allowed(asking))
 		refuse(asking, HTTP_REFUSED_DENIED);
@@ -436,8 +427,8 @@ static void answer_request(struct asking *asking, const char *wrong)
 		refuse(asking, HTTP_REFUSED_UNKNOWN_FEED);
 }
 
-void http_admit(void *owner, struct http_connection *connection, const struct http_request *request,
-		const uint8_t *body, size_t body_bytes)
+static void answer(void *owner, struct http_connection *connection,
+		   const struct http_request *request, const uint8_t *body, size_t body_bytes)
 {
 	struct asking asking = {.http = owner, .connection = connection, .request = request};
 	const char *wrong = stream_request_read(request, &asking.wanted);
@@ -450,3 +441,10 @@ void http_admit(void *owner, struct http_connection *connection, const struct ht
 		asking.path = http_listener_find(asking.http, asking.wanted.feed);
 	answer_request(&asking, wrong);
 }
+
+const struct http_server_params http_admission = {
+	.methods = HTTP_GET | HTTP_HEAD | HTTP_OPTIONS,
+	.on_request = answer,
+	.on_error = answer_error,
+	.on_turned_away = note_turned_away,
+};

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Admission, in the control thread.  A refused peer gets RST: an empty stream that ends could be
+ * taken for an answer.
+ */
+#include "serve/admission.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "fanout/subscriber_kept.h"
+#include "serve/params.h"
+#include "serve/service.h"
+
+/* A subscriber on its way to its worker. */
+struct arrival {
+	struct task task;
+	struct rendition *rendition;
+	int fd;
+	struct subscriber_params params;
+};
+
+/* ---- the rules ---- */
+
+int admission_init(struct admission *admission, struct service *service, const char *listener)
+{
+	*admission = (struct admission){
+		.service = service,
+		.listener = listener,
+		.peers = peer_count_new(),
+	};
+	return admission->peers ? 0 : -ENOMEM;
+}
+
+int admission_change(struct admission *admission, const struct config_listener *from,
+		     struct errmsg *err)
+{
+	struct access access;
+	int r;
+
+	params_of_sockets(from, &admission->sockopts);
+	admission->max_per_ip = from->max_per_ip;
+	r = params_of_subscribers(from, &access, err);
+	if (r < 0)
+		return r;
+	access_fini(&admission->access);
+	admission->access = access;
+	return 0;
+}
+
+void admission_fini(struct admission *admission)
+{
+	access_fini(&admission->access);
+	peer_count_drop(&admission->peers);
+}
+
+enum close_reason admission_take_quota(const struct admission *admission, struct served_feed *feed,
+				       const struct in6_addr *address, struct quota **ret,
+				       const char **ret_whose)
+{
+	const struct quota_request request = {
+		.service = admission->service,
+		.feed = feed,
+		.peers = admission->peers,
+		.max_per_ip = admission->max_per_ip,
+		.address = address,
+	};
+
+	return quota_take(&request, ret, ret_whose);
+}
+
+static void set_sockopts(struct admission *admission, int fd)
+{
+	uint64_t suppressed = 0;
+	struct errmsg err;
+
+	if (sockopt_apply_subscriber(fd, &admission->sockopts, &err) < 0 &&
+	    log_allow(&admission->sockopt_log, clock_mono_ns(), &suppressed))
+		log_warn("%s listener=%s suppressed=%llu, ignoring", err.text, admission->listener,
+			 (unsigned long long)suppressed);
+}
+
+void admission_prepare(struct admission *admission, int fd, struct quota *quota)
+{
+	const struct subscriber_place counted = quota_of_subscriber(quota);
+
+	set_sockopts(admission, fd);
+	subscriber_record_set_place(&admission->service->records, fd,
+				    quota_peers(&counted) ? admission->listener : "",
+				    quota_key(&counted));
+}
+
+/* ---- peers ---- */
+
+static void refuse(struct admission *admission, struct served_feed *feed, int fd,
+		   enum close_reason reason, const char *whose)
+{
+	char peer[ENDPOINT_TEXT_BYTES];
+	uint64_t suppressed = 0;
+
+	feed->refused[reason]++;
+	if (log_allow(&admission->refused_log, clock_mono_ns(), &suppressed)) {
+		endpoint_print_peer(peer, sizeof(peer), fd);
+		log_warn("subscriber refused listener=%s peer=%s reason=%s (%s%s) suppressed=%llu",
+			 admission->listener, peer, close_reason_name(reason),
+			 close_reason_text(reason), whose, (unsigned long long)suppressed);
+	}
+	sockopt_set_reset_on_close(fd);
+	fd_close(&fd);
+}
+
+/* NULL: the peer has been refused. */
+static struct quota *take_quota(struct admission *admission, struct served_feed *feed, int fd)
+{
+	struct in6_addr address;
+	int r = endpoint_peer_address(fd, &address);
+	enum close_reason reason;
+	const char *whose = "";
+	struct quota *quota;
+
+	/* Who has gone already cannot be asked: let in only where there are no lists. */
+	if (r < 0 && r != -EAFNOSUPPORT && !access_is_open(&admission->access))
+		reason = CLOSE_PEER_RESET;
+	else if (r == 0 && !access_is_allowed(&admission->access, &address))
+		reason = CLOSE_DENIED;
+	else
+		reason = admission_take_quota(admission, feed, r == 0 ? &address : NULL, &quota,
+					      &whose);
+	if (reason == CLOSE_REASON_COUNT)
+		return quota;
+	refuse(admission, feed, fd, reason, whose);
+	return NULL;
+}
+
+/* In the worker. */
+static void arrive(struct task *task)
+{
+	struct arrival *arrival = container_of(task, struct arrival, task);
+
+	if (subscriber_join(arrival->rendition, arrival->fd, &arrival->params) < 0)
+		log_error("out of memory, subscriber refused");
+	free(arrival);
+}
+
+void admission_subscribe(struct admission *admission, const struct served_format *format,
+			 const struct subscriber_params *params, int fd)
+{
+	struct arrival *arrival = calloc(1, sizeof(*arrival));
+	struct quota *quota;
+
+	if (!arrival) {
+		refuse(admission, format->feed, fd, CLOSE_NO_MEMORY, "");
+		return;
+	}
+	quota = take_quota(admission, format->feed, fd);
+	if (!quota) {
+		free(arrival);
+		return;
+	}
+	admission_prepare(admission, fd, quota);
+	arrival->task.run = arrive;
+	arrival->rendition = format->renditions[quota_worker(quota)->index];
+	arrival->fd = fd;
+	arrival->params = *params;
+	arrival->params.id = quota_id(quota);
+	arrival->params.place = quota_of_subscriber(quota);
+	inbox_post(&quota_worker(quota)->inbox, &arrival->task);
+}

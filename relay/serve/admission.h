@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Who may become a subscriber at a listener: the access lists first, then the limits, from the
+ * widest to the narrowest.
+ *
+ * Each refusal has a reason.  The feed counts it (closed_REASON), and it is logged at most once a
+ * second for each listener.
+ *
+ * Control thread only.
+ */
+#pragma once
+
+#include <netinet/in.h>
+
+#include "base/errmsg.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "net/access.h"
+#include "net/peer_count.h"
+#include "net/sockopt.h"
+#include "serve/quota.h"
+#include "serve/served_feed.h"
+
+struct service;
+
+/* What a listener asks of its peers, and what their sockets get. */
+struct admission {
+	struct service *service;
+	const char *listener;     /* its name; the listener's */
+	struct access access;     /* who may subscribe */
+	struct peer_count *peers; /* its subscribers by address */
+	uint64_t max_per_ip;      /* 0 = no such limit */
+	struct sockopt_params sockopts;
+	struct log_rate sockopt_log, refused_log;
+};
+
+/* Everybody may come until admission_change().  `listener` must outlive it.  0 or -ENOMEM; to be
+ * ended by admission_fini() in both cases. */
+int admission_init(struct admission *admission, struct service *service,
+		   const char *listener) must_check;
+
+/* Takes over what `from` says.  0, or -errno with a message: the access lists have not changed. */
+int admission_change(struct admission *admission, const struct config_listener *from,
+		     struct errmsg *err) must_check;
+
+void admission_fini(struct admission *admission);
+
+/* Takes the quota of a peer that has passed the access lists.  address: NULL for a unix socket,
+ * which is not counted by address.  The result is that of quota_take(). */
+enum close_reason admission_take_quota(const struct admission *admission, struct served_feed *feed,
+				       const struct in6_addr *address, struct quota **ret,
+				       const char **ret_whose) must_check;
+
+/* Makes the socket fit for a subscriber, and keeps where its address is counted.  An option that
+ * cannot be set is logged, and survived.  To be called before the subscriber joins. */
+void admission_prepare(struct admission *admission, int fd, struct quota *quota);
+
+/* A peer has connected where this format is served: it joins the feed with these params, or it is
+ * reset.  `fd` is taken over. */
+void admission_subscribe(struct admission *admission, const struct served_format *format,
+			 const struct subscriber_params *params, int fd);
