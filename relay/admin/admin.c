@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "net/sockopt.h"
 #include "serve/service.h"
+#include "source/listener_log.h"
 
 enum {
 	DEADLINE_MS = 10000,
@@ -78,6 +79,12 @@ static void on_accept(void *owner, int fd)
 	http_server_adopt(&door->admin->servers[door->kind], fd);
 }
 
+static const struct listener_events listener_events = {
+	.on_accept = on_accept,
+	.on_error = listener_log_error,
+	.on_paced = listener_log_paced,
+};
+
 static void free_door(struct admin_door **door)
 {
 	if (!*door)
@@ -114,7 +121,7 @@ static int open_door(struct admin *admin, enum admin_door_kind kind, const char 
 	}
 	door->admin = admin;
 	door->kind = kind;
-	listener_init(&door->listener, admin->service->loop, on_accept, door);
+	listener_init(&door->listener, admin->service->loop, &listener_events, door);
 	door->address = strdup(address);
 	if (door->address)
 		r = endpoint_parse(address, &endpoint, &why);

@@ -227,16 +227,3 @@ void log_debug(const char *fmt, ...)
 	print_line(LOG_LEVEL_DEBUG, fmt, args);
 	va_end(args);
 }
-
-bool log_allow(struct log_rate *rate, uint64_t now_ns, uint64_t *ret_suppressed)
-{
-	*ret_suppressed = 0;
-	if (rate->last_ns && now_ns - rate->last_ns < NS_PER_S) {
-		rate->suppressed++;
-		return false;
-	}
-	*ret_suppressed = rate->suppressed;
-	rate->suppressed = 0;
-	rate->last_ns = now_ns;
-	return true;
-}

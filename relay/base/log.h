@@ -5,14 +5,14 @@
  * One call is one line and one write(2), whatever bytes the text has: control bytes come out as
  * \xNN, so nothing a peer sent can forge a line or drive a terminal. A line that standard error
  * does not take is lost; logging never fails and never waits for more than that write. Who may log:
- * floor 3 and above (floors 0 to 2 return errors instead).
+ * feed/ and the folders above it; those below return errors instead.
  */
 #pragma once
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "base/compiler.h"
+#include "base/log_rate.h"
 
 /* From grave to chatty. Values are in order, so `level <= limit` means "is printed". */
 enum log_level {
@@ -48,13 +48,3 @@ void log_debug(const char *fmt, ...) printf_like(1, 2);
  * of: it asks the kernel about the sender, who must be there yet. Otherwise `journalctl -u relay`
  * does not show why a start has failed. Returns at once where no line went to the journal. */
 void log_settle(void);
-
-/* One object's allowance of one line a second. All zero is a fresh one. */
-struct log_rate {
-	uint64_t last_ns; /* when a line was last allowed; 0 = never */
-	uint64_t suppressed;
-};
-
-/* May this object log a line at now_ns (monotonic)? On true, *ret_suppressed is how many lines were
- * refused since the last true, to be mentioned in this one; on false it is 0. */
-bool log_allow(struct log_rate *rate, uint64_t now_ns, uint64_t *ret_suppressed);

@@ -8,7 +8,6 @@
 #include "net/connector.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,30 +62,22 @@ static void wait_after_failures(struct connector *connector)
 	wait_for_round(connector, 0, backoff_next_ms(&connector->backoff, arc4random()));
 }
 
-static void log_connecting(struct connector *connector, struct connector_target *target)
+static void tell_connecting(struct connector *connector, size_t index)
 {
-	char text[ENDPOINT_TEXT_BYTES];
 	uint64_t suppressed;
 
-	if (connector->state != CONNECTOR_CONNECTING ||
-	    !log_allow(&target->connecting_rate, clock_mono_ns(), &suppressed))
-		return;
-	endpoint_print(text, sizeof(text), &target->endpoint);
-	log_info("connecting address=%s feed=%s", text, connector->feed_name);
+	if (connector->state == CONNECTOR_CONNECTING &&
+	    log_allow(&connector->targets[index].connecting_rate, clock_mono_ns(), &suppressed))
+		connector->events->on_connecting(connector->owner, index);
 }
 
-static void log_failure(struct connector *connector, struct connector_target *target,
-			const char *error)
+static void tell_failure(struct connector *connector, size_t index, const char *error)
 {
-	char text[ENDPOINT_TEXT_BYTES];
 	uint64_t suppressed;
 
-	if (connector->state != CONNECTOR_CONNECTING ||
-	    !log_allow(&target->failed_rate, clock_mono_ns(), &suppressed))
-		return;
-	endpoint_print(text, sizeof(text), &target->endpoint);
-	log_warn("connect failed address=%s error=%s feed=%s suppressed=%" PRIu64, text, error,
-		 connector->feed_name, suppressed);
+	if (connector->state == CONNECTOR_CONNECTING &&
+	    log_allow(&connector->targets[index].failed_rate, clock_mono_ns(), &suppressed))
+		connector->events->on_failed(connector->owner, index, error, suppressed);
 }
 
 /* Forget the attempt under way, if any, and close what it has opened. */
@@ -102,7 +93,7 @@ static void attempt_failed(struct connector *connector, const char *error)
 {
 	size_t next = connector->attempt_target + 1;
 
-	log_failure(connector, &connector->targets[connector->attempt_target], error);
+	tell_failure(connector, connector->attempt_target, error);
 	end_attempt(connector);
 	if (connector->state == CONNECTOR_CONNECTING) {
 		if (next < connector->target_count)
@@ -255,15 +246,14 @@ static void on_timed_out(struct ev_loop *loop, struct ev_timer *watcher, int rev
 
 static void start_attempt(struct connector *connector, size_t index)
 {
-	struct connector_target *target = &connector->targets[index];
 	int r;
 
 	connector->attempt_target = index;
 	connector->next_address = 0;
 	connector->answer.count = 0;
-	log_connecting(connector, target);
+	tell_connecting(connector, index);
 	start_timer(connector, &connector->timed_out, connector->pace.connect_timeout_ms);
-	r = resolver_start(&connector->resolver, &target->endpoint);
+	r = resolver_start(&connector->resolver, &connector->targets[index].endpoint);
 	if (r < 0)
 		attempt_failed(connector, strerror(-r));
 }
@@ -284,14 +274,13 @@ static void on_pause_over(struct ev_loop *loop, struct ev_timer *watcher, int re
 
 /* ---- for the owner ---- */
 
-void connector_init(struct connector *connector, struct ev_loop *loop, const char *feed_name,
+void connector_init(struct connector *connector, struct ev_loop *loop,
 		    const struct endpoint *endpoints, size_t count,
 		    const struct connector_events *events, void *owner)
 {
 	*connector = (struct connector){
 		.pace = {CONNECT_TIMEOUT_MS, PROBE_MS, SETTLED_MS},
 		.loop = loop,
-		.feed_name = feed_name,
 		.target_count = size_min(count, CONNECTOR_MAX_ENDPOINTS),
 		.events = events,
 		.owner = owner,

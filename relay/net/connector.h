@@ -5,9 +5,10 @@
  * begins again with the first.  A connection that ends before it has settled counts as a failure
  * of its endpoint.  While a less preferred one is in use, the better ones are probed, and one that
  * was reachable several times in a row is handed over as a second connection.
- * Invariant: the connector never holds a descriptor that it has handed over, and the callbacks are
- * the last thing that a watcher of it does, so they may call any function below (but not free it).
- * They never come from inside connector_start() or connector_lost(). */
+ *
+ * Invariant: the connector never holds a descriptor that it has handed over.  A callback about a
+ * connection is the last thing that a watcher does: it may call any function below, but not free
+ * the connector.  It never comes from inside connector_start() or connector_lost(). */
 #pragma once
 
 #include <stddef.h>
@@ -15,8 +16,8 @@
 
 #include <ev.h>
 
-#include "base/log.h"
 #include "base/backoff.h"
+#include "base/log_rate.h"
 #include "net/endpoint.h"
 #include "net/resolver.h"
 
@@ -29,6 +30,12 @@ struct connector_events {
 	 * message boundary, then close the old connection.  From here on connector_lost() is about
 	 * the new one; nothing is to be said about the end of the old one. */
 	void (*on_better)(void *owner, int fd, size_t index);
+
+	/* For the log, each at most once a second for an endpoint, and not about probes.
+	 * It is tried. */
+	void (*on_connecting)(void *owner, size_t index);
+	/* It cannot be had; `suppressed`: how often this was not told since the last time. */
+	void (*on_failed)(void *owner, size_t index, const char *error, uint64_t suppressed);
 };
 
 enum connector_state {
@@ -57,7 +64,6 @@ struct connector {
 
 	/* private */
 	struct ev_loop *loop;
-	const char *feed_name;
 	struct connector_target targets[CONNECTOR_MAX_ENDPOINTS];
 	size_t target_count;
 	const struct connector_events *events;
@@ -81,9 +87,9 @@ struct connector {
 	struct ev_timer timed_out;
 };
 
-/* `endpoints` is copied, at most CONNECTOR_MAX_ENDPOINTS of them (count >= 1); `feed_name`,
- * `events` and `owner` must outlive the connector.  feed_name is for the log. */
-void connector_init(struct connector *connector, struct ev_loop *loop, const char *feed_name,
+/* `endpoints` is copied, at most CONNECTOR_MAX_ENDPOINTS of them (count >= 1); `events` and `owner`
+ * must outlive the connector. */
+void connector_init(struct connector *connector, struct ev_loop *loop,
 		    const struct endpoint *endpoints, size_t count,
 		    const struct connector_events *events, void *owner);
 

@@ -9,8 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -99,17 +97,14 @@ static void suspend_accepting(struct listener *listener, int err)
 	refresh_watcher(listener);
 }
 
-static void log_accept_error(struct listener *listener, int err)
+static void tell_error(struct listener *listener, int err)
 {
 	uint64_t suppressed;
 
-	if (!log_allow(&listener->error_rate, clock_mono_ns(), &suppressed))
-		return;
-	log_warn("accept failed address=%s error=%s pause_ms=%u refused=%" PRIu64
-		 " suppressed=%" PRIu64,
-		 listener->address, strerror(err),
-		 ev_is_active(&listener->pause_over) ? listener->pause_ms : 0,
-		 listener->counters.accept_refused, suppressed);
+	if (log_allow(&listener->error_rate, clock_mono_ns(), &suppressed))
+		listener->events->on_error(
+			listener, err, ev_is_active(&listener->pause_over) ? listener->pause_ms : 0,
+			suppressed);
 }
 
 /* Somebody waits, and the rate has nothing left. */
@@ -119,8 +114,7 @@ static void wait_for_rate(struct listener *listener, uint64_t now_ns, uint64_t w
 
 	listener->counters.accept_paced++;
 	if (log_allow(&listener->paced_rate, now_ns, &suppressed))
-		log_warn("accept_rate reached address=%s, others wait suppressed=%" PRIu64,
-			 listener->address, suppressed);
+		listener->events->on_paced(listener, suppressed);
 	ev_timer_set(&listener->pause_over, (double)u64_max(wait_ns, PACE_MIN_NS) / NS_PER_S, 0.0);
 	ev_timer_start(listener->loop, &listener->pause_over);
 	refresh_watcher(listener);
@@ -156,7 +150,7 @@ static void on_acceptable(struct ev_loop *loop, struct ev_io *watcher, int reven
 			token_bucket_take(&listener->rate, clock_mono_ns());
 			listener->pause_ms = 0;
 			listener->counters.accepted++;
-			listener->on_accept(listener->owner, fd);
+			listener->events->on_accept(listener->owner, fd);
 			continue;
 		}
 		if (err == EAGAIN)
@@ -166,7 +160,7 @@ static void on_acceptable(struct ev_loop *loop, struct ev_io *watcher, int reven
 		/* An error that takes no peer off the queue would go on for ever. */
 		if (!concerns_one_peer(err) || errors == ACCEPTS_PER_EVENT)
 			suspend_accepting(listener, err);
-		log_accept_error(listener, err);
+		tell_error(listener, err);
 	}
 }
 
@@ -180,14 +174,14 @@ static void on_pause_over(struct ev_loop *loop, struct ev_timer *watcher, int re
 	refresh_watcher(listener);
 }
 
-void listener_init(struct listener *listener, struct ev_loop *loop, listener_accept_fn on_accept,
-		   void *owner)
+void listener_init(struct listener *listener, struct ev_loop *loop,
+		   const struct listener_events *events, void *owner)
 {
 	*listener = (struct listener){
 		.loop = loop,
 		.fd = -1,
 		.spare_fd = -1,
-		.on_accept = on_accept,
+		.events = events,
 		.owner = owner,
 	};
 	ev_init(&listener->acceptable, on_acceptable);

@@ -14,7 +14,7 @@
 #include <ev.h>
 
 #include "base/compiler.h"
-#include "base/log.h"
+#include "base/log_rate.h"
 #include "net/endpoint.h"
 #include "net/token_bucket.h"
 
@@ -28,9 +28,20 @@ struct listener_counters {
 	uint64_t accept_refused; /* peers reset because there was no descriptor for them */
 };
 
-/* A peer has connected.  fd: non-blocking, close-on-exec, the owner's from here on.
- * May call any function of the listener, also listener_close(), but not free the struct. */
-typedef void (*listener_accept_fn)(void *owner, int fd);
+struct listener;
+
+struct listener_events {
+	/* A peer has connected.  fd: non-blocking, close-on-exec, the owner's from here on.  May
+	 * call any function of the listener, also listener_close(), but not free the struct. */
+	void (*on_accept)(void *owner, int fd);
+
+	/* For the log, each at most once a second; `suppressed`: how often not since the last time.
+	 * accept(2) has failed, and nothing is accepted for `pause_ms` (0: it goes on at once). */
+	void (*on_error)(const struct listener *listener, int error, uint32_t pause_ms,
+			 uint64_t suppressed);
+	/* Peers have to wait for the rate. */
+	void (*on_paced)(const struct listener *listener, uint64_t suppressed);
+};
 
 struct listener {
 	struct listener_counters counters; /* ro */
@@ -47,12 +58,13 @@ struct listener {
 	bool is_paused; /* by the owner */
 	struct token_bucket rate;
 	struct log_rate error_rate, paced_rate;
-	listener_accept_fn on_accept;
+	const struct listener_events *events;
 	void *owner;
 };
 
-void listener_init(struct listener *listener, struct ev_loop *loop, listener_accept_fn on_accept,
-		   void *owner);
+/* `events` and `owner` must outlive it. */
+void listener_init(struct listener *listener, struct ev_loop *loop,
+		   const struct listener_events *events, void *owner);
 
 /* Bind and begin to accept.  Must be closed before.  Counters go on from where they were.
  * Returns 0 or -errno; `err` as endpoint_listen(); the listener is then closed as before. */

@@ -13,6 +13,7 @@
 #include "serve/http_listener.h"
 #include "serve/params.h"
 #include "serve/service.h"
+#include "source/listener_log.h"
 
 static void on_accept(void *owner, int fd)
 {
@@ -26,6 +27,12 @@ static void on_accept(void *owner, int fd)
 	else
 		fd_close(&fd);
 }
+
+static const struct listener_events listener_events = {
+	.on_accept = on_accept,
+	.on_error = listener_log_error,
+	.on_paced = listener_log_paced,
+};
 
 struct served_listener *served_listener_find(const struct list *listeners, const char *name)
 {
@@ -53,7 +60,7 @@ int served_listener_new(struct service *service, const struct config_listener *f
 	}
 	list_node_init(&served->node);
 	(void)snprintf(served->name, sizeof(served->name), "%s", from->section.name);
-	listener_init(&served->listener, service->loop, on_accept, served);
+	listener_init(&served->listener, service->loop, &listener_events, served);
 	r = admission_init(&served->admission, service, served->name);
 	if (r < 0)
 		errmsg_set(&why, "out of memory");

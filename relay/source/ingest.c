@@ -15,7 +15,9 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "net/sockopt.h"
+#include "source/listener_log.h"
 
 static const uint64_t PUBLISHER_KEEPALIVE_MS =
 	30000;                          /* a dead publisher's place must become free */
@@ -366,9 +368,36 @@ static void on_better(void *owner, int fd, size_t index)
 		take_better(ingest);
 }
 
+static void on_connecting(void *owner, size_t index)
+{
+	const struct ingest *ingest = owner;
+	char text[ENDPOINT_TEXT_BYTES];
+
+	endpoint_print(text, sizeof(text), &ingest->params.endpoints[index]);
+	log_info("connecting address=%s feed=%s", text, ingest->feed->params.name);
+}
+
+static void on_connect_failed(void *owner, size_t index, const char *error, uint64_t suppressed)
+{
+	const struct ingest *ingest = owner;
+	char text[ENDPOINT_TEXT_BYTES];
+
+	endpoint_print(text, sizeof(text), &ingest->params.endpoints[index]);
+	log_warn("connect failed address=%s error=%s feed=%s suppressed=%llu", text, error,
+		 ingest->feed->params.name, (unsigned long long)suppressed);
+}
+
+static const struct listener_events listener_events = {
+	.on_accept = on_accept,
+	.on_error = listener_log_error,
+	.on_paced = listener_log_paced,
+};
+
 static const struct connector_events connector_events = {
 	.on_connected = on_connected,
 	.on_better = on_better,
+	.on_connecting = on_connecting,
+	.on_failed = on_connect_failed,
 };
 
 void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
@@ -382,10 +411,10 @@ void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
 		.better_fd = -1,
 		.stdin_flags = -1,
 	};
-	listener_init(&ingest->listener, loop, on_accept, ingest);
+	listener_init(&ingest->listener, loop, &listener_events, ingest);
 	if (params->kind == INGEST_CONNECT)
-		connector_init(&ingest->connector, loop, feed->params.name, params->endpoints,
-			       params->endpoint_count, &connector_events, ingest);
+		connector_init(&ingest->connector, loop, params->endpoints, params->endpoint_count,
+			       &connector_events, ingest);
 	ev_io_init(&ingest->readable, on_readable, -1, EV_READ);
 	ev_timer_init(&ingest->file_turn, on_file_turn, 0., 0.);
 }

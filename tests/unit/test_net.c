@@ -189,13 +189,34 @@ static void on_accept(void *owner, int fd)
 		listener_pause(net->listener);
 }
 
+static void on_error(const struct listener *listener, int error, uint32_t pause_ms,
+		     uint64_t suppressed)
+{
+	(void)listener;
+	(void)error;
+	(void)pause_ms;
+	(void)suppressed;
+}
+
+static void on_paced(const struct listener *listener, uint64_t suppressed)
+{
+	(void)listener;
+	(void)suppressed;
+}
+
+static const struct listener_events listener_events = {
+	.on_accept = on_accept,
+	.on_error = on_error,
+	.on_paced = on_paced,
+};
+
 static void open_listener(struct net *net, struct listener *listener, const char *text)
 {
 	struct endpoint endpoint = parsed(text);
 	struct errmsg err = {0};
 
 	net->listener = listener;
-	listener_init(listener, net->loop, on_accept, net);
+	listener_init(listener, net->loop, &listener_events, net);
 	assert_string_equal(listener_address(listener), "");
 	if (listener_open(listener, &endpoint, &err) < 0)
 		fail_msg("%s", err.text);
@@ -274,7 +295,7 @@ static void listener_that_cannot_open_stays_closed(void **state)
 	struct listener listener;
 	struct errmsg err = {0};
 
-	listener_init(&listener, net->loop, on_accept, net);
+	listener_init(&listener, net->loop, &listener_events, net);
 	assert_int_equal(listener_open(&listener, &endpoint, &err), -ENOENT);
 	assert_string_equal(err.text, "listen unix:/nonexistent/s: No such file or directory");
 	listener_close(&listener);
@@ -562,16 +583,32 @@ static void on_better(void *owner, int fd, size_t index)
 	net->index = index;
 }
 
+static void on_connecting(void *owner, size_t index)
+{
+	(void)owner;
+	(void)index;
+}
+
+static void on_failed(void *owner, size_t index, const char *error, uint64_t suppressed)
+{
+	(void)owner;
+	(void)index;
+	(void)suppressed;
+	assert_true(*error);
+}
+
 static const struct connector_events events = {
 	.on_connected = on_connected,
 	.on_better = on_better,
+	.on_connecting = on_connecting,
+	.on_failed = on_failed,
 };
 
 static void init_connector(struct net *net, struct connector *connector,
 			   const struct endpoint *endpoints, size_t count)
 {
 	net->connector = connector;
-	connector_init(connector, net->loop, "test", endpoints, count, &events, net);
+	connector_init(connector, net->loop, endpoints, count, &events, net);
 }
 
 /* An address on which nobody listens.  Its port is held until the end of the test, so that nobody

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+/*
+ * One object's allowance of one line a second, for what may come in floods.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* All zero is a fresh one. */
+struct log_rate {
+	uint64_t last_ns; /* when a line was last allowed; 0 = never */
+	uint64_t suppressed;
+};
+
+/* May this object's owner log a line at now_ns (monotonic)?  On true, *ret_suppressed is how many
+ * lines were refused since the last true, to be mentioned in this one; on false it is 0. */
+bool log_allow(struct log_rate *rate, uint64_t now_ns, uint64_t *ret_suppressed);

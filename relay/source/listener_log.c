@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+/* Lines about listening sockets. */
+#include "source/listener_log.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/log.h"
+
+void listener_log_error(const struct listener *listener, int error, uint32_t pause_ms,
+			uint64_t suppressed)
+{
+	log_warn("accept failed address=%s error=%s pause_ms=%u refused=%" PRIu64
+		 " suppressed=%" PRIu64,
+		 listener_address(listener), strerror(error), pause_ms,
+		 listener->counters.accept_refused, suppressed);
+}
+
+void listener_log_paced(const struct listener *listener, uint64_t suppressed)
+{
+	log_warn("accept_rate reached address=%s, others wait suppressed=%" PRIu64,
+		 listener_address(listener), suppressed);
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What goes on at a listening socket, in the log: for the events of any listener, of a feed or not.
+ */
+#pragma once
+
+#include "net/listener.h"
+
+void listener_log_error(const struct listener *listener, int error, uint32_t pause_ms,
+			uint64_t suppressed);
+void listener_log_paced(const struct listener *listener, uint64_t suppressed);
