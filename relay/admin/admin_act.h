@@ -5,8 +5,8 @@
 
 #include "admin/admin_answer.h"
 
-/* 200 {"ok":true,"changes":[...]}; 422 {"ok":false,"errors":[...]}, see struct admin_actions; 409 while
- * draining. */
+/* 200 {"ok":true,"changes":[...]}; 422 {"ok":false,"errors":[...]}, as struct admin_actions has
+ * them; 409 while draining. */
 void admin_post_reload(const struct admin_request *request);
 
 /* As SIGTERM; 409 while draining, so that asking twice is no order to end at once. */

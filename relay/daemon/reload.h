@@ -23,6 +23,6 @@ struct config_source {
  * empty and is the caller's to free.  NULL on failure. */
 struct config *reload_load(const struct config_source *source, struct config_errors *errors);
 
-/* Loads the configuration again and applies it to relay.  The service manager is told.  `report` and
- * the result are as struct admin_actions says; NULL for no report. */
+/* Loads the configuration again and applies it to relay.  The service manager is told.  The report
+ * (NULL for none) and the result are as struct admin_actions says. */
 int reload(struct relay *relay, const struct config_source *source, struct reload_report *report);

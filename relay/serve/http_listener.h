@@ -63,7 +63,8 @@ struct http_listener *http_listener_new(struct admission *admission,
 					const struct http_server_params *answers,
 					const struct config_listener *from);
 
-/* Serves what `from` says, of the feeds that the service has now.  -ENOMEM: it is of no use any more. */
+/* Serves what `from` says, of the feeds that the service has now.  -ENOMEM: it is of no use any
+ * more. */
 int http_listener_change(struct http_listener *http, const struct config *config,
 			 const struct config_listener *from);
 
