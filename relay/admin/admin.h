@@ -6,23 +6,21 @@
  * There are two doors.  At the tcp address one can only look; `allow` and a check of the Host field
  * guard it.  At the unix socket one can also command; file permissions guard it.
  *
- *   admin.c        the doors, and who may come in
+ *   admin_door.c   the doors, and who may come in
  *   admin_route.c  the table: which path is answered by what
  *   admin_...c     the answers: status, metrics, limits, commands, the page
  *   collect.c      asks the workers for what only they know
  *   status.c       the same status in the log
  *
  * All of it runs in the control thread.  Each request is answered at once.
+ *
+ * This is only the struct.  It is made and changed by admin/admin_door.h.
  */
 #pragma once
 
-#include <stdbool.h>
-
 #include "admin/admin_actions.h"
 #include "admin/admin_page.h"
-#include "base/errmsg.h"
-#include "base/log.h"
-#include "config/config.h"
+#include "base/log_rate.h"
 #include "http/http_connection.h"
 #include "net/access.h"
 #include "net/listener.h"
@@ -45,11 +43,6 @@ struct admin_door {
 	struct listener listener;
 };
 
-/* Doors that a configuration has and the one before has not. */
-struct admin_change {
-	struct admin_door *made[ADMIN_DOORS]; /* owned; NULL: stays as it is, or goes */
-};
-
 struct admin {
 	struct service *service;
 	const struct admin_actions *actions;
@@ -63,19 +56,8 @@ struct admin {
 	struct log_rate denied_log;
 };
 
-/* With closed doors.  The service, the actions and their owner must outlive it. */
-void admin_init(struct admin *admin, struct service *service, const struct admin_actions *actions,
-		void *owner);
-
 /* The process as it is now. */
-void admin_describe(const struct admin *admin, struct admin_process *ret);
-
-/* Opens what `config` adds.  0, or -errno with a message; *ret is to be undone then. */
-int admin_open_new(struct admin *admin, const struct config *config, struct admin_change *ret,
-		   struct errmsg *err) must_check;
-void admin_undo(struct admin_change *change);
-
-/* Takes over the new doors and what else `config` changes; closes the doors that it has not. */
-void admin_apply(struct admin *admin, const struct config *config, struct admin_change *change);
-
-void admin_fini(struct admin *admin);
+static inline void admin_describe(const struct admin *admin, struct admin_process *ret)
+{
+	admin->actions->describe(admin->owner, ret);
+}

@@ -10,7 +10,7 @@
 #pragma once
 
 #include "base/compiler.h"
-#include "daemon/crash_read.h"
+#include "daemon/crash_fds.h"
 #include "serve/handover.h"
 
 /* `map`: the region, whose head has been checked; it and the descriptors that are taken out of

@@ -11,45 +11,9 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "daemon/crash_fds.h"
 #include "daemon/crash_feeds.h"
 #include "daemon/crash_record.h"
-
-/* ---- descriptors ---- */
-
-static int *find(const struct crash_fds *fds, int number)
-{
-	size_t low = 0, high = fds->count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (fds->numbers[middle] < number)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < fds->count && fds->numbers[low] == number ? &fds->fds[low] : NULL;
-}
-
-int crash_fds_look(const struct crash_fds *fds, int number)
-{
-	const int *fd = find(fds, number);
-
-	return fd ? *fd : -1;
-}
-
-int crash_fds_take(void *owner, int number)
-{
-	static const struct linger ordinary = {.l_onoff = 0};
-	int *place = find(owner, number);
-	int fd = place ? *place : -1;
-
-	if (fd < 0)
-		return -1;
-	*place = -1;
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &ordinary, sizeof(ordinary));
-	return fd;
-}
 
 /* ---- the head ---- */
 

@@ -17,21 +17,6 @@
 #include "base/errmsg.h"
 #include "serve/handover.h"
 
-/* What came in the bag, by the number that it had in the process that died. */
-struct crash_fds {
-	const int32_t *numbers; /* ascending */
-	int *fds;               /* -1: taken */
-	size_t count;
-};
-
-/* The number here of a descriptor of the dead process, which is the caller's from now on; -1: it is
- * not there, or has been taken.  One that is connected is closed in the ordinary way again, and not
- * by reset.  `owner` is a struct crash_fds. */
-int crash_fds_take(void *owner, int number);
-
-/* The same, without taking it. */
-int crash_fds_look(const struct crash_fds *fds, int number);
-
 /* Does the state of a bag, mapped, come from a process that died? */
 bool crash_is_record(const uint8_t *map, size_t bytes);
 

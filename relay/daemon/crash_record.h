@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: MIT
 /*
  * What the next process has to know when this one dies without a word (SIGKILL, SIGSEGV, the
- * watchdog): one region of shared memory (a memfd), which the keeper (daemon/keeper.h) gives to the
- * service manager together with all descriptors.  daemon/crash_read.h reads it.
+ * watchdog).  It lies in one region of shared memory, a memfd.  The keeper (daemon/keeper.h) gives
+ * the region and all descriptors to the service manager.  The next process reads it by
+ * daemon/crash_read.h.
  *
- * Whatever moment relay dies at, the region says what was before a step or what was after it, for
- * all stores of a dead process are there, in their order.  Nothing is locked: each part has one
- * writer.  What commits a step is an atomic, stored last (release).
+ * Whatever moment relay dies at, the region says what was before a step or what was after it.  The
+ * stores of a dead process are all there, in their order.  Nothing is locked, because each part of
+ * the region has one writer.  An atomic commits each step; it is stored last (release).
  *
- *   struct crash_head      the control thread; died_ns, fd_count and fds[]: the keeper
- *   listeners[0], [1]      the control thread: what it has opened to be asked for (listening
- * sockets, formats of HTTP) as a stream, in turns parts[]                feeds in workers: each its
- * worker subscribers[]          by the number of their descriptor: the worker where they are
- *   inputs[]               likewise
+ *   part of the region   its writer          what is in it
+ *   struct crash_head    the control thread  where the arrays are, and whether they count
+ *                        the keeper          died_ns, fd_count and fds[]
+ *   listeners[0], [1]    the control thread  listening sockets, and open formats of HTTP, as a
+ *                                            stream; in turns, so that one of them always holds
+ *   parts[]              each its worker     a feed in one worker
+ *   subscribers[]        each its worker     by the number of the descriptor
+ *   inputs[]             each its worker     the same, of subscribers who are listened to
  *
- * A descriptor is known by its number in the dead process; what must not be mistaken for another
- * one that got its number is written down with its socket cookie (SO_COOKIE, socket(7)) too.
+ * A descriptor is known by its number in the process that died.  Another one may have got its
+ * number since.  Where that would do harm, its socket cookie is written down too (SO_COOKIE,
+ * socket(7)).
  *
  * The region is sparse: what has never been written costs no memory.
  */
@@ -54,9 +59,8 @@ struct crash_head {
 	struct crash_array subscribers;
 	struct crash_array inputs;
 
-	/* From ready on until an orderly end begins: only then there is anything to resume. */
-	_Atomic uint32_t is_armed;
-	_Atomic uint32_t is_done; /* ends in order, or hands over: nothing is to be resumed */
+	_Atomic uint32_t is_armed; /* relay is ready: before, there is nothing to resume */
+	_Atomic uint32_t is_done;  /* an orderly end has begun: nothing is to be resumed */
 	/* The process before this one died as well, and this one took its state. */
 	_Atomic uint32_t was_resumed;
 	_Atomic uint64_t armed_ns; /* monotonic */
@@ -82,7 +86,7 @@ struct crash_room {
 	uint64_t workers;
 	uint64_t part_bytes, part_count; /* of one, and how many */
 	uint64_t subscriber_bytes;       /* of one; there is one for each descriptor */
-	uint64_t input_bytes;            /* likewise */
+	uint64_t input_bytes;            /* of one; there is one for each descriptor */
 };
 
 /* Makes a region, which says that there is nothing to resume.  0; -errno, and *ret is none. */
@@ -105,7 +109,7 @@ static inline void *crash_record_at(const struct crash_record *record,
 
 /* All below: from the control thread, and nothing is done without a region. */
 
-/* Relay is ready, with so many workers.  was_resumed: it goes on from the state of a process that
+/* Relay is ready, with so many workers.  was_resumed: it goes on from what a process left that
  * died. */
 void crash_record_arm(struct crash_record *record, unsigned workers, bool was_resumed);
 
@@ -115,20 +119,21 @@ struct feed_records crash_record_feeds(const struct crash_record *record);
 /* An orderly end begins. */
 void crash_record_set_done(struct crash_record *record);
 
-/* The listening sockets, and the formats that each listener with format = http has open, as they
- * are now; to be called after each change.  Until then what was said before holds, which does no
- * harm: a socket that is gone is known by its cookie.  Logs an error when they cannot be written
- * down: then none of them is kept. */
+/* Writes down the listening sockets, and the formats that listeners with format = http have open.
+ * `config` is the one in effect.  To be called after each change.  Until then what was written
+ * before holds.  That does no harm: a socket that is gone is known by its cookie.  If they cannot
+ * be written, an error is logged, and none of them is kept. */
 void crash_record_set_listeners(struct crash_record *record, const struct service *service,
 				const struct config *config);
 
-/* True when subscribers would go on if relay died now: it is ready, does not end, and is steady. */
+/* True when subscribers would go on if relay died now: it is ready, steady, and does not end. */
 bool crash_record_is_kept(const struct crash_record *record);
 
 /* ---- for crash_read.c, too ---- */
 
-/* A process that was resumed and dies (`died_ns`, monotonic) within a second of being ready may die
- * of what it was given: that is not resumed once more. */
+/* False: what the process was given may be what it dies of, so it is not resumed once more.  That
+ * is so when it was resumed itself, and dies (`died_ns`, monotonic) within a second of being
+ * ready. */
 bool crash_head_is_steady(const struct crash_head *head, uint64_t died_ns);
 
 /* One listening socket in the region. */

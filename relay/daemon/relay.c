@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "admin/admin_door.h"
 #include "admin/collect.h"
 #include "base/clock.h"
 #include "base/compiler.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The doors of the admin server, and who may come in; what is answered is admin_route.c's. */
-#include "admin/admin.h"
+#include "admin/admin_door.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -42,11 +42,6 @@ void admin_init(struct admin *admin, struct service *service, const struct admin
 	params.methods |= HTTP_POST;
 	params.on_request = admin_route_unix;
 	http_server_init(&admin->servers[ADMIN_UNIX], service->loop, &params);
-}
-
-void admin_describe(const struct admin *admin, struct admin_process *ret)
-{
-	admin->actions->describe(admin->owner, ret);
 }
 
 /* ---- doors ---- */

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The doors of the admin server: opened, changed and closed as the configuration wants it.
+ */
+#pragma once
+
+#include "admin/admin.h"
+#include "base/compiler.h"
+#include "base/errmsg.h"
+#include "config/config.h"
+
+/* Doors that a configuration has and the one before has not. */
+struct admin_change {
+	struct admin_door *made[ADMIN_DOORS]; /* owned; NULL: stays as it is, or goes */
+};
+
+/* With closed doors.  The service, the actions and their owner must outlive it. */
+void admin_init(struct admin *admin, struct service *service, const struct admin_actions *actions,
+		void *owner);
+
+/* Opens what `config` adds.  0, or -errno with a message; *ret is to be undone then. */
+int admin_open_new(struct admin *admin, const struct config *config, struct admin_change *ret,
+		   struct errmsg *err) must_check;
+void admin_undo(struct admin_change *change);
+
+/* Takes over the new doors and what else `config` changes; closes the doors that it has not. */
+void admin_apply(struct admin *admin, const struct config *config, struct admin_change *change);
+
+void admin_fini(struct admin *admin);

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+/* A search by number. */
+#include "daemon/crash_fds.h"
+
+#include <sys/socket.h>
+
+static int *find(const struct crash_fds *fds, int number)
+{
+	size_t low = 0, high = fds->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (fds->numbers[middle] < number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < fds->count && fds->numbers[low] == number ? &fds->fds[low] : NULL;
+}
+
+int crash_fds_look(const struct crash_fds *fds, int number)
+{
+	const int *fd = find(fds, number);
+
+	return fd ? *fd : -1;
+}
+
+int crash_fds_take(void *owner, int number)
+{
+	static const struct linger ordinary = {.l_onoff = 0};
+	int *slot = find(owner, number);
+	int fd = slot ? *slot : -1;
+
+	if (fd < 0)
+		return -1;
+	*slot = -1;
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &ordinary, sizeof(ordinary));
+	return fd;
+}
