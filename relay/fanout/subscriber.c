@@ -353,12 +353,12 @@ static void start(struct subscriber *subscriber)
 
 /* Of a subscriber on no list yet; NULL: no memory. */
 static struct subscriber *new_subscriber(struct rendition *rendition, int fd,
-					 const struct subscriber_place *place)
+					 const struct subscriber_quota *quota)
 {
 	struct subscriber *subscriber = calloc(1, sizeof(*subscriber));
 
 	if (!subscriber) {
-		subscriber_give_back(place);
+		subscriber_give_back(quota);
 		fd_close(&fd);
 		return NULL;
 	}
@@ -366,7 +366,7 @@ static struct subscriber *new_subscriber(struct rendition *rendition, int fd,
 	list_node_init(&subscriber->half_node);
 	subscriber->rendition = rendition;
 	subscriber->fd = fd;
-	subscriber->place = *place;
+	subscriber->quota = *quota;
 	ev_io_init(&subscriber->read_watcher, on_readable, fd, EV_READ);
 	ev_io_init(&subscriber->write_watcher, on_writable, fd, EV_WRITE);
 	feed_count_subscriber(rendition->feed, 1);
@@ -383,7 +383,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 		return -ERANGE;
 	/* Asked before it is counted: who sees the count may publish at once. */
 	crossing_wake(feed);
-	subscriber = new_subscriber(rendition, fd, &params->place);
+	subscriber = new_subscriber(rendition, fd, &params->quota);
 	if (!subscriber) {
 		subscriber_free_input(params->input, params->input_owner);
 		return -ENOMEM;
@@ -455,7 +455,7 @@ void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *
 		       const struct ring_restored *restored)
 {
 	struct feed *feed = rendition->feed;
-	struct subscriber *subscriber = new_subscriber(rendition, state->fd, &state->place);
+	struct subscriber *subscriber = new_subscriber(rendition, state->fd, &state->quota);
 
 	state->fd = -1;
 	if (!subscriber) {

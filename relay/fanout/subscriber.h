@@ -40,8 +40,8 @@ enum on_slow {
 	ON_SLOW_WAIT,       /* the ingest waits                                                 */
 };
 
-/* A place that somebody keeps count of; given back when the subscriber closes, in its loop. */
-struct subscriber_place {
+/* What a subscriber counts for, with somebody above; given back when it closes, in its loop. */
+struct subscriber_quota {
 	void (*on_closed)(void *owner); /* NULL: nobody does */
 	void *owner;
 };
@@ -81,7 +81,7 @@ struct subscriber_params {
 	bool ends_with_fin;                   /* FIN means gone, not that it only listens  */
 	const struct subscriber_input *input; /* NULL: what it sends is ignored */
 	void *input_owner;                    /* for input's functions; its own with the fd     */
-	struct subscriber_place place;
+	struct subscriber_quota quota;
 };
 
 enum subscriber_state {
@@ -123,7 +123,7 @@ struct subscriber {
 	uint64_t from_seq;            /* private: with has_from */
 	const struct subscriber_input *input; /* private */
 	void *input_owner;                    /* private */
-	struct subscriber_place place;        /* private */
+	struct subscriber_quota quota;        /* private */
 	struct subscriber_record *record;     /* private: NULL: it would not survive a crash */
 };
 
@@ -131,7 +131,7 @@ struct subscriber {
  * it.  With has_from it begins with the packet that holds from_seq, so no message from there on is
  * missing and some before it may come as well; a sequence still to come means the live edge.
  *
- * `fd`, the place and input_owner are its own from here on: closed, given back and freed on -ENOMEM
+ * `fd`, the quota and input_owner are its own from here on: closed, given back and freed on -ENOMEM
  * as well.  Returns 0, -ENOMEM, or -ERANGE when from_seq is older than rendition_range(): then
  * nothing has happened to them.  On a branch that has to be woken first, where that cannot be known
  * yet, such a subscriber is told of the gap, or closed (reason LAG) where the format cannot say it.
@@ -141,7 +141,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 /* For its branch, which is awake now: at the live edge, or with its from_seq, it goes. */
 void subscriber_begin(struct subscriber *subscriber);
 
-/* Attaches a subscriber of the process before, where it was; its socket, place and input are taken
+/* Attaches a subscriber of the process before, where it was; its socket, quota and input are taken
  * out of *state, and given up when there is no memory. */
 void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *state,
 		       const struct ring_restored *restored);
@@ -151,7 +151,7 @@ void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *
 bool subscriber_send_note(struct subscriber *subscriber, const uint8_t *bytes,
 			  size_t count) must_check;
 
-/* Ends it with a reason: gives up its place at once, closes the socket, counts and logs.  For a
+/* Ends it with a reason: gives up its quota at once, closes the socket, counts and logs.  For a
  * reason that is SLOW (close_reason.def), what held it back is counted and logged too.  One that
  * has read all is sent the format's farewell first, if the socket takes it at once.  The socket is
  * closed by reset when it is forced out without one or has an unfinished packet.  Idempotent; freed

@@ -60,10 +60,10 @@ static void log_close(struct subscriber *subscriber, enum close_reason reason, c
 		 (unsigned long long)suppressed);
 }
 
-void subscriber_give_back(const struct subscriber_place *place)
+void subscriber_give_back(const struct subscriber_quota *quota)
 {
-	if (place->on_closed)
-		place->on_closed(place->owner);
+	if (quota->on_closed)
+		quota->on_closed(quota->owner);
 }
 
 enum fanout subscriber_serve_notes(struct subscriber *subscriber, int *ret_err)
@@ -166,7 +166,7 @@ static void end(struct subscriber *subscriber, enum close_reason reason)
 	fd_close(&subscriber->fd);
 	feed->closed[reason]++;
 	feed_count_subscriber(feed, -1);
-	subscriber_give_back(&subscriber->place);
+	subscriber_give_back(&subscriber->quota);
 	feed_check_wait(feed);
 }
 

@@ -13,7 +13,7 @@
 #include "feed/feed_kept.h"
 
 struct subscriber;
-struct subscriber_place;
+struct subscriber_quota;
 
 /* The subscriber, whose socket is open and has got nothing yet but what was sent before it joined,
  * has a record from now on, if there is one for its descriptor.  It is LOST, and remains so as long

@@ -28,6 +28,6 @@ bool subscriber_has_finished(const struct subscriber *subscriber);
  * time. */
 enum slow_cause subscriber_find_cause(const struct subscriber *subscriber);
 
-/* Gives up what comes with its params: the input's owner, the place. */
+/* Gives up what comes with its params: the input's owner, the quota. */
 void subscriber_free_input(const struct subscriber_input *input, void *owner);
-void subscriber_give_back(const struct subscriber_place *place);
+void subscriber_give_back(const struct subscriber_quota *quota);

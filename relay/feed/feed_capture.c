@@ -36,7 +36,7 @@ static void capture_subscriber(const struct subscriber *subscriber, struct subsc
 		.is_half_closed = list_is_linked(&subscriber->half_node),
 		.ends_with_fin = subscriber->ends_with_fin,
 		.has_farewell = subscriber->has_farewell,
-		.place = subscriber->place,
+		.quota = subscriber->quota,
 	};
 	cursor_capture(&subscriber->cursor, &ret->cursor);
 }

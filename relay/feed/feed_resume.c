@@ -27,8 +27,8 @@ static void close_subscriber(struct subscriber_snapshot *state)
 		return;
 	(void)setsockopt(state->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	fd_close(&state->fd);
-	if (state->place.on_closed)
-		state->place.on_closed(state->place.owner);
+	if (state->quota.on_closed)
+		state->quota.on_closed(state->quota.owner);
 	if (state->input)
 		state->input->free(state->input_owner);
 	state->input = NULL;

@@ -57,10 +57,10 @@ struct subscriber_snapshot {
 	const struct subscriber_input *input;
 	void *input_owner;
 
-	/* Its place, which is the daemon's: the listener that counts its address, or "". */
+	/* Of its quota: the listener that counts its address, or "". */
 	char listener[STATE_NAME_BYTES];
 	uint64_t peer_key;
-	struct subscriber_place place; /* not in the stream: captured, and to be set before
+	struct subscriber_quota quota; /* not in the stream: captured, and to be set before
 					  restoring */
 };
 

@@ -85,7 +85,7 @@ static void set_sockopts(struct admission *admission, int fd)
 
 void admission_prepare(struct admission *admission, int fd, struct quota *quota)
 {
-	const struct subscriber_place counted = quota_of_subscriber(quota);
+	const struct subscriber_quota counted = quota_of_subscriber(quota);
 
 	set_sockopts(admission, fd);
 	subscriber_record_set_place(&admission->service->records, fd,
@@ -166,6 +166,6 @@ void admission_subscribe(struct admission *admission, const struct served_format
 	arrival->fd = fd;
 	arrival->params = *params;
 	arrival->params.id = quota_id(quota);
-	arrival->params.place = quota_of_subscriber(quota);
+	arrival->params.quota = quota_of_subscriber(quota);
 	inbox_post(&quota_worker(quota)->inbox, &arrival->task);
 }

@@ -85,12 +85,12 @@ int handover_take_sockets(const struct service *service, const struct config *co
 /* Which listener counts its address. */
 static void name_listener(struct service *service, struct subscriber_snapshot *subscriber)
 {
-	const struct peer_count *peers = quota_peers(&subscriber->place);
+	const struct peer_count *peers = quota_peers(&subscriber->quota);
 	struct list_node *node;
 
 	if (!peers)
 		return;
-	subscriber->peer_key = quota_key(&subscriber->place);
+	subscriber->peer_key = quota_key(&subscriber->quota);
 	list_for_each (&service->listeners, node) {
 		if (served_listener_at(node)->admission.peers == peers)
 			(void)snprintf(subscriber->listener, sizeof(subscriber->listener), "%s",
@@ -335,7 +335,7 @@ static bool prepare_subscribers(struct service *service, struct served_feed *ser
 			give_input(subscriber);
 			if (quota_resume(service, served, worker,
 					 peers_of(service, subscriber->listener),
-					 subscriber->peer_key, &subscriber->place) < 0)
+					 subscriber->peer_key, &subscriber->quota) < 0)
 				is_complete = false;
 		}
 	}

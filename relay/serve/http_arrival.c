@@ -101,7 +101,7 @@ out:
 void http_arrival_post(struct http_arrival *arrival)
 {
 	arrival->params.id = quota_id(arrival->quota);
-	arrival->params.place = quota_of_subscriber(arrival->quota);
+	arrival->params.quota = quota_of_subscriber(arrival->quota);
 	arrival->task.run = arrive;
 	inbox_post(&quota_worker(arrival->quota)->inbox, &arrival->task);
 }

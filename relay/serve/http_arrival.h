@@ -17,7 +17,7 @@ struct http_arrival {
 	struct rendition *rendition;
 	struct quota *quota;
 	int fd;
-	struct subscriber_params params; /* place and id: of http_arrival_post() */
+	struct subscriber_params params; /* quota and id: of http_arrival_post() */
 	struct stream_answer answer;
 };
 

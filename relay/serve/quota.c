@@ -115,27 +115,27 @@ uint64_t quota_id(const struct quota *quota)
 	return quota->id;
 }
 
-struct subscriber_place quota_of_subscriber(struct quota *quota)
+struct subscriber_quota quota_of_subscriber(struct quota *quota)
 {
-	return (struct subscriber_place){.on_closed = on_closed, .owner = quota};
+	return (struct subscriber_quota){.on_closed = on_closed, .owner = quota};
 }
 
-const struct peer_count *quota_peers(const struct subscriber_place *place)
+const struct peer_count *quota_peers(const struct subscriber_quota *quota)
 {
-	return ((const struct quota *)place->owner)->peers;
+	return ((const struct quota *)quota->owner)->peers;
 }
 
-uint64_t quota_key(const struct subscriber_place *place)
+uint64_t quota_key(const struct subscriber_quota *quota)
 {
-	return ((const struct quota *)place->owner)->key;
+	return ((const struct quota *)quota->owner)->key;
 }
 
 int quota_resume(struct service *service, struct served_feed *feed, struct worker *worker,
-		 struct peer_count *peers, uint64_t key, struct subscriber_place *ret)
+		 struct peer_count *peers, uint64_t key, struct subscriber_quota *ret)
 {
 	struct quota *quota = calloc(1, sizeof(*quota));
 
-	*ret = (struct subscriber_place){0};
+	*ret = (struct subscriber_quota){0};
 	if (!quota)
 		return -ENOMEM;
 	if (peers && peer_count_enter(peers, key, 0) == 0) {

@@ -40,16 +40,16 @@ struct worker *quota_worker(const struct quota *quota);
 uint64_t quota_id(const struct quota *quota);
 
 /* For subscriber_params: gives the quota back when the subscriber closes. */
-struct subscriber_place quota_of_subscriber(struct quota *quota);
+struct subscriber_quota quota_of_subscriber(struct quota *quota);
 
 /* For a hand-over: where a subscriber's address is counted (NULL: nowhere), and as what. */
-const struct peer_count *quota_peers(const struct subscriber_place *place);
-uint64_t quota_key(const struct subscriber_place *place);
+const struct peer_count *quota_peers(const struct subscriber_quota *quota);
+uint64_t quota_key(const struct subscriber_quota *quota);
 
 /* Counts a subscriber that goes on, whatever the limits are now; `peers` may be NULL.  0; or
  * -ENOMEM, it is not counted, and *ret is empty. */
 int quota_resume(struct service *service, struct served_feed *feed, struct worker *worker,
-		 struct peer_count *peers, uint64_t key, struct subscriber_place *ret) must_check;
+		 struct peer_count *peers, uint64_t key, struct subscriber_quota *ret) must_check;
 
 /* In the worker, instead of joining: the peer was refused there, which the feed counts. */
 void quota_refuse(struct quota *quota, enum close_reason reason);

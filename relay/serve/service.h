@@ -3,7 +3,7 @@
  * All that is served, in all workers: the feeds, the listeners where subscribers come in, and how
  * many of them there are.  Read this header first in serve/.
  *
- *   listener ---> admission ---> quota ---> a worker, with its part of the feed
+ *   listener ---> admission ---> quota ---> a worker, where the feed is read
  *
  * The control thread owns the service.  It accepts peers, applies the configuration and counts.
  * The workers carry the bytes; serve/worker.h says how the control thread has things done there.

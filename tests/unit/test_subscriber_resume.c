@@ -143,7 +143,7 @@ static size_t capture_nothing(void *owner, uint8_t *ret)
 	return 0;
 }
 
-static void on_place_closed(void *owner)
+static void on_quota_closed(void *owner)
 {
 	((struct listener *)owner)->places++;
 }
@@ -243,8 +243,8 @@ static void who_cannot_be_kept_leaves_nothing(void **state)
 			subscribers[j] = snapshot();
 			subscribers[j].has_input = true;
 			subscribers[j].delivered = 5;
-			subscribers[j].place =
-				(struct subscriber_place){on_place_closed, j ? &other : &listener};
+			subscribers[j].quota =
+				(struct subscriber_quota){on_quota_closed, j ? &other : &listener};
 		}
 		subscribers[1].input = &input;
 		subscribers[1].input_owner = &other;
