@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """make run as a newcomer sees it: each command and each address that it prints is tried, then Ctrl-C ends it."""
 
-import fcntl
 import json
 import os
 import re
@@ -15,32 +14,19 @@ import pytest
 from relaytest import namespace
 from relaytest.browser import Browser, is_here
 from relaytest.daemon import BAD_LINE, BIN, CARRIERS, POLL, ROOT
+from relaytest.first_screen import ADDRESS, LOG, Screen, end_by_ctrl_c, in_terminal, only_one, status
 from relaytest.loop import CEILING
 from relaytest.namespace import Namespace
-from relaytest.terminal import Pipe, Terminal
+from relaytest.terminal import Pipe
 
 pytestmark = pytest.mark.skipif(bool(namespace.why_not()), reason=namespace.why_not() or "-")
 
 PORTS = {7000, 7001, 7002, 7003, 7004, 7005, 7090}
-LOG = ROOT / "build/demo.log"
-LAST = b"Ctrl-C ends relay."
-ADDRESS = re.compile(r"https?://\S+")
-ENVIRONMENT = {"no_proxy": "*"}
-READ_ADDRESS = """
-import sys, urllib.request
-for line in urllib.request.urlopen(sys.argv[1]):
-    sys.stdout.buffer.write(line)
-    sys.stdout.flush()
-"""
 
 
 @pytest.fixture(autouse=True)
 def alone():
-    """One make run at a time in this directory: those of other workers are waited for."""
-    with open(__file__, "rb") as this:
-        fcntl.flock(this, fcntl.LOCK_EX)
-        if LOG.exists() and subprocess.run(["flock", "--nonblock", LOG, "true"], check=False).returncode:
-            pytest.skip("somebody's make run is at work in this directory")
+    with only_one():
         yield
 
 
@@ -103,57 +89,14 @@ def check_of(what):
     return checks[0]
 
 
-class Screen:
-    """make run in a namespace, until its screen is whole."""
-
-    def __init__(self, inside, kind):
-        self.inside = inside
-        self.built = (BIN / "relay").stat().st_mtime_ns
-        self.shown = kind(inside.command("make", "--no-print-directory", "-C", ROOT, "run"))
-
-    def lines(self):
-        """All of it, once the last line is there."""
-        self.shown.find(re.escape(LAST) + rb"\r?\n")
-        assert self.built == (BIN / "relay").stat().st_mtime_ns, "make run has built anew: build as tests/run does"
-        return self.shown.seen.decode().splitlines()
-
-    def things_to_try(self):
-        """Commands and addresses stand behind four spaces, what they show behind a #."""
-        return [line[4:].partition("  # ")[0].strip() for line in self.lines() if line.startswith("    ")]
-
-    def start(self, what):
-        """In a terminal of its own, as a person would."""
-        command = ("bash", "-c", f"cd '{ROOT}' && {what}")
-        if ADDRESS.fullmatch(what):
-            command = ("/usr/bin/python3", "-c", READ_ADDRESS, what)
-        return in_terminal(self.inside.command(*command), ENVIRONMENT)
-
-    def try_all(self, things):
-        opened = [(what, self.start(what)) for what in things]
-        try:
-            for what, shown in opened:
-                check_of(what)(shown)
-        finally:
-            for _, shown in opened:
-                self.finish(shown)
-
-    @staticmethod
-    def finish(shown):
-        """By Ctrl-C, where it goes on."""
-        with shown:
-            if shown.process.poll() is None:
-                shown.interrupt()
-                shown.end()
-
-    def status(self):
-        command = ("/usr/bin/python3", "-c", READ_ADDRESS, "http://127.0.0.1:7090/status.json")
-        done = subprocess.run(self.inside.command(*command), env={**os.environ, **ENVIRONMENT}, capture_output=True,
-                              timeout=CEILING, check=True)
-        return json.loads(done.stdout)
-
-
-def in_terminal(command, env=None):
-    return Terminal(command, columns=80, rows=24, env=env, is_controlling=True)
+def try_all(screen, things):
+    opened = [(what, screen.start(what)) for what in things]
+    try:
+        for what, shown in opened:
+            check_of(what)(shown)
+    finally:
+        for _, shown in opened:
+            end_by_ctrl_c(shown)
 
 
 def sockets(pid):
@@ -171,7 +114,7 @@ def check_everybody_has_gone(lab, screen, at_rest):
     seen = {}
 
     def look():
-        seen.update(screen.status())
+        seen.update(status(screen.inside))
         return not seen["relay"]["subscribers"] and sockets(seen["relay"]["pid"]) <= at_rest
 
     lab.loop.run(look, what=lambda: f"subscribers to go: {seen}", poll=POLL)
@@ -199,11 +142,11 @@ def test_all_that_it_prints(lab, inside, kind):
         assert len(things) == len(set(things)) == len(TRIED)
         assert f"in {ROOT}:" in shown.seen.decode()
         assert PORTS == inside.listening()
-        pid = screen.status()["relay"]["pid"]
-        lab.loop.run(lambda: all(one["source_up"] for one in screen.status()["feeds"]), what="the publishers", poll=POLL)
+        pid = status(screen.inside)["relay"]["pid"]
+        lab.loop.run(lambda: all(one["source_up"] for one in status(screen.inside)["feeds"]), what="the publishers", poll=POLL)
         at_rest = sockets(pid)
         before = shown.seen
-        screen.try_all(things)
+        try_all(screen, things)
         check_everybody_has_gone(lab, screen, at_rest)
         shown.read(0)
         assert shown.seen == before, "something scrolls the addresses away"
@@ -227,13 +170,15 @@ def test_it_fits_a_small_terminal(inside):
 def test_addresses_in_a_browser(lab, inside):
     screen = Screen(inside, Pipe)
     with screen.shown as shown:
-        demo, status = [what for what in screen.things_to_try() if ADDRESS.fullmatch(what)]
+        demo, page = [what for what in screen.things_to_try() if ADDRESS.fullmatch(what)]
+        before = set(inside.members())
         with Browser(lab.directory, inside.command()) as browser:
-            browser.open(status)
+            browser.open(page)
             browser.wait("document.querySelectorAll('.feed').length === 2")
             browser.wait("document.body.textContent.includes('source up')")
             browser.open(demo)
             browser.wait("/#\\d+ [A-Z]+ \\d+\\.\\d\\d/.test(document.body.innerText)")
+        lab.loop.run(lambda: before.issuperset(inside.members()), what="the browser's processes to end", poll=POLL)
         check_end(inside, shown)
 
 
@@ -255,7 +200,7 @@ def test_a_second_one_beside_it(inside):
         screen.lines()
         assert "error: make run is at work in this directory already" in refused(inside)
         assert " info ready " in LOG.read_text(encoding="utf-8")
-        screen.try_all(["http://127.0.0.1:7003/demo"])
+        try_all(screen, ["http://127.0.0.1:7003/demo"])
         check_end(inside, shown)
 
 

@@ -8,7 +8,8 @@ import stat
 import pytest
 
 from relaytest.daemon import ROOT
-from relaytest.terminal import Pipe, Terminal
+from relaytest.first_screen import in_terminal
+from relaytest.terminal import Pipe
 
 MISSING = ["libev-dev", "libjansson-dev"]
 NOISE = "Unpacking this and that"
@@ -71,10 +72,6 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path):
     return Machine(tmp_path)
-
-
-def in_terminal(command, env):
-    return Terminal(command, columns=80, rows=24, env=env, is_controlling=True)
 
 
 def ended(shown):
