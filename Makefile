@@ -151,8 +151,8 @@ install: all
 	ln -sf relay $(DESTDIR)$(BASHDIR)/relaypub
 	ln -sf relay $(DESTDIR)$(BASHDIR)/relayctl
 	$(put) -t $(DESTDIR)$(ZSHDIR) deploy/completions/_relay
-	$(put) -t $(DESTDIR)$(DOCDIR) deploy/doc/*
-	sed 's|](deploy/doc/|](|' README.md >$(DESTDIR)$(DOCDIR)/README.md
+	$(put) -t $(DESTDIR)$(DOCDIR) deploy/doc/* deploy/debian/copyright
+	sed -E 's!\]\(deploy/(doc|debian)/!](!g' README.md >$(DESTDIR)$(DOCDIR)/README.md
 	$(put) -t $(DESTDIR)$(DOCDIR)/examples relay.ini.example deploy/grafana/relay.json \
 		deploy/prometheus/relay.rules.yml
 	test -e $(etc)/relay.ini || install -m 644 relay.ini.example $(etc)/relay.ini
