@@ -438,7 +438,7 @@ static int run(struct relaypub *pub)
 		(void)fprintf(stderr, "relaypub: %s\n", pub->error.text);
 	message_source_fini(&pub->source);
 	connection_fini(&pub->connection);
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return r < 0 || pub->left_out > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 /* What is kept until it is acknowledged, or until its line ends, comes on top of a batch. */
