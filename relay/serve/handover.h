@@ -69,7 +69,7 @@ struct handover {
 };
 
 /* Describes the service.  Its workers must be parked until the struct is freed.  `config` is the
- * one in effect.  0 or -errno; the service is the same in both cases. */
+ * one in effect.  0 or -errno; the service can go on in both cases. */
 int handover_take(struct service *service, const struct config *config,
 		  struct handover *ret) must_check;
 

@@ -40,7 +40,7 @@ struct served_feed {
 
 	uint64_t max_subscribers; /* 0 = no such limit */
 	uint64_t subscribers;     /* that have a quota */
-	uint64_t placed;          /* that ever had one; the next one is named by it */
+	uint64_t placed;          /* that ever had one; also the id of the last */
 	uint64_t refused[CLOSE_REASON_COUNT];
 
 	struct feed_report report; /* as of the last collect.h */
