@@ -20,7 +20,7 @@ fault_bins   := $(fault_tests:tests/%.c=$(test)/%)
 fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
 refuse       := $(if $(wildcard tests/fault/refuse.c),$(bin)/librefuse.so)
 
-.PHONY: tests test test-service test-clients test-package lint fuzz fuzzers bench bench-isolation bench-workers \
+.PHONY: tests test test-repeat test-service test-clients test-package lint fuzz fuzzers bench bench-isolation bench-workers \
 	bench-transfer bench-peers bench-sweep soak-short soak-upgrade soak-crash
 
 tests: all $(unit_bins) $(fault_bins) $(refuse)
@@ -70,6 +70,10 @@ $(bin)/librefuse.so: tests/fault/refuse.c tests/rules.mk
 test:
 	@tests/install-packages test
 	@exec env MAKEFLAGS= tests/run $(SUITES)
+
+test-repeat:
+	@tests/install-packages test
+	@exec env MAKEFLAGS= tests/repeat $(SUITES)
 
 test-service:
 	@tests/install-packages test

@@ -2,7 +2,9 @@
 """Fixtures: a loop, a directory and a way to start relays; the universal checks run after each test."""
 
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +19,16 @@ from relaytest.ingest import Ingest  # noqa: E402
 from relaytest.loop import CEILING, Loop  # noqa: E402
 
 FROZEN = set()
+
+# A job in the background has SIGINT ignored (bash(1)), and so would each program that it starts; what has a handler
+# is set back for them.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Of descriptors a terminal has often 1,024, and may have more (getrlimit(2)): peers are many here.
+SOFT, HARD = resource.getrlimit(resource.RLIMIT_NOFILE)
+WANTED = 20000 if HARD == resource.RLIM_INFINITY else min(HARD, 20000)
+resource.setrlimit(resource.RLIMIT_NOFILE, (max(SOFT, WANTED), HARD))
 
 
 class Lab:

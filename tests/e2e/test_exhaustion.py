@@ -2,7 +2,6 @@
 """When descriptors run out, or the network goes away: who is served goes on being served, nothing spins, and
 newcomers are let in again."""
 
-import contextlib
 import ctypes
 import os
 import re
@@ -16,6 +15,7 @@ import pytest
 from relaytest import address
 from relaytest.ini import feed
 from relaytest.loop import CEILING
+from relaytest.namespace import Namespace
 from relaytest.stream import script
 from relaytest.subscriber import Subscriber
 from relaytest.surroundings import needs, network_link
@@ -74,53 +74,35 @@ def enter(namespace):
         raise OSError(ctypes.get_errno(), "setns")
 
 
-class Link:
-    """A network namespace, joined by a link that can be taken down. It has no name, so no mount is needed, and it
-    ends with the last descriptor that refers to it (namespaces(7)), whatever happens to the test."""
+class Link(Namespace):
+    """A network namespace, joined by a link that can be taken down."""
 
     def __init__(self):
+        super().__init__()
         number = os.getpid() % 2**14  # no other run of this test has the same names and addresses
         self.ours, self.theirs = f"rl{number}a", f"rl{number}b"
         self.here, self.there = (f"198.18.{number // 64}.{number % 64 * 4 + end}" for end in (1, 2))
-        self.home = open("/proc/thread-self/ns/net", "rb")
-        if LIBC.unshare(CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "unshare")
-        try:
-            self.away = open("/proc/thread-self/ns/net", "rb")
-        finally:
-            enter(self.home)
-        self.run("ip", "link", "add", self.ours, "type", "veth", "peer", "name", self.theirs,
-                 "netns", f"/proc/{os.getpid()}/fd/{self.away.fileno()}")
+        self.run("ip", "link", "add", self.ours, "type", "veth", "peer", "name", self.theirs, "netns", str(self.holder.pid))
         self.run("ip", "addr", "add", f"{self.here}/30", "dev", self.ours)
         self.run("ip", "link", "set", self.ours, "up")
-        with self.inside():
-            self.run("ip", "addr", "add", f"{self.there}/30", "dev", self.theirs)
-            self.run("ip", "link", "set", self.theirs, "up")
+        self.run(*self.command("ip", "addr", "add", f"{self.there}/30", "dev", self.theirs))
+        self.run(*self.command("ip", "link", "set", self.theirs, "up"))
 
     @staticmethod
     def run(*command):
         subprocess.run(command, check=True, capture_output=True, timeout=CEILING)
 
-    @contextlib.contextmanager
-    def inside(self):
-        """Sockets and programs that are made meanwhile belong to the namespace, and stay there."""
-        enter(self.away)
-        try:
-            yield
-        finally:
-            enter(self.home)
-
     def connect(self, port, receive_buffer=0):
-        with self.inside():
-            return address.connect(f"tcp:{self.here}:{port}", receive_buffer)
+        """A socket of the namespace, connected from there: a descriptor keeps its namespace."""
+        with open("/proc/self/ns/net", "rb") as home, open(f"/proc/{self.holder.pid}/ns/net", "rb") as there:
+            enter(there)
+            try:
+                return address.connect(f"tcp:{self.here}:{port}", receive_buffer)
+            finally:
+                enter(home)
 
     def cut(self):
-        with self.inside():
-            self.run("ip", "link", "set", self.theirs, "down")
-
-    def close(self):
-        self.away.close()
-        self.home.close()
+        self.run(*self.command("ip", "link", "set", self.theirs, "down"))
 
 
 @needs(network_link)
@@ -128,8 +110,7 @@ def test_the_network_goes_away(lab):
     """Idle, busy and full peers behind a dead link are all closed, each by its own limit; the others notice
     nothing."""
     made = script("u32be", (4000,) * 4000, 2)
-    link = Link()
-    try:
+    with Link() as link:
         sections = feed("a", framing="u32be", on_slow="skip", stall_timeout="3s",
                         raw={"listen": "tcp:0.0.0.0:0", "keepalive": "2s", "user_timeout": "2s"})
         sections |= feed("quiet", raw={"listen": "tcp:0.0.0.0:0", "keepalive": "2s", "user_timeout": "2s"})
@@ -154,5 +135,3 @@ def test_the_network_goes_away(lab):
         assert relay.feed("quiet").get("closed_network", 0) == 3
         for sock in busy + full + idle:
             sock.close()
-    finally:
-        link.close()

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from relaytest import namespace
-from relaytest.browser import Browser, is_here
+from relaytest.browser import Browser
 from relaytest.daemon import BAD_LINE, BIN, CARRIERS, POLL, ROOT
 from relaytest.first_screen import ADDRESS, LOG, Screen, end_by_ctrl_c, in_terminal, only_one, status
 from relaytest.loop import CEILING
 from relaytest.namespace import Namespace
+from relaytest.surroundings import chromium, needs, network_namespace
 from relaytest.terminal import Pipe
 
-pytestmark = pytest.mark.skipif(bool(namespace.why_not()), reason=namespace.why_not() or "-")
+pytestmark = needs(network_namespace)
 
 PORTS = {7000, 7001, 7002, 7003, 7004, 7005, 7090}
 
@@ -166,7 +166,7 @@ def test_it_fits_a_small_terminal(inside):
         check_end(inside, shown)
 
 
-@pytest.mark.skipif(not is_here(), reason="chromium is not installed")
+@needs(chromium)
 def test_addresses_in_a_browser(lab, inside):
     screen = Screen(inside, Pipe)
     with screen.shown as shown:

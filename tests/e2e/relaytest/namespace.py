@@ -1,28 +1,15 @@
 # SPDX-License-Identifier: MIT
 """A network namespace with a loopback interface and nothing else: every port is free there, and who is in it is known."""
 
-import functools
 import os
 import signal
 import subprocess
 from pathlib import Path
 
-from .loop import CEILING
-
 IS_ROOT = os.geteuid() == 0
 MAKE = ("unshare", "--net") if IS_ROOT else ("unshare", "--map-root-user", "--net")
 ENTER = ("--net",) if IS_ROOT else ("--user", "--preserve-credentials", "--net")
 UP = "ip link set lo up"
-
-
-@functools.cache
-def why_not():
-    """Why there is none to be had here, or ""."""
-    try:
-        done = subprocess.run([*MAKE, *UP.split()], capture_output=True, text=True, timeout=CEILING, check=False)
-    except OSError as error:
-        return f"no network namespace: {error}"
-    return "" if done.returncode == 0 else f"no network namespace: {done.stderr.strip()}"
 
 
 class Namespace:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from . import namespace
 from .loop import CEILING
 
 NOBODY = 65534
@@ -42,6 +43,11 @@ def tried(what, *command, **options):
         return ""
     said = done.stderr.strip().splitlines() or [f"{command[0]} ended with {done.returncode}"]
     return f"no {what}: {said[-1]}"
+
+
+@functools.cache
+def network_namespace():
+    return tried("network namespace", *namespace.MAKE, *namespace.UP.split())
 
 
 @functools.cache
