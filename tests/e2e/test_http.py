@@ -12,7 +12,7 @@ import pytest
 from relaytest import address
 from relaytest.ini import ENGINES, feed
 from relaytest.stream import KIB, MIB, script, text_script
-from relaytest.surroundings import descriptors, needs, program
+from relaytest.surroundings import needs, program
 from relaytest.web import (Answer, EventSubscriber, WebSocketSubscriber, WebSubscriber, request,
                            upgrade)
 
@@ -521,7 +521,6 @@ def test_curl(lab):
         one.stderr.close()
 
 
-@needs(descriptors, 1200)
 def test_a_thousand_raw_subscribers_beside(lab):
     made = script("u32be", sizes_of(200_000, 16_000, 90), 9)
     relay = lab.start(web(framing="u32be", **LOSSLESS))

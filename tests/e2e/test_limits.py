@@ -11,7 +11,6 @@ import pytest
 from relaytest import address
 from relaytest.ini import feed
 from relaytest.stream import KIB, MIB, script
-from relaytest.surroundings import descriptors, needs
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
 
@@ -259,7 +258,6 @@ def test_max_pinned(lab):
     assert all(one.end is None for one in [leader, *small])
 
 
-@needs(descriptors, 2048)
 def test_budget(lab):
     """One line at start says what the ceiling is, and what raises it."""
     relay = lab.start({"relay": {"max_subscribers": 7, "workers": 1}} | feed("a"))

@@ -481,9 +481,14 @@ def kill(pid, number):
 
 
 def await_another(pid):
-    """The process after `pid`, once it serves."""
-    return wait_until(lambda: show("ActiveState") == "active" and (now := show("MainPID")) not in ("0", pid) and now,
+    """The process after `pid`, once it serves. Asked for in this order: the state may be that of the old process yet."""
+    return wait_until(lambda: (now := show("MainPID")) not in ("0", pid) and show("ActiveState") == "active" and now,
                       "another main process")
+
+
+def wait_until_a_crash_is_survived():
+    """What relay needs for that is with a keeper, who stores it, a moment after READY."""
+    wait_until(lambda: json.loads(run("relayctl", "status", "--json").stdout)["relay"]["survives_crash"], "survives_crash")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
@@ -491,6 +496,7 @@ def test_a_crash_refuses_nobody(number, capsys):
     """The unit as it is installed; somebody connects all the time."""
     write_feeds("copy")
     start_again()
+    wait_until_a_crash_is_survived()
     pid = show("MainPID")
     knocker = Connector("tcp:127.0.0.1:7301", "tcp:127.0.0.1:7302")
     began = time.monotonic()
@@ -515,6 +521,7 @@ def test_the_keeper_is_replaced():
     assert f"keeper ended keeper_pid={keeper}" in journal()
     assert (show("MainPID"), show("ActiveState")) == (pid, "active")
     told = journal().count("resumed after a crash")
+    wait_until_a_crash_is_survived()
     kill(pid, signal.SIGKILL)
     await_another(pid)
     assert journal().count("resumed after a crash") == told + 1
@@ -720,6 +727,7 @@ def test_watchdog_restarts():
     write_feeds("copy")
     drop_in("WatchdogSec=2s")
     run("systemctl", "start", "relay")
+    wait_until_a_crash_is_survived()
     pid = show("MainPID")
     knocker = Connector("tcp:127.0.0.1:7301", "tcp:127.0.0.1:7302")
     run("systemctl", "kill", f"--signal={signal.SIGSTOP.value}", "--kill-whom=main", "relay")

@@ -14,17 +14,11 @@ import select
 import subprocess
 import time
 
-from .surroundings import chromium
-
 CEILING = 60
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--disable-default-apps", "--hide-scrollbars", "--remote-debugging-pipe",
          "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
-
-
-def is_here():
-    return not chromium()
 
 
 class Browser:
