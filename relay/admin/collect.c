@@ -85,7 +85,8 @@ static void add_pinned(struct worker *worker, void *data)
 
 	/* Without memory for all of them, those that are there are what can be closed. */
 	list_for_each (&worker->seats, node) {
-		if (pinned_add(&part->pinned, list_entry(node, struct seat, node)->feed) < 0)
+		if (pinned_add(&part->pinned, &list_entry(node, struct seat, node)->feed->fanout) <
+		    0)
 			break;
 	}
 	pinned_sort(&part->pinned);
@@ -168,7 +169,8 @@ static int take_part(const struct worker *worker, const struct service *service,
 		const struct served_feed *served = served_feed_at(node);
 
 		if (!feed || feed == served)
-			census_add(&part, served->seats[worker->index].feed, now_ms, wall_ns);
+			census_add(&part, &served->seats[worker->index].feed->fanout, now_ms,
+				   wall_ns);
 	}
 	r = census_list(&part, now_ms, wall_ns);
 	for (size_t i = 0; i < part.count; i++)
@@ -230,7 +232,8 @@ static void kick(struct worker *worker, void *data)
 
 	if (order->is_done)
 		return;
-	subscriber = feed_find_subscriber(order->feed->seats[worker->index].feed, order->id);
+	subscriber =
+		fanout_find_subscriber(&order->feed->seats[worker->index].feed->fanout, order->id);
 	if (!subscriber)
 		return;
 	subscriber_close(subscriber, CLOSE_KICKED);

@@ -10,7 +10,8 @@
 #include <sys/ioctl.h>
 
 #include "base/clock.h"
-#include "feed/feed.h"
+#include "fanout/fanout.h"
+#include "fanout/rendition.h"
 
 const uint64_t census_lag_bounds_ms[CENSUS_LAG_BUCKETS - 1] = {0, 1, 10, 100, 1000, 10000};
 
@@ -165,11 +166,12 @@ static void meet_all(struct census *census, const struct list *list, uint64_t no
 	}
 }
 
-void census_add(struct census *census, const struct feed *feed, uint64_t now_ms, uint64_t wall_ns)
+void census_add(struct census *census, const struct fanout *fanout, uint64_t now_ms,
+		uint64_t wall_ns)
 {
 	struct list_node *node;
 
-	list_for_each (&feed->renditions, node) {
+	list_for_each (&fanout->renditions, node) {
 		const struct rendition *rendition = rendition_of(node);
 
 		meet_all(census, &rendition->blocked, now_ms, wall_ns);
@@ -204,7 +206,7 @@ static void describe(struct census_row *row, const struct census_pick *pick, uin
 
 	*row = (struct census_row){
 		.key = pick->key,
-		.feed = rendition->feed->params.name,
+		.feed = rendition->fanout->name,
 		.format = rendition->encoder->name,
 		.id = subscriber->id,
 		.state = subscriber->state,

@@ -18,7 +18,7 @@
 #include "fanout/slow_cause.h"
 #include "fanout/subscriber.h"
 
-struct feed;
+struct fanout;
 
 enum census_order {
 	CENSUS_BY_LAG,       /* most bytes behind the live edge first */
@@ -79,8 +79,9 @@ int census_init(struct census *census, enum census_order order, bool is_slow_onl
 		size_t limit) must_check;
 void census_fini(struct census *census);
 
-/* Adds the subscribers of one part of a feed, in its loop.  wall_ns: as in packets. */
-void census_add(struct census *census, const struct feed *feed, uint64_t now_ms, uint64_t wall_ns);
+/* Adds the subscribers of one fan-out, in its loop.  wall_ns: as in packets. */
+void census_add(struct census *census, const struct fanout *fanout, uint64_t now_ms,
+		uint64_t wall_ns);
 
 /* Makes the rows of those that come first, in the turn in which they were met; asks their sockets:
  * two system calls each, four for a blocked one.  0 or -ENOMEM. */

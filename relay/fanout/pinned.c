@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
-#include "feed/feed.h"
+#include "fanout/fanout.h"
+#include "fanout/rendition.h"
+#include "fanout/subscriber.h"
 
 static uint64_t held_by(const struct subscriber *subscriber)
 {
@@ -37,12 +39,12 @@ static int add(struct pinned *pinned, struct subscriber *subscriber)
 	return 0;
 }
 
-int pinned_add(struct pinned *pinned, const struct feed *feed)
+int pinned_add(struct pinned *pinned, const struct fanout *fanout)
 {
 	struct list_node *node, *at;
 	int r;
 
-	list_for_each (&feed->renditions, node) {
+	list_for_each (&fanout->renditions, node) {
 		list_for_each (&rendition_of(node)->blocked, at) {
 			r = add(pinned, list_entry(at, struct subscriber, node));
 			if (r < 0)

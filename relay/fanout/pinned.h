@@ -13,7 +13,7 @@
 
 #include "base/compiler.h"
 
-struct feed;
+struct fanout;
 struct subscriber;
 
 struct pinned_by {
@@ -29,9 +29,9 @@ struct pinned {
 	uint64_t bytes; /* the sum */
 };
 
-/* Adds the blocked subscribers of `feed`: one system call for each.  0; -ENOMEM: some are missing.
+/* Adds the blocked subscribers of one fan-out: one system call for each.  0; -ENOMEM: some are missing.
  */
-int pinned_add(struct pinned *pinned, const struct feed *feed) must_check;
+int pinned_add(struct pinned *pinned, const struct fanout *fanout) must_check;
 
 /* In order: who holds most comes first. */
 void pinned_sort(struct pinned *pinned);

@@ -1,107 +1,107 @@
 // SPDX-License-Identifier: MIT
-/*
- * Renditions: made when the first listener offers the format, so that there is a burst to give, and
- * dropped with the last one.
- */
+/* Renditions: made and freed; what of their past must stay, and whether that makes a feed wait. */
 #include "fanout/rendition.h"
 
 #include <stdlib.h>
 
-#include "base/compiler.h"
-#include "feed/feed.h"
-#include "feed/feed_kept.h"
+#include "fanout/fanout.h"
+#include "fanout/subscriber.h"
 
-struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *encoder)
+/* A format that adds nothing can have the ingest pipe itself, if it comes last. */
+static bool adds_something(const struct encoder *encoder)
 {
-	const struct ring_params ring = {
-		.max_bytes = feed->params.ring_bytes,
-		.max_pipes =
-			rendition_max_pipes(feed->params.ring_bytes, feed->params.segment_bytes),
-	};
 	const struct packet probe = {.type = PACKET_DATA, .length = 1};
 	uint8_t header[ENCODER_HEADER_MAX];
-	struct rendition *rendition;
-	struct list_node *node;
 
-	list_for_each (&feed->renditions, node) {
-		rendition = rendition_of(node);
-		if (rendition->encoder == encoder) {
-			rendition->listeners++;
-			return rendition;
-		}
-	}
-	rendition = calloc(1, sizeof(*rendition));
+	return encoder->rewrite || encoder->trailer || encoder->header(encoder, &probe, header);
+}
+
+struct rendition *rendition_new(struct fanout *fanout, const struct encoder *encoder,
+				const struct ring_params *ring, uint64_t next_seq)
+{
+	struct rendition *rendition = calloc(1, sizeof(*rendition));
+
 	if (!rendition)
 		return NULL;
-	rendition->feed = feed;
+	rendition->fanout = fanout;
 	rendition->encoder = encoder;
 	rendition->listeners = 1;
-	ring_init(&rendition->ring, &ring);
-	rendition->ring.next_seq = feed->next_seq;
-	feed_record_open_rendition(rendition);
+	ring_init(&rendition->ring, ring);
+	rendition->ring.next_seq = next_seq;
 	list_init(&rendition->joining);
 	list_init(&rendition->idle);
 	list_init(&rendition->ready);
 	list_init(&rendition->blocked);
-	/* A format that adds nothing comes last: it can have the ingest pipe itself. */
-	if (encoder->rewrite || encoder->trailer || encoder->header(encoder, &probe, header))
-		list_prepend(&feed->renditions, &rendition->node);
+	if (adds_something(encoder))
+		list_prepend(&fanout->renditions, &rendition->node);
 	else
-		list_append(&feed->renditions, &rendition->node);
+		list_append(&fanout->renditions, &rendition->node);
 	return rendition;
 }
 
-static struct subscriber *first_of(struct list *list)
+void rendition_free(struct rendition *rendition)
 {
-	struct list_node *node = list_first(list);
-
-	return node ? list_entry(node, struct subscriber, node) : NULL;
-}
-
-void feed_close_subscribers(struct rendition *rendition, enum close_reason reason)
-{
-	struct list *const lists[] = {&rendition->joining, &rendition->idle, &rendition->ready,
-				      &rendition->blocked};
-	struct subscriber *subscriber;
-
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-		while ((subscriber = first_of(lists[i])))
-			subscriber_close(subscriber, reason);
-	}
-}
-
-void feed_close_all(struct feed *feed, enum close_reason reason)
-{
-	struct list_node *node;
-
-	list_for_each (&feed->renditions, node)
-		feed_close_subscribers(rendition_of(node), reason);
-}
-
-void feed_free_rendition(struct rendition *rendition, enum close_reason reason)
-{
-	feed_close_subscribers(rendition, reason);
-	ring_clear(&rendition->ring);
-	feed_record_close_rendition(rendition);
 	list_remove(&rendition->node);
 	free(rendition);
-}
-
-void feed_close_rendition(struct rendition **rendition)
-{
-	struct feed *feed = (*rendition)->feed;
-
-	if (--(*rendition)->listeners == 0) {
-		/* The closed subscribers refer to it: free them before. */
-		feed_close_subscribers(*rendition, CLOSE_REMOVED);
-		feed_free_closed(feed);
-		feed_free_rendition(*rendition, CLOSE_REMOVED);
-	}
-	*rendition = NULL;
 }
 
 void rendition_range(const struct rendition *rendition, uint64_t *ret_oldest, uint64_t *ret_next)
 {
 	*ret_oldest = cursor_oldest_seq(&rendition->ring);
 	*ret_next = rendition->ring.next_seq;
+}
+
+/* ---- what must stay ---- */
+
+static uint64_t index_needed(const struct subscriber *subscriber)
+{
+	return subscriber->cursor.segment ? subscriber->cursor.segment->index
+					  : subscriber->cursor.next_index;
+}
+
+static uint64_t oldest_index_needed(struct list *list, uint64_t oldest)
+{
+	struct list_node *node;
+
+	list_for_each (list, node) {
+		const struct subscriber *subscriber = list_entry(node, struct subscriber, node);
+
+		if (subscriber->on_slow == ON_SLOW_WAIT)
+			oldest = u64_min(oldest, index_needed(subscriber));
+	}
+	return oldest;
+}
+
+void rendition_trim(struct rendition *rendition)
+{
+	uint64_t keep = UINT64_MAX;
+
+	if (ring_is_over_full(&rendition->ring)) {
+		keep = oldest_index_needed(&rendition->blocked, keep);
+		keep = oldest_index_needed(&rendition->ready, keep);
+	}
+	ring_trim(&rendition->ring, keep);
+}
+
+bool fanout_must_wait(const struct fanout *fanout)
+{
+	struct list_node *node;
+
+	list_for_each (&fanout->renditions, node) {
+		if (ring_is_over_full(&rendition_of(node)->ring))
+			return true;
+	}
+	return false;
+}
+
+void fanout_look_for_end_of_wait(struct fanout *fanout)
+{
+	struct list_node *node;
+
+	list_for_each (&fanout->renditions, node)
+		rendition_trim(rendition_of(node));
+	if (fanout_must_wait(fanout))
+		return;
+	fanout->is_waiting = false;
+	fanout->events.on_ready(fanout->events.owner);
 }

@@ -10,13 +10,13 @@
 #include "packet/encoder.h"
 #include "ring/ring.h"
 
-struct feed;
+struct fanout;
 struct rendition_record;
 struct ring_record;
 
 struct rendition {
-	struct list_node node; /* private: in feed->renditions */
-	struct feed *feed;     /* ro */
+	struct list_node node; /* private: in fanout->renditions */
+	struct fanout *fanout; /* ro */
 	const struct encoder *encoder;
 	struct ring ring;
 	unsigned listeners; /* rw: that offer this format; without any, the rendition goes */
@@ -29,6 +29,17 @@ struct rendition {
 	struct list ready;   /* to be served in the pass under way                     */
 	struct list blocked; /* their socket is full                                   */
 };
+
+/* A rendition that one listener offers.  NULL: no memory.  Its ring begins at next_seq, and is
+ * empty. */
+struct rendition *rendition_new(struct fanout *fanout, const struct encoder *encoder,
+				const struct ring_params *ring, uint64_t next_seq);
+
+/* One without subscribers, whose ring is empty. */
+void rendition_free(struct rendition *rendition);
+
+/* Cuts the ring to size, but keeps what subscribers with on_slow = wait still need. */
+void rendition_trim(struct rendition *rendition);
 
 /* The oldest sequence that a subscriber can begin with, and the next one to come; the same when
  * there is no past.  Of a branch that sleeps: as it was when it fell asleep. */

@@ -14,30 +14,32 @@
 #include <sys/socket.h>
 
 #include "base/compiler.h"
-#include "feed/feed.h"
+#include "fanout/fanout.h"
+#include "fanout/rendition.h"
+#include "intake/engine.h"
 #include "pipe/pipe_io.h"
 
 static void count(struct subscriber *subscriber, const struct segment *segment, size_t bytes)
 {
-	struct feed *feed = subscriber->rendition->feed;
+	struct fanout *fanout = subscriber->rendition->fanout;
 
 	subscriber->sent_bytes += bytes;
-	feed->metrics.delivered_bytes += bytes;
-	feed->pass.delivered_bytes += bytes;
+	fanout->metrics->delivered_bytes += bytes;
+	fanout->pass.delivered_bytes += bytes;
 	if (segment->kind == SEGMENT_BLOCK)
-		feed->metrics.copied_bytes += bytes;
+		fanout->metrics->copied_bytes += bytes;
 	else if (segment->tag == ENGINE_COMPACT)
-		feed->metrics.compacted_bytes += bytes;
+		fanout->metrics->compacted_bytes += bytes;
 	else
-		feed->metrics.spliced_bytes += bytes;
+		fanout->metrics->spliced_bytes += bytes;
 }
 
-static enum fanout outcome_of_errno(int err, int *ret_err)
+static enum send_outcome outcome_of_errno(int err, int *ret_err)
 {
 	if (err == EAGAIN || err == EWOULDBLOCK)
-		return FANOUT_BLOCKED;
+		return SEND_BLOCKED;
 	*ret_err = err;
-	return FANOUT_FAILED;
+	return SEND_FAILED;
 }
 
 static ssize_t send_bytes(struct subscriber *subscriber, const uint8_t *bytes, size_t length)
@@ -47,12 +49,12 @@ static ssize_t send_bytes(struct subscriber *subscriber, const uint8_t *bytes, s
 	do
 		sent = send(subscriber->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (sent < 0 && errno == EINTR);
-	subscriber->rendition->feed->metrics.send_calls++;
+	subscriber->rendition->fanout->metrics->send_calls++;
 	return sent;
 }
 
-static enum fanout send_from_block(struct subscriber *subscriber, struct segment *segment,
-				   size_t offset, size_t length, int *ret_err)
+static enum send_outcome send_from_block(struct subscriber *subscriber, struct segment *segment,
+					 size_t offset, size_t length, int *ret_err)
 {
 	ssize_t sent = send_bytes(subscriber, segment->block + offset, length);
 
@@ -60,68 +62,69 @@ static enum fanout send_from_block(struct subscriber *subscriber, struct segment
 		return outcome_of_errno(errno, ret_err);
 	count(subscriber, segment, (size_t)sent);
 	cursor_advance(&subscriber->cursor, (size_t)sent);
-	return (size_t)sent == length ? FANOUT_SENT : FANOUT_BLOCKED;
+	return (size_t)sent == length ? SEND_DONE : SEND_BLOCKED;
 }
 
 /* Fills the copy pipe with the segment's bytes from `offset` on. */
-static bool fill_copy_pipe(struct feed *feed, struct segment *segment, size_t offset)
+static bool fill_copy_pipe(struct fanout *fanout, struct segment *segment, size_t offset)
 {
+	struct pipe_set *pipes = fanout->pipes;
 	size_t copied = 0, thrown = 0;
 	int err = 0;
 
-	feed->metrics.tee_calls++;
-	if (pipe_tee(&segment->pipe, &feed->pipes.copy_pipe, segment->length, &copied, &err) !=
+	fanout->metrics->tee_calls++;
+	if (pipe_tee(&segment->pipe, &pipes->copy_pipe, segment->length, &copied, &err) !=
 		    PIPE_IO_OK ||
 	    copied != segment->length)
 		return false;
 	if (!offset)
 		return true;
-	return pipe_discard(&feed->pipes.copy_pipe, feed->pipes.pool.null_fd, offset, &thrown,
-			    &err) == PIPE_IO_OK &&
+	return pipe_discard(&pipes->copy_pipe, pipes->pool.null_fd, offset, &thrown, &err) ==
+		       PIPE_IO_OK &&
 	       thrown == offset;
 }
 
-static enum fanout send_from_pipe(struct subscriber *subscriber, struct segment *segment,
-				  size_t offset, size_t length, int *ret_err)
+static enum send_outcome send_from_pipe(struct subscriber *subscriber, struct segment *segment,
+					size_t offset, size_t length, int *ret_err)
 {
-	struct feed *feed = subscriber->rendition->feed;
+	struct fanout *fanout = subscriber->rendition->fanout;
+	struct pipe_set *pipes = fanout->pipes;
 	enum pipe_io result = PIPE_IO_REFUSED;
 	size_t sent = 0;
 	enum refusal refusal = REFUSAL_TEE;
 	int err = EIO;
 
-	if (feed->pipes.has_pipes && fill_copy_pipe(feed, segment, offset)) {
+	if (pipes->has_pipes && fill_copy_pipe(fanout, segment, offset)) {
 		refusal = REFUSAL_SPLICE_OUT;
-		feed->metrics.splice_calls++;
-		result = pipe_splice_out(&feed->pipes.copy_pipe, subscriber->fd, length, &sent,
-					 &err);
+		fanout->metrics->splice_calls++;
+		result = pipe_splice_out(&pipes->copy_pipe, subscriber->fd, length, &sent, &err);
 	}
-	pipe_set_empty_copy_pipe(&feed->pipes);
+	pipe_set_empty_copy_pipe(pipes);
 	switch (result) {
 	case PIPE_IO_OK:
 		count(subscriber, segment, sent);
 		cursor_advance(&subscriber->cursor, sent);
-		return sent == length ? FANOUT_SENT : FANOUT_BLOCKED;
+		return sent == length ? SEND_DONE : SEND_BLOCKED;
 	case PIPE_IO_FULL:
 	case PIPE_IO_EMPTY:
-		return FANOUT_BLOCKED;
+		return SEND_BLOCKED;
 	case PIPE_IO_ERROR:
 	case PIPE_IO_EOF:
 		*ret_err = err;
-		return FANOUT_FAILED;
+		return SEND_FAILED;
 	case PIPE_IO_REFUSED:
 		break;
 	}
-	pipe_set_note_refusal(&feed->pipes, refusal);
+	pipe_set_note_refusal(pipes, refusal);
 	if (ring_make_block(&subscriber->rendition->ring, segment) < 0) {
 		*ret_err = ENOMEM;
-		return FANOUT_FAILED;
+		return SEND_FAILED;
 	}
 	subscriber->rendition->ring.blocks_made++;
 	return send_from_block(subscriber, segment, offset, length, ret_err);
 }
 
-enum fanout fanout_send(struct subscriber *subscriber, size_t limit, int *ret_err)
+enum send_outcome send_segment(struct subscriber *subscriber, size_t limit, int *ret_err)
 {
 	struct segment *segment = cursor_segment(&subscriber->cursor);
 	size_t offset = cursor_offset(&subscriber->cursor);
@@ -132,17 +135,17 @@ enum fanout fanout_send(struct subscriber *subscriber, size_t limit, int *ret_er
 	return send_from_block(subscriber, segment, offset, length, ret_err);
 }
 
-enum fanout fanout_send_note(struct subscriber *subscriber, const uint8_t *bytes, size_t length,
-			     size_t *ret_sent, int *ret_err)
+enum send_outcome send_note(struct subscriber *subscriber, const uint8_t *bytes, size_t length,
+			    size_t *ret_sent, int *ret_err)
 {
-	struct feed *feed = subscriber->rendition->feed;
+	struct fanout *fanout = subscriber->rendition->fanout;
 	ssize_t sent = send_bytes(subscriber, bytes, length);
 
 	*ret_sent = sent > 0 ? (size_t)sent : 0;
 	if (sent < 0)
 		return outcome_of_errno(errno, ret_err);
 	subscriber->sent_bytes += (uint64_t)sent;
-	feed->metrics.delivered_bytes += (uint64_t)sent;
-	feed->metrics.noted_bytes += (uint64_t)sent;
-	return (size_t)sent == length ? FANOUT_SENT : FANOUT_BLOCKED;
+	fanout->metrics->delivered_bytes += (uint64_t)sent;
+	fanout->metrics->noted_bytes += (uint64_t)sent;
+	return (size_t)sent == length ? SEND_DONE : SEND_BLOCKED;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Subscribers: their states, being served, and what happens to the slow ones.
- * Their end is subscriber_end.c, how bytes get into a socket send.c's affair; when passes run is
- * the feed's.
+ * Their end is subscriber_end.c.  How bytes get into a socket is send.c's affair, when passes run
+ * is pass.c's.
  */
 #include "fanout/subscriber.h"
 
@@ -16,52 +16,11 @@
 #include "base/fd.h"
 #include "fanout/subscriber_kept.h"
 #include "fanout/subscriber_parts.h"
-#include "feed/feed.h"
-#include "feed/feed_state.h"
 
 enum {
-	VISIT_SEGMENTS =
-		16, /* served to one subscriber at most before the others have their turn */
+	VISIT_SEGMENTS = 16, /* served to one at most before the others have their turn */
 	INPUT_READ_BYTES = 4096,
 };
-
-void subscriber_set_state(struct subscriber *subscriber, enum subscriber_state state)
-{
-	struct rendition *rendition = subscriber->rendition;
-	struct feed *feed = rendition->feed;
-
-	if (subscriber->state == state && list_is_linked(&subscriber->node))
-		return;
-	if (state == SUBSCRIBER_BLOCKED)
-		ev_io_start(feed->loop, &subscriber->write_watcher);
-	else if (ev_is_active(&subscriber->write_watcher))
-		ev_io_stop(feed->loop, &subscriber->write_watcher);
-	list_remove(&subscriber->node);
-	subscriber->state = state;
-	switch (state) {
-	case SUBSCRIBER_JOINING:
-		list_append(&rendition->joining, &subscriber->node);
-		break;
-	case SUBSCRIBER_IDLE:
-		list_append(&rendition->idle, &subscriber->node);
-		break;
-	case SUBSCRIBER_READY:
-		list_append(&rendition->ready, &subscriber->node);
-		break;
-	case SUBSCRIBER_BLOCKED:
-		list_append(&rendition->blocked, &subscriber->node);
-		break;
-	case SUBSCRIBER_CLOSED:
-		list_append(&feed->reap, &subscriber->node);
-		break;
-	}
-}
-
-uint64_t subscriber_delivered_messages(const struct subscriber *subscriber)
-{
-	return cursor_messages_read(&subscriber->cursor) - subscriber->joined_messages -
-	       subscriber->skipped;
-}
 
 /* A note that only this subscriber gets: news in the words of the format.  Returns its bytes, 0
  * where the format cannot say it; without memory the subscriber is closed. */
@@ -81,52 +40,39 @@ static size_t tell(struct subscriber *subscriber, const struct packet *packet)
  * will. */
 static void greet(struct subscriber *subscriber)
 {
-	struct feed *feed = feed_of(subscriber);
+	struct fanout_source source = fanout_source_of(subscriber);
 	struct packet packet = {
 		.type = PACKET_HEARTBEAT,
-		.session = feed->session,
+		.session = source.session,
 		.first_seq = cursor_unread_seq(&subscriber->cursor),
 		.time_ns = clock_wall_ns(),
 	};
 
 	(void)tell(subscriber, &packet);
-	if (feed->is_source_up || subscriber->state == SUBSCRIBER_CLOSED)
+	if (source.is_up || subscriber->state == SUBSCRIBER_CLOSED)
 		return;
 	packet.type = PACKET_SOURCE_DOWN;
 	(void)tell(subscriber, &packet);
 }
 
-static void log_skip(struct subscriber *subscriber, enum slow_cause cause, uint64_t from,
-		     uint64_t to, uint64_t bytes)
-{
-	struct feed *feed = feed_of(subscriber);
-	uint64_t suppressed = 0;
-
-	if (log_allow(&feed->skip_log, clock_mono_ns(), &suppressed))
-		log_warn("subscriber skipped feed=%s format=%s subscriber=%llu from=%llu to=%llu "
-			 "bytes=%llu cause=%s suppressed=%llu",
-			 feed->params.name, subscriber->rendition->encoder->name,
-			 (unsigned long long)subscriber->id, (unsigned long long)from,
-			 (unsigned long long)to, (unsigned long long)bytes, slow_cause_name(cause),
-			 (unsigned long long)suppressed);
-}
-
 /* Jumps to the live edge and says what is missed. */
 static void skip(struct subscriber *subscriber)
 {
-	struct feed *feed = feed_of(subscriber);
+	struct fanout *fanout = fanout_of(subscriber);
 	struct ring *ring = &subscriber->rendition->ring;
-	uint64_t from = cursor_unread_seq(&subscriber->cursor);
-	uint64_t to = ring->next_seq;
-	uint64_t bytes = ring->end_pos - subscriber->cursor.pos;
 	uint64_t missed = ring->message_count - cursor_messages_read(&subscriber->cursor);
-	enum slow_cause cause =
-		subscriber->must_leave ? subscriber->slow_cause : subscriber_find_cause(subscriber);
+	const struct skip skip = {
+		.from = cursor_unread_seq(&subscriber->cursor),
+		.to = ring->next_seq,
+		.bytes = ring->end_pos - subscriber->cursor.pos,
+		.cause = subscriber->must_leave ? subscriber->slow_cause
+						: subscriber_find_cause(subscriber),
+	};
 	const struct packet gap = {
 		.type = PACKET_GAP,
-		.session = feed->session,
-		.first_seq = from,
-		.time_ns = to,
+		.session = fanout_source_of(subscriber).session,
+		.first_seq = skip.from,
+		.time_ns = skip.to,
 	};
 
 	subscriber_record_lose(subscriber);
@@ -134,13 +80,13 @@ static void skip(struct subscriber *subscriber)
 	cursor_leave(&subscriber->cursor);
 	cursor_join_live(&subscriber->cursor, ring);
 	subscriber->skipped += missed;
-	feed->metrics.skipped_messages += missed;
-	if (to <= from) /* nothing but news was missed, or a session that is over */
+	fanout->metrics->skipped_messages += missed;
+	if (skip.to <= skip.from) /* nothing but news was missed, or a session that is over */
 		return;
-	feed->metrics.gaps++;
-	feed->metrics.skipped_bytes += bytes;
-	feed->skipped_by[cause]++;
-	log_skip(subscriber, cause, from, to, bytes);
+	fanout->metrics->gaps++;
+	fanout->metrics->skipped_bytes += skip.bytes;
+	fanout->skipped_by[skip.cause]++;
+	fanout->events.on_skip(fanout->events.owner, subscriber, &skip);
 	(void)tell(subscriber, &gap);
 }
 
@@ -183,13 +129,14 @@ static bool come_to_rest(struct subscriber *subscriber)
 }
 
 /* From where the cursor is.  False: it is at rest, or closed. */
-static bool serve_packets(struct subscriber *subscriber, enum fanout *ret_outcome, int *ret_err)
+static bool serve_packets(struct subscriber *subscriber, enum send_outcome *ret_outcome,
+			  int *ret_err)
 {
 	struct ring *ring = &subscriber->rendition->ring;
 	enum cursor_place place = cursor_settle(&subscriber->cursor, ring);
 	uint64_t pos;
 
-	*ret_outcome = FANOUT_SENT;
+	*ret_outcome = SEND_DONE;
 	if (place == CURSOR_BEHIND || (place == CURSOR_UNREAD && subscriber->must_leave)) {
 		leave_the_past(subscriber);
 		if (subscriber->state == SUBSCRIBER_CLOSED)
@@ -200,7 +147,7 @@ static bool serve_packets(struct subscriber *subscriber, enum fanout *ret_outcom
 	if (place == CURSOR_LIVE || subscriber_has_finished(subscriber))
 		return come_to_rest(subscriber);
 	pos = subscriber->cursor.pos;
-	*ret_outcome = fanout_send(subscriber, limit_of(subscriber), ret_err);
+	*ret_outcome = send_segment(subscriber, limit_of(subscriber), ret_err);
 	if (subscriber->cursor.pos != pos)
 		subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
 	return true;
@@ -209,18 +156,18 @@ static bool serve_packets(struct subscriber *subscriber, enum fanout *ret_outcom
 /* One step: returns true when there may be more to do at once. */
 static bool serve_step(struct subscriber *subscriber)
 {
-	enum fanout outcome = FANOUT_SENT;
+	enum send_outcome outcome = SEND_DONE;
 	int err = 0;
 
 	if (cursor_is_at_packet_start(&subscriber->cursor))
 		outcome = subscriber_serve_notes(subscriber, &err);
-	if (outcome == FANOUT_SENT && !serve_packets(subscriber, &outcome, &err))
+	if (outcome == SEND_DONE && !serve_packets(subscriber, &outcome, &err))
 		return false;
-	if (outcome == FANOUT_FAILED)
+	if (outcome == SEND_FAILED)
 		subscriber_close(subscriber, close_reason_from_errno(err));
-	else if (outcome == FANOUT_BLOCKED)
+	else if (outcome == SEND_BLOCKED)
 		subscriber_set_state(subscriber, SUBSCRIBER_BLOCKED);
-	return outcome == FANOUT_SENT;
+	return outcome == SEND_DONE;
 }
 
 void subscriber_serve(struct subscriber *subscriber)
@@ -240,14 +187,14 @@ void subscriber_serve(struct subscriber *subscriber)
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
 {
 	struct subscriber *subscriber = container_of(watcher, struct subscriber, write_watcher);
-	struct feed *feed = feed_of(subscriber);
+	struct fanout *fanout = fanout_of(subscriber);
 	uint64_t start_ns = clock_mono_ns();
 
 	(void)loop;
 	(void)events;
 	subscriber_serve(subscriber);
-	feed->pass.spent_ns += clock_mono_ns() - start_ns;
-	feed_check_wait(feed);
+	fanout->pass.spent_ns += clock_mono_ns() - start_ns;
+	fanout_check_wait(fanout);
 }
 
 static void ignore_input(struct subscriber *subscriber, size_t count)
@@ -263,7 +210,7 @@ static void take_input(struct subscriber *subscriber, uint8_t *bytes, size_t cou
 {
 	enum close_reason reason;
 
-	feed_of(subscriber)->metrics.subscriber_input += count;
+	fanout_of(subscriber)->metrics->subscriber_input += count;
 	if (!subscriber->input) {
 		ignore_input(subscriber, count);
 		return;
@@ -298,7 +245,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 		subscriber_close(subscriber, CLOSE_PEER_CLOSED);
 	} else if (got == 0) {
 		ev_io_stop(loop, watcher);
-		list_append(&feed_of(subscriber)->half_closed, &subscriber->half_node);
+		list_append(&fanout_of(subscriber)->half_closed, &subscriber->half_node);
 		subscriber_record_note_input(subscriber);
 		subscriber_record_end_input(subscriber);
 	} else if (errno != EAGAIN && errno != EINTR) {
@@ -315,7 +262,7 @@ bool subscriber_send_note(struct subscriber *subscriber, const uint8_t *bytes, s
 		return false;
 	if (subscriber->state == SUBSCRIBER_IDLE && !subscriber->is_in_input) {
 		subscriber_set_state(subscriber, SUBSCRIBER_READY);
-		feed_continue_pass(feed_of(subscriber));
+		fanout_continue_pass(fanout_of(subscriber));
 	}
 	return true;
 }
@@ -348,12 +295,11 @@ static void start(struct subscriber *subscriber)
 	subscriber_record_describe(subscriber);
 	subscriber_serve(subscriber);
 	if (subscriber->state == SUBSCRIBER_READY)
-		feed_continue_pass(feed_of(subscriber)); /* a long burst: the rest in turns */
+		fanout_continue_pass(fanout_of(subscriber)); /* a long burst: the rest in turns */
 }
 
-/* Of a subscriber on no list yet; NULL: no memory. */
-static struct subscriber *new_subscriber(struct rendition *rendition, int fd,
-					 const struct subscriber_quota *quota)
+struct subscriber *subscriber_new(struct rendition *rendition, int fd,
+				  const struct subscriber_quota *quota)
 {
 	struct subscriber *subscriber = calloc(1, sizeof(*subscriber));
 
@@ -369,21 +315,22 @@ static struct subscriber *new_subscriber(struct rendition *rendition, int fd,
 	subscriber->quota = *quota;
 	ev_io_init(&subscriber->read_watcher, on_readable, fd, EV_READ);
 	ev_io_init(&subscriber->write_watcher, on_writable, fd, EV_WRITE);
-	feed_count_subscriber(rendition->feed, 1);
+	subscriber_count(rendition->fanout, 1);
 	return subscriber;
 }
 
 int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params)
 {
-	struct feed *feed = rendition->feed;
+	struct fanout *fanout = rendition->fanout;
+	struct fanout_source source = fanout->events.get_source(fanout->events.owner);
 	struct subscriber *subscriber;
 
-	if (params->has_from && crossing_is_awake(feed) &&
+	if (params->has_from && source.is_awake &&
 	    params->from_seq < cursor_oldest_seq(&rendition->ring))
 		return -ERANGE;
 	/* Asked before it is counted: who sees the count may publish at once. */
-	crossing_wake(feed);
-	subscriber = new_subscriber(rendition, fd, &params->quota);
+	fanout->events.on_wanted(fanout->events.owner);
+	subscriber = subscriber_new(rendition, fd, &params->quota);
 	if (!subscriber) {
 		subscriber_free_input(params->input, params->input_owner);
 		return -ENOMEM;
@@ -397,14 +344,14 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	subscriber->has_from = params->has_from;
 	subscriber->from_seq = params->from_seq;
 	subscriber->joined_ms = subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
-	ev_io_start(feed->loop, &subscriber->read_watcher);
-	feed->metrics.subscribers_total++;
+	ev_io_start(fanout->loop, &subscriber->read_watcher);
+	fanout->metrics->subscribers_total++;
 	place_cursor(subscriber, params);
 	subscriber_set_state(subscriber, SUBSCRIBER_JOINING);
 	subscriber_record_open(subscriber);
-	if (feed->is_draining)
+	if (source.is_draining)
 		subscriber_close(subscriber, CLOSE_DRAIN);
-	else if (crossing_is_awake(feed))
+	else if (source.is_awake)
 		start(subscriber);
 	return 0;
 }
@@ -415,7 +362,7 @@ static bool begin_at_sequence(struct subscriber *subscriber)
 	const struct ring *ring = &subscriber->rendition->ring;
 	struct packet gap = {
 		.type = PACKET_GAP,
-		.session = feed_of(subscriber)->session,
+		.session = fanout_source_of(subscriber).session,
 		.first_seq = subscriber->from_seq,
 	};
 
@@ -426,72 +373,6 @@ static bool begin_at_sequence(struct subscriber *subscriber)
 	if (tell(subscriber, &gap) == 0)
 		subscriber_close(subscriber, CLOSE_LAG);
 	return subscriber->state != SUBSCRIBER_CLOSED;
-}
-
-static void take_over(struct subscriber *subscriber, struct subscriber_snapshot *state)
-{
-	subscriber->input = state->input;
-	subscriber->input_owner = state->input_owner;
-	state->input = NULL;
-	subscriber->id = state->id;
-	subscriber->joined_ms = state->joined_ms;
-	subscriber->progress_ms = state->progress_ms;
-	subscriber->joined_messages = state->joined_messages;
-	subscriber->skipped = state->skipped;
-	subscriber->input_left = (uint32_t)state->input_left;
-	subscriber->ends_with_fin = state->ends_with_fin;
-	subscriber->has_farewell = state->has_farewell;
-	subscriber->on_slow = (enum on_slow)state->on_slow;
-	subscriber->must_leave = state->must_leave;
-	subscriber->slow_cause = (enum slow_cause)state->slow_cause;
-	subscriber->is_ending = state->is_ending;
-	subscriber->end_reason = (enum close_reason)state->end_reason;
-	subscriber->end_pos = state->end_pos;
-	subscriber->has_from = state->has_from;
-	subscriber->from_seq = state->from_seq;
-}
-
-void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *state,
-		       const struct ring_restored *restored)
-{
-	struct feed *feed = rendition->feed;
-	struct subscriber *subscriber = new_subscriber(rendition, state->fd, &state->quota);
-
-	state->fd = -1;
-	if (!subscriber) {
-		subscriber_free_input(state->input, state->input_owner);
-		state->input = NULL;
-		feed->closed[CLOSE_NO_MEMORY]++;
-		feed->metrics.delivered_messages += state->delivered;
-		return;
-	}
-	take_over(subscriber, state);
-	cursor_restore(&subscriber->cursor, &state->cursor, restored);
-	if (state->counts_anew) {
-		subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
-		feed->metrics.subscribers_total++;
-	}
-	feed->metrics.subscribers_resumed++;
-	if (state->is_half_closed)
-		list_append(&feed->half_closed, &subscriber->half_node);
-	else
-		ev_io_start(feed->loop, &subscriber->read_watcher);
-	if (state->is_joining) {
-		subscriber_set_state(subscriber, SUBSCRIBER_JOINING);
-		crossing_wake(feed);
-	} else {
-		subscriber_set_state(subscriber,
-				     SUBSCRIBER_READY); /* a pass finds out whether it is idle */
-	}
-	/* What it was to be told must not get lost in silence. */
-	if (!notes_add(&subscriber->notes, state->note, state->note_bytes, NOTES_OWN_MAX)) {
-		subscriber_close(subscriber, CLOSE_NO_MEMORY);
-		return;
-	}
-	subscriber_record_set_place(feed->records, subscriber->fd, state->listener,
-				    state->peer_key);
-	subscriber_record_open(subscriber);
-	subscriber_record_settle(subscriber);
 }
 
 void subscriber_begin(struct subscriber *subscriber)
@@ -509,15 +390,13 @@ void subscriber_wake_all(struct rendition *rendition)
 {
 	struct list_node *node;
 
-	list_for_each (&rendition->idle, node)
-		list_entry(node, struct subscriber, node)->state = SUBSCRIBER_READY;
-	list_splice(&rendition->ready, &rendition->idle);
+	while ((node = list_first(&rendition->idle)))
+		subscriber_set_state(list_entry(node, struct subscriber, node), SUBSCRIBER_READY);
 }
 
 void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uint64_t wall_ns)
 {
-	struct feed *feed = feed_of(subscriber);
-	const struct feed_params *params = &feed->params;
+	const struct fanout_params *params = fanout_of(subscriber)->params;
 	const struct ring *ring = &subscriber->rendition->ring;
 	uint64_t lag_bytes = ring->end_pos - subscriber->cursor.pos;
 	uint64_t oldest_ns;

@@ -11,7 +11,7 @@
  *
  *   any --- subscriber_close(reason) ---> CLOSED, freed at the end of the loop turn
  *
- * It begins at once, unless its branch of the feed has to be woken first (crossing.h).
+ * It begins at once, unless packets have to be asked for first (fanout_events.on_wanted).
  *
  * The fd is valid in all states but CLOSED.  The state is the list that the subscriber is on, and
  * only set_state() changes it; EV_WRITE is watched in BLOCKED only.
@@ -29,9 +29,7 @@
 #include "table/close_reason.h"
 
 struct rendition;
-struct ring_restored;
 struct subscriber;
-struct subscriber_snapshot;
 struct subscriber_record;
 
 enum on_slow {
@@ -95,7 +93,7 @@ enum subscriber_state {
 struct subscriber {
 	struct list_node node; /* private: in a list of the rendition, or the reaper */
 	struct rendition *rendition;
-	struct list_node half_node; /* private: in feed->half_closed once it has sent FIN */
+	struct list_node half_node; /* private: in fanout->half_closed once it has sent FIN */
 	struct cursor cursor;
 	ev_io read_watcher;          /* private */
 	ev_io write_watcher;         /* private */
@@ -133,18 +131,13 @@ struct subscriber {
  *
  * `fd`, the quota and input_owner are its own from here on: closed, given back and freed on -ENOMEM
  * as well.  Returns 0, -ENOMEM, or -ERANGE when from_seq is older than rendition_range(): then
- * nothing has happened to them.  On a branch that has to be woken first, where that cannot be known
- * yet, such a subscriber is told of the gap, or closed (reason LAG) where the format cannot say it.
+ * nothing has happened to them.  Where packets have to be asked for first, that cannot be known yet:
+ * such a subscriber is told of the gap, or closed (reason LAG) where the format cannot say it.
  */
 int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params);
 
-/* For its branch, which is awake now: at the live edge, or with its from_seq, it goes. */
+/* For one that waited for packets, which come now: it begins at the live edge, or with from_seq. */
 void subscriber_begin(struct subscriber *subscriber);
-
-/* Attaches a subscriber of the process before, where it was; its socket, quota and input are taken
- * out of *state, and given up when there is no memory. */
-void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *state,
-		       const struct ring_restored *restored);
 
 /* Bytes for this subscriber alone (a pong), sent at its next packet boundary.  False: more than
  * NOTES_MAX are waiting already, there is no memory, or it is closed; nothing has changed. */
@@ -176,7 +169,11 @@ void subscriber_check_half_closed(struct subscriber *subscriber);
 void subscriber_finish(struct subscriber *subscriber, enum close_reason reason);
 
 /* Messages delivered whole so far. */
-uint64_t subscriber_delivered_messages(const struct subscriber *subscriber);
+static inline uint64_t subscriber_delivered_messages(const struct subscriber *subscriber)
+{
+	return cursor_messages_read(&subscriber->cursor) - subscriber->joined_messages -
+	       subscriber->skipped;
+}
 
-/* For its feed: frees a closed one. */
+/* For fanout_tick.c: frees a closed one. */
 void subscriber_free(struct subscriber *subscriber);

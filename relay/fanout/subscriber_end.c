@@ -36,46 +36,21 @@ static bool must_reset(const struct subscriber *subscriber, enum close_reason re
 	return true;
 }
 
-/* cause: of a slow one, else NULL. */
-static void log_close(struct subscriber *subscriber, enum close_reason reason, const char *cause)
-{
-	uint64_t lag = subscriber->rendition->ring.end_pos - subscriber->cursor.pos;
-	struct feed *feed = feed_of(subscriber);
-	uint64_t suppressed = 0;
-
-	if (close_reason_row(reason)->is_usual) {
-		log_debug("subscriber closed feed=%s subscriber=%llu reason=%s", feed->params.name,
-			  (unsigned long long)subscriber->id, close_reason_name(reason));
-		return;
-	}
-	if (!log_allow(&feed->close_log, clock_mono_ns(), &suppressed))
-		return;
-	log_warn("subscriber closed feed=%s format=%s subscriber=%llu reason=%s (%s)%s%s "
-		 "lag_bytes=%llu delivered_messages=%llu suppressed=%llu",
-		 feed->params.name, subscriber->rendition->encoder->name,
-		 (unsigned long long)subscriber->id, close_reason_name(reason),
-		 close_reason_text(reason), cause ? " cause=" : "", cause ? cause : "",
-		 (unsigned long long)lag,
-		 (unsigned long long)subscriber_delivered_messages(subscriber),
-		 (unsigned long long)suppressed);
-}
-
 void subscriber_give_back(const struct subscriber_quota *quota)
 {
 	if (quota->on_closed)
 		quota->on_closed(quota->owner);
 }
 
-enum fanout subscriber_serve_notes(struct subscriber *subscriber, int *ret_err)
+enum send_outcome subscriber_serve_notes(struct subscriber *subscriber, int *ret_err)
 {
 	struct notes *notes = &subscriber->notes;
 	size_t sent = 0;
-	enum fanout outcome;
+	enum send_outcome outcome;
 
 	if (!notes_waiting(notes))
-		return FANOUT_SENT;
-	outcome = fanout_send_note(subscriber, notes_begin(notes), notes_waiting(notes), &sent,
-				   ret_err);
+		return SEND_DONE;
+	outcome = send_note(subscriber, notes_begin(notes), notes_waiting(notes), &sent, ret_err);
 	if (sent) {
 		notes_advance(notes, sent);
 		subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
@@ -141,15 +116,16 @@ static const char *count_cause(struct subscriber *subscriber, enum close_reason 
 	if (!close_reason_row(reason)->is_slow)
 		return NULL;
 	cause = subscriber_find_cause(subscriber);
-	feed_of(subscriber)->closed_slow_by[cause]++;
+	fanout_of(subscriber)->closed_slow_by[cause]++;
 	return slow_cause_name(cause);
 }
 
 static void end(struct subscriber *subscriber, enum close_reason reason)
 {
-	struct feed *feed = feed_of(subscriber);
+	struct fanout *fanout = fanout_of(subscriber);
 
-	log_close(subscriber, reason, count_cause(subscriber, reason));
+	fanout->events.on_close(fanout->events.owner, subscriber, reason,
+				count_cause(subscriber, reason));
 	subscriber_record_close(subscriber);
 	say_last_words(subscriber, reason);
 	if (must_reset(subscriber, reason)) {
@@ -157,17 +133,17 @@ static void end(struct subscriber *subscriber, enum close_reason reason)
 
 		(void)setsockopt(subscriber->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	}
-	feed->metrics.delivered_messages += subscriber_delivered_messages(subscriber);
+	fanout->metrics->delivered_messages += subscriber_delivered_messages(subscriber);
 	notes_free(&subscriber->notes);
 	cursor_leave(&subscriber->cursor);
 	list_remove(&subscriber->half_node);
-	ev_io_stop(feed->loop, &subscriber->read_watcher);
+	ev_io_stop(fanout->loop, &subscriber->read_watcher);
 	subscriber_set_state(subscriber, SUBSCRIBER_CLOSED);
 	fd_close(&subscriber->fd);
-	feed->closed[reason]++;
-	feed_count_subscriber(feed, -1);
+	fanout->closed[reason]++;
+	subscriber_count(fanout, -1);
 	subscriber_give_back(&subscriber->quota);
-	feed_check_wait(feed);
+	fanout_check_wait(fanout);
 }
 
 void subscriber_close(struct subscriber *subscriber, enum close_reason reason)

@@ -11,7 +11,6 @@
 
 #include "fanout/sent_count.h"
 #include "fanout/subscriber_parts.h"
-#include "feed/feed.h"
 #include "feed/feed_state.h"
 
 /* All that was stored before it is there, too, and nothing that is stored behind it is there
@@ -33,7 +32,7 @@ static uint32_t load(const struct subscriber_record *record)
 void subscriber_record_open(struct subscriber *subscriber)
 {
 	const struct rendition *rendition = subscriber->rendition;
-	const struct feed_records *records = rendition->feed->records;
+	const struct feed_records *records = rendition->fanout->records;
 	struct subscriber_record *record;
 	socklen_t bytes = sizeof(record->cookie);
 	uint64_t count = 0;
@@ -45,8 +44,8 @@ void subscriber_record_open(struct subscriber *subscriber)
 		return;
 	record->is_tcp = sent_count(subscriber->fd, &count) == 0;
 	record->counted_before = count;
-	record->part = (uint32_t)(rendition->feed->record - records->parts);
-	record->rendition = (uint32_t)(rendition->record - rendition->feed->record->renditions);
+	record->part = (uint32_t)(rendition->fanout->record - records->parts);
+	record->rendition = (uint32_t)(rendition->record - rendition->fanout->record->renditions);
 	subscriber->record = record;
 	subscriber_record_describe(subscriber);
 }
@@ -82,7 +81,7 @@ void subscriber_record_lose(struct subscriber *subscriber)
 
 static struct input_record *input_of(const struct subscriber *subscriber)
 {
-	return &feed_of(subscriber)->records->inputs[subscriber->fd];
+	return &fanout_of(subscriber)->records->inputs[subscriber->fd];
 }
 
 /* The subscriber is LOST. */

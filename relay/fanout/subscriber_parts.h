@@ -1,21 +1,40 @@
 // SPDX-License-Identifier: MIT
-/* What subscriber.c (life) and subscriber_end.c (the end) share; for these two only. */
+/* What the files about a subscriber share; for them only. */
 #pragma once
 
+#include "fanout/fanout.h"
+#include "fanout/rendition.h"
 #include "fanout/send.h"
 #include "fanout/subscriber.h"
-#include "feed/feed.h"
 
-static inline struct feed *feed_of(const struct subscriber *subscriber)
+static inline struct fanout *fanout_of(const struct subscriber *subscriber)
 {
-	return subscriber->rendition->feed;
+	return subscriber->rendition->fanout;
 }
+
+static inline struct fanout_source fanout_source_of(const struct subscriber *subscriber)
+{
+	const struct fanout_events *events = &fanout_of(subscriber)->events;
+
+	return events->get_source(events->owner);
+}
+
+/* One has come (1) or gone (-1). */
+static inline void subscriber_count(struct fanout *fanout, int change)
+{
+	fanout->metrics->subscribers += (uint64_t)change;
+	fanout->events.on_count(fanout->events.owner);
+}
+
+/* One on no list yet, which owns the socket and the quota.  NULL: no memory; both are given up. */
+struct subscriber *subscriber_new(struct rendition *rendition, int fd,
+				  const struct subscriber_quota *quota);
 
 /* The only place that changes the state, the list and the interest in EV_WRITE. */
 void subscriber_set_state(struct subscriber *subscriber, enum subscriber_state state);
 
 /* Sends the notes, if any; only between two packets. */
-enum fanout subscriber_serve_notes(struct subscriber *subscriber, int *ret_err);
+enum send_outcome subscriber_serve_notes(struct subscriber *subscriber, int *ret_err);
 
 /* Puts the last words for `reason` among the notes.  False: there are none, or they are there or
  * sent already. */

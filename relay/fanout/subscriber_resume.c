@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Subscribers of a dead process, one by one. */
+/* Subscribers of the process before, one by one: read from its records, and attached anew. */
 #include "fanout/subscriber_resume.h"
 
 #include <errno.h>
@@ -10,6 +10,8 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "fanout/sent_count.h"
+#include "fanout/subscriber_kept.h"
+#include "fanout/subscriber_parts.h"
 
 bool record_text_is_good(const char text[RECORD_NAME_BYTES])
 {
@@ -128,4 +130,70 @@ int subscriber_record_read(const struct subscriber_record *record, const struct 
 	if (record->has_input)
 		describe_input(input, ret);
 	return 0;
+}
+
+static void take_over(struct subscriber *subscriber, struct subscriber_snapshot *state)
+{
+	subscriber->input = state->input;
+	subscriber->input_owner = state->input_owner;
+	state->input = NULL;
+	subscriber->id = state->id;
+	subscriber->joined_ms = state->joined_ms;
+	subscriber->progress_ms = state->progress_ms;
+	subscriber->joined_messages = state->joined_messages;
+	subscriber->skipped = state->skipped;
+	subscriber->input_left = (uint32_t)state->input_left;
+	subscriber->ends_with_fin = state->ends_with_fin;
+	subscriber->has_farewell = state->has_farewell;
+	subscriber->on_slow = (enum on_slow)state->on_slow;
+	subscriber->must_leave = state->must_leave;
+	subscriber->slow_cause = (enum slow_cause)state->slow_cause;
+	subscriber->is_ending = state->is_ending;
+	subscriber->end_reason = (enum close_reason)state->end_reason;
+	subscriber->end_pos = state->end_pos;
+	subscriber->has_from = state->has_from;
+	subscriber->from_seq = state->from_seq;
+}
+
+void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *state,
+		       const struct ring_restored *restored)
+{
+	struct fanout *fanout = rendition->fanout;
+	struct subscriber *subscriber = subscriber_new(rendition, state->fd, &state->quota);
+
+	state->fd = -1;
+	if (!subscriber) {
+		subscriber_free_input(state->input, state->input_owner);
+		state->input = NULL;
+		fanout->closed[CLOSE_NO_MEMORY]++;
+		fanout->metrics->delivered_messages += state->delivered;
+		return;
+	}
+	take_over(subscriber, state);
+	cursor_restore(&subscriber->cursor, &state->cursor, restored);
+	if (state->counts_anew) {
+		subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
+		fanout->metrics->subscribers_total++;
+	}
+	fanout->metrics->subscribers_resumed++;
+	if (state->is_half_closed)
+		list_append(&fanout->half_closed, &subscriber->half_node);
+	else
+		ev_io_start(fanout->loop, &subscriber->read_watcher);
+	if (state->is_joining) {
+		subscriber_set_state(subscriber, SUBSCRIBER_JOINING);
+		fanout->events.on_wanted(fanout->events.owner);
+	} else {
+		/* A pass finds out whether it is idle. */
+		subscriber_set_state(subscriber, SUBSCRIBER_READY);
+	}
+	/* What it was to be told must not get lost in silence. */
+	if (!notes_add(&subscriber->notes, state->note, state->note_bytes, NOTES_OWN_MAX)) {
+		subscriber_close(subscriber, CLOSE_NO_MEMORY);
+		return;
+	}
+	subscriber_record_set_place(fanout->records, subscriber->fd, state->listener,
+				    state->peer_key);
+	subscriber_record_open(subscriber);
+	subscriber_record_settle(subscriber);
 }

@@ -27,3 +27,8 @@ must_check int subscriber_record_read(const struct subscriber_record *record,
 
 /* The text is whole and says something. */
 bool record_text_is_good(const char text[RECORD_NAME_BYTES]);
+
+/* Attaches a subscriber of the process before, where it was.  Its socket, place and input are taken
+ * out of *state, and given up when there is no memory. */
+void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *state,
+		       const struct ring_restored *restored);

@@ -30,8 +30,8 @@ static void send_back(struct crossing *crossing)
 	       pipe_pool_get(&branch->pipes.pool, &item->chain.pipes[item->chain.count]) == 0)
 		item->chain.count++;
 	crossing_hand_on(crossing, &branch->pipes.pool, item);
-	item->delivered_bytes = branch->pass.delivered_bytes;
-	item->spent_ns = branch->pass.spent_ns;
+	item->delivered_bytes = branch->fanout.pass.delivered_bytes;
+	item->spent_ns = branch->fanout.pass.spent_ns;
 	memcpy(item->refused, branch->pipes.refused, sizeof(item->refused));
 	if (spsc_push(&crossing->back, item))
 		return;
@@ -103,7 +103,7 @@ static void receive(struct crossing *crossing, struct crossing_item *item)
 		feed_drain(branch);
 		break;
 	case CROSSING_LOSS:
-		feed_close_all(branch, CLOSE_NO_MEMORY);
+		fanout_close_all(&branch->fanout, CLOSE_NO_MEMORY);
 		feed_set_sequence(branch, item->packet.session, item->packet.first_seq);
 		break;
 	}
@@ -131,11 +131,11 @@ void crossing_take(struct feed *branch)
 	while (feed_can_take(branch) && (item = pop(crossing))) {
 		send_back(crossing);
 		crossing->current = item;
-		branch->pass = (struct feed_pass){.is_running = false};
+		fanout_reset_cost(&branch->fanout);
 		receive(crossing, item);
 		feed_serve_packet(branch, now_ns);
 		now_ns = clock_mono_ns();
-		if (now_ns - start_ns > branch->params.turn_budget_ns) {
+		if (now_ns - start_ns > branch->params.fanout.turn_budget_ns) {
 			ev_async_send(branch->loop, &crossing->arrived);
 			return;
 		}
@@ -153,7 +153,8 @@ void crossing_take_all(struct feed *branch)
 		receive(crossing, item);
 	}
 	send_back(crossing);
-	feed_continue_pass(branch); /* if all stays as it is, whoever is ready is served */
+	fanout_continue_pass(
+		&branch->fanout); /* if all stays as it is, whoever is ready is served */
 }
 
 void crossing_wake_resumed(struct feed *branch)

@@ -44,8 +44,8 @@ static void collect(struct crossing *crossing)
 		chain_drop(&home->pipes, &item->chain);
 		if (item->engine == home->pass.engine &&
 		    item->size_class == home->pass.size_class) {
-			home->pass.delivered_bytes += item->delivered_bytes;
-			home->pass.spent_ns += item->spent_ns;
+			home->fanout.pass.delivered_bytes += item->delivered_bytes;
+			home->fanout.pass.spent_ns += item->spent_ns;
 		}
 		for (int i = 0; i < REFUSAL_COUNT; i++) {
 			if (item->refused[i] && !home->pipes.refused[i])

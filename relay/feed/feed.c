@@ -29,7 +29,7 @@ void feed_set_sequence(struct feed *feed, uint32_t session, uint64_t next_seq)
 	feed_record_begin_sequence(feed);
 	feed->session = session;
 	feed->next_seq = next_seq;
-	list_for_each (&feed->renditions, node)
+	list_for_each (&feed->fanout.renditions, node)
 		ring_set_sequence(&rendition_of(node)->ring, next_seq);
 	feed_record_end_sequence(feed);
 	crossing_send_sequence(feed);
@@ -46,7 +46,7 @@ static void tell(struct feed *feed, enum packet_type type)
 	};
 
 	publish_news(feed, &packet);
-	feed_serve_ready(feed);
+	fanout_serve_ready(&feed->fanout);
 }
 
 void feed_source_up(struct feed *feed)
@@ -78,33 +78,10 @@ void feed_source_down(struct feed *feed, enum close_reason reason)
 	feed_close_for_lost_source(feed);
 }
 
-static void finish_list(struct list *list, enum close_reason reason)
-{
-	struct list_node *node, *next;
-
-	list_for_each_safe (list, node, next)
-		subscriber_finish(list_entry(node, struct subscriber, node), reason);
-}
-
-/* Everybody gets what is in the rings, and is closed then. */
-static void finish_all(struct feed *feed, enum close_reason reason)
-{
-	struct list_node *node;
-
-	list_for_each (&feed->renditions, node) {
-		struct rendition *rendition = rendition_of(node);
-
-		finish_list(&rendition->blocked, reason);
-		finish_list(&rendition->ready, reason);
-		finish_list(&rendition->idle, reason);
-		finish_list(&rendition->joining, reason);
-	}
-}
-
 void feed_close_for_lost_source(struct feed *feed)
 {
 	if (feed->params.close_on_source_loss && !feed->is_draining)
-		finish_all(feed, CLOSE_SOURCE_LOST);
+		fanout_finish_all(&feed->fanout, CLOSE_SOURCE_LOST);
 }
 
 /* ---- pipes ---- */
@@ -155,73 +132,51 @@ static int init_pipes(struct feed *feed)
 
 /* ---- time ---- */
 
-static void check_limits(struct rendition *rendition, uint64_t now_ms, uint64_t wall_ns)
-{
-	struct list_node *node, *next;
-
-	list_for_each_safe (&rendition->blocked, node, next)
-		subscriber_check_limits(list_entry(node, struct subscriber, node), now_ms, wall_ns);
-}
-
-/* A peer that has closed altogether looks like a half-closed one until its kernel answers with a
- * reset: at once over a unix socket, to the next bytes or keepalive probe over TCP. */
-static void check_half_closed(struct feed *feed, uint64_t now_ms)
-{
-	struct list_node *node, *next;
-
-	if (now_ms < feed->half_closed_ms)
-		return;
-	feed->half_closed_ms = now_ms + HALF_CLOSED_MS;
-	list_for_each_safe (&feed->half_closed, node, next)
-		subscriber_check_half_closed(list_entry(node, struct subscriber, half_node));
-}
-
 void feed_tick(struct feed *feed, uint64_t now_ms)
 {
-	uint64_t wall_ns = clock_wall_ns();
-	struct list_node *node;
-
-	list_for_each (&feed->renditions, node)
-		check_limits(rendition_of(node), now_ms, wall_ns);
-	check_half_closed(feed, now_ms);
+	fanout_tick(&feed->fanout, now_ms);
 	if (feed->from)
 		crossing_tick_branch(feed, now_ms);
 	else
 		crossing_tick_home(feed);
 	if (crossing_is_awake(feed))
 		pipe_set_tick(&feed->pipes, now_ms);
-	if (feed->params.heartbeat_ms && !feed->is_draining && !feed->from &&
-	    now_ms - feed->last_packet_ms >= feed->params.heartbeat_ms) {
+	if (feed->params.fanout.heartbeat_ms && !feed->is_draining && !feed->from &&
+	    now_ms - feed->last_packet_ms >= feed->params.fanout.heartbeat_ms) {
 		feed->metrics.heartbeats++;
 		tell(feed, PACKET_HEARTBEAT);
 	}
 }
 
-void feed_free_closed(struct feed *feed)
-{
-	struct list_node *node;
+/* ---- renditions ---- */
 
-	while ((node = list_first(&feed->reap))) {
-		list_remove(node);
-		subscriber_free(list_entry(node, struct subscriber, node));
-	}
+struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *encoder)
+{
+	const struct feed_params *params = &feed->params;
+	const struct ring_params ring = {
+		.max_bytes = params->ring_bytes,
+		.max_pipes = rendition_max_pipes(params->ring_bytes, params->segment_bytes),
+	};
+	struct rendition *rendition =
+		fanout_open_rendition(&feed->fanout, encoder, &ring, feed->next_seq);
+
+	if (rendition && rendition->listeners == 1)
+		feed_record_open_rendition(feed, rendition);
+	return rendition;
 }
 
-/* The end of a turn of the loop, before it waits again. */
-static void on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
+static void free_rendition(struct rendition *rendition, enum close_reason reason)
 {
-	struct feed *feed = container_of(watcher, struct feed, turn_end);
+	fanout_clear_rendition(rendition, reason);
+	feed_record_close_rendition(rendition);
+	rendition_free(rendition);
+}
 
-	(void)loop;
-	(void)events;
-	feed_free_closed(feed);
-	if (!feed->must_tell_ready || !feed_can_take(feed))
-		return;
-	feed->must_tell_ready = false;
-	if (feed->from)
-		crossing_take(feed);
-	else if (feed->events.on_ready)
-		feed->events.on_ready(feed->events.owner);
+void feed_close_rendition(struct rendition **rendition)
+{
+	if (--(*rendition)->listeners == 0)
+		free_rendition(*rendition, CLOSE_REMOVED);
+	*rendition = NULL;
 }
 
 /* ---- life ---- */
@@ -230,6 +185,7 @@ int feed_new(struct ev_loop *loop, const struct feed_params *params,
 	     const struct feed_events *events, struct feed **ret)
 {
 	struct feed *feed = calloc(1, sizeof(*feed));
+	const struct fanout_events news = feed_fanout_events(feed);
 	int r;
 
 	if (!feed)
@@ -238,10 +194,7 @@ int feed_new(struct ev_loop *loop, const struct feed_params *params,
 	feed->events = *events;
 	feed->loop = loop;
 	list_node_init(&feed->node);
-	list_init(&feed->renditions);
 	list_init(&feed->crossings);
-	list_init(&feed->half_closed);
-	list_init(&feed->reap);
 	/* Changes with every start, and is never 0. */
 	feed->session = (uint32_t)(clock_wall_ns() / NS_PER_MS) | 1u;
 	feed->next_seq = 1;
@@ -256,10 +209,8 @@ int feed_new(struct ev_loop *loop, const struct feed_params *params,
 	}
 	if (!params->is_branch)
 		pipe_set_open(&feed->pipes);
-	feed_init_pass(feed);
-	ev_prepare_init(&feed->turn_end, on_turn_end);
-	ev_prepare_start(loop, &feed->turn_end);
-	ev_unref(loop); /* housekeeping does not keep the loop alive */
+	fanout_init(&feed->fanout, loop, feed->params.name, &feed->params.fanout, &news,
+		    &feed->pipes, &feed->metrics);
 	*ret = feed;
 	return 0;
 }
@@ -273,13 +224,10 @@ void feed_free(struct feed **feed_ptr, enum close_reason reason)
 	if (!feed)
 		return;
 	feed->is_draining = true;
-	feed_close_all(feed, reason);
-	ev_ref(feed->loop);
-	feed_free_closed(feed);
-	ev_prepare_stop(feed->loop, &feed->turn_end);
-	ev_idle_stop(feed->loop, &feed->turn_watcher);
-	while ((node = list_first(&feed->renditions)))
-		feed_free_rendition(rendition_of(node), reason);
+	fanout_close_all(&feed->fanout, reason);
+	fanout_stop(&feed->fanout);
+	while ((node = list_first(&feed->fanout.renditions)))
+		free_rendition(rendition_of(node), reason);
 	feed_record_close(feed);
 	intake_fini(feed);
 	pipe_set_fini(&feed->pipes);
@@ -303,20 +251,13 @@ void feed_change(struct feed *feed, const struct feed_params *params)
 	feed->params.is_branch = is_branch;
 	feed->pipes.params.gift_headers = params->gift_headers;
 	intake_change(&feed->intake, &framing);
-	list_for_each (&feed->renditions, node)
+	list_for_each (&feed->fanout.renditions, node)
 		rendition_of(node)->ring.params.max_bytes = params->ring_bytes;
 }
 
 uint64_t feed_subscriber_count(const struct feed *feed)
 {
 	return feed->metrics.subscribers + crossing_subscriber_count(feed);
-}
-
-void feed_count_subscriber(struct feed *feed, int change)
-{
-	feed->metrics.subscribers += (uint64_t)change;
-	if (feed->from)
-		atomic_store(&feed->from->subscribers, feed->metrics.subscribers);
 }
 
 void feed_keep_history(struct feed *feed, bool keeps_history)
@@ -330,16 +271,9 @@ void feed_keep_history(struct feed *feed, bool keeps_history)
 
 void feed_wake(struct feed *feed)
 {
-	struct list_node *node, *at;
-
 	feed_record_note_state(feed);
 	pipe_set_open(&feed->pipes);
-	list_for_each (&feed->renditions, node) {
-		struct rendition *rendition = rendition_of(node);
-
-		while ((at = list_first(&rendition->joining)))
-			subscriber_begin(list_entry(at, struct subscriber, node));
-	}
+	fanout_begin_joining(&feed->fanout);
 }
 
 bool feed_sleep(struct feed *feed)
@@ -348,8 +282,8 @@ bool feed_sleep(struct feed *feed)
 
 	if (feed->metrics.subscribers || feed->keeps_history)
 		return false;
-	feed_free_closed(feed);
-	list_for_each (&feed->renditions, node)
+	fanout_free_closed(&feed->fanout);
+	list_for_each (&feed->fanout.renditions, node)
 		ring_clear(&rendition_of(node)->ring);
 	pipe_set_sleep(&feed->pipes);
 	return true;
@@ -376,65 +310,13 @@ void feed_drain(struct feed *feed)
 	feed->is_draining = true;
 	crossing_send_drain(feed);
 	tell(feed, PACKET_END);
-	finish_all(feed, CLOSE_DRAIN);
-}
-
-static uint64_t delivered_by(const struct list *list)
-{
-	struct list_node *node;
-	uint64_t messages = 0;
-
-	list_for_each (list, node)
-		messages +=
-			subscriber_delivered_messages(list_entry(node, struct subscriber, node));
-	return messages;
-}
-
-static struct subscriber *find_in(const struct list *list, uint64_t id)
-{
-	struct list_node *node;
-
-	list_for_each (list, node) {
-		struct subscriber *subscriber = list_entry(node, struct subscriber, node);
-
-		if (subscriber->id == id)
-			return subscriber;
-	}
-	return NULL;
-}
-
-struct subscriber *feed_find_subscriber(const struct feed *feed, uint64_t id)
-{
-	struct subscriber *found = NULL;
-	struct list_node *node;
-
-	list_for_each (&feed->renditions, node) {
-		const struct rendition *rendition = rendition_of(node);
-		const struct list *lists[] = {&rendition->joining, &rendition->idle,
-					      &rendition->ready, &rendition->blocked};
-
-		for (size_t i = 0; i < ARRAY_LEN(lists) && !found; i++)
-			found = find_in(lists[i], id);
-	}
-	return found;
+	fanout_finish_all(&feed->fanout, CLOSE_DRAIN);
 }
 
 void feed_read_metrics(const struct feed *feed, struct metrics *ret)
 {
-	struct list_node *node;
-
 	*ret = feed->metrics;
 	ret->source_up = !feed->from && feed->is_source_up;
 	ret->pipes_open = feed->pipes.pool.open_count + crossing_pipe_count(feed);
-	list_for_each (&feed->renditions, node) {
-		struct rendition *rendition = rendition_of(node);
-
-		ret->ring_bytes += rendition->ring.end_pos - rendition->ring.start_pos;
-		ret->ring_pipes += rendition->ring.pipe_count;
-		ret->pipes_to_blocks += rendition->ring.blocks_made;
-		ret->subscribers_blocked += list_length(&rendition->blocked);
-		ret->delivered_messages += delivered_by(&rendition->idle) +
-					   delivered_by(&rendition->ready) +
-					   delivered_by(&rendition->blocked);
-	}
+	fanout_add_metrics(&feed->fanout, ret);
 }

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "fanout/fanout.h"
 #include "fanout/rendition.h"
 #include "fanout/subscriber.h"
 #include "feed/crossing.h"
@@ -28,9 +29,6 @@
 #include "table/close_reason.h"
 #include "table/metrics.h"
 
-struct feed_records;
-struct part_record;
-
 struct feed_params {
 	char name[65];
 	struct framing_params framing;
@@ -39,13 +37,7 @@ struct feed_params {
 	bool gift_headers;
 	size_t segment_bytes;
 	size_t ring_bytes;
-	uint64_t heartbeat_ms;     /* 0 = none                                     */
-	uint64_t max_lag_bytes;    /* 0 = the ring                                 */
-	uint64_t max_lag_ms;       /* 0 = no such limit                            */
-	uint64_t stall_timeout_ms; /* 0 = no such limit                            */
-	uint64_t grace_ms;
-	uint64_t max_subscribers; /* 0 = no such limit                            */
-	uint64_t turn_budget_ns;
+	struct fanout_params fanout;
 	bool close_on_source_loss;
 	bool is_branch; /* fed by a crossing; opens no pipe before it wakes */
 };
@@ -56,14 +48,11 @@ struct feed_events {
 	void (*on_ready)(void *owner); /* feed_can_take() has become true again */
 };
 
-/* The fan-out pass under way, and what it has cost so far. */
+/* What the cost of a pass says something about. */
 struct feed_pass {
-	bool is_running;
-	bool is_measured; /* by one packet of one engine, so the figures say something */
+	bool is_measured; /* it serves one packet of one engine */
 	enum engine engine;
 	unsigned size_class;
-	uint64_t delivered_bytes;
-	uint64_t spent_ns;
 };
 
 struct feed {
@@ -73,37 +62,25 @@ struct feed {
 	struct ev_loop *loop;
 
 	struct metrics metrics;
-	uint64_t closed[CLOSE_REASON_COUNT];       /* subscribers, by reason */
-	uint64_t source_ends[CLOSE_REASON_COUNT];  /* publishers, by reason  */
-	uint64_t skipped_by[SLOW_CAUSE_COUNT];     /* skips, by cause */
-	uint64_t closed_slow_by[SLOW_CAUSE_COUNT]; /* slow subscribers closed, by cause */
+	uint64_t source_ends[CLOSE_REASON_COUNT]; /* publishers, by reason  */
 	struct log_rate skip_log, close_log;
 
 	uint32_t session;
 	uint64_t next_seq;
 	bool is_source_up;
-	bool is_waiting; /* on_slow = wait holds the ingest */
 	bool is_draining;
 	bool is_held;            /* a branch is behind, and holds the ingest */
 	bool keeps_history;      /* rw: by feed_keep_history() */
 	uint64_t last_packet_ms; /* monotonic: news of any kind */
 
-	const struct feed_records *records; /* private: feed_kept.h; NULL: none */
-	struct part_record *record;         /* private: NULL: it would not survive a crash */
-
 	struct list crossings; /* of a home: to its branches */
 	struct crossing *from; /* of a branch: from its home; NULL: this is the home */
 
-	struct list renditions;
+	struct fanout fanout;
 	struct pipe_set pipes;
 	struct engine_choice choice;
 	struct intake intake;
 	struct feed_pass pass;
-	ev_idle turn_watcher;    /* the rest of a pass that did not fit its turn */
-	struct list half_closed; /* subscribers that have sent FIN */
-	uint64_t half_closed_ms; /* private: when to look at them next */
-	struct list reap;        /* closed subscribers, freed at the end of the turn */
-	ev_prepare turn_end;
 	bool must_tell_ready; /* private: on_ready is due at the end of the turn */
 };
 
@@ -132,9 +109,6 @@ uint64_t feed_subscriber_count(const struct feed *feed);
 
 /* True: newcomers may ask for the past, so a branch must have it even while nobody is there. */
 void feed_keep_history(struct feed *feed, bool keeps_history);
-
-/* The subscriber with this id in this part of the feed; NULL: there is none. */
-struct subscriber *feed_find_subscriber(const struct feed *feed, uint64_t id);
 
 /* A publisher is there / has gone.  Unfinished messages are counted and dropped. */
 void feed_source_up(struct feed *feed);
@@ -176,31 +150,5 @@ void feed_serve_packet(struct feed *feed, uint64_t start_ns);
 /* For crossings: a branch has made room. */
 void feed_check_hold(struct feed *feed);
 
-/* Closes every subscriber. */
-void feed_close_all(struct feed *feed, enum close_reason reason);
-
-/* For fan-out: starts a pass over everybody who is ready, or goes on with it, for one turn. */
-void feed_run_pass(struct feed *feed);
-
-/* For publishing: cuts the ring to size, but not what subscribers with on_slow = wait still need.
- */
-void feed_trim(struct rendition *rendition);
-
-/* Closes every subscriber of the rendition. */
-void feed_close_subscribers(struct rendition *rendition, enum close_reason reason);
-
-/* For subscribers: one has come (1) or gone (-1). */
-void feed_count_subscriber(struct feed *feed, int change);
-
-/* For the feed's own files: the watcher of passes; a pass if somebody is ready and none is under
- * way; freeing closed subscribers before what they refer to goes; ending a rendition. */
-void feed_init_pass(struct feed *feed);
-void feed_serve_ready(struct feed *feed);
-void feed_free_closed(struct feed *feed);
-void feed_free_rendition(struct rendition *rendition, enum close_reason reason);
-
-/* For subscribers: somebody is ready outside a pass; it goes on in the next round of the loop. */
-void feed_continue_pass(struct feed *feed);
-
-/* For subscribers: one of them made progress or left, so the wait may be over. */
-void feed_check_wait(struct feed *feed);
+/* For the feed's own files: what its fan-out is told, and what becomes of its news. */
+struct fanout_events feed_fanout_events(struct feed *feed);

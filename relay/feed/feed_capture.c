@@ -154,15 +154,15 @@ int feed_capture(struct feed *feed, struct feed_state *ret)
 		.next_seq = feed->next_seq,
 		.metrics = feed->metrics,
 	};
-	memcpy(ret->closed, feed->closed, sizeof(ret->closed));
+	memcpy(ret->closed, feed->fanout.closed, sizeof(ret->closed));
 	memcpy(ret->source_ends, feed->source_ends, sizeof(ret->source_ends));
-	memcpy(ret->skipped_by, feed->skipped_by, sizeof(ret->skipped_by));
-	memcpy(ret->closed_slow_by, feed->closed_slow_by, sizeof(ret->closed_slow_by));
-	list_for_each (&feed->renditions, node)
+	memcpy(ret->skipped_by, feed->fanout.skipped_by, sizeof(ret->skipped_by));
+	memcpy(ret->closed_slow_by, feed->fanout.closed_slow_by, sizeof(ret->closed_slow_by));
+	list_for_each (&feed->fanout.renditions, node)
 		room++;
 	ret->renditions = calloc(room + 1, sizeof(*ret->renditions));
 	r = ret->renditions ? capture_intake(feed, &ret->intake) : -ENOMEM;
-	list_for_each (&feed->renditions, node) {
+	list_for_each (&feed->fanout.renditions, node) {
 		if (r == 0)
 			r = capture_rendition(rendition_of(node),
 					      &ret->renditions[ret->rendition_count++]);

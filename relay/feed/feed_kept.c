@@ -47,8 +47,8 @@ void feed_set_records(struct feed *feed, const struct feed_records *records, uns
 	(void)snprintf(part->feed, sizeof(part->feed), "%s", feed->params.name);
 	for (size_t i = 0; i < RECORD_FORMATS_MAX; i++)
 		set(&part->renditions[i].is_used, 0);
-	feed->records = records;
-	feed->record = part;
+	feed->fanout.records = records;
+	feed->fanout.record = part;
 	set(&part->torn, 0);
 	feed_record_note_state(feed);
 	set(&part->is_used, 1);
@@ -56,15 +56,15 @@ void feed_set_records(struct feed *feed, const struct feed_records *records, uns
 
 void feed_record_close(struct feed *feed)
 {
-	if (feed->record)
-		set(&feed->record->is_used, 0);
-	feed->record = NULL;
-	feed->records = NULL;
+	if (feed->fanout.record)
+		set(&feed->fanout.record->is_used, 0);
+	feed->fanout.record = NULL;
+	feed->fanout.records = NULL;
 }
 
 void feed_record_note_state(struct feed *feed)
 {
-	struct part_record *part = feed->record;
+	struct part_record *part = feed->fanout.record;
 
 	if (!part)
 		return;
@@ -78,7 +78,7 @@ void feed_record_note_state(struct feed *feed)
 
 void feed_record_begin_packet(struct feed *feed, const struct packet *packet)
 {
-	struct part_record *part = feed->record;
+	struct part_record *part = feed->fanout.record;
 
 	if (!part)
 		return;
@@ -89,7 +89,7 @@ void feed_record_begin_packet(struct feed *feed, const struct packet *packet)
 
 void feed_record_end_packet(struct feed *feed, const struct packet *packet)
 {
-	struct part_record *part = feed->record;
+	struct part_record *part = feed->fanout.record;
 
 	if (part && packet->type == PACKET_DATA && !(packet->flags & PACKET_FLAG_CONTINUED))
 		set(&part->torn, 0);
@@ -97,16 +97,18 @@ void feed_record_end_packet(struct feed *feed, const struct packet *packet)
 
 void feed_record_begin_sequence(struct feed *feed)
 {
-	if (feed->record)
-		set(&feed->record->torn, get(&feed->record->torn) | RECORD_TORN_SEQUENCE);
+	if (feed->fanout.record)
+		set(&feed->fanout.record->torn,
+		    get(&feed->fanout.record->torn) | RECORD_TORN_SEQUENCE);
 }
 
 void feed_record_end_sequence(struct feed *feed)
 {
-	if (!feed->record)
+	if (!feed->fanout.record)
 		return;
 	feed_record_note_state(feed);
-	set(&feed->record->torn, get(&feed->record->torn) & ~(uint32_t)RECORD_TORN_SEQUENCE);
+	set(&feed->fanout.record->torn,
+	    get(&feed->fanout.record->torn) & ~(uint32_t)RECORD_TORN_SEQUENCE);
 }
 
 /* ---- renditions ---- */
@@ -118,16 +120,15 @@ static size_t max_packet_bytes(const struct feed *feed)
 	       ENCODER_HEADER_MAX + ENCODER_TRAILER_MAX;
 }
 
-void feed_record_open_rendition(struct rendition *rendition)
+void feed_record_open_rendition(struct feed *feed, struct rendition *rendition)
 {
-	struct feed *feed = rendition->feed;
 	struct rendition_record *record = NULL;
 	struct ring_record *ring = NULL;
 	int r;
 
-	for (size_t i = 0; feed->record && i < RECORD_FORMATS_MAX && !record; i++) {
-		if (!get(&feed->record->renditions[i].is_used))
-			record = &feed->record->renditions[i];
+	for (size_t i = 0; feed->fanout.record && i < RECORD_FORMATS_MAX && !record; i++) {
+		if (!get(&feed->fanout.record->renditions[i].is_used))
+			record = &feed->fanout.record->renditions[i];
 	}
 	if (!record)
 		return;

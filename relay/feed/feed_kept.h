@@ -134,7 +134,7 @@ void feed_set_records(struct feed *feed, const struct feed_records *records, uns
 void feed_record_close(struct feed *feed);
 
 /* The rendition and its ring, which is empty, are recorded from now on.  Likewise one at a time. */
-void feed_record_open_rendition(struct rendition *rendition);
+void feed_record_open_rendition(struct feed *feed, struct rendition *rendition);
 void feed_record_close_rendition(struct rendition *rendition);
 
 /* Around each packet that is put into the rings. */

@@ -17,10 +17,10 @@ void feed_report_add(struct feed_report *sum, const struct feed *feed, bool with
 	if (with_subscribers)
 		feed_read_metrics(feed, &metrics);
 	metrics_add(&sum->metrics, &metrics);
-	add_all(sum->closed, feed->closed, CLOSE_REASON_COUNT);
+	add_all(sum->closed, feed->fanout.closed, CLOSE_REASON_COUNT);
 	add_all(sum->source_ends, feed->source_ends, CLOSE_REASON_COUNT);
-	add_all(sum->skipped_by, feed->skipped_by, SLOW_CAUSE_COUNT);
-	add_all(sum->closed_slow_by, feed->closed_slow_by, SLOW_CAUSE_COUNT);
+	add_all(sum->skipped_by, feed->fanout.skipped_by, SLOW_CAUSE_COUNT);
+	add_all(sum->closed_slow_by, feed->fanout.closed_slow_by, SLOW_CAUSE_COUNT);
 	if (feed->from)
 		return;
 	sum->is_source_up = feed->is_source_up;

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/fd.h"
+#include "fanout/subscriber_resume.h"
 #include "feed/feed.h"
 #include "feed/feed_kept.h"
 #include "feed/feed_state.h"
@@ -47,7 +48,7 @@ void feed_state_close_subscribers(struct feed_state *state)
 static void refuse_one(struct feed *feed, struct subscriber_snapshot *subscriber,
 		       enum close_reason reason)
 {
-	feed->closed[reason]++;
+	feed->fanout.closed[reason]++;
 	feed->metrics.delivered_messages += subscriber->delivered;
 	close_subscriber(subscriber);
 }
@@ -78,7 +79,7 @@ static struct rendition *find_rendition(const struct feed *feed, const char *for
 {
 	struct list_node *node;
 
-	list_for_each (&feed->renditions, node) {
+	list_for_each (&feed->fanout.renditions, node) {
 		if (strcmp(rendition_of(node)->encoder->name, format) == 0)
 			return rendition_of(node);
 	}
@@ -112,9 +113,9 @@ static bool can_resume(const struct rendition *rendition, const struct feed_stat
 	return missing == 0 && !is_behind(rendition, subscriber, restored);
 }
 
-static void resume_subscribers(struct rendition *rendition, const struct feed_state *part,
-			       struct rendition_state *state, const struct ring_restored *restored,
-			       uint64_t missing)
+static void resume_subscribers(struct feed *feed, struct rendition *rendition,
+			       const struct feed_state *part, struct rendition_state *state,
+			       const struct ring_restored *restored, uint64_t missing)
 {
 	enum close_reason reason = reason_of_loss(part);
 	size_t refused = 0;
@@ -126,10 +127,10 @@ static void resume_subscribers(struct rendition *rendition, const struct feed_st
 			subscriber_resume(rendition, subscriber, restored);
 			continue;
 		}
-		refuse_one(rendition->feed, subscriber, reason);
+		refuse_one(feed, subscriber, reason);
 		refused++;
 	}
-	log_refused(rendition->feed, state, refused, reason);
+	log_refused(feed, state, refused, reason);
 }
 
 /* What another ring of the feed has, and this one not. */
@@ -148,7 +149,7 @@ static void count_missing(struct feed *feed, const struct rendition *rendition, 
 
 	feed->metrics.gaps += subscribers;
 	feed->metrics.skipped_messages += subscribers * missing;
-	feed->skipped_by[CAUSE_RELAY] += subscribers;
+	feed->fanout.skipped_by[CAUSE_RELAY] += subscribers;
 	log_warn("messages missing after a crash feed=%s format=%s subscribers=%llu missing=%llu",
 		 feed->params.name, rendition->encoder->name, (unsigned long long)subscribers,
 		 (unsigned long long)missing);
@@ -174,13 +175,13 @@ static void restore_rendition(struct feed *feed, const struct feed_state *part,
 		refuse(feed, state, reason_of_loss(part));
 		return;
 	}
-	resume_subscribers(rendition, part, state, &restored, missing);
+	resume_subscribers(feed, rendition, part, state, &restored, missing);
 	ring_restored_drop(&restored);
 	if (missing) {
 		count_missing(feed, rendition, missing);
-		publish_missing(rendition, feed->next_seq);
+		publish_missing(rendition, feed->session, feed->next_seq);
 	}
-	feed_trim(rendition);
+	rendition_trim(rendition);
 }
 
 static int restore_intake(struct feed *feed, const struct intake_state *state)
@@ -213,10 +214,11 @@ static void restore_counters(struct feed *feed, const struct feed_state *state)
 {
 	feed->metrics = state->metrics;
 	feed->metrics.subscribers = 0; /* each one counts itself */
-	memcpy(feed->closed, state->closed, sizeof(feed->closed));
+	memcpy(feed->fanout.closed, state->closed, sizeof(feed->fanout.closed));
 	memcpy(feed->source_ends, state->source_ends, sizeof(feed->source_ends));
-	memcpy(feed->skipped_by, state->skipped_by, sizeof(feed->skipped_by));
-	memcpy(feed->closed_slow_by, state->closed_slow_by, sizeof(feed->closed_slow_by));
+	memcpy(feed->fanout.skipped_by, state->skipped_by, sizeof(feed->fanout.skipped_by));
+	memcpy(feed->fanout.closed_slow_by, state->closed_slow_by,
+	       sizeof(feed->fanout.closed_slow_by));
 }
 
 void feed_restore(struct feed *feed, struct feed_state *state, bool keeps_source)

@@ -74,10 +74,10 @@ static bool chain_append(struct feed *feed, struct rendition *rendition, struct 
 /* Without memory a packet is lost for a format, and nobody may take it for delivered. */
 static void lose_packet(struct rendition *rendition, const struct packet *packet)
 {
-	log_error("out of memory feed=%s format=%s lost_messages=%u", rendition->feed->params.name,
+	log_error("out of memory feed=%s format=%s lost_messages=%u", rendition->fanout->name,
 		  rendition->encoder->name, packet->count);
 	ring_set_sequence(&rendition->ring, place_of(packet).next_seq);
-	feed_close_subscribers(rendition, CLOSE_NO_MEMORY);
+	fanout_close_subscribers(rendition, CLOSE_NO_MEMORY);
 }
 
 static void append_parts(struct rendition *rendition, const struct packet *packet,
@@ -102,15 +102,16 @@ static void append_copy(struct rendition *rendition, const struct packet *packet
 }
 
 /* Gives the rendition the packet in words of its own.  False: it is header, payload and trailer. */
-static bool rewrite(struct rendition *rendition, const struct packet *packet, const uint8_t *bytes)
+static bool rewrite(const struct feed *feed, struct rendition *rendition,
+		    const struct packet *packet, const uint8_t *bytes)
 {
 	const struct encoder *encoder = rendition->encoder;
 	struct iovec whole;
 
 	if (!encoder->rewrite || packet->length == 0)
 		return false;
-	whole.iov_base = encoder->rewrite(encoder, packet, &rendition->feed->params.framing, bytes,
-					  &whole.iov_len);
+	whole.iov_base =
+		encoder->rewrite(encoder, packet, &feed->params.framing, bytes, &whole.iov_len);
 	if (!whole.iov_base && whole.iov_len == ENCODER_AS_IT_IS)
 		return false;
 	if (whole.iov_base)
@@ -122,12 +123,12 @@ static bool rewrite(struct rendition *rendition, const struct packet *packet, co
 }
 
 /* True when it had to be copied only because pipes would not do. */
-static bool copy_to_rendition(struct rendition *rendition, const struct packet *packet,
-			      const uint8_t *bytes)
+static bool copy_to_rendition(const struct feed *feed, struct rendition *rendition,
+			      const struct packet *packet, const uint8_t *bytes)
 {
 	struct frame frame;
 
-	if (rewrite(rendition, packet, bytes))
+	if (rewrite(feed, rendition, packet, bytes))
 		return false;
 	make_frame(rendition->encoder, packet, &frame);
 	append_copy(rendition, packet, &frame, bytes);
@@ -146,10 +147,10 @@ static void finish(struct feed *feed, const struct packet *packet)
 	}
 	feed_record_end_packet(feed, packet);
 	feed->last_packet_ms = clock_mono_ns() / NS_PER_MS;
-	list_for_each (&feed->renditions, node) {
+	list_for_each (&feed->fanout.renditions, node) {
 		struct rendition *rendition = rendition_of(node);
 
-		feed_trim(rendition);
+		rendition_trim(rendition);
 		subscriber_wake_all(rendition);
 	}
 }
@@ -170,16 +171,15 @@ void publish_copy(struct feed *feed, const struct packet *packet, const uint8_t 
 
 	feed_record_begin_packet(feed, packet);
 	crossing_send_copy(feed, packet, bytes);
-	list_for_each (&feed->renditions, node)
-		(void)copy_to_rendition(rendition_of(node), packet, bytes);
+	list_for_each (&feed->fanout.renditions, node)
+		(void)copy_to_rendition(feed, rendition_of(node), packet, bytes);
 	count_packet(feed, ENGINE_COPY);
 	finish(feed, packet);
 }
 
-static void gift_to_rendition(struct rendition *rendition, const struct packet *packet,
-			      const uint8_t *bytes)
+static void gift_to_rendition(struct feed *feed, struct rendition *rendition,
+			      const struct packet *packet, const uint8_t *bytes)
 {
-	struct feed *feed = rendition->feed;
 	struct chain chain = {.count = 0};
 	struct frame frame;
 
@@ -201,9 +201,9 @@ void publish_gift(struct feed *feed, const struct packet *packet, const uint8_t 
 	feed_record_begin_packet(feed, packet);
 	if (!crossing_send_gift(feed, packet, bytes))
 		crossing_send_copy(feed, packet, bytes);
-	list_for_each (&feed->renditions, node) {
-		if (!rewrite(rendition_of(node), packet, bytes))
-			gift_to_rendition(rendition_of(node), packet, bytes);
+	list_for_each (&feed->fanout.renditions, node) {
+		if (!rewrite(feed, rendition_of(node), packet, bytes))
+			gift_to_rendition(feed, rendition_of(node), packet, bytes);
 	}
 	count_packet(feed, ENGINE_COMPACT);
 	finish(feed, packet);
@@ -337,10 +337,10 @@ static bool put_pipes(struct feed *feed, struct rendition *rendition, const stru
 static void copy_from(struct feed *feed, const struct packet *packet, const uint8_t *bytes,
 		      struct list_node *node)
 {
-	for (; node; node = list_next(&feed->renditions, node)) {
+	for (; node; node = list_next(&feed->fanout.renditions, node)) {
 		if (!bytes)
 			lose_packet(rendition_of(node), packet);
-		if (!bytes || copy_to_rendition(rendition_of(node), packet, bytes))
+		if (!bytes || copy_to_rendition(feed, rendition_of(node), packet, bytes))
 			feed->metrics.engine_fallbacks++;
 	}
 }
@@ -349,7 +349,7 @@ static bool is_rewritten(const struct feed *feed)
 {
 	struct list_node *node;
 
-	list_for_each (&feed->renditions, node) {
+	list_for_each (&feed->fanout.renditions, node) {
 		if (rendition_of(node)->encoder->rewrite)
 			return true;
 	}
@@ -361,15 +361,15 @@ static bool is_rewritten(const struct feed *feed)
 static struct list_node *tee_to_renditions(struct feed *feed, const struct packet *packet,
 					   struct pipe_payload *payload, const uint8_t *seen)
 {
-	struct list_node *node = list_first(&feed->renditions);
+	struct list_node *node = list_first(&feed->fanout.renditions);
 
 	while (node) {
 		struct rendition *rendition = rendition_of(node);
-		struct list_node *next = list_next(&feed->renditions, node);
+		struct list_node *next = list_next(&feed->fanout.renditions, node);
 
 		if (rendition->encoder->rewrite && !seen)
 			break;
-		if (!(seen && rewrite(rendition, packet, seen)) &&
+		if (!(seen && rewrite(feed, rendition, packet, seen)) &&
 		    !put_pipes(feed, rendition, packet, payload, !next))
 			break;
 		node = next;
@@ -379,7 +379,7 @@ static struct list_node *tee_to_renditions(struct feed *feed, const struct packe
 
 void publish_pipes(struct feed *feed, const struct packet *packet, struct pipe_payload *payload)
 {
-	struct list_node *node = list_first(&feed->renditions);
+	struct list_node *node = list_first(&feed->fanout.renditions);
 	bool has_crossed, is_read = false;
 	uint8_t *bytes = NULL;
 
@@ -413,7 +413,7 @@ void publish_news(struct feed *feed, const struct packet *packet)
 
 	feed_record_begin_packet(feed, packet);
 	crossing_send_copy(feed, packet, NULL);
-	list_for_each (&feed->renditions, node) {
+	list_for_each (&feed->fanout.renditions, node) {
 		struct rendition *rendition = rendition_of(node);
 		struct frame frame;
 
@@ -424,11 +424,11 @@ void publish_news(struct feed *feed, const struct packet *packet)
 	finish(feed, packet);
 }
 
-void publish_missing(struct rendition *rendition, uint64_t next_seq)
+void publish_missing(struct rendition *rendition, uint32_t session, uint64_t next_seq)
 {
 	const struct packet gap = {
 		.type = PACKET_GAP,
-		.session = rendition->feed->session,
+		.session = session,
 		.first_seq = rendition->ring.next_seq,
 		.time_ns = next_seq,
 		.starts_message = true,
@@ -439,6 +439,6 @@ void publish_missing(struct rendition *rendition, uint64_t next_seq)
 	if (frame.header_bytes)
 		append_copy(rendition, &gap, &frame, NULL);
 	ring_set_sequence(&rendition->ring, next_seq);
-	feed_trim(rendition);
+	rendition_trim(rendition);
 	subscriber_wake_all(rendition);
 }

@@ -25,4 +25,4 @@ void publish_copy(struct feed *feed, const struct packet *packet, const uint8_t 
 void publish_news(struct feed *feed, const struct packet *packet);
 
 /* To one rendition only, which lacks what others have: its sequence goes on at `next_seq`. */
-void publish_missing(struct rendition *rendition, uint64_t next_seq);
+void publish_missing(struct rendition *rendition, uint32_t session, uint64_t next_seq);

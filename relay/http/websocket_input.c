@@ -11,7 +11,8 @@
 
 #include "base/clock.h"
 #include "base/state_stream.h"
-#include "feed/feed.h"
+#include "fanout/fanout.h"
+#include "fanout/rendition.h"
 #include "http/websocket_codec.h"
 #include "net/token_bucket.h"
 
@@ -59,7 +60,7 @@ static bool take_token(struct token_bucket *bucket)
 /* As many pongs as relay's own heartbeats ask for, and some more. */
 static bool is_pong_wanted(struct input *input, const struct subscriber *subscriber)
 {
-	uint64_t heartbeat_ms = subscriber->rendition->feed->params.heartbeat_ms;
+	uint64_t heartbeat_ms = subscriber->rendition->fanout->params->heartbeat_ms;
 	uint64_t per_s = CONTROLS_PER_S + (heartbeat_ms ? 1000 / heartbeat_ms : 0);
 
 	if (per_s != input->pongs_per_s) {

@@ -357,7 +357,7 @@ static void restore_part(struct worker *worker, void *data)
 	if (!feed->from)
 		crossing_resume(feed);
 	feed_restore(feed, &part->handed->parts[worker->index], part->handed->keeps_source);
-	part->lost += feed->closed[CLOSE_CRASH];
+	part->lost += feed->fanout.closed[CLOSE_CRASH];
 }
 
 /* Branches first: home may send to them from then on.  Returns how many subscribers were lost in a

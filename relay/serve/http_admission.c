@@ -348,6 +348,7 @@ static void subscribe(struct asking *asking, const struct encoder *encoder)
 	const struct served_format *format =
 		http_listener_format(asking->http, asking->path, encoder);
 	enum http_refusal refusal = HTTP_REFUSED_NO_MEMORY;
+	unsigned worker;
 
 	if (arrival && format)
 		refusal = take_quota(asking, &arrival->quota);
@@ -356,7 +357,9 @@ static void subscribe(struct asking *asking, const struct encoder *encoder)
 		refuse(asking, refusal);
 		return;
 	}
-	arrival->rendition = format->renditions[quota_worker(arrival->quota)->index];
+	worker = quota_worker(arrival->quota)->index;
+	arrival->feed = format->feed->seats[worker].feed;
+	arrival->rendition = format->renditions[worker];
 	arrival->fd = take_socket(asking, &arrival->params);
 	if (arrival->fd < 0) {
 		quota_refuse(arrival->quota, CLOSE_INPUT);

@@ -53,7 +53,7 @@ static void find_start(const struct http_arrival *arrival, uint64_t next, struct
 
 	*ret = (struct stream_start){
 		.is_known = params->has_from || (!params->burst_bytes && !params->burst_ms),
-		.session = arrival->rendition->feed->session,
+		.session = arrival->feed->session,
 		.sequence = next,
 	};
 	if (!params->has_from || cursor_join_seq(&cursor, ring, params->from_seq) < 0)
@@ -74,7 +74,7 @@ static void arrive(struct task *task)
 
 	/* The client may have been served by a worker that is further than this one. */
 	if (params->has_from)
-		feed_catch_up(arrival->rendition->feed);
+		feed_catch_up(arrival->feed);
 	rendition_range(arrival->rendition, &oldest, &next);
 	if (params->has_from && (params->from_seq < oldest || params->from_seq > next)) {
 		length = stream_answer_out_of_range(&arrival->answer, oldest, next, head,

@@ -12,9 +12,12 @@
 #include "http/stream_answer.h"
 #include "serve/quota.h"
 
+struct feed;
+
 struct http_arrival {
-	struct task task; /* private */
-	struct rendition *rendition;
+	struct task task;            /* private */
+	struct feed *feed;           /* in that worker */
+	struct rendition *rendition; /* of the feed */
 	struct quota *quota;
 	int fd;
 	struct subscriber_params params; /* quota and id: of http_arrival_post() */

@@ -60,13 +60,15 @@ void params_of_feed(const struct config *config, const struct config_feed *from,
 		.gift_headers = from->headers == CONFIG_HEADERS_GIFT,
 		.segment_bytes = from->segment,
 		.ring_bytes = from->ring,
-		.heartbeat_ms = from->heartbeat,
-		.max_lag_bytes = from->max_lag,
-		.max_lag_ms = from->max_lag_time,
-		.stall_timeout_ms = from->stall_timeout,
-		.grace_ms = from->grace,
-		.max_subscribers = from->max_subscribers,
-		.turn_budget_ns = config->relay.turn_budget * NS_PER_MS,
+		.fanout =
+			{
+				.heartbeat_ms = from->heartbeat,
+				.max_lag_bytes = from->max_lag,
+				.max_lag_ms = from->max_lag_time,
+				.stall_timeout_ms = from->stall_timeout,
+				.grace_ms = from->grace,
+				.turn_budget_ns = config->relay.turn_budget * NS_PER_MS,
+			},
 		.close_on_source_loss = from->on_source_loss == CONFIG_ON_SOURCE_LOSS_CLOSE,
 	};
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", from->section.name);

@@ -72,7 +72,7 @@ static uint64_t closed_count(void)
 	uint64_t closed = 0;
 
 	for (int i = 0; i < CLOSE_REASON_COUNT; i++)
-		closed += rig.feed->closed[i];
+		closed += rig.feed->fanout.closed[i];
 	return closed;
 }
 
@@ -392,7 +392,7 @@ static void a_packet_lost_for_want_of_memory_stays_lost(void **state)
 	assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
 	wrap_reset();
 	assert_int_equal(rig.feed->metrics.in_packets, 1);
-	assert_true(rig.feed->closed[CLOSE_NO_MEMORY] > 0);
+	assert_true(rig.feed->fanout.closed[CLOSE_NO_MEMORY] > 0);
 	const size_t late = feed_rig_join(&rig, true, false, 0, NULL);
 
 	rig.left_bytes = 0;

@@ -54,7 +54,7 @@ struct feed_params feed_rig_params(enum framing_kind kind, enum engine engine)
 		.gift_headers = true,
 		.segment_bytes = 64 * 1024,
 		.ring_bytes = 8 << 20,
-		.turn_budget_ns = 1000000000,
+		.fanout.turn_budget_ns = 1000000000,
 	};
 }
 
@@ -261,7 +261,7 @@ bool feed_rig_turn(struct feed_rig *rig)
 	ev_run(rig->loop, EVRUN_NOWAIT);
 	for (size_t i = 0; i < rig->reader_count; i++)
 		read_some(rig, &rig->readers[i]);
-	return rig->moved || rig->feed->pass.is_running;
+	return rig->moved || rig->feed->fanout.pass.is_running;
 }
 
 // Waits at most 1 ms for something to come.
@@ -292,7 +292,7 @@ void feed_rig_run_until(struct feed_rig *rig, bool (*done)(const struct feed_rig
 			fail_msg("nothing moves: in %lu, delivered %lu, result %d, waiting %d",
 				 (unsigned long)rig->feed->metrics.in_bytes,
 				 (unsigned long)rig->feed->metrics.delivered_bytes, rig->result,
-				 rig->feed->is_waiting);
+				 rig->feed->fanout.is_waiting);
 		wait_for_news(rig);
 	}
 }
@@ -318,12 +318,12 @@ static bool is_settled(const struct feed_rig *rig)
 		received += rig->readers[i].size;
 	if (!is_taken(rig))
 		return false;
-	list_for_each (&rig->feed->renditions, node) {
+	list_for_each (&rig->feed->fanout.renditions, node) {
 		if (!list_is_empty(&rendition_of(node)->ready) ||
 		    !list_is_empty(&rendition_of(node)->blocked))
 			return false;
 	}
-	return received >= rig->feed->metrics.delivered_bytes && !rig->feed->pass.is_running;
+	return received >= rig->feed->metrics.delivered_bytes && !rig->feed->fanout.pass.is_running;
 }
 
 // Somebody does not read, or bytes were lost in a reset: then quiet is all that can be waited for.
@@ -546,12 +546,12 @@ void feed_rig_check_metrics(const struct feed_rig *rig)
 
 	feed_read_metrics(rig->feed, &metrics);
 	for (int i = 0; i < CLOSE_REASON_COUNT; i++) {
-		closed += rig->feed->closed[i];
+		closed += rig->feed->fanout.closed[i];
 		if (close_reason_row((enum close_reason)i)->is_slow)
-			closed_slow += rig->feed->closed[i];
+			closed_slow += rig->feed->fanout.closed[i];
 	}
 	for (int i = 0; i < SLOW_CAUSE_COUNT; i++)
-		with_cause += rig->feed->closed_slow_by[i];
+		with_cause += rig->feed->fanout.closed_slow_by[i];
 	assert_int_equal(with_cause, closed_slow);
 	assert_int_equal(metrics.subscribers + closed, metrics.subscribers_total);
 	assert_int_equal(metrics.subscribers, feed_subscriber_count(rig->feed));

@@ -56,7 +56,7 @@ static struct census take(enum census_order order, bool is_slow_only, size_t lim
 
 	assert_int_equal(census_init(&part, order, is_slow_only, limit), 0);
 	assert_int_equal(census_init(&sum, order, is_slow_only, limit), 0);
-	census_add(&part, rig.feed, now_ms, wall_ns);
+	census_add(&part, &rig.feed->fanout, now_ms, wall_ns);
 	assert_int_equal(census_list(&part, now_ms, wall_ns), 0);
 	assert_int_equal(census_merge(&sum, &part), 0);
 	census_fini(&part);
@@ -195,13 +195,13 @@ static void a_subscriber_is_found_by_its_id(void **state)
 	join(true, 0);
 	join(false, 0);
 	feed_rig_settle(&rig);
-	assert_null(feed_find_subscriber(rig.feed, 3));
-	found = feed_find_subscriber(rig.feed, 2);
+	assert_null(fanout_find_subscriber(&rig.feed->fanout, 3));
+	found = fanout_find_subscriber(&rig.feed->fanout, 2);
 	assert_non_null(found);
 	assert_int_equal(found->id, 2);
 	subscriber_close(found, CLOSE_KICKED);
-	assert_null(feed_find_subscriber(rig.feed, 2));
-	assert_int_equal(rig.feed->closed[CLOSE_KICKED], 1);
+	assert_null(fanout_find_subscriber(&rig.feed->fanout, 2));
+	assert_int_equal(rig.feed->fanout.closed[CLOSE_KICKED], 1);
 	feed_rig_close(&rig);
 }
 

@@ -167,9 +167,10 @@ static void a_subscriber_ends_as_the_row_says(void **state)
 		assert_int_equal(log[0] == '\0', row->is_usual);
 		assert_true(row->is_usual || strstr(log, row->name));
 		assert_int_equal(strstr(log, " cause=") != NULL, row->is_slow);
-		assert_int_equal(rig.feed->closed[i], 1);
-		assert_int_equal(sum(rig.feed->closed, CLOSE_REASON_COUNT), 1);
-		assert_int_equal(sum(rig.feed->closed_slow_by, SLOW_CAUSE_COUNT), row->is_slow);
+		assert_int_equal(rig.feed->fanout.closed[i], 1);
+		assert_int_equal(sum(rig.feed->fanout.closed, CLOSE_REASON_COUNT), 1);
+		assert_int_equal(sum(rig.feed->fanout.closed_slow_by, SLOW_CAUSE_COUNT),
+				 row->is_slow);
 		feed_rig_settle(&rig);
 		assert_true(rig.readers[0].has_ended);
 		feed_rig_check_payload(&rig, 0, (const uint8_t *)"line\n", 5);

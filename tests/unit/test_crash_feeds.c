@@ -154,7 +154,7 @@ static void close_scene(struct scene *scene)
 
 static const struct subscriber *subscriber_of(const struct feed *feed, uint64_t id)
 {
-	return feed_find_subscriber(feed, id);
+	return fanout_find_subscriber(&feed->fanout, id);
 }
 
 static void check_rendition(const struct scene *scene, const struct rendition_state *state)

@@ -309,7 +309,7 @@ static void the_loss_of_the_source_closes_if_told_so(void **state)
 		assert_true(rig.readers[i].has_ended);
 		assert_int_equal(rig.readers[i].end_errno, 0); // all was sent: a clean end
 	}
-	assert_int_equal(rig.feed->closed[CLOSE_SOURCE_LOST], 4);
+	assert_int_equal(rig.feed->fanout.closed[CLOSE_SOURCE_LOST], 4);
 	feed_rig_check_metrics(&rig);
 	feed_rig_close(&rig);
 }

@@ -358,7 +358,7 @@ static void whoever_has_read_all_is_told_goodbye(void **state)
 		for (int i = 0; i < 200 && feed_subscriber_count(rig.feed); i++)
 			feed_rig_settle(&rig);
 		feed_rig_settle(&rig);
-		assert_int_equal(rig.feed->closed[CLOSE_DRAIN], 2 * FORMATS);
+		assert_int_equal(rig.feed->fanout.closed[CLOSE_DRAIN], 2 * FORMATS);
 		for (size_t i = 0; i < 2 * FORMATS; i++) {
 			struct format_wire wire = read_wire(i % FORMATS, i);
 
@@ -562,7 +562,7 @@ static void who_reads_the_input_may_close_and_has_the_last_word(void **state)
 		assert_int_equal(wire.code, 1002);
 		assert_int_equal(wire.torn_bytes, 0);
 		free(wire.payload);
-		assert_int_equal(rig.feed->closed[reasons[i]], 1);
+		assert_int_equal(rig.feed->fanout.closed[reasons[i]], 1);
 		assert_int_equal(listener.calls, 1);
 		(void)feed_rig_turn(&rig);
 		assert_int_equal(listener.frees, 1);
@@ -693,7 +693,7 @@ static void a_branch_that_slept_says_what_is_missing(void **state)
 	feed_rig_join_rendition(&rig, branch.renditions[MESSAGES], true, 0, &present);
 	feed_rig_run_until(&rig, is_awake);
 	feed_rig_settle(&rig);
-	assert_int_equal(branch.feed->closed[CLOSE_LAG], 1);
+	assert_int_equal(branch.feed->fanout.closed[CLOSE_LAG], 1);
 	assert_int_equal(feed_subscriber_count(branch.feed), 2);
 	wire = read_wire(BINARY, 0);
 	assert_int_equal(wire.gaps, 1);

@@ -260,7 +260,7 @@ static void one_that_lags_is_disconnected_by_reset(void **state)
 		feed_tick(rig.feed, now_ms());
 		rig.readers[0].is_paused = rig.readers[1].is_paused = false;
 		feed_rig_settle(&rig);
-		assert_int_equal(rig.feed->closed[CLOSE_LAG], 2);
+		assert_int_equal(rig.feed->fanout.closed[CLOSE_LAG], 2);
 		assert_int_equal(feed_subscriber_count(rig.feed), 1);
 		assert_int_equal(rig.readers[0].end_errno, ECONNRESET);
 		assert_int_equal(rig.readers[1].end_errno, ECONNRESET);
@@ -284,7 +284,7 @@ static void one_that_is_waited_for_gets_everything(void **state)
 		rig.readers[0].is_paused = true;
 		feed_rig_publish(&rig, lines, size);
 		assert_true(rig.left_bytes > 0);
-		assert_true(rig.feed->is_waiting);
+		assert_true(rig.feed->fanout.is_waiting);
 		assert_false(feed_can_take(rig.feed));
 		assert_true(rig.feed->metrics.in_bytes < 600000);
 		assert_int_equal(rig.ready_calls, 0);
@@ -308,8 +308,8 @@ static void whoever_stalls_is_closed_and_the_wait_is_over(void **state)
 
 	(void)state;
 	open_feed(ENGINE_SPLICE, 200000);
-	rig.feed->params.stall_timeout_ms = 5000;
-	rig.feed->params.grace_ms = 2000;
+	rig.feed->params.fanout.stall_timeout_ms = 5000;
+	rig.feed->params.fanout.grace_ms = 2000;
 	join(false, true, SMALL, ON_SLOW_WAIT);
 	slow = feed_rig_newest(rig.raw);
 	join(false, false, 0, ON_SLOW_WAIT);
@@ -319,7 +319,7 @@ static void whoever_stalls_is_closed_and_the_wait_is_over(void **state)
 	feed_tick(rig.feed, slow->progress_ms + 4900);
 	assert_int_equal(feed_subscriber_count(rig.feed), 2);
 	feed_tick(rig.feed, slow->progress_ms + 5500);
-	assert_int_equal(rig.feed->closed[CLOSE_STALLED], 1);
+	assert_int_equal(rig.feed->fanout.closed[CLOSE_STALLED], 1);
 	feed_rig_settle(&rig);
 	assert_true(rig.ready_calls > 0);
 	feed_rig_check_payload(&rig, 1, lines, 20000 * LINE_BYTES);
@@ -332,7 +332,7 @@ static void whoever_stalls_is_closed_and_the_wait_is_over(void **state)
 static bool has_closed_for_lag(const struct feed_rig *some)
 {
 	feed_tick(some->feed, now_ms());
-	return some->feed->closed[CLOSE_LAG] == 1;
+	return some->feed->fanout.closed[CLOSE_LAG] == 1;
 }
 
 static void the_limits_of_lag_are_bytes_and_time(void **state)
@@ -345,8 +345,8 @@ static void the_limits_of_lag_are_bytes_and_time(void **state)
 		publish_lines(0, 5000);
 		feed_tick(rig.feed, now_ms());
 		assert_int_equal(feed_subscriber_count(rig.feed), 1);
-		rig.feed->params.max_lag_bytes = by_time ? 0 : 100000;
-		rig.feed->params.max_lag_ms = by_time ? 1 : 0;
+		rig.feed->params.fanout.max_lag_bytes = by_time ? 0 : 100000;
+		rig.feed->params.fanout.max_lag_ms = by_time ? 1 : 0;
 		feed_rig_run_until(&rig, has_closed_for_lag);
 		feed_rig_close(&rig);
 	}
@@ -408,7 +408,7 @@ static void what_a_subscriber_sends_is_ignored_up_to_a_limit(void **state)
 	assert_int_equal(feed_subscriber_count(rig.feed), 1);
 	assert_int_equal(write(rig.readers[0].fd, input, 1), 1);
 	feed_rig_run_until(&rig, has_no_subscriber);
-	assert_int_equal(rig.feed->closed[CLOSE_INPUT], 1);
+	assert_int_equal(rig.feed->fanout.closed[CLOSE_INPUT], 1);
 	feed_rig_close(&rig);
 }
 
@@ -440,8 +440,8 @@ static void one_that_has_gone_is_noticed_at_the_next_bytes(void **state)
 		for (unsigned i = 0; i < 200 && feed_subscriber_count(rig.feed); i++)
 			publish_lines(i, 1);
 		assert_int_equal(feed_subscriber_count(rig.feed), 0);
-		assert_int_equal(rig.feed->closed[CLOSE_PEER_RESET] +
-					 rig.feed->closed[CLOSE_PEER_CLOSED],
+		assert_int_equal(rig.feed->fanout.closed[CLOSE_PEER_RESET] +
+					 rig.feed->fanout.closed[CLOSE_PEER_CLOSED],
 				 2);
 		(void)metrics_now();
 		feed_rig_close(&rig);
@@ -456,7 +456,7 @@ static void several_may_close_in_one_turn(void **state)
 
 	(void)state;
 	open_feed(ENGINE_SPLICE, 200000);
-	rig.feed->params.stall_timeout_ms = 5000;
+	rig.feed->params.fanout.stall_timeout_ms = 5000;
 	join(false, true, SMALL, ON_SLOW_WAIT);
 	join(false, true, SMALL, ON_SLOW_WAIT);
 	join(false, true, SMALL, ON_SLOW_SKIP);
@@ -465,15 +465,15 @@ static void several_may_close_in_one_turn(void **state)
 	for (size_t i = 0; i < 3; i++)
 		rig.readers[i].is_paused = true;
 	feed_rig_publish(&rig, lines, 20000 * LINE_BYTES);
-	assert_true(rig.feed->is_waiting);
+	assert_true(rig.feed->fanout.is_waiting);
 	assert_int_equal(metrics_now().subscribers_blocked, 3);
 	rig.close_on_ready->progress_ms = now_ms() + 6000; // this one does not stall
 	feed_tick(rig.feed, now_ms() + 6000);
 	feed_rig_settle(&rig);
 	assert_true(rig.ready_calls > 0);
 	assert_int_equal(feed_subscriber_count(rig.feed), 1);
-	assert_int_equal(rig.feed->closed[CLOSE_STALLED], 2);
-	assert_int_equal(rig.feed->closed[CLOSE_REMOVED], 1);
+	assert_int_equal(rig.feed->fanout.closed[CLOSE_STALLED], 2);
+	assert_int_equal(rig.feed->fanout.closed[CLOSE_REMOVED], 1);
 	feed_rig_check_payload(&rig, 3, lines, 20000 * LINE_BYTES);
 	feed_rig_close(&rig);
 	free(lines);
@@ -491,12 +491,12 @@ static void a_pass_is_cut_into_turns_and_may_be_joined_and_left(void **state)
 		size_t late;
 
 		open_feed(engine, 1 << 20);
-		rig.feed->params.turn_budget_ns = 0;
+		rig.feed->params.fanout.turn_budget_ns = 0;
 		for (int i = 0; i < 35; i++)
 			join(i % 2, false, 0, ON_SLOW_WAIT);
 		rig.left = lines;
 		rig.left_bytes = 4000 * LINE_BYTES;
-		while (!rig.feed->pass.is_running || list_is_empty(&rig.raw->ready))
+		while (!rig.feed->fanout.pass.is_running || list_is_empty(&rig.raw->ready))
 			(void)feed_rig_turn(&rig);
 		assert_false(feed_can_take(rig.feed));
 		// one that waits for its turn goes, another comes
@@ -527,7 +527,7 @@ static void a_silent_feed_has_heartbeats_where_the_format_can_say_it(void **stat
 
 	(void)state;
 	open_feed(ENGINE_SPLICE, 1 << 20);
-	rig.feed->params.heartbeat_ms = 1000;
+	rig.feed->params.fanout.heartbeat_ms = 1000;
 	join(true, false, 0, ON_SLOW_SKIP);
 	join(false, false, 0, ON_SLOW_SKIP);
 	publish_lines(0, 7);
@@ -567,7 +567,7 @@ static void a_drain_lets_everybody_finish(void **state)
 		feed_rig_run_until(&rig, has_no_subscriber);
 		for (int i = 0; i < 20; i++)
 			feed_rig_settle(&rig);
-		assert_int_equal(rig.feed->closed[CLOSE_DRAIN], 4);
+		assert_int_equal(rig.feed->fanout.closed[CLOSE_DRAIN], 4);
 		for (size_t i = 0; i < 4; i++) {
 			feed_rig_check_payload(&rig, i, lines, 5000 * LINE_BYTES);
 			assert_true(rig.readers[i].has_ended);
@@ -597,7 +597,7 @@ static void the_last_listener_of_a_format_takes_its_subscribers_along(void **sta
 	publish_lines(0, 10);
 	feed_close_rendition(&rig.framed);
 	assert_int_equal(feed_subscriber_count(rig.feed), 1);
-	assert_int_equal(rig.feed->closed[CLOSE_REMOVED], 1);
+	assert_int_equal(rig.feed->fanout.closed[CLOSE_REMOVED], 1);
 	rig.framed = feed_open_rendition(rig.feed, &encoder_framed);
 	join(true, false, 0, ON_SLOW_SKIP);
 	publish_lines(10, 10);

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fanout/subscriber_resume.h"
 #include "feed/feed_state.h"
 #include "tests/unit/feed_rig.h"
 
@@ -80,7 +81,7 @@ static void end_with_last_words(bool has, const char *expected)
 	assert_int_equal(rig.readers[0].end_errno, 0);
 	assert_int_equal(rig.readers[0].size, strlen(expected));
 	assert_memory_equal(rig.readers[0].bytes, expected, strlen(expected));
-	assert_int_equal(rig.feed->closed[CLOSE_SOURCE_LOST], 1);
+	assert_int_equal(rig.feed->fanout.closed[CLOSE_SOURCE_LOST], 1);
 	feed_rig_close(&rig);
 }
 
@@ -102,10 +103,10 @@ static void a_fin_means_what_it_meant(void **state)
 		one.ends_with_fin = ends;
 		resume(&one);
 		assert_int_equal(shutdown(rig.readers[0].fd, SHUT_WR), 0);
-		while (list_length(&rig.feed->half_closed) == 0 &&
-		       rig.feed->closed[CLOSE_PEER_CLOSED] == 0)
+		while (list_length(&rig.feed->fanout.half_closed) == 0 &&
+		       rig.feed->fanout.closed[CLOSE_PEER_CLOSED] == 0)
 			(void)feed_rig_turn(&rig);
-		assert_int_equal(rig.feed->closed[CLOSE_PEER_CLOSED], ends);
+		assert_int_equal(rig.feed->fanout.closed[CLOSE_PEER_CLOSED], ends);
 		feed_rig_close(&rig);
 	}
 }
@@ -249,7 +250,7 @@ static void who_cannot_be_kept_leaves_nothing(void **state)
 		subscribers[1].input = &input;
 		subscribers[1].input_owner = &other;
 		feed_restore(rig.feed, &fresh, true);
-		assert_int_equal(rig.feed->closed[reasons[i]], i + 1);
+		assert_int_equal(rig.feed->fanout.closed[reasons[i]], i + 1);
 		assert_int_equal(rig.feed->metrics.delivered_messages, 5 * (i + 1));
 		assert_int_equal(rig.feed->metrics.subscribers, 1 - i);
 		assert_int_equal(listener.places, 1);
@@ -289,7 +290,7 @@ static void after_a_crash_nobody_skips_who_may_not(void **state)
 	fresh.session = rig.feed->session;
 	fresh.next_seq = rig.feed->next_seq;
 	feed_restore(rig.feed, &fresh, true);
-	assert_int_equal(rig.feed->closed[CLOSE_CRASH], 2);
+	assert_int_equal(rig.feed->fanout.closed[CLOSE_CRASH], 2);
 	assert_int_equal(rig.feed->metrics.subscribers_resumed, 1);
 	assert_int_equal(rig.feed->metrics.skipped_messages, 1);
 	feed_state_close(&fresh);

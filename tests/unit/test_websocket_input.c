@@ -120,10 +120,10 @@ static void bytes_are_counted_on(void **state)
 	(void)say_hex("82 fe 0190 K 61*400;");
 	hand_over(feed_rig_newest(rendition));
 	(void)say_hex("82 fe 0190 K 61*400;");
-	assert_int_equal(rig.feed->closed[CLOSE_INPUT], 0);
+	assert_int_equal(rig.feed->fanout.closed[CLOSE_INPUT], 0);
 	hand_over(feed_rig_newest(rendition));
 	(void)say_hex("82 fe 0190 K 61*400;");
-	assert_int_equal(rig.feed->closed[CLOSE_INPUT], 1);
+	assert_int_equal(rig.feed->fanout.closed[CLOSE_INPUT], 1);
 	feed_rig_close(&rig);
 }
 
@@ -134,7 +134,7 @@ static void the_bounds_of_a_message_are_those_it_had(void **state)
 	(void)say_hex("02 fe 0190 K 61*400;");
 	hand_over(feed_rig_newest(rendition));
 	(void)say_hex("80 fe 0259"); // 601 more
-	assert_int_equal(rig.feed->closed[CLOSE_INPUT_TOO_LONG], 1);
+	assert_int_equal(rig.feed->fanout.closed[CLOSE_INPUT_TOO_LONG], 1);
 	feed_rig_close(&rig);
 }
 

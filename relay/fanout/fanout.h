@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Fan-out: the subscribers of a feed in one worker, and serving them.
+ *
+ *   packet ---> the ring of each rendition --- pass ---> the sockets of its subscribers
+ *
+ * A rendition (rendition.h) is the feed in one format.  It has a ring of packets, and the
+ * subscribers (subscriber.h) who read that ring.  Whoever has put a packet into the rings calls
+ * fanout_serve(): a pass then serves everybody who is ready.  A pass is cut into turns of the
+ * loop, so that nothing else waits for it.  No packet may be put into the rings while a pass
+ * is under way, or while a subscriber has to be waited for.
+ *
+ * A fan-out lives in one loop and is touched from there only.  It knows no feed: what it asks and
+ * what it tells goes through struct fanout_events.
+ */
+#pragma once
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "fanout/slow_cause.h"
+#include "pipe/pipe_set.h"
+#include "ring/ring.h"
+#include "table/close_reason.h"
+#include "table/metrics.h"
+
+struct encoder;
+struct feed_records;
+struct part_record;
+struct rendition;
+struct subscriber;
+
+/* The same for all subscribers. */
+struct fanout_params {
+	uint64_t heartbeat_ms;     /* they are told so often that the feed lives; 0 = never */
+	uint64_t max_lag_bytes;    /* 0 = the ring                                          */
+	uint64_t max_lag_ms;       /* 0 = no such limit                                     */
+	uint64_t stall_timeout_ms; /* 0 = no such limit                                     */
+	uint64_t grace_ms;         /* a newcomer has no limits for so long                  */
+	uint64_t turn_budget_ns;   /* a turn of a pass takes so long at most                */
+};
+
+/* How it stands with what comes in. */
+struct fanout_source {
+	uint32_t session; /* of the sequence; see base/packet_header.h                     */
+	bool is_up;       /* a publisher is there                                          */
+	bool is_awake;    /* packets come; false: on_wanted() asks for them                */
+	bool is_draining; /* the end is near, nobody may join any more                     */
+};
+
+/* A jump to the live edge, of one subscriber. */
+struct skip {
+	uint64_t from;  /* sequence of the first message that it missed */
+	uint64_t to;    /* and of the first one after these             */
+	uint64_t bytes; /* that these have in its format                */
+	enum slow_cause cause;
+};
+
+/* What a fan-out asks, and what it tells, whoever feeds it.  None may be NULL.  They are called in
+ * the middle of a walk over subscribers, so they change none. */
+struct fanout_events {
+	void *owner;
+	struct fanout_source (*get_source)(void *owner);
+	/* Somebody waits for packets.  fanout_begin_joining() is to be called once they come. */
+	void (*on_wanted)(void *owner);
+	/* metrics->subscribers has changed. */
+	void (*on_count)(void *owner);
+	/* A subscriber has skipped. */
+	void (*on_skip)(void *owner, const struct subscriber *subscriber, const struct skip *skip);
+	/* A subscriber is about to be closed; cause: what held it back, NULL if that is not why. */
+	void (*on_close)(void *owner, const struct subscriber *subscriber, enum close_reason reason,
+			 const char *cause);
+	/* The next packet may come: a pass of many turns is over, or nobody has to be waited for
+	 * any more. */
+	void (*on_ready)(void *owner);
+	/* The last thing in each turn of the loop; here subscribers may be changed. */
+	void (*on_turn_end)(void *owner);
+};
+
+/* A pass, and what it has cost so far. */
+struct fanout_pass {
+	bool is_running;
+	uint64_t delivered_bytes;
+	uint64_t spent_ns;
+};
+
+struct fanout {
+	struct ev_loop *loop;                  /* ro */
+	const char *name;                      /* ro: of the feed */
+	const struct fanout_params *params;    /* the owner's; it may change them at any time */
+	struct fanout_events events;           /* ro */
+	struct pipe_set *pipes;                /* the owner's */
+	struct metrics *metrics;               /* the owner's: what is delivered is counted there */
+	uint64_t closed[CLOSE_REASON_COUNT];   /* subscribers, by reason */
+	uint64_t skipped_by[SLOW_CAUSE_COUNT]; /* skips, by cause */
+	uint64_t closed_slow_by[SLOW_CAUSE_COUNT]; /* slow subscribers closed, by cause */
+
+	struct list renditions;
+	struct fanout_pass pass; /* rw: its cost */
+	bool is_waiting;         /* ro: for a subscriber with on_slow = wait */
+	ev_idle turn_watcher;    /* private: the rest of a pass that did not fit its turn */
+	struct list half_closed; /* private: subscribers that have sent FIN */
+	uint64_t half_closed_ms; /* private: when to look at them next */
+	struct list reap;        /* private: closed subscribers, freed at the end of the turn */
+	ev_prepare turn_end;     /* private */
+
+	const struct feed_records *records; /* of feed_kept.c; NULL: none */
+	struct part_record *record;         /* of feed_kept.c; NULL: none */
+};
+
+/* Makes a fan-out without renditions.  Only `events` is copied; all else must outlive it. */
+void fanout_init(struct fanout *fanout, struct ev_loop *loop, const char *name,
+		 const struct fanout_params *params, const struct fanout_events *events,
+		 struct pipe_set *pipes, struct metrics *metrics);
+
+/* Stops the watchers and frees closed subscribers, which must be all; the renditions are left. */
+void fanout_stop(struct fanout *fanout);
+
+/* ---- renditions ---- */
+
+/* The rendition in this format; each call is one listener more.  It is made when it is not there
+ * yet, with a ring that begins at next_seq.  NULL: no memory. */
+struct rendition *fanout_open_rendition(struct fanout *fanout, const struct encoder *encoder,
+					const struct ring_params *ring, uint64_t next_seq);
+
+/* Closes its subscribers and empties its ring; rendition_free() is next. */
+void fanout_clear_rendition(struct rendition *rendition, enum close_reason reason);
+
+/* ---- subscribers ---- */
+
+/* The one with this id; NULL: there is none. */
+struct subscriber *fanout_find_subscriber(const struct fanout *fanout, uint64_t id);
+
+/* Places whoever has waited for packets. */
+void fanout_begin_joining(struct fanout *fanout);
+
+/* Each gets what is in its ring now, and is closed then. */
+void fanout_finish_all(struct fanout *fanout, enum close_reason reason);
+
+/* Closes all of a rendition; or all there are. */
+void fanout_close_subscribers(struct rendition *rendition, enum close_reason reason);
+void fanout_close_all(struct fanout *fanout, enum close_reason reason);
+
+/* Frees closed ones before the turn ends.  Not from a callback of a subscriber. */
+void fanout_free_closed(struct fanout *fanout);
+
+/* Sets the gauges of rings and subscribers, and adds what subscribers who are still here have
+ * got.  It walks over all of them. */
+void fanout_add_metrics(const struct fanout *fanout, struct metrics *ret);
+
+/* 10 times a second: limits of slow subscribers, and half-closed ones that have gone. */
+void fanout_tick(struct fanout *fanout, uint64_t now_ms);
+
+/* ---- passes ---- */
+
+/* True: no packet may be put into the rings. */
+static inline bool fanout_is_busy(const struct fanout *fanout)
+{
+	return fanout->pass.is_running || fanout->is_waiting;
+}
+
+/* A packet is in the rings: starts a pass if somebody is ready, and finds out who has to be waited
+ * for.  start_ns: monotonic, when the work on the packet began; it is part of the cost. */
+void fanout_serve(struct fanout *fanout, uint64_t start_ns);
+
+/* The same for news, which nobody is waited for; not while a pass is under way. */
+void fanout_serve_ready(struct fanout *fanout);
+
+/* What comes next costs anew. */
+static inline void fanout_reset_cost(struct fanout *fanout)
+{
+	fanout->pass.delivered_bytes = 0;
+	fanout->pass.spent_ns = 0;
+}
+
+/* Somebody is ready outside a pass: it goes on in the next round of the loop. */
+static inline void fanout_continue_pass(struct fanout *fanout)
+{
+	fanout->pass.is_running = true;
+	ev_idle_start(fanout->loop, &fanout->turn_watcher);
+}
+
+/* ---- between the files of this folder ---- */
+
+/* pass.c, fanout_tick.c: start their watchers. */
+void fanout_init_pass(struct fanout *fanout);
+void fanout_init_turn_end(struct fanout *fanout);
+
+/* rendition.c: true when a ring is over full, since a subscriber with on_slow = wait needs it. */
+bool fanout_must_wait(const struct fanout *fanout);
+
+/* rendition.c: for fanout_check_wait() only. */
+void fanout_look_for_end_of_wait(struct fanout *fanout);
+
+/* A subscriber made progress or left, so the wait may be over. */
+static inline void fanout_check_wait(struct fanout *fanout)
+{
+	if (fanout->is_waiting)
+		fanout_look_for_end_of_wait(fanout);
+}

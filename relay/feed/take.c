@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+/* Taking in: one packet after the other, each served before the next one comes. */
+#include "base/clock.h"
+#include "feed/feed.h"
+
+bool feed_can_take(const struct feed *feed)
+{
+	return !fanout_is_busy(&feed->fanout) && !feed->is_held && !feed->is_draining;
+}
+
+/* What the packet before has cost until now, to whom it belongs. */
+static void report_pass(struct feed *feed)
+{
+	struct fanout_pass *cost = &feed->fanout.pass;
+
+	if (feed->pass.is_measured)
+		engine_report(&feed->choice, feed->pass.size_class, feed->pass.engine,
+			      cost->delivered_bytes, cost->spent_ns);
+	feed->pass = (struct feed_pass){.is_measured = false};
+	fanout_reset_cost(&feed->fanout);
+}
+
+enum intake_result feed_take(struct feed *feed, const struct source *source, int *ret_err)
+{
+	uint64_t start_ns = clock_mono_ns();
+	uint64_t packets = feed->metrics.in_packets;
+	enum intake_result result;
+
+	report_pass(feed);
+	result = intake_take(feed, source, ret_err);
+	feed->pass.is_measured = feed->metrics.in_packets == packets + 1;
+	feed_serve_packet(feed, start_ns);
+	return result;
+}
+
+void feed_serve_packet(struct feed *feed, uint64_t start_ns)
+{
+	fanout_serve(&feed->fanout, start_ns);
+	feed->is_held = crossing_must_hold(feed);
+	feed->metrics.crossing_holds += feed->is_held;
+}
+
+void feed_check_hold(struct feed *feed)
+{
+	if (!feed->is_held)
+		return;
+	feed->is_held = crossing_must_hold(feed);
+	/* Told before the loop waits again. */
+	feed->must_tell_ready = feed->must_tell_ready || !feed->is_held;
+}
