@@ -65,8 +65,8 @@ static void skip(struct subscriber *subscriber)
 		.from = cursor_unread_seq(&subscriber->cursor),
 		.to = ring->next_seq,
 		.bytes = ring->end_pos - subscriber->cursor.pos,
-		.cause = subscriber->must_leave ? subscriber->slow_cause
-						: subscriber_find_cause(subscriber),
+		.cause = subscriber->must_skip ? subscriber->slow_cause
+					       : subscriber_find_cause(subscriber),
 	};
 	const struct packet gap = {
 		.type = PACKET_GAP,
@@ -76,7 +76,7 @@ static void skip(struct subscriber *subscriber)
 	};
 
 	subscriber_record_lose(subscriber);
-	subscriber->must_leave = false;
+	subscriber->must_skip = false;
 	cursor_leave(&subscriber->cursor);
 	cursor_join_live(&subscriber->cursor, ring);
 	subscriber->skipped += missed;
@@ -108,12 +108,12 @@ static size_t limit_of(const struct subscriber *subscriber)
 	const struct cursor *cursor = &subscriber->cursor;
 	size_t limit = SIZE_MAX;
 
-	if (subscriber->must_leave || notes_waiting(&subscriber->notes)) {
+	if (subscriber->must_skip || notes_waiting(&subscriber->notes)) {
 		limit = segment_packet_rest(cursor_segment(cursor), cursor_offset(cursor));
 		if (limit == 0) /* a packet begins here, but not a message */
 			limit = SIZE_MAX;
 	}
-	if (subscriber->is_ending)
+	if (subscriber_is_ending(subscriber))
 		limit = size_min(limit, subscriber->end_pos - cursor->pos);
 	return limit;
 }
@@ -121,9 +121,10 @@ static size_t limit_of(const struct subscriber *subscriber)
 /* All has been read, or all that it was to get.  True: the last words are still to be sent. */
 static bool come_to_rest(struct subscriber *subscriber)
 {
-	if (subscriber->is_ending && subscriber_add_farewell(subscriber, subscriber->end_reason))
+	if (subscriber->end == END_READS_OUT &&
+	    subscriber_add_farewell(subscriber, subscriber->end_reason))
 		return true;
-	subscriber->must_leave = false;
+	subscriber->must_skip = false;
 	subscriber_set_state(subscriber, SUBSCRIBER_IDLE);
 	return false;
 }
@@ -137,11 +138,11 @@ static bool serve_packets(struct subscriber *subscriber, enum send_outcome *ret_
 	uint64_t pos;
 
 	*ret_outcome = SEND_DONE;
-	if (place == CURSOR_BEHIND || (place == CURSOR_UNREAD && subscriber->must_leave)) {
+	if (place == CURSOR_BEHIND || (place == CURSOR_UNREAD && subscriber->must_skip)) {
 		leave_the_past(subscriber);
 		if (subscriber->state == SUBSCRIBER_CLOSED)
 			return false;
-		if (!subscriber->must_leave || place == CURSOR_BEHIND)
+		if (!subscriber->must_skip || place == CURSOR_BEHIND)
 			return true;
 	}
 	if (place == CURSOR_LIVE || subscriber_has_finished(subscriber))
@@ -178,7 +179,7 @@ void subscriber_serve(struct subscriber *subscriber)
 		subscriber_record_begin(subscriber);
 	while (steps < VISIT_SEGMENTS && serve_step(subscriber))
 		steps++;
-	if (subscriber->state == SUBSCRIBER_IDLE && subscriber->is_ending)
+	if (subscriber->state == SUBSCRIBER_IDLE && subscriber_is_ending(subscriber))
 		subscriber_close(subscriber, subscriber->end_reason);
 	if (subscriber->record)
 		subscriber_record_settle(subscriber);
@@ -219,7 +220,7 @@ static void take_input(struct subscriber *subscriber, uint8_t *bytes, size_t cou
 	reason = subscriber->input->on_bytes(subscriber->input_owner, subscriber, bytes, count);
 	subscriber->is_in_input = false;
 	if (reason != CLOSE_REASON_COUNT) {
-		subscriber->ends_by_input = true;
+		subscriber->end = END_BY_INPUT;
 		subscriber_close(subscriber, reason);
 		return;
 	}
@@ -423,8 +424,8 @@ void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uin
 		return;
 	if (subscriber->on_slow == ON_SLOW_DISCONNECT) {
 		subscriber_close(subscriber, CLOSE_LAG);
-	} else if (!subscriber->must_leave) {
-		subscriber->must_leave = true;
+	} else if (!subscriber->must_skip) {
+		subscriber->must_skip = true;
 		subscriber->slow_cause = subscriber_find_cause(subscriber);
 	}
 }
@@ -443,7 +444,8 @@ void subscriber_finish(struct subscriber *subscriber, enum close_reason reason)
 		subscriber_close(subscriber, reason);
 		return;
 	}
-	subscriber->is_ending = true;
+	if (subscriber->end == END_NONE)
+		subscriber->end = END_READS_OUT;
 	subscriber->end_reason = reason;
 	subscriber->end_pos = subscriber->rendition->ring.end_pos;
 	subscriber_record_describe(subscriber);

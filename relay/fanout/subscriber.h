@@ -90,6 +90,14 @@ enum subscriber_state {
 	SUBSCRIBER_CLOSED,
 };
 
+/* How it ends.  It never goes back. */
+enum subscriber_end {
+	END_NONE,      /* it goes on                                                         */
+	END_READS_OUT, /* it is closed for end_reason once it has read all up to end_pos     */
+	END_TOLD,      /* the same, and its format's last words are among its notes, or sent */
+	END_BY_INPUT,  /* its input closes it, and has said what there is to say             */
+};
+
 struct subscriber {
 	struct list_node node; /* private: in a list of the rendition, or the reaper */
 	struct rendition *rendition;
@@ -106,17 +114,15 @@ struct subscriber {
 	int fd;                      /* ro: -1 once closed */
 	enum subscriber_state state; /* ro */
 	enum on_slow on_slow;
-	uint32_t input_left; /* private: bytes it may still send */
-	bool ends_with_fin;  /* private: FIN means gone */
-	bool has_from;       /* private: while JOINING: begin at from_seq */
-	bool has_farewell;   /* private: its last words are among its notes, or sent */
-	bool is_in_input;    /* private: its input's on_bytes is being called */
-	bool ends_by_input;  /* private: closed by it, who has said what there is to say */
-	bool must_leave;     /* private: over a limit: skip or close at the next message start */
-	enum slow_cause slow_cause;   /* private: with must_leave: why, when it was found out */
-	bool is_ending;               /* private: close once all up to end_pos has been read */
-	enum close_reason end_reason; /* private: with is_ending */
-	uint64_t end_pos;             /* private: with is_ending */
+	uint32_t input_left;          /* private: bytes it may still send */
+	bool ends_with_fin;           /* private: FIN means gone */
+	bool has_from;                /* private: while JOINING: begin at from_seq */
+	bool is_in_input;             /* private: its input's on_bytes is being called */
+	bool must_skip;               /* private: over a limit: skip at the next message start */
+	enum slow_cause slow_cause;   /* private: with must_skip: why, when it was found out */
+	enum subscriber_end end;      /* private */
+	enum close_reason end_reason; /* private: with READS_OUT and TOLD */
+	uint64_t end_pos;             /* private: with READS_OUT and TOLD */
 	struct notes notes;           /* private: for it alone, before the next packet */
 	uint64_t from_seq;            /* private: with has_from */
 	const struct subscriber_input *input; /* private */
@@ -124,6 +130,12 @@ struct subscriber {
 	struct subscriber_quota quota;        /* private */
 	struct subscriber_record *record;     /* private: NULL: it would not survive a crash */
 };
+
+/* True when it gets what is up to end_pos, and is closed then. */
+static inline bool subscriber_is_ending(const struct subscriber *subscriber)
+{
+	return subscriber->end == END_READS_OUT || subscriber->end == END_TOLD;
+}
 
 /* Attaches `fd` (connected, non-blocking stream socket) at the live edge or, with a burst, before
  * it.  With has_from it begins with the packet that holds from_seq, so no message from there on is

@@ -14,7 +14,7 @@
 
 bool subscriber_has_finished(const struct subscriber *subscriber)
 {
-	return subscriber->is_ending && subscriber->cursor.pos >= subscriber->end_pos &&
+	return subscriber_is_ending(subscriber) && subscriber->cursor.pos >= subscriber->end_pos &&
 	       notes_waiting(&subscriber->notes) == 0;
 }
 
@@ -27,9 +27,9 @@ static bool must_reset(const struct subscriber *subscriber, enum close_reason re
 		return false;
 	if (notes_waiting(&subscriber->notes))
 		return true;
-	if (subscriber_has_finished(subscriber) || subscriber->has_farewell)
+	if (subscriber_has_finished(subscriber) || subscriber->end == END_TOLD)
 		return false;
-	if (subscriber->ends_by_input)
+	if (subscriber->end == END_BY_INPUT)
 		return !cursor_is_at_packet_start(&subscriber->cursor);
 	if (kind == CLOSE_KIND_CLEAN)
 		return cursor_unread_time(&subscriber->cursor, &subscriber->rendition->ring) != 0;
@@ -64,13 +64,14 @@ bool subscriber_add_farewell(struct subscriber *subscriber, enum close_reason re
 	uint8_t words[ENCODER_HEADER_MAX];
 	size_t length;
 
-	if (!encoder->farewell || subscriber->has_farewell)
+	if (!encoder->farewell || subscriber->end == END_TOLD)
 		return false;
 	length = encoder->farewell(encoder, reason, words);
 	subscriber_record_lose(subscriber);
-	subscriber->has_farewell =
-		length && notes_add(&subscriber->notes, words, length, NOTES_OWN_MAX);
-	return subscriber->has_farewell;
+	if (!length || !notes_add(&subscriber->notes, words, length, NOTES_OWN_MAX))
+		return false;
+	subscriber->end = END_TOLD;
+	return true;
 }
 
 /* Before a close: what is left to say, if nothing is cut short by it and the socket takes it at
@@ -82,7 +83,7 @@ static void say_last_words(struct subscriber *subscriber, enum close_reason reas
 
 	if (subscriber->state == SUBSCRIBER_BLOCKED || !cursor_is_at_packet_start(cursor))
 		return;
-	if (!subscriber->ends_by_input &&
+	if (subscriber->end != END_BY_INPUT &&
 	    (cursor_unread_time(cursor, &subscriber->rendition->ring) ||
 	     !subscriber_add_farewell(subscriber, reason)))
 		return;

@@ -126,7 +126,7 @@ void subscriber_record_settle(struct subscriber *subscriber)
 	other = !(load(record) >> RECORD_PLACE_SHIFT);
 	/* Has no place yet; or has said its last words, which must not be said again; or what it
 	 * sent cannot be read on. */
-	if (subscriber->state == SUBSCRIBER_JOINING || subscriber->has_farewell ||
+	if (subscriber->state == SUBSCRIBER_JOINING || subscriber->end == END_TOLD ||
 	    (subscriber->input && input_of(subscriber)->bytes == 0) ||
 	    !write_notes(record, &subscriber->notes)) {
 		set_state(record, RECORD_LOST, 0);
@@ -147,7 +147,7 @@ void subscriber_record_describe(struct subscriber *subscriber)
 	set_state(record, RECORD_LOST, 0);
 	record->on_slow = (uint8_t)subscriber->on_slow;
 	record->ends_with_fin = subscriber->ends_with_fin;
-	record->is_ending = subscriber->is_ending;
+	record->is_ending = subscriber_is_ending(subscriber);
 	record->end_reason = (uint32_t)subscriber->end_reason;
 	record->end_pos = subscriber->end_pos;
 	record->id = subscriber->id;

@@ -144,11 +144,11 @@ static void take_over(struct subscriber *subscriber, struct subscriber_snapshot 
 	subscriber->skipped = state->skipped;
 	subscriber->input_left = (uint32_t)state->input_left;
 	subscriber->ends_with_fin = state->ends_with_fin;
-	subscriber->has_farewell = state->has_farewell;
 	subscriber->on_slow = (enum on_slow)state->on_slow;
-	subscriber->must_leave = state->must_leave;
+	subscriber->must_skip = state->must_skip;
 	subscriber->slow_cause = (enum slow_cause)state->slow_cause;
-	subscriber->is_ending = state->is_ending;
+	if (state->is_ending)
+		subscriber->end = state->has_farewell ? END_TOLD : END_READS_OUT;
 	subscriber->end_reason = (enum close_reason)state->end_reason;
 	subscriber->end_pos = state->end_pos;
 	subscriber->has_from = state->has_from;

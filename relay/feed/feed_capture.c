@@ -22,9 +22,9 @@ static void capture_subscriber(const struct subscriber *subscriber, struct subsc
 		.input_left = subscriber->input_left,
 		.delivered = subscriber_delivered_messages(subscriber),
 		.on_slow = subscriber->on_slow,
-		.must_leave = subscriber->must_leave,
+		.must_skip = subscriber->must_skip,
 		.slow_cause = subscriber->slow_cause,
-		.is_ending = subscriber->is_ending,
+		.is_ending = subscriber_is_ending(subscriber),
 		.end_reason = subscriber->end_reason,
 		.end_pos = subscriber->end_pos,
 		.note = notes_waiting(&subscriber->notes)
@@ -35,7 +35,7 @@ static void capture_subscriber(const struct subscriber *subscriber, struct subsc
 		.from_seq = subscriber->from_seq,
 		.is_half_closed = list_is_linked(&subscriber->half_node),
 		.ends_with_fin = subscriber->ends_with_fin,
-		.has_farewell = subscriber->has_farewell,
+		.has_farewell = subscriber->end == END_TOLD,
 		.quota = subscriber->quota,
 	};
 	cursor_capture(&subscriber->cursor, &ret->cursor);

@@ -123,7 +123,7 @@ static void transfer_subscriber(struct state_stream *stream, struct subscriber_s
 	state_u64(stream, &state->input_left, UINT32_MAX, "input left");
 	state_u64(stream, &state->delivered, UINT64_MAX, "messages delivered");
 	state_unsigned(stream, &state->on_slow, ON_SLOW_WAIT, "on_slow");
-	state_bool(stream, &state->must_leave, "must leave");
+	state_bool(stream, &state->must_skip, "must skip");
 	transfer_named(stream, &state->slow_cause, SLOW_CAUSE_COUNT, cause_at, "cause");
 	state_bool(stream, &state->is_ending, "ending");
 	transfer_named(stream, &state->end_reason, CLOSE_REASON_COUNT, reason_at, "reason");

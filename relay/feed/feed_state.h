@@ -35,7 +35,7 @@ struct subscriber_snapshot {
 	uint64_t id, joined_ms, progress_ms, joined_messages, skipped, input_left;
 	uint64_t delivered; /* messages, for the accounts when it cannot be kept */
 	unsigned on_slow;
-	bool must_leave;
+	bool must_skip;
 	unsigned slow_cause;
 	bool is_ending;
 	unsigned end_reason;
