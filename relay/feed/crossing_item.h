@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 
 #include "feed/crossing.h"
-#include "feed/feed.h"
+#include "feed/feed_parts.h"
 
 enum crossing_kind {
 	CROSSING_PACKET,

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* What a feed answers its fan-out, and what it does when it is told of something. */
 #include "base/clock.h"
-#include "feed/feed.h"
+#include "fanout/rendition.h"
+#include "fanout/subscriber.h"
+#include "feed/feed_parts.h"
 
 static struct fanout_source get_source(void *owner)
 {

@@ -1,24 +1,18 @@
 // SPDX-License-Identifier: MIT
 /*
- * A feed's life: its source coming and going, what time brings, and its end.
- * Passes are pass.c, renditions rendition.c, taking bytes in is intake*.c, putting them into rings
- * publish.c, one subscriber's fate subscriber.c.
+ * A feed's life: its source coming and going, renditions, what time brings, and its end.
+ * Taking packets in is take.c, putting them into rings publish.c, its subscribers are fanout/.
  */
-#include "feed/feed.h"
+#include "feed/feed_parts.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/compiler.h"
+#include "fanout/rendition.h"
 #include "feed/feed_kept.h"
 #include "feed/publish.h"
-#include "pipe/pipe_io.h"
-
-enum {
-	HALF_CLOSED_MS = 1000, /* between two looks at half-closed subscribers */
-};
 
 /* ---- the source ---- */
 

@@ -1,51 +1,60 @@
 // SPDX-License-Identifier: MIT
 /*
- * A feed: a named stream with one ingest and its subscribers.
+ * A feed: a named stream with one publisher and many subscribers.  This is the feed in one worker.
  *
- *   feed_take() --> intake (whole messages) --> publish (one ring per format) --> fan-out pass -->
- * sockets
+ *   source --> feed_take() --> intake --> publish --> a ring for each format --> fan-out
+ *                                            |
+ *                                            +--> crossing --> branches in other workers
  *
- * All of it lives in one loop and is touched from that loop only; subscribers in another loop have
- * a branch of the feed there (crossing.h).  A pass over the subscribers is cut into turns; the
- * ingest is not read while a pass is under way, so a packet always finds the subscribers at the
- * live edge ready for it.
+ * A feed has its source in one worker: that is its home.  In each other worker it has a branch,
+ * whose source is the home (crossing.h).  Home and branches have rings and subscribers of their
+ * own.  intake/ cuts what the source sends into packets, publish.c puts a packet into the rings,
+ * fanout/ sends it to the subscribers of this worker.
+ *
+ * The next packet is taken in when all subscribers who are ready have been served.  One that waits
+ * for room in its socket holds up nobody, unless its on_slow is wait.
+ *
+ * A feed lives in one loop and is touched from there only.
  */
 #pragma once
 
 #include <ev.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "fanout/fanout.h"
-#include "fanout/rendition.h"
-#include "fanout/subscriber.h"
 #include "feed/crossing.h"
 #include "intake/engine.h"
 #include "intake/intake.h"
 #include "packet/framing.h"
-#include "packet/packet.h"
 #include "pipe/pipe_set.h"
 #include "table/close_reason.h"
 #include "table/metrics.h"
 
+struct encoder;
+struct rendition;
+
 struct feed_params {
 	char name[65];
 	struct framing_params framing;
-	bool is_auto;       /* engine = auto                                  */
-	enum engine engine; /* else this one                                  */
-	bool gift_headers;
-	size_t segment_bytes;
-	size_t ring_bytes;
+	bool is_auto;         /* the engine is chosen for each packet      */
+	enum engine engine;   /* else it is this one                       */
+	bool gift_headers;    /* see pipe_set_params                       */
+	size_t segment_bytes; /* of a packet at most, but for long messages */
+	size_t ring_bytes;    /* kept of the past, for each format         */
 	struct fanout_params fanout;
-	bool close_on_source_loss;
-	bool is_branch; /* fed by a crossing; opens no pipe before it wakes */
+	bool close_on_source_loss; /* subscribers are closed when the publisher goes */
+	bool is_branch;            /* its source is a home; it opens pipes when it wakes */
 };
 
-/* News for who reads the source. */
+/* News for whoever reads the source. */
 struct feed_events {
 	void *owner;
-	void (*on_ready)(void *owner); /* feed_can_take() has become true again */
+	void (*on_ready)(void *owner); /* feed_can_take() is true again; NULL: nobody asks */
 };
 
 /* What the cost of a pass says something about. */
@@ -59,96 +68,85 @@ struct feed {
 	struct list_node node; /* rw: the owner's list */
 	struct feed_params params;
 	struct feed_events events;
-	struct ev_loop *loop;
+	struct ev_loop *loop; /* ro */
 
-	struct metrics metrics;
-	uint64_t source_ends[CLOSE_REASON_COUNT]; /* publishers, by reason  */
-	struct log_rate skip_log, close_log;
+	struct metrics metrics;                   /* counters; gauges are in feed_read_metrics() */
+	uint64_t source_ends[CLOSE_REASON_COUNT]; /* publishers, by reason */
+	struct log_rate skip_log, close_log;      /* private */
 
-	uint32_t session;
-	uint64_t next_seq;
-	bool is_source_up;
-	bool is_draining;
-	bool is_held;            /* a branch is behind, and holds the ingest */
-	bool keeps_history;      /* rw: by feed_keep_history() */
-	uint64_t last_packet_ms; /* monotonic: news of any kind */
+	uint32_t session;   /* ro: of the sequence */
+	uint64_t next_seq;  /* ro: of the next message to come */
+	bool is_source_up;  /* ro */
+	bool is_draining;   /* ro */
+	bool is_held;       /* private: a branch is behind, so nothing is taken in */
+	bool keeps_history; /* ro */
+	uint64_t
+		last_packet_ms; /* private: monotonic, when subscribers were last told of anything */
+	bool must_tell_ready;   /* private: on_ready is due at the end of the turn */
 
-	struct list crossings; /* of a home: to its branches */
-	struct crossing *from; /* of a branch: from its home; NULL: this is the home */
+	struct list crossings; /* private: of a home, to its branches */
+	struct crossing *from; /* ro: of a branch, from its home; NULL: this is the home */
 
 	struct fanout fanout;
 	struct pipe_set pipes;
 	struct engine_choice choice;
 	struct intake intake;
 	struct feed_pass pass;
-	bool must_tell_ready; /* private: on_ready is due at the end of the turn */
 };
 
-/* Makes a feed without source and subscribers.  Returns 0 or -ENOMEM/-EMFILE; pipes that cannot be
- * had are no error: the feed then copies and says so once. */
-int feed_new(struct ev_loop *loop, const struct feed_params *params,
-	     const struct feed_events *events, struct feed **ret);
+/* ---- for its owner ---- */
+
+/* Makes a feed without source and subscribers.  0, -ENOMEM or -EMFILE.  That there are no pipes is
+ * no error: the feed then copies, and logs it once. */
+must_check int feed_new(struct ev_loop *loop, const struct feed_params *params,
+			const struct feed_events *events, struct feed **ret);
 
 /* Closes all subscribers with `reason` and frees the feed.  Not from a callback of the feed itself.
- */
+ * NULL inside is fine. */
 void feed_free(struct feed **feed, enum close_reason reason);
 
-/* Takes over the parameters that may change while the feed runs; framing and segment_bytes stay. */
+/* Takes over parameters while the feed runs.  All but max_message of framing stays as it is, and so
+ * do segment_bytes and is_branch. */
 void feed_change(struct feed *feed, const struct feed_params *params);
 
-/* The rendition in this format, made when it is not there yet; listeners are counted.  NULL: no
- * memory. */
+/* The rendition in this format; each call is one listener more.  It is made when it is not there
+ * yet.  NULL: no memory. */
 struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *encoder);
 
-/* One listener less; the last one closes its subscribers (reason REMOVED) and drops the rendition.
- */
+/* One listener less.  The last one closes its subscribers (reason REMOVED) and drops it. */
 void feed_close_rendition(struct rendition **rendition);
 
-/* Subscribers attached now, to its branches as well. */
-uint64_t feed_subscriber_count(const struct feed *feed);
-
-/* True: newcomers may ask for the past, so a branch must have it even while nobody is there. */
+/* True: newcomers may ask for the past, so a branch collects it even while nobody is there. */
 void feed_keep_history(struct feed *feed, bool keeps_history);
 
-/* A publisher is there / has gone.  Unfinished messages are counted and dropped. */
+/* 10 times a second: heartbeats, limits of slow subscribers, pipes that were missing. */
+void feed_tick(struct feed *feed, uint64_t now_ms);
+
+/* Ends the session: tells all of it, and closes each subscriber once it has read all. */
+void feed_drain(struct feed *feed);
+
+/* Takes what a home has sent at once, unless it must wait for somebody.  Of a branch; a home has
+ * nothing to do. */
+void feed_catch_up(struct feed *feed);
+
+/* Subscribers attached now; of a home, those of its branches too. */
+uint64_t feed_subscriber_count(const struct feed *feed);
+
+/* All metrics as they are now.  Walks over all subscribers. */
+void feed_read_metrics(const struct feed *feed, struct metrics *ret);
+
+/* ---- for its source ---- */
+
+/* A publisher is there.  One has gone: an unfinished message is dropped, counted and logged. */
 void feed_source_up(struct feed *feed);
 void feed_source_down(struct feed *feed, enum close_reason reason);
 
-/* For a source that brings session and sequence of its own. */
+/* The sequence goes on in another session or at another number. */
 void feed_set_sequence(struct feed *feed, uint32_t session, uint64_t next_seq);
 
-/* True when the next packet may be taken in: no pass is under way and nobody has to be waited for,
- * no branch either. */
+/* True when a packet may be taken in.  False during a pass, while a subscriber or a branch has to
+ * be waited for, and when the feed drains; on_ready says when that is over. */
 bool feed_can_take(const struct feed *feed);
 
-/* Takes in at most one packet's worth from the source and broadcasts it; see intake.h. */
+/* Takes in one packet at most, and starts to serve it.  What it returns: see intake.h. */
 enum intake_result feed_take(struct feed *feed, const struct source *source, int *ret_err);
-
-/* 10 times a second: heartbeats, limits of slow subscribers. */
-void feed_tick(struct feed *feed, uint64_t now_ms);
-
-/* Ends the session: announces it, then closes each subscriber once it has read all. */
-void feed_drain(struct feed *feed);
-
-/* All metrics as they are now, gauges and the subscribers still here included. */
-void feed_read_metrics(const struct feed *feed, struct metrics *ret);
-
-/* For a branch: it has been told where the sequence stands; or it is no longer told.  feed_sleep()
- * gives up rings and pipes, or is false when somebody waits. */
-void feed_wake(struct feed *feed);
-bool feed_sleep(struct feed *feed);
-
-/* For a branch: takes what its home has sent, unless it must wait for somebody. */
-void feed_catch_up(struct feed *feed);
-
-/* For a branch: its home has lost the source. */
-void feed_close_for_lost_source(struct feed *feed);
-
-/* For crossings: a packet is in the rings, serves it; start_ns: when taking it in began. */
-void feed_serve_packet(struct feed *feed, uint64_t start_ns);
-
-/* For crossings: a branch has made room. */
-void feed_check_hold(struct feed *feed);
-
-/* For the feed's own files: what its fan-out is told, and what becomes of its news. */
-struct fanout_events feed_fanout_events(struct feed *feed);

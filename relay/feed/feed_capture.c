@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "fanout/rendition.h"
+#include "fanout/subscriber.h"
 #include "feed/feed.h"
 #include "feed/feed_state.h"
 

@@ -10,6 +10,7 @@
 
 #include "base/compiler.h"
 #include "base/log.h"
+#include "fanout/rendition.h"
 #include "feed/feed.h"
 #include "ring/ring_kept.h"
 

@@ -13,9 +13,10 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/fd.h"
+#include "fanout/rendition.h"
 #include "fanout/subscriber_resume.h"
-#include "feed/feed.h"
 #include "feed/feed_kept.h"
+#include "feed/feed_parts.h"
 #include "feed/feed_state.h"
 #include "feed/publish.h"
 

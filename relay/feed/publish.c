@@ -14,6 +14,8 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "fanout/rendition.h"
+#include "fanout/subscriber.h"
 #include "feed/chain.h"
 #include "feed/crossing.h"
 #include "feed/feed.h"

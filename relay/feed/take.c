@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Taking in: one packet after the other, each served before the next one comes. */
 #include "base/clock.h"
-#include "feed/feed.h"
+#include "feed/feed_parts.h"
 
 bool feed_can_take(const struct feed *feed)
 {

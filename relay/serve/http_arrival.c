@@ -9,6 +9,7 @@
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "fanout/rendition.h"
 #include "feed/feed.h"
 
 enum {

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "fanout/subscriber.h"
 #include "http/http_connection.h"
 #include "http/stream_request.h"
 #include "http/token_list.h"

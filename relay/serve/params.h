@@ -8,9 +8,11 @@
 
 #include "base/errmsg.h"
 #include "config/config.h"
+#include "fanout/subscriber.h"
 #include "feed/feed.h"
 #include "net/access.h"
 #include "net/sockopt.h"
+#include "packet/encoder.h"
 #include "source/ingest.h"
 
 void params_of_feed(const struct config *config, const struct config_feed *from,

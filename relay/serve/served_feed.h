@@ -14,6 +14,7 @@
 #include "feed/feed_report.h"
 #include "feed/feed_state.h"
 #include "net/access.h"
+#include "packet/encoder.h"
 #include "serve/worker.h"
 #include "source/ingest.h"
 

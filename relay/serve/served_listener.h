@@ -8,6 +8,7 @@
 #include "base/errmsg.h"
 #include "base/list.h"
 #include "config/config.h"
+#include "fanout/subscriber.h"
 #include "net/listener.h"
 #include "serve/admission.h"
 #include "serve/served_feed.h"

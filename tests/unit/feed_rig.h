@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fanout/rendition.h"
+#include "fanout/subscriber.h"
 #include "feed/feed.h"
 
 enum {
