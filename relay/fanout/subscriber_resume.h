@@ -1,14 +1,59 @@
 // SPDX-License-Identifier: MIT
 /*
- * Reading what a process that has died left of its subscribers in its records (feed_kept.h).
- * Nothing is believed: numbers, texts and places are checked, a socket must be the one that is
- * meant, and a TCP socket must have got as many bytes as the record says.
+ * Subscribers of the process before, attached anew.
+ *
+ * What a process that has died left of them is read from its records (subscriber_kept.h).  Nothing
+ * is believed: numbers, texts and places are checked, a socket must be the one that is meant, and a
+ * TCP socket must have got as many bytes as the record says.
  */
 #pragma once
 
 #include "base/compiler.h"
-#include "feed/feed_kept.h"
-#include "feed/feed_state.h"
+#include "fanout/subscriber_kept.h"
+#include "ring/ring_state.h"
+
+struct rendition;
+struct ring_restored;
+
+enum {
+	STATE_NAME_BYTES = 65, /* of a feed, a listener or a format */
+};
+
+struct subscriber_snapshot {
+	int fd;
+	bool is_joining; /* has no place yet: waits for its branch */
+	struct cursor_state cursor;
+	uint64_t id, joined_ms, progress_ms, joined_messages, skipped, input_left;
+	uint64_t delivered; /* messages, for the accounts when it cannot be kept */
+	unsigned on_slow;
+	bool must_skip;
+	unsigned slow_cause;
+	bool is_ending;
+	unsigned end_reason;
+	uint64_t end_pos;
+	uint8_t *note; /* the subscriber's, or in the stream that was read */
+	unsigned note_bytes;
+	bool has_from;
+	uint64_t from_seq;
+	bool is_half_closed;
+	bool counts_anew; /* not in the stream: its accounts begin where it stands */
+	bool ends_with_fin, has_farewell;
+
+	/* Who reads what it sends, if anybody does: by its name, and what it has half read. */
+	bool has_input;
+	char input_name[STATE_NAME_BYTES];
+	uint8_t *input_state; /* the rendition's, or in the stream that was read */
+	unsigned input_bytes; /* 0: it cannot go on */
+	/* Not in the stream: to be set before restoring; without, it cannot be kept. */
+	const struct subscriber_input *input;
+	void *input_owner;
+
+	/* Of its quota: the listener that counts its address, or "". */
+	char listener[STATE_NAME_BYTES];
+	uint64_t peer_key;
+	struct subscriber_quota quota; /* not in the stream: captured, and to be set before
+					  restoring */
+};
 
 /* Is there a subscriber, whether its place is known or not? */
 bool subscriber_record_is_used(const struct subscriber_record *record);
@@ -28,7 +73,7 @@ must_check int subscriber_record_read(const struct subscriber_record *record,
 /* The text is whole and says something. */
 bool record_text_is_good(const char text[RECORD_NAME_BYTES]);
 
-/* Attaches a subscriber of the process before, where it was.  Its socket, place and input are taken
+/* Attaches a subscriber of the process before, where it was.  Its socket, quota and input are taken
  * out of *state, and given up when there is no memory. */
 void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *state,
 		       const struct ring_restored *restored);

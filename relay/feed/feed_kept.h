@@ -1,129 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the next process has to know of feeds and subscribers when this one dies without a word
- * (SIGKILL, SIGSEGV): tables in memory that outlives it.
- *
- *   parts[]        a feed in one worker (its home or a branch), with the formats it has there
- *   subscribers[]  by the number of their descriptor
- *   inputs[]       likewise, of those who are listened to; the others take no memory for it
- *
- * Each element has one writer, the loop that owns the thing, and nothing is locked.  Whatever
- * moment the process dies at, an element says what was before a step or what was after it, or that
- * a thing is unknown: the stores of a dead process are all there, in their order, and an atomic
- * that is stored last (release) commits.  What bytes are in a ring is ring/ring_kept.h; reading
- * all this is subscriber_resume.h.
+ * A feed in one worker in the records that outlive the process: see fanout/subscriber_kept.h.
  *
  * A feed without records (NULL) spends nothing on them but a branch.
  */
 #pragma once
 
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "fanout/subscriber.h"
+#include "fanout/subscriber_kept.h"
 #include "packet/packet.h"
-#include "ring/ring_state.h"
 
 struct feed;
 struct rendition;
-struct ring_record;
-
-enum {
-	RECORD_NAME_BYTES = 65, /* of a feed, a listener or a format */
-	RECORD_FORMATS_MAX = 24,
-	RECORD_NOTES_BYTES = 128, /* a newcomer's in the framed format fit */
-};
-
-/* Bits. */
-enum {
-	RECORD_TORN_MESSAGE = 1,  /* goes on in the next packet */
-	RECORD_TORN_SEQUENCE = 2, /* is being set anew */
-};
-
-struct rendition_record {
-	_Atomic uint32_t is_used;
-	int32_t ring_fd; /* memfd of the ring's record; its number in the process that writes */
-	char format[RECORD_NAME_BYTES];
-};
-
-struct part_record {
-	_Alignas(64) _Atomic uint32_t is_used;
-	uint32_t worker;
-	uint32_t is_home;
-	_Atomic uint32_t is_awake; /* always 1 for a home */
-	_Atomic uint32_t is_source_up;
-	_Atomic uint32_t
-		torn; /* RECORD_TORN_...: where no subscriber can be left; 0: all is well */
-	_Atomic uint64_t session;
-	_Atomic uint64_t next_seq; /* behind what is being published, in a ring already or not */
-	char feed[RECORD_NAME_BYTES];
-	struct rendition_record renditions[RECORD_FORMATS_MAX];
-};
-
-/* In one word with the number of the place that holds (0 or 1), so that both change at once. */
-enum subscriber_record_state {
-	RECORD_FREE,    /* nobody, or somebody who cannot go on */
-	RECORD_SETTLED, /* stands at its place */
-	RECORD_BUSY, /* stood at its place; since then got bytes of its ring from there on, only */
-	RECORD_LOST, /* nothing is known of where it stands */
-};
-
-enum {
-	RECORD_PLACE_SHIFT = 8,
-	RECORD_STATE_MASK = (1 << RECORD_PLACE_SHIFT) - 1,
-};
-
-/* Where a subscriber stands, and how many bytes its socket has got so far. */
-struct recorded_place {
-	struct cursor_state cursor;
-	uint64_t sent_bytes; /* since it joined, notes included */
-};
-
-struct subscriber_record {
-	_Atomic uint32_t state; /* enum subscriber_record_state | number of the place << SHIFT */
-	uint32_t part;
-	uint32_t rendition; /* in the part */
-	_Atomic uint32_t input_left;
-	_Atomic uint32_t is_half_closed;
-	uint8_t on_slow, ends_with_fin, is_tcp, is_ending, has_input;
-	uint32_t end_reason;
-	uint32_t note_bytes;
-	uint64_t cookie; /* of the socket: SO_COOKIE, socket(7) */
-	uint64_t id;
-	uint64_t joined_ms;
-	uint64_t end_pos;
-	uint64_t counted_before; /* bytes that the kernel counts for the socket without it */
-	uint64_t peer_key;
-	char listener[RECORD_NAME_BYTES]; /* that counts its address; "": none */
-	uint8_t notes[RECORD_NOTES_BYTES];
-	_Alignas(64) struct recorded_place places[2]; /* a cache line each */
-};
-
-_Static_assert(sizeof(struct recorded_place) == 64, "a cache line");
-
-/* Who reads what a subscriber sends, and what that one has half read.  Only written while the
- * subscriber is LOST. */
-struct input_record {
-	_Alignas(64) uint32_t bytes; /* 0: it cannot go on */
-	char name[RECORD_NAME_BYTES];
-	uint8_t state[SUBSCRIBER_INPUT_STATE_MAX];
-};
-
-/* The tables as this process has them in its memory; they outlive all feeds. */
-enum {
-	RECORD_PARTS_MAX = 4096,
-	RECORD_DESCRIPTORS_MAX = 4 << 20,
-};
-
-struct feed_records {
-	struct part_record *parts;
-	size_t part_count;
-	struct subscriber_record *subscribers;
-	struct input_record *inputs; /* as many */
-	size_t subscriber_count;     /* descriptors with higher numbers have no record */
-};
 
 /* From now on the feed is recorded, as its part in this worker.  Without a format yet; one feed at
  * a time in the whole process, since parts are looked for.  Without room it is not recorded. */

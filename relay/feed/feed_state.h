@@ -16,53 +16,13 @@
 
 #include "base/state_stream.h"
 #include "fanout/slow_cause.h"
-#include "fanout/subscriber.h"
+#include "fanout/subscriber_resume.h"
 #include "intake/intake.h"
 #include "ring/ring_state.h"
 #include "table/close_reason.h"
 #include "table/metrics.h"
 
 struct feed;
-
-enum {
-	STATE_NAME_BYTES = 65, /* of a feed, a listener or a format */
-};
-
-struct subscriber_snapshot {
-	int fd;
-	bool is_joining; /* has no place yet: waits for its branch */
-	struct cursor_state cursor;
-	uint64_t id, joined_ms, progress_ms, joined_messages, skipped, input_left;
-	uint64_t delivered; /* messages, for the accounts when it cannot be kept */
-	unsigned on_slow;
-	bool must_skip;
-	unsigned slow_cause;
-	bool is_ending;
-	unsigned end_reason;
-	uint64_t end_pos;
-	uint8_t *note; /* the subscriber's, or in the stream that was read */
-	unsigned note_bytes;
-	bool has_from;
-	uint64_t from_seq;
-	bool is_half_closed;
-	bool counts_anew; /* not in the stream: its accounts begin where it stands */
-	bool ends_with_fin, has_farewell;
-
-	/* Who reads what it sends, if anybody does: by its name, and what it has half read. */
-	bool has_input;
-	char input_name[STATE_NAME_BYTES];
-	uint8_t *input_state; /* the rendition's, or in the stream that was read */
-	unsigned input_bytes; /* 0: it cannot go on */
-	/* Not in the stream: to be set before restoring; without, it cannot be kept. */
-	const struct subscriber_input *input;
-	void *input_owner;
-
-	/* Of its quota: the listener that counts its address, or "". */
-	char listener[STATE_NAME_BYTES];
-	uint64_t peer_key;
-	struct subscriber_quota quota; /* not in the stream: captured, and to be set before
-					  restoring */
-};
 
 struct rendition_state {
 	char format[STATE_NAME_BYTES];

@@ -34,6 +34,7 @@
 #include "base/fd.h"
 #include "fanout/subscriber_kept.h"
 #include "fanout/subscriber_resume.h"
+#include "feed/feed_kept.h"
 #include "ring/ring_kept.h"
 #include "tests/unit/feed_rig.h"
 
