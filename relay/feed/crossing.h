@@ -100,8 +100,9 @@ void crossing_send_drain(struct feed *home);
 /* A packet that could be sent neither way. */
 void crossing_lose(struct feed *home);
 
-/* True when some branch is so far behind that home must take nothing in; home is then told. */
-bool crossing_must_hold(struct feed *home);
+/* Finds out whether a branch is so far behind that home must take nothing in (is_held).  That is
+ * over when the branch has made room; must_tell_ready is set then. */
+void crossing_hold(struct feed *home);
 
 /* Pipes that are in no pool just now. */
 uint64_t crossing_pipe_count(const struct feed *home);

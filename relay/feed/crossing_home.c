@@ -290,10 +290,10 @@ static bool is_full(const struct crossing *crossing)
 					     HOLD_SEGMENTS * crossing->home->params.segment_bytes);
 }
 
-bool crossing_must_hold(struct feed *home)
+static bool must_hold(struct feed *home)
 {
 	struct list_node *node;
-	bool must_hold = false;
+	bool is_any_full = false;
 
 	list_for_each (&home->crossings, node) {
 		struct crossing *crossing = crossing_of(node);
@@ -302,9 +302,25 @@ bool crossing_must_hold(struct feed *home)
 			continue;
 		/* Told first and looked again, so that room made in between is not missed. */
 		atomic_store(&crossing->is_home_waiting, true);
-		must_hold = must_hold || is_full(crossing);
+		is_any_full = is_any_full || is_full(crossing);
 	}
-	return must_hold;
+	return is_any_full;
+}
+
+void crossing_hold(struct feed *home)
+{
+	home->is_held = must_hold(home);
+	home->metrics.crossing_holds += home->is_held;
+}
+
+/* A branch has made room, or has gone. */
+static void look_for_end_of_hold(struct feed *home)
+{
+	if (!home->is_held)
+		return;
+	home->is_held = must_hold(home);
+	/* Told before the loop waits again. */
+	home->must_tell_ready = home->must_tell_ready || !home->is_held;
 }
 
 uint64_t crossing_pipe_count(const struct feed *home)
@@ -393,7 +409,7 @@ void crossing_on_returned(struct ev_loop *loop, ev_async *watcher, int events)
 	(void)events;
 	collect(crossing);
 	answer(crossing);
-	feed_check_hold(crossing->home);
+	look_for_end_of_hold(crossing->home);
 }
 
 void crossing_attach_home(struct crossing *crossing)
@@ -414,5 +430,5 @@ void crossing_detach_home(struct crossing *crossing)
 	list_remove(&crossing->node);
 	ev_ref(home->loop);
 	ev_async_stop(home->loop, &crossing->returned);
-	feed_check_hold(home);
+	look_for_end_of_hold(home);
 }

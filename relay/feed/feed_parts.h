@@ -20,9 +20,6 @@ void feed_close_for_lost_source(struct feed *branch);
 /* A packet is in the rings: it is served.  start_ns: monotonic, when the work on it began. */
 void feed_serve_packet(struct feed *feed, uint64_t start_ns);
 
-/* A branch has made room. */
-void feed_check_hold(struct feed *home);
-
 /* ---- fanout_events.c ---- */
 
 /* What the fan-out of this feed asks and tells. */

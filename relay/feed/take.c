@@ -36,15 +36,5 @@ enum intake_result feed_take(struct feed *feed, const struct source *source, int
 void feed_serve_packet(struct feed *feed, uint64_t start_ns)
 {
 	fanout_serve(&feed->fanout, start_ns);
-	feed->is_held = crossing_must_hold(feed);
-	feed->metrics.crossing_holds += feed->is_held;
-}
-
-void feed_check_hold(struct feed *feed)
-{
-	if (!feed->is_held)
-		return;
-	feed->is_held = crossing_must_hold(feed);
-	/* Told before the loop waits again. */
-	feed->must_tell_ready = feed->must_tell_ready || !feed->is_held;
+	crossing_hold(feed);
 }
