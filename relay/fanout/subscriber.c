@@ -387,14 +387,6 @@ void subscriber_begin(struct subscriber *subscriber)
 	start(subscriber);
 }
 
-void subscriber_wake_all(struct rendition *rendition)
-{
-	struct list_node *node;
-
-	while ((node = list_first(&rendition->idle)))
-		subscriber_set_state(list_entry(node, struct subscriber, node), SUBSCRIBER_READY);
-}
-
 void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uint64_t wall_ns)
 {
 	const struct fanout_params *params = fanout_of(subscriber)->params;

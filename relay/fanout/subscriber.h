@@ -14,7 +14,7 @@
  * It begins at once, unless packets have to be asked for first (fanout_events.on_wanted).
  *
  * The fd is valid in all states but CLOSED.  The state is the list that the subscriber is on, and
- * only set_state() changes it; EV_WRITE is watched in BLOCKED only.
+ * only subscriber_state.c changes it; EV_WRITE is watched in BLOCKED only.
  */
 #pragma once
 

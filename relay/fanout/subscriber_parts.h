@@ -30,7 +30,7 @@ static inline void subscriber_count(struct fanout *fanout, int change)
 struct subscriber *subscriber_new(struct rendition *rendition, int fd,
 				  const struct subscriber_quota *quota);
 
-/* The only place that changes the state, the list and the interest in EV_WRITE. */
+/* Changes the state, and with it the list and the interest in EV_WRITE. */
 void subscriber_set_state(struct subscriber *subscriber, enum subscriber_state state);
 
 /* Sends the notes, if any; only between two packets. */

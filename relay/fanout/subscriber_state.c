@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* The state of a subscriber: it is changed here and nowhere else. */
+/*
+ * The state of a subscriber: it is changed in this file and nowhere else.  Whoever waits for a
+ * packet is made ready together with all others, since that is done for each packet.
+ */
 #include "fanout/subscriber_parts.h"
 
 static struct list *list_of(const struct subscriber *subscriber)
@@ -34,4 +37,13 @@ void subscriber_set_state(struct subscriber *subscriber, enum subscriber_state s
 	list_remove(&subscriber->node);
 	subscriber->state = state;
 	list_append(list_of(subscriber), &subscriber->node);
+}
+
+void subscriber_wake_all(struct rendition *rendition)
+{
+	struct list_node *node;
+
+	list_for_each (&rendition->idle, node)
+		list_entry(node, struct subscriber, node)->state = SUBSCRIBER_READY;
+	list_splice(&rendition->ready, &rendition->idle);
 }
