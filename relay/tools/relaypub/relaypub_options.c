@@ -51,7 +51,7 @@ static const char usage[] =
 	"\n"
 	"      --demo             made-up prices, one line each, 20 a second\n"
 	"      --size BYTES       generated messages of this size; with FILE: pieces of this size\n"
-	"      --positions SEED   position-coded stream, which relaycat --positions SEED checks, "
+	"      --positions SEED   a stream that relaycat --positions SEED checks byte for byte, "
 	"in\n"
 	"                         messages of --size (64k)\n"
 	"      --rate N           messages a second; 0: as fast as they are taken\n"
