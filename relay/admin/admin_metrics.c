@@ -19,6 +19,10 @@
 #include "serve/served_listener.h"
 #include "serve/service.h"
 
+enum {
+	NAME_BYTES = 96, /* of a family */
+};
+
 static void print_head(FILE *to, const char *name, const char *type, const char *help)
 {
 	(void)fprintf(to, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
@@ -52,7 +56,7 @@ static void print_name(char *buf, size_t size, const struct metric_row *row)
 static void print_feed_metrics(FILE *to, const struct service *service)
 {
 	struct list_node *node;
-	char name[96];
+	char name[NAME_BYTES];
 	size_t count;
 	const struct metric_row *rows = metrics_rows(&count);
 
@@ -160,49 +164,61 @@ static void print_workers(FILE *to, struct service *service)
 	}
 }
 
+/* Begins the family relay_SUBJECT_NAME_total; `name` is for its samples. */
+static void begin_counter(FILE *to, char name[NAME_BYTES], const char *subject,
+			  const struct counter_row *row)
+{
+	(void)snprintf(name, NAME_BYTES, "relay_%s_%s_total", subject, row->name);
+	print_head(to, name, "counter", row->help);
+}
+
+static void print_sample(FILE *to, const char *name, const char *label, const char *word,
+			 uint64_t value)
+{
+	(void)fprintf(to, "%s{%s=\"%s\"} %" PRIu64 "\n", name, label, word, value);
+}
+
 static void print_listeners(FILE *to, const struct service *service)
 {
-	static const struct {
-		const char *name, *help;
-		size_t offset;
-	} families[] = {
-		{"relay_listener_accepted_total", "connections taken",
-		 offsetof(struct listener_counters, accepted)},
-		{"relay_listener_accept_errors_total", "calls of accept(2) that failed",
-		 offsetof(struct listener_counters, accept_errors)},
-		{"relay_listener_accept_paced_total", "times that accept_rate made peers wait",
-		 offsetof(struct listener_counters, accept_paced)},
-		{"relay_listener_accept_refused_total", "peers reset for want of a descriptor",
-		 offsetof(struct listener_counters, accept_refused)},
-	};
 	struct list_node *node;
+	char name[NAME_BYTES];
+	size_t count;
+	const struct counter_row *rows = listener_counter_rows(&count);
 
-	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
-		print_head(to, families[i].name, "counter", families[i].help);
-		list_for_each (&service->listeners, node) {
-			const struct served_listener *served = served_listener_at(node);
-			const char *counters = (const char *)&served->listener.counters;
+	for (size_t i = 0; i < count; i++) {
+		begin_counter(to, name, "listener", &rows[i]);
+		list_for_each (&service->listeners, node)
+			print_sample(to, name, "listener", served_listener_at(node)->name,
+				     counter_value(&served_listener_at(node)->listener.counters,
+						   &rows[i]));
+	}
+}
 
-			(void)fprintf(
-				to, "%s{listener=\"%s\"} %" PRIu64 "\n", families[i].name,
-				served->name,
-				*(const uint64_t *)(const void *)(counters + families[i].offset));
-		}
+static void print_http_counter(FILE *to, const struct service *service,
+			       const struct counter_row *row)
+{
+	struct list_node *node;
+	char name[NAME_BYTES];
+
+	begin_counter(to, name, "http", row);
+	list_for_each (&service->listeners, node) {
+		const struct served_listener *served = served_listener_at(node);
+
+		if (served->http)
+			print_sample(to, name, "listener", served->name,
+				     counter_value(&served->http->server.counters, row));
 	}
 }
 
 static void print_http(FILE *to, const struct service *service)
 {
 	struct list_node *node;
+	size_t count;
+	const struct counter_row *rows = http_counter_rows(&count);
 
-	print_head(to, "relay_http_requests_total", "counter", "requests that were read whole");
-	list_for_each (&service->listeners, node) {
-		const struct served_listener *served = served_listener_at(node);
-
-		if (served->http)
-			(void)fprintf(to,
-				      "relay_http_requests_total{listener=\"%s\"} %" PRIu64 "\n",
-				      served->name, served->http->server.counters.requests);
+	for (size_t i = 0; i < count; i++) {
+		if (!rows[i].is_admin_only)
+			print_http_counter(to, service, &rows[i]);
 	}
 	print_head(to, "relay_http_refused_total", "counter",
 		   "requests that were refused, by listener and reason");
@@ -253,29 +269,15 @@ static void print_relay(FILE *to, const struct service *service,
 static void print_admin(FILE *to, const struct admin *admin)
 {
 	static const char *const doors[ADMIN_DOORS] = {"tcp", "unix"};
-	static const struct {
-		const char *name, *help;
-		size_t offset;
-	} families[] = {
-		{"relay_admin_requests_total", "requests to the admin server",
-		 offsetof(struct http_server_counters, requests)},
-		{"relay_admin_errors_total", "of the admin server: requests that could not be read",
-		 offsetof(struct http_server_counters, errors)},
-		{"relay_admin_late_total", "of the admin server: connections over their deadline",
-		 offsetof(struct http_server_counters, late)},
-		{"relay_admin_refused_total", "of the admin server: connections over the limit",
-		 offsetof(struct http_server_counters, refused)},
-	};
+	char name[NAME_BYTES];
+	size_t count;
+	const struct counter_row *rows = http_counter_rows(&count);
 
-	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
-		print_head(to, families[i].name, "counter", families[i].help);
-		for (int door = 0; door < ADMIN_DOORS; door++) {
-			const char *counters = (const char *)&admin->servers[door].counters;
-
-			(void)fprintf(
-				to, "%s{door=\"%s\"} %" PRIu64 "\n", families[i].name, doors[door],
-				*(const uint64_t *)(const void *)(counters + families[i].offset));
-		}
+	for (size_t i = 0; i < count; i++) {
+		begin_counter(to, name, "admin", &rows[i]);
+		for (int door = 0; door < ADMIN_DOORS; door++)
+			print_sample(to, name, "door", doors[door],
+				     counter_value(&admin->servers[door].counters, &rows[i]));
 	}
 }
 

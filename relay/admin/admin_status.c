@@ -302,14 +302,25 @@ static json_t *worker_json(struct service *service, unsigned index)
 	return json;
 }
 
+static void set_counters(json_t *json, const void *counters, const struct counter_row *rows,
+			 size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!rows[i].is_admin_only)
+			set_count(json, rows[i].name, counter_value(counters, &rows[i]));
+	}
+}
+
 static json_t *http_json(const struct http_listener *http)
 {
 	json_t *json = json_object(), *refused = json_object();
+	size_t count;
+	const struct counter_row *rows = http_counter_rows(&count);
 
 	for (int i = 0; i < HTTP_REFUSAL_COUNT; i++)
 		set_count(refused, http_refusal_name((enum http_refusal)i),
 			  http_listener_refused(http, (enum http_refusal)i));
-	set_count(json, "requests", http->server.counters.requests);
+	set_counters(json, &http->server.counters, rows, count);
 	set_count(json, "heads", http->server.count);
 	set(json, "refused", refused);
 	return json;
@@ -317,8 +328,9 @@ static json_t *http_json(const struct http_listener *http)
 
 static json_t *listener_json(const struct served_listener *served)
 {
-	const struct listener_counters *counters = &served->listener.counters;
 	json_t *json = json_object();
+	size_t count;
+	const struct counter_row *rows = listener_counter_rows(&count);
 
 	set(json, "name", json_string(served->name));
 	if (served->http) {
@@ -332,9 +344,7 @@ static json_t *listener_json(const struct served_listener *served)
 		set(json, "format", json_string(format->feed ? format->encoder->name : ""));
 	}
 	set(json, "address", json_string(listener_address(&served->listener)));
-	set_count(json, "accepted", counters->accepted);
-	set_count(json, "accept_errors", counters->accept_errors);
-	set_count(json, "accept_paced", counters->accept_paced);
+	set_counters(json, &served->listener.counters, rows, count);
 	return json;
 }
 

@@ -105,12 +105,26 @@ static void log_feed(const struct served_feed *served)
 	log_info("status %s", line.text);
 }
 
+/* " accepted_NAME=7"; but for the first, what is 0 is left out. */
+static void add_counters(struct line *line, const char *prefix, const char *name,
+			 const void *counters, const struct counter_row *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint64_t value = counter_value(counters, &rows[i]);
+
+		if (!rows[i].is_admin_only && (value || i == 0))
+			line_add(line, " %s%s_%s=%llu", prefix, rows[i].name, name,
+				 (unsigned long long)value);
+	}
+}
+
 static void add_http(struct line *line, const struct served_listener *served)
 {
-	const struct http_server_counters *counters = &served->http->server.counters;
+	size_t row_count;
+	const struct counter_row *rows = http_counter_rows(&row_count);
 
-	line_add(line, " http_requests_%s=%llu http_heads_%s=%zu", served->name,
-		 (unsigned long long)counters->requests, served->name, served->http->server.count);
+	add_counters(line, "http_", served->name, &served->http->server.counters, rows, row_count);
+	line_add(line, " http_heads_%s=%zu", served->name, served->http->server.count);
 	for (int i = 0; i < HTTP_REFUSAL_COUNT; i++) {
 		uint64_t count = http_listener_refused(served->http, (enum http_refusal)i);
 
@@ -124,19 +138,13 @@ static void add_http(struct line *line, const struct served_listener *served)
 static void add_listeners(struct line *line, const struct service *service)
 {
 	struct list_node *node;
+	size_t row_count;
+	const struct counter_row *rows = listener_counter_rows(&row_count);
 
 	list_for_each (&service->listeners, node) {
 		const struct served_listener *served = served_listener_at(node);
-		const struct listener_counters *counters = &served->listener.counters;
 
-		line_add(line, " accepted_%s=%llu", served->name,
-			 (unsigned long long)counters->accepted);
-		if (counters->accept_paced)
-			line_add(line, " accept_paced_%s=%llu", served->name,
-				 (unsigned long long)counters->accept_paced);
-		if (counters->accept_errors)
-			line_add(line, " accept_errors_%s=%llu", served->name,
-				 (unsigned long long)counters->accept_errors);
+		add_counters(line, "", served->name, &served->listener.counters, rows, row_count);
 		if (served->http)
 			add_http(line, served);
 	}

@@ -26,6 +26,7 @@
 #include "http/http_request.h"
 #include "net/access.h"
 #include "net/endpoint.h"
+#include "table/counter.h"
 
 struct http_connection;
 struct state_stream;
@@ -54,15 +55,6 @@ struct http_server_params {
 	void (*on_error)(void *owner, struct http_connection *connection, int status,
 			 const char *reason);
 	void *owner;
-};
-
-struct http_server_counters {
-	uint64_t adopted;
-	uint64_t requests; /* handed to the owner */
-	uint64_t errors;   /* heads or PROXY headers that were refused, 4xx and 5xx */
-	uint64_t late;     /* not there, or not read, by the deadline */
-	uint64_t refused;  /* turned away: over max_connections, or no memory */
-	uint64_t lost;     /* the peer went away first */
 };
 
 struct http_server {

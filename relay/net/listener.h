@@ -17,16 +17,9 @@
 #include "base/log_rate.h"
 #include "net/endpoint.h"
 #include "net/token_bucket.h"
+#include "table/counter.h"
 
 struct errmsg;
-
-struct listener_counters {
-	uint64_t accepted;       /* handed to the owner */
-	uint64_t accept_errors;  /* failed calls of accept(), whatever the reason */
-	uint64_t accept_pauses;  /* times that accepting was suspended for an error */
-	uint64_t accept_paced;   /* times that peers had to wait for the rate */
-	uint64_t accept_refused; /* peers reset because there was no descriptor for them */
-};
 
 struct listener;
 

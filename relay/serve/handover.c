@@ -178,17 +178,14 @@ int handover_take(struct service *service, const struct config *config, struct h
 
 static void transfer_socket(struct state_stream *stream, struct handed_socket *socket)
 {
-	struct listener_counters *counters = &socket->counters;
+	size_t counters = sizeof(socket->counters) / sizeof(uint64_t);
 
 	state_unsigned(stream, &socket->kind, HANDED_KINDS - 1, "kind of socket");
 	state_text(stream, socket->name, sizeof(socket->name), "name of a socket");
 	state_text(stream, socket->address, sizeof(socket->address), "address");
 	state_fd(stream, &socket->fd, "listening socket");
-	state_u64(stream, &counters->accepted, UINT64_MAX, "accepted");
-	state_u64(stream, &counters->accept_errors, UINT64_MAX, "accept errors");
-	state_u64(stream, &counters->accept_pauses, UINT64_MAX, "accept pauses");
-	state_u64(stream, &counters->accept_paced, UINT64_MAX, "accept paced");
-	state_u64(stream, &counters->accept_refused, UINT64_MAX, "accept refused");
+	feed_state_transfer_counts(stream, (uint64_t *)&socket->counters, counters,
+				   listener_counter_name);
 	if (stream->is_reading && socket->fd < 0)
 		state_fail(stream, "listening socket");
 }

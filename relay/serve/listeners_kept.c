@@ -79,16 +79,6 @@ int handover_http_take(const struct served_listener *served, struct handed_http 
 
 /* ---- the stream ---- */
 
-static void transfer_counters(struct state_stream *stream, struct http_server_counters *counters)
-{
-	state_u64(stream, &counters->adopted, UINT64_MAX, "clients");
-	state_u64(stream, &counters->requests, UINT64_MAX, "requests");
-	state_u64(stream, &counters->errors, UINT64_MAX, "errors of requests");
-	state_u64(stream, &counters->late, UINT64_MAX, "late requests");
-	state_u64(stream, &counters->refused, UINT64_MAX, "refused clients");
-	state_u64(stream, &counters->lost, UINT64_MAX, "lost clients");
-}
-
 static void transfer_formats(struct state_stream *stream, struct handed_http *handed)
 {
 	void *formats = handed->formats;
@@ -114,11 +104,13 @@ void handover_http_transfer_formats(struct state_stream *stream, struct handed_h
 
 void handover_http_transfer(struct state_stream *stream, struct handed_http *handed)
 {
+	size_t counters = sizeof(handed->counters) / sizeof(uint64_t);
 	void *clients = handed->clients;
 	bool has_clients;
 
 	state_text(stream, handed->listener, sizeof(handed->listener), "name of a listener");
-	transfer_counters(stream, &handed->counters);
+	feed_state_transfer_counts(stream, (uint64_t *)&handed->counters, counters,
+				   http_counter_name);
 	feed_state_transfer_counts(stream, handed->refused, HTTP_REFUSAL_COUNT, refusal_at);
 	transfer_formats(stream, handed);
 	has_clients = state_array(stream, &clients, &handed->client_count, sizeof(*handed->clients),

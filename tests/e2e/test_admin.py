@@ -3,15 +3,18 @@
 
 import os
 import re
+import resource
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from relaytest import address
 from relaytest.admin import Admin, is_listening, read_all
 from relaytest.daemon import CARRIERS, ini_text
 from relaytest.ini import feed
@@ -19,6 +22,7 @@ from relaytest.stream import KIB, MIB, script
 from relaytest.surroundings import needs, program
 
 PASS = (sys.executable, str(Path(__file__).parent / "relaytest" / "pass_sockets.py"))
+COUNTERS = Path(__file__).parents[2] / "relay/table/counter.def"
 ADMIN = {"listen": "tcp:127.0.0.1:0"}
 TIGHT = {"send_buffer": "32k", "user_timeout": "0"}
 RING = {"ring": "512k", "segment": "64k", "stall_timeout": "1h"}
@@ -115,6 +119,58 @@ def test_metrics_are_what_prometheus_wants(lab):
         assert counted == sorted(counted) and counted[-1] == int(values[f"relay_loop_lag_seconds_count{{{label}}}"]) > 0
     assert float(values["process_cpu_seconds_total"]) >= 0 and int(values["process_open_fds"]) > 5
     assert int(values["process_resident_memory_bytes"]) > 100_000
+
+
+def counter_rows(kind):
+    """Of counter.def: name and help of each counter that a listener shows."""
+    rows = re.findall(rf'^{kind}_COUNTER\((\w+), +(?:(\w+), +)?"(.+)"\)$', COUNTERS.read_text(), re.M)
+    assert len(rows) == COUNTERS.read_text().count(f"\n{kind}_COUNTER(") > 2
+    return {name: words for name, where, words in rows if where != "ADMIN_ONLY"}
+
+
+def crowd(relay, listener, counter):
+    """Connections until the counter of the listener moves; they are reset then."""
+    where = address.parse(relay.address[f"listener {listener}"])[1]
+    made = [socket.create_connection(where) for _ in range(50)]
+    relay.wait(test=lambda block: block["relay"].get(f"{counter}_{listener}", 0) > 0)
+    for sock in made:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+
+
+def crowd_without_descriptors(relay, listener):
+    """It takes, misses, pauses and resets."""
+    limits = resource.prlimit(relay.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(relay.process.pid, resource.RLIMIT_NOFILE, (len(relay.links()) + 2, limits[1]))
+    crowd(relay, listener, "accept_refused")
+    resource.prlimit(relay.process.pid, resource.RLIMIT_NOFILE, limits)
+
+
+def test_each_counter_of_a_listener_is_shown_everywhere(lab):
+    web = {"feed": "a", "listen": "tcp:127.0.0.1:0", "format": "http"}
+    relay = start(lab, feed("a", framing="line", raw={"accept_rate": 10}), {"listener web": web})
+    admin = Admin(relay)
+    socket.create_connection(address.parse(relay.address["listener web"])[1]).close()
+    asking = socket.create_connection(address.parse(relay.address["listener web"])[1])
+    asking.sendall(b"GET /none HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert read_all(asking).startswith(b"HTTP/1.1 404 ")
+    relay.wait(test=lambda block: block["relay"].get("http_lost_web") == 1)
+    crowd_without_descriptors(relay, "a-raw")
+    crowd(relay, "a-raw", "accept_paced")
+    relay.wait(test=lambda block: block["relay"]["accepted_a-raw"] + block["relay"]["accept_refused_a-raw"] == 100 and
+               block["feed"]["a"]["subscribers"] == 0)
+    status, text, log = admin.get("/status.json"), admin.ask("/metrics").text, relay.status()["relay"]
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    listeners = {one["name"]: one for one in status["listeners"]}
+    for name, words in counter_rows("LISTENER").items():
+        assert log[f"{name}_a-raw"] == listeners["a-raw"][name] > 0, name
+        assert values[f'relay_listener_{name}_total{{listener="a-raw"}}'] == str(listeners["a-raw"][name])
+        assert f"# HELP relay_listener_{name}_total {words}\n# TYPE relay_listener_{name}_total counter\n" in text
+    for name, words in counter_rows("HTTP").items():
+        assert log[f"http_{name}_web"] == listeners["web"]["http"][name] > 0, name
+        assert values[f'relay_http_{name}_total{{listener="web"}}'] == str(listeners["web"]["http"][name])
+        assert f"# HELP relay_http_{name}_total {words}\n# TYPE relay_http_{name}_total counter\n" in text
+        assert f'relay_admin_{name}_total{{door="tcp"}}' in values
 
 
 def test_ready_means_that_some_feed_has_its_source(lab):
