@@ -13,13 +13,13 @@ import pytest
 
 from relaytest.browser import Browser
 from relaytest.daemon import BAD_LINE, BIN, CARRIERS, POLL, ROOT
-from relaytest.first_screen import ADDRESS, LOG, Screen, end_by_ctrl_c, in_terminal, only_one, status
+from relaytest.first_screen import ADDRESS, LOG, Screen, end_by_ctrl_c, in_terminal, no_other, only_one, status
 from relaytest.loop import CEILING
 from relaytest.namespace import Namespace
 from relaytest.surroundings import chromium, needs, network_namespace
 from relaytest.terminal import Pipe
 
-pytestmark = needs(network_namespace)
+pytestmark = [needs(network_namespace), needs(no_other)]
 
 PORTS = {7000, 7001, 7002, 7003, 7004, 7005, 7090}
 
@@ -143,7 +143,7 @@ def test_all_that_it_prints(lab, inside, kind):
         assert f"in {ROOT}:" in shown.seen.decode()
         assert PORTS == inside.listening()
         pid = status(screen.inside)["relay"]["pid"]
-        lab.loop.run(lambda: all(one["source_up"] for one in status(screen.inside)["feeds"]), what="the publishers", poll=POLL)
+        lab.loop.run(lambda: all(one["source_up"] for one in status(inside)["feeds"]), what="the publishers", poll=POLL)
         at_rest = sockets(pid)
         before = shown.seen
         try_all(screen, things)

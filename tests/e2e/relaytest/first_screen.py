@@ -8,8 +8,6 @@ import os
 import re
 import subprocess
 
-import pytest
-
 from .daemon import BIN, ROOT
 from .loop import CEILING
 from .terminal import Terminal
@@ -26,13 +24,21 @@ for line in urllib.request.urlopen(sys.argv[1]):
 """
 
 
+def no_other():
+    """A need: make run wants the directory for itself."""
+    if not LOG.exists():
+        return ""
+    with open(__file__, "rb") as this:
+        fcntl.flock(this, fcntl.LOCK_EX)
+        is_taken = subprocess.run(["flock", "--nonblock", LOG, "true"], check=False).returncode
+    return "no make run: somebody's is at work in this directory" if is_taken else ""
+
+
 @contextlib.contextmanager
 def only_one():
     """One make run at a time in this directory: those of other tests are waited for."""
     with open(__file__, "rb") as this:
         fcntl.flock(this, fcntl.LOCK_EX)
-        if LOG.exists() and subprocess.run(["flock", "--nonblock", LOG, "true"], check=False).returncode:
-            pytest.skip("somebody's make run is at work in this directory")
         yield
 
 
