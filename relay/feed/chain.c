@@ -109,7 +109,7 @@ static bool chain_tee(struct pipe_set *set, struct chain *chain, struct pipe *to
 	       moved == bytes - first;
 }
 
-bool chain_tee_payload(struct pipe_set *set, struct chain *chain, struct pipe_payload *payload)
+bool chain_tee_payload(struct pipe_set *set, struct chain *chain, struct payload *payload)
 {
 	for (size_t i = 0; i < payload->count; i++) {
 		bool is_last = i + 1 == payload->count;

@@ -15,14 +15,6 @@
 #include "pipe/pipe.h"
 #include "pipe/pipe_set.h"
 
-/* Payload held in pipes: all of pipes[0 .. count-2], and of the last one its first `last_bytes`. */
-struct pipe_payload {
-	struct pipe *pipes;
-	size_t count;
-	size_t last_bytes;
-	enum engine engine; /* that filled them */
-};
-
 enum {
 	CHAIN_MAX = 2 * INTAKE_PIPES_MAX + 2
 };
@@ -38,7 +30,7 @@ bool chain_put_header(struct pipe_set *set, struct chain *chain, const uint8_t *
 
 /* Tees the payload behind the header, if any; the payload stays where it is.  False: refused, or
  * pipes run short; the chain is to be dropped. */
-bool chain_tee_payload(struct pipe_set *set, struct chain *chain, struct pipe_payload *payload);
+bool chain_tee_payload(struct pipe_set *set, struct chain *chain, struct payload *payload);
 
 /* Gifts bytes of an arena, which never change again, behind the header.  False: as above. */
 bool chain_gift_payload(struct pipe_set *set, struct chain *chain, const uint8_t *bytes,

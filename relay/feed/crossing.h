@@ -83,11 +83,9 @@ void crossing_free(struct crossing **crossing);
 
 /* ---- in home's loop ---- */
 
-/* Sends the packet to every branch that is awake.  The payload stays where it is.  False: it cannot
- * be sent as pipes (refused, or pipes run short), and none has got it; send it as memory. */
-bool crossing_send_pipes(struct feed *home, const struct packet *packet,
-			 struct pipe_payload *payload);
-bool crossing_send_gift(struct feed *home, const struct packet *packet, const uint8_t *bytes);
+/* Sends the packet to every branch that is awake.  The payload stays where it is.  False: it lies in
+ * pipes and cannot be sent so (refused, or pipes run short), and none has got it; send a copy. */
+bool crossing_send(struct feed *home, const struct packet *packet, struct payload *payload);
 
 /* `bytes` are copied once for all; NULL: news without payload.  A branch that cannot have it for
  * want of memory closes its subscribers. */

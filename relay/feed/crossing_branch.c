@@ -7,6 +7,7 @@
 #include "base/compiler.h"
 #include "feed/crossing_item.h"
 #include "feed/feed_kept.h"
+#include "feed/number.h"
 #include "feed/publish.h"
 
 enum {
@@ -50,29 +51,23 @@ static void ask(struct crossing *crossing, bool is_wanted)
 
 static void receive_packet(struct feed *branch, struct crossing_item *item)
 {
-	struct packet *packet = &item->packet;
+	struct payload payload = {.engine = item->engine};
 	bool was_up = branch->is_source_up;
 
-	branch->session = packet->session;
-	branch->next_seq = packet_next_seq(packet);
 	branch->is_source_up = item->is_source_up;
 	if (item->chain.count) {
-		struct pipe_payload payload = {
-			.pipes = item->chain.pipes,
-			.count = item->chain.count,
-			.last_bytes = item->last_bytes,
-			.engine = item->engine,
-		};
-
+		payload.kind = PAYLOAD_PIPES;
+		payload.pipes = item->chain.pipes;
+		payload.count = item->chain.count;
+		payload.last_bytes = item->last_bytes;
 		crossing_adopt(branch->from, &branch->pipes.pool, item);
-		publish_pipes(branch, packet, &payload);
-		for (size_t i = 0; i < item->chain.count; i++)
-			pipe_pool_put_drained(&branch->pipes.pool, &item->chain.pipes[i]);
 	} else if (item->block) {
-		publish_copy(branch, packet, item->block->bytes);
-	} else {
-		publish_news(branch, packet);
+		payload.kind = PAYLOAD_COPY;
+		payload.bytes = item->block->bytes;
 	}
+	publish(branch, &item->packet, item->packet.type == PACKET_DATA ? &payload : NULL);
+	for (size_t i = 0; i < item->chain.count; i++)
+		pipe_pool_put_drained(&branch->pipes.pool, &item->chain.pipes[i]);
 	if (was_up && !branch->is_source_up)
 		feed_close_for_lost_source(branch);
 }
@@ -88,11 +83,11 @@ static void receive(struct crossing *crossing, struct crossing_item *item)
 	case CROSSING_WAKE:
 		crossing->state = BRANCH_AWAKE;
 		branch->is_source_up = item->is_source_up;
-		feed_set_sequence(branch, item->packet.session, item->packet.first_seq);
+		number_set(branch, item->packet.session, item->packet.first_seq);
 		feed_wake(branch);
 		break;
 	case CROSSING_SEQUENCE:
-		feed_set_sequence(branch, item->packet.session, item->packet.first_seq);
+		number_set(branch, item->packet.session, item->packet.first_seq);
 		break;
 	case CROSSING_SLEEP:
 		crossing->state = BRANCH_ASLEEP;
@@ -104,7 +99,7 @@ static void receive(struct crossing *crossing, struct crossing_item *item)
 		break;
 	case CROSSING_LOSS:
 		fanout_close_all(&branch->fanout, CLOSE_NO_MEMORY);
-		feed_set_sequence(branch, item->packet.session, item->packet.first_seq);
+		number_set(branch, item->packet.session, item->packet.first_seq);
 		break;
 	}
 }

@@ -172,37 +172,14 @@ static bool fill_by_tee(struct feed *home, struct crossing_item *item, void *pay
 	return true;
 }
 
-bool crossing_send_pipes(struct feed *home, const struct packet *packet,
-			 struct pipe_payload *payload)
-{
-	if (!prepare(home, packet, fill_by_tee, payload))
-		return false;
-	send_pending(home);
-	return true;
-}
-
-struct gift {
-	const uint8_t *bytes;
-	size_t length;
-};
-
 static bool fill_by_gift(struct feed *home, struct crossing_item *item, void *payload)
 {
-	const struct gift *gift = payload;
+	const struct payload *gift = payload;
+	size_t length = (size_t)item->packet.length;
 
-	if (!chain_gift_payload(&home->pipes, &item->chain, gift->bytes, gift->length))
+	if (!chain_gift_payload(&home->pipes, &item->chain, gift->bytes, length))
 		return false;
 	note_last(item, ENGINE_COMPACT);
-	return true;
-}
-
-bool crossing_send_gift(struct feed *home, const struct packet *packet, const uint8_t *bytes)
-{
-	struct gift gift = {.bytes = bytes, .length = (size_t)packet->length};
-
-	if (!prepare(home, packet, fill_by_gift, &gift))
-		return false;
-	send_pending(home);
 	return true;
 }
 
@@ -248,6 +225,20 @@ void crossing_send_copy(struct feed *home, const struct packet *packet, const ui
 	else
 		crossing_lose(home);
 	crossing_block_unref(&block);
+}
+
+bool crossing_send(struct feed *home, const struct packet *packet, struct payload *payload)
+{
+	bool is_copy = payload->kind == PAYLOAD_COPY;
+	bool is_gift = payload->kind == PAYLOAD_GIFT;
+
+	if (!is_copy && prepare(home, packet, is_gift ? fill_by_gift : fill_by_tee, payload))
+		send_pending(home);
+	else if (is_copy || is_gift)
+		crossing_send_copy(home, packet, payload->bytes);
+	else
+		return false;
+	return true;
 }
 
 void crossing_lose(struct feed *home)

@@ -12,34 +12,13 @@
 #include "base/clock.h"
 #include "fanout/rendition.h"
 #include "feed/feed_kept.h"
-#include "feed/publish.h"
+#include "feed/number.h"
 
 /* ---- the source ---- */
 
-void feed_set_sequence(struct feed *feed, uint32_t session, uint64_t next_seq)
-{
-	struct list_node *node;
-
-	feed_record_begin_sequence(feed);
-	feed->session = session;
-	feed->next_seq = next_seq;
-	list_for_each (&feed->fanout.renditions, node)
-		ring_set_sequence(&rendition_of(node)->ring, next_seq);
-	feed_record_end_sequence(feed);
-	crossing_send_sequence(feed);
-}
-
 static void tell(struct feed *feed, enum packet_type type)
 {
-	const struct packet packet = {
-		.type = type,
-		.session = feed->session,
-		.first_seq = feed->next_seq,
-		.time_ns = clock_wall_ns(),
-		.starts_message = true,
-	};
-
-	publish_news(feed, &packet);
+	number_tell(feed, type);
 	fanout_serve_ready(&feed->fanout);
 }
 
@@ -55,7 +34,7 @@ void feed_source_up(struct feed *feed)
 void feed_source_down(struct feed *feed, enum close_reason reason)
 {
 	bool in_message = !intake_is_empty(&feed->intake);
-	uint64_t rest = intake_reset(feed);
+	uint64_t rest = intake_reset(&feed->intake);
 
 	crossing_answer(feed);
 	feed->is_source_up = false;
@@ -89,10 +68,8 @@ static void on_refused(void *owner, enum refusal refusal, bool is_first)
 	if (is_first)
 		log_warn("%s is refused by the kernel or a sandbox feed=%s; going on without it",
 			 calls[refusal], feed->params.name);
-	if (refusal == REFUSAL_TEE || refusal == REFUSAL_SPLICE_OUT) {
-		feed->choice.can[ENGINE_SPLICE] = false;
-		feed->choice.can[ENGINE_COMPACT] = false;
-	}
+	if (refusal == REFUSAL_TEE || refusal == REFUSAL_SPLICE_OUT)
+		intake_refuse_pipes(&feed->intake);
 }
 
 static void on_no_pipe(void *owner, int error)
@@ -122,6 +99,34 @@ static int init_pipes(struct feed *feed)
 	};
 
 	return pipe_set_init(&feed->pipes, &params, &events, &feed->metrics);
+}
+
+/* ---- taking in ---- */
+
+static struct intake_params intake_params(const struct feed_params *params)
+{
+	return (struct intake_params){
+		.framing = params->framing,
+		.is_auto = params->is_auto,
+		.engine = params->engine,
+		.segment_bytes = params->segment_bytes,
+		.ring_bytes = params->ring_bytes,
+	};
+}
+
+static void init_intake(struct feed *feed)
+{
+	const struct intake_params params = intake_params(&feed->params);
+	const struct packet_sink sink = {.owner = feed, .put = number_put};
+
+	intake_init(&feed->intake, &params, &sink, &feed->pipes, &feed->metrics);
+}
+
+static void change_intake(struct feed *feed)
+{
+	const struct intake_params params = intake_params(&feed->params);
+
+	intake_change(&feed->intake, &params);
 }
 
 /* ---- time ---- */
@@ -193,9 +198,7 @@ int feed_new(struct ev_loop *loop, const struct feed_params *params,
 	feed->session = (uint32_t)(clock_wall_ns() / NS_PER_MS) | 1u;
 	feed->next_seq = 1;
 	feed->last_packet_ms = clock_mono_ns() / NS_PER_MS;
-	engine_choice_init(&feed->choice, params->is_auto ? NULL : &params->engine,
-			   params->ring_bytes);
-	intake_init(&feed->intake, &params->framing);
+	init_intake(feed);
 	r = init_pipes(feed);
 	if (r < 0) {
 		free(feed);
@@ -223,7 +226,7 @@ void feed_free(struct feed **feed_ptr, enum close_reason reason)
 	while ((node = list_first(&feed->fanout.renditions)))
 		free_rendition(rendition_of(node), reason);
 	feed_record_close(feed);
-	intake_fini(feed);
+	intake_fini(&feed->intake);
 	pipe_set_fini(&feed->pipes);
 	free(feed);
 }
@@ -235,16 +238,13 @@ void feed_change(struct feed *feed, const struct feed_params *params)
 	bool is_branch = feed->params.is_branch;
 	struct list_node *node;
 
-	if (params->is_auto != feed->params.is_auto || params->engine != feed->params.engine)
-		engine_choice_init(&feed->choice, params->is_auto ? NULL : &params->engine,
-				   params->ring_bytes);
 	framing.max_message = params->framing.max_message;
 	feed->params = *params;
 	feed->params.segment_bytes = segment_bytes;
 	feed->params.framing = framing;
 	feed->params.is_branch = is_branch;
 	feed->pipes.params.gift_headers = params->gift_headers;
-	intake_change(&feed->intake, &framing);
+	change_intake(feed);
 	list_for_each (&feed->fanout.renditions, node)
 		rendition_of(node)->ring.params.max_bytes = params->ring_bytes;
 }

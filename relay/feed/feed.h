@@ -74,12 +74,13 @@ struct feed {
 	uint64_t source_ends[CLOSE_REASON_COUNT]; /* publishers, by reason */
 	struct log_rate skip_log, close_log;      /* private */
 
-	uint32_t session;   /* ro: of the sequence */
-	uint64_t next_seq;  /* ro: of the next message to come */
-	bool is_source_up;  /* ro */
-	bool is_draining;   /* ro */
-	bool is_held;       /* private: a branch is behind, so nothing is taken in */
-	bool keeps_history; /* ro */
+	uint32_t session;     /* ro: of the sequence */
+	uint64_t next_seq;    /* ro: of the next message to come */
+	bool is_source_up;    /* ro */
+	bool follows_session; /* private: session is that of the relay it reads */
+	bool is_draining;     /* ro */
+	bool is_held;         /* private: a branch is behind, so nothing is taken in */
+	bool keeps_history;   /* ro */
 	uint64_t
 		last_packet_ms; /* private: monotonic, when subscribers were last told of anything */
 	bool must_tell_ready;   /* private: on_ready is due at the end of the turn */
@@ -89,7 +90,6 @@ struct feed {
 
 	struct fanout fanout;
 	struct pipe_set pipes;
-	struct engine_choice choice;
 	struct intake intake;
 	struct feed_pass pass;
 };
@@ -140,9 +140,6 @@ void feed_read_metrics(const struct feed *feed, struct metrics *ret);
 /* A publisher is there.  One has gone: an unfinished message is dropped, counted and logged. */
 void feed_source_up(struct feed *feed);
 void feed_source_down(struct feed *feed, enum close_reason reason);
-
-/* The sequence goes on in another session or at another number. */
-void feed_set_sequence(struct feed *feed, uint32_t session, uint64_t next_seq);
 
 /* True when a packet may be taken in.  False during a pass, while a subscriber or a branch has to
  * be waited for, and when the feed drains; on_ready says when that is over. */

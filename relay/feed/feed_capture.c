@@ -10,6 +10,7 @@
 #include "fanout/subscriber.h"
 #include "feed/feed.h"
 #include "feed/feed_state.h"
+#include "intake/intake_parts.h"
 
 static void capture_subscriber(const struct subscriber *subscriber, struct subscriber_snapshot *ret)
 {
@@ -116,11 +117,11 @@ static int capture_rendition(const struct rendition *rendition, struct rendition
 
 static int capture_intake(struct feed *feed, struct intake_state *ret)
 {
-	const struct intake *intake = &feed->intake;
+	struct intake *intake = &feed->intake;
 	const struct framing_scan *scan = &intake->scan;
 
-	if (intake->pipe_count) {
-		int r = intake_rest_to_memory(feed);
+	if (intake->rest_count) {
+		int r = intake_rest_to_memory(intake);
 
 		if (r < 0)
 			return r;
@@ -134,7 +135,7 @@ static int capture_intake(struct feed *feed, struct intake_state *ret)
 		.rest = intake->memory.bytes + intake->memory.start,
 		.rest_bytes = intake_memory_bytes(intake),
 		.head_bytes = (unsigned)intake->relay.head_bytes,
-		.has_session = intake->relay.has_session,
+		.has_session = feed->follows_session,
 		.in_message = intake->relay.in_message,
 		.taken_bytes = intake->taken_bytes,
 	};

@@ -26,5 +26,5 @@ void feed_report_add(struct feed_report *sum, const struct feed *feed, bool with
 	sum->is_source_up = feed->is_source_up;
 	sum->session = feed->session;
 	sum->next_seq = feed->next_seq;
-	sum->choice = feed->choice;
+	sum->choice = feed->intake.choice;
 }

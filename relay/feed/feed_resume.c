@@ -203,7 +203,7 @@ static int restore_intake(struct feed *feed, const struct intake_state *state)
 	intake->scan.prefix_bytes = state->prefix_bytes;
 	memcpy(intake->scan.prefix, state->prefix, sizeof(intake->scan.prefix));
 	intake->relay.head_bytes = state->head_bytes;
-	intake->relay.has_session = state->has_session;
+	feed->follows_session = state->has_session;
 	intake->relay.in_message = state->in_message;
 	memcpy(intake->relay.head, state->head, sizeof(intake->relay.head));
 	if (state->head_bytes < sizeof(intake->relay.head))
@@ -241,7 +241,7 @@ void feed_restore(struct feed *feed, struct feed_state *state, bool keeps_source
 	if (keeps_source)
 		keeps_source = restore_intake(feed, &state->intake) == 0;
 	/* A source that has the same session goes on in it, and repeats or misses what it does. */
-	feed->intake.relay.has_session = feed->intake.relay.has_session || state->is_after_crash;
+	feed->follows_session = feed->follows_session || state->is_after_crash;
 	feed_serve_packet(feed, clock_mono_ns());
 	if (!feed->from && state->is_source_up && !keeps_source) {
 		feed->metrics.partial_bytes += state->intake.rest_bytes + state->intake.head_bytes;

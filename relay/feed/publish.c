@@ -22,7 +22,7 @@
 #include "feed/feed_kept.h"
 #include "pipe/pipe_io.h"
 
-static struct ring_packet place_of(const struct packet *packet)
+static struct ring_packet entry_of(const struct packet *packet)
 {
 	bool is_gap = packet->type == PACKET_GAP; /* its time field holds a sequence */
 
@@ -67,10 +67,10 @@ static bool put_trailer(struct feed *feed, struct chain *chain, const struct fra
 static bool chain_append(struct feed *feed, struct rendition *rendition, struct chain *chain,
 			 const struct packet *packet, enum engine engine)
 {
-	struct ring_packet place = place_of(packet);
+	struct ring_packet entry = entry_of(packet);
 
 	return ring_append_pipes(&rendition->ring, chain->pipes, chain->count, &feed->pipes.pool,
-				 &place, engine) == 0;
+				 &entry, engine) == 0;
 }
 
 /* Without memory a packet is lost for a format, and nobody may take it for delivered. */
@@ -78,16 +78,16 @@ static void lose_packet(struct rendition *rendition, const struct packet *packet
 {
 	log_error("out of memory feed=%s format=%s lost_messages=%u", rendition->fanout->name,
 		  rendition->encoder->name, packet->count);
-	ring_set_sequence(&rendition->ring, place_of(packet).next_seq);
+	ring_set_sequence(&rendition->ring, entry_of(packet).next_seq);
 	fanout_close_subscribers(rendition, CLOSE_NO_MEMORY);
 }
 
 static void append_parts(struct rendition *rendition, const struct packet *packet,
 			 const struct iovec *parts, size_t count)
 {
-	struct ring_packet place = place_of(packet);
+	struct ring_packet entry = entry_of(packet);
 
-	if (ring_append_copy(&rendition->ring, parts, count, &place, ENGINE_COPY) < 0)
+	if (ring_append_copy(&rendition->ring, parts, count, &entry, ENGINE_COPY) < 0)
 		lose_packet(rendition, packet);
 }
 
@@ -137,46 +137,12 @@ static bool copy_to_rendition(const struct feed *feed, struct rendition *renditi
 	return true;
 }
 
-/* Wakes whoever waited for it, after the rings have been cut to size. */
-static void finish(struct feed *feed, const struct packet *packet)
+static void copy_to_renditions(struct feed *feed, const struct packet *packet, const uint8_t *bytes)
 {
 	struct list_node *node;
 
-	if (packet->type == PACKET_DATA && !feed->from) {
-		feed->metrics.in_packets++;
-		feed->metrics.in_messages += packet->count;
-		feed->metrics.in_bytes += packet->length;
-	}
-	feed_record_end_packet(feed, packet);
-	feed->last_packet_ms = clock_mono_ns() / NS_PER_MS;
-	list_for_each (&feed->fanout.renditions, node) {
-		struct rendition *rendition = rendition_of(node);
-
-		rendition_trim(rendition);
-		subscriber_wake_all(rendition);
-	}
-}
-
-/* A branch gets what its home has counted. */
-static void count_packet(struct feed *feed, enum engine engine)
-{
-	if (feed->from)
-		return;
-	feed->metrics.packets_splice += engine == ENGINE_SPLICE;
-	feed->metrics.packets_compact += engine == ENGINE_COMPACT;
-	feed->metrics.packets_copy += engine == ENGINE_COPY;
-}
-
-void publish_copy(struct feed *feed, const struct packet *packet, const uint8_t *bytes)
-{
-	struct list_node *node;
-
-	feed_record_begin_packet(feed, packet);
-	crossing_send_copy(feed, packet, bytes);
 	list_for_each (&feed->fanout.renditions, node)
 		(void)copy_to_rendition(feed, rendition_of(node), packet, bytes);
-	count_packet(feed, ENGINE_COPY);
-	finish(feed, packet);
 }
 
 static void gift_to_rendition(struct feed *feed, struct rendition *rendition,
@@ -196,19 +162,14 @@ static void gift_to_rendition(struct feed *feed, struct rendition *rendition,
 	append_copy(rendition, packet, &frame, bytes);
 }
 
-void publish_gift(struct feed *feed, const struct packet *packet, const uint8_t *bytes)
+static void gift_to_renditions(struct feed *feed, const struct packet *packet, const uint8_t *bytes)
 {
 	struct list_node *node;
 
-	feed_record_begin_packet(feed, packet);
-	if (!crossing_send_gift(feed, packet, bytes))
-		crossing_send_copy(feed, packet, bytes);
 	list_for_each (&feed->fanout.renditions, node) {
 		if (!rewrite(feed, rendition_of(node), packet, bytes))
 			gift_to_rendition(feed, rendition_of(node), packet, bytes);
 	}
-	count_packet(feed, ENGINE_COMPACT);
-	finish(feed, packet);
 }
 
 static bool read_pipe(struct pipe *from, uint8_t *to, size_t bytes)
@@ -225,14 +186,14 @@ static bool read_pipe(struct pipe *from, uint8_t *to, size_t bytes)
 	return true;
 }
 
-static size_t bytes_in(const struct pipe_payload *payload, size_t number)
+static size_t bytes_in(const struct payload *payload, size_t number)
 {
 	return number + 1 == payload->count ? payload->last_bytes
 					    : payload->pipes[number].held_bytes;
 }
 
 /* Reads the payload out of its pipes.  NULL: no memory, or a pipe failed. */
-static uint8_t *read_payload(struct pipe_payload *payload, size_t length)
+static uint8_t *read_payload(struct payload *payload, size_t length)
 {
 	uint8_t *bytes = malloc(length);
 	size_t filled = 0;
@@ -268,7 +229,7 @@ static bool look_into(struct feed *feed, struct pipe *from, uint8_t *to, size_t 
 }
 
 /* The same as read_payload(), but the payload stays where it is. */
-static uint8_t *look_at_payload(struct feed *feed, struct pipe_payload *payload, size_t length)
+static uint8_t *look_at_payload(struct feed *feed, struct payload *payload, size_t length)
 {
 	uint8_t *bytes = malloc(length);
 	size_t filled = 0;
@@ -286,7 +247,7 @@ static uint8_t *look_at_payload(struct feed *feed, struct pipe_payload *payload,
 }
 
 /* What no rendition has taken over: throws the payload away, keeps the rest of the last pipe. */
-static void drop_payload(struct feed *feed, struct pipe_payload *payload)
+static void drop_payload(struct feed *feed, struct payload *payload)
 {
 	for (size_t i = 0; i < payload->count; i++) {
 		struct pipe *pipe = &payload->pipes[i];
@@ -307,18 +268,18 @@ static void drop_payload(struct feed *feed, struct pipe_payload *payload)
 
 /* The pipes hold nothing but the packet, so a format without header can have them as they are. */
 static bool hand_over(struct feed *feed, struct rendition *rendition, const struct packet *packet,
-		      struct pipe_payload *payload)
+		      struct payload *payload)
 {
-	struct ring_packet place = place_of(packet);
+	struct ring_packet entry = entry_of(packet);
 
 	return payload->pipes[payload->count - 1].held_bytes == payload->last_bytes &&
 	       ring_append_pipes(&rendition->ring, payload->pipes, payload->count,
-				 &feed->pipes.pool, &place, payload->engine) == 0;
+				 &feed->pipes.pool, &entry, payload->engine) == 0;
 }
 
 /* True when the rendition has the packet in pipes. */
-static bool put_pipes(struct feed *feed, struct rendition *rendition, const struct packet *packet,
-		      struct pipe_payload *payload, bool is_last)
+static bool put_chain(struct feed *feed, struct rendition *rendition, const struct packet *packet,
+		      struct payload *payload, bool is_last)
 {
 	struct chain chain = {.count = 0};
 	struct frame frame;
@@ -361,7 +322,7 @@ static bool is_rewritten(const struct feed *feed)
 /* Gives the renditions the packet in pipes, or in their own words.  Returns the first that could
  * not have it so, NULL: all have it.  `seen`: the payload, if any format has to see it. */
 static struct list_node *tee_to_renditions(struct feed *feed, const struct packet *packet,
-					   struct pipe_payload *payload, const uint8_t *seen)
+					   struct payload *payload, const uint8_t *seen)
 {
 	struct list_node *node = list_first(&feed->fanout.renditions);
 
@@ -372,21 +333,21 @@ static struct list_node *tee_to_renditions(struct feed *feed, const struct packe
 		if (rendition->encoder->rewrite && !seen)
 			break;
 		if (!(seen && rewrite(feed, rendition, packet, seen)) &&
-		    !put_pipes(feed, rendition, packet, payload, !next))
+		    !put_chain(feed, rendition, packet, payload, !next))
 			break;
 		node = next;
 	}
 	return node;
 }
 
-void publish_pipes(struct feed *feed, const struct packet *packet, struct pipe_payload *payload)
+/* The payload is taken out of its pipes, or the pipes are given away. */
+static void put_pipes(struct feed *feed, const struct packet *packet, struct payload *payload)
 {
 	struct list_node *node = list_first(&feed->fanout.renditions);
 	bool has_crossed, is_read = false;
 	uint8_t *bytes = NULL;
 
-	feed_record_begin_packet(feed, packet);
-	has_crossed = feed->pipes.has_pipes && crossing_send_pipes(feed, packet, payload);
+	has_crossed = feed->pipes.has_pipes && crossing_send(feed, packet, payload);
 	if (has_crossed) {
 		if (is_rewritten(feed))
 			bytes = look_at_payload(feed, payload, packet->length);
@@ -405,15 +366,12 @@ void publish_pipes(struct feed *feed, const struct packet *packet, struct pipe_p
 	if (!is_read)
 		drop_payload(feed, payload);
 	free(bytes);
-	count_packet(feed, ENGINE_SPLICE);
-	finish(feed, packet);
 }
 
-void publish_news(struct feed *feed, const struct packet *packet)
+static void put_news(struct feed *feed, const struct packet *packet)
 {
 	struct list_node *node;
 
-	feed_record_begin_packet(feed, packet);
 	crossing_send_copy(feed, packet, NULL);
 	list_for_each (&feed->fanout.renditions, node) {
 		struct rendition *rendition = rendition_of(node);
@@ -423,7 +381,69 @@ void publish_news(struct feed *feed, const struct packet *packet)
 		if (frame.header_bytes)
 			append_copy(rendition, packet, &frame, NULL);
 	}
-	finish(feed, packet);
+}
+
+static void put_payload(struct feed *feed, const struct packet *packet, struct payload *payload)
+{
+	switch (payload->kind) {
+	case PAYLOAD_COPY:
+		(void)crossing_send(feed, packet, payload);
+		copy_to_renditions(feed, packet, payload->bytes);
+		break;
+	case PAYLOAD_GIFT:
+		(void)crossing_send(feed, packet, payload);
+		gift_to_renditions(feed, packet, payload->bytes);
+		break;
+	case PAYLOAD_PIPES:
+		put_pipes(feed, packet, payload);
+		break;
+	}
+}
+
+/* A branch gets what its home has counted. */
+static void count(struct feed *feed, const struct packet *packet, const struct payload *payload)
+{
+	struct metrics *metrics = &feed->metrics;
+
+	if (feed->from)
+		return;
+	metrics->in_packets++;
+	metrics->in_messages += packet->count;
+	metrics->in_bytes += packet->length;
+	metrics->packets_splice += payload->kind == PAYLOAD_PIPES;
+	metrics->packets_compact += payload->kind == PAYLOAD_GIFT;
+	metrics->packets_copy += payload->kind == PAYLOAD_COPY;
+}
+
+/* Wakes whoever waited for it, after the rings have been cut to size. */
+static void wake(struct feed *feed)
+{
+	struct list_node *node;
+
+	list_for_each (&feed->fanout.renditions, node) {
+		struct rendition *rendition = rendition_of(node);
+
+		rendition_trim(rendition);
+		subscriber_wake_all(rendition);
+	}
+}
+
+void publish(struct feed *feed, const struct packet *packet, struct payload *payload)
+{
+	feed->session = packet->session;
+	feed->next_seq = packet_next_seq(packet);
+	feed_record_begin_packet(feed, packet);
+	if (payload) {
+		feed->pass.engine = payload->engine;
+		feed->pass.size_class = payload->size_class;
+		put_payload(feed, packet, payload);
+		count(feed, packet, payload);
+	} else {
+		put_news(feed, packet);
+	}
+	feed_record_end_packet(feed, packet);
+	feed->last_packet_ms = clock_mono_ns() / NS_PER_MS;
+	wake(feed);
 }
 
 void publish_missing(struct rendition *rendition, uint32_t session, uint64_t next_seq)

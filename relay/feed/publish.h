@@ -1,28 +1,24 @@
 // SPDX-License-Identifier: MIT
 /*
- * Publishing: putting a packet into the ring of every rendition of the feed, by the engine that
- * took it in. Each ring gets the packet whole or, when memory runs out, not at all.
+ * Publishing: a packet goes into the ring of each format, and to the branches in other workers.
+ *
+ * It lies in the rings as it came: in pipes, or copied.  Where pipes run short, or the kernel
+ * refuses a call, it is copied.  Each ring gets a packet whole.  When there is no memory for it, a
+ * ring does not get it at all, and its subscribers are closed.
  */
 #pragma once
 
-#include "feed/chain.h"
+#include "intake/sink.h"
 #include "packet/packet.h"
 
 struct feed;
 struct rendition;
 
-/* From pipes, by tee (splice engine).  The payload is taken out of the pipes; a pipe that was given
- * away whole is PIPE_NONE afterwards. */
-void publish_pipes(struct feed *feed, const struct packet *packet, struct pipe_payload *payload);
+/* Publishes a packet that has its number; the sequence goes on behind it.  `payload` is NULL for
+ * news (heartbeat, gap, ...): formats that cannot say it leave it out.  Afterwards pipes of the
+ * payload are empty but for what lies behind last_bytes, or given away: then PIPE_NONE stands in
+ * their place. */
+void publish(struct feed *feed, const struct packet *packet, struct payload *payload);
 
-/* From pages of a gift arena, by vmsplice (compact engine).  The bytes must never change again. */
-void publish_gift(struct feed *feed, const struct packet *packet, const uint8_t *bytes);
-
-/* From memory that the caller keeps (copy engine). */
-void publish_copy(struct feed *feed, const struct packet *packet, const uint8_t *bytes);
-
-/* News without payload (heartbeat, gap, ...), for the formats that can say it. */
-void publish_news(struct feed *feed, const struct packet *packet);
-
-/* To one rendition only, which lacks what others have: its sequence goes on at `next_seq`. */
+/* Publishes a gap in one rendition, which lacks what others have.  It goes on at `next_seq`. */
 void publish_missing(struct rendition *rendition, uint32_t session, uint64_t next_seq);

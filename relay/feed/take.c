@@ -14,8 +14,8 @@ static void report_pass(struct feed *feed)
 	struct fanout_pass *cost = &feed->fanout.pass;
 
 	if (feed->pass.is_measured)
-		engine_report(&feed->choice, feed->pass.size_class, feed->pass.engine,
-			      cost->delivered_bytes, cost->spent_ns);
+		intake_note_cost(&feed->intake, feed->pass.engine, feed->pass.size_class,
+				 cost->delivered_bytes, cost->spent_ns);
 	feed->pass = (struct feed_pass){.is_measured = false};
 	fanout_reset_cost(&feed->fanout);
 }
@@ -27,7 +27,7 @@ enum intake_result feed_take(struct feed *feed, const struct source *source, int
 	enum intake_result result;
 
 	report_pass(feed);
-	result = intake_take(feed, source, ret_err);
+	result = intake_take(&feed->intake, source, ret_err);
 	feed->pass.is_measured = feed->metrics.in_packets == packets + 1;
 	feed_serve_packet(feed, start_ns);
 	return result;

@@ -3,7 +3,7 @@
  * Intake through memory: for the copy engine into a buffer of its own, for compact into pages of
  * the gift arena, which are written once and then belong to the kernel.  Every byte is seen once.
  */
-#include "intake/intake.h"
+#include "intake/intake_parts.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,8 +11,6 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
-#include "feed/feed.h"
-#include "feed/publish.h"
 
 enum {
 	PAGE_BYTES = 4096,
@@ -22,9 +20,9 @@ enum {
 
 /* The most that one packet may have.  With compact, header and payload must fit the slots of one
  * pipe, and payload that does not begin at a page needs one more. */
-static size_t packet_bytes_max(const struct feed *feed, enum engine engine)
+static size_t packet_bytes_max(const struct intake *intake, enum engine engine)
 {
-	size_t bytes = feed->params.segment_bytes;
+	size_t bytes = intake->params.segment_bytes;
 
 	return engine == ENGINE_COMPACT ? bytes - (size_t)3 * PAGE_BYTES : bytes;
 }
@@ -89,23 +87,23 @@ static bool reserve_arena(struct intake_memory *memory, size_t room)
 	return true;
 }
 
-static bool reserve(struct feed *feed, enum engine engine, size_t room)
+static bool reserve(struct intake *intake, enum engine engine, size_t room)
 {
-	struct intake_memory *memory = &feed->intake.memory;
+	struct intake_memory *memory = &intake->memory;
 
 	if (engine == ENGINE_COMPACT)
 		return reserve_arena(memory, room);
-	return reserve_own(memory, room, feed->params.segment_bytes);
+	return reserve_own(memory, room, intake->params.segment_bytes);
 }
 
-enum intake_result intake_read(struct feed *feed, const struct source *source, enum engine engine,
-			       size_t max, size_t *ret_bytes, int *ret_err)
+enum intake_result intake_read(struct intake *intake, const struct source *source,
+			       enum engine engine, size_t max, size_t *ret_bytes, int *ret_err)
 {
-	struct intake_memory *memory = &feed->intake.memory;
+	struct intake_memory *memory = &intake->memory;
 	ssize_t got;
 
 	*ret_bytes = 0;
-	if (!reserve(feed, engine, max)) {
+	if (!reserve(intake, engine, max)) {
 		*ret_err = ENOMEM;
 		return INTAKE_END;
 	}
@@ -122,45 +120,48 @@ enum intake_result intake_read(struct feed *feed, const struct source *source, e
 		gift_arena_commit(&memory->arena, (size_t)got);
 	memory->end += (size_t)got;
 	*ret_bytes = (size_t)got;
-	feed->intake.taken_bytes += (size_t)got;
+	intake->taken_bytes += (size_t)got;
 	return INTAKE_TOOK;
 }
 
-void intake_publish_memory(struct feed *feed, const struct packet *packet, enum engine engine)
+bool intake_put_memory(struct intake *intake, struct packet *packet, enum engine engine)
 {
-	struct intake_memory *memory = &feed->intake.memory;
-	const uint8_t *bytes = memory->bytes + memory->start;
+	struct intake_memory *memory = &intake->memory;
+	/* What came by way of the own buffer must not be gifted: the buffer is used again. */
+	bool is_gift = engine == ENGINE_COMPACT && memory->is_arena;
+	struct payload payload = {
+		.kind = is_gift ? PAYLOAD_GIFT : PAYLOAD_COPY,
+		.engine = engine,
+		.size_class = intake->size_class,
+		.bytes = memory->bytes + memory->start,
+	};
+	bool is_new;
 
 	memory->start += packet->length;
-	feed->pass.engine = engine;
-	/* What came by way of the own buffer must not be gifted: the buffer is used again. */
-	if (engine == ENGINE_COMPACT && memory->is_arena)
-		publish_gift(feed, packet, bytes);
-	else
-		publish_copy(feed, packet, bytes);
+	is_new = intake->sink.put(intake->sink.owner, packet, &payload);
 	if (!memory->is_arena && memory->start == memory->end)
 		memory->start = memory->end = 0;
+	return is_new;
 }
 
 /* How much to read: a packet's worth; of a long message more, so that it is not read in driblets.
  */
-static size_t bytes_to_read(const struct feed *feed, const struct source *source,
+static size_t bytes_to_read(const struct intake *intake, const struct source *source,
 			    enum engine engine)
 {
-	size_t max = packet_bytes_max(feed, engine);
-	size_t rest = intake_memory_bytes(&feed->intake);
-	size_t bytes = rest + READ_MIN < max ? max - rest : feed->params.segment_bytes;
+	size_t max = packet_bytes_max(intake, engine);
+	size_t rest = intake_memory_bytes(intake);
+	size_t bytes = rest + READ_MIN < max ? max - rest : intake->params.segment_bytes;
 
 	return source->max_bytes ? size_min(bytes, source->max_bytes) : bytes;
 }
 
-enum intake_result intake_take_memory(struct feed *feed, const struct source *source,
+enum intake_result intake_take_memory(struct intake *intake, const struct source *source,
 				      enum engine engine, int *ret_err)
 {
-	struct intake *intake = &feed->intake;
 	size_t walked, got;
-	enum intake_result result = intake_read(feed, source, engine,
-						bytes_to_read(feed, source, engine), &got, ret_err);
+	enum intake_result result = intake_read(
+		intake, source, engine, bytes_to_read(intake, source, engine), &got, ret_err);
 
 	if (result != INTAKE_TOOK)
 		return result;
@@ -177,10 +178,10 @@ enum intake_result intake_take_memory(struct feed *feed, const struct source *so
 		walked += walk.walked_bytes;
 		const size_t behind = walk.walked_bytes - walk.whole_bytes;
 		const size_t length = walked - behind - intake->memory.start;
-		const struct packet packet = intake_next_packet(feed, walk.messages, length);
+		struct packet packet = intake_cut(intake, walk.messages, length);
 
-		/* Publishing may move nothing but start, and both to 0 when all is published. */
-		intake_publish_memory(feed, &packet, engine);
+		/* This moves nothing but start, and both to 0 when all is published. */
+		(void)intake_put_memory(intake, &packet, engine);
 		if (intake->memory.end == 0)
 			break;
 	}

@@ -5,15 +5,13 @@
  * length alone.  So long messages cost a look at their prefix, short ones a copy of the window,
  * once per feed.
  */
-#include "intake/intake.h"
+#include "intake/intake_parts.h"
 
 #include <errno.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/compiler.h"
-#include "feed/feed.h"
-#include "feed/publish.h"
 #include "pipe/pipe_io.h"
 
 enum {
@@ -30,29 +28,26 @@ struct queue {
 
 static struct pipe *last_pipe(struct intake *intake)
 {
-	return &intake->pipes[intake->pipe_count - 1];
+	return &intake->rest[intake->rest_count - 1];
 }
 
-bool intake_add_pipe(struct feed *feed)
+bool intake_add_pipe(struct intake *intake)
 {
-	struct intake *intake = &feed->intake;
-
-	if (intake->pipe_count == INTAKE_PIPES_MAX ||
-	    pipe_pool_get(&feed->pipes.pool, &intake->pipes[intake->pipe_count]) < 0)
+	if (intake->rest_count == INTAKE_PIPES_MAX ||
+	    pipe_pool_get(&intake->pipes->pool, &intake->rest[intake->rest_count]) < 0)
 		return false;
-	intake->pipe_count++;
+	intake->rest_count++;
 	return true;
 }
 
-enum intake_result intake_splice(struct feed *feed, const struct source *source, size_t max,
+enum intake_result intake_splice(struct intake *intake, const struct source *source, size_t max,
 				 size_t *ret_bytes, bool *ret_full, int *ret_err)
 {
-	struct intake *intake = &feed->intake;
 	enum pipe_io result;
 
 	*ret_bytes = 0;
 	*ret_full = false;
-	if (!intake->pipe_count && !intake_add_pipe(feed)) {
+	if (!intake->rest_count && !intake_add_pipe(intake)) {
 		*ret_full = true;
 		return INTAKE_EMPTY;
 	}
@@ -74,51 +69,53 @@ enum intake_result intake_splice(struct feed *feed, const struct source *source,
 	case PIPE_IO_REFUSED:
 		break;
 	}
-	pipe_set_note_refusal(&feed->pipes, REFUSAL_SPLICE_IN);
+	pipe_set_note_refusal(intake->pipes, REFUSAL_SPLICE_IN);
 	intake->splice_refused = true;
 	*ret_full = true;
 	return INTAKE_EMPTY;
 }
 
-void intake_publish_pipes(struct feed *feed, const struct packet *packet)
+bool intake_put_pipes(struct intake *intake, struct packet *packet)
 {
-	struct intake *intake = &feed->intake;
 	size_t before = intake_pipe_bytes(intake) - last_pipe(intake)->held_bytes;
-	struct pipe_payload payload = {
-		.pipes = intake->pipes,
-		.count = intake->pipe_count,
-		.last_bytes = packet->length - before,
+	struct payload payload = {
+		.kind = PAYLOAD_PIPES,
 		.engine = ENGINE_SPLICE,
+		.size_class = intake->size_class,
+		.pipes = intake->rest,
+		.count = intake->rest_count,
+		.last_bytes = packet->length - before,
 	};
 	struct pipe last;
 
-	feed->pass.engine = ENGINE_SPLICE;
-	publish_pipes(feed, packet, &payload);
+	if (!intake->sink.put(intake->sink.owner, packet, &payload))
+		return false;
 	last = *last_pipe(intake);
-	for (size_t i = 0; i + 1 < intake->pipe_count; i++)
-		pipe_pool_put_drained(&feed->pipes.pool, &intake->pipes[i]);
-	intake->pipe_count = 0;
+	for (size_t i = 0; i + 1 < intake->rest_count; i++)
+		pipe_pool_put_drained(&intake->pipes->pool, &intake->rest[i]);
+	intake->rest_count = 0;
 	if (pipe_is_open(&last))
-		intake->pipes[intake->pipe_count++] = last;
+		intake->rest[intake->rest_count++] = last;
+	return true;
 }
 
 /* Of messages longer than the window, the length at the front of the next one is all there is to
  * see.
  */
-static size_t window_wanted(const struct feed *feed)
+static size_t window_wanted(const struct intake *intake)
 {
-	bool sees_all = feed->params.framing.kind == FRAMING_LINE;
+	bool sees_all = intake->params.framing.kind == FRAMING_LINE;
 
-	return !sees_all && feed->intake.message_bytes > WINDOW_BYTES ? PREFIX_WINDOW_BYTES
-								      : WINDOW_BYTES;
+	return !sees_all && intake->message_bytes > WINDOW_BYTES ? PREFIX_WINDOW_BYTES
+								 : WINDOW_BYTES;
 }
 
 /* Looks at the head of the queue, as far as the framing needs it. */
-static enum intake_result look(const struct feed *feed, const struct source *source,
+static enum intake_result look(const struct intake *intake, const struct source *source,
 			       struct queue *queue, int *ret_err)
 {
-	enum framing_kind kind = feed->params.framing.kind;
-	size_t window = window_wanted(feed);
+	enum framing_kind kind = intake->params.framing.kind;
+	size_t window = window_wanted(intake);
 	ssize_t seen = 0;
 	int queued = 0;
 
@@ -140,7 +137,7 @@ static enum intake_result look(const struct feed *feed, const struct source *sou
 	}
 	/* With nothing queued, a block's worth is asked for: it shows whether the source has ended.
 	 */
-	queue->queued = seen ? (size_t)seen : feed->params.framing.fixed_bytes;
+	queue->queued = seen ? (size_t)seen : intake->params.framing.fixed_bytes;
 	if (ioctl(source->fd, FIONREAD, &queued) == 0 && queued > seen)
 		queue->queued = (size_t)queued;
 	return INTAKE_TOOK;
@@ -185,15 +182,14 @@ struct gathering {
 };
 
 /* One step: looks, splices, walks.  INTAKE_TOOK: go on if there is room. */
-static enum intake_result gather(struct feed *feed, const struct source *source, size_t space,
+static enum intake_result gather(struct intake *intake, const struct source *source, size_t space,
 				 struct gathering *gathering, int *ret_err)
 {
-	struct intake *intake = &feed->intake;
 	enum framing_fault fault;
 	struct framing_walk walk;
 	struct queue queue;
 	size_t before, want, got;
-	enum intake_result result = look(feed, source, &queue, ret_err);
+	enum intake_result result = look(intake, source, &queue, ret_err);
 
 	if (result != INTAKE_TOOK)
 		return result;
@@ -203,7 +199,7 @@ static enum intake_result gather(struct feed *feed, const struct source *source,
 	if (!want)
 		return INTAKE_EMPTY;
 	before = intake_pipe_bytes(intake);
-	result = intake_splice(feed, source, want, &got, &gathering->is_full, ret_err);
+	result = intake_splice(intake, source, want, &got, &gathering->is_full, ret_err);
 	if (result != INTAKE_TOOK)
 		return result;
 	framing_walk(&intake->scan, queue.window, size_min(queue.visible, got), got, &walk);
@@ -216,40 +212,42 @@ static enum intake_result gather(struct feed *feed, const struct source *source,
 	return INTAKE_TOOK;
 }
 
-static void publish_gathered(struct feed *feed, const struct gathering *gathering)
+static void publish_gathered(struct intake *intake, const struct gathering *gathering)
 {
-	uint32_t messages = feed->params.framing.kind == FRAMING_NONE ? 1 : gathering->messages;
-	const struct packet packet = intake_next_packet(feed, messages, gathering->whole_bytes);
+	uint32_t messages = intake->params.framing.kind == FRAMING_NONE ? 1 : gathering->messages;
+	struct packet packet = intake_cut(intake, messages, gathering->whole_bytes);
 
-	intake_publish_pipes(feed, &packet);
+	(void)intake_put_pipes(intake, &packet);
 }
 
 /* No room although nothing is whole: a long message goes on in the next pipe, or in memory. */
-static enum intake_result make_room(struct feed *feed, const struct source *source, int *ret_err)
+static enum intake_result make_room(struct intake *intake, const struct source *source,
+				    int *ret_err)
 {
-	if (!feed->intake.splice_refused && intake_add_pipe(feed))
+	if (!intake->splice_refused && intake_add_pipe(intake))
 		return INTAKE_TOOK;
-	feed->metrics.engine_fallbacks++;
-	if (feed->intake.pipe_count == 0)
-		feed->intake.splice_refused = true; /* until the next source: no pipe to be had */
-	if (intake_rest_to_memory(feed) < 0) {
+	intake->metrics->engine_fallbacks++;
+	if (intake->rest_count == 0)
+		intake->splice_refused = true; /* until the next source: no pipe to be had */
+	if (intake_rest_to_memory(intake) < 0) {
 		*ret_err = ENOMEM;
 		return INTAKE_END;
 	}
-	return intake_take_memory(feed, source, ENGINE_COPY, ret_err);
+	return intake_take_memory(intake, source, ENGINE_COPY, ret_err);
 }
 
-enum intake_result intake_take_unseen(struct feed *feed, const struct source *source, int *ret_err)
+enum intake_result intake_take_unseen(struct intake *intake, const struct source *source,
+				      int *ret_err)
 {
 	size_t space_max = source->max_bytes
-				   ? size_min(feed->params.segment_bytes, source->max_bytes)
-				   : feed->params.segment_bytes;
+				   ? size_min(intake->params.segment_bytes, source->max_bytes)
+				   : intake->params.segment_bytes;
 	struct gathering gathering = {0};
 	enum intake_result result;
 	size_t taken = 0;
 
 	for (;;) {
-		size_t before = intake_pipe_bytes(&feed->intake);
+		size_t before = intake_pipe_bytes(intake);
 		size_t space = space_max > taken ? space_max - taken : 0;
 
 		if (!space || gathering.messages > FRAMING_MESSAGES_MAX / 2 ||
@@ -257,17 +255,17 @@ enum intake_result intake_take_unseen(struct feed *feed, const struct source *so
 			result = INTAKE_TOOK;
 			break;
 		}
-		result = gather(feed, source, space, &gathering, ret_err);
+		result = gather(intake, source, space, &gathering, ret_err);
 		if (result != INTAKE_TOOK)
 			break;
-		taken += intake_pipe_bytes(&feed->intake) - before;
+		taken += intake_pipe_bytes(intake) - before;
 	}
 	if (gathering.messages) {
 		/* An end or a fault behind it shows itself again at the next take. */
-		publish_gathered(feed, &gathering);
+		publish_gathered(intake, &gathering);
 		return INTAKE_TOOK;
 	}
 	if (gathering.is_full)
-		return make_room(feed, source, ret_err);
+		return make_room(intake, source, ret_err);
 	return taken ? INTAKE_TOOK : result;
 }

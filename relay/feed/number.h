@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Numbers: each message of a feed has one, and counts on from the message before.
+ *
+ * A packet has session and number of its first message.  The feed gives them, or another relay has
+ * given them (framing = relay), and the feed follows that one.  Then numbers may be missing, which
+ * subscribers are told, or come again, which is dropped.
+ */
+#pragma once
+
+#include "intake/sink.h"
+
+struct feed;
+
+/* Numbers a packet that has been cut, or follows its number, and publishes it; `feed` is a struct
+ * feed.  See packet_sink.put. */
+bool number_put(void *feed, struct packet *packet, struct payload *payload);
+
+/* The next message is number `next_seq` of `session`. */
+void number_set(struct feed *feed, uint32_t session, uint64_t next_seq);
+
+/* Publishes news of this type, as of now. */
+void number_tell(struct feed *feed, enum packet_type type);
