@@ -48,7 +48,8 @@ void crossing_adopt(struct crossing *crossing, struct pipe_pool *pool,
 	pipe_pool_adopt(pool, (unsigned)item->chain.count);
 }
 
-int crossing_new(struct feed *home, struct feed *branch, struct crossing **ret)
+int crossing_new(struct crossings *home, struct ev_loop *home_loop, struct feed *branch,
+		 struct ev_loop *branch_loop, struct crossing **ret)
 {
 	/* Its members ask for lines of their own. */
 	struct crossing *crossing = aligned_alloc(_Alignof(struct crossing), sizeof(*crossing));
@@ -58,9 +59,12 @@ int crossing_new(struct feed *home, struct feed *branch, struct crossing **ret)
 	memset(crossing, 0, sizeof(*crossing));
 	crossing->home = home;
 	crossing->branch = branch;
+	crossing->home_loop = home_loop;
+	crossing->branch_loop = branch_loop;
 	list_node_init(&crossing->node);
-	ev_async_init(&crossing->returned, crossing_on_returned);
-	ev_async_init(&crossing->arrived, crossing_on_arrived);
+	/* Sent to before they are started, if the branch asks before home is there. */
+	ev_async_init(&crossing->returned, NULL);
+	ev_async_init(&crossing->arrived, NULL);
 	if (spsc_init(&crossing->there, QUEUE_ITEMS) < 0 ||
 	    spsc_init(&crossing->back, 2 * QUEUE_ITEMS) < 0) {
 		spsc_fini(&crossing->there);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-/* The branch's end of a crossing: taking what arrives, sleeping, and sending back what is used up.
- */
+/* A branch takes what arrives, sends back what is used up, and sleeps. */
+#include "feed/crossing_branch.h"
+
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "feed/crossing_item.h"
-#include "feed/feed_kept.h"
+#include "feed/feed_parts.h"
 #include "feed/number.h"
 #include "feed/publish.h"
 
@@ -41,35 +42,48 @@ static void send_back(struct crossing *crossing)
 	crossing_item_free(item);
 }
 
-static void ask(struct crossing *crossing, bool is_wanted)
+/* The only place that changes it.  What the branch knows of the sequence is set before. */
+static void set_state(struct crossing *crossing, enum branch_state state)
 {
-	crossing->state = is_wanted ? BRANCH_WAKING : BRANCH_LEAVING;
-	feed_record_note_state(crossing->branch);
-	atomic_store(&crossing->is_wanted, is_wanted);
-	ev_async_send(crossing->home->loop, &crossing->returned);
+	crossing->state = state;
+	publish_set_awake(&crossing->branch->publish, state == BRANCH_AWAKE);
 }
 
-static void receive_packet(struct feed *branch, struct crossing_item *item)
+static void ask(struct crossing *crossing, bool is_wanted)
+{
+	set_state(crossing, is_wanted ? BRANCH_WAKING : BRANCH_LEAVING);
+	atomic_store(&crossing->is_wanted, is_wanted);
+	ev_async_send(crossing->home_loop, &crossing->returned);
+}
+
+static void receive_packet(struct crossing *crossing, struct crossing_item *item)
 {
 	struct payload payload = {.engine = item->engine};
-	bool was_up = branch->is_source_up;
+	struct feed *branch = crossing->branch;
+	struct publish *publish = &branch->publish;
+	bool was_up = publish->sequence.is_source_up;
 
-	branch->is_source_up = item->is_source_up;
+	publish_set_source(publish, item->is_source_up);
 	if (item->chain.count) {
 		payload.kind = PAYLOAD_PIPES;
 		payload.pipes = item->chain.pipes;
 		payload.count = item->chain.count;
 		payload.last_bytes = item->last_bytes;
-		crossing_adopt(branch->from, &branch->pipes.pool, item);
+		crossing_adopt(crossing, &branch->pipes.pool, item);
 	} else if (item->block) {
 		payload.kind = PAYLOAD_COPY;
 		payload.bytes = item->block->bytes;
 	}
-	publish(branch, &item->packet, item->packet.type == PACKET_DATA ? &payload : NULL);
+	publish_packet(publish, &item->packet, item->packet.type == PACKET_DATA ? &payload : NULL);
 	for (size_t i = 0; i < item->chain.count; i++)
 		pipe_pool_put_drained(&branch->pipes.pool, &item->chain.pipes[i]);
-	if (was_up && !branch->is_source_up)
+	if (was_up && !item->is_source_up)
 		feed_close_for_lost_source(branch);
+}
+
+static void set_sequence(struct crossing *crossing, const struct crossing_item *item)
+{
+	number_set(&crossing->branch->publish, item->packet.session, item->packet.first_seq);
 }
 
 static void receive(struct crossing *crossing, struct crossing_item *item)
@@ -78,19 +92,19 @@ static void receive(struct crossing *crossing, struct crossing_item *item)
 
 	switch (item->kind) {
 	case CROSSING_PACKET:
-		receive_packet(branch, item);
+		receive_packet(crossing, item);
 		break;
 	case CROSSING_WAKE:
-		crossing->state = BRANCH_AWAKE;
-		branch->is_source_up = item->is_source_up;
-		number_set(branch, item->packet.session, item->packet.first_seq);
+		publish_set_source(&branch->publish, item->is_source_up);
+		set_sequence(crossing, item);
+		set_state(crossing, BRANCH_AWAKE);
 		feed_wake(branch);
 		break;
 	case CROSSING_SEQUENCE:
-		number_set(branch, item->packet.session, item->packet.first_seq);
+		set_sequence(crossing, item);
 		break;
 	case CROSSING_SLEEP:
-		crossing->state = BRANCH_ASLEEP;
+		set_state(crossing, BRANCH_ASLEEP);
 		if (!feed_sleep(branch))
 			ask(crossing, true);
 		break;
@@ -99,7 +113,7 @@ static void receive(struct crossing *crossing, struct crossing_item *item)
 		break;
 	case CROSSING_LOSS:
 		fanout_close_all(&branch->fanout, CLOSE_NO_MEMORY);
-		number_set(branch, item->packet.session, item->packet.first_seq);
+		set_sequence(crossing, item);
 		break;
 	}
 }
@@ -112,13 +126,15 @@ static struct crossing_item *pop(struct crossing *crossing)
 		return NULL;
 	atomic_fetch_sub(&crossing->bytes_under_way, (size_t)item->packet.length);
 	if (atomic_exchange(&crossing->is_home_waiting, false))
-		ev_async_send(crossing->home->loop, &crossing->returned);
+		ev_async_send(crossing->home_loop, &crossing->returned);
 	return item;
 }
 
-void crossing_take(struct feed *branch)
+/* For one turn at most. */
+static void take(void *owner)
 {
-	struct crossing *crossing = branch->from;
+	struct crossing *crossing = owner;
+	struct feed *branch = crossing->branch;
 	uint64_t start_ns = clock_mono_ns();
 	uint64_t now_ns = start_ns;
 	struct crossing_item *item;
@@ -131,15 +147,14 @@ void crossing_take(struct feed *branch)
 		feed_serve_packet(branch, now_ns);
 		now_ns = clock_mono_ns();
 		if (now_ns - start_ns > branch->params.fanout.turn_budget_ns) {
-			ev_async_send(branch->loop, &crossing->arrived);
+			ev_async_send(crossing->branch_loop, &crossing->arrived);
 			return;
 		}
 	}
 }
 
-void crossing_take_all(struct feed *branch)
+void crossing_take_all(struct crossing *crossing)
 {
-	struct crossing *crossing = branch->from;
 	struct crossing_item *item;
 
 	while ((item = pop(crossing))) {
@@ -148,43 +163,46 @@ void crossing_take_all(struct feed *branch)
 		receive(crossing, item);
 	}
 	send_back(crossing);
-	fanout_continue_pass(
-		&branch->fanout); /* if all stays as it is, whoever is ready is served */
+	/* If all stays as it is, whoever is ready is served. */
+	fanout_continue_pass(&crossing->branch->fanout);
 }
 
-void crossing_wake_resumed(struct feed *branch)
+void crossing_wake_resumed(struct crossing *crossing)
 {
-	struct crossing *crossing = branch->from;
-
-	crossing->state = BRANCH_AWAKE;
+	set_state(crossing, BRANCH_AWAKE);
 	crossing->lonely_ms = clock_mono_ns() / NS_PER_MS;
 	atomic_store(&crossing->is_resumed, true);
-	feed_wake(branch);
+	feed_wake(crossing->branch);
 }
 
-void crossing_on_arrived(struct ev_loop *loop, ev_async *watcher, int events)
-{
-	struct crossing *crossing = container_of(watcher, struct crossing, arrived);
+/* ---- driven by the feed ---- */
 
+static void on_arrived(struct ev_loop *loop, ev_async *watcher, int events)
+{
 	(void)loop;
 	(void)events;
-	crossing_take(crossing->branch);
+	take(container_of(watcher, struct crossing, arrived));
 }
 
-bool crossing_is_awake(const struct feed *branch)
+static void on_wanted(void *owner)
 {
-	return !branch->from || branch->from->state == BRANCH_AWAKE;
+	struct crossing *crossing = owner;
+
+	if (crossing->state == BRANCH_ASLEEP)
+		ask(crossing, true);
 }
 
-void crossing_wake(struct feed *branch)
+static void on_count(void *owner)
 {
-	if (branch->from && branch->from->state == BRANCH_ASLEEP)
-		ask(branch->from, true);
+	struct crossing *crossing = owner;
+
+	atomic_store(&crossing->subscribers, crossing->branch->metrics.subscribers);
 }
 
-void crossing_tick_branch(struct feed *branch, uint64_t now_ms)
+static void on_tick(void *owner, uint64_t now_ms)
 {
-	struct crossing *crossing = branch->from;
+	struct crossing *crossing = owner;
+	const struct feed *branch = crossing->branch;
 
 	if (branch->metrics.subscribers || branch->keeps_history)
 		crossing->lonely_ms = now_ms;
@@ -192,20 +210,40 @@ void crossing_tick_branch(struct feed *branch, uint64_t now_ms)
 		ask(crossing, false);
 }
 
+static void catch_up(void *owner)
+{
+	const struct crossing *crossing = owner;
+	uint64_t before;
+
+	do {
+		before = crossing->branch->publish.sequence.next_seq;
+		take(owner);
+	} while (crossing->branch->publish.sequence.next_seq != before);
+}
+
 void crossing_attach_branch(struct crossing *crossing)
 {
-	struct feed *branch = crossing->branch;
+	const struct feed_events events = {
+		.owner = crossing,
+		.on_ready = take,
+		.on_wanted = on_wanted,
+		.on_count = on_count,
+		.on_tick = on_tick,
+		.catch_up = catch_up,
+	};
 
-	branch->from = crossing;
-	ev_async_start(branch->loop, &crossing->arrived);
-	ev_unref(branch->loop); /* does not keep the loop alive */
+	crossing->branch->events = events;
+	ev_set_cb(&crossing->arrived, on_arrived);
+	ev_async_start(crossing->branch_loop, &crossing->arrived);
+	ev_unref(crossing->branch_loop); /* does not keep the loop alive */
 }
 
 void crossing_detach_branch(struct crossing *crossing)
 {
-	struct feed *branch = crossing->branch;
-
-	ev_ref(branch->loop);
-	ev_async_stop(branch->loop, &crossing->arrived);
+	if (!ev_is_active(&crossing->arrived))
+		return;
+	crossing->branch->events = (struct feed_events){0};
+	ev_ref(crossing->branch_loop);
+	ev_async_stop(crossing->branch_loop, &crossing->arrived);
 	send_back(crossing);
 }

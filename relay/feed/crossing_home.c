@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: MIT
 /* Home's end of its crossings: sending, answering branches that ask, and holding the ingest. */
+#include "feed/crossing_home.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/compiler.h"
+#include "base/log.h"
+#include "fanout/fanout.h"
+#include "feed/chain.h"
 #include "feed/crossing_item.h"
 
 enum {
@@ -16,7 +21,7 @@ static struct crossing *crossing_of(struct list_node *node)
 	return list_entry(node, struct crossing, node);
 }
 
-static struct crossing_item *new_item(const struct feed *home, enum crossing_kind kind)
+static struct crossing_item *new_item(const struct crossings *home, enum crossing_kind kind)
 {
 	struct crossing_item *item = calloc(1, sizeof(*item));
 
@@ -24,32 +29,31 @@ static struct crossing_item *new_item(const struct feed *home, enum crossing_kin
 		return NULL;
 	item->kind = kind;
 	item->packet = (struct packet){
-		.session = home->session,
-		.first_seq = home->next_seq,
+		.session = home->sequence->session,
+		.first_seq = home->sequence->next_seq,
 	};
-	item->is_source_up = home->is_source_up;
-	item->engine = home->pass.engine;
-	item->size_class = home->pass.size_class;
+	item->is_source_up = home->sequence->is_source_up;
+	item->engine = home->engine;
+	item->size_class = home->size_class;
 	return item;
 }
 
 /* What has come back: pipes to use again, and the branches' share of the cost. */
 static void collect(struct crossing *crossing)
 {
-	struct feed *home = crossing->home;
+	struct crossings *home = crossing->home;
 	struct crossing_item *item;
 
 	while ((item = spsc_pop(&crossing->back))) {
-		crossing_adopt(crossing, &home->pipes.pool, item);
-		chain_drop(&home->pipes, &item->chain);
-		if (item->engine == home->pass.engine &&
-		    item->size_class == home->pass.size_class) {
-			home->fanout.pass.delivered_bytes += item->delivered_bytes;
-			home->fanout.pass.spent_ns += item->spent_ns;
+		crossing_adopt(crossing, &home->fanout->pipes->pool, item);
+		chain_drop(home->fanout->pipes, &item->chain);
+		if (item->engine == home->engine && item->size_class == home->size_class) {
+			home->fanout->pass.delivered_bytes += item->delivered_bytes;
+			home->fanout->pass.spent_ns += item->spent_ns;
 		}
 		for (int i = 0; i < REFUSAL_COUNT; i++) {
-			if (item->refused[i] && !home->pipes.refused[i])
-				pipe_set_note_refusal(&home->pipes, (enum refusal)i);
+			if (item->refused[i] && !home->fanout->pipes->refused[i])
+				pipe_set_note_refusal(home->fanout->pipes, (enum refusal)i);
 		}
 		crossing_item_free(item);
 	}
@@ -65,7 +69,7 @@ static bool push(struct crossing *crossing, struct crossing_item *item)
 		atomic_fetch_sub(&crossing->bytes_under_way, bytes);
 		return false;
 	}
-	ev_async_send(crossing->branch->loop, &crossing->arrived);
+	ev_async_send(crossing->branch_loop, &crossing->arrived);
 	return true;
 }
 
@@ -84,52 +88,52 @@ static void lose(struct crossing *crossing)
 {
 	if (!crossing->has_lost)
 		log_error("out of memory feed=%s, a worker misses packets",
-			  crossing->home->params.name);
+			  crossing->home->fanout->name);
 	crossing->has_lost = true;
-	crossing->home->metrics.crossing_losses++;
+	crossing->home->fanout->metrics->crossing_losses++;
 }
 
 /* Takes the item over. */
 static void dispatch(struct crossing *crossing, struct crossing_item *item)
 {
-	struct feed *home = crossing->home;
+	struct crossings *home = crossing->home;
 
 	if (crossing->has_lost)
 		crossing->has_lost = !tell(crossing, CROSSING_LOSS);
-	crossing_hand_on(crossing, &home->pipes.pool, item);
+	crossing_hand_on(crossing, &home->fanout->pipes->pool, item);
 	if (!crossing->has_lost && push(crossing, item)) {
-		home->metrics.crossed_packets++;
+		home->fanout->metrics->crossed_packets++;
 		return;
 	}
 	lose(crossing);
-	crossing_adopt(crossing, &home->pipes.pool, item);
-	chain_drop(&home->pipes, &item->chain);
+	crossing_adopt(crossing, &home->fanout->pipes->pool, item);
+	chain_drop(home->fanout->pipes, &item->chain);
 	crossing_item_free(item);
 }
 
-static void drop_pending(struct feed *home)
+static void drop_pending(struct crossings *home)
 {
 	struct list_node *node;
 
-	list_for_each (&home->crossings, node) {
+	list_for_each (&home->list, node) {
 		struct crossing *crossing = crossing_of(node);
 
 		if (!crossing->pending)
 			continue;
-		chain_drop(&home->pipes, &crossing->pending->chain);
+		chain_drop(home->fanout->pipes, &crossing->pending->chain);
 		crossing_item_free(crossing->pending);
 		crossing->pending = NULL;
 	}
 }
 
 /* An item for each branch that is awake, in `pending`; filled by `fill`. */
-static bool prepare(struct feed *home, const struct packet *packet,
-		    bool (*fill)(struct feed *home, struct crossing_item *item, void *payload),
+static bool prepare(struct crossings *home, const struct packet *packet,
+		    bool (*fill)(struct crossings *home, struct crossing_item *item, void *payload),
 		    void *payload)
 {
 	struct list_node *node;
 
-	list_for_each (&home->crossings, node) {
+	list_for_each (&home->list, node) {
 		struct crossing *crossing = crossing_of(node);
 
 		if (!crossing->is_open)
@@ -145,11 +149,11 @@ static bool prepare(struct feed *home, const struct packet *packet,
 	return true;
 }
 
-static void send_pending(struct feed *home)
+static void send_pending(struct crossings *home)
 {
 	struct list_node *node;
 
-	list_for_each (&home->crossings, node) {
+	list_for_each (&home->list, node) {
 		struct crossing *crossing = crossing_of(node);
 
 		if (crossing->pending)
@@ -164,26 +168,26 @@ static void note_last(struct crossing_item *item, enum engine engine)
 	item->engine = engine;
 }
 
-static bool fill_by_tee(struct feed *home, struct crossing_item *item, void *payload)
+static bool fill_by_tee(struct crossings *home, struct crossing_item *item, void *payload)
 {
-	if (!chain_tee_payload(&home->pipes, &item->chain, payload))
+	if (!chain_tee_payload(home->fanout->pipes, &item->chain, payload))
 		return false;
 	note_last(item, ENGINE_SPLICE);
 	return true;
 }
 
-static bool fill_by_gift(struct feed *home, struct crossing_item *item, void *payload)
+static bool fill_by_gift(struct crossings *home, struct crossing_item *item, void *payload)
 {
 	const struct payload *gift = payload;
 	size_t length = (size_t)item->packet.length;
 
-	if (!chain_gift_payload(&home->pipes, &item->chain, gift->bytes, length))
+	if (!chain_gift_payload(home->fanout->pipes, &item->chain, gift->bytes, length))
 		return false;
 	note_last(item, ENGINE_COMPACT);
 	return true;
 }
 
-static bool fill_by_block(struct feed *home, struct crossing_item *item, void *payload)
+static bool fill_by_block(struct crossings *home, struct crossing_item *item, void *payload)
 {
 	struct shared_block *block = payload;
 
@@ -194,18 +198,18 @@ static bool fill_by_block(struct feed *home, struct crossing_item *item, void *p
 	return true;
 }
 
-static bool is_any_open(const struct feed *home)
+static bool is_any_open(const struct crossings *home)
 {
 	struct list_node *node;
 
-	list_for_each (&home->crossings, node) {
+	list_for_each (&home->list, node) {
 		if (crossing_of(node)->is_open)
 			return true;
 	}
 	return false;
 }
 
-void crossing_send_copy(struct feed *home, const struct packet *packet, const uint8_t *bytes)
+void crossings_send_copy(struct crossings *home, const struct packet *packet, const uint8_t *bytes)
 {
 	struct shared_block *block = NULL;
 
@@ -214,7 +218,7 @@ void crossing_send_copy(struct feed *home, const struct packet *packet, const ui
 	if (bytes) {
 		block = malloc(sizeof(*block) + packet->length);
 		if (!block) {
-			crossing_lose(home);
+			crossings_lose(home);
 			return;
 		}
 		atomic_init(&block->refs, 1);
@@ -223,11 +227,11 @@ void crossing_send_copy(struct feed *home, const struct packet *packet, const ui
 	if (prepare(home, packet, fill_by_block, block))
 		send_pending(home);
 	else
-		crossing_lose(home);
+		crossings_lose(home);
 	crossing_block_unref(&block);
 }
 
-bool crossing_send(struct feed *home, const struct packet *packet, struct payload *payload)
+bool crossings_send(struct crossings *home, const struct packet *packet, struct payload *payload)
 {
 	bool is_copy = payload->kind == PAYLOAD_COPY;
 	bool is_gift = payload->kind == PAYLOAD_GIFT;
@@ -235,27 +239,27 @@ bool crossing_send(struct feed *home, const struct packet *packet, struct payloa
 	if (!is_copy && prepare(home, packet, is_gift ? fill_by_gift : fill_by_tee, payload))
 		send_pending(home);
 	else if (is_copy || is_gift)
-		crossing_send_copy(home, packet, payload->bytes);
+		crossings_send_copy(home, packet, payload->bytes);
 	else
 		return false;
 	return true;
 }
 
-void crossing_lose(struct feed *home)
+void crossings_lose(struct crossings *home)
 {
 	struct list_node *node;
 
-	list_for_each (&home->crossings, node) {
+	list_for_each (&home->list, node) {
 		if (crossing_of(node)->is_open)
 			lose(crossing_of(node));
 	}
 }
 
-void crossing_send_sequence(struct feed *home)
+void crossings_send_sequence(struct crossings *home)
 {
 	struct list_node *node;
 
-	list_for_each (&home->crossings, node) {
+	list_for_each (&home->list, node) {
 		struct crossing *crossing = crossing_of(node);
 
 		if (crossing->is_open && !tell(crossing, CROSSING_SEQUENCE))
@@ -263,12 +267,13 @@ void crossing_send_sequence(struct feed *home)
 	}
 }
 
-void crossing_send_drain(struct feed *home)
+void crossings_send_drain(struct crossings *home)
 {
 	struct list_node *node;
 
+	home->is_draining = true;
 	/* To those that sleep as well: somebody may be waiting there. */
-	list_for_each (&home->crossings, node) {
+	list_for_each (&home->list, node) {
 		if (!tell(crossing_of(node), CROSSING_DRAIN))
 			lose(crossing_of(node));
 	}
@@ -276,17 +281,18 @@ void crossing_send_drain(struct feed *home)
 
 static bool is_full(const struct crossing *crossing)
 {
-	return crossing->is_open && (spsc_count(&crossing->there) >= HOLD_ITEMS ||
-				     atomic_load(&crossing->bytes_under_way) >=
-					     HOLD_SEGMENTS * crossing->home->params.segment_bytes);
+	return crossing->is_open &&
+	       (spsc_count(&crossing->there) >= HOLD_ITEMS ||
+		atomic_load(&crossing->bytes_under_way) >=
+			HOLD_SEGMENTS * crossing->home->fanout->pipes->params.segment_bytes);
 }
 
-static bool must_hold(struct feed *home)
+static bool must_hold(struct crossings *home)
 {
 	struct list_node *node;
 	bool is_any_full = false;
 
-	list_for_each (&home->crossings, node) {
+	list_for_each (&home->list, node) {
 		struct crossing *crossing = crossing_of(node);
 
 		if (!is_full(crossing))
@@ -298,38 +304,38 @@ static bool must_hold(struct feed *home)
 	return is_any_full;
 }
 
-void crossing_hold(struct feed *home)
+void crossings_hold(struct crossings *home)
 {
 	home->is_held = must_hold(home);
-	home->metrics.crossing_holds += home->is_held;
+	home->fanout->metrics->crossing_holds += home->is_held;
 }
 
 /* A branch has made room, or has gone. */
-static void look_for_end_of_hold(struct feed *home)
+static void look_for_end_of_hold(struct crossings *home)
 {
 	if (!home->is_held)
 		return;
 	home->is_held = must_hold(home);
-	/* Told before the loop waits again. */
-	home->must_tell_ready = home->must_tell_ready || !home->is_held;
+	if (!home->is_held)
+		home->on_room(home->owner);
 }
 
-uint64_t crossing_pipe_count(const struct feed *home)
+uint64_t crossings_pipe_count(const struct crossings *home)
 {
 	struct list_node *node;
 	uint64_t count = 0;
 
-	list_for_each (&home->crossings, node)
+	list_for_each (&home->list, node)
 		count += atomic_load(&crossing_of(node)->pipes_under_way);
 	return count;
 }
 
-uint64_t crossing_subscriber_count(const struct feed *home)
+uint64_t crossings_subscriber_count(const struct crossings *home)
 {
 	struct list_node *node;
 	uint64_t count = 0;
 
-	list_for_each (&home->crossings, node)
+	list_for_each (&home->list, node)
 		count += atomic_load(&crossing_of(node)->subscribers);
 	return count;
 }
@@ -344,45 +350,33 @@ static void answer(struct crossing *crossing)
 		crossing->is_open = is_wanted;
 }
 
-void crossing_answer(struct feed *home)
+void crossings_answer(struct crossings *home)
 {
 	struct list_node *node;
 
-	list_for_each (&home->crossings, node)
+	list_for_each (&home->list, node)
 		answer(crossing_of(node));
 }
 
-void crossing_tick_home(struct feed *home)
+void crossings_collect(struct crossings *home)
 {
 	struct list_node *node;
 
-	list_for_each (&home->crossings, node)
+	list_for_each (&home->list, node)
 		collect(crossing_of(node));
-	crossing_answer(home);
 }
 
-void crossing_settle(struct feed *home)
+void crossings_tick(struct crossings *home)
+{
+	crossings_collect(home);
+	crossings_answer(home);
+}
+
+void crossings_resume(struct crossings *home)
 {
 	struct list_node *node;
 
-	/* A branch that is told to sleep may ask anew, and is answered in the next round. */
-	for (int round = 0; round < 3; round++) {
-		list_for_each (&home->crossings, node) {
-			struct crossing *crossing = crossing_of(node);
-
-			collect(crossing);
-			answer(crossing);
-			crossing_take_all(crossing->branch);
-			collect(crossing);
-		}
-	}
-}
-
-void crossing_resume(struct feed *home)
-{
-	struct list_node *node;
-
-	list_for_each (&home->crossings, node) {
+	list_for_each (&home->list, node) {
 		struct crossing *crossing = crossing_of(node);
 
 		if (!atomic_load(&crossing->is_resumed))
@@ -392,7 +386,7 @@ void crossing_resume(struct feed *home)
 	}
 }
 
-void crossing_on_returned(struct ev_loop *loop, ev_async *watcher, int events)
+static void on_returned(struct ev_loop *loop, ev_async *watcher, int events)
 {
 	struct crossing *crossing = container_of(watcher, struct crossing, returned);
 
@@ -403,23 +397,32 @@ void crossing_on_returned(struct ev_loop *loop, ev_async *watcher, int events)
 	look_for_end_of_hold(crossing->home);
 }
 
+void crossings_init(struct crossings *home, struct fanout *fanout, const struct sequence *sequence,
+		    void *owner, void (*on_room)(void *owner))
+{
+	*home = (struct crossings){
+		.fanout = fanout,
+		.sequence = sequence,
+		.owner = owner,
+		.on_room = on_room,
+	};
+	list_init(&home->list);
+}
+
 void crossing_attach_home(struct crossing *crossing)
 {
-	struct feed *home = crossing->home;
-
-	list_append(&home->crossings, &crossing->node);
-	ev_async_start(home->loop, &crossing->returned);
-	ev_unref(home->loop);
+	list_append(&crossing->home->list, &crossing->node);
+	ev_set_cb(&crossing->returned, on_returned);
+	ev_async_start(crossing->home_loop, &crossing->returned);
+	ev_unref(crossing->home_loop); /* does not keep the loop alive */
 	answer(crossing);
 }
 
 void crossing_detach_home(struct crossing *crossing)
 {
-	struct feed *home = crossing->home;
-
 	collect(crossing);
 	list_remove(&crossing->node);
-	ev_ref(home->loop);
-	ev_async_stop(home->loop, &crossing->returned);
-	look_for_end_of_hold(home);
+	ev_ref(crossing->home_loop);
+	ev_async_stop(crossing->home_loop, &crossing->returned);
+	look_for_end_of_hold(crossing->home);
 }

@@ -6,8 +6,11 @@
 
 #include <stdatomic.h>
 
+#include "feed/chain.h"
 #include "feed/crossing.h"
-#include "feed/feed_parts.h"
+#include "intake/engine.h"
+#include "packet/packet.h"
+#include "pipe/pipe_set.h"
 
 enum crossing_kind {
 	CROSSING_PACKET,
@@ -51,7 +54,3 @@ void crossing_hand_on(struct crossing *crossing, struct pipe_pool *pool,
 		      const struct crossing_item *item);
 void crossing_adopt(struct crossing *crossing, struct pipe_pool *pool,
 		    const struct crossing_item *item);
-
-/* The watchers' callbacks. */
-void crossing_on_returned(struct ev_loop *loop, ev_async *watcher, int events);
-void crossing_on_arrived(struct ev_loop *loop, ev_async *watcher, int events);

@@ -10,24 +10,27 @@ static struct fanout_source get_source(void *owner)
 	const struct feed *feed = owner;
 
 	return (struct fanout_source){
-		.session = feed->session,
-		.is_up = feed->is_source_up,
-		.is_awake = crossing_is_awake(feed),
+		.session = feed->publish.sequence.session,
+		.is_up = feed->publish.sequence.is_source_up,
+		.is_awake = feed->publish.is_awake,
 		.is_draining = feed->is_draining,
 	};
 }
 
 static void on_wanted(void *owner)
 {
-	crossing_wake(owner);
+	const struct feed *feed = owner;
+
+	if (feed->events.on_wanted)
+		feed->events.on_wanted(feed->events.owner);
 }
 
 static void on_count(void *owner)
 {
-	struct feed *feed = owner;
+	const struct feed *feed = owner;
 
-	if (feed->from)
-		atomic_store(&feed->from->subscribers, feed->metrics.subscribers);
+	if (feed->events.on_count)
+		feed->events.on_count(feed->events.owner);
 }
 
 static void on_skip(void *owner, const struct subscriber *subscriber, const struct skip *skip)
@@ -82,9 +85,7 @@ static void on_turn_end(void *owner)
 	if (!feed->must_tell_ready || !feed_can_take(feed))
 		return;
 	feed->must_tell_ready = false;
-	if (feed->from)
-		crossing_take(feed);
-	else if (feed->events.on_ready)
+	if (feed->events.on_ready)
 		feed->events.on_ready(feed->events.owner);
 }
 

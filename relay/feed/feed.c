@@ -18,15 +18,14 @@
 
 static void tell(struct feed *feed, enum packet_type type)
 {
-	number_tell(feed, type);
+	number_tell(&feed->publish, type);
 	fanout_serve_ready(&feed->fanout);
 }
 
 void feed_source_up(struct feed *feed)
 {
-	crossing_answer(feed); /* whoever asked before is told of it */
-	feed->is_source_up = true;
-	feed_record_note_state(feed);
+	crossings_answer(&feed->publish.crossings); /* whoever asked before is told of it */
+	publish_set_source(&feed->publish, true);
 	feed->metrics.source_connects++;
 	tell(feed, PACKET_SOURCE_UP);
 }
@@ -36,9 +35,8 @@ void feed_source_down(struct feed *feed, enum close_reason reason)
 	bool in_message = !intake_is_empty(&feed->intake);
 	uint64_t rest = intake_reset(&feed->intake);
 
-	crossing_answer(feed);
-	feed->is_source_up = false;
-	feed_record_note_state(feed);
+	crossings_answer(&feed->publish.crossings);
+	publish_set_source(&feed->publish, false);
 	feed->metrics.source_losses++;
 	feed->source_ends[reason]++;
 	if (in_message) {
@@ -101,7 +99,31 @@ static int init_pipes(struct feed *feed)
 	return pipe_set_init(&feed->pipes, &params, &events, &feed->metrics);
 }
 
-/* ---- taking in ---- */
+/* ---- taking in, and publishing ---- */
+
+static void on_room(void *owner)
+{
+	struct feed *feed = owner;
+
+	feed->must_tell_ready = true; /* told before the loop waits again */
+}
+
+static void init_publish(struct feed *feed)
+{
+	struct publish *publish = &feed->publish;
+
+	*publish = (struct publish){
+		.fanout = &feed->fanout,
+		.framing = &feed->params.framing,
+		/* The session changes with every start, and is never 0. */
+		.sequence.session = (uint32_t)(clock_wall_ns() / NS_PER_MS) | 1u,
+		.sequence.next_seq = 1,
+		.is_branch = feed->params.is_branch,
+		.is_awake = !feed->params.is_branch,
+		.last_ms = clock_mono_ns() / NS_PER_MS,
+	};
+	crossings_init(&publish->crossings, &feed->fanout, &publish->sequence, feed, on_room);
+}
 
 static struct intake_params intake_params(const struct feed_params *params)
 {
@@ -117,7 +139,7 @@ static struct intake_params intake_params(const struct feed_params *params)
 static void init_intake(struct feed *feed)
 {
 	const struct intake_params params = intake_params(&feed->params);
-	const struct packet_sink sink = {.owner = feed, .put = number_put};
+	const struct packet_sink sink = {.owner = &feed->publish, .put = number_put};
 
 	intake_init(&feed->intake, &params, &sink, &feed->pipes, &feed->metrics);
 }
@@ -134,14 +156,13 @@ static void change_intake(struct feed *feed)
 void feed_tick(struct feed *feed, uint64_t now_ms)
 {
 	fanout_tick(&feed->fanout, now_ms);
-	if (feed->from)
-		crossing_tick_branch(feed, now_ms);
-	else
-		crossing_tick_home(feed);
-	if (crossing_is_awake(feed))
+	crossings_tick(&feed->publish.crossings);
+	if (feed->events.on_tick)
+		feed->events.on_tick(feed->events.owner, now_ms);
+	if (feed->publish.is_awake)
 		pipe_set_tick(&feed->pipes, now_ms);
-	if (feed->params.fanout.heartbeat_ms && !feed->is_draining && !feed->from &&
-	    now_ms - feed->last_packet_ms >= feed->params.fanout.heartbeat_ms) {
+	if (feed->params.fanout.heartbeat_ms && !feed->is_draining && !feed->params.is_branch &&
+	    now_ms - feed->publish.last_ms >= feed->params.fanout.heartbeat_ms) {
 		feed->metrics.heartbeats++;
 		tell(feed, PACKET_HEARTBEAT);
 	}
@@ -156,11 +177,11 @@ struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *e
 		.max_bytes = params->ring_bytes,
 		.max_pipes = rendition_max_pipes(params->ring_bytes, params->segment_bytes),
 	};
-	struct rendition *rendition =
-		fanout_open_rendition(&feed->fanout, encoder, &ring, feed->next_seq);
+	struct rendition *rendition = fanout_open_rendition(&feed->fanout, encoder, &ring,
+							    feed->publish.sequence.next_seq);
 
 	if (rendition && rendition->listeners == 1)
-		feed_record_open_rendition(feed, rendition);
+		feed_record_open_rendition(rendition, feed->params.framing.max_message);
 	return rendition;
 }
 
@@ -193,11 +214,7 @@ int feed_new(struct ev_loop *loop, const struct feed_params *params,
 	feed->events = *events;
 	feed->loop = loop;
 	list_node_init(&feed->node);
-	list_init(&feed->crossings);
-	/* Changes with every start, and is never 0. */
-	feed->session = (uint32_t)(clock_wall_ns() / NS_PER_MS) | 1u;
-	feed->next_seq = 1;
-	feed->last_packet_ms = clock_mono_ns() / NS_PER_MS;
+	init_publish(feed);
 	init_intake(feed);
 	r = init_pipes(feed);
 	if (r < 0) {
@@ -225,7 +242,7 @@ void feed_free(struct feed **feed_ptr, enum close_reason reason)
 	fanout_stop(&feed->fanout);
 	while ((node = list_first(&feed->fanout.renditions)))
 		free_rendition(rendition_of(node), reason);
-	feed_record_close(feed);
+	feed_record_close(&feed->fanout);
 	intake_fini(&feed->intake);
 	pipe_set_fini(&feed->pipes);
 	free(feed);
@@ -251,21 +268,26 @@ void feed_change(struct feed *feed, const struct feed_params *params)
 
 uint64_t feed_subscriber_count(const struct feed *feed)
 {
-	return feed->metrics.subscribers + crossing_subscriber_count(feed);
+	return feed->metrics.subscribers + crossings_subscriber_count(&feed->publish.crossings);
 }
 
 void feed_keep_history(struct feed *feed, bool keeps_history)
 {
 	feed->keeps_history = keeps_history;
-	if (keeps_history)
-		crossing_wake(feed);
+	if (keeps_history && feed->events.on_wanted)
+		feed->events.on_wanted(feed->events.owner);
+}
+
+void feed_set_records(struct feed *feed, const struct feed_records *records, unsigned worker)
+{
+	feed_record_open(&feed->fanout, &feed->publish.sequence, feed->params.is_branch, records,
+			 worker);
 }
 
 /* ---- branches ---- */
 
 void feed_wake(struct feed *feed)
 {
-	feed_record_note_state(feed);
 	pipe_set_open(&feed->pipes);
 	fanout_begin_joining(&feed->fanout);
 }
@@ -285,14 +307,8 @@ bool feed_sleep(struct feed *feed)
 
 void feed_catch_up(struct feed *feed)
 {
-	uint64_t before;
-
-	if (!feed->from)
-		return;
-	do {
-		before = feed->next_seq;
-		crossing_take(feed);
-	} while (feed->next_seq != before);
+	if (feed->events.catch_up)
+		feed->events.catch_up(feed->events.owner);
 }
 
 /* ---- the end ---- */
@@ -302,7 +318,7 @@ void feed_drain(struct feed *feed)
 	if (feed->is_draining)
 		return;
 	feed->is_draining = true;
-	crossing_send_drain(feed);
+	crossings_send_drain(&feed->publish.crossings);
 	tell(feed, PACKET_END);
 	fanout_finish_all(&feed->fanout, CLOSE_DRAIN);
 }
@@ -310,7 +326,8 @@ void feed_drain(struct feed *feed)
 void feed_read_metrics(const struct feed *feed, struct metrics *ret)
 {
 	*ret = feed->metrics;
-	ret->source_up = !feed->from && feed->is_source_up;
-	ret->pipes_open = feed->pipes.pool.open_count + crossing_pipe_count(feed);
+	ret->source_up = !feed->params.is_branch && feed->publish.sequence.is_source_up;
+	ret->pipes_open =
+		feed->pipes.pool.open_count + crossings_pipe_count(&feed->publish.crossings);
 	fanout_add_metrics(&feed->fanout, ret);
 }

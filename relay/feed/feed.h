@@ -27,8 +27,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "fanout/fanout.h"
-#include "feed/crossing.h"
-#include "intake/engine.h"
+#include "feed/publish.h"
 #include "intake/intake.h"
 #include "packet/framing.h"
 #include "pipe/pipe_set.h"
@@ -36,6 +35,7 @@
 #include "table/metrics.h"
 
 struct encoder;
+struct feed_records;
 struct rendition;
 
 struct feed_params {
@@ -51,17 +51,14 @@ struct feed_params {
 	bool is_branch;            /* its source is a home; it opens pipes when it wakes */
 };
 
-/* News for whoever reads the source. */
+/* News for its source.  Each may be NULL. */
 struct feed_events {
 	void *owner;
-	void (*on_ready)(void *owner); /* feed_can_take() is true again; NULL: nobody asks */
-};
-
-/* What the cost of a pass says something about. */
-struct feed_pass {
-	bool is_measured; /* it serves one packet of one engine */
-	enum engine engine;
-	unsigned size_class;
+	void (*on_ready)(void *owner);  /* feed_can_take() is true again             */
+	void (*on_wanted)(void *owner); /* somebody waits for packets, or history is kept */
+	void (*on_count)(void *owner);  /* metrics.subscribers has changed           */
+	void (*on_tick)(void *owner, uint64_t now_ms); /* 10 times a second          */
+	void (*catch_up)(void *owner); /* take at once what is there; see feed_catch_up() */
 };
 
 struct feed {
@@ -74,24 +71,15 @@ struct feed {
 	uint64_t source_ends[CLOSE_REASON_COUNT]; /* publishers, by reason */
 	struct log_rate skip_log, close_log;      /* private */
 
-	uint32_t session;     /* ro: of the sequence */
-	uint64_t next_seq;    /* ro: of the next message to come */
-	bool is_source_up;    /* ro */
-	bool follows_session; /* private: session is that of the relay it reads */
 	bool is_draining;     /* ro */
-	bool is_held;         /* private: a branch is behind, so nothing is taken in */
 	bool keeps_history;   /* ro */
-	uint64_t
-		last_packet_ms; /* private: monotonic, when subscribers were last told of anything */
-	bool must_tell_ready;   /* private: on_ready is due at the end of the turn */
+	bool must_tell_ready; /* private: on_ready is due at the end of the turn */
 
-	struct list crossings; /* private: of a home, to its branches */
-	struct crossing *from; /* ro: of a branch, from its home; NULL: this is the home */
-
+	struct publish publish;
 	struct fanout fanout;
 	struct pipe_set pipes;
 	struct intake intake;
-	struct feed_pass pass;
+	bool is_measured; /* private: the cost is that of one packet of one engine */
 };
 
 /* ---- for its owner ---- */
@@ -118,6 +106,10 @@ void feed_close_rendition(struct rendition **rendition);
 
 /* True: newcomers may ask for the past, so a branch collects it even while nobody is there. */
 void feed_keep_history(struct feed *feed, bool keeps_history);
+
+/* From now on the feed is recorded, so that it outlives a crash; see fanout/subscriber_kept.h.  Before
+ * it has formats; one feed at a time in the whole process. */
+void feed_set_records(struct feed *feed, const struct feed_records *records, unsigned worker);
 
 /* 10 times a second: heartbeats, limits of slow subscribers, pipes that were missing. */
 void feed_tick(struct feed *feed, uint64_t now_ms);

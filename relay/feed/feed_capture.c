@@ -135,7 +135,7 @@ static int capture_intake(struct feed *feed, struct intake_state *ret)
 		.rest = intake->memory.bytes + intake->memory.start,
 		.rest_bytes = intake_memory_bytes(intake),
 		.head_bytes = (unsigned)intake->relay.head_bytes,
-		.has_session = feed->follows_session,
+		.has_session = feed->publish.follows_session,
 		.in_message = intake->relay.in_message,
 		.taken_bytes = intake->taken_bytes,
 	};
@@ -151,10 +151,10 @@ int feed_capture(struct feed *feed, struct feed_state *ret)
 	int r;
 
 	*ret = (struct feed_state){
-		.is_awake = crossing_is_awake(feed),
-		.is_source_up = feed->is_source_up,
-		.session = feed->session,
-		.next_seq = feed->next_seq,
+		.is_awake = feed->publish.is_awake,
+		.is_source_up = feed->publish.sequence.is_source_up,
+		.session = feed->publish.sequence.session,
+		.next_seq = feed->publish.sequence.next_seq,
 		.metrics = feed->metrics,
 	};
 	memcpy(ret->closed, feed->fanout.closed, sizeof(ret->closed));

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
-/*
- * Parts and renditions in the records.  Invariant: who is marked as used is described; torn is
- * set before, and cleared after, what subscribers could be left in the middle of.
- */
+/* Feeds and renditions in the records.  Invariant: who is marked as used is described; torn is
+ * set before, and cleared after, what subscribers could be left in the middle of. */
 #include "feed/feed_kept.h"
 
 #include <stdio.h>
@@ -10,8 +8,8 @@
 
 #include "base/compiler.h"
 #include "base/log.h"
+#include "fanout/fanout.h"
 #include "fanout/rendition.h"
-#include "feed/feed.h"
 #include "ring/ring_kept.h"
 
 /* All stored before is there, too, and nothing stored behind it is there before; for a process that
@@ -27,115 +25,120 @@ static uint32_t get(const _Atomic uint32_t *flag)
 	return atomic_load_explicit(flag, memory_order_acquire);
 }
 
-/* ---- parts ---- */
+/* ---- feeds ---- */
 
-void feed_set_records(struct feed *feed, const struct feed_records *records, unsigned worker)
+static struct part_record *find_free(const struct feed_records *records)
 {
-	struct part_record *part = NULL;
-
-	for (size_t i = 0; records && i < records->part_count && !part; i++) {
+	for (size_t i = 0; i < records->part_count; i++) {
 		if (!get(&records->parts[i].is_used))
-			part = &records->parts[i];
+			return &records->parts[i];
 	}
-	if (records && !part)
+	return NULL;
+}
+
+void feed_record_open(struct fanout *fanout, const struct sequence *sequence, bool is_branch,
+		      const struct feed_records *records, unsigned worker)
+{
+	struct part_record *record = records ? find_free(records) : NULL;
+
+	if (records && !record)
 		log_warn("feed=%s would not survive a crash: there are more than %zu feeds, in all "
 			 "workers",
-			 feed->params.name, records->part_count);
-	if (!part)
+			 fanout->name, records->part_count);
+	if (!record)
 		return;
-	part->worker = worker;
-	part->is_home = !feed->params.is_branch;
-	(void)snprintf(part->feed, sizeof(part->feed), "%s", feed->params.name);
+	record->worker = worker;
+	record->is_home = !is_branch;
+	(void)snprintf(record->feed, sizeof(record->feed), "%s", fanout->name);
 	for (size_t i = 0; i < RECORD_FORMATS_MAX; i++)
-		set(&part->renditions[i].is_used, 0);
-	feed->fanout.records = records;
-	feed->fanout.record = part;
-	set(&part->torn, 0);
-	feed_record_note_state(feed);
-	set(&part->is_used, 1);
+		set(&record->renditions[i].is_used, 0);
+	fanout->records = records;
+	fanout->record = record;
+	set(&record->torn, 0);
+	feed_record_note(fanout, sequence, !is_branch);
+	set(&record->is_used, 1);
 }
 
-void feed_record_close(struct feed *feed)
+void feed_record_close(struct fanout *fanout)
 {
-	if (feed->fanout.record)
-		set(&feed->fanout.record->is_used, 0);
-	feed->fanout.record = NULL;
-	feed->fanout.records = NULL;
+	if (fanout->record)
+		set(&fanout->record->is_used, 0);
+	fanout->record = NULL;
+	fanout->records = NULL;
 }
 
-void feed_record_note_state(struct feed *feed)
+void feed_record_note(struct fanout *fanout, const struct sequence *sequence, bool is_awake)
 {
-	struct part_record *part = feed->fanout.record;
+	struct part_record *record = fanout->record;
 
-	if (!part)
+	if (!record)
 		return;
-	atomic_store(&part->session, feed->session);
-	atomic_store(&part->next_seq, feed->next_seq);
-	set(&part->is_source_up, feed->is_source_up);
-	set(&part->is_awake, crossing_is_awake(feed) && (part->is_home || feed->from));
+	atomic_store(&record->session, sequence->session);
+	atomic_store(&record->next_seq, sequence->next_seq);
+	set(&record->is_source_up, sequence->is_source_up);
+	set(&record->is_awake, is_awake);
 }
 
 /* ---- packets ---- */
 
-void feed_record_begin_packet(struct feed *feed, const struct packet *packet)
+void feed_record_begin_packet(struct fanout *fanout, const struct packet *packet)
 {
-	struct part_record *part = feed->fanout.record;
+	struct part_record *record = fanout->record;
 
-	if (!part)
+	if (!record)
 		return;
 	if (packet->flags & PACKET_FLAG_CONTINUED)
-		set(&part->torn, RECORD_TORN_MESSAGE);
-	atomic_store_explicit(&part->next_seq, packet_next_seq(packet), memory_order_relaxed);
+		set(&record->torn, RECORD_TORN_MESSAGE);
+	atomic_store_explicit(&record->next_seq, packet_next_seq(packet), memory_order_relaxed);
 }
 
-void feed_record_end_packet(struct feed *feed, const struct packet *packet)
+void feed_record_end_packet(struct fanout *fanout, const struct packet *packet)
 {
-	struct part_record *part = feed->fanout.record;
+	struct part_record *record = fanout->record;
 
-	if (part && packet->type == PACKET_DATA && !(packet->flags & PACKET_FLAG_CONTINUED))
-		set(&part->torn, 0);
+	if (record && packet->type == PACKET_DATA && !(packet->flags & PACKET_FLAG_CONTINUED))
+		set(&record->torn, 0);
 }
 
-void feed_record_begin_sequence(struct feed *feed)
+void feed_record_begin_sequence(struct fanout *fanout)
 {
-	if (feed->fanout.record)
-		set(&feed->fanout.record->torn,
-		    get(&feed->fanout.record->torn) | RECORD_TORN_SEQUENCE);
+	if (fanout->record)
+		set(&fanout->record->torn, get(&fanout->record->torn) | RECORD_TORN_SEQUENCE);
 }
 
-void feed_record_end_sequence(struct feed *feed)
+void feed_record_end_sequence(struct fanout *fanout, const struct sequence *sequence, bool is_awake)
 {
-	if (!feed->fanout.record)
+	if (!fanout->record)
 		return;
-	feed_record_note_state(feed);
-	set(&feed->fanout.record->torn,
-	    get(&feed->fanout.record->torn) & ~(uint32_t)RECORD_TORN_SEQUENCE);
+	feed_record_note(fanout, sequence, is_awake);
+	set(&fanout->record->torn, get(&fanout->record->torn) & ~(uint32_t)RECORD_TORN_SEQUENCE);
 }
 
 /* ---- renditions ---- */
 
 /* A packet may be a message of any length, and grow in some formats. */
-static size_t max_packet_bytes(const struct feed *feed)
+static size_t max_packet_bytes(const struct fanout *fanout, size_t max_message)
 {
-	return size_max(feed->params.framing.max_message, feed->params.segment_bytes) +
-	       ENCODER_HEADER_MAX + ENCODER_TRAILER_MAX;
+	return size_max(max_message, fanout->pipes->params.segment_bytes) + ENCODER_HEADER_MAX +
+	       ENCODER_TRAILER_MAX;
 }
 
-void feed_record_open_rendition(struct feed *feed, struct rendition *rendition)
+void feed_record_open_rendition(struct rendition *rendition, size_t max_message)
 {
+	const struct fanout *fanout = rendition->fanout;
 	struct rendition_record *record = NULL;
 	struct ring_record *ring = NULL;
 	int r;
 
-	for (size_t i = 0; feed->fanout.record && i < RECORD_FORMATS_MAX && !record; i++) {
-		if (!get(&feed->fanout.record->renditions[i].is_used))
-			record = &feed->fanout.record->renditions[i];
+	for (size_t i = 0; fanout->record && i < RECORD_FORMATS_MAX && !record; i++) {
+		if (!get(&fanout->record->renditions[i].is_used))
+			record = &fanout->record->renditions[i];
 	}
 	if (!record)
 		return;
-	r = ring_record_new(&rendition->ring.params, max_packet_bytes(feed), &ring);
+	r = ring_record_new(&rendition->ring.params, max_packet_bytes(fanout, max_message), &ring);
 	if (r < 0) {
-		log_warn("feed=%s format=%s would not survive a crash: %s", feed->params.name,
+		log_warn("feed=%s format=%s would not survive a crash: %s", fanout->name,
 			 rendition->encoder->name, strerror(-r));
 		return;
 	}

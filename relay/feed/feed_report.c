@@ -21,10 +21,10 @@ void feed_report_add(struct feed_report *sum, const struct feed *feed, bool with
 	add_all(sum->source_ends, feed->source_ends, CLOSE_REASON_COUNT);
 	add_all(sum->skipped_by, feed->fanout.skipped_by, SLOW_CAUSE_COUNT);
 	add_all(sum->closed_slow_by, feed->fanout.closed_slow_by, SLOW_CAUSE_COUNT);
-	if (feed->from)
+	if (feed->params.is_branch)
 		return;
-	sum->is_source_up = feed->is_source_up;
-	sum->session = feed->session;
-	sum->next_seq = feed->next_seq;
+	sum->is_source_up = feed->publish.sequence.is_source_up;
+	sum->session = feed->publish.sequence.session;
+	sum->next_seq = feed->publish.sequence.next_seq;
 	sum->choice = feed->intake.choice;
 }

@@ -15,7 +15,7 @@
 #include "base/fd.h"
 #include "fanout/rendition.h"
 #include "fanout/subscriber_resume.h"
-#include "feed/feed_kept.h"
+#include "feed/crossing_branch.h"
 #include "feed/feed_parts.h"
 #include "feed/feed_state.h"
 #include "feed/publish.h"
@@ -138,9 +138,10 @@ static void resume_subscribers(struct feed *feed, struct rendition *rendition,
 static uint64_t missing_in(const struct feed *feed, const struct feed_state *state,
 			   const struct ring_state *ring)
 {
-	if (!state->is_after_crash || !state->is_awake || ring->next_seq >= feed->next_seq)
+	if (!state->is_after_crash || !state->is_awake ||
+	    ring->next_seq >= feed->publish.sequence.next_seq)
 		return 0;
-	return feed->next_seq - ring->next_seq;
+	return feed->publish.sequence.next_seq - ring->next_seq;
 }
 
 /* Who is told of what is missing, or cannot be told, but may miss it. */
@@ -180,7 +181,8 @@ static void restore_rendition(struct feed *feed, const struct feed_state *part,
 	ring_restored_drop(&restored);
 	if (missing) {
 		count_missing(feed, rendition, missing);
-		publish_missing(rendition, feed->session, feed->next_seq);
+		publish_missing(rendition, feed->publish.sequence.session,
+				feed->publish.sequence.next_seq);
 	}
 	rendition_trim(rendition);
 }
@@ -203,7 +205,7 @@ static int restore_intake(struct feed *feed, const struct intake_state *state)
 	intake->scan.prefix_bytes = state->prefix_bytes;
 	memcpy(intake->scan.prefix, state->prefix, sizeof(intake->scan.prefix));
 	intake->relay.head_bytes = state->head_bytes;
-	feed->follows_session = state->has_session;
+	feed->publish.follows_session = state->has_session;
 	intake->relay.in_message = state->in_message;
 	memcpy(intake->relay.head, state->head, sizeof(intake->relay.head));
 	if (state->head_bytes < sizeof(intake->relay.head))
@@ -222,28 +224,32 @@ static void restore_counters(struct feed *feed, const struct feed_state *state)
 	       sizeof(feed->fanout.closed_slow_by));
 }
 
-void feed_restore(struct feed *feed, struct feed_state *state, bool keeps_source)
+void feed_restore(struct feed *feed, struct crossing *crossing, struct feed_state *state,
+		  bool keeps_source)
 {
 	uint64_t source_direct = feed->metrics.source_direct;
-	bool has_new_source = feed->is_source_up; /* that came when the ingest was opened */
+	const struct sequence sequence = {
+		.session = (uint32_t)state->session,
+		.next_seq = state->next_seq,
+		.is_source_up = state->is_source_up,
+	};
+	bool has_new_source =
+		feed->publish.sequence.is_source_up; /* that came when the ingest was opened */
 
 	restore_counters(feed, state);
 	feed->metrics.source_direct = source_direct;
-	feed->session = (uint32_t)state->session;
-	feed->next_seq = state->next_seq;
-	feed->is_source_up = state->is_source_up;
-	feed_record_note_state(feed);
+	publish_resume(&feed->publish, &sequence);
 	feed->intake.taken_bytes = state->intake.taken_bytes;
-	if (feed->from && state->is_awake)
-		crossing_wake_resumed(feed);
+	if (crossing && state->is_awake)
+		crossing_wake_resumed(crossing);
 	for (size_t i = 0; i < state->rendition_count; i++)
 		restore_rendition(feed, state, &state->renditions[i]);
 	if (keeps_source)
 		keeps_source = restore_intake(feed, &state->intake) == 0;
 	/* A source that has the same session goes on in it, and repeats or misses what it does. */
-	feed->follows_session = feed->follows_session || state->is_after_crash;
+	feed->publish.follows_session = feed->publish.follows_session || state->is_after_crash;
 	feed_serve_packet(feed, clock_mono_ns());
-	if (!feed->from && state->is_source_up && !keeps_source) {
+	if (!crossing && state->is_source_up && !keeps_source) {
 		feed->metrics.partial_bytes += state->intake.rest_bytes + state->intake.head_bytes;
 		feed->metrics.partial_messages +=
 			state->intake.rest_bytes + state->intake.head_bytes > 0;

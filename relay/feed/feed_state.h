@@ -22,6 +22,7 @@
 #include "table/close_reason.h"
 #include "table/metrics.h"
 
+struct crossing;
 struct feed;
 
 struct rendition_state {
@@ -78,12 +79,13 @@ void feed_state_transfer_reasons(struct state_stream *stream, uint64_t counts[CL
  * that cannot be put where they were are closed: reason REMOVED when nobody offers their format any
  * more, HANDOVER when their ring, or the input of theirs, could not be made again.  keeps_source:
  * its publisher stays, else the rest of its message is dropped and it counts as gone.  Branches
- * first; the home, which comes last, after its crossing_resume().
+ * first; the home, which comes last, after its crossings_resume().
  *
  * After a crash a ring may lack what another one of the feed has: the sequence goes on behind that,
  * and its subscribers are told of the gap, or closed where they may not miss anything; this, and
  * all else that keeps a subscriber from going on, has the reason CRASH then. */
-void feed_restore(struct feed *feed, struct feed_state *state, bool keeps_source);
+void feed_restore(struct feed *feed, struct crossing *crossing, struct feed_state *state,
+		  bool keeps_source);
 
 /* Closes the subscribers that the state still has, by reset; the places are given back. */
 void feed_state_close_subscribers(struct feed_state *state);

@@ -8,16 +8,14 @@
  */
 #pragma once
 
-#include "intake/sink.h"
+#include "feed/publish.h"
 
-struct feed;
+/* Numbers a packet that has been cut, or follows its number, and publishes it.  The first argument
+ * is a struct publish.  See packet_sink.put. */
+bool number_put(void *publish, struct packet *packet, struct payload *payload);
 
-/* Numbers a packet that has been cut, or follows its number, and publishes it; `feed` is a struct
- * feed.  See packet_sink.put. */
-bool number_put(void *feed, struct packet *packet, struct payload *payload);
-
-/* The next message is number `next_seq` of `session`. */
-void number_set(struct feed *feed, uint32_t session, uint64_t next_seq);
+/* The next message is number `next_seq` of `session`.  Branches are told. */
+void number_set(struct publish *publish, uint32_t session, uint64_t next_seq);
 
 /* Publishes news of this type, as of now. */
-void number_tell(struct feed *feed, enum packet_type type);
+void number_tell(struct publish *publish, enum packet_type type);

@@ -14,11 +14,10 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "base/log.h"
 #include "fanout/rendition.h"
 #include "fanout/subscriber.h"
 #include "feed/chain.h"
-#include "feed/crossing.h"
-#include "feed/feed.h"
 #include "feed/feed_kept.h"
 #include "pipe/pipe_io.h"
 
@@ -52,25 +51,25 @@ static void make_frame(const struct encoder *encoder, const struct packet *packe
 		ret->trailer_bytes = encoder->trailer(encoder, packet, ret->trailer);
 }
 
-static bool put_header(struct feed *feed, struct chain *chain, const struct frame *frame)
+static bool put_header(struct publish *publish, struct chain *chain, const struct frame *frame)
 {
 	return !frame->header_bytes ||
-	       chain_put_header(&feed->pipes, chain, frame->header, frame->header_bytes);
+	       chain_put_header(publish->fanout->pipes, chain, frame->header, frame->header_bytes);
 }
 
-static bool put_trailer(struct feed *feed, struct chain *chain, const struct frame *frame)
+static bool put_trailer(struct publish *publish, struct chain *chain, const struct frame *frame)
 {
-	return !frame->trailer_bytes ||
-	       chain_put_trailer(&feed->pipes, chain, frame->trailer, frame->trailer_bytes);
+	return !frame->trailer_bytes || chain_put_trailer(publish->fanout->pipes, chain,
+							  frame->trailer, frame->trailer_bytes);
 }
 
-static bool chain_append(struct feed *feed, struct rendition *rendition, struct chain *chain,
+static bool chain_append(struct publish *publish, struct rendition *rendition, struct chain *chain,
 			 const struct packet *packet, enum engine engine)
 {
 	struct ring_packet entry = entry_of(packet);
 
-	return ring_append_pipes(&rendition->ring, chain->pipes, chain->count, &feed->pipes.pool,
-				 &entry, engine) == 0;
+	return ring_append_pipes(&rendition->ring, chain->pipes, chain->count,
+				 &publish->fanout->pipes->pool, &entry, engine) == 0;
 }
 
 /* Without memory a packet is lost for a format, and nobody may take it for delivered. */
@@ -104,7 +103,7 @@ static void append_copy(struct rendition *rendition, const struct packet *packet
 }
 
 /* Gives the rendition the packet in words of its own.  False: it is header, payload and trailer. */
-static bool rewrite(const struct feed *feed, struct rendition *rendition,
+static bool rewrite(const struct publish *publish, struct rendition *rendition,
 		    const struct packet *packet, const uint8_t *bytes)
 {
 	const struct encoder *encoder = rendition->encoder;
@@ -112,8 +111,7 @@ static bool rewrite(const struct feed *feed, struct rendition *rendition,
 
 	if (!encoder->rewrite || packet->length == 0)
 		return false;
-	whole.iov_base =
-		encoder->rewrite(encoder, packet, &feed->params.framing, bytes, &whole.iov_len);
+	whole.iov_base = encoder->rewrite(encoder, packet, publish->framing, bytes, &whole.iov_len);
 	if (!whole.iov_base && whole.iov_len == ENCODER_AS_IT_IS)
 		return false;
 	if (whole.iov_base)
@@ -125,50 +123,52 @@ static bool rewrite(const struct feed *feed, struct rendition *rendition,
 }
 
 /* True when it had to be copied only because pipes would not do. */
-static bool copy_to_rendition(const struct feed *feed, struct rendition *rendition,
+static bool copy_to_rendition(const struct publish *publish, struct rendition *rendition,
 			      const struct packet *packet, const uint8_t *bytes)
 {
 	struct frame frame;
 
-	if (rewrite(feed, rendition, packet, bytes))
+	if (rewrite(publish, rendition, packet, bytes))
 		return false;
 	make_frame(rendition->encoder, packet, &frame);
 	append_copy(rendition, packet, &frame, bytes);
 	return true;
 }
 
-static void copy_to_renditions(struct feed *feed, const struct packet *packet, const uint8_t *bytes)
+static void copy_to_renditions(struct publish *publish, const struct packet *packet,
+			       const uint8_t *bytes)
 {
 	struct list_node *node;
 
-	list_for_each (&feed->fanout.renditions, node)
-		(void)copy_to_rendition(feed, rendition_of(node), packet, bytes);
+	list_for_each (&publish->fanout->renditions, node)
+		(void)copy_to_rendition(publish, rendition_of(node), packet, bytes);
 }
 
-static void gift_to_rendition(struct feed *feed, struct rendition *rendition,
+static void gift_to_rendition(struct publish *publish, struct rendition *rendition,
 			      const struct packet *packet, const uint8_t *bytes)
 {
 	struct chain chain = {.count = 0};
 	struct frame frame;
 
 	make_frame(rendition->encoder, packet, &frame);
-	if (put_header(feed, &chain, &frame) &&
-	    chain_gift_payload(&feed->pipes, &chain, bytes, packet->length) &&
-	    put_trailer(feed, &chain, &frame) &&
-	    chain_append(feed, rendition, &chain, packet, ENGINE_COMPACT))
+	if (put_header(publish, &chain, &frame) &&
+	    chain_gift_payload(publish->fanout->pipes, &chain, bytes, packet->length) &&
+	    put_trailer(publish, &chain, &frame) &&
+	    chain_append(publish, rendition, &chain, packet, ENGINE_COMPACT))
 		return;
-	chain_drop(&feed->pipes, &chain);
-	feed->metrics.engine_fallbacks++;
+	chain_drop(publish->fanout->pipes, &chain);
+	publish->fanout->metrics->engine_fallbacks++;
 	append_copy(rendition, packet, &frame, bytes);
 }
 
-static void gift_to_renditions(struct feed *feed, const struct packet *packet, const uint8_t *bytes)
+static void gift_to_renditions(struct publish *publish, const struct packet *packet,
+			       const uint8_t *bytes)
 {
 	struct list_node *node;
 
-	list_for_each (&feed->fanout.renditions, node) {
-		if (!rewrite(feed, rendition_of(node), packet, bytes))
-			gift_to_rendition(feed, rendition_of(node), packet, bytes);
+	list_for_each (&publish->fanout->renditions, node) {
+		if (!rewrite(publish, rendition_of(node), packet, bytes))
+			gift_to_rendition(publish, rendition_of(node), packet, bytes);
 	}
 }
 
@@ -211,25 +211,25 @@ static uint8_t *read_payload(struct payload *payload, size_t length)
 }
 
 /* Reads the first `bytes` of the pipe, which keeps them. */
-static bool look_into(struct feed *feed, struct pipe *from, uint8_t *to, size_t bytes)
+static bool look_into(struct publish *publish, struct pipe *from, uint8_t *to, size_t bytes)
 {
 	size_t copied = 0;
 	int err = 0;
 	enum pipe_io result;
 	bool done;
 
-	feed->metrics.tee_calls++;
-	result = pipe_tee(from, &feed->pipes.copy_pipe, bytes, &copied, &err);
+	publish->fanout->metrics->tee_calls++;
+	result = pipe_tee(from, &publish->fanout->pipes->copy_pipe, bytes, &copied, &err);
 	if (result == PIPE_IO_REFUSED)
-		pipe_set_note_refusal(&feed->pipes, REFUSAL_TEE);
+		pipe_set_note_refusal(publish->fanout->pipes, REFUSAL_TEE);
 	done = result == PIPE_IO_OK && copied == bytes &&
-	       read_pipe(&feed->pipes.copy_pipe, to, bytes);
-	pipe_set_empty_copy_pipe(&feed->pipes);
+	       read_pipe(&publish->fanout->pipes->copy_pipe, to, bytes);
+	pipe_set_empty_copy_pipe(publish->fanout->pipes);
 	return done;
 }
 
 /* The same as read_payload(), but the payload stays where it is. */
-static uint8_t *look_at_payload(struct feed *feed, struct payload *payload, size_t length)
+static uint8_t *look_at_payload(struct publish *publish, struct payload *payload, size_t length)
 {
 	uint8_t *bytes = malloc(length);
 	size_t filled = 0;
@@ -237,7 +237,7 @@ static uint8_t *look_at_payload(struct feed *feed, struct payload *payload, size
 	for (size_t i = 0; bytes && i < payload->count; i++) {
 		size_t part = bytes_in(payload, i);
 
-		if (!look_into(feed, &payload->pipes[i], bytes + filled, part)) {
+		if (!look_into(publish, &payload->pipes[i], bytes + filled, part)) {
 			free(bytes);
 			return NULL;
 		}
@@ -247,7 +247,7 @@ static uint8_t *look_at_payload(struct feed *feed, struct payload *payload, size
 }
 
 /* What no rendition has taken over: throws the payload away, keeps the rest of the last pipe. */
-static void drop_payload(struct feed *feed, struct payload *payload)
+static void drop_payload(struct publish *publish, struct payload *payload)
 {
 	for (size_t i = 0; i < payload->count; i++) {
 		struct pipe *pipe = &payload->pipes[i];
@@ -258,61 +258,62 @@ static void drop_payload(struct feed *feed, struct payload *payload)
 		if (!pipe_is_open(pipe))
 			continue;
 		if (i + 1 < payload->count)
-			pipe_pool_put_drained(&feed->pipes.pool, pipe);
-		else if (left && pipe_discard(pipe, feed->pipes.pool.null_fd, left, &thrown,
-					      &err) != PIPE_IO_OK)
-			pipe_pool_put_drained(&feed->pipes.pool,
+			pipe_pool_put_drained(&publish->fanout->pipes->pool, pipe);
+		else if (left && pipe_discard(pipe, publish->fanout->pipes->pool.null_fd, left,
+					      &thrown, &err) != PIPE_IO_OK)
+			pipe_pool_put_drained(&publish->fanout->pipes->pool,
 					      pipe); /* never the same bytes twice */
 	}
 }
 
 /* The pipes hold nothing but the packet, so a format without header can have them as they are. */
-static bool hand_over(struct feed *feed, struct rendition *rendition, const struct packet *packet,
-		      struct payload *payload)
+static bool hand_over(struct publish *publish, struct rendition *rendition,
+		      const struct packet *packet, struct payload *payload)
 {
 	struct ring_packet entry = entry_of(packet);
 
 	return payload->pipes[payload->count - 1].held_bytes == payload->last_bytes &&
 	       ring_append_pipes(&rendition->ring, payload->pipes, payload->count,
-				 &feed->pipes.pool, &entry, payload->engine) == 0;
+				 &publish->fanout->pipes->pool, &entry, payload->engine) == 0;
 }
 
 /* True when the rendition has the packet in pipes. */
-static bool put_chain(struct feed *feed, struct rendition *rendition, const struct packet *packet,
-		      struct payload *payload, bool is_last)
+static bool put_chain(struct publish *publish, struct rendition *rendition,
+		      const struct packet *packet, struct payload *payload, bool is_last)
 {
 	struct chain chain = {.count = 0};
 	struct frame frame;
 
 	make_frame(rendition->encoder, packet, &frame);
 	if (is_last && !frame.header_bytes && !frame.trailer_bytes &&
-	    hand_over(feed, rendition, packet, payload))
+	    hand_over(publish, rendition, packet, payload))
 		return true;
-	if (put_header(feed, &chain, &frame) && chain_tee_payload(&feed->pipes, &chain, payload) &&
-	    put_trailer(feed, &chain, &frame) &&
-	    chain_append(feed, rendition, &chain, packet, payload->engine))
+	if (put_header(publish, &chain, &frame) &&
+	    chain_tee_payload(publish->fanout->pipes, &chain, payload) &&
+	    put_trailer(publish, &chain, &frame) &&
+	    chain_append(publish, rendition, &chain, packet, payload->engine))
 		return true;
-	chain_drop(&feed->pipes, &chain);
+	chain_drop(publish->fanout->pipes, &chain);
 	return false;
 }
 
 /* The renditions from `node` on get copies of `bytes`; NULL: there are none. */
-static void copy_from(struct feed *feed, const struct packet *packet, const uint8_t *bytes,
+static void copy_from(struct publish *publish, const struct packet *packet, const uint8_t *bytes,
 		      struct list_node *node)
 {
-	for (; node; node = list_next(&feed->fanout.renditions, node)) {
+	for (; node; node = list_next(&publish->fanout->renditions, node)) {
 		if (!bytes)
 			lose_packet(rendition_of(node), packet);
-		if (!bytes || copy_to_rendition(feed, rendition_of(node), packet, bytes))
-			feed->metrics.engine_fallbacks++;
+		if (!bytes || copy_to_rendition(publish, rendition_of(node), packet, bytes))
+			publish->fanout->metrics->engine_fallbacks++;
 	}
 }
 
-static bool is_rewritten(const struct feed *feed)
+static bool is_rewritten(const struct publish *publish)
 {
 	struct list_node *node;
 
-	list_for_each (&feed->fanout.renditions, node) {
+	list_for_each (&publish->fanout->renditions, node) {
 		if (rendition_of(node)->encoder->rewrite)
 			return true;
 	}
@@ -321,19 +322,19 @@ static bool is_rewritten(const struct feed *feed)
 
 /* Gives the renditions the packet in pipes, or in their own words.  Returns the first that could
  * not have it so, NULL: all have it.  `seen`: the payload, if any format has to see it. */
-static struct list_node *tee_to_renditions(struct feed *feed, const struct packet *packet,
+static struct list_node *tee_to_renditions(struct publish *publish, const struct packet *packet,
 					   struct payload *payload, const uint8_t *seen)
 {
-	struct list_node *node = list_first(&feed->fanout.renditions);
+	struct list_node *node = list_first(&publish->fanout->renditions);
 
 	while (node) {
 		struct rendition *rendition = rendition_of(node);
-		struct list_node *next = list_next(&feed->fanout.renditions, node);
+		struct list_node *next = list_next(&publish->fanout->renditions, node);
 
 		if (rendition->encoder->rewrite && !seen)
 			break;
-		if (!(seen && rewrite(feed, rendition, packet, seen)) &&
-		    !put_chain(feed, rendition, packet, payload, !next))
+		if (!(seen && rewrite(publish, rendition, packet, seen)) &&
+		    !put_chain(publish, rendition, packet, payload, !next))
 			break;
 		node = next;
 	}
@@ -341,17 +342,18 @@ static struct list_node *tee_to_renditions(struct feed *feed, const struct packe
 }
 
 /* The payload is taken out of its pipes, or the pipes are given away. */
-static void put_pipes(struct feed *feed, const struct packet *packet, struct payload *payload)
+static void put_pipes(struct publish *publish, const struct packet *packet, struct payload *payload)
 {
-	struct list_node *node = list_first(&feed->fanout.renditions);
+	struct list_node *node = list_first(&publish->fanout->renditions);
 	bool has_crossed, is_read = false;
 	uint8_t *bytes = NULL;
 
-	has_crossed = feed->pipes.has_pipes && crossing_send(feed, packet, payload);
+	has_crossed = publish->fanout->pipes->has_pipes &&
+		      crossings_send(&publish->crossings, packet, payload);
 	if (has_crossed) {
-		if (is_rewritten(feed))
-			bytes = look_at_payload(feed, payload, packet->length);
-		node = tee_to_renditions(feed, packet, payload, bytes);
+		if (is_rewritten(publish))
+			bytes = look_at_payload(publish, payload, packet->length);
+		node = tee_to_renditions(publish, packet, payload, bytes);
 	}
 	/* Whoever has not got it as pipes gets a copy, read once. */
 	if (!bytes && (!has_crossed || node)) {
@@ -359,21 +361,21 @@ static void put_pipes(struct feed *feed, const struct packet *packet, struct pay
 		is_read = bytes;
 	}
 	if (!has_crossed && bytes)
-		crossing_send_copy(feed, packet, bytes);
+		crossings_send_copy(&publish->crossings, packet, bytes);
 	else if (!has_crossed)
-		crossing_lose(feed);
-	copy_from(feed, packet, bytes, node);
+		crossings_lose(&publish->crossings);
+	copy_from(publish, packet, bytes, node);
 	if (!is_read)
-		drop_payload(feed, payload);
+		drop_payload(publish, payload);
 	free(bytes);
 }
 
-static void put_news(struct feed *feed, const struct packet *packet)
+static void put_news(struct publish *publish, const struct packet *packet)
 {
 	struct list_node *node;
 
-	crossing_send_copy(feed, packet, NULL);
-	list_for_each (&feed->fanout.renditions, node) {
+	crossings_send_copy(&publish->crossings, packet, NULL);
+	list_for_each (&publish->fanout->renditions, node) {
 		struct rendition *rendition = rendition_of(node);
 		struct frame frame;
 
@@ -383,29 +385,31 @@ static void put_news(struct feed *feed, const struct packet *packet)
 	}
 }
 
-static void put_payload(struct feed *feed, const struct packet *packet, struct payload *payload)
+static void put_payload(struct publish *publish, const struct packet *packet,
+			struct payload *payload)
 {
 	switch (payload->kind) {
 	case PAYLOAD_COPY:
-		(void)crossing_send(feed, packet, payload);
-		copy_to_renditions(feed, packet, payload->bytes);
+		(void)crossings_send(&publish->crossings, packet, payload);
+		copy_to_renditions(publish, packet, payload->bytes);
 		break;
 	case PAYLOAD_GIFT:
-		(void)crossing_send(feed, packet, payload);
-		gift_to_renditions(feed, packet, payload->bytes);
+		(void)crossings_send(&publish->crossings, packet, payload);
+		gift_to_renditions(publish, packet, payload->bytes);
 		break;
 	case PAYLOAD_PIPES:
-		put_pipes(feed, packet, payload);
+		put_pipes(publish, packet, payload);
 		break;
 	}
 }
 
 /* A branch gets what its home has counted. */
-static void count(struct feed *feed, const struct packet *packet, const struct payload *payload)
+static void count(struct publish *publish, const struct packet *packet,
+		  const struct payload *payload)
 {
-	struct metrics *metrics = &feed->metrics;
+	struct metrics *metrics = publish->fanout->metrics;
 
-	if (feed->from)
+	if (publish->is_branch)
 		return;
 	metrics->in_packets++;
 	metrics->in_messages += packet->count;
@@ -416,11 +420,11 @@ static void count(struct feed *feed, const struct packet *packet, const struct p
 }
 
 /* Wakes whoever waited for it, after the rings have been cut to size. */
-static void wake(struct feed *feed)
+static void wake(struct publish *publish)
 {
 	struct list_node *node;
 
-	list_for_each (&feed->fanout.renditions, node) {
+	list_for_each (&publish->fanout->renditions, node) {
 		struct rendition *rendition = rendition_of(node);
 
 		rendition_trim(rendition);
@@ -428,22 +432,47 @@ static void wake(struct feed *feed)
 	}
 }
 
-void publish(struct feed *feed, const struct packet *packet, struct payload *payload)
+void publish_packet(struct publish *publish, const struct packet *packet, struct payload *payload)
 {
-	feed->session = packet->session;
-	feed->next_seq = packet_next_seq(packet);
-	feed_record_begin_packet(feed, packet);
+	publish->sequence.session = packet->session;
+	publish->sequence.next_seq = packet_next_seq(packet);
+	feed_record_begin_packet(publish->fanout, packet);
 	if (payload) {
-		feed->pass.engine = payload->engine;
-		feed->pass.size_class = payload->size_class;
-		put_payload(feed, packet, payload);
-		count(feed, packet, payload);
+		publish->crossings.engine = payload->engine;
+		publish->crossings.size_class = payload->size_class;
+		put_payload(publish, packet, payload);
+		count(publish, packet, payload);
 	} else {
-		put_news(feed, packet);
+		put_news(publish, packet);
 	}
-	feed_record_end_packet(feed, packet);
-	feed->last_packet_ms = clock_mono_ns() / NS_PER_MS;
-	wake(feed);
+	feed_record_end_packet(publish->fanout, packet);
+	publish->last_ms = clock_mono_ns() / NS_PER_MS;
+	wake(publish);
+}
+
+static void note(struct publish *publish)
+{
+	feed_record_note(publish->fanout, &publish->sequence, publish->is_awake);
+}
+
+void publish_set_source(struct publish *publish, bool is_up)
+{
+	if (publish->sequence.is_source_up == is_up)
+		return;
+	publish->sequence.is_source_up = is_up;
+	note(publish);
+}
+
+void publish_set_awake(struct publish *publish, bool is_awake)
+{
+	publish->is_awake = is_awake;
+	note(publish);
+}
+
+void publish_resume(struct publish *publish, const struct sequence *sequence)
+{
+	publish->sequence = *sequence;
+	note(publish);
 }
 
 void publish_missing(struct rendition *rendition, uint32_t session, uint64_t next_seq)

@@ -8,17 +8,44 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fanout/fanout.h"
+#include "feed/crossing_home.h"
+#include "feed/sequence.h"
 #include "intake/sink.h"
+#include "packet/framing.h"
 #include "packet/packet.h"
 
-struct feed;
 struct rendition;
+
+/* Where a feed publishes, and how far it is.  One for each feed and worker. */
+struct publish {
+	struct fanout *fanout;                /* the feed's: its rings, pipes and counters */
+	const struct framing_params *framing; /* the feed's */
+	struct crossings crossings;           /* to branches; none when this is a branch */
+	struct sequence sequence;             /* ro: see number.h */
+	bool is_branch;                       /* ro: what it publishes, its home has counted */
+	bool is_awake;        /* ro: packets come; of a home always, of a branch if it asked */
+	bool follows_session; /* private: the session is that of the relay that it reads     */
+	uint64_t last_ms;     /* ro: monotonic, when anything was published                  */
+};
 
 /* Publishes a packet that has its number; the sequence goes on behind it.  `payload` is NULL for
  * news (heartbeat, gap, ...): formats that cannot say it leave it out.  Afterwards pipes of the
  * payload are empty but for what lies behind last_bytes, or given away: then PIPE_NONE stands in
  * their place. */
-void publish(struct feed *feed, const struct packet *packet, struct payload *payload);
+void publish_packet(struct publish *publish, const struct packet *packet, struct payload *payload);
 
 /* Publishes a gap in one rendition, which lacks what others have.  It goes on at `next_seq`. */
 void publish_missing(struct rendition *rendition, uint32_t session, uint64_t next_seq);
+
+/* Goes on where the process before was. */
+void publish_resume(struct publish *publish, const struct sequence *sequence);
+
+/* A publisher has come or gone, which nobody is told here. */
+void publish_set_source(struct publish *publish, bool is_up);
+
+/* A branch gets packets from now on, or no more. */
+void publish_set_awake(struct publish *publish, bool is_awake);

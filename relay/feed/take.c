@@ -5,7 +5,8 @@
 
 bool feed_can_take(const struct feed *feed)
 {
-	return !fanout_is_busy(&feed->fanout) && !feed->is_held && !feed->is_draining;
+	return !fanout_is_busy(&feed->fanout) && !feed->publish.crossings.is_held &&
+	       !feed->is_draining;
 }
 
 /* What the packet before has cost until now, to whom it belongs. */
@@ -13,10 +14,11 @@ static void report_pass(struct feed *feed)
 {
 	struct fanout_pass *cost = &feed->fanout.pass;
 
-	if (feed->pass.is_measured)
-		intake_note_cost(&feed->intake, feed->pass.engine, feed->pass.size_class,
-				 cost->delivered_bytes, cost->spent_ns);
-	feed->pass = (struct feed_pass){.is_measured = false};
+	if (feed->is_measured)
+		intake_note_cost(&feed->intake, feed->publish.crossings.engine,
+				 feed->publish.crossings.size_class, cost->delivered_bytes,
+				 cost->spent_ns);
+	feed->is_measured = false;
 	fanout_reset_cost(&feed->fanout);
 }
 
@@ -28,7 +30,7 @@ enum intake_result feed_take(struct feed *feed, const struct source *source, int
 
 	report_pass(feed);
 	result = intake_take(&feed->intake, source, ret_err);
-	feed->pass.is_measured = feed->metrics.in_packets == packets + 1;
+	feed->is_measured = feed->metrics.in_packets == packets + 1;
 	feed_serve_packet(feed, start_ns);
 	return result;
 }
@@ -36,5 +38,5 @@ enum intake_result feed_take(struct feed *feed, const struct source *source, int
 void feed_serve_packet(struct feed *feed, uint64_t start_ns)
 {
 	fanout_serve(&feed->fanout, start_ns);
-	crossing_hold(feed);
+	crossings_hold(&feed->publish.crossings);
 }

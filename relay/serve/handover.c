@@ -12,6 +12,7 @@
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "feed/settle.h"
 #include "http/websocket_input.h"
 #include "serve/quota.h"
 
@@ -351,9 +352,9 @@ static void restore_part(struct worker *worker, void *data)
 	struct feed *feed = part->served->seats[worker->index].feed;
 
 	/* Before what is told of a publisher that does not go on. */
-	if (!feed->from)
-		crossing_resume(feed);
-	feed_restore(feed, &part->handed->parts[worker->index], part->handed->keeps_source);
+	crossings_resume(&feed->publish.crossings);
+	feed_restore(feed, part->served->crossings[worker->index],
+		     &part->handed->parts[worker->index], part->handed->keeps_source);
 	part->lost += feed->fanout.closed[CLOSE_CRASH];
 }
 

@@ -54,7 +54,7 @@ static void find_start(const struct http_arrival *arrival, uint64_t next, struct
 
 	*ret = (struct stream_start){
 		.is_known = params->has_from || (!params->burst_bytes && !params->burst_ms),
-		.session = arrival->feed->session,
+		.session = arrival->feed->publish.sequence.session,
 		.sequence = next,
 	};
 	if (!params->has_from || cursor_join_seq(&cursor, ring, params->from_seq) < 0)

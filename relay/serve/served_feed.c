@@ -14,7 +14,7 @@
 
 #include "base/compiler.h"
 #include "base/log.h"
-#include "feed/feed_kept.h"
+#include "feed/crossing_branch.h"
 #include "serve/params.h"
 #include "serve/service.h"
 
@@ -125,7 +125,8 @@ static int connect_parts(struct served_feed *served, struct order *order)
 
 		if (served->seats[i].feed == home)
 			continue;
-		r = crossing_new(home, served->seats[i].feed, &served->crossings[i]);
+		r = crossing_new(&home->publish.crossings, home->loop, served->seats[i].feed,
+				 served->workers->list[i].loop, &served->crossings[i]);
 		if (r < 0)
 			return r;
 	}
@@ -159,7 +160,7 @@ static void free_part(struct worker *worker, void *data)
 	if (!seat->feed)
 		return;
 	list_remove(&seat->node);
-	if (seat->feed->from)
+	if (served->crossings[worker->index])
 		crossing_detach_branch(served->crossings[worker->index]);
 	feed_free(&seat->feed, order->reason);
 }
@@ -317,7 +318,7 @@ static void begin(struct worker *worker, void *data)
 	struct order *order = data;
 	struct served_feed *served = order->served;
 
-	crossing_answer(seat_in(served, worker)->feed);
+	crossings_answer(&seat_in(served, worker)->feed->publish.crossings);
 	ingest_begin(&served->ingest);
 }
 

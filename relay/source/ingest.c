@@ -164,7 +164,7 @@ static void take_better(struct ingest *ingest)
 /* The publisher has ended, or is made to. */
 static void end_source(struct ingest *ingest, enum close_reason reason, int err)
 {
-	bool was_up = ingest->feed->is_source_up;
+	bool was_up = ingest->feed->publish.sequence.is_source_up;
 
 	if (was_up) {
 		log_info("publisher down feed=%s reason=%s (%s)%s%s", ingest->feed->params.name,
@@ -254,7 +254,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 	(void)loop;
 	(void)events;
 	if (may_read(ingest)) {
-		if (!ingest->feed->is_source_up &&
+		if (!ingest->feed->publish.sequence.is_source_up &&
 		    ioctl(ingest->source.fd, FIONREAD, &queued) == 0 && queued > 0) {
 			log_info("publisher up feed=%s peer=fifo:%s", ingest->feed->params.name,
 				 ingest->params.path);
@@ -563,8 +563,8 @@ void ingest_tick(struct ingest *ingest, uint64_t now)
 		watch_source(ingest);
 	}
 	/* While relay itself does not read, silence is not the publisher's. */
-	if (timeout && ingest->feed->is_source_up && may_read(ingest) && !ingest->source.is_file &&
-	    now - ingest->last_ms >= timeout)
+	if (timeout && ingest->feed->publish.sequence.is_source_up && may_read(ingest) &&
+	    !ingest->source.is_file && now - ingest->last_ms >= timeout)
 		end_source(ingest, CLOSE_SOURCE_TIMEOUT, 0);
 }
 

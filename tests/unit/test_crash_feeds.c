@@ -165,7 +165,7 @@ static void check_rendition(const struct scene *scene, const struct rendition_st
 
 	assert_true(is_raw || strcmp(state->format, "framed") == 0);
 	assert_int_equal(state->ring.end_pos, ring->end_pos);
-	assert_int_equal(state->ring.next_seq, feed->next_seq);
+	assert_int_equal(state->ring.next_seq, feed->publish.sequence.next_seq);
 	assert_int_equal(state->subscriber_count, 6);
 	for (size_t i = 0; i < state->subscriber_count; i++) {
 		const struct subscriber_snapshot *snapshot = &state->subscribers[i];
@@ -207,7 +207,8 @@ static void what_was_there_is_read(void **state)
 		assert_int_equal(handover.feeds[0].parts[0].rendition_count, 2);
 		assert_true(handover.feeds[0].parts[0].is_source_up);
 		assert_true(handover.feeds[0].parts[0].is_after_crash);
-		assert_int_equal(handover.feeds[0].parts[0].session, scene.rig.feed->session);
+		assert_int_equal(handover.feeds[0].parts[0].session,
+				 scene.rig.feed->publish.sequence.session);
 		assert_int_equal(handover.feeds[0].parts[0].closed[CLOSE_CRASH], 0);
 		for (size_t i = 0; i < 2; i++)
 			check_rendition(&scene, &handover.feeds[0].parts[0].renditions[i]);

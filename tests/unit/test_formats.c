@@ -20,6 +20,9 @@
 
 #include "base/compiler.h"
 #include "tests/unit/feed_rig.h"
+#include "feed/chain.h"
+#include "feed/crossing.h"
+#include "feed/crossing_branch.h"
 #include "tests/unit/format_rig.h"
 
 enum {
@@ -610,7 +613,9 @@ static void open_branch(struct feed_params params)
 
 	params.is_branch = true;
 	assert_int_equal(feed_new(rig.loop, &params, &events, &branch.feed), 0);
-	assert_int_equal(crossing_new(rig.feed, branch.feed, &branch.crossing), 0);
+	assert_int_equal(crossing_new(&rig.feed->publish.crossings, rig.loop, branch.feed, rig.loop,
+				      &branch.crossing),
+			 0);
 	crossing_attach_branch(branch.crossing);
 	crossing_attach_home(branch.crossing);
 	for (size_t i = 0; i < FORMATS; i++) {
@@ -631,7 +636,7 @@ static void close_branch(void)
 static bool is_awake(const struct feed_rig *some)
 {
 	(void)some;
-	return crossing_is_awake(branch.feed);
+	return branch.feed->publish.is_awake;
 }
 
 static size_t expected_bytes;

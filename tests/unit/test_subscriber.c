@@ -531,8 +531,8 @@ static void a_silent_feed_has_heartbeats_where_the_format_can_say_it(void **stat
 	join(true, false, 0, ON_SLOW_SKIP);
 	join(false, false, 0, ON_SLOW_SKIP);
 	publish_lines(0, 7);
-	feed_tick(rig.feed, rig.feed->last_packet_ms + 500);
-	feed_tick(rig.feed, rig.feed->last_packet_ms + 1500);
+	feed_tick(rig.feed, rig.feed->publish.last_ms + 500);
+	feed_tick(rig.feed, rig.feed->publish.last_ms + 1500);
 	feed_rig_settle(&rig);
 	wire = feed_rig_parse(&rig.readers[0]);
 	assert_int_equal(wire.heartbeats, 2); // the greeting is one

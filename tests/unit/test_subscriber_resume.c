@@ -250,7 +250,7 @@ static void who_cannot_be_kept_leaves_nothing(void **state)
 		}
 		subscribers[1].input = &input;
 		subscribers[1].input_owner = &other;
-		feed_restore(rig.feed, &fresh, true);
+		feed_restore(rig.feed, NULL, &fresh, true);
 		assert_int_equal(rig.feed->fanout.closed[reasons[i]], i + 1);
 		assert_int_equal(rig.feed->metrics.delivered_messages, 5 * (i + 1));
 		assert_int_equal(rig.feed->metrics.subscribers, 1 - i);
@@ -288,9 +288,9 @@ static void after_a_crash_nobody_skips_who_may_not(void **state)
 	one->subscribers = subscribers;
 	one->subscriber_count = 3;
 	assert_int_equal(ring_capture(&rendition->ring, NULL, 0, &one->ring), 0);
-	fresh.session = rig.feed->session;
-	fresh.next_seq = rig.feed->next_seq;
-	feed_restore(rig.feed, &fresh, true);
+	fresh.session = rig.feed->publish.sequence.session;
+	fresh.next_seq = rig.feed->publish.sequence.next_seq;
+	feed_restore(rig.feed, NULL, &fresh, true);
 	assert_int_equal(rig.feed->fanout.closed[CLOSE_CRASH], 2);
 	assert_int_equal(rig.feed->metrics.subscribers_resumed, 1);
 	assert_int_equal(rig.feed->metrics.skipped_messages, 1);
