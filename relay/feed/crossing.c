@@ -1,51 +1,34 @@
 // SPDX-License-Identifier: MIT
 /*
- * Crossings: made and unmade, and what travels in them.  The ends are crossing_home.c and
- * crossing_branch.c.
+ * Crossings: made and unmade, and whose the pipes are that are under way.
  *
- * Pipes change pools on the way: they leave home's for good and are adopted by the branch's, which
- * sends empty ones back, as many as it got when it has them.  Both pools are of one feed, so no
+ * Pipes change pools on the way.  They leave home's for good and are adopted by the branch's, which
+ * sends empty ones back: as many as it got, when it has them.  Both pools are of one feed, so no
  * pipe ever meets another feed's bytes.
  */
+#include "feed/crossing.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "feed/crossing_item.h"
+#include "pipe/pipe_pool.h"
 
 enum {
 	QUEUE_ITEMS = 256
 };
 
-void crossing_block_unref(struct shared_block **block)
+void crossing_hand_on(struct crossing *crossing, struct pipe_pool *pool, size_t count)
 {
-	if (*block && atomic_fetch_sub(&(*block)->refs, 1) == 1)
-		free(*block);
-	*block = NULL;
+	atomic_fetch_add(&crossing->pipes_under_way, (unsigned)count);
+	pipe_pool_hand_on(pool, (unsigned)count);
 }
 
-void crossing_item_free(struct crossing_item *item)
+void crossing_adopt(struct crossing *crossing, struct pipe_pool *pool, size_t count)
 {
-	if (!item)
-		return;
-	crossing_block_unref(&item->block);
-	while (item->chain.count)
-		pipe_close(&item->chain.pipes[--item->chain.count]);
-	free(item);
-}
-
-void crossing_hand_on(struct crossing *crossing, struct pipe_pool *pool,
-		      const struct crossing_item *item)
-{
-	atomic_fetch_add(&crossing->pipes_under_way, (unsigned)item->chain.count);
-	pipe_pool_hand_on(pool, (unsigned)item->chain.count);
-}
-
-void crossing_adopt(struct crossing *crossing, struct pipe_pool *pool,
-		    const struct crossing_item *item)
-{
-	atomic_fetch_sub(&crossing->pipes_under_way, (unsigned)item->chain.count);
-	pipe_pool_adopt(pool, (unsigned)item->chain.count);
+	atomic_fetch_sub(&crossing->pipes_under_way, (unsigned)count);
+	pipe_pool_adopt(pool, (unsigned)count);
 }
 
 int crossing_new(struct crossings *home, struct ev_loop *home_loop, struct feed *branch,

@@ -32,6 +32,7 @@
 struct crossing_item;
 struct crossings;
 struct feed;
+struct pipe_pool;
 
 enum branch_state {
 	BRANCH_ASLEEP,
@@ -73,3 +74,7 @@ must_check int crossing_new(struct crossings *home, struct ev_loop *home_loop, s
 
 /* After both ends are detached; NULL inside is fine. */
 void crossing_free(struct crossing **crossing);
+
+/* So many pipes leave a pool, to be under way; so many that were under way reach one. */
+void crossing_hand_on(struct crossing *crossing, struct pipe_pool *pool, size_t count);
+void crossing_adopt(struct crossing *crossing, struct pipe_pool *pool, size_t count);

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "feed/crossing.h"
 #include "feed/crossing_item.h"
 #include "feed/feed_parts.h"
 #include "feed/number.h"
@@ -31,13 +32,13 @@ static void send_back(struct crossing *crossing)
 	while (item->chain.count < wanted && branch->pipes.pool.idle_count > 0 &&
 	       pipe_pool_get(&branch->pipes.pool, &item->chain.pipes[item->chain.count]) == 0)
 		item->chain.count++;
-	crossing_hand_on(crossing, &branch->pipes.pool, item);
+	crossing_hand_on(crossing, &branch->pipes.pool, item->chain.count);
 	item->delivered_bytes = branch->fanout.pass.delivered_bytes;
 	item->spent_ns = branch->fanout.pass.spent_ns;
 	memcpy(item->refused, branch->pipes.refused, sizeof(item->refused));
 	if (spsc_push(&crossing->back, item))
 		return;
-	crossing_adopt(crossing, &branch->pipes.pool, item);
+	crossing_adopt(crossing, &branch->pipes.pool, item->chain.count);
 	chain_drop(&branch->pipes, &item->chain);
 	crossing_item_free(item);
 }
@@ -69,7 +70,7 @@ static void receive_packet(struct crossing *crossing, struct crossing_item *item
 		payload.pipes = item->chain.pipes;
 		payload.count = item->chain.count;
 		payload.last_bytes = item->last_bytes;
-		crossing_adopt(crossing, &branch->pipes.pool, item);
+		crossing_adopt(crossing, &branch->pipes.pool, item->chain.count);
 	} else if (item->block) {
 		payload.kind = PAYLOAD_COPY;
 		payload.bytes = item->block->bytes;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "fanout/fanout.h"
 #include "feed/chain.h"
+#include "feed/crossing.h"
 #include "feed/crossing_item.h"
 
 enum {
@@ -45,7 +46,7 @@ static void collect(struct crossing *crossing)
 	struct crossing_item *item;
 
 	while ((item = spsc_pop(&crossing->back))) {
-		crossing_adopt(crossing, &home->fanout->pipes->pool, item);
+		crossing_adopt(crossing, &home->fanout->pipes->pool, item->chain.count);
 		chain_drop(home->fanout->pipes, &item->chain);
 		if (item->engine == home->engine && item->size_class == home->size_class) {
 			home->fanout->pass.delivered_bytes += item->delivered_bytes;
@@ -100,13 +101,13 @@ static void dispatch(struct crossing *crossing, struct crossing_item *item)
 
 	if (crossing->has_lost)
 		crossing->has_lost = !tell(crossing, CROSSING_LOSS);
-	crossing_hand_on(crossing, &home->fanout->pipes->pool, item);
+	crossing_hand_on(crossing, &home->fanout->pipes->pool, item->chain.count);
 	if (!crossing->has_lost && push(crossing, item)) {
 		home->fanout->metrics->crossed_packets++;
 		return;
 	}
 	lose(crossing);
-	crossing_adopt(crossing, &home->fanout->pipes->pool, item);
+	crossing_adopt(crossing, &home->fanout->pipes->pool, item->chain.count);
 	chain_drop(home->fanout->pipes, &item->chain);
 	crossing_item_free(item);
 }

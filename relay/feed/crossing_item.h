@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 
 #include "feed/chain.h"
-#include "feed/crossing.h"
 #include "intake/engine.h"
 #include "packet/packet.h"
 #include "pipe/pipe_set.h"
@@ -48,9 +47,3 @@ void crossing_block_unref(struct shared_block **block);
 
 /* Whoever frees it has no use for its pipes, which are in nobody's pool. */
 void crossing_item_free(struct crossing_item *item);
-
-/* The item's pipes leave a pool; they reach one. */
-void crossing_hand_on(struct crossing *crossing, struct pipe_pool *pool,
-		      const struct crossing_item *item);
-void crossing_adopt(struct crossing *crossing, struct pipe_pool *pool,
-		    const struct crossing_item *item);

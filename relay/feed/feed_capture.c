@@ -10,7 +10,6 @@
 #include "fanout/subscriber.h"
 #include "feed/feed.h"
 #include "feed/feed_state.h"
-#include "intake/intake_parts.h"
 
 static void capture_subscriber(const struct subscriber *subscriber, struct subscriber_snapshot *ret)
 {

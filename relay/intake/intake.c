@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* What stays of an unfinished message, and how it goes from one way to the other. */
-#include "intake/intake_parts.h"
+#include "intake/intake.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -120,3 +120,22 @@ void intake_note_cost(struct intake *intake, enum engine engine, unsigned size_c
 
 /* The kernel does not do what engines with pipes need: from now on it is copied. */
 void intake_refuse_pipes(struct intake *intake);
+
+/* ---- for the other files of this folder: the rest, and the choice of a way ---- */
+
+/* Bytes of the rest in pipes, and in memory. */
+size_t intake_pipe_bytes(const struct intake *intake);
+size_t intake_memory_bytes(const struct intake *intake);
+
+/* Moves the rest from the pipes to memory: 0, -ENOMEM or -EIO.  Or back, when it is short enough:
+ * true when it is in the pipes now. */
+int intake_rest_to_memory(struct intake *intake);
+bool intake_rest_to_pipe(struct intake *intake);
+
+/* The engine for the next packet, which is expected to be in `size_class`. */
+enum engine intake_choose(struct intake *intake, unsigned size_class);
+
+/* A data packet that is cut here; its length is noted for the choice of an engine. */
+struct packet intake_cut(struct intake *intake, uint32_t messages, size_t bytes);
+
+enum intake_result intake_fault(enum framing_fault fault, int *ret_err);

@@ -3,7 +3,7 @@
  * Intake through memory: for the copy engine into a buffer of its own, for compact into pages of
  * the gift arena, which are written once and then belong to the kernel.  Every byte is seen once.
  */
-#include "intake/intake_parts.h"
+#include "intake/intake_memory.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -5,13 +5,16 @@
  * relays looks like one.  A break in the sequence is announced as a gap; what has been seen before
  * is dropped.
  */
+#include "intake/intake_relay.h"
+
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
-#include "intake/intake_parts.h"
+#include "intake/intake_memory.h"
+#include "intake/intake_unseen.h"
 
 static struct packet packet_of(const struct intake_relay *relay)
 {

@@ -2,7 +2,9 @@
 /* Which way the next bytes go. */
 #include <errno.h>
 
-#include "intake/intake_parts.h"
+#include "intake/intake_memory.h"
+#include "intake/intake_relay.h"
+#include "intake/intake_unseen.h"
 
 enum {
 	LONG_MESSAGE_SEGMENTS = 8, /* compact would need more pipes than it is worth */

@@ -5,13 +5,14 @@
  * length alone.  So long messages cost a look at their prefix, short ones a copy of the window,
  * once per feed.
  */
-#include "intake/intake_parts.h"
+#include "intake/intake_unseen.h"
 
 #include <errno.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/compiler.h"
+#include "intake/intake_memory.h"
 #include "pipe/pipe_io.h"
 
 enum {
