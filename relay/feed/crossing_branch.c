@@ -8,7 +8,7 @@
 #include "base/compiler.h"
 #include "feed/crossing.h"
 #include "feed/crossing_item.h"
-#include "feed/feed_parts.h"
+#include "feed/feed.h"
 #include "feed/number.h"
 #include "feed/publish.h"
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * A feed's life: its source coming and going, renditions, what time brings, and its end.
- * Taking packets in is take.c, putting them into rings publish.c, its subscribers are fanout/.
+ * A feed's life: its source coming and going, taking packets in, renditions, what time brings, and
+ * its end.  Numbering packets is number.c, putting them into rings publish.c, its subscribers are
+ * fanout/.
  */
-#include "feed/feed_parts.h"
+#include "feed/feed.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -99,9 +100,47 @@ static int init_pipes(struct feed *feed)
 	return pipe_set_init(&feed->pipes, &params, &events, &feed->metrics);
 }
 
-/* ---- taking in, and publishing ---- */
+/* ---- taking in: one packet after the other, each served before the next one comes ---- */
 
-static void on_room(void *owner)
+bool feed_can_take(const struct feed *feed)
+{
+	return !fanout_is_busy(&feed->fanout) && !feed->publish.crossings.is_held &&
+	       !feed->is_draining;
+}
+
+/* What the packet before has cost until now, to whom it belongs. */
+static void report_pass(struct feed *feed)
+{
+	struct fanout_pass *cost = &feed->fanout.pass;
+
+	if (feed->is_measured)
+		intake_note_cost(&feed->intake, feed->publish.crossings.engine,
+				 feed->publish.crossings.size_class, cost->delivered_bytes,
+				 cost->spent_ns);
+	feed->is_measured = false;
+	fanout_reset_cost(&feed->fanout);
+}
+
+enum intake_result feed_take(struct feed *feed, const struct source *source, int *ret_err)
+{
+	uint64_t start_ns = clock_mono_ns();
+	uint64_t packets = feed->metrics.in_packets;
+	enum intake_result result;
+
+	report_pass(feed);
+	result = intake_take(&feed->intake, source, ret_err);
+	feed->is_measured = feed->metrics.in_packets == packets + 1;
+	feed_serve_packet(feed, start_ns);
+	return result;
+}
+
+void feed_serve_packet(struct feed *feed, uint64_t start_ns)
+{
+	fanout_serve(&feed->fanout, start_ns);
+	crossings_hold(&feed->publish.crossings);
+}
+
+static void on_ready(void *owner)
 {
 	struct feed *feed = owner;
 
@@ -122,7 +161,7 @@ static void init_publish(struct feed *feed)
 		.is_awake = !feed->params.is_branch,
 		.last_ms = clock_mono_ns() / NS_PER_MS,
 	};
-	crossings_init(&publish->crossings, &feed->fanout, &publish->sequence, feed, on_room);
+	crossings_init(&publish->crossings, &feed->fanout, &publish->sequence, feed, on_ready);
 }
 
 static struct intake_params intake_params(const struct feed_params *params)
@@ -149,6 +188,80 @@ static void change_intake(struct feed *feed)
 	const struct intake_params params = intake_params(&feed->params);
 
 	intake_change(&feed->intake, &params);
+}
+
+/* ---- fan-out ---- */
+
+static struct fanout_source get_source(void *owner)
+{
+	const struct feed *feed = owner;
+
+	return (struct fanout_source){
+		.session = feed->publish.sequence.session,
+		.is_up = feed->publish.sequence.is_source_up,
+		.is_awake = feed->publish.is_awake,
+		.is_draining = feed->is_draining,
+	};
+}
+
+static void on_wanted(void *owner)
+{
+	const struct feed *feed = owner;
+
+	if (feed->events.on_wanted)
+		feed->events.on_wanted(feed->events.owner);
+}
+
+static void on_count(void *owner)
+{
+	const struct feed *feed = owner;
+
+	if (feed->events.on_count)
+		feed->events.on_count(feed->events.owner);
+}
+
+static void on_skip(void *owner, const struct subscriber *subscriber, const struct skip *skip)
+{
+	struct feed *feed = owner;
+
+	subscriber_log_skip(&feed->subscriber_log, subscriber, skip);
+}
+
+static void on_close(void *owner, const struct subscriber *subscriber, enum close_reason reason,
+		     const char *cause)
+{
+	struct feed *feed = owner;
+
+	subscriber_log_close(&feed->subscriber_log, subscriber, reason, cause);
+}
+
+static void on_turn_end(void *owner)
+{
+	struct feed *feed = owner;
+
+	if (!feed->must_tell_ready || !feed_can_take(feed))
+		return;
+	feed->must_tell_ready = false;
+	if (feed->events.on_ready)
+		feed->events.on_ready(feed->events.owner);
+}
+
+static void init_fanout(struct feed *feed)
+{
+	const struct fanout_events events = {
+		.owner = feed,
+		.get_source = get_source,
+		.on_wanted = on_wanted,
+		.on_count = on_count,
+		.on_skip = on_skip,
+		.on_close = on_close,
+		.on_ready = on_ready,
+		.on_turn_end = on_turn_end,
+	};
+
+	feed->subscriber_log.feed = feed->params.name;
+	fanout_init(&feed->fanout, feed->loop, feed->params.name, &feed->params.fanout, &events,
+		    &feed->pipes, &feed->metrics);
 }
 
 /* ---- time ---- */
@@ -205,7 +318,6 @@ int feed_new(struct ev_loop *loop, const struct feed_params *params,
 	     const struct feed_events *events, struct feed **ret)
 {
 	struct feed *feed = calloc(1, sizeof(*feed));
-	const struct fanout_events news = feed_fanout_events(feed);
 	int r;
 
 	if (!feed)
@@ -223,8 +335,7 @@ int feed_new(struct ev_loop *loop, const struct feed_params *params,
 	}
 	if (!params->is_branch)
 		pipe_set_open(&feed->pipes);
-	fanout_init(&feed->fanout, loop, feed->params.name, &feed->params.fanout, &news,
-		    &feed->pipes, &feed->metrics);
+	init_fanout(feed);
 	*ret = feed;
 	return 0;
 }

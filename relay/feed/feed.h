@@ -25,9 +25,9 @@
 
 #include "base/compiler.h"
 #include "base/list.h"
-#include "base/log.h"
 #include "fanout/fanout.h"
 #include "feed/publish.h"
+#include "feed/subscriber_log.h"
 #include "intake/intake.h"
 #include "packet/framing.h"
 #include "pipe/pipe_set.h"
@@ -69,7 +69,7 @@ struct feed {
 
 	struct metrics metrics;                   /* counters; gauges are in feed_read_metrics() */
 	uint64_t source_ends[CLOSE_REASON_COUNT]; /* publishers, by reason */
-	struct log_rate skip_log, close_log;      /* private */
+	struct subscriber_log subscriber_log;     /* private */
 
 	bool is_draining;     /* ro */
 	bool keeps_history;   /* ro */
@@ -139,3 +139,17 @@ bool feed_can_take(const struct feed *feed);
 
 /* Takes in one packet at most, and starts to serve it.  What it returns: see intake.h. */
 enum intake_result feed_take(struct feed *feed, const struct source *source, int *ret_err);
+
+/* ---- for its source, when that is a home ---- */
+
+/* The branch knows how far the feed is: whoever waits begins. */
+void feed_wake(struct feed *branch);
+
+/* It gets no more: gives up rings and pipes.  False: somebody waits, and nothing has changed. */
+bool feed_sleep(struct feed *branch);
+
+/* Its home has lost the source. */
+void feed_close_for_lost_source(struct feed *branch);
+
+/* A packet is in the rings: it is served.  start_ns: monotonic, when the work on it began. */
+void feed_serve_packet(struct feed *feed, uint64_t start_ns);

@@ -16,7 +16,7 @@
 #include "fanout/rendition.h"
 #include "fanout/subscriber_resume.h"
 #include "feed/crossing_branch.h"
-#include "feed/feed_parts.h"
+#include "feed/feed.h"
 #include "feed/feed_state.h"
 #include "feed/publish.h"
 

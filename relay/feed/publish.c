@@ -81,25 +81,25 @@ static void lose_packet(struct rendition *rendition, const struct packet *packet
 	fanout_close_subscribers(rendition, CLOSE_NO_MEMORY);
 }
 
-static void append_parts(struct rendition *rendition, const struct packet *packet,
-			 const struct iovec *parts, size_t count)
+static void append_pieces(struct rendition *rendition, const struct packet *packet,
+			  const struct iovec *pieces, size_t count)
 {
 	struct ring_packet entry = entry_of(packet);
 
-	if (ring_append_copy(&rendition->ring, parts, count, &entry, ENGINE_COPY) < 0)
+	if (ring_append_copy(&rendition->ring, pieces, count, &entry, ENGINE_COPY) < 0)
 		lose_packet(rendition, packet);
 }
 
 static void append_copy(struct rendition *rendition, const struct packet *packet,
 			struct frame *frame, const uint8_t *bytes)
 {
-	const struct iovec parts[] = {
+	const struct iovec pieces[] = {
 		{frame->header, frame->header_bytes},
 		{(void *)(uintptr_t)bytes, packet->length},
 		{frame->trailer, frame->trailer_bytes},
 	};
 
-	append_parts(rendition, packet, parts, ARRAY_LEN(parts));
+	append_pieces(rendition, packet, pieces, ARRAY_LEN(pieces));
 }
 
 /* Gives the rendition the packet in words of its own.  False: it is header, payload and trailer. */
@@ -115,7 +115,7 @@ static bool rewrite(const struct publish *publish, struct rendition *rendition,
 	if (!whole.iov_base && whole.iov_len == ENCODER_AS_IT_IS)
 		return false;
 	if (whole.iov_base)
-		append_parts(rendition, packet, &whole, 1);
+		append_pieces(rendition, packet, &whole, 1);
 	else
 		lose_packet(rendition, packet);
 	free(whole.iov_base);
@@ -199,13 +199,13 @@ static uint8_t *read_payload(struct payload *payload, size_t length)
 	size_t filled = 0;
 
 	for (size_t i = 0; bytes && i < payload->count; i++) {
-		size_t part = bytes_in(payload, i);
+		size_t here = bytes_in(payload, i);
 
-		if (!read_pipe(&payload->pipes[i], bytes + filled, part)) {
+		if (!read_pipe(&payload->pipes[i], bytes + filled, here)) {
 			free(bytes);
 			return NULL;
 		}
-		filled += part;
+		filled += here;
 	}
 	return bytes;
 }
@@ -235,13 +235,13 @@ static uint8_t *look_at_payload(struct publish *publish, struct payload *payload
 	size_t filled = 0;
 
 	for (size_t i = 0; bytes && i < payload->count; i++) {
-		size_t part = bytes_in(payload, i);
+		size_t here = bytes_in(payload, i);
 
-		if (!look_into(publish, &payload->pipes[i], bytes + filled, part)) {
+		if (!look_into(publish, &payload->pipes[i], bytes + filled, here)) {
 			free(bytes);
 			return NULL;
 		}
-		filled += part;
+		filled += here;
 	}
 	return bytes;
 }

@@ -14,7 +14,7 @@ enum {
 	WARM_UP_MAX = 64,       /* packets */
 	WARM_UP_NS = 100000000, /* a packet for very many subscribers needs no more than this */
 	WINDOW_MIN = 3,         /* packets */
-	WINDOW_NS = 50000000,   /* likewise */
+	WINDOW_NS = 50000000,   /* this is enough as well */
 	RUN_WINDOWS = 2,        /* measured in each run of an engine on trial */
 	RUN_SHARE = 50,         /* a run of n packets comes after 50 n others, or more rarely */
 	FIRST_SHARE = 4,        /* but the second one after 4 n, */
@@ -113,39 +113,39 @@ static double window_cost(const struct engine_class *class)
 static void choose_best(const struct engine_choice *choice, struct engine_class *class)
 {
 	for (int i = 0; i < ENGINE_COUNT; i++) {
-		const struct engine_record *record = &class->engines[i];
+		const struct engine_cost *measured = &class->engines[i];
 
-		if (record->windows && choice->can[i] &&
-		    record->cost < class->engines[class->best].cost * BETTER_TO_SWITCH)
+		if (measured->windows && choice->can[i] &&
+		    measured->cost < class->engines[class->best].cost * BETTER_TO_SWITCH)
 			class->best = (enum engine)i;
 	}
 }
 
 /* In the beginning sockets and their buffers still grow, and what was measured is soon out of date.
  */
-static uint32_t share_of_runs(struct engine_record *record)
+static uint32_t share_of_runs(struct engine_cost *measured)
 {
 	uint32_t share = FIRST_SHARE;
 
-	for (uint32_t i = 0; i < record->runs && share < RUN_SHARE; i++)
+	for (uint32_t i = 0; i < measured->runs && share < RUN_SHARE; i++)
 		share *= SHARE_GROWTH;
-	record->runs++;
+	measured->runs++;
 	return share < RUN_SHARE ? share : RUN_SHARE;
 }
 
 /* The worse an engine proved, the longer until its next run. */
-static void plan_next_run(const struct engine_class *class, struct engine_record *record)
+static void plan_next_run(const struct engine_class *class, struct engine_cost *measured)
 {
-	uint32_t share = share_of_runs(record);
+	uint32_t share = share_of_runs(measured);
 	uint32_t shortest = class->run_packets * share;
 
-	if (share < RUN_SHARE || record->cost <= class->engines[class->best].cost * CLOSE_TO_BEST)
-		record->interval = shortest;
-	else if (!record->interval)
-		record->interval = shortest * 2;
-	else if (record->interval < shortest * INTERVAL_GROWTH)
-		record->interval *= 2;
-	record->due = record->interval;
+	if (share < RUN_SHARE || measured->cost <= class->engines[class->best].cost * CLOSE_TO_BEST)
+		measured->interval = shortest;
+	else if (!measured->interval)
+		measured->interval = shortest * 2;
+	else if (measured->interval < shortest * INTERVAL_GROWTH)
+		measured->interval *= 2;
+	measured->due = measured->interval;
 }
 
 /* An engine whose time for a run has come; the best one when there is none. */
@@ -158,30 +158,30 @@ static enum engine next_run(const struct engine_choice *choice, const struct eng
 	return class->best;
 }
 
-static void note_cost(struct engine_record *record, double cost)
+static void note_cost(struct engine_cost *measured, double cost)
 {
 	uint32_t known;
 
-	record->recent[record->windows++ % ENGINE_RECENT] = cost;
-	known = record->windows < ENGINE_RECENT ? record->windows : ENGINE_RECENT;
+	measured->recent[measured->windows++ % ENGINE_RECENT] = cost;
+	known = measured->windows < ENGINE_RECENT ? measured->windows : ENGINE_RECENT;
 	for (uint32_t i = 0; i < known; i++)
-		cost = record->recent[i] < cost ? record->recent[i] : cost;
-	record->cost = cost;
+		cost = measured->recent[i] < cost ? measured->recent[i] : cost;
+	measured->cost = cost;
 }
 
 static void end_window(struct engine_choice *choice, struct engine_class *class)
 {
-	struct engine_record *record = &class->engines[class->running];
+	struct engine_cost *measured = &class->engines[class->running];
 	enum engine next;
 
-	note_cost(record, window_cost(class));
+	note_cost(measured, window_cost(class));
 	class->run_windows++;
 	class->filled = 0;
 	if (class->running != class->best && class->run_windows < RUN_WINDOWS)
 		return;
 	choose_best(choice, class);
 	if (class->running != class->best)
-		plan_next_run(class, record);
+		plan_next_run(class, measured);
 	next = next_run(choice, class);
 	if (next != class->running)
 		run(class, next);

@@ -31,7 +31,7 @@ enum {
 	ENGINE_RECENT = 4,       /* measurements of which the least counts */
 };
 
-struct engine_record {
+struct engine_cost {
 	double cost; /* ns per delivered byte: the least of late, 0 = not known yet */
 	double recent[ENGINE_RECENT]; /* costs of its last windows, in a circle */
 	uint32_t windows;             /* measured so far                               */
@@ -41,11 +41,11 @@ struct engine_record {
 };
 
 struct engine_class {
-	struct engine_record engines[ENGINE_COUNT];
+	struct engine_cost engines[ENGINE_COUNT];
 	enum engine best;
 	enum engine running;          /* that the window is about              */
 	uint32_t run_packets;         /* of the run so far                     */
-	uint32_t run_windows;         /* likewise, that were measured          */
+	uint32_t run_windows;         /* of it that were measured         */
 	uint64_t run_ns;              /* of the warm-up, then of the window    */
 	bool is_warm;                 /* from here on packets are measured     */
 	uint32_t filled;              /* of the window                         */

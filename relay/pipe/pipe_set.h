@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * The pipes of one feed in one worker: those that its packets lie in, and what is needed to fill
- * and to read them.
+ * Pipes: where a feed's packets lie in the kernel, so that their bytes need not be copied.
  *
- * A pipe set belongs to one feed for ever.  Its pipes and its header memory never serve another
- * feed, so no subscriber sees bytes that are not meant for it.
+ *   pipe.h         one pipe
+ *   pipe_io.h      moving bytes into, between and out of pipes: splice, tee, vmsplice
+ *   pipe_pool.h    empty pipes, kept for their next use
+ *   gift_arena.h   memory whose pages are given to the kernel
+ *
+ * A pipe set is all of that for one feed in one worker.  It belongs to that feed for ever.  Its
+ * pipes and its header memory never serve another feed, so no subscriber sees bytes that are not
+ * meant for it.
  *
  * Everything also works without pipes: then it is copied.  Pipes may be missing (no descriptors, no
  * pipe pages), and the kernel or a sandbox may refuse a call.  The set remembers both, counts

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "fanout/subscriber_resume.h"
-#include "feed/feed_parts.h"
+#include "feed/feed.h"
 #include "feed/feed_state.h"
 #include "tests/unit/feed_rig.h"
 
