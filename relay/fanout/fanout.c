@@ -3,8 +3,7 @@
 #include "fanout/fanout.h"
 
 #include "base/compiler.h"
-#include "fanout/rendition.h"
-#include "fanout/subscriber.h"
+#include "fanout/fanout_parts.h"
 
 void fanout_init(struct fanout *fanout, struct ev_loop *loop, const char *name,
 		 const struct fanout_params *params, const struct fanout_events *events,

@@ -2,9 +2,7 @@
 /* What time brings to a fan-out: limits, half-closed subscribers, and the end of each turn. */
 #include "base/clock.h"
 #include "base/compiler.h"
-#include "fanout/fanout.h"
-#include "fanout/rendition.h"
-#include "fanout/subscriber.h"
+#include "fanout/fanout_parts.h"
 
 enum {
 	HALF_CLOSED_MS = 1000, /* between two looks at half-closed subscribers */

@@ -5,9 +5,7 @@
  */
 #include "base/clock.h"
 #include "base/compiler.h"
-#include "fanout/fanout.h"
-#include "fanout/rendition.h"
-#include "fanout/subscriber.h"
+#include "fanout/fanout_parts.h"
 
 enum {
 	CLOCK_CHECK_EVERY = 16 /* subscribers served between two looks at the clock */

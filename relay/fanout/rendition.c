@@ -4,8 +4,7 @@
 
 #include <stdlib.h>
 
-#include "fanout/fanout.h"
-#include "fanout/subscriber.h"
+#include "fanout/fanout_parts.h"
 
 /* A format that adds nothing can have the ingest pipe itself, if it comes last. */
 static bool adds_something(const struct encoder *encoder)

@@ -15,7 +15,7 @@
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "fanout/subscriber_kept.h"
-#include "fanout/subscriber_parts.h"
+#include "fanout/fanout_parts.h"
 
 enum {
 	VISIT_SEGMENTS = 16, /* served to one at most before the others have their turn */

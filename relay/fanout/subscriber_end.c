@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "fanout/subscriber_kept.h"
-#include "fanout/subscriber_parts.h"
+#include "fanout/fanout_parts.h"
 
 bool subscriber_has_finished(const struct subscriber *subscriber)
 {

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 
 #include "fanout/sent_count.h"
-#include "fanout/subscriber_parts.h"
+#include "fanout/fanout_parts.h"
 
 /* All that was stored before it is there, too, and nothing that is stored behind it is there
  * before. The order of the program is enough for that: the stores of a process that has died are

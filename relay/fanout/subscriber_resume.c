@@ -11,7 +11,7 @@
 #include "base/compiler.h"
 #include "fanout/sent_count.h"
 #include "fanout/subscriber_kept.h"
-#include "fanout/subscriber_parts.h"
+#include "fanout/fanout_parts.h"
 
 bool record_text_is_good(const char text[RECORD_NAME_BYTES])
 {

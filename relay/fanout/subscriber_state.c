@@ -3,7 +3,7 @@
  * The state of a subscriber: it is changed in this file and nowhere else.  Whoever waits for a
  * packet is made ready together with all others, since that is done for each packet.
  */
-#include "fanout/subscriber_parts.h"
+#include "fanout/fanout_parts.h"
 
 static struct list *list_of(const struct subscriber *subscriber)
 {

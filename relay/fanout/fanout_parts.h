@@ -1,11 +1,32 @@
 // SPDX-License-Identifier: MIT
-/* What the files about a subscriber share; for them only. */
+/* What the files of fanout/ share; for them only. */
 #pragma once
 
 #include "fanout/fanout.h"
 #include "fanout/rendition.h"
 #include "fanout/send.h"
 #include "fanout/subscriber.h"
+
+/* ---- the fan-out ---- */
+
+/* pass.c, fanout_tick.c: start their watchers. */
+void fanout_init_pass(struct fanout *fanout);
+void fanout_init_turn_end(struct fanout *fanout);
+
+/* rendition.c: true when a ring is over full, since a subscriber with on_slow = wait needs it. */
+bool fanout_must_wait(const struct fanout *fanout);
+
+/* rendition.c: for fanout_check_wait() only. */
+void fanout_look_for_end_of_wait(struct fanout *fanout);
+
+/* A subscriber made progress or left, so the wait may be over. */
+static inline void fanout_check_wait(struct fanout *fanout)
+{
+	if (fanout->is_waiting)
+		fanout_look_for_end_of_wait(fanout);
+}
+
+/* ---- a subscriber ---- */
 
 static inline struct fanout *fanout_of(const struct subscriber *subscriber)
 {
