@@ -14,7 +14,7 @@
 
 enum {
 	HOLD_ITEMS = 64,   /* home takes nothing in; the rest of the queue is for news */
-	HOLD_SEGMENTS = 2, /* likewise, by bytes */
+	HOLD_SEGMENTS = 2, /* the same, in bytes under way */
 };
 
 static struct crossing *crossing_of(struct list_node *node)

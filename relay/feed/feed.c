@@ -178,7 +178,7 @@ static struct intake_params intake_params(const struct feed_params *params)
 static void init_intake(struct feed *feed)
 {
 	const struct intake_params params = intake_params(&feed->params);
-	const struct packet_sink sink = {.owner = &feed->publish, .put = number_put};
+	const struct packet_sink sink = {.owner = &feed->publish, .put_packet = number_put};
 
 	intake_init(&feed->intake, &params, &sink, &feed->pipes, &feed->metrics);
 }

@@ -11,7 +11,7 @@
 #include "feed/publish.h"
 
 /* Numbers a packet that has been cut, or follows its number, and publishes it.  The first argument
- * is a struct publish.  See packet_sink.put. */
+ * is a struct publish.  See packet_sink.put_packet. */
 bool number_put(void *publish, struct packet *packet, struct payload *payload);
 
 /* The next message is number `next_seq` of `session`.  Branches are told. */

@@ -138,7 +138,7 @@ bool intake_put_memory(struct intake *intake, struct packet *packet, enum engine
 	bool is_new;
 
 	memory->start += packet->length;
-	is_new = intake->sink.put(intake->sink.owner, packet, &payload);
+	is_new = intake->sink.put_packet(intake->sink.owner, packet, &payload);
 	if (!memory->is_arena && memory->start == memory->end)
 		memory->start = memory->end = 0;
 	return is_new;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Intake with framing = relay: packets of another relay.  Their headers are read one by one, their
- * payloads go the way the engine says, and session, sequence and time are kept, so that a tree of
- * relays looks like one.  A break in the sequence is announced as a gap; what has been seen before
- * is dropped.
+ * Packets of another relay.  Their headers are read one by one, and their payloads go the way that
+ * the engine says.  Session, sequence and time are handed up as they came, so that a tree of relays
+ * looks like one.
  */
 #include "intake/intake_relay.h"
 
@@ -96,7 +95,7 @@ static enum intake_result take_payload(struct intake *intake, const struct sourc
 }
 
 /* The payload is complete. */
-static void put_packet(struct intake *intake, enum engine engine)
+static void put_data(struct intake *intake, enum engine engine)
 {
 	struct packet packet = packet_of(&intake->relay);
 	bool in_pipes = intake_pipe_bytes(intake) > 0;
@@ -126,7 +125,7 @@ enum intake_result intake_take_relay(struct intake *intake, const struct source 
 		struct packet packet = packet_of(relay);
 
 		relay->head_bytes = 0;
-		(void)intake->sink.put(intake->sink.owner, &packet, NULL);
+		(void)intake->sink.put_packet(intake->sink.owner, &packet, NULL);
 		return INTAKE_TOOK;
 	}
 	engine = intake_choose(intake, engine_class(relay->header.length));
@@ -137,6 +136,6 @@ enum intake_result intake_take_relay(struct intake *intake, const struct source 
 	result = take_payload(intake, source, unseen,
 			      engine == ENGINE_SPLICE ? ENGINE_COPY : engine, ret_err);
 	if (result == INTAKE_TOOK)
-		put_packet(intake, engine == ENGINE_SPLICE ? ENGINE_COPY : engine);
+		put_data(intake, engine == ENGINE_SPLICE ? ENGINE_COPY : engine);
 	return result;
 }

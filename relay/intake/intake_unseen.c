@@ -89,7 +89,7 @@ bool intake_put_pipes(struct intake *intake, struct packet *packet)
 	};
 	struct pipe last;
 
-	if (!intake->sink.put(intake->sink.owner, packet, &payload))
+	if (!intake->sink.put_packet(intake->sink.owner, packet, &payload))
 		return false;
 	last = *last_pipe(intake);
 	for (size_t i = 0; i + 1 < intake->rest_count; i++)

@@ -36,5 +36,5 @@ struct packet_sink {
 	 * used or copied before it returns.  Pipes may be emptied, or given away: then PIPE_NONE
 	 * stands in their place.  False: these messages have been there before.  The packet is then
 	 * dropped, and the payload is as it was. */
-	bool (*put)(void *owner, struct packet *packet, struct payload *payload);
+	bool (*put_packet)(void *owner, struct packet *packet, struct payload *payload);
 };

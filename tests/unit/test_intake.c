@@ -56,7 +56,7 @@ static void read_pipes(struct rig *rig, struct payload *payload)
 	}
 }
 
-static bool put(void *owner, struct packet *packet, struct payload *payload)
+static bool put_packet(void *owner, struct packet *packet, struct payload *payload)
 {
 	struct rig *rig = owner;
 
@@ -104,7 +104,7 @@ static struct rig *open_rig(enum framing_kind framing, enum engine engine)
 	const struct pipe_set_events events = {.on_refused = ignore_refusal,
 					       .on_no_pipe = ignore_lack};
 	struct rig *rig = calloc(1, sizeof(*rig));
-	const struct packet_sink sink = {.owner = rig, .put = put};
+	const struct packet_sink sink = {.owner = rig, .put_packet = put_packet};
 	int ends[2];
 
 	assert_non_null(rig);
