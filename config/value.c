@@ -12,9 +12,9 @@
 
 #include "base/cidr.h"
 #include "base/num.h"
-#include "base/origin.h"
 #include "config/address.h"
 #include "config/ingest.h"
+#include "config/origin.h"
 
 /* --- words --- */
 

@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 #include "base/list.h"
-#include "feed/sequence.h"
 #include "intake/sink.h"
 #include "packet/packet.h"
+#include "packet/sequence.h"
 
 struct crossing;
 struct fanout;

@@ -7,8 +7,8 @@
 #pragma once
 
 #include "fanout/subscriber_kept.h"
-#include "feed/sequence.h"
 #include "packet/packet.h"
+#include "packet/sequence.h"
 
 struct fanout;
 struct rendition;

@@ -13,10 +13,10 @@
 
 #include "fanout/fanout.h"
 #include "feed/crossing_home.h"
-#include "feed/sequence.h"
 #include "intake/sink.h"
 #include "packet/framing.h"
 #include "packet/packet.h"
+#include "packet/sequence.h"
 
 struct rendition;
 

@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/fd.h"
-#include "base/origin.h"
+#include "config/origin.h"
 #include "http/websocket_input.h"
 #include "serve/admission.h"
 #include "serve/http_arrival.h"

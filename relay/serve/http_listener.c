@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/origin.h"
+#include "config/origin.h"
 #include "serve/params.h"
 #include "serve/service.h"
 

@@ -1,18 +1,37 @@
 // SPDX-License-Identifier: MIT
-/* Inboxes: a mailbox, and an ev_async that is sent when it is no longer empty. */
+/* Inboxes: a list that threads push to without a lock, and an ev_async that is sent when it is no
+ * longer empty. */
 #include "serve/inbox.h"
+
+#include <stddef.h>
 
 #include "base/compiler.h"
 
+/* All that has been posted, oldest first. */
+static struct task *take_all(struct inbox *inbox)
+{
+	struct task *newest = atomic_exchange_explicit(&inbox->newest, NULL, memory_order_acq_rel);
+	struct task *oldest = NULL;
+
+	while (newest) {
+		struct task *next = newest->next;
+
+		newest->next = oldest;
+		oldest = newest;
+		newest = next;
+	}
+	return oldest;
+}
+
 void inbox_run(struct inbox *inbox)
 {
-	struct mail *mail = mailbox_take(&inbox->mailbox);
+	struct task *task = take_all(inbox);
 
-	while (mail) {
-		struct task *task = container_of(mail, struct task, mail);
+	while (task) {
+		struct task *next = task->next; /* the task may free itself */
 
-		mail = mail->next; /* the task may free itself */
 		task->run(task);
+		task = next;
 	}
 }
 
@@ -38,6 +57,12 @@ void inbox_close(struct inbox *inbox)
 
 void inbox_post(struct inbox *inbox, struct task *task)
 {
-	if (mailbox_post(&inbox->mailbox, &task->mail))
+	struct task *before = atomic_load_explicit(&inbox->newest, memory_order_relaxed);
+
+	do
+		task->next = before;
+	while (!atomic_compare_exchange_weak_explicit(&inbox->newest, &before, task,
+						      memory_order_acq_rel, memory_order_relaxed));
+	if (!before)
 		ev_async_send(inbox->loop, &inbox->arrived);
 }

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: MIT
 /*
- * Tasks for a loop in another thread, which runs them in the order in which they were posted.
- * What a task refers to must live until it has run; a task may be a member of what it frees.
+ * Tasks for a loop in another thread.  Anybody posts, without a lock and without memory of the
+ * inbox; the loop runs them.  Tasks of one thread run in the order in which it posted them.
+ *
+ * What a task refers to must live until it has run.  A task may be a member of what it frees.
  */
 #pragma once
 
 #include <ev.h>
-
-#include "base/mailbox.h"
+#include <stdatomic.h>
 
 struct task {
-	struct mail mail; /* private */
+	struct task *next; /* private */
 	void (*run)(struct task *task);
 };
 
 struct inbox {
-	struct ev_loop *loop;   /* ro */
-	struct mailbox mailbox; /* private */
-	ev_async arrived;       /* private */
+	struct ev_loop *loop;          /* ro */
+	_Atomic(struct task *) newest; /* private: what has been posted, newest first */
+	ev_async arrived;              /* private */
 };
 
 /* Keeps the loop alive until it is closed. */

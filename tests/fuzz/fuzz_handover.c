@@ -12,9 +12,9 @@
 #include <string.h>
 
 #include "base/compiler.h"
-#include "serve/handover.h"
 #include "feed/feed.h"
 #include "http/websocket_input.h"
+#include "serve/handover.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/handover_sample.h"
 

@@ -14,9 +14,9 @@
 #include <sys/un.h>
 
 #include "base/compiler.h"
-#include "base/origin.h"
 #include "base/state_stream.h"
 #include "base/utf8.h"
+#include "config/origin.h"
 #include "http/http_request.h"
 #include "http/http_response.h"
 #include "http/stream_request.h"

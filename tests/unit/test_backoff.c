@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/compiler.h"
 #include "base/backoff.h"
+#include "base/compiler.h"
 
 static void doubles_up_to_the_maximum(void **state)
 {

@@ -19,10 +19,10 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
-#include "tests/unit/feed_rig.h"
 #include "feed/chain.h"
 #include "feed/crossing.h"
 #include "feed/crossing_branch.h"
+#include "tests/unit/feed_rig.h"
 #include "tests/unit/format_rig.h"
 
 enum {

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/origin.h"
+#include "config/origin.h"
 
 static bool is_origin(const char *text)
 {

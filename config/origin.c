@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Origins: a scheme, "://", and a host with perhaps a port; nothing else is one. */
-#include "base/origin.h"
+#include "config/origin.h"
 
 #include <errno.h>
 #include <string.h>
