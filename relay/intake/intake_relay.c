@@ -10,8 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "base/compiler.h"
 #include "intake/intake_memory.h"
 #include "intake/intake_unseen.h"
 

@@ -13,6 +13,8 @@
 
 #include "base/compiler.h"
 #include "feed/feed.h"
+#include "fanout/rendition.h"
+#include "fanout/subscriber.h"
 #include "http/websocket_input.h"
 #include "serve/handover.h"
 #include "tests/fuzz/fuzz.h"
@@ -117,8 +119,9 @@ static struct bag bag_of_edits(const uint8_t *bytes, size_t count)
 // Of a subscriber that is closed, to which nothing can be said any more.
 static void go_on(void *owner, const uint8_t *bytes, size_t count)
 {
-	struct feed feed = {.is_source_up = false};
-	struct rendition rendition = {.feed = &feed};
+	struct metrics metrics = {0};
+	struct fanout fanout = {.metrics = &metrics};
+	struct rendition rendition = {.fanout = &fanout};
 	struct subscriber closed = {.state = SUBSCRIBER_CLOSED, .fd = -1, .rendition = &rendition};
 	uint8_t *copy = malloc(count + 1);
 	enum close_reason reason;
