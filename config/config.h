@@ -197,6 +197,9 @@ enum config_origin_kind {
 	CONFIG_ORIGIN_OVERRIDE, /* -o */
 };
 
+/* A number that relay is to choose: `auto`. */
+#define CONFIG_AUTO UINT64_MAX
+
 /* Where a value comes from. */
 struct config_origin {
 	enum config_origin_kind kind;

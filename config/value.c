@@ -94,7 +94,7 @@ static bool is_in_range(const struct config_option *option, enum config_type typ
 	return value >= min && value <= max;
 }
 
-/* A number for which relay can choose: `auto` is 0. */
+/* A number that relay can choose. */
 static bool can_be_auto(const struct config_option *option)
 {
 	return option->default_text && strcmp(option->default_text, "auto") == 0;
@@ -106,7 +106,7 @@ static int parse_ranged(const struct config_option *option, const char *text, ui
 	int r;
 
 	if (can_be_auto(option) && strcmp(text, "auto") == 0) {
-		*ret = 0;
+		*ret = CONFIG_AUTO;
 		return 0;
 	}
 	r = parse_number(option->type, text, &value);
@@ -116,6 +116,18 @@ static int parse_ranged(const struct config_option *option, const char *text, ui
 		return -ERANGE;
 	*ret = value;
 	return 0;
+}
+
+static void print_number(char *buf, size_t size, const struct config_option *option, uint64_t value)
+{
+	if (value == CONFIG_AUTO && can_be_auto(option))
+		snprintf(buf, size, "auto");
+	else if (option->type == CONFIG_TYPE_BYTES)
+		num_print_bytes(buf, size, value);
+	else if (option->type == CONFIG_TYPE_DURATION)
+		num_print_duration_ms(buf, size, value);
+	else
+		snprintf(buf, size, "%" PRIu64, value);
 }
 
 /* --- burst: a size or a duration --- */
@@ -359,14 +371,9 @@ const char *config_value_print(const struct config_option *option, const void *v
 		snprintf(buf, size, "%s", ((const struct config_ingest *)value)->text);
 		break;
 	case CONFIG_TYPE_BYTES:
-		return num_print_bytes(buf, size, *(const uint64_t *)value);
 	case CONFIG_TYPE_DURATION:
-		return num_print_duration_ms(buf, size, *(const uint64_t *)value);
 	case CONFIG_TYPE_COUNT:
-		if (*(const uint64_t *)value == 0 && can_be_auto(option))
-			snprintf(buf, size, "auto");
-		else
-			snprintf(buf, size, "%" PRIu64, *(const uint64_t *)value);
+		print_number(buf, size, option, *(const uint64_t *)value);
 		break;
 	case CONFIG_TYPE_BURST:
 		print_burst(buf, size, value);

@@ -37,7 +37,7 @@ void admin_init(struct admin *admin, struct service *service, const struct admin
 	};
 
 	*admin = (struct admin){.service = service, .actions = actions, .owner = owner};
-	token_bucket_init(&admin->rate, REQUESTS_PER_S);
+	token_bucket_init(&admin->rate, REQUESTS_PER_S, REQUESTS_PER_S);
 	http_server_init(&admin->servers[ADMIN_TCP], service->loop, &params);
 	params.methods |= HTTP_POST;
 	params.on_request = admin_route_unix;

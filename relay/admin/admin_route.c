@@ -125,9 +125,8 @@ static bool is_over_rate(struct admin *admin)
 {
 	uint64_t now_ns = clock_mono_ns();
 
-	if (token_bucket_wait_ns(&admin->rate, now_ns))
+	if (!token_bucket_try_take(&admin->rate, now_ns, 1))
 		return true;
-	token_bucket_take(&admin->rate, now_ns);
 	return false;
 }
 

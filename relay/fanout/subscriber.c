@@ -198,12 +198,17 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
 	fanout_check_wait(fanout);
 }
 
-static void ignore_input(struct subscriber *subscriber, size_t count)
+bool subscriber_spend_input(struct subscriber *subscriber, size_t count)
 {
-	if (count > subscriber->input_left)
-		subscriber_close(subscriber, CLOSE_INPUT);
-	else
-		subscriber->input_left -= (uint32_t)count;
+	bool has_enough = token_bucket_try_take(&subscriber->input_bucket, clock_mono_ns(), count);
+
+	subscriber_record_note_input(subscriber);
+	return has_enough;
+}
+
+void subscriber_return_input(struct subscriber *subscriber, size_t count)
+{
+	token_bucket_give_back(&subscriber->input_bucket, count);
 	subscriber_record_note_input(subscriber);
 }
 
@@ -213,7 +218,8 @@ static void take_input(struct subscriber *subscriber, uint8_t *bytes, size_t cou
 
 	fanout_of(subscriber)->metrics->subscriber_input += count;
 	if (!subscriber->input) {
-		ignore_input(subscriber, count);
+		if (!subscriber_spend_input(subscriber, count))
+			subscriber_close(subscriber, CLOSE_INPUT);
 		return;
 	}
 	subscriber->is_in_input = true;
@@ -338,7 +344,8 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	}
 	subscriber->id = params->id;
 	subscriber->on_slow = params->on_slow;
-	subscriber->input_left = params->max_input_bytes;
+	token_bucket_init(&subscriber->input_bucket, params->input_rate, params->max_input_bytes);
+	token_bucket_take(&subscriber->input_bucket, clock_mono_ns(), params->input_bytes);
 	subscriber->ends_with_fin = params->ends_with_fin;
 	subscriber->input = params->input;
 	subscriber->input_owner = params->input_owner;

@@ -25,6 +25,7 @@
 #include "base/list.h"
 #include "fanout/notes.h"
 #include "fanout/slow_cause.h"
+#include "net/token_bucket.h"
 #include "ring/cursor.h"
 #include "table/close_reason.h"
 
@@ -75,7 +76,9 @@ struct subscriber_params {
 	uint64_t burst_ms;                    /* likewise by time                        */
 	bool has_from;                        /* begin at from_seq, whatever the burst   */
 	uint64_t from_seq;                    /* which the ring must still have          */
-	uint32_t max_input_bytes;             /* ignored at most; more closes            */
+	uint64_t input_rate;                  /* bytes a second it may send; 0 = any     */
+	uint32_t max_input_bytes;             /* of these at once; more closes           */
+	uint32_t input_bytes;                 /* that it has sent already                */
 	bool ends_with_fin;                   /* FIN means gone, not that it only listens  */
 	const struct subscriber_input *input; /* NULL: what it sends is ignored */
 	void *input_owner;                    /* for input's functions; its own with the fd     */
@@ -103,18 +106,18 @@ struct subscriber {
 	struct rendition *rendition;
 	struct list_node half_node; /* private: in fanout->half_closed once it has sent FIN */
 	struct cursor cursor;
-	ev_io read_watcher;          /* private */
-	ev_io write_watcher;         /* private */
-	uint64_t id;                 /* ro: names it in the log */
-	uint64_t joined_ms;          /* ro: monotonic */
-	uint64_t progress_ms;        /* ro: monotonic; when its socket last took a byte   */
-	uint64_t joined_messages;    /* private: read by nobody but before it came */
-	uint64_t skipped;            /* private: messages it was told it missed          */
-	uint64_t sent_bytes;         /* private: that its socket took since it joined    */
-	int fd;                      /* ro: -1 once closed */
-	enum subscriber_state state; /* ro */
+	ev_io read_watcher;               /* private */
+	ev_io write_watcher;              /* private */
+	uint64_t id;                      /* ro: names it in the log */
+	uint64_t joined_ms;               /* ro: monotonic */
+	uint64_t progress_ms;             /* ro: monotonic; when its socket last took a byte   */
+	uint64_t joined_messages;         /* private: read by nobody but before it came */
+	uint64_t skipped;                 /* private: messages it was told it missed          */
+	uint64_t sent_bytes;              /* private: that its socket took since it joined    */
+	struct token_bucket input_bucket; /* bytes it may still send: subscriber_spend_input() */
+	int fd;                           /* ro: -1 once closed */
+	enum subscriber_state state;      /* ro */
 	enum on_slow on_slow;
-	uint32_t input_left;          /* private: bytes it may still send */
 	bool ends_with_fin;           /* private: FIN means gone */
 	bool has_from;                /* private: while JOINING: begin at from_seq */
 	bool is_in_input;             /* private: its input's on_bytes is being called */
@@ -155,6 +158,11 @@ void subscriber_begin(struct subscriber *subscriber);
  * NOTES_MAX are waiting already, there is no memory, or it is closed; nothing has changed. */
 bool subscriber_send_note(struct subscriber *subscriber, const uint8_t *bytes,
 			  size_t count) must_check;
+
+/* For its input: of what it may send, `count` bytes are used up, or given back.  False: they are
+ * more than it has left, and it is to be closed. */
+bool subscriber_spend_input(struct subscriber *subscriber, size_t count) must_check;
+void subscriber_return_input(struct subscriber *subscriber, size_t count);
 
 /* Ends it with a reason: gives up its quota at once, closes the socket, counts and logs.  For a
  * reason that is SLOW (close_reason.def), what held it back is counted and logged too.  One that

@@ -151,6 +151,7 @@ void subscriber_record_describe(struct subscriber *subscriber)
 	record->end_pos = subscriber->end_pos;
 	record->id = subscriber->id;
 	record->joined_ms = subscriber->joined_ms;
+	record->input_bucket = subscriber->input_bucket;
 	record->note_bytes = 0;
 	record->has_input = subscriber->input != NULL;
 	write_input(subscriber);
@@ -177,7 +178,8 @@ void subscriber_record_note_input(struct subscriber *subscriber)
 
 	if (!record)
 		return;
-	atomic_store_explicit(&record->input_left, subscriber->input_left, memory_order_relaxed);
+	atomic_store_explicit(&record->input_full_ns, subscriber->input_bucket.full_ns,
+			      memory_order_relaxed);
 	atomic_store_explicit(&record->is_half_closed, list_is_linked(&subscriber->half_node),
 			      memory_order_relaxed);
 }

@@ -83,11 +83,12 @@ struct subscriber_record {
 	_Atomic uint32_t state; /* enum subscriber_record_state | number of the place << SHIFT */
 	uint32_t part;
 	uint32_t rendition; /* in the part */
-	_Atomic uint32_t input_left;
 	_Atomic uint32_t is_half_closed;
 	uint8_t on_slow, ends_with_fin, is_tcp, is_ending, has_input;
 	uint32_t end_reason;
 	uint32_t note_bytes;
+	struct token_bucket input_bucket; /* of what it may send; its level is the next one */
+	_Atomic uint64_t input_full_ns;
 	uint64_t cookie; /* of the socket: SO_COOKIE, socket(7) */
 	uint64_t id;
 	uint64_t joined_ms;

@@ -63,6 +63,8 @@ static bool is_sound(const struct subscriber_record *record, const struct ring_s
 {
 	return record->on_slow <= ON_SLOW_WAIT && record->end_reason < CLOSE_REASON_COUNT &&
 	       record->note_bytes <= sizeof(record->notes) && record->end_pos <= ring->end_pos &&
+	       token_bucket_is_sound(&record->input_bucket) &&
+	       atomic_load(&record->input_full_ns) <= INT64_MAX &&
 	       memchr(record->listener, '\0', sizeof(record->listener));
 }
 
@@ -115,7 +117,7 @@ int subscriber_record_read(const struct subscriber_record *record, const struct 
 		.joined_ms = record->joined_ms,
 		.progress_ms = clock_mono_ns() / NS_PER_MS,
 		.counts_anew = true,
-		.input_left = atomic_load(&record->input_left),
+		.input_bucket = record->input_bucket,
 		.on_slow = record->on_slow,
 		.is_ending = record->is_ending,
 		.end_reason = record->end_reason,
@@ -126,6 +128,7 @@ int subscriber_record_read(const struct subscriber_record *record, const struct 
 		.is_half_closed = atomic_load(&record->is_half_closed),
 		.peer_key = record->peer_key,
 	};
+	ret->input_bucket.full_ns = atomic_load(&record->input_full_ns);
 	(void)snprintf(ret->listener, sizeof(ret->listener), "%s", record->listener);
 	if (record->has_input)
 		describe_input(input, ret);
@@ -142,7 +145,7 @@ static void take_over(struct subscriber *subscriber, struct subscriber_snapshot 
 	subscriber->progress_ms = state->progress_ms;
 	subscriber->joined_messages = state->joined_messages;
 	subscriber->skipped = state->skipped;
-	subscriber->input_left = (uint32_t)state->input_left;
+	subscriber->input_bucket = state->input_bucket;
 	subscriber->ends_with_fin = state->ends_with_fin;
 	subscriber->on_slow = (enum on_slow)state->on_slow;
 	subscriber->must_skip = state->must_skip;

@@ -23,8 +23,9 @@ struct subscriber_snapshot {
 	int fd;
 	bool is_joining; /* has no place yet: waits for its branch */
 	struct cursor_state cursor;
-	uint64_t id, joined_ms, progress_ms, joined_messages, skipped, input_left;
-	uint64_t delivered; /* messages, for the accounts when it cannot be kept */
+	uint64_t id, joined_ms, progress_ms, joined_messages, skipped;
+	struct token_bucket input_bucket; /* what it may still send */
+	uint64_t delivered;               /* messages, for the accounts when it cannot be kept */
 	unsigned on_slow;
 	bool must_skip;
 	unsigned slow_cause;

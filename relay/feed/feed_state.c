@@ -124,7 +124,7 @@ static void transfer_subscriber(struct state_stream *stream, struct subscriber_s
 	state_u64(stream, &state->progress_ms, UINT64_MAX, "time of progress");
 	state_u64(stream, &state->joined_messages, UINT64_MAX, "messages before joining");
 	state_u64(stream, &state->skipped, UINT64_MAX, "messages skipped");
-	state_u64(stream, &state->input_left, UINT32_MAX, "input left");
+	token_bucket_transfer(stream, &state->input_bucket);
 	state_u64(stream, &state->delivered, UINT64_MAX, "messages delivered");
 	state_unsigned(stream, &state->on_slow, ON_SLOW_WAIT, "on_slow");
 	state_bool(stream, &state->must_skip, "must skip");
@@ -249,7 +249,7 @@ static void capture_subscriber(const struct subscriber *subscriber, struct subsc
 		.progress_ms = subscriber->progress_ms,
 		.joined_messages = subscriber->joined_messages,
 		.skipped = subscriber->skipped,
-		.input_left = subscriber->input_left,
+		.input_bucket = subscriber->input_bucket,
 		.delivered = subscriber_delivered_messages(subscriber),
 		.on_slow = subscriber->on_slow,
 		.must_skip = subscriber->must_skip,

@@ -17,13 +17,12 @@
 #include "net/token_bucket.h"
 
 enum {
-	STATE_VERSION = 1,
+	STATE_VERSION = 2,
 	DISCARD_BYTES = 4096,
 	DISCARD_READS = 64,
 	CONTROLS_PER_S =
 		10, /* keep-alives come once in seconds; this is for jitter and reconnects */
 	CONTROL_HEAD_BYTES = 6,
-	CONTROL_WIRE_MAX = CONTROL_HEAD_BYTES + WEBSOCKET_CONTROL_BYTES,
 };
 
 struct input {
@@ -31,7 +30,6 @@ struct input {
 	struct token_bucket controls; /* pings */
 	struct token_bucket pongs;
 	uint64_t pongs_per_s;
-	uint64_t left; /* bytes that are passed over still, heads of frames among them */
 };
 
 void *websocket_input_new(uint64_t max_bytes)
@@ -41,20 +39,8 @@ void *websocket_input_new(uint64_t max_bytes)
 	if (!input)
 		return NULL;
 	websocket_decoder_init(&input->decoder, max_bytes);
-	token_bucket_init(&input->controls, CONTROLS_PER_S);
-	/* The control frame at hand has cost its bytes before it can be told from data. */
-	input->left = max_bytes + CONTROL_WIRE_MAX;
+	token_bucket_init(&input->controls, CONTROLS_PER_S, CONTROLS_PER_S);
 	return input;
-}
-
-static bool take_token(struct token_bucket *bucket)
-{
-	uint64_t now_ns = clock_mono_ns();
-
-	if (token_bucket_wait_ns(bucket, now_ns))
-		return false;
-	token_bucket_take(bucket, now_ns);
-	return true;
 }
 
 /* As many pongs as relay's own heartbeats ask for, and some more. */
@@ -64,10 +50,10 @@ static bool is_pong_wanted(struct input *input, const struct subscriber *subscri
 	uint64_t per_s = CONTROLS_PER_S + (heartbeat_ms ? 1000 / heartbeat_ms : 0);
 
 	if (per_s != input->pongs_per_s) {
-		token_bucket_init(&input->pongs, per_s);
+		token_bucket_init(&input->pongs, per_s, per_s);
 		input->pongs_per_s = per_s;
 	}
-	return take_token(&input->pongs);
+	return token_bucket_try_take(&input->pongs, clock_mono_ns(), 1);
 }
 
 /* Closing with bytes unread would send RST, which may overtake the last words. */
@@ -108,27 +94,27 @@ static enum close_reason take_control(struct input *input, struct subscriber *su
 				      const struct websocket_event *event)
 {
 	uint8_t pong[2 + WEBSOCKET_CONTROL_BYTES];
+	size_t wire_bytes = CONTROL_HEAD_BYTES + event->payload_bytes;
 	size_t bytes;
 
 	if (event->opcode != WEBSOCKET_PING) {
 		if (is_pong_wanted(input, subscriber))
-			input->left += CONTROL_HEAD_BYTES + event->payload_bytes;
+			subscriber_return_input(subscriber, wire_bytes);
 		return CLOSE_REASON_COUNT;
 	}
-	if (!take_token(&input->controls))
+	if (!token_bucket_try_take(&input->controls, clock_mono_ns(), 1))
 		return end_for(subscriber, CLOSE_FLOOD);
-	input->left += CONTROL_HEAD_BYTES + event->payload_bytes;
+	subscriber_return_input(subscriber, wire_bytes);
 	bytes = websocket_control_frame(pong, WEBSOCKET_PONG, event->payload, event->payload_bytes);
 	(void)!subscriber_send_note(subscriber, pong, bytes);
 	return CLOSE_REASON_COUNT;
 }
 
 /* Heads too, or frames without payload could come for ever. */
-static enum close_reason pass_over(struct input *input, struct subscriber *subscriber, size_t bytes)
+static enum close_reason pass_over(struct subscriber *subscriber, size_t bytes)
 {
-	if (bytes > input->left)
+	if (!subscriber_spend_input(subscriber, bytes))
 		return end_for(subscriber, CLOSE_INPUT);
-	input->left -= bytes;
 	return CLOSE_REASON_COUNT;
 }
 
@@ -149,7 +135,7 @@ static enum close_reason on_bytes(void *owner, struct subscriber *subscriber, ui
 		if (event.kind == WEBSOCKET_EVENT_ERROR)
 			return end(subscriber, close_reason_from_websocket(event.code), event.code,
 				   event.reason);
-		reason = pass_over(input, subscriber, taken);
+		reason = pass_over(subscriber, taken);
 		if (reason == CLOSE_REASON_COUNT && event.kind == WEBSOCKET_EVENT_CONTROL)
 			reason = take_control(input, subscriber, &event);
 	} while (reason == CLOSE_REASON_COUNT && event.kind != WEBSOCKET_EVENT_MORE);
@@ -165,7 +151,6 @@ static void transfer(struct state_stream *stream, struct input *input)
 		state_fail(stream, "version");
 	websocket_decoder_transfer(stream, &input->decoder);
 	token_bucket_transfer(stream, &input->controls);
-	state_u64(stream, &input->left, UINT64_MAX, "bytes left");
 	state_end(stream);
 }
 

@@ -124,7 +124,7 @@ static void wait_for_rate(struct listener *listener, uint64_t now_ns, uint64_t w
 static bool is_within_rate(struct listener *listener, bool is_waiting)
 {
 	uint64_t now_ns = clock_mono_ns();
-	uint64_t wait_ns = token_bucket_wait_ns(&listener->rate, now_ns);
+	uint64_t wait_ns = token_bucket_wait_ns(&listener->rate, now_ns, 1);
 
 	if (wait_ns && is_waiting)
 		wait_for_rate(listener, now_ns, wait_ns);
@@ -147,7 +147,7 @@ static void on_acceptable(struct ev_loop *loop, struct ev_io *watcher, int reven
 		fd = accept_peer(listener);
 		err = errno;
 		if (fd >= 0) {
-			token_bucket_take(&listener->rate, clock_mono_ns());
+			token_bucket_take(&listener->rate, clock_mono_ns(), 1);
 			listener->pause_ms = 0;
 			listener->counters.accepted++;
 			listener->events->on_accept(listener->owner, fd);
@@ -230,7 +230,7 @@ void listener_resume(struct listener *listener)
 
 void listener_set_rate(struct listener *listener, uint64_t per_second)
 {
-	token_bucket_init(&listener->rate, per_second);
+	token_bucket_init(&listener->rate, per_second, per_second);
 }
 
 const char *listener_address(const struct listener *listener)

@@ -309,7 +309,7 @@ static int take_socket(struct asking *asking, struct subscriber_params *params)
 		fd_close(&fd);
 		return -1;
 	}
-	params->max_input_bytes -= (uint32_t)rest_bytes;
+	params->input_bytes = (uint32_t)rest_bytes;
 	return fd;
 }
 
@@ -339,6 +339,7 @@ static struct http_arrival *new_arrival(const struct asking *asking)
 		return NULL;
 	}
 	params->input = &websocket_input;
+	params->max_input_bytes += WEBSOCKET_INPUT_SLACK;
 	return arrival;
 }
 

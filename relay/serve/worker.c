@@ -12,6 +12,8 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/thread.h"
+#include "config/config.h"
+#include "config/config.h"
 
 static const double TICK_S = 0.1;
 
@@ -145,7 +147,7 @@ unsigned workers_wanted(uint64_t wanted)
 	cpu_set_t cpus;
 	int count;
 
-	if (wanted)
+	if (wanted != CONFIG_AUTO)
 		return (unsigned)u64_min(wanted, WORKERS_MAX);
 	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
 		return 1;

@@ -56,7 +56,7 @@ struct workers {
 	struct inbox *control; /* of the control thread */
 };
 
-/* How many `wanted` are: 0 = auto, by sched_getaffinity(2). */
+/* How many `wanted` are: CONFIG_AUTO by sched_getaffinity(2). */
 unsigned workers_wanted(uint64_t wanted);
 
 /* Starts them.  0 or -errno with a message, none is running then. */

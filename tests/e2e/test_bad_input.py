@@ -6,6 +6,7 @@ import pytest
 from relaytest import packet
 from relaytest.ini import ENGINES, feed
 from relaytest.stream import KIB, MIB, script
+from relaytest.web import BINARY, WebSocketSubscriber, WebSubscriber, frame
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
 
@@ -80,11 +81,14 @@ def test_messages_without_body(lab, framing):
     assert relay.feed("a")["in_messages"] == made.count
 
 
+FEW = {"max_input": "4k", "input_rate": "1"}
+
+
 @pytest.mark.parametrize("listener", ["raw", "framed"])
 def test_subscribers_that_send(lab, listener):
     """A little is ignored; more than max_input ends them; nobody else notices."""
     made = script("none", (300 * KIB,), 1)
-    relay = lab.start(feed("a", raw={"max_input": "4k"}, framed={"max_input": "4k"}, **LOSSLESS))
+    relay = lab.start(feed("a", raw=FEW, framed=FEW, **LOSSLESS))
     others = [relay.subscribe("a-raw", made), relay.subscribe("a-framed", made)]
     polite = relay.subscribe(f"a-{listener}", made)
     chatty = relay.subscribe(f"a-{listener}", made)
@@ -96,6 +100,30 @@ def test_subscribers_that_send(lab, listener):
     relay.publish("a", made.wire)
     relay.run_until_done(others + [polite])
     assert relay.feed("a")["subscriber_input"] >= 18
+
+
+def test_subscribers_that_say_a_little_now_and_then(lab):
+    """Ten times max_input in all, never more at once than may be: the bucket is full again before the next words."""
+    made = script("fixed:100", (100,) * 3000, 1)
+    full = {"max_input": "1k", "input_rate": "512m"}
+    relay = lab.start({**feed("a", framing="fixed:100", raw=full, framed=full, **LOSSLESS),
+                       "listener web": {"feed": "a", "listen": "tcp:127.0.0.1:0", "format": "http", **full}})
+    talkers = [relay.subscribe("a-raw", made), relay.subscribe("a-framed", made),
+               relay.subscribe("web", made, kind=WebSubscriber),
+               relay.subscribe("web", made, kind=WebSocketSubscriber)]
+    relay.wait("a", subscribers=len(talkers))
+    said = 0
+    for _ in range(12):
+        for talker in talkers:
+            words = b"$GPGGA,1\r\n" * 85
+            if isinstance(talker, WebSocketSubscriber):
+                words = frame(BINARY, words[:120]) * 7
+            talker.sock.sendall(words)
+            said += len(words)
+            relay.wait("a", subscriber_input=said)
+    relay.publish("a", made.wire)
+    relay.run_until_done(talkers)
+    assert not relay.feed("a").get("closed_input")
 
 
 def test_wire_bytes_in_the_log_are_escaped(lab):

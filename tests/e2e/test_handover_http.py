@@ -78,7 +78,8 @@ class Quiet:
         self.cuts = cuts or range(1, len(words))
         self.words = words
         self.script = script("none", (10,), 1)
-        self.relay = lab.start(web(heartbeat="0", options={"max_input": "4k"}), **options)
+        self.relay = lab.start(web(heartbeat="0", options={"max_input": "4k", "input_rate": "1"}),
+                               **options)
         self.sockets = [self.relay.subscribe("web", self.script, kind=WebSocketSubscriber) for _ in self.cuts]
         self.relay.wait("a", subscribers=len(self.sockets))
 

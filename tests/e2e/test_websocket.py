@@ -24,7 +24,7 @@ def web(name="a", options=None, **more):
 @pytest.fixture
 def one(lab):
     """A subscriber of a quiet feed; one.relay is its relay."""
-    relay = lab.start(web(heartbeat="0", options={"max_input": "4k"}))
+    relay = lab.start(web(heartbeat="0", options={"max_input": "4k", "input_rate": "1"}))
     made = WebSocketSubscriber(lab.loop, relay.address["listener web"], script("none", (10,), 1))
     relay.peers.append(made)
     made.relay = relay

@@ -152,7 +152,7 @@ void feed_rig_close(struct feed_rig *rig)
 size_t feed_rig_join_rendition(struct feed_rig *rig, struct rendition *rendition, bool over_tcp,
 			       int buffer_bytes, const struct subscriber_params *params)
 {
-	struct subscriber_params wanted = {.on_slow = ON_SLOW_WAIT, .max_input_bytes = 100};
+	struct subscriber_params wanted = {.on_slow = ON_SLOW_WAIT};
 	struct rig_reader *reader = &rig->readers[rig->reader_count];
 	int fds[2];
 

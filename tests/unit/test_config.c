@@ -46,6 +46,7 @@ static void defaults_are_those_of_the_table(void **state)
 	assert_string_equal(listener->listen, "tcp:127.0.0.1:7001");
 	assert_string_equal(listener->congestion, "");
 	assert_int_equal(listener->max_input, 4096);
+	assert_true(listener->input_rate == CONFIG_AUTO);
 	assert_null(config_find_feed(rig->config, "b"));
 	assert_null(config_find_listener(rig->config, "a"));
 }

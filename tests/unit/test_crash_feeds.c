@@ -122,7 +122,8 @@ static void open_scene(struct scene *scene, enum engine engine)
 		.subscriber_bytes = sizeof(struct subscriber_record),
 		.input_bytes = sizeof(struct input_record),
 	};
-	struct subscriber_params lossless = {.on_slow = ON_SLOW_WAIT, .max_input_bytes = 7};
+	struct subscriber_params lossless = {
+		.on_slow = ON_SLOW_WAIT, .input_rate = 7, .max_input_bytes = 49, .input_bytes = 7};
 	struct feed_params params = feed_rig_params(FRAMING_LINE, engine);
 
 	assert_int_equal(crash_record_open(&scene->record, &room), 0);
@@ -174,7 +175,9 @@ static void check_rendition(const struct scene *scene, const struct rendition_st
 		assert_non_null(subscriber);
 		assert_int_equal(snapshot->cursor.pos, subscriber->cursor.pos);
 		assert_int_equal(snapshot->on_slow, ON_SLOW_WAIT);
-		assert_int_equal(snapshot->input_left, 7);
+		assert_memory_equal(&snapshot->input_bucket, &subscriber->input_bucket,
+				    sizeof(snapshot->input_bucket));
+		assert_int_equal(snapshot->input_bucket.per_second, 7);
 		assert_true(snapshot->fd >= DESCRIPTORS);
 		assert_string_equal(snapshot->listener, "");
 		assert_int_equal(snapshot->note_bytes, 0);

@@ -114,21 +114,68 @@ static void a_bucket_gives_a_second_s_worth_and_then_the_rate(void **state)
 	unsigned taken = 0;
 
 	(void)state;
-	token_bucket_init(&bucket, 10);
-	while (token_bucket_wait_ns(&bucket, now) == 0 && taken < 100) {
-		token_bucket_take(&bucket, now);
+	token_bucket_init(&bucket, 10, 10);
+	while (token_bucket_wait_ns(&bucket, now, 1) == 0 && taken < 100) {
+		token_bucket_take(&bucket, now, 1);
 		taken++;
 	}
 	assert_int_equal(taken, 10);
-	assert_int_equal(token_bucket_wait_ns(&bucket, now), NS_PER_S / 10);
+	assert_int_equal(token_bucket_wait_ns(&bucket, now, 1), NS_PER_S / 10);
 	now += NS_PER_S / 10;
-	assert_int_equal(token_bucket_wait_ns(&bucket, now), 0);
-	token_bucket_take(&bucket, now);
-	assert_int_equal(token_bucket_wait_ns(&bucket, now), NS_PER_S / 10);
+	assert_int_equal(token_bucket_wait_ns(&bucket, now, 1), 0);
+	token_bucket_take(&bucket, now, 1);
+	assert_int_equal(token_bucket_wait_ns(&bucket, now, 1), NS_PER_S / 10);
 	now += 100 * NS_PER_S;
-	for (taken = 0; token_bucket_wait_ns(&bucket, now) == 0 && taken < 100; taken++)
-		token_bucket_take(&bucket, now);
+	for (taken = 0; token_bucket_wait_ns(&bucket, now, 1) == 0 && taken < 100; taken++)
+		token_bucket_take(&bucket, now, 1);
 	assert_int_equal(taken, 10);
+}
+
+// A rover says 71 bytes every 10 s for a month; then all at once what it said in an hour.
+static void a_trickle_goes_on_and_a_flood_does_not(void **state)
+{
+	struct token_bucket bucket;
+	uint64_t now = 5 * NS_PER_S;
+
+	(void)state;
+	token_bucket_init(&bucket, 100, 4096);
+	for (int i = 0; i < 30 * 24 * 360; i++) {
+		assert_true(token_bucket_try_take(&bucket, now, 71));
+		now += 10 * NS_PER_S;
+	}
+	for (int i = 0; i < 4096 / 71; i++)
+		assert_true(token_bucket_try_take(&bucket, now, 71));
+	assert_false(token_bucket_try_take(&bucket, now, 71));
+	assert_true(token_bucket_try_take(&bucket, now, 4096 % 71));
+	assert_false(token_bucket_try_take(&bucket, now, 1));
+	assert_true(token_bucket_try_take(&bucket, now + NS_PER_S, 100));
+	assert_false(token_bucket_try_take(&bucket, now + NS_PER_S, 1));
+}
+
+static void what_a_bucket_gets_back_is_there_again(void **state)
+{
+	struct token_bucket bucket;
+	uint64_t now = 5 * NS_PER_S;
+
+	(void)state;
+	token_bucket_init(&bucket, 10, 50);
+	assert_true(token_bucket_try_take(&bucket, now, 50));
+	token_bucket_give_back(&bucket, 30);
+	assert_true(token_bucket_try_take(&bucket, now, 30));
+	assert_false(token_bucket_try_take(&bucket, now, 1));
+	token_bucket_give_back(&bucket, 100);
+	assert_false(token_bucket_try_take(&bucket, now, 51));
+	assert_true(token_bucket_try_take(&bucket, now, 50));
+}
+
+static void a_bucket_that_holds_nothing_gives_nothing(void **state)
+{
+	struct token_bucket bucket;
+
+	(void)state;
+	token_bucket_init(&bucket, 10, 0);
+	assert_false(token_bucket_try_take(&bucket, 100 * NS_PER_S, 1));
+	assert_true(token_bucket_try_take(&bucket, 100 * NS_PER_S, 0));
 }
 
 static void a_bucket_without_rate_has_no_limit(void **state)
@@ -136,10 +183,10 @@ static void a_bucket_without_rate_has_no_limit(void **state)
 	struct token_bucket bucket;
 
 	(void)state;
-	token_bucket_init(&bucket, 0);
+	token_bucket_init(&bucket, 0, 0);
 	for (int i = 0; i < 100; i++) {
-		assert_int_equal(token_bucket_wait_ns(&bucket, 1), 0);
-		token_bucket_take(&bucket, 1);
+		assert_int_equal(token_bucket_wait_ns(&bucket, 1, UINT32_MAX), 0);
+		token_bucket_take(&bucket, 1, UINT32_MAX);
 	}
 }
 
@@ -151,6 +198,9 @@ int main(void)
 		cmocka_unit_test(counts_are_those_of_an_array),
 		cmocka_unit_test(it_outlives_its_owner),
 		cmocka_unit_test(a_bucket_gives_a_second_s_worth_and_then_the_rate),
+		cmocka_unit_test(a_trickle_goes_on_and_a_flood_does_not),
+		cmocka_unit_test(what_a_bucket_gets_back_is_there_again),
+		cmocka_unit_test(a_bucket_that_holds_nothing_gives_nothing),
 		cmocka_unit_test(a_bucket_without_rate_has_no_limit),
 	};
 

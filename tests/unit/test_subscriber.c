@@ -64,7 +64,8 @@ static void open_feed(enum engine engine, size_t ring_bytes)
 
 static size_t join(bool framed, bool over_tcp, int buffer, enum on_slow on_slow)
 {
-	const struct subscriber_params params = {.on_slow = on_slow, .max_input_bytes = 100};
+	const struct subscriber_params params = {
+		.on_slow = on_slow, .input_rate = 1, .max_input_bytes = 100};
 
 	return feed_rig_join(&rig, framed, over_tcp, buffer, &params);
 }
@@ -406,7 +407,7 @@ static void what_a_subscriber_sends_is_ignored_up_to_a_limit(void **state)
 		(void)feed_rig_turn(&rig);
 	assert_int_equal(rig.feed->metrics.subscriber_input, 100);
 	assert_int_equal(feed_subscriber_count(rig.feed), 1);
-	assert_int_equal(write(rig.readers[0].fd, input, 1), 1);
+	assert_int_equal(write(rig.readers[0].fd, input, 100), 100);
 	feed_rig_run_until(&rig, has_no_subscriber);
 	assert_int_equal(rig.feed->fanout.closed[CLOSE_INPUT], 1);
 	feed_rig_close(&rig);

@@ -34,6 +34,8 @@ static struct subscriber *begin(void)
 	const struct feed_params params = feed_rig_params(FRAMING_LINE, ENGINE_COPY);
 	const struct subscriber_params wanted = {
 		.on_slow = ON_SLOW_WAIT,
+		.input_rate = 1,
+		.max_input_bytes = MAX_BYTES + WEBSOCKET_INPUT_SLACK,
 		.input = &websocket_input,
 		.input_owner = websocket_input_new(MAX_BYTES),
 	};
@@ -144,18 +146,20 @@ static void a_level_stays(void **state)
 	struct state_stream stream, back;
 
 	(void)state;
-	token_bucket_init(&one, 10);
-	token_bucket_init(&other, 10);
-	for (int i = 0; i < 10; i++)
-		token_bucket_take(&one, NS_PER_S);
+	token_bucket_init(&one, 10, 20);
+	token_bucket_init(&other, 0, 0);
+	token_bucket_take(&one, NS_PER_S, 20);
 	state_stream_write(&stream);
 	token_bucket_transfer(&stream, &one);
 	assert_int_equal(state_stream_read(&back, stream.bytes, stream.length, NULL, 0), 0);
 	token_bucket_transfer(&back, &other);
 	assert_null(back.fault);
-	assert_true(token_bucket_wait_ns(&other, NS_PER_S) > 0);
-	assert_int_equal(token_bucket_wait_ns(&other, NS_PER_S),
-			 token_bucket_wait_ns(&one, NS_PER_S));
+	for (uint64_t tokens = 1; tokens < 30; tokens++) {
+		assert_int_equal(token_bucket_wait_ns(&other, NS_PER_S, tokens),
+				 tokens * NS_PER_S / 10);
+		assert_int_equal(token_bucket_wait_ns(&one, NS_PER_S, tokens),
+				 tokens * NS_PER_S / 10);
+	}
 	state_stream_free(&stream);
 }
 
