@@ -144,7 +144,7 @@ static void check_sources(const struct check *check, const struct config_feed *a
 
 static bool serves_all(const struct config_listener *listener)
 {
-	return listener->format == CONFIG_FORMAT_HTTP && listener->feed &&
+	return listener->format == FORMAT_HTTP && listener->feed &&
 	       strcmp(listener->feed, CONFIG_FEED_ALL) == 0;
 }
 
@@ -178,7 +178,7 @@ static void check_skip(const struct check *check, const struct config_listener *
 	const struct config_section *at = &listener->section;
 	size_t option = CONFIG_LISTENER_on_slow;
 
-	if (feed->framing.kind != CONFIG_FRAMING_NONE || listener->format == CONFIG_FORMAT_FRAMED ||
+	if (feed->framing.kind != CONFIG_FRAMING_NONE || format_row(listener->format)->tells_gaps ||
 	    !config_is_served(listener, feed) ||
 	    config_on_slow_of(listener, feed) != CONFIG_ON_SLOW_SKIP)
 		return;
@@ -190,8 +190,7 @@ static void check_skip(const struct check *check, const struct config_listener *
 	       "on_slow = skip would tear bytes out of the stream unseen: [listener %s] is %s and "
 	       "[feed %s] has framing = none; expected disconnect or wait, a framing, or format = "
 	       "framed",
-	       listener->section.name, listener->format == CONFIG_FORMAT_HTTP ? "http" : "raw",
-	       feed->section.name);
+	       listener->section.name, format_row(listener->format)->name, feed->section.name);
 }
 
 static bool is_for_http(size_t option)
@@ -217,7 +216,7 @@ static void check_http(const struct check *check, const struct config_listener *
 	size_t count;
 	const struct config_option *options = config_options_of(CONFIG_LISTENER, &count);
 
-	if (listener->format == CONFIG_FORMAT_HTTP) {
+	if (listener->format == FORMAT_HTTP) {
 		if (strcmp(listener->token_file, "credential:") == 0)
 			report(check, &listener->section, CONFIG_LISTENER_token_file,
 			       "token_file = credential: names no credential; expected "
@@ -348,10 +347,9 @@ void config_check_inherit(struct config *config)
 				feed->section.origins[CONFIG_FEED_on_slow];
 			origins[CONFIG_LISTENER_on_slow].inherited = true;
 		}
-		is_blind = listener->format == CONFIG_FORMAT_RAW &&
+		is_blind = !format_row(listener->format)->tells_gaps &&
 			   feed->framing.kind == CONFIG_FRAMING_NONE;
-		if (listener->on_slow == CONFIG_ON_SLOW_AUTO &&
-		    listener->format != CONFIG_FORMAT_HTTP)
+		if (listener->on_slow == CONFIG_ON_SLOW_AUTO && listener->format != FORMAT_HTTP)
 			listener->on_slow =
 				is_blind ? CONFIG_ON_SLOW_DISCONNECT : CONFIG_ON_SLOW_SKIP;
 	}

@@ -36,7 +36,7 @@ bool config_is_served(const struct config_listener *listener, const struct confi
 {
 	if (!listener->feed)
 		return false;
-	if (listener->format == CONFIG_FORMAT_HTTP && strcmp(listener->feed, CONFIG_FEED_ALL) == 0)
+	if (listener->format == FORMAT_HTTP && strcmp(listener->feed, CONFIG_FEED_ALL) == 0)
 		return true;
 	return strcmp(listener->feed, feed->section.name) == 0;
 }

@@ -26,6 +26,7 @@
 
 #include "base/compiler.h"
 #include "base/log.h"
+#include "table/format.h"
 
 /* Longest line of a file, without its end, and longest -o. */
 #define CONFIG_LINE_BYTES 4096
@@ -76,10 +77,6 @@
 	VALUE(CONFIG_ON_SLOW, SKIP, "skip")                                                        \
 	VALUE(CONFIG_ON_SLOW, DISCONNECT, "disconnect")                                            \
 	VALUE(CONFIG_ON_SLOW, WAIT, "wait")
-#define CONFIG_FORMATS(VALUE)                                                                      \
-	VALUE(CONFIG_FORMAT, RAW, "raw")                                                           \
-	VALUE(CONFIG_FORMAT, FRAMED, "framed")                                                     \
-	VALUE(CONFIG_FORMAT, HTTP, "http")
 #define CONFIG_MESSAGES(VALUE)                                                                     \
 	VALUE(CONFIG_MESSAGES, PACKET, "packet")                                                   \
 	VALUE(CONFIG_MESSAGES, MESSAGE, "message")
@@ -97,7 +94,6 @@ enum config_takeover       { CONFIG_TAKEOVERS(CONFIG_ENUMERATOR) };
 enum config_direct         { CONFIG_DIRECTS(CONFIG_ENUMERATOR) };
 enum config_survive_crash   { CONFIG_SURVIVE_CRASHES(CONFIG_ENUMERATOR) };
 enum config_on_slow        { CONFIG_ON_SLOWS(CONFIG_ENUMERATOR) };
-enum config_format         { CONFIG_FORMATS(CONFIG_ENUMERATOR) };
 enum config_messages       { CONFIG_MESSAGES(CONFIG_ENUMERATOR) };
 enum config_yes_no         { CONFIG_YES_NOS(CONFIG_ENUMERATOR) };
 #undef CONFIG_ENUMERATOR
@@ -150,7 +146,7 @@ struct config_ingest {
 #define CONFIG_C_DIRECT         enum config_direct
 #define CONFIG_C_SURVIVE_CRASH  enum config_survive_crash
 #define CONFIG_C_ON_SLOW        enum config_on_slow
-#define CONFIG_C_FORMAT         enum config_format
+#define CONFIG_C_FORMAT         enum format
 #define CONFIG_C_MESSAGES       enum config_messages
 #define CONFIG_C_YES_NO         enum config_yes_no
 #define CONFIG_C_ORIGINS        char * /* "none", "*", or a list; its form has been checked */

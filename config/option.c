@@ -15,6 +15,15 @@
 
 const char config_inherited[] = "the feed's";
 
+/* Of the option `format`: what each of them is. */
+#define HELP_OPTION(name, help) " " name ": " help
+#define HELP_NO_OPTION(name, help)
+static const char format_help[] = "What subscribers of this listener get."
+#define FORMAT(id, name, encoder, option, carrier, media, text, unit, gaps, help)                  \
+	HELP_##option(name, help)
+#include "table/format.def"
+	;
+
 #define ROW(SECTION, struct_type, opt_key, TYPE, opt_default, opt_min, opt_max, reload, opt_help)  \
 	{                                                                                          \
 		.section = CONFIG_##SECTION,                                                       \

@@ -29,7 +29,18 @@ static const char *const takeover_words[] = {CONFIG_TAKEOVERS(WORD) NULL};
 static const char *const direct_words[] = {CONFIG_DIRECTS(WORD) NULL};
 static const char *const survive_crash_words[] = {CONFIG_SURVIVE_CRASHES(WORD) NULL};
 static const char *const on_slow_words[] = {CONFIG_ON_SLOWS(WORD) NULL};
-static const char *const format_words[] = {CONFIG_FORMATS(WORD) NULL};
+
+#define WORD_OF_OPTION(name) name,
+#define WORD_OF_NO_OPTION(name)
+static const char *const format_words[] = {
+#define FORMAT(id, name, encoder, option, ...) WORD_OF_##option(name)
+#include "table/format.def"
+	NULL};
+#define AMONG_OPTION(id) _Static_assert(FORMAT_##id < ARRAY_LEN(format_words) - 1, "options first");
+#define AMONG_NO_OPTION(id)
+#define FORMAT(id, name, encoder, option, ...) AMONG_##option(id)
+#include "table/format.def"
+
 static const char *const messages_words[] = {CONFIG_MESSAGES(WORD) NULL};
 static const char *const yes_no_words[] = {CONFIG_YES_NOS(WORD) NULL};
 

@@ -341,7 +341,7 @@ static json_t *listener_json(const struct served_listener *served)
 		const struct served_format *format = &served->format;
 
 		set(json, "feed", json_string(format->feed ? format->feed->name : ""));
-		set(json, "format", json_string(format->feed ? format->encoder->name : ""));
+		set(json, "format", json_string(format->feed ? encoder_name(format->encoder) : ""));
 	}
 	set(json, "address", json_string(listener_address(&served->listener)));
 	set_counters(json, &served->listener.counters, rows, count);

@@ -33,7 +33,7 @@ void budget_reckon(const struct config *config, unsigned workers, uint64_t fd_li
 	uint64_t possible;
 
 	for (size_t i = 0; i < config->listener_count; i++) {
-		if (config->listeners[i].format == CONFIG_FORMAT_HTTP)
+		if (config->listeners[i].format == FORMAT_HTTP)
 			reserved += config->listeners[i].max_heads;
 	}
 	possible = fd_limit > 2 * reserved ? fd_limit - reserved : fd_limit / 2;
@@ -52,7 +52,7 @@ void budget_reckon(const struct config *config, unsigned workers, uint64_t fd_li
 /* ---- pipes ---- */
 
 static bool has_format(const struct config *config, const struct config_feed *feed,
-		       enum config_format format)
+		       enum format format)
 {
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct config_listener *listener = &config->listeners[i];
@@ -66,10 +66,12 @@ static bool has_format(const struct config *config, const struct config_feed *fe
 static size_t pipes_of(const struct config *config, const struct config_feed *feed,
 		       unsigned workers)
 {
-	size_t formats = (size_t)has_format(config, feed, CONFIG_FORMAT_RAW) +
-			 (size_t)has_format(config, feed, CONFIG_FORMAT_FRAMED) +
-			 HTTP_FORMATS * (size_t)has_format(config, feed, CONFIG_FORMAT_HTTP);
+	size_t formats = 0;
 
+	for (int i = 0; i < FORMAT_COUNT; i++) {
+		if (has_format(config, feed, (enum format)i))
+			formats += i == FORMAT_HTTP ? HTTP_FORMATS : 1;
+	}
 	if (feed->engine == CONFIG_ENGINE_COPY)
 		return 0;
 	return INTAKE_PIPES_MAX +

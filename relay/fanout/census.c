@@ -207,7 +207,7 @@ static void describe(struct census_row *row, const struct census_pick *pick, uin
 	*row = (struct census_row){
 		.key = pick->key,
 		.feed = rendition->fanout->name,
-		.format = rendition->encoder->name,
+		.format = encoder_name(rendition->encoder),
 		.id = subscriber->id,
 		.state = subscriber->state,
 		.lag_bytes = lag_bytes_of(subscriber),

@@ -139,12 +139,13 @@ void feed_record_open_rendition(struct rendition *rendition, size_t max_message)
 	r = ring_record_new(&rendition->ring.params, max_packet_bytes(fanout, max_message), &ring);
 	if (r < 0) {
 		log_warn("feed=%s format=%s would not survive a crash: %s", fanout->name,
-			 rendition->encoder->name, strerror(-r));
+			 encoder_name(rendition->encoder), strerror(-r));
 		return;
 	}
 	ring_set_record(&rendition->ring, ring);
 	record->ring_fd = ring_record_fd(ring);
-	(void)snprintf(record->format, sizeof(record->format), "%s", rendition->encoder->name);
+	(void)snprintf(record->format, sizeof(record->format), "%s",
+		       encoder_name(rendition->encoder));
 	rendition->record = record;
 	rendition->ring_record = ring;
 	set(&record->is_used, 1);

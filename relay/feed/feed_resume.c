@@ -81,7 +81,7 @@ static struct rendition *find_rendition(const struct feed *feed, const char *for
 	struct list_node *node;
 
 	list_for_each (&feed->fanout.renditions, node) {
-		if (strcmp(rendition_of(node)->encoder->name, format) == 0)
+		if (strcmp(encoder_name(rendition_of(node)->encoder), format) == 0)
 			return rendition_of(node);
 	}
 	return NULL;
@@ -153,8 +153,8 @@ static void count_missing(struct feed *feed, const struct rendition *rendition, 
 	feed->metrics.skipped_messages += subscribers * missing;
 	feed->fanout.skipped_by[CAUSE_RELAY] += subscribers;
 	log_warn("messages missing after a crash feed=%s format=%s subscribers=%llu missing=%llu",
-		 feed->params.name, rendition->encoder->name, (unsigned long long)subscribers,
-		 (unsigned long long)missing);
+		 feed->params.name, encoder_name(rendition->encoder),
+		 (unsigned long long)subscribers, (unsigned long long)missing);
 }
 
 static void restore_rendition(struct feed *feed, const struct feed_state *part,

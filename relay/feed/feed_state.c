@@ -318,7 +318,7 @@ static int capture_rendition(const struct rendition *rendition, struct rendition
 		.input_states = malloc(inputs * SUBSCRIBER_INPUT_STATE_MAX + 1),
 	};
 	input_room = ret->input_states;
-	(void)snprintf(ret->format, sizeof(ret->format), "%s", rendition->encoder->name);
+	(void)snprintf(ret->format, sizeof(ret->format), "%s", encoder_name(rendition->encoder));
 	if (!held || !ret->subscribers || !input_room) {
 		free(held);
 		return -ENOMEM;

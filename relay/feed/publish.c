@@ -76,7 +76,7 @@ static bool chain_append(struct publish *publish, struct rendition *rendition, s
 static void lose_packet(struct rendition *rendition, const struct packet *packet)
 {
 	log_error("out of memory feed=%s format=%s lost_messages=%u", rendition->fanout->name,
-		  rendition->encoder->name, packet->count);
+		  encoder_name(rendition->encoder), packet->count);
 	ring_set_sequence(&rendition->ring, entry_of(packet).next_seq);
 	fanout_close_subscribers(rendition, CLOSE_NO_MEMORY);
 }

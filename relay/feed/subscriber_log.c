@@ -14,7 +14,7 @@ void subscriber_log_skip(struct subscriber_log *log, const struct subscriber *su
 	if (log_allow(&log->skips, clock_mono_ns(), &suppressed))
 		log_warn("subscriber skipped feed=%s format=%s subscriber=%llu from=%llu to=%llu "
 			 "bytes=%llu cause=%s suppressed=%llu",
-			 log->feed, subscriber->rendition->encoder->name,
+			 log->feed, encoder_name(subscriber->rendition->encoder),
 			 (unsigned long long)subscriber->id, (unsigned long long)skip->from,
 			 (unsigned long long)skip->to, (unsigned long long)skip->bytes,
 			 slow_cause_name(skip->cause), (unsigned long long)suppressed);
@@ -35,7 +35,7 @@ void subscriber_log_close(struct subscriber_log *log, const struct subscriber *s
 		return;
 	log_warn("subscriber closed feed=%s format=%s subscriber=%llu reason=%s (%s)%s%s "
 		 "lag_bytes=%llu delivered_messages=%llu suppressed=%llu",
-		 log->feed, subscriber->rendition->encoder->name,
+		 log->feed, encoder_name(subscriber->rendition->encoder),
 		 (unsigned long long)subscriber->id, close_reason_name(reason),
 		 close_reason_text(reason), cause ? " cause=" : "", cause ? cause : "",
 		 (unsigned long long)lag,

@@ -21,18 +21,20 @@ void stream_answer_begin(const struct stream_answer *answer, struct http_respons
 
 static const char *content_type(const struct stream_answer *answer)
 {
-	if (answer->kind == STREAM_EVENTS || answer->kind == STREAM_EVENTS_PLAIN)
-		return "text/event-stream";
+	const char *media = format_row(answer->format)->media;
+
+	if (media)
+		return media;
 	return answer->is_line ? "text/plain; charset=utf-8" : "application/octet-stream";
 }
 
 ssize_t stream_answer_head(const struct stream_answer *answer, const struct stream_start *start,
 			   char *buf, size_t size)
 {
-	bool is_chunked = answer->kind == STREAM_CHUNKED || answer->kind == STREAM_EVENTS;
+	enum format_carrier carrier = format_row(answer->format)->carrier;
 	struct http_response response;
 
-	if (answer->kind == STREAM_WEBSOCKET)
+	if (carrier == FORMAT_CARRIER_WEBSOCKET)
 		return websocket_handshake_answer(&answer->handshake, buf, size);
 	stream_answer_begin(answer, &response, buf, size, 200);
 	http_response_field(&response, "Content-Type", content_type(answer));
@@ -44,7 +46,7 @@ ssize_t stream_answer_head(const struct stream_answer *answer, const struct stre
 		http_response_field_number(&response, "Relay-Session", start->session);
 		http_response_field_number(&response, "Relay-Sequence", start->sequence);
 	}
-	if (is_chunked)
+	if (carrier == FORMAT_CARRIER_CHUNKED)
 		http_response_field(&response, "Transfer-Encoding", "chunked");
 	http_response_field(&response, "Connection", "close");
 	return http_response_end(&response);

@@ -18,11 +18,11 @@
 #define STREAM_ANSWER_BYTES 1024
 
 struct stream_answer {
-	enum stream_kind kind;
+	enum format format;
 	bool is_line;                         /* the feed is text */
 	bool is_head;                         /* without a body */
 	char origin[STREAM_ORIGIN_BYTES + 1]; /* whose pages may read it: one, "*", or "" */
-	struct websocket_handshake handshake; /* checked, with STREAM_WEBSOCKET */
+	struct websocket_handshake handshake; /* checked, with a WebSocket */
 };
 
 /* Where a stream begins. */

@@ -3,10 +3,15 @@
 #include "http/stream_request.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/num.h"
 #include "http/websocket_handshake.h"
+
+enum {
+	MEDIA_TYPE_BYTES = 16, /* "application" and more */
+};
 
 enum {
 	NAME_BYTES = 16,
@@ -109,33 +114,59 @@ static const char *read_last_event_id(const struct http_request *request,
 
 /* Named in Accept, not only included in a range such as every type, and not liked less than bytes.
  */
-static bool wants_events(const struct http_fields *fields)
+static bool is_wanted(const struct http_fields *fields, const char *media)
 {
 	struct http_list list = {.fields = fields, .name = "Accept"};
-	unsigned liked = http_fields_accept(fields, "text", "event-stream");
+	const char *subtype = strchr(media, '/') + 1;
+	char type[MEDIA_TYPE_BYTES];
 	struct http_text element;
+	unsigned liked;
 
+	(void)snprintf(type, sizeof(type), "%.*s", (int)(subtype - media - 1), media);
+	liked = http_fields_accept(fields, type, subtype);
 	while (http_list_next(&list, &element)) {
 		const char *end = memchr(element.at, ';', element.length);
 
 		if (end)
 			element.length = (size_t)(end - element.at);
-		if (http_text_equals_any_case(http_text_trim(element), "text/event-stream"))
+		if (http_text_equals_any_case(http_text_trim(element), media))
 			return liked &&
 			       liked >= http_fields_accept(fields, "application", "octet-stream");
 	}
 	return false;
 }
 
-static enum stream_kind kind_of(const struct http_request *request)
+/* The first one with the carrier; with a media type that is wanted, or without one.  FORMAT_COUNT:
+ * there is none. */
+static enum format find_format(const struct http_request *request, enum format_carrier carrier,
+			       bool has_media)
 {
-	bool is_old = request->minor_version == 0;
+	for (int i = 0; i < FORMAT_COUNT; i++) {
+		const struct format_row *row = format_row((enum format)i);
+
+		if (row->carrier == carrier && has_media == (row->media != NULL) &&
+		    (!has_media || is_wanted(&request->fields, row->media)))
+			return (enum format)i;
+	}
+	return FORMAT_COUNT;
+}
+
+/* Chunks are for HTTP/1.1 on; a body that ends with the connection is for all. */
+static enum format format_of(const struct http_request *request)
+{
+	enum format format = FORMAT_COUNT;
 
 	if (websocket_is_wanted(request))
-		return STREAM_WEBSOCKET;
-	if (wants_events(&request->fields))
-		return is_old ? STREAM_EVENTS_PLAIN : STREAM_EVENTS;
-	return is_old ? STREAM_PLAIN : STREAM_CHUNKED;
+		return find_format(request, FORMAT_CARRIER_WEBSOCKET, false);
+	for (int has_media = 1; has_media >= 0; has_media--) {
+		if (request->minor_version > 0)
+			format = find_format(request, FORMAT_CARRIER_CHUNKED, has_media);
+		if (format == FORMAT_COUNT)
+			format = find_format(request, FORMAT_CARRIER_PLAIN, has_media);
+		if (format != FORMAT_COUNT)
+			break;
+	}
+	return format;
 }
 
 /* "Bearer TOKEN"; the scheme without case. */
@@ -170,7 +201,7 @@ const char *stream_request_read(const struct http_request *request, struct strea
 	const char *wrong;
 	int length;
 
-	*ret = (struct stream_request){.kind = kind_of(request)};
+	*ret = (struct stream_request){.format = format_of(request)};
 	length = http_target_path(&request->target, path, sizeof(path));
 	ret->is_long = length < 0;
 	if (length > 0)

@@ -3,7 +3,7 @@
  * What a client wants of an http listener: which feed, as what kind of stream, from where on.
  *
  *	GET /FEED                                    a stream of chunks; to HTTP/1.0 until it closes
- *	GET /FEED with Accept: text/event-stream     server-sent events
+ *	GET /FEED with Accept: text/event-stream     server-sent events; so each media type of format.def
  *	GET /FEED with Upgrade: websocket            WebSocket
  *
  *	?burst=64k or 5s     begin so much in the past
@@ -17,6 +17,7 @@
 #pragma once
 
 #include "http/http_request.h"
+#include "table/format.h"
 
 #define STREAM_FEED_BYTES 64
 
@@ -25,18 +26,10 @@
 #define STREAM_TOKEN_PROTOCOL "relay.bearer."
 #define STREAM_PROTOCOL       "relay"
 
-enum stream_kind {
-	STREAM_CHUNKED,
-	STREAM_PLAIN, /* for HTTP/1.0: neither chunks nor a length */
-	STREAM_EVENTS,
-	STREAM_EVENTS_PLAIN,
-	STREAM_WEBSOCKET,
-};
-
 struct stream_request {
 	char feed[STREAM_FEED_BYTES + 1]; /* "" for "/" */
 	bool is_long;                     /* the path is longer than the name of any feed */
-	enum stream_kind kind;
+	enum format format; /* of a WebSocket the plainest one; the next two say which of them */
 	bool wants_text;
 	bool has_messages, per_message; /* whether it says so, and what */
 	bool has_burst;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * The body of an HTTP/1.1 response: one chunk a packet, and what the chunks of other formats are
- * made of.  A chunk of no bytes would end the body, so an empty packet has neither head nor end.
+ * The body of an HTTP/1.1 response (RFC 9112, 7.1): one chunk a packet, and what the chunks of
+ * other formats are made of.  It has no news.  The farewell is the last chunk, after a clean end
+ * only: any other shows as an unfinished body.  A chunk of no bytes would end the body, so an empty
+ * packet has neither head nor end.
  */
 #include <string.h>
 
@@ -55,7 +57,7 @@ static size_t write_farewell(const struct encoder *encoder, enum close_reason re
 }
 
 const struct encoder encoder_chunked = {
-	.name = "http",
+	.format = FORMAT_HTTP,
 	.header = write_head,
 	.trailer = write_end,
 	.farewell = write_farewell,

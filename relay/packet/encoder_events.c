@@ -2,6 +2,13 @@
 /*
  * Server-sent events.  A packet is rewritten once for all, for each message needs an id and its
  * lines a field name: measured first, then written by the same code.
+ *
+ * Each message is one event (WHATWG HTML, 9.2); with framing = none and relay, where messages
+ * cannot be told apart, each packet.  `id` is the sequence of the last message that is complete
+ * with it, so a client that comes back with `Last-Event-ID: N` wants N + 1.  The data are the
+ * message without its LF (or CR LF) or length prefix.  Line ends inside make several data lines;
+ * what is not UTF-8 becomes U+FFFD.  Other events: `gap` {"from":F,"to":T} (first one missed, first
+ * one after it), and `source` up or down.  A heartbeat is a comment.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,10 +19,13 @@
 #include "packet/encoder.h"
 
 enum {
-	VARIANT_PLAIN = 0,
-	VARIANT_IN_CHUNKS = 1,
 	NEWS_MAX = ENCODER_HEADER_MAX - CHUNK_HEAD_MAX - 2,
 };
+
+static bool is_in_chunks(const struct encoder *encoder)
+{
+	return format_row(encoder->format)->carrier == FORMAT_CARRIER_CHUNKED;
+}
 
 /* Text being made: only measured while `out` is NULL. */
 struct text {
@@ -116,7 +126,7 @@ static uint8_t *rewrite(const struct encoder *encoder, const struct packet *pack
 
 	*ret_bytes = 0;
 	put_events(&text, packet, framing, payload);
-	if (encoder->variant == VARIANT_IN_CHUNKS)
+	if (is_in_chunks(encoder))
 		head_bytes = chunk_head(text.bytes, head);
 	out = malloc(head_bytes + text.bytes + 2);
 	if (!out)
@@ -124,7 +134,7 @@ static uint8_t *rewrite(const struct encoder *encoder, const struct packet *pack
 	memcpy(out, head, head_bytes);
 	text = (struct text){.out = out, .bytes = head_bytes};
 	put_events(&text, packet, framing, payload);
-	if (encoder->variant == VARIANT_IN_CHUNKS)
+	if (is_in_chunks(encoder))
 		put(&text, CHUNK_END, 2);
 	*ret_bytes = text.bytes;
 	return out;
@@ -159,11 +169,11 @@ static size_t write_news(const struct encoder *encoder, const struct packet *pac
 
 	if (bytes == 0)
 		return 0;
-	if (encoder->variant == VARIANT_IN_CHUNKS)
+	if (is_in_chunks(encoder))
 		at = chunk_head(bytes, out);
 	memcpy(out + at, event, bytes);
 	at += bytes;
-	if (encoder->variant == VARIANT_PLAIN)
+	if (!is_in_chunks(encoder))
 		return at;
 	memcpy(out + at, CHUNK_END, 2);
 	return at + 2;
@@ -176,16 +186,14 @@ static size_t write_farewell(const struct encoder *encoder, enum close_reason re
 }
 
 const struct encoder encoder_events = {
-	.name = "events",
+	.format = FORMAT_EVENTS,
 	.header = write_news,
 	.rewrite = rewrite,
 	.farewell = write_farewell,
-	.variant = VARIANT_IN_CHUNKS,
 };
 
 const struct encoder encoder_events_plain = {
-	.name = "events-plain",
+	.format = FORMAT_EVENTS_PLAIN,
 	.header = write_news,
 	.rewrite = rewrite,
-	.variant = VARIANT_PLAIN,
 };

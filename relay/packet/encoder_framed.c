@@ -20,6 +20,6 @@ static size_t write_header(const struct encoder *encoder, const struct packet *p
 }
 
 const struct encoder encoder_framed = {
-	.name = "framed",
+	.format = FORMAT_FRAMED,
 	.header = write_header,
 };

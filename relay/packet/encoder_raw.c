@@ -13,6 +13,6 @@ static size_t write_nothing(const struct encoder *encoder, const struct packet *
 }
 
 const struct encoder encoder_raw = {
-	.name = "raw",
+	.format = FORMAT_RAW,
 	.header = write_nothing,
 };

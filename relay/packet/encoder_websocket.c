@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * WebSocket messages.  A frame's head stands before the shared payload; only text that is not UTF-8
- * and packets that become several messages are rewritten, once for all.
+ * WebSocket messages (RFC 6455, frames of a server).  A frame's head stands before the shared
+ * payload; only text that is not UTF-8 and packets that become several messages are rewritten, once
+ * for all.
+ *
+ * is_text: text messages, else binary.  What is not UTF-8 becomes U+FFFD, byte by byte; a packet
+ * that is all UTF-8 is shared as it is, after one look at it.
+ * per_message: one WebSocket message for each message, as the publisher delimits it, LF and length
+ * prefix included; else, and with framing = none and relay, for each packet.
+ * tells_gaps: a gap is a text message {"gap":{"from":F,"to":T}}; else it cannot be said.
+ * A heartbeat is an empty ping, so that the peer's own code answers.  The farewell is a close frame
+ * that says why.
  *
  * Each frame is a whole message: a fragmented one could not be finished when its publisher is lost.
  */
@@ -16,16 +25,14 @@
 
 _Static_assert(2 + WEBSOCKET_CONTROL_BYTES <= ENCODER_HEADER_MAX, "a control frame fits");
 
-enum {
-	VARIANT_TEXT = 1,
-	VARIANT_PER_MESSAGE = 2,
-	VARIANT_GAPS = 4,
-	VARIANT_COUNT = 8,
-};
+static const struct format_row *row_of(const struct encoder *encoder)
+{
+	return format_row(encoder->format);
+}
 
 static enum websocket_opcode opcode_of(const struct encoder *encoder)
 {
-	return encoder->variant & VARIANT_TEXT ? WEBSOCKET_TEXT : WEBSOCKET_BINARY;
+	return row_of(encoder)->is_text ? WEBSOCKET_TEXT : WEBSOCKET_BINARY;
 }
 
 static size_t write_gap(const struct packet *packet, uint8_t *out)
@@ -48,7 +55,7 @@ static size_t write_head(const struct encoder *encoder, const struct packet *pac
 	case PACKET_HEARTBEAT:
 		return websocket_control_frame(out, WEBSOCKET_PING, NULL, 0);
 	case PACKET_GAP:
-		return encoder->variant & VARIANT_GAPS ? write_gap(packet, out) : 0;
+		return row_of(encoder)->tells_gaps ? write_gap(packet, out) : 0;
 	case PACKET_END:
 	case PACKET_SOURCE_DOWN:
 	case PACKET_SOURCE_UP:
@@ -67,7 +74,7 @@ static size_t text_bytes(const uint8_t *message, size_t count)
 static size_t put_frame(const struct encoder *encoder, const uint8_t *message, size_t count,
 			uint8_t *out)
 {
-	bool is_text = encoder->variant & VARIANT_TEXT;
+	bool is_text = row_of(encoder)->is_text;
 	size_t bytes = is_text ? text_bytes(message, count) : count;
 	uint8_t head[WEBSOCKET_HEAD_BYTES];
 	size_t head_bytes = websocket_frame_head(head, opcode_of(encoder), true, bytes);
@@ -90,7 +97,7 @@ static size_t put_frames(const struct encoder *encoder, const struct framing_par
 	do {
 		size_t count = length - at;
 
-		if (encoder->variant & VARIANT_PER_MESSAGE)
+		if (row_of(encoder)->per_message)
 			count = framing_message_bytes(framing, payload + at, length - at);
 		bytes += put_frame(encoder, payload + at, count, out ? out + bytes : NULL);
 		at += count;
@@ -102,10 +109,10 @@ static size_t put_frames(const struct encoder *encoder, const struct framing_par
 static bool is_shareable(const struct encoder *encoder, const struct framing_params *framing,
 			 const uint8_t *payload, size_t length)
 {
-	if (encoder->variant & VARIANT_PER_MESSAGE &&
+	if (row_of(encoder)->per_message &&
 	    framing_message_bytes(framing, payload, length) != length)
 		return false;
-	return !(encoder->variant & VARIANT_TEXT) || utf8_is_valid(payload, length);
+	return !(row_of(encoder)->is_text) || utf8_is_valid(payload, length);
 }
 
 static uint8_t *rewrite(const struct encoder *encoder, const struct packet *packet,
@@ -136,30 +143,19 @@ static size_t write_farewell(const struct encoder *encoder, enum close_reason re
 	return websocket_close_frame(out, row->websocket_code, row->text);
 }
 
-#define FORMAT(bits, format_name, rewrites)                                                        \
-	[bits] = {                                                                                 \
-		.name = format_name,                                                               \
+#define ENCODER(name, id, rewrites)                                                                \
+	const struct encoder name = {                                                              \
+		.format = FORMAT_##id,                                                             \
 		.header = write_head,                                                              \
 		.rewrite = rewrites,                                                               \
 		.farewell = write_farewell,                                                        \
-		.variant = bits,                                                                   \
 	}
 
-const struct encoder *encoder_websocket(bool text, bool per_message, bool gaps)
-{
-	static const struct encoder formats[VARIANT_COUNT] = {
-		FORMAT(0, "websocket", NULL),
-		FORMAT(VARIANT_TEXT, "websocket-text", rewrite),
-		FORMAT(VARIANT_PER_MESSAGE, "websocket-messages", rewrite),
-		FORMAT(VARIANT_TEXT | VARIANT_PER_MESSAGE, "websocket-text-messages", rewrite),
-		FORMAT(VARIANT_GAPS, "websocket-gaps", NULL),
-		FORMAT(VARIANT_GAPS | VARIANT_TEXT, "websocket-gaps-text", rewrite),
-		FORMAT(VARIANT_GAPS | VARIANT_PER_MESSAGE, "websocket-gaps-messages", rewrite),
-		FORMAT(VARIANT_GAPS | VARIANT_TEXT | VARIANT_PER_MESSAGE,
-		       "websocket-gaps-text-messages", rewrite),
-	};
-	unsigned variant = (text ? VARIANT_TEXT : 0u) | (per_message ? VARIANT_PER_MESSAGE : 0u) |
-			   (gaps ? VARIANT_GAPS : 0u);
-
-	return &formats[variant];
-}
+ENCODER(encoder_websocket, WEBSOCKET, NULL);
+ENCODER(encoder_websocket_text, WEBSOCKET_TEXT, rewrite);
+ENCODER(encoder_websocket_messages, WEBSOCKET_MESSAGES, rewrite);
+ENCODER(encoder_websocket_text_messages, WEBSOCKET_TEXT_MESSAGES, rewrite);
+ENCODER(encoder_websocket_gaps, WEBSOCKET_GAPS, NULL);
+ENCODER(encoder_websocket_gaps_text, WEBSOCKET_GAPS_TEXT, rewrite);
+ENCODER(encoder_websocket_gaps_messages, WEBSOCKET_GAPS_MESSAGES, rewrite);
+ENCODER(encoder_websocket_gaps_text_messages, WEBSOCKET_GAPS_TEXT_MESSAGES, rewrite);

@@ -208,42 +208,30 @@ static bool is_token_valid(const struct asking *asking)
 
 /* ---- what is asked for ---- */
 
-static const struct encoder *websocket_encoder(struct asking *asking, enum http_refusal *ret)
+/* The format that is asked for; of WebSocket also by the parameters of the request. */
+static enum format wanted_format(const struct asking *asking)
 {
 	const struct http_listener *http = asking->http;
 	const struct stream_request *wanted = &asking->wanted;
-	bool has_messages = http_path_has_messages(asking->path);
-	bool per_message =
-		wanted->has_messages ? wanted->per_message : http->per_message && has_messages;
+	bool per_message = wanted->has_messages
+				   ? wanted->per_message
+				   : http->per_message && http_path_has_messages(asking->path);
 
-	if (wanted->wants_text && !http_path_is_text(asking->path))
-		*ret = HTTP_REFUSED_NO_TEXT;
-	else if (per_message && !has_messages)
-		*ret = HTTP_REFUSED_NO_MESSAGES;
-	else
-		return encoder_websocket(wanted->wants_text, per_message, http->gaps);
-	return NULL;
+	if (format_row(wanted->format)->carrier != FORMAT_CARRIER_WEBSOCKET)
+		return wanted->format;
+	return http_websocket_format(wanted->wants_text, per_message, http->gaps);
 }
 
-/* NULL: *ret says why. */
-static const struct encoder *find_encoder(struct asking *asking, enum http_refusal *ret)
+/* HTTP_REFUSAL_COUNT: the feed can be had in this format. */
+static enum http_refusal refusal_of_format(const struct http_path *path, enum format format)
 {
-	switch (asking->wanted.kind) {
-	case STREAM_CHUNKED:
-		return &encoder_chunked;
-	case STREAM_PLAIN:
-		return &encoder_raw;
-	case STREAM_EVENTS:
-	case STREAM_EVENTS_PLAIN:
-		if (http_path_has_messages(asking->path))
-			return asking->wanted.kind == STREAM_EVENTS ? &encoder_events
-								    : &encoder_events_plain;
-		*ret = HTTP_REFUSED_NOT_ACCEPTABLE;
-		return NULL;
-	case STREAM_WEBSOCKET:
-		return websocket_encoder(asking, ret);
-	}
-	return NULL;
+	const struct format_row *row = format_row(format);
+
+	if (row->is_text && !http_path_is_text(path))
+		return HTTP_REFUSED_NO_TEXT;
+	if (!row->per_message || http_path_has_messages(path))
+		return HTTP_REFUSAL_COUNT;
+	return row->media ? HTTP_REFUSED_NOT_ACCEPTABLE : HTTP_REFUSED_NO_MESSAGES;
 }
 
 /* A client that offers subprotocols goes away unless one of them is agreed to. */
@@ -252,7 +240,7 @@ static bool agrees_on_websocket(struct asking *asking)
 	static const char *const protocols[] = {STREAM_PROTOCOL};
 	struct websocket_handshake *handshake = &asking->answer.handshake;
 
-	if (asking->wanted.kind != STREAM_WEBSOCKET)
+	if (format_row(asking->answer.format)->carrier != FORMAT_CARRIER_WEBSOCKET)
 		return true;
 	websocket_handshake_check(asking->request, handshake);
 	handshake->protocol =
@@ -265,8 +253,7 @@ static bool agrees_on_websocket(struct asking *asking)
 static void set_params(const struct asking *asking, struct subscriber_params *params)
 {
 	const struct stream_request *wanted = &asking->wanted;
-	bool tells_gaps = wanted->kind == STREAM_EVENTS || wanted->kind == STREAM_EVENTS_PLAIN ||
-			  (wanted->kind == STREAM_WEBSOCKET && asking->http->gaps);
+	bool tells_gaps = format_row(asking->answer.format)->tells_gaps;
 
 	*params = asking->path->params;
 	if (asking->path->is_auto)
@@ -291,9 +278,11 @@ static enum http_refusal take_quota(const struct asking *asking, struct quota **
 
 	if (reason == CLOSE_REASON_COUNT)
 		return HTTP_REFUSAL_COUNT;
-	if (reason == CLOSE_LIMIT)
-		return HTTP_REFUSED_FULL;
-	return reason == CLOSE_PER_ADDRESS ? HTTP_REFUSED_PER_ADDRESS : HTTP_REFUSED_NO_MEMORY;
+	for (int i = 0; i < HTTP_REFUSAL_COUNT; i++) {
+		if (refusal_of((enum http_refusal)i)->feed == reason)
+			return (enum http_refusal)i;
+	}
+	return HTTP_REFUSED_NO_MEMORY;
 }
 
 /* The socket; -1: the peer said more behind its head than it may.  A WebSocket client says nothing
@@ -331,7 +320,7 @@ static struct http_arrival *new_arrival(const struct asking *asking)
 	params = &arrival->params;
 	set_params(asking, params);
 	arrival->answer = asking->answer;
-	if (asking->wanted.kind != STREAM_WEBSOCKET)
+	if (format_row(asking->answer.format)->carrier != FORMAT_CARRIER_WEBSOCKET)
 		return arrival;
 	params->input_owner = websocket_input_new(params->max_input_bytes);
 	if (!params->input_owner) {
@@ -343,11 +332,11 @@ static struct http_arrival *new_arrival(const struct asking *asking)
 	return arrival;
 }
 
-static void subscribe(struct asking *asking, const struct encoder *encoder)
+static void subscribe(struct asking *asking)
 {
 	struct http_arrival *arrival = new_arrival(asking);
 	const struct served_format *format =
-		http_listener_format(asking->http, asking->path, encoder);
+		http_listener_format(asking->http, asking->path, asking->answer.format);
 	enum http_refusal refusal = HTTP_REFUSED_NO_MEMORY;
 	unsigned worker;
 
@@ -393,18 +382,19 @@ static void refuse_handshake(struct asking *asking)
 
 static void answer_stream(struct asking *asking)
 {
-	enum http_refusal refusal = HTTP_REFUSED_BAD_REQUEST;
-	const struct encoder *encoder = find_encoder(asking, &refusal);
+	enum http_refusal refusal;
 
+	asking->answer.format = wanted_format(asking);
+	refusal = refusal_of_format(asking->path, asking->answer.format);
 	asking->answer.is_line = http_path_is_text(asking->path);
-	if (!encoder)
+	if (refusal != HTTP_REFUSAL_COUNT)
 		refuse(asking, refusal);
 	else if (!agrees_on_websocket(asking))
 		refuse_handshake(asking);
 	else if (asking->answer.is_head)
 		answer_head(asking);
 	else
-		subscribe(asking, encoder);
+		subscribe(asking);
 }
 
 static void answer_request(struct asking *asking, const char *wrong)
@@ -439,7 +429,6 @@ static void answer(void *owner, struct http_connection *connection,
 
 	(void)body;
 	(void)body_bytes;
-	asking.answer.kind = asking.wanted.kind;
 	asking.answer.is_head = request->method == HTTP_HEAD;
 	if (!asking.wanted.is_long)
 		asking.path = http_listener_find(asking.http, asking.wanted.feed);

@@ -45,64 +45,68 @@ static struct http_path *find_path(const struct http_listener *http, const struc
 	return NULL;
 }
 
-static const struct served_format *find_open(const struct http_path *path,
-					     const struct encoder *encoder)
+/* NULL: no memory. */
+static const struct served_format *open_format(struct http_path *path, enum format format)
 {
-	for (size_t i = 0; i < HTTP_PATH_FORMATS; i++) {
-		if (path->formats[i].feed && path->formats[i].encoder == encoder)
-			return &path->formats[i];
-	}
+	struct served_format *served = &path->formats[format];
+
+	if (served->feed || served_format_open(served, path->feed, encoder_of(format)) == 0)
+		return served;
 	return NULL;
 }
 
-const struct served_format *http_path_format(struct http_path *path, const struct encoder *encoder)
-{
-	const struct served_format *open = find_open(path, encoder);
-	struct served_format *unused = NULL;
-
-	if (open)
-		return open;
-	for (size_t i = 0; i < HTTP_PATH_FORMATS && !unused; i++) {
-		if (!path->formats[i].feed)
-			unused = &path->formats[i];
-	}
-	if (!unused || served_format_open(unused, path->feed, encoder) < 0)
-		return NULL;
-	return unused;
-}
-
 const struct served_format *http_listener_format(struct http_listener *http, struct http_path *path,
-						 const struct encoder *encoder)
+						 enum format format)
 {
 	struct service *service = http->admission->service;
-	const struct served_format *format = find_open(path, encoder);
+	bool was_open = path->formats[format].feed;
+	const struct served_format *served = open_format(path, format);
 
-	if (format)
-		return format;
-	format = http_path_format(path, encoder);
-	if (format)
+	if (served && !was_open)
 		service->events->on_format_opened(service->owner);
-	return format;
+	return served;
 }
 
 static void free_path(struct http_path *path)
 {
-	for (size_t i = 0; i < HTTP_PATH_FORMATS; i++)
+	for (size_t i = 0; i < FORMAT_COUNT; i++)
 		served_format_close(&path->formats[i]);
 	list_remove(&path->node);
 	free(path);
 }
 
-/* WebSockets that tell of gaps in another way than is wanted now. */
-static void close_other_gaps(struct http_path *path, bool gaps)
+/* Can it be had here, of this feed? */
+static bool is_offered(const struct http_listener *http, const struct http_path *path,
+		       enum format format)
 {
-	for (unsigned i = 0; i < 4; i++) {
-		const struct encoder *other = encoder_websocket(i & 1, i & 2, !gaps);
+	const struct format_row *row = format_row(format);
 
-		for (size_t k = 0; k < HTTP_PATH_FORMATS; k++) {
-			if (path->formats[k].feed && path->formats[k].encoder == other)
-				served_format_close(&path->formats[k]);
-		}
+	if (row->carrier == FORMAT_CARRIER_NOT_HTTP)
+		return false;
+	if (row->carrier == FORMAT_CARRIER_WEBSOCKET && row->tells_gaps != http->gaps)
+		return false;
+	return (!row->is_text || http_path_is_text(path)) &&
+	       (!row->per_message || http_path_has_messages(path));
+}
+
+enum format http_websocket_format(bool is_text, bool per_message, bool tells_gaps)
+{
+	for (int i = 0; i < FORMAT_COUNT; i++) {
+		const struct format_row *row = format_row((enum format)i);
+
+		if (row->carrier == FORMAT_CARRIER_WEBSOCKET && row->is_text == is_text &&
+		    row->per_message == per_message && row->tells_gaps == tells_gaps)
+			return (enum format)i;
+	}
+	return FORMAT_COUNT;
+}
+
+/* Such as WebSockets that tell of gaps in another way than is wanted now. */
+static void close_not_offered(const struct http_listener *http, struct http_path *path)
+{
+	for (int i = 0; i < FORMAT_COUNT; i++) {
+		if (!is_offered(http, path, (enum format)i))
+			served_format_close(&path->formats[i]);
 	}
 }
 
@@ -110,6 +114,7 @@ static int serve_feed(struct http_listener *http, struct served_feed *feed,
 		      const struct config_listener *from, const struct config_feed *config)
 {
 	struct http_path *path = find_path(http, feed);
+	enum format websocket;
 
 	if (!path) {
 		path = calloc(1, sizeof(*path));
@@ -121,15 +126,13 @@ static int serve_feed(struct http_listener *http, struct served_feed *feed,
 	params_of_subscriber(from, config, &path->params);
 	path->framing = params_framing_kind(config);
 	path->is_auto = config_on_slow_of(from, config) == CONFIG_ON_SLOW_AUTO;
-	close_other_gaps(path, http->gaps);
-	if (!http_path_format(path, &encoder_chunked) ||
-	    !http_path_format(path,
-			      encoder_websocket(false,
-						http->per_message && http_path_has_messages(path),
-						http->gaps)))
+	close_not_offered(http, path);
+	websocket = http_websocket_format(false, http->per_message && http_path_has_messages(path),
+					  http->gaps);
+	if (!open_format(path, FORMAT_HTTP) || !open_format(path, websocket))
 		return -ENOMEM;
 	/* Its bytes are looked at one by one anyway. */
-	if (http_path_is_text(path) && !http_path_format(path, &encoder_events))
+	if (http_path_is_text(path) && !open_format(path, FORMAT_EVENTS))
 		return -ENOMEM;
 	return 0;
 }
@@ -183,37 +186,16 @@ struct http_path *http_listener_find(const struct http_listener *http, const cha
 	return NULL;
 }
 
-/* NULL: not offered, or not any more. */
-static const struct encoder *find_offered(const struct http_listener *http,
-					  const struct http_path *path, const char *format)
-{
-	const struct encoder *offered[HTTP_PATH_FORMATS] = {&encoder_raw, &encoder_chunked};
-	size_t count = 2;
-
-	if (http_path_has_messages(path)) {
-		offered[count++] = &encoder_events;
-		offered[count++] = &encoder_events_plain;
-	}
-	for (unsigned i = 0; i < 4; i++) {
-		bool text = i & 1, per_message = i & 2;
-
-		if ((!text || http_path_is_text(path)) &&
-		    (!per_message || http_path_has_messages(path)))
-			offered[count++] = encoder_websocket(text, per_message, http->gaps);
-	}
-	for (size_t i = 0; i < count; i++) {
-		if (strcmp(offered[i]->name, format) == 0)
-			return offered[i];
-	}
-	return NULL;
-}
-
 int http_listener_reopen(struct http_listener *http, const char *feed, const char *format)
 {
 	struct http_path *path = http_listener_find(http, feed);
-	const struct encoder *encoder = path ? find_offered(http, path, format) : NULL;
 
-	return !encoder || http_path_format(path, encoder) ? 0 : -ENOMEM;
+	for (int i = 0; path && i < FORMAT_COUNT; i++) {
+		if (strcmp(format_row((enum format)i)->name, format) == 0 &&
+		    is_offered(http, path, (enum format)i))
+			return open_format(path, (enum format)i) ? 0 : -ENOMEM;
+	}
+	return 0;
 }
 
 /* ---- who may ask ---- */
@@ -224,7 +206,7 @@ int http_listener_check(const struct config_listener *from, struct errmsg *err)
 	struct errmsg why;
 	int r;
 
-	if (from->format != CONFIG_FORMAT_HTTP || !*from->token_file)
+	if (from->format != FORMAT_HTTP || !*from->token_file)
 		return 0;
 	r = token_list_load(&tokens, from->token_file, &why);
 	if (r < 0)

@@ -25,9 +25,6 @@ enum http_refusal {
 /* The stable word, as in counters and log lines. */
 const char *http_refusal_name(enum http_refusal refusal);
 
-/* As many encoders as there are for HTTP: plain, chunks, two of events, four of WebSocket. */
-#define HTTP_PATH_FORMATS 8
-
 /* A feed as it is served under its name. */
 struct http_path {
 	struct list_node node;
@@ -35,7 +32,7 @@ struct http_path {
 	struct subscriber_params params;
 	enum framing_kind framing;
 	bool is_auto; /* on_slow: skip where a gap can be told, else disconnect */
-	struct served_format formats[HTTP_PATH_FORMATS];
+	struct served_format formats[FORMAT_COUNT];
 };
 
 struct http_listener {
@@ -89,12 +86,13 @@ static inline bool http_path_is_text(const struct http_path *path)
 /* NULL: there is no such feed here. */
 struct http_path *http_listener_find(const struct http_listener *http, const char *name);
 
-/* The path's feed in this format, opened when it is not yet.  NULL: no memory. */
-const struct served_format *http_path_format(struct http_path *path, const struct encoder *encoder);
+/* Of the formats of WebSocket the one with these properties; FORMAT_COUNT: there is none. */
+enum format http_websocket_format(bool is_text, bool per_message, bool tells_gaps);
 
-/* The same for somebody who asks: it is open after a crash, too. */
+/* The path's feed in this format.  One that is not open yet is opened, and will be after a crash, too.
+ * NULL: no memory. */
 const struct served_format *http_listener_format(struct http_listener *http, struct http_path *path,
-						 const struct encoder *encoder);
+						 enum format format);
 
 /* Opens a format by its name, as it was open in the process before, if the feed still is served
  * here in that format.  0 or -ENOMEM. */

@@ -30,7 +30,7 @@ static const char *refusal_at(size_t index)
 
 static void take_formats(const struct http_path *path, struct handed_http *ret)
 {
-	for (size_t i = 0; i < HTTP_PATH_FORMATS; i++) {
+	for (size_t i = 0; i < FORMAT_COUNT; i++) {
 		const struct served_format *format = &path->formats[i];
 		struct handed_format *handed = &ret->formats[ret->format_count];
 
@@ -38,7 +38,8 @@ static void take_formats(const struct http_path *path, struct handed_http *ret)
 			continue;
 		ret->format_count++;
 		(void)snprintf(handed->feed, sizeof(handed->feed), "%s", path->feed->name);
-		(void)snprintf(handed->format, sizeof(handed->format), "%s", format->encoder->name);
+		(void)snprintf(handed->format, sizeof(handed->format), "%s",
+			       encoder_name(format->encoder));
 	}
 }
 
@@ -48,8 +49,8 @@ int handover_http_take_formats(const struct served_listener *served, struct hand
 	struct list_node *node;
 
 	*ret = (struct handed_http){
-		.formats = calloc(list_length(&http->paths) * HTTP_PATH_FORMATS + 1,
-				  sizeof(*ret->formats)),
+		.formats =
+			calloc(list_length(&http->paths) * FORMAT_COUNT + 1, sizeof(*ret->formats)),
 	};
 	if (!ret->formats)
 		return -ENOMEM;

@@ -172,11 +172,6 @@ int params_of_subscribers(const struct config_listener *from, struct access *ret
 	return access_init(ret, from->allow, from->deny, err);
 }
 
-const struct encoder *params_encoder(const struct config_listener *from)
-{
-	return from->format == CONFIG_FORMAT_FRAMED ? &encoder_framed : &encoder_raw;
-}
-
 enum framing_kind params_framing_kind(const struct config_feed *from)
 {
 	return framing_kind(from->framing.kind);

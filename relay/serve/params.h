@@ -32,6 +32,3 @@ int params_of_subscribers(const struct config_listener *from, struct access *ret
 			  struct errmsg *err);
 
 enum framing_kind params_framing_kind(const struct config_feed *from);
-
-/* Of a listener that is not http, which has many. */
-const struct encoder *params_encoder(const struct config_listener *from);

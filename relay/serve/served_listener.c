@@ -100,14 +100,14 @@ int served_listener_change(struct served_listener *served, const struct config *
 			   const struct config_listener *from)
 {
 	struct served_feed *feed = served_feed_find(&served->admission.service->feeds, from->feed);
-	const struct encoder *encoder = params_encoder(from);
+	const struct encoder *encoder = encoder_of(from->format);
 	struct errmsg err;
 
 	listener_set_rate(&served->listener, from->accept_rate);
 	if (admission_change(&served->admission, from, &err) < 0)
 		log_error("%s listener=%s, who may subscribe has not changed", err.text,
 			  served->name);
-	if (from->format == CONFIG_FORMAT_HTTP)
+	if (from->format == FORMAT_HTTP)
 		return change_http(served, config, from);
 	http_listener_free(&served->http);
 	if (!feed)

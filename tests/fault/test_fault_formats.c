@@ -52,8 +52,8 @@ static void open_feed(enum engine engine)
 	struct feed_params params = feed_rig_params(FRAMING_U32BE, engine);
 	const struct encoder *const encoders[READERS] = {
 		&encoder_chunked,
-		encoder_websocket(false, false, false),
-		encoder_websocket(false, true, false),
+		&encoder_websocket,
+		&encoder_websocket_messages,
 	};
 
 	params.segment_bytes = 32768;

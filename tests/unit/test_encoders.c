@@ -49,6 +49,18 @@ static const struct packet news[] = {
 	{.type = PACKET_SOURCE_UP, .first_seq = 7},
 };
 
+static const struct encoder *websocket(bool text, bool per_message, bool gaps)
+{
+	static const struct encoder *const encoders[2][2][2] = {
+		{{&encoder_websocket, &encoder_websocket_gaps},
+		 {&encoder_websocket_messages, &encoder_websocket_gaps_messages}},
+		{{&encoder_websocket_text, &encoder_websocket_gaps_text},
+		 {&encoder_websocket_text_messages, &encoder_websocket_gaps_text_messages}},
+	};
+
+	return encoders[text][per_message][gaps];
+}
+
 static void news_are_said_where_the_format_can(void **state)
 {
 	static const struct {
@@ -73,13 +85,13 @@ static void news_are_said_where_the_format_can(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		for (size_t k = 0; k < ARRAY_LEN(news); k++)
-			check(rows[i].encoder->name, out,
+			check(encoder_name(rows[i].encoder), out,
 			      rows[i].encoder->header(rows[i].encoder, &news[k], out),
 			      rows[i].said[k]);
 	}
 	for (unsigned variant = 0; variant < 8; variant++) {
 		const bool gaps = variant & 4;
-		const struct encoder *encoder = encoder_websocket(variant & 1, variant & 2, gaps);
+		const struct encoder *encoder = websocket(variant & 1, variant & 2, gaps);
 		const struct bytes said[] = {
 			BYTES("\x89\x00"),
 			{"\x81\x2c{\"gap\":{\"from\":7,\"to\":18446744073709551615}"
@@ -91,7 +103,8 @@ static void news_are_said_where_the_format_can(void **state)
 		};
 
 		for (size_t k = 0; k < ARRAY_LEN(news); k++)
-			check(encoder->name, out, encoder->header(encoder, &news[k], out), said[k]);
+			check(encoder_name(encoder), out, encoder->header(encoder, &news[k], out),
+			      said[k]);
 	}
 }
 
@@ -112,7 +125,7 @@ static void heads_and_ends_stand_around_the_payload(void **state)
 		{UINT64_C(0x7fffffffffffffff), BYTES("7fffffffffffffff\r\n"),
 		 BYTES("\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff")},
 	};
-	const struct encoder *websocket = encoder_websocket(false, false, false);
+	const struct encoder *websocket = &encoder_websocket;
 	uint8_t out[ENCODER_HEADER_MAX];
 
 	(void)state;
@@ -147,7 +160,7 @@ static void check_rewrite(const struct encoder *encoder, const struct framing_pa
 		assert_true(bytes == ENCODER_AS_IT_IS);
 	} else {
 		assert_non_null(out);
-		check(encoder->name, out, bytes, expected);
+		check(encoder_name(encoder), out, bytes, expected);
 	}
 	free(out);
 	free(exact);
@@ -221,8 +234,8 @@ static void websocket_messages_are_rewritten_only_where_they_must(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		check_rewrite(encoder_websocket(rows[i].text, rows[i].per_message, i % 2),
-			      rows[i].framing, 1, rows[i].payload, rows[i].expected);
+		check_rewrite(websocket(rows[i].text, rows[i].per_message, i % 2), rows[i].framing,
+			      1, rows[i].payload, rows[i].expected);
 }
 
 static void a_long_text_gets_a_long_head(void **state)
@@ -235,15 +248,15 @@ static void a_long_text_gets_a_long_head(void **state)
 	payload[70000] = '\xff';
 	memcpy(expected, "\x81\x7f\0\0\0\0\0\1\x11\x73", 10); // 70003
 	memcpy(expected + 70010, WRONG, 3);
-	check_rewrite(encoder_websocket(true, false, false), &line, 1,
-		      (struct bytes){payload, 70001}, (struct bytes){expected, 70013});
+	check_rewrite(&encoder_websocket_text, &line, 1, (struct bytes){payload, 70001},
+		      (struct bytes){expected, 70013});
 	free(payload);
 	free(expected);
 }
 
 static void farewells_fit_the_reason(void **state)
 {
-	const struct encoder *websocket = encoder_websocket(false, false, false);
+	const struct encoder *websocket = &encoder_websocket;
 	uint8_t out[ENCODER_HEADER_MAX];
 
 	(void)state;

@@ -36,7 +36,7 @@ static struct feed_rig rig;
 	for (enum engine engine = ENGINE_COPY; engine <= ENGINE_COUNT;                             \
 	     engine = (enum engine)(engine + 1))
 
-struct format {
+struct tested_format {
 	const struct encoder *encoder;
 	struct format_wire (*read)(const uint8_t *bytes, size_t size);
 	struct rendition *rendition;
@@ -51,19 +51,18 @@ enum {
 	FORMATS
 };
 
-static struct format formats[FORMATS];
+static struct tested_format formats[FORMATS];
 
 static void open_feed(const struct feed_params *params)
 {
 	feed_rig_open(&rig, params, false);
-	formats[CHUNKED] = (struct format){&encoder_chunked, format_rig_chunks, NULL};
+	formats[CHUNKED] = (struct tested_format){&encoder_chunked, format_rig_chunks, NULL};
 	formats[BINARY] =
-		(struct format){encoder_websocket(false, false, true), format_rig_websocket, NULL};
-	formats[TEXT] =
-		(struct format){encoder_websocket(true, false, false), format_rig_websocket, NULL};
+		(struct tested_format){&encoder_websocket_gaps, format_rig_websocket, NULL};
+	formats[TEXT] = (struct tested_format){&encoder_websocket_text, format_rig_websocket, NULL};
 	formats[MESSAGES] =
-		(struct format){encoder_websocket(false, true, false), format_rig_websocket, NULL};
-	formats[EVENTS] = (struct format){&encoder_events_plain, format_rig_events, NULL};
+		(struct tested_format){&encoder_websocket_messages, format_rig_websocket, NULL};
+	formats[EVENTS] = (struct tested_format){&encoder_events_plain, format_rig_events, NULL};
 	for (size_t i = 0; i < FORMATS; i++) {
 		formats[i].rendition = feed_open_rendition(rig.feed, formats[i].encoder);
 		assert_non_null(formats[i].rendition);

@@ -36,25 +36,25 @@ static void ask(struct asked *asked, const char *path, const char *fields, int m
 	asked->wrong = stream_request_read(&asked->request, &asked->wanted);
 }
 
-static void kinds_follow_the_fields(void **state)
+static void formats_follow_the_fields(void **state)
 {
 	static const struct {
 		const char *fields;
 		int minor;
-		enum stream_kind kind;
+		enum format format;
 	} cases[] = {
-		{"", 1, STREAM_CHUNKED},
-		{"", 0, STREAM_PLAIN},
-		{"Accept: */*\r\n", 1, STREAM_CHUNKED},
-		{"Accept: text/*\r\n", 1, STREAM_CHUNKED},
-		{EVENTS, 1, STREAM_EVENTS},
-		{EVENTS, 0, STREAM_EVENTS_PLAIN},
-		{"Accept: Text/Event-Stream;q=0.5\r\n", 1, STREAM_EVENTS},
-		{"Accept: text/event-stream; q=0\r\n", 1, STREAM_CHUNKED},
-		{"Accept: text/event-stream;q=0.5, */*\r\n", 1, STREAM_CHUNKED},
-		{"Accept: text/html, text/event-stream\r\n", 1, STREAM_EVENTS},
-		{UPGRADE, 1, STREAM_WEBSOCKET},
-		{UPGRADE EVENTS, 1, STREAM_WEBSOCKET},
+		{"", 1, FORMAT_HTTP},
+		{"", 0, FORMAT_RAW},
+		{"Accept: */*\r\n", 1, FORMAT_HTTP},
+		{"Accept: text/*\r\n", 1, FORMAT_HTTP},
+		{EVENTS, 1, FORMAT_EVENTS},
+		{EVENTS, 0, FORMAT_EVENTS_PLAIN},
+		{"Accept: Text/Event-Stream;q=0.5\r\n", 1, FORMAT_EVENTS},
+		{"Accept: text/event-stream; q=0\r\n", 1, FORMAT_HTTP},
+		{"Accept: text/event-stream;q=0.5, */*\r\n", 1, FORMAT_HTTP},
+		{"Accept: text/html, text/event-stream\r\n", 1, FORMAT_EVENTS},
+		{UPGRADE, 1, FORMAT_WEBSOCKET},
+		{UPGRADE EVENTS, 1, FORMAT_WEBSOCKET},
 	};
 
 	(void)state;
@@ -63,7 +63,7 @@ static void kinds_follow_the_fields(void **state)
 
 		ask(&asked, "/a", cases[i].fields, cases[i].minor);
 		assert_null(asked.wrong);
-		assert_int_equal(asked.wanted.kind, cases[i].kind);
+		assert_int_equal(asked.wanted.format, cases[i].format);
 	}
 }
 
@@ -183,7 +183,7 @@ static void tokens_are_found(void **state)
 
 static void heads_are_what_they_should_be(void **state)
 {
-	struct stream_answer answer = {.kind = STREAM_CHUNKED, .is_line = true};
+	struct stream_answer answer = {.format = FORMAT_HTTP, .is_line = true};
 	struct stream_start start = {.is_known = true, .session = 7, .sequence = 9};
 	char buf[STREAM_ANSWER_BYTES];
 	ssize_t length;
@@ -199,7 +199,7 @@ static void heads_are_what_they_should_be(void **state)
 				 "X-Content-Type-Options: nosniff\r\n"
 				 "Relay-Session: 7\r\nRelay-Sequence: 9\r\n"
 				 "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
-	answer.kind = STREAM_PLAIN;
+	answer.format = FORMAT_RAW;
 	start.is_known = false;
 	length = stream_answer_head(&answer, &start, buf, sizeof(buf) - 1);
 	buf[length] = '\0';
@@ -210,8 +210,8 @@ static void heads_are_what_they_should_be(void **state)
 /* With the longest origin, and the largest numbers. */
 static void every_answer_fits(void **state)
 {
-	static const enum stream_kind kinds[] = {STREAM_CHUNKED, STREAM_PLAIN, STREAM_EVENTS,
-						 STREAM_EVENTS_PLAIN};
+	static const enum format formats[] = {FORMAT_HTTP, FORMAT_RAW, FORMAT_EVENTS,
+					      FORMAT_EVENTS_PLAIN};
 	const struct stream_start start = {
 		.is_known = true, .session = UINT32_MAX, .sequence = UINT64_MAX};
 	struct stream_answer answer = {.is_line = true};
@@ -219,8 +219,8 @@ static void every_answer_fits(void **state)
 
 	(void)state;
 	memset(answer.origin, 'o', STREAM_ORIGIN_BYTES);
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-		answer.kind = kinds[i];
+	for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
+		answer.format = formats[i];
 		assert_true(stream_answer_head(&answer, &start, buf, sizeof(buf)) > 0);
 		assert_true(stream_answer_out_of_range(&answer, UINT64_MAX, UINT64_MAX, buf,
 						       sizeof(buf)) > 0);
@@ -231,7 +231,7 @@ static void every_answer_fits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(kinds_follow_the_fields),
+		cmocka_unit_test(formats_follow_the_fields),
 		cmocka_unit_test(parameters_are_read),
 		cmocka_unit_test(what_cannot_be_meant_is_refused),
 		cmocka_unit_test(a_path_that_no_feed_has_is_told),

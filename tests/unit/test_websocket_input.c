@@ -41,7 +41,7 @@ static struct subscriber *begin(void)
 	};
 
 	feed_rig_open(&rig, &params, false);
-	rendition = feed_open_rendition(rig.feed, encoder_websocket(false, false, false));
+	rendition = feed_open_rendition(rig.feed, &encoder_websocket);
 	assert_non_null(rendition);
 	feed_rig_join_rendition(&rig, rendition, false, 0, &wanted);
 	feed_rig_settle(&rig);

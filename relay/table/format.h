@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+/* The formats; format.def is the only list, and says what the columns mean. */
+#pragma once
+
+#include <stdbool.h>
+
+enum format {
+#define FORMAT(id, ...) FORMAT_##id,
+#include "table/format.def"
+	FORMAT_COUNT
+};
+
+/* How a listener with format = http sends a format. */
+enum format_carrier {
+	FORMAT_CARRIER_NOT_HTTP,
+	FORMAT_CARRIER_PLAIN,
+	FORMAT_CARRIER_CHUNKED,
+	FORMAT_CARRIER_WEBSOCKET,
+};
+
+struct format_row {
+	const char *name;  /* never NULL */
+	const char *media; /* "text/event-stream"; NULL: the media type of the feed */
+	enum format_carrier carrier;
+	bool is_text;     /* TEXT     */
+	bool per_message; /* MESSAGES */
+	bool tells_gaps;  /* TOLD     */
+};
+
+const struct format_row *format_row(enum format format);

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+/* The rows of format.def, each held against all who read it: the configuration, its encoder, and the
+ * requests and answers of HTTP. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/option.h"
+#include "config_rig.h"
+#include "feed/feed_state.h"
+#include "http/stream_answer.h"
+#include "http/stream_request.h"
+#include "packet/encoder.h"
+#include "serve/http_listener.h"
+
+#define FOR_EACH_FORMAT(i) for (enum format i = 0; i < FORMAT_COUNT; i = (enum format)(i + 1))
+
+// Column `option`, which only config/ reads.
+enum {
+	NO_OPTION,
+	OPTION
+};
+static const int is_option[] = {
+#define FORMAT(id, name, encoder, option, ...) option,
+#include "table/format.def"
+};
+
+static void names_are_words_and_unique(void **state)
+{
+	(void)state;
+	FOR_EACH_FORMAT(i)
+	{
+		const char *name = format_row(i)->name;
+
+		assert_true(strlen(name) > 0 && strlen(name) < STATE_NAME_BYTES);
+		for (const char *c = name; *c; c++)
+			assert_true(islower((unsigned char)*c) || *c == '-');
+		for (enum format k = 0; k < i; k = (enum format)(k + 1))
+			assert_string_not_equal(name, format_row(k)->name);
+		// whoever could not get it in any way has no use for it
+		assert_true(is_option[i] || format_row(i)->carrier != FORMAT_CARRIER_NOT_HTTP);
+	}
+}
+
+static void a_listener_can_name_an_option_and_nothing_else(void **state)
+{
+	struct config_rig *rig = *state;
+	char text[256];
+
+	FOR_EACH_FORMAT(i)
+	{
+		(void)snprintf(text, sizeof(text), IN_LISTENER("format = %s\n"),
+			       format_row(i)->name);
+		if (is_option[i]) {
+			config_rig_load(rig, text);
+			assert_int_equal(rig->config->listeners[0].format, i);
+		} else {
+			assert_true(config_rig_load_with(rig, text, NULL) < 0);
+		}
+	}
+}
+
+// The manual and the example are made of this.
+static void the_help_tells_of_each_option(void **state)
+{
+	const struct config_option *option = config_option_find(CONFIG_LISTENER, "format");
+	char words[64];
+
+	(void)state;
+	FOR_EACH_FORMAT(i)
+	{
+		(void)snprintf(words, sizeof(words), " %s: ", format_row(i)->name);
+		assert_int_equal(strstr(option->help, words) != NULL, is_option[i]);
+	}
+}
+
+// Bytes that would be torn out unseen are not skipped by itself, nor by option.
+static void what_is_not_told_of_a_gap_is_not_skipped(void **state)
+{
+	struct config_rig *rig = *state;
+	char text[256];
+
+	FOR_EACH_FORMAT(i)
+	{
+		bool tells = format_row(i)->tells_gaps;
+
+		if (!is_option[i] || i == FORMAT_HTTP)
+			continue;
+		(void)snprintf(text, sizeof(text), IN_LISTENER("format = %s\n"),
+			       format_row(i)->name);
+		config_rig_load(rig, text);
+		assert_int_equal(rig->config->listeners[0].on_slow,
+				 tells ? CONFIG_ON_SLOW_SKIP : CONFIG_ON_SLOW_DISCONNECT);
+		(void)snprintf(text, sizeof(text), IN_LISTENER("format = %s\non_slow = skip\n"),
+			       format_row(i)->name);
+		assert_int_equal(config_rig_load_with(rig, text, NULL) == 0, tells);
+	}
+}
+
+// --- encoders
+
+static bool begins_with(const uint8_t *bytes, size_t count, const char *text)
+{
+	return count >= strlen(text) && memcmp(bytes, text, strlen(text)) == 0;
+}
+
+static void an_encoder_does_what_its_row_says(void **state)
+{
+	static const struct framing_params line = {.kind = FRAMING_LINE, .max_message = 100};
+	static const struct packet gap = {.type = PACKET_GAP, .first_seq = 3, .time_ns = 9};
+	static const struct packet two = {.type = PACKET_DATA,
+					  .first_seq = 1,
+					  .count = 2,
+					  .length = 4,
+					  .starts_message = true};
+	static const struct packet no_text = {.type = PACKET_DATA,
+					      .first_seq = 1,
+					      .count = 1,
+					      .length = 2,
+					      .starts_message = true};
+
+	(void)state;
+	FOR_EACH_FORMAT(i)
+	{
+		const struct format_row *row = format_row(i);
+		const struct encoder *encoder = encoder_of(i);
+		uint8_t out[ENCODER_HEADER_MAX], *whole = NULL;
+		size_t bytes = ENCODER_AS_IT_IS, last = 0;
+
+		assert_int_equal(encoder->format, i);
+		assert_string_equal(encoder_name(encoder), row->name);
+		assert_int_equal(encoder->header(encoder, &gap, out) > 0, row->tells_gaps);
+		if (encoder->farewell)
+			last = encoder->farewell(encoder, CLOSE_DRAIN, out);
+		assert_int_equal(begins_with(out, last, "0\r\n\r\n"),
+				 row->carrier == FORMAT_CARRIER_CHUNKED);
+		assert_int_equal(begins_with(out, last, "\x88"),
+				 row->carrier == FORMAT_CARRIER_WEBSOCKET);
+		if (encoder->rewrite)
+			whole = encoder->rewrite(encoder, &two, &line, (const uint8_t *)"a\nb\n",
+						 &bytes);
+		assert_int_equal(whole != NULL, row->per_message);
+		free(whole);
+		if (!row->is_text)
+			continue;
+		whole = encoder->rewrite(encoder, &no_text, &line, (const uint8_t *)"\xff\n",
+					 &bytes);
+		assert_non_null(whole);
+		assert_non_null(memmem(whole, bytes, "\xef\xbf\xbd", 3));
+		free(whole);
+	}
+}
+
+// --- HTTP
+
+static enum format asked_for(const struct format_row *row)
+{
+	static struct http_request request;
+	struct stream_request wanted;
+	char head[512];
+	int length =
+		snprintf(head, sizeof(head), "GET /a HTTP/1.%d\r\nHost: h\r\n%s%s%s%s\r\n",
+			 row->carrier == FORMAT_CARRIER_PLAIN ? 0 : 1, row->media ? "Accept: " : "",
+			 row->media ? row->media : "", row->media ? "\r\n" : "",
+			 row->carrier == FORMAT_CARRIER_WEBSOCKET
+				 ? "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+				 : "");
+
+	http_request_init(&request, HTTP_GET, 0);
+	assert_int_equal(http_request_parse(&request, head, (size_t)length), HTTP_PARSE_WHOLE);
+	assert_null(stream_request_read(&request, &wanted));
+	return wanted.format;
+}
+
+static void a_request_gets_the_row_that_it_asks_for(void **state)
+{
+	(void)state;
+	FOR_EACH_FORMAT(i)
+	{
+		const struct format_row *row = format_row(i);
+
+		if (row->carrier == FORMAT_CARRIER_WEBSOCKET)
+			assert_int_equal(http_websocket_format(row->is_text, row->per_message,
+							       row->tells_gaps),
+					 i);
+		else if (row->carrier != FORMAT_CARRIER_NOT_HTTP)
+			assert_int_equal(asked_for(row), i);
+	}
+	for (int bits = 0; bits < 8; bits++)
+		assert_int_not_equal(http_websocket_format(bits & 1, bits & 2, bits & 4),
+				     FORMAT_COUNT);
+	assert_int_equal(asked_for(format_row(FORMAT_WEBSOCKET_GAPS)), FORMAT_WEBSOCKET);
+}
+
+static void an_answer_tells_what_the_row_says(void **state)
+{
+	const struct stream_start start = {.is_known = false};
+
+	(void)state;
+	FOR_EACH_FORMAT(i)
+	{
+		const struct stream_answer answer = {.format = i};
+		const struct format_row *row = format_row(i);
+		char head[STREAM_ANSWER_BYTES + 1], type[128];
+		ssize_t length;
+
+		if (row->carrier != FORMAT_CARRIER_PLAIN && row->carrier != FORMAT_CARRIER_CHUNKED)
+			continue;
+		length = stream_answer_head(&answer, &start, head, STREAM_ANSWER_BYTES);
+		assert_true(length > 0);
+		head[length] = '\0';
+		(void)snprintf(type, sizeof(type), "\r\nContent-Type: %s\r\n",
+			       row->media ? row->media : "application/octet-stream");
+		assert_non_null(strstr(head, type));
+		assert_int_equal(strstr(head, "\r\nTransfer-Encoding: chunked\r\n") != NULL,
+				 row->carrier == FORMAT_CARRIER_CHUNKED);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_are_words_and_unique),
+		CONFIG_TEST(a_listener_can_name_an_option_and_nothing_else),
+		cmocka_unit_test(the_help_tells_of_each_option),
+		CONFIG_TEST(what_is_not_told_of_a_gap_is_not_skipped),
+		cmocka_unit_test(an_encoder_does_what_its_row_says),
+		cmocka_unit_test(a_request_gets_the_row_that_it_asks_for),
+		cmocka_unit_test(an_answer_tells_what_the_row_says),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
