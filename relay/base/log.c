@@ -165,8 +165,7 @@ static void printf_like(2, 0) print_line(enum log_level level, const char *fmt, 
 	line[n] = '\0';
 	if (!is_journal() || !send_to_journal(levels[level].priority, line + prefix)) {
 		line[n++] = '\n';
-		while (write(STDERR_FILENO, line, n) < 0 && errno == EINTR)
-			;
+		(void)TEMP_FAILURE_RETRY(write(STDERR_FILENO, line, n));
 	}
 	errno = saved_errno;
 }

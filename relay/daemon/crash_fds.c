@@ -2,7 +2,7 @@
 /* A search by number. */
 #include "daemon/crash_fds.h"
 
-#include <sys/socket.h>
+#include "net/sockopt.h"
 
 static int *find(const struct crash_fds *fds, int number)
 {
@@ -28,13 +28,12 @@ int crash_fds_look(const struct crash_fds *fds, int number)
 
 int crash_fds_take(void *owner, int number)
 {
-	static const struct linger ordinary = {.l_onoff = 0};
 	int *slot = find(owner, number);
 	int fd = slot ? *slot : -1;
 
 	if (fd < 0)
 		return -1;
 	*slot = -1;
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &ordinary, sizeof(ordinary));
+	sockopt_clear_reset_on_close(fd);
 	return fd;
 }

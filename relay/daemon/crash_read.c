@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -14,6 +13,7 @@
 #include "daemon/crash_fds.h"
 #include "daemon/crash_feeds.h"
 #include "daemon/crash_record.h"
+#include "net/sockopt.h"
 
 /* ---- the head ---- */
 
@@ -70,16 +70,6 @@ static int check_numbers(const struct crash_fds *fds, struct errmsg *err)
 
 /* ---- what can be asked for ---- */
 
-/* The number may be another one's by now. */
-static bool is_same_socket(int fd, uint64_t cookie)
-{
-	uint64_t here = 0;
-	socklen_t bytes = sizeof(here);
-
-	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_COOKIE, &here, &bytes) == 0 &&
-	       here == cookie;
-}
-
 static int keep_sockets(const struct crash_socket *sockets, size_t count, struct crash_fds *fds,
 			struct handover *ret)
 {
@@ -89,7 +79,8 @@ static int keep_sockets(const struct crash_socket *sockets, size_t count, struct
 	for (size_t i = 0; i < count; i++) {
 		const struct handed_socket *handed = &sockets[i].handed;
 
-		if (!is_same_socket(crash_fds_look(fds, handed->fd), sockets[i].cookie))
+		/* The number may be another one's by now. */
+		if (!sockopt_has_cookie(crash_fds_look(fds, handed->fd), sockets[i].cookie))
 			continue;
 		ret->sockets[ret->socket_count] = *handed;
 		ret->sockets[ret->socket_count++].fd = crash_fds_take(fds, handed->fd);

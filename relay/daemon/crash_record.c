@@ -4,16 +4,15 @@
 #include "daemon/crash_record.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "continuity/sealed_memory.h"
+#include "net/sockopt.h"
 #include "serve/service.h"
 
 enum {
@@ -58,18 +57,13 @@ int crash_record_open(struct crash_record *ret, const struct crash_room *room)
 {
 	struct crash_head head;
 	void *map;
-	int r = 0;
+	int r;
 
 	fill_head(&head, room);
 	*ret = CRASH_RECORD_NONE;
-	ret->fd = memfd_create("relay-crash", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	/* Sealed: nobody who maps it can be made to fault. */
-	if (ret->fd < 0 || ftruncate(ret->fd, (off_t)head.bytes) < 0 ||
-	    fcntl(ret->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
-		r = -errno;
-		fd_close(&ret->fd);
+	r = sealed_memory_new("relay-crash", head.bytes, &ret->fd);
+	if (r < 0)
 		return r;
-	}
 	map = mmap(NULL, (size_t)head.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, ret->fd, 0);
 	if (map == MAP_FAILED) {
 		r = -errno;
@@ -191,10 +185,9 @@ static int describe_sockets(const struct service *service, const struct config *
 	ret->sockets = calloc(count + 1, sizeof(*ret->sockets));
 	for (size_t i = 0; r == 0 && ret->sockets && i < count; i++) {
 		struct crash_socket *socket = &ret->sockets[ret->socket_count];
-		socklen_t bytes = sizeof(socket->cookie);
 
 		socket->handed = handed[i];
-		if (getsockopt(handed[i].fd, SOL_SOCKET, SO_COOKIE, &socket->cookie, &bytes) == 0)
+		if (sockopt_cookie(handed[i].fd, &socket->cookie) == 0)
 			ret->socket_count++;
 	}
 	free(handed);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Filling and emptying the bag.  Descriptors go in messages of at most HANDOVER_BATCH, each with
+/* Filling and emptying the bag.  Descriptors go in messages of at most FD_MESSAGE_MAX, each with
  * the number of its first one, so that a message that is missing shows. */
 #include "daemon/handover_bag.h"
 
@@ -17,7 +17,10 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "continuity/sealed_memory.h"
 #include "daemon/crash_read.h"
+#include "net/fd_message.h"
+#include "net/sockopt.h"
 
 enum {
 	QUEUE_BYTES = 8 << 20,    /* asked for; less does for some 40,000 descriptors */
@@ -31,12 +34,6 @@ struct head {
 	uint64_t schema;
 	uint64_t fd_count;
 	uint64_t length;
-};
-
-/* A control message with a batch of descriptors. */
-union control {
-	struct cmsghdr header;
-	uint8_t bytes[CMSG_SPACE(sizeof(int) * HANDOVER_BATCH)];
 };
 
 void handover_bag_close(struct handover_bag *bag)
@@ -85,25 +82,10 @@ struct handover_bag handover_bag_inherited(void)
 
 int handover_bag_send(const struct handover_bag *bag, const int *fds, size_t count, uint64_t first)
 {
-	union control control = {.bytes = {0}};
 	struct iovec piece = {.iov_base = &first, .iov_len = sizeof(first)};
-	struct msghdr message = {
-		.msg_iov = &piece,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = CMSG_SPACE(sizeof(int) * count),
-	};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-	ssize_t sent;
+	struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
 
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(int) * count);
-	memcpy(CMSG_DATA(header), fds, sizeof(int) * count);
-	do
-		sent = sendmsg(bag->in_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (sent < 0 && errno == EINTR);
-	return sent < 0 ? -errno : 0;
+	return fd_message_send(bag->in_fd, &message, fds, count, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static int write_all(int fd, const void *bytes, size_t length)
@@ -111,11 +93,12 @@ static int write_all(int fd, const void *bytes, size_t length)
 	size_t done = 0;
 
 	while (done < length) {
-		ssize_t put = write(fd, (const uint8_t *)bytes + done, length - done);
+		ssize_t put =
+			TEMP_FAILURE_RETRY(write(fd, (const uint8_t *)bytes + done, length - done));
 
-		if (put < 0 && errno != EINTR)
+		if (put < 0)
 			return -errno;
-		done += put > 0 ? (size_t)put : 0;
+		done += (size_t)put;
 	}
 	return 0;
 }
@@ -133,10 +116,7 @@ static int write_state(int fd, const struct state_stream *stream)
 	r = write_all(fd, &head, sizeof(head));
 	if (r == 0)
 		r = write_all(fd, stream->bytes, stream->length);
-	if (r == 0 &&
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
-		r = -errno;
-	return r;
+	return r < 0 ? r : sealed_memory_finish(fd);
 }
 
 int handover_bag_open(struct handover_bag *ret)
@@ -153,16 +133,10 @@ int handover_bag_open(struct handover_bag *ret)
 	return 0;
 }
 
-static int open_state(struct handover_bag *bag)
-{
-	bag->state_fd = memfd_create("relay-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	return bag->state_fd < 0 ? -errno : 0;
-}
-
 /* How many are in the message that begins with `first`. */
 static size_t batch_from(const struct state_stream *stream, size_t first)
 {
-	return size_min(HANDOVER_BATCH, stream->fd_count - first);
+	return size_min(FD_MESSAGE_MAX, stream->fd_count - first);
 }
 
 int handover_pack(struct handover *handover, struct handover_bag *ret, struct errmsg *err)
@@ -171,7 +145,7 @@ int handover_pack(struct handover *handover, struct handover_bag *ret, struct er
 	int r = handover_bag_open(ret);
 
 	if (r == 0)
-		r = open_state(ret);
+		r = sealed_memory_begin("relay-state", &ret->state_fd);
 	state_stream_write(&stream);
 	if (r == 0)
 		handover_transfer(&stream, handover);
@@ -183,7 +157,7 @@ int handover_pack(struct handover *handover, struct handover_bag *ret, struct er
 	}
 	if (r == 0)
 		r = write_state(ret->state_fd, &stream);
-	for (size_t i = 0; r == 0 && i < stream.fd_count; i += HANDOVER_BATCH)
+	for (size_t i = 0; r == 0 && i < stream.fd_count; i += FD_MESSAGE_MAX)
 		r = handover_bag_send(ret, stream.fds + i, batch_from(&stream, i), i);
 	if (r < 0) {
 		errmsg_errno(err, -r, "state of %zu bytes and %zu descriptors", stream.length,
@@ -202,52 +176,24 @@ struct received {
 	size_t count;
 };
 
-/* Keeps them all, also those that are too many, so that they can be closed in the right way. */
-static int keep_fds(struct received *received, const struct msghdr *message)
-{
-	for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
-	     header = CMSG_NXTHDR((struct msghdr *)(uintptr_t)message, header)) {
-		size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		int *grown;
-
-		if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-			continue;
-		grown = realloc(received->fds, (received->count + count) * sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		received->fds = grown;
-		memcpy(grown + received->count, CMSG_DATA(header), count * sizeof(*grown));
-		received->count += count;
-	}
-	return 0;
-}
-
 /* 1: a message; 0: there are no more; -errno. */
 static int receive_batch(int fd, struct received *received)
 {
-	union control control;
 	uint64_t first = 0;
-	size_t before = received->count;
+	size_t before = received->count, count = 0;
 	struct iovec piece = {.iov_base = &first, .iov_len = sizeof(first)};
-	struct msghdr message = {
-		.msg_iov = &piece,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
+	struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
+	int *grown = realloc(received->fds, (before + FD_MESSAGE_MAX) * sizeof(*grown));
 	ssize_t got;
-	int r;
 
-	do
-		got = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	while (got < 0 && errno == EINTR);
-	if (got < 0)
-		return errno == EAGAIN ? 0 : -errno;
-	if (got == 0)
-		return 0;
-	r = keep_fds(received, &message);
-	if (r < 0)
-		return r;
+	if (!grown)
+		return -ENOMEM;
+	received->fds = grown;
+	got = fd_message_receive(fd, &message, grown + before, &count, MSG_DONTWAIT);
+	/* Also those that are too many, so that they can be closed in the right way. */
+	received->count += count;
+	if (got <= 0)
+		return got == -EAGAIN ? 0 : (int)got;
 	if (message.msg_flags & MSG_CTRUNC)
 		return -EMFILE; /* the limit of open files is lower than it was */
 	return got == sizeof(first) && first == before ? 1 : -EPROTO;
@@ -255,12 +201,9 @@ static int receive_batch(int fd, struct received *received)
 
 static void close_received(struct received *received, bool is_reset)
 {
-	const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-
 	for (size_t i = 0; i < received->count; i++) {
 		if (is_reset)
-			(void)setsockopt(received->fds[i], SOL_SOCKET, SO_LINGER, &reset,
-					 sizeof(reset));
+			sockopt_set_reset_on_close(received->fds[i]);
 		fd_close(&received->fds[i]);
 	}
 }

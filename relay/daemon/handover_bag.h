@@ -23,10 +23,6 @@ struct handover_bag {
 
 #define HANDOVER_BAG_NONE ((struct handover_bag){-1, -1, -1})
 
-enum {
-	HANDOVER_BATCH = 253, /* descriptors in one message: SCM_MAX_FD, unix(7) */
-};
-
 /* How the three travel: by these names in the service manager's store (FDNAME=), or by their
  * numbers in this variable over an exec. */
 #define HANDOVER_ENVIRONMENT "RELAY_HANDOVER"
@@ -37,8 +33,8 @@ enum {
 /* An empty bag without a state.  0 or -errno, *ret is none then. */
 must_check int handover_bag_open(struct handover_bag *ret);
 
-/* Puts up to HANDOVER_BATCH descriptors into it, of all the first of them being number `first`.  0
- * or -errno, none of these is in it then.  Async-signal-safe. */
+/* Puts up to FD_MESSAGE_MAX descriptors into it (net/fd_message.h).  `first` says how many went in
+ * before them.  0 or -errno, none of these is in it then.  Async-signal-safe. */
 must_check int handover_bag_send(const struct handover_bag *bag, const int *fds, size_t count,
 				 uint64_t first);
 

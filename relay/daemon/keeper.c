@@ -27,6 +27,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "net/fd_message.h"
 #include "net/sockopt.h"
 
 enum {
@@ -44,7 +45,7 @@ struct collection {
 	int own_fd; /* the listing itself */
 	bool is_kept;
 	bool has_failed;
-	int batch[HANDOVER_BATCH];
+	int batch[FD_MESSAGE_MAX];
 	size_t batch_count;
 	uint64_t count; /* in the bag and in the batch */
 };
@@ -101,7 +102,7 @@ static void collect(struct collection *collection, int fd)
 	*(int32_t *)crash_record_at(record, fds, collection->count) = fd;
 	collection->count++;
 	collection->batch[collection->batch_count++] = fd;
-	if (collection->batch_count == HANDOVER_BATCH)
+	if (collection->batch_count == FD_MESSAGE_MAX)
 		send_batch(collection);
 }
 
@@ -140,25 +141,15 @@ static void collect_all(struct collection *collection)
 /* As sd_pid_notify_with_fds(3), without memory. */
 static void tell_manager(const struct keeper *keeper, const char *text, int fd)
 {
-	union {
-		struct cmsghdr header;
-		uint8_t bytes[CMSG_SPACE(sizeof(int))];
-	} control = {.bytes = {0}};
 	struct iovec piece = {.iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text)};
 	struct msghdr message = {
 		.msg_name = (void *)(uintptr_t)&keeper->manager,
 		.msg_namelen = keeper->manager_bytes,
 		.msg_iov = &piece,
 		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
 	};
 
-	control.header.cmsg_level = SOL_SOCKET;
-	control.header.cmsg_type = SCM_RIGHTS;
-	control.header.cmsg_len = CMSG_LEN(sizeof(fd));
-	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-	(void)sendmsg(keeper->manager_fd, &message, MSG_NOSIGNAL);
+	(void)fd_message_send(keeper->manager_fd, &message, &fd, 1, MSG_NOSIGNAL);
 }
 
 #define STORE "FDSTORE=1\nFDPOLL=0\nFDNAME="
@@ -300,8 +291,7 @@ void keeper_stop(struct keeper *keeper)
 	ev_timer_stop(keeper->loop, &keeper->again);
 	if (keeper->pid > 0) {
 		(void)kill(keeper->pid, SIGKILL);
-		while (waitpid(keeper->pid, NULL, 0) < 0 && errno == EINTR)
-			;
+		(void)TEMP_FAILURE_RETRY(waitpid(keeper->pid, NULL, 0));
 	}
 	keeper->pid = 0;
 	close_all(keeper);

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "fanout/subscriber_kept.h"
 #include "fanout/fanout_parts.h"
+#include "net/sockopt.h"
 
 bool subscriber_has_finished(const struct subscriber *subscriber)
 {
@@ -129,11 +130,8 @@ static void end(struct subscriber *subscriber, enum close_reason reason)
 				count_cause(subscriber, reason));
 	subscriber_record_close(subscriber);
 	say_last_words(subscriber, reason);
-	if (must_reset(subscriber, reason)) {
-		const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-
-		(void)setsockopt(subscriber->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	}
+	if (must_reset(subscriber, reason))
+		sockopt_set_reset_on_close(subscriber->fd);
 	fanout->metrics->delivered_messages += subscriber_delivered_messages(subscriber);
 	notes_free(&subscriber->notes);
 	cursor_leave(&subscriber->cursor);

@@ -7,10 +7,10 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "fanout/sent_count.h"
 #include "fanout/fanout_parts.h"
+#include "net/sockopt.h"
 
 /* All that was stored before it is there, too, and nothing that is stored behind it is there
  * before. The order of the program is enough for that: the stores of a process that has died are
@@ -33,13 +33,12 @@ void subscriber_record_open(struct subscriber *subscriber)
 	const struct rendition *rendition = subscriber->rendition;
 	const struct feed_records *records = rendition->fanout->records;
 	struct subscriber_record *record;
-	socklen_t bytes = sizeof(record->cookie);
 	uint64_t count = 0;
 
 	if (!rendition->record || (size_t)subscriber->fd >= records->subscriber_count)
 		return;
 	record = &records->subscribers[subscriber->fd];
-	if (getsockopt(subscriber->fd, SOL_SOCKET, SO_COOKIE, &record->cookie, &bytes) < 0)
+	if (sockopt_cookie(subscriber->fd, &record->cookie) < 0)
 		return;
 	record->is_tcp = sent_count(subscriber->fd, &count) == 0;
 	record->counted_before = count;

@@ -5,13 +5,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "fanout/sent_count.h"
 #include "fanout/subscriber_kept.h"
 #include "fanout/fanout_parts.h"
+#include "net/sockopt.h"
 
 bool record_text_is_good(const char text[RECORD_NAME_BYTES])
 {
@@ -21,15 +21,6 @@ bool record_text_is_good(const char text[RECORD_NAME_BYTES])
 bool subscriber_record_is_used(const struct subscriber_record *record)
 {
 	return (atomic_load(&record->state) & RECORD_STATE_MASK) != RECORD_FREE;
-}
-
-static bool is_same_socket(const struct subscriber_record *record, int fd)
-{
-	uint64_t cookie = 0;
-	socklen_t bytes = sizeof(cookie);
-
-	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &bytes) == 0 &&
-	       cookie == record->cookie;
 }
 
 /* A byte that must be 0 or 1 to be a bool at all. */
@@ -95,7 +86,7 @@ int subscriber_record_read(const struct subscriber_record *record, const struct 
 
 	if (!is_busy && (state & RECORD_STATE_MASK) != RECORD_SETTLED)
 		return -ESTALE;
-	if (number > 1 || !is_sound(record, ring) || !is_same_socket(record, fd) ||
+	if (number > 1 || !is_sound(record, ring) || !sockopt_has_cookie(fd, record->cookie) ||
 	    (record->has_input && !is_input_sound(input)))
 		return -EBADMSG;
 	place = &record->places[number];

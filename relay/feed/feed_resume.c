@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
@@ -19,15 +18,14 @@
 #include "feed/feed.h"
 #include "feed/feed_state.h"
 #include "feed/publish.h"
+#include "net/sockopt.h"
 
 /* By reset: what was begun will not be finished. */
 static void close_subscriber(struct subscriber_snapshot *state)
 {
-	const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-
 	if (state->fd < 0)
 		return;
-	(void)setsockopt(state->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	sockopt_set_reset_on_close(state->fd);
 	fd_close(&state->fd);
 	if (state->quota.on_closed)
 		state->quota.on_closed(state->quota.owner);

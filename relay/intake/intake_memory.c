@@ -107,9 +107,7 @@ enum intake_result intake_read(struct intake *intake, const struct source *sourc
 		*ret_err = ENOMEM;
 		return INTAKE_END;
 	}
-	do
-		got = read(source->fd, memory->bytes + memory->end, max);
-	while (got < 0 && errno == EINTR);
+	got = TEMP_FAILURE_RETRY(read(source->fd, memory->bytes + memory->end, max));
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return INTAKE_EMPTY;
 	if (got <= 0) {

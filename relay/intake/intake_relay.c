@@ -34,13 +34,10 @@ static enum intake_result read_head(struct intake *intake, const struct source *
 				    int *ret_err)
 {
 	struct intake_relay *relay = &intake->relay;
-	ssize_t got;
+	ssize_t got = TEMP_FAILURE_RETRY(read(source->fd, relay->head + relay->head_bytes,
+					      sizeof(relay->head) - relay->head_bytes));
 	int r;
 
-	do
-		got = read(source->fd, relay->head + relay->head_bytes,
-			   sizeof(relay->head) - relay->head_bytes);
-	while (got < 0 && errno == EINTR);
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return INTAKE_EMPTY;
 	if (got <= 0) {

@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -124,4 +123,25 @@ void sockopt_set_reset_on_close(int fd)
 	static const struct linger reset = {.l_onoff = 1, .l_linger = 0};
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+}
+
+void sockopt_clear_reset_on_close(int fd)
+{
+	static const struct linger ordinary = {.l_onoff = 0};
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &ordinary, sizeof(ordinary));
+}
+
+int sockopt_cookie(int fd, uint64_t *ret_cookie)
+{
+	socklen_t bytes = sizeof(*ret_cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, ret_cookie, &bytes) < 0 ? -errno : 0;
+}
+
+bool sockopt_has_cookie(int fd, uint64_t cookie)
+{
+	uint64_t own;
+
+	return sockopt_cookie(fd, &own) == 0 && own == cookie;
 }

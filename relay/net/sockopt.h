@@ -5,6 +5,7 @@
  * Non-blocking mode is not set here: a descriptor is born with it. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -27,6 +28,18 @@ int sockopt_apply_subscriber(int fd, const struct sockopt_params *params, struct
 /* Apply to a publisher's socket.  keepalive_ms as above.  Returns as above. */
 int sockopt_apply_publisher(int fd, uint64_t keepalive_ms, struct errmsg *err);
 
-/* Make close() send RST instead of FIN and drop what is queued, so that the peer cannot take the
- * end for a clean one.  Cannot fail in a way that matters; does nothing to a unix socket. */
+/* Makes close() send RST instead of FIN and drop what is queued (SO_LINGER, socket(7)), so that the
+ * peer cannot take the end for a clean one.  Cannot fail in a way that matters; does nothing to a
+ * unix socket. */
 void sockopt_set_reset_on_close(int fd);
+
+/* Makes close() the ordinary one again. */
+void sockopt_clear_reset_on_close(int fd);
+
+/* The socket's cookie: no other socket has the same one until the machine starts again (SO_COOKIE,
+ * socket(7)).  It tells two sockets apart that had the same descriptor number one after the other.
+ * Returns 0 or -errno: ENOTSOCK, EBADF; *ret_cookie then says nothing. */
+must_check int sockopt_cookie(int fd, uint64_t *ret_cookie);
+
+/* Whether the descriptor is the socket with this cookie; false for what is no socket, and for -1. */
+must_check bool sockopt_has_cookie(int fd, uint64_t cookie);

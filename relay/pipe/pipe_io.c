@@ -58,24 +58,15 @@ static enum pipe_io outcome_of_drained(int *ret_err)
 
 static ssize_t splice_once(int from_fd, int to_fd, size_t bytes)
 {
-	ssize_t n;
-
-	do
-		n = splice(from_fd, NULL, to_fd, NULL, bytes, SPLICE_F_NONBLOCK);
-	while (n < 0 && errno == EINTR);
-	return n;
+	return TEMP_FAILURE_RETRY(splice(from_fd, NULL, to_fd, NULL, bytes, SPLICE_F_NONBLOCK));
 }
 
 // Writable means at least one free slot (pipe_poll() in the kernel); no call counts the slots.
 static bool has_free_slot(const struct pipe *p)
 {
 	struct pollfd ask = {.fd = p->write_fd, .events = POLLOUT};
-	int n;
 
-	do
-		n = poll(&ask, 1, 0);
-	while (n < 0 && errno == EINTR);
-	return n > 0 && (ask.revents & POLLOUT);
+	return TEMP_FAILURE_RETRY(poll(&ask, 1, 0)) > 0 && (ask.revents & POLLOUT);
 }
 
 enum pipe_io pipe_splice_in(struct pipe *to, int from_fd, size_t max_bytes, size_t *ret_bytes,
@@ -129,17 +120,14 @@ enum pipe_io pipe_splice_out(struct pipe *from, int to_fd, size_t bytes, size_t 
 enum pipe_io pipe_tee(struct pipe *from, struct pipe *to, size_t bytes, size_t *ret_bytes,
 		      int *ret_err)
 {
-	ssize_t n;
-
 	assert(bytes <= from->held_bytes);
 	if (bytes == 0) {
 		*ret_bytes = 0;
 		return PIPE_IO_OK;
 	}
 
-	do
-		n = tee(from->read_fd, to->write_fd, bytes, SPLICE_F_NONBLOCK);
-	while (n < 0 && errno == EINTR);
+	const ssize_t n =
+		TEMP_FAILURE_RETRY(tee(from->read_fd, to->write_fd, bytes, SPLICE_F_NONBLOCK));
 	if (n == 0)
 		return outcome_of_drained(ret_err);
 	if (n < 0)
@@ -173,12 +161,8 @@ static ssize_t vmsplice_once(int to_fd, const uint8_t *bytes, size_t len)
 {
 	// struct iovec has no const, though the kernel only reads: this direction is into the pipe.
 	const struct iovec piece = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
-	ssize_t n;
 
-	do
-		n = vmsplice(to_fd, &piece, 1, SPLICE_F_GIFT | SPLICE_F_NONBLOCK);
-	while (n < 0 && errno == EINTR);
-	return n;
+	return TEMP_FAILURE_RETRY(vmsplice(to_fd, &piece, 1, SPLICE_F_GIFT | SPLICE_F_NONBLOCK));
 }
 
 enum pipe_io pipe_gift(struct pipe *to, const void *bytes, size_t len, size_t *ret_bytes,
@@ -208,11 +192,8 @@ enum pipe_io pipe_gift(struct pipe *to, const void *bytes, size_t len, size_t *r
 enum pipe_io pipe_write(struct pipe *to, const void *bytes, size_t len, size_t *ret_bytes,
 			int *ret_err)
 {
-	ssize_t n;
+	const ssize_t n = TEMP_FAILURE_RETRY(write(to->write_fd, bytes, len));
 
-	do
-		n = write(to->write_fd, bytes, len);
-	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return outcome_of_copy(errno, PIPE_IO_FULL, ret_err);
 	to->held_bytes += (size_t)n;
@@ -222,11 +203,8 @@ enum pipe_io pipe_write(struct pipe *to, const void *bytes, size_t len, size_t *
 
 enum pipe_io pipe_read(struct pipe *from, void *to, size_t len, size_t *ret_bytes, int *ret_err)
 {
-	ssize_t n;
+	const ssize_t n = TEMP_FAILURE_RETRY(read(from->read_fd, to, len));
 
-	do
-		n = read(from->read_fd, to, len);
-	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return outcome_of_copy(errno, PIPE_IO_EMPTY, ret_err);
 	if (n == 0 && len > 0)

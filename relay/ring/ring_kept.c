@@ -11,14 +11,13 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/fd.h"
 #include "continuity/page_room.h"
+#include "continuity/sealed_memory.h"
 #include "ring/ring_kept_layout.h"
 
 enum {
@@ -57,10 +56,9 @@ static int map_memory(struct ring_record *record)
 	size_t bytes = record->layout.bytes;
 	int r;
 
-	record->fd = memfd_create("relay-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (record->fd < 0 || ftruncate(record->fd, (off_t)bytes) < 0 ||
-	    fcntl(record->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-		return -errno;
+	r = sealed_memory_new("relay-ring", bytes, &record->fd);
+	if (r < 0)
+		return r;
 	record->map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
 			   record->fd, 0);
 	if (record->map == MAP_FAILED) {

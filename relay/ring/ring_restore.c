@@ -71,11 +71,12 @@ static struct segment *read_block(const struct segment_state *state, struct ring
 	size_t filled = 0;
 
 	while (block && filled < state->length) {
-		ssize_t got = read(state->read_fd, block + filled, state->length - filled);
+		ssize_t got = TEMP_FAILURE_RETRY(
+			read(state->read_fd, block + filled, state->length - filled));
 
-		if (got <= 0 && !(got < 0 && errno == EINTR))
+		if (got <= 0)
 			break;
-		filled += got > 0 ? (size_t)got : 0;
+		filled += (size_t)got;
 	}
 	if (block && filled < state->length) {
 		ring_record_give(record, block, state->length);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
@@ -61,6 +62,11 @@ static void run_call(struct task *task)
 	(void)sem_post(&call->is_done);
 }
 
+static void wait_for(sem_t *semaphore)
+{
+	(void)TEMP_FAILURE_RETRY(sem_wait(semaphore));
+}
+
 void worker_call(struct worker *worker, void (*function)(struct worker *worker, void *data),
 		 void *data)
 {
@@ -73,8 +79,7 @@ void worker_call(struct worker *worker, void (*function)(struct worker *worker, 
 
 	(void)sem_init(&call.is_done, 0, 0);
 	inbox_post(&worker->inbox, &call.task);
-	while (sem_wait(&call.is_done) < 0 && errno == EINTR)
-		;
+	wait_for(&call.is_done);
 	(void)sem_destroy(&call.is_done);
 }
 
@@ -91,12 +96,6 @@ struct parked {
 	sem_t may_go;
 	struct parking parkings[WORKERS_MAX];
 };
-
-static void wait_for(sem_t *semaphore)
-{
-	while (sem_wait(semaphore) < 0 && errno == EINTR)
-		;
-}
 
 static void stand(struct task *task)
 {

@@ -85,11 +85,8 @@ static int pass_block(struct direct_file *file, uint64_t *from)
 {
 	uint64_t aligned = *from - *from % ALIGN_BYTES;
 	size_t known = (size_t)(*from - aligned);
-	ssize_t got;
+	ssize_t got = TEMP_FAILURE_RETRY(pread(file->fd, file->block, BLOCK_BYTES, (off_t)aligned));
 
-	do
-		got = pread(file->fd, file->block, BLOCK_BYTES, (off_t)aligned);
-	while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return -errno;
 	if ((size_t)got <= known)
