@@ -366,10 +366,8 @@ extern const size_t config_option_count;
 
 /* --- reload --- */
 
-/* Which options differ between two sections of a kind. Returns how many; ret_options, when not
- * NULL, gets that many. A change of one that is not ->is_reloadable means: make it anew. */
-size_t config_differs_relay(const struct config_relay *a, const struct config_relay *b,
-			    const struct config_option *ret_options[CONFIG_SECTION_OPTIONS]);
+/* Which options differ between two feeds. Returns how many; ret_options gets that many. Where one
+ * of them is not ->is_reloadable, the feed has to be made anew. */
 size_t config_differs_feed(const struct config_feed *a, const struct config_feed *b,
 			   const struct config_option *ret_options[CONFIG_SECTION_OPTIONS]);
 

@@ -23,17 +23,9 @@ static size_t differs(const struct config_section *a, const struct config_sectio
 		if (config_value_equals(&options[i], config_option_value_const(a, &options[i]),
 					config_option_value_const(b, &options[i])))
 			continue;
-		if (ret_options)
-			ret_options[found] = &options[i];
-		found++;
+		ret_options[found++] = &options[i];
 	}
 	return found;
-}
-
-size_t config_differs_relay(const struct config_relay *a, const struct config_relay *b,
-			    const struct config_option *ret_options[CONFIG_SECTION_OPTIONS])
-{
-	return differs(&a->section, &b->section, ret_options);
 }
 
 size_t config_differs_feed(const struct config_feed *a, const struct config_feed *b,

@@ -52,7 +52,7 @@ void log_set_level(enum log_level level)
 	atomic_store(&limit, (int)level);
 }
 
-bool log_is_on(enum log_level level)
+static bool is_on(enum log_level level)
 {
 	return (int)level <= atomic_load(&limit);
 }
@@ -156,7 +156,7 @@ static void printf_like(2, 0) print_line(enum log_level level, const char *fmt, 
 	int saved_errno = errno;
 	size_t prefix, n;
 
-	if (!log_is_on(level))
+	if (!is_on(level))
 		return;
 	if (vsnprintf(text, sizeof(text), fmt, args) < 0)
 		return;

@@ -29,8 +29,6 @@ enum log_level {
 /* Print lines up to `level` and leave out the rest. Before the first call: LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
 
-bool log_is_on(enum log_level level);
-
 /* errno is kept. Under systemd (JOURNAL_STREAM names the socket that standard error is,
  * systemd.exec(5)) the line becomes an entry of the journal with a field RELAY_KEY for each
  * key=value in it (base/journal.h); where the journal's socket does not take it, it goes to

@@ -19,9 +19,6 @@
 /* Flag: the last message in this packet goes on in the next one. */
 #define PACKET_FLAG_CONTINUED 1
 
-/* Most messages that one packet can end: `count` has 16 bits. */
-#define PACKET_COUNT_MAX 65535
-
 enum packet_type {
 	PACKET_DATA = 0,
 	PACKET_HEARTBEAT = 1,

@@ -209,15 +209,6 @@ void feed_state_transfer(struct state_stream *stream, struct feed_state *state)
 		transfer_rendition(stream, &state->renditions[i]);
 }
 
-size_t feed_state_subscriber_count(const struct feed_state *state)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < state->rendition_count; i++)
-		count += state->renditions[i].subscriber_count;
-	return count;
-}
-
 void feed_state_close(struct feed_state *state)
 {
 	feed_state_close_subscribers(state);

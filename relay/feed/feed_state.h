@@ -93,6 +93,3 @@ void feed_state_close_subscribers(struct feed_state *state);
 /* Closes what is left of a state that was read, and frees what is owned. */
 void feed_state_close(struct feed_state *state);
 void feed_state_free(struct feed_state *state);
-
-/* Subscribers in it. */
-size_t feed_state_subscriber_count(const struct feed_state *state);

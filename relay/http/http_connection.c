@@ -327,8 +327,3 @@ const struct endpoint_address *http_connection_peer(const struct http_connection
 {
 	return &connection->peer;
 }
-
-int http_connection_fd(const struct http_connection *connection)
-{
-	return connection->fd;
-}

@@ -129,6 +129,3 @@ void http_connection_drop(struct http_connection *connection);
 
 /* Who sent the request: the address of the connection, or the one that the PROXY header named. */
 const struct endpoint_address *http_connection_peer(const struct http_connection *connection);
-
-/* The socket, still the connection's: to ask about it. */
-int http_connection_fd(const struct http_connection *connection);

@@ -73,9 +73,9 @@ static bool reserve_arena(struct intake_memory *memory, size_t room)
 	}
 	/* A mapping that is used up is replaced and the rest copied: of a long message by doubling.
 	 */
-	bytes = gift_arena_reserve_keeping(
-		&memory->arena, rest ? memory->bytes + memory->start : NULL, rest,
-		size_max(room, rest > ARENA_BYTES / 4 ? rest : 0), &free_bytes);
+	bytes = gift_arena_reserve(&memory->arena, rest ? memory->bytes + memory->start : NULL,
+				   rest, size_max(room, rest > ARENA_BYTES / 4 ? rest : 0),
+				   &free_bytes);
 	if (!bytes)
 		return false;
 	gift_arena_commit(&memory->arena, rest);

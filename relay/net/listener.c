@@ -47,7 +47,7 @@ static bool concerns_one_peer(int err)
 
 static void refresh_watcher(struct listener *listener)
 {
-	if (listener->fd >= 0 && !listener->is_paused && !ev_is_active(&listener->pause_over))
+	if (listener->fd >= 0 && !ev_is_active(&listener->pause_over))
 		ev_io_start(listener->loop, &listener->acceptable);
 	else
 		ev_io_stop(listener->loop, &listener->acceptable);
@@ -138,7 +138,7 @@ static void on_acceptable(struct ev_loop *loop, struct ev_io *watcher, int reven
 
 	(void)loop;
 	(void)revents;
-	/* The owner may close or pause the listener while it takes a peer. */
+	/* The owner may close the listener while it takes a peer. */
 	for (int i = 0; i < ACCEPTS_PER_EVENT && ev_is_active(&listener->acceptable); i++) {
 		int fd, err;
 
@@ -214,18 +214,6 @@ void listener_close(struct listener *listener)
 	endpoint_unlink(&listener->endpoint);
 	listener->address[0] = '\0';
 	listener->pause_ms = 0;
-}
-
-void listener_pause(struct listener *listener)
-{
-	listener->is_paused = true;
-	refresh_watcher(listener);
-}
-
-void listener_resume(struct listener *listener)
-{
-	listener->is_paused = false;
-	refresh_watcher(listener);
 }
 
 void listener_set_rate(struct listener *listener, uint64_t per_second)

@@ -48,7 +48,6 @@ struct listener {
 	int fd;       /* -1: closed */
 	int spare_fd; /* given up to accept and reset a peer when no other is left */
 	uint32_t pause_ms;
-	bool is_paused; /* by the owner */
 	struct token_bucket rate;
 	struct log_rate error_rate, paced_rate;
 	const struct listener_events *events;
@@ -66,11 +65,6 @@ int listener_open(struct listener *listener, const struct endpoint *endpoint,
 
 /* Stop, close, remove the socket file.  Idempotent; fine after listener_init(). */
 void listener_close(struct listener *listener);
-
-/* Let connections wait in the kernel's queue, and take them again.  Idempotent; a pause is
- * remembered over close and open. */
-void listener_pause(struct listener *listener);
-void listener_resume(struct listener *listener);
 
 /* Take so many peers a second on average, and up to a second's worth at once; the others wait in
  * the kernel's queue.  0: no such limit, as after listener_init(). */

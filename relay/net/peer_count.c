@@ -160,8 +160,3 @@ void peer_count_leave(struct peer_count *counts, uint64_t key)
 		release(counts, at);
 	free_if_over(counts);
 }
-
-uint64_t peer_count_of(const struct peer_count *counts, uint64_t key)
-{
-	return counts->slots[find(counts, key)].count;
-}

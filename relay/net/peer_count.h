@@ -32,6 +32,3 @@ int peer_count_enter(struct peer_count *counts, uint64_t key, uint64_t limit) mu
 
 /* One less. */
 void peer_count_leave(struct peer_count *counts, uint64_t key);
-
-/* Connections from `key`. */
-uint64_t peer_count_of(const struct peer_count *counts, uint64_t key);

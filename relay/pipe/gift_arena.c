@@ -82,13 +82,8 @@ void *gift_arena_alloc(struct gift_arena *arena, size_t len)
 	return arena->mapping + start;
 }
 
-uint8_t *gift_arena_reserve(struct gift_arena *arena, size_t min_bytes, size_t *ret_room)
-{
-	return gift_arena_reserve_keeping(arena, NULL, 0, min_bytes, ret_room);
-}
-
-uint8_t *gift_arena_reserve_keeping(struct gift_arena *arena, const uint8_t *tail,
-				    size_t tail_bytes, size_t min_room, size_t *ret_room)
+uint8_t *gift_arena_reserve(struct gift_arena *arena, const uint8_t *tail, size_t tail_bytes,
+			    size_t min_room, size_t *ret_room)
 {
 	const size_t needed_bytes = tail_bytes + min_room;
 

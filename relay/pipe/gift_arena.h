@@ -9,7 +9,7 @@
  *
  * An arena serves either small pieces (alloc) or receives (reserve, commit): an alloc between a
  * reserve and its commit would be handed the very bytes that were reserved.  Addresses are good
- * until the next call that may replace the mapping (alloc, reserve, reserve_keeping, fini): gift
+ * until the next call that may replace the mapping (alloc, reserve, fini): gift
  * the bytes before.
  */
 #pragma once
@@ -41,20 +41,15 @@ void gift_arena_fini(struct gift_arena *arena);
  * gifted once.  NULL when no new mapping can be had; a later call may succeed. */
 must_check void *gift_arena_alloc(struct gift_arena *arena, size_t len);
 
-/* The unused rest of the mapping, at least min_bytes long, *ret_room long in fact; a new mapping
- * when less is left.  Bytes that were reserved before and not committed are lost with it.  The
- * caller writes into it and commits what it gifts.  NULL as alloc, *ret_room not set. */
-must_check uint8_t *gift_arena_reserve(struct gift_arena *arena, size_t min_bytes,
-				       size_t *ret_room);
-
-/* The same for a caller that has received more than it can gift yet: returns the address of the
- * tail, with at least min_room bytes behind it, *ret_room in fact (the tail not counted).  A tail
- * at the start of the uncommitted bytes stays where it is if there is room; otherwise it is copied,
- * and may come from anywhere.  A later commit counts from the returned address, the tail included.
- * NULL as alloc: the old bytes are then still in place. */
-must_check uint8_t *gift_arena_reserve_keeping(struct gift_arena *arena, const uint8_t *tail,
-					       size_t tail_bytes, size_t min_room,
-					       size_t *ret_room);
+/* Room for the caller to write into; it commits what it gifts.  `tail` is what the caller has
+ * received and cannot gift yet (tail_bytes 0: nothing).  Returns the address of the tail, with
+ * *ret_room bytes behind it, at least min_room; it is a new mapping when less is left.  A tail at
+ * the start of the uncommitted bytes stays where it is if there is room.  Any other is copied, and
+ * may come from anywhere.  All other uncommitted bytes may be lost.  A later commit counts from the
+ * returned address, the tail included.  NULL as alloc: the old bytes are then still in place, and
+ * *ret_room is not set. */
+must_check uint8_t *gift_arena_reserve(struct gift_arena *arena, const uint8_t *tail,
+				       size_t tail_bytes, size_t min_room, size_t *ret_room);
 
 // The first used_bytes of what was reserved are the kernel's now, never handed out again.
 void gift_arena_commit(struct gift_arena *arena, size_t used_bytes);

@@ -3,7 +3,7 @@
  * Keeping empty pipes: opening one costs some 4 us and two descriptors, taking an idle one nothing.
  *
  * The last one in is the first one out: its slot array is the one most likely still in the cache.
- * A pipe with a residue is closed rather than drained: draining may fail, closing cannot.
+ * Draining one that comes back with bytes may fail; closing it cannot.
  */
 #include "pipe/pipe_pool.h"
 
@@ -75,27 +75,20 @@ int pipe_pool_get(struct pipe_pool *pool, struct pipe *ret)
 	return r;
 }
 
-void pipe_pool_put(struct pipe_pool *pool, struct pipe *p)
+void pipe_pool_put_drained(struct pipe_pool *pool, struct pipe *p)
 {
+	size_t dropped;
+	int err;
+
 	if (!pipe_is_open(p))
 		return;
 	assert(pool->open_count > pool->idle_count);
-	if (p->held_bytes == 0 && pool->idle_count < pool->max_idle) {
+	if (pipe_discard(p, pool->null_fd, p->held_bytes, &dropped, &err) == PIPE_IO_OK &&
+	    pool->idle_count < pool->max_idle) {
 		pool->idle[pool->idle_count++] = *p;
 		*p = PIPE_NONE;
 	} else {
 		pipe_close(p);
 		pool->open_count--;
 	}
-}
-
-void pipe_pool_put_drained(struct pipe_pool *pool, struct pipe *p)
-{
-	size_t dropped = 0;
-	int err = 0;
-
-	if (pipe_is_open(p) && p->held_bytes &&
-	    pipe_discard(p, pool->null_fd, p->held_bytes, &dropped, &err) != PIPE_IO_OK)
-		dropped = 0; /* pipe_pool_put() sees that bytes are left, and closes it */
-	pipe_pool_put(pool, p);
 }

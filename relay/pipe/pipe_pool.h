@@ -28,7 +28,7 @@ must_check int pipe_pool_init(struct pipe_pool *pool, unsigned slots, unsigned m
 /* Closes the idle pipes.  All others must have been put back (asserted).  Idempotent. */
 void pipe_pool_fini(struct pipe_pool *pool);
 
-/* Hands out an empty pipe; it goes back by pipe_pool_put() only.  0, or with *ret = PIPE_NONE:
+/* Hands out an empty pipe; it goes back by pipe_pool_put_drained() only.  0, or with *ret = PIPE_NONE:
  * -ENOBUFS when max_open pipes are open, else as pipe_open(): -EDQUOT, -EMFILE, ... */
 must_check int pipe_pool_get(struct pipe_pool *pool, struct pipe *ret);
 
@@ -40,10 +40,7 @@ void pipe_pool_hand_on(struct pipe_pool *pool, unsigned count);
 /* Closes the idle pipes; the pool can be used as before. */
 void pipe_pool_close_idle(struct pipe_pool *pool);
 
-/* Takes a pipe back and leaves PIPE_NONE in its place.  One that still holds bytes is closed.
- * Nothing happens for a pipe that is not open. */
-void pipe_pool_put(struct pipe_pool *pool, struct pipe *p);
-
-/* The same for a pipe that may hold bytes: they are thrown away first, which is cheaper than a new
- * pipe, and a pipe that cannot be emptied is closed. */
+/* Takes a pipe back and leaves PIPE_NONE in its place.  Bytes that it still holds are thrown away,
+ * which is cheaper than a new pipe; one that cannot be emptied is closed.  Nothing happens for a
+ * pipe that is not open. */
 void pipe_pool_put_drained(struct pipe_pool *pool, struct pipe *p);

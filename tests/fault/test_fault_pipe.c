@@ -286,9 +286,9 @@ static void a_pipe_that_cannot_be_had_leaves_the_pool_as_it_was(void **state)
 	assert_int_equal(pipe_pool_get(&pool, &p), 0);
 	assert_int_equal(pool.open_count, 1);
 	wrap_fail_from(WRAP_PIPE2, 1, EMFILE);
-	pipe_pool_put(&pool, &p);
+	pipe_pool_put_drained(&pool, &p);
 	assert_int_equal(pipe_pool_get(&pool, &p), 0); // an idle one needs no new descriptors
-	pipe_pool_put(&pool, &p);
+	pipe_pool_put_drained(&pool, &p);
 	pipe_pool_fini(&pool);
 }
 

@@ -118,18 +118,18 @@ static void what_is_committed_is_not_reserved_again(void **state)
 	struct gift_arena arena = new_arena(4 * PAGE);
 	size_t room = 0;
 
-	uint8_t *start = gift_arena_reserve(&arena, 1, &room);
+	uint8_t *start = gift_arena_reserve(&arena, NULL, 0, 1, &room);
 	assert_ptr_equal(start, arena.mapping);
 	assert_int_equal(room, 4 * PAGE);
 	gift_arena_commit(&arena, 5000);
-	assert_ptr_equal(gift_arena_reserve(&arena, 1, &room), start + 5000);
+	assert_ptr_equal(gift_arena_reserve(&arena, NULL, 0, 1, &room), start + 5000);
 	assert_int_equal(room, 4 * PAGE - 5000);
 	// not committed: the same again
-	assert_ptr_equal(gift_arena_reserve(&arena, room, &room), start + 5000);
+	assert_ptr_equal(gift_arena_reserve(&arena, NULL, 0, room, &room), start + 5000);
 	gift_arena_commit(&arena, room);
 	assert_int_equal(arena.mappings_made, 1);
 
-	assert_non_null(gift_arena_reserve(&arena, 1, &room));
+	assert_non_null(gift_arena_reserve(&arena, NULL, 0, 1, &room));
 	assert_int_equal(arena.mappings_made, 2);
 	assert_int_equal(room, 4 * PAGE);
 	gift_arena_fini(&arena);
@@ -141,12 +141,12 @@ static void a_large_reserve_gets_a_large_mapping_once(void **state)
 	struct gift_arena arena = new_arena(2 * PAGE);
 	size_t room = 0;
 
-	uint8_t *start = gift_arena_reserve(&arena, 10 * PAGE + 1, &room);
+	uint8_t *start = gift_arena_reserve(&arena, NULL, 0, 10 * PAGE + 1, &room);
 	assert_non_null(start);
 	assert_int_equal(room, 11 * PAGE);
 	memset(start, 1, room);
 	gift_arena_commit(&arena, room);
-	assert_non_null(gift_arena_reserve(&arena, 1, &room));
+	assert_non_null(gift_arena_reserve(&arena, NULL, 0, 1, &room));
 	assert_int_equal(room, 2 * PAGE); // back to the usual
 	gift_arena_fini(&arena);
 }
@@ -158,20 +158,20 @@ static void a_tail_is_kept_where_it_is_or_copied(void **state)
 	size_t room = 0;
 
 	// 3 pages received, whole messages of 10,000 bytes gifted, the rest is the tail
-	uint8_t *start = gift_arena_reserve(&arena, 1, &room);
+	uint8_t *start = gift_arena_reserve(&arena, NULL, 0, 1, &room);
 	assert_non_null(start);
 	for (size_t i = 0; i < 3 * PAGE; i++)
 		start[i] = (uint8_t)(i % 251);
 	gift_arena_commit(&arena, 10000);
 	const size_t tail_bytes = 3 * PAGE - 10000;
 
-	uint8_t *tail = gift_arena_reserve_keeping(&arena, start + 10000, tail_bytes, PAGE, &room);
+	uint8_t *tail = gift_arena_reserve(&arena, start + 10000, tail_bytes, PAGE, &room);
 	assert_ptr_equal(tail, start + 10000);
 	assert_int_equal(room, PAGE);
 	assert_int_equal(arena.mappings_made, 1);
 
 	// more room than there is: a new mapping begins with the tail
-	tail = gift_arena_reserve_keeping(&arena, tail, tail_bytes, PAGE + 1, &room);
+	tail = gift_arena_reserve(&arena, tail, tail_bytes, PAGE + 1, &room);
 	assert_non_null(tail);
 	assert_int_equal(arena.mappings_made, 2);
 	assert_ptr_equal(tail, arena.mapping);
@@ -180,11 +180,12 @@ static void a_tail_is_kept_where_it_is_or_copied(void **state)
 		assert_int_equal(tail[i], (10000 + i) % 251);
 
 	gift_arena_commit(&arena, tail_bytes + 1); // the tail and one byte behind it
-	assert_ptr_equal(gift_arena_reserve(&arena, 1, &room), arena.mapping + tail_bytes + 1);
+	assert_ptr_equal(gift_arena_reserve(&arena, NULL, 0, 1, &room),
+			 arena.mapping + tail_bytes + 1);
 
 	// a tail from elsewhere
 	static const uint8_t elsewhere[] = "elsewhere";
-	tail = gift_arena_reserve_keeping(&arena, elsewhere, sizeof(elsewhere), 1, &room);
+	tail = gift_arena_reserve(&arena, elsewhere, sizeof(elsewhere), 1, &room);
 	assert_non_null(tail);
 	assert_string_equal((const char *)tail, "elsewhere");
 	assert_int_equal(arena.mappings_made, 2);
@@ -236,7 +237,7 @@ static void no_memory_is_survived(void **state)
 	none = (struct rlimit){.rlim_cur = 0, .rlim_max = old.rlim_max};
 	assert_int_equal(setrlimit(RLIMIT_AS, &none), 0);
 	const void *no_piece = gift_arena_alloc(&arena, 100);
-	const uint8_t *no_room = gift_arena_reserve_keeping(&arena, piece, 4000, PAGE, &room);
+	const uint8_t *no_room = gift_arena_reserve(&arena, piece, 4000, PAGE, &room);
 	struct gift_arena unborn;
 	const int r = gift_arena_init(&unborn, PAGE);
 	assert_int_equal(setrlimit(RLIMIT_AS, &old), 0);

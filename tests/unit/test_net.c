@@ -48,7 +48,7 @@ struct net {
 	struct ev_timer ceiling;
 
 	struct listener *listener; /* what on_accept may touch */
-	bool close_on_accept, pause_on_accept;
+	bool close_on_accept;
 	int peers[MAX_PEERS];
 	int peer_count;
 
@@ -185,8 +185,6 @@ static void on_accept(void *owner, int fd)
 	net->peers[net->peer_count++] = fd;
 	if (net->close_on_accept)
 		listener_close(net->listener);
-	if (net->pause_on_accept)
-		listener_pause(net->listener);
 }
 
 static void on_error(const struct listener *listener, int error, uint32_t pause_ms,
@@ -246,27 +244,19 @@ static void listener_hands_peers_over_in_bounded_turns(void **state)
 	assert_string_equal(listener_address(&listener), "");
 }
 
-static void listener_may_be_closed_and_paused_by_its_owner(void **state)
+static void listener_may_be_closed_by_its_owner(void **state)
 {
 	struct net *net = *state;
 	struct listener listener;
 	int fds[3];
 
 	open_listener(net, &listener, "tcp:127.0.0.1:0");
-	net->pause_on_accept = true;
+	net->close_on_accept = true;
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		fds[i] = connect_to(listener_address(&listener));
 	run_until(net, net->peer_count > 0);
 	ev_run(net->loop, EVRUN_NOWAIT);
 	assert_int_equal(net->peer_count, 1);
-	listener_pause(&listener);
-
-	net->pause_on_accept = false;
-	net->close_on_accept = true;
-	listener_resume(&listener);
-	listener_resume(&listener);
-	run_until(net, net->peer_count > 1);
-	assert_int_equal(net->peer_count, 2);
 	assert_int_equal(listener.fd, -1);
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		fd_close(&fds[i]);
@@ -815,7 +805,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(listener_hands_peers_over_in_bounded_turns),
-		TEST(listener_may_be_closed_and_paused_by_its_owner),
+		TEST(listener_may_be_closed_by_its_owner),
 		TEST(listener_removes_its_socket_file),
 		TEST(listener_that_cannot_open_stays_closed),
 		TEST(listener_without_descriptors_pauses_then_refuses),

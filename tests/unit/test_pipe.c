@@ -158,22 +158,31 @@ static void the_pool_keeps_empty_pipes_only(void **state)
 	assert_int_equal(pool.open_count, 0);
 	assert_int_equal(pipe_pool_get(&pool, &p), 0);
 	const int read_fd = p.read_fd;
-	pipe_pool_put(&pool, &p);
+	pipe_pool_put_drained(&pool, &p);
 	assert_false(pipe_is_open(&p));
 	assert_int_equal(pool.idle_count, 1);
 	assert_int_equal(pipe_pool_get(&pool, &q), 0);
 	assert_int_equal(q.read_fd, read_fd); // the same one again
 
 	pipe_rig_put_pieces(&q, 1, 1); // a residue: one byte of somebody's stream
-	pipe_pool_put(&pool, &q);
+	pipe_pool_put_drained(&pool, &q);
 	assert_false(pipe_is_open(&q));
+	assert_int_equal(pool.idle_count, 1);
+	assert_int_equal(pipe_pool_get(&pool, &p), 0);
+	assert_int_equal(p.read_fd, read_fd);
+	pipe_rig_check_held(&p, 0);
+
+	pipe_rig_put_pieces(&p, 1, 1);
+	assert_int_equal(dup2(p.write_fd, p.read_fd), p.read_fd); // cannot be read, so not emptied
+	pipe_pool_put_drained(&pool, &p);
+	assert_false(pipe_is_open(&p));
 	assert_int_equal(pool.idle_count, 0);
 	assert_int_equal(pool.open_count, 0);
 
 	assert_int_equal(pipe_pool_get(&pool, &p), 0);
 	pipe_rig_check_held(&p, 0);
-	pipe_pool_put(&pool, &p);
-	pipe_pool_put(&pool, &p); // not open any more: nothing happens
+	pipe_pool_put_drained(&pool, &p);
+	pipe_pool_put_drained(&pool, &p); // not open any more: nothing happens
 	assert_int_equal(pool.idle_count, 1);
 	pipe_pool_fini(&pool);
 	pipe_pool_fini(&pool);
@@ -191,14 +200,14 @@ static void the_pool_is_bounded(void **state)
 	assert_int_equal(pipe_pool_get(&pool, &one_more), -ENOBUFS);
 	assert_false(pipe_is_open(&one_more));
 	for (int i = 0; i < 4; i++)
-		pipe_pool_put(&pool, &pipes[i]);
+		pipe_pool_put_drained(&pool, &pipes[i]);
 	assert_int_equal(pool.idle_count, 2);
 	assert_int_equal(pool.open_count, 2);
 	pipe_pool_fini(&pool);
 
 	assert_int_equal(pipe_pool_init(&pool, 2, 1, 0), 0); // keeps none
 	assert_int_equal(pipe_pool_get(&pool, &one_more), 0);
-	pipe_pool_put(&pool, &one_more);
+	pipe_pool_put_drained(&pool, &one_more);
 	assert_int_equal(pool.open_count, 0);
 	pipe_pool_fini(&pool);
 }

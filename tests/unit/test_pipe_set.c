@@ -79,7 +79,7 @@ static void sleeps_without_pipes(void **state)
 	assert_int_equal(set->copy_pipe.slots, 16);
 	assert_int_equal(set->pool.open_count, 1);
 	assert_int_equal(pipe_pool_get(&set->pool, &pipe), 0);
-	pipe_pool_put(&set->pool, &pipe);
+	pipe_pool_put_drained(&set->pool, &pipe);
 	pipe_set_sleep(set);
 	assert_false(set->has_pipes);
 	assert_int_equal(set->pool.open_count, 0);

@@ -55,7 +55,7 @@ static void open_model(struct model *model, size_t max_bytes, size_t max_pipes)
 static void close_model(struct model *model)
 {
 	ring_clear(&model->ring);
-	pipe_pool_put(&model->pool, &model->scratch);
+	pipe_pool_put_drained(&model->pool, &model->scratch);
 	assert_int_equal(model->pool.open_count, model->pool.idle_count);
 	pipe_pool_fini(&model->pool);
 }

@@ -57,7 +57,7 @@ static void a_pipe_segment_owns_its_pipe_until_the_last_reference(void **state)
 	assert_int_equal(pool.open_count, 1);
 	assert_int_equal(pipe_pool_get(&pool, &p), 0);
 	pipe_rig_check_held(&p, 0);
-	pipe_pool_put(&pool, &p);
+	pipe_pool_put_drained(&pool, &p);
 	pipe_pool_fini(&pool);
 }
 
