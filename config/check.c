@@ -178,7 +178,7 @@ static void check_skip(const struct check *check, const struct config_listener *
 	const struct config_section *at = &listener->section;
 	size_t option = CONFIG_LISTENER_on_slow;
 
-	if (feed->framing.kind != CONFIG_FRAMING_NONE || format_row(listener->format)->tells_gaps ||
+	if (feed->framing.kind != FRAMING_NONE || format_row(listener->format)->tells_gaps ||
 	    !config_is_served(listener, feed) ||
 	    config_on_slow_of(listener, feed) != CONFIG_ON_SLOW_SKIP)
 		return;
@@ -348,7 +348,7 @@ void config_check_inherit(struct config *config)
 			origins[CONFIG_LISTENER_on_slow].inherited = true;
 		}
 		is_blind = !format_row(listener->format)->tells_gaps &&
-			   feed->framing.kind == CONFIG_FRAMING_NONE;
+			   feed->framing.kind == FRAMING_NONE;
 		if (listener->on_slow == CONFIG_ON_SLOW_AUTO && listener->format != FORMAT_HTTP)
 			listener->on_slow =
 				is_blind ? CONFIG_ON_SLOW_DISCONNECT : CONFIG_ON_SLOW_SKIP;

@@ -27,6 +27,7 @@
 #include "base/compiler.h"
 #include "base/log.h"
 #include "table/format.h"
+#include "table/framing.h"
 
 /* Longest line of a file, without its end, and longest -o. */
 #define CONFIG_LINE_BYTES 4096
@@ -42,15 +43,6 @@
 	VALUE(LOG_LEVEL, WARN, "warn")                                                             \
 	VALUE(LOG_LEVEL, INFO, "info")                                                             \
 	VALUE(LOG_LEVEL, DEBUG, "debug")
-#define CONFIG_FRAMINGS(VALUE)                                                                     \
-	VALUE(CONFIG_FRAMING, NONE, "none")                                                        \
-	VALUE(CONFIG_FRAMING, LINE, "line")                                                        \
-	VALUE(CONFIG_FRAMING, FIXED, "fixed:N")                                                    \
-	VALUE(CONFIG_FRAMING, U16BE, "u16be")                                                      \
-	VALUE(CONFIG_FRAMING, U16LE, "u16le")                                                      \
-	VALUE(CONFIG_FRAMING, U32BE, "u32be")                                                      \
-	VALUE(CONFIG_FRAMING, U32LE, "u32le")                                                      \
-	VALUE(CONFIG_FRAMING, RELAY, "relay")
 #define CONFIG_ENGINES(VALUE)                                                                      \
 	VALUE(CONFIG_ENGINE, AUTO, "auto")                                                         \
 	VALUE(CONFIG_ENGINE, SPLICE, "splice")                                                     \
@@ -86,7 +78,6 @@
 
 /* clang-format off */
 #define CONFIG_ENUMERATOR(prefix, id, word) prefix##_##id,
-enum config_framing        { CONFIG_FRAMINGS(CONFIG_ENUMERATOR) };
 enum config_engine         { CONFIG_ENGINES(CONFIG_ENUMERATOR) };
 enum config_headers        { CONFIG_HEADERS(CONFIG_ENUMERATOR) };
 enum config_on_source_loss { CONFIG_ON_SOURCE_LOSSES(CONFIG_ENUMERATOR) };
@@ -100,8 +91,8 @@ enum config_yes_no         { CONFIG_YES_NOS(CONFIG_ENUMERATOR) };
 /* clang-format on */
 
 struct config_framing_choice {
-	enum config_framing kind;
-	uint32_t fixed_bytes; /* with CONFIG_FRAMING_FIXED, 1 to 64 MiB; else 0 */
+	enum framing_kind kind;
+	uint32_t fixed_bytes; /* with FRAMING_FIXED, 1 to 64 MiB; else 0 */
 };
 
 /* One of them at most is not 0. */

@@ -21,7 +21,6 @@
 #define WORD(prefix, id, word) word,
 
 static const char *const log_level_words[] = {CONFIG_LOG_LEVELS(WORD) NULL};
-static const char *const framing_words[] = {CONFIG_FRAMINGS(WORD) NULL};
 static const char *const engine_words[] = {CONFIG_ENGINES(WORD) NULL};
 static const char *const headers_words[] = {CONFIG_HEADERS(WORD) NULL};
 static const char *const on_source_loss_words[] = {CONFIG_ON_SOURCE_LOSSES(WORD) NULL};
@@ -29,6 +28,11 @@ static const char *const takeover_words[] = {CONFIG_TAKEOVERS(WORD) NULL};
 static const char *const direct_words[] = {CONFIG_DIRECTS(WORD) NULL};
 static const char *const survive_crash_words[] = {CONFIG_SURVIVE_CRASHES(WORD) NULL};
 static const char *const on_slow_words[] = {CONFIG_ON_SLOWS(WORD) NULL};
+
+static const char *const framing_words[] = {
+#define FRAMING(id, word, ...) word,
+#include "table/framing.def"
+	NULL};
 
 #define WORD_OF_OPTION(name) name,
 #define WORD_OF_NO_OPTION(name)
@@ -190,12 +194,12 @@ static int parse_framing(const char *text, struct config_framing_choice *ret)
 			return -EINVAL;
 		if (bytes == 0 || bytes > FIXED_BYTES_MAX)
 			return -ERANGE;
-		framing.kind = CONFIG_FRAMING_FIXED;
+		framing.kind = FRAMING_FIXED;
 		framing.fixed_bytes = (uint32_t)bytes;
 	} else {
 		if (parse_word(framing_words, text, &word) < 0)
 			return -EINVAL;
-		framing.kind = (enum config_framing)word;
+		framing.kind = (enum framing_kind)word;
 	}
 	*ret = framing;
 	return 0;
@@ -391,7 +395,7 @@ const char *config_value_print(const struct config_option *option, const void *v
 		break;
 	case CONFIG_TYPE_FRAMING:
 		framing = value;
-		if (framing->kind == CONFIG_FRAMING_FIXED)
+		if (framing->kind == FRAMING_FIXED)
 			snprintf(buf, size, "fixed:%u", framing->fixed_bytes);
 		else
 			snprintf(buf, size, "%s", framing_words[framing->kind]);

@@ -162,7 +162,7 @@ static void transfer_intake(struct state_stream *stream, struct intake_state *st
 	uint8_t *prefix = state->prefix, *head = state->head;
 	struct packet_header header;
 
-	state_unsigned(stream, &state->framing, FRAMING_RELAY, "framing");
+	state_unsigned(stream, &state->framing, FRAMING_COUNT - 1, "framing");
 	state_u64(stream, &state->fixed_bytes, UINT32_MAX, "size of a block");
 	state_u64(stream, &state->message_bytes, UINT64_MAX, "bytes of a message");
 	state_u64(stream, &state->need_bytes, UINT64_MAX, "bytes to come");

@@ -80,7 +80,7 @@ static void put_data(struct text *text, const uint8_t *bytes, size_t count)
 static void put_message(struct text *text, enum framing_kind kind, const uint8_t *bytes,
 			size_t count)
 {
-	size_t prefix = framing_prefix_bytes(kind);
+	size_t prefix = framing_row(kind)->prefix_bytes;
 
 	if (prefix <= count) {
 		bytes += prefix;
@@ -96,7 +96,7 @@ static void put_message(struct text *text, enum framing_kind kind, const uint8_t
 static void put_events(struct text *text, const struct packet *packet,
 		       const struct framing_params *framing, const uint8_t *payload)
 {
-	bool is_one = framing->kind == FRAMING_NONE || framing->kind == FRAMING_RELAY;
+	bool is_one = !framing_row(framing->kind)->has_messages;
 	uint64_t sequence = packet->first_seq;
 	size_t at = 0;
 

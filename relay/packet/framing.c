@@ -51,24 +51,6 @@ static bool walk_body(struct framing_scan *scan, const struct view *view, struct
 	return true;
 }
 
-unsigned framing_prefix_bytes(enum framing_kind kind)
-{
-	switch (kind) {
-	case FRAMING_U16BE:
-	case FRAMING_U16LE:
-		return 2;
-	case FRAMING_U32BE:
-	case FRAMING_U32LE:
-		return 4;
-	case FRAMING_NONE:
-	case FRAMING_LINE:
-	case FRAMING_FIXED:
-	case FRAMING_RELAY:
-		break;
-	}
-	return 0;
-}
-
 static uint64_t body_length(const struct framing_scan *scan)
 {
 	const uint8_t *p = scan->prefix;
@@ -95,7 +77,7 @@ static uint64_t body_length(const struct framing_scan *scan)
 static bool walk_prefixed(struct framing_scan *scan, const struct view *view,
 			  struct framing_walk *walk)
 {
-	unsigned length = framing_prefix_bytes(scan->params.kind);
+	unsigned length = framing_row(scan->params.kind)->prefix_bytes;
 
 	if (scan->need_bytes)
 		return walk_body(scan, view, walk);

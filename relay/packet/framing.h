@@ -13,16 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum framing_kind {
-	FRAMING_NONE,  /* unknown: what arrives together is one message       */
-	FRAMING_LINE,  /* up to and including LF                              */
-	FRAMING_FIXED, /* fixed_bytes each                                    */
-	FRAMING_U16BE, /* length of the body, then the body; and so the next  */
-	FRAMING_U16LE,
-	FRAMING_U32BE,
-	FRAMING_U32LE,
-	FRAMING_RELAY, /* packets of base/packet_header.h                     */
-};
+#include "table/framing.h"
 
 enum framing_fault {
 	FRAMING_OK,
@@ -68,9 +59,6 @@ bool framing_is_between(const struct framing_scan *scan);
  * no message precedes it in this walk, and the scan is then of no further use. */
 void framing_walk(struct framing_scan *scan, const uint8_t *seen, size_t visible, size_t bytes,
 		  struct framing_walk *ret);
-
-/* Bytes of the length before each body; 0 where there is none. */
-unsigned framing_prefix_bytes(enum framing_kind kind);
 
 /* Bytes of the message at the start of published bytes, with its LF or length prefix: all `count`
  * when its end is not in there, and with framing = none and relay, where it cannot be told. */

@@ -74,13 +74,13 @@ bool http_listener_serves(const struct http_listener *http, const struct served_
 /* Does its framing say where messages end? */
 static inline bool http_path_has_messages(const struct http_path *path)
 {
-	return path->framing != FRAMING_NONE && path->framing != FRAMING_RELAY;
+	return framing_row(path->framing)->has_messages;
 }
 
 /* Are they all text? */
 static inline bool http_path_is_text(const struct http_path *path)
 {
-	return path->framing == FRAMING_LINE;
+	return framing_row(path->framing)->is_text;
 }
 
 /* NULL: there is no such feed here. */

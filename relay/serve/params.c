@@ -8,29 +8,6 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 
-static enum framing_kind framing_kind(enum config_framing kind)
-{
-	switch (kind) {
-	case CONFIG_FRAMING_NONE:
-		return FRAMING_NONE;
-	case CONFIG_FRAMING_LINE:
-		return FRAMING_LINE;
-	case CONFIG_FRAMING_FIXED:
-		return FRAMING_FIXED;
-	case CONFIG_FRAMING_U16BE:
-		return FRAMING_U16BE;
-	case CONFIG_FRAMING_U16LE:
-		return FRAMING_U16LE;
-	case CONFIG_FRAMING_U32BE:
-		return FRAMING_U32BE;
-	case CONFIG_FRAMING_U32LE:
-		return FRAMING_U32LE;
-	case CONFIG_FRAMING_RELAY:
-		return FRAMING_RELAY;
-	}
-	return FRAMING_NONE;
-}
-
 static enum engine engine_of(enum config_engine engine)
 {
 	switch (engine) {
@@ -51,7 +28,7 @@ void params_of_feed(const struct config *config, const struct config_feed *from,
 	*ret = (struct feed_params){
 		.framing =
 			{
-				.kind = framing_kind(from->framing.kind),
+				.kind = from->framing.kind,
 				.fixed_bytes = from->framing.fixed_bytes,
 				.max_message = from->max_message,
 			},
@@ -170,9 +147,4 @@ int params_of_subscribers(const struct config_listener *from, struct access *ret
 			  struct errmsg *err)
 {
 	return access_init(ret, from->allow, from->deny, err);
-}
-
-enum framing_kind params_framing_kind(const struct config_feed *from)
-{
-	return framing_kind(from->framing.kind);
 }

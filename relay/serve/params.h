@@ -30,5 +30,3 @@ void params_of_sockets(const struct config_listener *from, struct sockopt_params
 int params_of_publishers(const struct config_feed *from, struct access *ret, struct errmsg *err);
 int params_of_subscribers(const struct config_listener *from, struct access *ret,
 			  struct errmsg *err);
-
-enum framing_kind params_framing_kind(const struct config_feed *from);

@@ -32,7 +32,7 @@ static void defaults_are_those_of_the_table(void **state)
 	feed = config_find_feed(rig->config, "a");
 	assert_ptr_equal(feed, rig->config->feeds);
 	assert_int_equal(feed->ingest.kind, CONFIG_INGEST_STDIN);
-	assert_int_equal(feed->framing.kind, CONFIG_FRAMING_NONE);
+	assert_int_equal(feed->framing.kind, FRAMING_NONE);
 	assert_int_equal(feed->max_message, 16 << 20);
 	assert_int_equal(feed->segment, 512 << 10);
 	assert_int_equal(feed->ring, 8 << 20);
@@ -67,7 +67,7 @@ static void values_of_all_types_are_read(void **state)
 							"max_subscribers = 5"));
 	feed = &rig->config->feeds[0];
 	assert_int_equal(rig->config->relay.log_level, LOG_LEVEL_DEBUG);
-	assert_int_equal(feed->framing.kind, CONFIG_FRAMING_FIXED);
+	assert_int_equal(feed->framing.kind, FRAMING_FIXED);
 	assert_int_equal(feed->framing.fixed_bytes, 188);
 	assert_int_equal(feed->ring, 16 << 20);
 	assert_int_equal(feed->burst.bytes, 0);
@@ -78,7 +78,7 @@ static void values_of_all_types_are_read(void **state)
 	config_rig_load(rig, IN_FEED("burst = 64k\nframing = u32le\n"));
 	assert_int_equal(rig->config->feeds[0].burst.bytes, 65536);
 	assert_int_equal(rig->config->feeds[0].burst.ms, 0);
-	assert_int_equal(rig->config->feeds[0].framing.kind, CONFIG_FRAMING_U32LE);
+	assert_int_equal(rig->config->feeds[0].framing.kind, FRAMING_U32LE);
 }
 
 static void check_ingest(struct config_rig *rig, const char *text, enum config_ingest_kind kind,

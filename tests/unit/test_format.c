@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The rows of format.def, each held against all who read it: the configuration, its encoder, and the
- * requests and answers of HTTP. */
+/* The rows of format.def and of framing.def, each held against all who read it: the configuration,
+ * encoders, walks, and the requests and answers of HTTP. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "config/option.h"
+#include "config/value.h"
 #include "config_rig.h"
 #include "feed/feed_state.h"
 #include "http/stream_answer.h"
@@ -225,6 +226,53 @@ static void an_answer_tells_what_the_row_says(void **state)
 	}
 }
 
+// --- framings
+
+// Of the same bytes each framing that says where messages end finds the first of two.
+static void a_framing_finds_messages_if_its_row_says_so(void **state)
+{
+	(void)state;
+	for (int i = 0; i < FRAMING_COUNT; i++) {
+		const struct framing_params params = {
+			.kind = (enum framing_kind)i, .fixed_bytes = 2, .max_message = 100};
+		const struct framing_row *row = framing_row(params.kind);
+		const uint8_t empty[8] = {0};
+		const uint8_t *bytes = row->prefix_bytes ? empty : (const uint8_t *)"a\nb\n";
+		size_t one = row->prefix_bytes ? row->prefix_bytes : 2;
+
+		assert_true(row->prefix_bytes <= sizeof(empty) / 2);
+		assert_int_equal(framing_message_bytes(&params, bytes, 2 * one),
+				 row->has_messages ? one : 2 * one);
+		assert_true(row->has_messages || !row->is_text);
+	}
+	assert_true(framing_row(FRAMING_LINE)->is_text);
+	assert_int_equal(framing_row(FRAMING_U16LE)->prefix_bytes, 2);
+	assert_int_equal(framing_row(FRAMING_U32BE)->prefix_bytes, 4);
+}
+
+static void a_feed_can_have_each_framing(void **state)
+{
+	static const char *const words[] = {
+#define FRAMING(id, word, ...) word,
+#include "table/framing.def"
+	};
+	struct config_rig *rig = *state;
+	char text[256], value[CONFIG_VALUE_BYTES];
+
+	for (int i = 0; i < FRAMING_COUNT; i++) {
+		const struct config_option *option = config_option_find(CONFIG_FEED, "framing");
+		const char *word = i == FRAMING_FIXED ? "fixed:7" : words[i];
+
+		(void)snprintf(text, sizeof(text), IN_FEED("framing = %s\n"), word);
+		config_rig_load(rig, text);
+		assert_int_equal(rig->config->feeds[0].framing.kind, i);
+		config_value_print(
+			option, config_option_value_const(&rig->config->feeds[0].section, option),
+			value);
+		assert_string_equal(value, word);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +283,8 @@ int main(void)
 		cmocka_unit_test(an_encoder_does_what_its_row_says),
 		cmocka_unit_test(a_request_gets_the_row_that_it_asks_for),
 		cmocka_unit_test(an_answer_tells_what_the_row_says),
+		cmocka_unit_test(a_framing_finds_messages_if_its_row_says_so),
+		CONFIG_TEST(a_feed_can_have_each_framing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+/* The framings; framing.def is the only list, and says what the columns mean. */
+#pragma once
+
+#include <stdbool.h>
+
+enum framing_kind {
+#define FRAMING(id, ...) FRAMING_##id,
+#include "table/framing.def"
+};
+
+/* Not among them, so that a switch has a case for each framing and no other. */
+enum {
+	FRAMING_COUNT = 0
+#define FRAMING(...) +1
+#include "table/framing.def"
+};
+
+struct framing_row {
+	unsigned prefix_bytes;
+	bool has_messages; /* TOLD */
+	bool is_text;      /* TEXT */
+};
+
+const struct framing_row *framing_row(enum framing_kind kind);
