@@ -17,14 +17,13 @@ import pytest
 from relaytest import address
 from relaytest.admin import Admin, is_listening, read_all
 from relaytest.daemon import CARRIERS, ini_text
-from relaytest.ini import feed
+from relaytest.ini import TIGHT, feed
 from relaytest.stream import KIB, MIB, script
 from relaytest.surroundings import needs, program
 
 PASS = (sys.executable, str(Path(__file__).parent / "relaytest" / "pass_sockets.py"))
 COUNTERS = Path(__file__).parents[2] / "relay/table/counter.def"
 ADMIN = {"listen": "tcp:127.0.0.1:0"}
-TIGHT = {"send_buffer": "32k", "user_timeout": "0"}
 RING = {"ring": "512k", "segment": "64k", "stall_timeout": "1h"}
 
 
@@ -531,7 +530,7 @@ def test_without_the_section_there_is_the_socket_alone(lab):
 def test_a_socket_that_nobody_asked_for_keeps_no_relay_from_starting(lab):
     env = {"RUNTIME_DIRECTORY": f"{lab.directory}/missing"}
     relay = lab.start(feed("a"), env=env)
-    relay.wait_log(r"warning admin: listen unix:\S+/missing/admin.sock: .*; relayctl cannot reach this relay")
+    relay.wait_log(r"warning admin: listen unix:.+/missing/admin.sock: .*; relayctl cannot reach this relay")
     relay = lab.start({"admin": {"listen": "none"}, **feed("a")}, env=env, wait=False, name="2.ini").expect("missing")
     assert relay.wait_exit() == 1
 

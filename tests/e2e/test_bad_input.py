@@ -8,7 +8,7 @@ from relaytest.ini import ENGINES, feed
 from relaytest.stream import KIB, MIB, script
 from relaytest.web import BINARY, WebSocketSubscriber, WebSubscriber, frame
 
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 
 
 def relay_packet(made, **change):

@@ -12,7 +12,7 @@ from relaytest.ini import ENGINES, feed
 from relaytest.loop import CEILING
 from relaytest.stream import script
 
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 
 
 def what_counts(reader):

@@ -8,7 +8,7 @@ import pytest
 from relaytest.ini import ENGINES, feed
 from relaytest.stream import MIB, script
 
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 WAYS = ("close", "reset", "half_close")
 
 

@@ -25,7 +25,7 @@ from test_websocket import Received
 pytestmark = pytest.mark.clients
 
 HERE = Path(__file__).parent
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 
 
 def http_listener(name="a", **options):

@@ -10,7 +10,7 @@ from relaytest.ini import ENGINES, feed
 from relaytest.stream import KIB, script
 
 WAYS = ("fin", "rst", "half")
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 SIZES = (1, 900, 70_000, 4096)
 # How much of the message behind the whole ones arrives: prefix of 4 bytes, body of 50,000.
 PHASES = {"before-header": 0, "mid-header": 2, "mid-message": 20_000, "backlog": 20_000}
@@ -123,7 +123,7 @@ def test_source_loss_closes_after_the_last_byte(lab):
     """Who lags when the source goes gets the rest of it, but nothing of the next one."""
     made = script("u32be", (64 * KIB,) * 40, 3)
     relay = lab.start(feed("a", framing="u32be", on_source_loss="close", ring="8m",
-                           raw={"send_buffer": "16k"}, **LOSSLESS))
+                           raw={"send_buffer": "16k", "user_timeout": "0"}, **LOSSLESS))
     readers = relay.subscribe("a-raw", made, 4, paused=True, receive_buffer=4096)
     relay.wait("a", subscribers=4)
     publisher = relay.publish("a", made.wire)

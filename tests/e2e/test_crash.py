@@ -22,7 +22,7 @@ from relaytest.ini import feed
 from relaytest.service_manager import ServiceManager
 from relaytest.stream import script
 
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s", "framing": "u32be"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h", "framing": "u32be"}
 MADE = script("u32be", (70_000, 300, 4096, 1) * 20, 2)
 RESUMED = "resumed after a crash"
 

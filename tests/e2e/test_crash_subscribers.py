@@ -11,7 +11,7 @@ import pytest
 from relaytest import packet
 from relaytest.admin import Admin
 from relaytest.daemon import POLL
-from relaytest.ini import ENGINES, feed
+from relaytest.ini import ENGINES, TIGHT, feed
 from relaytest.publisher import Publisher
 from relaytest.service_manager import ServiceManager
 from relaytest.stream import MIB, script, text_script
@@ -22,7 +22,6 @@ from relaytest.web import (PING, Answer, EventSubscriber, WebSocketSubscriber, W
 
 RESUMED = r"resumed after a crash subscribers=(\d+) lost=(\d+) silence_ms="
 WORKERS = [1, 2]
-TIGHT = {"send_buffer": "32k"}
 SLOW = {"receive_buffer": 4096, "paused": True}
 KILLS = 4  # make soak-crash has a hundred
 REPEATED = 400
@@ -116,7 +115,7 @@ class Crashing:
 def test_at_rest_all_survive(lab, engine, workers):
     """Nothing is under way: whoever has read all, and whoever has not, gets the rest of the stream."""
     made = script("u32be", (70_000, 300, 4096, 1) * 60, 2)
-    sections = {"relay": {"workers": workers}} | feed("a", framing="u32be", on_slow="wait", stall_timeout="60s",
+    sections = {"relay": {"workers": workers}} | feed("a", framing="u32be", on_slow="wait", stall_timeout="1h",
                                                       raw=TIGHT, framed=TIGHT, ring="16m", **ENGINES[engine])
     crashing = Crashing(lab, sections)
     relay = crashing.relay
@@ -218,8 +217,8 @@ def test_under_full_rate(lab, engine, workers):
     lines = script("line", (3000, 70_000, 10, 400) * 800, 3)
     exact = script("relay", (3000, 70_000, 10, 400) * 800, 4)
     sections = {"relay": {"workers": workers}, "admin": {"listen": "none", "socket": f"unix:{lab.directory}/admin"}}
-    sections |= feed("a", framing="line", on_slow="skip", stall_timeout="60s", ring="4m", **ENGINES[engine])
-    sections |= feed("b", framing="relay", on_slow="wait", stall_timeout="60s", ring="4m", **ENGINES[engine])
+    sections |= feed("a", framing="line", on_slow="skip", stall_timeout="1h", ring="4m", **ENGINES[engine])
+    sections |= feed("b", framing="relay", on_slow="wait", stall_timeout="1h", ring="4m", **ENGINES[engine])
     crashing = Crashing(lab, sections)
     relay = crashing.relay
     readers = {
@@ -238,8 +237,8 @@ def test_by_http_under_full_rate(lab, engine, workers):
     exact = script("relay", (3000, 70_000, 10, 400) * 800, 4)
     sections = {"relay": {"workers": workers}, "admin": {"listen": "none", "socket": f"unix:{lab.directory}/admin"},
                 "listener web": WEB | {"feed": "all"}}
-    sections |= feed("a", framing="line", on_slow="skip", stall_timeout="60s", ring="4m", **ENGINES[engine])
-    sections |= feed("b", framing="relay", on_slow="wait", stall_timeout="60s", ring="4m", **ENGINES[engine])
+    sections |= feed("a", framing="line", on_slow="skip", stall_timeout="1h", ring="4m", **ENGINES[engine])
+    sections |= feed("b", framing="relay", on_slow="wait", stall_timeout="1h", ring="4m", **ENGINES[engine])
     crashing = Crashing(lab, sections)
     relay = crashing.relay
     kinds = [(WebLines, {}), (WebLines, {"version": "1.0"}), (EventLines, {}), (EventLines, {"version": "1.0"}),
@@ -285,7 +284,7 @@ def read_all_before(lab, readers, end=HALF):
 
 def test_every_kind(lab):
     """Over TCP and unix sockets, raw, framed, by HTTP, and one that only listens, they go on."""
-    sections = {"relay": {"workers": 2}} | feed("a", framing="u32be", on_slow="wait", stall_timeout="60s", heartbeat="0")
+    sections = {"relay": {"workers": 2}} | feed("a", framing="u32be", on_slow="wait", stall_timeout="1h", heartbeat="0")
     sections["listener local"] = {"feed": "a", "listen": f"unix:{lab.directory}/local"}
     if not lab.lacks(ipv6):
         sections["listener six"] = {"feed": "a", "listen": "tcp:[::1]:0"}
@@ -321,7 +320,7 @@ def test_by_http_at_rest(lab, framing, engine, workers):
     sizes = (70_000, 300, 4096, 20) * 60
     made = text_script(sizes, 2) if framing == "line" else script(framing, sizes, 2)
     sections = {"relay": {"workers": workers}}
-    sections |= feed("a", framing=framing, on_slow="wait", stall_timeout="60s", ring="16m", **ENGINES[engine])
+    sections |= feed("a", framing=framing, on_slow="wait", stall_timeout="1h", ring="16m", **ENGINES[engine])
     sections["listener web"] = WEB | TIGHT
     crashing = Crashing(lab, sections)
     relay = crashing.relay
@@ -372,7 +371,7 @@ def test_a_ping_cut_anywhere_is_answered(lab, heartbeat):
 def test_a_pong_that_waits_is_sent(lab):
     """Its reader has a frame half read; what it sent while there was no relay is answered as well."""
     made = text_script((70_000,) * 60, 5)
-    sections = feed("a", framing="line", on_slow="wait", stall_timeout="60s", ring="16m")
+    sections = feed("a", framing="line", on_slow="wait", stall_timeout="1h", ring="16m")
     crashing = Crashing(lab, sections | {"listener web": WEB | TIGHT})
     slow = crashing.relay.subscribe("web", made, 3, kind=WebSocketSubscriber, text=True, path="/a?text=1", **SLOW)
     crashing.relay.wait("a", subscribers=len(slow))
@@ -396,7 +395,7 @@ def test_a_format_that_nobody_reads_just_now(lab):
     """Opened on demand, it keeps its past over a crash, at the listener where it was, and only there; who is at its
     request is closed."""
     made = text_script((300,) * 900, 5)
-    sections = {"relay": {"workers": 2}} | feed("a", framing="line", on_slow="wait", stall_timeout="60s")
+    sections = {"relay": {"workers": 2}} | feed("a", framing="line", on_slow="wait", stall_timeout="1h")
     sections |= {"listener web": WEB, "listener other": WEB}
     crashing = Crashing(lab, sections)
     first = Answer(crashing.relay, "web", request("/a", {"Accept": "text/event-stream"}, version="1.0"))
@@ -429,7 +428,7 @@ def test_a_format_that_nobody_reads_just_now(lab):
 def test_who_is_behind(lab):
     """A slow one that finds its place trimmed is told what it missed, as ever; one in mid-packet finishes that first."""
     made = script("u32be", (3000, 40_000, 10) * 100, 4)
-    sections = feed("a", framing="u32be", on_slow="skip", stall_timeout="60s", framed=TIGHT, ring="512k", segment="64k",
+    sections = feed("a", framing="u32be", on_slow="skip", stall_timeout="1h", framed=TIGHT, ring="512k", segment="64k",
                     grace="60s")
     crashing = Crashing(lab, sections)
     leader = crashing.relay.subscribe("a-framed", made)
@@ -457,7 +456,7 @@ def test_who_is_behind(lab):
 
 def test_a_lost_source_ends_it(lab):
     """on_source_loss = close: the publisher is gone with relay; what was published is read to its end."""
-    sections = {"relay": {"workers": 2}} | feed("a", framing="u32be", on_slow="wait", stall_timeout="60s", raw=TIGHT,
+    sections = {"relay": {"workers": 2}} | feed("a", framing="u32be", on_slow="wait", stall_timeout="1h", raw=TIGHT,
                                                 on_source_loss="close", framed=TIGHT)
     crashing = Crashing(lab, sections)
     relay = crashing.relay

@@ -8,11 +8,10 @@ import time
 import pytest
 
 from relaytest import packet
-from relaytest.ini import feed
+from relaytest.ini import TIGHT, feed
 from relaytest.stream import MIB, script
 
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
-TIGHT = {"send_buffer": "32k"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 SLOW = {"receive_buffer": 4096, "paused": True}
 RELOADED = r" reloaded\b"
 

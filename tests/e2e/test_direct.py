@@ -14,7 +14,7 @@ from relaytest.ini import ENGINES, feed
 from relaytest.stream import KIB, MIB, script
 from relaytest.surroundings import direct_io, file_system_in_memory, needs, program
 
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s", "max_message": "9m"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h", "max_message": "9m"}
 BLOCK = 512 * KIB  # what one direct read asks for; the pipe behind it holds two
 SIZES = (1, 4095, 4096, 4097, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 3 * BLOCK + 4096 + 17, 8 * BLOCK + 5)
 FRAMINGS = ("none", "line", "fixed:188", "u16be", "u32le", "relay")

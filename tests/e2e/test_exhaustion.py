@@ -20,7 +20,7 @@ from relaytest.stream import script
 from relaytest.subscriber import Subscriber
 from relaytest.surroundings import needs, network_link
 
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s", "framing": "u32be"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h", "framing": "u32be"}
 
 
 def connect_all(lab, relay, count):

@@ -18,7 +18,7 @@ from relaytest.ini import ENGINES, feed
 from relaytest.stream import position_coded
 from relaytest.subscriber import Subscriber
 
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s", "framing": "u32be"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h", "framing": "u32be"}
 LIVES = 8  # of each publisher, at least
 DIALLED_LIVES = 4  # of one to which relay connects: it backs off
 HEAD = struct.Struct(">III")

@@ -14,14 +14,13 @@ import pytest
 from relaytest import daemon
 from relaytest.bag import start_with
 from relaytest.ingest import STREAMS
-from relaytest.ini import ENGINES, feed
+from relaytest.ini import ENGINES, TIGHT, feed
 from relaytest.stream import KIB, MIB, script
 from relaytest.surroundings import ipv6, needs
 
-TIGHT = {"send_buffer": "32k"}
 SLOW = {"receive_buffer": 4096, "paused": True}
 RING = {"ring": "512k", "segment": "64k", "grace": "0"}
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s", "framing": "u32be"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h", "framing": "u32be"}
 WORKERS = {"relay": {"workers": 2}}
 UPGRADES = 20
 
@@ -60,7 +59,7 @@ def test_keeps_everybody(lab, engine):
 def test_skips_stay_exact(lab, engine):
     """What a slow one misses is announced, over hand-overs too; a packet in hand is finished."""
     made = script("u32be", (3000, 40_000, 10) * 150, 4)
-    relay = lab.start(WORKERS | feed("a", framing="u32be", on_slow="skip", stall_timeout="60s", framed=TIGHT, **RING,
+    relay = lab.start(WORKERS | feed("a", framing="u32be", on_slow="skip", stall_timeout="1h", framed=TIGHT, **RING,
                                      **ENGINES[engine]))
     leader = relay.subscribe("a-framed", made)
     slow = relay.subscribe("a-framed", made, 4, **SLOW)
@@ -110,7 +109,7 @@ def test_every_way_in(lab, kind):
 @pytest.mark.parametrize("engine", ["splice-gift", "compact", "copy"])
 def test_every_framing_in_pieces(lab, framing, sizes, engine):
     made = script(framing, sizes, 5)
-    relay = lab.start(WORKERS | feed("a", framing=framing, on_slow="wait", ring="16m", stall_timeout="60s",
+    relay = lab.start(WORKERS | feed("a", framing=framing, on_slow="wait", ring="16m", stall_timeout="1h",
                                      **ENGINES[engine]))
     readers = (relay.subscribe("a-raw", made, 3)
                + relay.subscribe("a-framed", made, 3, same_session=framing != "relay"))
@@ -140,7 +139,7 @@ def test_a_file_goes_on(lab):
         ways[name] = {"direct": direct, "rate": "8m", "start_subscribers": 2, "on_slow": "wait"}
     sections = WORKERS | {key: value for name, way in ways.items()
                           for key, value in feed(name, f"file:{lab.directory / (name + '.bin')}", framing="u32be",
-                                                 stall_timeout="60s", **way).items()}
+                                                 stall_timeout="1h", **way).items()}
     relay = lab.start(sections)
     readers = [one for name in ways for one in (relay.subscribe(f"{name}-raw", made),
                                                 relay.subscribe(f"{name}-framed", made))]

@@ -16,7 +16,7 @@ from relaytest.surroundings import needs, program
 from relaytest.web import (Answer, EventSubscriber, WebSocketSubscriber, WebSubscriber, request,
                            upgrade)
 
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 
 
 def web(name="a", listen="tcp:127.0.0.1:0", options=None, serves=None, **more):

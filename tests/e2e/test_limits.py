@@ -9,10 +9,10 @@ import time
 import pytest
 
 from relaytest import address
-from relaytest.ini import feed
+from relaytest.ini import TIGHT, feed
 from relaytest.stream import KIB, MIB, script
 
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 
 
 class Knock:
@@ -198,7 +198,6 @@ def test_accept_rate_leaves_others_alone(lab):
 
 
 # A reader that stands still fills up after a few hundred kilobytes; the ring holds little more.
-TIGHT = {"send_buffer": "32k"}
 SLOW = {"receive_buffer": 4096, "paused": True}
 RING = {"ring": "256k", "segment": "64k", "grace": "0", "stall_timeout": "1h"}
 

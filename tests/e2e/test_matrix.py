@@ -14,7 +14,7 @@ LARGE = (MIB - 1, MIB, MIB + 1, 8 * MIB)
 
 FRAMINGS = ("none", "line", "fixed:188", "u16be", "u16le", "u32be", "u32le", "relay")
 
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s", "max_message": "9m"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h", "max_message": "9m"}
 
 
 def make(framing, seed):

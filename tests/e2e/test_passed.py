@@ -12,7 +12,7 @@ from relaytest.ini import feed
 from relaytest.stream import script
 
 PASS = (sys.executable, str(Path(__file__).parent / "relaytest" / "pass_sockets.py"))
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 RELOADED = r" reloaded\b"
 
 

@@ -14,7 +14,7 @@ from relaytest.ini import ENGINES, feed
 from relaytest.stream import KIB, script
 from relaytest.surroundings import another_user, as_user, needs, pipe_quota
 
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 
 
 @pytest.mark.parametrize("piece", [1, 1448])

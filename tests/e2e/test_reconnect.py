@@ -20,7 +20,7 @@ from relaytest.stream import position_coded
 
 # An address that no other test listens at, so that the ports stay free while relay is away.
 HOST = "127.7.7.7"
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 AGAIN = r"; trying again\n"
 
 

@@ -10,10 +10,9 @@ import subprocess
 import pytest
 
 from relaytest.daemon import BIN, ROOT, ini_text
-from relaytest.ini import feed
+from relaytest.ini import TIGHT, feed
 from relaytest.stream import KIB, script
 
-TIGHT = {"send_buffer": "32k"}
 SLOW = {"receive_buffer": 4096, "paused": True}
 RING = {"ring": "512k", "segment": "64k", "grace": "0"}
 

@@ -6,12 +6,10 @@ import random
 import pytest
 
 from relaytest import packet
-from relaytest.ini import ENGINES, feed
+from relaytest.ini import ENGINES, TIGHT, feed
 from relaytest.stream import KIB, MIB, script
 from relaytest.subscriber import LineSubscriber
 
-# A listener behind which a stopped reader fills up after a few hundred kilobytes.
-TIGHT = {"send_buffer": "32k"}
 SLOW = {"receive_buffer": 4096, "paused": True}
 RING = {"ring": "512k", "segment": "64k", "grace": "0", "stall_timeout": "1h"}
 WINDOW = 256 * KIB

@@ -11,7 +11,7 @@ from relaytest.ini import feed
 from relaytest.stream import script
 from relaytest.surroundings import ipv6, needs
 
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 
 
 def ended(lab, publisher):

@@ -12,7 +12,7 @@ from relaytest.stream import KIB, script, text_script
 from relaytest.surroundings import needs, python_module
 from relaytest.web import BINARY, CLOSE, PING, PONG, TEXT, WebSocketSubscriber
 
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 CONTINUATION = 0
 
 
@@ -101,7 +101,7 @@ def test_the_length_that_killed_others(lab, one):
 def test_pongs_come_between_packets(lab):
     """While the stream runs, and to one that reads slowly: no frame is torn by them."""
     made = script("u32be", (70_000, 100, 300_000) * 20, 4)
-    relay = lab.start(web(framing="u32be", options={"send_buffer": "16k"}, **LOSSLESS))
+    relay = lab.start(web(framing="u32be", options={"send_buffer": "16k", "user_timeout": "0"}, **LOSSLESS))
     readers = relay.subscribe("web", made, 3, kind=WebSocketSubscriber, receive_buffer=16 * KIB)
     relay.wait("a", subscribers=3)
     publisher = relay.publish("a", made.wire)
@@ -154,7 +154,7 @@ def test_a_client_that_only_sends_fin_is_noticed(lab):
 def test_a_blocked_one_can_close(lab):
     """Its close frame is read though nothing can be written to it."""
     made = script("none", (256 * KIB,) * 32, 4)
-    relay = lab.start(web(options={"send_buffer": "16k"}))
+    relay = lab.start(web(options={"send_buffer": "16k", "user_timeout": "0"}))
     one = relay.subscribe("web", made, kind=WebSocketSubscriber, receive_buffer=8 * KIB, paused=True)
     relay.wait("a", subscribers=1)
     relay.publish("a", made.wire)

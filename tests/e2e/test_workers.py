@@ -8,7 +8,7 @@ from relaytest import packet
 from relaytest.ini import ENGINES, feed
 from relaytest.stream import KIB, MIB, script
 
-LOSSLESS = {"on_slow": "wait", "stall_timeout": "60s", "framing": "u32be", "max_message": "9m"}
+LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h", "framing": "u32be", "max_message": "9m"}
 WORKERS = {"relay": {"workers": 4}}
 MIXED = (1, 100, 4096, 65536, 200_000, MIB, 3, 2 * MIB + 1, 7) * 3
 
@@ -93,7 +93,7 @@ def test_bursts_in_every_worker(lab):
     """A branch keeps the past where newcomers may ask for it, though nobody is there."""
     made = script("line", (300,) * 2000, 3)
     relay = lab.start(WORKERS | feed("a", framing="line", ring="4m", raw={"burst": "4096k"},
-                                     framed={"burst": "4096k"}, on_slow="wait", stall_timeout="60s"))
+                                     framed={"burst": "4096k"}, on_slow="wait", stall_timeout="1h"))
     publisher = relay.publish("a", made.wire)
     relay.wait("a", in_messages=2000)
     readers = relay.subscribe("a-raw", made, 4) + relay.subscribe("a-framed", made, 4)
@@ -105,11 +105,11 @@ def test_bursts_in_every_worker(lab):
 def test_slow_one_in_another_worker(lab):
     """on_slow = wait holds the publisher, wherever the slow one is; skip tells it what it missed."""
     made = script("u32be", (8000,) * 4000, 4)
-    tight = {"send_buffer": "16k", "notsent_lowat": "16k"}
+    tight = {"send_buffer": "16k", "user_timeout": "0", "notsent_lowat": "16k"}
     relay = lab.start({"relay": {"workers": 2}}
                       | feed("wait", ring="256k", segment="64k", raw=tight, **LOSSLESS)
                       | feed("skip", ring="256k", segment="64k", framing="u32be", on_slow="skip",
-                             stall_timeout="60s", framed=tight))
+                             stall_timeout="1h", framed=tight))
     for name, listener in (("wait", "wait-raw"), ("skip", "skip-framed")):
         fast = relay.subscribe(listener, made)
         relay.wait(name, subscribers=1)
@@ -178,7 +178,7 @@ def test_drain_reaches_every_worker(lab):
     """Who lags in a branch still gets all that is in its ring, then FIN."""
     made = script("u32be", (64 * KIB,) * 30, 7)
     relay = lab.start({"relay": {"workers": 4, "drain": "60s"}}
-                      | feed("a", ring="8m", raw={"send_buffer": "16k"}, **LOSSLESS))
+                      | feed("a", ring="8m", raw={"send_buffer": "16k", "user_timeout": "0"}, **LOSSLESS))
     readers = relay.subscribe("a-raw", made, 8, paused=True, receive_buffer=4096)
     relay.wait("a", subscribers=8)
     relay.publish("a", made.wire)

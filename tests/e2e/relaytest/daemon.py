@@ -46,9 +46,10 @@ def number(text):
 
 
 def preload(**rules):
-    """The environment in which calls are refused or shortened (tests/fault/refuse.c)."""
+    """The environment in which calls are refused or shortened (tests/fault/refuse.c). LD_PRELOAD cannot name a path with
+    a space (ld.so(8))."""
     asan = "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")
-    return {"LD_PRELOAD": str(BIN / "librefuse.so"), "ASAN_OPTIONS": asan, **rules}
+    return {"LD_PRELOAD": "librefuse.so", "LD_LIBRARY_PATH": str(BIN), "ASAN_OPTIONS": asan, **rules}
 
 
 class Relay:
@@ -104,7 +105,7 @@ class Relay:
 
     def take_line(self, line):
         self.log.append(line)
-        if found := re.search(r"listening (listener|feed|admin)=(\S+) address=(\S+)", line):
+        if found := re.search(r"listening (listener|feed|admin)=(\S+) address=(.+)", line):
             kind, name, where = found.groups()
             self.address[f"{kind} {name}"] = where
         elif found := re.search(r"status (feed=(\S+)|relay|end)(.*)", line):

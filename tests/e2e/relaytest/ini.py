@@ -12,6 +12,10 @@ def feed(name, ingest="listen tcp:127.0.0.1:0", raw=None, framed=None, **options
     }
 
 
+# A listener behind which a stopped reader fills up after a few hundred kilobytes. To the kernel a reader that stands
+# still is a network that gives no answer, and on a busy machine it may stand for long.
+TIGHT = {"send_buffer": "32k", "user_timeout": "0"}
+
 # The engines under test, with both ways of header memory.
 ENGINES = {
     "splice-gift": {"engine": "splice", "headers": "gift"},
