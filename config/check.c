@@ -29,7 +29,7 @@ static void printf_like(4, 5)
 	report(const struct check *check, const struct config_section *section, size_t option,
 	       const char *fmt, ...)
 {
-	char title[CONFIG_TITLE_BYTES], place[CONFIG_LINE_BYTES];
+	char title[CONFIG_TITLE_BYTES], where[CONFIG_LINE_BYTES];
 	struct config_origin origin = {0};
 	unsigned line = section->line;
 	struct errmsg text;
@@ -42,15 +42,15 @@ static void printf_like(4, 5)
 		line = origin.line;
 	if (origin.kind == CONFIG_ORIGIN_OVERRIDE) {
 		line = CONFIG_LINE_OVERRIDE;
-		snprintf(place, sizeof(place), "-o %s.%s", config_section_title(title, section),
+		snprintf(where, sizeof(where), "-o %s.%s", config_section_title(title, section),
 			 config_options_of(section->kind, &count)[option].key);
 	} else {
-		snprintf(place, sizeof(place), "%s:%u", check->config->path, line);
+		snprintf(where, sizeof(where), "%s:%u", check->config->path, line);
 	}
 	va_start(args, fmt);
 	vsnprintf(text.text, sizeof(text.text), fmt, args);
 	va_end(args);
-	config_errors_add(check->errors, place, line, "%s", text.text);
+	config_errors_add(check->errors, where, line, "%s", text.text);
 }
 
 static bool is_named(const struct config_section *section)

@@ -24,7 +24,7 @@ static struct config_error *insert(struct config_errors *errors, unsigned line)
 	return &list[i];
 }
 
-void config_errors_add(struct config_errors *errors, const char *place, unsigned line,
+void config_errors_add(struct config_errors *errors, const char *where, unsigned line,
 		       const char *fmt, ...)
 {
 	struct config_error *error;
@@ -40,7 +40,7 @@ void config_errors_add(struct config_errors *errors, const char *place, unsigned
 	va_end(args);
 	if (n < 0)
 		return;
-	n = asprintf(&whole, "%s: error: %s", place, text);
+	n = asprintf(&whole, "%s: error: %s", where, text);
 	free(text);
 	if (n < 0)
 		return;

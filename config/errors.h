@@ -15,7 +15,7 @@
 /* Errors kept; more are counted in errors->total only. */
 #define CONFIG_ERRORS_MAX 1000
 
-/* Add "PLACE: error: fmt". place: "relay.ini:12", "-o relay.drain"; line is for the order. Lack of
+/* Add "WHERE: error: fmt". where: "relay.ini:12", "-o relay.drain"; line is for the order. Lack of
  * memory loses the text, not the count. */
-void config_errors_add(struct config_errors *errors, const char *place, unsigned line,
+void config_errors_add(struct config_errors *errors, const char *where, unsigned line,
 		       const char *fmt, ...) printf_like(4, 5);

@@ -31,15 +31,15 @@ struct load {
 
 static void printf_like(3, 4) report(struct load *load, unsigned line, const char *fmt, ...)
 {
-	char place[CONFIG_LINE_BYTES];
+	char where[CONFIG_LINE_BYTES];
 	struct errmsg text;
 	va_list args;
 
 	va_start(args, fmt);
 	vsnprintf(text.text, sizeof(text.text), fmt, args);
 	va_end(args);
-	snprintf(place, sizeof(place), "%s:%u", load->config->path, line);
-	config_errors_add(load->errors, place, line, "%s", text.text);
+	snprintf(where, sizeof(where), "%s:%u", load->config->path, line);
+	config_errors_add(load->errors, where, line, "%s", text.text);
 }
 
 /* --- sections --- */
@@ -353,7 +353,7 @@ static int apply_override(struct config *config, char *text, struct errmsg *e)
 
 static void take_override(struct load *load, const char *text)
 {
-	char copy[CONFIG_LINE_BYTES + 1], place[CONFIG_LINE_BYTES];
+	char copy[CONFIG_LINE_BYTES + 1], where[CONFIG_LINE_BYTES];
 	struct errmsg e;
 	int r = -EINVAL;
 
@@ -363,11 +363,11 @@ static void take_override(struct load *load, const char *text)
 		memcpy(copy, text, strlen(text) + 1);
 		r = apply_override(load->config, copy, &e);
 	}
-	snprintf(place, sizeof(place), "-o %.200s", text);
+	snprintf(where, sizeof(where), "-o %.200s", text);
 	if (r == -ENOMEM)
 		load->is_out_of_memory = true;
 	else if (r < 0)
-		config_errors_add(load->errors, place, CONFIG_LINE_OVERRIDE, "%s", e.text);
+		config_errors_add(load->errors, where, CONFIG_LINE_OVERRIDE, "%s", e.text);
 }
 
 /* --- the whole --- */

@@ -33,7 +33,7 @@ static void add_reports(struct worker *worker, void *data)
 	list_for_each (&order->service->feeds, node) {
 		struct served_feed *served = served_feed_at(node);
 
-		feed_report_add(&served->report, served->seats[worker->index].feed,
+		feed_report_add(&served->report, served->worker_feeds[worker->index].feed,
 				order->with_subscribers);
 	}
 }
@@ -73,47 +73,47 @@ void collect_rates(struct service *service, uint64_t now_ms)
 
 /* ---- pinned memory ---- */
 
-struct pinned_part {
+struct worker_pinned {
 	struct pinned pinned;
 	size_t to_close; /* those that hold most here */
 };
 
 static void add_pinned(struct worker *worker, void *data)
 {
-	struct pinned_part *part = data;
+	struct worker_pinned *own = data;
 	struct list_node *node;
 
 	/* Without memory for all of them, those that are there are what can be closed. */
-	list_for_each (&worker->seats, node) {
-		if (pinned_add(&part->pinned, &list_entry(node, struct seat, node)->feed->fanout) <
-		    0)
+	list_for_each (&worker->feeds, node) {
+		if (pinned_add(&own->pinned,
+			       &list_entry(node, struct worker_feed, node)->feed->fanout) < 0)
 			break;
 	}
-	pinned_sort(&part->pinned);
+	pinned_sort(&own->pinned);
 }
 
 static void close_pinned(struct worker *worker, void *data)
 {
-	struct pinned_part *part = data;
+	struct worker_pinned *own = data;
 
 	/* The list is of an earlier turn, and who is on it may have gone. */
-	pinned_free(&part->pinned);
-	add_pinned(worker, part);
-	pinned_close_most(&part->pinned, part->to_close);
+	pinned_free(&own->pinned);
+	add_pinned(worker, own);
+	pinned_close_most(&own->pinned, own->to_close);
 }
 
-/* The part whose next one in order holds most; NULL: there is none left. */
-static struct pinned_part *most_of(struct pinned_part *parts, unsigned count)
+/* The worker whose next one in order holds most; NULL: there is none left. */
+static struct worker_pinned *most_of(struct worker_pinned *each, unsigned count)
 {
-	struct pinned_part *most = NULL;
+	struct worker_pinned *most = NULL;
 
 	for (unsigned i = 0; i < count; i++) {
-		struct pinned_part *part = &parts[i];
+		struct worker_pinned *own = &each[i];
 
-		if (part->to_close < part->pinned.count &&
-		    (!most || part->pinned.list[part->to_close].bytes >
+		if (own->to_close < own->pinned.count &&
+		    (!most || own->pinned.list[own->to_close].bytes >
 				      most->pinned.list[most->to_close].bytes))
-			most = part;
+			most = own;
 	}
 	return most;
 }
@@ -121,24 +121,24 @@ static struct pinned_part *most_of(struct pinned_part *parts, unsigned count)
 uint64_t collect_pinned(struct service *service, uint64_t max_bytes)
 {
 	unsigned count = service->workers.count;
-	struct pinned_part *parts = calloc(count, sizeof(*parts));
-	struct pinned_part *most;
+	struct worker_pinned *each = calloc(count, sizeof(*each));
+	struct worker_pinned *most;
 	uint64_t bytes = 0;
 
-	if (!parts)
+	if (!each)
 		return 0;
 	for (unsigned i = 0; i < count; i++) {
-		worker_call(&service->workers.list[i], add_pinned, &parts[i]);
-		bytes += parts[i].pinned.bytes;
+		worker_call(&service->workers.list[i], add_pinned, &each[i]);
+		bytes += each[i].pinned.bytes;
 	}
-	while (bytes > max_bytes && (most = most_of(parts, count)))
+	while (bytes > max_bytes && (most = most_of(each, count)))
 		bytes -= most->pinned.list[most->to_close++].bytes;
 	for (unsigned i = 0; i < count; i++) {
-		if (parts[i].to_close)
-			worker_call(&service->workers.list[i], close_pinned, &parts[i]);
-		pinned_free(&parts[i].pinned);
+		if (each[i].to_close)
+			worker_call(&service->workers.list[i], close_pinned, &each[i]);
+		pinned_free(&each[i].pinned);
 	}
-	free(parts);
+	free(each);
 	return bytes;
 }
 
@@ -153,31 +153,31 @@ struct census_take {
 };
 
 /* Adds what this worker has of one feed, or of all (NULL). */
-static int take_part(const struct worker *worker, const struct service *service,
-		     const struct served_feed *feed, struct census *sum)
+static int add_worker(const struct worker *worker, const struct service *service,
+		      const struct served_feed *feed, struct census *sum)
 {
 	uint64_t now_ms = clock_mono_ns() / NS_PER_MS, wall_ns = clock_wall_ns();
-	struct census part;
+	struct census own;
 	struct list_node *node;
-	int r = census_init(&part, sum->order, sum->is_slow_only, sum->limit);
+	int r = census_init(&own, sum->order, sum->is_slow_only, sum->limit);
 
 	if (r < 0) {
-		census_fini(&part);
+		census_fini(&own);
 		return r;
 	}
 	list_for_each (&service->feeds, node) {
 		const struct served_feed *served = served_feed_at(node);
 
 		if (!feed || feed == served)
-			census_add(&part, &served->seats[worker->index].feed->fanout, now_ms,
+			census_add(&own, &served->worker_feeds[worker->index].feed->fanout, now_ms,
 				   wall_ns);
 	}
-	r = census_list(&part, now_ms, wall_ns);
-	for (size_t i = 0; i < part.count; i++)
-		part.rows[i].worker = worker->index;
+	r = census_list(&own, now_ms, wall_ns);
+	for (size_t i = 0; i < own.count; i++)
+		own.rows[i].worker = worker->index;
 	if (r == 0)
-		r = census_merge(sum, &part);
-	census_fini(&part);
+		r = census_merge(sum, &own);
+	census_fini(&own);
 	return r;
 }
 
@@ -189,11 +189,11 @@ static void take_census(struct worker *worker, void *data)
 	int r = 0;
 
 	if (!take->is_each) {
-		r = take_part(worker, take->service, take->feed, sum);
+		r = add_worker(worker, take->service, take->feed, sum);
 	} else {
 		list_for_each (&take->service->feeds, node) {
 			if (r == 0)
-				r = take_part(worker, take->service, served_feed_at(node), sum++);
+				r = add_worker(worker, take->service, served_feed_at(node), sum++);
 		}
 	}
 	if (r < 0)
@@ -232,8 +232,8 @@ static void kick(struct worker *worker, void *data)
 
 	if (order->is_done)
 		return;
-	subscriber =
-		fanout_find_subscriber(&order->feed->seats[worker->index].feed->fanout, order->id);
+	subscriber = fanout_find_subscriber(&order->feed->worker_feeds[worker->index].feed->fanout,
+					    order->id);
 	if (!subscriber)
 		return;
 	subscriber_close(subscriber, CLOSE_KICKED);

@@ -310,7 +310,7 @@ static int read_subscriber(struct reading *reading, const struct subscriber_reco
 		return -ENOMEM;
 	*place = snapshot;
 	place->fd = crash_fds_take(reading->fds, number);
-	part->feed->placed = u64_max(part->feed->placed, snapshot.id);
+	part->feed->admitted = u64_max(part->feed->admitted, snapshot.id);
 	return 0;
 }
 

@@ -134,18 +134,18 @@ static bool serve_packets(struct subscriber *subscriber, enum send_outcome *ret_
 			  int *ret_err)
 {
 	struct ring *ring = &subscriber->rendition->ring;
-	enum cursor_place place = cursor_settle(&subscriber->cursor, ring);
+	enum cursor_lag lag = cursor_settle(&subscriber->cursor, ring);
 	uint64_t pos;
 
 	*ret_outcome = SEND_DONE;
-	if (place == CURSOR_BEHIND || (place == CURSOR_UNREAD && subscriber->must_skip)) {
+	if (lag == CURSOR_BEHIND || (lag == CURSOR_UNREAD && subscriber->must_skip)) {
 		leave_the_past(subscriber);
 		if (subscriber->state == SUBSCRIBER_CLOSED)
 			return false;
-		if (!subscriber->must_skip || place == CURSOR_BEHIND)
+		if (!subscriber->must_skip || lag == CURSOR_BEHIND)
 			return true;
 	}
-	if (place == CURSOR_LIVE || subscriber_has_finished(subscriber))
+	if (lag == CURSOR_LIVE || subscriber_has_finished(subscriber))
 		return come_to_rest(subscriber);
 	pos = subscriber->cursor.pos;
 	*ret_outcome = send_segment(subscriber, limit_of(subscriber), ret_err);

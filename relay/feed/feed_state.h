@@ -87,7 +87,7 @@ void feed_state_transfer_reasons(struct state_stream *stream, uint64_t counts[CL
 void feed_restore(struct feed *feed, struct crossing *crossing, struct feed_state *state,
 		  bool keeps_source);
 
-/* Closes the subscribers that the state still has, by reset; the places are given back. */
+/* Closes the subscribers that the state still has, by reset; their quotas are given back. */
 void feed_state_close_subscribers(struct feed_state *state);
 
 /* Closes what is left of a state that was read, and frees what is owned. */

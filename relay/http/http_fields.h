@@ -2,7 +2,7 @@
 /*
  * The fields of a request head: adding them line by line, finding them, and the lists in them.
  *
- * Names are compared without case, values are passed on as they came.  The table holds places in
+ * Names are compared without case, values are passed on as they came.  The table holds offsets in
  * the head, not copies: `head` must be where the bytes of the head are when it is asked.  What a
  * field means, and how often it may stand there, is left to others.
  */

@@ -4,7 +4,7 @@
  *
  * A scan over the new bytes finds the ends of lines; each line is taken apart once, when it is
  * there, and what the lines have to do with one another is checked at the empty line.  Until then
- * only places in the head are kept, no pointers, for the buffer may move.
+ * only offsets in the head are kept, no pointers, for the buffer may move.
  */
 #include "http/http_request.h"
 

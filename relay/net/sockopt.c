@@ -59,7 +59,7 @@ static uint64_t keepalive_seconds(uint64_t ms)
 	return s < 1 ? 1 : s > KEEPALIVE_MAX_S ? KEEPALIVE_MAX_S : s;
 }
 
-/* A peer whose machine or network vanished sends no FIN; without probes it would hold its place
+/* A peer whose machine or network vanished sends no FIN; without probes it would hold its quota
  * for ever.  Half of the time is silence, the other half is three probes. */
 static void set_keepalive(struct attempt *attempt, uint64_t keepalive_ms)
 {

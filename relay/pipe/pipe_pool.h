@@ -12,7 +12,7 @@
 #include "pipe/pipe.h"
 
 struct pipe_pool {
-	struct pipe *idle;   // max_idle places, the first idle_count in use
+	struct pipe *idle;   // max_idle of them, the first idle_count in use
 	unsigned slots;      // asked for in each pipe
 	unsigned max_open;   // idle and handed out together
 	unsigned max_idle;   // more than these are closed when they come back

@@ -164,7 +164,7 @@ static void step_out(struct cursor *cursor)
 	cursor->offset = 0;
 }
 
-enum cursor_place cursor_settle(struct cursor *cursor, const struct ring *ring)
+enum cursor_lag cursor_settle(struct cursor *cursor, const struct ring *ring)
 {
 	while (cursor->segment) {
 		if (cursor->offset < cursor->segment->length)

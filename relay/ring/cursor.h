@@ -20,7 +20,8 @@ struct cursor {
 	uint64_t messages_read;  /* private: likewise                                   */
 };
 
-enum cursor_place {
+/* How far behind the live edge it is. */
+enum cursor_lag {
 	CURSOR_LIVE,   /* all has been read                                      */
 	CURSOR_UNREAD, /* there is more: cursor_segment() and cursor_offset()    */
 	CURSOR_BEHIND, /* what comes next has been trimmed                       */
@@ -48,7 +49,7 @@ uint64_t cursor_oldest_seq(const struct ring *ring);
 void cursor_leave(struct cursor *cursor);
 
 /* Goes on to the next segment when the current one has been read; says what there is. */
-enum cursor_place cursor_settle(struct cursor *cursor, const struct ring *ring);
+enum cursor_lag cursor_settle(struct cursor *cursor, const struct ring *ring);
 
 /* True when it will be behind as soon as the packet in hand is finished. */
 bool cursor_is_behind(const struct cursor *cursor, const struct ring *ring);

@@ -99,7 +99,7 @@ static void name_listener(struct service *service, struct subscriber_snapshot *s
 	}
 }
 
-static int take_part(struct service *service, struct feed *feed, struct feed_state *ret)
+static int capture_feed(struct service *service, struct feed *feed, struct feed_state *ret)
 {
 	int r = feed_capture(feed, ret);
 
@@ -122,14 +122,15 @@ static int take_feed(struct service *service, const struct config *config,
 	(void)snprintf(ret->ingest_text, sizeof(ret->ingest_text), "%s",
 		       from ? from->ingest.text : "");
 	ret->home = served->home->index;
-	ret->placed = served->placed;
+	ret->admitted = served->admitted;
 	memcpy(ret->refused, served->refused, sizeof(ret->refused));
-	crossing_settle(served->seats[ret->home].feed);
+	crossing_settle(served->worker_feeds[ret->home].feed);
 	ret->parts = calloc(served->workers->count, sizeof(*ret->parts));
 	if (!ret->parts)
 		return -ENOMEM;
 	for (unsigned i = 0; r == 0 && i < served->workers->count; i++)
-		r = take_part(service, served->seats[i].feed, &ret->parts[ret->part_count++]);
+		r = capture_feed(service, served->worker_feeds[i].feed,
+				 &ret->parts[ret->part_count++]);
 	ingest_capture(&served->ingest, &ret->ingest);
 	return r;
 }
@@ -200,7 +201,7 @@ static void transfer_feed(struct state_stream *stream, struct handed_feed *feed,
 	state_text(stream, feed->ingest_text, sizeof(feed->ingest_text), "ingest");
 	ingest_state_transfer(stream, &feed->ingest);
 	state_unsigned(stream, &feed->home, workers - 1, "home");
-	state_u64(stream, &feed->placed, UINT64_MAX, "subscribers placed");
+	state_u64(stream, &feed->admitted, UINT64_MAX, "subscribers admitted");
 	feed_state_transfer_reasons(stream, feed->refused);
 	has_parts = state_array(stream, &parts, &feed->part_count, sizeof(*feed->parts),
 				(size_t)16 * NUMBER_BYTES, "parts of a feed");
@@ -340,22 +341,22 @@ static bool prepare_subscribers(struct service *service, struct served_feed *ser
 	return is_complete;
 }
 
-struct resumed_part {
+struct resuming {
 	struct served_feed *served;
 	struct handed_feed *handed;
 	uint64_t lost; /* subscribers, in a crash */
 };
 
-static void restore_part(struct worker *worker, void *data)
+static void restore_in_worker(struct worker *worker, void *data)
 {
-	struct resumed_part *part = data;
-	struct feed *feed = part->served->seats[worker->index].feed;
+	struct resuming *resuming = data;
+	struct feed *feed = resuming->served->worker_feeds[worker->index].feed;
 
 	/* Before what is told of a publisher that does not go on. */
 	crossings_resume(&feed->publish.crossings);
-	feed_restore(feed, part->served->crossings[worker->index],
-		     &part->handed->parts[worker->index], part->handed->keeps_source);
-	part->lost += feed->fanout.closed[CLOSE_CRASH];
+	feed_restore(feed, resuming->served->crossings[worker->index],
+		     &resuming->handed->parts[worker->index], resuming->handed->keeps_source);
+	resuming->lost += feed->fanout.closed[CLOSE_CRASH];
 }
 
 /* Branches first: home may send to them from then on.  Returns how many subscribers were lost in a
@@ -363,20 +364,20 @@ static void restore_part(struct worker *worker, void *data)
 static uint64_t resume_feed(struct service *service, struct served_feed *served,
 			    struct handed_feed *handed)
 {
-	struct resumed_part part = {.served = served, .handed = handed};
+	struct resuming resuming = {.served = served, .handed = handed};
 	struct worker *workers = service->workers.list;
 
-	served->placed = handed->placed;
+	served->admitted = handed->admitted;
 	memcpy(served->refused, handed->refused, sizeof(served->refused));
 	for (unsigned i = 0; i < handed->part_count; i++) {
 		if (!prepare_subscribers(service, served, &workers[i], &handed->parts[i]))
 			log_error("out of memory feed=%s, subscribers are not counted",
 				  served->name);
 		if (i != handed->home)
-			worker_call(&workers[i], restore_part, &part);
+			worker_call(&workers[i], restore_in_worker, &resuming);
 	}
-	worker_call(&workers[handed->home], restore_part, &part);
-	return part.lost;
+	worker_call(&workers[handed->home], restore_in_worker, &resuming);
+	return resuming.lost;
 }
 
 void handover_resume(struct service *service, struct handover **handover_ptr)

@@ -348,7 +348,7 @@ static void subscribe(struct asking *asking)
 		return;
 	}
 	worker = quota_worker(arrival->quota)->index;
-	arrival->feed = format->feed->seats[worker].feed;
+	arrival->feed = format->feed->worker_feeds[worker].feed;
 	arrival->rendition = format->renditions[worker];
 	arrival->fd = take_socket(asking, &arrival->params);
 	if (arrival->fd < 0) {

@@ -100,7 +100,7 @@ enum close_reason quota_take(const struct quota_request *request, struct quota *
 		return reason;
 	}
 	count(quota, service, feed, workers_least_loaded(feed->workers, feed->home));
-	quota->id = ++feed->placed;
+	quota->id = ++feed->admitted;
 	*ret = quota;
 	return CLOSE_REASON_COUNT;
 }

@@ -34,9 +34,10 @@ struct order {
 	int result;
 };
 
-static struct seat *seat_in(const struct served_feed *served, const struct worker *worker)
+static struct worker_feed *worker_feed(const struct served_feed *served,
+				       const struct worker *worker)
 {
-	return &served->seats[worker->index];
+	return &served->worker_feeds[worker->index];
 }
 
 static bool is_home(const struct served_feed *served, const struct worker *worker)
@@ -64,11 +65,11 @@ struct served_feed *served_feed_find(const struct list *feeds, const char *name)
 
 /* ---- making ---- */
 
-static void make_part(struct worker *worker, void *data)
+static void make_in_worker(struct worker *worker, void *data)
 {
 	struct order *order = data;
 	struct served_feed *served = order->served;
-	struct seat *seat = seat_in(served, worker);
+	struct worker_feed *own = worker_feed(served, worker);
 	const struct feed_events events = {.owner = &served->ingest, .on_ready = ingest_resume};
 	const struct feed_events no_events = {0};
 
@@ -76,24 +77,24 @@ static void make_part(struct worker *worker, void *data)
 		return;
 	order->params.is_branch = !is_home(served, worker);
 	order->result = feed_new(worker->loop, &order->params,
-				 is_home(served, worker) ? &events : &no_events, &seat->feed);
+				 is_home(served, worker) ? &events : &no_events, &own->feed);
 	if (order->result < 0)
 		return;
-	feed_set_records(seat->feed, order->records, worker->index);
-	list_append(&worker->seats, &seat->node);
+	feed_set_records(own->feed, order->records, worker->index);
+	list_append(&worker->feeds, &own->node);
 }
 
 static void init_ingest(struct worker *worker, void *data)
 {
 	struct order *order = data;
 	struct served_feed *served = order->served;
-	struct seat *seat = seat_in(served, worker);
+	struct worker_feed *own = worker_feed(served, worker);
 
-	ingest_init(&served->ingest, worker->loop, seat->feed, order->ingest);
+	ingest_init(&served->ingest, worker->loop, own->feed, order->ingest);
 	ingest_set_access(&served->ingest, order->access);
 	if (order->resumed)
 		ingest_restore(&served->ingest, order->resumed);
-	seat->ingest = &served->ingest;
+	own->ingest = &served->ingest;
 }
 
 static void attach_branch(struct worker *worker, void *data)
@@ -116,16 +117,16 @@ static void attach_home(struct worker *worker, void *data)
 	}
 }
 
-static int connect_parts(struct served_feed *served, struct order *order)
+static int connect_branches(struct served_feed *served, struct order *order)
 {
-	struct feed *home = seat_in(served, served->home)->feed;
+	struct feed *home = worker_feed(served, served->home)->feed;
 
 	for (unsigned i = 0; i < served->workers->count; i++) {
 		int r;
 
-		if (served->seats[i].feed == home)
+		if (served->worker_feeds[i].feed == home)
 			continue;
-		r = crossing_new(&home->publish.crossings, home->loop, served->seats[i].feed,
+		r = crossing_new(&home->publish.crossings, home->loop, served->worker_feeds[i].feed,
 				 served->workers->list[i].loop, &served->crossings[i]);
 		if (r < 0)
 			return r;
@@ -143,7 +144,7 @@ static void leave_home(struct worker *worker, void *data)
 	struct served_feed *served = order->served;
 
 	(void)worker;
-	if (seat_in(served, worker)->ingest)
+	if (worker_feed(served, worker)->ingest)
 		ingest_close(&served->ingest, order->reason);
 	for (unsigned i = 0; i < served->workers->count; i++) {
 		if (served->crossings[i] && list_is_linked(&served->crossings[i]->node))
@@ -151,18 +152,18 @@ static void leave_home(struct worker *worker, void *data)
 	}
 }
 
-static void free_part(struct worker *worker, void *data)
+static void free_in_worker(struct worker *worker, void *data)
 {
 	struct order *order = data;
 	struct served_feed *served = order->served;
-	struct seat *seat = seat_in(served, worker);
+	struct worker_feed *own = worker_feed(served, worker);
 
-	if (!seat->feed)
+	if (!own->feed)
 		return;
-	list_remove(&seat->node);
+	list_remove(&own->node);
 	if (served->crossings[worker->index])
 		crossing_detach_branch(served->crossings[worker->index]);
-	feed_free(&seat->feed, order->reason);
+	feed_free(&own->feed, order->reason);
 }
 
 void served_feed_free(struct served_feed **served_ptr, enum close_reason reason)
@@ -178,9 +179,9 @@ void served_feed_free(struct served_feed **served_ptr, enum close_reason reason)
 		struct worker *worker = &served->workers->list[i];
 
 		if (!is_home(served, worker))
-			worker_call(worker, free_part, &order);
+			worker_call(worker, free_in_worker, &order);
 	}
-	worker_call(served->home, free_part, &order);
+	worker_call(served->home, free_in_worker, &order);
 	for (unsigned i = 0; i < served->workers->count; i++)
 		crossing_free(&served->crossings[i]);
 	/* The quotas that its subscribers gave back. */
@@ -188,7 +189,7 @@ void served_feed_free(struct served_feed **served_ptr, enum close_reason reason)
 	served->home->homes--;
 	list_remove(&served->node);
 	free(served->crossings);
-	free(served->seats);
+	free(served->worker_feeds);
 	free(served);
 }
 
@@ -201,10 +202,10 @@ static struct served_feed *new_empty(struct workers *workers, const char *name, 
 
 	if (!served)
 		return NULL;
-	served->seats = calloc(workers->count, sizeof(*served->seats));
+	served->worker_feeds = calloc(workers->count, sizeof(*served->worker_feeds));
 	served->crossings = calloc(workers->count, sizeof(struct crossing *));
-	if (!served->seats || !served->crossings) {
-		free(served->seats);
+	if (!served->worker_feeds || !served->crossings) {
+		free(served->worker_feeds);
 		free(served->crossings);
 		free(served);
 		return NULL;
@@ -269,9 +270,9 @@ int served_feed_new(struct service *service, const struct config *config,
 		ingest->endpoints[0].passed_fd = kept->listening_fd;
 	params_of_feed(config, from, &order.params);
 	resume_ingest(kept->feed, from, &order);
-	call_all(served, make_part, &order);
+	call_all(served, make_in_worker, &order);
 	if (order.result == 0)
-		order.result = connect_parts(served, &order);
+		order.result = connect_branches(served, &order);
 	if (order.result < 0)
 		errmsg_errno(err, order.result, "feed %s", from->section.name);
 	else
@@ -318,7 +319,7 @@ static void begin(struct worker *worker, void *data)
 	struct order *order = data;
 	struct served_feed *served = order->served;
 
-	crossings_answer(&seat_in(served, worker)->feed->publish.crossings);
+	crossings_answer(&worker_feed(served, worker)->feed->publish.crossings);
 	ingest_begin(&served->ingest);
 }
 
@@ -329,14 +330,14 @@ void served_feed_begin(struct served_feed *served)
 	worker_call(served->home, begin, &order);
 }
 
-static void change_part(struct worker *worker, void *data)
+static void change_in_worker(struct worker *worker, void *data)
 {
 	struct order *order = data;
 	struct served_feed *served = order->served;
-	struct seat *seat = seat_in(served, worker);
+	struct worker_feed *own = worker_feed(served, worker);
 
-	feed_change(seat->feed, &order->params);
-	if (!seat->ingest)
+	feed_change(own->feed, &order->params);
+	if (!own->ingest)
 		return;
 	served->ingest.params.takeover = order->ingest->takeover;
 	served->ingest.params.source_timeout_ms = order->ingest->source_timeout_ms;
@@ -363,7 +364,7 @@ void served_feed_change(struct served_feed *served, const struct config *config,
 		order.access = NULL;
 	}
 	params_of_feed(config, from, &order.params);
-	call_all(served, change_part, &order);
+	call_all(served, change_in_worker, &order);
 	served->max_subscribers = from->max_subscribers;
 	access_fini(&publishers);
 	free(ingest);
@@ -373,7 +374,7 @@ static void keep_history(struct worker *worker, void *data)
 {
 	struct order *order = data;
 
-	feed_keep_history(seat_in(order->served, worker)->feed, order->keeps_history);
+	feed_keep_history(worker_feed(order->served, worker)->feed, order->keeps_history);
 }
 
 void served_feed_keep_history(struct served_feed *served, bool keeps_history)
@@ -389,7 +390,7 @@ static void drain_home(struct worker *worker, void *data)
 	struct served_feed *served = order->served;
 
 	ingest_close(&served->ingest, CLOSE_DRAIN);
-	feed_drain(seat_in(served, worker)->feed);
+	feed_drain(worker_feed(served, worker)->feed);
 }
 
 void served_feed_drain(struct served_feed *served)
@@ -404,7 +405,7 @@ void served_feed_drain(struct served_feed *served)
 static void open_rendition(struct worker *worker, void *data)
 {
 	struct order *order = data;
-	struct feed *feed = seat_in(order->served, worker)->feed;
+	struct feed *feed = worker_feed(order->served, worker)->feed;
 
 	order->renditions[worker->index] = feed_open_rendition(feed, order->encoder);
 	if (!order->renditions[worker->index])

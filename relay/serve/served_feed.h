@@ -35,13 +35,13 @@ struct served_feed {
 	char name[CONFIG_NAME_BYTES + 1];
 	struct workers *workers;
 	struct worker *home;
-	struct ingest ingest;        /* home's, from served_feed_open() on */
-	struct seat *seats;          /* one in each worker; owned */
-	struct crossing **crossings; /* from home to each worker, NULL to home itself; owned */
+	struct ingest ingest;             /* home's, from served_feed_open() on */
+	struct worker_feed *worker_feeds; /* one in each worker; owned */
+	struct crossing **crossings;      /* from home to each worker, NULL to home itself; owned */
 
 	uint64_t max_subscribers; /* 0 = no such limit */
 	uint64_t subscribers;     /* that have a quota */
-	uint64_t placed;          /* that ever had one; also the id of the last */
+	uint64_t admitted;        /* that ever had one; also the id of the last */
 	uint64_t refused[CLOSE_REASON_COUNT];
 
 	struct feed_report report; /* as of the last collect.h */
@@ -54,7 +54,7 @@ struct handed_feed {
 	char ingest_text[HANDED_ADDRESS_BYTES];
 	struct ingest_state ingest;
 	unsigned home;
-	uint64_t placed;
+	uint64_t admitted;
 	uint64_t refused[CLOSE_REASON_COUNT];
 	bool keeps_source;        /* not in the stream: found out when the feed is made */
 	struct feed_state *parts; /* one for each worker; owned */
@@ -67,7 +67,7 @@ struct served_feed_kept {
 	int listening_fd;         /* where its publisher connects; stays its owner's; -1: none */
 };
 
-/* The same format in each worker; where a subscriber is placed says which one it reads. */
+/* The same format in each worker.  A subscriber reads the rendition of its own worker. */
 struct served_format {
 	struct served_feed *feed; /* NULL: not open */
 	const struct encoder *encoder;

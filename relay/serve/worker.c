@@ -27,12 +27,12 @@ static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
 	(void)loop;
 	(void)events;
 	atomic_fetch_add(&worker->ticks, 1);
-	list_for_each (&worker->seats, node) {
-		struct seat *seat = list_entry(node, struct seat, node);
+	list_for_each (&worker->feeds, node) {
+		struct worker_feed *own = list_entry(node, struct worker_feed, node);
 
-		feed_tick(seat->feed, now_ms);
-		if (seat->ingest)
-			ingest_tick(seat->ingest, now_ms);
+		feed_tick(own->feed, now_ms);
+		if (own->ingest)
+			ingest_tick(own->ingest, now_ms);
 	}
 }
 
@@ -182,7 +182,7 @@ static int start(struct worker *worker, unsigned index)
 	worker->loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
 	if (!worker->loop)
 		return -ENOMEM;
-	list_init(&worker->seats);
+	list_init(&worker->feeds);
 	inbox_open(&worker->inbox, worker->loop);
 	loop_lag_start(&worker->lag, worker->loop);
 	ev_timer_init(&worker->tick, on_tick, TICK_S, TICK_S);

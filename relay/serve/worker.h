@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * A worker: a thread with a loop of its own, which carries the bytes of the feeds that have a seat
- * there.
+ * A worker: a thread with a loop of its own.  Each feed is in every worker, in one of them at home
+ * and in the others as a branch.
  *
- * Everything in a seat is touched by its worker only.  The control thread has things done there by
- * worker_call() and waits, or posts a task and does not wait; a worker never waits for anybody.
+ * What a feed has in a worker is touched by that worker only.  The control thread has things done
+ * there by worker_call() and waits, or posts a task and does not wait.  A worker never waits for
+ * anybody.
  */
 #pragma once
 
@@ -27,8 +28,8 @@ enum {
 };
 
 /* A feed in one worker: its home, or a branch of it. */
-struct seat {
-	struct list_node node; /* in worker->seats */
+struct worker_feed {
+	struct list_node node; /* in worker->feeds */
 	struct feed *feed;
 	struct ingest *ingest; /* NULL: a branch */
 };
@@ -41,12 +42,12 @@ struct worker {
 	_Atomic uint64_t ticks;
 
 	/* The worker's. */
-	struct list seats;
+	struct list feeds; /* struct worker_feed */
 	struct loop_lag lag;
 	ev_timer tick;
 
 	/* The control thread's. */
-	uint64_t subscribers; /* placed here */
+	uint64_t subscribers; /* that it serves */
 	unsigned homes;       /* feeds whose ingest is here */
 };
 
@@ -63,7 +64,7 @@ unsigned workers_wanted(uint64_t wanted);
 int workers_start(struct workers *workers, unsigned count, struct inbox *control,
 		  struct errmsg *err);
 
-/* Ends them, once no feed has a seat any more.  Idempotent. */
+/* Ends them, once no feed is in them any more.  Idempotent. */
 void workers_stop(struct workers *workers);
 
 /* From the control thread: runs `call` in the worker, after all that was posted before, and waits
@@ -77,7 +78,7 @@ struct parked;
 struct parked *workers_park(struct workers *workers);
 void workers_release(struct parked **parked);
 
-/* The worker where a subscriber of a feed at `home` is placed: the one with the fewest. */
+/* The worker that is to serve a new subscriber of a feed at `home`: the one with the fewest. */
 struct worker *workers_least_loaded(struct workers *workers, struct worker *home);
 
 /* The worker with the fewest homes. */

@@ -20,7 +20,7 @@
 #include "source/listener_log.h"
 
 static const uint64_t PUBLISHER_KEEPALIVE_MS =
-	30000;                          /* a dead publisher's place must become free */
+	30000;                          /* a dead publisher must give way to the next one */
 static const double RATE_TURN_S = 0.01; /* a paced file is read in such steps */
 
 static uint64_t now_ms(void)

@@ -205,7 +205,7 @@ static void what_was_there_is_read(void **state)
 		assert_int_equal(handover.feed_count, 1);
 		assert_int_equal(handover.lost, 0);
 		assert_string_equal(handover.feeds[0].name, "test");
-		assert_int_equal(handover.feeds[0].placed, 12);
+		assert_int_equal(handover.feeds[0].admitted, 12);
 		assert_int_equal(handover.feeds[0].part_count, 1);
 		assert_int_equal(handover.feeds[0].parts[0].rendition_count, 2);
 		assert_true(handover.feeds[0].parts[0].is_source_up);
