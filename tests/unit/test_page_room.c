@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "continuity/page_room.h"
-#include "tests/unit/ring_record_rig.h"
+#include "tests/unit/ring_kept_rig.h"
 
 enum {
 	PAGES = 1000,

@@ -21,7 +21,7 @@
 #include "base/compiler.h"
 #include "ring/ring_kept_layout.h"
 #include "tests/unit/pipe_rig.h"
-#include "tests/unit/ring_record_rig.h"
+#include "tests/unit/ring_kept_rig.h"
 
 enum {
 	LONG_BYTES = 3000000,

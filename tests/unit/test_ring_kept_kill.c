@@ -30,7 +30,7 @@
 #include "ring/ring_kept_layout.h"
 #include "tests/unit/leave_out.h"
 #include "tests/unit/pipe_rig.h"
-#include "tests/unit/ring_record_rig.h"
+#include "tests/unit/ring_kept_rig.h"
 
 enum {
 	FDS = 600, /* more than there ever are */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* A state against the stream: the same steps are gone through again, and nothing else is believed.
  */
-#include "tests/unit/ring_record_rig.h"
+#include "tests/unit/ring_kept_rig.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The stream, and the process that publishes it. */
-#include "tests/unit/ring_record_rig.h"
+#include "tests/unit/ring_kept_rig.h"
 
 #include <stdlib.h>
 #include <string.h>
