@@ -182,7 +182,7 @@ static void drops_an_unfinished_message(void **state)
 static size_t encode(uint8_t *to, enum packet_type type, uint8_t flags, const char *payload)
 {
 	const struct packet_header header = {
-		.type = type,
+		.type = (uint8_t)type,
 		.flags = flags,
 		.count = type == PACKET_DATA,
 		.length = (uint32_t)strlen(payload),
