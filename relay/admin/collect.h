@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Collecting what the workers have counted, and holding them to max_pinned together.
- * Each function asks every worker once and waits; a worker answers between two turns of its loop.
+ * Collecting what the workers have counted, and holding them to max_pinned together.  Each function
+ * asks every worker once and waits; a worker answers between two turns of its loop.
  */
 #pragma once
 

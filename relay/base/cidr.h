@@ -24,8 +24,8 @@ struct cidr {
 
 /* Reads the network at the start of *rest, a list with commas, and moves *rest behind it.  Returns
  * 1; 0 at the end of the list; -EINVAL with what is wrong in *err (*rest and *ret have not
- * changed). Bits behind the length must be zero: 10.0.0.1/8 is more likely a mistake
- * than 10.0.0.0/8. */
+ * changed). Bits behind the length must be zero: 10.0.0.1/8 is more likely a mistake than
+ * 10.0.0.0/8. */
 int cidr_parse_next(const char **rest, struct cidr *ret, struct errmsg *err) must_check;
 
 /* `address`: IPv4 as above. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the language leaves out: attributes, container_of, array length, min and max.
+ * What the language leaves out: attributes, container_of, array length, min and max.  Read this
+ * header first in base/: what all other folders use, and what knows none of them.
  *
  * Everything here evaluates its arguments once; min and max are functions for that reason, one per
  * type, so that no signedness is mixed up unseen.

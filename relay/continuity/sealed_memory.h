@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory as a file (memfd_create(2)), sealed: nobody who maps it can be made to fault by somebody
- * else who has the descriptor.
+ * Memory that outlives the process.  Read this header first in continuity/.  page_room.h says which
+ * pages of such memory are taken.
+ *
+ * It is a file in memory (memfd_create(2)), and the next process gets its descriptor.  Its size is
+ * sealed: nobody who has the descriptor can cut it, so nobody who has mapped it can fault.
  */
 #pragma once
 

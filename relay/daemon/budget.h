@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the limits of the system leave room for: descriptors, pipes, TCP memory.
- * It only reckons and tells.  Who is turned away for want of room is serve/quota.h's affair.
+ * What the limits of the system leave room for: descriptors, pipes, TCP memory.  It only reckons
+ * and tells.  Who is turned away for want of room is serve/quota.h's affair.
  */
 #pragma once
 

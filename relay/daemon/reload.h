@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Loading the configuration, at the start and again: what SIGHUP and relayctl do.
- * What is wrong goes to the log and to who asked.
+ * Loading the configuration, at the start and again: what SIGHUP and relayctl do.  What is wrong
+ * goes to the log and to who asked.
  */
 #pragma once
 

@@ -7,9 +7,9 @@
  * was handed over, the owner answers it, takes its socket, or drops it, at once or later; until
  * then nothing is read, and the deadline is off.
  *
- * Whoever means it has said all within a round trip; whoever wants to keep others out says as
- * little as it may.  So when all places are taken, the oldest of those that have not said all makes
- * room for the newcomer, and slow peers, however many, only shorten the time that they have.
+ * An honest client sends its whole request within a round trip.  A hostile one sends as little as
+ * it may, to keep others out.  So when max_connections are open, the oldest one whose request is
+ * not complete is closed for the new one.  Many slow peers only shorten their own time.
  *
  * What a peer can make a server hold: one buffer of HTTP_HEAD_BYTES and a little for each of
  * max_connections, for deadline_ms, however slowly it sends; then an answer, for as long again,

@@ -23,7 +23,7 @@ struct http_field {
 
 /* All zero is an empty table. */
 struct http_fields {
-	const char *head; /* rw: by whoever owns the bytes; of at most 64 KiB */
+	const char *head; /* rw: by the owner of the bytes, at most 64 KiB */
 	size_t count;     /* ro */
 	struct http_field list[HTTP_FIELDS_MAX];
 };

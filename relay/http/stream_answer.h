@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * The answers to requests for streams: their heads, and what all answers have in common.
+ * The heads of the answers to requests for streams.
  *
- * Pure.  A struct stream_answer holds no pointer into the request, so it may travel to where the
- * answer is known: whether a message can still be had, only the ring can say.
+ *	status   fields                           they say
+ *	200      Relay-Session, Relay-Sequence    which message comes first; not with a burst
+ *	416      Relay-Oldest, Relay-Next         which messages can be had instead
  *
- *	Relay-Session, Relay-Sequence    with 200: of the first message to come, but not with a
- *burst Relay-Oldest, Relay-Next         with 416: what can be had instead
+ * Only the ring knows whether a message can still be had, and the ring is in a worker.  So a struct
+ * stream_answer travels there, and holds no pointer into the request.
+ *
+ * Pure: writes into a buffer of the caller's.
  */
 #pragma once
 
@@ -32,20 +35,20 @@ struct stream_start {
 	uint64_t sequence;
 };
 
-/* Begins an answer: status line, and what lets the origin's pages read it. */
+/* Begins an answer: the status line, and the fields that let the origin's pages read it. */
 void stream_answer_begin(const struct stream_answer *answer, struct http_response *response,
 			 char *buf, size_t size, int status);
 
-/* The head of the stream itself, 200 or 101.  Returns its bytes or what http_response_end() does.
- */
+/* The head of the stream itself, 200 or 101.  Returns its length, or -errno as http_response_end()
+ * does. */
 ssize_t stream_answer_head(const struct stream_answer *answer, const struct stream_start *start,
 			   char *buf, size_t size) must_check;
 
-/* 416, with what can be had. */
+/* 416, with the messages that can be had.  Returns as above. */
 ssize_t stream_answer_out_of_range(const struct stream_answer *answer, uint64_t oldest,
 				   uint64_t next, char *buf, size_t size) must_check;
 
-/* 204 to OPTIONS, a preflight (https://fetch.spec.whatwg.org/#cors-protocol) or a plain question.
- */
+/* 204, to OPTIONS: a preflight (https://fetch.spec.whatwg.org/#cors-protocol) or a plain question.
+ * Returns as above. */
 ssize_t stream_answer_options(const struct stream_answer *answer, char *buf,
 			      size_t size) must_check;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a client wants of an http listener: which feed, as what kind of stream, from where on.
+ * What a client wants of an http listener: which feed, in which format, from where on.  Read this
+ * header first in http/.
  *
  *	GET /FEED                                    a stream of chunks; to HTTP/1.0 until it closes
- *	GET /FEED with Accept: text/event-stream     server-sent events; so each media type of format.def
+ *	GET /FEED with Accept: text/event-stream     events; for other types see format.def
  *	GET /FEED with Upgrade: websocket            WebSocket
  *
  *	?burst=64k or 5s     begin so much in the past
@@ -11,8 +12,20 @@
  *	?text=1              WebSocket: text messages instead of binary ones
  *	?messages=packet|message    WebSocket: what one message of it is
  *
+ * Below it are the parts of HTTP, which know nothing of feeds:
+ *
+ *   http_connection.h, http_server.c         one request on each socket, within a time limit
+ *   http_request.h, http_target.h,
+ *   http_fields.h, http_text.h               the head of a request, taken apart
+ *   http_response.h                          the head of an answer
+ *   websocket_handshake.h, ..._codec.h       WebSocket
+ *   token_list.h                             bearer tokens
+ *
+ * and above it stream_answer.h, which answers, and websocket_input.h, which reads what a WebSocket
+ * client sends.
+ *
  * Pure: reads the request and decides nothing.  Whether there is such a feed, and whether it can be
- * had like that, is left to others.
+ * had in that format, is left to others.
  */
 #pragma once
 

@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: MIT
-/* An address as the operator writes it, and as relay prints it.
+/*
+ * An address as the operator writes it, and as relay prints it.  Read this header first in net/,
+ * the folder of sockets.
  *
- *   tcp:HOST:PORT   tcp:[V6]:PORT   tcp:*:PORT   tcp::PORT   unix:PATH   unix:@ABSTRACT
- * systemd:NAME
+ *   tcp:HOST:PORT    tcp:[V6]:PORT     tcp:*:PORT    tcp::PORT
+ *   unix:PATH        unix:@ABSTRACT    systemd:NAME
  *
- * An endpoint that endpoint_parse() returned is well formed; whether its name resolves or its path
- * can be bound is only known when it is used.  Names are looked up here for listening only, where
- * blocking at start and reload is fine; for connecting, net/resolver.h does not block. */
+ *   listener.h, connector.h, resolver.h          connections that come in, and that go out
+ *   access.h, peer_count.h, token_bucket.h       who may connect, how many, and how often
+ *   sockopt.h, fd_message.h, proxy_protocol.h    what the kernel and a proxy are asked and told
+ *
+ * endpoint_parse() returns a well-formed endpoint.  Whether its name can be looked up, or its path
+ * be bound, shows only when it is used.
+ *
+ * Here a name is looked up for listening only: that blocks, and only at the start and at a reload.
+ * To connect, use net/resolver.h, which does not block.
+ */
 #pragma once
 
 #include <netinet/in.h>
@@ -25,12 +34,12 @@ enum endpoint_kind {
 
 struct endpoint {
 	enum endpoint_kind kind;
-	char host[256]; /* tcp: name or address without brackets; "" means any address; passed: its
-			   name there */
+	char host[256]; /* tcp: name, or address without brackets; "" means any address.  passed:
+			   the name that the service manager gave it */
 	char port[8];   /* tcp: "0" to "65535" */
 	char path[108]; /* unix: a first '@' stands for the zero byte of an abstract name */
-	int passed_fd;  /* passed: the socket, whose owner is elsewhere; of another kind: one that
-			   listens there already; -1 after endpoint_parse() */
+	int passed_fd;  /* never owned; -1 after endpoint_parse().  passed: the socket.  tcp, unix:
+			   a socket that listens there already; -1: none */
 };
 
 /* Room for every text that the print functions make, with its zero byte. */
@@ -42,44 +51,47 @@ struct endpoint_address {
 	socklen_t bytes;
 };
 
-/* Read `text` into *ret, which is left alone on failure.
- * Returns 0 or -EINVAL; `err` then says what is wrong and what was expected. */
+/* Read `text` into *ret.  Returns 0; or -EINVAL, and then `err` says what is wrong and what was
+ * expected, and *ret has not changed. */
 int endpoint_parse(const char *text, struct endpoint *ret, struct errmsg *err) must_check;
 
 /* The text that endpoint_parse() would read again; "any address" is printed as "*". */
 void endpoint_print(char *buf, size_t size, const struct endpoint *endpoint);
 
-/* The address of the other end of `fd`, or of this end: "tcp:127.0.0.1:5555", "tcp:[::1]:5555",
- * "unix:/path", "unix:" for an unnamed one, "unknown" when the kernel does not tell.  An IPv4 peer
- * of a dual-stack socket is printed as IPv4. */
+/* The address of the other end of `fd`, or of this end, as text: "tcp:127.0.0.1:5555",
+ * "tcp:[::1]:5555", "unix:/path"; "unix:" for a unix socket without a name; "unknown" when the
+ * kernel does not tell.  An IPv4 peer of a dual-stack socket is printed as IPv4. */
 void endpoint_print_peer(char *buf, size_t size, int fd);
 void endpoint_print_local(char *buf, size_t size, int fd);
 
-/* The address of the other end as IPv6, IPv4 at ::ffff:0:0/96.  Returns 0; -EAFNOSUPPORT for a unix
- * socket; or what getpeername(2) says, -ENOTCONN when the peer has reset already. */
+/* The IP address of the other end.  IPv4 is given as IPv6, at ::ffff:0:0/96.  Returns 0;
+ * -EAFNOSUPPORT for a unix socket; or -errno of getpeername(2): -ENOTCONN when the peer has reset
+ * the connection already. */
 int endpoint_peer_address(int fd, struct in6_addr *ret) must_check;
 
 /* The address of the other end of `fd`.  bytes is 0 when the kernel does not tell. */
 void endpoint_peer(int fd, struct endpoint_address *ret);
 
-/* As endpoint_print_peer() and endpoint_peer_address(), of an address that is known: one that a
- * PROXY header named, perhaps.  Without bytes: "unknown", -ENOTCONN. */
+/* The same as endpoint_print_peer() and endpoint_peer_address(), for an address that the caller
+ * has: a PROXY header may have named it.  Where its bytes are 0: "unknown", -ENOTCONN. */
 void endpoint_print_address(char *buf, size_t size, const struct endpoint_address *address);
 int endpoint_address_ip(const struct endpoint_address *address, struct in6_addr *ret) must_check;
 
 /* The socket address of a unix endpoint. */
 void endpoint_unix_address(const struct endpoint *endpoint, struct endpoint_address *ret);
 
-/* Listen on `endpoint`: non-blocking, close-on-exec.  A name is looked up, which may block; of
- * several addresses the first that can be bound is taken.  Any address means IPv6 and IPv4 on one
- * socket (IPv4 alone where the kernel has no IPv6).  A socket file on which nothing answers any
- * more is replaced; the new one has mode 0660.  Of a passed socket *ret_fd is a duplicate, so
- * closing it does not stop the service manager's socket; -EINVAL when it is no listening stream
- * socket. *ret_fd is the caller's.  Returns 0 or -errno; `err` is "listen ADDRESS: reason". */
+/* Listen on `endpoint`.  *ret_fd is the caller's, non-blocking and close-on-exec.
+ * - tcp: A name is looked up, which may block.  Of several addresses the first that can be bound is
+ *   taken.  Any address means IPv6 and IPv4 on one socket, or IPv4 alone where the kernel has no
+ *   IPv6.
+ * - unix: A socket file on which nothing answers any more is replaced.  The new one has mode 0660.
+ * - passed: *ret_fd is a duplicate, so closing it leaves the service manager's socket open.
+ *   -EINVAL: it is no listening stream socket.
+ * Returns 0, or -errno with "listen ADDRESS: reason" in `err`. */
 int endpoint_listen(const struct endpoint *endpoint, int backlog, int *ret_fd,
 		    struct errmsg *err) must_check;
 
 /* Remove the socket file of a unix endpoint if nothing answers on it.  To be called after the last
- * listening descriptor was closed; a file that somebody else listens on by now, or that still has
- * a listening duplicate elsewhere, stays.  Nothing is done for the other kinds. */
+ * listening descriptor was closed.  The file stays when another process listens on it by now, or
+ * when a duplicate of the descriptor still listens.  Nothing is done for the other kinds. */
 void endpoint_unlink(const struct endpoint *endpoint);

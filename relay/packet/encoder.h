@@ -32,8 +32,8 @@ struct encoder {
 	 * its subscribers, who may see the next one; see farewell. */
 	size_t (*header)(const struct encoder *encoder, const struct packet *packet, uint8_t *out);
 
-	/* Likewise what follows the payload (at most ENCODER_TRAILER_MAX bytes), of data packets
-	 * only.  NULL: nothing does. */
+	/* Writes what follows the payload of a data packet (at most ENCODER_TRAILER_MAX bytes);
+	 * returns its length.  NULL: nothing follows. */
 	size_t (*trailer)(const struct encoder *encoder, const struct packet *packet, uint8_t *out);
 
 	/* For formats that cannot share the payload: the whole data packet as it is on the wire, in

@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: MIT
-/* A packet: what relay publishes at once.  One or more whole messages, or news about the feed. */
+/*
+ * A packet: what relay publishes at once.  One or more whole messages, or news about the feed.
+ * Read this header first in packet/.
+ *
+ *   framing.h            where messages end in a publisher's bytes
+ *   encoder.h            how a packet looks in a format; encoder_...c are the formats
+ *   websocket_frame.h    frames of WebSocket, as relay sends them
+ *
+ * All of packet/ is pure: no descriptor, no clock, no feed.
+ */
 #pragma once
 
 #include <stdbool.h>

@@ -9,8 +9,7 @@
  *
  * An arena serves either small pieces (alloc) or receives (reserve, commit): an alloc between a
  * reserve and its commit would be handed the very bytes that were reserved.  Addresses are good
- * until the next call that may replace the mapping (alloc, reserve, fini): gift
- * the bytes before.
+ * until the next call that may replace the mapping (alloc, reserve, fini): gift the bytes before.
  */
 #pragma once
 

@@ -2,9 +2,9 @@
 /*
  * Open pipes of one size, kept for their next use.
  *
- * Invariant: an idle pipe is empty, so what comes out of a pipe was put in by whoever holds it.
- * One pool for each feed, never shared: a pipe that ever held one feed's bytes must not reach
- * another feed.  How many pipes are out, and where, is left to the owner.
+ * Invariant: an idle pipe is empty, so what comes out of a pipe was put in by its holder.  One pool
+ * for each feed, never shared: a pipe that ever held one feed's bytes must not reach another feed.
+ * How many pipes are out, and where, is left to the owner.
  */
 #pragma once
 
@@ -28,8 +28,8 @@ must_check int pipe_pool_init(struct pipe_pool *pool, unsigned slots, unsigned m
 /* Closes the idle pipes.  All others must have been put back (asserted).  Idempotent. */
 void pipe_pool_fini(struct pipe_pool *pool);
 
-/* Hands out an empty pipe; it goes back by pipe_pool_put_drained() only.  0, or with *ret = PIPE_NONE:
- * -ENOBUFS when max_open pipes are open, else as pipe_open(): -EDQUOT, -EMFILE, ... */
+/* Hands out an empty pipe.  It goes back by pipe_pool_put_drained() only.  0, or with *ret =
+ * PIPE_NONE: -ENOBUFS when max_open pipes are open, else as pipe_open(): -EDQUOT, -EMFILE, ... */
 must_check int pipe_pool_get(struct pipe_pool *pool, struct pipe *ret);
 
 /* So many pipes of another pool of the same feed now belong to this one, as if it had handed

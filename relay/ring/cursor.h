@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * A cursor: a reader's place in a ring, as a segment and an offset in it.
+ * A cursor: how far a reader is in a ring, as a segment and an offset in it.
  *
  * It refers to a segment only while it stands inside; at the live edge, or between two segments, it
  * only knows the index of the next one and pins nothing.  A cursor whose next segment has been
@@ -16,8 +16,8 @@ struct cursor {
 	size_t offset;           /* private: read so far of the segment          */
 	uint64_t next_index;     /* private: of the segment to go to next        */
 	uint64_t pos;            /* ro: of the next byte to read                 */
-	uint64_t next_seq;       /* private: between segments, behind the last packet   */
-	uint64_t messages_read;  /* private: likewise                                   */
+	uint64_t next_seq;       /* private: between segments, behind the last packet */
+	uint64_t messages_read;  /* private: between segments, behind the last packet */
 };
 
 /* How far behind the live edge it is. */
@@ -31,7 +31,7 @@ enum cursor_lag {
 void cursor_join_live(struct cursor *cursor, const struct ring *ring);
 
 /* In the past: at the oldest message start within `bytes` of the live edge (0 = no such limit) and
- * not before wall time `since_ns` (0 = likewise); at the live edge when there is none. */
+ * not before wall time `since_ns` (0 = no such limit); at the live edge when there is none. */
 void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t bytes,
 		      uint64_t since_ns);
 

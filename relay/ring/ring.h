@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT
 /*
- * The ring of a rendition: its retained segments, from start_pos to the live edge end_pos.
+ * The ring of a rendition: its retained segments, from start_pos to the live edge end_pos.  Read
+ * this header first in ring/.
  *
  *   start_pos              cursor.pos              end_pos
  *      |------ retained -------|----- not yet sent ----|     bytes since the rendition was opened
  *   oldest segment        one reader              live edge
  *
+ *   segment.h    one piece of it, in a pipe or in memory
+ *   cursor.h     a reader, and how far it has read
+ *   ring_state.h, ring_kept.h    what the next process gets of it
+ *
  * Invariant: the segments are contiguous in position and index.  The newest whole packet is always
- * retained, however long it is, so whoever is at the live edge never falls behind by one packet.
+ * retained, however long it is, so a reader at the live edge never falls behind by one packet.
  * Packets are appended whole within one call chain; readers run only between packets.
  */
 #pragma once
@@ -36,7 +41,7 @@ struct ring {
 	struct ring_record *record; /* private: NULL: none; see ring_kept.h */
 };
 
-/* What a packet's place in the ring needs to be known by; see struct packet_mark. */
+/* What the ring remembers of a packet; see struct packet_mark. */
 struct ring_packet {
 	uint64_t first_seq;
 	uint64_t next_seq; /* sequence behind this packet */

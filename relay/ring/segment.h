@@ -8,7 +8,7 @@
  *
  * Lifetime: reference counted.  The ring holds one reference while the segment is retained, each
  * cursor inside holds one, and a segment that ends in mid-packet holds one on the segment that goes
- * on, so that whoever stands in a packet can always finish it.
+ * on, so that a reader inside a packet can always finish it.
  */
 #pragma once
 
@@ -62,7 +62,7 @@ struct segment {
 	size_t block_bytes;
 
 	struct ring_record *record; /* private: that its memory may lie in; NULL: malloc'ed */
-	uint32_t slot;              /* private: its place in the record; 0: it is not there */
+	uint32_t slot;              /* private: its number in the record; 0: it is not there */
 };
 
 /* A sealed segment that owns *pipe from here on (*pipe becomes PIPE_NONE); the pipe goes back to

@@ -89,8 +89,8 @@ struct http_path *http_listener_find(const struct http_listener *http, const cha
 /* Of the formats of WebSocket the one with these properties; FORMAT_COUNT: there is none. */
 enum format http_websocket_format(bool is_text, bool per_message, bool tells_gaps);
 
-/* The path's feed in this format.  One that is not open yet is opened, and will be after a crash, too.
- * NULL: no memory. */
+/* The path's feed in this format.  One that is not open yet is opened, and will be after a crash,
+ * too.  NULL: no memory. */
 const struct served_format *http_listener_format(struct http_listener *http, struct http_path *path,
 						 enum format format);
 

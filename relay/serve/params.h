@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * From the configuration to the small params structs that the floors below take.
- * The only place that knows both; what one means in words of the other is said here and nowhere
- * else.
+ * From the configuration to the small params structs that the floors below take.  The only place
+ * that knows both; what one means in words of the other is said here and nowhere else.
  */
 #pragma once
 

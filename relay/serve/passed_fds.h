@@ -2,8 +2,8 @@
 /* The descriptors that the service manager passes at the start, by name (sd_listen_fds(3)): the
  * sockets of socket units, for `systemd:NAME` in the configuration.
  *
- * They stay open until the end, whoever listens on duplicates of them in between: so a listener may
- * go and come back over reloads, and the service manager's socket is never unlinked or shut down.
+ * They stay open until the end; listeners listen on duplicates of them.  So a listener may go and
+ * come back over reloads, and the service manager's socket is never unlinked or shut down.
  * What is in a descriptor is for the user to check. */
 #pragma once
 

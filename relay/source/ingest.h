@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * The ingest of a feed: finds the publisher (listens, connects, opens), and lets the feed take its
- * bytes whenever there are some and the feed can take them.  One publisher at a time; what becomes
- * of a second one, of a silent one and of a lost one is decided here.  Message boundaries are the
- * feed's affair.
+ * The ingest of a feed: where its bytes come from.  Read this header first in source/.
+ *
+ * It finds the publisher: it listens, connects, or opens a file.  Whenever there are bytes and the
+ * feed can take them, it lets the feed take them.  There is one publisher at a time.  What happens
+ * to a second one, to a silent one and to a lost one is decided here.
+ *
+ * Where messages end is the feed's affair.  direct_file.h reads large files past the page cache.
  */
 #pragma once
 
@@ -100,7 +103,7 @@ void ingest_restore(struct ingest *ingest, struct ingest_state *state);
 /* Opens it; nothing is read yet.  0 or -errno with a message that names the address or path. */
 int ingest_open(struct ingest *ingest, struct errmsg *err);
 
-/* Reads from now on: all who shall have the first byte are in place.  Idempotent. */
+/* Reads from now on: everybody who is to get the first byte is there.  Idempotent. */
 void ingest_begin(struct ingest *ingest);
 
 /* Ends the publisher with `reason` and closes everything.  Idempotent. */

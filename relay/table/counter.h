@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* What a listener counts.  counter.def is the only list: the structs, the names and the printing come
- * from it.  All values only grow. */
+/* What a listener counts.  counter.def is the only list: the structs, the names and the printing
+ * come from it.  All values only grow. */
 #pragma once
 
 #include <stdbool.h>

@@ -19,8 +19,8 @@ uint64_t metrics_value(const struct metrics *metrics, const struct metric_row *r
 	return *(const uint64_t *)(const void *)((const char *)metrics + row->offset);
 }
 
-void metrics_add(struct metrics *sum, const struct metrics *part)
+void metrics_add(struct metrics *sum, const struct metrics *more)
 {
-#define METRIC(field, kind, unit, help) sum->field += part->field;
+#define METRIC(field, kind, unit, help) sum->field += more->field;
 #include "table/metrics.def"
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * What relay counts.  metrics.def is the only list: the struct, the names and the printing come
- * from it. Counters only grow; gauges say how things are now and are set by their owner before they
- * are read.
+ * What relay counts for each feed.  metrics.def is the only list: the struct, the names and the
+ * printing come from it.  Counters only grow.  Gauges say how things are now; their owner sets them
+ * before they are read.
+ *
+ * So it is with all of table/: a .def file has a row for each thing, and what a column means stands
+ * at its top.  The header of the same name makes the rows into an enum or a struct.
  */
 #pragma once
 
@@ -38,5 +41,5 @@ const struct metric_row *metrics_rows(size_t *ret_count);
 /* The value that `row` names. */
 uint64_t metrics_value(const struct metrics *metrics, const struct metric_row *row);
 
-/* Adds every value of `part` to `sum`. */
-void metrics_add(struct metrics *sum, const struct metrics *part);
+/* Adds every value of `more` to `sum`. */
+void metrics_add(struct metrics *sum, const struct metrics *more);

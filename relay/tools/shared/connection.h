@@ -47,8 +47,9 @@ void connection_init(struct connection *connection, const struct connection_para
 /* Closes all that is open.  What was sent still goes out. */
 void connection_fini(struct connection *connection);
 
-/* Connects, or accepts.  0 with connection->fd, -EINTR when a stop was requested, or -errno with the
- * reason.  With `reconnects` it fails only when retry_ms are over, or there can be no listener. */
+/* Connects, or accepts.  0 with connection->fd, -EINTR when a stop was requested, or -errno with
+ * the reason.  With `reconnects` it fails only when retry_ms are over, or there can be no
+ * listener. */
 must_check int connection_open(struct connection *connection, struct errmsg *error);
 
 /* The connection is lost: closes it, and says `reason` on standard error.  NULL: it was never said

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* When to try again, for a program that outlives the other side.
  *
- * A pause comes before every try but the first.  It grows as base/backoff.h says, and is short again
- * only after a connection that held for RECONNECT_SETTLED_MS.  So a peer that accepts and hangs up
- * at once is asked as rarely as one that is not there.
+ * A pause comes before every try but the first.  It grows as base/backoff.h says, and is short
+ * again only after a connection that held for RECONNECT_SETTLED_MS.  So a peer that accepts and
+ * hangs up at once is asked as rarely as one that is not there.
  *
  * Pure: no clock, no source of randomness.  Times are monotonic nanoseconds. */
 #pragma once
