@@ -10,7 +10,6 @@
 #include "admin/admin_route.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "admin/admin_act.h"

@@ -2,7 +2,6 @@
 /* The budget.  Figures of the kernel that cannot be had are left out of the line, not guessed. */
 #include "daemon/budget.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,7 +14,6 @@
 
 #include "base/compiler.h"
 #include "base/fd.h"
-#include "base/log.h"
 #include "base/num.h"
 #include "continuity/sealed_memory.h"
 #include "daemon/crash_read.h"

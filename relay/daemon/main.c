@@ -9,12 +9,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "admin/status.h"
-#include "base/compiler.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/num.h"

@@ -6,9 +6,9 @@
  *
  * A rendition (rendition.h) is the feed in one format.  It has a ring of packets, and the
  * subscribers (subscriber.h) who read that ring.  Whoever has put a packet into the rings calls
- * fanout_serve(): a pass then serves everybody who is ready.  A pass is cut into turns of the
- * loop, so that nothing else waits for it.  No packet may be put into the rings while a pass
- * is under way, or while a subscriber has to be waited for.
+ * fanout_serve(): a pass then serves everybody who is ready.  A pass is cut into turns of the loop,
+ * so that nothing else waits for it.  No packet may be put into the rings while a pass is under
+ * way, or while a subscriber has to be waited for.
  *
  * A fan-out lives in one loop and is touched from there only.  It knows no feed: what it asks and
  * what it tells goes through struct fanout_events.

@@ -29,8 +29,8 @@ struct pinned {
 	uint64_t bytes; /* the sum */
 };
 
-/* Adds the blocked subscribers of one fan-out: one system call for each.  0; -ENOMEM: some are missing.
- */
+/* Adds the blocked subscribers of one fan-out: one system call for each.  0; -ENOMEM: some are
+ * missing. */
 int pinned_add(struct pinned *pinned, const struct fanout *fanout) must_check;
 
 /* In order: who holds most comes first. */

@@ -146,8 +146,8 @@ static inline bool subscriber_is_ending(const struct subscriber *subscriber)
  *
  * `fd`, the quota and input_owner are its own from here on: closed, given back and freed on -ENOMEM
  * as well.  Returns 0, -ENOMEM, or -ERANGE when from_seq is older than rendition_range(): then
- * nothing has happened to them.  Where packets have to be asked for first, that cannot be known yet:
- * such a subscriber is told of the gap, or closed (reason LAG) where the format cannot say it.
+ * nothing has happened to them.  Where packets have to be asked for first, that cannot be known
+ * yet: such a subscriber is told of the gap, or closed (reason LAG) where the format cannot say it.
  */
 int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params);
 

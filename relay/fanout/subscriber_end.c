@@ -3,9 +3,7 @@
  * The end of a subscriber: last words, and whether it must look like the end of the stream or like
  * a break.  Invariant: no socket is closed by FIN in the middle of a packet or a note.
  */
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/fd.h"

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/compiler.h"
 #include "fanout/sent_count.h"
 #include "fanout/subscriber_kept.h"
 #include "fanout/fanout_parts.h"

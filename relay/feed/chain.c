@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "base/compiler.h"
 #include "pipe/pipe_io.h"
 
 static struct pipe *chain_add(struct pipe_set *set, struct chain *chain)

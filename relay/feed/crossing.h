@@ -10,8 +10,8 @@
  * end belongs to one loop, and each queue has one thread at each end.
  *
  * A branch with nobody to serve sleeps, and costs nothing.  Whoever joins it waits until home has
- * said how far the feed is.  The branch asks by a flag.  It does not ask anew before it is answered,
- * so that the two cannot misunderstand each other:
+ * said how far the feed is.  The branch asks by a flag.  It does not ask anew before it is
+ * answered, so that the two cannot misunderstand each other:
  *
  *   ASLEEP --ask--> WAKING --answer--> AWAKE --nobody left: ask--> LEAVING --answer--> ASLEEP
  *

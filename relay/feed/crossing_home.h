@@ -33,8 +33,9 @@ void crossings_init(struct crossings *home, struct fanout *fanout, const struct 
 void crossing_attach_home(struct crossing *crossing);
 void crossing_detach_home(struct crossing *crossing);
 
-/* Sends the packet to every branch that is awake.  The payload stays where it is.  False: it lies in
- * pipes and cannot be sent so (refused, or pipes run short), and none has got it; send a copy. */
+/* Sends the packet to every branch that is awake.  The payload stays where it is.  False: it lies
+ * in pipes and cannot be sent so (refused, or pipes run short), and none has got it; send a
+ * copy. */
 bool crossings_send(struct crossings *home, const struct packet *packet, struct payload *payload);
 
 /* `bytes` are copied once for all; NULL: news without payload.  A branch that cannot have it for

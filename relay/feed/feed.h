@@ -107,8 +107,8 @@ void feed_close_rendition(struct rendition **rendition);
 /* True: newcomers may ask for the past, so a branch collects it even while nobody is there. */
 void feed_keep_history(struct feed *feed, bool keeps_history);
 
-/* From now on the feed is recorded, so that it outlives a crash; see fanout/subscriber_kept.h.  Before
- * it has formats; one feed at a time in the whole process. */
+/* From now on the feed is recorded, so that it outlives a crash; see fanout/subscriber_kept.h.
+ * Before it has formats; one feed at a time in the whole process. */
 void feed_set_records(struct feed *feed, const struct feed_records *records, unsigned worker);
 
 /* 10 times a second: heartbeats, limits of slow subscribers, pipes that were missing. */

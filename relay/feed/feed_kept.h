@@ -15,8 +15,8 @@ struct rendition;
 
 /* All of these do nothing without a record. */
 
-/* From now on a feed is recorded, as its home or a branch in this worker.  Without a format yet; one
- * feed at a time in the whole process, since room is looked for.  Without room it is not
+/* From now on a feed is recorded, as its home or a branch in this worker.  Without a format yet;
+ * one feed at a time in the whole process, since room is looked for.  Without room it is not
  * recorded. */
 void feed_record_open(struct fanout *fanout, const struct sequence *sequence, bool is_branch,
 		      const struct feed_records *records, unsigned worker);

@@ -8,11 +8,9 @@
 #include <string.h>
 
 #include "base/compiler.h"
-#include "base/fd.h"
 #include "fanout/rendition.h"
 #include "fanout/subscriber.h"
 #include "feed/feed.h"
-#include "intake/engine.h"
 #include "packet/framing.h"
 
 enum {

@@ -8,9 +8,7 @@
  */
 #include "feed/publish.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"

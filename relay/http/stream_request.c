@@ -2,7 +2,6 @@
 /* Requests for streams: path, query and fields. */
 #include "http/stream_request.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "pipe/pipe_io.h"
 #include "table/close_reason.h"

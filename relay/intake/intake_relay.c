@@ -7,7 +7,6 @@
 #include "intake/intake_relay.h"
 
 #include <errno.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "intake/intake_memory.h"

@@ -7,8 +7,6 @@
 #include <assert.h>
 #include <errno.h>
 
-#include "base/compiler.h"
-
 void cursor_join_live(struct cursor *cursor, const struct ring *ring)
 {
 	*cursor = (struct cursor){

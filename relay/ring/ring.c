@@ -5,7 +5,6 @@
 #include "ring/ring.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/compiler.h"

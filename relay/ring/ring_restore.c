@@ -10,7 +10,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "base/compiler.h"
 #include "ring/ring_kept.h"
 #include "ring/ring_state.h"
 

@@ -7,9 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/compiler.h"
 #include "pipe/pipe_io.h"
 #include "ring/ring_kept.h"
 

@@ -20,7 +20,6 @@
 #include "serve/admission.h"
 #include "serve/http_arrival.h"
 #include "serve/http_listener.h"
-#include "serve/params.h"
 #include "serve/service.h"
 
 /* A request being looked at. */

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "config/origin.h"
 #include "serve/params.h"
 #include "serve/service.h"
 

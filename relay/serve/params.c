@@ -3,7 +3,6 @@
 #include "serve/params.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"

@@ -6,7 +6,6 @@
  * what is known to packet_check, positions and delimiter; this file joins them and decides when to
  * end.  With --reconnect that is not when the connection does. */
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/num.h"
 #include "tools/relaycat/latency.h"
 #include "tools/relaycat/output.h"
@@ -24,7 +23,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 

@@ -7,7 +7,6 @@
 #include "base/fd.h"
 #include "base/num.h"
 #include "tools/shared/connect_address.h"
-#include "tools/shared/stop.h"
 
 #include <errno.h>
 #include <poll.h>

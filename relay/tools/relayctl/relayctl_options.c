@@ -3,7 +3,6 @@
  * is refused, since it would be taken for obeyed. */
 #include "tools/relayctl/relayctl_options.h"
 
-#include "base/num.h"
 #include "tools/shared/arguments.h"
 
 #include <errno.h>

@@ -6,7 +6,6 @@
  * has not acknowledged, and the source is not asked for more while there is no connection.  What
  * messages look like is left to message_source and delimiter, when to try again to connection. */
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/num.h"
 #include "base/packet_header.h"
 #include "tools/relaypub/batch.h"

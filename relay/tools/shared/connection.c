@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "tools/shared/stop.h"
 
 #include <errno.h>
 #include <inttypes.h>
