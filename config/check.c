@@ -92,6 +92,12 @@ static void check_sizes(const struct check *check, const struct config_feed *fee
 		       "max_lag = %s is more than ring = %s, so it would never be reached; "
 		       "expected at most the ring, or a larger ring",
 		       num_print_bytes(other, sizeof(other), feed->max_lag), ring);
+	if (feed->burst.bytes > feed->ring)
+		report(check, &feed->section, CONFIG_FEED_burst,
+		       "burst = %s is more than ring = %s ever has; expected at most the ring, or "
+		       "a "
+		       "larger ring",
+		       num_print_bytes(other, sizeof(other), feed->burst.bytes), ring);
 	if (feed->framing.fixed_bytes > feed->max_message)
 		report(check, &feed->section, CONFIG_FEED_framing,
 		       "messages of fixed:%u are all longer than max_message = %s",
@@ -191,6 +197,22 @@ static void check_skip(const struct check *check, const struct config_listener *
 	       "[feed %s] has framing = none; expected disconnect or wait, a framing, or format = "
 	       "framed",
 	       listener->section.name, format_row(listener->format)->name, feed->section.name);
+}
+
+static void check_burst(const struct check *check, const struct config_listener *listener,
+			const struct config_feed *feed)
+{
+	char burst[NUM_PRINT_BYTES], ring[NUM_PRINT_BYTES];
+
+	if (!config_is_set(&listener->section, CONFIG_LISTENER_burst) ||
+	    !config_is_served(listener, feed) || listener->burst.bytes <= feed->ring)
+		return;
+	report(check, &listener->section, CONFIG_LISTENER_burst,
+	       "burst = %s is more than the ring of [feed %s] ever has (%s); expected at most "
+	       "that, "
+	       "or a larger ring",
+	       num_print_bytes(burst, sizeof(burst), listener->burst.bytes), feed->section.name,
+	       num_print_bytes(ring, sizeof(ring), feed->ring));
 }
 
 static bool is_for_http(size_t option)
@@ -393,7 +415,9 @@ void config_check_all(const struct config *config, bool is_partial, struct confi
 		if (!is_partial)
 			check_feed_name(&check, &config->listeners[i]);
 		check_http(&check, &config->listeners[i]);
-		for (size_t k = 0; k < config->feed_count; k++)
+		for (size_t k = 0; k < config->feed_count; k++) {
 			check_skip(&check, &config->listeners[i], &config->feeds[k]);
+			check_burst(&check, &config->listeners[i], &config->feeds[k]);
+		}
 	}
 }

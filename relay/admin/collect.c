@@ -156,7 +156,7 @@ struct census_take {
 static int add_worker(const struct worker *worker, const struct service *service,
 		      const struct served_feed *feed, struct census *sum)
 {
-	uint64_t now_ms = clock_mono_ns() / NS_PER_MS, wall_ns = clock_wall_ns();
+	uint64_t now_ns = clock_mono_ns();
 	struct census own;
 	struct list_node *node;
 	int r = census_init(&own, sum->order, sum->is_slow_only, sum->limit);
@@ -169,10 +169,9 @@ static int add_worker(const struct worker *worker, const struct service *service
 		const struct served_feed *served = served_feed_at(node);
 
 		if (!feed || feed == served)
-			census_add(&own, &served->worker_feeds[worker->index].feed->fanout, now_ms,
-				   wall_ns);
+			census_add(&own, &served->worker_feeds[worker->index].feed->fanout, now_ns);
 	}
-	r = census_list(&own, now_ms, wall_ns);
+	r = census_list(&own, now_ns);
 	for (size_t i = 0; i < own.count; i++)
 		own.rows[i].worker = worker->index;
 	if (r == 0)

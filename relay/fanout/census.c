@@ -105,17 +105,19 @@ static uint64_t lag_bytes_of(const struct subscriber *subscriber)
 	return subscriber->rendition->ring.end_pos - subscriber->cursor.pos;
 }
 
-static uint64_t lag_ms_of(const struct subscriber *subscriber, uint64_t wall_ns)
+static uint64_t lag_ms_of(const struct subscriber *subscriber, uint64_t now_ns)
 {
 	uint64_t since_ns = 0;
 
 	if (lag_bytes_of(subscriber))
 		since_ns = cursor_unread_time(&subscriber->cursor, &subscriber->rendition->ring);
-	return since_ns && wall_ns > since_ns ? (wall_ns - since_ns) / NS_PER_MS : 0;
+	return since_ns && now_ns > since_ns ? (now_ns - since_ns) / NS_PER_MS : 0;
 }
 
-static uint64_t age_ms_of(const struct subscriber *subscriber, uint64_t now_ms)
+static uint64_t age_ms_of(const struct subscriber *subscriber, uint64_t now_ns)
 {
+	uint64_t now_ms = now_ns / NS_PER_MS;
+
 	return now_ms > subscriber->joined_ms ? now_ms - subscriber->joined_ms : 0;
 }
 
@@ -127,13 +129,13 @@ static uint64_t delivered_by(const struct subscriber *subscriber)
 }
 
 static uint64_t key_of(const struct census *census, const struct subscriber *subscriber,
-		       uint64_t now_ms)
+		       uint64_t now_ns)
 {
 	switch (census->order) {
 	case CENSUS_BY_LAG:
 		return lag_bytes_of(subscriber);
 	case CENSUS_BY_AGE:
-		return age_ms_of(subscriber, now_ms);
+		return age_ms_of(subscriber, now_ns);
 	case CENSUS_BY_DELIVERED:
 		return delivered_by(subscriber);
 	case CENSUS_BY_ID:
@@ -152,8 +154,7 @@ static void count_lag(struct census *census, uint64_t lag_ms)
 	census->max_lag_ms = u64_max(census->max_lag_ms, lag_ms);
 }
 
-static void meet_all(struct census *census, const struct list *list, uint64_t now_ms,
-		     uint64_t wall_ns)
+static void meet_all(struct census *census, const struct list *list, uint64_t now_ns)
 {
 	struct list_node *node;
 
@@ -161,25 +162,24 @@ static void meet_all(struct census *census, const struct list *list, uint64_t no
 		const struct subscriber *subscriber = list_entry(node, struct subscriber, node);
 
 		census->total++;
-		count_lag(census, lag_ms_of(subscriber, wall_ns));
-		offer(census, (struct census_pick){key_of(census, subscriber, now_ms), subscriber});
+		count_lag(census, lag_ms_of(subscriber, now_ns));
+		offer(census, (struct census_pick){key_of(census, subscriber, now_ns), subscriber});
 	}
 }
 
-void census_add(struct census *census, const struct fanout *fanout, uint64_t now_ms,
-		uint64_t wall_ns)
+void census_add(struct census *census, const struct fanout *fanout, uint64_t now_ns)
 {
 	struct list_node *node;
 
 	list_for_each (&fanout->renditions, node) {
 		const struct rendition *rendition = rendition_of(node);
 
-		meet_all(census, &rendition->blocked, now_ms, wall_ns);
+		meet_all(census, &rendition->blocked, now_ns);
 		if (census->is_slow_only)
 			continue;
-		meet_all(census, &rendition->joining, now_ms, wall_ns);
-		meet_all(census, &rendition->ready, now_ms, wall_ns);
-		meet_all(census, &rendition->idle, now_ms, wall_ns);
+		meet_all(census, &rendition->joining, now_ns);
+		meet_all(census, &rendition->ready, now_ns);
+		meet_all(census, &rendition->idle, now_ns);
 	}
 }
 
@@ -198,8 +198,7 @@ static void ask_socket(struct census_row *row, int fd)
 		row->peer_bytes = 0;
 }
 
-static void describe(struct census_row *row, const struct census_pick *pick, uint64_t now_ms,
-		     uint64_t wall_ns)
+static void describe(struct census_row *row, const struct census_pick *pick, uint64_t now_ns)
 {
 	const struct subscriber *subscriber = pick->subscriber;
 	const struct rendition *rendition = subscriber->rendition;
@@ -211,9 +210,9 @@ static void describe(struct census_row *row, const struct census_pick *pick, uin
 		.id = subscriber->id,
 		.state = subscriber->state,
 		.lag_bytes = lag_bytes_of(subscriber),
-		.lag_ms = lag_ms_of(subscriber, wall_ns),
+		.lag_ms = lag_ms_of(subscriber, now_ns),
 		.delivered_messages = delivered_by(subscriber),
-		.connected_ms = age_ms_of(subscriber, now_ms),
+		.connected_ms = age_ms_of(subscriber, now_ns),
 		.cause = CAUSE_UNKNOWN,
 	};
 	if (row->lag_bytes)
@@ -222,14 +221,14 @@ static void describe(struct census_row *row, const struct census_pick *pick, uin
 	ask_socket(row, subscriber->fd);
 }
 
-int census_list(struct census *census, uint64_t now_ms, uint64_t wall_ns)
+int census_list(struct census *census, uint64_t now_ns)
 {
 	census->rows = calloc(census->pick_count + 1, sizeof(*census->rows));
 	if (!census->rows)
 		return -ENOMEM;
 	census->count = census->pick_count;
 	for (size_t i = 0; i < census->count; i++)
-		describe(&census->rows[i], &census->picks[i], now_ms, wall_ns);
+		describe(&census->rows[i], &census->picks[i], now_ns);
 	return 0;
 }
 

@@ -78,13 +78,12 @@ int census_init(struct census *census, enum census_order order, bool is_slow_onl
 		size_t limit) must_check;
 void census_fini(struct census *census);
 
-/* Adds the subscribers of one fan-out, in its loop.  wall_ns: as in packets. */
-void census_add(struct census *census, const struct fanout *fanout, uint64_t now_ms,
-		uint64_t wall_ns);
+/* Adds the subscribers of one fan-out, in its loop.  now_ns: monotonic. */
+void census_add(struct census *census, const struct fanout *fanout, uint64_t now_ns);
 
 /* Makes the rows of those that come first, in the turn in which they were met; asks their sockets:
  * two system calls each, four for a blocked one.  0 or -ENOMEM. */
-int census_list(struct census *census, uint64_t now_ms, uint64_t wall_ns) must_check;
+int census_list(struct census *census, uint64_t now_ns) must_check;
 
 /* Adds a part that has been listed.  0; -ENOMEM, without its rows then. */
 int census_merge(struct census *sum, const struct census *part) must_check;

@@ -150,6 +150,10 @@ void fanout_free_closed(struct fanout *fanout);
  * got.  It walks over all of them. */
 void fanout_add_metrics(const struct fanout *fanout, struct metrics *ret);
 
+/* Before a tick that comes late_ms too late: relay itself did nothing for so long, so that counts
+ * against nobody. */
+void fanout_excuse(struct fanout *fanout, uint64_t now_ms, uint64_t late_ms);
+
 /* 10 times a second: limits of slow subscribers, and half-closed ones that have gone. */
 void fanout_tick(struct fanout *fanout, uint64_t now_ms);
 

@@ -8,12 +8,12 @@ enum {
 	HALF_CLOSED_MS = 1000, /* between two looks at half-closed subscribers */
 };
 
-static void check_limits(struct rendition *rendition, uint64_t now_ms, uint64_t wall_ns)
+static void check_limits(struct rendition *rendition, uint64_t now_ms)
 {
 	struct list_node *node, *next;
 
 	list_for_each_safe (&rendition->blocked, node, next)
-		subscriber_check_limits(list_entry(node, struct subscriber, node), now_ms, wall_ns);
+		subscriber_check_limits(list_entry(node, struct subscriber, node), now_ms);
 }
 
 /* A peer that has closed altogether looks like a half-closed one until its kernel answers with a
@@ -29,13 +29,35 @@ static void check_half_closed(struct fanout *fanout, uint64_t now_ms)
 		subscriber_check_half_closed(list_entry(node, struct subscriber, half_node));
 }
 
+static void excuse_all(const struct list *list, uint64_t now_ms, uint64_t late_ms)
+{
+	struct list_node *node;
+
+	list_for_each (list, node)
+		subscriber_excuse(list_entry(node, struct subscriber, node), now_ms, late_ms);
+}
+
+void fanout_excuse(struct fanout *fanout, uint64_t now_ms, uint64_t late_ms)
+{
+	struct list_node *node;
+
+	list_for_each (&fanout->renditions, node) {
+		struct rendition *rendition = rendition_of(node);
+
+		excuse_all(&rendition->joining, now_ms, late_ms);
+		excuse_all(&rendition->idle, now_ms, late_ms);
+		excuse_all(&rendition->ready, now_ms, late_ms);
+		excuse_all(&rendition->blocked, now_ms, late_ms);
+		ring_move_arrivals(&rendition->ring, late_ms * NS_PER_MS, now_ms * NS_PER_MS);
+	}
+}
+
 void fanout_tick(struct fanout *fanout, uint64_t now_ms)
 {
-	uint64_t wall_ns = clock_wall_ns();
 	struct list_node *node;
 
 	list_for_each (&fanout->renditions, node)
-		check_limits(rendition_of(node), now_ms, wall_ns);
+		check_limits(rendition_of(node), now_ms);
 	check_half_closed(fanout, now_ms);
 }
 

@@ -277,7 +277,7 @@ bool subscriber_send_note(struct subscriber *subscriber, const uint8_t *bytes, s
 static void place_cursor(struct subscriber *subscriber, const struct subscriber_params *params)
 {
 	const struct ring *ring = &subscriber->rendition->ring;
-	uint64_t now_ns = clock_wall_ns();
+	uint64_t now_ns = clock_mono_ns();
 	uint64_t since_ns = 0;
 
 	if (params->has_from && cursor_join_seq(&subscriber->cursor, ring, params->from_seq) == 0) {
@@ -394,11 +394,27 @@ void subscriber_begin(struct subscriber *subscriber)
 	start(subscriber);
 }
 
-void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uint64_t wall_ns)
+/* A time that was `late_ms` earlier than it counts. */
+static uint64_t moved(uint64_t time_ms, uint64_t late_ms, uint64_t now_ms)
+{
+	return u64_min(time_ms + late_ms, now_ms);
+}
+
+void subscriber_excuse(struct subscriber *subscriber, uint64_t now_ms, uint64_t late_ms)
+{
+	uint64_t grace_ms = fanout_of(subscriber)->params->grace_ms;
+
+	subscriber->progress_ms = moved(subscriber->progress_ms, late_ms, now_ms);
+	if (now_ms - subscriber->joined_ms < grace_ms + late_ms)
+		subscriber->joined_ms = moved(subscriber->joined_ms, late_ms, now_ms);
+}
+
+void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms)
 {
 	const struct fanout_params *params = fanout_of(subscriber)->params;
 	const struct ring *ring = &subscriber->rendition->ring;
 	uint64_t lag_bytes = ring->end_pos - subscriber->cursor.pos;
+	uint64_t now_ns = now_ms * NS_PER_MS;
 	uint64_t oldest_ns;
 	bool is_over;
 
@@ -414,8 +430,8 @@ void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uin
 	is_over = params->max_lag_bytes && lag_bytes > params->max_lag_bytes;
 	if (!is_over && params->max_lag_ms) {
 		oldest_ns = cursor_unread_time(&subscriber->cursor, ring);
-		is_over = oldest_ns && wall_ns > oldest_ns &&
-			  wall_ns - oldest_ns > params->max_lag_ms * NS_PER_MS;
+		is_over = oldest_ns && now_ns > oldest_ns &&
+			  now_ns - oldest_ns > params->max_lag_ms * NS_PER_MS;
 	}
 	if (!is_over)
 		is_over = cursor_is_behind(&subscriber->cursor, ring);

@@ -178,8 +178,11 @@ void subscriber_serve(struct subscriber *subscriber);
 /* Marks every idle subscriber of the rendition as ready: a packet has been appended. */
 void subscriber_wake_all(struct rendition *rendition);
 
-/* Applies stall_timeout, max_lag and max_lag_time to it. */
-void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms, uint64_t wall_ns);
+/* Applies stall_timeout, max_lag and max_lag_time to it.  now_ms: monotonic. */
+void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms);
+
+/* For late_ms until now_ms, relay itself did nothing: that counts against nobody. */
+void subscriber_excuse(struct subscriber *subscriber, uint64_t now_ms, uint64_t late_ms);
 
 /* Looks whether a half-closed one has gone altogether; closes it then. */
 void subscriber_check_half_closed(struct subscriber *subscriber);

@@ -21,13 +21,11 @@
 
 static struct ring_packet entry_of(const struct packet *packet)
 {
-	bool is_gap = packet->type == PACKET_GAP; /* its time field holds a sequence */
-
 	return (struct ring_packet){
 		.first_seq = packet->first_seq,
 		.next_seq = packet_next_seq(packet),
 		.count = packet->count,
-		.time_ns = is_gap ? clock_wall_ns() : packet->time_ns,
+		.arrived_ns = clock_mono_ns(),
 		.starts_message = packet->starts_message,
 	};
 }

@@ -39,30 +39,42 @@ static void join_at(struct cursor *cursor, struct segment *segment, const struct
 	segment_ref(segment);
 }
 
+/* Goes back through the marks of a segment: *ret is the oldest one to join at that is within the
+ * limits, else the newest of all.  True: what lies before is beyond the limits, too. */
+static bool find_past(const struct ring *ring, struct segment *segment, uint64_t from_pos,
+		      uint64_t since_ns, struct segment **ret_in, const struct packet_mark **ret)
+{
+	for (size_t i = segment->mark_count; i-- > 0;) {
+		const struct packet_mark *mark = &segment->marks[i];
+
+		if (*ret &&
+		    (segment->start_pos + mark->offset < from_pos || mark->arrived_ns < since_ns))
+			return true;
+		/* Nothing but news comes behind the last message. */
+		if (mark->starts_message && mark->messages_before < ring->message_count) {
+			*ret_in = segment;
+			*ret = mark;
+		}
+	}
+	return false;
+}
+
 void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t bytes,
 		      uint64_t since_ns)
 {
-	uint64_t from_pos = 0;
-	struct list_node *node;
+	uint64_t from_pos = bytes && ring->end_pos > bytes ? ring->end_pos - bytes : 0;
+	const struct packet_mark *mark = NULL;
+	struct segment *found_in = NULL;
+	struct list_node *node = ring->segments.head.prev;
 
-	if (bytes && ring->end_pos > bytes)
-		from_pos = ring->end_pos - bytes;
-	list_for_each (&ring->segments, node) {
-		struct segment *segment = list_entry(node, struct segment, node);
-
-		if (segment->start_pos + segment->length <= from_pos)
-			continue;
-		for (size_t i = 0; i < segment->mark_count; i++) {
-			const struct packet_mark *mark = &segment->marks[i];
-
-			if (segment->start_pos + mark->offset >= from_pos &&
-			    mark->time_ns >= since_ns && mark->starts_message) {
-				join_at(cursor, segment, mark);
-				return;
-			}
-		}
-	}
-	cursor_join_live(cursor, ring);
+	while (node != &ring->segments.head &&
+	       !find_past(ring, list_entry(node, struct segment, node), from_pos, since_ns,
+			  &found_in, &mark))
+		node = node->prev;
+	if (mark)
+		join_at(cursor, found_in, mark);
+	else
+		cursor_join_live(cursor, ring);
 }
 
 /* The segment before `at` (NULL: the newest) in which packets begin, as long as the sequence has
@@ -285,11 +297,11 @@ uint64_t cursor_unread_time(const struct cursor *cursor, const struct ring *ring
 	uint64_t index;
 
 	if (segment && (cursor->offset < segment->length || segment->continued_by))
-		return packet_in_hand(cursor)->time_ns;
+		return packet_in_hand(cursor)->arrived_ns;
 	index = segment ? segment->index + 1 : cursor->next_index;
 	if (index >= ring->next_index)
 		return 0;
 	if (index < ring_first_index(ring))
 		index = ring_first_index(ring);
-	return ring_find_segment(ring, index)->begin.time_ns;
+	return ring_find_segment(ring, index)->begin.arrived_ns;
 }

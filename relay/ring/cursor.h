@@ -30,8 +30,9 @@ enum cursor_lag {
 /* At the live edge: reads what comes from now on. */
 void cursor_join_live(struct cursor *cursor, const struct ring *ring);
 
-/* In the past: at the oldest message start within `bytes` of the live edge (0 = no such limit) and
- * not before wall time `since_ns` (0 = no such limit); at the live edge when there is none. */
+/* In the past: at the oldest message start within `bytes` of the live edge (0 = no such limit) that
+ * came not before `since_ns` (monotonic; 0 = no such limit).  When there is none, at the newest
+ * message start of all; at the live edge only when there is no past. */
 void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t bytes,
 		      uint64_t since_ns);
 
@@ -76,5 +77,5 @@ uint64_t cursor_unread_seq(const struct cursor *cursor);
 /* Messages of this ring up to the last one that has been read whole, since the ring was opened. */
 uint64_t cursor_messages_read(const struct cursor *cursor);
 
-/* Wall time of the oldest packet not yet read to its end; 0 at the live edge. */
+/* When the oldest packet came that is not yet read to its end (monotonic); 0 at the live edge. */
 uint64_t cursor_unread_time(const struct cursor *cursor, const struct ring *ring);

@@ -70,7 +70,7 @@ static struct packet_mark mark_of(const struct ring *ring, const struct ring_pac
 		.offset = offset,
 		.first_seq = packet->first_seq,
 		.messages_before = ring->message_count,
-		.time_ns = packet->time_ns,
+		.arrived_ns = packet->arrived_ns,
 		.starts_message = packet->starts_message,
 	};
 }
@@ -283,6 +283,25 @@ bool ring_is_over_full(const struct ring *ring)
 {
 	return ring->end_pos - ring->start_pos > ring->params.max_bytes &&
 	       oldest_packet_segments(ring) > 0;
+}
+
+static void move_arrival(struct packet_mark *mark, uint64_t by_ns, uint64_t now_ns)
+{
+	if (mark->arrived_ns < now_ns)
+		mark->arrived_ns = u64_min(mark->arrived_ns + by_ns, now_ns);
+}
+
+void ring_move_arrivals(struct ring *ring, uint64_t by_ns, uint64_t now_ns)
+{
+	struct list_node *node;
+
+	list_for_each (&ring->segments, node) {
+		struct segment *segment = list_entry(node, struct segment, node);
+
+		move_arrival(&segment->begin, by_ns, now_ns);
+		for (size_t i = 0; i < segment->mark_count; i++)
+			move_arrival(&segment->marks[i], by_ns, now_ns);
+	}
 }
 
 void ring_set_sequence(struct ring *ring, uint64_t next_seq)

@@ -44,9 +44,9 @@ struct ring {
 /* What the ring remembers of a packet; see struct packet_mark. */
 struct ring_packet {
 	uint64_t first_seq;
-	uint64_t next_seq; /* sequence behind this packet */
-	uint32_t count;    /* messages that end in it   */
-	uint64_t time_ns;
+	uint64_t next_seq;   /* sequence behind this packet */
+	uint32_t count;      /* messages that end in it   */
+	uint64_t arrived_ns; /* monotonic */
 	bool starts_message;
 };
 
@@ -79,6 +79,10 @@ int ring_make_block(struct ring *ring, struct segment *segment);
 
 /* True while more than max_bytes are retained although the newest packet is not alone. */
 bool ring_is_over_full(const struct ring *ring);
+
+/* What is in the ring counts as come by so much later, but not later than now_ns: the process did
+ * nothing for so long. */
+void ring_move_arrivals(struct ring *ring, uint64_t by_ns, uint64_t now_ns);
 
 /* The retained segment with this index; NULL when it has been trimmed or does not exist yet. */
 struct segment *ring_find_segment(const struct ring *ring, uint64_t index);

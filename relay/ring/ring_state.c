@@ -176,7 +176,7 @@ static void transfer_mark(struct state_stream *stream, struct packet_mark *mark)
 	state_size(stream, &mark->offset, SIZE_MAX, "mark offset");
 	state_u64(stream, &mark->first_seq, UINT64_MAX, "mark sequence");
 	state_u64(stream, &mark->messages_before, UINT64_MAX, "mark messages");
-	state_u64(stream, &mark->time_ns, UINT64_MAX, "mark time");
+	state_u64(stream, &mark->arrived_ns, UINT64_MAX, "time of arrival");
 	state_bool(stream, &mark->starts_message, "mark start");
 }
 

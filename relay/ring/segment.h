@@ -32,7 +32,7 @@ struct packet_mark {
 	size_t offset;            /* of the packet's first byte in the segment        */
 	uint64_t first_seq;       /* sequence of the packet's first message           */
 	uint64_t messages_before; /* published in this ring before the packet         */
-	uint64_t time_ns;         /* wall clock, when relay took the message in       */
+	uint64_t arrived_ns;      /* monotonic, when it came into this ring           */
 	bool starts_message;      /* false: goes on with a message already begun      */
 };
 

@@ -2,6 +2,7 @@
 """Slow subscribers: skip announces exactly what is missing, disconnect resets, wait loses nothing."""
 
 import random
+import signal
 
 import pytest
 
@@ -9,6 +10,7 @@ from relaytest import packet
 from relaytest.ini import ENGINES, TIGHT, feed
 from relaytest.stream import KIB, MIB, script
 from relaytest.subscriber import LineSubscriber
+from relaytest.web import Answer, request
 
 SLOW = {"receive_buffer": 4096, "paused": True}
 RING = {"ring": "512k", "segment": "64k", "grace": "0", "stall_timeout": "1h"}
@@ -198,6 +200,65 @@ def test_burst(lab, engine, burst, least, most):
     assert least + 20 <= late.messages <= most + 20
     assert late.start is not None and (len(made.payload) - raw.start) % 1024 == 0
     assert least + 20 <= (len(made.payload) - raw.start) // 1024 <= most + 20
+
+
+def test_a_burst_smaller_than_a_packet_is_that_packet(lab):
+    """On a quiet feed, and on a busy one, whose packets are as long as a segment: each newcomer reaches the past."""
+    made = script("u32be", (150_000,) * 60, 2)
+    relay = lab.start(feed("a", framing="u32be", burst="1k", on_slow="wait", stall_timeout="60s"))
+    leader = relay.subscribe("a-framed", made)
+    relay.wait("a", subscribers=1)
+    publisher = relay.publish("a")
+    others = []
+    for index in range(20):
+        publisher.send(made.message(index))
+        lab.loop.run(lambda: leader.position == made.ends[index], what=f"message {index}")
+        others.append(relay.subscribe("a-framed", made, base=leader.base))
+        lab.loop.run(lambda: others[-1].messages, what=f"what came before newcomer {index}")
+        assert others[-1].start <= index
+    publisher.send(made.wire[made.ends[19]:])
+    while not leader.done:
+        some = relay.subscribe("a-framed", made, base=leader.base)
+        lab.loop.run(lambda: some.messages, what="messages")
+        others.append(some)
+    relay.run_until_done([leader, *others])
+
+
+def test_a_burst_by_time_goes_by_arrival(lab):
+    """Another relay's clock says 2023; what came from there came a moment ago, and nothing of it came years ago."""
+    made = script("relay", (1000,) * 30, 2)
+    relay = lab.start(feed("a", framing="relay", burst="1h", on_slow="wait", max_lag_time="1h", stall_timeout="60s"))
+    leader = relay.subscribe("a-raw", made)
+    relay.wait("a", subscribers=1)
+    relay.publish("a", made.wire)
+    relay.run_until_done([leader])
+    late = relay.subscribe("a-raw", made)
+    relay.run_until_done([late])
+
+
+def test_nobody_is_punished_for_a_pause_of_relay(lab):
+    """It is stopped for longer than anybody may be silent, take nothing, lag, or be at a request."""
+    made = script("u32be", (3000,) * 2000, 4)
+    times = {"stall_timeout": "3s", "max_lag_time": "3s", "source_timeout": "3s", "grace": "0"}
+    relay = lab.start({**feed("a", framing="u32be", on_slow="disconnect", framed=TIGHT, ring="16m", **times),
+                       "listener web": {"feed": "a", "listen": "tcp:127.0.0.1:0", "format": "http",
+                                        "head_timeout": "3s", "on_slow": "skip"}})
+    leader = relay.subscribe("a-raw", made)
+    held = relay.subscribe("a-framed", made, **SLOW)
+    relay.wait("a", subscribers=2)
+    head = request("/a?burst=0", method="HEAD")
+    late = Answer(relay, "web", head[:5])
+    publisher = relay.publish("a", made.wire, piece=16 * KIB).follow(leader, WINDOW)
+    lab.loop.run(lambda: leader.position > 2 * MIB, what="2 MiB of 6")
+    relay.process.send_signal(signal.SIGSTOP)
+    late.sock.send(head[5:])
+    lab.loop.run_for(4)
+    relay.process.send_signal(signal.SIGCONT)
+    lab.loop.run(lambda: late.data, what="an answer")
+    assert late.data.startswith(b"HTTP/1.1 200 "), late.data
+    held.resume()
+    relay.run_until_done([leader, held])
+    publisher.flush()
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -47,7 +47,7 @@ static bool count_steps(struct checking *checking, uint64_t begun, uint64_t done
 static bool is_mark_of(const struct packet_mark *mark, const struct rig_step *step)
 {
 	return mark->first_seq == step->packet.first_seq &&
-	       mark->messages_before == step->messages_before && mark->time_ns == step->number &&
+	       mark->messages_before == step->messages_before && mark->arrived_ns == step->number &&
 	       mark->starts_message == step->packet.starts_message;
 }
 
@@ -98,7 +98,7 @@ static const char *check_bytes(const struct segment_state *segment)
 static const char *check_segment(const struct checking *checking,
 				 const struct segment_state *segment)
 {
-	uint64_t number = segment->begin.time_ns;
+	uint64_t number = segment->begin.arrived_ns;
 	const struct rig_step *last;
 
 	if (number == 0 || number > checking->step_count)
@@ -135,15 +135,15 @@ static const char *check_follows(const struct checking *checking,
 				 const struct segment_state *before,
 				 const struct segment_state *segment)
 {
-	uint64_t last = before->mark_count ? before->marks[before->mark_count - 1].time_ns
-					   : before->begin.time_ns;
+	uint64_t last = before->mark_count ? before->marks[before->mark_count - 1].arrived_ns
+					   : before->begin.arrived_ns;
 	const struct rig_step *next = packet_behind(checking, last);
 
 	if (segment->start_pos != before->start_pos + before->length)
 		return "place";
 	if (segment->is_continuation)
-		return segment->begin.time_ns == last ? NULL : "rest of a packet";
-	return next && next->number == segment->begin.time_ns ? NULL : "packet is missing";
+		return segment->begin.arrived_ns == last ? NULL : "rest of a packet";
+	return next && next->number == segment->begin.arrived_ns ? NULL : "packet is missing";
 }
 
 static const struct segment_state *find(const struct ring_state *state, uint64_t index)
@@ -207,9 +207,10 @@ static const char *check_all(struct checking *checking)
 	    state->segments[state->segment_count - 1].is_retained) {
 		const struct segment_state *newest = &state->segments[state->segment_count - 1];
 
-		if (packet_behind(checking, newest->mark_count
-						    ? newest->marks[newest->mark_count - 1].time_ns
-						    : newest->begin.time_ns))
+		if (packet_behind(checking,
+				  newest->mark_count
+					  ? newest->marks[newest->mark_count - 1].arrived_ns
+					  : newest->begin.arrived_ns))
 			return "newest packet";
 	}
 	return fault ? fault : check_places(checking);
@@ -238,7 +239,8 @@ const char *rig_find_fault(const struct ring_state *state, uint64_t seed, bool i
 static bool is_same_mark(const struct packet_mark *left, const struct packet_mark *right)
 {
 	return left->offset == right->offset && left->first_seq == right->first_seq &&
-	       left->messages_before == right->messages_before && left->time_ns == right->time_ns &&
+	       left->messages_before == right->messages_before &&
+	       left->arrived_ns == right->arrived_ns &&
 	       left->starts_message == right->starts_message;
 }
 

@@ -92,7 +92,7 @@ struct rig_step rig_stream_next(struct rig_stream *stream)
 			.first_seq = stream->next_seq,
 			.next_seq = step.next_seq,
 			.count = (uint32_t)count,
-			.time_ns = step.number, /* so that a mark says which packet it is */
+			.arrived_ns = step.number, /* so that a mark says which packet it is */
 			.starts_message = !stream->is_inside,
 		};
 		stream->messages += count;

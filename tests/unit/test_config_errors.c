@@ -136,6 +136,12 @@ static void contradictions_are_refused(void **state)
 	config_rig_check_only_error(rig, IN_FEED("ring = 512k\nsegment = 1m\n"), "a.ini:7",
 				    "does not fit into ring = 512k");
 	config_rig_check_only_error(rig, IN_FEED("max_lag = 9m\n"), "a.ini:6", "never be reached");
+	config_rig_check_only_error(rig, IN_FEED("ring = 1m\nburst = 1025k\n"), "a.ini:7",
+				    "burst = 1025k is more than ring = 1m ever has");
+	config_rig_check_only_error(
+		rig, IN_LISTENER("burst = 8193k\n"), "a.ini:6",
+		"burst = 8193k is more than the ring of [feed a] ever has (8m)");
+	config_rig_load(rig, IN_FEED("ring = 1m\nburst = 1024k\n"));
 	config_rig_check_only_error(rig, IN_FEED("framing = fixed:20m\n"), "a.ini:6",
 				    "max_message = 16m");
 	config_rig_check_only_error(rig, IN_FEED("rate = 1m\n"), "a.ini:6", "file:PATH only");

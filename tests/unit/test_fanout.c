@@ -180,7 +180,7 @@ static void put_packet(struct rig *rig)
 		.first_seq = rig->next_seq,
 		.next_seq = rig->next_seq + 1,
 		.count = 1,
-		.time_ns = clock_wall_ns(),
+		.arrived_ns = clock_mono_ns(),
 		.starts_message = true,
 	};
 

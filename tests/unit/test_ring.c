@@ -66,7 +66,7 @@ static struct ring_packet next_packet(struct model *model, size_t bytes)
 		.first_seq = model->next_seq,
 		.next_seq = model->next_seq + 3,
 		.count = 3,
-		.time_ns = 1000 * model->next_seq,
+		.arrived_ns = 1000 * model->next_seq,
 		.starts_message = true,
 	};
 
@@ -205,7 +205,7 @@ static void small_packets_share_a_block(void **state)
 	for (size_t i = 0; i < 100; i++) {
 		assert_int_equal(segment->marks[i].offset, 132 * i);
 		assert_int_equal(segment->marks[i].first_seq, 1 + 3 * i);
-		assert_int_equal(segment->marks[i].time_ns, 1000 * (1 + 3 * i));
+		assert_int_equal(segment->marks[i].arrived_ns, 1000 * (1 + 3 * i));
 	}
 	append_copy(&model, 0, 10, 2); // another engine's: a block of its own
 	assert_int_equal(model.ring.segment_count, 2);

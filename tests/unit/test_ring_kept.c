@@ -99,7 +99,7 @@ static struct ring_packet next_packet(struct rig *rig)
 		.first_seq = rig->sequence - 1,
 		.next_seq = rig->sequence,
 		.count = 1,
-		.time_ns = rig->sequence * 1000,
+		.arrived_ns = rig->sequence * 1000,
 		.starts_message = true,
 	};
 }

@@ -37,7 +37,7 @@ static struct ring_packet packet_at(uint64_t sequence)
 	return (struct ring_packet){.first_seq = sequence,
 				    .next_seq = sequence + 1,
 				    .count = 1,
-				    .time_ns = sequence,
+				    .arrived_ns = sequence,
 				    .starts_message = true};
 }
 

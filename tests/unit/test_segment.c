@@ -154,7 +154,7 @@ static void many_marks_stay_in_order(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 10000; i++) {
-		const struct packet_mark mark = {.offset = 10 * i, .first_seq = i, .time_ns = 7};
+		const struct packet_mark mark = {.offset = 10 * i, .first_seq = i, .arrived_ns = 7};
 
 		assert_int_equal(segment_add_mark(segment, &mark), 0);
 	}

@@ -330,6 +330,40 @@ static void whoever_stalls_is_closed_and_the_wait_is_over(void **state)
 	free(lines);
 }
 
+// relay itself was stopped for a minute, twice as long as anybody may take no bytes.
+static void a_pause_of_relay_itself_counts_against_nobody(void **state)
+{
+	struct subscriber *slow;
+	uint64_t start_ms;
+
+	(void)state;
+	for (int by_time = 0; by_time < 2; by_time++) {
+		open_feed(ENGINE_SPLICE, 8 << 20);
+		rig.feed->params.fanout.stall_timeout_ms = by_time ? 0 : 30000;
+		rig.feed->params.fanout.max_lag_ms = by_time ? 30000 : 0;
+		rig.feed->params.fanout.grace_ms = 2000;
+		join(false, true, SMALL, ON_SLOW_DISCONNECT);
+		slow = feed_rig_newest(rig.raw);
+		rig.readers[0].is_paused = true;
+		publish_lines(0, 5000);
+		assert_int_equal(slow->state, SUBSCRIBER_BLOCKED);
+		start_ms = now_ms();
+		feed_excuse(rig.feed, start_ms + 60000, 60000);
+		feed_tick(rig.feed, start_ms + 60000);
+		assert_true(slow->joined_ms > start_ms + 50000); // its grace was not over
+		feed_tick(rig.feed, start_ms + 89000);
+		assert_int_equal(feed_subscriber_count(rig.feed), 1);
+		// It took bytes a moment ago: that is not in the future.
+		slow->progress_ms = start_ms + 89000;
+		feed_excuse(rig.feed, start_ms + 89000, 20000);
+		assert_int_equal(slow->progress_ms, start_ms + 89000);
+		assert_true(slow->joined_ms < start_ms + 61000); // and that was over
+		feed_tick(rig.feed, start_ms + 89000 + 31000);
+		assert_int_equal(rig.feed->fanout.closed[by_time ? CLOSE_LAG : CLOSE_STALLED], 1);
+		feed_rig_close(&rig);
+	}
+}
+
 static bool has_closed_for_lag(const struct feed_rig *some)
 {
 	feed_tick(some->feed, now_ms());
@@ -624,6 +658,7 @@ int main(void)
 		TEST(one_that_lags_is_disconnected_by_reset),
 		TEST(one_that_is_waited_for_gets_everything),
 		TEST(whoever_stalls_is_closed_and_the_wait_is_over),
+		TEST(a_pause_of_relay_itself_counts_against_nobody),
 		TEST(the_limits_of_lag_are_bytes_and_time),
 		TEST(one_that_leaves_in_mid_message_is_reset_and_got_nothing_whole),
 		TEST(what_a_subscriber_sends_is_ignored_up_to_a_limit),
