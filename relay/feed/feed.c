@@ -266,6 +266,11 @@ static void init_fanout(struct feed *feed)
 
 /* ---- time ---- */
 
+void feed_excuse(struct feed *feed, uint64_t now_ms, uint64_t late_ms)
+{
+	fanout_excuse(&feed->fanout, now_ms, late_ms);
+}
+
 void feed_tick(struct feed *feed, uint64_t now_ms)
 {
 	fanout_tick(&feed->fanout, now_ms);

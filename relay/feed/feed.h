@@ -111,6 +111,9 @@ void feed_keep_history(struct feed *feed, bool keeps_history);
  * Before it has formats; one feed at a time in the whole process. */
 void feed_set_records(struct feed *feed, const struct feed_records *records, unsigned worker);
 
+/* Before a tick that comes late_ms too late: that counts against no subscriber. */
+void feed_excuse(struct feed *feed, uint64_t now_ms, uint64_t late_ms);
+
 /* 10 times a second: heartbeats, limits of slow subscribers, pipes that were missing. */
 void feed_tick(struct feed *feed, uint64_t now_ms);
 

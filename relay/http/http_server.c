@@ -154,6 +154,8 @@ static struct http_connection *new_connection(struct http_server *server, int fd
 	if (server->count++ == 0)
 		ev_io_start(server->loop, &server->ready);
 	ev_init(&connection->deadline, http_connection_on_deadline);
+	/* What has arrived in the meantime is looked at first. */
+	ev_set_priority(&connection->deadline, EV_MINPRI);
 	connection->expects_proxy = is_proxy(server, &connection->peer);
 	http_request_init(&connection->request, server->params.methods,
 			  server->params.body_max_bytes);

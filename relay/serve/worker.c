@@ -13,22 +13,38 @@
 #include "base/compiler.h"
 #include "base/thread.h"
 #include "config/config.h"
-#include "config/config.h"
 
-static const double TICK_S = 0.1;
+enum {
+	TICK_MS = 100,
+};
+
+/* By how much a tick comes too late: so long the whole thread did nothing (it was stopped, or its
+ * machine was), or one turn took too long. */
+static uint64_t late_by(const struct worker *worker, uint64_t now_ms)
+{
+	uint64_t since_ms = worker->ticked_ms ? now_ms - worker->ticked_ms : 0;
+
+	return since_ms >= 2 * TICK_MS ? since_ms - TICK_MS : 0;
+}
 
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
 {
 	struct worker *worker = container_of(watcher, struct worker, tick);
 	uint64_t now_ms = clock_mono_ns() / NS_PER_MS;
+	uint64_t late_ms = late_by(worker, now_ms);
 	struct list_node *node;
 
 	(void)loop;
 	(void)events;
+	worker->ticked_ms = now_ms;
 	atomic_fetch_add(&worker->ticks, 1);
 	list_for_each (&worker->feeds, node) {
 		struct worker_feed *own = list_entry(node, struct worker_feed, node);
 
+		if (late_ms)
+			feed_excuse(own->feed, now_ms, late_ms);
+		if (late_ms && own->ingest)
+			ingest_excuse(own->ingest, now_ms, late_ms);
 		feed_tick(own->feed, now_ms);
 		if (own->ingest)
 			ingest_tick(own->ingest, now_ms);
@@ -184,7 +200,9 @@ static int start(struct worker *worker, unsigned index)
 	list_init(&worker->feeds);
 	inbox_open(&worker->inbox, worker->loop);
 	loop_lag_start(&worker->lag, worker->loop);
-	ev_timer_init(&worker->tick, on_tick, TICK_S, TICK_S);
+	ev_timer_init(&worker->tick, on_tick, TICK_MS / 1000., TICK_MS / 1000.);
+	/* What has arrived in the meantime is looked at first. */
+	ev_set_priority(&worker->tick, EV_MINPRI);
 	ev_timer_start(worker->loop, &worker->tick);
 	r = start_thread(worker);
 	if (r < 0)

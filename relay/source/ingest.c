@@ -551,6 +551,11 @@ void ingest_resume(void *owner)
 	watch_source(ingest);
 }
 
+void ingest_excuse(struct ingest *ingest, uint64_t now, uint64_t late_ms)
+{
+	ingest->last_ms = u64_min(ingest->last_ms + late_ms, now);
+}
+
 void ingest_tick(struct ingest *ingest, uint64_t now)
 {
 	uint64_t timeout = ingest->params.source_timeout_ms;

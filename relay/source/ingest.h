@@ -112,6 +112,9 @@ void ingest_close(struct ingest *ingest, enum close_reason reason);
 /* The feed can take again.  Takes a void pointer so that it can be the feed's on_ready. */
 void ingest_resume(void *ingest);
 
+/* Before a tick that comes late_ms too late: that does not count against the publisher. */
+void ingest_excuse(struct ingest *ingest, uint64_t now_ms, uint64_t late_ms);
+
 /* 10 times a second: source_timeout, and whether enough subscribers have come. */
 void ingest_tick(struct ingest *ingest, uint64_t now_ms);
 
