@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Where a cursor begins in the past: at a message, at most so many bytes or so long ago, and never
+ * at nothing while there is a past.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "ring/cursor.h"
+#include "tests/unit/cursor_rig.h"
+#include "tests/unit/pipe_rig.h"
+
+static void the_past_begins_at_a_message_within_the_limits(void **state)
+{
+	struct cursor cursor;
+	struct cursor_rig rig;
+
+	(void)state;
+	cursor_rig_open(&rig, 1 << 20);
+	for (int i = 0; i < 5;
+	     i++) // packets at 0 100 400 500 800 ...: seq 1 3 5 7 ..., ns 1000 ...
+	{
+		cursor_rig_put_copy(&rig, 100);
+		cursor_rig_put_pipes(&rig, 3, 100);
+	}
+	for (uint64_t bytes = 1; bytes <= 2100; bytes += 7) {
+		uint64_t from = bytes < 2000 ? 2000 - bytes : 0;
+
+		cursor_join_past(&cursor, &rig.ring, bytes, 0);
+		if (bytes < 300) // less than the newest packet: then that one
+			from = 1700;
+		assert_true(cursor.pos >= from && cursor.pos < 2000);
+		assert_true(cursor.pos % 400 == 0 || cursor.pos % 400 == 100);
+		assert_true(cursor.pos - from < 300);
+		assert_true(cursor_is_at_message_start(&cursor, &rig.ring));
+		assert_int_equal(cursor_unread_seq(&cursor),
+				 1 + cursor.pos / 400 * 4 + (cursor.pos % 400 ? 2 : 0));
+		cursor_rig_take_all(&cursor, &rig.ring, 130);
+		assert_int_equal(cursor.pos, 2000);
+		cursor_leave(&cursor);
+	}
+	for (uint64_t since = 500; since <= 11500; since += 500) {
+		uint64_t first = (since + 999) / 1000 * 1000; // of the packets' times
+
+		cursor_join_past(&cursor, &rig.ring, 0, since);
+		if (first > 10000) // nothing has come since then: the newest packet
+			first = 10000;
+		assert_int_equal(cursor_unread_time(&cursor, &rig.ring), first);
+		cursor_leave(&cursor);
+	}
+	cursor_join_past(&cursor, &rig.ring, 450, 3000); // both limits: the narrower
+	assert_int_equal(cursor.pos, 1600);
+	cursor_leave(&cursor);
+	cursor_join_past(&cursor, &rig.ring, 0, 0);
+	assert_int_equal(cursor.pos, 0);
+	cursor_leave(&cursor);
+	cursor_rig_close(&rig);
+}
+
+// What a burst gives is a message, not only the news behind it; where there was none, nothing.
+static void news_is_no_past(void **state)
+{
+	struct ring_packet news;
+	struct cursor cursor;
+	struct cursor_rig rig;
+
+	(void)state;
+	cursor_rig_open(&rig, 1 << 20);
+	for (int has_message = 0; has_message < 2; has_message++) {
+		if (has_message) {
+			cursor_rig_put_copy(&rig, 100);
+			cursor_rig_put_copy(&rig, 100);
+		}
+		for (int i = 0; i < 3; i++) {
+			news = cursor_rig_next_packet(&rig);
+			news.next_seq = rig.next_seq = news.first_seq;
+			news.count = 0;
+			assert_int_equal(
+				cursor_rig_append_copy(&rig.ring, pipe_rig_pages, 32, &news), 0);
+		}
+		cursor_join_past(&cursor, &rig.ring, 64, 0);
+		assert_int_equal(cursor.pos, has_message ? 96 + 100 : 96);
+		cursor_leave(&cursor);
+		cursor_join_past(&cursor, &rig.ring, 0, news.arrived_ns);
+		assert_int_equal(cursor.pos, has_message ? 96 + 100 : 96);
+		cursor_leave(&cursor);
+		cursor_join_past(&cursor, &rig.ring, 1000, 0);
+		assert_int_equal(cursor.pos, has_message ? 0 : 96);
+		cursor_leave(&cursor);
+	}
+	cursor_rig_close(&rig);
+}
+
+// A process that did nothing for a while: what it has came later by as much, but not in the future.
+static void arrivals_move_with_a_pause(void **state)
+{
+	struct cursor cursor;
+	struct cursor_rig rig;
+
+	(void)state;
+	cursor_rig_open(&rig, 1 << 20);
+	cursor_rig_put_copy(&rig, 100); // at 1000 ns, ...
+	cursor_rig_put_pipes(&rig, 2, 100);
+	cursor_rig_put_copy(&rig, 100);
+	ring_move_arrivals(&rig.ring, 5000, 7500);
+	cursor_join_past(&cursor, &rig.ring, 0, 6000);
+	assert_int_equal(cursor.pos, 0);
+	assert_int_equal(cursor_unread_time(&cursor, &rig.ring), 6000);
+	cursor_leave(&cursor);
+	cursor_join_past(&cursor, &rig.ring, 0, 7001);
+	assert_int_equal(cursor.pos, 300);
+	assert_int_equal(cursor_unread_time(&cursor, &rig.ring), 7500);
+	cursor_leave(&cursor);
+	cursor_rig_close(&rig);
+}
+
+static void a_packet_that_goes_on_with_a_message_is_no_place_to_join(void **state)
+{
+	struct ring_packet packet;
+	struct cursor cursor;
+	struct cursor_rig rig;
+
+	(void)state;
+	cursor_rig_open(&rig, 1 << 20);
+	cursor_rig_put_copy(&rig, 100);
+	packet = cursor_rig_next_packet(&rig);
+	packet.starts_message = false;
+	assert_int_equal(cursor_rig_append_copy(&rig.ring, pipe_rig_pages, 100, &packet), 0);
+	cursor_join_past(&cursor, &rig.ring, 150, 0);
+	assert_int_equal(cursor.pos, 0);
+	cursor_leave(&cursor);
+	cursor_join_past(&cursor, &rig.ring, 200, 0);
+	assert_int_equal(cursor.pos, 0);
+	assert_int_equal(cursor_settle(&cursor, &rig.ring), CURSOR_UNREAD);
+	cursor_advance(&cursor, 100);
+	assert_int_equal(cursor_settle(&cursor, &rig.ring), CURSOR_UNREAD);
+	assert_false(cursor_is_at_message_start(&cursor, &rig.ring));
+	cursor_leave(&cursor);
+	cursor_rig_close(&rig);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, pipe_rig_begin, pipe_rig_end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(the_past_begins_at_a_message_within_the_limits),
+		TEST(news_is_no_past),
+		TEST(arrivals_move_with_a_pause),
+		TEST(a_packet_that_goes_on_with_a_message_is_no_place_to_join),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
