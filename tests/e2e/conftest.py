@@ -21,6 +21,10 @@ from relaytest.surroundings import descriptors  # noqa: E402
 
 FROZEN = set()
 
+# A socket's path has at most 107 bytes (unix(7)), and relay.ini takes no file of tokens with a blank in its path.
+if len(tempfile.gettempdir()) > 60 or " " in tempfile.gettempdir():
+    tempfile.tempdir = "/tmp"
+
 # A job in the background has SIGINT ignored (bash(1)), and so would each program that it starts; what has a handler
 # is set back for them.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -101,8 +105,8 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture
 def tmp_path():
-    """In place of pytest's: short, for sockets lie in it, whose paths have at most 107 bytes (unix(7)). What a browser
-    that is ending still writes there is no error."""
+    """In place of pytest's: short, for sockets lie in it. What a browser that is ending still writes there is no
+    error."""
     with tempfile.TemporaryDirectory(prefix="relay-", ignore_cleanup_errors=True) as directory:
         yield Path(directory)
 

@@ -12,7 +12,7 @@ import pytest
 from relaytest.daemon import preload
 from relaytest.ini import ENGINES, feed
 from relaytest.stream import KIB, MIB, script
-from relaytest.surroundings import direct_io, file_system_in_memory, needs, program
+from relaytest.surroundings import direct_io, file_system_in_memory, many_pipes, needs, program
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h", "max_message": "9m"}
 BLOCK = 512 * KIB  # what one direct read asks for; the pipe behind it holds two
@@ -80,8 +80,9 @@ def test_sizes_around_blocks(lab, engine):
     assert all(way_of(relay, name) == "direct" for name in scripts)
     feeds = read_all(relay, scripts)
     check_direct(feeds, scripts)
-    carried = "spliced_bytes" if engine == "splice" else "copied_bytes"
-    assert all(feeds[name][carried] >= 2 * size for name, size in zip(scripts, SIZES)), feeds
+    if engine == "copy" or not lab.lacks(many_pipes):
+        carried = "spliced_bytes" if engine == "splice" else "copied_bytes"
+        assert all(feeds[name][carried] >= 2 * size for name, size in zip(scripts, SIZES)), feeds
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -6,7 +6,7 @@ import pytest
 from relaytest.ingest import FILES, STREAMS
 from relaytest.ini import ENGINES, feed
 from relaytest.stream import KIB, MIB, script
-from relaytest.surroundings import ipv6
+from relaytest.surroundings import ipv6, many_pipes
 
 SMALL = (1, 2, 125, 126, 127, 4095, 4096, 4097)
 MIDDLE = (65535, 65536, 65537)
@@ -76,7 +76,8 @@ def test_streams(lab, framing, engine):
     for name, publisher in publishers.items():
         publisher.send(scripts[name].wire)
     relay.run_until_done(sum(subscribers.values(), []))
-    check_path(relay, engine, [name for name in scripts if "-" in name])
+    if engine == "copy" or not lab.lacks(many_pipes):
+        check_path(relay, engine, [name for name in scripts if "-" in name])
     check_input(relay, scripts)
 
 

@@ -3,6 +3,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -68,7 +69,7 @@ LEFT_OUT = {
 
 def of_this_build(command):
     """As it stands, with the programs of the build that is tested."""
-    return re.sub(r"\bbuild/relay", f"{BIN}/relay", command)
+    return re.sub(r"\bbuild/relay", f"{shlex.quote(str(BIN))}/relay", command)
 
 
 def run(command, *, cwd=ROOT, prefix=list, **environment):

@@ -5,6 +5,7 @@ A need is a function that returns why it is missing, or "". @needs(ipv6) leaves 
 lab.lacks(ipv6) lets a test do with less. tests/run lists at its end what was left out.
 """
 
+import fcntl
 import functools
 import importlib.util
 import os
@@ -23,6 +24,7 @@ from .loop import CEILING
 NOBODY = 65534
 IN_MEMORY = ("tmpfs", "ramfs")
 FEWEST = 4096
+MANY, PIPE_BYTES = 300, 512 * 1024
 
 
 def needs(need, *arguments):
@@ -70,6 +72,22 @@ def pipe_quota(pipes):
     pages = int(Path("/proc/sys/fs/pipe-user-pages-soft").read_text(encoding="ascii"))
     if not 0 < pages < 16 * pipes:
         return f"no small quota of pipes: fs.pipe-user-pages-soft = {pages}"
+    return ""
+
+
+@functools.cache
+def many_pipes():
+    """As a relay with some feeds wants them; those of an ordinary user are counted together (pipe(7))."""
+    fds = []
+    try:
+        for _ in range(MANY):
+            fds += os.pipe()
+            fcntl.fcntl(fds[-1], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    except OSError as error:
+        return f"no {MANY} pipes of {PIPE_BYTES // 1024} KiB for one user: {error.strerror}"
+    finally:
+        for fd in fds:
+            os.close(fd)
     return ""
 
 
