@@ -96,15 +96,13 @@ void admin_answer_error(const struct admin_request *request, int status, const c
 const char *admin_parameter(const struct admin_request *request, const char *name, char *buf,
 			    size_t size)
 {
+	struct http_text rest = request->http->target.query;
 	char found[NAME_BYTES];
 	int r;
 
-	for (size_t i = 0;; i++) {
-		r = http_target_parameter(&request->http->target, i, found, sizeof(found), buf,
-					  size);
-		if (r == 0)
-			return NULL;
-		if (r == 1 && strcmp(found, name) == 0)
+	while ((r = http_target_parameter(&rest, found, sizeof(found), buf, size))) {
+		if (r > 0 && strcmp(found, name) == 0)
 			return buf;
 	}
+	return NULL;
 }

@@ -61,6 +61,10 @@ enum send_outcome subscriber_serve_notes(struct subscriber *subscriber, int *ret
  * sent already. */
 bool subscriber_add_farewell(struct subscriber *subscriber, enum close_reason reason);
 
+/* How long it should wait before it comes back when the connection breaks; they are all told to wait
+ * differently.  is_end: all of them come back together. */
+uint32_t subscriber_retry_ms(const struct subscriber *subscriber, bool is_end);
+
 /* True when it has got all that it was to get before it is closed. */
 bool subscriber_has_finished(const struct subscriber *subscriber);
 

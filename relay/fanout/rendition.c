@@ -50,6 +50,15 @@ void rendition_range(const struct rendition *rendition, uint64_t *ret_oldest, ui
 	*ret_next = rendition->ring.next_seq;
 }
 
+bool rendition_has(const struct rendition *rendition, uint32_t session, uint64_t seq)
+{
+	const struct fanout_events *events = &rendition->fanout->events;
+
+	if (session && session != events->get_source(events->owner).session)
+		return false;
+	return seq >= cursor_oldest_seq(&rendition->ring);
+}
+
 /* ---- what must stay ---- */
 
 static uint64_t index_needed(const struct subscriber *subscriber)

@@ -45,6 +45,10 @@ void rendition_trim(struct rendition *rendition);
  * there is no past.  Of a branch that sleeps: as it was when it fell asleep. */
 void rendition_range(const struct rendition *rendition, uint64_t *ret_oldest, uint64_t *ret_next);
 
+/* Can a subscriber begin with message `seq` of `session` (0: of whichever there is)?  One that is still
+ * to come counts.  Of a branch that sleeps: as it was when it fell asleep. */
+bool rendition_has(const struct rendition *rendition, uint32_t session, uint64_t seq);
+
 /* Pipes that its ring keeps at most: twice what it takes when all are full. */
 static inline size_t rendition_max_pipes(size_t ring_bytes, size_t segment_bytes)
 {

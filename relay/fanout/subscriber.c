@@ -27,8 +27,12 @@ enum {
 static size_t tell(struct subscriber *subscriber, const struct packet *packet)
 {
 	const struct encoder *encoder = subscriber->rendition->encoder;
+	bool is_greeting = encoder->greeting && packet->type == PACKET_HEARTBEAT;
 	uint8_t header[ENCODER_HEADER_MAX];
-	size_t length = encoder->header(encoder, packet, header);
+	size_t length = is_greeting
+				? encoder->greeting(encoder, packet,
+						    subscriber_retry_ms(subscriber, false), header)
+				: encoder->header(encoder, packet, header);
 
 	subscriber_record_lose(subscriber);
 	if (!notes_add(&subscriber->notes, header, length, NOTES_OWN_MAX))
@@ -37,7 +41,7 @@ static size_t tell(struct subscriber *subscriber, const struct packet *packet)
 }
 
 /* What a newcomer wants to know first: the session, the sequence to come, and whether anything
- * will. */
+ * will.  Who begins in the past reads there that the source went down. */
 static void greet(struct subscriber *subscriber)
 {
 	struct fanout_source source = fanout_source_of(subscriber);
@@ -49,7 +53,8 @@ static void greet(struct subscriber *subscriber)
 	};
 
 	(void)tell(subscriber, &packet);
-	if (source.is_up || subscriber->state == SUBSCRIBER_CLOSED)
+	if (source.is_up || subscriber->state == SUBSCRIBER_CLOSED ||
+	    subscriber->cursor.pos != subscriber->rendition->ring.end_pos)
 		return;
 	packet.type = PACKET_SOURCE_DOWN;
 	(void)tell(subscriber, &packet);
@@ -274,16 +279,33 @@ bool subscriber_send_note(struct subscriber *subscriber, const uint8_t *bytes, s
 	return true;
 }
 
+/* Of one with has_from.  It is told what it misses; where the format cannot say it, it is closed. */
+static void place_by_sequence(struct subscriber *subscriber)
+{
+	const struct ring *ring = &subscriber->rendition->ring;
+	struct packet gap = {
+		.type = PACKET_GAP,
+		.session = fanout_source_of(subscriber).session,
+	};
+	bool is_known = !subscriber->from_session || subscriber->from_session == gap.session;
+
+	cursor_leave(&subscriber->cursor);
+	if (is_known && cursor_join_seq(&subscriber->cursor, ring, subscriber->from_seq) == 0)
+		return;
+	if (cursor_join_seq(&subscriber->cursor, ring, cursor_oldest_seq(ring)) < 0)
+		cursor_join_live(&subscriber->cursor, ring);
+	gap.first_seq = is_known ? subscriber->from_seq : 0;
+	gap.time_ns = cursor_unread_seq(&subscriber->cursor);
+	if (tell(subscriber, &gap) == 0)
+		subscriber_close(subscriber, CLOSE_LAG);
+}
+
 static void place_cursor(struct subscriber *subscriber, const struct subscriber_params *params)
 {
 	const struct ring *ring = &subscriber->rendition->ring;
 	uint64_t now_ns = clock_mono_ns();
 	uint64_t since_ns = 0;
 
-	if (params->has_from && cursor_join_seq(&subscriber->cursor, ring, params->from_seq) == 0) {
-		subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
-		return;
-	}
 	if (params->burst_ms && params->burst_ms < now_ns / NS_PER_MS)
 		since_ns = now_ns - params->burst_ms * NS_PER_MS;
 	if (params->burst_bytes || params->burst_ms)
@@ -293,9 +315,15 @@ static void place_cursor(struct subscriber *subscriber, const struct subscriber_
 	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
 }
 
+/* It stands where it begins, but for one with has_from. */
 static void start(struct subscriber *subscriber)
 {
-	greet(subscriber);
+	if (subscriber->has_from) {
+		place_by_sequence(subscriber);
+		subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
+	}
+	if (subscriber->state != SUBSCRIBER_CLOSED)
+		greet(subscriber);
 	if (subscriber->state == SUBSCRIBER_CLOSED)
 		return;
 	subscriber_set_state(subscriber, SUBSCRIBER_READY);
@@ -332,8 +360,8 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	struct fanout_source source = fanout->events.get_source(fanout->events.owner);
 	struct subscriber *subscriber;
 
-	if (params->has_from && source.is_awake &&
-	    params->from_seq < cursor_oldest_seq(&rendition->ring))
+	if (params->has_from && !params->may_miss && source.is_awake &&
+	    !rendition_has(rendition, params->from_session, params->from_seq))
 		return -ERANGE;
 	/* Asked before it is counted: who sees the count may publish at once. */
 	fanout->events.on_wanted(fanout->events.owner);
@@ -350,6 +378,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	subscriber->input = params->input;
 	subscriber->input_owner = params->input_owner;
 	subscriber->has_from = params->has_from;
+	subscriber->from_session = params->from_session;
 	subscriber->from_seq = params->from_seq;
 	subscriber->joined_ms = subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
 	ev_io_start(fanout->loop, &subscriber->read_watcher);
@@ -364,32 +393,10 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	return 0;
 }
 
-/* True when it can go on: what its branch slept through, it has been told of. */
-static bool begin_at_sequence(struct subscriber *subscriber)
-{
-	const struct ring *ring = &subscriber->rendition->ring;
-	struct packet gap = {
-		.type = PACKET_GAP,
-		.session = fanout_source_of(subscriber).session,
-		.first_seq = subscriber->from_seq,
-	};
-
-	if (cursor_join_seq(&subscriber->cursor, ring, subscriber->from_seq) == 0)
-		return true;
-	cursor_join_live(&subscriber->cursor, ring);
-	gap.time_ns = ring->next_seq;
-	if (tell(subscriber, &gap) == 0)
-		subscriber_close(subscriber, CLOSE_LAG);
-	return subscriber->state != SUBSCRIBER_CLOSED;
-}
-
 void subscriber_begin(struct subscriber *subscriber)
 {
 	cursor_leave(&subscriber->cursor);
 	cursor_join_live(&subscriber->cursor, &subscriber->rendition->ring);
-	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
-	if (subscriber->has_from && !begin_at_sequence(subscriber))
-		return;
 	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
 	start(subscriber);
 }

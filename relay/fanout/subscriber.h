@@ -75,7 +75,9 @@ struct subscriber_params {
 	uint64_t burst_bytes;                 /* of the past, at join; 0 = none          */
 	uint64_t burst_ms;                    /* likewise by time                        */
 	bool has_from;                        /* begin at from_seq, whatever the burst   */
-	uint64_t from_seq;                    /* which the ring must still have          */
+	bool may_miss;                        /* with has_from: if it is gone, tell a gap   */
+	uint32_t from_session;                /* of from_seq; 0 = of whichever there is  */
+	uint64_t from_seq;                    /* 0 = nobody knows: a gap                 */
 	uint64_t input_rate;                  /* bytes a second it may send; 0 = any     */
 	uint32_t max_input_bytes;             /* of these at once; more closes           */
 	uint32_t input_bytes;                 /* that it has sent already                */
@@ -120,6 +122,7 @@ struct subscriber {
 	enum on_slow on_slow;
 	bool ends_with_fin;           /* private: FIN means gone */
 	bool has_from;                /* private: while JOINING: begin at from_seq */
+	uint32_t from_session;        /* private: with has_from */
 	bool is_in_input;             /* private: its input's on_bytes is being called */
 	bool must_skip;               /* private: over a limit: skip at the next message start */
 	enum slow_cause slow_cause;   /* private: with must_skip: why, when it was found out */
@@ -142,12 +145,15 @@ static inline bool subscriber_is_ending(const struct subscriber *subscriber)
 
 /* Attaches `fd` (connected, non-blocking stream socket) at the live edge or, with a burst, before
  * it.  With has_from it begins with the packet that holds from_seq, so no message from there on is
- * missing and some before it may come as well; a sequence still to come means the live edge.
+ * missing and some before it may come as well; one still to come means the live edge.  With
+ * may_miss, where from_seq is gone or belongs to another session, it is told of a gap and begins with
+ * the oldest message there is; the format must be able to say so.
  *
  * `fd`, the quota and input_owner are its own from here on: closed, given back and freed on -ENOMEM
- * as well.  Returns 0, -ENOMEM, or -ERANGE when from_seq is older than rendition_range(): then
- * nothing has happened to them.  Where packets have to be asked for first, that cannot be known
- * yet: such a subscriber is told of the gap, or closed (reason LAG) where the format cannot say it.
+ * as well.  Returns 0, -ENOMEM, or -ERANGE when the rendition does not have from_seq
+ * (rendition_has()): then nothing has happened to them.  Where packets have to be asked for first,
+ * that cannot be known yet: such a subscriber is told of the gap, or closed (reason LAG) where the
+ * format cannot say it.
  */
 int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params);
 

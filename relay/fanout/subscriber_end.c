@@ -11,6 +11,12 @@
 #include "fanout/fanout_parts.h"
 #include "net/sockopt.h"
 
+enum {
+	RETRY_LEAST_MS = 1000,
+	RETRY_MS = 3000, /* as browsers do by themselves (Chromium: 3 s, Firefox: 5 s) */
+	RETRY_AFTER_END_MS = 10000,
+};
+
 bool subscriber_has_finished(const struct subscriber *subscriber)
 {
 	return subscriber_is_ending(subscriber) && subscriber->cursor.pos >= subscriber->end_pos &&
@@ -57,6 +63,15 @@ enum send_outcome subscriber_serve_notes(struct subscriber *subscriber, int *ret
 	return outcome;
 }
 
+/* Numbers that follow one another spread evenly (by the golden ratio; Knuth, TAOCP 3, 6.4). */
+uint32_t subscriber_retry_ms(const struct subscriber *subscriber, bool is_end)
+{
+	uint32_t spread = (uint32_t)subscriber->id * 2654435769u;
+	uint32_t most = is_end ? RETRY_AFTER_END_MS : RETRY_MS;
+
+	return RETRY_LEAST_MS + (uint32_t)((uint64_t)spread * (most - RETRY_LEAST_MS) >> 32);
+}
+
 bool subscriber_add_farewell(struct subscriber *subscriber, enum close_reason reason)
 {
 	const struct encoder *encoder = subscriber->rendition->encoder;
@@ -65,7 +80,7 @@ bool subscriber_add_farewell(struct subscriber *subscriber, enum close_reason re
 
 	if (!encoder->farewell || subscriber->end == END_TOLD)
 		return false;
-	length = encoder->farewell(encoder, reason, words);
+	length = encoder->farewell(encoder, reason, subscriber_retry_ms(subscriber, true), words);
 	subscriber_record_lose(subscriber);
 	if (!length || !notes_add(&subscriber->notes, words, length, NOTES_OWN_MAX))
 		return false;

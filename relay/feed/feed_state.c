@@ -251,7 +251,8 @@ static void capture_subscriber(const struct subscriber *subscriber, struct subsc
 				: NULL,
 		.note_bytes = (unsigned)notes_waiting(&subscriber->notes),
 		.has_from = subscriber->has_from,
-		.from_seq = subscriber->from_seq,
+		/* Who waits and has named a session is told of a gap: the session is not handed on. */
+		.from_seq = subscriber->from_session ? 0 : subscriber->from_seq,
 		.is_half_closed = list_is_linked(&subscriber->half_node),
 		.ends_with_fin = subscriber->ends_with_fin,
 		.has_farewell = subscriber->end == END_TOLD,

@@ -15,9 +15,8 @@
 #include "base/utf8.h"
 
 /* Beside letters and digits; pchar of RFC 3986, 3.3, without the percent sign. */
-#define PATH_CHARS  "-._~!$&'()*+,;=:@/"
-#define QUERY_CHARS PATH_CHARS "?"
-#define HOST_CHARS  "-._~!$&'()*+,;="
+#define PATH_CHARS "-._~!$&'()*+,;=:@/"
+#define HOST_CHARS "-._~!$&'()*+,;="
 
 static int hex_digit(char c)
 {
@@ -65,7 +64,7 @@ static int next_byte(struct http_text *rest)
 	}
 	rest->at++;
 	rest->length--;
-	return c;
+	return (unsigned char)c;
 }
 
 /* NULL, or what is wrong with the text once it is decoded. */
@@ -97,18 +96,6 @@ static int decode(struct http_text text, char *buf, size_t size)
 		return -ENOSPC;
 	buf[length] = '\0';
 	return (int)length;
-}
-
-static bool is_same_decoded(struct http_text a, struct http_text b)
-{
-	int byte;
-
-	do {
-		byte = next_byte(&a);
-		if (byte != next_byte(&b))
-			return false;
-	} while (byte >= 0);
-	return true;
 }
 
 /* "." and "..", however they are written. */
@@ -164,34 +151,6 @@ static bool next_parameter(struct http_text *rest, struct http_text *name, struc
 		return true;
 	}
 	return false;
-}
-
-static const char *check_query(struct http_text query)
-{
-	struct http_text names[HTTP_PARAMETERS_MAX];
-	struct http_text name, value, rest = query;
-	size_t count = 0;
-
-	if (!is_made_of(query, QUERY_CHARS))
-		return "a character or escape in the query that is not allowed there";
-	while (next_parameter(&rest, &name, &value)) {
-		const char *wrong = check_decoded(name);
-
-		if (!wrong)
-			wrong = check_decoded(value);
-		if (wrong)
-			return wrong;
-		if (name.length == 0)
-			return "a query parameter without a name";
-		for (size_t i = 0; i < count; i++) {
-			if (is_same_decoded(names[i], name))
-				return "a query parameter that is given twice";
-		}
-		if (count == HTTP_PARAMETERS_MAX)
-			return "more than 16 query parameters";
-		names[count++] = name;
-	}
-	return NULL;
 }
 
 bool http_authority_is_valid(struct http_text authority)
@@ -283,8 +242,9 @@ const char *http_target_parse(struct http_text text, struct http_target *ret)
 		ret->path = (struct http_text){"/", 1};
 	if (ret->path.length == 0 || ret->path.at[0] != '/')
 		return "the request target is not a path";
-	wrong = check_path(ret->path);
-	return wrong ? wrong : check_query(ret->query);
+	if (ret->query.length > 0 && memchr(ret->query.at, '#', ret->query.length))
+		return "a fragment in the request target";
+	return check_path(ret->path);
 }
 
 int http_target_path(const struct http_target *target, char *buf, size_t size)
@@ -292,17 +252,26 @@ int http_target_path(const struct http_target *target, char *buf, size_t size)
 	return decode(target->path, buf, size);
 }
 
-int http_target_parameter(const struct http_target *target, size_t index, char *name,
-			  size_t name_size, char *value, size_t value_size)
+/* As decode(), of a text that nobody has checked. */
+static int decode_strictly(struct http_text text, char *buf, size_t size)
 {
-	struct http_text encoded_name, encoded_value, rest = target->query;
+	for (size_t i = 0; i < text.length; i++) {
+		if (text.at[i] == '%' && !is_escape(text, i))
+			return -EINVAL;
+	}
+	if (check_decoded(text))
+		return -EINVAL;
+	return decode(text, buf, size);
+}
 
-	do {
-		if (!next_parameter(&rest, &encoded_name, &encoded_value))
-			return 0;
-	} while (index-- > 0);
-	if (decode(encoded_name, name, name_size) < 0 ||
-	    decode(encoded_value, value, value_size) < 0)
-		return -ENOSPC;
-	return 1;
+int http_target_parameter(struct http_text *rest, char *name, size_t name_size, char *value,
+			  size_t value_size)
+{
+	struct http_text encoded_name, encoded_value;
+
+	if (!next_parameter(rest, &encoded_name, &encoded_value))
+		return 0;
+	if (decode_strictly(encoded_name, name, name_size) < 0)
+		name[0] = '\0';
+	return decode_strictly(encoded_value, value, value_size) < 0 ? -EINVAL : 1;
 }

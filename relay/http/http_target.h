@@ -8,20 +8,19 @@
  *
  * Authority-form (CONNECT) and fragments are refused.
  *
- * A target is checked as a whole before anything of it is used:
+ * A path is checked as a whole before anything of it is used:
  * - It has only characters that RFC 3986 allows: no byte above 7e, no blank, no quote.
  * - Behind each % are two hexadecimal digits.
- * - Decoded, path and parameters are UTF-8 without control characters.
- * - The path has no segment "." or "..", encoded or not, and no encoded slash.
+ * - Decoded, it is UTF-8 without control characters.
+ * - It has no segment "." or "..", encoded or not, and no encoded slash.
  *
- * It is decoded when it is asked for.  A plus sign stays a plus sign.
+ * A query may be anything: cache busters and campaigns add what they like.  A parameter is checked
+ * when it is read.  A plus sign stays a plus sign.
  */
 #pragma once
 
 #include "base/compiler.h"
 #include "http/http_text.h"
-
-#define HTTP_PARAMETERS_MAX 16
 
 /* The texts are as on the wire.  They lie in the head of the request and are its owner's. */
 struct http_target {
@@ -38,11 +37,12 @@ const char *http_target_parse(struct http_text text, struct http_target *ret) mu
  * -ENOSPC when it does not fit: then it is longer than any name that the caller knows. */
 int http_target_path(const struct http_target *target, char *buf, size_t size) must_check;
 
-/* The parameter number `index` of the query, decoded and terminated.  "text" and "text=" both have
- * an empty value.  No two have the same name.  Returns 1; 0 when there are no more; or -ENOSPC when
- * its name or its value does not fit, and then what is in both buffers says nothing. */
-int http_target_parameter(const struct http_target *target, size_t index, char *name,
-			  size_t name_size, char *value, size_t value_size) must_check;
+/* Takes the next parameter off *rest, which begins as target->query; decoded and terminated.  "text"
+ * and "text=" both have an empty value.  A name that does not fit, or is not right, becomes "", for
+ * nobody knows it.  Returns 1; 0 when there are no more; -EINVAL for a value that does not fit, has
+ * control characters or broken escapes, or is not UTF-8. */
+int http_target_parameter(struct http_text *rest, char *name, size_t name_size, char *value,
+			  size_t value_size) must_check;
 
 /* Is it HOST, HOST:PORT or [V6]:PORT, host and port perhaps empty?  (RFC 9110, 7.2) */
 bool http_authority_is_valid(struct http_text authority) must_check;

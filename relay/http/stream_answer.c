@@ -52,19 +52,20 @@ ssize_t stream_answer_head(const struct stream_answer *answer, const struct stre
 	return http_response_end(&response);
 }
 
-ssize_t stream_answer_out_of_range(const struct stream_answer *answer, uint64_t oldest,
-				   uint64_t next, char *buf, size_t size)
+ssize_t stream_answer_out_of_range(const struct stream_answer *answer,
+				   const struct stream_range *range, char *buf, size_t size)
 {
 	struct http_response response;
 	char line[160];
 
 	(void)snprintf(line, sizeof(line),
 		       "the feed does not have that message; the oldest one it has is %" PRIu64
-		       ", the next one to come is %" PRIu64,
-		       oldest, next);
+		       ", the next one to come is %" PRIu64 ", of session %" PRIu32,
+		       range->oldest, range->next, range->session);
 	stream_answer_begin(answer, &response, buf, size, 416);
-	http_response_field_number(&response, "Relay-Oldest", oldest);
-	http_response_field_number(&response, "Relay-Next", next);
+	http_response_field_number(&response, "Relay-Session", range->session);
+	http_response_field_number(&response, "Relay-Oldest", range->oldest);
+	http_response_field_number(&response, "Relay-Next", range->next);
 	return http_response_end_text(&response, line, answer->is_head);
 }
 

@@ -4,7 +4,8 @@
  *
  *	status   fields                           they say
  *	200      Relay-Session, Relay-Sequence    which message comes first; not with a burst
- *	416      Relay-Oldest, Relay-Next         which messages can be had instead
+ *	416      Relay-Session, Relay-Oldest,     which messages can be had instead
+ *	         Relay-Next
  *
  * Only the ring knows whether a message can still be had, and the ring is in a worker.  So a struct
  * stream_answer travels there, and holds no pointer into the request.
@@ -35,6 +36,12 @@ struct stream_start {
 	uint64_t sequence;
 };
 
+/* Which messages of a stream can be had. */
+struct stream_range {
+	uint32_t session;
+	uint64_t oldest, next;
+};
+
 /* Begins an answer: the status line, and the fields that let the origin's pages read it. */
 void stream_answer_begin(const struct stream_answer *answer, struct http_response *response,
 			 char *buf, size_t size, int status);
@@ -45,8 +52,9 @@ ssize_t stream_answer_head(const struct stream_answer *answer, const struct stre
 			   char *buf, size_t size) must_check;
 
 /* 416, with the messages that can be had.  Returns as above. */
-ssize_t stream_answer_out_of_range(const struct stream_answer *answer, uint64_t oldest,
-				   uint64_t next, char *buf, size_t size) must_check;
+ssize_t stream_answer_out_of_range(const struct stream_answer *answer,
+				   const struct stream_range *range, char *buf,
+				   size_t size) must_check;
 
 /* 204, to OPTIONS: a preflight (https://fetch.spec.whatwg.org/#cors-protocol) or a plain question.
  * Returns as above. */

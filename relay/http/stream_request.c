@@ -14,7 +14,7 @@ enum {
 
 enum {
 	NAME_BYTES = 16,
-	VALUE_BYTES = 32,
+	VALUE_BYTES = 32, /* a session of 10 digits, a dash, a number of 20, and a zero byte */
 };
 
 /* ---- the query ---- */
@@ -27,11 +27,30 @@ static const char *take_burst(const char *value, struct stream_request *ret)
 	return NULL;
 }
 
+/* SESSION-SEQ or SEQ (then *ret_session is 0); false: it is neither.  A session is never 0. */
+static bool read_place(const char *text, uint32_t *ret_session, uint64_t *ret_seq)
+{
+	const char *dash = strchr(text, '-');
+	char session_text[VALUE_BYTES];
+	uint64_t session = 0;
+
+	if (dash) {
+		memcpy(session_text, text, (size_t)(dash - text));
+		session_text[dash - text] = '\0';
+		if (num_parse_count(session_text, &session) < 0 || session == 0 ||
+		    session > UINT32_MAX)
+			return false;
+		text = dash + 1;
+	}
+	*ret_session = (uint32_t)session;
+	return num_parse_count(text, ret_seq) == 0;
+}
+
 static const char *take_from(const char *value, struct stream_request *ret)
 {
 	ret->has_from = true;
-	if (num_parse_count(value, &ret->from_seq) < 0)
-		return "from is not the number of a message";
+	if (!read_place(value, &ret->from_session, &ret->from_seq))
+		return "from is neither the number of a message nor SESSION-NUMBER";
 	return NULL;
 }
 
@@ -52,35 +71,63 @@ static const char *take_messages(const char *value, struct stream_request *ret)
 	return NULL;
 }
 
-/* A parameter that were passed over would be a wish that is not met and not refused. */
-static const char *read_query(const struct http_request *request, struct stream_request *ret)
+/* An id is any string (WHATWG HTML, 9.2), so one that relay did not write is none.  A number alone
+ * says nothing of its session: relay wrote such ids once.  What is missing then, nobody knows.  A
+ * browser that resumes asks with the address it asked with before, so an id counts more than that. */
+static void take_last_event_id(const char *id, struct stream_request *ret)
 {
-	static const struct {
-		const char *name;
-		const char *(*take)(const char *value, struct stream_request *ret);
-	} parameters[] = {
-		{"burst", take_burst},
-		{"from", take_from},
-		{"text", take_text},
-		{"messages", take_messages},
-	};
+	bool tells_gaps = format_row(ret->format)->tells_gaps;
+	uint32_t session;
+	uint64_t seq;
+
+	if (!read_place(id, &session, &seq) || seq == UINT64_MAX)
+		return;
+	ret->has_burst = false;
+	ret->burst_bytes = ret->burst_ms = 0;
+	ret->has_from = true;
+	ret->may_miss = tells_gaps;
+	ret->from_session = session;
+	ret->from_seq = tells_gaps && !session ? 0 : seq + 1;
+}
+
+typedef const char *parameter_taker(const char *value, struct stream_request *ret);
+
+static const struct {
+	const char *name;
+	parameter_taker *take;
+} parameters[] = {
+	{"burst", take_burst},
+	{"from", take_from},
+	{"text", take_text},
+	{"messages", take_messages},
+};
+
+/* What is not known is passed over.  `id`: room for the value of lastEventId, else left alone. */
+static const char *read_query(const struct http_request *request, struct stream_request *ret,
+			      char id[VALUE_BYTES])
+{
+	struct http_text rest = request->target.query;
 	char name[NAME_BYTES], value[VALUE_BYTES];
+	unsigned seen = 0;
 	int r;
 
-	for (size_t i = 0; (r = http_target_parameter(&request->target, i, name, sizeof(name),
-						      value, sizeof(value))) > 0;
-	     i++) {
-		const char *wrong = "unknown parameter; expected burst, from, text or messages";
+	while ((r = http_target_parameter(&rest, name, sizeof(name), value, sizeof(value)))) {
+		const char *wrong = NULL;
 
-		for (size_t k = 0; k < ARRAY_LEN(parameters); k++) {
-			if (strcmp(name, parameters[k].name) == 0)
-				wrong = parameters[k].take(value, ret);
+		if (r > 0 && strcmp(name, "lastEventId") == 0)
+			memcpy(id, value, VALUE_BYTES);
+		for (size_t i = 0; i < ARRAY_LEN(parameters); i++) {
+			if (strcmp(name, parameters[i].name) != 0)
+				continue;
+			if (seen & 1u << i)
+				return "a query parameter that is given twice";
+			seen |= 1u << i;
+			/* No parameter has a question mark in its value. */
+			wrong = parameters[i].take(r > 0 ? value : "?", ret);
 		}
 		if (wrong)
 			return wrong;
 	}
-	if (r < 0)
-		return "a parameter is too long; expected burst, from, text or messages";
 	if (ret->has_burst && ret->has_from)
 		return "burst and from exclude one another";
 	return NULL;
@@ -88,27 +135,17 @@ static const char *read_query(const struct http_request *request, struct stream_
 
 /* ---- fields ---- */
 
-/* A browser that resumes asks with the address it asked with before, so this counts more. */
-static const char *read_last_event_id(const struct http_request *request,
-				      struct stream_request *ret)
+/* The field, if there is one, in place of what the query says. */
+static void read_last_event_id(const struct http_request *request, char id[VALUE_BYTES])
 {
 	struct http_text text;
-	char id[VALUE_BYTES];
-	uint64_t seq;
 
 	if (!http_fields_find(&request->fields, "Last-Event-ID", &text) || text.length == 0)
-		return NULL;
-	if (text.length >= sizeof(id))
-		return "Last-Event-ID is not the number of a message";
+		return;
+	if (text.length >= VALUE_BYTES)
+		text.length = 0; /* longer than any of relay's */
 	memcpy(id, text.at, text.length);
 	id[text.length] = '\0';
-	if (num_parse_count(id, &seq) < 0 || seq == UINT64_MAX)
-		return "Last-Event-ID is not the number of a message";
-	ret->has_burst = false;
-	ret->burst_bytes = ret->burst_ms = 0;
-	ret->has_from = true;
-	ret->from_seq = seq + 1;
-	return NULL;
 }
 
 /* Named in Accept, not only included in a range such as every type, and not liked less than bytes.
@@ -196,19 +233,24 @@ static struct http_text find_token(const struct http_request *request)
 
 const char *stream_request_read(const struct http_request *request, struct stream_request *ret)
 {
-	char path[STREAM_FEED_BYTES + 2];
+	char path[STREAM_FEED_BYTES + 3]; /* a slash on both sides, and a zero byte */
+	char id[VALUE_BYTES] = "";
 	const char *wrong;
 	int length;
 
 	*ret = (struct stream_request){.format = format_of(request)};
 	length = http_target_path(&request->target, path, sizeof(path));
-	ret->is_long = length < 0;
-	if (length > 0)
+	if (length > 2 && path[length - 1] == '/')
+		path[--length] = '\0';
+	ret->is_long = length < 0 || length > STREAM_FEED_BYTES + 1;
+	if (!ret->is_long)
 		memcpy(ret->feed, path + 1, (size_t)length);
 	ret->token = find_token(request);
 	(void)http_fields_find(&request->fields, "Origin", &ret->origin);
-	wrong = read_query(request, ret);
+	wrong = read_query(request, ret, id);
 	if (wrong)
 		return wrong;
-	return read_last_event_id(request, ret);
+	read_last_event_id(request, id);
+	take_last_event_id(id, ret);
+	return NULL;
 }

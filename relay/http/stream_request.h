@@ -8,7 +8,10 @@
  *	GET /FEED with Upgrade: websocket            WebSocket
  *
  *	?burst=64k or 5s     begin so much in the past
- *	?from=SEQ            begin with this message; Last-Event-ID: with the one after it
+ *	?from=SEQ            begin with this message; 0: with the oldest there is
+ *	?from=SESSION-SEQ    the same, if the session still is that one
+ *	Last-Event-ID: SESSION-SEQ    begin with the one after it; ?lastEventId= the same, for
+ *	                     clients that cannot send the field
  *	?text=1              WebSocket: text messages instead of binary ones
  *	?messages=packet|message    WebSocket: what one message of it is
  *
@@ -48,8 +51,10 @@ struct stream_request {
 	bool has_burst;
 	uint64_t burst_bytes, burst_ms;
 	bool has_from;
-	uint64_t from_seq;
-	struct http_text token;  /* in the head; NULL without one; may never be logged */
+	bool may_miss;          /* an event stream that comes back: what is gone is told as a gap */
+	uint32_t from_session;  /* 0: not said */
+	uint64_t from_seq;      /* with may_miss, 0: not known */
+	struct http_text token; /* in the head; NULL without one; may never be logged */
 	struct http_text origin; /* in the head; NULL without one */
 };
 

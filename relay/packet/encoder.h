@@ -16,7 +16,7 @@
 #include "table/format.h"
 
 enum {
-	ENCODER_HEADER_MAX = 128,
+	ENCODER_HEADER_MAX = 160,
 	ENCODER_TRAILER_MAX = 16,
 };
 
@@ -44,10 +44,19 @@ struct encoder {
 			    const struct framing_params *framing, const uint8_t *payload,
 			    size_t *ret_bytes);
 
+	/* Writes the first words to a subscriber (at most ENCODER_HEADER_MAX bytes); returns their
+	 * length.  `place` is a heartbeat: its sequence is that of the first message to come.
+	 * retry_ms: how long to wait before it comes back after a break.  The pointer is NULL where
+	 * the heartbeat itself is all there is to say. */
+	size_t (*greeting)(const struct encoder *encoder, const struct packet *place,
+			   uint32_t retry_ms, uint8_t *out);
+
 	/* Writes the last words to a subscriber that has read all there is and is closed for
 	 * `reason` (at most ENCODER_HEADER_MAX bytes); returns their length, 0: none for this
-	 * reason.  The pointer is NULL where there never are any. */
-	size_t (*farewell)(const struct encoder *encoder, enum close_reason reason, uint8_t *out);
+	 * reason.  retry_ms: as above, from now on.  The pointer is NULL where there never are any.
+	 */
+	size_t (*farewell)(const struct encoder *encoder, enum close_reason reason,
+			   uint32_t retry_ms, uint8_t *out);
 };
 
 /* encoder_raw and all others of format.def.  Its file tells what each looks like on the wire. */

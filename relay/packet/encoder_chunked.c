@@ -50,8 +50,10 @@ static size_t write_end(const struct encoder *encoder, const struct packet *pack
 	return 2;
 }
 
-static size_t write_farewell(const struct encoder *encoder, enum close_reason reason, uint8_t *out)
+static size_t write_farewell(const struct encoder *encoder, enum close_reason reason,
+			     uint32_t retry_ms, uint8_t *out)
 {
+	(void)retry_ms;
 	(void)encoder;
 	return chunk_last(reason, out);
 }

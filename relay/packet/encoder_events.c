@@ -4,11 +4,16 @@
  * lines a field name: measured first, then written by the same code.
  *
  * Each message is one event (WHATWG HTML, 9.2); with framing = none and relay, where messages
- * cannot be told apart, each packet.  `id` is the sequence of the last message that is complete
- * with it, so a client that comes back with `Last-Event-ID: N` wants N + 1.  The data are the
- * message without its LF (or CR LF) or length prefix.  Line ends inside make several data lines;
- * what is not UTF-8 becomes U+FFFD.  Other events: `gap` {"from":F,"to":T} (first one missed, first
- * one after it), and `source` up or down.  A heartbeat is a comment.
+ * cannot be told apart, each packet.  `id` is SESSION-SEQ, SEQ that of the last message that is
+ * complete with it, so a client that comes back with it wants the message after SEQ.  The data are
+ * the message without its LF (or CR LF) or length prefix.  Line ends inside make several data lines;
+ * what is not UTF-8 becomes U+FFFD.
+ *
+ * Other events: `gap` {"from":F,"to":T} (first one missed, null if nobody knows; first one after
+ * it), with the id of the message before T, and `source` up or down.  A heartbeat is a comment.
+ *
+ * The greeting is no event: it sets `retry`, and the id of the message before the first one.  So
+ * nothing is lost in silence when the connection breaks before that.  The farewell sets `retry`.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,10 +45,11 @@ static void put(struct text *text, const void *bytes, size_t count)
 	text->bytes += count;
 }
 
-static void put_id(struct text *text, uint64_t sequence)
+static void put_id(struct text *text, uint32_t session, uint64_t sequence)
 {
-	char id[32];
-	int count = snprintf(id, sizeof(id), "id: %llu\n", (unsigned long long)sequence);
+	char id[48];
+	int count =
+		snprintf(id, sizeof(id), "id: %u-%llu\n", session, (unsigned long long)sequence);
 
 	put(text, id, (size_t)count);
 }
@@ -106,9 +112,9 @@ static void put_events(struct text *text, const struct packet *packet,
 
 		/* No id where no message is complete and none precedes: sequences begin at 1. */
 		if (!is_one)
-			put_id(text, sequence++);
+			put_id(text, packet->session, sequence++);
 		else if (packet_next_seq(packet) > 0)
-			put_id(text, packet_next_seq(packet) - 1);
+			put_id(text, packet->session, packet_next_seq(packet) - 1);
 		put_message(text, framing->kind, payload + at, count);
 		put(text, "\n", 1);
 		at += count;
@@ -140,6 +146,19 @@ static uint8_t *rewrite(const struct encoder *encoder, const struct packet *pack
 	return out;
 }
 
+/* The id is that of the last message missed: who comes back with it does not ask for it again. */
+static int write_gap(const struct packet *packet, char out[NEWS_MAX])
+{
+	unsigned long long to = packet_next_seq(packet);
+	char from[24] = "null";
+
+	if (packet->first_seq)
+		(void)snprintf(from, sizeof(from), "%llu", (unsigned long long)packet->first_seq);
+	return snprintf(out, NEWS_MAX,
+			"event: gap\nid: %u-%llu\ndata: {\"from\":%s,\"to\":%llu}\n\n",
+			packet->session, to - 1, from, to);
+}
+
 /* The event that says it; 0: there is none. */
 static int write_event(const struct packet *packet, char out[NEWS_MAX])
 {
@@ -147,9 +166,7 @@ static int write_event(const struct packet *packet, char out[NEWS_MAX])
 	case PACKET_HEARTBEAT:
 		return snprintf(out, NEWS_MAX, ":\n\n");
 	case PACKET_GAP:
-		return snprintf(out, NEWS_MAX, "event: gap\ndata: {\"from\":%llu,\"to\":%llu}\n\n",
-				(unsigned long long)packet->first_seq,
-				(unsigned long long)packet_next_seq(packet));
+		return write_gap(packet, out);
 	case PACKET_SOURCE_DOWN:
 		return snprintf(out, NEWS_MAX, "event: source\ndata: down\n\n");
 	case PACKET_SOURCE_UP:
@@ -161,17 +178,16 @@ static int write_event(const struct packet *packet, char out[NEWS_MAX])
 	return 0;
 }
 
-static size_t write_news(const struct encoder *encoder, const struct packet *packet, uint8_t *out)
+/* The text, in a chunk where the format has chunks. */
+static size_t wrap(const struct encoder *encoder, const char *text, size_t bytes, uint8_t *out)
 {
-	char event[NEWS_MAX];
-	size_t bytes = (size_t)write_event(packet, event);
 	size_t at = 0;
 
 	if (bytes == 0)
 		return 0;
 	if (is_in_chunks(encoder))
 		at = chunk_head(bytes, out);
-	memcpy(out + at, event, bytes);
+	memcpy(out + at, text, bytes);
 	at += bytes;
 	if (!is_in_chunks(encoder))
 		return at;
@@ -179,16 +195,45 @@ static size_t write_news(const struct encoder *encoder, const struct packet *pac
 	return at + 2;
 }
 
-static size_t write_farewell(const struct encoder *encoder, enum close_reason reason, uint8_t *out)
+static size_t write_news(const struct encoder *encoder, const struct packet *packet, uint8_t *out)
 {
-	(void)encoder;
-	return chunk_last(reason, out);
+	char event[NEWS_MAX];
+
+	return wrap(encoder, event, (size_t)write_event(packet, event), out);
+}
+
+static size_t write_greeting(const struct encoder *encoder, const struct packet *place,
+			     uint32_t retry_ms, uint8_t *out)
+{
+	unsigned long long before = place->first_seq ? place->first_seq - 1 : 0;
+	char words[NEWS_MAX];
+	int bytes = snprintf(words, sizeof(words), "id: %u-%llu\nretry: %u\n\n", place->session,
+			     before, retry_ms);
+
+	return wrap(encoder, words, (size_t)bytes, out);
+}
+
+/* After a clean end only: then all come back, and should not do so at once. */
+static size_t write_farewell(const struct encoder *encoder, enum close_reason reason,
+			     uint32_t retry_ms, uint8_t *out)
+{
+	char words[NEWS_MAX];
+	size_t bytes;
+
+	if (close_reason_row(reason)->kind != CLOSE_KIND_CLEAN)
+		return 0;
+	bytes = (size_t)snprintf(words, sizeof(words), "retry: %u\n\n", retry_ms);
+	bytes = wrap(encoder, words, bytes, out);
+	if (!is_in_chunks(encoder))
+		return bytes;
+	return bytes + chunk_last(reason, out + bytes);
 }
 
 const struct encoder encoder_events = {
 	.format = FORMAT_EVENTS,
 	.header = write_news,
 	.rewrite = rewrite,
+	.greeting = write_greeting,
 	.farewell = write_farewell,
 };
 
@@ -196,4 +241,6 @@ const struct encoder encoder_events_plain = {
 	.format = FORMAT_EVENTS_PLAIN,
 	.header = write_news,
 	.rewrite = rewrite,
+	.greeting = write_greeting,
+	.farewell = write_farewell,
 };

@@ -133,11 +133,13 @@ static uint8_t *rewrite(const struct encoder *encoder, const struct packet *pack
 }
 
 /* Who is closed for what it sent has been told by whoever read it. */
-static size_t write_farewell(const struct encoder *encoder, enum close_reason reason, uint8_t *out)
+static size_t write_farewell(const struct encoder *encoder, enum close_reason reason,
+			     uint32_t retry_ms, uint8_t *out)
 {
 	const struct close_reason_row *row = close_reason_row(reason);
 
 	(void)encoder;
+	(void)retry_ms;
 	if (row->kind == CLOSE_KIND_PEER || row->kind == CLOSE_KIND_INPUT)
 		return 0;
 	return websocket_close_frame(out, row->websocket_code, row->text);

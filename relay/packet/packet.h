@@ -21,7 +21,8 @@ struct packet {
 	uint8_t flags;  /* PACKET_FLAG_... */
 	uint16_t count; /* messages that end in it */
 	uint32_t session;
-	uint64_t first_seq;  /* of its first message; in a gap, of the first one missed */
+	uint64_t first_seq;  /* of its first message; in a gap, of the first one missed, 0: not
+				known, for it belongs to another session */
 	uint64_t time_ns;    /* wall clock; in a gap, sequence of the first one after it */
 	uint64_t length;     /* payload bytes */
 	bool starts_message; /* false: its first bytes belong to a message begun in the packet

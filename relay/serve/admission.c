@@ -58,8 +58,8 @@ void admission_fini(struct admission *admission)
 }
 
 enum close_reason admission_take_quota(const struct admission *admission, struct served_feed *feed,
-				       const struct in6_addr *address, struct quota **ret,
-				       const char **ret_whose)
+				       const struct in6_addr *address, bool wants_past,
+				       struct quota **ret, const char **ret_whose)
 {
 	const struct quota_request request = {
 		.service = admission->service,
@@ -67,6 +67,7 @@ enum close_reason admission_take_quota(const struct admission *admission, struct
 		.peers = admission->peers,
 		.max_per_ip = admission->max_per_ip,
 		.address = address,
+		.wants_past = wants_past,
 	};
 
 	return quota_take(&request, ret, ret_whose);
@@ -127,8 +128,8 @@ static struct quota *take_quota(struct admission *admission, struct served_feed 
 	else if (r == 0 && !access_is_allowed(&admission->access, &address))
 		reason = CLOSE_DENIED;
 	else
-		reason = admission_take_quota(admission, feed, r == 0 ? &address : NULL, &quota,
-					      &whose);
+		reason = admission_take_quota(admission, feed, r == 0 ? &address : NULL, false,
+					      &quota, &whose);
 	if (reason == CLOSE_REASON_COUNT)
 		return quota;
 	refuse(admission, feed, fd, reason, whose);

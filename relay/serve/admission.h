@@ -46,10 +46,11 @@ int admission_change(struct admission *admission, const struct config_listener *
 void admission_fini(struct admission *admission);
 
 /* Takes the quota of a peer that has passed the access lists.  address: NULL for a unix socket,
- * which is not counted by address.  The result is that of quota_take(). */
+ * which is not counted by address.  wants_past: it begins with a message of the past.  The result is
+ * that of quota_take(). */
 enum close_reason admission_take_quota(const struct admission *admission, struct served_feed *feed,
-				       const struct in6_addr *address, struct quota **ret,
-				       const char **ret_whose) must_check;
+				       const struct in6_addr *address, bool wants_past,
+				       struct quota **ret, const char **ret_whose) must_check;
 
 /* Makes the socket fit for a subscriber, and keeps where its address is counted.  An option that
  * cannot be set is logged, and survived.  To be called before the subscriber joins. */

@@ -265,6 +265,8 @@ static void set_params(const struct asking *asking, struct subscriber_params *pa
 	 */
 	params->ends_with_fin = true;
 	params->has_from = wanted->has_from;
+	params->may_miss = wanted->may_miss;
+	params->from_session = wanted->from_session;
 	params->from_seq = wanted->from_seq;
 }
 
@@ -273,7 +275,8 @@ static enum http_refusal take_quota(const struct asking *asking, struct quota **
 	const char *whose;
 	enum close_reason reason =
 		admission_take_quota(asking->http->admission, asking->path->feed,
-				     asking->has_address ? &asking->address : NULL, ret, &whose);
+				     asking->has_address ? &asking->address : NULL,
+				     asking->wanted.has_from, ret, &whose);
 
 	if (reason == CLOSE_REASON_COUNT)
 		return HTTP_REFUSAL_COUNT;

@@ -46,21 +46,60 @@ static void give_up(struct http_arrival *arrival, enum close_reason reason)
 
 /* Where the stream begins, as far as that is known before it is joined: of a packet that holds the
  * message asked for among others, at the first of them. */
-static void find_start(const struct http_arrival *arrival, uint64_t next, struct stream_start *ret)
+static void find_start(const struct http_arrival *arrival, struct stream_start *ret)
 {
 	const struct subscriber_params *params = &arrival->params;
 	const struct ring *ring = &arrival->rendition->ring;
+	uint64_t from_seq = params->from_seq;
 	struct cursor cursor;
 
 	*ret = (struct stream_start){
 		.is_known = params->has_from || (!params->burst_bytes && !params->burst_ms),
 		.session = arrival->feed->publish.sequence.session,
-		.sequence = next,
+		.sequence = ring->next_seq,
 	};
-	if (!params->has_from || cursor_join_seq(&cursor, ring, params->from_seq) < 0)
+	if (!params->has_from)
+		return;
+	if (!rendition_has(arrival->rendition, params->from_session, from_seq))
+		from_seq = cursor_oldest_seq(ring);
+	if (cursor_join_seq(&cursor, ring, from_seq) < 0)
 		return;
 	ret->sequence = cursor_unread_seq(&cursor);
 	cursor_leave(&cursor);
+}
+
+/* Looks at the wish to begin with a message.  False: it cannot be met, and the client is told. */
+static bool check_from(struct http_arrival *arrival)
+{
+	struct subscriber_params *params = &arrival->params;
+	struct stream_range range;
+	bool is_awake;
+	char head[STREAM_ANSWER_BYTES];
+	ssize_t length;
+
+	if (!params->has_from)
+		return true;
+	/* The client may have been served by a worker that is further than this one. */
+	feed_catch_up(arrival->feed);
+	is_awake = arrival->feed->publish.is_awake;
+	range.session = arrival->feed->publish.sequence.session;
+	rendition_range(arrival->rendition, &range.oldest, &range.next);
+	if (params->may_miss) {
+		if (is_awake && params->from_seq > range.next)
+			params->from_seq = 0;
+		return true;
+	}
+	if (params->from_seq == 0) {
+		params->has_from = is_awake; /* else nothing is there yet */
+		params->from_seq = range.oldest;
+	}
+	if (rendition_has(arrival->rendition, params->from_session, params->from_seq) &&
+	    params->from_seq <= range.next)
+		return true;
+	length = stream_answer_out_of_range(&arrival->answer, &range, head, sizeof(head));
+	(void)send_whole(arrival->fd, head, length);
+	give_up(arrival, CLOSE_OUT_OF_RANGE);
+	return false;
 }
 
 static void arrive(struct task *task)
@@ -69,22 +108,12 @@ static void arrive(struct task *task)
 	const struct subscriber_params *params = &arrival->params;
 	char head[STREAM_ANSWER_BYTES];
 	struct stream_start start;
-	uint64_t oldest, next;
 	ssize_t length;
 	int r;
 
-	/* The client may have been served by a worker that is further than this one. */
-	if (params->has_from)
-		feed_catch_up(arrival->feed);
-	rendition_range(arrival->rendition, &oldest, &next);
-	if (params->has_from && (params->from_seq < oldest || params->from_seq > next)) {
-		length = stream_answer_out_of_range(&arrival->answer, oldest, next, head,
-						    sizeof(head));
-		(void)send_whole(arrival->fd, head, length);
-		give_up(arrival, CLOSE_OUT_OF_RANGE);
+	if (!check_from(arrival))
 		goto out;
-	}
-	find_start(arrival, next, &start);
+	find_start(arrival, &start);
 	length = stream_answer_head(&arrival->answer, &start, head, sizeof(head));
 	if (!send_whole(arrival->fd, head, length)) {
 		give_up(arrival, CLOSE_PEER_RESET);

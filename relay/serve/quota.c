@@ -62,6 +62,16 @@ static enum close_reason enter(const struct quota_request *request, struct quota
 	return CLOSE_REASON_COUNT;
 }
 
+/* With few subscribers most workers sleep, and only home has a past. */
+static struct worker *choose_worker(const struct quota_request *request)
+{
+	struct served_feed *feed = request->feed;
+
+	if (request->wants_past && feed->subscribers < feed->workers->count)
+		return feed->home;
+	return workers_least_loaded(feed->workers, feed->home);
+}
+
 static void count(struct quota *quota, struct service *service, struct served_feed *feed,
 		  struct worker *worker)
 {
@@ -99,7 +109,7 @@ enum close_reason quota_take(const struct quota_request *request, struct quota *
 		free(quota);
 		return reason;
 	}
-	count(quota, service, feed, workers_least_loaded(feed->workers, feed->home));
+	count(quota, service, feed, choose_worker(request));
 	quota->id = ++feed->admitted;
 	*ret = quota;
 	return CLOSE_REASON_COUNT;

@@ -26,6 +26,8 @@ struct quota_request {
 	struct peer_count *peers;       /* of the listener */
 	uint64_t max_per_ip;            /* 0 = no such limit */
 	const struct in6_addr *address; /* NULL: a unix socket, not counted by address */
+	/* It wants to begin in the past.  A worker has none of a feed that nobody reads there. */
+	bool wants_past;
 };
 
 /* Counts one more subscriber.  CLOSE_REASON_COUNT and *ret; or the reason why there can be no more,

@@ -3,6 +3,7 @@
 the byte, with what a client has half said; and who is still at its request says the rest to the new process."""
 
 import random
+import re
 import socket
 import struct
 
@@ -179,19 +180,21 @@ def test_events_go_on_by_their_ids(lab):
     publisher, other = relay.publish("a", lines.wire[:90_000]), relay.publish("b", made.wire[:188 * 440])
     relay.wait("b", in_messages=440)
     other.send(made.wire[188 * 440:188 * 450])
-    lab.loop.run(lambda: reader.position == 90_000 and b"id: 450\n" in first.data, what="one half")
+    lab.loop.run(lambda: reader.position == 90_000 and b"-450\n" in first.data, what="one half")
     first.reset()
     relay.wait("b", subscribers=0)
     relay.upgrade()
-    back = relay.subscribe("web", lines, kind=EventSubscriber, fields={"Last-Event-ID": "100"}, start=100 * 300)
-    again = Answer(relay, "more", request("/b", {"Accept": "text/event-stream", "Last-Event-ID": "440"}))
+    place = {"Last-Event-ID": reader.last_event_id.split("-")[0] + "-100"}
+    back = relay.subscribe("web", lines, kind=EventSubscriber, fields=place, start=100 * 300)
+    session = re.search(rb"id: (\d+)-450\n", first.data)[1].decode()
+    again = Answer(relay, "more", request("/b", {"Accept": "text/event-stream", "Last-Event-ID": f"{session}-440"}))
     publisher.send(lines.wire[90_000:])
     other.send(made.wire[188 * 450:])
     relay.run_until_done([reader, back])
     assert reader.last_id == back.last_id == 900
-    lab.loop.run(lambda: b"id: 900\n" in again.data, what="the other half")
-    ids = [int(line[4:]) for line in again.data.split(b"\n") if line.startswith(b"id: ")]
-    assert ids == list(range(441, 901)), ids[:3]
+    lab.loop.run(lambda: b"-900\n" in again.data, what="the other half")
+    ids = [int(part) for part in re.findall(rb"id: \d+-(\d+)\ndata", again.data)]
+    assert ids == list(range(441, 901)) and not back.gaps and b"event: gap" not in again.data, ids[:3]
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -119,8 +119,11 @@ static void take_event(struct format_wire *wire, const uint8_t *event, size_t le
 			add(wire, line + 6, bytes - 6);
 			add(wire, (const uint8_t *)"\n", 1);
 		} else if (begins(line, bytes, "id: ")) {
-			uint64_t id = strtoul((const char *)line + 4, NULL, 10);
+			const char *dash = memchr(line, '-', bytes);
+			uint64_t id;
 
+			assert_non_null(dash);
+			id = strtoul(dash + 1, NULL, 10);
 			assert_true(!wire->next_id || id >= wire->next_id);
 			wire->next_id = id + 1;
 		} else if (begins(line, bytes, "event: ")) {
@@ -128,7 +131,7 @@ static void take_event(struct format_wire *wire, const uint8_t *event, size_t le
 			wire->gaps += begins(line, bytes, "event: gap");
 			wire->sources += begins(line, bytes, "event: source");
 		} else {
-			assert_true(bytes == 1 && *line == ':');
+			assert_true((bytes == 1 && *line == ':') || begins(line, bytes, "retry: "));
 			wire->comments++;
 		}
 		at += bytes + 1;

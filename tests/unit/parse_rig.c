@@ -99,20 +99,19 @@ static void say_target(struct line *line, const struct http_target *target)
 {
 	char name[HTTP_HEAD_BYTES], value[HTTP_HEAD_BYTES];
 	int length = http_target_path(target, value, sizeof(value));
-	size_t parameters = 0;
+	struct http_text rest = target->query;
+	int r;
 
 	EXPECT(length >= 1 && (size_t)length == strlen(value));
 	EXPECT(http_target_path(target, value, (size_t)length) < 0);
 	EXPECT(!strstr(value, "/../") && (value[0] == '/' || strcmp(value, "*") == 0));
 	expect_clean(value);
 	say(line, "%s ", value);
-	while (http_target_parameter(target, parameters, name, sizeof(name), value,
-				     sizeof(value)) == 1) {
-		EXPECT(name[0] && parameters < HTTP_PARAMETERS_MAX);
+	while ((r = http_target_parameter(&rest, name, sizeof(name), value, sizeof(value)))) {
 		expect_clean(name);
-		expect_clean(value);
-		say(line, "[%s=%s] ", name, value);
-		parameters++;
+		if (r > 0)
+			expect_clean(value);
+		say(line, "[%s%s%s] ", name, r > 0 ? "=" : "!", r > 0 ? value : "");
 	}
 }
 

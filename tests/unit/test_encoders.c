@@ -43,7 +43,7 @@ static void check(const char *what, const uint8_t *out, size_t count, struct byt
 
 static const struct packet news[] = {
 	{.type = PACKET_HEARTBEAT, .first_seq = 7},
-	{.type = PACKET_GAP, .first_seq = 7, .time_ns = UINT64_MAX},
+	{.type = PACKET_GAP, .session = UINT32_MAX, .first_seq = 7, .time_ns = UINT64_MAX},
 	{.type = PACKET_END, .first_seq = 7},
 	{.type = PACKET_SOURCE_DOWN, .first_seq = 7},
 	{.type = PACKET_SOURCE_UP, .first_seq = 7},
@@ -71,14 +71,16 @@ static void news_are_said_where_the_format_can(void **state)
 		{&encoder_chunked, {NOTHING, NOTHING, NOTHING, NOTHING, NOTHING}},
 		{&encoder_events,
 		 {BYTES("3\r\n:\n\n\r\n"),
-		  BYTES("37\r\nevent: gap\ndata: "
+		  BYTES("5b\r\nevent: gap\nid: 4294967295-18446744073709551614\ndata: "
 			"{\"from\":7,\"to\":18446744073709551615}\n\n\r\n"),
 		  NOTHING, BYTES("1a\r\nevent: source\ndata: down\n\n\r\n"),
 		  BYTES("18\r\nevent: source\ndata: up\n\n\r\n")}},
 		{&encoder_events_plain,
 		 {BYTES(":\n\n"),
-		  BYTES("event: gap\ndata: {\"from\":7,\"to\":18446744073709551615}\n\n"), NOTHING,
-		  BYTES("event: source\ndata: down\n\n"), BYTES("event: source\ndata: up\n\n")}},
+		  BYTES("event: gap\nid: 4294967295-18446744073709551614\ndata: "
+			"{\"from\":7,\"to\":18446744073709551615}\n\n"),
+		  NOTHING, BYTES("event: source\ndata: down\n\n"),
+		  BYTES("event: source\ndata: up\n\n")}},
 	};
 	uint8_t out[ENCODER_HEADER_MAX];
 
@@ -148,7 +150,8 @@ static void heads_and_ends_stand_around_the_payload(void **state)
 static void check_rewrite(const struct encoder *encoder, const struct framing_params *framing,
 			  uint16_t count, struct bytes payload, struct bytes expected)
 {
-	const struct packet packet = {.count = count, .first_seq = 41, .length = payload.count};
+	const struct packet packet = {
+		.session = 9, .count = count, .first_seq = 41, .length = payload.count};
 	uint8_t *exact = malloc(payload.count); // so that a byte too far is seen
 	size_t bytes = 0;
 	uint8_t *out;
@@ -179,23 +182,23 @@ static void each_message_is_an_event(void **state)
 		uint16_t count;
 		struct bytes payload, expected;
 	} rows[] = {
-		{&line, 1, BYTES("a\n"), BYTES("id: 41\ndata: a\n\n")},
-		{&line, 2, BYTES("a\nbc\n"), BYTES("id: 41\ndata: a\n\nid: 42\ndata: bc\n\n")},
-		{&line, 2, BYTES("\n\n"), BYTES("id: 41\ndata: \n\nid: 42\ndata: \n\n")},
-		{&line, 1, BYTES("a\r\n"), BYTES("id: 41\ndata: a\n\n")},
-		{&line, 1, BYTES("\r\n"), BYTES("id: 41\ndata: \n\n")},
-		{&line, 1, BYTES("a\rb\r\r\n"), BYTES("id: 41\ndata: a\ndata: b\ndata: \n\n")},
-		{&line, 1, BYTES(" a\n"), BYTES("id: 41\ndata:  a\n\n")},
-		{&line, 1, BYTES("id: 9\n"), BYTES("id: 41\ndata: id: 9\n\n")},
-		{&line, 1, BYTES("\xc3\xa4\xff\n"), BYTES("id: 41\ndata: \xc3\xa4" WRONG "\n\n")},
-		{&line, 1, BYTES("\xc3\n"), BYTES("id: 41\ndata: " WRONG "\n\n")},
+		{&line, 1, BYTES("a\n"), BYTES("id: 9-41\ndata: a\n\n")},
+		{&line, 2, BYTES("a\nbc\n"), BYTES("id: 9-41\ndata: a\n\nid: 9-42\ndata: bc\n\n")},
+		{&line, 2, BYTES("\n\n"), BYTES("id: 9-41\ndata: \n\nid: 9-42\ndata: \n\n")},
+		{&line, 1, BYTES("a\r\n"), BYTES("id: 9-41\ndata: a\n\n")},
+		{&line, 1, BYTES("\r\n"), BYTES("id: 9-41\ndata: \n\n")},
+		{&line, 1, BYTES("a\rb\r\r\n"), BYTES("id: 9-41\ndata: a\ndata: b\ndata: \n\n")},
+		{&line, 1, BYTES(" a\n"), BYTES("id: 9-41\ndata:  a\n\n")},
+		{&line, 1, BYTES("id: 9\n"), BYTES("id: 9-41\ndata: id: 9\n\n")},
+		{&line, 1, BYTES("\xc3\xa4\xff\n"), BYTES("id: 9-41\ndata: \xc3\xa4" WRONG "\n\n")},
+		{&line, 1, BYTES("\xc3\n"), BYTES("id: 9-41\ndata: " WRONG "\n\n")},
 		{&none, 1, BYTES("a\r\nb\nc\n"),
-		 BYTES("id: 41\ndata: a\ndata: b\ndata: c\ndata: \n\n")},
-		{&none, 3, BYTES("abc"), BYTES("id: 43\ndata: abc\n\n")},
-		{&none, 0, BYTES("ab"), BYTES("id: 40\ndata: ab\n\n")},
-		{&u16, 2, BYTES("\0\2ab\0\0"), BYTES("id: 41\ndata: ab\n\nid: 42\ndata: \n\n")},
-		{&u16, 1, BYTES("\0\3a\nb"), BYTES("id: 41\ndata: a\ndata: b\n\n")},
-		{&fixed, 2, BYTES("abcd"), BYTES("id: 41\ndata: ab\n\nid: 42\ndata: cd\n\n")},
+		 BYTES("id: 9-41\ndata: a\ndata: b\ndata: c\ndata: \n\n")},
+		{&none, 3, BYTES("abc"), BYTES("id: 9-43\ndata: abc\n\n")},
+		{&none, 0, BYTES("ab"), BYTES("id: 9-40\ndata: ab\n\n")},
+		{&u16, 2, BYTES("\0\2ab\0\0"), BYTES("id: 9-41\ndata: ab\n\nid: 9-42\ndata: \n\n")},
+		{&u16, 1, BYTES("\0\3a\nb"), BYTES("id: 9-41\ndata: a\ndata: b\n\n")},
+		{&fixed, 2, BYTES("abcd"), BYTES("id: 9-41\ndata: ab\n\nid: 9-42\ndata: cd\n\n")},
 	};
 
 	(void)state;
@@ -203,7 +206,7 @@ static void each_message_is_an_event(void **state)
 		check_rewrite(&encoder_events_plain, rows[i].framing, rows[i].count,
 			      rows[i].payload, rows[i].expected);
 	check_rewrite(&encoder_events, &line, 1, (struct bytes)BYTES("a\n"),
-		      (struct bytes)BYTES("10\r\nid: 41\ndata: a\n\n\r\n"));
+		      (struct bytes)BYTES("12\r\nid: 9-41\ndata: a\n\n\r\n"));
 }
 
 static void websocket_messages_are_rewritten_only_where_they_must(void **state)
@@ -262,13 +265,12 @@ static void farewells_fit_the_reason(void **state)
 	(void)state;
 	assert_null(encoder_raw.farewell);
 	assert_null(encoder_framed.farewell);
-	assert_null(encoder_events_plain.farewell);
 	for (int i = 0; i < CLOSE_REASON_COUNT; i++) {
 		const enum close_reason reason = (enum close_reason)i;
 		const bool is_clean = reason == CLOSE_DRAIN || reason == CLOSE_SOURCE_LOST ||
 				      reason == CLOSE_REMOVED;
 		const struct bytes last = {"0\r\n\r\n", is_clean ? 5 : 0};
-		size_t count = websocket->farewell(websocket, reason, out);
+		size_t count = websocket->farewell(websocket, reason, 7, out);
 
 		if (reason == CLOSE_PEER_CLOSED || reason == CLOSE_PEER_RESET ||
 		    reason == CLOSE_INPUT || reason == CLOSE_INPUT_TOO_LONG ||
@@ -283,9 +285,44 @@ static void farewells_fit_the_reason(void **state)
 											   : 1008);
 			assert_memory_equal(out + 4, close_reason_text(reason), count - 4);
 		}
-		check("http", out, encoder_chunked.farewell(&encoder_chunked, reason, out), last);
-		check("events", out, encoder_events.farewell(&encoder_events, reason, out), last);
+		check("http", out, encoder_chunked.farewell(&encoder_chunked, reason, 7, out),
+		      last);
+		check("events", out, encoder_events.farewell(&encoder_events, reason, 7, out),
+		      (struct bytes){"a\r\nretry: 7\n\n\r\n0\r\n\r\n", is_clean ? 20 : 0});
+		check("plain events", out,
+		      encoder_events_plain.farewell(&encoder_events_plain, reason, 7, out),
+		      (struct bytes){"retry: 7\n\n", is_clean ? 10 : 0});
 	}
+}
+
+/* In the words of an event stream: where it begins, and what it has missed. */
+static void an_event_stream_says_where_it_stands(void **state)
+{
+	const struct packet first = {.type = PACKET_HEARTBEAT, .session = 9, .first_seq = 1};
+	const struct packet last = {
+		.type = PACKET_HEARTBEAT, .session = UINT32_MAX, .first_seq = UINT64_MAX};
+	const struct packet anew = {.type = PACKET_GAP, .session = 9, .time_ns = 1};
+	const struct packet longest = {.type = PACKET_GAP,
+				       .session = UINT32_MAX,
+				       .first_seq = UINT64_MAX - 1,
+				       .time_ns = UINT64_MAX};
+	uint8_t out[ENCODER_HEADER_MAX];
+
+	(void)state;
+	check("the first", out,
+	      encoder_events_plain.greeting(&encoder_events_plain, &first, 7, out),
+	      (struct bytes)BYTES("id: 9-0\nretry: 7\n\n"));
+	check("in a chunk", out, encoder_events.greeting(&encoder_events, &first, 7, out),
+	      (struct bytes)BYTES("12\r\nid: 9-0\nretry: 7\n\n\r\n"));
+	check("the last", out,
+	      encoder_events_plain.greeting(&encoder_events_plain, &last, UINT32_MAX, out),
+	      (struct bytes)BYTES("id: 4294967295-18446744073709551614\nretry: 4294967295\n\n"));
+	check("another session", out,
+	      encoder_events_plain.header(&encoder_events_plain, &anew, out),
+	      (struct bytes)BYTES("event: gap\nid: 9-0\ndata: {\"from\":null,\"to\":1}\n\n"));
+	assert_true(encoder_events.header(&encoder_events, &longest, out) <= ENCODER_HEADER_MAX);
+	assert_null(encoder_framed.greeting);
+	assert_null(encoder_chunked.greeting);
 }
 
 int main(void)
@@ -297,6 +334,7 @@ int main(void)
 		cmocka_unit_test(websocket_messages_are_rewritten_only_where_they_must),
 		cmocka_unit_test(a_long_text_gets_a_long_head),
 		cmocka_unit_test(farewells_fit_the_reason),
+		cmocka_unit_test(an_event_stream_says_where_it_stands),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,13 +85,16 @@ static void parameters_are_read(void **state)
 	ask(&asked, "/a?from=18446744073709551615", "", 1);
 	assert_null(asked.wrong);
 	assert_true(asked.wanted.has_from && asked.wanted.from_seq == UINT64_MAX);
-	ask(&asked, "/a?from=7", "Last-Event-ID: 41\r\n", 1);
-	assert_null(asked.wrong);
-	assert_true(asked.wanted.has_from && asked.wanted.from_seq == 42);
 	ask(&asked, "/a?burst=1k", "Last-Event-ID: 41\r\n", 1);
 	assert_null(asked.wrong);
 	assert_true(asked.wanted.has_from && !asked.wanted.has_burst &&
 		    asked.wanted.burst_bytes == 0);
+	ask(&asked, "/a/", "", 1);
+	assert_string_equal(asked.wanted.feed, "a");
+	ask(&asked, "/a?_=17&nocache&a[]=1&q=%zz&a%20long%20name%20of%20a%20parameter=1&from=1", "",
+	    1);
+	assert_null(asked.wrong);
+	assert_true(asked.wanted.from_seq == 1);
 	ask(&asked, "/a?text", "Last-Event-ID:\r\n", 1);
 	assert_null(asked.wrong);
 	assert_true(asked.wanted.wants_text && !asked.wanted.has_from);
@@ -118,13 +121,17 @@ static void what_cannot_be_meant_is_refused(void **state)
 		{"/a?text=yes", ""},
 		{"/a?messages=", ""},
 		{"/a?messages=all", ""},
-		{"/a?brust=1k", ""},
-		{"/a?token=x", ""},
 		{"/a?from=1&burst=0", ""},
-		{"/a?a%20long%20name%20of%20a%20parameter=1", ""},
-		{"/a", "Last-Event-ID: x\r\n"},
-		{"/a", "Last-Event-ID: 18446744073709551615\r\n"},
-		{"/a", "Last-Event-ID: 00000000000000000000000000000000000001\r\n"},
+		{"/a?from=1&from=1", ""},
+		{"/a?burst=1k&x=1&%62urst=2k", ""},
+		{"/a?from=%31%00", ""},
+		{"/a?from=%3", ""},
+		{"/a?from=0-1", ""},
+		{"/a?from=-1", ""},
+		{"/a?from=7-", ""},
+		{"/a?from=7-8-9", ""},
+		{"/a?from=4294967296-1", ""},
+		{"/a?from=000000000000000000000000000000007", ""},
 	};
 
 	(void)state;
@@ -134,6 +141,64 @@ static void what_cannot_be_meant_is_refused(void **state)
 		ask(&asked, cases[i].path, cases[i].fields, 1);
 		assert_non_null(asked.wrong);
 	}
+}
+
+/* What a client wants that comes back, as one text; "none": it has said nothing. */
+static const char *where(const char *path, const char *fields)
+{
+	static char text[80];
+	struct asked asked;
+
+	ask(&asked, path, fields, 1);
+	assert_null(asked.wrong);
+	if (!asked.wanted.has_from)
+		return "none";
+	(void)snprintf(text, sizeof(text), "%s%u-%llu", asked.wanted.may_miss ? "told " : "",
+		       asked.wanted.from_session, (unsigned long long)asked.wanted.from_seq);
+	return text;
+}
+
+#define EVENTS "Accept: text/event-stream\r\n"
+#define ID     EVENTS "Last-Event-ID: "
+
+static void where_a_client_goes_on_is_read(void **state)
+{
+	static const struct {
+		const char *path, *fields, *expected;
+	} cases[] = {
+		{"/a?from=0", "", "0-0"},
+		{"/a?from=7", "", "0-7"},
+		{"/a?from=5-7", EVENTS, "5-7"},
+		{"/a?from=4294967295-18446744073709551615", "", "4294967295-18446744073709551615"},
+		{"/a", ID "5-7\r\n", "told 5-8"},
+		{"/a?from=9", ID "5-7\r\n", "told 5-8"},
+		{"/a?burst=1k", ID "5-0\r\n", "told 5-1"},
+		{"/a?lastEventId=5-7", EVENTS, "told 5-8"},
+		{"/a?lastEventId=5-7", ID "6-1\r\n", "told 6-2"},
+		{"/a?lastEventId=5-7", ID "\r\n", "told 5-8"},
+		{"/a?lastEventId=%ff", EVENTS, "none"},
+		/* Without its session a number says only that something may be missing. */
+		{"/a", ID "41\r\n", "told 0-0"},
+		/* What is no event stream cannot be told. */
+		{"/a", "Last-Event-ID: 5-7\r\n", "5-8"},
+		{"/a", "Last-Event-ID: 41\r\n", "0-42"},
+		/* Ids of others. */
+		{"/a", ID "x\r\n", "none"},
+		{"/a?from=9", ID "x\r\n", "0-9"},
+		{"/a", ID "-1\r\n", "none"},
+		{"/a", ID "1700000000:0\r\n", "none"},
+		{"/a", ID "urn:uuid:0d4a7b1c-8a2e-4d7c-9a43-3f3f6f1a2b3c\r\n", "none"},
+		{"/a", ID "0-7\r\n", "none"},
+		{"/a", ID "4294967296-7\r\n", "none"},
+		{"/a", ID "5-18446744073709551615\r\n", "none"},
+		{"/a", ID "18446744073709551616\r\n", "none"},
+		{"/a", ID "00000000000000000000000000000000000001\r\n", "none"},
+		{"/a", ID "\xe2\x82\xac\r\n", "none"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_string_equal(where(cases[i].path, cases[i].fields), cases[i].expected);
 }
 
 static void a_path_that_no_feed_has_is_told(void **state)
@@ -214,6 +279,7 @@ static void every_answer_fits(void **state)
 					      FORMAT_EVENTS_PLAIN};
 	const struct stream_start start = {
 		.is_known = true, .session = UINT32_MAX, .sequence = UINT64_MAX};
+	const struct stream_range range = {UINT32_MAX, UINT64_MAX, UINT64_MAX};
 	struct stream_answer answer = {.is_line = true};
 	char buf[STREAM_ANSWER_BYTES];
 
@@ -222,8 +288,7 @@ static void every_answer_fits(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
 		answer.format = formats[i];
 		assert_true(stream_answer_head(&answer, &start, buf, sizeof(buf)) > 0);
-		assert_true(stream_answer_out_of_range(&answer, UINT64_MAX, UINT64_MAX, buf,
-						       sizeof(buf)) > 0);
+		assert_true(stream_answer_out_of_range(&answer, &range, buf, sizeof(buf)) > 0);
 		assert_true(stream_answer_options(&answer, buf, sizeof(buf)) > 0);
 	}
 }
@@ -234,6 +299,7 @@ int main(void)
 		cmocka_unit_test(formats_follow_the_fields),
 		cmocka_unit_test(parameters_are_read),
 		cmocka_unit_test(what_cannot_be_meant_is_refused),
+		cmocka_unit_test(where_a_client_goes_on_is_read),
 		cmocka_unit_test(a_path_that_no_feed_has_is_told),
 		cmocka_unit_test(tokens_are_found),
 		cmocka_unit_test(heads_are_what_they_should_be),

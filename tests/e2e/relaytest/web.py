@@ -201,6 +201,14 @@ class WebSubscriber(Subscriber):
         super().take(data)
 
 
+def event_ids(data):
+    """The ids of the messages in an event stream without chunks, as (session, sequence)."""
+    blocks = [event.split(b"\n") for event in data.partition(CRLF + CRLF)[2].split(b"\n\n")]
+    ids = [line[4:] for lines in blocks if any(line.startswith(b"data: ") for line in lines)
+           for line in lines if line.startswith(b"id: ") and not lines[0].startswith(b"event: ")]
+    return [tuple(int(part) for part in one.split(b"-")) for one in ids]
+
+
 class EventSubscriber(WebSubscriber):
     """Server-sent events of a feed of lines whose first message has sequence `base`."""
 
@@ -208,6 +216,8 @@ class EventSubscriber(WebSubscriber):
         self.text = b""
         self.base = base
         self.last_id = None
+        self.last_event_id = ""  # as a browser would send it
+        self.retries = []
         self.gaps = []
         self.news = []
         super().__init__(loop, target, script, fields={"Accept": "text/event-stream", **dict(fields)},
@@ -229,6 +239,11 @@ class EventSubscriber(WebSubscriber):
             return
         values = {name.decode(): value for name, value in pairs if name != b"data"}
         data = b"\n".join(value for name, value in pairs if name == b"data")
+        self.last_event_id = values.get("id", self.last_event_id.encode()).decode()
+        if "retry" in values:
+            self.retries.append(int(values["retry"]))
+        if not any(name == b"data" for name, _ in pairs):
+            return
         if values.get("event") == b"gap":
             self.gaps.append(data)
             seen = json.loads(data)
@@ -236,7 +251,7 @@ class EventSubscriber(WebSubscriber):
         elif "event" in values:
             self.news.append((values["event"], data))
         else:
-            self.take_message(int(values["id"]), data)
+            self.take_message(int(values["id"].split(b"-")[1]), data)
 
     def take_message(self, sequence, data):
         index = sequence - self.base
