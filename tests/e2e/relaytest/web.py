@@ -6,6 +6,7 @@ received counts what follows the head of the answer, as relay's delivered_bytes 
 
 import json
 import os
+import re
 import socket
 import struct
 from pathlib import Path
@@ -201,9 +202,14 @@ class WebSubscriber(Subscriber):
         super().take(data)
 
 
+def event_text(data):
+    """What an answer with an event stream says behind its head; it has no CR but those of the chunks."""
+    return re.sub(rb"(?:\r\n)?[0-9a-f]+\r\n", b"", data.partition(CRLF + CRLF)[2])
+
+
 def event_ids(data):
-    """The ids of the messages in an event stream without chunks, as (session, sequence)."""
-    blocks = [event.split(b"\n") for event in data.partition(CRLF + CRLF)[2].split(b"\n\n")]
+    """The ids of the messages in an event stream, as (session, sequence)."""
+    blocks = [event.split(b"\n") for event in event_text(data).split(b"\n\n")]
     ids = [line[4:] for lines in blocks if any(line.startswith(b"data: ") for line in lines)
            for line in lines if line.startswith(b"id: ") and not lines[0].startswith(b"event: ")]
     return [tuple(int(part) for part in one.split(b"-")) for one in ids]
