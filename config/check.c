@@ -5,7 +5,9 @@
  */
 #include "config/check.h"
 
+#include <errno.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/num.h"
@@ -129,6 +131,13 @@ static void check_feed(const struct check *check, const struct config_feed *feed
 	    feed->ingest.kind != CONFIG_INGEST_FILE)
 		report(check, &feed->section, CONFIG_FEED_direct,
 		       "direct is for ingest = file:PATH only; nothing else has a page cache");
+}
+
+/* Is there but one reader of its source? */
+static bool is_read_once(const struct config_feed *feed)
+{
+	return feed->ingest.text && (feed->ingest.kind == CONFIG_INGEST_STDIN ||
+				     feed->ingest.kind == CONFIG_INGEST_FIFO);
 }
 
 /* Two feeds must not read one source: each would get a part of the bytes. */
@@ -319,30 +328,94 @@ static struct listening listening_at(const struct config *config, size_t i)
 	return (struct listening){&feed->section, CONFIG_FEED_ingest, feed->ingest.addresses[0]};
 }
 
-static bool is_same_address(const char *a_text, const char *b_text)
-{
-	struct config_address a, b;
+/* An address that is listened on. */
+struct claim {
+	struct listening at;
+	struct config_address address;
+	const struct claim *taken_by; /* the first before it that clashes; NULL: none */
+};
 
-	return config_address_parse(a_text, &a, NULL) == 0 &&
-	       config_address_parse(b_text, &b, NULL) == 0 && config_address_clashes(&a, &b);
+/* Only addresses that this calls equal can clash.  A host does not count: `*` clashes with each. */
+static int compare_places(const struct config_address *a, const struct config_address *b)
+{
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	if (a->kind == CONFIG_ADDRESS_UNIX)
+		return strcmp(a->path, b->path);
+	if (a->kind == CONFIG_ADDRESS_SYSTEMD)
+		return strcmp(a->host, b->host);
+	return (a->port > b->port) - (a->port < b->port);
 }
 
-/* Compare one with all those before it. */
-static void check_address(const struct check *check, size_t i)
+/* By place, then in the order of the file. */
+static int compare_claims(const void *a_ptr, const void *b_ptr)
 {
-	struct listening here = listening_at(check->config, i);
-	char title[CONFIG_TITLE_BYTES];
+	const struct claim *a = *(struct claim *const *)a_ptr;
+	const struct claim *b = *(struct claim *const *)b_ptr;
+	int order = compare_places(&a->address, &b->address);
 
-	for (size_t k = 0; here.address && k < i; k++) {
-		struct listening taken = listening_at(check->config, k);
+	return order ? order : (a > b) - (a < b);
+}
 
-		if (!taken.address || !is_same_address(here.address, taken.address))
-			continue;
-		report(check, here.section, here.option,
-		       "%.200s is taken by [%s] already; expected an address of its own",
-		       here.address, config_section_title(title, taken.section));
-		return;
+static void find_clashes(struct claim **sorted, size_t count)
+{
+	size_t first = 0;
+
+	for (size_t i = 1; i < count; i++) {
+		if (compare_places(&sorted[first]->address, &sorted[i]->address) != 0)
+			first = i;
+		for (size_t k = first; k < i && !sorted[i]->taken_by; k++) {
+			if (config_address_clashes(&sorted[k]->address, &sorted[i]->address))
+				sorted[i]->taken_by = sorted[k];
+		}
 	}
+}
+
+static size_t collect_claims(const struct config *config, struct claim *claims,
+			     struct claim **sorted)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < ADMIN_ADDRESSES + config->feed_count + config->listener_count; i++) {
+		struct claim *claim = &claims[count];
+
+		*claim = (struct claim){.at = listening_at(config, i)};
+		if (claim->at.address &&
+		    config_address_parse(claim->at.address, &claim->address, NULL) == 0)
+			sorted[count++] = claim;
+	}
+	return count;
+}
+
+static int check_addresses(const struct check *check)
+{
+	const struct config *config = check->config;
+	size_t room = ADMIN_ADDRESSES + config->feed_count + config->listener_count;
+	struct claim *claims = calloc(room, sizeof(*claims));
+	struct claim **sorted = calloc(room, sizeof(struct claim *));
+	char title[CONFIG_TITLE_BYTES];
+	size_t count;
+
+	if (!claims || !sorted) {
+		free(claims);
+		free(sorted);
+		return -ENOMEM;
+	}
+	count = collect_claims(config, claims, sorted);
+	qsort(sorted, count, sizeof(struct claim *), compare_claims);
+	find_clashes(sorted, count);
+	for (size_t i = 0; i < count; i++) {
+		const struct listening *at = &claims[i].at;
+
+		if (claims[i].taken_by)
+			report(check, at->section, at->option,
+			       "%.200s is taken by [%s] already; expected an address of its own",
+			       at->address,
+			       config_section_title(title, claims[i].taken_by->at.section));
+	}
+	free(claims);
+	free(sorted);
+	return 0;
 }
 
 /* --- the whole --- */
@@ -387,7 +460,7 @@ static void check_feeds(const struct check *check, bool is_partial)
 		check_feed(check, feed);
 		if (is_named(&feed->section) && !is_partial)
 			check_served(check, feed);
-		for (size_t k = 0; k < i; k++)
+		for (size_t k = 0; is_read_once(feed) && k < i; k++)
 			check_sources(check, &config->feeds[k], feed);
 	}
 	if (config->feed_count == 0 && !is_partial)
@@ -396,18 +469,18 @@ static void check_feeds(const struct check *check, bool is_partial)
 				  "[listener NAME] (see relay --print-example)");
 }
 
-void config_check_all(const struct config *config, bool is_partial, struct config_errors *errors)
+int config_check_all(const struct config *config, bool is_partial, struct config_errors *errors)
 {
 	struct check check = {.config = config, .errors = errors};
 	const struct config_section *section;
+	int r;
 
 	for (size_t i = 0; (section = config_section_at_const(config, i)); i++) {
 		if (is_named(section))
 			check_required(&check, section);
 	}
 	check_admin(&check);
-	for (size_t i = 0; i < ADMIN_ADDRESSES + config->feed_count + config->listener_count; i++)
-		check_address(&check, i);
+	r = check_addresses(&check);
 	check_feeds(&check, is_partial);
 	for (size_t i = 0; i < config->listener_count; i++) {
 		if (!is_named(&config->listeners[i].section))
@@ -420,4 +493,5 @@ void config_check_all(const struct config *config, bool is_partial, struct confi
 			check_burst(&check, &config->listeners[i], &config->feeds[k]);
 		}
 	}
+	return r;
 }

@@ -100,6 +100,21 @@ static struct config_section *find_section(struct config *config, const char *ti
 	return NULL;
 }
 
+/* The first feed or listener of this name; NULL: there is none. */
+static const struct config_section *find_named(const struct config *config,
+					       enum config_section_kind kind, const char *name)
+{
+	const struct config_feed *feed;
+	const struct config_listener *listener;
+
+	if (kind == CONFIG_FEED) {
+		feed = config_find_feed(config, name);
+		return feed ? &feed->section : NULL;
+	}
+	listener = config_find_listener(config, name);
+	return listener ? &listener->section : NULL;
+}
+
 /* title: "feed demo". Returns the kind or -1, and *ret_name behind the blanks, or "". */
 static int parse_title(const char *title, const char **ret_name)
 {
@@ -172,7 +187,7 @@ static void take_named(struct load *load, unsigned line, enum config_section_kin
 		       "bad name '%.80s' in [%s NAME]; expected 1 to %d characters of A-Z a-z 0-9 "
 		       "_ . -",
 		       name, word, CONFIG_NAME_BYTES);
-	first = title[0] ? find_section(load->config, title) : NULL;
+	first = title[0] ? find_named(load->config, kind, name) : NULL;
 	if (first)
 		report(load, line, "duplicate section [%s]; the first one is in line %u", title,
 		       first->line);
@@ -411,7 +426,9 @@ static int load_all(struct load *load, const struct config_override *overrides, 
 	if (load->is_out_of_memory)
 		return -ENOMEM;
 	config_check_inherit(load->config);
-	config_check_all(load->config, load->is_partial, load->errors);
+	r = config_check_all(load->config, load->is_partial, load->errors);
+	if (r < 0)
+		return r;
 	return load->errors->total ? -EINVAL : 0;
 }
 
