@@ -213,6 +213,21 @@ static void addresses_are_had_once(void **state)
 				    "a.ini:5", "is taken by [feed a]");
 }
 
+/* Others of the port and of other kinds lie in between; the first one that clashes is named. */
+static void a_clash_is_found_among_many(void **state)
+{
+	config_rig_check_only_error(*state,
+				    "[feed a]\ningest = listen unix:/a\n"
+				    "[listener k]\nfeed = a\nlisten = tcp:127.0.0.2:7002\n"
+				    "[listener l]\nfeed = a\nlisten = tcp:127.0.0.1:7001\n"
+				    "[listener m]\nfeed = a\nlisten = unix:/b\n"
+				    "[listener n]\nfeed = a\nlisten = tcp:127.0.0.2:7001\n"
+				    "[listener o]\nfeed = a\nlisten = systemd:c\n"
+				    "[listener p]\nfeed = a\nlisten = tcp:127.0.0.1:7003\n"
+				    "[listener q]\nfeed = a\nlisten = tcp:*:7001\n",
+				    "a.ini:23", "is taken by [listener l]");
+}
+
 static void all_errors_are_told_in_order(void **state)
 {
 	struct config_rig *rig = *state;
@@ -278,6 +293,7 @@ int main(void)
 		CONFIG_TEST(what_is_missing_is_told),
 		CONFIG_TEST(contradictions_are_refused),
 		CONFIG_TEST(addresses_are_had_once),
+		CONFIG_TEST(a_clash_is_found_among_many),
 		CONFIG_TEST(all_errors_are_told_in_order),
 		CONFIG_TEST(too_many_errors_are_counted),
 		CONFIG_TEST(what_cannot_be_read_is_named),
