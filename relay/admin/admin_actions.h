@@ -38,6 +38,7 @@ struct admin_process {
 	uint64_t fd_limit;
 	uint64_t pinned_bytes;    /* held by slow subscribers; 0 without max_pinned */
 	uint64_t keeper_restarts; /* times the keeper ended and was replaced */
+	uint64_t log_lost;        /* lines that standard error did not take */
 	enum log_level log_level;
 	bool has_reload_failed; /* the last one */
 	bool survives_crash;    /* subscribers would go on if relay died now */

@@ -191,6 +191,8 @@ void status_log(struct service *service, const struct admin_process *process)
 	if (process->keeper_restarts)
 		line_add(&line, " keeper_restarts=%llu",
 			 (unsigned long long)process->keeper_restarts);
+	if (process->log_lost)
+		line_add(&line, " log_lines_lost=%llu", (unsigned long long)process->log_lost);
 	add_listeners(&line, service);
 	add_metrics(&line, &sum);
 	log_info("status relay %s", line.text);

@@ -2,10 +2,11 @@
 /*
  * Lines for the operator, to standard error.
  *
- * A line is put together on the stack and goes out with one write(2), so lines of several threads
- * do not mix. Whether standard error is the journal is found out once, with the first line; if so,
- * a line goes to the journal's own socket, with fields, and to standard error when that does not
- * take it.
+ * A line is put together on the stack. It goes out with one write(2), so lines of several threads
+ * do not mix. Before log_start(), who logs writes it; behind that, the thread of log_writer.c does.
+ *
+ * Whether standard error is the journal is found out once, with the first line; if so, a line goes
+ * to the journal's own socket, with fields, and to standard error when that does not take it.
  */
 #include "base/log.h"
 
@@ -26,6 +27,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/journal.h"
+#include "base/log_writer.h"
 
 static const struct {
 	const char *name;
@@ -149,25 +151,93 @@ static size_t escape(char *out, size_t size, const char *text)
 	return n;
 }
 
-static void printf_like(2, 0) print_line(enum log_level level, const char *fmt, va_list args)
+static void printf_like(3, 0)
+	make_line(struct log_line *ret, enum log_level level, const char *fmt, va_list args)
 {
 	char text[LOG_LINE_BYTES];
-	char line[LOG_LINE_BYTES + 128];
+	size_t prefix = print_prefix(ret->text, sizeof(ret->text), level);
+
+	if (vsnprintf(text, sizeof(text), fmt, args) < 0)
+		text[0] = '\0';
+	ret->priority = levels[level].priority;
+	ret->prefix_bytes = (uint32_t)prefix;
+	ret->bytes = (uint32_t)(prefix + escape(ret->text + prefix, LOG_LINE_BYTES, text));
+}
+
+/* Standard error may be non-blocking, since another process shares it: then poll(2) waits. */
+static bool write_stderr(const char *bytes, size_t count)
+{
+	struct pollfd writable = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	while (count > 0) {
+		ssize_t n = write(STDERR_FILENO, bytes, count);
+
+		if (n >= 0) {
+			bytes += n;
+			count -= (size_t)n;
+		} else if (errno == EAGAIN) {
+			(void)poll(&writable, 1, -1);
+		} else if (errno != EINTR) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool write_line(struct log_line *line)
+{
+	line->text[line->bytes] = '\0';
+	if (is_journal() && send_to_journal(line->priority, line->text + line->prefix_bytes))
+		return true;
+	line->text[line->bytes] = '\n';
+	return write_stderr(line->text, line->bytes + 1);
+}
+
+static void printf_like(3, 4)
+	print_to(struct log_line *ret, enum log_level level, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	make_line(ret, level, fmt, args);
+	va_end(args);
+}
+
+static void print_lost(struct log_line *ret, uint64_t lost)
+{
+	print_to(ret, LOG_LEVEL_WARN, "log lines lost count=%llu, standard error did not take them",
+		 (unsigned long long)lost);
+}
+
+static const struct log_output output = {.write = write_line, .print_lost = print_lost};
+static struct log_writer writer = LOG_WRITER_INIT(&output);
+
+static void printf_like(2, 0) print_line(enum log_level level, const char *fmt, va_list args)
+{
 	int saved_errno = errno;
-	size_t prefix, n;
+	struct log_line line;
 
 	if (!is_on(level))
 		return;
-	if (vsnprintf(text, sizeof(text), fmt, args) < 0)
-		return;
-	prefix = print_prefix(line, sizeof(line), level);
-	n = prefix + escape(line + prefix, LOG_LINE_BYTES, text);
-	line[n] = '\0';
-	if (!is_journal() || !send_to_journal(levels[level].priority, line + prefix)) {
-		line[n++] = '\n';
-		(void)TEMP_FAILURE_RETRY(write(STDERR_FILENO, line, n));
-	}
+	make_line(&line, level, fmt, args);
+	if (!log_writer_put(&writer, &line))
+		(void)write_line(&line);
 	errno = saved_errno;
+}
+
+int log_start(void)
+{
+	return log_writer_start(&writer);
+}
+
+void log_flush(uint64_t timeout_ms)
+{
+	log_writer_flush(&writer, timeout_ms);
+}
+
+uint64_t log_lost(void)
+{
+	return log_writer_lost(&writer);
 }
 
 /* journald reads from /proc/PID/cgroup of which unit a sender is (systemd.journal-fields(7)), when
@@ -176,10 +246,12 @@ static void printf_like(2, 0) print_line(enum log_level level, const char *fmt, 
 void log_settle(void)
 {
 	const uint64_t end_ns = clock_mono_ns() + LOG_SETTLE_MS * NS_PER_MS;
-	int fd = atomic_load(&journal_fd);
 	bool is_marked = false;
+	int fd;
 	int queued = 1;
 
+	log_flush(LOG_FLUSH_MS);
+	fd = atomic_load(&journal_fd);
 	while (fd >= 0 && queued > 0 && clock_mono_ns() < end_ns) {
 		if (!is_marked)
 			is_marked = send_datagram(fd, "", 0);

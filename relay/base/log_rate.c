@@ -16,3 +16,10 @@ bool log_allow(struct log_rate *rate, uint64_t now_ns, uint64_t *ret_suppressed)
 	rate->last_ns = now_ns;
 	return true;
 }
+
+bool log_sum_is_due(struct log_rate *rate, uint64_t now_ns, uint64_t *ret_suppressed)
+{
+	*ret_suppressed = 0;
+	return rate->suppressed && now_ns - rate->last_ns >= NS_PER_S &&
+	       log_allow(rate, now_ns, ret_suppressed);
+}

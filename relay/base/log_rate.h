@@ -16,3 +16,8 @@ struct log_rate {
 /* May this object's owner log a line at now_ns (monotonic)?  On true, *ret_suppressed is how many
  * lines were refused since the last true, to be mentioned in this one; on false it is 0. */
 bool log_allow(struct log_rate *rate, uint64_t now_ns, uint64_t *ret_suppressed);
+
+/* To be asked again and again: have lines been refused, and may one be logged now?  Then that line
+ * is their sum: *ret_suppressed says how many they are.  So the last of a flood are told even when
+ * nothing follows. */
+bool log_sum_is_due(struct log_rate *rate, uint64_t now_ns, uint64_t *ret_suppressed);

@@ -20,7 +20,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,7 +30,6 @@
 #include "net/sockopt.h"
 
 enum {
-	MANAGER_MS = 5000, /* for the service manager to take what it is sent */
 	RESTART_MS = 1000, /* between two starts at least */
 	STANDARD_FDS = 3,  /* 0 to 2 are the next process's own */
 	LISTING_BYTES = 4096,
@@ -69,7 +67,7 @@ static bool is_own(const struct collection *collection, int fd)
 	const struct keeper *keeper = collection->keeper;
 
 	return fd == collection->own_fd || fd == keeper->record->fd || fd == keeper->bag.in_fd ||
-	       fd == keeper->bag.out_fd || fd == keeper->manager_fd ||
+	       fd == keeper->bag.out_fd || fd == keeper->manager.fd ||
 	       fd == keeper->barrier_fds[0] || fd == keeper->barrier_fds[1];
 }
 
@@ -138,34 +136,21 @@ static void collect_all(struct collection *collection)
 	send_batch(collection);
 }
 
-/* As sd_pid_notify_with_fds(3), without memory. */
-static void tell_manager(const struct keeper *keeper, const char *text, int fd)
-{
-	struct iovec piece = {.iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text)};
-	struct msghdr message = {
-		.msg_name = (void *)(uintptr_t)&keeper->manager,
-		.msg_namelen = keeper->manager_bytes,
-		.msg_iov = &piece,
-		.msg_iovlen = 1,
-	};
-
-	(void)fd_message_send(keeper->manager_fd, &message, &fd, 1, MSG_NOSIGNAL);
-}
-
 #define STORE "FDSTORE=1\nFDPOLL=0\nFDNAME="
 
 /* sd_notify_barrier(3): what was sent is looked up by the process that sent it, so it may not end
  * before the manager has got so far. */
 static void give_to_manager(const struct keeper *keeper)
 {
+	const struct notify_socket *manager = &keeper->manager;
 	struct pollfd taken = {.fd = keeper->barrier_fds[1]};
 
-	tell_manager(keeper, STORE HANDOVER_STATE_NAME, keeper->record->fd);
-	tell_manager(keeper, STORE HANDOVER_IN_NAME, keeper->bag.in_fd);
-	tell_manager(keeper, STORE HANDOVER_OUT_NAME, keeper->bag.out_fd);
-	tell_manager(keeper, "BARRIER=1", keeper->barrier_fds[0]);
+	(void)notify_socket_send(manager, STORE HANDOVER_STATE_NAME, keeper->record->fd, 0);
+	(void)notify_socket_send(manager, STORE HANDOVER_IN_NAME, keeper->bag.in_fd, 0);
+	(void)notify_socket_send(manager, STORE HANDOVER_OUT_NAME, keeper->bag.out_fd, 0);
+	(void)notify_socket_send(manager, "BARRIER=1", keeper->barrier_fds[0], 0);
 	(void)close(keeper->barrier_fds[0]);
-	(void)poll(&taken, 1, MANAGER_MS);
+	(void)poll(&taken, 1, NOTIFY_SOCKET_MS);
 }
 
 static void wait_for_end(int pid_fd)
@@ -199,26 +184,9 @@ static _Noreturn void keep(const struct keeper *keeper)
 
 /* ---- in relay ---- */
 
-static int parse_manager(struct keeper *keeper)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	size_t length = path ? strlen(path) : 0;
-
-	if (length < 2 || length >= sizeof(keeper->manager.sun_path) ||
-	    (path[0] != '/' && path[0] != '@'))
-		return -EINVAL;
-	keeper->manager = (struct sockaddr_un){.sun_family = AF_UNIX};
-	memcpy(keeper->manager.sun_path, path, length);
-	if (path[0] == '@')
-		keeper->manager.sun_path[0] = '\0';
-	keeper->manager_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
-	return 0;
-}
-
 static int open_all(struct keeper *keeper)
 {
-	const struct timeval most = {.tv_sec = MANAGER_MS / 1000};
-	int r = parse_manager(keeper);
+	int r = notify_socket_open(&keeper->manager);
 
 	if (r == 0)
 		r = handover_bag_open(&keeper->bag);
@@ -227,11 +195,8 @@ static int open_all(struct keeper *keeper)
 	keeper->relay_fd = pidfd_open(getpid(), 0);
 	if (keeper->relay_fd < 0)
 		return -errno;
-	keeper->manager_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (keeper->manager_fd < 0 ||
-	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, keeper->barrier_fds) < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, keeper->barrier_fds) < 0)
 		return -errno;
-	(void)setsockopt(keeper->manager_fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof(most));
 	return 0;
 }
 
@@ -239,7 +204,7 @@ static void close_all(struct keeper *keeper)
 {
 	handover_bag_close(&keeper->bag);
 	fd_close(&keeper->relay_fd);
-	fd_close(&keeper->manager_fd);
+	fd_close(&keeper->manager.fd);
 	fd_close(&keeper->barrier_fds[0]);
 	fd_close(&keeper->barrier_fds[1]);
 	fd_close(&keeper->pid_fd);
@@ -339,7 +304,7 @@ void keeper_init(struct keeper *keeper, struct ev_loop *loop)
 {
 	*keeper = (struct keeper){
 		.loop = loop,
-		.manager_fd = -1,
+		.manager.fd = -1,
 		.barrier_fds = {-1, -1},
 		.relay_fd = -1,
 		.bag = HANDOVER_BAG_NONE,

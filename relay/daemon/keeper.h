@@ -23,6 +23,7 @@
 #include "base/compiler.h"
 #include "daemon/crash_record.h"
 #include "daemon/handover_bag.h"
+#include "daemon/notify_socket.h"
 
 struct keeper {
 	uint64_t restarts; /* ro: times it ended and relay did not want it to */
@@ -30,9 +31,7 @@ struct keeper {
 
 	/* private */
 	struct crash_record *record;
-	struct sockaddr_un manager; /* $NOTIFY_SOCKET */
-	socklen_t manager_bytes;
-	int manager_fd;
+	struct notify_socket manager;
 	int barrier_fds[2]; /* to be closed by the manager; to see that it has been */
 	int relay_fd;       /* pidfd of relay */
 	struct handover_bag bag;

@@ -154,6 +154,7 @@ static struct config *load(const struct arguments *arguments)
 	struct config_errors errors = {0};
 	struct config *config = reload_load(&source, &errors);
 
+	config_errors_print(stderr, &errors);
 	config_errors_free(&errors);
 	return config;
 }
@@ -332,8 +333,11 @@ static int run(const struct arguments *arguments, struct config *config, char **
 	/* A peer that is gone is an error of one call, not the end of the process; splice has no
 	 * MSG_NOSIGNAL. */
 	(void)signal(SIGPIPE, SIG_IGN);
+	if (log_start() < 0)
+		log_warn("no thread for the log; a log that is not read can stop delivery");
 	if (fd_limit(&fd_max) < 0)
-		log_warn("the limit of open files cannot be read, ignoring");
+		log_warn("the limit of open files cannot be had or raised, taking %llu",
+			 (unsigned long long)fd_max);
 	relay_init(&daemon.relay, loop, fd_max, &admin_actions, &daemon);
 	relay_survive_crash(&daemon.relay, config);
 	relay_take_over(&daemon.relay);
@@ -348,12 +352,13 @@ static int run(const struct arguments *arguments, struct config *config, char **
 			 listeners, daemon.relay.service.workers.count,
 			 (unsigned long long)daemon.relay.service.max_subscribers);
 		tell_status(&daemon.relay.service, daemon.relay.has_reload_failed);
-		notify_ready();
+		relay_tell_ready(&daemon.relay);
 		ev_run(loop, 0);
 	}
 	/* Nothing may be closed in an orderly way: others hold it now. */
 	if (daemon.upgrade.is_stored) {
 		keeper_stop(&daemon.relay.keeper);
+		log_settle();
 		_exit(EXIT_SUCCESS);
 	}
 	upgrade_stop(&daemon.upgrade);
@@ -369,6 +374,7 @@ int main(int argc, char **argv)
 	struct arguments arguments;
 	struct config *config;
 
+	fd_hold_standard();
 	(void)atexit(log_settle);
 	parse_arguments(argc, argv, &arguments);
 	switch (arguments.action) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-/* sd_notify(3) and sd_watchdog_enabled(3) in relay's words.  Holds no state: libsystemd reads
- * NOTIFY_SOCKET and WATCHDOG_USEC from the environment each time, so both stay set. */
+/* The protocol of sd_notify(3), and sd_watchdog_enabled(3), in relay's words.  Holds no state:
+ * NOTIFY_SOCKET and WATCHDOG_USEC are read from the environment each time, so both stay set. */
 #include "daemon/notify.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,47 +16,74 @@
 #include <systemd/sd-daemon.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "daemon/handover_bag.h"
+#include "daemon/notify_socket.h"
 
-#define US_PER_MS  1000
-#define BARRIER_US 5000000
-#define BUS_US     2000000
+#define US_PER_MS 1000
+#define BUS_US    2000000
 
-void notify_ready(void)
+enum {
+	STATUS_BYTES = 264, /* with its name */
+};
+
+static int send_text(const char *text, int fd, int flags)
 {
-	(void)sd_notify(0, "READY=1");
+	struct notify_socket notify;
+	int r = notify_socket_open(&notify);
+
+	if (r == 0)
+		r = notify_socket_send(&notify, text, fd, flags);
+	fd_close(&notify.fd);
+	return r;
+}
+
+/* What does not go at once is lost. */
+static int tell(const char *text)
+{
+	return send_text(text, -1, MSG_DONTWAIT);
+}
+
+bool notify_ready(void)
+{
+	return tell("READY=1") != -EAGAIN;
 }
 
 void notify_status(const char *fmt, ...)
 {
-	char text[256];
+	char text[STATUS_BYTES] = "STATUS=";
+	size_t name_bytes = strlen(text);
 	va_list args;
 
 	va_start(args, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, args);
+	(void)vsnprintf(text + name_bytes, sizeof(text) - name_bytes, fmt, args);
 	va_end(args);
 	/* A line break would start another assignment. */
 	for (char *c = text; *c; c++) {
 		if (*c == '\n')
 			*c = ' ';
 	}
-	(void)sd_notifyf(0, "STATUS=%s", text);
+	(void)tell(text);
 }
 
 void notify_reloading(void)
 {
-	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_mono_ns() / NS_PER_US);
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+		       clock_mono_ns() / NS_PER_US);
+	(void)tell(text);
 }
 
 void notify_stopping(void)
 {
-	(void)sd_notify(0, "STOPPING=1");
+	(void)tell("STOPPING=1");
 }
 
 void notify_watchdog(void)
 {
-	(void)sd_notify(0, "WATCHDOG=1");
+	(void)tell("WATCHDOG=1");
 }
 
 uint64_t notify_watchdog_interval_ms(void)
@@ -69,32 +97,44 @@ uint64_t notify_watchdog_interval_ms(void)
 
 void notify_extend_timeout(uint64_t timeout_ms)
 {
-	(void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64, timeout_ms * US_PER_MS);
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), "EXTEND_TIMEOUT_USEC=%" PRIu64, timeout_ms * US_PER_MS);
+	(void)tell(text);
 }
 
 int notify_store(const char *name, int fd)
 {
 	char text[128];
-	int r;
 
 	/* FDPOLL=0: else the manager drops what it finds hung up. */
 	(void)snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
-	r = sd_pid_notify_with_fds(0, 0, text, &fd, 1);
-	return r > 0 ? 0 : r < 0 ? r : -EOPNOTSUPP;
+	return send_text(text, fd, 0);
 }
 
+/* The manager closes the descriptor that comes with it (sd_notify(3)); the other end sees that. */
 int notify_barrier(void)
 {
-	int r = sd_notify_barrier(0, BARRIER_US);
+	struct pollfd taken;
+	int ends[2];
+	int r;
 
-	return r > 0 ? 0 : r < 0 ? r : -EOPNOTSUPP;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return -errno;
+	r = send_text("BARRIER=1", ends[0], 0);
+	fd_close(&ends[0]);
+	taken = (struct pollfd){.fd = ends[1]};
+	if (r == 0 && poll(&taken, 1, NOTIFY_SOCKET_MS) <= 0)
+		r = -ETIMEDOUT;
+	fd_close(&ends[1]);
+	return r;
 }
 
 void notify_unstore(void)
 {
-	(void)sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" HANDOVER_STATE_NAME);
-	(void)sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" HANDOVER_IN_NAME);
-	(void)sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" HANDOVER_OUT_NAME);
+	(void)tell("FDSTOREREMOVE=1\nFDNAME=" HANDOVER_STATE_NAME);
+	(void)tell("FDSTOREREMOVE=1\nFDNAME=" HANDOVER_IN_NAME);
+	(void)tell("FDSTOREREMOVE=1\nFDNAME=" HANDOVER_OUT_NAME);
 }
 
 /* The type of the job of our unit: "restart", "stop", ...; NULL: none, or not to be had. */

@@ -3,7 +3,8 @@
  *
  * Everything here is advice to a listener that may not exist: without NOTIFY_SOCKET in the
  * environment each call does nothing, and a failure to send is ignored, since no part of relay
- * depends on it.  Main thread only.  When to call what is the caller's business.
+ * depends on it.  Nothing waits for a manager that does not read, but what puts descriptors into
+ * its store: notify_store() and notify_barrier(), for 5 s each.  Main thread only.  When to call what is the caller's business.
  */
 #pragma once
 
@@ -12,8 +13,9 @@
 
 #include "base/compiler.h"
 
-/* All listeners and feeds are open (also: a reload has ended). */
-void notify_ready(void);
+/* All listeners and feeds are open (also: a reload has ended).  False: the manager's queue is full,
+ * and this is to be told again. */
+bool notify_ready(void) must_check;
 
 /* One line for people, shown by `systemctl status`; longer than 255 bytes is cut. */
 void notify_status(const char *fmt, ...) printf_like(1, 2);

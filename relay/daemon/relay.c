@@ -309,9 +309,17 @@ static void tell_drain(struct relay *relay, uint64_t now_ms)
 	notify_extend_timeout(DRAIN_SIGN_MS);
 }
 
+void relay_tell_ready(struct relay *relay)
+{
+	relay->is_ready_untold = !notify_ready();
+}
+
 static void tell(struct relay *relay, uint64_t now_ms)
 {
 	uint64_t since_ms = now_ms - relay->told_ms;
+
+	if (relay->is_ready_untold)
+		relay_tell_ready(relay);
 
 	if (relay->service.is_draining && since_ms >= TELL_DRAINING_EVERY_MS) {
 		tell_drain(relay, now_ms);
@@ -328,6 +336,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
 
 	(void)events;
 	collect(relay, now_ms);
+	service_tick(&relay->service);
 	tell(relay, now_ms);
 	if (relay->service.is_draining &&
 	    (relay->service.subscribers == 0 || now_ms >= relay->drain_end_ms))
@@ -412,6 +421,7 @@ void relay_describe(const struct relay *relay, struct admin_process *ret)
 		.fd_limit = relay->fd_limit,
 		.pinned_bytes = relay->pinned_bytes,
 		.keeper_restarts = relay->keeper.restarts,
+		.log_lost = log_lost(),
 		.log_level = relay->log_level,
 		.has_reload_failed = relay->has_reload_failed,
 		.survives_crash = relay->keeper.pid && crash_record_is_kept(&relay->crash),

@@ -47,6 +47,7 @@ struct relay {
 	uint64_t fd_limit;
 	uint64_t collected_ms; /* monotonic: when rates and max_pinned were last looked after */
 	uint64_t told_ms;      /* monotonic: when the service manager was last told the status */
+	bool is_ready_untold;  /* its queue was full */
 	uint64_t pinned_bytes; /* held by slow subscribers then; 0 without max_pinned */
 	ev_timer tick;
 	uint64_t drain_end_ms;            /* monotonic */
@@ -65,6 +66,9 @@ void relay_survive_crash(struct relay *relay, const struct config *config);
 
 /* Everything is open and served.  From now on there is something worth to outlive a crash. */
 void relay_is_ready(struct relay *relay);
+
+/* Tells the service manager so, now or as soon as it listens. */
+void relay_tell_ready(struct relay *relay);
 
 /* Takes over what the process before left, in the environment or in the service manager's store.
  * What cannot be read is closed, with an error in the log.  To be called before the first

@@ -18,10 +18,17 @@ struct config *reload_load(const struct config_source *source, struct config_err
 	int r = config_load(source->path, source->overrides, source->override_count, &config,
 			    errors);
 
-	config_errors_print(stderr, errors);
 	if (r < 0 && errors->count == 0)
 		log_error("%s: %s", source->path, strerror(-r));
 	return config;
+}
+
+static void log_errors(const struct config_errors *errors)
+{
+	for (size_t i = 0; i < errors->count; i++)
+		log_error("%s", errors->list[i].text);
+	if (errors->total > errors->count)
+		log_error("and %zu more errors", errors->total - errors->count);
 }
 
 static void tell_changes(const struct relay *relay, const struct config *config,
@@ -49,6 +56,7 @@ static int load_and_apply(struct relay *relay, const struct config_source *sourc
 	struct errmsg err;
 	int r;
 
+	log_errors(&errors);
 	if (!config) {
 		log_error("reload failed: the configuration has errors, nothing has changed");
 		for (size_t i = 0; i < errors.count; i++)
@@ -86,6 +94,6 @@ int reload(struct relay *relay, const struct config_source *source, struct reloa
 	if (r == 0)
 		relay->loaded_ns = clock_wall_ns();
 	tell_status(&relay->service, relay->has_reload_failed);
-	notify_ready();
+	relay_tell_ready(relay);
 	return r;
 }

@@ -19,8 +19,8 @@ struct config_source {
 	size_t override_count;
 };
 
-/* Loads it; writes all that is wrong with it to standard error and into *errors, which must be
- * empty and is the caller's to free.  NULL on failure. */
+/* Loads it; all that is wrong with it goes into *errors, which must be empty and is the caller's to
+ * tell and to free.  NULL on failure. */
 struct config *reload_load(const struct config_source *source, struct config_errors *errors);
 
 /* Loads the configuration again and applies it to relay.  The service manager is told.  The report

@@ -23,6 +23,7 @@
 enum {
 	ARGUMENTS_MAX = 1024,
 	CHECK_MS = 10000, /* for the checker, which reads the configuration and ends */
+	LOG_MS = 100,     /* for the last lines of this program, while nothing is delivered */
 };
 
 static const double POLL_S = 0.005;
@@ -116,6 +117,7 @@ static int run_anew(struct upgrade *upgrade, const struct handover_bag *bag)
 	(void)sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, &before);
 	handover_bag_keep(bag, true);
+	log_flush(LOG_MS);
 	(void)execv(upgrade->program, upgrade->arguments);
 	err = errno;
 	handover_bag_keep(bag, false);

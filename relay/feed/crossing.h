@@ -27,7 +27,7 @@
 
 #include "base/compiler.h"
 #include "base/list.h"
-#include "base/spsc.h"
+#include "feed/spsc.h"
 
 struct crossing_item;
 struct crossings;

@@ -274,6 +274,7 @@ void feed_excuse(struct feed *feed, uint64_t now_ms, uint64_t late_ms)
 void feed_tick(struct feed *feed, uint64_t now_ms)
 {
 	fanout_tick(&feed->fanout, now_ms);
+	subscriber_log_tick(&feed->subscriber_log);
 	crossings_tick(&feed->publish.crossings);
 	if (feed->events.on_tick)
 		feed->events.on_tick(feed->events.owner, now_ms);

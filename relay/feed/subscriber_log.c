@@ -42,3 +42,16 @@ void subscriber_log_close(struct subscriber_log *log, const struct subscriber *s
 		 (unsigned long long)subscriber_delivered_messages(subscriber),
 		 (unsigned long long)suppressed);
 }
+
+void subscriber_log_tick(struct subscriber_log *log)
+{
+	uint64_t now_ns = clock_mono_ns();
+	uint64_t suppressed;
+
+	if (log_sum_is_due(&log->skips, now_ns, &suppressed))
+		log_warn("subscriber skipped feed=%s, more of them suppressed=%llu", log->feed,
+			 (unsigned long long)suppressed);
+	if (log_sum_is_due(&log->closes, now_ns, &suppressed))
+		log_warn("subscriber closed feed=%s, more of them suppressed=%llu", log->feed,
+			 (unsigned long long)suppressed);
+}

@@ -17,3 +17,6 @@ void subscriber_log_skip(struct subscriber_log *log, const struct subscriber *su
 /* A subscriber is about to be closed; cause: what held it back, NULL if that is not why. */
 void subscriber_log_close(struct subscriber_log *log, const struct subscriber *subscriber,
 			  enum close_reason reason, const char *cause);
+
+/* 10 times a second: what was held back is summed up. */
+void subscriber_log_tick(struct subscriber_log *log);

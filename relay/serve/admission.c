@@ -113,6 +113,15 @@ static void refuse(struct admission *admission, struct served_feed *feed, int fd
 	fd_close(&fd);
 }
 
+void admission_tick(struct admission *admission)
+{
+	uint64_t suppressed;
+
+	if (log_sum_is_due(&admission->refused_log, clock_mono_ns(), &suppressed))
+		log_warn("subscriber refused listener=%s, more of them suppressed=%llu",
+			 admission->listener, (unsigned long long)suppressed);
+}
+
 /* NULL: the peer has been refused. */
 static struct quota *take_quota(struct admission *admission, struct served_feed *feed, int fd)
 {

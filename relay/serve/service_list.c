@@ -51,6 +51,14 @@ void service_drain(struct service *service)
 	inbox_run(&service->control);
 }
 
+void service_tick(struct service *service)
+{
+	struct list_node *node;
+
+	list_for_each (&service->listeners, node)
+		admission_tick(&served_listener_at(node)->admission);
+}
+
 void service_fini(struct service *service)
 {
 	service_free_all(&service->feeds, &service->listeners, CLOSE_DRAIN);

@@ -24,5 +24,8 @@ void service_free_all(struct list *feeds, struct list *listeners, enum close_rea
 /* Nobody is let in any more, and the feeds end their sessions. */
 void service_drain(struct service *service);
 
+/* 10 times a second: what the log owes is told. */
+void service_tick(struct service *service);
+
 /* Ends everything that is served. */
 void service_fini(struct service *service);

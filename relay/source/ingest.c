@@ -559,7 +559,11 @@ void ingest_excuse(struct ingest *ingest, uint64_t now, uint64_t late_ms)
 void ingest_tick(struct ingest *ingest, uint64_t now)
 {
 	uint64_t timeout = ingest->params.source_timeout_ms;
+	uint64_t suppressed;
 
+	if (log_sum_is_due(&ingest->refused_log, now * NS_PER_MS, &suppressed))
+		log_warn("publisher rejected feed=%s, more of them suppressed=%llu",
+			 ingest->feed->params.name, (unsigned long long)suppressed);
 	note_direct_bytes(ingest);
 	if (!ingest->has_started &&
 	    feed_subscriber_count(ingest->feed) >= ingest->params.start_subscribers) {

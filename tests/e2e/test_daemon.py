@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: MIT
 """The daemon's own life: reload, drain, heartbeats, limits."""
 
+import fcntl
+import os
+import pathlib
 import signal
 import socket
+import struct
+import subprocess
+import termios
 import time
 
 import pytest
 
 from relaytest import packet
+from relaytest.daemon import BIN
 from relaytest.ini import TIGHT, feed
+from relaytest.loop import READ
 from relaytest.stream import MIB, script
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
@@ -189,6 +197,52 @@ def test_1200_subscribers(lab):
     seen = relay.feed("a")
     assert seen["delivered_messages"] == made.count * 1200, seen
     assert relay.sockets() <= relay.baseline + 1201 and relay.pipes() < 300
+
+
+def test_nobody_reads_the_log(lab):
+    """A full pipe behind standard error holds up neither the worker nor the control thread; what is read later is whole."""
+    made = script("line", (100,) * 50, 1)
+    relay = lab.start(feed("a", framing="line", burst="1024k", takeover="replace", **LOSSLESS))
+    early = relay.subscribe("a-raw", made)
+    relay.wait("a", subscribers=1)
+    lab.loop.unwatch(relay.stderr)
+    room = fcntl.fcntl(relay.stderr, fcntl.F_SETPIPE_SZ, 4096)
+    asked = 0
+
+    def is_full():
+        nonlocal asked
+        relay.signal(signal.SIGUSR1)
+        asked += 1
+        waiting = struct.unpack("i", fcntl.ioctl(relay.stderr, termios.FIONREAD, b"\0" * 4))[0]
+        return asked > 20 and waiting > room // 2
+
+    lab.loop.run(is_full, poll=0.01, what="a full log")
+    half = made.ends[24]
+    relay.publish("a", made.wire[:half])  # its line in the log is the worker's
+    lab.loop.run(lambda: early.position == half, what="the first half")
+    late = relay.subscribe("a-raw", made)
+    lab.loop.run(lambda: late.position == half, what="the past for a newcomer")
+    relay.publish("a", made.wire[half:])
+    relay.run_until_done([early, late])
+    lab.loop.watch(relay.stderr, READ, relay.read_log)
+    relay.wait_log("publisher down.*taken_over")
+    assert not any("log lines lost" in line for line in relay.log)
+
+
+def test_standard_descriptors_are_held(lab):
+    """Started with 0 to 2 closed, nothing of relay's own gets these numbers, also behind an exec."""
+    path, ini = lab.directory / "in", lab.directory / "closed.ini"
+    ini.write_text(f"[feed a]\ningest = listen unix:{path}\n[listener a]\nfeed = a\nlisten = unix:{path}.out\n"
+                   "[admin]\nlisten = none\n")
+    with subprocess.Popen(["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", BIN / "relay", "-c", ini]) as process:
+        try:
+            lab.loop.run(path.exists, poll=0.01, what="a relay without standard descriptors")
+            for fd in (0, 1, 2):
+                assert os.readlink(f"/proc/{process.pid}/fd/{fd}") == "/dev/null"
+                flags = (pathlib.Path(f"/proc/{process.pid}/fdinfo") / str(fd)).read_text().split("flags:")[1].split()[0]
+                assert not int(flags, 8) & os.O_CLOEXEC
+        finally:
+            process.terminate()
 
 
 def test_what_the_service_manager_is_told(lab):

@@ -6,6 +6,7 @@
  * what is known to packet_check, positions and delimiter; this file joins them and decides when to
  * end.  With --reconnect that is not when the connection does. */
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/num.h"
 #include "tools/relaycat/latency.h"
 #include "tools/relaycat/output.h"
@@ -544,6 +545,7 @@ int main(int argc, char **argv)
 	struct errmsg error;
 	int status = EXIT_FAILURE;
 
+	fd_hold_standard();
 	if (relaycat_options_parse(argc, argv, &options, &error) < 0) {
 		(void)fprintf(stderr, "relaycat: %s\n", error.text);
 		return 2;

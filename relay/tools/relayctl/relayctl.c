@@ -3,6 +3,7 @@
  *
  * Everything that is foreign goes to a terminal escaped; JSON goes out as ASCII.  Each error is one
  * line on standard error, with --json {"error": ...} on standard output as well. */
+#include "base/fd.h"
 #include "tools/relayctl/admin_client.h"
 #include "tools/relayctl/relayctl_answer.h"
 #include "tools/relayctl/relayctl_doctor.h"
@@ -279,6 +280,7 @@ int main(int argc, char **argv)
 	};
 	int r;
 
+	fd_hold_standard();
 	if (relayctl_options_parse(argc, argv, &options, &ctl.error) < 0)
 		return finish(&ctl, RELAYCTL_USAGE);
 	if (options.help)

@@ -6,6 +6,7 @@
  * has not acknowledged, and the source is not asked for more while there is no connection.  What
  * messages look like is left to message_source and delimiter, when to try again to connection. */
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/num.h"
 #include "base/packet_header.h"
 #include "tools/relaypub/batch.h"
@@ -461,6 +462,7 @@ int main(int argc, char **argv)
 	struct errmsg error;
 	int status;
 
+	fd_hold_standard();
 	if (relaypub_options_parse(argc, argv, &options, &error) < 0) {
 		(void)fprintf(stderr, "relaypub: %s\n", error.text);
 		return 2;
