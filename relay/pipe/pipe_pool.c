@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "pipe/pipe_io.h"
 
 int pipe_pool_init(struct pipe_pool *pool, unsigned slots, unsigned max_open, unsigned max_idle)
@@ -26,7 +27,6 @@ int pipe_pool_init(struct pipe_pool *pool, unsigned slots, unsigned max_open, un
 	pool->slots = slots;
 	pool->max_open = max_open;
 	pool->max_idle = max_idle;
-	pool->null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	return 0;
 }
 
@@ -35,8 +35,6 @@ void pipe_pool_fini(struct pipe_pool *pool)
 	assert(pool->open_count == pool->idle_count);
 	pipe_pool_close_idle(pool);
 	free(pool->idle);
-	if (pool->null_fd >= 0)
-		(void)close(pool->null_fd);
 	*pool = (struct pipe_pool){.null_fd = -1};
 }
 
@@ -45,6 +43,8 @@ void pipe_pool_close_idle(struct pipe_pool *pool)
 	pool->open_count -= pool->idle_count;
 	while (pool->idle_count > 0)
 		pipe_close(&pool->idle[--pool->idle_count]);
+	if (pool->open_count == 0)
+		fd_close(&pool->null_fd);
 }
 
 void pipe_pool_adopt(struct pipe_pool *pool, unsigned count)
@@ -70,9 +70,12 @@ int pipe_pool_get(struct pipe_pool *pool, struct pipe *ret)
 	}
 
 	const int r = pipe_open(ret, pool->slots);
-	if (r == 0)
-		pool->open_count++;
-	return r;
+	if (r < 0)
+		return r;
+	pool->open_count++;
+	if (pool->null_fd < 0)
+		pool->null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	return 0;
 }
 
 void pipe_pool_put_drained(struct pipe_pool *pool, struct pipe *p)

@@ -18,7 +18,7 @@ struct pipe_pool {
 	unsigned max_idle;   // more than these are closed when they come back
 	unsigned idle_count; // open and in the pool
 	unsigned open_count; // idle and handed out together
-	int null_fd;         // ro: /dev/null for pipe_discard(), -1 where it cannot be had
+	int null_fd; // ro: /dev/null for pipe_discard(); -1: no pipe yet, or it cannot be had
 };
 
 /* Opens nothing yet.  0, or -ENOMEM with the pool as after pipe_pool_fini(). */
@@ -37,7 +37,7 @@ must_check int pipe_pool_get(struct pipe_pool *pool, struct pipe *ret);
 void pipe_pool_adopt(struct pipe_pool *pool, unsigned count);
 void pipe_pool_hand_on(struct pipe_pool *pool, unsigned count);
 
-/* Closes the idle pipes; the pool can be used as before. */
+/* Closes the idle pipes, and /dev/null with the last one; the pool can be used as before. */
 void pipe_pool_close_idle(struct pipe_pool *pool);
 
 /* Takes a pipe back and leaves PIPE_NONE in its place.  Bytes that it still holds are thrown away,

@@ -21,6 +21,7 @@
 
 #include "pipe/pipe.h"
 #include "pipe/pipe_pool.h"
+#include "tests/unit/fd_count.h"
 #include "tests/unit/leave_out.h"
 #include "tests/unit/pipe_rig.h"
 
@@ -188,6 +189,25 @@ static void the_pool_keeps_empty_pipes_only(void **state)
 	pipe_pool_fini(&pool);
 }
 
+static void a_pool_without_pipes_holds_no_descriptor(void **state)
+{
+	(void)state;
+	int before = count_fds();
+	struct pipe_pool pool;
+	struct pipe p;
+
+	assert_int_equal(pipe_pool_init(&pool, 16, 4, 2), 0);
+	assert_int_equal(count_fds(), before);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pipe_pool_get(&pool, &p), 0);
+		assert_true(pool.null_fd >= 0);
+		pipe_pool_put_drained(&pool, &p);
+		pipe_pool_close_idle(&pool);
+		assert_int_equal(count_fds(), before);
+	}
+	pipe_pool_fini(&pool);
+}
+
 static void the_pool_is_bounded(void **state)
 {
 	(void)state;
@@ -217,9 +237,13 @@ static void the_pool_is_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(open_gives_what_was_asked),        TEST(open_refuses_absurd_sizes),
-		TEST(open_reports_missing_descriptors), TEST(open_refuses_pipes_of_two_slots),
-		TEST(the_pool_keeps_empty_pipes_only),  TEST(the_pool_is_bounded),
+		TEST(open_gives_what_was_asked),
+		TEST(open_refuses_absurd_sizes),
+		TEST(open_reports_missing_descriptors),
+		TEST(open_refuses_pipes_of_two_slots),
+		TEST(the_pool_keeps_empty_pipes_only),
+		TEST(a_pool_without_pipes_holds_no_descriptor),
+		TEST(the_pool_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
