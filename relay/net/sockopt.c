@@ -6,6 +6,7 @@
 #include "net/sockopt.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -144,4 +145,11 @@ bool sockopt_has_cookie(int fd, uint64_t cookie)
 	uint64_t own;
 
 	return sockopt_cookie(fd, &own) == 0 && own == cookie;
+}
+
+bool sockopt_is_peer_closed(int fd)
+{
+	struct pollfd end = {.fd = fd, .events = POLLRDHUP};
+
+	return poll(&end, 1, 0) > 0;
 }

@@ -43,3 +43,6 @@ must_check int sockopt_cookie(int fd, uint64_t *ret_cookie);
 
 /* Whether the descriptor is the socket with this cookie; false for what is no socket, and for -1. */
 must_check bool sockopt_has_cookie(int fd, uint64_t cookie);
+
+/* The peer has closed or reset the connection (POLLRDHUP, poll(2)); bytes of it may be unread. */
+bool sockopt_is_peer_closed(int fd);

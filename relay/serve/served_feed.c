@@ -339,6 +339,7 @@ static void change_in_worker(struct worker *worker, void *data)
 	feed_change(own->feed, &order->params);
 	if (!own->ingest)
 		return;
+	served->ingest.params.sniff = order->ingest->sniff;
 	served->ingest.params.takeover = order->ingest->takeover;
 	served->ingest.params.source_timeout_ms = order->ingest->source_timeout_ms;
 	served->ingest.params.rate_bytes = order->ingest->rate_bytes;

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "net/sockopt.h"
 #include "source/listener_log.h"
+#include "source/open_path.h"
 
 static const uint64_t PUBLISHER_KEEPALIVE_MS =
 	30000;                          /* a dead publisher must give way to the next one */
@@ -116,26 +117,6 @@ static void adopt_socket(struct ingest *ingest, int fd)
 	adopt(ingest, fd);
 }
 
-static int open_fifo(struct ingest *ingest, int *ret_fd, struct errmsg *err)
-{
-	struct stat stat;
-	int fd = open(ingest->params.path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-
-	if (fd < 0) {
-		int r = -errno;
-
-		errmsg_errno(err, -r, "fifo:%s", ingest->params.path);
-		return r;
-	}
-	if (fstat(fd, &stat) == 0 && !S_ISFIFO(stat.st_mode)) {
-		errmsg_set(err, "fifo:%s: not a fifo", ingest->params.path);
-		fd_close(&fd);
-		return -EINVAL;
-	}
-	*ret_fd = fd;
-	return 0;
-}
-
 /* A fifo without writer stays readable for ever; a fresh descriptor is not until somebody writes.
  * It is opened before the old one is closed, so that bytes written in between are not lost. */
 static void reopen_fifo(struct ingest *ingest)
@@ -143,7 +124,7 @@ static void reopen_fifo(struct ingest *ingest)
 	struct errmsg err;
 	int fd;
 
-	if (open_fifo(ingest, &fd, &err) < 0) {
+	if (open_fifo(ingest->params.path, &fd, &err) < 0) {
 		log_error("%s feed=%s, no publisher until the next reload", err.text,
 			  ingest->feed->params.name);
 		drop_source(ingest);
@@ -185,6 +166,8 @@ static void end_source(struct ingest *ingest, enum close_reason reason, int err)
 		take_better(ingest);
 	else if (ingest->params.kind == INGEST_CONNECT)
 		connector_lost(&ingest->connector);
+	else if (reason != CLOSE_TAKEN_OVER)
+		newcomers_offer(&ingest->newcomers);
 }
 
 static void log_indirect(const struct ingest *ingest, int err)
@@ -326,25 +309,40 @@ static void refuse(struct ingest *ingest, int fd, enum close_reason reason)
 	fd_close(&fd);
 }
 
+static void on_refused(void *owner, int fd, enum close_reason reason)
+{
+	refuse(owner, fd, reason);
+}
+
 static void on_accept(void *owner, int fd)
 {
 	struct ingest *ingest = owner;
 	enum close_reason reason = CLOSE_DENIED;
 
-	if (!may_publish(ingest, fd, &reason)) {
+	if (!may_publish(ingest, fd, &reason))
 		refuse(ingest, fd, reason);
-		return;
+	else if (has_source(ingest) && !ingest->params.takeover &&
+		 !sockopt_is_peer_closed(ingest->source.fd))
+		refuse(ingest, fd, CLOSE_REJECTED);
+	else
+		newcomers_add(&ingest->newcomers, fd, ingest->params.sniff);
+}
+
+/* A publisher that is only to be drained is not taken over: the newcomer waits for its end. */
+static bool on_stream(void *owner, int fd)
+{
+	struct ingest *ingest = owner;
+
+	if (has_source(ingest) && sockopt_is_peer_closed(ingest->source.fd))
+		return false;
+	if (has_source(ingest) && !ingest->params.takeover) {
+		refuse(ingest, fd, CLOSE_REJECTED);
+		return true;
 	}
-	if (!has_source(ingest)) {
-		adopt_socket(ingest, fd);
-		return;
-	}
-	if (ingest->params.takeover) {
+	if (has_source(ingest))
 		end_source(ingest, CLOSE_TAKEN_OVER, 0);
-		adopt_socket(ingest, fd);
-		return;
-	}
-	refuse(ingest, fd, CLOSE_REJECTED);
+	adopt_socket(ingest, fd);
+	return true;
 }
 
 static void on_connected(void *owner, int fd, size_t index)
@@ -393,6 +391,11 @@ static const struct listener_events listener_events = {
 	.on_paced = listener_log_paced,
 };
 
+static const struct newcomers_events newcomers_events = {
+	.on_stream = on_stream,
+	.on_refused = on_refused,
+};
+
 static const struct connector_events connector_events = {
 	.on_connected = on_connected,
 	.on_better = on_better,
@@ -412,6 +415,7 @@ void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
 		.stdin_flags = -1,
 	};
 	listener_init(&ingest->listener, loop, &listener_events, ingest);
+	newcomers_init(&ingest->newcomers, loop, &newcomers_events, ingest);
 	if (params->kind == INGEST_CONNECT)
 		connector_init(&ingest->connector, loop, params->endpoints, params->endpoint_count,
 			       &connector_events, ingest);
@@ -463,21 +467,13 @@ static bool open_direct(struct ingest *ingest, uint64_t file_bytes)
 
 static int open_file(struct ingest *ingest, struct errmsg *err)
 {
-	struct stat stat;
-	int fd = open(ingest->params.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	uint64_t bytes = 0;
+	int fd = -1;
+	int r = open_regular(ingest->params.path, &fd, &bytes, err);
 
-	if (fd < 0) {
-		int r = -errno;
-
-		errmsg_errno(err, -r, "file:%s", ingest->params.path);
+	if (r < 0)
 		return r;
-	}
-	if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode)) {
-		errmsg_set(err, "file:%s: not a regular file", ingest->params.path);
-		fd_close(&fd);
-		return -EINVAL;
-	}
-	if (open_direct(ingest, (uint64_t)stat.st_size))
+	if (open_direct(ingest, bytes))
 		fd_close(&fd);
 	else
 		adopt(ingest, fd);
@@ -505,7 +501,7 @@ int ingest_open(struct ingest *ingest, struct errmsg *err)
 	case INGEST_FIFO:
 		if (has_source(ingest))
 			break;
-		r = open_fifo(ingest, &fd, err);
+		r = open_fifo(ingest->params.path, &fd, err);
 		if (r == 0)
 			adopt(ingest, fd);
 		break;
@@ -538,6 +534,7 @@ void ingest_close(struct ingest *ingest, enum close_reason reason)
 	listener_close(&ingest->listener);
 	if (ingest->params.kind == INGEST_CONNECT)
 		connector_stop(&ingest->connector);
+	newcomers_close(&ingest->newcomers);
 	fd_close(&ingest->better_fd);
 	if (has_source(ingest))
 		end_source(ingest, reason, 0);
@@ -564,6 +561,7 @@ void ingest_tick(struct ingest *ingest, uint64_t now)
 	if (log_sum_is_due(&ingest->refused_log, now * NS_PER_MS, &suppressed))
 		log_warn("publisher rejected feed=%s, more of them suppressed=%llu",
 			 ingest->feed->params.name, (unsigned long long)suppressed);
+	newcomers_tick(&ingest->newcomers, now, has_source(ingest) ? NEWCOMERS_BESIDE_MS : timeout);
 	note_direct_bytes(ingest);
 	if (!ingest->has_started &&
 	    feed_subscriber_count(ingest->feed) >= ingest->params.start_subscribers) {
@@ -586,7 +584,10 @@ void ingest_restore(struct ingest *ingest, struct ingest_state *state)
 	ingest->resumed_endpoint = state->endpoint;
 	if (state->is_stdin)
 		ingest->stdin_flags = (int)state->flags;
-	attach(ingest, state->fd);
+	if (state->is_silent)
+		newcomers_add(&ingest->newcomers, state->fd, ingest->params.sniff);
+	else
+		attach(ingest, state->fd);
 	state->fd = -1;
 }
 

@@ -4,7 +4,8 @@
  *
  * It finds the publisher: it listens, connects, or opens a file.  Whenever there are bytes and the
  * feed can take them, it lets the feed take them.  There is one publisher at a time.  What happens
- * to a second one, to a silent one and to a lost one is decided here.
+ * to a second one, to a silent one and to a lost one is decided here.  With INGEST_LISTEN, who has
+ * connected is the publisher from its first byte on (newcomers.h); first_bytes.h knows who is none.
  *
  * Where messages end is the feed's affair.  direct_file.h reads large files past the page cache.
  */
@@ -20,6 +21,7 @@
 #include "net/access.h"
 #include "net/connector.h"
 #include "net/listener.h"
+#include "source/newcomers.h"
 #include "source/direct_file.h"
 
 enum ingest_kind {
@@ -43,6 +45,7 @@ struct ingest_params {
 		endpoints[CONNECTOR_MAX_ENDPOINTS]; /* LISTEN: one; CONNECT: by preference */
 	size_t endpoint_count;
 	char path[4096];            /* FIFO, FILE                                 */
+	bool sniff;                 /* LISTEN: other protocols are refused        */
 	bool takeover;              /* LISTEN: a new publisher replaces the old   */
 	uint64_t source_timeout_ms; /* silent for so long = lost; 0 = never       */
 	enum ingest_direct direct;
@@ -57,6 +60,7 @@ struct ingest {
 	struct access access;        /* LISTEN: who may publish */
 	struct log_rate refused_log;
 	struct listener listener;
+	struct newcomers newcomers; /* LISTEN: who may become the publisher */
 	struct connector connector;
 	struct source source;            /* fd -1: no publisher */
 	struct direct_file *direct_file; /* source.fd is its pipe; NULL: none */
@@ -85,6 +89,7 @@ void ingest_set_access(struct ingest *ingest, struct access *access);
 /* What an ingest leaves to the next process. */
 struct ingest_state {
 	int fd;            /* the publisher; -1: none */
+	bool is_silent;    /* it has only connected so far */
 	bool has_started;  /* start_subscribers have been there once */
 	bool has_ended;    /* STDIN, FILE: all has been read */
 	size_t endpoint;   /* CONNECT: to which it is connected */
@@ -94,7 +99,7 @@ struct ingest_state {
 };
 
 /* Describes it.  A file that is read past the page cache goes on through it from the same byte. */
-void ingest_capture(const struct ingest *ingest, struct ingest_state *ret);
+void ingest_capture(struct ingest *ingest, struct ingest_state *ret);
 void ingest_state_transfer(struct state_stream *stream, struct ingest_state *state);
 
 /* Before ingest_open(): the publisher of the process before goes on.  Takes the descriptor. */

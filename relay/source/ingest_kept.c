@@ -25,7 +25,7 @@ static int reopen_file(const struct ingest *ingest)
 	return fd;
 }
 
-void ingest_capture(const struct ingest *ingest, struct ingest_state *ret)
+void ingest_capture(struct ingest *ingest, struct ingest_state *ret)
 {
 	enum ingest_kind kind = ingest->params.kind;
 
@@ -37,6 +37,11 @@ void ingest_capture(const struct ingest *ingest, struct ingest_state *ret)
 		.is_stdin = ingest->stdin_flags >= 0,
 		.flags = ingest->stdin_flags >= 0 ? (unsigned)ingest->stdin_flags : 0,
 	};
+	/* Without a publisher, the first of those who may become one. */
+	if (kind == INGEST_LISTEN && ret->fd < 0) {
+		ret->fd = newcomers_oldest(&ingest->newcomers);
+		ret->is_silent = ret->fd >= 0;
+	}
 	/* The better one that waits is dropped; from the last place all better ones are probed. */
 	if (ingest->better_fd >= 0)
 		ret->endpoint = ingest->params.endpoint_count - 1;
@@ -49,6 +54,7 @@ void ingest_capture(const struct ingest *ingest, struct ingest_state *ret)
 void ingest_state_transfer(struct state_stream *stream, struct ingest_state *state)
 {
 	state_fd(stream, &state->fd, "publisher");
+	state_bool(stream, &state->is_silent, "silence of the publisher");
 	state_bool(stream, &state->has_started, "start of the ingest");
 	state_bool(stream, &state->has_ended, "end of the ingest");
 	state_size(stream, &state->endpoint, CONNECTOR_MAX_ENDPOINTS - 1, "endpoint in use");

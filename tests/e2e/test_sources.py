@@ -173,3 +173,70 @@ def test_a_subscriber_of_an_empty_feed_is_told(lab):
     late = relay.subscribe("a-framed", made, base=reader.base)
     lab.loop.run(lambda: late.heartbeats, what="the first heartbeat")
     assert late.events == []
+
+
+@pytest.mark.parametrize("takeover", ["reject", "replace"])
+def test_who_sends_nothing_takes_nothing(lab, takeover):
+    """Health checks and silent strangers: not told to anybody, nobody is put out, and the publisher gets in beside them."""
+    made = script("line", (100,) * 20, 1)
+    relay = lab.start(feed("a", framing="line", takeover=takeover, **LOSSLESS))
+    reader = relay.subscribe("a-framed", made)
+    relay.wait("a", subscribers=1)
+    silent = [relay.publish("a") for _ in range(3)]
+    relay.publish("a").close()
+    half = made.ends[9]
+    publisher = relay.publish("a", made.wire[:half])
+    lab.loop.run(lambda: reader.position == half, what="the first half")
+    if takeover == "replace":
+        relay.publish("a").close()
+    publisher.send(made.wire[half:])
+    relay.run_until_done([reader])
+    seen = relay.feed("a")
+    assert seen["source_connects"] == 1 and seen.get("source_losses", 0) == 0, seen
+    assert publisher.lost is None and all(one.lost is None for one in silent)
+    assert sum("publisher " in line for line in relay.log) == 1, relay.log
+
+
+@pytest.mark.parametrize("head, reason", [
+    (b"POST / HTTP/1.1\r\nHost: a\r\n\r\nevil\n", "http_request"),
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "tls_hello"),
+    (b"SSH-2.0-OpenSSH_9.2\r\n", "ssh_banner"),
+    (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "proxy_head"),
+])
+def test_another_protocol_on_an_ingest(lab, head, reason):
+    """Closed with a reason, counted, nothing of it published, however it is cut; sniff = no takes it as the stream."""
+    made = script("line", (100,) * 20, 1)
+    sections = feed("a", framing="line", takeover="replace", **LOSSLESS)
+    relay = lab.start(sections)
+    reader = relay.subscribe("a-framed", made)
+    relay.wait("a", subscribers=1)
+    publisher = relay.publish("a", made.wire[:made.ends[9]])
+    lab.loop.run(lambda: reader.position == made.ends[9], what="the first half")
+    for parts in ([head], [head[:1], head[1:4], head[4:]]):
+        stranger = relay.publish("a")
+        for part in parts:
+            stranger.send(part)
+            lab.loop.run(lambda who=stranger: who.lost or who.done, what="the bytes to go")
+        assert ended(lab, stranger)
+    publisher.send(made.wire[made.ends[9]:])
+    relay.run_until_done([reader])
+    seen = relay.feed("a")
+    assert seen[f"source_{reason}"] == 2 and seen["source_connects"] == 1, seen
+    relay.wait_log(rf"publisher rejected .*reason={reason} .*sniff = no")
+
+
+def test_the_next_one_waits_for_the_last_bytes_of_a_closed_one(lab):
+    """A publisher that comes back while bytes of its old connection are unread is not turned away."""
+    made = script("u32be", (5000,) * 400, 1)
+    relay = lab.start(feed("a", framing="u32be", takeover="reject", ring="128k", segment="64k", **LOSSLESS))
+    reader = relay.subscribe("a-framed", made, receive_buffer=4096, paused=True)
+    relay.wait("a", subscribers=1)
+    half = made.ends[199]
+    first = relay.publish("a", made.wire[:half])
+    lab.loop.run(lambda: first.done, what="the first one to send all")
+    first.close()
+    second = relay.publish("a", made.wire[half:])
+    relay.wait("a", source_connects=1)
+    reader.resume()
+    relay.run_until_done([reader])
+    assert second.lost is None and relay.feed("a")["source_connects"] == 2

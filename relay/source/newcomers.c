@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The bytes are only peeked at here, and only those before the publisher's first take. Where the
+ * first few may still be the head of another protocol, SO_RCVLOWAT (socket(7)) makes the socket
+ * readable when there are more of them, or at its end.
+ */
+#include "source/newcomers.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "source/first_bytes.h"
+
+static void set_low_water(int fd, size_t count)
+{
+	int bytes = (int)count;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+}
+
+/* SO_RCVLOWAT does nothing for the readiness of a unix socket (Linux 6). */
+static bool is_tcp(int fd)
+{
+	socklen_t size = sizeof(int);
+	int domain = AF_UNSPEC;
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+	       (domain == AF_INET || domain == AF_INET6);
+}
+
+/* The place becomes free; the descriptor is the caller's. */
+static int take_out(struct newcomer *newcomer)
+{
+	int fd = newcomer->fd;
+
+	ev_io_stop(newcomer->newcomers->loop, &newcomer->readable);
+	newcomer->fd = -1;
+	return fd;
+}
+
+static void refuse(struct newcomer *newcomer, enum close_reason reason)
+{
+	const struct newcomers *newcomers = newcomer->newcomers;
+
+	newcomers->events->on_refused(newcomers->owner, take_out(newcomer), reason);
+}
+
+static void offer(struct newcomer *newcomer)
+{
+	struct newcomers *newcomers = newcomer->newcomers;
+	int fd = newcomer->fd;
+
+	newcomer->is_stream = true;
+	ev_io_stop(newcomers->loop, &newcomer->readable);
+	/* No longer here: on_stream() may end the publisher, and that offers the place to all. */
+	newcomer->fd = -1;
+	if (!newcomers->events->on_stream(newcomers->owner, fd))
+		newcomer->fd = fd;
+}
+
+static void look(struct newcomer *newcomer)
+{
+	uint8_t bytes[FIRST_BYTES_MAX];
+	enum close_reason reason = CLOSE_REJECTED;
+	enum first_bytes found = FIRST_BYTES_STREAM;
+	ssize_t got = recv(newcomer->fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
+
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got <= 0) {
+		/* It came and went: nobody need know. */
+		int fd = take_out(newcomer);
+
+		fd_close(&fd);
+		return;
+	}
+	/* No more of them: that was all. */
+	if (newcomer->has_sniff && (size_t)got > newcomer->seen)
+		found = first_bytes_look(bytes, (size_t)got, &reason);
+	newcomer->seen = (size_t)got;
+	if (found == FIRST_BYTES_FOREIGN) {
+		refuse(newcomer, reason);
+	} else if (found == FIRST_BYTES_MORE) {
+		set_low_water(newcomer->fd, newcomer->seen + 1);
+	} else {
+		set_low_water(newcomer->fd, 1);
+		offer(newcomer);
+	}
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+	(void)loop;
+	(void)events;
+	look(container_of(watcher, struct newcomer, readable));
+}
+
+void newcomers_init(struct newcomers *newcomers, struct ev_loop *loop,
+		    const struct newcomers_events *events, void *owner)
+{
+	*newcomers = (struct newcomers){.loop = loop, .events = events, .owner = owner};
+	for (size_t i = 0; i < NEWCOMERS_MAX; i++) {
+		struct newcomer *newcomer = &newcomers->list[i];
+
+		newcomer->newcomers = newcomers;
+		newcomer->fd = -1;
+		ev_io_init(&newcomer->readable, on_readable, -1, EV_READ);
+	}
+}
+
+/* The one that came first; of those only that have sent bytes, or of all. NULL: none. */
+static struct newcomer *find_first(struct newcomers *newcomers, bool only_streams)
+{
+	struct newcomer *first = NULL;
+
+	for (size_t i = 0; i < NEWCOMERS_MAX; i++) {
+		struct newcomer *newcomer = &newcomers->list[i];
+
+		if (newcomer->fd >= 0 && (newcomer->is_stream || !only_streams) &&
+		    (!first || newcomer->number < first->number))
+			first = newcomer;
+	}
+	return first;
+}
+
+static struct newcomer *find_place(struct newcomers *newcomers)
+{
+	struct newcomer *first;
+
+	for (size_t i = 0; i < NEWCOMERS_MAX; i++) {
+		if (newcomers->list[i].fd < 0)
+			return &newcomers->list[i];
+	}
+	first = find_first(newcomers, false);
+	refuse(first, CLOSE_CROWDED_OUT);
+	return first;
+}
+
+void newcomers_add(struct newcomers *newcomers, int fd, bool sniff)
+{
+	struct newcomer *newcomer = find_place(newcomers);
+
+	newcomer->fd = fd;
+	newcomer->number = ++newcomers->count;
+	newcomer->since_ms = clock_mono_ns() / NS_PER_MS;
+	newcomer->seen = 0;
+	newcomer->is_stream = false;
+	newcomer->has_sniff = sniff && is_tcp(fd);
+	ev_io_set(&newcomer->readable, fd, EV_READ);
+	ev_io_start(newcomers->loop, &newcomer->readable);
+	look(newcomer);
+}
+
+void newcomers_offer(struct newcomers *newcomers)
+{
+	struct newcomer *first = find_first(newcomers, true);
+
+	if (first)
+		offer(first);
+}
+
+void newcomers_tick(struct newcomers *newcomers, uint64_t now_ms, uint64_t silent_ms)
+{
+	for (size_t i = 0; i < NEWCOMERS_MAX; i++) {
+		struct newcomer *newcomer = &newcomers->list[i];
+
+		if (silent_ms && newcomer->fd >= 0 && !newcomer->is_stream &&
+		    now_ms - newcomer->since_ms >= silent_ms)
+			refuse(newcomer, CLOSE_SOURCE_TIMEOUT);
+	}
+}
+
+int newcomers_oldest(struct newcomers *newcomers)
+{
+	const struct newcomer *first = find_first(newcomers, false);
+
+	return first ? first->fd : -1;
+}
+
+void newcomers_close(struct newcomers *newcomers)
+{
+	for (size_t i = 0; i < NEWCOMERS_MAX; i++) {
+		if (newcomers->list[i].fd >= 0) {
+			int fd = take_out(&newcomers->list[i]);
+
+			fd_close(&fd);
+		}
+	}
+}
