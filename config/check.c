@@ -226,10 +226,10 @@ static void check_burst(const struct check *check, const struct config_listener 
 
 static bool is_for_http(size_t option)
 {
-	return option == CONFIG_LISTENER_origins || option == CONFIG_LISTENER_token_file ||
-	       option == CONFIG_LISTENER_trusted_proxies || option == CONFIG_LISTENER_gaps ||
-	       option == CONFIG_LISTENER_messages || option == CONFIG_LISTENER_head_timeout ||
-	       option == CONFIG_LISTENER_max_heads;
+	return option == CONFIG_LISTENER_origins || option == CONFIG_LISTENER_hosts ||
+	       option == CONFIG_LISTENER_token_file || option == CONFIG_LISTENER_trusted_proxies ||
+	       option == CONFIG_LISTENER_gaps || option == CONFIG_LISTENER_messages ||
+	       option == CONFIG_LISTENER_head_timeout || option == CONFIG_LISTENER_max_heads;
 }
 
 static bool differs_from_default(const struct config_section *section,

@@ -174,9 +174,9 @@ enum {
 };
 
 /* As many as the largest section has. */
-#define CONFIG_SECTION_OPTIONS CONFIG_FEED_OPTIONS
-_Static_assert((int)CONFIG_LISTENER_OPTIONS <= (int)CONFIG_SECTION_OPTIONS,
-	       "a listener has more options than a feed");
+#define CONFIG_SECTION_OPTIONS                                                                     \
+	((int)CONFIG_LISTENER_OPTIONS > (int)CONFIG_FEED_OPTIONS ? (int)CONFIG_LISTENER_OPTIONS    \
+								 : (int)CONFIG_FEED_OPTIONS)
 
 enum config_origin_kind {
 	CONFIG_ORIGIN_DEFAULT,

@@ -63,11 +63,27 @@ static size_t without_default_port(const char *scheme, size_t scheme_bytes, cons
 	return bytes;
 }
 
+/* What pages without a site send: `null` out of a sandbox or a file, `file://` out of some apps. */
+static bool is_without_site(const char *text, size_t length)
+{
+	return (length == 4 && memcmp(text, "null", 4) == 0) ||
+	       (length == 7 && strncasecmp(text, "file://", 7) == 0);
+}
+
+bool origin_is_null(const struct origin *origin)
+{
+	return origin->length == 4 && memcmp(origin->at, "null", 4) == 0;
+}
+
 bool origin_parse(const char *text, size_t length, struct origin *ret)
 {
 	size_t scheme = span(text, length, SCHEME_CHARS);
 	size_t at = scheme + 3, host, digits;
 
+	if (is_without_site(text, length)) {
+		*ret = (struct origin){.at = text, .length = length, .authority = text + length};
+		return true;
+	}
 	if (scheme == 0 || !strchr(LETTERS, text[0]) || length < at ||
 	    memcmp(text + scheme, "://", 3) != 0)
 		return false;
@@ -129,8 +145,11 @@ bool origins_have(const char *list, const struct origin *origin)
 
 bool origin_is_of_host(const struct origin *origin, const char *host, size_t length)
 {
-	size_t scheme = (size_t)(origin->authority - origin->at) - 3;
+	size_t scheme;
 
+	if (origin->authority_bytes == 0)
+		return false;
+	scheme = (size_t)(origin->authority - origin->at) - 3;
 	length = without_default_port(origin->at, scheme, host, length);
 	return is_same(origin->authority, origin->authority_bytes, host, length);
 }

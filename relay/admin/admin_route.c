@@ -9,7 +9,6 @@
  */
 #include "admin/admin_route.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 #include "admin/admin_act.h"
@@ -18,11 +17,13 @@
 #include "admin/admin_metrics.h"
 #include "admin/admin_status.h"
 #include "base/clock.h"
+#include "http/http_host.h"
 
 struct route {
 	const char *path;
 	enum http_method method;
 	void (*answer)(const struct admin_request *request);
+	bool for_any_host; /* it gives nothing away, and probes ask by names of their own */
 };
 
 static void get_page(const struct admin_request *request)
@@ -33,60 +34,20 @@ static void get_page(const struct admin_request *request)
 }
 
 static const struct route routes[] = {
-	{"/", HTTP_GET, get_page},
-	{"/status.json", HTTP_GET, admin_get_status},
-	{"/subscribers.json", HTTP_GET, admin_get_subscribers},
-	{"/metrics", HTTP_GET, admin_get_metrics},
-	{"/healthz", HTTP_GET, admin_get_healthz},
-	{"/readyz", HTTP_GET, admin_get_readyz},
-	{"/config", HTTP_GET, admin_get_config},
-	{"/limits.json", HTTP_GET, admin_get_limits},
-	{"/reload", HTTP_POST, admin_post_reload},
-	{"/drain", HTTP_POST, admin_post_drain},
-	{"/kick", HTTP_POST, admin_post_kick},
-	{"/log-level", HTTP_POST, admin_post_log_level},
-	{"/upgrade", HTTP_POST, admin_post_upgrade},
+	{"/", HTTP_GET, get_page, false},
+	{"/status.json", HTTP_GET, admin_get_status, false},
+	{"/subscribers.json", HTTP_GET, admin_get_subscribers, false},
+	{"/metrics", HTTP_GET, admin_get_metrics, false},
+	{"/healthz", HTTP_GET, admin_get_healthz, true},
+	{"/readyz", HTTP_GET, admin_get_readyz, true},
+	{"/config", HTTP_GET, admin_get_config, false},
+	{"/limits.json", HTTP_GET, admin_get_limits, false},
+	{"/reload", HTTP_POST, admin_post_reload, false},
+	{"/drain", HTTP_POST, admin_post_drain, false},
+	{"/kick", HTTP_POST, admin_post_kick, false},
+	{"/log-level", HTTP_POST, admin_post_log_level, false},
+	{"/upgrade", HTTP_POST, admin_post_upgrade, false},
 };
-
-/* ---- guards ---- */
-
-static bool is_number_address(struct http_text host)
-{
-	char text[INET6_ADDRSTRLEN + 2];
-	struct in6_addr ignored;
-	size_t skip = host.length > 2 && host.at[0] == '[' ? 1 : 0;
-
-	if (host.length >= sizeof(text))
-		return false;
-	memcpy(text, host.at, host.length);
-	text[host.length - skip] = '\0';
-	return inet_pton(skip ? AF_INET6 : AF_INET, text + skip, &ignored) == 1;
-}
-
-static bool is_listed(struct http_text host, const char *names)
-{
-	while (names && *names) {
-		size_t bytes = strcspn(names, ",");
-
-		if (bytes == host.length && strncasecmp(names, host.at, bytes) == 0)
-			return true;
-		names += bytes + (names[bytes] == ',');
-	}
-	return false;
-}
-
-/* host: with or without a port; HTTP/1.0 may have none, which no browser speaks. */
-static bool is_own_host(const struct admin *admin, struct http_text host)
-{
-	size_t end = host.length;
-
-	while (end && http_is_digit(host.at[end - 1]))
-		end--;
-	if (end && host.at[end - 1] == ':')
-		host.length = end - 1;
-	return host.length == 0 || is_number_address(host) ||
-	       http_text_equals_any_case(host, "localhost") || is_listed(host, admin->hosts);
-}
 
 /* ---- the way to an answer ---- */
 
@@ -102,6 +63,14 @@ static const struct route *find_route(const char *path, enum http_method method,
 	return NULL;
 }
 
+static bool is_for_host(const struct admin_request *request, const struct route *route)
+{
+	const char *names = request->admin->hosts;
+
+	return request->door == ADMIN_UNIX || (route && route->for_any_host) ||
+	       http_host_is_known(request->http->host, names ? names : "");
+}
+
 static void answer(const struct admin_request *request)
 {
 	const struct route *route = NULL;
@@ -110,7 +79,11 @@ static void answer(const struct admin_request *request)
 
 	if (http_target_path(&request->http->target, path, sizeof(path)) >= 0)
 		route = find_route(path, request->http->method, &exists);
-	if (route)
+	if (!is_for_host(request, route))
+		admin_answer_error(request, 403,
+				   "this name is not known; expected an address, localhost, or one "
+				   "of hosts in [admin]");
+	else if (route)
 		route->answer(request);
 	else if (exists && request->door == ADMIN_TCP)
 		admin_answer_error(request, 405, "commands are taken on the unix socket only");
@@ -138,10 +111,6 @@ void admin_route_tcp(void *owner, struct http_connection *connection,
 	(void)body_bytes;
 	if (is_over_rate(here.admin))
 		admin_answer_error(&here, 429, "too many requests; once a second is enough");
-	else if (!is_own_host(here.admin, request->host))
-		admin_answer_error(&here, 403,
-				   "this name is not known; expected an address, localhost, or one "
-				   "of hosts in [admin]");
 	else
 		answer(&here);
 }

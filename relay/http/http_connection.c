@@ -194,6 +194,7 @@ static bool parse_proxy(struct http_connection *connection)
 		break;
 	}
 	connection->expects_proxy = false;
+	connection->is_proxied = true;
 	connection->head_at = header.header_bytes;
 	if (header.source.ss_family != AF_UNSPEC) {
 		connection->peer.storage = header.source;
@@ -335,4 +336,9 @@ int http_connection_take_fd(struct http_connection *connection, uint8_t *rest,
 const struct endpoint_address *http_connection_peer(const struct http_connection *connection)
 {
 	return &connection->peer;
+}
+
+bool http_connection_is_proxied(const struct http_connection *connection)
+{
+	return connection->is_proxied;
 }

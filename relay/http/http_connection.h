@@ -129,3 +129,6 @@ void http_connection_drop(struct http_connection *connection);
 
 /* Who sent the request: the address of the connection, or the one that the PROXY header named. */
 const struct endpoint_address *http_connection_peer(const struct http_connection *connection);
+
+/* Did it begin with a PROXY header? */
+bool http_connection_is_proxied(const struct http_connection *connection);

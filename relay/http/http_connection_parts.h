@@ -27,7 +27,8 @@ struct http_connection {
 	bool is_watched; /* in the server's epoll set */
 	ev_timer deadline;
 	struct endpoint_address peer;
-	bool expects_proxy;
+	bool expects_proxy; /* until its header is there */
+	bool is_proxied;
 	struct http_request request;
 
 	uint8_t *answer; /* owned */

@@ -6,6 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+enum {
+	ALLOWED_BYTES = 768, /* of names of fields; what does not fit is not allowed */
+};
+
 void stream_answer_begin(const struct stream_answer *answer, struct http_response *response,
 			 char *buf, size_t size, int status)
 {
@@ -13,6 +17,8 @@ void stream_answer_begin(const struct stream_answer *answer, struct http_respons
 	if (!answer->origin[0])
 		return;
 	http_response_field(response, "Access-Control-Allow-Origin", answer->origin);
+	if (answer->allows_credentials)
+		http_response_field(response, "Access-Control-Allow-Credentials", "true");
 	http_response_field(response, "Access-Control-Expose-Headers",
 			    "Relay-Session, Relay-Sequence, Relay-Oldest, Relay-Next");
 	if (strcmp(answer->origin, "*") != 0)
@@ -69,18 +75,45 @@ ssize_t stream_answer_out_of_range(const struct stream_answer *answer,
 	return http_response_end_text(&response, line, answer->is_head);
 }
 
-ssize_t stream_answer_options(const struct stream_answer *answer, char *buf, size_t size)
+/* The fields that are always allowed, and behind them those that the preflight names. */
+static void print_allowed_fields(const struct http_request *request, char buf[ALLOWED_BYTES])
+{
+	struct http_list list = {.fields = &request->fields,
+				 .name = "Access-Control-Request-Headers"};
+	size_t length = (size_t)snprintf(buf, ALLOWED_BYTES, "Authorization, Last-Event-ID");
+	struct http_text name;
+
+	while (http_list_next(&list, &name)) {
+		if (!http_text_is_token(name) || length + 2 + name.length >= ALLOWED_BYTES)
+			continue;
+		length += (size_t)snprintf(buf + length, ALLOWED_BYTES - length, ", %.*s",
+					   (int)name.length, name.at);
+	}
+}
+
+static void answer_preflight(const struct http_request *request, struct http_response *response)
+{
+	char allowed[ALLOWED_BYTES];
+	struct http_text text;
+
+	print_allowed_fields(request, allowed);
+	http_response_field(response, "Access-Control-Allow-Methods", "GET, HEAD");
+	http_response_field(response, "Access-Control-Allow-Headers", allowed);
+	if (http_fields_find(&request->fields, "Access-Control-Request-Private-Network", &text) &&
+	    http_text_equals(text, "true"))
+		http_response_field(response, "Access-Control-Allow-Private-Network", "true");
+	http_response_field(response, "Access-Control-Max-Age", "600");
+}
+
+ssize_t stream_answer_options(const struct stream_answer *answer,
+			      const struct http_request *request, char *buf, size_t size)
 {
 	struct http_response response;
 
 	stream_answer_begin(answer, &response, buf, size, 204);
 	http_response_field(&response, "Allow", "GET, HEAD, OPTIONS");
-	if (answer->origin[0]) {
-		http_response_field(&response, "Access-Control-Allow-Methods", "GET, HEAD");
-		http_response_field(&response, "Access-Control-Allow-Headers",
-				    "Authorization, Last-Event-ID");
-		http_response_field(&response, "Access-Control-Max-Age", "600");
-	}
+	if (answer->origin[0])
+		answer_preflight(request, &response);
 	http_response_field(&response, "Connection", "close");
 	return http_response_end(&response);
 }

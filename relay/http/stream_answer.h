@@ -19,13 +19,14 @@
 #include "http/websocket_handshake.h"
 
 #define STREAM_ORIGIN_BYTES 256
-#define STREAM_ANSWER_BYTES 1024
+#define STREAM_ANSWER_BYTES 2048
 
 struct stream_answer {
 	enum format format;
 	bool is_line;                         /* the feed is text */
 	bool is_head;                         /* without a body */
 	char origin[STREAM_ORIGIN_BYTES + 1]; /* whose pages may read it: one, "*", or "" */
+	bool allows_credentials;              /* they may bring cookies; not with "*" */
 	struct websocket_handshake handshake; /* checked, with a WebSocket */
 };
 
@@ -57,6 +58,9 @@ ssize_t stream_answer_out_of_range(const struct stream_answer *answer,
 				   size_t size) must_check;
 
 /* 204, to OPTIONS: a preflight (https://fetch.spec.whatwg.org/#cors-protocol) or a plain question.
- * Returns as above. */
-ssize_t stream_answer_options(const struct stream_answer *answer, char *buf,
+ * Pages of an allowed origin may send any field that they ask for: relay reads only few, and passes
+ * the others over.  They may also come from a public network into a private one
+ * (https://wicg.github.io/private-network-access/).  Returns as above. */
+ssize_t stream_answer_options(const struct stream_answer *answer,
+			      const struct http_request *request, char *buf,
 			      size_t size) must_check;

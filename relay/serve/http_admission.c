@@ -16,11 +16,16 @@
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "config/origin.h"
+#include "http/http_host.h"
 #include "http/websocket_input.h"
 #include "serve/admission.h"
 #include "serve/http_arrival.h"
 #include "serve/http_listener.h"
 #include "serve/service.h"
+
+enum {
+	TOLD_BYTES = 160, /* of what a client sent, in a line of the log */
+};
 
 /* A request being looked at. */
 struct asking {
@@ -44,18 +49,44 @@ static void send_answer(struct asking *asking, const char *bytes, ssize_t count)
 		http_connection_answer(asking->connection, (const uint8_t *)bytes, (size_t)count);
 }
 
-static void note_refusal(struct http_listener *http, const struct endpoint_address *address,
-			 enum http_refusal refusal, int status, const char *line)
+/* What a client sent, for the log: cut, and every byte that could be taken for something else
+ * escaped. */
+static const char *print_safely(char buf[TOLD_BYTES], struct http_text text)
 {
-	char peer[ENDPOINT_TEXT_BYTES];
+	size_t length = 0;
+
+	for (size_t i = 0; i < text.length && length + 4 < TOLD_BYTES; i++) {
+		unsigned char c = (unsigned char)text.at[i];
+		bool is_plain = c > ' ' && c < 0x7f && c != '"' && c != '=';
+
+		length += (size_t)snprintf(buf + length, TOLD_BYTES - length,
+					   is_plain ? "%c" : "%%%02X", c);
+	}
+	buf[length] = '\0';
+	return buf;
+}
+
+/* request: NULL where there was none.  Of its target only the path: the rest may hold a token. */
+static void note_refusal(struct http_listener *http, const struct endpoint_address *address,
+			 const struct http_request *request, enum http_refusal refusal, int status,
+			 const char *line)
+{
+	char peer[ENDPOINT_TEXT_BYTES], path[TOLD_BYTES], origin[TOLD_BYTES];
+	struct http_text origin_text = {0};
 	uint64_t suppressed = 0;
 
 	http->refused[refusal]++;
 	if (!log_allow(&http->admission->refused_log, clock_mono_ns(), &suppressed))
 		return;
 	endpoint_print_address(peer, sizeof(peer), address);
-	log_warn("request refused listener=%s peer=%s reason=%s status=%d (%s) suppressed=%llu",
-		 http->admission->listener, peer, http_refusal_name(refusal), status, line,
+	if (request)
+		(void)http_fields_find(&request->fields, "Origin", &origin_text);
+	log_warn("request refused listener=%s peer=%s reason=%s status=%d%s%s%s%s (%s) "
+		 "suppressed=%llu",
+		 http->admission->listener, peer, http_refusal_name(refusal), status,
+		 request ? " path=" : "", request ? print_safely(path, request->target.path) : "",
+		 origin_text.at ? " origin=" : "",
+		 origin_text.at ? print_safely(origin, origin_text) : "", line,
 		 (unsigned long long)suppressed);
 }
 
@@ -84,7 +115,8 @@ static void refuse_with(struct asking *asking, enum http_refusal refusal, int st
 	char buf[STREAM_ANSWER_BYTES];
 
 	line = line ? line : about->text;
-	note_refusal(asking->http, http_connection_peer(asking->connection), refusal, status, line);
+	note_refusal(asking->http, http_connection_peer(asking->connection), asking->request,
+		     refusal, status, line);
 	if (asking->path && about->feed != CLOSE_REASON_COUNT)
 		asking->path->feed->refused[about->feed]++;
 	stream_answer_begin(&asking->answer, &response, buf, sizeof(buf), status);
@@ -106,7 +138,7 @@ static void refuse(struct asking *asking, enum http_refusal refusal)
 static void answer_error(void *owner, struct http_connection *connection, int status,
 			 const char *reason)
 {
-	note_refusal(owner, http_connection_peer(connection),
+	note_refusal(owner, http_connection_peer(connection), NULL,
 		     status == 408 ? HTTP_REFUSED_LATE : HTTP_REFUSED_BAD_REQUEST, status, reason);
 	http_connection_answer_line(connection, status, reason);
 }
@@ -115,7 +147,7 @@ static void note_turned_away(void *owner, const struct endpoint_address *peer)
 {
 	const struct refusal_words *about = refusal_of(HTTP_REFUSED_HEADS);
 
-	note_refusal(owner, peer, HTTP_REFUSED_HEADS, about->status, about->text);
+	note_refusal(owner, peer, NULL, HTTP_REFUSED_HEADS, about->status, about->text);
 }
 
 /* The paths, one a line. */
@@ -172,6 +204,23 @@ static bool is_address_allowed(struct asking *asking)
 	return r == -EAFNOSUPPORT || access_is_open(&admission->access);
 }
 
+static bool is_host_known(const struct asking *asking)
+{
+	return !asking->http->hosts || http_connection_is_proxied(asking->connection) ||
+	       http_host_is_known(asking->request->host, asking->http->hosts);
+}
+
+static void refuse_host(struct asking *asking)
+{
+	struct http_text name = http_host_name(asking->request->host);
+	char told[TOLD_BYTES], line[2 * TOLD_BYTES];
+
+	(void)snprintf(line, sizeof(line),
+		       "this name is not known here; hosts = %s in [listener %s] would let it in",
+		       print_safely(told, name), asking->http->admission->listener);
+	refuse_with(asking, HTTP_REFUSED_HOST, 403, line);
+}
+
 /* Programs send no Origin; pages of the server's own address need no leave.  What the answer says
  * of origins is found out on the way. */
 static bool is_origin_allowed(struct asking *asking)
@@ -191,6 +240,7 @@ static bool is_origin_allowed(struct asking *asking)
 		return false;
 	if (origins_have(http->origins, &origin)) {
 		memcpy(asking->answer.origin, text.at, text.length);
+		asking->answer.allows_credentials = !origin_is_null(&origin);
 		return true;
 	}
 	return origin_is_of_host(&origin, host.at, host.length);
@@ -377,8 +427,8 @@ static void refuse_handshake(struct asking *asking)
 	const struct websocket_handshake *handshake = &asking->answer.handshake;
 	char buf[WEBSOCKET_ANSWER_BYTES];
 
-	note_refusal(asking->http, http_connection_peer(asking->connection), HTTP_REFUSED_HANDSHAKE,
-		     handshake->status, handshake->reason);
+	note_refusal(asking->http, http_connection_peer(asking->connection), asking->request,
+		     HTTP_REFUSED_HANDSHAKE, handshake->status, handshake->reason);
 	send_answer(asking, buf, websocket_handshake_answer(handshake, buf, sizeof(buf)));
 }
 
@@ -407,10 +457,14 @@ static void answer_request(struct asking *asking, const char *wrong)
 		refuse(asking, HTTP_REFUSED_DRAINING);
 	else if (!is_address_allowed(asking))
 		refuse(asking, HTTP_REFUSED_DENIED);
+	else if (!is_host_known(asking))
+		refuse_host(asking);
 	else if (!is_origin_allowed(asking))
 		refuse(asking, HTTP_REFUSED_ORIGIN);
 	else if (asking->request->method == HTTP_OPTIONS)
-		send_answer(asking, buf, stream_answer_options(&asking->answer, buf, sizeof(buf)));
+		send_answer(
+			asking, buf,
+			stream_answer_options(&asking->answer, asking->request, buf, sizeof(buf)));
 	else if (!is_token_valid(asking))
 		refuse(asking, HTTP_REFUSED_TOKEN);
 	else if (wrong)

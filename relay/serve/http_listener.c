@@ -226,18 +226,38 @@ static void change_tokens(struct http_listener *http, const struct config_listen
 			  http->admission->listener);
 }
 
-static int change_admission(struct http_listener *http, const struct config_listener *from)
+static bool is_loopback(const char *address)
 {
+	return strncmp(address, "tcp:127.", 8) == 0 || strncmp(address, "tcp:[::1]", 9) == 0;
+}
+
+/* The names of `hosts`, beside addresses and localhost; NULL: any. */
+static const char *names_of(const struct config_listener *from, const char *address)
+{
+	if (strcmp(from->hosts, "auto") == 0)
+		return is_loopback(address) ? "" : NULL;
+	return strcmp(from->hosts, "*") == 0 ? NULL : from->hosts;
+}
+
+static int change_admission(struct http_listener *http, const struct config_listener *from,
+			    const char *address)
+{
+	const char *names = names_of(from, address);
 	char *origins = strdup(from->origins);
+	char *hosts = names ? strdup(names) : NULL;
 	struct access proxies;
 	struct errmsg err;
 
-	if (!origins || access_init(&proxies, from->trusted_proxies, "", &err) < 0) {
+	if (!origins || (names && !hosts) ||
+	    access_init(&proxies, from->trusted_proxies, "", &err) < 0) {
 		free(origins);
+		free(hosts);
 		return -ENOMEM;
 	}
 	free(http->origins);
 	http->origins = origins;
+	free(http->hosts);
+	http->hosts = hosts;
 	access_fini(&http->proxies);
 	http->proxies = proxies;
 	change_tokens(http, from);
@@ -265,14 +285,14 @@ struct http_listener *http_listener_new(struct admission *admission,
 }
 
 int http_listener_change(struct http_listener *http, const struct config *config,
-			 const struct config_listener *from)
+			 const struct config_listener *from, const char *address)
 {
 	int r;
 
 	(void)snprintf(http->feed, sizeof(http->feed), "%s", from->feed);
 	http->gaps = from->gaps == CONFIG_YES;
 	http->per_message = from->messages == CONFIG_MESSAGES_MESSAGE;
-	r = change_admission(http, from);
+	r = change_admission(http, from, address);
 	if (r < 0)
 		return r;
 	http_server_change(&http->server, from->head_timeout, from->max_heads,
@@ -294,5 +314,6 @@ void http_listener_free(struct http_listener **http_ptr)
 	token_list_free(&http->tokens);
 	access_fini(&http->proxies);
 	free(http->origins);
+	free(http->hosts);
 	free(http);
 }

@@ -44,6 +44,7 @@ struct http_listener {
 	struct token_list tokens;
 	struct access proxies;
 	char *origins; /* owned */
+	char *hosts;   /* owned; NULL: any */
 	bool gaps, per_message;
 	uint64_t refused[HTTP_REFUSAL_COUNT]; /* but HEADS; see http_listener_refused() */
 };
@@ -61,10 +62,10 @@ struct http_listener *http_listener_new(struct admission *admission,
 					const struct http_server_params *answers,
 					const struct config_listener *from);
 
-/* Serves what `from` says, of the feeds that the service has now.  -ENOMEM: it is of no use any
- * more. */
+/* Serves what `from` says, of the feeds that the service has now.  address: where it listens, as
+ * listener_address() has it.  -ENOMEM: it is of no use any more. */
 int http_listener_change(struct http_listener *http, const struct config *config,
-			 const struct config_listener *from);
+			 const struct config_listener *from, const char *address);
 
 /* Gives up the feed's formats, before it goes. */
 void http_listener_detach(struct http_listener *http, const struct served_feed *feed);

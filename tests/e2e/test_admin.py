@@ -408,6 +408,8 @@ def test_a_name_that_is_not_its_own_is_refused(lab, host, status):
     answer = Admin(relay).ask("/status.json", Host=host)
     assert answer.status == status, answer.text
     assert ("feeds" in answer.json) == (status == 200)
+    probed = [Admin(relay).ask(path, Host=host).status for path in ("/healthz", "/readyz?verbose")]
+    assert probed == [200, 503]  # they give nothing away; there is no publisher
 
 
 def test_a_web_page_cannot_command(lab):

@@ -348,7 +348,7 @@ class Web(threading.Thread):
         super().__init__(daemon=True)
         self.peer = connect(7501)
         self.peer.settimeout(60)
-        self.peer.sendall("\r\n".join(["GET /web HTTP/1.1", "Host: x", *fields, "", ""]).encode())
+        self.peer.sendall("\r\n".join(["GET /web HTTP/1.1", "Host: localhost", *fields, "", ""]).encode())
         self.start()
 
     def run(self):
@@ -428,7 +428,7 @@ def test_a_restart_keeps_who_reads_by_http():
         restart()
         websocket.peer.sendall(PING[at:])
     assert publisher.is_alive()
-    late.sendall(b"Host: x\r\n\r\n")
+    late.sendall(b"Host: localhost\r\n\r\n")
     assert read_to_end(late).startswith(b"HTTP/1.1 404 ")
     late.close()
     lines = publisher.finish()

@@ -32,10 +32,16 @@ static void only_a_scheme_and_a_host_are_an_origin(void **state)
 		"HTTPS://A.B",
 		"chrome-extension://abcd",
 		"app+x.y-z://h",
+		"null",
+		"file://",
+		"FILE://",
 	};
 	static const char *const bad[] = {
 		"",
-		"null",
+		"Null",
+		"nul",
+		"file:///",
+		"file:",
 		"*",
 		"example.org",
 		"//a",
@@ -93,6 +99,11 @@ static void a_list_has_what_is_the_same_as_one_of_it(void **state)
 	assert_false(has(list, "https://b"));
 	assert_true(has("*", "https://any.where"));
 	assert_false(has("none", "https://any.where"));
+	assert_true(has("https://a, null", "null"));
+	assert_true(has("file://,https://a", "file://"));
+	assert_false(has("https://a", "null"));
+	assert_false(has("null", "file://"));
+	assert_true(has("*", "null"));
 }
 
 static void a_list_is_read_to_its_end(void **state)
@@ -146,6 +157,9 @@ static void a_server_knows_its_own(void **state)
 	assert_false(is_of("http://relay.test", "relay.test:443"));
 	assert_false(is_of("http://relay.test.evil", "relay.test"));
 	assert_false(is_of("http://relay.test", ""));
+	assert_false(is_of("null", ""));
+	assert_false(is_of("null", "null"));
+	assert_false(is_of("file://", ""));
 }
 
 int main(void)

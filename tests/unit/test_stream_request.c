@@ -19,7 +19,7 @@
 #define EVENTS  "Accept: text/event-stream\r\n"
 
 struct asked {
-	char head[1024];
+	char head[9000];
 	struct http_request request;
 	struct stream_request wanted;
 	const char *wrong;
@@ -281,16 +281,57 @@ static void every_answer_fits(void **state)
 		.is_known = true, .session = UINT32_MAX, .sequence = UINT64_MAX};
 	const struct stream_range range = {UINT32_MAX, UINT64_MAX, UINT64_MAX};
 	struct stream_answer answer = {.is_line = true};
-	char buf[STREAM_ANSWER_BYTES];
+	char buf[STREAM_ANSWER_BYTES], fields[4 * STREAM_ANSWER_BYTES] = "";
+	struct asked asked;
 
 	(void)state;
+	for (size_t i = 0; i < 20; i++)
+		(void)strcat(fields, "Access-Control-Request-Headers: x-a-rather-long-name,"
+				     "x-another-name-that-is-long\r\n");
+	ask(&asked, "/a", fields, 1);
+	answer.allows_credentials = true;
 	memset(answer.origin, 'o', STREAM_ORIGIN_BYTES);
 	for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
 		answer.format = formats[i];
 		assert_true(stream_answer_head(&answer, &start, buf, sizeof(buf)) > 0);
 		assert_true(stream_answer_out_of_range(&answer, &range, buf, sizeof(buf)) > 0);
-		assert_true(stream_answer_options(&answer, buf, sizeof(buf)) > 0);
+		assert_true(stream_answer_options(&answer, &asked.request, buf, sizeof(buf)) > 0);
 	}
+}
+
+/* What a preflight is answered, from Allow on. */
+static const char *preflight(const char *fields)
+{
+	struct stream_answer answer = {.origin = "https://a.example"};
+	static char buf[STREAM_ANSWER_BYTES + 1];
+	struct asked asked;
+	ssize_t length;
+
+	ask(&asked, "/a", fields, 1);
+	length = stream_answer_options(&answer, &asked.request, buf, sizeof(buf) - 1);
+	assert_true(length > 0);
+	buf[length] = '\0';
+	return strstr(buf, "Allow: ");
+}
+
+#define ALLOW_BEGIN                                                                                \
+	"Allow: GET, HEAD, OPTIONS\r\nAccess-Control-Allow-Methods: GET, HEAD\r\n"                 \
+	"Access-Control-Allow-Headers: Authorization, Last-Event-ID"
+#define ALLOW_END "Access-Control-Max-Age: 600\r\nConnection: close\r\n\r\n"
+
+static void a_preflight_is_allowed_what_it_asks_for(void **state)
+{
+	(void)state;
+	assert_string_equal(preflight(""), ALLOW_BEGIN "\r\n" ALLOW_END);
+	assert_string_equal(preflight("Access-Control-Request-Headers: cache-control,x-a\r\n"),
+			    ALLOW_BEGIN ", cache-control, x-a\r\n" ALLOW_END);
+	assert_string_equal(preflight("Access-Control-Request-Headers: a b, \"x\", c\r\n"),
+			    ALLOW_BEGIN ", c\r\n" ALLOW_END);
+	assert_string_equal(preflight("Access-Control-Request-Private-Network: true\r\n"),
+			    ALLOW_BEGIN
+			    "\r\nAccess-Control-Allow-Private-Network: true\r\n" ALLOW_END);
+	assert_string_equal(preflight("Access-Control-Request-Private-Network: no\r\n"),
+			    ALLOW_BEGIN "\r\n" ALLOW_END);
 }
 
 int main(void)
@@ -304,6 +345,7 @@ int main(void)
 		cmocka_unit_test(tokens_are_found),
 		cmocka_unit_test(heads_are_what_they_should_be),
 		cmocka_unit_test(every_answer_fits),
+		cmocka_unit_test(a_preflight_is_allowed_what_it_asks_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

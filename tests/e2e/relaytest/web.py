@@ -21,7 +21,7 @@ TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
 def request(path, fields=(), method="GET", version="1.1"):
-    lines = [f"{method} {path} HTTP/{version}", "Host: relay.test",
+    lines = [f"{method} {path} HTTP/{version}", "Host: localhost",
              *(f"{name}: {value}" for name, value in dict(fields).items()), "", ""]
     return "\r\n".join(lines).encode("latin-1")
 

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+/*
+ * By which names a server may be asked (the Host field, RFC 9110, 7.2).
+ *
+ * A web page can make a name of its own lead to any address (DNS rebinding).  Its requests then look
+ * like those of relay's own pages, but for this name.  Pure texts.
+ */
+#pragma once
+
+#include "base/compiler.h"
+#include "http/http_text.h"
+
+/* The host without its port. */
+struct http_text http_host_name(struct http_text host);
+
+/* host: HOST or HOST:PORT.  True for an address, localhost, and what is in `names`, separated by
+ * commas without blanks; and for none at all, for HTTP/1.0 may have none, and browsers always send one. */
+bool http_host_is_known(struct http_text host, const char *names) must_check;
