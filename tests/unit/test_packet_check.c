@@ -199,6 +199,19 @@ static void what_comes_again_is_known(void **state)
 	assert_false(packet_check_is_known(&check, &again));
 }
 
+static void what_comes_again_behind_another_session_is_known(void **state)
+{
+	const struct packet_header end = {.type = PACKET_END, .session = 6, .sequence = 1};
+	struct packet_check check = {0};
+
+	(void)state;
+	assert_int_equal(add(&check, first, ""), 0);
+	packet_check_part(&check, NULL);
+	assert_int_equal(add(&check, end, ""), 0);
+	rejoin(&check, 5, 11, "nothing missed, messages 11 to 11 come again");
+	assert_true(check.packets == 1 && check.messages == 2 && check.next == 12);
+}
+
 static void a_packet_that_was_cut_has_not_come(void **state)
 {
 	struct packet_check check = {0};
@@ -221,6 +234,7 @@ int main(void)
 		cmocka_unit_test(what_is_missed_over_a_pause_is_told),
 		cmocka_unit_test(a_session_may_go_on_later),
 		cmocka_unit_test(what_comes_again_is_known),
+		cmocka_unit_test(what_comes_again_behind_another_session_is_known),
 		cmocka_unit_test(a_packet_that_was_cut_has_not_come),
 	};
 

@@ -136,6 +136,7 @@ void packet_check_rejoin(struct packet_check *check, const struct packet_header 
 		return;
 	}
 	check->has_parted = false;
+	check->session = header->session; // perhaps after another one in between
 	if (sequence > next) {
 		check->gaps++;
 		check->missed += sequence - next;
