@@ -139,7 +139,10 @@ int config_address_parse(const char *text, struct config_address *ret, struct er
 	} else if (strncmp(text, "systemd:", 8) == 0) {
 		r = parse_systemd(text + 8, &address, e);
 	} else {
-		errmsg_set(e, "'%.80s' is not an address", text);
+		if (text[0] == '/')
+			errmsg_set(e, "a path is written unix:%.80s", text);
+		else
+			errmsg_set(e, "'%.80s' is not an address", text);
 		r = -EINVAL;
 	}
 	if (r == 0)
@@ -154,15 +157,23 @@ static bool is_ipv4(const char *host)
 	return inet_pton(AF_INET, host, &ignored) == 1;
 }
 
-/* Does listening on `wide` take every address that `narrow` may mean? Whether [::] takes IPv4 too
- * is a setting, so it is left out here. */
-static bool covers(const char *wide, const char *narrow)
+bool config_address_is_ipv4(const struct config_address *address)
 {
-	if (!wide[0])
+	return address->kind == CONFIG_ADDRESS_TCP && is_ipv4(address->host);
+}
+
+/* Does listening on `wide` take every address that `narrow` may mean? */
+static bool covers(const struct config_address *wide, const struct config_address *narrow)
+{
+	bool narrow_is_ipv4 = is_ipv4(narrow->host) || !narrow->host[0];
+
+	if (!wide->host[0])
 		return true;
-	if (strcmp(wide, "0.0.0.0") == 0)
-		return is_ipv4(narrow);
-	return strcmp(wide, "::") == 0 && strchr(narrow, ':');
+	if (strcmp(wide->host, "0.0.0.0") == 0)
+		return narrow_is_ipv4;
+	if (strcmp(wide->host, "::") != 0)
+		return false;
+	return strchr(narrow->host, ':') || (narrow_is_ipv4 && !wide->is_ipv6_only);
 }
 
 bool config_address_clashes(const struct config_address *a, const struct config_address *b)
@@ -175,6 +186,5 @@ bool config_address_clashes(const struct config_address *a, const struct config_
 		return strcmp(a->host, b->host) == 0;
 	if (a->port != b->port || a->port == 0)
 		return false;
-	return strcasecmp(a->host, b->host) == 0 || covers(a->host, b->host) ||
-	       covers(b->host, a->host);
+	return strcasecmp(a->host, b->host) == 0 || covers(a, b) || covers(b, a);
 }

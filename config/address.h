@@ -27,11 +27,15 @@ struct config_address {
 	char host[256]; /* tcp: without brackets, numbers in their usual form; "" is any address;
 			   systemd: the name */
 	uint16_t port;
-	char path[108]; /* unix */
+	bool is_ipv6_only; /* rw: tcp, of [::], which takes IPv4 too unless this is set */
+	char path[108];    /* unix */
 };
 
 /* Returns 0 or -EINVAL, with what is wrong in *e. */
 int config_address_parse(const char *text, struct config_address *ret, struct errmsg *e) must_check;
+
+/* Is the host an IPv4 address, written in numbers? */
+bool config_address_is_ipv4(const struct config_address *address);
 
 /* Is it certain that only one of the two can be listened on? Names are not looked up, and port 0
  * never clashes. */

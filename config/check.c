@@ -22,37 +22,21 @@ struct check {
 	struct config_errors *errors;
 };
 
-/* Instead of an option: the section as such. */
-#define WHOLE_SECTION SIZE_MAX
-
 /* Report an error at the value of an option, or at the section's header where the option was not
  * set. */
 static void printf_like(4, 5)
 	report(const struct check *check, const struct config_section *section, size_t option,
 	       const char *fmt, ...)
 {
-	char title[CONFIG_TITLE_BYTES], where[CONFIG_LINE_BYTES];
-	struct config_origin origin = {0};
-	unsigned line = section->line;
+	char place[CONFIG_LINE_BYTES];
+	unsigned line = config_print_place(place, sizeof(place), check->config, section, option);
 	struct errmsg text;
 	va_list args;
-	size_t count;
 
-	if (option != WHOLE_SECTION)
-		origin = section->origins[option];
-	if (origin.kind == CONFIG_ORIGIN_FILE)
-		line = origin.line;
-	if (origin.kind == CONFIG_ORIGIN_OVERRIDE) {
-		line = CONFIG_LINE_OVERRIDE;
-		snprintf(where, sizeof(where), "-o %s.%s", config_section_title(title, section),
-			 config_options_of(section->kind, &count)[option].key);
-	} else {
-		snprintf(where, sizeof(where), "%s:%u", check->config->path, line);
-	}
 	va_start(args, fmt);
 	vsnprintf(text.text, sizeof(text.text), fmt, args);
 	va_end(args);
-	config_errors_add(check->errors, where, line, "%s", text.text);
+	config_errors_add(check->errors, place, line, "%s", text.text);
 }
 
 static bool is_named(const struct config_section *section)
@@ -69,9 +53,18 @@ static void check_required(const struct check *check, const struct config_sectio
 	for (size_t i = 0; i < count; i++) {
 		if (options[i].default_text || section->origins[i].kind != CONFIG_ORIGIN_DEFAULT)
 			continue;
-		report(check, section, WHOLE_SECTION, "[%s] has no '%s'; expected %s = ...",
+		report(check, section, CONFIG_WHOLE_SECTION, "[%s] has no '%s'; expected %s = ...",
 		       config_section_title(title, section), options[i].key, options[i].key);
 	}
+}
+
+static bool differs_from_default(const struct config_section *section,
+				 const struct config_option *option)
+{
+	char text[CONFIG_VALUE_BYTES];
+
+	config_value_print(option, config_option_value_const(section, option), text);
+	return strcmp(text, option->default_text) != 0;
 }
 
 /* --- a feed by itself --- */
@@ -120,10 +113,44 @@ static void check_publishers(const struct check *check, const struct config_feed
 		       "publisher_allow and publisher_deny are for ingest = listen only");
 }
 
+/* Only a file has permissions: tcp and abstract names have none. */
+static void check_socket_file(const struct check *check, const struct config_section *section,
+			      const char *address)
+{
+	size_t count;
+	const struct config_option *options = config_options_of(section->kind, &count);
+
+	if (address && strncmp(address, "unix:", 5) == 0 && address[5] != '@')
+		return;
+	for (size_t i = 0; i < count; i++) {
+		if (strncmp(options[i].key, "socket_", 7) == 0 &&
+		    differs_from_default(section, &options[i]))
+			report(check, section, i,
+			       "%s is for the file of unix:PATH only; expected it to be left out",
+			       options[i].key);
+	}
+}
+
+static bool is_default(const struct config_section *section, size_t option)
+{
+	size_t count;
+
+	return !differs_from_default(section, &config_options_of(section->kind, &count)[option]);
+}
+
 static void check_feed(const struct check *check, const struct config_feed *feed)
 {
+	bool listens = feed->ingest.text && feed->ingest.kind == CONFIG_INGEST_LISTEN;
+
 	check_sizes(check, feed);
 	check_publishers(check, feed);
+	if (feed->ingest.text)
+		check_socket_file(check, &feed->section,
+				  listens ? feed->ingest.addresses[0] : NULL);
+	if (!is_default(&feed->section, CONFIG_FEED_retry_max) && feed->ingest.text &&
+	    feed->ingest.kind != CONFIG_INGEST_CONNECT)
+		report(check, &feed->section, CONFIG_FEED_retry_max,
+		       "retry_max is for ingest = connect only; nothing else is tried again");
 	if (feed->rate && feed->ingest.text && feed->ingest.kind != CONFIG_INGEST_FILE)
 		report(check, &feed->section, CONFIG_FEED_rate,
 		       "rate is for ingest = file:PATH only; a publisher sets its own pace");
@@ -232,15 +259,6 @@ static bool is_for_http(size_t option)
 	       option == CONFIG_LISTENER_head_timeout || option == CONFIG_LISTENER_max_heads;
 }
 
-static bool differs_from_default(const struct config_section *section,
-				 const struct config_option *option)
-{
-	char text[CONFIG_VALUE_BYTES];
-
-	config_value_print(option, config_option_value_const(section, option), text);
-	return strcmp(text, option->default_text) != 0;
-}
-
 /* What would have no effect is a mistake, and of a token_file a dangerous one. */
 static void check_http(const struct check *check, const struct config_listener *listener)
 {
@@ -270,7 +288,7 @@ static void check_served(const struct check *check, const struct config_feed *fe
 		if (config_is_served(&config->listeners[i], feed))
 			return;
 	}
-	report(check, &feed->section, WHOLE_SECTION,
+	report(check, &feed->section, CONFIG_WHOLE_SECTION,
 	       "no listener serves [feed %s]; expected a [listener NAME] with feed = %s",
 	       feed->section.name, feed->section.name);
 }
@@ -293,44 +311,9 @@ static void check_admin(const struct check *check)
 
 /* --- addresses --- */
 
-/* What is listened on: by [admin] twice, by feeds, then by listeners. */
-enum {
-	ADMIN_ADDRESSES = 2
-};
-
-struct listening {
-	const struct config_section *section;
-	size_t option;
-	const char *address; /* NULL: nothing is */
-};
-
-static struct listening listening_at(const struct config *config, size_t i)
-{
-	const struct config_admin *admin = &config->admin;
-	const struct config_listener *listener;
-	const struct config_feed *feed;
-
-	if (i < ADMIN_ADDRESSES && !config_has_admin(config))
-		return (struct listening){0};
-	if (i == 0)
-		return (struct listening){&admin->section, CONFIG_ADMIN_listen, admin->listen};
-	if (i == 1)
-		return (struct listening){&admin->section, CONFIG_ADMIN_socket, admin->socket};
-	i -= ADMIN_ADDRESSES;
-	if (i >= config->feed_count) {
-		listener = &config->listeners[i - config->feed_count];
-		return (struct listening){&listener->section, CONFIG_LISTENER_listen,
-					  listener->listen};
-	}
-	feed = &config->feeds[i];
-	if (!feed->ingest.text || feed->ingest.kind != CONFIG_INGEST_LISTEN)
-		return (struct listening){0};
-	return (struct listening){&feed->section, CONFIG_FEED_ingest, feed->ingest.addresses[0]};
-}
-
 /* An address that is listened on. */
 struct claim {
-	struct listening at;
+	struct config_listening at;
 	struct config_address address;
 	const struct claim *taken_by; /* the first before it that clashes; NULL: none */
 };
@@ -376,13 +359,16 @@ static size_t collect_claims(const struct config *config, struct claim *claims,
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < ADMIN_ADDRESSES + config->feed_count + config->listener_count; i++) {
+	for (size_t i = 0; i < config_listening_count(config); i++) {
 		struct claim *claim = &claims[count];
 
-		*claim = (struct claim){.at = listening_at(config, i)};
+		*claim = (struct claim){.at = config_listening_at(config, i)};
 		if (claim->at.address &&
-		    config_address_parse(claim->at.address, &claim->address, NULL) == 0)
+		    config_address_parse(claim->at.address, &claim->address, NULL) == 0) {
+			claim->address.is_ipv6_only =
+				config_is_ipv6_only(config, claim->at.address);
 			sorted[count++] = claim;
+		}
 	}
 	return count;
 }
@@ -390,7 +376,7 @@ static size_t collect_claims(const struct config *config, struct claim *claims,
 static int check_addresses(const struct check *check)
 {
 	const struct config *config = check->config;
-	size_t room = ADMIN_ADDRESSES + config->feed_count + config->listener_count;
+	size_t room = config_listening_count(config);
 	struct claim *claims = calloc(room, sizeof(*claims));
 	struct claim **sorted = calloc(room, sizeof(struct claim *));
 	char title[CONFIG_TITLE_BYTES];
@@ -405,7 +391,7 @@ static int check_addresses(const struct check *check)
 	qsort(sorted, count, sizeof(struct claim *), compare_claims);
 	find_clashes(sorted, count);
 	for (size_t i = 0; i < count; i++) {
-		const struct listening *at = &claims[i].at;
+		const struct config_listening *at = &claims[i].at;
 
 		if (claims[i].taken_by)
 			report(check, at->section, at->option,
@@ -488,6 +474,9 @@ int config_check_all(const struct config *config, bool is_partial, struct config
 		if (!is_partial)
 			check_feed_name(&check, &config->listeners[i]);
 		check_http(&check, &config->listeners[i]);
+		if (config->listeners[i].listen)
+			check_socket_file(&check, &config->listeners[i].section,
+					  config->listeners[i].listen);
 		for (size_t k = 0; k < config->feed_count; k++) {
 			check_skip(&check, &config->listeners[i], &config->feeds[k]);
 			check_burst(&check, &config->listeners[i], &config->feeds[k]);

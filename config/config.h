@@ -127,6 +127,7 @@ struct config_ingest {
 #define CONFIG_C_BYTES          uint64_t
 #define CONFIG_C_DURATION       uint64_t /* milliseconds */
 #define CONFIG_C_COUNT          uint64_t
+#define CONFIG_C_MODE           uint64_t /* of a file, chmod(2) */
 #define CONFIG_C_BURST          struct config_burst
 #define CONFIG_C_FRAMING        struct config_framing_choice
 #define CONFIG_C_LOG_LEVEL      enum log_level
@@ -251,6 +252,26 @@ struct config {
 	size_t listener_count;
 };
 
+/* Where an option was set, or its section when it was not: "relay.ini:12", "-o relay.drain". option:
+ * CONFIG_FEED_ring and the like; CONFIG_WHOLE_SECTION: the header. Returns the line, for
+ * config_errors_add(). */
+#define CONFIG_WHOLE_SECTION SIZE_MAX
+unsigned config_print_place(char *buf, size_t size, const struct config *config,
+			    const struct config_section *section, size_t option);
+
+/* What the configuration listens on, by number: [admin] twice, then the feeds, then the listeners. */
+struct config_listening {
+	const struct config_section *section;
+	size_t option;       /* where the address stands */
+	const char *address; /* NULL: this one listens nowhere */
+};
+size_t config_listening_count(const struct config *config);
+struct config_listening config_listening_at(const struct config *config, size_t i);
+
+/* Does this address, [::] of a port, take IPv6 alone? So it is where the configuration also listens
+ * on IPv4 at that port, for then both are wanted. */
+bool config_is_ipv6_only(const struct config *config, const char *address);
+
 /* --- loading --- */
 
 struct config_error {
@@ -318,6 +339,7 @@ enum config_type {
 	CONFIG_TYPE_BYTES,
 	CONFIG_TYPE_DURATION,
 	CONFIG_TYPE_COUNT,
+	CONFIG_TYPE_MODE,
 	CONFIG_TYPE_BURST,
 	CONFIG_TYPE_FRAMING,
 	CONFIG_TYPE_LOG_LEVEL,
@@ -368,6 +390,11 @@ enum config_change_kind {
 	CONFIG_CHANGE_LIVE,    /* `option` has a new value; connections stay */
 	CONFIG_CHANGE_REMADE,  /* `option` has a new value, for which it is made anew */
 };
+
+/* Does a change of this option leave the feed or listener as it is? Beside the reloadable ones that is
+ * where a publisher connects: from one address of `ingest = listen` to another. */
+bool config_is_live_change(const struct config_option *option, const struct config_section *old,
+			   const struct config_section *new);
 
 /* One thing that a reload has to do. */
 struct config_change {

@@ -52,6 +52,18 @@ static const struct config_section *find_same(const struct config *config,
 	return listener ? &listener->section : NULL;
 }
 
+bool config_is_live_change(const struct config_option *option, const struct config_section *old,
+			   const struct config_section *new)
+{
+	const struct config_ingest *a, *b;
+
+	if (option->is_reloadable || option->type != CONFIG_TYPE_INGEST)
+		return option->is_reloadable;
+	a = config_option_value_const(old, option);
+	b = config_option_value_const(new, option);
+	return a->kind == CONFIG_INGEST_LISTEN && b->kind == CONFIG_INGEST_LISTEN;
+}
+
 struct changes {
 	struct config_change *list;
 	size_t count;
@@ -77,14 +89,14 @@ static int add_differences(struct changes *changes, const struct config_section 
 	int r = 0;
 
 	for (size_t i = 0; i < count && r == 0; i++) {
-		r = add_change(changes,
-			       (struct config_change){
-				       .kind = options[i]->is_reloadable ? CONFIG_CHANGE_LIVE
-									 : CONFIG_CHANGE_REMADE,
-				       .old = old,
-				       .new = new,
-				       .option = options[i],
-			       });
+		r = add_change(changes, (struct config_change){
+						.kind = config_is_live_change(options[i], old, new)
+								? CONFIG_CHANGE_LIVE
+								: CONFIG_CHANGE_REMADE,
+						.old = old,
+						.new = new,
+						.option = options[i],
+					});
 	}
 	return r;
 }

@@ -147,6 +147,19 @@ static void refuse_section(struct load *load, unsigned line, const char *title)
 	       nearest.best ? "'?" : "");
 }
 
+/* What a name cannot be although its characters are right: NULL when it can.  A browser leaves "."
+ * and ".." out of a path, and "all" says all feeds. */
+static const char *why_no_name(enum config_section_kind kind, const char *name)
+{
+	if (kind != CONFIG_FEED)
+		return NULL;
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return "it cannot stand in a URL; expected a name with other characters than dots";
+	if (strcmp(name, CONFIG_FEED_ALL) == 0)
+		return "feed = all in a listener means all feeds; expected another name";
+	return NULL;
+}
+
 static bool is_name(const char *name)
 {
 	size_t bytes = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -179,8 +192,12 @@ static void take_named(struct load *load, unsigned line, enum config_section_kin
 	const char *word = config_kind_name(kind);
 	const struct config_section *first;
 	char title[CONFIG_TITLE_BYTES] = "";
+	const char *wrong;
 
-	if (is_name(name))
+	wrong = why_no_name(kind, name);
+	if (wrong)
+		report(load, line, "[%s %s] is no name for a feed: %s", word, name, wrong);
+	else if (is_name(name))
 		snprintf(title, sizeof(title), "%s %s", word, name);
 	else
 		report(load, line,

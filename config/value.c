@@ -145,6 +145,19 @@ static void print_number(char *buf, size_t size, const struct config_option *opt
 		snprintf(buf, size, "%" PRIu64, value);
 }
 
+/* Without the bits beyond 0777, which mean nothing to a socket. */
+static int parse_mode(const char *text, uint64_t *ret)
+{
+	size_t digits = strspn(text, "01234567");
+
+	if (digits < 3 || digits > 4 || text[digits] || (digits == 4 && text[0] != '0'))
+		return -EINVAL;
+	*ret = 0;
+	for (; *text; text++)
+		*ret = *ret * 8 + (uint64_t)(*text - '0');
+	return 0;
+}
+
 /* --- burst: a size or a duration --- */
 
 #define BURST_BYTES_MAX (UINT64_C(1) << 30)
@@ -317,6 +330,8 @@ static int parse_any(const struct config_option *option, const char *text, void 
 	case CONFIG_TYPE_DURATION:
 	case CONFIG_TYPE_COUNT:
 		return parse_ranged(option, text, value);
+	case CONFIG_TYPE_MODE:
+		return parse_mode(text, value);
 	case CONFIG_TYPE_BURST:
 		return parse_burst(text, value);
 	case CONFIG_TYPE_FRAMING:
@@ -389,6 +404,9 @@ const char *config_value_print(const struct config_option *option, const void *v
 	case CONFIG_TYPE_DURATION:
 	case CONFIG_TYPE_COUNT:
 		print_number(buf, size, option, *(const uint64_t *)value);
+		break;
+	case CONFIG_TYPE_MODE:
+		snprintf(buf, size, "%04" PRIo64, *(const uint64_t *)value);
 		break;
 	case CONFIG_TYPE_BURST:
 		print_burst(buf, size, value);
@@ -482,6 +500,8 @@ const char *config_value_expected(const struct config_option *option, char *buf,
 		print_range(option, "a size", ", in bytes or with k, m or g", buf, size);
 	else if (option->type == CONFIG_TYPE_DURATION)
 		print_range(option, "a duration", ", with ms, s, m, h or d", buf, size);
+	else if (option->type == CONFIG_TYPE_MODE)
+		snprintf(buf, size, "permissions in octal from 0000 to 0777, such as 0660");
 	else if (option->type == CONFIG_TYPE_COUNT)
 		print_range(option, "a number", "", buf, size);
 	else

@@ -3,6 +3,7 @@
 #include "admin/admin_door.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,32 +47,32 @@ void admin_init(struct admin *admin, struct service *service, const struct admin
 
 /* ---- doors ---- */
 
-static bool may_come_in(struct admin *admin, int fd)
+static bool may_come_in(struct admin *admin, const struct endpoint_address *peer)
 {
-	char peer[ENDPOINT_TEXT_BYTES];
+	char text[ENDPOINT_TEXT_BYTES];
 	struct in6_addr address;
 	uint64_t suppressed;
 
-	if (endpoint_peer_address(fd, &address) == 0 && access_is_allowed(&admin->access, &address))
+	if (endpoint_address_ip(peer, &address) == 0 && access_is_allowed(&admin->access, &address))
 		return true;
 	if (log_allow(&admin->denied_log, clock_mono_ns(), &suppressed)) {
-		endpoint_print_peer(peer, sizeof(peer), fd);
-		log_warn("admin refused peer=%s, not in allow suppressed=%llu", peer,
+		endpoint_print_address(text, sizeof(text), peer);
+		log_warn("admin refused peer=%s, not in allow suppressed=%llu", text,
 			 (unsigned long long)suppressed);
 	}
 	return false;
 }
 
-static void on_accept(void *owner, int fd)
+static void on_accept(void *owner, int fd, const struct endpoint_address *peer)
 {
 	struct admin_door *door = owner;
 
-	if (door->kind == ADMIN_TCP && !may_come_in(door->admin, fd)) {
+	if (door->kind == ADMIN_TCP && !may_come_in(door->admin, peer)) {
 		sockopt_set_reset_on_close(fd);
 		fd_close(&fd);
 		return;
 	}
-	http_server_adopt(&door->admin->servers[door->kind], fd);
+	http_server_adopt(&door->admin->servers[door->kind], fd, peer);
 }
 
 static const struct listener_events listener_events = {
@@ -103,10 +104,11 @@ static int check_kind(const struct admin_door *door, struct errmsg *err)
 }
 
 static int open_door(struct admin *admin, enum admin_door_kind kind, const char *address,
+		     const struct endpoint *endpoint, const struct own_sockets *own,
 		     struct admin_door **ret, struct errmsg *err)
 {
 	struct admin_door *door = calloc(1, sizeof(*door));
-	struct endpoint endpoint;
+	struct listen_sockets sockets = {.count = 0};
 	struct errmsg why = {0};
 	int r = -ENOMEM;
 
@@ -119,20 +121,17 @@ static int open_door(struct admin *admin, enum admin_door_kind kind, const char 
 	listener_init(&door->listener, admin->service->loop, &listener_events, door);
 	door->address = strdup(address);
 	if (door->address)
-		r = endpoint_parse(address, &endpoint, &why);
-	if (r == 0)
-		r = passed_fds_resolve(&admin->service->passed, &endpoint, &why);
-	if (r == 0)
-		r = listener_open(&door->listener, &endpoint, &why);
-	if (r == 0)
+		r = listen_sockets_open(endpoint, SOMAXCONN, own, &sockets, &why);
+	if (r == 0) {
+		listener_open(&door->listener, endpoint, &sockets);
 		r = check_kind(door, &why);
+	}
 	if (r < 0) {
 		errmsg_set(err, "admin: %s", r == -ENOMEM ? "out of memory" : why.text);
 		free_door(&door);
 		return r;
 	}
-	log_info("listening admin=%s address=%s", door_names[kind],
-		 listener_address(&door->listener));
+	listener_log_open("admin", door_names[kind], &door->listener);
 	*ret = door;
 	return 0;
 }
@@ -168,25 +167,53 @@ static void wanted_address(const struct admin *admin, const struct config *confi
 		snprintf(buf, size, "%s", text);
 }
 
-static bool is_at(const struct admin_door *door, const char *address)
+/* 0, or -errno with the reason. */
+static int wanted_endpoint(const struct admin *admin, const struct config *config,
+			   const char *address, struct endpoint *ret, struct errmsg *err)
 {
-	return strcmp(door ? door->address : "", address) == 0;
+	int r = endpoint_parse(address, ret, err);
+
+	if (r == 0)
+		r = passed_fds_resolve(&admin->service->passed, ret, err);
+	if (r < 0)
+		return r;
+	ret->is_ipv6_only = config_is_ipv6_only(config, address);
+	ret->mode = (mode_t)config->admin.socket_mode;
+	(void)snprintf(ret->group, sizeof(ret->group), "%s", config->admin.socket_group);
+	return 0;
 }
 
-int admin_open_new(struct admin *admin, const struct config *config, struct admin_change *ret,
-		   struct errmsg *err)
+static int open_wanted(struct admin *admin, const struct config *config, enum admin_door_kind kind,
+		       const struct own_sockets *own, struct admin_change *ret, struct errmsg *err)
 {
 	char address[CONFIG_LINE_BYTES];
+	struct errmsg why;
+	int r;
+
+	wanted_address(admin, config, kind, address, sizeof(address));
+	if (!address[0])
+		return 0;
+	ret->failed = kind;
+	r = admin_page_init(&admin->page);
+	if (r < 0)
+		return r;
+	r = wanted_endpoint(admin, config, address, &ret->endpoint, &why);
+	if (r < 0) {
+		errmsg_set(err, "admin: %s", why.text);
+		return r;
+	}
+	if (admin->doors[kind] && listener_is_at(&admin->doors[kind]->listener, &ret->endpoint))
+		return 0;
+	return open_door(admin, kind, address, &ret->endpoint, own, &ret->made[kind], err);
+}
+
+int admin_open_new(struct admin *admin, const struct config *config, const struct own_sockets *own,
+		   struct admin_change *ret, struct errmsg *err)
+{
 	int r = 0;
 
-	for (int kind = 0; kind < ADMIN_DOORS && r == 0; kind++) {
-		wanted_address(admin, config, kind, address, sizeof(address));
-		if (!address[0])
-			continue;
-		r = admin_page_init(&admin->page);
-		if (r == 0 && !is_at(admin->doors[kind], address))
-			r = open_door(admin, kind, address, &ret->made[kind], err);
-	}
+	for (int kind = 0; kind < ADMIN_DOORS && r == 0; kind++)
+		r = open_wanted(admin, config, kind, own, ret, err);
 	/* A door that nobody asked for is not worth a relay that does not start. */
 	if (r < 0 && r != -ENOMEM && !config_has_admin(config)) {
 		log_warn("%s; relayctl cannot reach this relay", err->text);
@@ -227,7 +254,7 @@ void admin_apply(struct admin *admin, const struct config *config, struct admin_
 	take_guards(admin, &config->admin);
 	for (int kind = 0; kind < ADMIN_DOORS; kind++) {
 		wanted_address(admin, config, kind, address, sizeof(address));
-		if (is_at(admin->doors[kind], address))
+		if (address[0] && !change->made[kind])
 			continue;
 		free_door(&admin->doors[kind]);
 		admin->doors[kind] = change->made[kind];

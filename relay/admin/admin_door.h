@@ -12,15 +12,17 @@
 /* Doors that a configuration has and the one before has not. */
 struct admin_change {
 	struct admin_door *made[ADMIN_DOORS]; /* owned; NULL: stays as it is, or goes */
+	enum admin_door_kind failed;          /* after a failure: which could not be opened, */
+	struct endpoint endpoint;             /* and where */
 };
 
 /* With closed doors.  The service, the actions and their owner must outlive it. */
 void admin_init(struct admin *admin, struct service *service, const struct admin_actions *actions,
 		void *owner);
 
-/* Opens what `config` adds.  0, or -errno with a message; *ret is to be undone then. */
-int admin_open_new(struct admin *admin, const struct config *config, struct admin_change *ret,
-		   struct errmsg *err) must_check;
+/* Opens what `config` adds, beside what the process listens on already.  0, or -errno with a message; *ret is to be undone then. */
+int admin_open_new(struct admin *admin, const struct config *config, const struct own_sockets *own,
+		   struct admin_change *ret, struct errmsg *err) must_check;
 void admin_undo(struct admin_change *change);
 
 /* Takes over the new doors and what else `config` changes; closes the doors that it has not. */

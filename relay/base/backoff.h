@@ -3,7 +3,7 @@
  * same publisher do not come back to it in step.
  *
  * Pure: no clock, no source of randomness.  Every delay lies between BACKOFF_MIN_MS and
- * BACKOFF_MAX_MS. */
+ * the caller's maximum, or is BACKOFF_MIN_MS. */
 #pragma once
 
 #include <stdint.h>
@@ -18,5 +18,5 @@ struct backoff {
 /* Back to the shortest delay.  A zeroed struct is the same. */
 void backoff_reset(struct backoff *backoff);
 
-/* The next delay in milliseconds; `random` is any 32 random bits. */
-uint32_t backoff_next_ms(struct backoff *backoff, uint32_t random);
+/* The next delay in milliseconds; max_ms: the longest there is, such as BACKOFF_MAX_MS; `random` is any 32 random bits. */
+uint32_t backoff_next_ms(struct backoff *backoff, uint32_t max_ms, uint32_t random);

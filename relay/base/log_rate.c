@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
-/* One line a second. */
+/* One line in so long a time. */
 #include "base/log_rate.h"
 
 #include "base/clock.h"
 
-bool log_allow(struct log_rate *rate, uint64_t now_ns, uint64_t *ret_suppressed)
+static bool allow_each(struct log_rate *rate, uint64_t now_ns, uint64_t interval_ns,
+		       uint64_t *ret_suppressed)
 {
 	*ret_suppressed = 0;
-	if (rate->last_ns && now_ns - rate->last_ns < NS_PER_S) {
+	if (rate->last_ns && now_ns - rate->last_ns < interval_ns) {
 		rate->suppressed++;
 		return false;
 	}
@@ -15,6 +16,16 @@ bool log_allow(struct log_rate *rate, uint64_t now_ns, uint64_t *ret_suppressed)
 	rate->suppressed = 0;
 	rate->last_ns = now_ns;
 	return true;
+}
+
+bool log_allow(struct log_rate *rate, uint64_t now_ns, uint64_t *ret_suppressed)
+{
+	return allow_each(rate, now_ns, NS_PER_S, ret_suppressed);
+}
+
+bool log_allow_each_minute(struct log_rate *rate, uint64_t now_ns, uint64_t *ret_suppressed)
+{
+	return allow_each(rate, now_ns, 60 * NS_PER_S, ret_suppressed);
 }
 
 bool log_sum_is_due(struct log_rate *rate, uint64_t now_ns, uint64_t *ret_suppressed)

@@ -17,6 +17,9 @@ struct log_rate {
  * lines were refused since the last true, to be mentioned in this one; on false it is 0. */
 bool log_allow(struct log_rate *rate, uint64_t now_ns, uint64_t *ret_suppressed);
 
+/* The same with one line a minute, for what goes on for hours. */
+bool log_allow_each_minute(struct log_rate *rate, uint64_t now_ns, uint64_t *ret_suppressed);
+
 /* To be asked again and again: have lines been refused, and may one be logged now?  Then that line
  * is their sum: *ret_suppressed says how many they are.  So the last of a flood are told even when
  * nothing follows. */

@@ -321,7 +321,7 @@ static int run(const struct arguments *arguments, struct config *config, char **
 	struct daemon daemon = {.source = source_of(arguments)};
 	struct ev_loop *loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
 	size_t feeds = config->feed_count, listeners = config->listener_count;
-	struct errmsg err;
+	struct errmsg err, where;
 	uint64_t fd_max = 0;
 	int r;
 
@@ -342,8 +342,10 @@ static int run(const struct arguments *arguments, struct config *config, char **
 	relay_survive_crash(&daemon.relay, config);
 	relay_take_over(&daemon.relay);
 	upgrade_init(&daemon.upgrade, &daemon.relay, argv);
-	r = relay_apply(&daemon.relay, config, &err);
+	r = relay_apply(&daemon.relay, config, &err, &where);
 	if (r < 0) {
+		if (where.text[0])
+			log_info("%s", where.text);
 		log_error("%s", err.text);
 	} else {
 		watch_signals(&daemon);

@@ -4,7 +4,8 @@
  * configuration wants them.  Read this header first in daemon/.
  *
  *   main.c     arguments, signals, exit codes
- *   relay.c    applying a configuration, draining, the tick of the control thread
+ *   relay.c    draining, the tick of the control thread
+ *   apply.c    applying a configuration
  *   reload.c   loading a configuration, at the start and again
  *   upgrade.c  giving everything to a new process
  *   keeper.c   the second process, which outlives a crash; crash_... is what it leaves
@@ -76,10 +77,13 @@ void relay_tell_ready(struct relay *relay);
 void relay_take_over(struct relay *relay);
 
 /* Applies `config`, which is relay's from here on, also after a failure.
- * 0: all is as it wants.  -errno with a message: nothing has changed.  A positive number: so many
+ * 0: all is as it wants.  -errno with a message: nothing has changed.  *where then says which line
+ * of the configuration asks for what cannot be had, and what can be done; "" when neither is known.
+ *  A positive number: so many
  * feeds could not be made anew, the message is about one of them, and all else is as it wants.
  * That happens only to feeds which keep their address but change their framing or the like. */
-int relay_apply(struct relay *relay, struct config *config, struct errmsg *err);
+int relay_apply(struct relay *relay, struct config *config, struct errmsg *err,
+		struct errmsg *where);
 
 /* What the log has from now on, until the next reload. */
 void relay_set_log_level(struct relay *relay, enum log_level level);

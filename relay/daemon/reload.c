@@ -53,7 +53,7 @@ static int load_and_apply(struct relay *relay, const struct config_source *sourc
 {
 	struct config_errors errors = {0};
 	struct config *config = reload_load(source, &errors);
-	struct errmsg err;
+	struct errmsg err, where;
 	int r;
 
 	log_errors(&errors);
@@ -66,7 +66,7 @@ static int load_and_apply(struct relay *relay, const struct config_source *sourc
 	}
 	config_errors_free(&errors);
 	tell_changes(relay, config, report);
-	r = relay_apply(relay, config, &err);
+	r = relay_apply(relay, config, &err, &where);
 	if (r == 0) {
 		log_info("reloaded");
 		return 0;
@@ -74,10 +74,13 @@ static int load_and_apply(struct relay *relay, const struct config_source *sourc
 	if (r > 0)
 		log_error("reload incomplete: feeds=%d are not served, all else has changed", r);
 	else
-		log_error("reload failed: %s, nothing has changed", err.text);
+		log_error("reload failed: %s, nothing has changed%s%s%s", err.text,
+			  where.text[0] ? " (" : "", where.text, where.text[0] ? ")" : "");
 	if (report) {
 		reload_report_free(report);
 		reload_report_add(report, err.text);
+		if (r < 0 && where.text[0])
+			reload_report_add(report, where.text);
 	}
 	return r > 0 ? -EIO : r;
 }

@@ -81,7 +81,7 @@ void http_server_change(struct http_server *server, uint64_t deadline_ms, size_t
 			const struct access *proxy_trusted);
 
 /* fd: an accepted socket, non-blocking; the server's from here on. */
-void http_server_adopt(struct http_server *server, int fd);
+void http_server_adopt(struct http_server *server, int fd, const struct endpoint_address *peer);
 
 /* A connection as one process leaves it to the next. */
 struct http_connection_state {

@@ -138,7 +138,8 @@ static bool open_set(struct http_server *server)
 }
 
 /* In no state yet.  NULL: no descriptor or memory for it. */
-static struct http_connection *new_connection(struct http_server *server, int fd)
+static struct http_connection *new_connection(struct http_server *server, int fd,
+					      const struct endpoint_address *peer)
 {
 	struct http_connection *connection = open_set(server) ? malloc(sizeof(*connection)) : NULL;
 
@@ -148,7 +149,7 @@ static struct http_connection *new_connection(struct http_server *server, int fd
 	memset(connection, 0, offsetof(struct http_connection, buffer));
 	connection->server = server;
 	connection->fd = fd;
-	endpoint_peer(fd, &connection->peer);
+	connection->peer = *peer;
 	list_node_init(&connection->node);
 	list_append(&server->connections, &connection->node);
 	if (server->count++ == 0)
@@ -162,20 +163,18 @@ static struct http_connection *new_connection(struct http_server *server, int fd
 	return connection;
 }
 
-void http_server_adopt(struct http_server *server, int fd)
+void http_server_adopt(struct http_server *server, int fd, const struct endpoint_address *peer)
 {
 	struct http_connection *connection = NULL;
-	struct endpoint_address peer;
 
 	server->counters.adopted++;
 	if (server->count < server->params.max_connections || make_room(server))
-		connection = new_connection(server, fd);
+		connection = new_connection(server, fd, peer);
 	if (connection) {
 		http_connection_set_state(connection, STATE_READING);
 		return;
 	}
-	endpoint_peer(fd, &peer);
-	turn_away(server, fd, &peer);
+	turn_away(server, fd, peer);
 }
 
 void http_server_fini(struct http_server *server)
@@ -239,7 +238,11 @@ static void answer_on(struct http_connection *connection, const struct http_conn
 
 void http_server_restore(struct http_server *server, struct http_connection_state *state)
 {
-	struct http_connection *connection = new_connection(server, state->fd);
+	struct http_connection *connection;
+	struct endpoint_address peer;
+
+	endpoint_peer(state->fd, &peer);
+	connection = new_connection(server, state->fd, &peer);
 
 	if (!connection)
 		fd_close(&state->fd);

@@ -58,7 +58,9 @@ static void wait_for_probe(struct connector *connector)
 
 static void wait_after_failures(struct connector *connector)
 {
-	wait_for_round(connector, 0, backoff_next_ms(&connector->backoff, arc4random()));
+	wait_for_round(
+		connector, 0,
+		backoff_next_ms(&connector->backoff, connector->pace.retry_max_ms, arc4random()));
 }
 
 static void tell_connecting(struct connector *connector, size_t index)
@@ -66,7 +68,8 @@ static void tell_connecting(struct connector *connector, size_t index)
 	uint64_t suppressed;
 
 	if (connector->state == CONNECTOR_CONNECTING &&
-	    log_allow(&connector->targets[index].connecting_rate, clock_mono_ns(), &suppressed))
+	    log_allow_each_minute(&connector->targets[index].connecting_rate, clock_mono_ns(),
+				  &suppressed))
 		connector->events->on_connecting(connector->owner, index);
 }
 
@@ -75,7 +78,8 @@ static void tell_failure(struct connector *connector, size_t index, const char *
 	uint64_t suppressed;
 
 	if (connector->state == CONNECTOR_CONNECTING &&
-	    log_allow(&connector->targets[index].failed_rate, clock_mono_ns(), &suppressed))
+	    log_allow_each_minute(&connector->targets[index].failed_rate, clock_mono_ns(),
+				  &suppressed))
 		connector->events->on_failed(connector->owner, index, error, suppressed);
 }
 
@@ -116,6 +120,9 @@ static void settle_on_attempt(struct connector *connector)
 	connector->connected_ns = clock_mono_ns();
 	for (size_t i = 0; i < connector->target_count; i++)
 		connector->targets[i].probes_ok = 0;
+	/* When it is lost again, that is news. */
+	connector->targets[connector->current].connecting_rate = (struct log_rate){0};
+	connector->targets[connector->current].failed_rate = (struct log_rate){0};
 	wait_for_probe(connector);
 }
 
@@ -278,7 +285,7 @@ void connector_init(struct connector *connector, struct ev_loop *loop,
 		    const struct connector_events *events, void *owner)
 {
 	*connector = (struct connector){
-		.pace = {CONNECT_TIMEOUT_MS, PROBE_MS, SETTLED_MS},
+		.pace = {CONNECT_TIMEOUT_MS, PROBE_MS, SETTLED_MS, BACKOFF_MAX_MS},
 		.loop = loop,
 		.target_count = size_min(count, CONNECTOR_MAX_ENDPOINTS),
 		.events = events,

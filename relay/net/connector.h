@@ -31,7 +31,8 @@ struct connector_events {
 	 * the new one; nothing is to be said about the end of the old one. */
 	void (*on_better)(void *owner, int fd, size_t index);
 
-	/* For the log, each at most once a second for an endpoint, and not about probes.
+	/* For the log, each at most once a minute for an endpoint that stays away, and not about
+	 * probes.
 	 * It is tried. */
 	void (*on_connecting)(void *owner, size_t index);
 	/* It cannot be had; `suppressed`: how often this was not told since the last time. */
@@ -57,6 +58,7 @@ struct connector_pace {
 	uint32_t connect_timeout_ms; /* for the look-up, and again for each address */
 	uint32_t probe_ms;           /* between two looks at the better endpoints */
 	uint32_t settled_ms;         /* a connection that lived so long was a good one */
+	uint32_t retry_max_ms;       /* the longest pause between two rounds */
 };
 
 struct connector {

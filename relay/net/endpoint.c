@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Parsing and printing of endpoints, and listening on them.
+/* Parsing and printing of endpoints.
  *
  * A unix socket file outlives its owner, so before one is replaced or removed it is asked: a file
  * on which nothing answers belongs to nobody.  That also does the right thing when the descriptor
@@ -22,9 +22,7 @@
 #include "base/errmsg.h"
 #include "base/fd.h"
 
-#define SOCKET_FILE_MODE 0660
-
-#define EXPECTED         "expected tcp:HOST:PORT, tcp:[IPV6]:PORT, unix:PATH or systemd:NAME"
+#define EXPECTED "expected tcp:HOST:PORT, tcp:[IPV6]:PORT, unix:PATH or systemd:NAME"
 
 static bool is_port(const char *text)
 {
@@ -114,7 +112,7 @@ static const char *parse_passed(const char *text, struct endpoint *ret)
 
 int endpoint_parse(const char *text, struct endpoint *ret, struct errmsg *err)
 {
-	struct endpoint endpoint = {.passed_fd = -1};
+	struct endpoint endpoint = {.passed_fd = -1, .mode = ENDPOINT_FILE_MODE};
 	const char *wrong = EXPECTED;
 
 	if (strncmp(text, "tcp:", 4) == 0) {
@@ -232,15 +230,6 @@ void endpoint_print_peer(char *buf, size_t size, int fd)
 	endpoint_print_address(buf, size, &address);
 }
 
-int endpoint_peer_address(int fd, struct in6_addr *ret)
-{
-	struct endpoint_address address = {.bytes = sizeof(address.storage)};
-
-	if (getpeername(fd, (struct sockaddr *)&address.storage, &address.bytes) < 0)
-		return -errno;
-	return endpoint_address_ip(&address, ret);
-}
-
 void endpoint_print_local(char *buf, size_t size, int fd)
 {
 	struct endpoint_address address = {.bytes = sizeof(address.storage)};
@@ -285,166 +274,4 @@ void endpoint_unlink(const struct endpoint *endpoint)
 	    errno == ECONNREFUSED)
 		unlink(endpoint->path);
 	fd_close(&fd);
-}
-
-static int listen_on_unix(const struct endpoint *endpoint, int backlog, int *ret_fd)
-{
-	struct endpoint_address address;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int r;
-
-	if (fd < 0)
-		return -errno;
-	endpoint_unlink(endpoint);
-	endpoint_unix_address(endpoint, &address);
-	/* bind() gives the file the mode of the descriptor less the umask: never more than wanted,
-	 * not for a moment.  chmod() then undoes the umask. */
-	if (fchmod(fd, SOCKET_FILE_MODE) < 0 ||
-	    bind(fd, (const struct sockaddr *)&address.storage, address.bytes) < 0)
-		goto fail;
-	if ((endpoint->path[0] != '@' && chmod(endpoint->path, SOCKET_FILE_MODE) < 0) ||
-	    listen(fd, backlog) < 0) {
-		r = -errno;
-		fd_close(&fd);
-		endpoint_unlink(endpoint);
-		return r;
-	}
-	*ret_fd = fd;
-	return 0;
-fail:
-	r = -errno;
-	fd_close(&fd);
-	return r;
-}
-
-static int listen_on_tcp_address(const struct addrinfo *ai, int backlog, int *ret_fd)
-{
-	static const int on = 1, off = 0;
-	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int r;
-
-	if (fd < 0)
-		return -errno;
-	/* Without REUSEADDR a restart waits a minute for the old connections' TIME_WAIT to pass. */
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
-		goto fail;
-	/* [::] is to take IPv4 too, whatever the sysctl bindv6only says; others do not care. */
-	if (ai->ai_family == AF_INET6 &&
-	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0)
-		goto fail;
-	if (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, backlog) < 0)
-		goto fail;
-	*ret_fd = fd;
-	return 0;
-fail:
-	r = -errno;
-	fd_close(&fd);
-	return r;
-}
-
-/* Try what `host` (NULL: any address) means in `family`.  Returns 0, -errno, or above 0 an EAI_
- * code with its sign turned (glibc has them below 0). */
-static int listen_on_family(const char *host, const char *port, int family, int backlog,
-			    int *ret_fd)
-{
-	struct addrinfo hints = {
-		.ai_family = family,
-		.ai_socktype = SOCK_STREAM,
-		.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-	};
-	struct addrinfo *found;
-	int r = getaddrinfo(host, port, &hints, &found);
-
-	if (r == EAI_SYSTEM)
-		return -errno;
-	if (r != 0)
-		return -r;
-	r = -EADDRNOTAVAIL;
-	for (const struct addrinfo *ai = found; ai; ai = ai->ai_next) {
-		r = listen_on_tcp_address(ai, backlog, ret_fd);
-		if (r == 0)
-			break;
-	}
-	freeaddrinfo(found);
-	return r;
-}
-
-static int listen_on_tcp(const struct endpoint *endpoint, int backlog, int *ret_fd)
-{
-	int r;
-
-	if (endpoint->host[0] != '\0')
-		return listen_on_family(endpoint->host, endpoint->port, AF_UNSPEC, backlog, ret_fd);
-	r = listen_on_family(NULL, endpoint->port, AF_INET6, backlog, ret_fd);
-	if (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL || r > 0)
-		r = listen_on_family(NULL, endpoint->port, AF_INET, backlog, ret_fd);
-	return r;
-}
-
-static int socket_number(int fd, int option)
-{
-	int value = -1;
-	socklen_t bytes = sizeof(value);
-
-	return getsockopt(fd, SOL_SOCKET, option, &value, &bytes) < 0 ? -errno : value;
-}
-
-/* NULL when `fd` can be listened on, or what it is instead. */
-static const char *why_not_listening(int fd)
-{
-	int family = socket_number(fd, SO_DOMAIN);
-
-	if (family < 0)
-		return family == -ENOTSOCK ? "what was passed is not a socket"
-					   : "what was passed is not open";
-	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
-		return "the socket is neither IPv4, IPv6 nor unix; expected ListenStream= in the "
-		       "socket unit";
-	if (socket_number(fd, SO_TYPE) != SOCK_STREAM)
-		return "the socket is not a stream; expected ListenStream= in the socket unit";
-	if (socket_number(fd, SO_ACCEPTCONN) != 1)
-		return "the socket does not listen; expected Accept=no in the socket unit";
-	return NULL;
-}
-
-static int listen_on_passed(const struct endpoint *endpoint, int *ret_fd, struct errmsg *err)
-{
-	const char *wrong = why_not_listening(endpoint->passed_fd);
-	char text[ENDPOINT_TEXT_BYTES];
-	int fd, r;
-
-	endpoint_print(text, sizeof(text), endpoint);
-	if (wrong) {
-		errmsg_set(err, "listen %s: %s", text, wrong);
-		return -EINVAL;
-	}
-	fd = fcntl(endpoint->passed_fd, F_DUPFD_CLOEXEC, 0);
-	r = fd < 0 ? -errno : fd_set_nonblock(fd);
-	if (r < 0) {
-		fd_close(&fd);
-		errmsg_errno(err, -r, "listen %s", text);
-		return r;
-	}
-	*ret_fd = fd;
-	return 0;
-}
-
-int endpoint_listen(const struct endpoint *endpoint, int backlog, int *ret_fd, struct errmsg *err)
-{
-	char text[ENDPOINT_TEXT_BYTES];
-	int r;
-
-	if (endpoint->kind == ENDPOINT_PASSED || endpoint->passed_fd >= 0)
-		return listen_on_passed(endpoint, ret_fd, err);
-	r = endpoint->kind == ENDPOINT_UNIX ? listen_on_unix(endpoint, backlog, ret_fd)
-					    : listen_on_tcp(endpoint, backlog, ret_fd);
-	if (r == 0)
-		return 0;
-	endpoint_print(text, sizeof(text), endpoint);
-	if (r < 0) {
-		errmsg_errno(err, -r, "listen %s", text);
-		return r;
-	}
-	errmsg_set(err, "listen %s: %s", text, gai_strerror(-r));
-	return -EADDRNOTAVAIL;
 }

@@ -6,25 +6,31 @@
  *   tcp:HOST:PORT    tcp:[V6]:PORT     tcp:*:PORT    tcp::PORT
  *   unix:PATH        unix:@ABSTRACT    systemd:NAME
  *
- *   listener.h, connector.h, resolver.h          connections that come in, and that go out
+ *   listener.h, listen_socket.h                  connections that come in
+ *   connector.h, resolver.h                      connections that go out
  *   access.h, peer_count.h, token_bucket.h       who may connect, how many, and how often
  *   sockopt.h, fd_message.h, proxy_protocol.h    what the kernel and a proxy are asked and told
  *
  * endpoint_parse() returns a well-formed endpoint.  Whether its name can be looked up, or its path
  * be bound, shows only when it is used.
  *
- * Here a name is looked up for listening only: that blocks, and only at the start and at a reload.
- * To connect, use net/resolver.h, which does not block.
+ * A name is looked up for listening by net/listen_socket.h: that blocks, and only at the start and
+ * at a reload.  To connect, use net/resolver.h, which does not block.
  */
 #pragma once
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #include "base/compiler.h"
 
 struct errmsg;
+
+#define ENDPOINT_FILE_MODE   0660
+#define ENDPOINT_GROUP_BYTES 33 /* groupadd(8) takes 32 */
 
 enum endpoint_kind {
 	ENDPOINT_TCP,
@@ -40,6 +46,11 @@ struct endpoint {
 	char path[108]; /* unix: a first '@' stands for the zero byte of an abstract name */
 	int passed_fd;  /* never owned; -1 after endpoint_parse().  passed: the socket.  tcp, unix:
 			   a socket that listens there already; -1: none */
+
+	/* How it is listened on.  The values of endpoint_parse() stand behind each. */
+	bool is_ipv6_only;                /* tcp, of [::]: IPv4 is listened on apart; false */
+	mode_t mode;                      /* unix, of the file; ENDPOINT_FILE_MODE */
+	char group[ENDPOINT_GROUP_BYTES]; /* unix, of the file; "": that of the process */
 };
 
 /* Room for every text that the print functions make, with its zero byte. */
@@ -64,32 +75,19 @@ void endpoint_print(char *buf, size_t size, const struct endpoint *endpoint);
 void endpoint_print_peer(char *buf, size_t size, int fd);
 void endpoint_print_local(char *buf, size_t size, int fd);
 
-/* The IP address of the other end.  IPv4 is given as IPv6, at ::ffff:0:0/96.  Returns 0;
- * -EAFNOSUPPORT for a unix socket; or -errno of getpeername(2): -ENOTCONN when the peer has reset
- * the connection already. */
-int endpoint_peer_address(int fd, struct in6_addr *ret) must_check;
-
 /* The address of the other end of `fd`.  bytes is 0 when the kernel does not tell. */
 void endpoint_peer(int fd, struct endpoint_address *ret);
 
-/* The same as endpoint_print_peer() and endpoint_peer_address(), for an address that the caller
- * has: a PROXY header may have named it.  Where its bytes are 0: "unknown", -ENOTCONN. */
+/* The same as endpoint_print_peer(), for an address that the caller has: accept(2) gave it, or a
+ * PROXY header named it.  Where its bytes are 0: "unknown". */
 void endpoint_print_address(char *buf, size_t size, const struct endpoint_address *address);
+
+/* The address as IPv6, IPv4 at ::ffff:0:0/96.  Returns 0; -EAFNOSUPPORT for a unix socket;
+ * -ENOTCONN without bytes. */
 int endpoint_address_ip(const struct endpoint_address *address, struct in6_addr *ret) must_check;
 
 /* The socket address of a unix endpoint. */
 void endpoint_unix_address(const struct endpoint *endpoint, struct endpoint_address *ret);
-
-/* Listen on `endpoint`.  *ret_fd is the caller's, non-blocking and close-on-exec.
- * - tcp: A name is looked up, which may block.  Of several addresses the first that can be bound is
- *   taken.  Any address means IPv6 and IPv4 on one socket, or IPv4 alone where the kernel has no
- *   IPv6.
- * - unix: A socket file on which nothing answers any more is replaced.  The new one has mode 0660.
- * - passed: *ret_fd is a duplicate, so closing it leaves the service manager's socket open.
- *   -EINVAL: it is no listening stream socket.
- * Returns 0, or -errno with "listen ADDRESS: reason" in `err`. */
-int endpoint_listen(const struct endpoint *endpoint, int backlog, int *ret_fd,
-		    struct errmsg *err) must_check;
 
 /* Remove the socket file of a unix endpoint if nothing answers on it.  To be called after the last
  * listening descriptor was closed.  The file stays when another process listens on it by now, or

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -47,15 +48,22 @@ static bool concerns_one_peer(int err)
 
 static void refresh_watcher(struct listener *listener)
 {
-	if (listener->fd >= 0 && !ev_is_active(&listener->pause_over))
-		ev_io_start(listener->loop, &listener->acceptable);
-	else
-		ev_io_stop(listener->loop, &listener->acceptable);
+	bool want = !ev_is_active(&listener->pause_over);
+
+	for (size_t i = 0; i < listener->sockets.count; i++) {
+		if (want)
+			ev_io_start(listener->loop, &listener->acceptable[i]);
+		else
+			ev_io_stop(listener->loop, &listener->acceptable[i]);
+	}
 }
 
-static int accept_peer(const struct listener *listener)
+/* Asked later, a peer that has reset its connection would have no address any more. */
+static int accept_peer(int listening_fd, struct endpoint_address *ret_peer)
 {
-	return accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	*ret_peer = (struct endpoint_address){.bytes = sizeof(ret_peer->storage)};
+	return accept4(listening_fd, (struct sockaddr *)&ret_peer->storage, &ret_peer->bytes,
+		       SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
 static void take_spare(struct listener *listener)
@@ -66,11 +74,12 @@ static void take_spare(struct listener *listener)
 
 /* A peer in the queue believes that it is connected.  RST, because the end of an empty stream could
  * be taken for an answer. */
-static void refuse_waiting_peers(struct listener *listener)
+static void refuse_waiting_peers(struct listener *listener, int listening_fd)
 {
 	fd_close(&listener->spare_fd);
 	for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
-		int fd = accept_peer(listener);
+		struct endpoint_address ignored;
+		int fd = accept_peer(listening_fd, &ignored);
 
 		if (fd < 0)
 			break;
@@ -81,7 +90,7 @@ static void refuse_waiting_peers(struct listener *listener)
 	take_spare(listener);
 }
 
-static void suspend_accepting(struct listener *listener, int err)
+static void suspend_accepting(struct listener *listener, int listening_fd, int err)
 {
 	bool outlasted_a_pause = listener->pause_ms > 0;
 
@@ -90,7 +99,7 @@ static void suspend_accepting(struct listener *listener, int err)
 		listener->pause_ms = PAUSE_MAX_MS;
 	listener->counters.accept_pauses++;
 	if (outlasted_a_pause && (err == EMFILE || err == ENFILE))
-		refuse_waiting_peers(listener);
+		refuse_waiting_peers(listener, listening_fd);
 
 	ev_timer_set(&listener->pause_over, listener->pause_ms / 1000.0, 0.0);
 	ev_timer_start(listener->loop, &listener->pause_over);
@@ -131,26 +140,32 @@ static bool is_within_rate(struct listener *listener, bool is_waiting)
 	return wait_ns == 0;
 }
 
+static void take_peer(struct listener *listener, int fd, const struct endpoint_address *peer)
+{
+	listener->counters.accepted++;
+	listener->events->on_accept(listener->owner, fd, peer);
+}
+
 static void on_acceptable(struct ev_loop *loop, struct ev_io *watcher, int revents)
 {
-	struct listener *listener = container_of(watcher, struct listener, acceptable);
+	struct listener *listener = watcher->data;
 	int errors = 0;
 
 	(void)loop;
 	(void)revents;
 	/* The owner may close the listener while it takes a peer. */
-	for (int i = 0; i < ACCEPTS_PER_EVENT && ev_is_active(&listener->acceptable); i++) {
+	for (int i = 0; i < ACCEPTS_PER_EVENT && ev_is_active(watcher); i++) {
+		struct endpoint_address peer;
 		int fd, err;
 
 		if (!is_within_rate(listener, i == 0))
 			return;
-		fd = accept_peer(listener);
+		fd = accept_peer(watcher->fd, &peer);
 		err = errno;
 		if (fd >= 0) {
 			token_bucket_take(&listener->rate, clock_mono_ns(), 1);
 			listener->pause_ms = 0;
-			listener->counters.accepted++;
-			listener->events->on_accept(listener->owner, fd);
+			take_peer(listener, fd, &peer);
 			continue;
 		}
 		if (err == EAGAIN)
@@ -159,7 +174,7 @@ static void on_acceptable(struct ev_loop *loop, struct ev_io *watcher, int reven
 		errors++;
 		/* An error that takes no peer off the queue would go on for ever. */
 		if (!concerns_one_peer(err) || errors == ACCEPTS_PER_EVENT)
-			suspend_accepting(listener, err);
+			suspend_accepting(listener, watcher->fd, err);
 		tell_error(listener, err);
 	}
 }
@@ -179,39 +194,89 @@ void listener_init(struct listener *listener, struct ev_loop *loop,
 {
 	*listener = (struct listener){
 		.loop = loop,
-		.fd = -1,
 		.spare_fd = -1,
 		.events = events,
 		.owner = owner,
 	};
-	ev_init(&listener->acceptable, on_acceptable);
+	for (size_t i = 0; i < LISTEN_SOCKETS_MAX; i++) {
+		ev_init(&listener->acceptable[i], on_acceptable);
+		listener->acceptable[i].data = listener;
+	}
 	ev_init(&listener->pause_over, on_pause_over);
 }
 
-int listener_open(struct listener *listener, const struct endpoint *endpoint, struct errmsg *err)
+static void stop_watching(struct listener *listener)
 {
-	/* The longest queue that net.core.somaxconn allows: reconnects come all at once. */
-	int r = endpoint_listen(endpoint, SOMAXCONN, &listener->fd, err);
+	for (size_t i = 0; i < listener->sockets.count; i++)
+		ev_io_stop(listener->loop, &listener->acceptable[i]);
+}
 
-	if (r < 0)
-		return r;
+/* They believe that they are connected, and would be reset with their socket. */
+static void take_waiting_peers(struct listener *listener)
+{
+	for (size_t i = 0; i < listener->sockets.count; i++) {
+		struct endpoint_address peer;
+		int fd;
+
+		for (int n = 0; n < SOMAXCONN; n++) {
+			fd = accept_peer(listener->sockets.list[i].fd, &peer);
+			if (fd < 0)
+				break;
+			take_peer(listener, fd, &peer);
+		}
+	}
+}
+
+void listener_open(struct listener *listener, const struct endpoint *endpoint,
+		   struct listen_sockets *sockets)
+{
+	struct listen_sockets before = listener->sockets;
+	const struct endpoint there = listener->endpoint;
+
+	stop_watching(listener);
+	take_waiting_peers(listener);
+	listener->sockets = *sockets;
+	*sockets = (struct listen_sockets){.count = 0};
 	listener->endpoint = *endpoint;
-	endpoint_print_local(listener->address, sizeof(listener->address), listener->fd);
+	endpoint_print_local(listener->address, sizeof(listener->address),
+			     listener->sockets.list[0].fd);
 	take_spare(listener);
-	ev_io_set(&listener->acceptable, listener->fd, EV_READ);
+	for (size_t i = 0; i < listener->sockets.count; i++)
+		ev_io_set(&listener->acceptable[i], listener->sockets.list[i].fd, EV_READ);
 	refresh_watcher(listener);
-	return 0;
+	if (before.count == 0)
+		return;
+	listen_sockets_close(&before);
+	if (strcmp(there.path, endpoint->path) != 0)
+		endpoint_unlink(&there);
+}
+
+static bool is_same_endpoint(const struct endpoint *a, const struct endpoint *b)
+{
+	return a->kind == b->kind && strcmp(a->host, b->host) == 0 &&
+	       strcmp(a->port, b->port) == 0 && strcmp(a->path, b->path) == 0 &&
+	       a->is_ipv6_only == b->is_ipv6_only && a->mode == b->mode &&
+	       strcmp(a->group, b->group) == 0;
+}
+
+bool listener_is_at(const struct listener *listener, const struct endpoint *endpoint)
+{
+	return listener->sockets.count > 0 && is_same_endpoint(&listener->endpoint, endpoint) &&
+	       listen_socket_has_file(&listener->sockets.list[0], endpoint);
 }
 
 void listener_close(struct listener *listener)
 {
-	if (listener->fd < 0)
+	struct listen_socket first = listener->sockets.list[0];
+
+	if (listener->sockets.count == 0)
 		return;
-	ev_io_stop(listener->loop, &listener->acceptable);
+	stop_watching(listener);
 	ev_timer_stop(listener->loop, &listener->pause_over);
-	fd_close(&listener->fd);
+	listen_sockets_close(&listener->sockets);
 	fd_close(&listener->spare_fd);
-	endpoint_unlink(&listener->endpoint);
+	if (listen_socket_has_file(&first, &listener->endpoint))
+		endpoint_unlink(&listener->endpoint);
 	listener->address[0] = '\0';
 	listener->pause_ms = 0;
 }

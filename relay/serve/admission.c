@@ -97,16 +97,16 @@ void admission_prepare(struct admission *admission, int fd, struct quota *quota)
 /* ---- peers ---- */
 
 static void refuse(struct admission *admission, struct served_feed *feed, int fd,
-		   enum close_reason reason, const char *whose)
+		   const struct endpoint_address *peer, enum close_reason reason, const char *whose)
 {
-	char peer[ENDPOINT_TEXT_BYTES];
+	char text[ENDPOINT_TEXT_BYTES];
 	uint64_t suppressed = 0;
 
 	feed->refused[reason]++;
 	if (log_allow(&admission->refused_log, clock_mono_ns(), &suppressed)) {
-		endpoint_print_peer(peer, sizeof(peer), fd);
+		endpoint_print_address(text, sizeof(text), peer);
 		log_warn("subscriber refused listener=%s peer=%s reason=%s (%s%s) suppressed=%llu",
-			 admission->listener, peer, close_reason_name(reason),
+			 admission->listener, text, close_reason_name(reason),
 			 close_reason_text(reason), whose, (unsigned long long)suppressed);
 	}
 	sockopt_set_reset_on_close(fd);
@@ -123,25 +123,23 @@ void admission_tick(struct admission *admission)
 }
 
 /* NULL: the peer has been refused. */
-static struct quota *take_quota(struct admission *admission, struct served_feed *feed, int fd)
+static struct quota *take_quota(struct admission *admission, struct served_feed *feed, int fd,
+				const struct endpoint_address *peer)
 {
 	struct in6_addr address;
-	int r = endpoint_peer_address(fd, &address);
+	int r = endpoint_address_ip(peer, &address);
 	enum close_reason reason;
 	const char *whose = "";
 	struct quota *quota;
 
-	/* Who has gone already cannot be asked: let in only where there are no lists. */
-	if (r < 0 && r != -EAFNOSUPPORT && !access_is_open(&admission->access))
-		reason = CLOSE_PEER_RESET;
-	else if (r == 0 && !access_is_allowed(&admission->access, &address))
+	if (r == 0 && !access_is_allowed(&admission->access, &address))
 		reason = CLOSE_DENIED;
 	else
 		reason = admission_take_quota(admission, feed, r == 0 ? &address : NULL, false,
 					      &quota, &whose);
 	if (reason == CLOSE_REASON_COUNT)
 		return quota;
-	refuse(admission, feed, fd, reason, whose);
+	refuse(admission, feed, fd, peer, reason, whose);
 	return NULL;
 }
 
@@ -156,16 +154,17 @@ static void arrive(struct task *task)
 }
 
 void admission_subscribe(struct admission *admission, const struct served_format *format,
-			 const struct subscriber_params *params, int fd)
+			 const struct subscriber_params *params, int fd,
+			 const struct endpoint_address *peer)
 {
 	struct arrival *arrival = calloc(1, sizeof(*arrival));
 	struct quota *quota;
 
 	if (!arrival) {
-		refuse(admission, format->feed, fd, CLOSE_NO_MEMORY, "");
+		refuse(admission, format->feed, fd, peer, CLOSE_NO_MEMORY, "");
 		return;
 	}
-	quota = take_quota(admission, format->feed, fd);
+	quota = take_quota(admission, format->feed, fd, peer);
 	if (!quota) {
 		free(arrival);
 		return;

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "net/access.h"
+#include "net/endpoint.h"
 #include "net/peer_count.h"
 #include "net/sockopt.h"
 #include "serve/quota.h"
@@ -59,7 +60,8 @@ enum close_reason admission_take_quota(const struct admission *admission, struct
  * cannot be set is logged, and survived.  To be called before the subscriber joins. */
 void admission_prepare(struct admission *admission, int fd, struct quota *quota);
 
-/* A peer has connected where this format is served: it joins the feed with these params, or it is
+/* A peer has connected from `peer` where this format is served: it joins the feed with these params, or it is
  * reset.  `fd` is taken over. */
 void admission_subscribe(struct admission *admission, const struct served_format *format,
-			 const struct subscriber_params *params, int fd);
+			 const struct subscriber_params *params, int fd,
+			 const struct endpoint_address *peer);

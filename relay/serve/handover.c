@@ -42,22 +42,24 @@ static struct handed_socket *add_socket(struct socket_list *sockets, enum handed
 	return socket;
 }
 
-static void take_listener(const struct served_listener *served, const struct config *config,
-			  struct socket_list *ret)
+/* The counters go with the first. */
+static void add_listener(struct socket_list *sockets, enum handed_kind kind, const char *name,
+			 const char *address, const struct listener *listener)
 {
-	const struct config_listener *from = config_find_listener(config, served->name);
-	struct handed_socket *socket = from ? add_socket(ret, HANDED_LISTENER, served->name,
-							 from->listen, served->listener.fd)
-					    : NULL;
+	for (size_t i = 0; i < listener->sockets.count; i++) {
+		struct handed_socket *socket =
+			add_socket(sockets, kind, name, address, listener->sockets.list[i].fd);
 
-	if (socket)
-		socket->counters = served->listener.counters;
+		if (socket && kind == HANDED_LISTENER && i == 0)
+			socket->counters = listener->counters;
+	}
 }
 
 int handover_take_sockets(const struct service *service, const struct config *config,
 			  struct handed_socket **ret, size_t *ret_count)
 {
-	size_t room = list_length(&service->feeds) + list_length(&service->listeners) +
+	size_t room = (list_length(&service->feeds) + list_length(&service->listeners)) *
+			      LISTEN_SOCKETS_MAX +
 		      service->passed.count;
 	struct socket_list sockets = {.list = calloc(room + 1, sizeof(**ret))};
 	struct list_node *node;
@@ -71,11 +73,17 @@ int handover_take_sockets(const struct service *service, const struct config *co
 		const struct config_feed *from = config_find_feed(config, served->name);
 
 		if (from && served->ingest.params.kind == INGEST_LISTEN)
-			(void)add_socket(&sockets, HANDED_FEED, served->name, from->ingest.text,
-					 served->ingest.listener.fd);
+			add_listener(&sockets, HANDED_FEED, served->name, from->ingest.text,
+				     &served->ingest.listener);
 	}
-	list_for_each (&service->listeners, node)
-		take_listener(served_listener_at(node), config, &sockets);
+	list_for_each (&service->listeners, node) {
+		const struct served_listener *served = served_listener_at(node);
+		const struct config_listener *from = config_find_listener(config, served->name);
+
+		if (from)
+			add_listener(&sockets, HANDED_LISTENER, served->name, from->listen,
+				     &served->listener);
+	}
 	for (size_t i = 0; i < service->passed.count; i++)
 		(void)add_socket(&sockets, HANDED_PASSED, service->passed.list[i].name, "",
 				 service->passed.list[i].fd);
@@ -260,12 +268,7 @@ static const struct handed_socket *find_socket(const struct handover *handover,
 	return NULL;
 }
 
-static int listening_fd(const struct handed_socket *socket, const char *address)
-{
-	return socket && strcmp(socket->address, address) == 0 ? socket->fd : -1;
-}
-
-static struct handed_feed *find_feed(const struct handover *handover, const char *name)
+struct handed_feed *handover_feed(const struct handover *handover, const char *name)
 {
 	for (size_t i = 0; handover && i < handover->feed_count; i++) {
 		if (strcmp(handover->feeds[i].name, name) == 0)
@@ -274,26 +277,20 @@ static struct handed_feed *find_feed(const struct handover *handover, const char
 	return NULL;
 }
 
-struct served_feed_kept handover_feed(const struct handover *handover, const char *name,
-				      const char *address)
+const struct listener_counters *handover_counters(const struct handover *handover,
+						  const char *listener)
 {
-	const struct handed_socket *socket = find_socket(handover, HANDED_FEED, name);
+	const struct handed_socket *socket = find_socket(handover, HANDED_LISTENER, listener);
 
-	return (struct served_feed_kept){
-		.feed = find_feed(handover, name),
-		.listening_fd = listening_fd(socket, address),
-	};
+	return socket ? &socket->counters : NULL;
 }
 
-struct served_listener_kept handover_listener(const struct handover *handover, const char *name,
-					      const char *address)
+int handover_socket(const struct handover *handover, enum handed_kind kind, const char *name,
+		    const char *address)
 {
-	const struct handed_socket *socket = find_socket(handover, HANDED_LISTENER, name);
+	const struct handed_socket *socket = find_socket(handover, kind, name);
 
-	return (struct served_listener_kept){
-		.counters = socket ? &socket->counters : NULL,
-		.listening_fd = listening_fd(socket, address),
-	};
+	return socket && strcmp(socket->address, address) == 0 ? socket->fd : -1;
 }
 
 static struct peer_count *peers_of(const struct service *service, const char *listener)

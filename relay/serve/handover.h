@@ -93,13 +93,17 @@ void handover_close(struct handover **handover);
 
 /* ---- for a service that goes on; `handover` may be NULL: there was none before it ---- */
 
-/* What was kept of a feed.  Its listening socket only if the address is still the same. */
-struct served_feed_kept handover_feed(const struct handover *handover, const char *name,
-				      const char *address);
+/* A feed as it was left.  NULL: there was none of this name. */
+struct handed_feed *handover_feed(const struct handover *handover, const char *name);
 
-/* The same of a listener. */
-struct served_listener_kept handover_listener(const struct handover *handover, const char *name,
-					      const char *address);
+/* What a listener had counted.  NULL: there was none of this name. */
+const struct listener_counters *handover_counters(const struct handover *handover,
+						  const char *listener);
+
+/* The socket of the feed or listener of this name, if its address was written in the same way, else
+ * -1.  It stays the handover's. */
+int handover_socket(const struct handover *handover, enum handed_kind kind, const char *name,
+		    const char *address);
 
 /* To be called once all feeds and listeners are open, and before anything is read from a publisher.
  * Rings, subscribers and counters are then as they were.  Logs how many subscribers there are, and

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "serve/passed_fds.h"
 
 static enum engine engine_of(enum config_engine engine)
 {
@@ -80,6 +81,46 @@ static enum ingest_direct ingest_direct(enum config_direct direct)
 	return INGEST_DIRECT_NO;
 }
 
+static int address_of(const struct config *config, const char *text,
+		      const struct passed_fds *passed, struct endpoint *ret, struct errmsg *err)
+{
+	int r = endpoint_parse(text, ret, err);
+
+	if (r == 0)
+		r = passed_fds_resolve(passed, ret, err);
+	if (r == 0)
+		ret->is_ipv6_only = config_is_ipv6_only(config, text);
+	return r;
+}
+
+static void set_file(struct endpoint *endpoint, uint64_t mode, const char *group)
+{
+	endpoint->mode = (mode_t)mode;
+	(void)snprintf(endpoint->group, sizeof(endpoint->group), "%s", group);
+}
+
+int params_of_feed_address(const struct config *config, const struct config_feed *from,
+			   const struct passed_fds *passed, struct endpoint *ret,
+			   struct errmsg *err)
+{
+	int r = address_of(config, from->ingest.addresses[0], passed, ret, err);
+
+	if (r == 0)
+		set_file(ret, from->socket_mode, from->socket_group);
+	return r;
+}
+
+int params_of_listener_address(const struct config *config, const struct config_listener *from,
+			       const struct passed_fds *passed, struct endpoint *ret,
+			       struct errmsg *err)
+{
+	int r = address_of(config, from->listen, passed, ret, err);
+
+	if (r == 0)
+		set_file(ret, from->socket_mode, from->socket_group);
+	return r;
+}
+
 int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, struct errmsg *err)
 {
 	const struct config_ingest *ingest = &from->ingest;
@@ -92,6 +133,7 @@ int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, 
 		.rate_bytes = from->rate,
 		.direct = ingest_direct(from->direct),
 		.start_subscribers = from->start_subscribers,
+		.retry_max_ms = (uint32_t)from->retry_max,
 	};
 	if (ret->kind == INGEST_FIFO || ret->kind == INGEST_FILE) {
 		(void)snprintf(ret->path, sizeof(ret->path), "%s", ingest->addresses[0]);

@@ -17,6 +17,7 @@
 #include "feed/crossing_branch.h"
 #include "serve/params.h"
 #include "serve/service.h"
+#include "source/listener_log.h"
 
 /* One thing to be done in a worker for a feed; which members count is up to what is done. */
 struct order {
@@ -30,6 +31,8 @@ struct order {
 	struct rendition **renditions;
 	enum close_reason reason;
 	bool keeps_history;
+	const struct endpoint *endpoint; /* LISTEN: where it listens, */
+	struct listen_sockets *sockets;  /* and how */
 	struct errmsg *err;
 	int result;
 };
@@ -239,14 +242,13 @@ static void resume_ingest(struct handed_feed *handed, const struct config_feed *
 }
 
 int served_feed_new(struct service *service, const struct config *config,
-		    const struct config_feed *from, const struct served_feed_kept *kept,
+		    const struct config_feed *from, struct handed_feed *kept,
 		    struct served_feed **ret, struct errmsg *err)
 {
 	const char *name = from->section.name;
 	struct workers *workers = &service->workers;
-	struct served_feed *served = new_empty(workers, name,
-					       kept->feed ? &workers->list[kept->feed->home]
-							  : workers_for_home(workers));
+	struct served_feed *served = new_empty(
+		workers, name, kept ? &workers->list[kept->home] : workers_for_home(workers));
 	struct ingest_params *ingest = calloc(1, sizeof(*ingest));
 	struct access publishers = {0};
 	struct order order = {.served = served,
@@ -261,15 +263,11 @@ int served_feed_new(struct service *service, const struct config *config,
 	}
 	order.result = params_of_ingest(from, ingest, err);
 	if (order.result == 0)
-		order.result = passed_fds_resolve(&service->passed, &ingest->endpoints[0], err);
-	if (order.result == 0)
 		order.result = params_of_publishers(from, &publishers, err);
 	if (order.result < 0)
 		goto out;
-	if (ingest->kind == INGEST_LISTEN && ingest->endpoints[0].kind != ENDPOINT_PASSED)
-		ingest->endpoints[0].passed_fd = kept->listening_fd;
 	params_of_feed(config, from, &order.params);
-	resume_ingest(kept->feed, from, &order);
+	resume_ingest(kept, from, &order);
 	call_all(served, make_in_worker, &order);
 	if (order.result == 0)
 		order.result = connect_branches(served, &order);
@@ -307,11 +305,24 @@ int served_feed_open(struct served_feed *served, struct errmsg *err)
 		errmsg_set(err, "feed %s: %s", served->name, why.text);
 		return order.result;
 	}
-	/* It does not change while the ingest is open. */
-	if (*ingest_address(&served->ingest))
-		log_info("listening feed=%s address=%s", served->name,
-			 ingest_address(&served->ingest));
 	return 0;
+}
+
+static void listen_in(struct worker *worker, void *data)
+{
+	struct order *order = data;
+
+	(void)worker;
+	ingest_listen(&order->served->ingest, order->endpoint, order->sockets);
+	listener_log_open("feed", order->served->name, &order->served->ingest.listener);
+}
+
+void served_feed_listen(struct served_feed *served, const struct endpoint *endpoint,
+			struct listen_sockets *sockets)
+{
+	struct order order = {.served = served, .endpoint = endpoint, .sockets = sockets};
+
+	worker_call(served->home, listen_in, &order);
 }
 
 static void begin(struct worker *worker, void *data)
@@ -343,6 +354,8 @@ static void change_in_worker(struct worker *worker, void *data)
 	served->ingest.params.takeover = order->ingest->takeover;
 	served->ingest.params.source_timeout_ms = order->ingest->source_timeout_ms;
 	served->ingest.params.rate_bytes = order->ingest->rate_bytes;
+	served->ingest.connector.pace.retry_max_ms = order->ingest->retry_max_ms;
+	ingest_look_again(&served->ingest);
 	if (order->access)
 		ingest_set_access(&served->ingest, order->access);
 }

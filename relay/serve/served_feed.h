@@ -61,12 +61,6 @@ struct handed_feed {
 	size_t part_count;
 };
 
-/* What there is of a feed when it is made. */
-struct served_feed_kept {
-	struct handed_feed *feed; /* NULL: nothing */
-	int listening_fd;         /* where its publisher connects; stays its owner's; -1: none */
-};
-
 /* The same format in each worker.  A subscriber reads the rendition of its own worker. */
 struct served_format {
 	struct served_feed *feed; /* NULL: not open */
@@ -82,14 +76,19 @@ static inline struct served_feed *served_feed_at(struct list_node *node)
 /* In a list of feeds.  NULL: there is none of this name. */
 struct served_feed *served_feed_find(const struct list *feeds, const char *name);
 
-/* Makes a feed that does not read yet, and goes on with what was kept of it.  The caller puts it
- * into a list.  0 or -errno with a message. */
+/* Makes a feed that does not read yet, and goes on with what was kept of it.  kept: as the process
+ * before left it; NULL for nothing.  The caller puts it into a list.  0 or -errno with a message. */
 int served_feed_new(struct service *service, const struct config *config,
-		    const struct config_feed *from, const struct served_feed_kept *kept,
+		    const struct config_feed *from, struct handed_feed *kept,
 		    struct served_feed **ret, struct errmsg *err);
 
-/* Opens the ingest, and logs where it listens; reads nothing yet.  0 or -errno with a message. */
+/* Opens the ingest; reads nothing yet.  0 or -errno with a message. */
 int served_feed_open(struct served_feed *served, struct errmsg *err);
+
+/* With ingest = listen: publishers connect from now on at these sockets, which were opened for the
+ * endpoint.  *sockets is empty afterwards.  A publisher that is there stays. */
+void served_feed_listen(struct served_feed *served, const struct endpoint *endpoint,
+			struct listen_sockets *sockets);
 
 /* Reads from now on, once its formats are open and history is kept.  Idempotent. */
 void served_feed_begin(struct served_feed *served);

@@ -15,15 +15,15 @@
 #include "serve/service.h"
 #include "source/listener_log.h"
 
-static void on_accept(void *owner, int fd)
+static void on_accept(void *owner, int fd, const struct endpoint_address *peer)
 {
 	struct served_listener *served = owner;
 
 	if (served->http)
-		http_server_adopt(&served->http->server, fd);
+		http_server_adopt(&served->http->server, fd, peer);
 	else if (served->format.feed)
 		admission_subscribe(&served->admission, &served->format, &served->subscriber_params,
-				    fd);
+				    fd, peer);
 	else
 		fd_close(&fd);
 }
@@ -46,11 +46,10 @@ struct served_listener *served_listener_find(const struct list *listeners, const
 }
 
 int served_listener_new(struct service *service, const struct config_listener *from,
-			const struct served_listener_kept *kept, struct served_listener **ret,
+			const struct listener_counters *counters, struct served_listener **ret,
 			struct errmsg *err)
 {
 	struct served_listener *served = calloc(1, sizeof(*served));
-	struct endpoint endpoint;
 	struct errmsg why;
 	int r;
 
@@ -66,25 +65,22 @@ int served_listener_new(struct service *service, const struct config_listener *f
 		errmsg_set(&why, "out of memory");
 	if (r == 0)
 		r = admission_change(&served->admission, from, &why);
-	if (r == 0)
-		r = endpoint_parse(from->listen, &endpoint, &why);
-	if (r == 0)
-		r = passed_fds_resolve(&service->passed, &endpoint, &why);
-	if (r == 0 && endpoint.kind != ENDPOINT_PASSED)
-		endpoint.passed_fd = kept->listening_fd;
-	if (kept->counters)
-		served->listener.counters = *kept->counters;
-	if (r == 0)
-		r = listener_open(&served->listener, &endpoint, &why);
+	if (counters)
+		served->listener.counters = *counters;
 	if (r < 0) {
 		errmsg_set(err, "listener %s: %s", from->section.name, why.text);
 		served_listener_free(&served);
 		return r;
 	}
-	log_info("listening listener=%s address=%s", served->name,
-		 listener_address(&served->listener));
 	*ret = served;
 	return 0;
+}
+
+void served_listener_open(struct served_listener *served, const struct endpoint *endpoint,
+			  struct listen_sockets *sockets)
+{
+	listener_open(&served->listener, endpoint, sockets);
+	listener_log_open("listener", served->name, &served->listener);
 }
 
 static int change_http(struct served_listener *served, const struct config *config,

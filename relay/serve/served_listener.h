@@ -27,12 +27,6 @@ struct served_listener {
 	struct subscriber_params subscriber_params;
 };
 
-/* What the process before left of a listener. */
-struct served_listener_kept {
-	int listening_fd;                         /* stays its owner's; -1: none */
-	const struct listener_counters *counters; /* NULL: none */
-};
-
 static inline struct served_listener *served_listener_at(struct list_node *node)
 {
 	return list_entry(node, struct served_listener, node);
@@ -41,10 +35,16 @@ static inline struct served_listener *served_listener_at(struct list_node *node)
 /* In a list of listeners.  NULL: there is none of this name. */
 struct served_listener *served_listener_find(const struct list *listeners, const char *name);
 
-/* Listens at once.  The caller puts it into a list.  0 or -errno with a message. */
+/* Without a socket yet.  counters: of the process before; NULL for none.  The caller puts it into a
+ * list.  0 or -errno with a message. */
 int served_listener_new(struct service *service, const struct config_listener *from,
-			const struct served_listener_kept *kept, struct served_listener **ret,
+			const struct listener_counters *counters, struct served_listener **ret,
 			struct errmsg *err);
+
+/* Listens from now on at these sockets, which were opened for the endpoint, and nowhere else.
+ * *sockets is empty afterwards.  Its subscribers stay. */
+void served_listener_open(struct served_listener *served, const struct endpoint *endpoint,
+			  struct listen_sockets *sockets);
 
 /* Serves what `from` says of `config`, which may have changed.  -ENOMEM: it is of no use any more.
  */

@@ -105,21 +105,21 @@ static void adopt(struct ingest *ingest, int fd)
 	watch_source(ingest);
 }
 
-static void adopt_socket(struct ingest *ingest, int fd)
+static void adopt_socket(struct ingest *ingest, int fd, const struct endpoint_address *peer)
 {
 	struct errmsg err;
-	char peer[ENDPOINT_TEXT_BYTES];
+	char text[ENDPOINT_TEXT_BYTES];
 
 	if (sockopt_apply_publisher(fd, PUBLISHER_KEEPALIVE_MS, &err) < 0)
 		log_warn("%s feed=%s, ignoring", err.text, ingest->feed->params.name);
-	endpoint_print_peer(peer, sizeof(peer), fd);
-	log_info("publisher up feed=%s peer=%s", ingest->feed->params.name, peer);
+	endpoint_print_address(text, sizeof(text), peer);
+	log_info("publisher up feed=%s peer=%s", ingest->feed->params.name, text);
 	adopt(ingest, fd);
 }
 
 /* A fifo without writer stays readable for ever; a fresh descriptor is not until somebody writes.
  * It is opened before the old one is closed, so that bytes written in between are not lost. */
-static void reopen_fifo(struct ingest *ingest)
+void ingest_reopen_fifo(struct ingest *ingest)
 {
 	struct errmsg err;
 	int fd;
@@ -134,12 +134,21 @@ static void reopen_fifo(struct ingest *ingest)
 	adopt(ingest, fd);
 }
 
+/* To which relay has connected. */
+static void adopt_connected(struct ingest *ingest, int fd)
+{
+	struct endpoint_address peer;
+
+	endpoint_peer(fd, &peer);
+	adopt_socket(ingest, fd, &peer);
+}
+
 static void take_better(struct ingest *ingest)
 {
 	int fd = ingest->better_fd;
 
 	ingest->better_fd = -1;
-	adopt_socket(ingest, fd);
+	adopt_connected(ingest, fd);
 }
 
 /* The publisher has ended, or is made to. */
@@ -155,7 +164,7 @@ static void end_source(struct ingest *ingest, enum close_reason reason, int err)
 			sockopt_set_reset_on_close(ingest->source.fd);
 	}
 	if (ingest->params.kind == INGEST_FIFO && ingest->is_open)
-		reopen_fifo(ingest);
+		ingest_reopen_fifo(ingest);
 	else
 		drop_source(ingest);
 	if (was_up)
@@ -279,30 +288,26 @@ static void on_file_turn(struct ev_loop *loop, ev_timer *watcher, int events)
 	watch_source(ingest);
 }
 
-/* False with the reason.  Who has gone already cannot be asked: let in only where there are no
- * lists. */
-static bool may_publish(const struct ingest *ingest, int fd, enum close_reason *ret_reason)
+/* Unix sockets have file permissions instead. */
+static bool may_publish(const struct ingest *ingest, const struct endpoint_address *peer)
 {
 	struct in6_addr address;
-	int r;
 
-	if (access_is_open(&ingest->access))
-		return true;
-	r = endpoint_peer_address(fd, &address);
-	*ret_reason = r < 0 ? CLOSE_PEER_RESET : CLOSE_DENIED;
-	return r == -EAFNOSUPPORT || (r == 0 && access_is_allowed(&ingest->access, &address));
+	return endpoint_address_ip(peer, &address) < 0 ||
+	       access_is_allowed(&ingest->access, &address);
 }
 
-static void refuse(struct ingest *ingest, int fd, enum close_reason reason)
+static void refuse(struct ingest *ingest, int fd, const struct endpoint_address *peer,
+		   enum close_reason reason)
 {
-	char peer[ENDPOINT_TEXT_BYTES];
+	char text[ENDPOINT_TEXT_BYTES];
 	uint64_t suppressed = 0;
 
 	ingest->feed->source_ends[reason]++;
 	if (log_allow(&ingest->refused_log, clock_mono_ns(), &suppressed)) {
-		endpoint_print_peer(peer, sizeof(peer), fd);
+		endpoint_print_address(text, sizeof(text), peer);
 		log_warn("publisher rejected feed=%s peer=%s reason=%s (%s) suppressed=%llu",
-			 ingest->feed->params.name, peer, close_reason_name(reason),
+			 ingest->feed->params.name, text, close_reason_name(reason),
 			 close_reason_text(reason), (unsigned long long)suppressed);
 	}
 	sockopt_set_reset_on_close(fd);
@@ -311,19 +316,21 @@ static void refuse(struct ingest *ingest, int fd, enum close_reason reason)
 
 static void on_refused(void *owner, int fd, enum close_reason reason)
 {
-	refuse(owner, fd, reason);
+	struct endpoint_address peer;
+
+	endpoint_peer(fd, &peer);
+	refuse(owner, fd, &peer, reason);
 }
 
-static void on_accept(void *owner, int fd)
+static void on_accept(void *owner, int fd, const struct endpoint_address *peer)
 {
 	struct ingest *ingest = owner;
-	enum close_reason reason = CLOSE_DENIED;
 
-	if (!may_publish(ingest, fd, &reason))
-		refuse(ingest, fd, reason);
+	if (!may_publish(ingest, peer))
+		refuse(ingest, fd, peer, CLOSE_DENIED);
 	else if (has_source(ingest) && !ingest->params.takeover &&
 		 !sockopt_is_peer_closed(ingest->source.fd))
-		refuse(ingest, fd, CLOSE_REJECTED);
+		refuse(ingest, fd, peer, CLOSE_REJECTED);
 	else
 		newcomers_add(&ingest->newcomers, fd, ingest->params.sniff);
 }
@@ -332,23 +339,25 @@ static void on_accept(void *owner, int fd)
 static bool on_stream(void *owner, int fd)
 {
 	struct ingest *ingest = owner;
+	struct endpoint_address peer;
 
 	if (has_source(ingest) && sockopt_is_peer_closed(ingest->source.fd))
 		return false;
+	endpoint_peer(fd, &peer);
 	if (has_source(ingest) && !ingest->params.takeover) {
-		refuse(ingest, fd, CLOSE_REJECTED);
+		refuse(ingest, fd, &peer, CLOSE_REJECTED);
 		return true;
 	}
 	if (has_source(ingest))
 		end_source(ingest, CLOSE_TAKEN_OVER, 0);
-	adopt_socket(ingest, fd);
+	adopt_socket(ingest, fd, &peer);
 	return true;
 }
 
 static void on_connected(void *owner, int fd, size_t index)
 {
 	(void)index;
-	adopt_socket(owner, fd);
+	adopt_connected(owner, fd);
 }
 
 static void on_better(void *owner, int fd, size_t index)
@@ -419,15 +428,9 @@ void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
 	if (params->kind == INGEST_CONNECT)
 		connector_init(&ingest->connector, loop, params->endpoints, params->endpoint_count,
 			       &connector_events, ingest);
+	ingest->connector.pace.retry_max_ms = params->retry_max_ms;
 	ev_io_init(&ingest->readable, on_readable, -1, EV_READ);
 	ev_timer_init(&ingest->file_turn, on_file_turn, 0., 0.);
-}
-
-void ingest_set_access(struct ingest *ingest, struct access *access)
-{
-	access_fini(&ingest->access);
-	ingest->access = *access;
-	*access = (struct access){0};
 }
 
 static int open_stdin(struct ingest *ingest, struct errmsg *err)
@@ -489,8 +492,7 @@ int ingest_open(struct ingest *ingest, struct errmsg *err)
 	ingest->allowance_ms = now_ms();
 	ingest->has_started = ingest->has_started || ingest->params.start_subscribers == 0;
 	switch (ingest->params.kind) {
-	case INGEST_LISTEN:
-		r = listener_open(&ingest->listener, &ingest->params.endpoints[0], err);
+	case INGEST_LISTEN: /* ingest_listen() */
 		break;
 	case INGEST_CONNECT:
 		if (has_source(ingest))
@@ -589,9 +591,4 @@ void ingest_restore(struct ingest *ingest, struct ingest_state *state)
 	else
 		attach(ingest, state->fd);
 	state->fd = -1;
-}
-
-const char *ingest_address(const struct ingest *ingest)
-{
-	return ingest->params.kind == INGEST_LISTEN ? listener_address(&ingest->listener) : "";
 }

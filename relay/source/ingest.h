@@ -48,6 +48,7 @@ struct ingest_params {
 	bool sniff;                 /* LISTEN: other protocols are refused        */
 	bool takeover;              /* LISTEN: a new publisher replaces the old   */
 	uint64_t source_timeout_ms; /* silent for so long = lost; 0 = never       */
+	uint32_t retry_max_ms;      /* CONNECT: the longest pause between tries   */
 	enum ingest_direct direct;
 	uint64_t rate_bytes;        /* FILE: a second; 0 = as fast as it goes     */
 	uint64_t start_subscribers; /* wait for so many before reading; 0 = at once */
@@ -107,6 +108,18 @@ void ingest_restore(struct ingest *ingest, struct ingest_state *state);
 
 /* Opens it; nothing is read yet.  0 or -errno with a message that names the address or path. */
 int ingest_open(struct ingest *ingest, struct errmsg *err);
+
+/* LISTEN: publishers connect from now on at these sockets, which were opened for the endpoint, and
+ * nowhere else.  *sockets is empty afterwards.  A publisher that is there stays. */
+void ingest_listen(struct ingest *ingest, const struct endpoint *endpoint,
+		   struct listen_sockets *sockets);
+
+/* FIFO: it may have been made anew.  Then it is opened: at once, or when the publisher ends that is
+ * still there. */
+void ingest_look_again(struct ingest *ingest);
+
+/* FIFO: opens what is at its path now in place of what is open.  What cannot be opened is logged. */
+void ingest_reopen_fifo(struct ingest *ingest);
 
 /* Reads from now on: everybody who is to get the first byte is there.  Idempotent. */
 void ingest_begin(struct ingest *ingest);

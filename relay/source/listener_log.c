@@ -7,6 +7,20 @@
 
 #include "base/log.h"
 
+void listener_log_open(const char *what, const char *name, const struct listener *listener)
+{
+	char address[ENDPOINT_TEXT_BYTES];
+
+	for (size_t i = 0; i < listener->sockets.count; i++) {
+		endpoint_print_local(address, sizeof(address), listener->sockets.list[i].fd);
+		log_info("listening %s=%s address=%s", what, name, address);
+	}
+	if (listener->sockets.is_absent)
+		log_warn("this machine does not have the address yet %s=%s address=%s, listening "
+			 "for when it comes",
+			 what, name, listener_address(listener));
+}
+
 void listener_log_error(const struct listener *listener, int error, uint32_t pause_ms,
 			uint64_t suppressed)
 {

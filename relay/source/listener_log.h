@@ -6,6 +6,9 @@
 
 #include "net/listener.h"
 
+/* That it listens: once for each address.  what, name: "feed", "demo". */
+void listener_log_open(const char *what, const char *name, const struct listener *listener);
+
 void listener_log_error(const struct listener *listener, int error, uint32_t pause_ms,
 			uint64_t suppressed);
 void listener_log_paced(const struct listener *listener, uint64_t suppressed);

@@ -16,9 +16,10 @@ static void doubles_up_to_the_maximum(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(low_ms); i++) {
-		assert_int_equal(backoff_next_ms(&shortest, 0), low_ms[i]);
+		assert_int_equal(backoff_next_ms(&shortest, BACKOFF_MAX_MS, 0), low_ms[i]);
 		/* low_ms is the greatest remainder of a division by low_ms + 1 */
-		assert_int_equal(backoff_next_ms(&longest, low_ms[i]), 2 * low_ms[i]);
+		assert_int_equal(backoff_next_ms(&longest, BACKOFF_MAX_MS, low_ms[i]),
+				 2 * low_ms[i]);
 	}
 }
 
@@ -29,14 +30,15 @@ static void stays_within_its_bounds(void **state)
 
 	(void)state;
 	for (int i = 0; i < 10000; i++) {
-		uint32_t ms = backoff_next_ms(&backoff, random);
+		uint32_t ms = backoff_next_ms(&backoff, BACKOFF_MAX_MS, random);
 
 		assert_in_range(ms, BACKOFF_MIN_MS, BACKOFF_MAX_MS);
 		random = random * 1664525u + 1013904223u;
 		if (i % 100 == 99)
 			backoff_reset(&backoff);
 	}
-	assert_in_range(backoff_next_ms(&backoff, UINT32_MAX), BACKOFF_MIN_MS, BACKOFF_MAX_MS);
+	assert_in_range(backoff_next_ms(&backoff, BACKOFF_MAX_MS, UINT32_MAX), BACKOFF_MIN_MS,
+			BACKOFF_MAX_MS);
 }
 
 static void begins_anew_after_reset(void **state)
@@ -45,10 +47,10 @@ static void begins_anew_after_reset(void **state)
 
 	(void)state;
 	for (int i = 0; i < 20; i++)
-		(void)backoff_next_ms(&backoff, 0);
-	assert_int_equal(backoff_next_ms(&backoff, 0), BACKOFF_MAX_MS / 2);
+		(void)backoff_next_ms(&backoff, BACKOFF_MAX_MS, 0);
+	assert_int_equal(backoff_next_ms(&backoff, BACKOFF_MAX_MS, 0), BACKOFF_MAX_MS / 2);
 	backoff_reset(&backoff);
-	assert_int_equal(backoff_next_ms(&backoff, 0), BACKOFF_MIN_MS);
+	assert_int_equal(backoff_next_ms(&backoff, BACKOFF_MAX_MS, 0), BACKOFF_MIN_MS);
 }
 
 int main(void)

@@ -19,6 +19,7 @@
 #include "base/errmsg.h"
 #include "base/fd.h"
 #include "net/endpoint.h"
+#include "net/listen_socket.h"
 #include "tests/unit/fd_count.h"
 
 /* Every test starts in an empty directory of its own and must give back every descriptor. */
@@ -47,6 +48,20 @@ static int tear_down(void **state)
 	assert_int_equal(chdir("/"), 0);
 	assert_int_equal(rmdir(place->dir), 0); /* nothing was left behind */
 	free(place);
+	return 0;
+}
+
+/* The first socket of an endpoint.  After a failure *ret_fd has not changed. */
+static int listen_on(const struct endpoint *endpoint, int *ret_fd, struct errmsg *err)
+{
+	struct listen_sockets sockets;
+	int r = listen_sockets_open(endpoint, 8, NULL, &sockets, err);
+
+	if (r < 0)
+		return r;
+	*ret_fd = sockets.list[0].fd;
+	sockets.list[0].fd = -1;
+	listen_sockets_close(&sockets);
 	return 0;
 }
 
@@ -157,12 +172,12 @@ static void listens_on_tcp_with_the_real_port(void **state)
 		struct errmsg err = {0};
 		int fd = -1, second_fd = -1;
 
-		assert_int_equal(endpoint_listen(&endpoint, 8, &fd, &err), 0);
+		assert_int_equal(listen_on(&endpoint, &fd, &err), 0);
 		endpoint_print_local(local, sizeof(local), fd);
 		real = parsed(local);
 		assert_string_not_equal(real.port, "0");
 
-		assert_int_equal(endpoint_listen(&real, 8, &second_fd, &err), -EADDRINUSE);
+		assert_int_equal(listen_on(&real, &second_fd, &err), -EADDRINUSE);
 		assert_string_equal(strrchr(err.text, ':'), ": Address already in use");
 		assert_memory_equal(err.text, "listen tcp:", 11);
 		assert_int_equal(second_fd, -1);
@@ -179,7 +194,7 @@ static void any_address_takes_both_families(void **state)
 	int listening_fd, peer_fd, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	(void)state;
-	assert_int_equal(endpoint_listen(&endpoint, 8, &listening_fd, NULL), 0);
+	assert_int_equal(listen_on(&endpoint, &listening_fd, NULL), 0);
 	endpoint_print_local(text, sizeof(text), listening_fd);
 	real = parsed(text);
 
@@ -202,8 +217,6 @@ static void errors_name_the_address(void **state)
 		const char *text, *message;
 		int r;
 	} rows[] = {
-		{"tcp:192.0.2.1:0", "listen tcp:192.0.2.1:0: Cannot assign requested address",
-		 -EADDRNOTAVAIL},
 		{"unix:/nonexistent/x", "listen unix:/nonexistent/x: No such file or directory",
 		 -ENOENT},
 	};
@@ -214,7 +227,7 @@ static void errors_name_the_address(void **state)
 		struct errmsg err = {0};
 		int fd = -1;
 
-		assert_int_equal(endpoint_listen(&endpoint, 8, &fd, &err), rows[i].r);
+		assert_int_equal(listen_on(&endpoint, &fd, &err), rows[i].r);
 		assert_string_equal(err.text, rows[i].message);
 		assert_int_equal(fd, -1);
 	}
@@ -228,18 +241,18 @@ static void replaces_only_a_dead_socket_file(void **state)
 	int fd, second_fd = -1;
 
 	(void)state;
-	assert_int_equal(endpoint_listen(&endpoint, 8, &fd, NULL), 0);
+	assert_int_equal(listen_on(&endpoint, &fd, NULL), 0);
 	assert_int_equal(stat("s", &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0660);
 	umask(before);
 
-	assert_int_equal(endpoint_listen(&endpoint, 8, &second_fd, NULL), -EADDRINUSE);
+	assert_int_equal(listen_on(&endpoint, &second_fd, NULL), -EADDRINUSE);
 	endpoint_unlink(&endpoint);
 	assert_int_equal(access("s", F_OK), 0); /* still served */
 
 	fd_close(&fd); /* as a crash would */
 	assert_int_equal(connect_to("unix:s"), -ECONNREFUSED);
-	assert_int_equal(endpoint_listen(&endpoint, 8, &fd, NULL), 0);
+	assert_int_equal(listen_on(&endpoint, &fd, NULL), 0);
 	fd_close(&fd);
 	endpoint_unlink(&endpoint);
 	assert_int_equal(access("s", F_OK), -1);
@@ -254,7 +267,7 @@ static void leaves_other_files_alone(void **state)
 	(void)state;
 	assert_non_null(file);
 	fclose(file);
-	assert_int_equal(endpoint_listen(&endpoint, 8, &fd, NULL), -EADDRINUSE);
+	assert_int_equal(listen_on(&endpoint, &fd, NULL), -EADDRINUSE);
 	endpoint_unlink(&endpoint);
 	assert_int_equal(unlink("precious"), 0);
 }
@@ -268,7 +281,7 @@ static void prints_unix_peers(void **state)
 	(void)state;
 	snprintf(name, sizeof(name), "unix:@relay-test-endpoint-%d", getpid());
 	endpoint = parsed(name);
-	assert_int_equal(endpoint_listen(&endpoint, 8, &listening_fd, NULL), 0);
+	assert_int_equal(listen_on(&endpoint, &listening_fd, NULL), 0);
 	fd = connect_to(name);
 	assert_true(fd >= 0);
 	endpoint_print_peer(text, sizeof(text), fd);
@@ -288,8 +301,8 @@ static void listens_on_a_duplicate_of_what_was_passed(void **state)
 
 	(void)state;
 	assert_int_equal(endpoint.passed_fd, -1);
-	assert_int_equal(endpoint_listen(&made, 8, &endpoint.passed_fd, NULL), 0);
-	assert_int_equal(endpoint_listen(&endpoint, 8, &fd, NULL), 0);
+	assert_int_equal(listen_on(&made, &endpoint.passed_fd, NULL), 0);
+	assert_int_equal(listen_on(&endpoint, &fd, NULL), 0);
 	assert_int_not_equal(fd, endpoint.passed_fd);
 	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
@@ -309,22 +322,22 @@ static void refuses_what_was_passed_and_cannot_listen(void **state)
 	int ends[2];
 
 	(void)state;
-	assert_int_equal(endpoint_listen(&endpoint, 8, &ends[0], &err), -EINVAL);
+	assert_int_equal(listen_on(&endpoint, &ends[0], &err), -EINVAL);
 	assert_string_equal(err.text, "listen systemd:x: what was passed is not open");
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
 	endpoint.passed_fd = ends[0];
-	assert_int_equal(endpoint_listen(&endpoint, 8, &ends[0], &err), -EINVAL);
+	assert_int_equal(listen_on(&endpoint, &ends[0], &err), -EINVAL);
 	assert_string_equal(err.text, "listen systemd:x: what was passed is not a socket");
 	fd_close(&ends[0]);
 	fd_close(&ends[1]);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 	endpoint.passed_fd = ends[0];
-	assert_int_equal(endpoint_listen(&endpoint, 8, &ends[0], &err), -EINVAL);
+	assert_int_equal(listen_on(&endpoint, &ends[0], &err), -EINVAL);
 	assert_non_null(strstr(err.text, "the socket does not listen; expected Accept=no"));
 	fd_close(&ends[0]);
 	fd_close(&ends[1]);
 	endpoint.passed_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);
-	assert_int_equal(endpoint_listen(&endpoint, 8, &ends[0], &err), -EINVAL);
+	assert_int_equal(listen_on(&endpoint, &ends[0], &err), -EINVAL);
 	assert_non_null(strstr(err.text, "neither IPv4, IPv6 nor unix"));
 	fd_close(&endpoint.passed_fd);
 }

@@ -165,6 +165,14 @@ static void begin(struct rig *rig, const struct http_server_params *params)
 	http_server_init(&rig->server, rig->loop, params ? params : &usual);
 }
 
+static void adopt(struct rig *rig, int fd)
+{
+	struct endpoint_address peer;
+
+	endpoint_peer(fd, &peer);
+	http_server_adopt(&rig->server, fd, &peer);
+}
+
 /* A pair of unix sockets; the server gets one end. */
 static int join_unix(struct rig *rig)
 {
@@ -172,7 +180,7 @@ static int join_unix(struct rig *rig)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
 			 0);
-	http_server_adopt(&rig->server, fds[0]);
+	adopt(rig, fds[0]);
 	return fds[1];
 }
 
@@ -194,7 +202,7 @@ static int join_tcp(struct rig *rig)
 	assert_true(accepted >= 0);
 	fd_close(&listening);
 	assert_int_equal(fd_set_nonblock(fd), 0);
-	http_server_adopt(&rig->server, accepted);
+	adopt(rig, accepted);
 	return fd;
 }
 

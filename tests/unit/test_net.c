@@ -48,6 +48,7 @@ struct net {
 	struct ev_timer ceiling;
 
 	struct listener *listener; /* what on_accept may touch */
+	struct endpoint_address last_peer;
 	bool close_on_accept;
 	int peers[MAX_PEERS];
 	int peer_count;
@@ -154,6 +155,7 @@ static int connect_to(const char *text)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	assert_true(fd >= 0);
+	(void)inet_pton(AF_INET, endpoint.host, &addr.sin_addr);
 	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	return fd;
 }
@@ -175,7 +177,7 @@ static void wait_for_backlog(int listening_fd, unsigned count)
 
 /* ---- listener ---- */
 
-static void on_accept(void *owner, int fd)
+static void on_accept(void *owner, int fd, const struct endpoint_address *peer)
 {
 	struct net *net = owner;
 
@@ -183,6 +185,7 @@ static void on_accept(void *owner, int fd)
 	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 	assert_true(net->peer_count < MAX_PEERS);
 	net->peers[net->peer_count++] = fd;
+	net->last_peer = *peer;
 	if (net->close_on_accept)
 		listener_close(net->listener);
 }
@@ -211,13 +214,16 @@ static const struct listener_events listener_events = {
 static void open_listener(struct net *net, struct listener *listener, const char *text)
 {
 	struct endpoint endpoint = parsed(text);
+	struct listen_sockets sockets;
 	struct errmsg err = {0};
 
 	net->listener = listener;
 	listener_init(listener, net->loop, &listener_events, net);
 	assert_string_equal(listener_address(listener), "");
-	if (listener_open(listener, &endpoint, &err) < 0)
+	if (listen_sockets_open(&endpoint, SOMAXCONN, NULL, &sockets, &err) < 0)
 		fail_msg("%s", err.text);
+	listener_open(listener, &endpoint, &sockets);
+	assert_int_equal(sockets.count, 0);
 }
 
 static void listener_hands_peers_over_in_bounded_turns(void **state)
@@ -230,7 +236,7 @@ static void listener_hands_peers_over_in_bounded_turns(void **state)
 	assert_null(strstr(listener_address(&listener), ":0"));
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		fds[i] = connect_to(listener_address(&listener));
-	wait_for_backlog(listener.fd, ARRAY_LEN(fds));
+	wait_for_backlog(listener.sockets.list[0].fd, ARRAY_LEN(fds));
 	ev_run(net->loop, EVRUN_ONCE);
 	assert_int_equal(net->peer_count, 64);
 	run_until(net, net->peer_count == 70);
@@ -257,7 +263,7 @@ static void listener_may_be_closed_by_its_owner(void **state)
 	run_until(net, net->peer_count > 0);
 	ev_run(net->loop, EVRUN_NOWAIT);
 	assert_int_equal(net->peer_count, 1);
-	assert_int_equal(listener.fd, -1);
+	assert_int_equal(listener.sockets.count, 0);
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		fd_close(&fds[i]);
 	listener_close(&listener);
@@ -278,16 +284,52 @@ static void listener_removes_its_socket_file(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
-static void listener_that_cannot_open_stays_closed(void **state)
+/* Who has connected at the old address is accepted before its socket is closed. */
+static void listener_moves_with_who_waits(void **state)
 {
 	struct net *net = *state;
-	struct endpoint endpoint = parsed("unix:/nonexistent/s");
+	struct endpoint endpoint = parsed("tcp:127.0.0.2:0");
+	struct listen_sockets sockets;
 	struct listener listener;
-	struct errmsg err = {0};
+	char before[ENDPOINT_TEXT_BYTES];
+	int waiting, fd;
 
-	listener_init(&listener, net->loop, &listener_events, net);
-	assert_int_equal(listener_open(&listener, &endpoint, &err), -ENOENT);
-	assert_string_equal(err.text, "listen unix:/nonexistent/s: No such file or directory");
+	open_listener(net, &listener, "tcp:127.0.0.1:0");
+	snprintf(before, sizeof(before), "%s", listener_address(&listener));
+	waiting = connect_to(before);
+	wait_for_backlog(listener.sockets.list[0].fd, 1);
+	assert_int_equal(listen_sockets_open(&endpoint, 8, NULL, &sockets, NULL), 0);
+	listener_open(&listener, &endpoint, &sockets);
+	assert_int_equal(sockets.count, 0);
+	assert_int_equal(net->peer_count, 1);
+	assert_memory_equal(listener_address(&listener), "tcp:127.0.0.2:", 14);
+	assert_true(listener_is_at(&listener, &endpoint));
+	assert_int_equal(send(waiting, "x", 1, MSG_NOSIGNAL), 1);
+	fd = connect_to(listener_address(&listener));
+	run_until(net, net->peer_count == 2);
+	assert_int_equal(listener.counters.accepted, 2);
+	fd_close(&waiting);
+	fd_close(&fd);
+	listener_close(&listener);
+	assert_false(listener_is_at(&listener, &endpoint));
+}
+
+/* The address is what accept(2) gave: getpeername(2) has none any more. */
+static void listener_knows_who_has_reset_already(void **state)
+{
+	struct net *net = *state;
+	struct listener listener;
+	struct in6_addr address;
+	int fd;
+
+	open_listener(net, &listener, "tcp:127.0.0.1:0");
+	fd = connect_to(listener_address(&listener));
+	wait_for_backlog(listener.sockets.list[0].fd, 1);
+	sockopt_set_reset_on_close(fd);
+	fd_close(&fd);
+	run_until(net, net->peer_count == 1);
+	assert_int_equal(endpoint_address_ip(&net->last_peer, &address), 0);
+	assert_true(IN6_IS_ADDR_V4MAPPED(&address));
 	listener_close(&listener);
 }
 
@@ -318,7 +360,7 @@ static void listener_without_descriptors_pauses_then_refuses(void **state)
 	open_listener(net, &listener, "tcp:127.0.0.1:0");
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		fds[i] = connect_to(listener_address(&listener));
-	wait_for_backlog(listener.fd, ARRAY_LEN(fds));
+	wait_for_backlog(listener.sockets.list[0].fd, ARRAY_LEN(fds));
 	late_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	before = exhaust_fds();
 
@@ -362,7 +404,7 @@ static void listener_takes_so_many_a_second(void **state)
 	listener_set_rate(&listener, 3);
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		fds[i] = connect_to(listener_address(&listener));
-	wait_for_backlog(listener.fd, ARRAY_LEN(fds));
+	wait_for_backlog(listener.sockets.list[0].fd, ARRAY_LEN(fds));
 	start_ms = clock_mono_ns() / NS_PER_MS;
 	run_until(net, listener.counters.accept_paced == 1);
 	/* no spin */
@@ -393,12 +435,13 @@ static void peer_addresses_are_ipv6(void **state)
 	open_listener(net, &listener, "tcp:127.0.0.1:0");
 	fd = connect_to(listener_address(&listener));
 	run_until(net, net->peer_count == 1);
-	assert_int_equal(endpoint_peer_address(net->peers[0], &address), 0);
+	assert_int_equal(endpoint_address_ip(&net->last_peer, &address), 0);
 	assert_memory_equal(&address, &loopback, sizeof(address));
 	fd_close(&fd);
 	listener_close(&listener);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	assert_int_equal(endpoint_peer_address(pair[0], &address), -EAFNOSUPPORT);
+	endpoint_peer(pair[0], &net->last_peer);
+	assert_int_equal(endpoint_address_ip(&net->last_peer, &address), -EAFNOSUPPORT);
 	fd_close(&pair[0]);
 	fd_close(&pair[1]);
 }
@@ -700,10 +743,12 @@ static void connector_gives_up_on_a_silent_peer(void **state)
 	struct endpoint endpoint = parsed("tcp:127.0.0.1:0");
 	struct connector connector;
 	char text[ENDPOINT_TEXT_BYTES];
+	struct listen_sockets sockets;
 	int listening_fd, fd;
 
 	/* A full queue: the kernel drops what else wants to connect. */
-	assert_int_equal(endpoint_listen(&endpoint, 0, &listening_fd, NULL), 0);
+	assert_int_equal(listen_sockets_open(&endpoint, 0, NULL, &sockets, NULL), 0);
+	listening_fd = sockets.list[0].fd;
 	endpoint_print_local(text, sizeof(text), listening_fd);
 	endpoint = parsed(text);
 	fd = connect_to(text);
@@ -807,7 +852,8 @@ int main(void)
 		TEST(listener_hands_peers_over_in_bounded_turns),
 		TEST(listener_may_be_closed_by_its_owner),
 		TEST(listener_removes_its_socket_file),
-		TEST(listener_that_cannot_open_stays_closed),
+		TEST(listener_moves_with_who_waits),
+		TEST(listener_knows_who_has_reset_already),
 		TEST(listener_without_descriptors_pauses_then_refuses),
 		TEST(listener_takes_so_many_a_second),
 		TEST(peer_addresses_are_ipv6),

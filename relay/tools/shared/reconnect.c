@@ -14,7 +14,7 @@ uint32_t reconnect_next_ms(struct reconnect *reconnect, uint32_t random)
 {
 	if (reconnect->tries++ == 0 && reconnect->opened_ns == 0)
 		return 0;
-	return backoff_next_ms(&reconnect->backoff, random);
+	return backoff_next_ms(&reconnect->backoff, BACKOFF_MAX_MS, random);
 }
 
 void reconnect_opened(struct reconnect *reconnect, uint64_t now_ns)
