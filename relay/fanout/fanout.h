@@ -103,6 +103,7 @@ struct fanout {
 	ev_idle turn_watcher;    /* private: the rest of a pass that did not fit its turn */
 	struct list half_closed; /* private: subscribers that have sent FIN */
 	uint64_t half_closed_ms; /* private: when to look at them next */
+	uint64_t windows_ms;     /* private: when to look at closed windows next */
 	struct list reap;        /* private: closed subscribers, freed at the end of the turn */
 	ev_prepare turn_end;     /* private */
 
@@ -154,7 +155,7 @@ void fanout_add_metrics(const struct fanout *fanout, struct metrics *ret);
  * against nobody. */
 void fanout_excuse(struct fanout *fanout, uint64_t now_ms, uint64_t late_ms);
 
-/* 10 times a second: limits of slow subscribers, and half-closed ones that have gone. */
+/* 10 times a second: limits of slow subscribers, closed windows, and half-closed ones that have gone. */
 void fanout_tick(struct fanout *fanout, uint64_t now_ms);
 
 /* ---- passes ---- */

@@ -48,6 +48,20 @@ enum slow_cause slow_cause_judge(const struct slow_signs *signs)
 	return CAUSE_NETWORK;
 }
 
+bool slow_signs_is_window_shut(const struct slow_signs *signs)
+{
+	bool is_in_flight = signs->queued_bytes > signs->unsent_bytes;
+
+	return signs->is_tcp && signs->unsent_bytes && (!is_in_flight || !signs->window_bytes);
+}
+
+bool slow_signs_has_unsent(int fd)
+{
+	int unsent = 0;
+
+	return ioctl(fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0;
+}
+
 void slow_cause_read(int fd, struct slow_signs *ret)
 {
 	struct tcp_info info = {0};

@@ -120,6 +120,8 @@ struct subscriber {
 	int fd;                           /* ro: -1 once closed */
 	enum subscriber_state state;      /* ro */
 	enum on_slow on_slow;
+	uint32_t user_timeout_ms;     /* fanout_tick.c: its socket's, which does not count now */
+	uint64_t unanswered_ms;       /* fanout_tick.c: since when a probe has no answer; 0 */
 	bool ends_with_fin;           /* private: FIN means gone */
 	bool has_from;                /* private: while JOINING: begin at from_seq */
 	uint32_t from_session;        /* private: with has_from */

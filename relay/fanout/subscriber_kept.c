@@ -177,6 +177,8 @@ void subscriber_record_note_input(struct subscriber *subscriber)
 
 	if (!record)
 		return;
+	atomic_store_explicit(&record->user_timeout_ms, subscriber->user_timeout_ms,
+			      memory_order_relaxed);
 	atomic_store_explicit(&record->input_full_ns, subscriber->input_bucket.full_ns,
 			      memory_order_relaxed);
 	atomic_store_explicit(&record->is_half_closed, list_is_linked(&subscriber->half_node),

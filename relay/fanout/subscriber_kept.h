@@ -88,7 +88,8 @@ struct subscriber_record {
 	uint32_t note_bytes;
 	struct token_bucket input_bucket; /* of what it may send; its level is the next one */
 	_Atomic uint64_t input_full_ns;
-	uint64_t cookie; /* of the socket: SO_COOKIE, socket(7) */
+	_Atomic uint32_t user_timeout_ms; /* see fanout_tick.c */
+	uint64_t cookie;                  /* of the socket: SO_COOKIE, socket(7) */
 	uint64_t id;
 	uint64_t joined_ms;
 	uint64_t end_pos;
@@ -147,7 +148,7 @@ void subscriber_record_describe(struct subscriber *subscriber);
 void subscriber_record_begin_input(struct subscriber *subscriber);
 void subscriber_record_end_input(struct subscriber *subscriber);
 
-/* What it has sent has been counted; it has sent FIN. */
+/* What it has sent has been counted; it has sent FIN; its user_timeout_ms has changed. */
 void subscriber_record_note_input(struct subscriber *subscriber);
 
 /* Where the address of a subscriber is counted, whose descriptor nobody serves yet.  `records` may

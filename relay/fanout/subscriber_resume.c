@@ -108,6 +108,7 @@ int subscriber_record_read(const struct subscriber_record *record, const struct 
 		.progress_ms = clock_mono_ns() / NS_PER_MS,
 		.counts_anew = true,
 		.input_bucket = record->input_bucket,
+		.user_timeout_ms = atomic_load(&record->user_timeout_ms),
 		.on_slow = record->on_slow,
 		.is_ending = record->is_ending,
 		.end_reason = record->end_reason,
@@ -136,6 +137,7 @@ static void take_over(struct subscriber *subscriber, struct subscriber_snapshot 
 	subscriber->joined_messages = state->joined_messages;
 	subscriber->skipped = state->skipped;
 	subscriber->input_bucket = state->input_bucket;
+	subscriber->user_timeout_ms = (uint32_t)state->user_timeout_ms;
 	subscriber->ends_with_fin = state->ends_with_fin;
 	subscriber->on_slow = (enum on_slow)state->on_slow;
 	subscriber->must_skip = state->must_skip;

@@ -25,6 +25,7 @@ struct subscriber_snapshot {
 	struct cursor_state cursor;
 	uint64_t id, joined_ms, progress_ms, joined_messages, skipped;
 	struct token_bucket input_bucket; /* what it may still send */
+	uint64_t user_timeout_ms;         /* of its socket, while its window is closed; else 0 */
 	uint64_t delivered;               /* messages, for the accounts when it cannot be kept */
 	unsigned on_slow;
 	bool must_skip;

@@ -123,6 +123,7 @@ static void transfer_subscriber(struct state_stream *stream, struct subscriber_s
 	state_u64(stream, &state->joined_messages, UINT64_MAX, "messages before joining");
 	state_u64(stream, &state->skipped, UINT64_MAX, "messages skipped");
 	token_bucket_transfer(stream, &state->input_bucket);
+	state_u64(stream, &state->user_timeout_ms, UINT32_MAX, "user timeout");
 	state_u64(stream, &state->delivered, UINT64_MAX, "messages delivered");
 	state_unsigned(stream, &state->on_slow, ON_SLOW_WAIT, "on_slow");
 	state_bool(stream, &state->must_skip, "must skip");
@@ -239,6 +240,7 @@ static void capture_subscriber(const struct subscriber *subscriber, struct subsc
 		.joined_messages = subscriber->joined_messages,
 		.skipped = subscriber->skipped,
 		.input_bucket = subscriber->input_bucket,
+		.user_timeout_ms = subscriber->user_timeout_ms,
 		.delivered = subscriber_delivered_messages(subscriber),
 		.on_slow = subscriber->on_slow,
 		.must_skip = subscriber->must_skip,

@@ -94,7 +94,7 @@ int sockopt_apply_subscriber(int fd, const struct sockopt_params *params, struct
 		set_number(&attempt, IPPROTO_TCP, TCP_NOTSENT_LOWAT, "TCP_NOTSENT_LOWAT",
 			   params->notsent_lowat);
 	/* Data in flight to a dead peer is otherwise retried for a quarter of an hour, and
-	 * keepalive is silent meanwhile.  It ends peers with a closed window too. */
+	 * keepalive is silent meanwhile.  See sockopt_user_timeout(). */
 	if (params->user_timeout_ms)
 		set_number(&attempt, IPPROTO_TCP, TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT",
 			   params->user_timeout_ms);
@@ -117,6 +117,19 @@ int sockopt_apply_publisher(int fd, uint64_t keepalive_ms, struct errmsg *err)
 	if (is_tcp(fd))
 		set_keepalive(&attempt, keepalive_ms);
 	return attempt.first_error;
+}
+
+uint32_t sockopt_user_timeout(int fd)
+{
+	unsigned ms = 0;
+	socklen_t bytes = sizeof(ms);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &bytes) == 0 ? ms : 0;
+}
+
+void sockopt_set_user_timeout(int fd, uint32_t ms)
+{
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
 }
 
 void sockopt_set_reset_on_close(int fd)

@@ -28,6 +28,14 @@ int sockopt_apply_subscriber(int fd, const struct sockopt_params *params, struct
 /* Apply to a publisher's socket.  keepalive_ms as above.  Returns as above. */
 int sockopt_apply_publisher(int fd, uint64_t keepalive_ms, struct errmsg *err);
 
+/* TCP_USER_TIMEOUT (tcp(7)) in milliseconds; 0: there is none, or it is no TCP socket.
+ *
+ * Linux counts it in two cases: something that was sent is not acknowledged, or the peer's window is
+ * closed.  In the second case it counts from the first probe of the window, although the peer may
+ * acknowledge each one (tcp_probe_timer(), net/ipv4/tcp_timer.c).  Both end with ETIMEDOUT. */
+uint32_t sockopt_user_timeout(int fd);
+void sockopt_set_user_timeout(int fd, uint32_t ms);
+
 /* Makes close() send RST instead of FIN and drop what is queued (SO_LINGER, socket(7)), so that the
  * peer cannot take the end for a clean one.  Cannot fail in a way that matters; does nothing to a
  * unix socket. */

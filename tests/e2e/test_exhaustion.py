@@ -65,6 +65,14 @@ def test_descriptors_run_out(lab, workers):
     relay.wait("a", test=lambda seen: seen["subscribers"] >= 7)
 
 
+def receive(sock, count):
+    sock.settimeout(CEILING)
+    data = b""
+    while len(data) < count:
+        data += sock.recv(count - len(data))
+    return data
+
+
 CLONE_NEWNET = 0x40000000  # sched.h
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -135,3 +143,27 @@ def test_the_network_goes_away(lab):
         assert relay.feed("quiet").get("closed_network", 0) == 3
         for sock in busy + full + idle:
             sock.close()
+
+
+@needs(network_link)
+def test_a_closed_window_is_no_dead_network(lab):
+    """A player pauses for longer than user_timeout and goes on; then it pauses again, and its network goes."""
+    made = script("u32be", (4000,) * 1000, 2)
+    half = made.ends[500]
+    with Link() as link:
+        relay = lab.start(feed("a", framing="u32be", on_slow="wait", ring="16m", stall_timeout="1h",
+                               raw={"listen": "tcp:0.0.0.0:0", "user_timeout": "5s", "send_buffer": "64k"}))
+        here = relay.subscribe("a-framed", made)
+        player = link.connect(int(relay.address["listener a-raw"].rpartition(":")[2]), 4096)
+        relay.wait("a", subscribers=2)
+        publisher = relay.publish("a", made.wire[:half])
+        lab.loop.run(lambda: here.position == half, what="the first half")
+        relay.wait("a", subscribers=2, subscribers_blocked=1)
+        lab.loop.run_for(9)
+        assert receive(player, half) == made.payload[:half]
+        publisher.send(made.wire[half:])
+        relay.run_until_done([here])
+        relay.wait("a", subscribers=2, subscribers_blocked=1)
+        link.cut()
+        relay.wait("a", subscribers=1, closed_network=1)
+        player.close()

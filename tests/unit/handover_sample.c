@@ -96,6 +96,8 @@ void sample_fill(struct sample *sample)
 		.note_bytes = 4,
 		.has_from = true,
 		.from_seq = 12,
+		.input_bucket = {.per_second = 4096, .depth_ns = 1000000000, .full_ns = 77},
+		.user_timeout_ms = 30000,
 		.ends_with_fin = true,
 		.has_farewell = true,
 		.has_input = true,

@@ -144,9 +144,38 @@ static void a_reader_that_does_not_read_closes_its_window(void **state)
 				 slow_cause_name(slow_cause_judge(&signs)), signs.queued_bytes,
 				 signs.unsent_bytes, signs.window_bytes, signs.segment_bytes,
 				 signs.retransmits);
+		/* What it takes is on its way still; then nothing can be sent any more. */
+		for (int turn = 0; turn < 5000 && !slow_signs_is_window_shut(&signs); turn++) {
+			fill(fds[0]);
+			(void)poll(NULL, 0, 1);
+			slow_cause_read(fds[0], &signs);
+		}
+		assert_true(slow_signs_is_window_shut(&signs));
+		assert_true(slow_signs_has_unsent(fds[0]));
+		assert_false(slow_signs_has_unsent(fds[1]));
 		close(fds[0]);
 		close(fds[1]);
 	}
+}
+
+static void a_window_is_shut_when_nothing_can_be_sent(void **state)
+{
+	(void)state;
+	const struct {
+		struct slow_signs signs;
+		bool is_shut;
+	} rows[] = {
+		{{.is_tcp = true, .queued_bytes = 9, .unsent_bytes = 9}, true},
+		{{.is_tcp = true, .queued_bytes = 9, .unsent_bytes = 9, .window_bytes = 5}, true},
+		{{.is_tcp = true, .queued_bytes = 9, .unsent_bytes = 4, .window_bytes = 5}, false},
+		{{.is_tcp = true, .queued_bytes = 9, .unsent_bytes = 4}, true},
+		{{.is_tcp = true, .queued_bytes = 9}, false},
+		{{.is_tcp = true}, false},
+		{{.queued_bytes = 9, .unsent_bytes = 9}, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(slow_signs_is_window_shut(&rows[i].signs), rows[i].is_shut);
 }
 
 static void an_empty_socket_waits_for_relay(void **state)
@@ -186,6 +215,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(signs_lead_to_causes),
 		cmocka_unit_test(a_reader_that_does_not_read_closes_its_window),
+		cmocka_unit_test(a_window_is_shut_when_nothing_can_be_sent),
 		cmocka_unit_test(an_empty_socket_waits_for_relay),
 		cmocka_unit_test(a_unix_socket_does_not_tell),
 		cmocka_unit_test(names_are_those_of_the_table),

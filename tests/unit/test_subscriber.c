@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/fd.h"
+#include "net/sockopt.h"
 #include "tests/unit/feed_rig.h"
 
 enum {
@@ -364,6 +365,47 @@ static void a_pause_of_relay_itself_counts_against_nobody(void **state)
 	}
 }
 
+static bool has_user_timeout(const struct feed_rig *some, uint32_t ms)
+{
+	static uint64_t turns; // each one is a time to look
+
+	feed_tick(some->feed, now_ms() + ++turns * 2000);
+	return sockopt_user_timeout(feed_rig_newest(some->raw)->fd) == ms;
+}
+
+static bool has_no_user_timeout(const struct feed_rig *some)
+{
+	return has_user_timeout(some, 0);
+}
+
+static bool has_its_user_timeout(const struct feed_rig *some)
+{
+	return has_user_timeout(some, 30000);
+}
+
+static void the_kernel_does_not_count_while_a_window_is_closed(void **state)
+{
+	const struct subscriber *one;
+
+	(void)state;
+	open_feed(ENGINE_COPY, 8 << 20);
+	join(false, true, SMALL, ON_SLOW_WAIT);
+	one = feed_rig_newest(rig.raw);
+	sockopt_set_user_timeout(one->fd, 30000);
+	publish_lines(0, 10);
+	assert_true(has_its_user_timeout(&rig));
+	rig.readers[0].is_paused = true;
+	publish_lines(10, 20000);
+	feed_rig_run_until(&rig, has_no_user_timeout);
+	assert_int_equal(one->user_timeout_ms, 30000);
+	rig.readers[0].is_paused = false;
+	feed_rig_settle(&rig);
+	feed_rig_run_until(&rig, has_its_user_timeout);
+	assert_int_equal(one->user_timeout_ms, 0);
+	assert_int_equal(rig.readers[0].size, 20010 * LINE_BYTES);
+	feed_rig_close(&rig);
+}
+
 static bool has_closed_for_lag(const struct feed_rig *some)
 {
 	feed_tick(some->feed, now_ms());
@@ -658,6 +700,7 @@ int main(void)
 		TEST(one_that_lags_is_disconnected_by_reset),
 		TEST(one_that_is_waited_for_gets_everything),
 		TEST(whoever_stalls_is_closed_and_the_wait_is_over),
+		TEST(the_kernel_does_not_count_while_a_window_is_closed),
 		TEST(a_pause_of_relay_itself_counts_against_nobody),
 		TEST(the_limits_of_lag_are_bytes_and_time),
 		TEST(one_that_leaves_in_mid_message_is_reset_and_got_nothing_whole),
