@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "fanout/rendition.h"
+#include "http/http_connection.h"
 #include "intake/intake.h"
 #include "pipe/pipe.h"
 
@@ -29,15 +30,17 @@ void budget_reckon(const struct config *config, unsigned workers, uint64_t fd_li
 {
 	uint64_t wanted = config->relay.max_subscribers;
 	uint64_t reserved = FDS_RESERVED + FDS_RESERVED_PER_FEED * config->feed_count * workers;
-	uint64_t possible;
+	uint64_t possible, heads = 0;
 
 	for (size_t i = 0; i < config->listener_count; i++) {
 		if (config->listeners[i].format == FORMAT_HTTP)
-			reserved += config->listeners[i].max_heads;
+			heads += config->listeners[i].max_heads;
 	}
+	reserved += heads;
 	possible = fd_limit > 2 * reserved ? fd_limit - reserved : fd_limit / 2;
 	*ret = (struct budget){
 		.descriptors = fd_limit,
+		.heads_bytes = heads * HTTP_CONNECTION_BYTES,
 		.reserved = fd_limit - possible,
 		.subscribers = wanted ? u64_min(wanted, possible) : possible,
 		.is_by_option = wanted && wanted <= possible,
@@ -171,10 +174,10 @@ void budget_log(const struct budget *budget)
 			       (unsigned long long)(budget->tcp_bytes / budget->stalled_bytes),
 			       (unsigned long long)budget->stalled_bytes);
 	log_info("budget subscribers=%llu (raise %s for more) descriptors=%llu reserved=%llu "
-		 "pipes=%zu/%zu%s%s",
+		 "heads_bytes=%llu pipes=%zu/%zu%s%s",
 		 (unsigned long long)budget->subscribers, raise,
 		 (unsigned long long)budget->descriptors, (unsigned long long)budget->reserved,
-		 budget->pipes, budget->pipes_wanted,
+		 (unsigned long long)budget->heads_bytes, budget->pipes, budget->pipes_wanted,
 		 budget->pipes < budget->pipes_wanted
 			 ? " (the rest is copied; raise fs.pipe-user-pages-soft for more)"
 			 : "",

@@ -21,9 +21,11 @@
 #include "http/http_response.h"
 #include "net/proxy_protocol.h"
 
-#define LINGER_MS    1000
-#define LINGER_BYTES (256 * 1024)
-#define LATE_S       0.1 /* a deadline that comes so much too late was not missed by the client */
+#define LINGER_MS          1000
+#define LINGER_BYTES       (256 * 1024)
+
+#define BUFFER_FIRST_BYTES HTTP_REST_BYTES /* enough for most requests */
+#define LATE_S             0.1 /* a deadline that comes so much too late was not missed by the client */
 
 /* ---- state ---- */
 
@@ -219,8 +221,11 @@ static void parse_request(struct http_connection *connection)
 	case HTTP_PARSE_WHOLE:
 		break;
 	}
-	if (bytes - request->head_bytes < request->content_bytes)
+	if (bytes - request->head_bytes < request->content_bytes) {
+		/* The buffer may move, and the texts of the request with it: read again then. */
+		http_request_init(request, params->methods, params->body_max_bytes);
 		return;
+	}
 	connection->server->counters.requests++;
 	http_connection_set_state(connection, STATE_WAITING);
 	params->on_request(params->owner, connection, request,
@@ -243,13 +248,35 @@ void http_connection_parse(struct http_connection *connection)
 		parse_request(connection);
 }
 
+bool http_connection_make_room(struct http_connection *connection, size_t bytes)
+{
+	size_t room = size_min(size_max(bytes, BUFFER_FIRST_BYTES), HTTP_CONNECTION_BYTES);
+	uint8_t *buffer;
+
+	if (room <= connection->room_bytes)
+		return true;
+	buffer = realloc(connection->buffer, room);
+	if (!buffer)
+		return false;
+	connection->buffer = buffer;
+	connection->room_bytes = room;
+	return true;
+}
+
 /* All that lies behind a request has come with its last bytes: no more than one receive. */
 static void receive(struct http_connection *connection)
 {
-	size_t room = CONNECTION_BUFFER_BYTES - connection->used_bytes;
-	ssize_t count = recv(connection->fd, connection->buffer + connection->used_bytes,
-			     size_min(room, HTTP_REST_BYTES), 0);
+	size_t room;
+	ssize_t count;
 
+	if (connection->used_bytes == connection->room_bytes &&
+	    !http_connection_make_room(connection, 2 * connection->room_bytes)) {
+		refuse(connection, 503, "out of memory");
+		return;
+	}
+	room = connection->room_bytes - connection->used_bytes;
+	count = recv(connection->fd, connection->buffer + connection->used_bytes,
+		     size_min(room, HTTP_REST_BYTES), 0);
 	if (count < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			end_lost(connection);
@@ -265,7 +292,8 @@ static void receive(struct http_connection *connection)
 
 static void discard(struct http_connection *connection)
 {
-	ssize_t count = recv(connection->fd, connection->buffer, CONNECTION_BUFFER_BYTES, 0);
+	uint8_t discarded[HTTP_REST_BYTES];
+	ssize_t count = recv(connection->fd, discarded, sizeof(discarded), 0);
 
 	if (count < 0 && (errno == EAGAIN || errno == EINTR))
 		return;

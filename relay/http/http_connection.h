@@ -11,9 +11,9 @@
  * it may, to keep others out.  So when max_connections are open, the oldest one whose request is
  * not complete is closed for the new one.  Many slow peers only shorten their own time.
  *
- * What a peer can make a server hold: one buffer of HTTP_HEAD_BYTES and a little for each of
- * max_connections, for deadline_ms, however slowly it sends; then an answer, for as long again,
- * however slowly it reads.
+ * What a peer can make a server hold: a buffer that grows with what it sends, up to
+ * HTTP_CONNECTION_BYTES, for each of max_connections, for deadline_ms, however slowly it sends; then
+ * an answer, for as long again, however slowly it reads.
  */
 #pragma once
 
@@ -26,13 +26,17 @@
 #include "http/http_request.h"
 #include "net/access.h"
 #include "net/endpoint.h"
+#include "net/proxy_protocol.h"
 #include "table/counter.h"
 
 struct http_connection;
 struct state_stream;
 
 /* The most that may have come behind a head. */
-#define HTTP_REST_BYTES HTTP_HEAD_BYTES
+#define HTTP_REST_BYTES 8192
+
+/* The most that is held of a connection at its request; a PROXY header stands before the head. */
+#define HTTP_CONNECTION_BYTES (PROXY_HEADER_BYTES + HTTP_HEAD_BYTES + HTTP_REST_BYTES)
 
 struct http_server_params {
 	unsigned methods;        /* as in http_request_init() */

@@ -6,8 +6,6 @@
 #include "http/http_connection.h"
 #include "net/proxy_protocol.h"
 
-#define CONNECTION_BUFFER_BYTES (PROXY_HEADER_BYTES + HTTP_HEAD_BYTES + HTTP_REST_BYTES)
-
 /* Head and body of an answer of one line. */
 #define LINE_ANSWER_BYTES 1024
 
@@ -37,7 +35,8 @@ struct http_connection {
 
 	size_t head_at;    /* behind the PROXY header */
 	size_t used_bytes; /* of the buffer */
-	uint8_t buffer[CONNECTION_BUFFER_BYTES];
+	size_t room_bytes; /* in the buffer: grows as bytes come, up to HTTP_CONNECTION_BYTES */
+	uint8_t *buffer;   /* owned; NULL before the first byte */
 };
 
 /* The only place that changes the state, and with it what is waited for. */
@@ -49,6 +48,9 @@ void http_connection_watch(struct http_connection *connection, uint32_t events,
 
 /* Its socket is ready. */
 void http_connection_serve(struct http_connection *connection);
+
+/* Makes room for so many bytes in all, or for as many as there may be.  False: no memory. */
+bool http_connection_make_room(struct http_connection *connection, size_t bytes) must_check;
 
 /* Looks at what has come. */
 void http_connection_parse(struct http_connection *connection);

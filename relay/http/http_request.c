@@ -82,8 +82,6 @@ static enum http_parse read_request_line(struct http_request *request, struct ht
 {
 	struct http_text method = {line.at, 0}, target, version;
 
-	if (line.length == 0)
-		return fail(request, 400, "an empty line before the request line");
 	while (method.length < line.length && line.at[method.length] != ' ')
 		method.length++;
 	if (method.length == line.length || !http_text_is_token(method))
@@ -191,7 +189,10 @@ static enum http_parse read_line(struct http_request *request, size_t end)
 	if (end == request->line_at || request->fields.head[end - 1] != '\r')
 		return fail(request, 400, "a line ends in LF without CR");
 	line.length = end - 1 - request->line_at;
-	if (request->line_at == 0)
+	/* An empty line before the request is none of it (RFC 9112, 2.2). */
+	if (!request->method && line.length == 0)
+		result = HTTP_PARSE_MORE;
+	else if (!request->method)
 		result = read_request_line(request, line);
 	else if (line.length == 0)
 		return finish(request, end + 1);
@@ -223,7 +224,7 @@ enum http_parse http_request_parse(struct http_request *request, const char *byt
 	}
 	if (end < HTTP_HEAD_BYTES)
 		return HTTP_PARSE_MORE;
-	if (request->line_at == 0)
+	if (!request->method)
 		return fail(request, 414, "the request target is too long");
-	return fail(request, 431, "the request head is longer than 8 KiB");
+	return fail(request, 431, "the request head is longer than 32 KiB");
 }

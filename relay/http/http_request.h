@@ -11,9 +11,8 @@
  * follows is the body or WebSocket frames), and an error leaves nothing but to answer and close.
  *
  * Stricter than the RFC asks for, since whoever needs more is not a client of relay: lines end in
- * CR LF and nothing else, no empty line before the request, no folded lines, no field twice that
- * may be there once, no chunked body, no Expect (417; curl then does without).  HTTP/1.x above 1.1
- * is read as 1.1.
+ * CR LF and nothing else, no folded lines, no field twice that may be there once, no chunked body,
+ * no Expect (417; curl then does without).  HTTP/1.x above 1.1 is read as 1.1.
  */
 #pragma once
 
@@ -22,7 +21,7 @@
 #include "http/http_fields.h"
 #include "http/http_target.h"
 
-#define HTTP_HEAD_BYTES 8192
+#define HTTP_HEAD_BYTES 32768
 
 /* Any other method is answered here: 405 if RFC 9110 or 5789 knows it, 501 if not. */
 enum http_method {

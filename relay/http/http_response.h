@@ -8,7 +8,7 @@
  *
  * What is wrong on the way (no room, a byte that would break out of its line) is kept and told at
  * the end, so nothing half made is ever sent.  The status line always says HTTP/1.1, our own
- * version (RFC 9110, 2.5).  No Date: nothing here knows the time; the caller may add one.
+ * version (RFC 9110, 2.5).
  */
 #pragma once
 
@@ -27,7 +27,7 @@ struct http_response {
 	int wrong; /* 0 or -errno */
 };
 
-/* The status line.  The status must be one of those that http_status_text() knows. */
+/* The status line, and the time (Date; RFC 9110, 6.6.1).  The status must be one of those that http_status_text() knows. */
 void http_response_begin(struct http_response *response, char *buf, size_t size, int status);
 
 /* One field.  The name must be a token, the value without control characters but HTAB. */

@@ -25,6 +25,7 @@ static void free_ended(struct http_server *server)
 
 		list_remove(node);
 		free(connection->answer);
+		free(connection->buffer);
 		free(connection);
 	}
 	ev_prepare_stop(server->loop, &server->turn_end);
@@ -141,12 +142,11 @@ static bool open_set(struct http_server *server)
 static struct http_connection *new_connection(struct http_server *server, int fd,
 					      const struct endpoint_address *peer)
 {
-	struct http_connection *connection = open_set(server) ? malloc(sizeof(*connection)) : NULL;
+	struct http_connection *connection =
+		open_set(server) ? calloc(1, sizeof(*connection)) : NULL;
 
 	if (!connection)
 		return NULL;
-	/* The buffer is left as it is: most of it is never looked at. */
-	memset(connection, 0, offsetof(struct http_connection, buffer));
 	connection->server = server;
 	connection->fd = fd;
 	connection->peer = *peer;
@@ -255,9 +255,13 @@ void http_server_restore(struct http_server *server, struct http_connection_stat
 	}
 	http_connection_set_state(connection, STATE_READING);
 	http_connection_watch(connection, EPOLLIN, state->left_ms + 1);
-	connection->used_bytes = size_min(state->byte_count, CONNECTION_BUFFER_BYTES);
-	if (!connection->used_bytes)
+	if (state->byte_count == 0)
 		return;
+	if (!http_connection_make_room(connection, state->byte_count)) {
+		http_connection_drop(connection);
+		return;
+	}
+	connection->used_bytes = size_min(state->byte_count, connection->room_bytes);
 	memcpy(connection->buffer, state->bytes, connection->used_bytes);
 	http_connection_parse(connection);
 }
@@ -269,7 +273,7 @@ void http_connection_state_transfer(struct state_stream *stream,
 	state_bool(stream, &state->is_answered, "answered");
 	state_u64(stream, &state->left_ms, UINT32_MAX, "time left");
 	state_size(stream, &state->byte_count,
-		   state->is_answered ? UINT32_MAX : CONNECTION_BUFFER_BYTES, "bytes of a request");
+		   state->is_answered ? UINT32_MAX : HTTP_CONNECTION_BYTES, "bytes of a request");
 	state_bytes(stream, &state->bytes, state->byte_count, "bytes of a request");
 	if (stream->is_reading && state->fd < 0)
 		state_fail(stream, "socket of a request");

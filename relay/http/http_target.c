@@ -153,6 +153,19 @@ static bool next_parameter(struct http_text *rest, struct http_text *name, struc
 	return false;
 }
 
+/* Behind an IPv6 address may stand %25 and an interface (RFC 6874); some write % alone.  zone: NULL
+ * where there is none. */
+static bool is_zone(const char *zone, const char *end)
+{
+	if (zone && zone + 1 == end)
+		return false;
+	for (; zone && zone < end; zone++) {
+		if (!http_is_alpha(*zone) && !http_is_digit(*zone) && !strchr("%-._~", *zone))
+			return false;
+	}
+	return true;
+}
+
 bool http_authority_is_valid(struct http_text authority)
 {
 	const char *at = authority.at;
@@ -162,16 +175,19 @@ bool http_authority_is_valid(struct http_text authority)
 	if (length > 0 && at[0] == '[') {
 		char text[INET6_ADDRSTRLEN];
 		const char *end = memchr(at, ']', length);
+		const char *zone = end ? memchr(at, '%', (size_t)(end - at)) : NULL;
 		struct in6_addr address;
 
-		if (!end || (size_t)(end - at) > sizeof(text))
+		if (!end || !is_zone(zone, end))
 			return false;
-		host = (size_t)(end - at) - 1;
+		host = (size_t)((zone ? zone : end) - at) - 1;
+		if (host >= sizeof(text))
+			return false;
 		memcpy(text, at + 1, host);
 		text[host] = '\0';
 		if (strlen(text) != host || inet_pton(AF_INET6, text, &address) != 1)
 			return false;
-		host += 2;
+		host = (size_t)(end - at) + 1;
 	} else {
 		while (host < length && at[host] != ':')
 			host++;

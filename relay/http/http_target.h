@@ -44,5 +44,6 @@ int http_target_path(const struct http_target *target, char *buf, size_t size) m
 int http_target_parameter(struct http_text *rest, char *name, size_t name_size, char *value,
 			  size_t value_size) must_check;
 
-/* Is it HOST, HOST:PORT or [V6]:PORT, host and port perhaps empty?  (RFC 9110, 7.2) */
+/* Is it HOST, HOST:PORT or [V6]:PORT, host and port perhaps empty, the address perhaps with a zone?
+ * (RFC 9110, 7.2) */
 bool http_authority_is_valid(struct http_text authority) must_check;

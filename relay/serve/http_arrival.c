@@ -3,6 +3,7 @@
 #include "serve/http_arrival.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -102,10 +103,20 @@ static bool check_from(struct http_arrival *arrival)
 	return false;
 }
 
+/* FIN that comes behind the request, before the answer, says only that there is no more to ask (RFC
+ * 9112, 9.6).  A WebSocket would have to answer. */
+static bool is_half_closed(const struct http_arrival *arrival)
+{
+	struct pollfd poll_fd = {.fd = arrival->fd, .events = POLLRDHUP};
+
+	return !arrival->params.input && poll(&poll_fd, 1, 0) > 0 &&
+	       (poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) == POLLRDHUP;
+}
+
 static void arrive(struct task *task)
 {
 	struct http_arrival *arrival = container_of(task, struct http_arrival, task);
-	const struct subscriber_params *params = &arrival->params;
+	struct subscriber_params *params = &arrival->params;
 	char head[STREAM_ANSWER_BYTES];
 	struct stream_start start;
 	ssize_t length;
@@ -113,6 +124,8 @@ static void arrive(struct task *task)
 
 	if (!check_from(arrival))
 		goto out;
+	if (is_half_closed(arrival))
+		params->ends_with_fin = false;
 	find_start(arrival, &start);
 	length = stream_answer_head(&arrival->answer, &start, head, sizeof(head));
 	if (!send_whole(arrival->fd, head, length)) {

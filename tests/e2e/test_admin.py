@@ -452,7 +452,7 @@ def test_who_is_not_in_allow_is_reset(lab):
 
 @pytest.mark.parametrize("data, status", [
     (b"GET /status.json HTTP/1.1\r\n\r\n", 400), (b"\x16\x03\x01\x02\x00\x01\r\n", 400),
-    (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 65 + b"\r\n", 431), (b"GET /" + b"x" * 9000, 431),
+    (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 65 + b"\r\n", 431), (b"GET /" + b"x" * 40000, 431),
     (b"GET / HTTP/2.0\r\nHost: x\r\n\r\n", 505), (b"GET /../etc HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
     (b"BREW / HTTP/1.1\r\nHost: x\r\n\r\n", 501),
 ])

@@ -397,7 +397,7 @@ def test_junk_behind_the_head(lab):
     relay.run_until_done([some])
     for junk in (b"\0" * 100, b"\r\n", b"GET /a\r\n\r\n", b"\x16\x03\x01\x02\0" * 20,
                  request("/a", {"Content-Length": "5"}), request("/a", {"Transfer-Encoding": "chunked"}),
-                 b"GET /a HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n", request("/" + "a" * 9000)):
+                 b"GET /a HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n", request("/" + "a" * 40000)):
         code, _, _ = Answer(relay, "web", junk, half_close=True).wait()
         assert 400 <= code < 600, junk
 

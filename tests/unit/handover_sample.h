@@ -30,7 +30,7 @@ struct sample {
 	struct handed_http http_listeners[1];
 	struct handed_format formats[1];
 	struct http_connection_state clients[2];
-	uint8_t request[32 * 1024];
+	uint8_t request[64 * 1024];
 };
 
 // A listener, a feed with a ring of three segments and two subscribers, and two HTTP clients.

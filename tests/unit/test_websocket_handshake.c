@@ -14,6 +14,7 @@
 
 #include "http/websocket_handshake.h"
 #include "tests/unit/parse_check.h"
+#include "tests/unit/without_date.h"
 
 #define ACCEPT     "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
@@ -132,7 +133,8 @@ static void check_answer(const char *head, const char *protocol, const char *exp
 	websocket_handshake_check(&request, &handshake);
 	handshake.protocol = protocol;
 	count = websocket_handshake_answer(&handshake, buf, sizeof(buf));
-	assert_int_equal(count, strlen(expected));
+	assert_true(count > 0);
+	assert_int_equal(without_date(buf, (size_t)count), strlen(expected));
 	assert_memory_equal(buf, expected, strlen(expected));
 	assert_int_equal(websocket_handshake_answer(&handshake, buf, (size_t)count - 1), -ENOSPC);
 }
