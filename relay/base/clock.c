@@ -38,3 +38,18 @@ const char *clock_print_utc(char *buf, size_t size, uint64_t wall_ns)
 		 (unsigned)(wall_ns % NS_PER_S / NS_PER_MS));
 	return buf;
 }
+
+const char *clock_print_date(char *buf, size_t size, uint64_t wall_ns)
+{
+	static const char days[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+	static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+					 "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+	time_t seconds = (time_t)(wall_ns / NS_PER_S);
+	struct tm tm;
+
+	(void)gmtime_r(&seconds, &tm);
+	(void)snprintf(buf, size, "%s, %02d %s %04d %02d:%02d:%02d GMT", days[tm.tm_wday],
+		       tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
+		       tm.tm_sec);
+	return buf;
+}

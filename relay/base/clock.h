@@ -23,3 +23,8 @@ uint64_t clock_wall_ns(void);
 /* "2026-01-02T03:04:05.678Z" (RFC 3339) of wall time.  Returns buf; CLOCK_UTC_BYTES is enough. */
 #define CLOCK_UTC_BYTES 32
 const char *clock_print_utc(char *buf, size_t size, uint64_t wall_ns);
+
+/* "Sun, 06 Nov 1994 08:49:37 GMT" (IMF-fixdate; RFC 9110, 5.6.7), whatever the language here is, for
+ * any time there is.  Returns buf. */
+#define CLOCK_DATE_BYTES 48
+const char *clock_print_date(char *buf, size_t size, uint64_t wall_ns);

@@ -11,7 +11,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/utf8.h"
@@ -78,28 +77,10 @@ static void append_text(struct http_response *response, const char *text)
 	append(response, text, strlen(text));
 }
 
-/* As RFC 9110, 5.6.7 wants it, whatever the language here is. */
-static void append_date(struct http_response *response)
-{
-	static const char days[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-	static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-					 "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-	time_t now = (time_t)(clock_wall_ns() / NS_PER_S);
-	struct tm tm;
-	char line[48];
-
-	if (!gmtime_r(&now, &tm))
-		return;
-	(void)snprintf(line, sizeof(line), "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n",
-		       days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900,
-		       tm.tm_hour, tm.tm_min, tm.tm_sec);
-	append_text(response, line);
-}
-
 void http_response_begin(struct http_response *response, char *buf, size_t size, int status)
 {
 	const char *text = http_status_text(status);
-	char line[64];
+	char line[64], date[CLOCK_DATE_BYTES];
 	int length;
 
 	*response = (struct http_response){.buf = buf, .size = size};
@@ -109,7 +90,8 @@ void http_response_begin(struct http_response *response, char *buf, size_t size,
 	}
 	length = snprintf(line, sizeof(line), "HTTP/1.1 %d %s\r\n", status, text);
 	append(response, line, (size_t)length);
-	append_date(response);
+	http_response_field(response, "Date",
+			    clock_print_date(date, sizeof(date), clock_wall_ns()));
 }
 
 static bool is_value(const char *value)
