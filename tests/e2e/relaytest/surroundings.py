@@ -100,11 +100,11 @@ def descriptors():
 
 @functools.cache
 def ipv6():
-    with socket.socket(socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET) as sock:
-        try:
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
             sock.bind(("::1", 0))
-        except OSError as error:
-            return f"no IPv6 on the loopback interface: {error.strerror}"
+    except OSError as error:
+        return f"no IPv6 on the loopback interface: {error.strerror}"
     return ""
 
 
