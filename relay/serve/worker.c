@@ -22,7 +22,7 @@ enum {
  * machine was), or one turn took too long. */
 static uint64_t late_by(const struct worker *worker, uint64_t now_ms)
 {
-	uint64_t since_ms = worker->ticked_ms ? now_ms - worker->ticked_ms : 0;
+	uint64_t since_ms = now_ms - worker->ticked_ms;
 
 	return since_ms >= 2 * TICK_MS ? since_ms - TICK_MS : 0;
 }
@@ -204,6 +204,7 @@ static int start(struct worker *worker, unsigned index)
 	/* What has arrived in the meantime is looked at first. */
 	ev_set_priority(&worker->tick, EV_MINPRI);
 	ev_timer_start(worker->loop, &worker->tick);
+	worker->ticked_ms = clock_mono_ns() / NS_PER_MS;
 	r = start_thread(worker);
 	if (r < 0)
 		destroy(worker);

@@ -45,7 +45,7 @@ struct worker {
 	struct list feeds; /* struct worker_feed */
 	struct loop_lag lag;
 	ev_timer tick;
-	uint64_t ticked_ms; /* monotonic; 0: not yet */
+	uint64_t ticked_ms; /* monotonic; at first when it was started */
 
 	/* The control thread's. */
 	uint64_t subscribers; /* that it serves */

@@ -151,7 +151,7 @@ def test_each_counter_of_a_listener_is_shown_everywhere(lab):
     admin = Admin(relay)
     socket.create_connection(address.parse(relay.address["listener web"])[1]).close()
     asking = socket.create_connection(address.parse(relay.address["listener web"])[1])
-    asking.sendall(b"GET /none HTTP/1.1\r\nHost: a\r\n\r\n")
+    asking.sendall(b"GET /none HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert read_all(asking).startswith(b"HTTP/1.1 404 ")
     relay.wait(test=lambda block: block["relay"].get("http_lost_web") == 1)
     crowd_without_descriptors(relay, "a-raw")
@@ -283,7 +283,7 @@ def test_reload_tells_what_changed(lab):
 
 
 def test_a_reload_that_fails_tells_why_and_changes_nothing(lab):
-    relay = start(lab).expect(r"reload failed")
+    relay = start(lab).expect(r"reload failed", r"relay\.ini:\d+: error: ")
     control = Admin(relay, "socket")
     before = control.ask("/config").text
     relay.write(ini_text(relay.sections) + "[relay]\nturn_budget = soon\nrinf = 1\n")
