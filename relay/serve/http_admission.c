@@ -206,8 +206,8 @@ static bool is_address_allowed(struct asking *asking)
 
 static bool is_host_known(const struct asking *asking)
 {
-	return !asking->http->hosts || http_connection_is_proxied(asking->connection) ||
-	       http_host_is_known(asking->request->host, asking->http->hosts);
+	return http_connection_is_proxied(asking->connection) ||
+	       http_listener_knows_host(asking->http, asking->request->host);
 }
 
 static void refuse_host(struct asking *asking)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "http/http_host.h"
 #include "serve/params.h"
 #include "serve/service.h"
 
@@ -231,25 +232,25 @@ static bool is_loopback(const char *address)
 	return strncmp(address, "tcp:127.", 8) == 0 || strncmp(address, "tcp:[::1]", 9) == 0;
 }
 
-/* The names of `hosts`, beside addresses and localhost; NULL: any. */
-static const char *names_of(const struct config_listener *from, const char *address)
+/* Where it listens is known only when it does. */
+bool http_listener_knows_host(const struct http_listener *http, struct http_text host)
 {
-	if (strcmp(from->hosts, "auto") == 0)
-		return is_loopback(address) ? "" : NULL;
-	return strcmp(from->hosts, "*") == 0 ? NULL : from->hosts;
+	bool is_auto = strcmp(http->hosts, "auto") == 0;
+
+	if (is_auto && !is_loopback(listener_address(http->listener)))
+		return true;
+	return strcmp(http->hosts, "*") == 0 ||
+	       http_host_is_known(host, is_auto ? "" : http->hosts);
 }
 
-static int change_admission(struct http_listener *http, const struct config_listener *from,
-			    const char *address)
+static int change_admission(struct http_listener *http, const struct config_listener *from)
 {
-	const char *names = names_of(from, address);
 	char *origins = strdup(from->origins);
-	char *hosts = names ? strdup(names) : NULL;
+	char *hosts = strdup(from->hosts);
 	struct access proxies;
 	struct errmsg err;
 
-	if (!origins || (names && !hosts) ||
-	    access_init(&proxies, from->trusted_proxies, "", &err) < 0) {
+	if (!origins || !hosts || access_init(&proxies, from->trusted_proxies, "", &err) < 0) {
 		free(origins);
 		free(hosts);
 		return -ENOMEM;
@@ -267,6 +268,7 @@ static int change_admission(struct http_listener *http, const struct config_list
 /* ---- life ---- */
 
 struct http_listener *http_listener_new(struct admission *admission,
+					const struct listener *listener,
 					const struct http_server_params *answers,
 					const struct config_listener *from)
 {
@@ -276,6 +278,7 @@ struct http_listener *http_listener_new(struct admission *admission,
 	if (!http)
 		return NULL;
 	http->admission = admission;
+	http->listener = listener;
 	list_init(&http->paths);
 	params.deadline_ms = from->head_timeout;
 	params.max_connections = from->max_heads;
@@ -285,14 +288,14 @@ struct http_listener *http_listener_new(struct admission *admission,
 }
 
 int http_listener_change(struct http_listener *http, const struct config *config,
-			 const struct config_listener *from, const char *address)
+			 const struct config_listener *from)
 {
 	int r;
 
 	(void)snprintf(http->feed, sizeof(http->feed), "%s", from->feed);
 	http->gaps = from->gaps == CONFIG_YES;
 	http->per_message = from->messages == CONFIG_MESSAGES_MESSAGE;
-	r = change_admission(http, from, address);
+	r = change_admission(http, from);
 	if (r < 0)
 		return r;
 	http_server_change(&http->server, from->head_timeout, from->max_heads,

@@ -13,6 +13,7 @@
 #include "http/http_connection.h"
 #include "http/stream_request.h"
 #include "http/token_list.h"
+#include "net/listener.h"
 #include "serve/admission.h"
 #include "serve/served_feed.h"
 
@@ -37,6 +38,7 @@ struct http_path {
 
 struct http_listener {
 	struct admission *admission; /* the listener's */
+	const struct listener *listener;
 	struct http_server server;
 	char feed[CONFIG_NAME_BYTES + 1]; /* that it serves, or "all" */
 	struct list paths;                /* struct http_path */
@@ -44,7 +46,7 @@ struct http_listener {
 	struct token_list tokens;
 	struct access proxies;
 	char *origins; /* owned */
-	char *hosts;   /* owned; NULL: any */
+	char *hosts;   /* owned; as the option has it */
 	bool gaps, per_message;
 	uint64_t refused[HTTP_REFUSAL_COUNT]; /* but HEADS; see http_listener_refused() */
 };
@@ -56,16 +58,20 @@ uint64_t http_listener_refused(const struct http_listener *http, enum http_refus
  * message. */
 int http_listener_check(const struct config_listener *from, struct errmsg *err);
 
-/* `answers`: the methods and the functions of its server.  `admission` must outlive it.  NULL: no
- * memory. */
+/* `answers`: the methods and the functions of its server.  `admission` and `listener` must outlive it.
+ * NULL: no memory. */
 struct http_listener *http_listener_new(struct admission *admission,
+					const struct listener *listener,
 					const struct http_server_params *answers,
 					const struct config_listener *from);
 
-/* Serves what `from` says, of the feeds that the service has now.  address: where it listens, as
- * listener_address() has it.  -ENOMEM: it is of no use any more. */
+/* Serves what `from` says, of the feeds that the service has now.  -ENOMEM: it is of no use any
+ * more. */
 int http_listener_change(struct http_listener *http, const struct config *config,
-			 const struct config_listener *from, const char *address);
+			 const struct config_listener *from);
+
+/* May it be asked by this name (the Host field)? */
+bool http_listener_knows_host(const struct http_listener *http, struct http_text host);
 
 /* Gives up the feed's formats, before it goes. */
 void http_listener_detach(struct http_listener *http, const struct served_feed *feed);

@@ -88,10 +88,9 @@ static int change_http(struct served_listener *served, const struct config *conf
 {
 	served_format_close(&served->format);
 	if (!served->http)
-		served->http = http_listener_new(&served->admission, &http_admission, from);
-	return served->http ? http_listener_change(served->http, config, from,
-						   listener_address(&served->listener))
-			    : -ENOMEM;
+		served->http = http_listener_new(&served->admission, &served->listener,
+						 &http_admission, from);
+	return served->http ? http_listener_change(served->http, config, from) : -ENOMEM;
 }
 
 int served_listener_change(struct served_listener *served, const struct config *config,
