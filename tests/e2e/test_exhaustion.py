@@ -3,7 +3,6 @@
 newcomers are let in again."""
 
 import ctypes
-import os
 import re
 import resource
 import socket
@@ -87,7 +86,8 @@ class Link(Namespace):
 
     def __init__(self):
         super().__init__()
-        number = os.getpid() % 2**14  # no other run of this test has the same names and addresses
+        # No other link has these names and addresses, nor one whose namespace is still being taken down.
+        number = self.holder.pid % 2**14
         self.ours, self.theirs = f"rl{number}a", f"rl{number}b"
         self.here, self.there = (f"198.18.{number // 64}.{number % 64 * 4 + end}" for end in (1, 2))
         self.run("ip", "link", "add", self.ours, "type", "veth", "peer", "name", self.theirs, "netns", str(self.holder.pid))
