@@ -433,8 +433,10 @@ def test_a_restart_keeps_who_reads_by_http():
     late.close()
     lines = publisher.finish()
     assert dechunked(chunks.finish().body) == lines
-    told = [event.split(b"\n") for event in dechunked(events.finish().body).split(b"\n\n") if event.startswith(b"id: ")]
-    assert [event[0] for event in told] == [b"id: %d" % (number + 1) for number in range(publisher.count)]
+    first, *told = [event.split(b"\n") for event in dechunked(events.finish().body).split(b"\n\n")
+                    if event.startswith(b"id: ")]
+    session = first[0].removesuffix(b"-0")  # where it begins; relay-protocol(7)
+    assert [event[0] for event in told] == [b"%s-%d" % (session, number + 1) for number in range(publisher.count)]
     assert b"".join(event[1].removeprefix(b"data: ") + b"\n" for event in told) == lines
     frames = unframed(websocket.finish().body)
     assert b"".join(data for opcode, data in frames if opcode == 2) == lines
@@ -750,11 +752,12 @@ def test_watchdog_restarts():
 def test_a_worker_that_hangs_is_a_relay_that_hangs():
     """One thread is held, as a debugger does; all others go on. PTRACE_SEIZE, PTRACE_INTERRUPT."""
     pid = show("MainPID")
-    threads = {task.name for task in pathlib.Path("/proc", pid, "task").iterdir()} - {pid}
+    workers = [task.name for task in pathlib.Path("/proc", pid, "task").iterdir()
+               if task.joinpath("comm").read_text().startswith("worker ")]
     before = int(show("NRestarts"))
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-    held = int(sorted(threads)[0])
+    held = int(sorted(workers)[0])
     for request in (0x4206, 0x4207):
         assert libc.ptrace(request, held, None, None) == 0, os.strerror(ctypes.get_errno())
     connect(7301).close()  # the control thread is well
