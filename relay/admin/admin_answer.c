@@ -62,6 +62,25 @@ void admin_answer_page(const struct admin_request *request, const char *policy, 
 	send_answer(request, 200, "text/html; charset=utf-8", policy, body, body_bytes);
 }
 
+void admin_answer_written(const struct admin_request *request, const char *content_type,
+			  void (*write)(FILE *to, const struct admin_request *request))
+{
+	char *text = NULL;
+	size_t bytes = 0;
+	FILE *to = open_memstream(&text, &bytes);
+
+	if (to) {
+		write(to, request);
+		if (fclose(to) != 0)
+			bytes = 0;
+	}
+	if (bytes)
+		admin_answer(request, 200, content_type, text, bytes);
+	else
+		admin_answer_error(request, 500, "out of memory");
+	free(text);
+}
+
 void admin_answer_line(const struct admin_request *request, int status, const char *line)
 {
 	char body[256];

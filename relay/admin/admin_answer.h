@@ -6,6 +6,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "admin/admin.h"
 #include "base/compiler.h"
@@ -26,6 +27,10 @@ void admin_answer(const struct admin_request *request, int status, const char *c
 /* With a policy of its own instead of "nothing is loaded from anywhere". */
 void admin_answer_page(const struct admin_request *request, const char *policy, const char *body,
 		       size_t body_bytes);
+
+/* With what `write` writes. */
+void admin_answer_written(const struct admin_request *request, const char *content_type,
+			  void (*write)(FILE *to, const struct admin_request *request));
 
 /* One line of text. */
 void admin_answer_line(const struct admin_request *request, int status, const char *line);

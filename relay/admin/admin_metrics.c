@@ -6,7 +6,6 @@
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -351,30 +350,23 @@ static void print_process(FILE *to, const struct admin_process *process)
 		      (double)process->started_ns / NS_PER_S, "when the process was started");
 }
 
-void admin_get_metrics(const struct admin_request *request)
+static void print_all(FILE *to, const struct admin_request *request)
 {
 	struct service *service = request->admin->service;
 	struct admin_process process;
-	char *text = NULL;
-	size_t bytes = 0;
-	FILE *to = open_memstream(&text, &bytes);
 
 	admin_describe(request->admin, &process);
-	if (to) {
-		collect_reports(service, true);
-		print_relay(to, service, &process);
-		print_feeds(to, service);
-		print_workers(to, service);
-		print_listeners(to, service);
-		print_http(to, service);
-		print_admin(to, request->admin);
-		print_process(to, &process);
-		if (fclose(to) != 0)
-			bytes = 0;
-	}
-	if (bytes)
-		admin_answer(request, 200, "text/plain; version=0.0.4; charset=utf-8", text, bytes);
-	else
-		admin_answer_error(request, 500, "out of memory");
-	free(text);
+	collect_reports(service, true);
+	print_relay(to, service, &process);
+	print_feeds(to, service);
+	print_workers(to, service);
+	print_listeners(to, service);
+	print_http(to, service);
+	print_admin(to, request->admin);
+	print_process(to, &process);
+}
+
+void admin_get_metrics(const struct admin_request *request)
+{
+	admin_answer_written(request, "text/plain; version=0.0.4; charset=utf-8", print_all);
 }

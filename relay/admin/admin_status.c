@@ -431,22 +431,15 @@ void admin_get_readyz(const struct admin_request *request)
 		admin_answer_line(request, 200, "ready");
 }
 
-void admin_get_config(const struct admin_request *request)
+static void print_config(FILE *to, const struct admin_request *request)
 {
 	struct admin_process process;
-	char *text = NULL;
-	size_t bytes = 0;
-	FILE *to = open_memstream(&text, &bytes);
 
 	admin_describe(request->admin, &process);
-	if (to) {
-		config_print_effective(to, process.config);
-		if (fclose(to) != 0)
-			bytes = 0;
-	}
-	if (bytes)
-		admin_answer(request, 200, "text/plain; charset=utf-8", text, bytes);
-	else
-		admin_answer_error(request, 500, "out of memory");
-	free(text);
+	config_print_effective(to, process.config);
+}
+
+void admin_get_config(const struct admin_request *request)
+{
+	admin_answer_written(request, "text/plain; charset=utf-8", print_config);
 }
