@@ -254,9 +254,29 @@ static void check_burst(const struct check *check, const struct config_listener 
 static bool is_for_http(size_t option)
 {
 	return option == CONFIG_LISTENER_origins || option == CONFIG_LISTENER_hosts ||
+	       option == CONFIG_LISTENER_content_type || option == CONFIG_LISTENER_http_fields ||
 	       option == CONFIG_LISTENER_token_file || option == CONFIG_LISTENER_trusted_proxies ||
 	       option == CONFIG_LISTENER_gaps || option == CONFIG_LISTENER_messages ||
 	       option == CONFIG_LISTENER_head_timeout || option == CONFIG_LISTENER_max_heads;
+}
+
+/* Does it have another value than without this line? */
+static bool changes_anything(const struct check *check, const struct config_listener *listener,
+			     const struct config_option *option)
+{
+	char text[CONFIG_VALUE_BYTES], other[CONFIG_VALUE_BYTES];
+	const struct config_option *of_feed;
+	const struct config_feed *feed;
+
+	if (option->default_text != config_inherited)
+		return differs_from_default(&listener->section, option);
+	config_value_print(option, config_option_value_const(&listener->section, option), text);
+	feed = listener->feed ? config_find_feed(check->config, listener->feed) : NULL;
+	if (!feed)
+		return config_is_set(&listener->section, option->index);
+	of_feed = config_option_find(CONFIG_FEED, option->key);
+	config_value_print(of_feed, config_option_value_const(&feed->section, of_feed), other);
+	return strcmp(text, other) != 0;
 }
 
 /* What would have no effect is a mistake, and of a token_file a dangerous one. */
@@ -273,7 +293,7 @@ static void check_http(const struct check *check, const struct config_listener *
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {
-		if (is_for_http(i) && differs_from_default(&listener->section, &options[i]))
+		if (is_for_http(i) && changes_anything(check, listener, &options[i]))
 			report(check, &listener->section, i,
 			       "%s is for format = http only; expected it to be left out",
 			       options[i].key);
@@ -406,34 +426,57 @@ static int check_addresses(const struct check *check)
 
 /* --- the whole --- */
 
-void config_check_inherit(struct config *config)
+/* Gives a listener the feed's values where it has none of its own. */
+static int inherit(struct config_listener *listener, const struct config_feed *feed)
+{
+	char text[CONFIG_VALUE_BYTES];
+	struct errmsg ignored;
+	size_t count;
+	const struct config_option *options = config_options_of(CONFIG_LISTENER, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct config_option *of_feed;
+		struct config_origin *origin = &listener->section.origins[i];
+		int r;
+
+		if (options[i].default_text != config_inherited ||
+		    config_is_set(&listener->section, i))
+			continue;
+		of_feed = config_option_find(CONFIG_FEED, options[i].key);
+		config_value_print(of_feed, config_option_value_const(&feed->section, of_feed),
+				   text);
+		r = config_value_parse(&options[i], text,
+				       config_option_value(&listener->section, &options[i]),
+				       &ignored);
+		if (r < 0)
+			return r;
+		*origin = feed->section.origins[of_feed->index];
+		origin->inherited = true;
+	}
+	return 0;
+}
+
+int config_check_inherit(struct config *config)
 {
 	for (size_t i = 0; i < config->listener_count; i++) {
 		struct config_listener *listener = &config->listeners[i];
-		struct config_origin *origins = listener->section.origins;
 		const struct config_feed *feed;
 		bool is_blind;
+		int r;
 
 		feed = listener->feed ? config_find_feed(config, listener->feed) : NULL;
 		if (!feed || serves_all(listener))
 			continue;
-		if (!config_is_set(&listener->section, CONFIG_LISTENER_burst)) {
-			listener->burst = feed->burst;
-			origins[CONFIG_LISTENER_burst] = feed->section.origins[CONFIG_FEED_burst];
-			origins[CONFIG_LISTENER_burst].inherited = true;
-		}
-		if (!config_is_set(&listener->section, CONFIG_LISTENER_on_slow)) {
-			listener->on_slow = feed->on_slow;
-			origins[CONFIG_LISTENER_on_slow] =
-				feed->section.origins[CONFIG_FEED_on_slow];
-			origins[CONFIG_LISTENER_on_slow].inherited = true;
-		}
+		r = inherit(listener, feed);
+		if (r < 0)
+			return r;
 		is_blind = !format_row(listener->format)->tells_gaps &&
 			   feed->framing.kind == FRAMING_NONE;
 		if (listener->on_slow == CONFIG_ON_SLOW_AUTO && listener->format != FORMAT_HTTP)
 			listener->on_slow =
 				is_blind ? CONFIG_ON_SLOW_DISCONNECT : CONFIG_ON_SLOW_SKIP;
 	}
+	return 0;
 }
 
 static void check_feeds(const struct check *check, bool is_partial)

@@ -56,3 +56,19 @@ enum config_on_slow config_on_slow_of(const struct config_listener *listener,
 		return listener->on_slow;
 	return feed->on_slow;
 }
+
+const char *config_content_type_of(const struct config_listener *listener,
+				   const struct config_feed *feed)
+{
+	return config_is_set(&listener->section, CONFIG_LISTENER_content_type)
+		       ? listener->content_type
+		       : feed->content_type;
+}
+
+const char *config_http_fields_of(const struct config_listener *listener,
+				  const struct config_feed *feed)
+{
+	return config_is_set(&listener->section, CONFIG_LISTENER_http_fields)
+		       ? listener->http_fields
+		       : feed->http_fields;
+}

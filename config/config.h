@@ -141,6 +141,8 @@ struct config_ingest {
 #define CONFIG_C_FORMAT         enum format
 #define CONFIG_C_MESSAGES       enum config_messages
 #define CONFIG_C_YES_NO         enum config_yes_no
+#define CONFIG_C_MEDIA_TYPE     char * /* "auto", or one */
+#define CONFIG_C_HTTP_FIELDS    char * /* as in the file; its form has been checked */
 #define CONFIG_C_ORIGINS        char * /* "none", "*", or a list; its form has been checked */
 
 /* --- sections --- */
@@ -233,7 +235,7 @@ struct config_feed {
 
 /* burst and on_slow have the feed's values where they are not set.  on_slow is never AUTO but with
  * format = http, where what can be told of a gap depends on the request.  With feed = all there are
- * many: config_burst_of() and config_on_slow_of() say which value counts. */
+ * many: config_burst_of() and its like say which value counts. */
 struct config_listener {
 	struct config_section section;
 #define OPTION_listener CONFIG_MEMBER
@@ -323,6 +325,10 @@ struct config_burst config_burst_of(const struct config_listener *listener,
 				    const struct config_feed *feed);
 enum config_on_slow config_on_slow_of(const struct config_listener *listener,
 				      const struct config_feed *feed);
+const char *config_content_type_of(const struct config_listener *listener,
+				   const struct config_feed *feed);
+const char *config_http_fields_of(const struct config_listener *listener,
+				  const struct config_feed *feed);
 
 /* Is there an [admin], in the file or by -o?  Without it operators are served by the socket of
  * `auto` alone. */
@@ -354,6 +360,8 @@ enum config_type {
 	CONFIG_TYPE_MESSAGES,
 	CONFIG_TYPE_YES_NO,
 	CONFIG_TYPE_ORIGINS,
+	CONFIG_TYPE_MEDIA_TYPE,
+	CONFIG_TYPE_HTTP_FIELDS,
 };
 
 /* The default_text of a listener's options that are the feed's where they are not set. */

@@ -53,10 +53,14 @@ static int set_defaults(struct config_section *section, enum config_section_kind
 
 	section->kind = kind;
 	for (size_t i = 0; i < count; i++) {
-		if (!options[i].default_text || options[i].default_text == config_inherited)
+		const char *text = options[i].default_text;
+
+		if (!text)
 			continue;
-		r = config_value_parse(&options[i], options[i].default_text,
-				       config_option_value(section, &options[i]), &ignored);
+		if (text == config_inherited)
+			text = config_option_find(CONFIG_FEED, options[i].key)->default_text;
+		r = config_value_parse(&options[i], text, config_option_value(section, &options[i]),
+				       &ignored);
 		if (r < 0)
 			return r;
 	}
@@ -442,7 +446,9 @@ static int load_all(struct load *load, const struct config_override *overrides, 
 		take_override(load, overrides[i].text);
 	if (load->is_out_of_memory)
 		return -ENOMEM;
-	config_check_inherit(load->config);
+	r = config_check_inherit(load->config);
+	if (r < 0)
+		return r;
 	r = config_check_all(load->config, load->is_partial, load->errors);
 	if (r < 0)
 		return r;

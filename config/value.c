@@ -13,6 +13,7 @@
 #include "base/cidr.h"
 #include "base/num.h"
 #include "config/address.h"
+#include "config/answer_field.h"
 #include "config/ingest.h"
 #include "config/origin.h"
 
@@ -56,7 +57,7 @@ _Static_assert(LOG_LEVEL_ERROR == 0 && LOG_LEVEL_WARN == 1 && LOG_LEVEL_INFO == 
 /* NULL for the types that are not one of some words. */
 static const char *const *words_of(enum config_type type)
 {
-	static const char *const *const words[CONFIG_TYPE_ORIGINS + 1] = {
+	static const char *const *const words[CONFIG_TYPE_HTTP_FIELDS + 1] = {
 		[CONFIG_TYPE_FRAMING] = framing_words,
 		[CONFIG_TYPE_LOG_LEVEL] = log_level_words,
 		[CONFIG_TYPE_ENGINE] = engine_words,
@@ -247,6 +248,24 @@ static int check_origins(const char *text, struct errmsg *e)
 	return r;
 }
 
+static int check_fields(const char *text, struct errmsg *e)
+{
+	struct answer_field ignored;
+	int r;
+
+	if (strlen(text) > HTTP_FIELDS_BYTES)
+		return -ERANGE;
+	do
+		r = answer_field_parse_next(&text, &ignored, e);
+	while (r > 0);
+	return r;
+}
+
+static int check_media_type(const char *text)
+{
+	return strcmp(text, MEDIA_TYPE_AUTO) == 0 || media_type_is_valid(text) ? 0 : -EINVAL;
+}
+
 /* words: "auto, none"; NULL is none. */
 static bool is_word_of(const char *words, const char *text)
 {
@@ -262,7 +281,7 @@ static bool is_word_of(const char *words, const char *text)
 	return false;
 }
 
-/* Addresses, networks, origins and feeds are texts to the structs, and are only looked at. */
+/* Addresses, networks, origins, feeds and the like are texts to the structs, and are only looked at. */
 static int parse_text(const struct config_option *option, const char *text, char **value,
 		      struct errmsg *e)
 {
@@ -281,6 +300,14 @@ static int parse_text(const struct config_option *option, const char *text, char
 			return r;
 	} else if (option->type == CONFIG_TYPE_ORIGINS) {
 		r = check_origins(text, e);
+		if (r < 0)
+			return r;
+	} else if (option->type == CONFIG_TYPE_MEDIA_TYPE) {
+		r = check_media_type(text);
+		if (r < 0)
+			return r;
+	} else if (option->type == CONFIG_TYPE_HTTP_FIELDS) {
+		r = check_fields(text, e);
 		if (r < 0)
 			return r;
 	} else {
@@ -323,6 +350,8 @@ static int parse_any(const struct config_option *option, const char *text, void 
 	case CONFIG_TYPE_ADDRESS:
 	case CONFIG_TYPE_NETWORKS:
 	case CONFIG_TYPE_ORIGINS:
+	case CONFIG_TYPE_MEDIA_TYPE:
+	case CONFIG_TYPE_HTTP_FIELDS:
 		return parse_text(option, text, value, e);
 	case CONFIG_TYPE_INGEST:
 		return parse_ingest(text, value, e);
@@ -395,6 +424,8 @@ const char *config_value_print(const struct config_option *option, const void *v
 	case CONFIG_TYPE_ADDRESS:
 	case CONFIG_TYPE_NETWORKS:
 	case CONFIG_TYPE_ORIGINS:
+	case CONFIG_TYPE_MEDIA_TYPE:
+	case CONFIG_TYPE_HTTP_FIELDS:
 		snprintf(buf, size, "%s", *(const char *const *)value);
 		break;
 	case CONFIG_TYPE_INGEST:
@@ -451,7 +482,8 @@ void config_value_free(const struct config_option *option, void *value)
 		config_ingest_free(value);
 	} else if (option->type == CONFIG_TYPE_TEXT || option->type == CONFIG_TYPE_FEED ||
 		   option->type == CONFIG_TYPE_ADDRESS || option->type == CONFIG_TYPE_NETWORKS ||
-		   option->type == CONFIG_TYPE_ORIGINS) {
+		   option->type == CONFIG_TYPE_ORIGINS || option->type == CONFIG_TYPE_MEDIA_TYPE ||
+		   option->type == CONFIG_TYPE_HTTP_FIELDS) {
 		free(*text);
 		*text = NULL;
 	}
@@ -496,6 +528,10 @@ const char *config_value_expected(const struct config_option *option, char *buf,
 		snprintf(buf, size, "%s", CIDR_LIST_EXPECTED);
 	else if (option->type == CONFIG_TYPE_ORIGINS)
 		snprintf(buf, size, "%s", ORIGINS_EXPECTED);
+	else if (option->type == CONFIG_TYPE_MEDIA_TYPE)
+		snprintf(buf, size, "%s", MEDIA_TYPE_EXPECTED);
+	else if (option->type == CONFIG_TYPE_HTTP_FIELDS)
+		snprintf(buf, size, "%s", HTTP_FIELDS_EXPECTED);
 	else if (option->type == CONFIG_TYPE_BYTES)
 		print_range(option, "a size", ", in bytes or with k, m or g", buf, size);
 	else if (option->type == CONFIG_TYPE_DURATION)

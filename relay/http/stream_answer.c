@@ -29,9 +29,19 @@ static const char *content_type(const struct stream_answer *answer)
 {
 	const char *media = format_row(answer->format)->media;
 
-	if (media)
-		return media;
-	return answer->is_line ? "text/plain; charset=utf-8" : "application/octet-stream";
+	return media ? media : answer->of_feed.content_type;
+}
+
+static void add_fields(const struct stream_answer *answer, struct http_response *response)
+{
+	const char *name = answer->of_feed.fields;
+
+	while (*name) {
+		const char *value = name + strlen(name) + 1;
+
+		http_response_field(response, name, value);
+		name = value + strlen(value) + 1;
+	}
 }
 
 ssize_t stream_answer_head(const struct stream_answer *answer, const struct stream_start *start,
@@ -48,6 +58,7 @@ ssize_t stream_answer_head(const struct stream_answer *answer, const struct stre
 	http_response_field(&response, "Cache-Control", "no-store, no-transform");
 	http_response_field(&response, "X-Accel-Buffering", "no");
 	http_response_field(&response, "X-Content-Type-Options", "nosniff");
+	add_fields(answer, &response);
 	if (start->is_known) {
 		http_response_field_number(&response, "Relay-Session", start->session);
 		http_response_field_number(&response, "Relay-Sequence", start->sequence);

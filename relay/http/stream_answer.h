@@ -19,15 +19,24 @@
 #include "http/websocket_handshake.h"
 
 #define STREAM_ORIGIN_BYTES 256
-#define STREAM_ANSWER_BYTES 2048
+#define STREAM_TYPE_BYTES   127
+#define STREAM_FIELDS_BYTES 1023
+#define STREAM_ANSWER_BYTES 6144
+
+/* What the operator says of the streams of a feed. */
+struct stream_fields {
+	char content_type[STREAM_TYPE_BYTES + 1]; /* where the format has none of its own */
+	/* Name, value, name, value, each with its zero byte; an empty name behind the last. */
+	char fields[STREAM_FIELDS_BYTES + 2];
+};
 
 struct stream_answer {
 	enum format format;
-	bool is_line;                         /* the feed is text */
 	bool is_head;                         /* without a body */
 	char origin[STREAM_ORIGIN_BYTES + 1]; /* whose pages may read it: one, "*", or "" */
 	bool allows_credentials;              /* they may bring cookies; not with "*" */
 	struct websocket_handshake handshake; /* checked, with a WebSocket */
+	struct stream_fields of_feed;         /* not with a WebSocket */
 };
 
 /* Where a stream begins. */

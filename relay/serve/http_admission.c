@@ -438,7 +438,7 @@ static void answer_stream(struct asking *asking)
 
 	asking->answer.format = wanted_format(asking);
 	refusal = refusal_of_format(asking->path, asking->answer.format);
-	asking->answer.is_line = http_path_is_text(asking->path);
+	asking->answer.of_feed = asking->path->fields;
 	if (refusal != HTTP_REFUSAL_COUNT)
 		refuse(asking, refusal);
 	else if (!agrees_on_websocket(asking))

@@ -124,6 +124,7 @@ static int serve_feed(struct http_listener *http, struct served_feed *feed,
 		list_append(&http->paths, &path->node);
 	}
 	params_of_subscriber(from, config, &path->params);
+	params_of_stream(from, config, &path->fields);
 	path->framing = config->framing.kind;
 	path->is_auto = config_on_slow_of(from, config) == CONFIG_ON_SLOW_AUTO;
 	close_not_offered(http, path);

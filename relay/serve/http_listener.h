@@ -11,6 +11,7 @@
 
 #include "fanout/subscriber.h"
 #include "http/http_connection.h"
+#include "http/stream_answer.h"
 #include "http/stream_request.h"
 #include "http/token_list.h"
 #include "net/listener.h"
@@ -31,6 +32,7 @@ struct http_path {
 	struct list_node node;
 	struct served_feed *feed;
 	struct subscriber_params params;
+	struct stream_fields fields;
 	enum framing_kind framing;
 	bool is_auto; /* on_slow: skip where a gap can be told, else disconnect */
 	struct served_format formats[FORMAT_COUNT];

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "config/answer_field.h"
 #include "serve/passed_fds.h"
 
 static enum engine engine_of(enum config_engine engine)
@@ -167,6 +168,49 @@ void params_of_subscriber(const struct config_listener *from, const struct confi
 		ret->on_slow = ON_SLOW_DISCONNECT;
 	else if (on_slow == CONFIG_ON_SLOW_WAIT)
 		ret->on_slow = ON_SLOW_WAIT;
+}
+
+enum {
+	TS_PACKET_BYTES = 188, /* ISO/IEC 13818-1, 2.4.3.2 */
+};
+
+static const char *content_type_of(const struct config_framing_choice *framing)
+{
+	if (framing_row(framing->kind)->is_text)
+		return "text/plain; charset=utf-8";
+	if (framing->fixed_bytes == TS_PACKET_BYTES)
+		return "video/mp2t";
+	return "application/octet-stream";
+}
+
+/* Has room: config/ takes no longer lists.  Of a field, the colon becomes the first zero byte. */
+static void add_field(const struct answer_field *field, char **at)
+{
+	memcpy(*at, field->name, field->name_bytes);
+	*at += field->name_bytes + 1;
+	memcpy(*at, field->value, field->value_bytes);
+	*at += field->value_bytes + 1;
+}
+
+_Static_assert((int)STREAM_TYPE_BYTES >= (int)MEDIA_TYPE_BYTES &&
+		       (int)STREAM_FIELDS_BYTES >= (int)HTTP_FIELDS_BYTES,
+	       "an answer has room for what the configuration takes");
+
+void params_of_stream(const struct config_listener *from, const struct config_feed *feed,
+		      struct stream_fields *ret)
+{
+	const char *type = config_content_type_of(from, feed);
+	const char *fields = config_http_fields_of(from, feed);
+	char *at = ret->fields;
+	struct answer_field field;
+	struct errmsg ignored;
+
+	*ret = (struct stream_fields){0};
+	if (strcmp(type, MEDIA_TYPE_AUTO) == 0)
+		type = content_type_of(&feed->framing);
+	(void)snprintf(ret->content_type, sizeof(ret->content_type), "%s", type);
+	while (answer_field_parse_next(&fields, &field, &ignored) > 0)
+		add_field(&field, &at);
 }
 
 void params_of_sockets(const struct config_listener *from, struct sockopt_params *ret)

@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "fanout/subscriber.h"
 #include "feed/feed.h"
+#include "http/stream_answer.h"
 #include "net/access.h"
 #include "net/sockopt.h"
 #include "packet/encoder.h"
@@ -35,6 +36,10 @@ int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, 
 /* Of a listener that offers the feed. */
 void params_of_subscriber(const struct config_listener *from, const struct config_feed *feed,
 			  struct subscriber_params *ret);
+
+/* What http answers say of the feed's streams: its content type, of `auto` by its framing. */
+void params_of_stream(const struct config_listener *from, const struct config_feed *feed,
+		      struct stream_fields *ret);
 void params_of_sockets(const struct config_listener *from, struct sockopt_params *ret);
 
 /* Who may publish, who may subscribe; the caller's.  0; -ENOMEM; -EINVAL as above. */

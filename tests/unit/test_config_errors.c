@@ -162,6 +162,11 @@ static void contradictions_are_refused(void **state)
 	config_rig_check_only_error(rig, IN_LISTENER("format = http\ntoken_file = credential:\n"),
 				    "a.ini:7", "names no credential");
 	config_rig_load(rig, IN_LISTENER("gaps = no\norigins = none\nmax_heads = 256\n"));
+	config_rig_check_only_error(rig, IN_LISTENER("content_type = a/b\n"), "a.ini:6",
+				    "content_type is for format = http only");
+	config_rig_check_only_error(rig, IN_LISTENER("http_fields = a: b\n"), "a.ini:6",
+				    "http_fields is for format = http only");
+	config_rig_load(rig, IN_FEED("content_type = a/b\nhttp_fields = a: b\n"));
 	config_rig_check_only_error(rig,
 				    IN_FEED("[feed b]\ningest = stdin\n[listener m]\nfeed = b\n"
 					    "listen = tcp:127.0.0.1:7002\n"),

@@ -127,13 +127,18 @@ static void what_is_in_effect_loads_to_the_same(void **state)
 	size_t count;
 	FILE *file;
 
-	assert_int_equal(config_rig_load_with(
-				 rig,
-				 IN_FEED("burst = 5120k\nmax_lag_time = 1500ms\n"
-					 "framing = fixed:188\n[listener m]\nfeed = a\n"
-					 "listen = unix:/a b\ncongestion = cubic\nburst = 300s\n"),
-				 "feed a.ring=12m"),
-			 0);
+	assert_int_equal(
+		config_rig_load_with(
+			rig,
+			IN_FEED("burst = 5120k\nmax_lag_time = 1500ms\n"
+				"framing = fixed:188\ncontent_type = text/plain; a=b\n"
+				"http_fields = A: b | C: d\n[listener m]\nfeed = a\n"
+				"listen = unix:/a b\ncongestion = cubic\nburst = 300s\n"
+				"[listener n]\nfeed = a\nlisten = unix:/n\nformat = http\n"
+				"http_fields =\n[listener o]\nfeed = all\nlisten = unix:/o\n"
+				"format = http\n"),
+			"feed a.ring=12m"),
+		0);
 	first = rig->config;
 	rig->config = NULL;
 	file = fopen("b.ini", "we");

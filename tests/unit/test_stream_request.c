@@ -249,7 +249,10 @@ static void tokens_are_found(void **state)
 
 static void heads_are_what_they_should_be(void **state)
 {
-	struct stream_answer answer = {.format = FORMAT_HTTP, .is_line = true};
+	struct stream_answer answer = {
+		.format = FORMAT_HTTP,
+		.of_feed = {.content_type = "audio/mpeg", .fields = "icy-name\0Radio\0X-A\0b\0"},
+	};
 	struct stream_start start = {.is_known = true, .session = 7, .sequence = 9};
 	char buf[STREAM_ANSWER_BYTES];
 	ssize_t length;
@@ -259,10 +262,11 @@ static void heads_are_what_they_should_be(void **state)
 	assert_true(length > 0);
 	buf[without_date(buf, (size_t)length)] = '\0';
 	assert_string_equal(buf, "HTTP/1.1 200 OK\r\n"
-				 "Content-Type: text/plain; charset=utf-8\r\n"
+				 "Content-Type: audio/mpeg\r\n"
 				 "Cache-Control: no-store, no-transform\r\n"
 				 "X-Accel-Buffering: no\r\n"
 				 "X-Content-Type-Options: nosniff\r\n"
+				 "icy-name: Radio\r\nX-A: b\r\n"
 				 "Relay-Session: 7\r\nRelay-Sequence: 9\r\n"
 				 "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
 	answer.format = FORMAT_RAW;
@@ -271,9 +275,13 @@ static void heads_are_what_they_should_be(void **state)
 	buf[length] = '\0';
 	assert_null(strstr(buf, "chunked"));
 	assert_null(strstr(buf, "Relay-"));
+	answer.format = FORMAT_EVENTS;
+	length = stream_answer_head(&answer, &start, buf, sizeof(buf) - 1);
+	buf[length] = '\0';
+	assert_non_null(strstr(buf, "Content-Type: text/event-stream\r\n"));
 }
 
-/* With the longest origin, and the largest numbers. */
+/* With the longest origin and type, the most fields, and the largest numbers. */
 static void every_answer_fits(void **state)
 {
 	static const enum format formats[] = {FORMAT_HTTP, FORMAT_RAW, FORMAT_EVENTS,
@@ -281,7 +289,7 @@ static void every_answer_fits(void **state)
 	const struct stream_start start = {
 		.is_known = true, .session = UINT32_MAX, .sequence = UINT64_MAX};
 	const struct stream_range range = {UINT32_MAX, UINT64_MAX, UINT64_MAX};
-	struct stream_answer answer = {.is_line = true};
+	struct stream_answer answer = {.is_head = false};
 	char buf[STREAM_ANSWER_BYTES], fields[4 * STREAM_ANSWER_BYTES] = "";
 	struct asked asked;
 
@@ -291,6 +299,9 @@ static void every_answer_fits(void **state)
 				     "x-another-name-that-is-long\r\n");
 	ask(&asked, "/a", fields, 1);
 	answer.allows_credentials = true;
+	memset(answer.of_feed.content_type, 't', STREAM_TYPE_BYTES);
+	for (size_t i = 0; i + 4 < sizeof(answer.of_feed.fields); i += 4)
+		memcpy(answer.of_feed.fields + i, "a\0b", 4);
 	memset(answer.origin, 'o', STREAM_ORIGIN_BYTES);
 	for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
 		answer.format = formats[i];
