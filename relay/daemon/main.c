@@ -20,7 +20,7 @@
 #include "daemon/notify.h"
 #include "daemon/relay.h"
 #include "daemon/reload.h"
-#include "daemon/tell.h"
+#include "daemon/try_config.h"
 #include "daemon/upgrade.h"
 #include "daemon/version.h"
 #include "serve/handover.h"
@@ -64,7 +64,8 @@ static const char usage[] =
 	"  -c, --config FILE    the configuration (default /etc/relay/relay.ini)\n"
 	"  -o, --option S.K=V   set an option, over the file: -o relay.drain=1s -o 'feed "
 	"x.ring=1m'\n"
-	"  -t, --check-config   check the configuration, name every error, and end\n"
+	"  -t, --check-config   check the configuration, try what it needs, name every error, and "
+	"end\n"
 	"  -T, --print-config   print the values in effect and where each comes from, and end\n"
 	"      --print-example  print a complete configuration with comments\n"
 	"      --print-man      print the manual page relay.ini(5), in mdoc\n"
@@ -157,6 +158,19 @@ static struct config *load(const struct arguments *arguments)
 	config_errors_print(stderr, &errors);
 	config_errors_free(&errors);
 	return config;
+}
+
+/* Tries what the configuration needs of the machine; tells all that cannot be had. */
+static bool can_be_had(const struct config *config, enum action action)
+{
+	struct config_errors errors = {0};
+	bool is_good;
+
+	try_config(config, action == ACTION_CHECK_HANDOVER ? TRY_HANDOVER : TRY_START, &errors);
+	is_good = errors.total == 0;
+	config_errors_print(stderr, &errors);
+	config_errors_free(&errors);
+	return is_good;
 }
 
 static int explain(const char *key)
@@ -353,7 +367,7 @@ static int run(const struct arguments *arguments, struct config *config, char **
 		log_info("ready feeds=%zu listeners=%zu workers=%u max_subscribers=%llu", feeds,
 			 listeners, daemon.relay.service.workers.count,
 			 (unsigned long long)daemon.relay.service.max_subscribers);
-		tell_status(&daemon.relay.service, daemon.relay.has_reload_failed);
+		relay_tell_status(&daemon.relay);
 		relay_tell_ready(&daemon.relay);
 		ev_run(loop, 0);
 	}
@@ -410,6 +424,10 @@ int main(int argc, char **argv)
 		return EX_CONFIG;
 	if (arguments.action == ACTION_RUN)
 		return run(&arguments, config, argv);
+	if (arguments.action != ACTION_DUMP && !can_be_had(config, arguments.action)) {
+		config_free(&config);
+		return EX_CONFIG;
+	}
 	if (arguments.action == ACTION_DUMP)
 		config_print_effective(stdout, config);
 	else if (arguments.action == ACTION_CHECK)

@@ -9,11 +9,12 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/log.h"
+#include "base/num.h"
 #include "daemon/budget.h"
 #include "daemon/handover_bag.h"
 #include "daemon/notify.h"
-#include "daemon/tell.h"
 #include "daemon/version.h"
+#include "serve/served_feed.h"
 #include "serve/service_list.h"
 
 static const double TICK_S = 0.1;
@@ -45,6 +46,42 @@ static void collect(struct relay *relay, uint64_t now_ms)
 	relay->pinned_bytes = max_pinned ? collect_pinned(&relay->service, max_pinned) : 0;
 }
 
+/* The line of `systemctl status`, which says until when (monotonic) it drains at most. */
+static void tell_draining(const struct service *service, uint64_t end_ms)
+{
+	uint64_t now_ms = clock_mono_ns() / NS_PER_MS;
+	uint64_t left_ms = u64_max(end_ms, now_ms) - now_ms;
+
+	notify_status("draining: %llu subscribers left, for %llu s at most",
+		      (unsigned long long)service->subscribers,
+		      (unsigned long long)(left_ms + 999) / 1000);
+}
+
+void relay_tell_status(const struct relay *relay)
+{
+	const struct service *service = &relay->service;
+	uint64_t in = 0, out = 0, gaps = 0;
+	char in_text[32], out_text[32];
+	struct list_node *node;
+	size_t feeds = 0;
+
+	list_for_each (&service->feeds, node) {
+		const struct served_feed *served = served_feed_at(node);
+
+		feeds++;
+		in += served->rates.in_bytes;
+		out += served->rates.out_bytes;
+		gaps += served->report.metrics.gaps;
+	}
+	num_print_rate(in_text, sizeof(in_text), in);
+	num_print_rate(out_text, sizeof(out_text), out);
+	notify_status("%s%zu feed%s, %llu subscriber%s, in %s, out %s, %llu skips",
+		      relay->has_reload_failed ? "the last reload failed, see the journal; " : "",
+		      feeds, feeds == 1 ? "" : "s", (unsigned long long)service->subscribers,
+		      service->subscribers == 1 ? "" : "s", in_text, out_text,
+		      (unsigned long long)gaps);
+}
+
 static void tell_drain(struct relay *relay, uint64_t now_ms)
 {
 	relay->told_ms = now_ms;
@@ -68,7 +105,7 @@ static void tell(struct relay *relay, uint64_t now_ms)
 		tell_drain(relay, now_ms);
 	} else if (!relay->service.is_draining && since_ms >= TELL_EVERY_MS) {
 		relay->told_ms = now_ms;
-		tell_status(&relay->service, relay->has_reload_failed);
+		relay_tell_status(relay);
 	}
 }
 

@@ -7,10 +7,11 @@
  *   relay.c    draining, the tick of the control thread
  *   apply.c    applying a configuration
  *   reload.c   loading a configuration, at the start and again
+ *   try_config.c  trying beforehand what one needs
  *   upgrade.c  giving everything to a new process
  *   keeper.c   the second process, which outlives a crash; crash_... is what it leaves
  *   budget.c   what the limits of the system leave room for
- *   tell.c, notify.c  what the service manager is told
+ *   notify.c   what the service manager is told
  *
  * A configuration is applied in two steps.  First all that is new is opened.  If anything cannot be
  * opened, all of that is undone, and nothing has changed.  Then what is gone is closed, and what
@@ -87,6 +88,10 @@ int relay_apply(struct relay *relay, struct config *config, struct errmsg *err,
 
 /* What the log has from now on, until the next reload. */
 void relay_set_log_level(struct relay *relay, enum log_level level);
+
+/* Tells the service manager what relay is doing, and how much: the line of `systemctl status`.  To be
+ * told every few seconds. */
+void relay_tell_status(const struct relay *relay);
 
 /* What the admin server shows of the process.  It points into relay. */
 void relay_describe(const struct relay *relay, struct admin_process *ret);

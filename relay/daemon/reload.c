@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "daemon/notify.h"
 #include "daemon/relay.h"
-#include "daemon/tell.h"
 
 struct config *reload_load(const struct config_source *source, struct config_errors *errors)
 {
@@ -96,7 +95,7 @@ int reload(struct relay *relay, const struct config_source *source, struct reloa
 	relay->has_reload_failed = r < 0;
 	if (r == 0)
 		relay->loaded_ns = clock_wall_ns();
-	tell_status(&relay->service, relay->has_reload_failed);
+	relay_tell_status(relay);
 	relay_tell_ready(relay);
 	return r;
 }

@@ -117,8 +117,7 @@ static int set_number(int fd, int level, int option, int value)
 	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
-/* Written in numbers: no name is to be looked up. */
-static bool is_literal(const struct endpoint *endpoint)
+bool listen_is_literal(const struct endpoint *endpoint)
 {
 	struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM};
 	struct addrinfo *found;
@@ -210,8 +209,7 @@ static int open_bound(const struct binding *binding)
 
 int listen_try_bind(const struct endpoint_address *address, bool is_ipv6_only)
 {
-	const struct binding binding = {
-		.address = address, .is_ipv6_only = is_ipv6_only, .is_free = true};
+	const struct binding binding = {.address = address, .is_ipv6_only = is_ipv6_only};
 	int fd = open_bound(&binding);
 
 	if (fd < 0)
@@ -340,7 +338,7 @@ static int listen_on_tcp(const struct endpoint *endpoint, int backlog,
 			 struct errmsg *why)
 {
 	struct endpoint_address addresses[LISTEN_SOCKETS_MAX];
-	bool may_be_absent = is_literal(endpoint);
+	bool may_be_absent = listen_is_literal(endpoint);
 	ssize_t count;
 	int missing = -EADDRNOTAVAIL;
 
@@ -369,8 +367,7 @@ static int listen_on_tcp(const struct endpoint *endpoint, int backlog,
 	return ret->count ? 0 : missing;
 }
 
-/* *ret: of the group of this name, or -1 for "".  0, or -errno with the reason. */
-static int find_group(const char *name, gid_t *ret, struct errmsg *why)
+int listen_find_group(const char *name, gid_t *ret, struct errmsg *why)
 {
 	char *buffer;
 	struct group group, *found = NULL;
@@ -408,7 +405,7 @@ void listen_restore_file(const struct endpoint *endpoint)
 	gid_t group = getegid();
 
 	if (endpoint->kind != ENDPOINT_UNIX ||
-	    (endpoint->group[0] && find_group(endpoint->group, &group, NULL) < 0))
+	    (endpoint->group[0] && listen_find_group(endpoint->group, &group, NULL) < 0))
 		return;
 	(void)set_file_rights(endpoint, group);
 }
@@ -467,7 +464,7 @@ static int listen_on_unix(const struct endpoint *endpoint, int backlog,
 	const struct listen_socket *same;
 	struct endpoint_address address;
 	gid_t group;
-	int r = find_group(endpoint->group, &group, why);
+	int r = listen_find_group(endpoint->group, &group, why);
 
 	if (r < 0)
 		return r;

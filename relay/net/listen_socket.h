@@ -67,6 +67,12 @@ bool listen_socket_has_file(const struct listen_socket *socket, const struct end
  * has been given up.  What cannot be set stays as it is. */
 void listen_restore_file(const struct endpoint *endpoint);
 
+/* Is its host written in numbers, so that no name has to be looked up? */
+bool listen_is_literal(const struct endpoint *endpoint);
+
+/* *ret: the group of this name, or -1 for "".  0, or -errno with the reason. */
+int listen_find_group(const char *name, gid_t *ret, struct errmsg *why) must_check;
+
 /* The addresses that a TCP endpoint means, as they would be bound.  At most `max` of them are
  * written.  Returns how many; or -errno with the reason, "unknown name" and the like. */
 ssize_t listen_addresses(const struct endpoint *endpoint, struct endpoint_address *ret, size_t max,
@@ -77,6 +83,6 @@ ssize_t listen_addresses(const struct endpoint *endpoint, struct endpoint_addres
 bool listen_addresses_clash(const struct endpoint_address *a, bool a_is_ipv6_only,
 			    const struct endpoint_address *b, bool b_is_ipv6_only);
 
-/* Can a socket be bound to the address now?  Nothing listens on it, and nobody can connect.  An
- * address that the machine does not have counts as free.  0 or -errno. */
+/* Can a socket be bound to the address now?  Nothing listens on it, and nobody can connect.  0 or
+ * -errno. */
 int listen_try_bind(const struct endpoint_address *address, bool is_ipv6_only) must_check;
