@@ -5,6 +5,7 @@
 #include "ring/ring.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/compiler.h"
@@ -14,33 +15,62 @@ enum {
 	BLOCK_BYTES = 64 * 1024,    /* small packets share such a block                     */
 	LONG_BLOCK_BYTES = 1 << 20, /* a long packet is cut in blocks of this               */
 	SHORT_REST_BYTES = 4096,    /* that is no block of its own, such as a trailer       */
+	SEGMENT_ROOM_MIN = 16,
 };
 
 void ring_init(struct ring *ring, const struct ring_params *params)
 {
 	*ring = (struct ring){.params = *params};
-	list_init(&ring->segments);
+}
+
+/* ---- the segments by index ---- */
+
+static struct segment **slot_of(const struct ring *ring, uint64_t index)
+{
+	return &ring->segments[index & (ring->segment_room - 1)];
 }
 
 static struct segment *oldest(const struct ring *ring)
 {
-	struct list_node *node = list_first(&ring->segments);
-
-	return node ? list_entry(node, struct segment, node) : NULL;
+	return ring_find_segment(ring, ring_first_index(ring));
 }
 
-static struct segment *newest(const struct ring *ring)
+static int make_room(struct ring *ring)
 {
-	struct list_node *node = list_last(&ring->segments);
+	struct ring grown = *ring;
 
-	return node ? list_entry(node, struct segment, node) : NULL;
+	if (ring->segment_count < ring->segment_room)
+		return 0;
+	grown.segment_room = ring->segment_room ? 2 * ring->segment_room : SEGMENT_ROOM_MIN;
+	grown.segments = calloc(grown.segment_room, sizeof(struct segment *));
+	if (!grown.segments)
+		return -ENOMEM;
+	for (uint64_t i = ring_first_index(ring); i < ring->next_index; i++)
+		*slot_of(&grown, i) = *slot_of(ring, i);
+	free(ring->segments);
+	*ring = grown;
+	return 0;
+}
+
+int ring_retain(struct ring *ring, struct segment *segment)
+{
+	if (make_room(ring) < 0)
+		return -ENOMEM;
+	*slot_of(ring, segment->index) = segment;
+	ring->next_index = segment->index + 1;
+	ring->segment_count++;
+	if (segment->kind == SEGMENT_PIPE && ring->pipe_count++ == 0)
+		ring->oldest_pipe = segment->index;
+	segment->starts_before = ring->message_starts;
+	for (size_t i = 0; i < segment->mark_count; i++)
+		ring->message_starts += segment->marks[i].starts_message;
+	return 0;
 }
 
 static void drop_oldest(struct ring *ring)
 {
 	struct segment *segment = oldest(ring);
 
-	list_remove(&segment->node);
 	ring->segment_count--;
 	ring->pipe_count -= segment->kind == SEGMENT_PIPE;
 	ring->start_pos += segment->length;
@@ -54,7 +84,12 @@ void ring_clear(struct ring *ring)
 		ring_record_commit(ring->record, ring, ring->next_index);
 	while (ring->segment_count)
 		drop_oldest(ring);
+	free(ring->segments);
+	ring->segments = NULL;
+	ring->segment_room = 0;
 }
+
+/* ---- appending ---- */
 
 /* What has been appended is there from now on, also for whoever reads the record. */
 static void commit(struct ring *ring)
@@ -79,35 +114,32 @@ static struct packet_mark mark_of(const struct ring *ring, const struct ring_pac
 static int append(struct ring *ring, struct segment *segment, bool starts,
 		  const struct ring_packet *packet)
 {
-	struct segment *last = newest(ring);
-	/* A packet counts as published when its first piece is there; the others follow at once. */
+	struct segment *last = ring_newest(ring);
 	struct packet_mark mark = mark_of(ring, packet, 0);
 
 	if (starts && segment_add_mark(segment, &mark) < 0)
 		return -ENOMEM;
-	if (starts)
-		ring->message_count += packet->count;
-	else
+	if (!starts)
 		mark = last->mark_count ? last->marks[last->mark_count - 1] : last->begin;
-	if (last) {
-		last->is_sealed = true;
-		if (!starts) {
-			last->continued_by = segment;
-			segment_ref(segment);
-		}
-	}
 	segment->is_continuation = !starts;
-	segment->index = ring->next_index++;
+	segment->index = ring->next_index;
 	segment->start_pos = ring->end_pos;
 	segment->begin = mark;
+	if (ring_retain(ring, segment) < 0)
+		return -ENOMEM;
+	/* A packet counts as published when its first piece is there; the others follow at once. */
+	if (starts)
+		ring->message_count += packet->count;
+	if (last)
+		last->is_sealed = true;
+	if (!starts) {
+		last->continued_by = segment;
+		segment_ref(segment);
+	}
 	segment->next_seq = packet->next_seq;
 	segment->next_messages = ring->message_count;
 	ring->end_pos += segment->length;
 	ring->next_seq = packet->next_seq;
-	list_append(&ring->segments, &segment->node);
-	ring->segment_count++;
-	if (segment->kind == SEGMENT_PIPE && ring->pipe_count++ == 0)
-		ring->oldest_pipe = segment->index;
 	return 0;
 }
 
@@ -163,7 +195,7 @@ static void gather(struct source_parts *from, uint8_t *to, size_t bytes)
 static int append_to_newest(struct ring *ring, struct source_parts *from, size_t length,
 			    const struct ring_packet *packet, unsigned tag)
 {
-	struct segment *last = newest(ring);
+	struct segment *last = ring_newest(ring);
 	struct packet_mark mark;
 
 	if (!last || last->kind != SEGMENT_BLOCK || last->is_sealed || last->tag != tag ||
@@ -174,6 +206,7 @@ static int append_to_newest(struct ring *ring, struct source_parts *from, size_t
 		return -ENOMEM;
 	gather(from, last->block + last->length, length);
 	ring->message_count += packet->count;
+	ring->message_starts += packet->starts_message;
 	last->length += length;
 	last->next_seq = packet->next_seq;
 	last->next_messages = ring->message_count;
@@ -187,15 +220,15 @@ static int append_to_newest(struct ring *ring, struct source_parts *from, size_t
 static void take_back(struct ring *ring, size_t count)
 {
 	while (count--) {
-		struct segment *segment = newest(ring);
+		struct segment *segment = ring_newest(ring);
 		struct segment *before;
 
-		list_remove(&segment->node);
 		ring->segment_count--;
 		ring->pipe_count -= segment->kind == SEGMENT_PIPE;
 		ring->next_index--;
 		ring->end_pos -= segment->length;
-		before = newest(ring);
+		ring->message_starts = segment->starts_before;
+		before = ring_newest(ring);
 		if (before && before->continued_by == segment) {
 			struct segment *rest = segment;
 
@@ -224,7 +257,7 @@ int ring_append_pipes(struct ring *ring, struct pipe *pipes, size_t count, struc
 			segment_unref(&segment);
 		}
 		for (size_t i = made; i-- > 0;) {
-			segment = newest(ring);
+			segment = ring_newest(ring);
 			pipes[i] = segment->pipe;
 			segment->pipe = PIPE_NONE;
 			take_back(ring, 1);
@@ -293,10 +326,8 @@ static void move_arrival(struct packet_mark *mark, uint64_t by_ns, uint64_t now_
 
 void ring_move_arrivals(struct ring *ring, uint64_t by_ns, uint64_t now_ns)
 {
-	struct list_node *node;
-
-	list_for_each (&ring->segments, node) {
-		struct segment *segment = list_entry(node, struct segment, node);
+	for (uint64_t index = ring_first_index(ring); index < ring->next_index; index++) {
+		struct segment *segment = *slot_of(ring, index);
 
 		move_arrival(&segment->begin, by_ns, now_ns);
 		for (size_t i = 0; i < segment->mark_count; i++)
@@ -308,7 +339,9 @@ void ring_set_sequence(struct ring *ring, uint64_t next_seq)
 {
 	/* Whoever joins in a growing block takes the sequence from there. */
 	if (ring->segment_count)
-		newest(ring)->is_sealed = true;
+		ring_newest(ring)->is_sealed = true;
+	if (next_seq < ring->next_seq)
+		ring->sequence_index = ring->next_index;
 	ring->next_seq = next_seq;
 	commit(ring);
 }
@@ -317,7 +350,7 @@ int ring_make_block(struct ring *ring, struct segment *segment)
 {
 	int r = segment_make_block(segment);
 
-	if (r == 0 && list_is_linked(&segment->node))
+	if (r == 0 && ring_find_segment(ring, segment->index) == segment)
 		ring->pipe_count--;
 	return r;
 }
@@ -357,25 +390,4 @@ void ring_trim(struct ring *ring, uint64_t keep_index)
 		turn_pipes_into_blocks(ring);
 		commit(ring);
 	}
-}
-
-uint64_t ring_first_index(const struct ring *ring)
-{
-	const struct segment *first = oldest(ring);
-
-	return first ? first->index : ring->next_index;
-}
-
-struct segment *ring_find_segment(const struct ring *ring, uint64_t index)
-{
-	struct segment *first = oldest(ring);
-	struct segment *segment;
-
-	if (!first || index < first->index || index >= ring->next_index)
-		return NULL;
-	/* Readers are mostly near the live edge: search from there. */
-	segment = newest(ring);
-	while (segment->index != index)
-		segment = container_of(segment->node.prev, struct segment, node);
-	return segment;
 }

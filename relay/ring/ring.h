@@ -11,7 +11,8 @@
  *   cursor.h     a reader, and how far it has read
  *   ring_state.h, ring_kept.h    what the next process gets of it
  *
- * Invariant: the segments are contiguous in position and index.  The newest whole packet is always
+ * Invariant: the segments are contiguous in position and index, so one is found by its index at
+ * once.  Packets are in order of position and time, and of sequence from sequence_index on.  The newest whole packet is always
  * retained, however long it is, so a reader at the live edge never falls behind by one packet.
  * Packets are appended whole within one call chain; readers run only between packets.
  */
@@ -28,7 +29,8 @@ struct ring_params {
 
 struct ring {
 	struct ring_params params;  /* rw: takes effect at the next trim          */
-	struct list segments;       /* ro: oldest first                           */
+	struct segment **segments;  /* private: that of index i at i % segment_room */
+	size_t segment_room;        /* private: a power of two, or 0              */
 	size_t segment_count;       /* ro */
 	size_t pipe_count;          /* ro: retained pipe segments                 */
 	uint64_t blocks_made;       /* ro: pipe segments turned into blocks so far */
@@ -38,6 +40,8 @@ struct ring {
 	uint64_t next_index;        /* ro: of the next segment to be appended     */
 	uint64_t next_seq;          /* rw: sequence behind the newest packet      */
 	uint64_t message_count;     /* ro: published so far                       */
+	uint64_t message_starts;    /* private: packets so far that start a message */
+	uint64_t sequence_index;    /* private: the sequence that runs began with this segment */
 	struct ring_record *record; /* private: NULL: none; see ring_kept.h */
 };
 
@@ -84,8 +88,26 @@ bool ring_is_over_full(const struct ring *ring);
  * nothing for so long. */
 void ring_move_arrivals(struct ring *ring, uint64_t by_ns, uint64_t now_ns);
 
-/* The retained segment with this index; NULL when it has been trimmed or does not exist yet. */
-struct segment *ring_find_segment(const struct ring *ring, uint64_t index);
-
 /* Index of the oldest retained segment (next_index when there is none). */
-uint64_t ring_first_index(const struct ring *ring);
+static inline uint64_t ring_first_index(const struct ring *ring)
+{
+	return ring->next_index - ring->segment_count;
+}
+
+/* The retained segment with this index; NULL when it has been trimmed or does not exist yet. */
+static inline struct segment *ring_find_segment(const struct ring *ring, uint64_t index)
+{
+	return index >= ring_first_index(ring) && index < ring->next_index
+		       ? ring->segments[index & (ring->segment_room - 1)]
+		       : NULL;
+}
+
+/* The newest retained segment; NULL when there is none. */
+static inline struct segment *ring_newest(const struct ring *ring)
+{
+	return ring_find_segment(ring, ring->next_index - 1);
+}
+
+/* For ring/ only: retains the segment, which has its place and its marks, as the newest one, and
+ * takes over the caller's reference.  0 or -ENOMEM (nothing has changed). */
+int ring_retain(struct ring *ring, struct segment *segment);

@@ -325,16 +325,14 @@ int ring_record_grow_marks(struct segment *segment)
 /* Gives slots to all segments that are new since the last commit. */
 static void add_new(struct ring_record *record, struct ring *ring)
 {
-	struct list_node *node = ring->segments.head.prev;
+	uint64_t first = u64_max(record->added_until, ring_first_index(ring));
+	const struct segment *before = first ? ring_find_segment(ring, first - 1) : NULL;
 
-	while (node != &ring->segments.head &&
-	       list_entry(node, struct segment, node)->index >= record->added_until)
-		node = node->prev;
-	/* The one before them does not grow any more. */
-	if (node != &ring->segments.head && list_entry(node, struct segment, node)->slot)
-		write_growth(list_entry(node, struct segment, node));
-	for (node = node->next; node != &ring->segments.head; node = node->next)
-		ring_record_add(record, list_entry(node, struct segment, node));
+	/* It does not grow any more. */
+	if (before && before->slot)
+		write_growth(before);
+	for (uint64_t index = first; index < ring->next_index; index++)
+		ring_record_add(record, ring_find_segment(ring, index));
 }
 
 static void write_newest(struct ring_record_commit *commit, const struct segment *newest)
@@ -349,8 +347,7 @@ static void write_newest(struct ring_record_commit *commit, const struct segment
 
 void ring_record_commit(struct ring_record *record, struct ring *ring, uint64_t first_index)
 {
-	struct list_node *last = list_last(&ring->segments);
-	const struct segment *newest = last ? list_entry(last, struct segment, node) : NULL;
+	const struct segment *newest = ring_newest(ring);
 	/* Written where it lies: this is done for each packet. */
 	struct ring_record_commit *commit = &record->head->commits[(record->version + 1) % 2];
 
@@ -378,7 +375,7 @@ void ring_record_commit(struct ring_record *record, struct ring *ring, uint64_t 
 
 void ring_set_record(struct ring *ring, struct ring_record *record)
 {
-	assert(list_is_empty(&ring->segments));
+	assert(ring->segment_count == 0);
 	ring->record = record;
 	if (record)
 		ring_record_commit(record, ring, ring->next_index);

@@ -115,13 +115,35 @@ static int restore_segment(struct segment_state *state, struct pipe_pool *pool, 
 	return 0;
 }
 
-static void retain(struct ring *ring, struct segment *segment)
+/* Where the sequence last began anew: what lies before is behind it in number. */
+static uint64_t find_sequence(const struct ring *ring)
 {
-	segment_ref(segment);
-	list_append(&ring->segments, &segment->node);
-	ring->segment_count++;
-	if (segment->kind == SEGMENT_PIPE && ring->pipe_count++ == 0)
-		ring->oldest_pipe = segment->index;
+	uint64_t index = ring->next_index, later = ring->next_seq;
+
+	while (index > ring_first_index(ring)) {
+		const struct segment *segment = ring_find_segment(ring, index - 1);
+
+		if (segment->next_seq > later)
+			break;
+		if (segment->mark_count)
+			later = segment->marks[0].first_seq;
+		index--;
+	}
+	return index;
+}
+
+static int retain(struct ring *ring, const struct ring_state *state, struct segment **segments)
+{
+	for (size_t i = 0; i < state->segment_count; i++) {
+		if (!state->segments[i].is_retained)
+			continue;
+		if (ring_retain(ring, segments[i]) < 0)
+			return -ENOMEM;
+		segment_ref(segments[i]);
+	}
+	ring->next_index = state->next_index;
+	ring->sequence_index = find_sequence(ring);
+	return 0;
 }
 
 static void record_restored(struct ring *ring, struct segment **segments, size_t count)
@@ -148,20 +170,22 @@ int ring_restore(struct ring *ring, struct ring_state *state, struct pipe_pool *
 				    &ret->segments[ret->count]);
 		ret->count += r == 0;
 	}
-	ring->start_pos = r == 0 ? state->start_pos : state->end_pos;
-	ring->end_pos = state->end_pos;
-	ring->next_index = state->next_index;
-	ring->next_seq = state->next_seq;
-	ring->message_count = state->message_count;
-	ring->blocks_made = state->blocks_made;
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		if (state->segments[i].is_continued) {
 			ret->segments[i]->continued_by = ret->segments[i + 1];
 			segment_ref(ret->segments[i + 1]);
 		}
-		if (state->segments[i].is_retained)
-			retain(ring, ret->segments[i]);
 	}
+	ring->next_seq = state->next_seq;
+	if (r == 0)
+		r = retain(ring, state, ret->segments);
+	if (r < 0)
+		ring_clear(ring);
+	ring->next_index = state->next_index;
+	ring->start_pos = r == 0 ? state->start_pos : state->end_pos;
+	ring->end_pos = state->end_pos;
+	ring->message_count = state->message_count;
+	ring->blocks_made = state->blocks_made;
 	record_restored(ring, ret->segments, r == 0 ? count : 0);
 	if (r < 0)
 		ring_restored_drop(ret);

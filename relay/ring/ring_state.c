@@ -113,7 +113,6 @@ static int capture_segments(const struct ring *ring, struct segment *const *gone
 			    struct ring_state *ret)
 {
 	size_t room = gone_count + ring->segment_count;
-	struct list_node *node;
 	int r = 0;
 
 	ret->segments = room ? calloc(room, sizeof(*ret->segments)) : NULL;
@@ -121,11 +120,9 @@ static int capture_segments(const struct ring *ring, struct segment *const *gone
 		return -ENOMEM;
 	for (size_t i = 0; r == 0 && i < gone_count; i++)
 		r = capture_segment(gone[i], false, &ret->segments[ret->segment_count++]);
-	list_for_each (&ring->segments, node) {
-		if (r == 0)
-			r = capture_segment(list_entry(node, struct segment, node), true,
-					    &ret->segments[ret->segment_count++]);
-	}
+	for (uint64_t i = ring_first_index(ring); r == 0 && i < ring->next_index; i++)
+		r = capture_segment(ring_find_segment(ring, i), true,
+				    &ret->segments[ret->segment_count++]);
 	return r;
 }
 

@@ -17,7 +17,6 @@ static struct segment *new_segment(enum segment_kind kind, size_t length)
 
 	if (!segment)
 		return NULL;
-	list_node_init(&segment->node);
 	segment->refs = 1;
 	segment->kind = kind;
 	segment->length = length;

@@ -16,7 +16,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/list.h"
 #include "pipe/pipe.h"
 #include "pipe/pipe_pool.h"
 
@@ -37,8 +36,7 @@ struct packet_mark {
 };
 
 struct segment {
-	struct list_node node; /* private: in ring->segments */
-	unsigned refs;         /* private */
+	unsigned refs; /* private */
 	enum segment_kind kind;
 	uint64_t index;               /* ro: 0, 1, 2 ... in the ring's life     */
 	uint64_t start_pos;           /* ro: position of the first byte          */
@@ -49,6 +47,7 @@ struct segment {
 	struct packet_mark begin;     /* ro: of the packet that its first byte belongs to */
 	uint64_t next_seq;            /* ro: sequence behind the last packet     */
 	uint64_t next_messages;       /* ro: published until the end of the last packet */
+	uint64_t starts_before;       /* private: see ring->message_starts       */
 	struct segment *continued_by; /* private: the rest of the last packet; referenced */
 
 	struct packet_mark *marks; /* ro: in order of offset */

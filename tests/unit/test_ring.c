@@ -142,16 +142,16 @@ static void check(struct model *model)
 	const struct ring *ring = &model->ring;
 	uint64_t pos = ring->start_pos, index = ring_first_index(ring);
 	size_t count = 0, pipes = 0;
-	struct list_node *node;
 
-	list_for_each (&ring->segments, node) {
-		struct segment *segment = list_entry(node, struct segment, node);
-		bool is_last = !list_next(&ring->segments, node);
+	while (index < ring->next_index) {
+		struct segment *segment = ring_find_segment(ring, index);
+		bool is_last = segment == ring_newest(ring);
 
+		assert_non_null(segment);
 		assert_int_equal(segment->start_pos, pos);
 		assert_int_equal(segment->index, index);
-		assert_ptr_equal(ring_find_segment(ring, index), segment);
 		assert_true(segment->is_sealed || is_last);
+		assert_int_equal(is_last, index + 1 == ring->next_index);
 		assert_int_equal(segment->mark_count == 0, segment->is_continuation);
 		if (!segment->is_continuation)
 			assert_int_equal(segment->marks[0].offset, 0);

@@ -283,8 +283,7 @@ static void marks_without_room_hide_their_block(void **state)
 	free_read(&read);
 	for (int i = 0; i < 40000; i++)
 		append_copy(&rig, 1, tag % 2);
-	assert_int_equal(list_entry(list_last(&rig.ring.segments), struct segment, node)->length,
-			 40001);
+	assert_int_equal(ring_newest(&rig.ring)->length, 40001);
 	read = read_record(rig.record);
 	assert_int_equal(read.state.end_pos, rig.ring.end_pos);
 	assert_int_equal(read.state.start_pos, rig.ring.end_pos);

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Where a cursor begins: found by halving, first over segments, then over the marks of one.
+ *
+ * So a wish costs a few steps more when the ring is twice as large, and no more.  What a segment
+ * has is bounded by itself, and so is the chain of segments that one packet consists of.
+ */
+#include "ring/cursor.h"
+
+#include <errno.h>
+
+void cursor_join_live(struct cursor *cursor, const struct ring *ring)
+{
+	struct segment *last = ring_newest(ring);
+
+	*cursor = (struct cursor){
+		.next_index = ring->next_index,
+		.pos = ring->end_pos,
+		.next_seq = ring->next_seq,
+		.messages_read = ring->message_count,
+	};
+	/* The newest block may still grow: then the next packet is in it. */
+	if (last && !last->is_sealed) {
+		cursor->segment = last;
+		cursor->offset = last->length;
+		segment_ref(last);
+	}
+}
+
+/* ---- finding a packet ---- */
+
+/* A packet in the ring, by the segment that it begins in.  No segment: none, or behind the last. */
+struct packet_found {
+	struct segment *segment;
+	size_t number; /* of its mark */
+};
+
+static const struct packet_mark *mark_of(const struct packet_found *found)
+{
+	return found->segment ? &found->segment->marks[found->number] : NULL;
+}
+
+/* What is looked for: all that is behind a packet which has it, has it too. */
+struct sought {
+	bool (*has)(const struct sought *sought, uint64_t start_pos,
+		    const struct packet_mark *mark);
+	uint64_t pos, since_ns, above;
+};
+
+static bool is_within(const struct sought *sought, uint64_t start_pos,
+		      const struct packet_mark *mark)
+{
+	return start_pos + mark->offset >= sought->pos && mark->arrived_ns >= sought->since_ns;
+}
+
+static bool is_above_seq(const struct sought *sought, uint64_t start_pos,
+			 const struct packet_mark *mark)
+{
+	(void)start_pos;
+	return mark->first_seq > sought->above;
+}
+
+static bool is_behind_messages(const struct sought *sought, uint64_t start_pos,
+			       const struct packet_mark *mark)
+{
+	(void)start_pos;
+	return mark->messages_before >= sought->above;
+}
+
+/* The number of the first mark that has what is sought; mark_count: none. */
+static size_t find_mark(const struct segment *segment, const struct sought *sought)
+{
+	size_t low = 0, high = segment->mark_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (sought->has(sought, segment->start_pos, &segment->marks[middle]))
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+/* The first packet from segment `from` on that has it. */
+static struct packet_found find_packet(const struct ring *ring, uint64_t from,
+				       const struct sought *sought)
+{
+	uint64_t low = from, high = ring->next_index;
+
+	while (low < high) {
+		uint64_t middle = low + (high - low) / 2;
+		const struct segment *segment = ring_find_segment(ring, middle);
+
+		if (sought->has(sought, segment->start_pos, &segment->begin))
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	/* What the segment at `low` begins with has it.  Others that do may lie before that. */
+	for (low -= low > from; low < ring->next_index; low++) {
+		struct segment *segment = ring_find_segment(ring, low);
+		size_t number = find_mark(segment, sought);
+
+		if (number < segment->mark_count)
+			return (struct packet_found){segment, number};
+	}
+	return (struct packet_found){NULL, 0};
+}
+
+/* The last packet before `found`, from segment `from` on. */
+static struct packet_found packet_before(const struct ring *ring, uint64_t from,
+					 struct packet_found found)
+{
+	uint64_t index = found.segment ? found.segment->index : ring->next_index;
+
+	if (found.segment && found.number > 0)
+		return (struct packet_found){found.segment, found.number - 1};
+	while (index > from) {
+		struct segment *segment = ring_find_segment(ring, --index);
+
+		if (segment->mark_count)
+			return (struct packet_found){segment, segment->mark_count - 1};
+	}
+	return (struct packet_found){NULL, 0};
+}
+
+/* ---- finding where a message starts ---- */
+
+static uint64_t starts_until(const struct ring *ring, uint64_t index)
+{
+	const struct segment *segment = ring_find_segment(ring, index);
+
+	return segment ? segment->starts_before : ring->message_starts;
+}
+
+/* Of segments from `from` on, the one in which the message with this number among all starts;
+ * next_index: none. */
+static uint64_t find_start(const struct ring *ring, uint64_t from, uint64_t number)
+{
+	uint64_t low = from, high = ring->next_index;
+
+	while (low < high) {
+		uint64_t middle = low + (high - low) / 2;
+
+		if (starts_until(ring, middle + 1) > number)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+/* The first packet that starts a message, at `found` or behind it. */
+static struct packet_found start_from(const struct ring *ring, struct packet_found found)
+{
+	struct segment *segment = found.segment;
+	size_t number = found.number;
+
+	for (int looks = 0; segment && looks < 2; looks++) {
+		for (; number < segment->mark_count; number++) {
+			if (segment->marks[number].starts_message)
+				return (struct packet_found){segment, number};
+		}
+		segment =
+			ring_find_segment(ring, find_start(ring, segment->index + 1,
+							   starts_until(ring, segment->index + 1)));
+		number = 0;
+	}
+	return (struct packet_found){NULL, 0};
+}
+
+/* The last packet before `found` that starts a message, from segment `from` on. */
+static struct packet_found start_before(const struct ring *ring, uint64_t from,
+					struct packet_found found)
+{
+	struct packet_found before = packet_before(ring, from, found);
+	struct segment *segment = before.segment;
+	size_t number = before.number + 1;
+
+	for (int looks = 0; segment && looks < 2; looks++) {
+		while (number-- > 0) {
+			if (segment->marks[number].starts_message)
+				return (struct packet_found){segment, number};
+		}
+		/* Older ones have starts_before - 1 and less. */
+		if (segment->starts_before == starts_until(ring, from))
+			break;
+		segment =
+			ring_find_segment(ring, find_start(ring, from, segment->starts_before - 1));
+		number = segment ? segment->mark_count : 0;
+	}
+	return (struct packet_found){NULL, 0};
+}
+
+/* ---- joining ---- */
+
+static void join_at(struct cursor *cursor, const struct packet_found *found)
+{
+	const struct packet_mark *mark = mark_of(found);
+
+	*cursor = (struct cursor){
+		.segment = found->segment,
+		.offset = mark->offset,
+		.next_index = found->segment->index + 1,
+		.pos = found->segment->start_pos + mark->offset,
+		.next_seq = mark->first_seq,
+	};
+	segment_ref(found->segment);
+}
+
+void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t bytes,
+		      uint64_t since_ns)
+{
+	const struct sought within = {
+		.has = is_within,
+		.pos = bytes && ring->end_pos > bytes ? ring->end_pos - bytes : 0,
+		.since_ns = since_ns,
+	};
+	/* Nothing but news comes behind the last message. */
+	const struct sought news = {.has = is_behind_messages, .above = ring->message_count};
+	uint64_t first = ring_first_index(ring);
+	struct packet_found found = start_from(ring, find_packet(ring, first, &within));
+
+	if (!found.segment || mark_of(&found)->messages_before >= ring->message_count)
+		found = start_before(ring, first, find_packet(ring, first, &news));
+	if (found.segment)
+		join_at(cursor, &found);
+	else
+		cursor_join_live(cursor, ring);
+}
+
+/* The oldest segment of the sequence that runs. */
+static uint64_t first_of_sequence(const struct ring *ring)
+{
+	return u64_max(ring_first_index(ring), ring->sequence_index);
+}
+
+uint64_t cursor_oldest_seq(const struct ring *ring)
+{
+	const struct packet_found oldest = {ring_find_segment(ring, first_of_sequence(ring)), 0};
+	const struct packet_found found = start_from(ring, oldest);
+
+	return found.segment ? mark_of(&found)->first_seq : ring->next_seq;
+}
+
+/* True when all messages of the packet come before `seq`.  `next`: the packet behind, or NULL. */
+static bool ends_before(const struct ring *ring, const struct packet_mark *mark,
+			const struct packet_mark *next, uint64_t seq)
+{
+	uint64_t count =
+		(next ? next->messages_before : ring->message_count) - mark->messages_before;
+
+	/* Without messages it is news, and a gap says more than it counts. */
+	return count && mark->first_seq + count <= seq && !(next && !next->starts_message);
+}
+
+int cursor_join_seq(struct cursor *cursor, const struct ring *ring, uint64_t seq)
+{
+	const struct sought later = {.has = is_above_seq, .above = seq};
+	uint64_t first = first_of_sequence(ring);
+	struct packet_found found, before, next;
+
+	if (seq >= ring->next_seq) {
+		cursor_join_live(cursor, ring);
+		return 0;
+	}
+	next = find_packet(ring, first, &later);
+	before = packet_before(ring, first, next);
+	found = start_before(ring, first, next);
+	if (!found.segment)
+		return -ERANGE;
+	/* Whoever has begun a message further back is still inside it. */
+	if (mark_of(&found) == mark_of(&before) &&
+	    ends_before(ring, mark_of(&found), mark_of(&next), seq))
+		found = next;
+	if (found.segment)
+		join_at(cursor, &found);
+	else
+		cursor_join_live(cursor, ring);
+	return 0;
+}
