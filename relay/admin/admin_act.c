@@ -11,6 +11,15 @@
 #include "serve/served_feed.h"
 #include "serve/service.h"
 
+static json_t *lines_json(const struct reload_report *report)
+{
+	json_t *lines = json_array();
+
+	for (size_t i = 0; i < report->count; i++)
+		(void)json_array_append_new(lines, json_string(report->lines[i]));
+	return lines;
+}
+
 void admin_post_reload(const struct admin_request *request)
 {
 	struct reload_report report = {0};
@@ -22,9 +31,7 @@ void admin_post_reload(const struct admin_request *request)
 		admin_answer_error(request, 409, "relay is draining");
 		return;
 	}
-	lines = json_array();
-	for (size_t i = 0; i < report.count; i++)
-		(void)json_array_append_new(lines, json_string(report.lines[i]));
+	lines = lines_json(&report);
 	reload_report_free(&report);
 	answer = json_pack("{s:b,s:o}", "ok", r == 0, r < 0 ? "errors" : "changes", lines);
 	if (r < 0)
@@ -99,6 +106,15 @@ void admin_post_log_level(const struct admin_request *request)
 	admin_answer_error(request, 400, "bad level; expected one of error, warn, info, debug");
 }
 
+/* Which process this is: an upgrade keeps the pid, but not the time of the start. */
+static json_int_t process_number(const struct admin *admin)
+{
+	struct admin_process process;
+
+	admin_describe(admin, &process);
+	return (json_int_t)process.started_ns;
+}
+
 void admin_post_upgrade(const struct admin_request *request)
 {
 	struct admin *admin = request->admin;
@@ -111,6 +127,22 @@ void admin_post_upgrade(const struct admin_request *request)
 		admin_answer_error(request, 500, "%s", err.text);
 	else
 		admin_answer_json(request, 202,
-				  json_pack("{s:b,s:s}", "ok", true, "note",
-					    "begun; the log says how it ends"));
+				  json_pack("{s:b,s:I,s:s}", "ok", true, "process",
+					    process_number(admin), "note",
+					    "begun; GET /upgrade says how it ends"));
+}
+
+void admin_get_upgrade(const struct admin_request *request)
+{
+	struct admin *admin = request->admin;
+	const struct upgrade_report *report = admin->actions->upgrade_report(admin->owner);
+	struct admin_process process;
+
+	admin_describe(admin, &process);
+	admin_answer_json(request, 200,
+			  json_pack("{s:I,s:s,s:I,s:b,s:s,s:o}", "process", process_number(admin),
+				    "version", process.version, "subscribers",
+				    (json_int_t)admin->service->subscribers, "under_way",
+				    report->is_under_way, "error", report->error.text, "errors",
+				    lines_json(&report->lines)));
 }

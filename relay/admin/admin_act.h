@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Commands: what can be done to a running relay, through the unix socket only.  Each is done when
- * it is answered. */
+ * it is answered, but an upgrade. */
 #pragma once
 
 #include "admin/admin_answer.h"
@@ -18,5 +18,11 @@ void admin_post_kick(const struct admin_request *request);
 /* ?level=error|warn|info|debug, until the next reload. */
 void admin_post_log_level(const struct admin_request *request);
 
-/* 202 when it has begun; 409 while draining, or when one is under way; 500 when it cannot begin. */
+/* 202 {"ok":true,"process":N} when it has begun; 409 while draining, or when one is under way; 500
+ * when it cannot begin. */
 void admin_post_upgrade(const struct admin_request *request);
+
+/* How it ends: 200 {"process":N,"under_way":...,"error":"...","errors":[...]}.  When `process` is
+ * another than it was, the new program has taken over.  When it is the same and none is under way,
+ * the upgrade has failed, and the two last say why. */
+void admin_get_upgrade(const struct admin_request *request);

@@ -46,7 +46,7 @@ struct admin_process {
 	bool survives_crash;    /* subscribers would go on if relay died now */
 };
 
-/* What a reload did, or why it did nothing: one text for each change, or each error. */
+/* What a reload did, or why it or an upgrade did nothing: one text for each change, or each error. */
 struct reload_report {
 	char **lines; /* owned */
 	size_t count;
@@ -57,6 +57,14 @@ void reload_report_add(struct reload_report *report, const char *text);
 
 /* Leaves it empty. */
 void reload_report_free(struct reload_report *report);
+
+/* How the last upgrade goes, or how it ended.  One that succeeds is told by the next process, which
+ * knows of none. */
+struct upgrade_report {
+	bool is_under_way;
+	struct errmsg error;        /* why it failed; "": none has failed */
+	struct reload_report lines; /* what the new program found wrong */
+};
 
 /* Control thread only; `owner` is what was given with the functions. */
 struct admin_actions {
@@ -71,9 +79,13 @@ struct admin_actions {
 	/* As SIGTERM when it is no restart: a second call ends the process at once. */
 	void (*drain)(void *owner);
 
-	/* Begins to run the program anew.  0: it has begun, and the log says how it ends; -EBUSY
-	 * while draining; -EALREADY when one is under way; or another -errno.  `err` says why. */
+	/* Begins to run the program anew.  0: it has begun, and upgrade_report() says how it ends;
+	 * -EBUSY while draining; -EALREADY when one is under way; or another -errno.  `err` says
+	 * why. */
 	int (*upgrade)(void *owner, struct errmsg *err);
+
+	/* Never NULL; it holds until the caller returns to the event loop. */
+	const struct upgrade_report *(*upgrade_report)(const void *owner);
 
 	/* What the log has from now on, until the next reload. */
 	void (*set_log_level)(void *owner, enum log_level level);

@@ -55,6 +55,7 @@ static json_t *subscriber_json(const struct census_row *row)
 	set_count(json, "lag_ms", row->lag_ms);
 	set_count(json, "lag_messages", row->lag_messages);
 	set_count(json, "delivered_messages", row->delivered_messages);
+	set_count(json, "sent_bytes", row->sent_bytes);
 	set_count(json, "connected_ms", row->connected_ms);
 	set_count(json, "queued_bytes", row->queued_bytes);
 	if (row->state == SUBSCRIBER_BLOCKED)

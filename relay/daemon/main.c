@@ -192,7 +192,8 @@ static bool can_resume(const char *schema)
 
 	if (num_parse_count(schema, &number) == 0 && number == HANDOVER_SCHEMA)
 		return true;
-	log_error("state of schema %s cannot be resumed, expected %d", schema, HANDOVER_SCHEMA);
+	(void)fprintf(stderr, "relay: state of schema %s cannot be resumed, expected %d\n", schema,
+		      HANDOVER_SCHEMA);
 	return false;
 }
 
@@ -226,6 +227,13 @@ static int do_upgrade(void *owner, struct errmsg *err)
 	return upgrade_start(&daemon->upgrade, err);
 }
 
+static const struct upgrade_report *report_upgrade(const void *owner)
+{
+	const struct daemon *daemon = owner;
+
+	return &daemon->upgrade.report;
+}
+
 static void do_set_log_level(void *owner, enum log_level level)
 {
 	struct daemon *daemon = owner;
@@ -238,6 +246,7 @@ static const struct admin_actions admin_actions = {
 	.reload = do_reload,
 	.drain = do_drain,
 	.upgrade = do_upgrade,
+	.upgrade_report = report_upgrade,
 	.set_log_level = do_set_log_level,
 };
 

@@ -11,11 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "daemon/handover_bag.h"
 #include "daemon/notify.h"
@@ -23,10 +25,25 @@
 enum {
 	ARGUMENTS_MAX = 1024,
 	CHECK_MS = 10000, /* for the checker, which reads the configuration and ends */
-	LOG_MS = 100,     /* for the last lines of this program, while nothing is delivered */
+	OUTPUT_LINE_BYTES = 4096,
+	OUTPUT_LINES_MAX = 100, /* that are told of what the checker says */
+	LOG_MS = 100,           /* for the last lines of this program, while nothing is delivered */
 };
 
 static const double POLL_S = 0.005;
+
+static const char *kind(const struct upgrade *upgrade)
+{
+	return upgrade->is_restart ? "hand-over" : "upgrade";
+}
+
+/* Says why it came to nothing. */
+static void fail(struct upgrade *upgrade, const char *why)
+{
+	log_error("%s failed: %s, %s", kind(upgrade), why,
+		  upgrade->is_restart ? "draining" : "nothing has changed");
+	errmsg_set(&upgrade->report.error, "%s", why);
+}
 
 /* ---- packing ---- */
 
@@ -135,32 +152,59 @@ static void run_upgrade(struct upgrade *upgrade)
 	struct errmsg err;
 	int r;
 
-	if (relay->service.is_draining)
+	if (relay->service.is_draining) {
+		errmsg_set(&upgrade->report.error, "relay is shutting down");
 		return;
+	}
 	log_info("upgrading program=%s subscribers=%llu", upgrade->program,
 		 (unsigned long long)relay->service.subscribers);
 	r = park_and_pack(relay, &parked, &bag, &err);
 	if (r < 0) {
-		log_error("upgrade failed: %s, nothing has changed", err.text);
+		fail(upgrade, err.text);
 		return;
 	}
 	r = run_anew(upgrade, &bag);
 	handover_bag_close(&bag);
 	workers_release(&parked);
-	log_error("upgrade failed: %s: %s, nothing has changed", upgrade->program, strerror(-r));
+	errmsg_errno(&err, r, "%s", upgrade->program);
+	fail(upgrade, err.text);
 }
 
 /* ---- checking ---- */
 
-static void log_refusal(const struct upgrade *upgrade, int status)
+/* Each line of what the checker has said: into the log, and into the report. */
+static void tell_output(struct upgrade *upgrade, bool is_good)
+{
+	FILE *output = upgrade->checker_output < 0 ? NULL : fdopen(upgrade->checker_output, "r");
+	char line[OUTPUT_LINE_BYTES];
+
+	if (!output) {
+		fd_close(&upgrade->checker_output);
+		return;
+	}
+	rewind(output);
+	while (upgrade->report.lines.count < OUTPUT_LINES_MAX &&
+	       fgets(line, sizeof(line), output)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (is_good)
+			log_warn("%s: %s", kind(upgrade), line);
+		else
+			log_error("%s failed: %s", kind(upgrade), line);
+		reload_report_add(&upgrade->report.lines, line);
+	}
+	(void)fclose(output); /* with the descriptor */
+	upgrade->checker_output = -1;
+}
+
+static void tell_refusal(struct upgrade *upgrade, int status)
 {
 	bool has_exited = WIFEXITED(status);
+	struct errmsg why;
 
-	log_error("%s failed: %s --check-handover %d %s %d, %s",
-		  upgrade->is_restart ? "hand-over" : "upgrade", upgrade->program, HANDOVER_SCHEMA,
-		  has_exited ? "ended with exit code" : "was ended by signal",
-		  has_exited ? WEXITSTATUS(status) : WTERMSIG(status),
-		  upgrade->is_restart ? "draining" : "nothing has changed");
+	errmsg_set(&why, "%s --check-handover %d %s %d", upgrade->program, HANDOVER_SCHEMA,
+		   has_exited ? "ended with exit code" : "was ended by signal",
+		   has_exited ? WEXITSTATUS(status) : WTERMSIG(status));
+	fail(upgrade, why.text);
 }
 
 static void finish_restart(struct upgrade *upgrade, bool is_good)
@@ -174,6 +218,13 @@ static void finish_restart(struct upgrade *upgrade, bool is_good)
 		relay_drain(relay);
 }
 
+static void end_check(struct upgrade *upgrade)
+{
+	ev_timer_stop(upgrade->relay->service.loop, &upgrade->poll);
+	upgrade->checker = 0;
+	upgrade->report.is_under_way = false;
+}
+
 static void on_poll(struct ev_loop *loop, ev_timer *watcher, int events)
 {
 	struct upgrade *upgrade = container_of(watcher, struct upgrade, poll);
@@ -181,6 +232,7 @@ static void on_poll(struct ev_loop *loop, ev_timer *watcher, int events)
 	int status = 0;
 	pid_t ended = waitpid(upgrade->checker, &status, WNOHANG);
 
+	(void)loop;
 	(void)events;
 	if (ended == 0 && clock_mono_ns() / NS_PER_MS < upgrade->deadline_ms)
 		return;
@@ -188,22 +240,53 @@ static void on_poll(struct ev_loop *loop, ev_timer *watcher, int events)
 		(void)kill(upgrade->checker, SIGKILL);
 		(void)waitpid(upgrade->checker, &status, 0);
 	}
-	upgrade->checker = 0;
-	ev_timer_stop(loop, watcher);
+	end_check(upgrade);
 	is_good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	tell_output(upgrade, is_good);
 	if (!is_good)
-		log_refusal(upgrade, status);
+		tell_refusal(upgrade, status);
 	if (upgrade->is_restart)
 		finish_restart(upgrade, is_good);
 	else if (is_good)
 		run_upgrade(upgrade);
 }
 
-static int start_check(struct upgrade *upgrade, bool is_restart, struct errmsg *err)
+/* Runs the program at our path with our arguments and the question. */
+static int spawn_checker(struct upgrade *upgrade)
 {
 	char option[] = "--check-handover", schema[16];
 	char *arguments[ARGUMENTS_MAX + 3];
+	posix_spawn_file_actions_t actions;
 	size_t count = 0;
+	int r;
+
+	while (upgrade->arguments[count] && count < ARGUMENTS_MAX) {
+		arguments[count] = upgrade->arguments[count];
+		count++;
+	}
+	(void)snprintf(schema, sizeof(schema), "%d", HANDOVER_SCHEMA);
+	arguments[count++] = option;
+	arguments[count++] = schema;
+	arguments[count] = NULL;
+	r = -posix_spawn_file_actions_init(&actions);
+	if (r < 0)
+		return r;
+	/* Where there is no file for it, it writes to our standard error. */
+	upgrade->checker_output = memfd_create("relay-check", MFD_CLOEXEC);
+	if (upgrade->checker_output >= 0)
+		r = -posix_spawn_file_actions_adddup2(&actions, upgrade->checker_output,
+						      STDERR_FILENO);
+	if (r == 0)
+		r = -posix_spawn(&upgrade->checker, upgrade->program, &actions, NULL, arguments,
+				 environ);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	if (r < 0)
+		fd_close(&upgrade->checker_output);
+	return r;
+}
+
+static int start_check(struct upgrade *upgrade, bool is_restart, struct errmsg *err)
+{
 	int r;
 
 	if (upgrade->relay->service.is_draining) {
@@ -214,21 +297,16 @@ static int start_check(struct upgrade *upgrade, bool is_restart, struct errmsg *
 		errmsg_set(err, "an upgrade is under way");
 		return -EALREADY;
 	}
-	while (upgrade->arguments[count] && count < ARGUMENTS_MAX) {
-		arguments[count] = upgrade->arguments[count];
-		count++;
-	}
-	(void)snprintf(schema, sizeof(schema), "%d", HANDOVER_SCHEMA);
-	arguments[count++] = option;
-	arguments[count++] = schema;
-	arguments[count] = NULL;
-	r = -posix_spawn(&upgrade->checker, upgrade->program, NULL, NULL, arguments, environ);
+	reload_report_free(&upgrade->report.lines);
+	upgrade->report = (struct upgrade_report){.is_under_way = true};
+	upgrade->is_restart = is_restart;
+	r = spawn_checker(upgrade);
 	if (r < 0) {
-		upgrade->checker = 0;
+		end_check(upgrade);
 		errmsg_errno(err, -r, "%s", upgrade->program);
+		upgrade->report.error = *err;
 		return r;
 	}
-	upgrade->is_restart = is_restart;
 	upgrade->deadline_ms = clock_mono_ns() / NS_PER_MS + CHECK_MS;
 	ev_timer_set(&upgrade->poll, POLL_S, POLL_S);
 	ev_timer_start(upgrade->relay->service.loop, &upgrade->poll);
@@ -249,7 +327,11 @@ void upgrade_init(struct upgrade *upgrade, struct relay *relay, char **arguments
 {
 	ssize_t length;
 
-	*upgrade = (struct upgrade){.relay = relay, .arguments = arguments};
+	*upgrade = (struct upgrade){
+		.relay = relay,
+		.arguments = arguments,
+		.checker_output = -1,
+	};
 	ev_init(&upgrade->poll, on_poll);
 	/* By its path, so that a new file there is what runs next; read now, because the name of a
 	 * file that has been replaced ends in " (deleted)". */
@@ -260,10 +342,12 @@ void upgrade_init(struct upgrade *upgrade, struct relay *relay, char **arguments
 
 void upgrade_stop(struct upgrade *upgrade)
 {
-	ev_timer_stop(upgrade->relay->service.loop, &upgrade->poll);
+	reload_report_free(&upgrade->report.lines);
 	if (!upgrade->checker)
 		return;
 	(void)kill(upgrade->checker, SIGKILL);
 	(void)waitpid(upgrade->checker, NULL, 0);
-	upgrade->checker = 0;
+	end_check(upgrade);
+	fd_close(&upgrade->checker_output);
+	errmsg_set(&upgrade->report.error, "relay is shutting down");
 }

@@ -6,7 +6,7 @@
  * Both check first: the program that is at our path now is run with our arguments and
  * --check-handover SCHEMA, and has to say by exit code 0 that it can read the state and that the
  * configuration is right.  When it does not, or when something fails after that, an upgrade leaves
- * all as it was, and a restart drains.
+ * all as it was, and a restart drains.  What it says on standard error is logged line by line.
  */
 #pragma once
 
@@ -21,8 +21,10 @@ struct upgrade {
 	struct relay *relay;
 	char **arguments; /* of main() */
 	char program[4096];
-	pid_t checker; /* 0: no upgrade is under way */
-	ev_timer poll; /* has the checker ended? */
+	struct upgrade_report report; /* ro: is_under_way for a restart, too */
+	pid_t checker;                /* 0: no upgrade is under way */
+	int checker_output;           /* a file in memory, its standard error; -1: there is none */
+	ev_timer poll;                /* has the checker ended? */
 	uint64_t deadline_ms;
 	bool is_restart; /* the checker is for one */
 	bool is_stored;  /* ro: see upgrade_restart() */
@@ -31,8 +33,8 @@ struct upgrade {
 /* `arguments` as main() got them, and to stay. */
 void upgrade_init(struct upgrade *upgrade, struct relay *relay, char **arguments);
 
-/* Starts an upgrade.  0: it has begun, and the log will say how it ended, here or in the new
- * process; -EALREADY: one is under way; -EBUSY: draining; -errno of posix_spawn(3). */
+/* Starts an upgrade.  0: it has begun, and the log and the report will say how it ended, here or in
+ * the new process; -EALREADY: one is under way; -EBUSY: draining; -errno of posix_spawn(3). */
 int upgrade_start(struct upgrade *upgrade, struct errmsg *err) must_check;
 
 /* Gives up one that is under way.  Idempotent. */

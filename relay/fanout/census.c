@@ -212,6 +212,7 @@ static void describe(struct census_row *row, const struct census_pick *pick, uin
 		.lag_bytes = lag_bytes_of(subscriber),
 		.lag_ms = lag_ms_of(subscriber, now_ns),
 		.delivered_messages = delivered_by(subscriber),
+		.sent_bytes = subscriber->sent_bytes,
 		.connected_ms = age_ms_of(subscriber, now_ns),
 		.cause = CAUSE_UNKNOWN,
 	};

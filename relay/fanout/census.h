@@ -53,6 +53,7 @@ struct census_row {
 	uint64_t lag_messages;
 	uint64_t delivered_messages;
 	uint64_t connected_ms;
+	uint64_t sent_bytes;   /* that its socket took since it joined, or since an upgrade */
 	uint64_t queued_bytes; /* in its socket, not yet acknowledged */
 	enum slow_cause cause; /* of a blocked one */
 	struct sockaddr_storage peer;

@@ -144,7 +144,6 @@ def test_colours_are_for_terminals(ctl, stub, env, coloured):
      "closed subscriber 17 of feed my feed\n"),
     (("drain",), ("POST", "/drain", ""), "draining\n"),
     (("log-level", "debug"), ("POST", "/log-level", "level=debug"), "log level is debug\n"),
-    (("upgrade",), ("POST", "/upgrade", ""), "upgrade begun; the log says how it ends\n"),
 ])
 def test_commands(ctl, stub, words, request_, said):
     stub.answers[request_[:2]] = 200, {"ok": True}
@@ -156,6 +155,56 @@ def test_commands(ctl, stub, words, request_, said):
     assert json.loads(bad(ctl(*words, "--json"), 1, "not\\x0ayet")) == {"error": "not\nyet"}
     stub.answers[request_[:2]] = 500, "oops"
     bad(ctl(*words), 1, f"relay answered 500 to {'?'.join(filter(None, request_[1:]))}")
+
+
+def upgrade_state(process, **changes):
+    return {"process": process, "version": "0.2", "subscribers": 1200, "under_way": False, "error": "", "errors": [],
+            **changes}
+
+
+def answers(*bodies):
+    """One after the other; the last one again and again."""
+    left = list(bodies)
+    return lambda: left.pop(0) if len(left) > 1 else left[0]
+
+
+def test_upgrade_waits_for_the_next_process(ctl, stub):
+    stub.answers["POST", "/upgrade"] = 202, {"ok": True, "process": 7}
+    looks = upgrade_state(7, under_way=True), upgrade_state(7, under_way=True), upgrade_state(8)
+    stub.answers["GET", "/upgrade"] = 200, answers(*looks)
+    assert good(ctl("upgrade")) == "relay 0.2 has taken over, subscribers: 1,200\n"
+    assert [path for _, path, _ in stub.seen] == ["/upgrade"] * 4
+    stub.answers["GET", "/upgrade"] = 200, answers(*looks)
+    assert json.loads(good(ctl("upgrade", "--json"))) == looks[-1]
+
+
+def test_upgrade_says_why_not(ctl, stub):
+    refused = upgrade_state(7, error="/usr/bin/relay ended with exit code 78", errors=["relay.ini:3: bad\033"])
+    lines = ["relay.ini:3: bad\\x1b", f"nothing has changed: {refused['error']}"]
+    stub.answers["POST", "/upgrade"] = 202, {"ok": True, "process": 7}
+    stub.answers["GET", "/upgrade"] = 200, answers(upgrade_state(7, under_way=True), refused)
+    assert bad(ctl("upgrade"), 1, *lines) == ""
+    assert json.loads(bad(ctl("upgrade", "--json"), 1, *lines)) == refused
+    stub.answers["POST", "/upgrade"] = 409, {"error": "an upgrade is under way"}
+    bad(ctl("upgrade"), 1, "an upgrade is under way")
+
+
+def test_upgrade_to_a_relay_that_does_not_know_the_question(ctl, stub):
+    stub.answers["POST", "/upgrade"] = 202, {"ok": True, "process": 7}
+    stub.answers["GET", "/upgrade"] = 405, {"error": "not with this method"}
+    assert good(ctl("upgrade")) == "a program that says no more has taken over\n"
+
+
+def test_upgrade_does_not_guess(ctl, stub):
+    """No end in time, no answer any more, a relay that came before this relayctl: how it ended is not known."""
+    stub.answers["POST", "/upgrade"] = 202, {"ok": True, "process": 7}
+    stub.answers["GET", "/upgrade"] = 200, upgrade_state(7, under_way=True)
+    late = "the upgrade has not ended in time (--timeout): "
+    bad(ctl("upgrade", "--timeout", "300ms"), 3, f"{late}it is still under way")
+    stub.answers["GET", "/upgrade"] = 200, "SSH"
+    bad(ctl("upgrade", "--timeout", "300ms"), 3, f"{late}relay's answer has no number of its process")
+    stub.answers["POST", "/upgrade"] = 202, {"ok": True}
+    bad(ctl("upgrade"), 3, "begun; a relay of this version does not say how it ends, its log does")
 
 
 def test_reload_waits_and_tells(ctl, stub):
@@ -266,11 +315,47 @@ def test_output_that_cannot_be_written(stub):
 # top
 
 def test_top_in_a_pipe_is_once(ctl, stub):
-    stub.answers["GET", "/subscribers.json"] = 200, {
-        "subscribers": [subscriber(2, lag_bytes=900), subscriber(1)], "total": 2}
-    shown = good(ctl("top"))
-    assert [row["ID"] for row in rows(shown, "ID")] == ["2", "1"] and rows(shown, "FEED")
+    """Of two looks, since a rate needs two; who was not in the first has none yet."""
+    def look(sent, *more):
+        return {"subscribers": [subscriber(2, lag_bytes=900, sent_bytes=sent), subscriber(1), *more], "total": 2}
+
+    stub.answers["GET", "/subscribers.json"] = 200, answers(look(1 << 20), look((1 << 20) + 50_000_000, subscriber(3)))
+    shown = good(ctl("top", "--interval", "100ms"))
+    listed = rows(shown, "ID")
+    assert [row["ID"] for row in listed] == ["2", "1", "3"] and rows(shown, "FEED")
+    assert [row["RATE"] for row in listed][1:] == ["0 B/s", "-"] and re.fullmatch(r"[\d.]+ MB/s", listed[0]["RATE"])
     assert "\033" not in shown and stub.seen[-1] == ("GET", "/subscribers.json", "sort=lag&limit=20")
+    stub.answers["GET", "/subscribers.json"] = 200, answers(look(0), look(50_000_000))
+    lagging = json.loads(good(ctl("top", "--json", "--interval", "100ms")))["lagging"]["subscribers"]
+    assert 1_000_000 < lagging[0]["rate"] <= 500_000_000 and lagging[1]["rate"] == 0
+
+
+def test_top_fits_a_terminal_of_80(stub):
+    """With long names, a full IPv6 address and large numbers nothing but names and addresses is cut."""
+    wide = "a-feed-with-a-name-that-is-long-and-longer"
+    looks = []
+
+    def living():
+        looks.append(1)
+        return {"subscribers": [subscriber(1234567, feed=wide, state="blocked", cause="receive_window",
+                                           peer="tcp:[2001:db8:1111:2222:3333:4444:5555:6666]:65535",
+                                           lag_bytes=123_000_000, lag_ms=999_000, sent_bytes=10**9 * len(looks))],
+                "total": 1}
+
+    stub.answers["GET", "/subscribers.json"] = 200, living
+    stub.answers["GET", "/status.json"] = 200, status(feeds=(wide,))
+    with Terminal([BIN / "relayctl", "-s", stub.path, "top", "--interval", "100ms"], columns=80) as terminal:
+        at = terminal.wait(b"GB/s", terminal.wait(b"1234567 "))
+        at = terminal.wait(b"\033[H", at)
+        page = re.sub(rb"\033\[[0-9;]*[mKJH]", b"", terminal.seen[at:terminal.wait(b"\033[J", at)]).decode()
+        terminal.type(b"q")
+        assert terminal.end() == 0
+    lines = page.split("\r\n")
+    assert max(map(len, lines)) <= 79
+    feed_row = next(line for line in lines if line.startswith("a-feed"))
+    row = next(line for line in lines if line.startswith("1234567"))
+    assert feed_row.split()[0].endswith("..") and feed_row.endswith(" 5")
+    assert re.fullmatch(r"1234567  a-feed\S*\.\.  \[2001:db8\S*\.\.  +[\d.]+ GB/s  +123 MB  16m 39s  window", row), row
 
 
 def test_top_lives_on_a_terminal(stub):

@@ -11,7 +11,10 @@ import pytest
 
 from relaytest.daemon import BIN, ROOT, ini_text
 from relaytest.ini import TIGHT, feed
+from relaytest.loop import CEILING
+from relaytest.namespace import Namespace
 from relaytest.stream import KIB, script
+from relaytest.surroundings import needs, network_namespace
 
 SLOW = {"receive_buffer": 4096, "paused": True}
 RING = {"ring": "512k", "segment": "64k", "grace": "0"}
@@ -122,10 +125,50 @@ def test_log_level_upgrade_doctor(lab):
     assert found["relay"] == "ok" and {"relay_subscribers", "relay_pipes", "relay_calls"} <= set(found)
 
 
-def test_upgrade_is_begun(lab):
+def test_upgrade_waits_for_the_next_process(lab):
     admin = Admin(lab, feed("a"))
-    assert admin.ctl("upgrade").stdout == "upgrade begun; the log says how it ends\n"
+    before = admin.json("status")["relay"]
+    assert re.fullmatch(r"relay \S+ has taken over, subscribers: 0\n", admin.ctl("upgrade").stdout)
+    assert admin.json("status")["relay"]["pid"] == before["pid"]
     admin.relay.wait_log("resumed")
+
+
+def test_upgrade_says_why_not(lab):
+    admin = Admin(lab, feed("a"))
+    admin.relay.expect("upgrade failed").write(ini_text(admin.sections) + "\n[feed c]\nrnig = 5m\n")
+    refused = admin.ctl("upgrade", code=1)
+    assert refused.stdout == ""
+    assert re.search(r"^relayctl: .*relay\.ini:\d+: .*rnig", refused.stderr, re.M)
+    assert re.search(r"^relayctl: nothing has changed: .* ended with exit code 78$", refused.stderr, re.M)
+    admin.relay.wait_log(r"error upgrade failed: .*relay\.ini:\d+: .*rnig")
+    admin.relay.write(admin.sections)
+    admin.ctl("upgrade")
+
+
+@needs(network_namespace)
+def test_looking_without_a_socket(tmp_path):
+    """Where no relay has a socket, the page of the default address tells the same; it takes no commands."""
+    with Namespace() as inside:
+        def ctl(*words):
+            return subprocess.run(inside.command(BIN / "relayctl", *words), capture_output=True, text=True,
+                                  timeout=CEILING, check=False)
+
+        note = "relayctl: no admin socket at /run/relay/admin.sock, looking by http://127.0.0.1:7090\n"
+        nobody = ctl("status")
+        assert nobody.returncode == 3 and nobody.stderr == note + (
+            "relayctl: cannot reach relay at http://127.0.0.1:7090: nobody listens; is relay running?\n")
+        ini = tmp_path / "relay.ini"
+        ini.write_text(ini_text({"admin": {"listen": "tcp:127.0.0.1:7090", "socket": "none"}, **feed("a")}))
+        with subprocess.Popen(inside.command(BIN / "relay", "-c", ini), stderr=subprocess.PIPE) as relay:
+            try:
+                assert any(b" info ready " in line for line in relay.stderr)
+                shown, refused, told = ctl("feeds", "--names"), ctl("reload"), ctl("-s", "http://127.0.0.1:7090", "drain")
+            finally:
+                relay.terminate()
+            assert relay.wait(CEILING) == 0
+    assert (shown.returncode, shown.stdout, shown.stderr) == (0, "a\n", note)
+    assert refused.returncode == 3 and "/run/relay/admin.sock: no such socket" in refused.stderr
+    assert (told.returncode, told.stderr) == (1, "relayctl: this method is not served here\n")
 
 
 def test_as_a_service_calls_it(lab):

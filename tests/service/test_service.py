@@ -317,7 +317,7 @@ def test_an_upgrade_in_place_keeps_everybody():
                                   "--count", "4000", "--rate", "1600", f"tcp:127.0.0.1:{PORTS['splice']}"])
     wait_until(lambda: int(status_of("splice")["in_messages"]) > 100, "the first messages")
     before = journal().count("resumed subscribers=")
-    assert run("relayctl", "upgrade").stdout.startswith("upgrade begun")
+    assert run("relayctl", "upgrade").stdout.startswith("relay ")
     wait_until(lambda: journal().count("resumed subscribers=") > before, "resumed in the journal")
     assert (show("MainPID"), show("ActiveState"), show("NRestarts")) == (pid, "active", "0")
     assert publisher.wait(timeout=CEILING) == 0

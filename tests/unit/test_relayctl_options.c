@@ -90,6 +90,7 @@ static void options_stand_anywhere(void **state)
 	(void)state;
 	assert_int_equal(parse("--json kick -s /tmp/a 17 --feed b", &options, &error), 0);
 	assert_int_equal(options.command, COMMAND_KICK);
+	assert_false(options.looks);
 	assert_string_equal(options.argument, "17");
 	assert_string_equal(options.socket, "/tmp/a");
 	assert_string_equal(options.feed, "b");
@@ -113,6 +114,7 @@ static void what_is_not_said_has_a_default(void **state)
 
 	(void)state;
 	assert_int_equal(parse("status", &options, &error), 0);
+	assert_true(options.looks);
 	assert_null(options.socket);
 	assert_null(options.unit);
 	assert_null(options.argument);

@@ -90,6 +90,16 @@ static void expect_path(const struct place *place, const char *unit, const char 
 	assert_string_equal(found.path, expected.path);
 }
 
+/* Nobody was named, and nobody is there. */
+static bool is_missing(const struct place *place, const char *unit)
+{
+	struct relayctl_socket found;
+	struct errmsg error;
+
+	assert_int_equal(relayctl_socket_find(place->directory, unit, &found, &error), 0);
+	return found.is_missing;
+}
+
 static void a_unit_has_its_directory(void **state)
 {
 	static const char *const wrong[] = {"", "relay@", ".", "..", "a/b", "relay@../x"};
@@ -122,9 +132,13 @@ static void the_one_that_runs_is_taken(void **state)
 	struct place *place = *state;
 
 	expect_path(place, NULL, "");
+	assert_true(is_missing(place, NULL));
+	assert_false(is_missing(place, "relay"));
 	run_relay(place, "fx");
+	assert_false(is_missing(place, NULL));
 	expect_path(place, NULL, "fx");
 	fd_close(&place->fds[0]); // its file stays
+	assert_true(is_missing(place, NULL));
 	expect_path(place, NULL, "");
 	run_relay(place, "");
 	expect_path(place, NULL, "");

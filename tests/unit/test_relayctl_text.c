@@ -116,8 +116,9 @@ static char *printed(const struct table *table, bool has_colours)
 
 static void columns_are_aligned(void **state)
 {
-	static const struct table_column columns[] = {
-		{"NAME", false}, {"COUNT", true}, {"WHY", false}};
+	static const struct table_column columns[] = {{"NAME", .is_right = false},
+						      {"COUNT", .is_right = true},
+						      {"WHY", .is_right = false}};
 	struct table table;
 	char *text;
 
@@ -148,9 +149,42 @@ static void columns_are_aligned(void **state)
 	table_fini(&table);
 }
 
+/* The widest gives way first; numbers and what is short never do. */
+static void a_table_keeps_to_its_width(void **state)
+{
+	static const struct table_column columns[] = {{"ID", .is_right = true},
+						      {"FEED", .may_shrink = true},
+						      {"PEER", .may_shrink = true}};
+	static const struct {
+		size_t width;
+		const char *text;
+	} rows[] = {
+		{0, "    ID  FEED      PEER\n123456  abcdefgh  0123456789abcdef\n"},
+		{34, "    ID  FEED      PEER\n123456  abcdefgh  0123456789abcdef\n"},
+		{33, "    ID  FEED      PEER\n123456  abcdefgh  0123456789abc..\n"},
+		{24, "    ID  FEED     PEER\n123456  abcde..  01234..\n"},
+		{10, "    ID  FEED    PEER\n123456  abcd..  0123..\n"},
+	};
+	struct table table;
+	char *text;
+
+	(void)state;
+	table_init(&table, columns, ARRAY_LEN(columns));
+	table_add(&table, TABLE_PLAIN, "123456");
+	table_add(&table, TABLE_PLAIN, "abcdefgh");
+	table_add(&table, TABLE_PLAIN, "0123456789abcdef");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		table.max_width = rows[i].width;
+		text = printed(&table, false);
+		assert_string_equal(text, rows[i].text);
+		free(text);
+	}
+	table_fini(&table);
+}
+
 static void many_rows_fit(void **state)
 {
-	static const struct table_column columns[] = {{"N", true}};
+	static const struct table_column columns[] = {{"N", .is_right = true}};
 	struct table table;
 	char *text;
 
@@ -173,6 +207,7 @@ int main(void)
 		cmocka_unit_test(counts_are_grouped),
 		cmocka_unit_test(durations_have_a_fitting_unit),
 		cmocka_unit_test(columns_are_aligned),
+		cmocka_unit_test(a_table_keeps_to_its_width),
 		cmocka_unit_test(many_rows_fit),
 	};
 

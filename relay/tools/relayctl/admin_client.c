@@ -197,14 +197,21 @@ static int exchange_run(struct exchange *exchange, const char *method, const cha
 	return r == 0 && exchange->count == 0 && sent < 0 ? sent : r;
 }
 
-static int open_socket(const char *path, struct errmsg *error)
+static int open_socket(const char *where, struct errmsg *error)
 {
+	static const char http[] = "http://";
+	bool is_http = strncmp(where, http, sizeof http - 1) == 0;
 	struct connect_address address;
-	char text[sizeof address.path + 8];
-	int fd, length = snprintf(text, sizeof text, "unix:%s", path);
+	char text[sizeof address.host + sizeof address.port];
+	int fd, length = is_http ? snprintf(text, sizeof text, "tcp:%s", where + sizeof http - 1)
+				 : snprintf(text, sizeof text, "unix:%s", where);
 
-	if (length < 0 || (size_t)length >= sizeof text) {
+	if (!is_http && strlen(where) >= sizeof address.path) {
 		errmsg_set(error, "the path is too long for a socket");
+		return -ENAMETOOLONG;
+	}
+	if (length < 0 || (size_t)length >= sizeof text) {
+		errmsg_set(error, "the address is too long");
 		return -ENAMETOOLONG;
 	}
 	fd = connect_address_parse(text, &address, error);
@@ -220,7 +227,7 @@ static int open_socket(const char *path, struct errmsg *error)
 	return fd;
 }
 
-int admin_client_ask(const char *path, const char *method, const char *target, uint64_t timeout_ms,
+int admin_client_ask(const char *where, const char *method, const char *target, uint64_t timeout_ms,
 		     struct admin_answer *ret_answer, struct errmsg *error)
 {
 	struct exchange exchange = {.end_ns = clock_mono_ns() + timeout_ms * NS_PER_MS};
@@ -229,7 +236,7 @@ int admin_client_ask(const char *path, const char *method, const char *target, u
 	char *body = NULL;
 	int r;
 
-	exchange.fd = open_socket(path, &reason);
+	exchange.fd = open_socket(where, &reason);
 	r = exchange.fd < 0 ? exchange.fd : exchange_run(&exchange, method, target);
 	fd_close(&exchange.fd);
 	if (r == -ETIMEDOUT)
@@ -241,7 +248,7 @@ int admin_client_ask(const char *path, const char *method, const char *target, u
 				       &answer.body_bytes, &reason);
 	if (r < 0) {
 		free(exchange.bytes);
-		errmsg_set(error, "cannot reach relay at %s: %s", path, reason.text);
+		errmsg_set(error, "cannot reach relay at %s: %s", where, reason.text);
 		return r;
 	}
 	// The head is dropped, so that the body is what is freed.

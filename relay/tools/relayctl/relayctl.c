@@ -10,6 +10,7 @@
 #include "tools/relayctl/relayctl_socket.h"
 #include "tools/relayctl/relayctl_text.h"
 #include "tools/relayctl/relayctl_top.h"
+#include "tools/relayctl/relayctl_upgrade.h"
 #include "tools/relayctl/relayctl_view.h"
 #include "tools/shared/stop.h"
 
@@ -156,12 +157,11 @@ static void print_list(FILE *out, const char *before, const json_t *list)
 	}
 }
 
-/* A POST; `done` is what is said when relay did it. */
-static enum relayctl_exit act(struct relayctl *ctl, const char *target, const char *done)
+/* Tells how a command ended; `done` is what is said when relay did it.  The answer is freed. */
+static enum relayctl_exit tell(struct relayctl *ctl, enum relayctl_exit r, json_t *answer,
+			       const char *done)
 {
 	bool is_json = ctl->options->json;
-	json_t *answer;
-	enum relayctl_exit r = relayctl_ask(ctl->options, "POST", target, &answer, &ctl->error);
 	const json_t *errors = json_object_get(answer, "errors");
 
 	if (r == RELAYCTL_DONE && is_json) {
@@ -177,6 +177,28 @@ static enum relayctl_exit act(struct relayctl *ctl, const char *target, const ch
 		(void)print_json(ctl, answer);
 	json_decref(answer);
 	return r;
+}
+
+static enum relayctl_exit act(struct relayctl *ctl, const char *target, const char *done)
+{
+	json_t *answer;
+	enum relayctl_exit r = relayctl_ask(ctl->options, "POST", target, &answer, &ctl->error);
+
+	return tell(ctl, r, answer, done);
+}
+
+static enum relayctl_exit upgrade(struct relayctl *ctl)
+{
+	char done[LINE_BYTES], version[64], count[TEXT_BYTES];
+	json_t *answer;
+	enum relayctl_exit r = relayctl_upgrade(ctl->options, &answer, &ctl->error);
+
+	if (answer_count(answer, "process") == 0)
+		return tell(ctl, r, answer, "a program that says no more has taken over");
+	(void)snprintf(done, sizeof done, "relay %s has taken over, subscribers: %s",
+		       text_escape(version, sizeof version, answer_text(answer, "version")),
+		       text_count(count, sizeof count, answer_count(answer, "subscribers")));
+	return tell(ctl, r, answer, done);
 }
 
 static enum relayctl_exit kick(struct relayctl *ctl)
@@ -241,11 +263,22 @@ static enum relayctl_exit run(struct relayctl *ctl)
 	case COMMAND_LOG_LEVEL:
 		return set_log_level(ctl);
 	case COMMAND_UPGRADE:
-		return act(ctl, "/upgrade", "upgrade begun; the log says how it ends");
+		return upgrade(ctl);
 	case COMMAND_DOCTOR:
 		return look_at_machine(ctl);
 	}
 	return RELAYCTL_USAGE;
+}
+
+/* The socket; where there is none, the page is as good for looking. */
+static const char *choose(const struct relayctl_options *options,
+			  const struct relayctl_socket *socket)
+{
+	if (!socket->is_missing || !options->looks)
+		return socket->path;
+	(void)fprintf(stderr, "relayctl: no admin socket at %s, looking by %s\n", socket->path,
+		      RELAYCTL_PAGE);
+	return RELAYCTL_PAGE;
 }
 
 static enum relayctl_exit finish(const struct relayctl *ctl, enum relayctl_exit r)
@@ -288,7 +321,7 @@ int main(int argc, char **argv)
 	if (!options.socket) {
 		r = relayctl_socket_find(RELAYCTL_RUN_DIRECTORY, options.unit, &socket, &ctl.error);
 		if (r == 0)
-			options.socket = socket.path;
+			options.socket = choose(&options, &socket);
 		else if (r != -ENOTUNIQ || options.command != COMMAND_DOCTOR)
 			return finish(&ctl, RELAYCTL_USAGE);
 	}

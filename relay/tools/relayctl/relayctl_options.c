@@ -16,6 +16,7 @@ enum {
 	TAKES_INTERVAL = 1 << 3,
 	TAKES_NAMES = 1 << 4,
 	NEEDS_FEED = 1 << 5,
+	LOOKS = 1 << 6, // it changes nothing
 };
 
 enum {
@@ -66,7 +67,7 @@ static const struct option long_options[] = {
 
 static const char usage_options[] =
 	"\n"
-	"  -s, --socket PATH      the admin socket\n"
+	"  -s, --socket PATH      the admin socket; or http://HOST:PORT, to look only\n"
 	"  -u, --unit UNIT        of relay, or of relay@NAME; without it, of the one that runs\n"
 	"      --json             write JSON, for programs\n"
 	"      --feed FEED        subscribers, kick: of this feed\n"
@@ -201,6 +202,7 @@ static int set_command(struct relayctl_options *options, unsigned given, int cou
 		errmsg_set(error, "%s: expected --feed FEED", row->name);
 		return -EINVAL;
 	}
+	options->looks = (row->takes & LOOKS) != 0;
 	options->argument = count > 1 ? words[1] : NULL;
 	if (options->timeout_ms == 0)
 		options->timeout_ms = row->timeout_ms;

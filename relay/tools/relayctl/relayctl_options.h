@@ -17,7 +17,8 @@ enum relayctl_command {
 struct relayctl_options {
 	enum relayctl_command command;
 	const char *argument; // behind the command; NULL when it takes none
-	const char *socket;   // of the admin server; NULL: the unit's
+	bool looks;           // the command changes nothing
+	const char *socket;   // of the admin server, or http://HOST:PORT; NULL: the unit's
 	const char *unit;     // of relay; NULL: not said
 	const char *feed;     // NULL: all
 	bool help;

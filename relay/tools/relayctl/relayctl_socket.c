@@ -116,7 +116,8 @@ static int look_around(struct relayctl_socket *socket, const char *run_directory
 			   search.names);
 		return -ENOTUNIQ;
 	}
-	if (search.count == 0)
+	socket->is_missing = search.count == 0;
+	if (socket->is_missing)
 		return set_path(socket, run_directory, strlen(run_directory), "", error);
 	*socket = search.found;
 	return 0;

@@ -7,12 +7,17 @@
 #include "base/compiler.h"
 #include "base/errmsg.h"
 
+#include <stdbool.h>
 #include <sys/un.h>
 
 #define RELAYCTL_RUN_DIRECTORY "/run/relay"
 
+/* Where relay.ini has the admin page by default.  One can only look there. */
+#define RELAYCTL_PAGE "http://127.0.0.1:7090"
+
 struct relayctl_socket {
 	char path[sizeof((struct sockaddr_un *)0)->sun_path];
+	bool is_missing; // it was looked for under the run directory, and nobody listens
 };
 
 /* The socket of `unit`: relay, relay@NAME or NAME, each with .service or without.  When that is

@@ -11,7 +11,10 @@
 
 enum {
 	COLUMNS_MAX = 16,
+	SHRUNK_MIN = 6,
 };
+
+static const char cut_mark[] = "..";
 
 static const char *const style_on[] = {
 	[TABLE_PLAIN] = "",        [TABLE_HEADING] = "\033[1m", [TABLE_DIM] = "\033[2m",
@@ -85,16 +88,41 @@ static void put_line(const struct table *table, const struct table_cell *cells,
 	for (size_t i = 0; i < table->column_count; i++) {
 		enum table_style style = cells ? cells[i].style : TABLE_HEADING;
 		const char *text = cells ? cells[i].text : table->columns[i].heading;
-		size_t blanks = widths[i] - strlen(text);
+		size_t length = size_min(strlen(text), widths[i]);
+		bool is_cut = text[length] != '\0';
+		size_t blanks = widths[i] - length;
 		bool is_right = table->columns[i].is_right;
 
 		if (*text)
-			(void)fprintf(out, "%*s%s%s%s", (int)(pending + (is_right ? blanks : 0)),
-				      "", table_style_on(style, has_colours), text,
-				      table_style_off(style, has_colours));
+			(void)fprintf(out, "%*s%s%.*s%s%s",
+				      (int)(pending + (is_right ? blanks : 0)), "",
+				      table_style_on(style, has_colours),
+				      (int)(is_cut ? length - strlen(cut_mark) : length), text,
+				      is_cut ? cut_mark : "", table_style_off(style, has_colours));
 		pending = (*text ? 0 : pending + widths[i]) + 2 + (*text && !is_right ? blanks : 0);
 	}
 	(void)fputc('\n', out);
+}
+
+/* Takes from the widest that may shrink, until all is within max_width or none can give more. */
+static void shrink(const struct table *table, size_t *widths)
+{
+	size_t sum = 2 * (table->column_count - 1), widest;
+
+	for (size_t i = 0; i < table->column_count; i++)
+		sum += widths[i];
+	for (; table->max_width && sum > table->max_width; sum--, widths[widest]--) {
+		widest = table->column_count;
+		for (size_t i = 0; i < table->column_count; i++) {
+			if (table->columns[i].may_shrink &&
+			    widths[i] > strlen(table->columns[i].heading) &&
+			    widths[i] > SHRUNK_MIN &&
+			    (widest == table->column_count || widths[i] > widths[widest]))
+				widest = i;
+		}
+		if (widest == table->column_count)
+			return;
+	}
 }
 
 int table_print(const struct table *table, FILE *out, bool has_colours)
@@ -111,6 +139,7 @@ int table_print(const struct table *table, FILE *out, bool has_colours)
 
 		*width = size_max(*width, strlen(table->cells[i].text));
 	}
+	shrink(table, widths);
 	put_line(table, NULL, widths, out, has_colours);
 	for (size_t i = 0; i < rows; i++)
 		put_line(table, table->cells + i * table->column_count, widths, out, has_colours);

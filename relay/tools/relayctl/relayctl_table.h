@@ -22,7 +22,8 @@ enum table_style {
 
 struct table_column {
 	const char *heading;
-	bool is_right; // numbers
+	bool is_right;   // numbers
+	bool may_shrink; // where the table is too wide: texts that are known by their beginning
 };
 
 struct table_cell {
@@ -33,6 +34,7 @@ struct table_cell {
 struct table {
 	const struct table_column *columns; // the caller's
 	size_t column_count;
+	size_t max_width;         // the caller's: to be kept if columns may shrink; 0: any
 	struct table_cell *cells; // private
 	size_t count, size;
 	bool is_short_of_memory;
@@ -44,7 +46,8 @@ void table_fini(struct table *table);
 /* The next cell, from left to right, row after row. */
 void table_add(struct table *table, enum table_style style, const char *fmt, ...) printf_like(3, 4);
 
-/* Headings and rows, the columns two blanks apart and no blank at the end of a line.  0, or
+/* Headings and rows, the columns two blanks apart and no blank at the end of a line.  Text that is
+ * cut ends in "..".  0, or
  * -ENOMEM with nothing printed. */
 must_check int table_print(const struct table *table, FILE *out, bool has_colours);
 

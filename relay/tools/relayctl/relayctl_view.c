@@ -83,8 +83,10 @@ void view_relay(const struct view *view, const json_t *status)
 static int view_workers(const struct view *view, const json_t *status)
 {
 	static const struct table_column columns[] = {
-		{"WORKER", true},  {"SUBSCRIBERS", true}, {"FEEDS", true},   {"TURNS", true},
-		{"LAG P50", true}, {"LAG P99", true},     {"LAG MAX", true},
+		{"WORKER", .is_right = true},  {"SUBSCRIBERS", .is_right = true},
+		{"FEEDS", .is_right = true},   {"TURNS", .is_right = true},
+		{"LAG P50", .is_right = true}, {"LAG P99", .is_right = true},
+		{"LAG MAX", .is_right = true},
 	};
 	struct table table;
 	const json_t *worker;
@@ -109,8 +111,10 @@ static int view_workers(const struct view *view, const json_t *status)
 static int view_listeners(const struct view *view, const json_t *status)
 {
 	static const struct table_column columns[] = {
-		{"LISTENER", false}, {"FEED", false},  {"FORMAT", false}, {"ADDRESS", false},
-		{"ACCEPTED", true},  {"ERRORS", true}, {"PACED", true},
+		{"LISTENER", .is_right = false}, {"FEED", .is_right = false},
+		{"FORMAT", .is_right = false},   {"ADDRESS", .is_right = false},
+		{"ACCEPTED", .is_right = true},  {"ERRORS", .is_right = true},
+		{"PACED", .is_right = true},
 	};
 	struct table table;
 	const json_t *listener;
@@ -164,13 +168,30 @@ static uint64_t sum_of(const json_t *object)
 	return sum;
 }
 
+/* The cells that every table of feeds begins with. */
+static void add_feed_now(struct table *table, const json_t *feed)
+{
+	const json_t *metrics = json_object_get(feed, "metrics");
+	bool up = answer_flag(feed, "source_up");
+
+	table_add(table, TABLE_PLAIN, "%s", answer_text(feed, "name"));
+	table_add(table, up ? TABLE_GOOD : TABLE_BAD, up ? "up" : "down");
+	add_rate(table, answer_count(feed, "rate_in"));
+	add_rate(table, answer_count(feed, "rate_out"));
+	add_count(table, TABLE_PLAIN, answer_count(metrics, "subscribers"));
+	add_count(table, TABLE_WARN, answer_count(metrics, "subscribers_blocked"));
+	add_count(table, TABLE_WARN, answer_count(metrics, "gaps"));
+}
+
 int view_feeds(const struct view *view, const json_t *status)
 {
 	static const struct table_column columns[] = {
-		{"FEED", false},   {"PUBLISHER", false},  {"IN", true},
-		{"OUT", true},     {"SUBSCRIBERS", true}, {"BLOCKED", true},
-		{"SKIPS", true},   {"CLOSED SLOW", true}, {"RING", true},
-		{"ENGINE", false}, {"SOURCE", false},
+		{"FEED", .is_right = false},       {"PUBLISHER", .is_right = false},
+		{"IN", .is_right = true},          {"OUT", .is_right = true},
+		{"SUBSCRIBERS", .is_right = true}, {"BLOCKED", .is_right = true},
+		{"SKIPS", .is_right = true},       {"CLOSED SLOW", .is_right = true},
+		{"RING", .is_right = true},        {"ENGINE", .is_right = false},
+		{"SOURCE", .is_right = false},
 	};
 	struct table table;
 	const json_t *feed;
@@ -180,15 +201,8 @@ int view_feeds(const struct view *view, const json_t *status)
 	json_array_foreach(json_object_get(status, "feeds"), i, feed)
 	{
 		const json_t *metrics = json_object_get(feed, "metrics");
-		bool up = answer_flag(feed, "source_up");
 
-		table_add(&table, TABLE_PLAIN, "%s", answer_text(feed, "name"));
-		table_add(&table, up ? TABLE_GOOD : TABLE_BAD, up ? "up" : "down");
-		add_rate(&table, answer_count(feed, "rate_in"));
-		add_rate(&table, answer_count(feed, "rate_out"));
-		add_count(&table, TABLE_PLAIN, answer_count(metrics, "subscribers"));
-		add_count(&table, TABLE_WARN, answer_count(metrics, "subscribers_blocked"));
-		add_count(&table, TABLE_WARN, answer_count(metrics, "gaps"));
+		add_feed_now(&table, feed);
 		add_count(&table, TABLE_WARN, sum_of(json_object_get(feed, "closed_slow_by")));
 		add_bytes(&table, answer_count(metrics, "ring_bytes"));
 		add_engines(&table, feed);
@@ -213,16 +227,30 @@ int view_status(const struct view *view, const json_t *status)
 
 /* ---- subscribers ---- */
 
+static void print_how_many(const struct view *view, const json_t *answer)
+{
+	size_t listed = json_array_size(json_object_get(answer, "subscribers"));
+	uint64_t total = answer_count(answer, "total");
+	char shown[TEXT_BYTES], all[TEXT_BYTES];
+
+	if (total > listed)
+		(void)fprintf(view->out, "%s of %s subscribers\n",
+			      text_count(shown, sizeof shown, listed),
+			      text_count(all, sizeof all, total));
+}
+
 int view_subscribers(const struct view *view, const json_t *answer)
 {
 	static const struct table_column columns[] = {
-		{"ID", true},       {"FEED", false},  {"FORMAT", false},   {"PEER", false},
-		{"STATE", false},   {"CAUSE", false}, {"LAG", true},       {"LAG TIME", true},
-		{"LAG MSGS", true}, {"QUEUED", true}, {"DELIVERED", true}, {"CONNECTED", true},
-		{"WORKER", true},
+		{"ID", .is_right = true},        {"FEED", .is_right = false},
+		{"FORMAT", .is_right = false},   {"PEER", .is_right = false},
+		{"STATE", .is_right = false},    {"CAUSE", .is_right = false},
+		{"LAG", .is_right = true},       {"LAG TIME", .is_right = true},
+		{"LAG MSGS", .is_right = true},  {"QUEUED", .is_right = true},
+		{"DELIVERED", .is_right = true}, {"CONNECTED", .is_right = true},
+		{"WORKER", .is_right = true},
 	};
 	const json_t *list = json_object_get(answer, "subscribers");
-	char shown[TEXT_BYTES], all[TEXT_BYTES];
 	struct table table;
 	const json_t *one;
 	size_t i;
@@ -247,10 +275,76 @@ int view_subscribers(const struct view *view, const json_t *answer)
 		add_duration(&table, 1000 * answer_count(one, "connected_ms"));
 		add_count(&table, TABLE_PLAIN, answer_count(one, "worker"));
 	}
-	if (answer_count(answer, "total") > json_array_size(list))
-		(void)fprintf(view->out, "%s of %s subscribers\n",
-			      text_count(shown, sizeof shown, json_array_size(list)),
-			      text_count(all, sizeof all, answer_count(answer, "total")));
+	print_how_many(view, answer);
+	return print(view, &table);
+}
+
+/* ---- top ---- */
+
+int view_top_feeds(const struct view *view, const json_t *status)
+{
+	static const struct table_column columns[] = {
+		{"FEED", .may_shrink = true},      {"PUBLISHER", .is_right = false},
+		{"IN", .is_right = true},          {"OUT", .is_right = true},
+		{"SUBSCRIBERS", .is_right = true}, {"BLOCKED", .is_right = true},
+		{"SKIPS", .is_right = true},
+	};
+	struct table table;
+	const json_t *feed;
+	size_t i;
+
+	table_init(&table, columns, ARRAY_LEN(columns));
+	table.max_width = view->columns;
+	json_array_foreach(json_object_get(status, "feeds"), i, feed) add_feed_now(&table, feed);
+	return print(view, &table);
+}
+
+/* What a subscriber does; of one that is blocked, what holds it. */
+static void add_doing(struct table *table, const json_t *subscriber)
+{
+	const char *cause = answer_text(subscriber, "cause");
+	const char *state = answer_text(subscriber, "state");
+	bool is_blocked = strcmp(state, "blocked") == 0;
+
+	if (strcmp(cause, "receive_window") == 0)
+		cause = "window";
+	table_add(table, is_blocked ? TABLE_WARN : TABLE_PLAIN, "%s",
+		  is_blocked && *cause ? cause : state);
+}
+
+int view_top_subscribers(const struct view *view, const json_t *answer)
+{
+	static const struct table_column columns[] = {
+		{"ID", .is_right = true},     {"FEED", .may_shrink = true},
+		{"PEER", .may_shrink = true}, {"RATE", .is_right = true},
+		{"LAG", .is_right = true},    {"BEHIND", .is_right = true},
+		{"DOES", .is_right = false},
+	};
+	static const char scheme[] = "tcp:";
+	struct table table;
+	const json_t *one;
+	size_t i;
+
+	table_init(&table, columns, ARRAY_LEN(columns));
+	table.max_width = view->columns;
+	json_array_foreach(json_object_get(answer, "subscribers"), i, one)
+	{
+		const char *peer = answer_text(one, "peer");
+
+		if (strncmp(peer, scheme, sizeof scheme - 1) == 0)
+			peer += sizeof scheme - 1;
+		table_add(&table, TABLE_PLAIN, "%" PRIu64, answer_count(one, "id"));
+		table_add(&table, TABLE_PLAIN, "%s", answer_text(one, "feed"));
+		table_add(&table, TABLE_PLAIN, "%s", peer);
+		if (json_object_get(one, "rate"))
+			add_rate(&table, answer_count(one, "rate"));
+		else
+			table_add(&table, TABLE_PLAIN, "-");
+		add_bytes(&table, answer_count(one, "lag_bytes"));
+		add_duration(&table, 1000 * answer_count(one, "lag_ms"));
+		add_doing(&table, one);
+	}
+	print_how_many(view, answer);
 	return print(view, &table);
 }
 
@@ -299,7 +393,8 @@ static void add_object(struct table *table, const char *path, json_t *value, uns
 
 int view_object(const struct view *view, const json_t *object)
 {
-	static const struct table_column columns[] = {{"NAME", false}, {"VALUE", false}};
+	static const struct table_column columns[] = {{"NAME", .is_right = false},
+						      {"VALUE", .is_right = false}};
 	json_t *top = (json_t *)(uintptr_t)object; // as above
 	struct table table;
 

@@ -13,6 +13,7 @@
 struct view {
 	FILE *out; // the caller's
 	bool has_colours;
+	size_t columns; // that a page of top is to keep to; 0: any
 };
 
 /* The line about relay itself: version, uptime, subscribers, draining. */
@@ -26,6 +27,11 @@ must_check int view_feeds(const struct view *view, const json_t *status);
 
 /* The subscribers of subscribers.json, and how many there are in all. */
 must_check int view_subscribers(const struct view *view, const json_t *answer);
+
+/* Both as top shows them: what fits into 80 columns.  A subscriber has a rate if it has a member
+ * "rate". */
+must_check int view_top_feeds(const struct view *view, const json_t *status);
+must_check int view_top_subscribers(const struct view *view, const json_t *answer);
 
 /* Any object: a line for each number or text in it, under its path with dots. */
 must_check int view_object(const struct view *view, const json_t *object);

@@ -54,7 +54,7 @@ class AdminStub(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 def subscriber(number, **changes):
     return {"id": number, "feed": "a", "format": "raw", "worker": 0, "peer": f"tcp:192.0.2.1:{4000 + number}",
             "state": "idle", "lag_bytes": 0, "lag_ms": 0, "lag_messages": 0, "delivered_messages": 7,
-            "connected_ms": 61000, "queued_bytes": 0, **changes}
+            "sent_bytes": 0, "connected_ms": 61000, "queued_bytes": 0, **changes}
 
 
 def status(feeds=("a",), **relay):
