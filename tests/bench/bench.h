@@ -37,6 +37,7 @@ struct bench_params {
 	bool is_length_framed;  /* each message begins with a u32be of the bytes after it */
 	bool is_packet_format;  /* subscribers get relay's 32-byte packet headers */
 	uint64_t batch;         /* bytes a send carries, in whole messages; 0 = one message */
+	uint64_t piece;         /* throughput: bytes on a page of their own (loose.h); 0 = send() */
 	uint64_t window;        /* bytes the publisher may be ahead of the slowest subscriber */
 	uint64_t rcvbuf;        /* SO_RCVBUF of subscribers; 0 = autotuning */
 	uint64_t segment;       /* bytes the bare loops take at once; 0 = their default */

@@ -150,6 +150,15 @@ uint64_t load_slowest(const struct load *load)
 	return slowest;
 }
 
+/* One call for what is left of the chunk; as send(2). */
+static ssize_t send_chunk(struct load *load)
+{
+	if (load->params->piece)
+		return loose_send(&load->loose, load->publisher);
+	return send(load->publisher, load->chunk + load->chunk_sent,
+		    load->chunk_bytes - load->chunk_sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 int64_t load_publish(struct load *load, uint64_t bytes, uint64_t window_end)
 {
 	uint64_t sent = 0;
@@ -159,8 +168,7 @@ int64_t load_publish(struct load *load, uint64_t bytes, uint64_t window_end)
 
 		if (load->chunk_sent == 0 && load->published + load->chunk_bytes > window_end)
 			break;
-		n = send(load->publisher, load->chunk + load->chunk_sent,
-			 load->chunk_bytes - load->chunk_sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = send_chunk(load);
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
 			return -errno;
 		if (n < 0)
@@ -260,6 +268,17 @@ static int attach(struct load *load)
 	return 0;
 }
 
+static int open_loose(struct load *load)
+{
+	int r = loose_open(&load->loose, load->chunk, load->chunk_bytes, load->params->piece);
+
+	if (r == -EOPNOTSUPP)
+		fprintf(stderr, "relay-bench: this kernel puts pieces together on a page\n");
+	else if (r < 0)
+		fprintf(stderr, "relay-bench: --piece: %s\n", strerror(-r));
+	return r;
+}
+
 /* Whole messages, each a length prefix (a constant when nobody reads it) and bytes that vary. */
 static int make_chunk(struct load *load)
 {
@@ -279,12 +298,13 @@ static int make_chunk(struct load *load)
 
 		memcpy(load->chunk + i, &prefix, sizeof(prefix));
 	}
-	return 0;
+	return load->params->piece ? open_loose(load) : 0;
 }
 
 static int connect_subscribers(struct load *load, const struct bench_params *params)
 {
-	*load = (struct load){.params = params, .publisher = -1, .epoll_fd = -1};
+	*load = (struct load){
+		.params = params, .publisher = -1, .epoll_fd = -1, .loose = LOOSE_CLOSED};
 	load->subscribers = calloc(params->subscribers, sizeof(*load->subscribers));
 	if (!load->subscribers)
 		return -ENOMEM;
@@ -327,6 +347,7 @@ int load_open(struct load *load, const struct bench_params *params)
 void load_close(struct load *load)
 {
 	fd_close(&load->publisher);
+	loose_close(&load->loose);
 	for (uint64_t i = 0; load->subscribers && i < load->params->subscribers; i++)
 		fd_close(&load->subscribers[i].fd);
 	fd_close(&load->epoll_fd);

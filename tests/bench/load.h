@@ -11,6 +11,7 @@
 
 #include "base/packet_header.h"
 #include "bench.h"
+#include "loose.h"
 
 /* Where in a message paced mode puts the time of sending: behind the length prefix. */
 #define LOAD_STAMP_OFFSET 4
@@ -33,6 +34,7 @@ struct load {
 	uint8_t *chunk;
 	uint64_t chunk_bytes;
 	uint64_t chunk_sent; /* bytes of the chunk under way */
+	struct loose loose;  /* the chunk once more, where params->piece says so */
 	uint64_t published;
 	uint64_t delivered; /* payload bytes, sum over subscribers */
 	uint64_t missed;    /* payload bytes told missed, sum over subscribers */

@@ -27,12 +27,13 @@ static const char usage_text[] =
 	"  --framing none|u32be  none        --format raw|framed  raw\n"
 	"  --seconds S           2           --warmup S           0.5\n"
 	"  --window BYTES        4m          --batch BYTES        0 = a send for each message\n"
+	"  --piece BYTES         0; else the publisher splices pieces, each on a page of its own\n"
 	"  --rcvbuf BYTES        0 = auto    --congestion NAME    the system's\n"
 	"  --segment BYTES       256k for copy, 1m for splice: what a bare loop takes at once\n"
 	"  --rate N              1000 messages a second (paced)   --sleep  between them\n"
 	"  --dialect NAME        relay, relay-http, relay-websocket, relay-messages, redis, nats, "
 	"mqtt,\n"
-	"                        websocket or icecast (the last three modes)\n"
+	"                        websocket, icecast, zmq or nng (the last three modes)\n"
 	"  --extra N             0 subscribers beside the others (isolation)\n"
 	"  --extra-rate BYTES    0 a second, which each of them reads\n"
 	"  --cpu N               1, -1 = not pinned\n"
@@ -52,6 +53,7 @@ enum option_code {
 	OPTION_WARMUP,
 	OPTION_WINDOW,
 	OPTION_BATCH,
+	OPTION_PIECE,
 	OPTION_RCVBUF,
 	OPTION_SEGMENT,
 	OPTION_RATE,
@@ -78,6 +80,7 @@ static const struct option options[] = {
 	{"warmup", required_argument, NULL, OPTION_WARMUP},
 	{"window", required_argument, NULL, OPTION_WINDOW},
 	{"batch", required_argument, NULL, OPTION_BATCH},
+	{"piece", required_argument, NULL, OPTION_PIECE},
 	{"rcvbuf", required_argument, NULL, OPTION_RCVBUF},
 	{"segment", required_argument, NULL, OPTION_SEGMENT},
 	{"rate", required_argument, NULL, OPTION_RATE},
@@ -170,6 +173,8 @@ static int parse_option(int code, const char *text, struct bench_params *params)
 		return num_parse_bytes(text, &params->window);
 	case OPTION_BATCH:
 		return num_parse_bytes(text, &params->batch);
+	case OPTION_PIECE:
+		return num_parse_bytes(text, &params->piece);
 	case OPTION_RCVBUF:
 		return num_parse_bytes(text, &params->rcvbuf);
 	case OPTION_SEGMENT:
@@ -211,6 +216,8 @@ static const char *find_contradiction(const struct bench_params *params)
 		return "--size or --batch over 64m, or --rcvbuf or --segment over 1g";
 	if (params->is_length_framed && params->size < 5)
 		return "--size must be at least 5 with a length prefix";
+	if (params->piece && params->mode != BENCH_THROUGHPUT)
+		return "--piece is for throughput mode";
 	if (params->mode == BENCH_PACED && (params->size < LOAD_STAMP_OFFSET + LOAD_STAMP_BYTES ||
 					    params->batch || params->rate < 1))
 		return "paced mode needs --size 12 or more, a --rate and no --batch";
