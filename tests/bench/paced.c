@@ -89,6 +89,8 @@ static void print_result(const struct load *load, double seconds, const struct c
 			 const struct cost *to, uint64_t sent, uint64_t lost)
 {
 	const struct bench_params *params = load->params;
+	double server_s = to->server_s - from->server_s;
+	double deliveries = (double)sent * (double)params->subscribers;
 
 	printf("{\"mode\": \"paced\", \"subscribers\": %llu, \"size\": %llu, ",
 	       (unsigned long long)params->subscribers, (unsigned long long)params->size);
@@ -100,8 +102,10 @@ static void print_result(const struct load *load, double seconds, const struct c
 	       (double)histogram_quantile(&latency, 0.9) / 1e3,
 	       (double)histogram_quantile(&latency, 0.99) / 1e3,
 	       (double)histogram_quantile(&latency, 0.999) / 1e3, (double)latency.max / 1e3);
-	printf("\"server_busy\": %.3f, \"others_cpu\": %.3f, ",
-	       (to->server_s - from->server_s) / seconds, cost_others(from, to, seconds));
+	printf("\"server_busy\": %.3f, \"others_cpu\": %.3f, ", server_s / seconds,
+	       cost_others(from, to, seconds));
+	printf("\"server_us_per_delivery\": %.4f, \"server_cpu_s_per_gb\": %.5f, ",
+	       server_s / deliveries * 1e6, server_s / deliveries / (double)params->size * 1e9);
 	printf("\"lost_bytes\": %llu, \"closed\": %llu}\n", (unsigned long long)lost,
 	       (unsigned long long)load->closed);
 }
