@@ -33,6 +33,11 @@ $(bin)/relay-soak: $(call objects,$(soak_src) $(base_src))
 $(bin)/relay-bench: $(call objects,$(bench_src) $(base_src))
 	$(call link) -lm
 
+# Peers that are libraries: made when make bench-peers has installed them.
+peer_bins    := $(bin)/relay-peer-zmq $(bin)/relay-peer-nng
+$(bin)/relay-peer-%: $(obj)/tests/bench/peers/%.o
+	$(call link) -l$*
+
 $(bin)/relay-transfer: $(call objects,$(transfer_src) tests/bench/wire.c relay/tools/shared/positions.c $(base_src))
 	$(call link)
 
@@ -44,6 +49,9 @@ $(obj)/librelay.a: $(call objects,$(library_src))
 
 $(unit_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(unit_src)) $(obj)/librelay.a
 	$(call link) $(LIBS) -lcmocka
+
+# The load of the benchmarks is tested like the rest.
+$(test)/unit/test_bench_follower: $(call objects,$(addprefix tests/bench/,dialect.c follower.c reader.c wire.c))
 
 # Fault tests put tests/fault/wrap.c between the code and these calls.
 wrapped := splice tee vmsplice pipe2 recv sendmsg accept4
@@ -63,7 +71,7 @@ $(bin)/librefuse.so: tests/fault/refuse.c tests/rules.mk
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -Irelay -I. $(WARNINGS) -O2 -g -fPIC -shared -o $@ $<
 
 -include $(patsubst %.o,%.d,$(call objects,$(bench_src) $(soak_src) $(unit_tests) $(unit_src) $(fault_tests) \
-	$(fault_src) $(fuzz_targets) $(fuzz_src) $(transfer_src)))
+	$(fault_src) $(fuzz_targets) $(fuzz_src) $(transfer_src) $(wildcard tests/bench/peers/*.c)))
 
 # --- use ----------------------------------------------------------------------------------------------------------
 
@@ -102,6 +110,7 @@ bench-transfer: $(bin)/relay-transfer
 
 bench-peers: all $(bin)/relay-bench
 	@tests/install-packages peers
+	@$(MAKE) --no-print-directory $(peer_bins)
 	@RELAY_BIN_DIR=$(bin) tests/bench/compare
 
 bench-sweep: all $(bin)/relay-bench

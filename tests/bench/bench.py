@@ -243,6 +243,7 @@ SERVERS = {
                         ["-c", "@CONFIG@", "-o", "listener b.format=http"]),
     "messages": Server("relay, WebSocket, one a message", None, "relay.ini", "relay-messages",
                        ["-c", "@CONFIG@", "-o", "listener b.format=http", "-o", "listener b.messages=message"]),
+    "copy": Server("relay, engine copy", None, "relay.ini", "relay", ["-c", "@CONFIG@", "-o", "feed b.engine=copy"]),
     "redis": Server("Redis pub/sub", "redis-server", "redis.conf", "redis", ["@CONFIG@"]),
     "nats": Server("NATS", "nats-server", "nats.conf", "nats", ["-c", "@CONFIG@"]),
     "mosquitto": Server("Mosquitto", "mosquitto", "mosquitto.conf", "mqtt", ["-c", "@CONFIG@"]),
@@ -252,15 +253,20 @@ SERVERS = {
     # No configuration file; the limit is raised to what select() leaves.
     "ncat": Server("ncat --broker", "ncat", None, "relay",
                    ["--listen", "--broker", "--max-conns", "1010", "127.0.0.1", "@PORT@"], (1005, "select(2): 1024 fds")),
+    # Libraries: a program of ours beside their name in tests/bench/peers, made by make bench-peers.
+    "zmq": Server("ZeroMQ PUB", "relay-peer-zmq", None, "zmq", ["@INGEST@", "@PORT@", "@HISTORY@"]),
+    "nng": Server("nng pub", "relay-peer-nng", None, "nng", ["@INGEST@", "@PORT@", "@HISTORY@"]),
 }
-RELAYS = ["relay", "stream", "http", "websocket", "messages"]
+RELAYS = ["relay", "stream", "http", "websocket", "messages", "copy"]
+LIBRARIES = ["zmq", "nng"]
 HISTORY_BYTES = 8 << 20  # relay's ring, unless set
 
 
 def find_program(name, relay):
     if name in RELAYS:
         return relay
-    return shutil.which(SERVERS[name].program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:{BIN}"
+    return shutil.which(SERVERS[name].program, path=path)
 
 
 def find_installed(names, relay):
@@ -295,7 +301,7 @@ class Peer(Process):
         super().__init__()
         server = SERVERS[name]
         port = free_port()
-        ingest = free_port() if name in RELAYS else port
+        ingest = free_port() if name in RELAYS + LIBRARIES else port
         config = self.path / str(server.config)
         replacements = {"@PORT@": port, "@INGEST@": ingest, "@DIR@": self.path, "@MODULES@": MODULES,
                         "@CONFIG@": config, "@HISTORY@": HISTORY_BYTES // size}

@@ -33,6 +33,7 @@ struct text {
 struct dialect {
 	const char *name;
 	struct text subscribe, subscribed; /* what to say, and what in the answer ends it */
+	struct text after; /* what a subscriber has to say after that answer, not before */
 	struct text publish, published;
 	int (*parse)(const uint8_t *head, uint32_t count, struct dialect_frame *ret);
 	uint64_t (*wrap)(uint64_t size, uint8_t *wire); /* writes the head, returns its bytes */
@@ -147,13 +148,13 @@ static int parse_mqtt(const uint8_t *head, uint32_t count, struct dialect_frame 
 			return -EPROTO;
 		length |= (uint64_t)(head[at] & 0x7f) << (7 * (at - 1));
 	} while (head[at++] & 0x80);
-	*ret = (struct dialect_frame){.head = at, .payload = length};
-	if ((head[0] & 0xf0) != MQTT_PUBLISH)
-		return 1;
-	if (length < MQTT_TOPIC_BYTES)
+	/* Nothing else comes to a subscriber with QoS 0 that asks for nothing. */
+	if (head[0] != MQTT_PUBLISH || length < MQTT_TOPIC_BYTES)
 		return -EPROTO;
+	if (count < at + MQTT_TOPIC_BYTES)
+		return 0;
 	*ret = (struct dialect_frame){at + MQTT_TOPIC_BYTES, length - MQTT_TOPIC_BYTES, 0, true};
-	return count < at + MQTT_TOPIC_BYTES ? 0 : 1;
+	return memcmp(head + at, MQTT_TOPIC, MQTT_TOPIC_BYTES) == 0 ? 1 : -EPROTO;
 }
 
 static uint64_t wrap_mqtt(uint64_t size, uint8_t *wire)
@@ -174,7 +175,10 @@ static uint64_t wrap_mqtt(uint64_t size, uint8_t *wire)
 
 #define WS_FIN_BINARY 0x82
 #define WS_MASKED     0x80
+#define WS_RESERVED   0x70
 #define WS_DATA_LAST  2
+#define WS_CLOSE      8
+#define WS_LAST       10
 
 static int parse_websocket(const uint8_t *head, uint32_t count, struct dialect_frame *ret)
 {
@@ -182,6 +186,9 @@ static int parse_websocket(const uint8_t *head, uint32_t count, struct dialect_f
 	uint64_t length = 0;
 	uint32_t extra;
 
+	if ((head[0] & WS_RESERVED) || (opcode > WS_DATA_LAST && opcode < WS_CLOSE) ||
+	    opcode > WS_LAST)
+		return -EPROTO;
 	if (count < 2)
 		return 0;
 	extra = head[1] == 127 ? 8 : head[1] == 126 ? 2 : 0;
@@ -216,6 +223,70 @@ static uint64_t wrap_websocket(uint64_t size, uint8_t *wire)
 	memset(wire + at, 0, 4);
 	return at + 4;
 }
+
+/* --- ZeroMQ (ZMTP 3.0, RFC 23 of ZeroMQ) and nng (SP over TCP, "SP TCP mapping" of nanomsg) ------
+ */
+
+#define ZMQ_LONG      2
+#define ZMQ_COMMAND   4
+#define SP_HEAD_BYTES 8
+
+/* A frame: flags, length in 1 byte or in 8, most significant first. Commands are not messages. */
+static int parse_zmq(const uint8_t *head, uint32_t count, struct dialect_frame *ret)
+{
+	uint32_t bytes = head[0] & ZMQ_LONG ? 8 : 1;
+	uint64_t length = 0;
+
+	if (head[0] & ~(ZMQ_LONG | ZMQ_COMMAND))
+		return -EPROTO;
+	if (count < 1 + bytes)
+		return 0;
+	for (uint32_t i = 0; i < bytes; i++)
+		length = length << 8 | head[1 + i];
+	*ret = (struct dialect_frame){1 + bytes, length, 0, !(head[0] & ZMQ_COMMAND)};
+	return 1;
+}
+
+static uint64_t wrap_zmq(uint64_t size, uint8_t *wire)
+{
+	uint64_t length = htobe64(size);
+
+	wire[0] = size > UINT8_MAX ? ZMQ_LONG : 0;
+	wire[1] = (uint8_t)size;
+	if (size <= UINT8_MAX)
+		return 2;
+	memcpy(wire + 1, &length, sizeof(length));
+	return 1 + sizeof(length);
+}
+
+static int parse_nng(const uint8_t *head, uint32_t count, struct dialect_frame *ret)
+{
+	uint64_t length;
+
+	if (count < SP_HEAD_BYTES)
+		return 0;
+	memcpy(&length, head, sizeof(length));
+	*ret = (struct dialect_frame){SP_HEAD_BYTES, be64toh(length), 0, true};
+	return 1;
+}
+
+static uint64_t wrap_nng(uint64_t size, uint8_t *wire)
+{
+	uint64_t length = htobe64(size);
+
+	memcpy(wire, &length, sizeof(length));
+	return sizeof(length);
+}
+
+/* The greeting of 64 bytes: signature, version 3.0, mechanism NULL; then READY with the type of our
+ * socket, whose name has `size` bytes. */
+#define ZEROS_8                      "\0\0\0\0\0\0\0\0"
+#define ZMQ_GREETING                 "\xff" ZEROS_8 "\x7f\3\0NULL" ZEROS_8 ZEROS_8 ZEROS_8 ZEROS_8 ZEROS_8 ZEROS_8
+#define ZMQ_READY(bytes, size, type) "\4" bytes "\5READY\13Socket-Type\0\0\0" size type
+/* A message that subscribes to everything. */
+#define ZMQ_SUBSCRIBE "\0\1\1"
+/* The protocol's number: 80 push, 81 pull, 32 pub, 33 sub. */
+#define SP_HELLO(protocol) "\0SP\0\0" protocol "\0\0"
 
 #define UPGRADE(place)                                                                             \
 	TEXT("GET /" place " HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"               \
@@ -329,6 +400,7 @@ static const struct dialect dialects[] = {
 		.subscribed = TEXT("\r\n\r\n"),
 		.parse = parse_relay_messages,
 		.wrap = wrap_relay,
+		.notice = TEXT("\x89\0"), /* a ping, after a second of silence */
 	},
 	{
 		.name = "redis",
@@ -366,6 +438,25 @@ static const struct dialect dialects[] = {
 		.published = TEXT("\r\n\r\n"),
 		.parse = parse_websocket,
 		.wrap = wrap_websocket,
+	},
+	{
+		.name = "zmq",
+		.subscribe = TEXT(ZMQ_GREETING ZMQ_READY("\31", "\3", "SUB")),
+		.subscribed = TEXT("\0\0\0\3PUB"),
+		.after = TEXT(ZMQ_SUBSCRIBE),
+		.publish = TEXT(ZMQ_GREETING ZMQ_READY("\32", "\4", "PUSH")),
+		.published = TEXT("\0\0\0\4PULL"),
+		.parse = parse_zmq,
+		.wrap = wrap_zmq,
+	},
+	{
+		.name = "nng",
+		.subscribe = TEXT(SP_HELLO("!")),
+		.subscribed = TEXT(SP_HELLO(" ")),
+		.publish = TEXT(SP_HELLO("P")),
+		.published = TEXT(SP_HELLO("Q")),
+		.parse = parse_nng,
+		.wrap = wrap_nng,
 	},
 	{
 		.name = "icecast",
@@ -420,12 +511,16 @@ int dialect_confirm(const struct dialect *dialect, int fd, bool is_publisher)
 			return n < 0 ? -errno : -EPROTO;
 		count += (size_t)n;
 	}
+	if (!is_publisher && dialect->after.count &&
+	    send(fd, dialect->after.at, dialect->after.count, MSG_NOSIGNAL) < 0)
+		return -errno;
 	return fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0 ? -errno : 0;
 }
 
-uint64_t dialect_notice_bytes(const struct dialect *dialect)
+const char *dialect_notice(const struct dialect *dialect, uint64_t *ret_bytes)
 {
-	return dialect->notice.count;
+	*ret_bytes = dialect->notice.count;
+	return dialect->notice.at;
 }
 
 bool dialect_has_packets(const struct dialect *dialect)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * What clients say to the servers that are compared: relay's raw format behind u32be prefixes, RESP
- * (Redis), the NATS text protocol, MQTT 3.1.1 with QoS 0, WebSocket (Nchan), and the HTTP of
- * Icecast with the same prefixes inside. Each is as much of its protocol as one topic named "b"
- * needs. A dialect is constant; the state of a connection is the caller's.
+ * (Redis), the NATS text protocol, MQTT 3.1.1 with QoS 0, WebSocket (Nchan), the HTTP of Icecast
+ * with the same prefixes inside, ZMTP 3.0 (ZeroMQ), and SP over TCP (nng). Each is as much of its
+ * protocol as one topic named "b" needs. A dialect is constant; the state of a connection is the caller's.
  */
 #ifndef BENCH_DIALECT_H
 #define BENCH_DIALECT_H
@@ -27,8 +27,8 @@ struct dialect_frame {
 
 struct dialect;
 
-/* "relay", "relay-http", "relay-websocket", "relay-messages", "redis", "nats", "mqtt", "websocket"
- * or "icecast"; NULL for anything else. */
+/* "relay", "relay-http", "relay-websocket", "relay-messages", "redis", "nats", "mqtt", "websocket",
+ * "icecast", "zmq" or "nng"; NULL for anything else. */
 const struct dialect *dialect_find(const char *name);
 
 /*
@@ -58,8 +58,9 @@ int dialect_parse(const struct dialect *dialect, const uint8_t *head, uint32_t c
 uint64_t dialect_wrap(const struct dialect *dialect, uint64_t size, uint8_t *wire,
 		      uint64_t *ret_payload);
 
-/* Bytes of what this server may say between messages without having been asked; 0 = nothing. */
-uint64_t dialect_notice_bytes(const struct dialect *dialect);
+/* What this server may say between messages without having been asked, and its bytes; 0 = nothing.
+ */
+const char *dialect_notice(const struct dialect *dialect, uint64_t *ret_bytes);
 
 /* Does the server put messages together in packets, each with a head, and perhaps a tail, of its
  * own? */

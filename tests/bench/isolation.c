@@ -276,7 +276,7 @@ static int open_bench(struct isolation *bench, const struct bench_params *params
 	    !bench->sink)
 		return -ENOMEM;
 	for (uint64_t i = 0; i < params->subscribers; i++)
-		bench->healthy[i].reader.fd = -1;
+		bench->healthy[i].reader = (struct reader){.fd = -1, .size = params->size};
 	for (uint64_t i = 0; i < params->extra; i++)
 		bench->extras[i] = -1;
 	bench->wire_bytes =
@@ -347,6 +347,8 @@ static void print_result(const struct isolation *bench, double seconds, uint64_t
 	double wanted = (double)sent * (double)params->subscribers;
 	double cores = (double)sysconf(_SC_NPROCESSORS_ONLN);
 
+	double server_s = to->server_s - from->server_s;
+
 	printf("{\"mode\": \"isolation\", \"dialect\": \"%s\", \"subscribers\": %llu, ",
 	       params->dialect, (unsigned long long)params->subscribers);
 	printf("\"extra\": %llu, \"extra_rate\": %llu, \"size\": %llu, \"rate\": %.1f, ",
@@ -359,10 +361,12 @@ static void print_result(const struct isolation *bench, double seconds, uint64_t
 	       "\"extra_closed\": %llu, ",
 	       (double)bench->measured / wanted, (unsigned long long)bench->closed,
 	       (unsigned long long)bench->torn, (unsigned long long)extras_closed);
+	printf("\"server_us_per_delivery\": %.4f, \"server_cpu_s_per_gb\": %.5f, ",
+	       server_s / wanted * 1e6, server_s / wanted / (double)params->size * 1e9);
 	printf("\"machine_busy\": %.3f, \"server_busy\": %.3f, \"load_busy\": %.3f, "
 	       "\"server_rss\": %llu}\n",
-	       (to->system_s - from->system_s) / seconds / cores,
-	       (to->server_s - from->server_s) / seconds, (to->load_s - from->load_s) / seconds,
+	       (to->system_s - from->system_s) / seconds / cores, server_s / seconds,
+	       (to->load_s - from->load_s) / seconds,
 	       (unsigned long long)cost_read_rss(params->server_pid));
 }
 

@@ -49,7 +49,7 @@ static int64_t take_body(struct reader *reader, const uint8_t *pattern, const ui
 	return (int64_t)count;
 }
 
-/* Consumes bytes of the next head. Returns how many, or -EPROTO. */
+/* Consumes bytes of the next head. Returns how many, -EPROTO or -EBADMSG. */
 static int64_t take_head(struct reader *reader, const struct dialect *dialect, const uint8_t *bytes,
 			 uint64_t count)
 {
@@ -67,6 +67,10 @@ static int64_t take_head(struct reader *reader, const struct dialect *dialect, c
 		reader->frame = (struct dialect_frame){0};
 		return (int64_t)count;
 	}
+	if (reader->frame.is_message &&
+	    (reader->frame.payload != reader->size ||
+	     (reader->head_bytes && reader->frame.head != reader->head_bytes)))
+		return -EBADMSG;
 	reader->have = 0;
 	reader->payload_at = 0;
 	return (int64_t)(reader->frame.head - had);

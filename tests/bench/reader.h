@@ -15,6 +15,8 @@
 
 struct reader {
 	int fd;                     /* -1: closed by the server */
+	uint64_t size;              /* of each payload; another one is a fault */
+	uint32_t head_bytes;        /* the same of the heads before them; 0 = any */
 	uint32_t have;              /* bytes in head; 0 while inside a frame */
 	struct dialect_frame frame; /* what is left of it */
 	uint64_t payload_at;        /* bytes of its payload that have come */
@@ -28,7 +30,7 @@ typedef void (*reader_message_fn)(void *owner, struct reader *reader);
 /*
  * Takes count bytes of the stream; `pattern` is a payload by reader_fill(), or NULL when payloads
  * are not looked at. Returns 0, -EPROTO at a frame that is none, or -EBADMSG at a payload that
- * differs; the reader is of no use then until it is put elsewhere.
+ * differs, in its bytes or a size; the reader is of no use then until it is put elsewhere.
  */
 int reader_take(struct reader *reader, const struct dialect *dialect, const uint8_t *pattern,
 		const uint8_t *bytes, uint64_t count, reader_message_fn message, void *owner);
