@@ -54,7 +54,7 @@ $(unit_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(unit_src)) $(obj)/lib
 $(test)/unit/test_bench_follower: $(call objects,$(addprefix tests/bench/,dialect.c follower.c reader.c wire.c))
 
 # Fault tests put tests/fault/wrap.c between the code and these calls.
-wrapped := splice tee vmsplice pipe2 recv sendmsg accept4
+wrapped := splice tee vmsplice pipe2 socketpair recv send sendmsg accept4
 $(fault_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(fault_src)) $(obj)/librelay.a
 	$(call link,$(addprefix -Wl$(comma)--wrap=,$(wrapped))) $(LIBS) -lcmocka
 

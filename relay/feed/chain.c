@@ -19,8 +19,8 @@ void chain_drop(struct pipe_set *set, struct chain *chain)
 		pipe_pool_put_drained(&set->pool, &chain->pipes[--chain->count]);
 }
 
-/* Bytes that never change again, into a pipe: by vmsplice, or by write where that is refused or not
- * wanted.  *ret_bytes may be fewer than asked when the slots run out. */
+/* Bytes of the header arena, or of the caller's, into a pipe: by vmsplice, or by write where that is
+ * refused or not wanted.  *ret_bytes may be fewer than asked when the slots run out. */
 static bool put_bytes(struct pipe_set *set, struct pipe *to, const uint8_t *bytes, size_t length,
 		      bool gift, size_t *ret_bytes)
 {
@@ -122,28 +122,4 @@ bool chain_tee_payload(struct pipe_set *set, struct chain *chain, struct payload
 			return false;
 	}
 	return true;
-}
-
-bool chain_gift_payload(struct pipe_set *set, struct chain *chain, const uint8_t *bytes,
-			size_t length)
-{
-	/* Dense pages: a segment's worth in each pipe. */
-	bool fits = length / set->params.segment_bytes + 2 <= CHAIN_MAX;
-	struct pipe *to = NULL;
-	size_t put = 0;
-
-	if (fits)
-		to = chain->count ? &chain->pipes[0] : chain_add(set, chain);
-	while (to) {
-		if (!put_bytes(set, to, bytes, length, true, &put))
-			put = 0;
-		bytes += put;
-		length -= put;
-		if (!length)
-			return true;
-		if (to->held_bytes == 0)
-			return false;
-		to = chain_add(set, chain);
-	}
-	return false;
 }

@@ -32,10 +32,6 @@ bool chain_put_header(struct pipe_set *set, struct chain *chain, const uint8_t *
  * pipes run short; the chain is to be dropped. */
 bool chain_tee_payload(struct pipe_set *set, struct chain *chain, struct payload *payload);
 
-/* Gifts bytes of an arena, which never change again, behind the header.  False: as above. */
-bool chain_gift_payload(struct pipe_set *set, struct chain *chain, const uint8_t *bytes,
-			size_t length);
-
 /* Puts a trailer behind the payload, if any, in the last pipe when that has a slot left, else in
  * one more: gifted or written, as the header.  False: as above. */
 bool chain_put_trailer(struct pipe_set *set, struct chain *chain, const uint8_t *trailer,

@@ -163,28 +163,11 @@ static void send_pending(struct crossings *home)
 	}
 }
 
-static void note_last(struct crossing_item *item, enum engine engine)
-{
-	item->last_bytes = item->chain.pipes[item->chain.count - 1].held_bytes;
-	item->engine = engine;
-}
-
 static bool fill_by_tee(struct crossings *home, struct crossing_item *item, void *payload)
 {
 	if (!chain_tee_payload(home->fanout->pipes, &item->chain, payload))
 		return false;
-	note_last(item, ENGINE_SPLICE);
-	return true;
-}
-
-static bool fill_by_gift(struct crossings *home, struct crossing_item *item, void *payload)
-{
-	const struct payload *gift = payload;
-	size_t length = (size_t)item->packet.length;
-
-	if (!chain_gift_payload(home->fanout->pipes, &item->chain, gift->bytes, length))
-		return false;
-	note_last(item, ENGINE_COMPACT);
+	item->last_bytes = item->chain.pipes[item->chain.count - 1].held_bytes;
 	return true;
 }
 
@@ -234,12 +217,9 @@ void crossings_send_copy(struct crossings *home, const struct packet *packet, co
 
 bool crossings_send(struct crossings *home, const struct packet *packet, struct payload *payload)
 {
-	bool is_copy = payload->kind == PAYLOAD_COPY;
-	bool is_gift = payload->kind == PAYLOAD_GIFT;
-
-	if (!is_copy && prepare(home, packet, is_gift ? fill_by_gift : fill_by_tee, payload))
+	if (payload->kind == PAYLOAD_PIPES && prepare(home, packet, fill_by_tee, payload))
 		send_pending(home);
-	else if (is_copy || is_gift)
+	else if (payload->kind == PAYLOAD_COPY || payload->bytes)
 		crossings_send_copy(home, packet, payload->bytes);
 	else
 		return false;

@@ -61,7 +61,8 @@ void feed_close_for_lost_source(struct feed *feed)
 static void on_refused(void *owner, enum refusal refusal, bool is_first)
 {
 	static const char *const calls[] = {"splice from the publisher", "tee",
-					    "splice to a subscriber", "vmsplice"};
+					    "splice to a subscriber", "vmsplice",
+					    "socketpair, or splice from it,"};
 	struct feed *feed = owner;
 
 	if (is_first)
@@ -446,5 +447,6 @@ void feed_read_metrics(const struct feed *feed, struct metrics *ret)
 	ret->source_up = !feed->params.is_branch && feed->publish.sequence.is_source_up;
 	ret->pipes_open =
 		feed->pipes.pool.open_count + crossings_pipe_count(&feed->publish.crossings);
+	ret->socket_pairs = socket_pair_is_open(&feed->pipes.pair);
 	fanout_add_metrics(&feed->fanout, ret);
 }

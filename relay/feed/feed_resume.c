@@ -191,12 +191,11 @@ static int restore_intake(struct feed *feed, const struct intake_state *state)
 	struct intake_memory *memory = &intake->memory;
 
 	if (state->rest_bytes) {
-		memory->own_bytes = malloc(state->rest_bytes);
-		if (!memory->own_bytes)
+		memory->bytes = malloc(state->rest_bytes);
+		if (!memory->bytes)
 			return -ENOMEM;
-		memcpy(memory->own_bytes, state->rest, state->rest_bytes);
-		memory->bytes = memory->own_bytes;
-		memory->own_room = memory->room = memory->end = state->rest_bytes;
+		memcpy(memory->bytes, state->rest, state->rest_bytes);
+		memory->room = memory->end = state->rest_bytes;
 	}
 	intake->scan.message_bytes = state->message_bytes;
 	intake->scan.need_bytes = state->need_bytes;

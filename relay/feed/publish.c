@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Publishing.  Each rendition gets the packet as a chain of pipes (header gifted or written,
- * payload teed or gifted) or, where pipes run short or a call is refused, as a copy in blocks.
+ * payload teed) or, where pipes run short or a call is refused, as a copy in blocks.
  *
  * tee never consumes its source, so whatever fails half-way for one rendition can still be read and
  * copied.
@@ -138,34 +138,6 @@ static void copy_to_renditions(struct publish *publish, const struct packet *pac
 
 	list_for_each (&publish->fanout->renditions, node)
 		(void)copy_to_rendition(publish, rendition_of(node), packet, bytes);
-}
-
-static void gift_to_rendition(struct publish *publish, struct rendition *rendition,
-			      const struct packet *packet, const uint8_t *bytes)
-{
-	struct chain chain = {.count = 0};
-	struct frame frame;
-
-	make_frame(rendition->encoder, packet, &frame);
-	if (put_header(publish, &chain, &frame) &&
-	    chain_gift_payload(publish->fanout->pipes, &chain, bytes, packet->length) &&
-	    put_trailer(publish, &chain, &frame) &&
-	    chain_append(publish, rendition, &chain, packet, ENGINE_COMPACT))
-		return;
-	chain_drop(publish->fanout->pipes, &chain);
-	publish->fanout->metrics->engine_fallbacks++;
-	append_copy(rendition, packet, &frame, bytes);
-}
-
-static void gift_to_renditions(struct publish *publish, const struct packet *packet,
-			       const uint8_t *bytes)
-{
-	struct list_node *node;
-
-	list_for_each (&publish->fanout->renditions, node) {
-		if (!rewrite(publish, rendition_of(node), packet, bytes))
-			gift_to_rendition(publish, rendition_of(node), packet, bytes);
-	}
 }
 
 static bool read_pipe(struct pipe *from, uint8_t *to, size_t bytes)
@@ -341,20 +313,21 @@ static struct list_node *tee_to_renditions(struct publish *publish, const struct
 static void put_pipes(struct publish *publish, const struct packet *packet, struct payload *payload)
 {
 	struct list_node *node = list_first(&publish->fanout->renditions);
+	const uint8_t *bytes = payload->bytes;
 	bool has_crossed, is_read = false;
-	uint8_t *bytes = NULL;
+	uint8_t *own = NULL;
 
 	has_crossed = publish->fanout->pipes->has_pipes &&
 		      crossings_send(&publish->crossings, packet, payload);
 	if (has_crossed) {
-		if (is_rewritten(publish))
-			bytes = look_at_payload(publish, payload, packet->length);
+		if (!bytes && is_rewritten(publish))
+			bytes = own = look_at_payload(publish, payload, packet->length);
 		node = tee_to_renditions(publish, packet, payload, bytes);
 	}
 	/* Whoever has not got it as pipes gets a copy, read once. */
 	if (!bytes && (!has_crossed || node)) {
-		bytes = read_payload(payload, packet->length);
-		is_read = bytes;
+		bytes = own = read_payload(payload, packet->length);
+		is_read = own;
 	}
 	if (!has_crossed && bytes)
 		crossings_send_copy(&publish->crossings, packet, bytes);
@@ -363,7 +336,7 @@ static void put_pipes(struct publish *publish, const struct packet *packet, stru
 	copy_from(publish, packet, bytes, node);
 	if (!is_read)
 		drop_payload(publish, payload);
-	free(bytes);
+	free(own);
 }
 
 static void put_news(struct publish *publish, const struct packet *packet)
@@ -389,10 +362,6 @@ static void put_payload(struct publish *publish, const struct packet *packet,
 		(void)crossings_send(&publish->crossings, packet, payload);
 		copy_to_renditions(publish, packet, payload->bytes);
 		break;
-	case PAYLOAD_GIFT:
-		(void)crossings_send(&publish->crossings, packet, payload);
-		gift_to_renditions(publish, packet, payload->bytes);
-		break;
 	case PAYLOAD_PIPES:
 		put_pipes(publish, packet, payload);
 		break;
@@ -410,9 +379,9 @@ static void count(struct publish *publish, const struct packet *packet,
 	metrics->in_packets++;
 	metrics->in_messages += packet->count;
 	metrics->in_bytes += packet->length;
-	metrics->packets_splice += payload->kind == PAYLOAD_PIPES;
-	metrics->packets_compact += payload->kind == PAYLOAD_GIFT;
-	metrics->packets_copy += payload->kind == PAYLOAD_COPY;
+	metrics->packets_splice += payload->engine == ENGINE_SPLICE;
+	metrics->packets_compact += payload->engine == ENGINE_COMPACT;
+	metrics->packets_copy += payload->engine == ENGINE_COPY;
 }
 
 /* Wakes whoever waited for it, after the rings have been cut to size. */

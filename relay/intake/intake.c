@@ -89,32 +89,25 @@ uint64_t intake_reset(struct intake *intake)
 
 void intake_fini(struct intake *intake)
 {
-	struct intake_memory *memory = &intake->memory;
-
 	drop_pipes(intake);
-	free(memory->own_bytes);
-	if (memory->has_arena)
-		gift_arena_fini(&memory->arena);
-	*memory = (struct intake_memory){0};
+	free(intake->memory.bytes);
+	intake->memory = (struct intake_memory){0};
 }
 
 int intake_rest_to_memory(struct intake *intake)
 {
 	struct intake_memory *memory = &intake->memory;
 	size_t bytes = intake_pipe_bytes(intake);
-	uint8_t *own = memory->own_bytes;
 
 	/* Memory has no rest when the pipes have one. */
-	if (bytes > memory->own_room) {
-		own = realloc(own, bytes);
-		if (!own)
+	if (bytes > memory->room) {
+		uint8_t *more = realloc(memory->bytes, bytes);
+
+		if (!more)
 			return -ENOMEM;
-		memory->own_bytes = own;
-		memory->own_room = bytes;
+		memory->bytes = more;
+		memory->room = bytes;
 	}
-	memory->bytes = own;
-	memory->room = memory->own_room;
-	memory->is_arena = false;
 	memory->start = memory->end = 0;
 	for (size_t i = 0; i < intake->rest_count; i++) {
 		struct pipe *pipe = &intake->rest[i];
@@ -123,8 +116,8 @@ int intake_rest_to_memory(struct intake *intake)
 			size_t got = 0;
 			int err = 0;
 
-			if (pipe_read(pipe, own + memory->end, pipe->held_bytes, &got, &err) !=
-			    PIPE_IO_OK)
+			if (pipe_read(pipe, memory->bytes + memory->end, pipe->held_bytes, &got,
+				      &err) != PIPE_IO_OK)
 				return -EIO;
 			memory->end += got;
 		}

@@ -11,6 +11,7 @@
  * The engine (engine.h) says which way the bytes go.
  *   splice          from the source into pipes, without being seen          intake_unseen.c
  *   copy, compact   through memory, where each byte is seen once            intake_memory.c
+ *                   compact: and from there into pipes (pipe/compact.h)
  * With framing = relay, the headers of another relay's packets are read first (intake_relay.c).
  *
  * An intake lives in one loop, and is used from there only.
@@ -56,15 +57,10 @@ struct intake_params {
 
 /* The rest in memory: bytes[start .. end). */
 struct intake_memory {
-	uint8_t *bytes;
+	uint8_t *bytes; /* malloc'ed; NULL: nothing has come this way yet */
 	size_t start;
 	size_t end;
 	size_t room;
-	bool is_arena;      /* bytes is in the arena, else it is own_bytes */
-	uint8_t *own_bytes; /* malloc'ed */
-	size_t own_room;
-	struct gift_arena arena;
-	bool has_arena;
 };
 
 /* framing = relay: the packet that is being read. */

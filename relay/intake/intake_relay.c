@@ -57,7 +57,7 @@ static enum intake_result read_head(struct intake *intake, const struct source *
 
 /* Takes what is there of the payload.  INTAKE_TOOK: it is complete. */
 static enum intake_result take_payload(struct intake *intake, const struct source *source,
-				       bool unseen, enum engine engine, int *ret_err)
+				       bool unseen, int *ret_err)
 {
 	size_t length = intake->relay.header.length;
 	enum intake_result result;
@@ -66,7 +66,7 @@ static enum intake_result take_payload(struct intake *intake, const struct sourc
 
 	while ((have = intake_pipe_bytes(intake) + intake_memory_bytes(intake)) < length) {
 		if (!unseen) {
-			result = intake_read(intake, source, engine, length - have, &got, ret_err);
+			result = intake_read(intake, source, length - have, &got, ret_err);
 		} else {
 			result = intake_splice(intake, source, length - have, &got, &is_full,
 					       ret_err);
@@ -125,10 +125,7 @@ enum intake_result intake_take_relay(struct intake *intake, const struct source 
 	engine = intake_choose(intake, engine_class(relay->header.length));
 	unseen = intake_memory_bytes(intake) == 0 &&
 		 (engine == ENGINE_SPLICE || intake_pipe_bytes(intake) > 0);
-	if (engine == ENGINE_SPLICE && !unseen)
-		engine = ENGINE_COPY;
-	result = take_payload(intake, source, unseen,
-			      engine == ENGINE_SPLICE ? ENGINE_COPY : engine, ret_err);
+	result = take_payload(intake, source, unseen, ret_err);
 	if (result == INTAKE_TOOK)
 		put_data(intake, engine == ENGINE_SPLICE ? ENGINE_COPY : engine);
 	return result;

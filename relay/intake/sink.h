@@ -14,15 +14,14 @@
 
 enum payload_kind {
 	PAYLOAD_COPY,  /* bytes that the giver keeps and will write again */
-	PAYLOAD_GIFT,  /* bytes of a gift arena, which never change again */
 	PAYLOAD_PIPES, /* all of pipes[0 .. count-2], and of the last one the first last_bytes */
 };
 
 struct payload {
 	enum payload_kind kind;
-	enum engine engine;   /* that was chosen for the packet                */
+	enum engine engine;   /* that carries the packet                       */
 	unsigned size_class;  /* in which it was expected; see engine_choose() */
-	const uint8_t *bytes; /* COPY, GIFT: as many as the packet is long     */
+	const uint8_t *bytes; /* as many as the packet is long; PIPES: NULL where nobody saw them */
 	struct pipe *pipes;   /* PIPES */
 	size_t count;
 	size_t last_bytes;

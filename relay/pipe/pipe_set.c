@@ -22,6 +22,7 @@ int pipe_set_init(struct pipe_set *set, const struct pipe_set_params *params,
 		.events = *events,
 		.metrics = metrics,
 		.copy_pipe = PIPE_NONE,
+		.pair = SOCKET_PAIR_NONE,
 	};
 	r = pipe_pool_init(&set->pool, (unsigned)(params->segment_bytes / SLOT_BYTES), UINT16_MAX,
 			   params->max_idle);
@@ -36,6 +37,7 @@ int pipe_set_init(struct pipe_set *set, const struct pipe_set_params *params,
 void pipe_set_fini(struct pipe_set *set)
 {
 	gift_arena_fini(&set->header_arena);
+	socket_pair_close(&set->pair);
 	pipe_pool_put_drained(&set->pool, &set->copy_pipe);
 	set->has_pipes = false;
 	pipe_pool_fini(&set->pool);
@@ -62,6 +64,7 @@ void pipe_set_tick(struct pipe_set *set, uint64_t now_ms)
 
 void pipe_set_sleep(struct pipe_set *set)
 {
+	socket_pair_close(&set->pair);
 	pipe_pool_put_drained(&set->pool, &set->copy_pipe);
 	set->has_pipes = false;
 	pipe_pool_close_idle(&set->pool);

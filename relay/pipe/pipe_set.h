@@ -6,10 +6,11 @@
  *   pipe_io.h      moving bytes into, between and out of pipes: splice, tee, vmsplice
  *   pipe_pool.h    empty pipes, kept for their next use
  *   gift_arena.h   memory whose pages are given to the kernel
+ *   socket_pair.h  what makes the slots of pipes dense; compact.h uses it
  *
  * A pipe set is all of that for one feed in one worker.  It belongs to that feed for ever.  Its
- * pipes and its header memory never serve another feed, so no subscriber sees bytes that are not
- * meant for it.
+ * pipes, its socket pair and its header memory never serve another feed, so no subscriber sees
+ * bytes that are not meant for it.
  *
  * Everything also works without pipes: then it is copied.  Pipes may be missing (no descriptors, no
  * pipe pages), and the kernel or a sandbox may refuse a call.  The set remembers both, counts
@@ -24,6 +25,7 @@
 #include "pipe/gift_arena.h"
 #include "pipe/pipe.h"
 #include "pipe/pipe_pool.h"
+#include "pipe/socket_pair.h"
 #include "table/metrics.h"
 
 /* A zero-copy call that the kernel or a sandbox does not allow. */
@@ -32,6 +34,7 @@ enum refusal {
 	REFUSAL_TEE,
 	REFUSAL_SPLICE_OUT,
 	REFUSAL_VMSPLICE,
+	REFUSAL_SOCKET_PAIR, /* to open one, or to splice from it */
 	REFUSAL_COUNT
 };
 
@@ -55,7 +58,8 @@ struct pipe_set {
 	struct pipe_set_events events; /* private */
 	struct metrics *metrics;       /* of the feed: where calls and bytes are counted */
 	struct pipe_pool pool;
-	struct pipe copy_pipe; /* for a moment's work; empty in between */
+	struct pipe copy_pipe;   /* for a moment's work; empty in between */
+	struct socket_pair pair; /* not open before its first use; empty in between */
 	struct gift_arena header_arena;
 	bool has_pipes;              /* ro: the copy pipe is there; false: copy everything */
 	bool refused[REFUSAL_COUNT]; /* ro: do without this call */
@@ -76,7 +80,7 @@ void pipe_set_open(struct pipe_set *set);
 /* Tries once more every 30 seconds, since the limit may have been raised. */
 void pipe_set_tick(struct pipe_set *set, uint64_t now_ms);
 
-/* Closes the copy pipe and all idle pipes; pipe_set_open() brings them back. */
+/* Closes the copy pipe, the socket pair and all idle pipes; pipe_set_open() brings them back. */
 void pipe_set_sleep(struct pipe_set *set);
 
 /* A call has been refused: it is counted, remembered and told. */

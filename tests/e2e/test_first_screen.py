@@ -115,7 +115,8 @@ def check_everybody_has_gone(lab, screen, at_rest):
 
     def look():
         seen.update(status(screen.inside))
-        return not seen["relay"]["subscribers"] and sockets(seen["relay"]["pid"]) <= at_rest
+        pairs = sum(one["metrics"]["socket_pairs"] for one in seen["feeds"])
+        return not seen["relay"]["subscribers"] and sockets(seen["relay"]["pid"]) - 2 * pairs <= at_rest
 
     lab.loop.run(look, what=lambda: f"subscribers to go: {seen}", poll=POLL)
     for one in seen["feeds"]:

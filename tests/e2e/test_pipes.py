@@ -76,7 +76,9 @@ REFUSE = [f"{call}:{error}" for call in ("tee", "splice", "vmsplice")
           for error in ("EPERM", "ENOSYS", "EINVAL")]
 REFUSE += ["tee:EPERM:after=9", "splice_in:EINVAL:after=9", "splice_out:EPERM:after=9",
            "vmsplice:ENOSYS:after=9"]
-SHORT = ["splice_in:1000", "splice_out:1000", "splice:4096", "tee:4096", "vmsplice:1000"]
+REFUSE += ["socketpair:EPERM", "send_pair:EPERM", "splice_pair:EINVAL", "splice_pair:EINVAL:after=9"]
+SHORT = ["splice_in:1000", "splice_out:1000", "splice:4096", "tee:4096", "vmsplice:1000", "send_pair:1000",
+         "splice_pair:1000"]
 
 
 def serve_under_faults(lab, env):

@@ -6,10 +6,11 @@
  *   RELAY_REFUSE=CALL:ERRNO[:after=N],...   the call fails; with after=, the first N go through
  *   RELAY_SHORT=CALL:BYTES,...              the call moves at most BYTES at once
  *
- * CALL is splice, splice_in (to a pipe), splice_out (to a socket), tee, vmsplice, pread,
- * memfd_create or execv; a rule
- * for splice_in or splice_out goes before one for splice.  A rule that cannot be read ends the
- * process: a test must not pass because its fault was misspelt.
+ * CALL is splice, splice_in (to a pipe), splice_out (to a socket), splice_pair (to a pipe, from a
+ * socket pair within the process), send_pair (send to such a pair), socketpair (a stream, never
+ * waiting), tee, vmsplice, pread, memfd_create or execv.  A rule for splice_in, splice_out or
+ * splice_pair goes before one for splice.  A rule that cannot be read ends the process: a test must
+ * not pass because its fault was misspelt.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -31,6 +33,9 @@ enum call {
 	CALL_SPLICE,
 	CALL_SPLICE_IN,
 	CALL_SPLICE_OUT,
+	CALL_SPLICE_PAIR,
+	CALL_SEND_PAIR,
+	CALL_SOCKETPAIR,
 	CALL_TEE,
 	CALL_VMSPLICE,
 	CALL_PREAD,
@@ -43,6 +48,9 @@ static const char *const call_names[CALL_COUNT] = {
 	[CALL_SPLICE] = "splice",
 	[CALL_SPLICE_IN] = "splice_in",
 	[CALL_SPLICE_OUT] = "splice_out",
+	[CALL_SPLICE_PAIR] = "splice_pair",
+	[CALL_SEND_PAIR] = "send_pair",
+	[CALL_SOCKETPAIR] = "socketpair",
 	[CALL_TEE] = "tee",
 	[CALL_VMSPLICE] = "vmsplice",
 	[CALL_PREAD] = "pread",
@@ -161,22 +169,31 @@ static bool apply_rule(enum call call, size_t *bytes)
 	return false;
 }
 
+// A unix socket whose peer is the process itself.
+static bool is_of_pair(int fd)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && peer.pid == getpid();
+}
+
 // To anything but a pipe or a socket (a discard into /dev/null) it is plain splice.
-static enum call splice_kind(int to_fd)
+static enum call splice_kind(int from_fd, int to_fd)
 {
 	struct stat st;
 
 	if (fstat(to_fd, &st) < 0)
 		return CALL_SPLICE;
-	return S_ISFIFO(st.st_mode)   ? CALL_SPLICE_IN
-	       : S_ISSOCK(st.st_mode) ? CALL_SPLICE_OUT
-				      : CALL_SPLICE;
+	if (S_ISFIFO(st.st_mode))
+		return is_of_pair(from_fd) ? CALL_SPLICE_PAIR : CALL_SPLICE_IN;
+	return S_ISSOCK(st.st_mode) ? CALL_SPLICE_OUT : CALL_SPLICE;
 }
 
 ssize_t splice(int from_fd, off64_t *from_off, int to_fd, off64_t *to_off, size_t bytes,
 	       unsigned flags)
 {
-	const enum call kind = splice_kind(to_fd);
+	const enum call kind = splice_kind(from_fd, to_fd);
 
 	if (kind != CALL_SPLICE && apply_rule(kind, &bytes))
 		return -1;
@@ -202,6 +219,24 @@ ssize_t vmsplice(int fd, const struct iovec *iov, size_t count, unsigned flags)
 	if (piece.iov_len < first_bytes) // capped: the first piece, shortened, is all
 		return syscall(SYS_vmsplice, fd, &piece, 1UL, flags);
 	return syscall(SYS_vmsplice, fd, iov, count, flags);
+}
+
+int socketpair(int domain, int type, int protocol, int fds[2])
+{
+	size_t bytes = SIZE_MAX;
+
+	const int kind = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+
+	if (type == kind && apply_rule(CALL_SOCKETPAIR, &bytes))
+		return -1;
+	return (int)syscall(SYS_socketpair, domain, type, protocol, fds);
+}
+
+ssize_t send(int fd, const void *bytes, size_t length, int flags)
+{
+	if (is_of_pair(fd) && apply_rule(CALL_SEND_PAIR, &length))
+		return -1;
+	return syscall(SYS_sendto, fd, bytes, length, flags, NULL, 0);
 }
 
 ssize_t pread(int fd, void *to, size_t bytes, off_t from)

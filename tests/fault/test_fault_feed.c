@@ -40,7 +40,8 @@ static const struct {
 	{WRAP_SPLICE_IN, "splice_in"}, {WRAP_SPLICE_OUT, "splice_out"},
 	{WRAP_SPLICE_ELSE, "discard"}, {WRAP_TEE, "tee"},
 	{WRAP_VMSPLICE, "vmsplice"},   {WRAP_PIPE2, "pipe2"},
-	{WRAP_RECV, "recv"},
+	{WRAP_RECV, "recv"},           {WRAP_SOCKETPAIR, "socketpair"},
+	{WRAP_SEND_PAIR, "send_pair"}, {WRAP_SPLICE_PAIR, "splice_pair"},
 };
 
 static int setup(void **state)
@@ -204,7 +205,7 @@ static void short_calls(void **state)
 	     engine = (enum engine)(engine + 1)) {
 		for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
 			for (size_t c = 0; c < ARRAY_LEN(calls); c++) {
-				if (calls[c].call == WRAP_PIPE2)
+				if (calls[c].call == WRAP_PIPE2 || calls[c].call == WRAP_SOCKETPAIR)
 					continue;
 				for (size_t i = 0; i < ARRAY_LEN(caps); i++) {
 					struct rig_stream stream =
@@ -255,7 +256,75 @@ static void a_refused_call_means_copying_for_everybody(void **state)
 	feed_rig_free_stream(&stream);
 }
 
-static void without_vmsplice_headers_and_payload_are_written(void **state)
+/* Every reader gets everything, and by compact: `written` says whether it had to be written. */
+static void run_compact(const struct rig_stream *stream, bool is_written)
+{
+	struct metrics *metrics = &rig.feed->metrics;
+
+	feed_rig_publish(&rig, stream->bytes, stream->size);
+	for (size_t i = 0; i < READERS; i++)
+		feed_rig_check_payload(&rig, i, stream->bytes, stream->size);
+	assert_int_equal(metrics->compacted_bytes + metrics->noted_bytes, metrics->delivered_bytes);
+	assert_int_equal(metrics->engine_fallbacks, 0);
+	if (is_written)
+		assert_int_equal(metrics->dense_bytes, 0);
+	else
+		assert_int_equal(metrics->dense_bytes, stream->payload_size);
+	assert_int_equal(metrics->written_bytes >= stream->payload_size, is_written);
+	feed_rig_check_metrics(&rig);
+	wrap_reset();
+	feed_rig_close(&rig);
+}
+
+static void without_a_socket_pair_compact_writes(void **state)
+{
+	static const enum wrap_call refused[] = {WRAP_SOCKETPAIR, WRAP_SEND_PAIR, WRAP_SPLICE_PAIR};
+	static const int refusals[] = {EPERM, ENOSYS};
+	struct rig_stream stream = stream_for(FRAMING_U32BE, 300000);
+
+	(void)state;
+	for (size_t c = 0; c < ARRAY_LEN(refused); c++) {
+		for (size_t e = 0; e < ARRAY_LEN(refusals); e++) {
+			open_feed(FRAMING_U32BE, ENGINE_COMPACT);
+			wrap_fail_from(refused[c], 1, refusals[e]);
+			run_compact(&stream, true);
+		}
+	}
+	open_feed(FRAMING_U32BE, ENGINE_COMPACT);
+	run_compact(&stream, false);
+	feed_rig_free_stream(&stream);
+}
+
+/* What had been sent into the pair before it failed never comes out again: packets are exact, and
+ * once nothing fails any more they go by a new pair. */
+static void a_pair_that_failed_leaves_nothing_behind(void **state)
+{
+	static const enum wrap_call failing[] = {WRAP_SEND_PAIR, WRAP_SPLICE_PAIR};
+	struct rig_stream stream = stream_for(FRAMING_U32BE, 300000);
+	const size_t half = stream.size / 2;
+
+	(void)state;
+	for (size_t c = 0; c < ARRAY_LEN(failing); c++) {
+		open_feed(FRAMING_U32BE, ENGINE_COMPACT);
+		wrap_cap(WRAP_SEND_PAIR, 1000); // many calls for one packet
+		wrap_fail_from(failing[c], 3, EIO);
+		feed_rig_publish(&rig, stream.bytes, half);
+		assert_true(wrap_count(WRAP_SOCKETPAIR) > 1);
+		wrap_reset();
+		feed_rig_publish(&rig, stream.bytes + half, stream.size - half);
+		for (size_t i = 0; i < READERS; i++)
+			feed_rig_check_payload(&rig, i, stream.bytes, stream.size);
+		assert_int_equal(rig.feed->metrics.refused_calls, 0);
+		assert_true(rig.feed->metrics.dense_bytes > 0);
+		assert_true(rig.feed->metrics.dense_bytes < stream.payload_size);
+		assert_int_equal(rig.feed->pipes.pair.held_bytes, 0);
+		wrap_reset();
+		feed_rig_close(&rig);
+	}
+	feed_rig_free_stream(&stream);
+}
+
+static void without_vmsplice_headers_are_written(void **state)
 {
 	struct rig_stream stream = stream_for(FRAMING_U32BE, 300000);
 
@@ -408,7 +477,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_refused_call_means_copying_for_everybody),
-		TEST(without_vmsplice_headers_and_payload_are_written),
+		TEST(without_a_socket_pair_compact_writes),
+		TEST(a_pair_that_failed_leaves_nothing_behind),
+		TEST(without_vmsplice_headers_are_written),
 		TEST(without_pipes_a_feed_copies),
 		TEST(a_dropped_segment_may_turn_to_memory),
 		TEST(a_packet_lost_for_want_of_memory_stays_lost),

@@ -27,12 +27,15 @@ struct wrap_rule {
 };
 
 static struct wrap_rule rules[WRAP_CALL_COUNT];
+static ino_t pair_inodes[2]; // of the socket pair that relay has opened last
 
 ssize_t __real_splice(int, off64_t *, int, off64_t *, size_t, unsigned);
 ssize_t __real_tee(int, int, size_t, unsigned);
 ssize_t __real_vmsplice(int, const struct iovec *, size_t, unsigned);
 int __real_pipe2(int *, int);
+int __real_socketpair(int, int, int, int *);
 ssize_t __real_recv(int, void *, size_t, int);
+ssize_t __real_send(int, const void *, size_t, int);
 ssize_t __real_sendmsg(int, const struct msghdr *, int);
 int __real_accept4(int, struct sockaddr *, socklen_t *, int);
 
@@ -40,7 +43,9 @@ ssize_t __wrap_splice(int, off64_t *, int, off64_t *, size_t, unsigned);
 ssize_t __wrap_tee(int, int, size_t, unsigned);
 ssize_t __wrap_vmsplice(int, const struct iovec *, size_t, unsigned);
 int __wrap_pipe2(int *, int);
+int __wrap_socketpair(int, int, int, int *);
 ssize_t __wrap_recv(int, void *, size_t, int);
+ssize_t __wrap_send(int, const void *, size_t, int);
 ssize_t __wrap_sendmsg(int, const struct msghdr *, int);
 int __wrap_accept4(int, struct sockaddr *, socklen_t *, int);
 
@@ -99,12 +104,20 @@ static size_t capped(const struct wrap_rule *rule, size_t bytes)
 	return rule->cap_bytes > 0 && rule->cap_bytes < bytes ? rule->cap_bytes : bytes;
 }
 
-static enum wrap_call splice_kind(int to_fd)
+static bool is_of_pair(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) &&
+	       (st.st_ino == pair_inodes[0] || st.st_ino == pair_inodes[1]);
+}
+
+static enum wrap_call splice_kind(int from_fd, int to_fd)
 {
 	struct stat st;
 
 	if (fstat(to_fd, &st) == 0 && S_ISFIFO(st.st_mode))
-		return WRAP_SPLICE_IN;
+		return is_of_pair(from_fd) ? WRAP_SPLICE_PAIR : WRAP_SPLICE_IN;
 	if (fstat(to_fd, &st) == 0 && S_ISSOCK(st.st_mode))
 		return WRAP_SPLICE_OUT;
 	return WRAP_SPLICE_ELSE;
@@ -113,7 +126,7 @@ static enum wrap_call splice_kind(int to_fd)
 ssize_t __wrap_splice(int from_fd, off64_t *from_off, int to_fd, off64_t *to_off, size_t bytes,
 		      unsigned flags)
 {
-	struct wrap_rule *rule = &rules[splice_kind(to_fd)];
+	struct wrap_rule *rule = &rules[splice_kind(from_fd, to_fd)];
 
 	if (fails_now(rule, bytes, flags))
 		return -1;
@@ -165,6 +178,38 @@ ssize_t __wrap_vmsplice(int fd, const struct iovec *iov, size_t count, unsigned 
 int __wrap_pipe2(int *fds, int flags)
 {
 	return fails_now(&rules[WRAP_PIPE2], 0, (unsigned)flags) ? -1 : __real_pipe2(fds, flags);
+}
+
+static ino_t inode_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
+// The sockets of a test are not opened with both flags.
+int __wrap_socketpair(int domain, int type, int protocol, int *fds)
+{
+	const bool is_relays = type == (SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int r;
+
+	if (is_relays && fails_now(&rules[WRAP_SOCKETPAIR], 0, (unsigned)type))
+		return -1;
+	r = __real_socketpair(domain, type, protocol, fds);
+	for (int i = 0; i < 2 && is_relays && r == 0; i++)
+		pair_inodes[i] = inode_of(fds[i]);
+	return r;
+}
+
+ssize_t __wrap_send(int fd, const void *bytes, size_t length, int flags)
+{
+	struct wrap_rule *rule = &rules[WRAP_SEND_PAIR];
+
+	if (!is_of_pair(fd))
+		return __real_send(fd, bytes, length, flags);
+	if (fails_now(rule, length, (unsigned)flags))
+		return -1;
+	return __real_send(fd, bytes, capped(rule, length), flags);
 }
 
 ssize_t __wrap_recv(int fd, void *to, size_t bytes, int flags)

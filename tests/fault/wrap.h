@@ -13,12 +13,15 @@
 
 enum wrap_call {
 	WRAP_SPLICE_IN,   // destination is a pipe
+	WRAP_SPLICE_PAIR, // the same, and the source is one end of a socket pair of relay's own
 	WRAP_SPLICE_OUT,  // destination is a socket
 	WRAP_SPLICE_ELSE, // destination is something else, /dev/null
 	WRAP_TEE,
 	WRAP_VMSPLICE,
 	WRAP_PIPE2,
+	WRAP_SOCKETPAIR, // that relay opens: close-on-exec and non-blocking
 	WRAP_RECV,
+	WRAP_SEND_PAIR, // send(2) into such a pair
 	WRAP_SENDMSG,
 	WRAP_ACCEPT4,
 	WRAP_CALL_COUNT
@@ -33,7 +36,7 @@ void wrap_fail_once(enum wrap_call call, unsigned nth, int err);
 // Fails the nth call from now and all after it with errno err.
 void wrap_fail_from(enum wrap_call call, unsigned nth, int err);
 
-// Lets a call move at most max_bytes at once; 0 takes the cap off.  Not for pipe2 and accept4.
+// Lets a call move at most max_bytes at once; 0 takes the cap off.  Not for pipe2, socketpair and accept4.
 void wrap_cap(enum wrap_call call, size_t max_bytes);
 
 // Since wrap_reset(), failed ones included.

@@ -112,86 +112,6 @@ static void gifts_outlive_their_mapping(void **state)
 	pipe_close(&p);
 }
 
-static void what_is_committed_is_not_reserved_again(void **state)
-{
-	(void)state;
-	struct gift_arena arena = new_arena(4 * PAGE);
-	size_t room = 0;
-
-	uint8_t *start = gift_arena_reserve(&arena, NULL, 0, 1, &room);
-	assert_ptr_equal(start, arena.mapping);
-	assert_int_equal(room, 4 * PAGE);
-	gift_arena_commit(&arena, 5000);
-	assert_ptr_equal(gift_arena_reserve(&arena, NULL, 0, 1, &room), start + 5000);
-	assert_int_equal(room, 4 * PAGE - 5000);
-	// not committed: the same again
-	assert_ptr_equal(gift_arena_reserve(&arena, NULL, 0, room, &room), start + 5000);
-	gift_arena_commit(&arena, room);
-	assert_int_equal(arena.mappings_made, 1);
-
-	assert_non_null(gift_arena_reserve(&arena, NULL, 0, 1, &room));
-	assert_int_equal(arena.mappings_made, 2);
-	assert_int_equal(room, 4 * PAGE);
-	gift_arena_fini(&arena);
-}
-
-static void a_large_reserve_gets_a_large_mapping_once(void **state)
-{
-	(void)state;
-	struct gift_arena arena = new_arena(2 * PAGE);
-	size_t room = 0;
-
-	uint8_t *start = gift_arena_reserve(&arena, NULL, 0, 10 * PAGE + 1, &room);
-	assert_non_null(start);
-	assert_int_equal(room, 11 * PAGE);
-	memset(start, 1, room);
-	gift_arena_commit(&arena, room);
-	assert_non_null(gift_arena_reserve(&arena, NULL, 0, 1, &room));
-	assert_int_equal(room, 2 * PAGE); // back to the usual
-	gift_arena_fini(&arena);
-}
-
-static void a_tail_is_kept_where_it_is_or_copied(void **state)
-{
-	(void)state;
-	struct gift_arena arena = new_arena(4 * PAGE);
-	size_t room = 0;
-
-	// 3 pages received, whole messages of 10,000 bytes gifted, the rest is the tail
-	uint8_t *start = gift_arena_reserve(&arena, NULL, 0, 1, &room);
-	assert_non_null(start);
-	for (size_t i = 0; i < 3 * PAGE; i++)
-		start[i] = (uint8_t)(i % 251);
-	gift_arena_commit(&arena, 10000);
-	const size_t tail_bytes = 3 * PAGE - 10000;
-
-	uint8_t *tail = gift_arena_reserve(&arena, start + 10000, tail_bytes, PAGE, &room);
-	assert_ptr_equal(tail, start + 10000);
-	assert_int_equal(room, PAGE);
-	assert_int_equal(arena.mappings_made, 1);
-
-	// more room than there is: a new mapping begins with the tail
-	tail = gift_arena_reserve(&arena, tail, tail_bytes, PAGE + 1, &room);
-	assert_non_null(tail);
-	assert_int_equal(arena.mappings_made, 2);
-	assert_ptr_equal(tail, arena.mapping);
-	assert_int_equal(room, 4 * PAGE - tail_bytes);
-	for (size_t i = 0; i < tail_bytes; i++)
-		assert_int_equal(tail[i], (10000 + i) % 251);
-
-	gift_arena_commit(&arena, tail_bytes + 1); // the tail and one byte behind it
-	assert_ptr_equal(gift_arena_reserve(&arena, NULL, 0, 1, &room),
-			 arena.mapping + tail_bytes + 1);
-
-	// a tail from elsewhere
-	static const uint8_t elsewhere[] = "elsewhere";
-	tail = gift_arena_reserve(&arena, elsewhere, sizeof(elsewhere), 1, &room);
-	assert_non_null(tail);
-	assert_string_equal((const char *)tail, "elsewhere");
-	assert_int_equal(arena.mappings_made, 2);
-	gift_arena_fini(&arena);
-}
-
 // Whether the mapping carries a flag of /proc/PID/smaps.
 static bool mapping_has_flag(const struct gift_arena *arena, const char *flag)
 {
@@ -228,7 +148,6 @@ static void no_memory_is_survived(void **state)
 	(void)state;
 	struct gift_arena arena = new_arena(PAGE);
 	struct rlimit old, none;
-	size_t room = 77;
 
 	uint8_t *piece = gift_arena_alloc(&arena, 4000);
 	assert_non_null(piece);
@@ -237,14 +156,11 @@ static void no_memory_is_survived(void **state)
 	none = (struct rlimit){.rlim_cur = 0, .rlim_max = old.rlim_max};
 	assert_int_equal(setrlimit(RLIMIT_AS, &none), 0);
 	const void *no_piece = gift_arena_alloc(&arena, 100);
-	const uint8_t *no_room = gift_arena_reserve(&arena, piece, 4000, PAGE, &room);
 	struct gift_arena unborn;
 	const int r = gift_arena_init(&unborn, PAGE);
 	assert_int_equal(setrlimit(RLIMIT_AS, &old), 0);
 
 	assert_null(no_piece);
-	assert_null(no_room);
-	assert_int_equal(room, 77);
 	assert_int_equal(r, -ENOMEM);
 	gift_arena_fini(&unborn);
 	assert_int_equal(arena.mappings_made, 1);
@@ -261,9 +177,6 @@ int main(void)
 		cmocka_unit_test(pieces_rise_and_stay_within_a_page),
 		cmocka_unit_test(a_page_is_filled_to_its_end),
 		cmocka_unit_test(gifts_outlive_their_mapping),
-		cmocka_unit_test(what_is_committed_is_not_reserved_again),
-		cmocka_unit_test(a_large_reserve_gets_a_large_mapping_once),
-		cmocka_unit_test(a_tail_is_kept_where_it_is_or_copied),
 		cmocka_unit_test(the_mapping_is_neither_dumped_nor_inherited),
 		cmocka_unit_test(no_memory_is_survived),
 	};

@@ -139,7 +139,7 @@ static void cuts_whole_messages(void **state)
 	static const enum payload_kind kinds[] = {
 		[ENGINE_COPY] = PAYLOAD_COPY,
 		[ENGINE_SPLICE] = PAYLOAD_PIPES,
-		[ENGINE_COMPACT] = PAYLOAD_GIFT,
+		[ENGINE_COMPACT] = PAYLOAD_PIPES,
 	};
 
 	(void)state;

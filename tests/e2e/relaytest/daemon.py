@@ -219,6 +219,9 @@ class Relay:
     def open_pipes(self):
         return sum(seen["pipes_open"] for seen in self.status()["feed"].values())
 
+    def socket_pairs(self):
+        return sum(seen["socket_pairs"] for seen in self.status()["feed"].values())
+
     def outgoing(self):
         """Feeds that connect: they may do so after ready."""
         feeds = self.sections.values() if isinstance(self.sections, dict) else ()
@@ -322,9 +325,9 @@ class Relay:
                       what=lambda: f"{self.pipes()} pipe ends, {self.open_pipes()} pipes known")
 
     def wait_baseline(self):
-        """Until relay holds no more sockets than when it was ready."""
-        self.loop.run(lambda: self.sockets() <= self.baseline, poll=POLL,
-                      what=lambda: f"{self.baseline} sockets: {self.links()}")
+        """Until relay holds no more sockets than when it was ready, but for the pairs that it says it has."""
+        self.loop.run(lambda: self.sockets() - 2 * self.socket_pairs() <= self.baseline, poll=POLL,
+                      what=lambda: f"{self.baseline} sockets, {self.socket_pairs()} pairs: {self.links()}")
 
     def check_log(self):
         bad = [line for line in self.log if BAD_LINE.search(line)
