@@ -125,6 +125,7 @@ struct config_ingest {
 #define CONFIG_C_INGEST         struct config_ingest
 #define CONFIG_C_NETWORKS       char * /* as in the file; its form has been checked */
 #define CONFIG_C_BYTES          uint64_t
+#define CONFIG_C_COALESCE       uint64_t /* CONFIG_AUTO, 0: none, or bytes */
 #define CONFIG_C_DURATION       uint64_t /* milliseconds */
 #define CONFIG_C_COUNT          uint64_t
 #define CONFIG_C_MODE           uint64_t /* of a file, chmod(2) */
@@ -346,6 +347,7 @@ enum config_type {
 	CONFIG_TYPE_DURATION,
 	CONFIG_TYPE_COUNT,
 	CONFIG_TYPE_MODE,
+	CONFIG_TYPE_COALESCE,
 	CONFIG_TYPE_BURST,
 	CONFIG_TYPE_FRAMING,
 	CONFIG_TYPE_LOG_LEVEL,

@@ -90,7 +90,7 @@ static int parse_word(const char *const *words, const char *text, unsigned *ret)
 
 static int parse_number(enum config_type type, const char *text, uint64_t *ret)
 {
-	if (type == CONFIG_TYPE_BYTES)
+	if (type == CONFIG_TYPE_BYTES || type == CONFIG_TYPE_COALESCE)
 		return num_parse_bytes(text, ret);
 	if (type == CONFIG_TYPE_DURATION)
 		return num_parse_duration_ms(text, ret);
@@ -125,6 +125,10 @@ static int parse_ranged(const struct config_option *option, const char *text, ui
 		*ret = CONFIG_AUTO;
 		return 0;
 	}
+	if (option->type == CONFIG_TYPE_COALESCE && strcmp(text, "none") == 0) {
+		*ret = 0;
+		return 0;
+	}
 	r = parse_number(option->type, text, &value);
 	if (r < 0)
 		return r;
@@ -138,7 +142,9 @@ static void print_number(char *buf, size_t size, const struct config_option *opt
 {
 	if (value == CONFIG_AUTO && can_be_auto(option))
 		snprintf(buf, size, "auto");
-	else if (option->type == CONFIG_TYPE_BYTES)
+	else if (option->type == CONFIG_TYPE_COALESCE && value == 0)
+		snprintf(buf, size, "none");
+	else if (option->type == CONFIG_TYPE_BYTES || option->type == CONFIG_TYPE_COALESCE)
 		num_print_bytes(buf, size, value);
 	else if (option->type == CONFIG_TYPE_DURATION)
 		num_print_duration_ms(buf, size, value);
@@ -358,6 +364,7 @@ static int parse_any(const struct config_option *option, const char *text, void 
 	case CONFIG_TYPE_BYTES:
 	case CONFIG_TYPE_DURATION:
 	case CONFIG_TYPE_COUNT:
+	case CONFIG_TYPE_COALESCE:
 		return parse_ranged(option, text, value);
 	case CONFIG_TYPE_MODE:
 		return parse_mode(text, value);
@@ -434,6 +441,7 @@ const char *config_value_print(const struct config_option *option, const void *v
 	case CONFIG_TYPE_BYTES:
 	case CONFIG_TYPE_DURATION:
 	case CONFIG_TYPE_COUNT:
+	case CONFIG_TYPE_COALESCE:
 		print_number(buf, size, option, *(const uint64_t *)value);
 		break;
 	case CONFIG_TYPE_MODE:
@@ -503,7 +511,10 @@ static void print_range(const struct config_option *option, const char *what, co
 			char *buf, size_t size)
 {
 	bool has_zero = strcmp(option->default_text, "0") == 0 && strcmp(option->min, "0") != 0;
-	const char *other = can_be_auto(option) ? "auto, or " : has_zero ? "0, or " : "";
+	const char *other = option->type == CONFIG_TYPE_COALESCE ? "auto, none, or "
+			    : can_be_auto(option)                ? "auto, or "
+			    : has_zero                           ? "0, or "
+								 : "";
 
 	snprintf(buf, size, "%s%s from %s to %s%s", other, what, option->min, option->max, note);
 }
@@ -532,7 +543,7 @@ const char *config_value_expected(const struct config_option *option, char *buf,
 		snprintf(buf, size, "%s", MEDIA_TYPE_EXPECTED);
 	else if (option->type == CONFIG_TYPE_HTTP_FIELDS)
 		snprintf(buf, size, "%s", HTTP_FIELDS_EXPECTED);
-	else if (option->type == CONFIG_TYPE_BYTES)
+	else if (option->type == CONFIG_TYPE_BYTES || option->type == CONFIG_TYPE_COALESCE)
 		print_range(option, "a size", ", in bytes or with k, m or g", buf, size);
 	else if (option->type == CONFIG_TYPE_DURATION)
 		print_range(option, "a duration", ", with ms, s, m, h or d", buf, size);

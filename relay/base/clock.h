@@ -20,6 +20,9 @@ uint64_t clock_mono_ns(void);
 /* CLOCK_REALTIME: nanoseconds since 1970-01-01 UTC. */
 uint64_t clock_wall_ns(void);
 
+/* CLOCK_THREAD_CPUTIME_ID: what the calling thread has worked.  A system call. */
+uint64_t clock_thread_ns(void);
+
 /* "2026-01-02T03:04:05.678Z" (RFC 3339) of wall time.  Returns buf; CLOCK_UTC_BYTES is enough. */
 #define CLOCK_UTC_BYTES 32
 const char *clock_print_utc(char *buf, size_t size, uint64_t wall_ns);

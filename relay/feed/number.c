@@ -87,7 +87,8 @@ static void number(const struct publish *publish, struct packet *packet)
 {
 	packet->session = publish->sequence.session;
 	packet->first_seq = publish->sequence.next_seq;
-	packet->time_ns = clock_wall_ns();
+	if (!packet->time_ns)
+		packet->time_ns = clock_wall_ns();
 }
 
 bool number_put(void *owner, struct packet *packet, struct payload *payload)

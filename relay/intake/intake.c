@@ -173,6 +173,9 @@ void intake_refuse_pipes(struct intake *intake)
 
 struct packet intake_cut(struct intake *intake, uint32_t messages, size_t bytes)
 {
+	uint64_t came_ns = intake->came_ns;
+
+	intake->came_ns = 0;
 	/* The mean of late, so that one odd packet, or one engine's way of cutting packets, does
 	 * not change the class. */
 	intake->mean_bytes += ((double)bytes - intake->mean_bytes) / 8;
@@ -180,6 +183,7 @@ struct packet intake_cut(struct intake *intake, uint32_t messages, size_t bytes)
 		.type = PACKET_DATA,
 		.count = (uint16_t)messages,
 		.length = bytes,
+		.time_ns = came_ns,
 		.starts_message = true,
 	};
 }

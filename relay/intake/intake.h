@@ -34,6 +34,7 @@ struct source {
 	bool is_socket;   /* MSG_PEEK works                            */
 	bool is_file;     /* regular file: EOF is its end              */
 	size_t max_bytes; /* of one take; 0 = no limit but the segment */
+	uint64_t came_ns; /* wall clock: since when the bytes of the next take are there; 0 = now */
 };
 
 enum intake_result {
@@ -79,6 +80,7 @@ struct intake {
 	struct engine_choice choice; /* ro */
 	unsigned size_class;         /* private: in which the next packet is expected */
 	struct framing_scan scan;    /* private */
+	uint64_t came_ns;            /* private: of the packet that is cut next; 0 = now */
 	double mean_bytes;           /* private: of the packets of late */
 	size_t message_bytes;        /* private: mean of those found by the last look */
 	bool splice_refused;         /* private: by the kernel, for this source */

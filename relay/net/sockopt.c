@@ -45,7 +45,7 @@ static void set_number(struct attempt *attempt, int level, int option, const cha
 	set_option(attempt, level, option, name, &value, sizeof(value));
 }
 
-static bool is_tcp(int fd)
+bool sockopt_is_tcp(int fd)
 {
 	int domain = AF_UNIX;
 	socklen_t bytes = sizeof(domain);
@@ -82,7 +82,7 @@ int sockopt_apply_subscriber(int fd, const struct sockopt_params *params, struct
 	 * autotuning, and with it full speed over long distances: hence not by default. */
 	if (params->send_buffer)
 		set_number(&attempt, SOL_SOCKET, SO_SNDBUF, "SO_SNDBUF", params->send_buffer);
-	if (!is_tcp(fd))
+	if (!sockopt_is_tcp(fd))
 		return attempt.first_error;
 
 	/* A packet is sent when it is there; Nagle would hold its tail until the one before is
@@ -114,7 +114,7 @@ int sockopt_apply_publisher(int fd, uint64_t keepalive_ms, struct errmsg *err)
 
 	/* relay sends a publisher nothing, so probes are the only way to find out that it is gone;
 	 * as long as it holds the feed, no other one can have it. */
-	if (is_tcp(fd))
+	if (sockopt_is_tcp(fd))
 		set_keepalive(&attempt, keepalive_ms);
 	return attempt.first_error;
 }
@@ -130,6 +130,14 @@ uint32_t sockopt_user_timeout(int fd)
 void sockopt_set_user_timeout(int fd, uint32_t ms)
 {
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+}
+
+void sockopt_set_low_water(int fd, uint64_t bytes)
+{
+	struct attempt attempt = {.fd = fd, .first_error = -1};
+
+	/* Refused: it is taken at once, as without. */
+	set_number(&attempt, SOL_SOCKET, SO_RCVLOWAT, "SO_RCVLOWAT", bytes);
 }
 
 void sockopt_set_reset_on_close(int fd)

@@ -36,6 +36,14 @@ int sockopt_apply_publisher(int fd, uint64_t keepalive_ms, struct errmsg *err);
 uint32_t sockopt_user_timeout(int fd);
 void sockopt_set_user_timeout(int fd, uint32_t ms);
 
+/* Whether it is a TCP socket; not for -1. */
+bool sockopt_is_tcp(int fd);
+
+/* From how many bytes on a TCP socket is readable (SO_RCVLOWAT, socket(7)).  Its end makes it readable
+ * all the same, and so does a window that is about to close (tcp_epollin_ready(), net/ipv4/tcp.c,
+ * Linux 5.12).  The kernel takes half of the receive buffer at most. */
+void sockopt_set_low_water(int fd, uint64_t bytes);
+
 /* Makes close() send RST instead of FIN and drop what is queued (SO_LINGER, socket(7)), so that the
  * peer cannot take the end for a clean one.  Cannot fail in a way that matters; does nothing to a
  * unix socket. */

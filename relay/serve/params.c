@@ -136,6 +136,13 @@ int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, 
 		.start_subscribers = from->start_subscribers,
 		.retry_max_ms = (uint32_t)from->retry_max,
 	};
+	/* Another relay has cut the packets of its feed. */
+	if (from->framing.kind != FRAMING_RELAY)
+		ret->gathering = (struct gathering_params){
+			.is_auto = from->coalesce == CONFIG_AUTO,
+			.bytes = from->coalesce == CONFIG_AUTO ? 0 : from->coalesce,
+			.time_ms = (uint32_t)from->coalesce_time,
+		};
 	if (ret->kind == INGEST_FIFO || ret->kind == INGEST_FILE) {
 		(void)snprintf(ret->path, sizeof(ret->path), "%s", ingest->addresses[0]);
 		return 0;

@@ -350,11 +350,7 @@ static void change_in_worker(struct worker *worker, void *data)
 	feed_change(own->feed, &order->params);
 	if (!own->ingest)
 		return;
-	served->ingest.params.sniff = order->ingest->sniff;
-	served->ingest.params.takeover = order->ingest->takeover;
-	served->ingest.params.source_timeout_ms = order->ingest->source_timeout_ms;
-	served->ingest.params.rate_bytes = order->ingest->rate_bytes;
-	served->ingest.connector.pace.retry_max_ms = order->ingest->retry_max_ms;
+	ingest_change(&served->ingest, order->ingest);
 	ingest_look_again(&served->ingest);
 	if (order->access)
 		ingest_set_access(&served->ingest, order->access);

@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "net/sockopt.h"
+#include "source/ingest_file.h"
 #include "source/listener_log.h"
 #include "source/open_path.h"
 
@@ -47,7 +48,7 @@ static void watch_source(struct ingest *ingest)
 	bool paced = ingest->params.rate_bytes > 0;
 	bool by_turns = ingest->source.is_file && (paced || !ingest->direct_file);
 
-	if (want && !by_turns)
+	if (want && !by_turns && !ingest->gathering.is_deaf)
 		ev_io_start(ingest->loop, &ingest->readable);
 	else
 		ev_io_stop(ingest->loop, &ingest->readable);
@@ -67,6 +68,7 @@ static void note_direct_bytes(struct ingest *ingest)
 
 static void drop_source(struct ingest *ingest)
 {
+	gathering_end(&ingest->gathering);
 	ev_io_stop(ingest->loop, &ingest->readable);
 	ev_timer_stop(ingest->loop, &ingest->file_turn);
 	if (ingest->stdin_flags >= 0) {
@@ -92,6 +94,8 @@ static void attach(struct ingest *ingest, int fd)
 		ingest->source.is_file = S_ISREG(stat.st_mode) || ingest->direct_file;
 	}
 	ingest->feed->metrics.source_direct = ingest->direct_file != NULL;
+	if (!ingest->source.is_file)
+		gathering_begin(&ingest->gathering, fd);
 	ingest->last_ms = now_ms();
 	ev_io_set(&ingest->readable, fd, EV_READ);
 }
@@ -179,12 +183,6 @@ static void end_source(struct ingest *ingest, enum close_reason reason, int err)
 		newcomers_offer(&ingest->newcomers);
 }
 
-static void log_indirect(const struct ingest *ingest, int err)
-{
-	log_warn("no direct I/O feed=%s path=%s error=%s, reading through the page cache",
-		 ingest->feed->params.name, ingest->params.path, strerror(err));
-}
-
 /* True when direct I/O was refused by the first read, and the file is read the other way now. */
 static bool fall_back_to_splice(struct ingest *ingest, int err)
 {
@@ -195,7 +193,7 @@ static bool fall_back_to_splice(struct ingest *ingest, int err)
 	fd = open(ingest->params.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return false;
-	log_indirect(ingest, err);
+	ingest_file_log_indirect(&ingest->params, ingest->feed->params.name, err);
 	drop_source(ingest);
 	attach(ingest, fd);
 	return true;
@@ -221,11 +219,14 @@ static void take_once(struct ingest *ingest)
 	struct feed *feed = ingest->feed;
 	int err = 0;
 
+	ingest->source.came_ns = ingest->gathering.since_ns;
 	switch (feed_take(feed, &ingest->source, &err)) {
 	case INTAKE_TOOK:
 		ingest->last_ms = now_ms();
+		gathering_note_take(&ingest->gathering);
 		break;
 	case INTAKE_EMPTY:
+		gathering_note_take(&ingest->gathering);
 		break;
 	case INTAKE_END:
 		take_end(ingest, err);
@@ -236,6 +237,26 @@ static void take_once(struct ingest *ingest)
 	}
 	if (ingest->better_fd >= 0 && is_at_boundary(ingest))
 		end_source(ingest, CLOSE_BETTER_SOURCE, 0);
+}
+
+static void on_due(struct gathering *gathering)
+{
+	struct ingest *ingest = container_of(gathering, struct ingest, gathering);
+
+	if (may_read(ingest))
+		take_once(ingest);
+	watch_source(ingest);
+}
+
+/* What is held was sent in time, although its publisher is to end now. */
+static void take_held(struct ingest *ingest)
+{
+	uint64_t taken = ingest->feed->intake.taken_bytes;
+	uint64_t held = gathering_let_go(&ingest->gathering);
+
+	while (may_read(ingest) && ingest->gathering.is_due &&
+	       ingest->feed->intake.taken_bytes - taken < held)
+		take_once(ingest);
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
@@ -252,7 +273,9 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 				 ingest->params.path);
 			feed_source_up(ingest->feed);
 		}
-		if (may_read(ingest))
+		if (may_read(ingest) && gathering_holds(&ingest->gathering))
+			ingest->feed->metrics.source_holds++;
+		else if (may_read(ingest))
 			take_once(ingest);
 	}
 	watch_source(ingest);
@@ -348,6 +371,7 @@ static bool on_stream(void *owner, int fd)
 		refuse(ingest, fd, &peer, CLOSE_REJECTED);
 		return true;
 	}
+	take_held(ingest);
 	if (has_source(ingest))
 		end_source(ingest, CLOSE_TAKEN_OVER, 0);
 	adopt_socket(ingest, fd, &peer);
@@ -366,6 +390,7 @@ static void on_better(void *owner, int fd, size_t index)
 
 	(void)index;
 	fd_close(&ingest->better_fd);
+	take_held(ingest);
 	ingest->better_fd = fd;
 	if (has_source(ingest) && !is_at_boundary(ingest))
 		return;
@@ -431,6 +456,7 @@ void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
 	ingest->connector.pace.retry_max_ms = params->retry_max_ms;
 	ev_io_init(&ingest->readable, on_readable, -1, EV_READ);
 	ev_timer_init(&ingest->file_turn, on_file_turn, 0., 0.);
+	gathering_init(&ingest->gathering, loop, &params->gathering, on_due);
 }
 
 static int open_stdin(struct ingest *ingest, struct errmsg *err)
@@ -445,41 +471,6 @@ static int open_stdin(struct ingest *ingest, struct errmsg *err)
 	}
 	ingest->stdin_flags = flags;
 	adopt(ingest, STDIN_FILENO);
-	return 0;
-}
-
-/* True when the file is read directly from now on. */
-static bool open_direct(struct ingest *ingest, uint64_t file_bytes)
-{
-	uint64_t available = direct_file_available_memory();
-	enum ingest_direct direct = ingest->params.direct;
-	bool want = direct == INGEST_DIRECT_YES ||
-		    (direct == INGEST_DIRECT_AUTO && direct_file_is_large(file_bytes, available));
-	int fd = -1;
-	int r = want ? direct_file_start(ingest->params.path, &ingest->direct_file, &fd) : 0;
-
-	if (r < 0)
-		log_indirect(ingest, -r);
-	log_info("file open feed=%s path=%s bytes=%llu available_memory=%llu way=%s",
-		 ingest->feed->params.name, ingest->params.path, (unsigned long long)file_bytes,
-		 (unsigned long long)available, ingest->direct_file ? "direct" : "page_cache");
-	if (ingest->direct_file)
-		adopt(ingest, fd);
-	return ingest->direct_file != NULL;
-}
-
-static int open_file(struct ingest *ingest, struct errmsg *err)
-{
-	uint64_t bytes = 0;
-	int fd = -1;
-	int r = open_regular(ingest->params.path, &fd, &bytes, err);
-
-	if (r < 0)
-		return r;
-	if (open_direct(ingest, bytes))
-		fd_close(&fd);
-	else
-		adopt(ingest, fd);
 	return 0;
 }
 
@@ -512,8 +503,12 @@ int ingest_open(struct ingest *ingest, struct errmsg *err)
 			r = open_stdin(ingest, err);
 		break;
 	case INGEST_FILE:
-		if (!has_source(ingest) && !ingest->has_ended)
-			r = open_file(ingest, err);
+		if (has_source(ingest) || ingest->has_ended)
+			break;
+		r = ingest_file_open(&ingest->params, ingest->feed->params.name,
+				     &ingest->direct_file, &fd, err);
+		if (r == 0)
+			adopt(ingest, fd);
 		break;
 	}
 	if (r < 0)
@@ -532,6 +527,7 @@ void ingest_begin(struct ingest *ingest)
 
 void ingest_close(struct ingest *ingest, enum close_reason reason)
 {
+	take_held(ingest);
 	ingest->is_open = false;
 	listener_close(&ingest->listener);
 	if (ingest->params.kind == INGEST_CONNECT)
@@ -573,7 +569,8 @@ void ingest_tick(struct ingest *ingest, uint64_t now)
 	}
 	/* While relay itself does not read, silence is not the publisher's. */
 	if (timeout && ingest->feed->publish.sequence.is_source_up && may_read(ingest) &&
-	    !ingest->source.is_file && now - ingest->last_ms >= timeout)
+	    !ingest->source.is_file && !ingest->gathering.since_ns &&
+	    now - ingest->last_ms >= timeout)
 		end_source(ingest, CLOSE_SOURCE_TIMEOUT, 0);
 }
 

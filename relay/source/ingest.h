@@ -21,8 +21,9 @@
 #include "net/access.h"
 #include "net/connector.h"
 #include "net/listener.h"
-#include "source/newcomers.h"
 #include "source/direct_file.h"
+#include "source/gathering.h"
+#include "source/newcomers.h"
 
 enum ingest_kind {
 	INGEST_LISTEN,
@@ -50,8 +51,9 @@ struct ingest_params {
 	uint64_t source_timeout_ms; /* silent for so long = lost; 0 = never       */
 	uint32_t retry_max_ms;      /* CONNECT: the longest pause between tries   */
 	enum ingest_direct direct;
-	uint64_t rate_bytes;        /* FILE: a second; 0 = as fast as it goes     */
-	uint64_t start_subscribers; /* wait for so many before reading; 0 = at once */
+	uint64_t rate_bytes;               /* FILE: a second; 0 = as fast as it goes     */
+	uint64_t start_subscribers;        /* wait for so many before reading; 0 = at once */
+	struct gathering_params gathering; /* not of a file */
 };
 
 struct ingest {
@@ -67,6 +69,7 @@ struct ingest {
 	struct direct_file *direct_file; /* source.fd is its pipe; NULL: none */
 	int better_fd; /* a preferred publisher, taken on at the next message boundary */
 	ev_io readable;
+	struct gathering gathering;
 	ev_timer file_turn; /* for a paced file, and since epoll does not watch regular ones */
 	uint64_t last_ms;   /* monotonic: the publisher's last byte */
 	uint64_t allowance; /* FILE with a rate: bytes that may be read now */
@@ -82,6 +85,9 @@ struct ingest {
 /* Prepares *ingest; the feed's on_ready must be connected to ingest_resume(). */
 void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
 		 const struct ingest_params *params);
+
+/* Takes over the policies in `params`: all but the kind, the addresses and the path. */
+void ingest_change(struct ingest *ingest, const struct ingest_params *params);
 
 /* Who may publish from now on; takes the lists over and leaves *access empty.  A publisher that is
  * there stays. */

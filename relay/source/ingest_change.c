@@ -4,6 +4,18 @@
 #include "source/ingest.h"
 #include "source/ingest_file.h"
 
+void ingest_change(struct ingest *ingest, const struct ingest_params *params)
+{
+	ingest->params.sniff = params->sniff;
+	ingest->params.takeover = params->takeover;
+	ingest->params.source_timeout_ms = params->source_timeout_ms;
+	ingest->params.rate_bytes = params->rate_bytes;
+	ingest->params.retry_max_ms = params->retry_max_ms;
+	ingest->connector.pace.retry_max_ms = params->retry_max_ms;
+	ingest->params.gathering = params->gathering;
+	gathering_change(&ingest->gathering, &params->gathering);
+}
+
 void ingest_set_access(struct ingest *ingest, struct access *access)
 {
 	access_fini(&ingest->access);

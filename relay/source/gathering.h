@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Gathering: what a publisher sends waits in its socket until it is worth a packet.
+ *
+ * A packet costs each subscriber about the same, whether it has 1 KiB or 20 KiB.  So small pieces are
+ * left where they are for a moment, and are taken together.
+ *
+ *	OPEN ---bytes come---> HELD ---enough, the time is up, or the end---> DUE ---all taken---> OPEN
+ *
+ * The kernel has the bytes meanwhile, and relay none.  With TCP it also says when there are enough
+ * (SO_RCVLOWAT, socket(7)).  Unix sockets and fifos cannot say that, and a full one stops its writer.
+ * They are held for GATHERING_BLIND_MS at most, and not at all by `auto`.
+ */
+#pragma once
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	GATHERING_AUTO_MS = 2,            /* auto: held so long at most */
+	GATHERING_AUTO_BYTES = 64 * 1024, /* auto: taken once there are so many */
+	GATHERING_BLIND_MS = 2,
+};
+
+struct gathering_params {
+	bool is_auto;     /* as long as the thread is busy, see gathering_load_change() */
+	uint64_t bytes;   /* else: taken once there are so many; 0: nothing is held */
+	uint32_t time_ms; /* or the first byte has waited so long */
+};
+
+struct gathering {
+	struct gathering_params params; /* ro */
+	int fd;                         /* ro: the source; -1: none */
+	bool is_deaf;                   /* ro: `fd` must not be watched for now */
+	uint64_t since_ns; /* ro: when what is held began to come, wall clock; 0: nothing is */
+
+	struct ev_loop *loop; /* private from here on */
+	void (*on_due)(struct gathering *gathering);
+	ev_timer timer;
+	bool can_tell; /* SO_RCVLOWAT works */
+	bool is_due;
+	uint32_t auto_ms;   /* auto: what it has come to */
+	uint64_t looked_ns; /* auto: at the load of the thread, monotonic */
+	uint64_t thread_ns; /* and what it had worked until then */
+};
+
+/* `on_due` is called once the time is up: what is there is to be taken. */
+void gathering_init(struct gathering *gathering, struct ev_loop *loop,
+		    const struct gathering_params *params,
+		    void (*on_due)(struct gathering *gathering));
+
+/* Takes new parameters over; what is held is due. */
+void gathering_change(struct gathering *gathering, const struct gathering_params *params);
+
+/* From here on it is about this source, which is open and stays the caller's. */
+void gathering_begin(struct gathering *gathering, int fd);
+
+/* Nothing is held any more, and the source is as it was.  Idempotent. */
+void gathering_end(struct gathering *gathering);
+
+/* What is held is due now.  Returns how many bytes that is; 0: nothing was held. */
+uint64_t gathering_let_go(struct gathering *gathering);
+
+/* The source is readable.  True: not yet to be taken.  Then the timer runs. */
+bool gathering_holds(struct gathering *gathering);
+
+/* Something was taken. */
+void gathering_note_take(struct gathering *gathering);
+
+/* auto: how long to hold from now on, in ms, after the thread has worked `worked_ns` of `passed_ns`.
+ * One more above a quarter, one less below an eighth, up to `limit_ms`. */
+uint32_t gathering_load_change(uint32_t now_ms, uint64_t worked_ns, uint64_t passed_ns,
+			       uint32_t limit_ms);
