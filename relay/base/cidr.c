@@ -11,6 +11,7 @@
 
 #define BLANKS    " \t"
 #define IPV4_BITS 96 /* in front of an IPv4 address that stands in an IPv6 one */
+#define ZONE_AT   4  /* bytes in front of the number of a zone */
 
 static bool is_ipv4(const struct in6_addr *address)
 {
@@ -36,6 +37,84 @@ static bool is_zero_behind(const struct in6_addr *address, unsigned bits)
 						   (address->s6_addr[i / 8] & 0x80 >> i % 8));
 	return memcmp(&network, address, sizeof(network)) == 0;
 }
+
+/* ---- zones ---- */
+
+void cidr_set_zone(struct in6_addr *address, uint32_t interface)
+{
+	uint32_t number = htonl(interface);
+
+	if (IN6_IS_ADDR_LINKLOCAL(address))
+		memcpy(&address->s6_addr[ZONE_AT], &number, sizeof(number));
+}
+
+/* Takes the number out again; 0: there is none. */
+static uint32_t take_zone(struct in6_addr *address)
+{
+	uint32_t number = 0;
+
+	if (!IN6_IS_ADDR_LINKLOCAL(address))
+		return 0;
+	memcpy(&number, &address->s6_addr[ZONE_AT], sizeof(number));
+	memset(&address->s6_addr[ZONE_AT], 0, sizeof(number));
+	return ntohl(number);
+}
+
+/* Interfaces come and go, and get other numbers: asked by name, and only where a list has one. */
+static bool is_in_zone(const struct cidr *cidr, uint32_t zone)
+{
+	char name[IF_NAMESIZE];
+
+	if (!cidr->zone[0])
+		return true;
+	return zone && if_indextoname(zone, name) && strcmp(name, cidr->zone) == 0;
+}
+
+/* text: a network without its length, which is cut at its zone. */
+static int parse_zone(char *text, struct cidr *cidr, struct errmsg *err)
+{
+	char *percent = strchr(text, '%');
+	struct in6_addr address;
+
+	if (!percent)
+		return 0;
+	*percent = '\0';
+	if (inet_pton(AF_INET6, text, &address) != 1 || !IN6_IS_ADDR_LINKLOCAL(&address)) {
+		errmsg_set(err, "'%s' cannot have a zone; expected an address of fe80::/10", text);
+		return -EINVAL;
+	}
+	if (!percent[1] || strlen(percent + 1) >= sizeof(cidr->zone)) {
+		errmsg_set(err, "'%s' is no zone; expected the name of an interface", percent + 1);
+		return -EINVAL;
+	}
+	memcpy(cidr->zone, percent + 1, strlen(percent + 1) + 1);
+	return 0;
+}
+
+/* ---- translated addresses ---- */
+
+/* Addresses that are no global unicast addresses (RFC 6890, 2.2.2), but those of documents. */
+static bool is_local_ipv4(const uint8_t *address)
+{
+	return address[0] == 0 || address[0] == 10 || address[0] == 127 ||
+	       (address[0] == 100 && (address[1] & 0xc0) == 64) ||
+	       (address[0] == 169 && address[1] == 254) ||
+	       (address[0] == 172 && (address[1] & 0xf0) == 16) ||
+	       (address[0] == 192 && address[1] == 168) || address[0] >= 224;
+}
+
+bool cidr_is_translated(const struct in6_addr *address, struct in6_addr *ret)
+{
+	static const struct in6_addr prefix = {.s6_addr = {0x00, 0x64, 0xff, 0x9b}};
+
+	if (!has_prefix(&prefix, address, IPV4_BITS) || is_local_ipv4(&address->s6_addr[12]))
+		return false;
+	*ret = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
+	memcpy(&ret->s6_addr[12], &address->s6_addr[12], 4);
+	return true;
+}
+
+/* ---- networks ---- */
 
 /* *ret_offset: how many bits stand in front of a prefix length as it is written. */
 static int parse_address(const char *text, struct in6_addr *ret, unsigned *ret_offset)
@@ -63,6 +142,8 @@ static int parse_one(char *text, struct cidr *ret, struct errmsg *err)
 
 	if (slash)
 		*slash = '\0';
+	if (parse_zone(text, &cidr, err) < 0)
+		return -EINVAL;
 	if (parse_address(text, &cidr.network, &offset) < 0) {
 		errmsg_set(err, "'%s' is no address", text);
 		return -EINVAL;
@@ -108,9 +189,20 @@ int cidr_parse_next(const char **rest, struct cidr *ret, struct errmsg *err)
 	return 1;
 }
 
-bool cidr_contains(const struct cidr *cidr, const struct in6_addr *address)
+/* Without a look at where it may have come from. */
+static bool has(const struct cidr *cidr, const struct in6_addr *address)
 {
 	bool wants_ipv4 = is_ipv4(&cidr->network) && cidr->bits >= IPV4_BITS;
 
 	return is_ipv4(address) == wants_ipv4 && has_prefix(&cidr->network, address, cidr->bits);
+}
+
+bool cidr_contains(const struct cidr *cidr, const struct in6_addr *address)
+{
+	struct in6_addr plain = *address, translated;
+	uint32_t zone = take_zone(&plain);
+
+	if (has(cidr, &plain))
+		return is_in_zone(cidr, zone);
+	return cidr_is_translated(&plain, &translated) && has(cidr, &translated);
 }

@@ -236,7 +236,8 @@ static void parse_request(struct http_connection *connection)
 /* The peer has shut its writing side and may still read. */
 static void end_of_input(struct http_connection *connection)
 {
-	if (connection->used_bytes == 0)
+	/* Nothing was asked.  So a proxy looks if relay is there, often behind its header. */
+	if (connection->used_bytes == connection->head_at)
 		end_lost(connection);
 	else
 		refuse(connection, 400, "the request ended too early");

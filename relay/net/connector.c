@@ -20,6 +20,10 @@
 /* Longer than three SYN retries (1 + 2 + 4 s): what has not answered by then is as good as down. */
 #define CONNECT_TIMEOUT_MS 10000u
 
+/* A name may have hundreds of addresses.  After so long the next endpoint has its turn; this one is
+ * tried again later, and its addresses come in another order then. */
+#define ATTEMPT_MS 30000u
+
 /* Short enough that a feed is back on its better publisher within a quarter of a minute, rare
  * enough that a connection that is closed at once does not bother the publisher. */
 #define PROBE_MS 5000u
@@ -90,6 +94,7 @@ static void end_attempt(struct connector *connector)
 	ev_timer_stop(connector->loop, &connector->timed_out);
 	ev_io_stop(connector->loop, &connector->connected);
 	fd_close(&connector->fd);
+	resolver_answer_free(&connector->answer);
 }
 
 static void attempt_failed(struct connector *connector, const char *error)
@@ -191,10 +196,19 @@ static int begin_connect(struct connector *connector, const struct endpoint_addr
 	return errno == EINTR ? -EINPROGRESS : -errno;
 }
 
+/* The first address is tried in any case. */
+static bool has_next_address(const struct connector *connector)
+{
+	uint64_t since_ns = clock_mono_ns() - connector->attempt_ns;
+
+	return connector->next_address < connector->answer.count &&
+	       (connector->next_address == 0 || since_ns < connector->pace.attempt_ms * NS_PER_MS);
+}
+
 /* r: -errno of the address before, for the case that it was the last. */
 static void try_next_address(struct connector *connector, int r)
 {
-	while (connector->next_address < connector->answer.count) {
+	while (has_next_address(connector)) {
 		ev_io_stop(connector->loop, &connector->connected);
 		fd_close(&connector->fd);
 		r = begin_connect(connector,
@@ -213,7 +227,7 @@ static void try_next_address(struct connector *connector, int r)
 	attempt_failed(connector, strerror(-r));
 }
 
-static void on_answer(void *owner, const struct resolver_answer *answer)
+static void on_answer(void *owner, struct resolver_answer *answer)
 {
 	struct connector *connector = owner;
 
@@ -222,6 +236,7 @@ static void on_answer(void *owner, const struct resolver_answer *answer)
 		return;
 	}
 	connector->answer = *answer;
+	*answer = (struct resolver_answer){0};
 	try_next_address(connector, -EADDRNOTAVAIL);
 }
 
@@ -255,8 +270,8 @@ static void start_attempt(struct connector *connector, size_t index)
 	int r;
 
 	connector->attempt_target = index;
+	connector->attempt_ns = clock_mono_ns();
 	connector->next_address = 0;
-	connector->answer.count = 0;
 	tell_connecting(connector, index);
 	start_timer(connector, &connector->timed_out, connector->pace.connect_timeout_ms);
 	r = resolver_start(&connector->resolver, &connector->targets[index].endpoint);
@@ -285,7 +300,7 @@ void connector_init(struct connector *connector, struct ev_loop *loop,
 		    const struct connector_events *events, void *owner)
 {
 	*connector = (struct connector){
-		.pace = {CONNECT_TIMEOUT_MS, PROBE_MS, SETTLED_MS, BACKOFF_MAX_MS},
+		.pace = {CONNECT_TIMEOUT_MS, ATTEMPT_MS, PROBE_MS, SETTLED_MS, BACKOFF_MAX_MS},
 		.loop = loop,
 		.target_count = size_min(count, CONNECTOR_MAX_ENDPOINTS),
 		.events = events,

@@ -56,6 +56,7 @@ struct connector_target {
 /* How fast things go; connector_init() sets the values of connector.c, tests may shorten them. */
 struct connector_pace {
 	uint32_t connect_timeout_ms; /* for the look-up, and again for each address */
+	uint32_t attempt_ms;         /* for all addresses of an endpoint; what is begun ends */
 	uint32_t probe_ms;           /* between two looks at the better endpoints */
 	uint32_t settled_ms;         /* a connection that lived so long was a good one */
 	uint32_t retry_max_ms;       /* the longest pause between two rounds */
@@ -81,6 +82,7 @@ struct connector {
 
 	/* the attempt under way, if any: for a connection or for a probe */
 	size_t attempt_target;
+	uint64_t attempt_ns;
 	struct resolver resolver;
 	struct resolver_answer answer;
 	size_t next_address;

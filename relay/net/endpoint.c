@@ -19,6 +19,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/cidr.h"
 #include "base/errmsg.h"
 #include "base/fd.h"
 
@@ -206,6 +207,7 @@ int endpoint_address_ip(const struct endpoint_address *address, struct in6_addr 
 		return -ENOTCONN;
 	if (address->storage.ss_family == AF_INET6) {
 		*ret = v6->sin6_addr;
+		cidr_set_zone(ret, v6->sin6_scope_id);
 		return 0;
 	}
 	if (address->storage.ss_family != AF_INET)

@@ -82,7 +82,7 @@ void endpoint_peer(int fd, struct endpoint_address *ret);
  * PROXY header named it.  Where its bytes are 0: "unknown". */
 void endpoint_print_address(char *buf, size_t size, const struct endpoint_address *address);
 
-/* The address as IPv6, IPv4 at ::ffff:0:0/96.  Returns 0; -EAFNOSUPPORT for a unix socket;
+/* The address as IPv6, IPv4 and zones as in base/cidr.h.  Returns 0; -EAFNOSUPPORT for a unix socket;
  * -ENOTCONN without bytes. */
 int endpoint_address_ip(const struct endpoint_address *address, struct in6_addr *ret) must_check;
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "base/cidr.h"
 #include "base/clock.h"
 
 #define SLOTS_MIN 64 /* a power of two, as all sizes */
@@ -33,12 +34,16 @@ struct peer_count {
 
 uint64_t peer_count_key(const struct in6_addr *address)
 {
-	/* The second half of a v4-mapped address is 0000:ffff and the IPv4 address. */
-	size_t from = IN6_IS_ADDR_V4MAPPED(address) ? 8 : 0;
+	struct in6_addr counted = *address;
 	uint64_t key = 0;
+	size_t from;
 
+	/* All clients of a translator have one /64. */
+	(void)cidr_is_translated(address, &counted);
+	/* The second half of a v4-mapped address is 0000:ffff and the IPv4 address. */
+	from = IN6_IS_ADDR_V4MAPPED(&counted) ? 8 : 0;
 	for (size_t i = 0; i < 8; i++)
-		key = key << 8 | address->s6_addr[from + i];
+		key = key << 8 | counted.s6_addr[from + i];
 	return key;
 }
 

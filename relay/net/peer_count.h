@@ -2,7 +2,9 @@
 /*
  * How many connections there are from each address.
  *
- * IPv6 is counted by /64, since every host can have as many addresses of its /64 as it likes.
+ * IPv6 is counted by /64, since every host can have as many addresses of its /64 as it likes.  An
+ * IPv4 client behind a translator (64:ff9b::/96) counts as its IPv4 address, and a link-local one by
+ * its interface.
  * Invariant: the sum of all counts is the number of peer_count_enter() without peer_count_leave().
  * It outlives its owner: connections may go on when the listener that took them has gone, so the
  * memory is freed with the last of both.
@@ -16,7 +18,7 @@
 
 struct peer_count;
 
-/* What an address counts as; IPv4 as in cidr.h.  IPv4 addresses have keys that a /64 could have
+/* What an address counts as; IPv4 and zones as in cidr.h.  IPv4 addresses have keys that a /64 could have
  * only in a part of 0000::/8 that is given to nobody. */
 uint64_t peer_count_key(const struct in6_addr *address);
 

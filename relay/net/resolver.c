@@ -22,6 +22,12 @@ struct resolver_lookup {
 	struct endpoint endpoint;
 };
 
+void resolver_answer_free(struct resolver_answer *answer)
+{
+	free(answer->addresses);
+	*answer = (struct resolver_answer){0};
+}
+
 /* Gives up one reference; called with the lock held, which is released. */
 static void unlock_and_release(struct resolver_lookup *lookup)
 {
@@ -29,9 +35,55 @@ static void unlock_and_release(struct resolver_lookup *lookup)
 
 	pthread_mutex_unlock(&lookup->lock);
 	if (was_last) {
+		resolver_answer_free(&lookup->answer);
 		pthread_mutex_destroy(&lookup->lock);
 		free(lookup);
 	}
+}
+
+/* Exchanges the addresses of [from, to) at random (Fisher and Yates). */
+static void shuffle(struct endpoint_address *addresses, size_t from, size_t to)
+{
+	for (; to - from > 1; from++) {
+		size_t other = from + arc4random_uniform((uint32_t)(to - from));
+		struct endpoint_address kept = addresses[from];
+
+		addresses[from] = addresses[other];
+		addresses[other] = kept;
+	}
+}
+
+static void shuffle_families(struct resolver_answer *answer)
+{
+	size_t from = 0;
+
+	for (size_t i = 1; i <= answer->count; i++) {
+		if (i < answer->count && answer->addresses[i].storage.ss_family ==
+						 answer->addresses[from].storage.ss_family)
+			continue;
+		shuffle(answer->addresses, from, i);
+		from = i;
+	}
+}
+
+static void take_addresses(const struct addrinfo *found, struct resolver_answer *ret)
+{
+	size_t count = 0;
+
+	for (const struct addrinfo *ai = found; ai; ai = ai->ai_next)
+		count++;
+	ret->addresses = calloc(count, sizeof(*ret->addresses));
+	if (!ret->addresses) {
+		ret->error = "out of memory";
+		return;
+	}
+	for (const struct addrinfo *ai = found; ai; ai = ai->ai_next) {
+		struct endpoint_address *address = &ret->addresses[ret->count++];
+
+		memcpy(&address->storage, ai->ai_addr, ai->ai_addrlen);
+		address->bytes = ai->ai_addrlen;
+	}
+	shuffle_families(ret);
 }
 
 /* flags: AI_NUMERICHOST for an answer without a name server.  Returns what getaddrinfo() does. */
@@ -51,13 +103,7 @@ static int look_up_tcp(const struct endpoint *endpoint, int flags, struct resolv
 		ret->error = gai_strerror(r);
 		return r;
 	}
-	for (const struct addrinfo *ai = found; ai && ret->count < RESOLVER_MAX_ADDRESSES;
-	     ai = ai->ai_next) {
-		struct endpoint_address *address = &ret->addresses[ret->count++];
-
-		memcpy(&address->storage, ai->ai_addr, ai->ai_addrlen);
-		address->bytes = ai->ai_addrlen;
-	}
+	take_addresses(found, ret);
 	freeaddrinfo(found);
 	return 0;
 }
@@ -66,8 +112,11 @@ static int look_up_tcp(const struct endpoint *endpoint, int flags, struct resolv
 static bool answer_at_once(const struct endpoint *endpoint, struct resolver_answer *ret)
 {
 	if (endpoint->kind == ENDPOINT_UNIX) {
-		*ret = (struct resolver_answer){.count = 1};
-		endpoint_unix_address(endpoint, &ret->addresses[0]);
+		*ret = (struct resolver_answer){.addresses = calloc(1, sizeof(*ret->addresses))};
+		if (ret->addresses)
+			endpoint_unix_address(endpoint, &ret->addresses[ret->count++]);
+		else
+			ret->error = "out of memory";
 		return true;
 	}
 	return look_up_tcp(endpoint, AI_NUMERICHOST, ret) != EAI_NONAME;
@@ -94,9 +143,11 @@ static void on_answered(struct ev_loop *loop, struct ev_async *watcher, int reve
 	(void)revents;
 	pthread_mutex_lock(&resolver->lookup->lock);
 	answer = resolver->lookup->answer;
+	resolver->lookup->answer = (struct resolver_answer){0};
 	pthread_mutex_unlock(&resolver->lookup->lock);
 	resolver_cancel(resolver);
 	resolver->on_answer(resolver->owner, &answer);
+	resolver_answer_free(&answer);
 }
 
 void resolver_init(struct resolver *resolver, struct ev_loop *loop, resolver_answer_fn on_answer,

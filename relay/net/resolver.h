@@ -17,18 +17,21 @@
 
 struct resolver_lookup;
 
-/* More addresses than this are not tried: each may cost a connect timeout. */
-#define RESOLVER_MAX_ADDRESSES 8
-
 struct resolver_answer {
 	const char *error; /* NULL on success, else why there is no address (static text) */
 	size_t count;      /* > 0 on success */
-	struct endpoint_address
-		addresses[RESOLVER_MAX_ADDRESSES]; /* in the order to try (RFC 6724) */
+	/* All that there are, in the order to try; owned.  The families are in the order of RFC
+	 * 6724, and within a family the order is random: whoever asks at the same time should not
+	 * go to the same machine. */
+	struct endpoint_address *addresses;
 };
 
-/* `answer` is valid during the call only.  A new request may be started from here. */
-typedef void (*resolver_answer_fn)(void *owner, const struct resolver_answer *answer);
+/* Leaves it empty.  Idempotent. */
+void resolver_answer_free(struct resolver_answer *answer);
+
+/* The owner may take the answer over, and leaves an empty one then; else it is freed behind the
+ * call.  A new request may be started from here. */
+typedef void (*resolver_answer_fn)(void *owner, struct resolver_answer *answer);
 
 struct resolver { /* private */
 	struct ev_loop *loop;

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -19,10 +20,16 @@ static struct in6_addr address_of(const char *text)
 {
 	struct in6_addr address = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
 
-	if (!strchr(text, ':'))
-		assert_int_equal(inet_pton(AF_INET, text, &address.s6_addr[12]), 1);
+	const char *zone = strchr(text, '%');
+	char plain[64];
+
+	(void)snprintf(plain, sizeof(plain), "%.*s", (int)strcspn(text, "%"), text);
+	if (!strchr(plain, ':'))
+		assert_int_equal(inet_pton(AF_INET, plain, &address.s6_addr[12]), 1);
 	else
-		assert_int_equal(inet_pton(AF_INET6, text, &address), 1);
+		assert_int_equal(inet_pton(AF_INET6, plain, &address), 1);
+	if (zone)
+		cidr_set_zone(&address, if_nametoindex(zone + 1));
 	return address;
 }
 
@@ -62,6 +69,22 @@ static void networks_contain_what_they_say(void **state)
 		{"::ffff:0:0/96", "11.1.2.3", true},
 		{"fe80::/10", "fe80::1", true},
 		{"fe80::/10", "fec0::1", false},
+		{"fe80::/10", "fe80::1%lo", true},
+		{"fe80::1", "fe80::1%lo", true},
+		{"fe80::1%lo", "fe80::1%lo", true},
+		{"fe80::1%lo", "fe80::2%lo", false},
+		{"fe80::%lo/10", "fe80::2%lo", true},
+		{"fe80::1%lo", "fe80::1", false},
+		{"fe80::1%no-such", "fe80::1%lo", false},
+		{"192.0.2.0/24", "64:ff9b::192.0.2.1", true},
+		{"192.0.2.0/24", "64:ff9b::192.0.3.1", false},
+		{"64:ff9b::/96", "64:ff9b::192.0.2.1", true},
+		{"64:ff9b::/96", "192.0.2.1", false},
+		{"2000::/3", "64:ff9b::192.0.2.1", false},
+		{"192.0.2.0/24", "64:ff9b:1::192.0.2.1", false},
+		{"10.0.0.0/8", "64:ff9b::10.0.0.1", false},
+		{"127.0.0.0/8", "64:ff9b::127.0.0.1", false},
+		{"0.0.0.0/0", "64:ff9b::192.168.1.1", false},
 	};
 
 	(void)state;
@@ -102,7 +125,11 @@ static void wrong_lists_are_refused(void **state)
 		"2001:db8::1/64",
 		"2001:db8::1::",
 		"[::1]",
-		"fe80::1%lo",
+		"fe80::1%",
+		"fe80::1%an-interface-of-16",
+		"::1%lo",
+		"10.0.0.1%lo",
+		"fe80::1/128%lo",
 		"::ffff:10.0.0.0/90",
 		",",
 		",10.0.0.0/8",

@@ -727,6 +727,46 @@ static void a_trusted_proxy_names_the_peer(void **state)
 	access_fini(&trusted);
 }
 
+/* A proxy that looks if relay is there asks for nothing.  Half a header is no such look. */
+static void a_look_by_a_proxy_is_no_bad_request(void **state)
+{
+	static const struct {
+		const char *said;
+		size_t bytes;
+		bool is_bad;
+	} rows[] = {
+		{"", 0, false},
+		{"PROXY UNKNOWN\r\n", 15, false},
+		{"PROXY TCP4 192.0.2.7 192.0.2.1 4711 80\r\n", 40, false},
+		{"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", 16, false},
+		{"PROXY UNK", 9, true},
+		{"PROXY UNKNOWN\r\nGET", 18, true},
+	};
+	struct rig *rig = *state;
+	struct http_server_params params = usual_params(rig);
+	struct errmsg err = {0};
+	struct access trusted;
+	uint64_t bad = 0;
+
+	assert_int_equal(access_init(&trusted, "127.0.0.0/8", "", &err), 0);
+	params.proxy_trusted = &trusted;
+	begin(rig, &params);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint64_t lost = rig->server.counters.lost;
+
+		rig->is_over = false;
+		rig->got_bytes = 0;
+		rig->peer = join_tcp(rig);
+		assert_int_equal(send(rig->peer, rows[i].said, rows[i].bytes, 0), rows[i].bytes);
+		assert_int_equal(shutdown(rig->peer, SHUT_WR), 0);
+		wait_for_end(rig);
+		bad += rows[i].is_bad;
+		assert_int_equal(rig->server.counters.errors, bad);
+		assert_true(rows[i].is_bad || rig->server.counters.lost > lost);
+	}
+	access_fini(&trusted);
+}
+
 static void nobody_else_may_name_the_peer(void **state)
 {
 	struct rig *rig = *state;
@@ -946,6 +986,7 @@ int main(void)
 		TEST(who_makes_room_is_read_no_more),
 		TEST(the_end_closes_all),
 		TEST(a_trusted_proxy_names_the_peer),
+		TEST(a_look_by_a_proxy_is_no_bad_request),
 		TEST(nobody_else_may_name_the_peer),
 		TEST(a_request_goes_on_elsewhere),
 		TEST(an_answer_goes_on_elsewhere),

@@ -110,6 +110,7 @@ static int tear_down(void **state)
 	while (net->held_count > 0)
 		fd_close(&net->held[--net->held_count]);
 	fd_close(&net->fd);
+	resolver_answer_free(&net->answer);
 	ev_timer_stop(net->loop, &net->ceiling);
 	/* Nothing that was stopped may be left in the loop: it ends at once. */
 	assert_int_equal(ev_run(net->loop, EVRUN_NOWAIT), 0);
@@ -448,12 +449,14 @@ static void peer_addresses_are_ipv6(void **state)
 
 /* ---- resolver ---- */
 
-static void on_answer(void *owner, const struct resolver_answer *answer)
+static void on_answer(void *owner, struct resolver_answer *answer)
 {
 	struct net *net = owner;
 
 	net->answers++;
+	resolver_answer_free(&net->answer);
 	net->answer = *answer;
+	*answer = (struct resolver_answer){0};
 }
 
 static void resolver_answers_from_the_loop(void **state)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "base/cidr.h"
 #include "base/clock.h"
 #include "net/peer_count.h"
 #include "net/token_bucket.h"
@@ -28,6 +29,29 @@ static void ipv6_counts_by_64_and_ipv4_by_address(void **state)
 	assert_true(key_of("2001:db8::1") != key_of("2001:db8:0:1::1"));
 	assert_true(key_of("::ffff:10.0.0.1") != key_of("::ffff:10.0.0.2"));
 	assert_true(key_of("::ffff:10.0.0.1") != key_of("::1"));
+	/* Behind a translator, by their IPv4 addresses. */
+	assert_true(key_of("64:ff9b::192.0.2.1") != key_of("64:ff9b::192.0.2.2"));
+	assert_true(key_of("64:ff9b::192.0.2.1") == key_of("::ffff:192.0.2.1"));
+	assert_true(key_of("64:ff9b::10.0.0.1") == key_of("64:ff9b::10.0.0.2"));
+}
+
+static void link_local_counts_by_interface(void **state)
+{
+	struct in6_addr one, other, elsewhere, global, same;
+
+	(void)state;
+	assert_int_equal(inet_pton(AF_INET6, "fe80::1", &one), 1);
+	assert_int_equal(inet_pton(AF_INET6, "fe80::2", &other), 1);
+	assert_int_equal(inet_pton(AF_INET6, "2001:db8::1", &global), 1);
+	elsewhere = one;
+	same = global;
+	cidr_set_zone(&one, 7);
+	cidr_set_zone(&other, 7);
+	cidr_set_zone(&elsewhere, 8);
+	cidr_set_zone(&global, 7);
+	assert_true(peer_count_key(&one) == peer_count_key(&other));
+	assert_true(peer_count_key(&one) != peer_count_key(&elsewhere));
+	assert_true(peer_count_key(&global) == peer_count_key(&same));
 }
 
 /* One more goes in under a limit above `expected`, and none under a limit of as many.  (A limit of 0
@@ -204,6 +228,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ipv6_counts_by_64_and_ipv4_by_address),
+		cmocka_unit_test(link_local_counts_by_interface),
 		cmocka_unit_test(the_limit_is_per_key),
 		cmocka_unit_test(counts_are_those_of_an_array),
 		cmocka_unit_test(it_outlives_its_owner),
