@@ -21,7 +21,7 @@ fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
 refuse       := $(if $(wildcard tests/fault/refuse.c),$(bin)/librefuse.so)
 
 .PHONY: tests test test-repeat test-service test-clients test-package lint fuzz fuzzers bench bench-isolation bench-workers \
-	bench-transfer bench-peers bench-sweep soak-short soak-upgrade soak-crash
+	bench-matrix bench-transfer bench-peers bench-sweep soak-short soak-upgrade soak-crash
 
 tests: all $(unit_bins) $(fault_bins) $(refuse)
 
@@ -103,6 +103,9 @@ bench-isolation: all $(bin)/relay-bench
 
 bench-workers: all $(bin)/relay-bench
 	@RELAY_BIN_DIR=$(bin) tests/bench/workers
+
+bench-matrix: all $(bin)/relay-bench
+	@RELAY_BIN_DIR=$(bin) tests/bench/matrix
 
 bench-transfer: $(bin)/relay-transfer
 	@tests/install-packages test

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What the scripts of the bench share: servers of their own, the call of relay-bench, tables, CSV, plots.
+"""What the scripts of the bench share: the machine, the call of relay-bench, rounds, tables, CSV, plots.
 
-A server runs in a directory of its own on core 0, relay-bench on core 1. A run that comes to nothing is a
-RunFailed, which says why in a line; the scripts tell it and go on.
+Servers (servers.py) have core 0, relay-bench has core 1. A run that comes to nothing is a RunFailed, which says why in
+a line; the scripts tell it and go on.
 """
 
 import collections
@@ -10,7 +10,6 @@ import csv
 import json
 import os
 import pathlib
-import re
 import resource
 import shutil
 import signal
@@ -18,23 +17,25 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
+import textwrap
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PEERS = pathlib.Path(__file__).resolve().parent / "peers"
 BIN = pathlib.Path(os.environ.get("RELAY_BIN_DIR") or "build")
 BIN = BIN if BIN.is_absolute() else ROOT / BIN
 QUICK = os.environ.get("QUICK", "") not in ("", "0")
-MODULES = "/usr/lib/nginx/modules"
 INSIDE = "RELAY_BENCH_NAMESPACE"
 SERVER_CORE, LOAD_CORE = 0, 1
 DISTURBED = 0.1  # cores that others took during a run
+APART = 1.5  # highest over lowest of the rounds: from here on they do not tell one figure
+COLUMNS = 100  # of what is printed
 UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 class RunFailed(Exception):
     """One measurement came to nothing; the others go on."""
+
+    is_final = False  # another try would come to the same
 
 
 def bytes_of(text):
@@ -124,220 +125,6 @@ def need_programs(*programs):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-# --- servers ------------------------------------------------------------------------------------------------------
-
-
-class Process:
-    """One server for one run, in a directory of its own, ended with all its children."""
-
-    is_pinned = True  # to SERVER_CORE
-
-    def __init__(self):
-        self.folder = tempfile.TemporaryDirectory(prefix="relay-bench-")
-        self.path = pathlib.Path(self.folder.name)
-        # Servers that are started as root and give that up must still reach and write their files.
-        os.chmod(self.path, 0o777)
-        self.process = None
-
-    def start(self, command):
-        try:
-            with open(self.path / "log", "wb") as log:
-                self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                                preexec_fn=pin if self.is_pinned else None,
-                                                start_new_session=True)
-        except OSError as error:
-            raise RunFailed(f"{command[0]}: {error.strerror}") from error
-
-    def log(self):
-        return (self.path / "log").read_text(errors="replace")
-
-    def wait_until(self, is_done, seconds, what):
-        """Until is_done() is something, which is returned."""
-        deadline = time.monotonic() + seconds
-        while True:
-            is_over = self.process.poll() is not None or time.monotonic() > deadline
-            result = is_done()
-            if result:
-                return result
-            if is_over:
-                last = self.log().strip().splitlines()[-1:] or ["(no log)"]
-                raise RunFailed(f"{what}; last line of its log: {last[0]}")
-            time.sleep(0.01)
-
-    def wait_for(self, pattern, seconds, after=0):
-        return self.wait_until(lambda: re.search(pattern, self.log()[after:]), seconds, f"no {pattern!r}")
-
-    def status(self, feed="bench"):
-        """The counters of that feed of relay's, those that are not 0."""
-        after = len(self.log())
-        self.process.send_signal(signal.SIGUSR1)
-        try:
-            self.wait_for(r"status end", 2, after)
-        except RunFailed as failure:
-            print(f"  {failure}", file=sys.stderr)
-            return {}
-        line = re.search(rf"status feed={feed} (.*)", self.log()[after:])
-        pairs = re.findall(r"(\w+)=(\S+)", line[1]) if line else []
-        return {key: value for key, value in pairs if value != "0"}
-
-    def worker(self):
-        """The process that does the work: nginx has one below its master."""
-        children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        below = children.read_text().split() if children.exists() else []
-        return int(below[0]) if below else self.process.pid
-
-    def addresses(self):
-        """What relay-bench has to know."""
-        return {"ingest": self.ingest, "subscribe": self.subscribe, "server-pid": self.worker()}
-
-    def stop(self):
-        """The process is the leader of a session, so its group is its own children and nobody else."""
-        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL) if self.process else ():
-            try:
-                os.killpg(self.process.pid, number)
-                self.process.wait(3)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-            except ProcessLookupError:
-                break
-        if self.process:
-            self.process.wait()
-        self.folder.cleanup()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
-
-class Relay(Process):
-    """A relay with this configuration, of one feed and one listener named bench, on ports that it tells in its log."""
-
-    def __init__(self, ini, relay, options=()):
-        super().__init__()
-        (self.path / "relay.ini").write_text(ini)
-        command = [relay, "-c", str(self.path / "relay.ini")]
-        for option in options:
-            command += ["-o", option]
-        try:
-            self.start(command)
-            self.wait_for(r"\bready\b", 5)
-            self.ingest = self.wait_for(r"listening feed=bench address=tcp:(\S+)", 1)[1]
-            self.subscribe = self.wait_for(r"listening listener=bench address=tcp:(\S+)", 1)[1]
-        except RunFailed:
-            self.stop()
-            raise
-
-
-Server = collections.namedtuple("Server", "title program config dialect arguments limit", defaults=[None])
-# limit: what ends the number of connections, and at how many.
-SERVERS = {
-    "relay": Server("relay", None, "relay.ini", "relay", ["-c", "@CONFIG@"]),
-    "stream": Server("relay, framing none", None, "relay.ini", "relay",
-                     ["-c", "@CONFIG@", "-o", "feed b.framing=none", "-o", "feed b.on_slow=disconnect"]),
-    "http": Server("relay, HTTP", None, "relay.ini", "relay-http",
-                   ["-c", "@CONFIG@", "-o", "listener b.format=http"]),
-    "websocket": Server("relay, WebSocket", None, "relay.ini", "relay-websocket",
-                        ["-c", "@CONFIG@", "-o", "listener b.format=http"]),
-    "messages": Server("relay, WebSocket, one a message", None, "relay.ini", "relay-messages",
-                       ["-c", "@CONFIG@", "-o", "listener b.format=http", "-o", "listener b.messages=message"]),
-    "copy": Server("relay, engine copy", None, "relay.ini", "relay", ["-c", "@CONFIG@", "-o", "feed b.engine=copy"]),
-    "redis": Server("Redis pub/sub", "redis-server", "redis.conf", "redis", ["@CONFIG@"]),
-    "nats": Server("NATS", "nats-server", "nats.conf", "nats", ["-c", "@CONFIG@"]),
-    "mosquitto": Server("Mosquitto", "mosquitto", "mosquitto.conf", "mqtt", ["-c", "@CONFIG@"]),
-    "nchan": Server("Nchan (WebSocket)", "nginx", "nginx.conf", "websocket",
-                    ["-e", "stderr", "-p", "@DIR@", "-c", "@CONFIG@"]),
-    "icecast": Server("Icecast", "icecast2", "icecast.xml", "icecast", ["-c", "@CONFIG@"]),
-    # No configuration file; the limit is raised to what select() leaves.
-    "ncat": Server("ncat --broker", "ncat", None, "relay",
-                   ["--listen", "--broker", "--max-conns", "1010", "127.0.0.1", "@PORT@"], (1005, "select(2): 1024 fds")),
-    # Libraries: a program of ours beside their name in tests/bench/peers, made by make bench-peers.
-    "zmq": Server("ZeroMQ PUB", "relay-peer-zmq", None, "zmq", ["@INGEST@", "@PORT@", "@HISTORY@"]),
-    "nng": Server("nng pub", "relay-peer-nng", None, "nng", ["@INGEST@", "@PORT@", "@HISTORY@"]),
-}
-RELAYS = ["relay", "stream", "http", "websocket", "messages", "copy"]
-LIBRARIES = ["zmq", "nng"]
-HISTORY_BYTES = 8 << 20  # relay's ring, unless set
-
-
-def find_program(name, relay):
-    if name in RELAYS:
-        return relay
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:{BIN}"
-    return shutil.which(SERVERS[name].program, path=path)
-
-
-def find_installed(names, relay):
-    """Of these servers those that can be started; says which cannot."""
-    found = []
-    for name in names:
-        is_there = name != "nchan" or pathlib.Path(MODULES, "ngx_nchan_module.so").exists()
-        if is_there and find_program(name, relay):
-            found.append(name)
-        else:
-            print(f"  {SERVERS[name].title}: not installed, left out", file=sys.stderr)
-    return found
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
-def fill(text, replacements):
-    for word, value in replacements.items():
-        text = text.replace(word, str(value))
-    return text
-
-
-class Peer(Process):
-    """One of SERVERS, relay among them, with its file of tests/bench/peers. `size` is that of the messages, for
-    servers that count their history in those."""
-
-    def __init__(self, name, size, relay, options=()):
-        super().__init__()
-        server = SERVERS[name]
-        port = free_port()
-        ingest = free_port() if name in RELAYS + LIBRARIES else port
-        config = self.path / str(server.config)
-        replacements = {"@PORT@": port, "@INGEST@": ingest, "@DIR@": self.path, "@MODULES@": MODULES,
-                        "@CONFIG@": config, "@HISTORY@": HISTORY_BYTES // size}
-        if server.config:
-            config.write_text(fill((PEERS / server.config).read_text(), replacements))
-        command = [find_program(name, relay), *(fill(word, replacements) for word in server.arguments)]
-        if name in RELAYS:
-            for option in options:
-                command += ["-o", option]
-        self.ingest, self.subscribe = f"127.0.0.1:{ingest}", f"127.0.0.1:{port}"
-        try:
-            self.start(command)
-            for number in {port, ingest}:
-                self.wait_until(lambda number=number: is_listening(number), 10, "did not start")
-        except RunFailed:
-            self.stop()
-            raise
-
-
-def is_listening(port):
-    """Without connecting: to some servers a connection is a subscriber already."""
-    local = f"0100007F:{port:04X}"
-    lines = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return any(line[1] == local and line[3] == "0A" for line in lines)
-
-
-def start_peer(name, size, relay, options=()):
-    """A port that was free a moment ago may be taken, so there is a second and a third try."""
-    for _ in range(2):
-        try:
-            return Peer(name, size, relay, options)
-        except RunFailed:
-            continue
-    return Peer(name, size, relay, options)
-
-
 # --- the load -----------------------------------------------------------------------------------------------------
 
 
@@ -409,11 +196,130 @@ def median_of(results, field):
     return statistics.median(values) if values else None
 
 
+# --- rounds -------------------------------------------------------------------------------------------------------
+
+
+def spread(results, field):
+    """Highest over lowest of the rounds; of five or more, without the highest and the lowest."""
+    values = sorted(result[field] for result in results if result[field])
+    values = values[1:-1] if len(values) >= 5 else values
+    return values[-1] / values[0] if values else 1.0
+
+
+def show_spread(results, field):
+    """Marked where the rounds are so far apart that their median says little."""
+    ratio = spread(results, field)
+    return f"{ratio:.2f}{' !' if ratio > APART else ''}"
+
+
+class Rounds:
+    """Keeps every result by key, and why a key has none. A key is a tuple; its last word is what takes turns."""
+
+    def __init__(self, budget, patience):
+        self.results = collections.defaultdict(list)
+        self.reasons = {}
+        self.refused = set()
+        self.deadline = time.monotonic() + budget
+        self.patience = Patience(patience)
+        self.left_out = 0
+
+    def run(self, key, number, measure, tell):
+        if key in self.refused:
+            return
+        if time.monotonic() > self.deadline:
+            self.left_out += 1
+            return
+        self.patience.wait()
+        name = " ".join(word for word in key if word)
+        try:
+            result = measure(key)
+        except RunFailed as failure:
+            self.reasons[key] = str(failure)
+            if failure.is_final:
+                self.refused.add(key)
+            print(f"  {name}: {failure}", file=sys.stderr)
+            return
+        self.results[key].append({"round": number, **result})
+        others = others_of(result)
+        disturbed = f"  (others took {others:.2f} cores)" if others > DISTURBED else ""
+        print(f"  {name}: {tell(result)}{disturbed}", file=sys.stderr)
+
+    def in_turn(self, rows, rounds, again, measure, field, tell):
+        """Rows are lists of keys, which take turns, every second round backwards. Rows whose rounds are apart by `field`
+        are run up to `again` times more, as a whole, since their ratios are what counts."""
+        for number in range(rounds):
+            for row in rows:
+                for key in row[::-1 if number % 2 else 1]:
+                    self.run(key, number, measure, tell)
+        for number in range(rounds, rounds + again):
+            for row in rows:
+                if any(spread(self.results[key], field) > APART for key in row):
+                    for key in row[::-1 if number % 2 else 1]:
+                        self.run(key, number, measure, tell)
+
+    def median(self, key, field):
+        return median_of(self.results.get(key, []), field)
+
+    def tell_missing(self, keys):
+        """Keys without a result, with the reason."""
+        missing = collections.defaultdict(list)
+        for key in keys:
+            if key in self.reasons and not self.results.get(key):
+                missing[key[-1], self.reasons[key]].append(key)
+        lines = [f"- {name}, {len(of)} of the rows: left out: {reason}" for (name, reason), of in missing.items()]
+        return "\n".join(textwrap.fill(line, COLUMNS, subsequent_indent="  ") for line in lines)
+
+    def tell_time(self, budget):
+        return (f"{self.left_out} runs were left out: the time of {budget:g} s was used up.\n\n" if self.left_out
+                else "")
+
+
+def ratio_of(rounds, key, other, field):
+    """The median over the median of another key; None where one of them has no result."""
+    ours, theirs = rounds.median(key, field), rounds.median(other, field)
+    return ours / theirs if ours and theirs else None
+
+
+def tell_losses(results):
+    """What no run should have."""
+    lost = sum(result.get("lost_bytes", 0) for result in results)
+    torn = sum(result.get("torn", 0) for result in results)
+    closed = sum(result.get("closed", 0) for result in results)
+    delivered = min((result["delivered"] for result in results if "delivered" in result), default=1)
+    text = f"  LOST {lost} bytes" if lost else ""
+    text += f"  DELIVERED {percent(delivered)}" if delivered < 1 else ""
+    text += f"  TORN {torn} times" if torn else ""
+    return text + (f"  CLOSED {closed} subscribers" if closed else "")
+
+
+def percent(share):
+    """Never 100 for what is less."""
+    return f"{int(10000 * share + 1e-6) / 100:.2f} %"
+
+
+def conditions(results):
+    """Under a table: what its runs were like."""
+    if not results:
+        return ""
+    others = [others_of(result) for result in results]
+    compared = min((result["compared"] for result in results if "compared" in result), default=None)
+    text = (f"{len(results)} runs. Other processes took {statistics.median(others):.2f} cores in the median, and at most "
+            f"{max(others):.2f}; over {DISTURBED} a run was disturbed. ")
+    text += f"At least {percent(compared)} of the bytes were compared. " if compared is not None else ""
+    losses = tell_losses(results).strip()
+    return fold(text + (f"In all of them: {losses}." if losses else "Nothing was lost, closed or torn.")) + "\n"
+
+
 # --- tables and CSV -----------------------------------------------------------------------------------------------
 
 
 def show(value, form):
     return "-" if value is None else format(value, form)
+
+
+def fold(text):
+    """A paragraph, or each of several, in lines that a terminal has room for."""
+    return "\n\n".join(textwrap.fill(part, COLUMNS) for part in text.strip().split("\n\n"))
 
 
 def lay_out(head, rows):
