@@ -34,8 +34,12 @@ enum cursor_lag cursor_settle(struct cursor *cursor, const struct ring *ring)
 			return CURSOR_LIVE;
 		step_out(cursor);
 	}
-	if (cursor->next_index == ring->next_index)
+	if (cursor->next_index == ring->next_index) {
+		/* What came since had no bytes. */
+		cursor->next_seq = ring->next_seq;
+		cursor->messages_read = ring->message_count;
 		return CURSOR_LIVE;
+	}
 	cursor->segment = ring_find_segment(ring, cursor->next_index);
 	if (!cursor->segment)
 		return CURSOR_BEHIND;

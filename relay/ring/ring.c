@@ -15,7 +15,11 @@ enum {
 	BLOCK_BYTES = 64 * 1024,    /* small packets share such a block                     */
 	LONG_BLOCK_BYTES = 1 << 20, /* a long packet is cut in blocks of this               */
 	SHORT_REST_BYTES = 4096,    /* that is no block of its own, such as a trailer       */
+	MARKS_MAX = 1024,           /* of a block: more packets than these are in the next one  */
 	SEGMENT_ROOM_MIN = 16,
+	COST_SHARE = 4,             /* the quarter of ring_max_cost(), ...                  */
+	COST_MIN = 2 * BLOCK_BYTES, /* but as much as the newest block needs                */
+	HELD_PIPES_MAX = 16,        /* that are out besides the ring's, see spare_descriptors() */
 };
 
 void ring_init(struct ring *ring, const struct ring_params *params)
@@ -52,6 +56,20 @@ static int make_room(struct ring *ring)
 	return 0;
 }
 
+void ring_reckon(struct ring *ring, struct segment *segment)
+{
+	size_t cost = segment_cost(segment);
+
+	ring->cost = ring->cost - segment->cost + cost;
+	segment->cost = cost;
+}
+
+static void seal(struct ring *ring, struct segment *segment)
+{
+	segment_seal(segment);
+	ring_reckon(ring, segment);
+}
+
 int ring_retain(struct ring *ring, struct segment *segment)
 {
 	if (make_room(ring) < 0)
@@ -64,17 +82,39 @@ int ring_retain(struct ring *ring, struct segment *segment)
 	segment->starts_before = ring->message_starts;
 	for (size_t i = 0; i < segment->mark_count; i++)
 		ring->message_starts += segment->marks[i].starts_message;
+	segment->cost = 0;
+	ring_reckon(ring, segment);
 	return 0;
+}
+
+/* Takes it out of the ring's accounts. */
+static void release(struct ring *ring, const struct segment *segment)
+{
+	ring->segment_count--;
+	ring->pipe_count -= segment->kind == SEGMENT_PIPE;
+	ring->cost -= segment->cost;
+}
+
+/* Laggards that stand in long messages each hold a chain of segments that the ring has given up.
+ * From some pipes on, these shall be bytes and not descriptors. */
+static void spare_descriptors(struct ring *ring, struct segment *segment)
+{
+	const struct pipe_pool *pool = segment->pool;
+
+	if (segment->kind == SEGMENT_PIPE && segment->refs > 1 &&
+	    pool->open_count - pool->idle_count > ring->params.max_pipes + HELD_PIPES_MAX &&
+	    segment_make_block(segment) == 0)
+		ring->blocks_made++;
 }
 
 static void drop_oldest(struct ring *ring)
 {
 	struct segment *segment = oldest(ring);
 
-	ring->segment_count--;
-	ring->pipe_count -= segment->kind == SEGMENT_PIPE;
+	release(ring, segment);
 	ring->start_pos += segment->length;
-	segment->is_sealed = true;
+	segment_seal(segment);
+	spare_descriptors(ring, segment);
 	segment_unref(&segment);
 }
 
@@ -102,7 +142,7 @@ static struct packet_mark mark_of(const struct ring *ring, const struct ring_pac
 				  size_t offset)
 {
 	return (struct packet_mark){
-		.offset = offset,
+		.offset = (uint32_t)offset,
 		.first_seq = packet->first_seq,
 		.messages_before = ring->message_count,
 		.arrived_ns = packet->arrived_ns,
@@ -131,7 +171,7 @@ static int append(struct ring *ring, struct segment *segment, bool starts,
 	if (starts)
 		ring->message_count += packet->count;
 	if (last)
-		last->is_sealed = true;
+		seal(ring, last);
 	if (!starts) {
 		last->continued_by = segment;
 		segment_ref(segment);
@@ -141,6 +181,14 @@ static int append(struct ring *ring, struct segment *segment, bool starts,
 	ring->end_pos += segment->length;
 	ring->next_seq = packet->next_seq;
 	return 0;
+}
+
+/* The `count` newest segments are complete. */
+static void finish(struct ring *ring, size_t count)
+{
+	commit(ring);
+	for (uint64_t index = ring->next_index - count; index < ring->next_index; index++)
+		ring_reckon(ring, *slot_of(ring, index));
 }
 
 static int append_block(struct ring *ring, uint8_t *block, size_t room, size_t length, bool starts,
@@ -197,10 +245,12 @@ static int append_to_newest(struct ring *ring, struct source_parts *from, size_t
 {
 	struct segment *last = ring_newest(ring);
 	struct packet_mark mark;
+	size_t mark_room;
 
 	if (!last || last->kind != SEGMENT_BLOCK || last->is_sealed || last->tag != tag ||
-	    last->block_bytes - last->length < length)
+	    last->block_bytes - last->length < length || last->mark_count >= MARKS_MAX)
 		return -ENOSPC;
+	mark_room = last->mark_room;
 	mark = mark_of(ring, packet, last->length);
 	if (segment_add_mark(last, &mark) < 0)
 		return -ENOMEM;
@@ -213,7 +263,23 @@ static int append_to_newest(struct ring *ring, struct source_parts *from, size_t
 	ring->end_pos += length;
 	ring->next_seq = packet->next_seq;
 	commit(ring);
+	if (last->mark_room != mark_room)
+		ring_reckon(ring, last);
 	return 0;
+}
+
+/* Nobody has to read it, but it has come. */
+static void count_empty(struct ring *ring, const struct ring_packet *packet)
+{
+	struct segment *last = ring_newest(ring);
+
+	ring->message_count += packet->count;
+	ring->next_seq = packet->next_seq;
+	if (last) {
+		last->next_messages = ring->message_count;
+		last->next_seq = packet->next_seq;
+	}
+	commit(ring);
 }
 
 /* Takes back the `count` newest segments, after a failure in mid-packet. */
@@ -223,8 +289,7 @@ static void take_back(struct ring *ring, size_t count)
 		struct segment *segment = ring_newest(ring);
 		struct segment *before;
 
-		ring->segment_count--;
-		ring->pipe_count -= segment->kind == SEGMENT_PIPE;
+		release(ring, segment);
 		ring->next_index--;
 		ring->end_pos -= segment->length;
 		ring->message_starts = segment->starts_before;
@@ -264,7 +329,7 @@ int ring_append_pipes(struct ring *ring, struct pipe *pipes, size_t count, struc
 		}
 		return -ENOMEM;
 	}
-	commit(ring);
+	finish(ring, count);
 	return 0;
 }
 
@@ -274,8 +339,13 @@ int ring_append_copy(struct ring *ring, const struct iovec *parts, size_t count,
 	struct source_parts from = {.parts = parts};
 	size_t left = sum_bytes(parts, count);
 	size_t made = 0;
-	int r = append_to_newest(ring, &from, left, packet, tag);
+	int r;
 
+	if (left == 0) {
+		count_empty(ring, packet);
+		return 0;
+	}
+	r = append_to_newest(ring, &from, left, packet, tag);
 	if (r != -ENOSPC)
 		return r;
 	do {
@@ -293,7 +363,7 @@ int ring_append_copy(struct ring *ring, const struct iovec *parts, size_t count,
 		left -= part;
 		made++;
 	} while (left);
-	commit(ring);
+	finish(ring, made);
 	return 0;
 }
 
@@ -312,9 +382,15 @@ static size_t oldest_packet_segments(const struct ring *ring)
 	return count < ring->segment_count ? count : 0;
 }
 
+uint64_t ring_max_cost(const struct ring *ring)
+{
+	return ring->params.max_bytes + size_max(ring->params.max_bytes / COST_SHARE, COST_MIN);
+}
+
 bool ring_is_over_full(const struct ring *ring)
 {
-	return ring->end_pos - ring->start_pos > ring->params.max_bytes &&
+	return (ring->end_pos - ring->start_pos > ring->params.max_bytes ||
+		ring->cost > ring_max_cost(ring)) &&
 	       oldest_packet_segments(ring) > 0;
 }
 
@@ -337,11 +413,17 @@ void ring_move_arrivals(struct ring *ring, uint64_t by_ns, uint64_t now_ns)
 
 void ring_set_sequence(struct ring *ring, uint64_t next_seq)
 {
-	/* Whoever joins in a growing block takes the sequence from there. */
-	if (ring->segment_count)
-		ring_newest(ring)->is_sealed = true;
-	if (next_seq < ring->next_seq)
+	struct segment *last = ring_newest(ring);
+
+	if (next_seq < ring->next_seq) {
+		/* So that from one segment on the sequence only grows. */
+		if (last)
+			seal(ring, last);
 		ring->sequence_index = ring->next_index;
+	} else if (last) {
+		/* Whoever joins behind its last packet takes the sequence from there. */
+		last->next_seq = next_seq;
+	}
 	ring->next_seq = next_seq;
 	commit(ring);
 }
@@ -350,8 +432,10 @@ int ring_make_block(struct ring *ring, struct segment *segment)
 {
 	int r = segment_make_block(segment);
 
-	if (r == 0 && ring_find_segment(ring, segment->index) == segment)
+	if (r == 0 && ring_find_segment(ring, segment->index) == segment) {
 		ring->pipe_count--;
+		ring_reckon(ring, segment);
+	}
 	return r;
 }
 

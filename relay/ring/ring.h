@@ -23,7 +23,7 @@
 #include "ring/segment.h"
 
 struct ring_params {
-	size_t max_bytes; /* retained at most, the newest packet aside                  */
+	size_t max_bytes; /* retained at most, the newest packet aside; see ring_max_cost()   */
 	size_t max_pipes; /* older pipe segments become blocks: pipes are dear, bytes not */
 };
 
@@ -35,6 +35,7 @@ struct ring {
 	size_t pipe_count;          /* ro: retained pipe segments                 */
 	uint64_t blocks_made;       /* ro: pipe segments turned into blocks so far */
 	uint64_t oldest_pipe;       /* private: no retained pipe segment has a lower index */
+	uint64_t cost;              /* ro: memory that the retained segments take */
 	uint64_t start_pos;         /* ro */
 	uint64_t end_pos;           /* ro */
 	uint64_t next_index;        /* ro: of the next segment to be appended     */
@@ -66,22 +67,30 @@ int ring_append_pipes(struct ring *ring, struct pipe *pipes, size_t count, struc
 		      const struct ring_packet *packet, unsigned tag);
 
 /* Copies a packet that consists of `count` parts behind the newest one: small packets share a
- * block, a long one gets blocks of its own.  Returns 0 or -ENOMEM (nothing has changed). */
+ * block, a long one gets blocks of its own.  Of one without bytes nothing is kept, but it counts.
+ * Returns 0 or -ENOMEM (nothing has changed). */
 int ring_append_copy(struct ring *ring, const struct iovec *parts, size_t count,
 		     const struct ring_packet *packet, unsigned tag);
 
-/* Drops the oldest packets until max_bytes holds, but none that reaches to segment `keep_index` or
+/* Memory that the ring may take, the newest packet aside: its bytes and a quarter more, for marks,
+ * parts of blocks that are not full, and pipes.  Where packets are so short that this is not
+ * enough, the ring holds fewer bytes. */
+uint64_t ring_max_cost(const struct ring *ring);
+
+/* Drops the oldest packets until max_bytes and ring_max_cost() hold, but none that reaches to segment `keep_index` or
  * beyond (UINT64_MAX: no such care), then turns old pipe segments into blocks until max_pipes
  * holds.  To be called after each packet. */
 void ring_trim(struct ring *ring, uint64_t keep_index);
 
-/* The sequence goes on at `next_seq`, with nothing in the ring for what lies between. */
+/* The sequence goes on at `next_seq`, with nothing in the ring for what lies between; if that is
+ * less than next_seq, it begins anew. */
 void ring_set_sequence(struct ring *ring, uint64_t next_seq);
 
 /* segment_make_block() for a segment that the ring made, whether it still retains it or not. */
 int ring_make_block(struct ring *ring, struct segment *segment);
 
-/* True while more than max_bytes are retained although the newest packet is not alone. */
+/* True while more is retained than max_bytes or ring_max_cost() say although the newest packet is
+ * not alone. */
 bool ring_is_over_full(const struct ring *ring);
 
 /* What is in the ring counts as come by so much later, but not later than now_ns: the process did
@@ -111,3 +120,6 @@ static inline struct segment *ring_newest(const struct ring *ring)
 /* For ring/ only: retains the segment, which has its place and its marks, as the newest one, and
  * takes over the caller's reference.  0 or -ENOMEM (nothing has changed). */
 int ring_retain(struct ring *ring, struct segment *segment);
+
+/* For ring/ only: counts a retained segment at what it takes now. */
+void ring_reckon(struct ring *ring, struct segment *segment);

@@ -28,6 +28,7 @@ enum {
 	BYTES_A_SLOT = 256, /* short packets in pipes of their own */
 	SLOTS_MIN = 4096,
 	SLOTS_MAX = 1 << 20,
+	MALLOC_BYTES = 16, /* that malloc(3) needs for itself, at most, but for rounding */
 };
 
 struct ring_record {
@@ -163,6 +164,36 @@ void ring_record_give(struct ring_record *record, void *memory, size_t bytes)
 			       pages_for(bytes));
 }
 
+void *ring_record_cut(struct ring_record *record, void *memory, size_t bytes, size_t to_bytes)
+{
+	uint64_t offset = record ? offset_of(record, memory) : 0;
+	size_t kept = pages_for(to_bytes);
+	void *cut;
+
+	if (offset && kept < pages_for(bytes))
+		page_room_give(&record->room,
+			       (offset - record->layout.pages_offset) / RING_RECORD_PAGE_BYTES +
+				       kept,
+			       pages_for(bytes) - kept);
+	if (offset || to_bytes >= bytes)
+		return memory;
+	cut = realloc(memory, size_max(to_bytes, 1));
+	return cut ? cut : memory;
+}
+
+size_t ring_record_cost(const struct ring_record *record, const void *memory, size_t bytes)
+{
+	if (!memory)
+		return 0;
+	return record && offset_of(record, memory) ? pages_for(bytes) * RING_RECORD_PAGE_BYTES
+						   : bytes + MALLOC_BYTES;
+}
+
+size_t ring_record_slot_bytes(const struct segment *segment)
+{
+	return segment->slot ? sizeof(struct ring_record_slot) : 0;
+}
+
 /* ---- slots ---- */
 
 static struct ring_record_slot *slot_of(const struct segment *segment)
@@ -293,6 +324,12 @@ void ring_record_hide(struct segment *segment)
 void ring_record_show_block(struct segment *segment)
 {
 	set_kind(slot_of(segment), write_backing(segment));
+}
+
+void ring_record_cut_block(const struct segment *segment)
+{
+	slot_of(segment)->block_bytes = segment->length;
+	ring_record_step();
 }
 
 int ring_record_grow_marks(struct segment *segment)

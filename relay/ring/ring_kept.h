@@ -72,10 +72,11 @@ void ring_record_commit(struct ring_record *record, struct ring *ring, uint64_t 
 void ring_record_add(struct ring_record *record, struct segment *segment);
 
 /* For segments with a slot.  Before it is given up; before its pipe is emptied; when its bytes are
- * in a block. */
+ * in a block; before its block is cut to its length. */
 void ring_record_forget(struct segment *segment);
 void ring_record_hide(struct segment *segment);
 void ring_record_show_block(struct segment *segment);
+void ring_record_cut_block(const struct segment *segment);
 
 /* More room for a recorded segment's marks.  0 or -ENOMEM (nothing has changed). */
 must_check int ring_record_grow_marks(struct segment *segment);
@@ -83,3 +84,12 @@ must_check int ring_record_grow_marks(struct segment *segment);
 /* malloc() and free(), in the record's memory where there is a record (may be NULL) and room. */
 must_check void *ring_record_take(struct ring_record *record, size_t bytes);
 void ring_record_give(struct ring_record *record, void *memory, size_t bytes);
+
+/* The first `to_bytes` of the memory, wherever they are then; the rest is given back. */
+must_check void *ring_record_cut(struct ring_record *record, void *memory, size_t bytes,
+				 size_t to_bytes);
+
+/* What the memory takes: pages in the record, else what malloc() takes.  And the segment's slot; 0:
+ * it has none. */
+size_t ring_record_cost(const struct ring_record *record, const void *memory, size_t bytes);
+size_t ring_record_slot_bytes(const struct segment *segment);

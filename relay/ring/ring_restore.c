@@ -153,6 +153,8 @@ static void record_restored(struct ring *ring, struct segment **segments, size_t
 	for (size_t i = 0; i < count; i++)
 		ring_record_add(ring->record, segments[i]);
 	ring_record_commit(ring->record, ring, ring_first_index(ring));
+	for (uint64_t i = ring_first_index(ring); i < ring->next_index; i++)
+		ring_reckon(ring, ring_find_segment(ring, i));
 }
 
 int ring_restore(struct ring *ring, struct ring_state *state, struct pipe_pool *pool,

@@ -170,7 +170,7 @@ void cursor_capture(const struct cursor *cursor, struct cursor_state *ret)
 
 static void transfer_mark(struct state_stream *stream, struct packet_mark *mark)
 {
-	state_size(stream, &mark->offset, SIZE_MAX, "mark offset");
+	state_unsigned(stream, &mark->offset, UINT32_MAX, "mark offset");
 	state_u64(stream, &mark->first_seq, UINT64_MAX, "mark sequence");
 	state_u64(stream, &mark->messages_before, UINT64_MAX, "mark messages");
 	state_u64(stream, &mark->arrived_ns, UINT64_MAX, "time of arrival");

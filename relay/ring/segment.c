@@ -11,6 +11,14 @@
 #include "pipe/pipe_io.h"
 #include "ring/ring_kept.h"
 
+enum {
+	/* Of the kernel's, for one pipe: inode, two files, and a struct for each slot. */
+	PIPE_BYTES = 3072,
+	PIPE_SLOT_BYTES = 40,
+	/* The segment itself, as malloc(3) takes it, and its place in the ring. */
+	SEGMENT_BYTES = sizeof(struct segment) + 16 + 2 * sizeof(struct segment *),
+};
+
 static struct segment *new_segment(enum segment_kind kind, size_t length)
 {
 	struct segment *segment = calloc(1, sizeof(*segment));
@@ -80,6 +88,35 @@ void segment_unref(struct segment **segment_ptr)
 		free(segment);
 		segment = rest;
 	}
+}
+
+void segment_seal(struct segment *segment)
+{
+	size_t mark_bytes = segment->mark_count * sizeof(*segment->marks);
+
+	if (segment->is_sealed)
+		return;
+	segment->is_sealed = true;
+	segment->marks = ring_record_cut(segment->record, segment->marks,
+					 segment->mark_room * sizeof(*segment->marks), mark_bytes);
+	segment->mark_room = segment->mark_count;
+	if (segment->slot)
+		ring_record_cut_block(segment);
+	segment->block = ring_record_cut(segment->record, segment->block, segment->block_bytes,
+					 segment->length);
+	segment->block_bytes = segment->length;
+}
+
+size_t segment_cost(const struct segment *segment)
+{
+	size_t cost = SEGMENT_BYTES + ring_record_slot_bytes(segment) +
+		      ring_record_cost(segment->record, segment->marks,
+				       segment->mark_room * sizeof(*segment->marks));
+
+	if (segment->kind == SEGMENT_BLOCK)
+		return cost +
+		       ring_record_cost(segment->record, segment->block, segment->block_bytes);
+	return cost + segment->length + PIPE_BYTES + PIPE_SLOT_BYTES * segment->pipe.slots;
 }
 
 static int grow_marks(struct segment *segment)

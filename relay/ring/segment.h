@@ -28,10 +28,10 @@ enum segment_kind {
 
 /* Where a packet begins in a segment, and what a reader that joins or leaves there must know. */
 struct packet_mark {
-	size_t offset;            /* of the packet's first byte in the segment        */
 	uint64_t first_seq;       /* sequence of the packet's first message           */
 	uint64_t messages_before; /* published in this ring before the packet         */
 	uint64_t arrived_ns;      /* monotonic, when it came into this ring           */
+	uint32_t offset;          /* of the packet's first byte in the segment        */
 	bool starts_message;      /* false: goes on with a message already begun      */
 };
 
@@ -45,8 +45,8 @@ struct segment {
 	bool is_continuation;         /* ro: begins in mid-packet                */
 	unsigned tag;                 /* rw: the owner's (which engine made it)  */
 	struct packet_mark begin;     /* ro: of the packet that its first byte belongs to */
-	uint64_t next_seq;            /* ro: sequence behind the last packet     */
-	uint64_t next_messages;       /* ro: published until the end of the last packet */
+	uint64_t next_seq;            /* ro: sequence of what comes behind it    */
+	uint64_t next_messages;       /* ro: published until then, in all        */
 	uint64_t starts_before;       /* private: see ring->message_starts       */
 	struct segment *continued_by; /* private: the rest of the last packet; referenced */
 
@@ -59,6 +59,8 @@ struct segment {
 
 	uint8_t *block; /* SEGMENT_BLOCK: malloc'ed or in the record, block_bytes long */
 	size_t block_bytes;
+
+	size_t cost; /* private: what the ring has counted it at */
 
 	struct ring_record *record; /* private: that its memory may lie in; NULL: malloc'ed */
 	uint32_t slot;              /* private: its number in the record; 0: it is not there */
@@ -77,6 +79,15 @@ void segment_ref(struct segment *segment);
 
 /* Drops the caller's reference and clears its pointer; NULL inside is fine. */
 void segment_unref(struct segment **segment);
+
+/* Nothing more will be appended: what it has not used of its block and for its marks is given back.
+ * Idempotent. */
+void segment_seal(struct segment *segment);
+
+/* Memory that the segment takes, in bytes: what it carries, and all that it takes to carry it.  The
+ * one place that says what counts.  Of a pipe that is its bytes and what the kernel needs for the
+ * pipe itself; how many pages the bytes lie in, the kernel does not tell. */
+size_t segment_cost(const struct segment *segment);
 
 /* Notes that a packet begins at mark->offset.  Returns 0 or -ENOMEM (nothing has changed). */
 int segment_add_mark(struct segment *segment, const struct packet_mark *mark);

@@ -51,15 +51,42 @@ static bool is_mark_of(const struct packet_mark *mark, const struct rig_step *st
 	       mark->starts_message == step->packet.starts_message;
 }
 
+/* A packet without bytes leaves nothing but its count. */
+static bool has_mark(const struct rig_step *step)
+{
+	return step->kind != RIG_JUMP && step->length > 0;
+}
+
 /* The next packet behind step `number`; NULL when the state has no more. */
 static const struct rig_step *packet_behind(const struct checking *checking, uint64_t number)
 {
 	while (number < checking->step_count) {
-		if (checking->steps[number].kind != RIG_JUMP)
+		if (has_mark(&checking->steps[number]))
 			return &checking->steps[number];
 		number++;
 	}
 	return NULL;
+}
+
+/* A segment knows what comes behind its last packet, `last`: jumps and packets without bytes too, as
+ * long as it is the newest.  A ring that is cleared in between has no newest one. */
+static bool knows_what_is_behind(const struct checking *checking,
+				 const struct segment_state *segment, const struct rig_step *last)
+{
+	const struct rig_step *next = packet_behind(checking, last->number);
+	uint64_t end = next ? next->number - 1 : checking->step_count;
+	uint64_t number = segment->is_retained && !segment->is_continued ? end : last->number;
+
+	if (segment->is_continued)
+		end = number;
+	for (; number <= end; number++) {
+		const struct rig_step *step = &checking->steps[number - 1];
+
+		if (segment->next_seq == step->next_seq &&
+		    segment->next_messages == step->messages_before + step->packet.count)
+			return true;
+	}
+	return false;
 }
 
 static const char *check_bytes(const struct segment_state *segment)
@@ -104,7 +131,7 @@ static const char *check_segment(const struct checking *checking,
 	if (number == 0 || number > checking->step_count)
 		return "begin";
 	last = &checking->steps[number - 1];
-	if (last->kind == RIG_JUMP || !is_mark_of(&segment->begin, last))
+	if (!has_mark(last) || !is_mark_of(&segment->begin, last))
 		return "begin";
 	if (segment->is_continuation ? last->pos >= segment->start_pos
 				     : last->pos != segment->start_pos)
@@ -121,8 +148,7 @@ static const char *check_segment(const struct checking *checking,
 	}
 	if (!segment->is_continuation && !segment->mark_count)
 		return "no mark";
-	if (segment->next_seq != last->packet.next_seq ||
-	    segment->next_messages != last->messages_before + last->packet.count)
+	if (!knows_what_is_behind(checking, segment, last))
 		return "what is behind";
 	if (segment->is_continued !=
 	    (segment->start_pos + segment->length < last->pos + last->length))

@@ -100,7 +100,7 @@ static void a_chain_is_held_by_its_head(void **state)
 
 static struct segment *marked_segment(void)
 {
-	static const size_t offsets[] = {0, 10, 10, 30, 60};
+	static const uint32_t offsets[] = {0, 10, 10, 30, 60};
 	struct segment *segment = segment_new_block(NULL, 0, 100);
 
 	assert_non_null(segment);
@@ -153,7 +153,7 @@ static void many_marks_stay_in_order(void **state)
 	struct segment *segment = segment_new_block(NULL, 0, 100000);
 
 	(void)state;
-	for (size_t i = 0; i < 10000; i++) {
+	for (uint32_t i = 0; i < 10000; i++) {
 		const struct packet_mark mark = {.offset = 10 * i, .first_seq = i, .arrived_ns = 7};
 
 		assert_int_equal(segment_add_mark(segment, &mark), 0);
