@@ -63,6 +63,19 @@ static bool may_come_in(struct admin *admin, const struct endpoint_address *peer
 	return false;
 }
 
+void admin_tick(struct admin *admin)
+{
+	uint64_t now_ns = clock_mono_ns(), suppressed;
+
+	if (log_sum_is_due(&admin->denied_log, now_ns, &suppressed))
+		log_warn("admin refused, more of them suppressed=%llu",
+			 (unsigned long long)suppressed);
+	for (int kind = 0; kind < ADMIN_DOORS; kind++) {
+		if (admin->doors[kind])
+			listener_log_sums(&admin->doors[kind]->listener, now_ns);
+	}
+}
+
 static void on_accept(void *owner, int fd, const struct endpoint_address *peer)
 {
 	struct admin_door *door = owner;

@@ -28,4 +28,7 @@ void admin_undo(struct admin_change *change);
 /* Takes over the new doors and what else `config` changes; closes the doors that it has not. */
 void admin_apply(struct admin *admin, const struct config *config, struct admin_change *change);
 
+/* To be called again and again: sums up the lines that were held back. */
+void admin_tick(struct admin *admin);
+
 void admin_fini(struct admin *admin);

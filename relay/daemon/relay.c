@@ -117,6 +117,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
 	(void)events;
 	collect(relay, now_ms);
 	service_tick(&relay->service);
+	admin_tick(&relay->admin);
 	tell(relay, now_ms);
 	if (relay->service.is_draining &&
 	    (relay->service.subscribers == 0 || now_ms >= relay->drain_end_ms))

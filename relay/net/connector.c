@@ -69,12 +69,12 @@ static void wait_after_failures(struct connector *connector)
 
 static void tell_connecting(struct connector *connector, size_t index)
 {
-	uint64_t suppressed;
+	struct connector_target *target = &connector->targets[index];
 
-	if (connector->state == CONNECTOR_CONNECTING &&
-	    log_allow_each_minute(&connector->targets[index].connecting_rate, clock_mono_ns(),
-				  &suppressed))
+	if (connector->state == CONNECTOR_CONNECTING && !target->is_told) {
+		target->is_told = true;
 		connector->events->on_connecting(connector->owner, index);
+	}
 }
 
 static void tell_failure(struct connector *connector, size_t index, const char *error)
@@ -85,6 +85,18 @@ static void tell_failure(struct connector *connector, size_t index, const char *
 	    log_allow_each_minute(&connector->targets[index].failed_rate, clock_mono_ns(),
 				  &suppressed))
 		connector->events->on_failed(connector->owner, index, error, suppressed);
+}
+
+/* When it is lost again, that is news. */
+static void tell_rest(struct connector *connector, size_t index)
+{
+	struct connector_target *target = &connector->targets[index];
+
+	if (target->failed_rate.suppressed)
+		connector->events->on_more_failed(connector->owner, index,
+						  target->failed_rate.suppressed);
+	target->failed_rate = (struct log_rate){0};
+	target->is_told = false;
 }
 
 /* Forget the attempt under way, if any, and close what it has opened. */
@@ -125,9 +137,7 @@ static void settle_on_attempt(struct connector *connector)
 	connector->connected_ns = clock_mono_ns();
 	for (size_t i = 0; i < connector->target_count; i++)
 		connector->targets[i].probes_ok = 0;
-	/* When it is lost again, that is news. */
-	connector->targets[connector->current].connecting_rate = (struct log_rate){0};
-	connector->targets[connector->current].failed_rate = (struct log_rate){0};
+	tell_rest(connector, connector->current);
 	wait_for_probe(connector);
 }
 

@@ -11,6 +11,7 @@
  * the connector.  It never comes from inside connector_start() or connector_lost(). */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,12 +32,14 @@ struct connector_events {
 	 * the new one; nothing is to be said about the end of the old one. */
 	void (*on_better)(void *owner, int fd, size_t index);
 
-	/* For the log, each at most once a minute for an endpoint that stays away, and not about
-	 * probes.
-	 * It is tried. */
+	/* For the log, and not about probes.
+	 * It is tried, for the first time since it was connected. */
 	void (*on_connecting)(void *owner, size_t index);
-	/* It cannot be had; `suppressed`: how often this was not told since the last time. */
+	/* It cannot be had: once a minute at most.  `suppressed`: how often this was not told since
+	 * the last time. */
 	void (*on_failed)(void *owner, size_t index, const char *error, uint64_t suppressed);
+	/* It is connected; before, it could not be had so often without that having been told. */
+	void (*on_more_failed)(void *owner, size_t index, uint64_t suppressed);
 };
 
 enum connector_state {
@@ -49,7 +52,7 @@ enum connector_state {
 struct connector_target {
 	struct endpoint endpoint;
 	uint32_t probes_ok; /* in a row */
-	struct log_rate connecting_rate;
+	bool is_told;       /* that it is tried */
 	struct log_rate failed_rate;
 };
 

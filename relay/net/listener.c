@@ -286,6 +286,14 @@ void listener_set_rate(struct listener *listener, uint64_t per_second)
 	token_bucket_init(&listener->rate, per_second, per_second);
 }
 
+bool listener_sum_is_due(struct listener *listener, uint64_t now_ns, uint64_t *ret_errors,
+			 uint64_t *ret_paced)
+{
+	bool has_errors = log_sum_is_due(&listener->error_rate, now_ns, ret_errors);
+
+	return log_sum_is_due(&listener->paced_rate, now_ns, ret_paced) || has_errors;
+}
+
 const char *listener_address(const struct listener *listener)
 {
 	return listener->address;

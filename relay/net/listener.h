@@ -75,6 +75,11 @@ void listener_close(struct listener *listener);
  * the kernel's queue.  0: no such limit, as after listener_init(). */
 void listener_set_rate(struct listener *listener, uint64_t per_second);
 
+/* To be asked again and again: how many errors, and how many waits for the rate, were not told in
+ * the last second.  False: none. */
+bool listener_sum_is_due(struct listener *listener, uint64_t now_ns, uint64_t *ret_errors,
+			 uint64_t *ret_paced);
+
 /* Where it listens, with the real port: "tcp:127.0.0.1:40123".  Of several addresses, the first.
  * "" while closed. */
 const char *listener_address(const struct listener *listener);

@@ -120,6 +120,9 @@ void admission_tick(struct admission *admission)
 	if (log_sum_is_due(&admission->refused_log, clock_mono_ns(), &suppressed))
 		log_warn("subscriber refused listener=%s, more of them suppressed=%llu",
 			 admission->listener, (unsigned long long)suppressed);
+	if (log_sum_is_due(&admission->sockopt_log, clock_mono_ns(), &suppressed))
+		log_warn("options of sockets refused listener=%s, more of them suppressed=%llu",
+			 admission->listener, (unsigned long long)suppressed);
 }
 
 /* NULL: the peer has been refused. */

@@ -2,8 +2,10 @@
 /* All feeds and all listeners. */
 #include "serve/service_list.h"
 
+#include "base/clock.h"
 #include "serve/served_feed.h"
 #include "serve/served_listener.h"
+#include "source/listener_log.h"
 
 void service_init(struct service *service, struct ev_loop *loop,
 		  const struct service_events *events, void *owner)
@@ -55,8 +57,12 @@ void service_tick(struct service *service)
 {
 	struct list_node *node;
 
-	list_for_each (&service->listeners, node)
-		admission_tick(&served_listener_at(node)->admission);
+	list_for_each (&service->listeners, node) {
+		struct served_listener *served = served_listener_at(node);
+
+		admission_tick(&served->admission);
+		listener_log_sums(&served->listener, clock_mono_ns());
+	}
 }
 
 void service_fini(struct service *service)

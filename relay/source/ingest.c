@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "net/sockopt.h"
 #include "source/ingest_file.h"
+#include "source/ingest_log.h"
 #include "source/listener_log.h"
 #include "source/open_path.h"
 
@@ -323,16 +324,8 @@ static bool may_publish(const struct ingest *ingest, const struct endpoint_addre
 static void refuse(struct ingest *ingest, int fd, const struct endpoint_address *peer,
 		   enum close_reason reason)
 {
-	char text[ENDPOINT_TEXT_BYTES];
-	uint64_t suppressed = 0;
-
 	ingest->feed->source_ends[reason]++;
-	if (log_allow(&ingest->refused_log, clock_mono_ns(), &suppressed)) {
-		endpoint_print_address(text, sizeof(text), peer);
-		log_warn("publisher rejected feed=%s peer=%s reason=%s (%s) suppressed=%llu",
-			 ingest->feed->params.name, text, close_reason_name(reason),
-			 close_reason_text(reason), (unsigned long long)suppressed);
-	}
+	ingest_log_refused(ingest, peer, reason);
 	sockopt_set_reset_on_close(fd);
 	fd_close(&fd);
 }
@@ -400,25 +393,6 @@ static void on_better(void *owner, int fd, size_t index)
 		take_better(ingest);
 }
 
-static void on_connecting(void *owner, size_t index)
-{
-	const struct ingest *ingest = owner;
-	char text[ENDPOINT_TEXT_BYTES];
-
-	endpoint_print(text, sizeof(text), &ingest->params.endpoints[index]);
-	log_info("connecting address=%s feed=%s", text, ingest->feed->params.name);
-}
-
-static void on_connect_failed(void *owner, size_t index, const char *error, uint64_t suppressed)
-{
-	const struct ingest *ingest = owner;
-	char text[ENDPOINT_TEXT_BYTES];
-
-	endpoint_print(text, sizeof(text), &ingest->params.endpoints[index]);
-	log_warn("connect failed address=%s error=%s feed=%s suppressed=%llu", text, error,
-		 ingest->feed->params.name, (unsigned long long)suppressed);
-}
-
 static const struct listener_events listener_events = {
 	.on_accept = on_accept,
 	.on_error = listener_log_error,
@@ -433,8 +407,9 @@ static const struct newcomers_events newcomers_events = {
 static const struct connector_events connector_events = {
 	.on_connected = on_connected,
 	.on_better = on_better,
-	.on_connecting = on_connecting,
-	.on_failed = on_connect_failed,
+	.on_connecting = ingest_log_connecting,
+	.on_failed = ingest_log_failed,
+	.on_more_failed = ingest_log_more_failed,
 };
 
 void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
@@ -554,11 +529,8 @@ void ingest_excuse(struct ingest *ingest, uint64_t now, uint64_t late_ms)
 void ingest_tick(struct ingest *ingest, uint64_t now)
 {
 	uint64_t timeout = ingest->params.source_timeout_ms;
-	uint64_t suppressed;
 
-	if (log_sum_is_due(&ingest->refused_log, now * NS_PER_MS, &suppressed))
-		log_warn("publisher rejected feed=%s, more of them suppressed=%llu",
-			 ingest->feed->params.name, (unsigned long long)suppressed);
+	ingest_log_sums(ingest, now * NS_PER_MS);
 	newcomers_tick(&ingest->newcomers, now, has_source(ingest) ? NEWCOMERS_BESIDE_MS : timeout);
 	note_direct_bytes(ingest);
 	if (!ingest->has_started &&

@@ -35,3 +35,17 @@ void listener_log_paced(const struct listener *listener, uint64_t suppressed)
 	log_warn("accept_rate reached address=%s, others wait suppressed=%" PRIu64,
 		 listener_address(listener), suppressed);
 }
+
+void listener_log_sums(struct listener *listener, uint64_t now_ns)
+{
+	uint64_t errors, paced;
+
+	if (!listener_sum_is_due(listener, now_ns, &errors, &paced))
+		return;
+	if (errors)
+		log_warn("accept failed address=%s, more of them suppressed=%" PRIu64,
+			 listener_address(listener), errors);
+	if (paced)
+		log_warn("accept_rate reached address=%s, more of them suppressed=%" PRIu64,
+			 listener_address(listener), paced);
+}

@@ -12,3 +12,6 @@ void listener_log_open(const char *what, const char *name, const struct listener
 void listener_log_error(const struct listener *listener, int error, uint32_t pause_ms,
 			uint64_t suppressed);
 void listener_log_paced(const struct listener *listener, uint64_t suppressed);
+
+/* To be called again and again: the sums of lines that were held back. */
+void listener_log_sums(struct listener *listener, uint64_t now_ns);

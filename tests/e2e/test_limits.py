@@ -178,6 +178,7 @@ def test_accept_rate(lab):
     assert spent < 100, spent
     assert relay.status()["relay"]["accept_paced_a-raw"] > 0
     relay.wait_log("accept_rate reached")
+    relay.wait_log(r"accept_rate reached address=\S+, more of them suppressed=\d+$")
 
 
 def test_accept_rate_leaves_others_alone(lab):

@@ -64,6 +64,8 @@ struct net {
 
 	int answers;
 	struct resolver_answer answer;
+	int told_connecting, told_failed;
+	uint64_t more_failed;
 };
 
 /* The thread of a cancelled look-up closes its files when the look-up has ended, which a name
@@ -621,16 +623,29 @@ static void on_better(void *owner, int fd, size_t index)
 
 static void on_connecting(void *owner, size_t index)
 {
-	(void)owner;
+	struct net *net = owner;
+
 	(void)index;
+	net->told_connecting++;
 }
 
 static void on_failed(void *owner, size_t index, const char *error, uint64_t suppressed)
 {
-	(void)owner;
+	struct net *net = owner;
+
 	(void)index;
-	(void)suppressed;
+	assert_int_equal(suppressed, 0);
 	assert_true(*error);
+	net->told_failed++;
+}
+
+static void on_more_failed(void *owner, size_t index, uint64_t suppressed)
+{
+	struct net *net = owner;
+
+	(void)index;
+	assert_true(suppressed > 0);
+	net->more_failed += suppressed;
 }
 
 static const struct connector_events events = {
@@ -638,6 +653,7 @@ static const struct connector_events events = {
 	.on_better = on_better,
 	.on_connecting = on_connecting,
 	.on_failed = on_failed,
+	.on_more_failed = on_more_failed,
 };
 
 static void init_connector(struct net *net, struct connector *connector,
@@ -737,6 +753,40 @@ static void connector_backs_off_after_a_round(void **state)
 	run_until(net, connector.state == CONNECTOR_WAITING);
 	assert_in_range(ev_timer_remaining(net->loop, &connector.pause_over) * 1000.0, 950, 2000);
 	assert_int_equal(net->connected, 0);
+	connector_stop(&connector);
+}
+
+/* One that stays away is two lines, and one with the sum when it is back; then it is news again. */
+static void connector_tells_little_and_sums_up(void **state)
+{
+	enum {
+		ROUNDS = 5
+	};
+	struct net *net = *state;
+	struct endpoint endpoint = refusing_endpoint(net);
+	char text[ENDPOINT_TEXT_BYTES];
+	struct connector connector;
+	struct listener listener;
+
+	init_connector(net, &connector, &endpoint, 1);
+	connector.pace.retry_max_ms = 1;
+	connector_start(&connector);
+	for (int i = 0; i < ROUNDS; i++) {
+		run_until(net, connector.state == CONNECTOR_CONNECTING);
+		run_until(net, connector.state == CONNECTOR_WAITING);
+	}
+	assert_int_equal(net->told_connecting, 1);
+	assert_int_equal(net->told_failed, 1);
+	assert_int_equal(net->more_failed, 0);
+	endpoint_print(text, sizeof(text), &endpoint);
+	open_listener(net, &listener, text);
+	run_until(net, net->connected == 1);
+	assert_int_equal(net->more_failed, ROUNDS - 1);
+	listener_close(&listener);
+	connector_lost(&connector);
+	run_until(net, net->told_failed == 2);
+	assert_int_equal(net->told_connecting, 2);
+	assert_int_equal(net->more_failed, ROUNDS - 1);
 	connector_stop(&connector);
 }
 
@@ -868,6 +918,7 @@ int main(void)
 		TEST(connector_connects_and_comes_back),
 		TEST(connector_connects_to_names_and_paths),
 		TEST(connector_backs_off_after_a_round),
+		TEST(connector_tells_little_and_sums_up),
 		TEST(connector_gives_up_on_a_silent_peer),
 		TEST(connector_stops_at_any_point),
 		TEST(connector_may_be_called_by_its_owner),

@@ -151,11 +151,19 @@ static void on_failed(void *owner, size_t index, const char *error, uint64_t sup
 	assert_true(*error);
 }
 
+static void on_more_failed(void *owner, size_t index, uint64_t suppressed)
+{
+	(void)owner;
+	(void)index;
+	assert_true(suppressed > 0);
+}
+
 static const struct connector_events connector_events = {
 	.on_connected = on_connected,
 	.on_better = on_connected,
 	.on_connecting = on_connecting,
 	.on_failed = on_failed,
+	.on_more_failed = on_more_failed,
 };
 
 static void on_accept(void *owner, int fd, const struct endpoint_address *peer)
