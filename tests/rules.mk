@@ -52,6 +52,7 @@ $(unit_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(unit_src)) $(obj)/lib
 
 # The load of the benchmarks is tested like the rest.
 $(test)/unit/test_bench_follower: $(call objects,$(addprefix tests/bench/,dialect.c follower.c reader.c wire.c))
+$(test)/unit/test_bench_loose: $(call objects,$(addprefix tests/bench/,loose.c wire.c))
 
 # Fault tests put tests/fault/wrap.c between the code and these calls.
 wrapped := splice tee vmsplice pipe2 socketpair recv send sendmsg accept4

@@ -24,6 +24,7 @@ enum bench_floor {
 	BENCH_FLOOR_NONE, /* relay, started by somebody else */
 	BENCH_FLOOR_COPY,
 	BENCH_FLOOR_SPLICE,
+	BENCH_FLOOR_PAIR,
 };
 
 struct bench_params {

@@ -20,6 +20,7 @@
 
 #define COPY_PIECE_BYTES     (UINT64_C(256) << 10)
 #define SPLICE_SEGMENT_BYTES (UINT64_C(1) << 20)
+#define PAIR_PIECE_BYTES     (UINT64_C(512) << 10)
 #define PIPE_BYTES           (1 << 20)
 
 struct bare_loop {
@@ -35,6 +36,7 @@ struct bare_loop {
 	int segment_pipe[2];
 	int copy_pipe[2];
 	int null_fd;
+	int pair[2]; /* sockets */
 };
 
 static void watch(struct bare_loop *loop, int fd)
@@ -94,18 +96,14 @@ static void discard(const struct bare_loop *loop, int pipe_fd, size_t bytes)
 	}
 }
 
-/* One segment from the publisher to all. False at its end. */
-static bool pass_splice(struct bare_loop *loop)
+/* The segment of `bytes` in the segment pipe to all. False where it cannot be duplicated. */
+static bool fan_out(struct bare_loop *loop, size_t bytes)
 {
-	ssize_t got = splice(loop->publisher, NULL, loop->segment_pipe[1], NULL, loop->piece_bytes,
-			     SPLICE_F_NONBLOCK);
-
-	if (got <= 0)
-		return got < 0 && errno == EAGAIN;
 	for (size_t i = 0; i < loop->subscriber_count; i++) {
-		size_t left = (size_t)got;
+		size_t left = bytes;
 
-		if (tee(loop->segment_pipe[0], loop->copy_pipe[1], left, SPLICE_F_NONBLOCK) != got)
+		if (tee(loop->segment_pipe[0], loop->copy_pipe[1], left, SPLICE_F_NONBLOCK) !=
+		    (ssize_t)bytes)
 			return false;
 		while (left) {
 			ssize_t n = splice(loop->copy_pipe[0], NULL, loop->subscribers[i], NULL,
@@ -120,8 +118,41 @@ static bool pass_splice(struct bare_loop *loop)
 			}
 		}
 	}
-	discard(loop, loop->segment_pipe[0], (size_t)got);
+	discard(loop, loop->segment_pipe[0], bytes);
 	return true;
+}
+
+/* One segment from the publisher to all. False at its end. */
+static bool pass_splice(struct bare_loop *loop)
+{
+	ssize_t got = splice(loop->publisher, NULL, loop->segment_pipe[1], NULL, loop->piece_bytes,
+			     SPLICE_F_NONBLOCK);
+
+	if (got <= 0)
+		return got < 0 && errno == EAGAIN;
+	return fan_out(loop, (size_t)got);
+}
+
+/* The same, of a piece that is copied once. */
+static bool pass_pair(struct bare_loop *loop)
+{
+	ssize_t got = recv(loop->publisher, loop->piece, loop->piece_bytes, MSG_DONTWAIT);
+	size_t sent = 0, moved = 0;
+
+	if (got <= 0)
+		return got < 0 && errno == EAGAIN;
+	while (moved < (size_t)got) {
+		ssize_t n =
+			send(loop->pair[0], loop->piece + sent, (size_t)got - sent, MSG_DONTWAIT);
+
+		sent += n > 0 ? (size_t)n : 0;
+		n = splice(loop->pair[1], NULL, loop->segment_pipe[1], NULL, sent - moved,
+			   SPLICE_F_NONBLOCK);
+		if (n <= 0)
+			return false;
+		moved += (size_t)n;
+	}
+	return fan_out(loop, (size_t)got);
 }
 
 static void accept_one(struct bare_loop *loop, int listener)
@@ -141,17 +172,8 @@ static void accept_one(struct bare_loop *loop, int listener)
 	}
 }
 
-static bool prepare_engine(struct bare_loop *loop)
+static bool open_pipes(struct bare_loop *loop)
 {
-	bool is_copy = loop->params->floor == BENCH_FLOOR_COPY;
-
-	loop->piece_bytes = loop->params->segment;
-	if (!loop->piece_bytes)
-		loop->piece_bytes = is_copy ? COPY_PIECE_BYTES : SPLICE_SEGMENT_BYTES;
-	if (is_copy) {
-		loop->piece = malloc(loop->piece_bytes);
-		return loop->piece;
-	}
 	loop->null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (loop->null_fd < 0 || pipe2(loop->segment_pipe, O_NONBLOCK | O_CLOEXEC) < 0 ||
 	    pipe2(loop->copy_pipe, O_NONBLOCK | O_CLOEXEC) < 0)
@@ -160,13 +182,35 @@ static bool prepare_engine(struct bare_loop *loop)
 	       fcntl(loop->copy_pipe[0], F_SETPIPE_SZ, PIPE_BYTES) == PIPE_BYTES;
 }
 
+/* Sets *ret_pass to what takes one piece to all. */
+static bool prepare_engine(struct bare_loop *loop, bool (**ret_pass)(struct bare_loop *))
+{
+	enum bench_floor floor = loop->params->floor;
+	uint64_t piece_bytes = SPLICE_SEGMENT_BYTES;
+
+	*ret_pass = pass_splice;
+	if (floor == BENCH_FLOOR_COPY) {
+		*ret_pass = pass_copy;
+		piece_bytes = COPY_PIECE_BYTES;
+	} else if (floor == BENCH_FLOOR_PAIR) {
+		*ret_pass = pass_pair;
+		piece_bytes = PAIR_PIECE_BYTES;
+	}
+	loop->piece_bytes = loop->params->segment ? loop->params->segment : piece_bytes;
+	if (floor != BENCH_FLOOR_SPLICE && !(loop->piece = malloc(loop->piece_bytes)))
+		return false;
+	if (floor == BENCH_FLOOR_PAIR &&
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, loop->pair) < 0)
+		return false;
+	return floor == BENCH_FLOOR_COPY || open_pipes(loop);
+}
+
 static int serve(struct bare_loop *loop)
 {
-	bool (*pass)(struct bare_loop *) =
-		loop->params->floor == BENCH_FLOOR_COPY ? pass_copy : pass_splice;
+	bool (*pass)(struct bare_loop *);
 	struct epoll_event events[16];
 
-	if (!prepare_engine(loop)) {
+	if (!prepare_engine(loop, &pass)) {
 		perror("relay-bench: bare loop");
 		return 1;
 	}

@@ -22,14 +22,16 @@ static const char usage_text[] =
 	"usage: relay-bench [--mode MODE] SERVER [option]...\n"
 	"MODE is throughput (the default), paced, memory, isolation or broadcast\n"
 	"SERVER is  --ingest 127.0.0.1:PORT --subscribe 127.0.0.1:PORT --server-pid PID\n"
-	"or         --baseline copy|splice        a bare loop of the bench itself\n"
+	"or         --baseline copy|splice|pair   a bare loop of the bench itself\n"
 	"  --subscribers N       16          --size BYTES         64k, with its length prefix\n"
 	"  --framing none|u32be  none        --format raw|framed  raw\n"
 	"  --seconds S           2           --warmup S           0.5\n"
 	"  --window BYTES        4m          --batch BYTES        0 = a send for each message\n"
 	"  --piece BYTES         0; else the publisher splices pieces, each on a page of its own\n"
 	"  --rcvbuf BYTES        0 = auto    --congestion NAME    the system's\n"
-	"  --segment BYTES       256k for copy, 1m for splice: what a bare loop takes at once\n"
+	"  --segment BYTES       256k for copy, 1m for splice, 512k for pair: what a bare loop "
+	"takes "
+	"at once\n"
 	"  --rate N              1000 messages a second (paced)   --sleep  between them\n"
 	"  --dialect NAME        relay, relay-http, relay-websocket, relay-messages, redis, nats, "
 	"mqtt,\n"
@@ -127,7 +129,7 @@ static int parse_choice(int code, const char *text, struct bench_params *params)
 {
 	static const char *const modes[] = {"throughput", "paced",     "memory",
 					    "isolation",  "broadcast", NULL};
-	static const char *const floors[] = {"none", "copy", "splice", NULL};
+	static const char *const floors[] = {"none", "copy", "splice", "pair", NULL};
 	static const char *const framings[] = {"none", "u32be", NULL};
 	static const char *const formats[] = {"raw", "framed", NULL};
 	int place = 0, r;
