@@ -143,6 +143,7 @@ struct config_ingest {
 #define CONFIG_C_MESSAGES       enum config_messages
 #define CONFIG_C_YES_NO         enum config_yes_no
 #define CONFIG_C_MEDIA_TYPE     char * /* "auto", or one */
+#define CONFIG_C_SECRET_FILE    char * /* the path alone */
 #define CONFIG_C_HTTP_FIELDS    char * /* as in the file; its form has been checked */
 #define CONFIG_C_ORIGINS        char * /* "none", "*", or a list; its form has been checked */
 
@@ -339,6 +340,7 @@ bool config_has_admin(const struct config *config);
 
 enum config_type {
 	CONFIG_TYPE_TEXT,
+	CONFIG_TYPE_SECRET_FILE,
 	CONFIG_TYPE_FEED,
 	CONFIG_TYPE_ADDRESS,
 	CONFIG_TYPE_INGEST,

@@ -288,6 +288,12 @@ static bool is_word_of(const char *words, const char *text)
 }
 
 /* Addresses, networks, origins, feeds and the like are texts to the structs, and are only looked at. */
+/* Does max say how long it may be? */
+static bool is_bounded(const struct config_option *option)
+{
+	return option->type == CONFIG_TYPE_TEXT || option->type == CONFIG_TYPE_SECRET_FILE;
+}
+
 static int parse_text(const struct config_option *option, const char *text, char **value,
 		      struct errmsg *e)
 {
@@ -317,7 +323,7 @@ static int parse_text(const struct config_option *option, const char *text, char
 		if (r < 0)
 			return r;
 	} else {
-		if (option->type == CONFIG_TYPE_TEXT && num_parse_count(option->max, &max) < 0)
+		if (is_bounded(option) && num_parse_count(option->max, &max) < 0)
 			return -EINVAL;
 		if (strlen(text) > max || strpbrk(text, " \t"))
 			return -ERANGE;
@@ -352,6 +358,7 @@ static int parse_any(const struct config_option *option, const char *text, void 
 {
 	switch (option->type) {
 	case CONFIG_TYPE_TEXT:
+	case CONFIG_TYPE_SECRET_FILE:
 	case CONFIG_TYPE_FEED:
 	case CONFIG_TYPE_ADDRESS:
 	case CONFIG_TYPE_NETWORKS:
@@ -403,19 +410,50 @@ static const char *reason_of(const struct config_option *option, const char *tex
 	return r == -ERANGE ? ": out of range" : "";
 }
 
+/* The part of a word before its last @, if it is an address: tcp:USER:PASSWORD@... or ://USER...@.
+ * relay takes none, but who writes one should not find it in the log. */
+static void mask_user(char *word, size_t length)
+{
+	char *at = memrchr(word, '@', length);
+	char *scheme = memmem(word, length, "://", 3);
+	char *user = scheme ? scheme + 3 : strncmp(word, "tcp:", 4) == 0 ? word + 4 : NULL;
+
+	if (!at || !user || user >= at)
+		return;
+	*user++ = '*';
+	memmove(user, at, strlen(at) + 1);
+}
+
+static void mask_users(char *text)
+{
+	static const char ends[] = " \t'\",";
+
+	for (; *text; text += strspn(text, ends)) {
+		mask_user(text, strcspn(text, ends));
+		text += strcspn(text, ends);
+	}
+}
+
 int config_value_parse(const struct config_option *option, const char *text, void *value,
 		       struct errmsg *e)
 {
+	char expected[256], shown[CONFIG_VALUE_BYTES];
 	struct errmsg why = {""};
-	char expected[256];
 	int r;
 
 	r = parse_any(option, text, value, &why);
 	if (r == 0 || r == -ENOMEM)
 		return r;
-	errmsg_set(e, "bad value '%.80s' for '%s'%s%s; expected %s", text, option->key,
-		   why.text[0] ? ": " : reason_of(option, text, r), why.text,
-		   config_value_expected(option, expected, sizeof(expected)));
+	mask_users(why.text);
+	config_value_expected(option, expected, sizeof(expected));
+	if (option->type == CONFIG_TYPE_SECRET_FILE) {
+		errmsg_set(e, "bad value for '%s'; expected %s", option->key, expected);
+		return -EINVAL;
+	}
+	snprintf(shown, sizeof(shown), "%s", text);
+	mask_users(shown);
+	errmsg_set(e, "bad value '%.80s' for '%s'%s%s; expected %s", shown, option->key,
+		   why.text[0] ? ": " : reason_of(option, text, r), why.text, expected);
 	return -EINVAL;
 }
 
@@ -427,6 +465,7 @@ const char *config_value_print(const struct config_option *option, const void *v
 
 	switch (option->type) {
 	case CONFIG_TYPE_TEXT:
+	case CONFIG_TYPE_SECRET_FILE:
 	case CONFIG_TYPE_FEED:
 	case CONFIG_TYPE_ADDRESS:
 	case CONFIG_TYPE_NETWORKS:
@@ -488,7 +527,7 @@ void config_value_free(const struct config_option *option, void *value)
 
 	if (option->type == CONFIG_TYPE_INGEST) {
 		config_ingest_free(value);
-	} else if (option->type == CONFIG_TYPE_TEXT || option->type == CONFIG_TYPE_FEED ||
+	} else if (is_bounded(option) || option->type == CONFIG_TYPE_FEED ||
 		   option->type == CONFIG_TYPE_ADDRESS || option->type == CONFIG_TYPE_NETWORKS ||
 		   option->type == CONFIG_TYPE_ORIGINS || option->type == CONFIG_TYPE_MEDIA_TYPE ||
 		   option->type == CONFIG_TYPE_HTTP_FIELDS) {
@@ -526,7 +565,7 @@ const char *config_value_expected(const struct config_option *option, char *buf,
 	if (words)
 		print_words(buf, size, words,
 			    option->type == CONFIG_TYPE_FRAMING ? " (N from 1 to 64m)" : "");
-	else if (option->type == CONFIG_TYPE_TEXT)
+	else if (is_bounded(option))
 		snprintf(buf, size, "at most %s bytes without blanks", option->max);
 	else if (option->type == CONFIG_TYPE_FEED)
 		snprintf(buf, size, "the NAME of a [feed NAME], or all with format = http");

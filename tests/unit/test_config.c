@@ -13,6 +13,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "base/compiler.h"
 #include "config/config.h"
 #include "tests/unit/config_rig.h"
 
@@ -325,6 +326,30 @@ static void bad_overrides_are_refused(void **state)
 	}
 }
 
+/* Values are printed everywhere; so what sounds like a secret is the path of a file. */
+static void no_value_is_a_secret(void **state)
+{
+	static const char *const words[] = {"token", "password",   "passwd", "secret",
+					    "login", "credential", "auth",   "send"};
+	static const char *const harmless[] = {"send_buffer"};
+	bool is_met = false;
+
+	(void)state;
+	for (size_t i = 0; i < config_option_count; i++) {
+		const struct config_option *option = &config_options[i];
+		bool is_secret = false;
+
+		for (size_t j = 0; j < ARRAY_LEN(words); j++)
+			is_secret = is_secret || strstr(option->key, words[j]);
+		for (size_t j = 0; j < ARRAY_LEN(harmless); j++)
+			is_secret = is_secret && strcmp(option->key, harmless[j]) != 0;
+		if (is_secret != (option->type == CONFIG_TYPE_SECRET_FILE))
+			fail_msg("%s: expected type SECRET_FILE for a secret alone", option->key);
+		is_met = is_met || is_secret;
+	}
+	assert_true(is_met);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +366,7 @@ int main(void)
 		CONFIG_TEST(a_zero_byte_is_refused),
 		CONFIG_TEST(overrides_win),
 		CONFIG_TEST(bad_overrides_are_refused),
+		CONFIG_TEST(no_value_is_a_secret),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,6 +80,35 @@ static void bad_values_are_refused_with_what_was_expected(void **state)
 				    "a.ini:5", "expected tcp:HOST:PORT");
 }
 
+/* Errors go into logs.  The value stands behind its key and in the reason, without user and password. */
+static void errors_keep_secrets(void **state)
+{
+	static const struct {
+		const char *line, *shown;
+	} rows[] = {
+		{"ingest = connect tcp:joe:pass@w@host:80\n", "'connect tcp:*@host:80' for"},
+		{"ingest = connect http://joe:pa/ssw@host/x\n", "'http://*@host/x' is not an"},
+		{"ingest = connect tcp:a:1, tcp:passw@b\n", "'connect tcp:a:1, tcp:*@b' for"},
+		{"ingest = connect relay@b\n", "'connect relay@b' for"},
+		{"ingest = connect tcp:@b\n", "'connect tcp:@b' for"},
+		{"ingest = listen udp:/run/relay@x/s\n", "'listen udp:/run/relay@x/s' for"},
+	};
+	struct config_rig *rig = *state;
+	char text[256];
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		(void)snprintf(text, sizeof(text),
+			       "[feed a]\n%s[listener l]\nfeed = a\n"
+			       "listen = tcp:*:0\n",
+			       rows[i].line);
+		config_rig_check_only_error(rig, text, "a.ini:2", rows[i].shown);
+		assert_null(strstr(rig->errors.list[0].text, "passw"));
+		assert_null(strstr(rig->errors.list[0].text, "ssw@"));
+	}
+	config_rig_check_only_error(rig, IN_LISTENER("format = http\ntoken_file = passw ord\n"),
+				    "a.ini:7", "bad value for 'token_file'; expected at most");
+}
+
 static void bad_sections_are_refused(void **state)
 {
 	struct config_rig *rig = *state;
@@ -294,6 +323,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CONFIG_TEST(bad_lines_are_refused_each_with_its_line),
 		CONFIG_TEST(bad_values_are_refused_with_what_was_expected),
+		CONFIG_TEST(errors_keep_secrets),
 		CONFIG_TEST(bad_sections_are_refused),
 		CONFIG_TEST(what_is_missing_is_told),
 		CONFIG_TEST(contradictions_are_refused),
