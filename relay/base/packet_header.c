@@ -52,6 +52,8 @@ void packet_header_encode(const struct packet_header *header, uint8_t out[PACKET
 
 static int check(const struct packet_header *header)
 {
+	if (header->sequence > UINT64_MAX - header->count)
+		return -EINVAL;
 	if (header->type == PACKET_DATA)
 		return header->count || header->flags & PACKET_FLAG_CONTINUED ? 0 : -EINVAL;
 	if (header->type > PACKET_SOURCE_UP)

@@ -27,6 +27,7 @@ void feed_source_up(struct feed *feed)
 {
 	crossings_answer(&feed->publish.crossings); /* whoever asked before is told of it */
 	publish_set_source(&feed->publish, true);
+	number_begin_source(&feed->publish);
 	feed->metrics.source_connects++;
 	tell(feed, PACKET_SOURCE_UP);
 }
@@ -276,6 +277,7 @@ void feed_tick(struct feed *feed, uint64_t now_ms)
 {
 	fanout_tick(&feed->fanout, now_ms);
 	subscriber_log_tick(&feed->subscriber_log);
+	number_tick(&feed->publish);
 	crossings_tick(&feed->publish.crossings);
 	if (feed->events.on_tick)
 		feed->events.on_tick(feed->events.owner, now_ms);

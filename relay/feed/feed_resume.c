@@ -17,6 +17,7 @@
 #include "feed/crossing_branch.h"
 #include "feed/feed.h"
 #include "feed/feed_state.h"
+#include "feed/number.h"
 #include "feed/publish.h"
 #include "net/sockopt.h"
 
@@ -202,7 +203,7 @@ static int restore_intake(struct feed *feed, const struct intake_state *state)
 	intake->scan.prefix_bytes = state->prefix_bytes;
 	memcpy(intake->scan.prefix, state->prefix, sizeof(intake->scan.prefix));
 	intake->relay.head_bytes = state->head_bytes;
-	feed->publish.follows_session = state->has_session;
+	number_resume(&feed->publish, state->has_session);
 	intake->relay.in_message = state->in_message;
 	memcpy(intake->relay.head, state->head, sizeof(intake->relay.head));
 	if (state->head_bytes < sizeof(intake->relay.head))
@@ -244,7 +245,8 @@ void feed_restore(struct feed *feed, struct crossing *crossing, struct feed_stat
 	if (keeps_source)
 		keeps_source = restore_intake(feed, &state->intake) == 0;
 	/* A source that has the same session goes on in it, and repeats or misses what it does. */
-	feed->publish.follows_session = feed->publish.follows_session || state->is_after_crash;
+	if (state->is_after_crash)
+		number_resume(&feed->publish, true);
 	feed_serve_packet(feed, clock_mono_ns());
 	if (!crossing && state->is_source_up && !keeps_source) {
 		feed->metrics.partial_bytes += state->intake.rest_bytes + state->intake.head_bytes;

@@ -11,6 +11,7 @@
 #include "fanout/rendition.h"
 #include "fanout/subscriber.h"
 #include "feed/feed.h"
+#include "feed/number.h"
 #include "packet/framing.h"
 
 enum {
@@ -354,7 +355,7 @@ static int capture_intake(struct feed *feed, struct intake_state *ret)
 		.rest = intake->memory.bytes + intake->memory.start,
 		.rest_bytes = intake_memory_bytes(intake),
 		.head_bytes = (unsigned)intake->relay.head_bytes,
-		.has_session = feed->publish.follows_session,
+		.has_session = number_is_followed(&feed->publish),
 		.in_message = intake->relay.in_message,
 		.taken_bytes = intake->taken_bytes,
 	};

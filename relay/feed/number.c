@@ -3,8 +3,14 @@
 #include "feed/number.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "fanout/rendition.h"
 #include "feed/feed_kept.h"
+
+/* In messages. */
+#define REPEATED_MAX (1ULL << 30) /* a ring has 1 GiB at most, and a message a byte     */
+#define MISSED_MAX   (1ULL << 40) /* at a million a second, twelve days                 */
+#define USUAL_LOSS   (1ULL << 16) /* a narrower jump keeps nobody out for long           */
 
 void number_set(struct publish *publish, uint32_t session, uint64_t next_seq)
 {
@@ -39,25 +45,91 @@ void number_tell(struct publish *publish, enum packet_type type)
 
 /* ---- another relay's numbers ---- */
 
+static void end_session(struct publish *publish)
+{
+	if (publish->fanout->metrics->subscribers + crossings_subscriber_count(&publish->crossings))
+		number_tell(publish, PACKET_END);
+	publish->source.jump_from = publish->source.jump_to = 0;
+}
+
+/* The session is a number that neither the feed nor its source has now. */
+static void begin_anew(struct publish *publish, uint64_t sequence, const char *why)
+{
+	uint32_t session = (uint32_t)(clock_wall_ns() / NS_PER_MS) | 1U;
+	uint64_t suppressed;
+
+	while (session == publish->sequence.session || session == publish->source.session)
+		session += 2;
+	publish->fanout->metrics->source_restarts++;
+	if (log_allow(&publish->source.restarts_log, clock_mono_ns(), &suppressed))
+		log_warn("sequence begins anew feed=%s session=%u from=%llu expected=%llu: the "
+			 "publisher %s suppressed=%llu",
+			 publish->fanout->name, session, (unsigned long long)sequence,
+			 (unsigned long long)publish->sequence.next_seq, why,
+			 (unsigned long long)suppressed);
+	end_session(publish);
+	number_set(publish, session, sequence);
+}
+
 /* What lies before `sequence` is missing. */
 static void skip_to(struct publish *publish, uint64_t sequence)
 {
-	if (sequence <= publish->sequence.next_seq)
+	struct source_sequence *source = &publish->source;
+	uint64_t from = publish->sequence.next_seq;
+
+	if (sequence <= from)
 		return;
-	publish->fanout->metrics->source_missed += sequence - publish->sequence.next_seq;
+	if (sequence - from > MISSED_MAX) {
+		begin_anew(publish, sequence, "jumped further than any loss");
+		return;
+	}
+	if (sequence - from > u64_max(USUAL_LOSS, source->jump_to - source->jump_from)) {
+		source->jump_from = from;
+		source->jump_to = sequence;
+	}
+	publish->fanout->metrics->source_missed += sequence - from;
 	tell(publish, PACKET_GAP, sequence);
 	number_set(publish, publish->sequence.session, sequence);
 }
 
-/* A session that is new begins anew, for subscribers too. */
-static void follow_session(struct publish *publish, const struct packet *packet)
+/* Where a packet is in the sequence: in a gap, behind it. */
+static uint64_t position_of(const struct packet *packet)
 {
-	if (publish->follows_session && packet->session == publish->sequence.session)
-		return;
-	if (publish->fanout->metrics->subscribers)
-		number_tell(publish, PACKET_END);
-	publish->follows_session = true;
-	number_set(publish, packet->session, packet->first_seq);
+	return packet->type == PACKET_GAP ? packet_next_seq(packet) : packet->first_seq;
+}
+
+/* A new publisher begins where none can that has published this sequence. */
+static const char *contradiction(const struct publish *publish, uint64_t sequence)
+{
+	const struct source_sequence *source = &publish->source;
+
+	if (sequence >= source->jump_from && sequence < source->jump_to)
+		return "has what the one before said was missing";
+	if (sequence < publish->sequence.next_seq &&
+	    publish->sequence.next_seq - sequence > REPEATED_MAX)
+		return "is further behind than any repeat";
+	return NULL;
+}
+
+/* A session that is new begins anew, for subscribers too.  The packet gets the feed's. */
+static void follow_session(struct publish *publish, struct packet *packet)
+{
+	struct source_sequence *source = &publish->source;
+	bool is_new = source->is_new;
+	const char *why;
+
+	source->is_new = false;
+	if (!source->is_followed || packet->session != source->session) {
+		if (packet->session != publish->sequence.session || !source->is_followed) {
+			end_session(publish);
+			number_set(publish, packet->session, packet->first_seq);
+		}
+		source->is_followed = true;
+		source->session = packet->session;
+	} else if (is_new && (why = contradiction(publish, position_of(packet)))) {
+		begin_anew(publish, position_of(packet), why);
+	}
+	packet->session = publish->sequence.session;
 }
 
 /* News without messages: told on, or they only say where the sequence stands. */
@@ -79,6 +151,50 @@ static void follow_news(struct publish *publish, const struct packet *packet)
 	case PACKET_END: /* shows in the next session, or in ours */
 		break;
 	}
+}
+
+static void note_repeat(struct publish *publish, const struct packet *packet)
+{
+	uint64_t suppressed;
+
+	publish->fanout->metrics->source_repeated += packet->count;
+	if (log_allow(&publish->source.repeats_log, clock_mono_ns(), &suppressed))
+		log_warn("messages repeated feed=%s from=%llu count=%u expected=%llu: dropped "
+			 "suppressed=%llu",
+			 publish->fanout->name, (unsigned long long)packet->first_seq,
+			 packet->count, (unsigned long long)publish->sequence.next_seq,
+			 (unsigned long long)suppressed);
+}
+
+/* ---- the source ---- */
+
+void number_begin_source(struct publish *publish)
+{
+	publish->source.is_new = true;
+}
+
+void number_resume(struct publish *publish, bool is_followed)
+{
+	publish->source.is_followed = is_followed;
+	publish->source.session = publish->sequence.session;
+}
+
+void number_tick(struct publish *publish)
+{
+	uint64_t now_ns = clock_mono_ns();
+	uint64_t suppressed;
+
+	if (log_sum_is_due(&publish->source.repeats_log, now_ns, &suppressed))
+		log_warn("messages repeated feed=%s, more of them suppressed=%llu",
+			 publish->fanout->name, (unsigned long long)suppressed);
+	if (log_sum_is_due(&publish->source.restarts_log, now_ns, &suppressed))
+		log_warn("sequence begins anew feed=%s, more of them suppressed=%llu",
+			 publish->fanout->name, (unsigned long long)suppressed);
+}
+
+bool number_is_followed(const struct publish *publish)
+{
+	return publish->source.is_followed && publish->source.session == publish->sequence.session;
 }
 
 /* ---- the sink ---- */
@@ -108,7 +224,7 @@ bool number_put(void *owner, struct packet *packet, struct payload *payload)
 		return true;
 	}
 	if (packet->first_seq < publish->sequence.next_seq) {
-		publish->fanout->metrics->source_repeated += packet->count;
+		note_repeat(publish, packet);
 		return false;
 	}
 	skip_to(publish, packet->first_seq);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/log_rate.h"
 #include "fanout/fanout.h"
 #include "feed/crossing_home.h"
 #include "intake/sink.h"
@@ -20,6 +21,16 @@
 
 struct rendition;
 
+/* framing = relay: the sequence as the publisher gives it; for number.c only. */
+struct source_sequence {
+	bool is_followed;             /* it has one, and the feed's goes by it                */
+	bool is_new;                  /* the publisher that is there has sent nothing yet     */
+	uint32_t session;             /* its own; the feed's differs once that began anew     */
+	uint64_t jump_from, jump_to;  /* the widest jump in it that was no usual loss         */
+	struct log_rate repeats_log;  /* of messages that came again                          */
+	struct log_rate restarts_log; /* of sequences that began anew                         */
+};
+
 /* Where a feed publishes, and how far it is.  One for each feed and worker. */
 struct publish {
 	struct fanout *fanout;                /* the feed's: its rings, pipes and counters */
@@ -27,9 +38,9 @@ struct publish {
 	struct crossings crossings;           /* to branches; none when this is a branch */
 	struct sequence sequence;             /* ro: see number.h */
 	bool is_branch;                       /* ro: what it publishes, its home has counted */
-	bool is_awake;        /* ro: packets come; of a home always, of a branch if it asked */
-	bool follows_session; /* private: the session is that of the relay that it reads     */
-	uint64_t last_ms;     /* ro: monotonic, when anything was published                  */
+	bool is_awake; /* ro: packets come; of a home always, of a branch if it asked */
+	struct source_sequence source;
+	uint64_t last_ms; /* ro: monotonic, when anything was published */
 };
 
 /* Publishes a packet that has its number; the sequence goes on behind it.  `payload` is NULL for

@@ -395,6 +395,68 @@ static void a_new_session_starts_the_sequence_anew(void **state)
 	feed_rig_close(&rig);
 }
 
+// The numbers of a publisher that has gone, and those of the next one; a framed reader is there.
+static struct metrics after_two_publishers(uint64_t gap_to, bool has_data, uint64_t next_begins)
+{
+	const struct feed_params params = feed_rig_params(FRAMING_RELAY, ENGINE_COPY);
+	struct metrics metrics;
+
+	feed_rig_open(&rig, &params, false);
+	feed_rig_join(&rig, true, false, 0, NULL);
+	feed_rig_join(&rig, false, false, 0, NULL);
+	put_packet(PACKET_DATA, 5, 100, 1, "one");
+	put_packet(PACKET_GAP, 5, 101, gap_to, "");
+	if (has_data)
+		put_packet(PACKET_DATA, 5, gap_to, 1, "far");
+	feed_rig_end_source(&rig);
+	feed_rig_connect_source(&rig, false);
+	put_packet(PACKET_DATA, 5, next_begins, 1, "two");
+	put_packet(PACKET_DATA, 5, next_begins + 1, 1, "three");
+	feed_read_metrics(rig.feed, &metrics);
+	return metrics;
+}
+
+static void numbers_that_are_no_loss_keep_no_publisher_out(void **state)
+{
+	static const struct {
+		uint64_t gap_to, next_begins;
+		bool has_data;
+		uint64_t restarts;
+		const char *bytes;
+	} rows[] = {
+		{UINT64_MAX, 101, false, 2, "onetwothree"},  // no loss at all: already the jump
+		{1000000, 101, false, 1, "onetwothree"},     // before what was passed over
+		{1000000, 101, true, 1, "onefartwothree"},   // and that went on
+		{1000000, 1000000, false, 0, "onetwothree"}, // an honest one
+		{1000000, 999999, false, 1, "onetwothree"},  // was said to be missing
+		{1000, 999, false, 0, "onethree"},           // a usual loss: 999 is a repeat
+		{200, 99, false, 0, "one"},                  // repeats
+		{3ULL << 30, 3ULL << 30, true, 0, "onefarthree"}, // a repeat, then news
+		{3ULL << 30, 4, true, 1, "onefartwothree"},       // further than any repeat
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct metrics metrics =
+			after_two_publishers(rows[i].gap_to, rows[i].has_data, rows[i].next_begins);
+		struct packet_header header;
+		const uint8_t *last;
+
+		if (metrics.source_restarts != rows[i].restarts)
+			fail_msg("row %zu: begun anew %lu times", i,
+				 (unsigned long)metrics.source_restarts);
+		feed_rig_check_payload(&rig, 1, (const uint8_t *)rows[i].bytes,
+				       strlen(rows[i].bytes));
+		last = rig.readers[0].bytes + rig.readers[0].size - PACKET_HEADER_BYTES - 5;
+		if (rows[i].restarts) { // told with a session of its own, from the right number on
+			assert_int_equal(packet_header_decode(last, &header), 0);
+			assert_int_equal(header.sequence, rows[i].next_begins + 1);
+			assert_int_not_equal(header.session, 5);
+		}
+		feed_rig_close(&rig);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, feed_rig_setup, feed_rig_teardown)
 
 int main(void)
@@ -414,6 +476,7 @@ int main(void)
 		TEST(the_loss_of_the_source_closes_if_told_so),
 		TEST(a_break_in_the_sequence_is_announced_and_repeats_are_dropped),
 		TEST(a_new_session_starts_the_sequence_anew),
+		TEST(numbers_that_are_no_loss_keep_no_publisher_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
