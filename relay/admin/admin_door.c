@@ -9,7 +9,7 @@
 
 #include "admin/admin_route.h"
 #include "base/clock.h"
-#include "base/fd.h"
+#include "net/peer_socket.h"
 #include "net/sockopt.h"
 #include "serve/service.h"
 #include "source/listener_log.h"
@@ -82,7 +82,7 @@ static void on_accept(void *owner, int fd, const struct endpoint_address *peer)
 
 	if (door->kind == ADMIN_TCP && !may_come_in(door->admin, peer)) {
 		sockopt_set_reset_on_close(fd);
-		fd_close(&fd);
+		peer_socket_close(&fd);
 		return;
 	}
 	http_server_adopt(&door->admin->servers[door->kind], fd, peer);

@@ -13,9 +13,9 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
-#include "base/fd.h"
 #include "fanout/subscriber_kept.h"
 #include "fanout/fanout_parts.h"
+#include "net/peer_socket.h"
 
 enum {
 	VISIT_SEGMENTS = 16, /* served to one at most before the others have their turn */
@@ -250,7 +250,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 
 	(void)events;
 	subscriber_record_begin_input(subscriber);
-	got = recv(subscriber->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+	got = peer_socket_receive(subscriber->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 	if (got > 0) {
 		take_input(subscriber, bytes, (size_t)got);
 	} else if (got == 0 && subscriber->ends_with_fin) {
@@ -340,7 +340,7 @@ struct subscriber *subscriber_new(struct rendition *rendition, int fd,
 
 	if (!subscriber) {
 		subscriber_give_back(quota);
-		fd_close(&fd);
+		peer_socket_close(&fd);
 		return NULL;
 	}
 	list_node_init(&subscriber->node);

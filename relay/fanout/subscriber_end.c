@@ -6,9 +6,9 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/fd.h"
 #include "fanout/subscriber_kept.h"
 #include "fanout/fanout_parts.h"
+#include "net/peer_socket.h"
 #include "net/sockopt.h"
 
 enum {
@@ -151,7 +151,7 @@ static void end(struct subscriber *subscriber, enum close_reason reason)
 	list_remove(&subscriber->half_node);
 	ev_io_stop(fanout->loop, &subscriber->read_watcher);
 	subscriber_set_state(subscriber, SUBSCRIBER_CLOSED);
-	fd_close(&subscriber->fd);
+	peer_socket_close(&subscriber->fd);
 	fanout->closed[reason]++;
 	subscriber_count(fanout, -1);
 	subscriber_give_back(&subscriber->quota);

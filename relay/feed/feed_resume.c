@@ -11,7 +11,6 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
-#include "base/fd.h"
 #include "fanout/rendition.h"
 #include "fanout/subscriber_resume.h"
 #include "feed/crossing_branch.h"
@@ -19,6 +18,7 @@
 #include "feed/feed_state.h"
 #include "feed/number.h"
 #include "feed/publish.h"
+#include "net/peer_socket.h"
 #include "net/sockopt.h"
 
 /* By reset: what was begun will not be finished. */
@@ -27,7 +27,7 @@ static void close_subscriber(struct subscriber_snapshot *state)
 	if (state->fd < 0)
 		return;
 	sockopt_set_reset_on_close(state->fd);
-	fd_close(&state->fd);
+	peer_socket_close(&state->fd);
 	if (state->quota.on_closed)
 		state->quota.on_closed(state->quota.owner);
 	if (state->input)
@@ -203,7 +203,6 @@ static int restore_intake(struct feed *feed, const struct intake_state *state)
 	intake->scan.prefix_bytes = state->prefix_bytes;
 	memcpy(intake->scan.prefix, state->prefix, sizeof(intake->scan.prefix));
 	intake->relay.head_bytes = state->head_bytes;
-	number_resume(&feed->publish, state->has_session);
 	intake->relay.in_message = state->in_message;
 	memcpy(intake->relay.head, state->head, sizeof(intake->relay.head));
 	if (state->head_bytes < sizeof(intake->relay.head))
@@ -222,8 +221,18 @@ static void restore_counters(struct feed *feed, const struct feed_state *state)
 	       sizeof(feed->fanout.closed_slow_by));
 }
 
-void feed_restore(struct feed *feed, struct crossing *crossing, struct feed_state *state,
-		  bool keeps_source)
+/* The source of before has gone, with the rest of its message. */
+static void lose_source(struct feed *feed, const struct feed_state *state, enum close_reason reason)
+{
+	uint64_t rest = state->intake.rest_bytes + state->intake.head_bytes;
+
+	feed->metrics.partial_bytes += rest;
+	feed->metrics.partial_messages += rest > 0;
+	feed_source_down(feed, state->is_after_crash ? CLOSE_CRASH : reason);
+}
+
+int feed_restore(struct feed *feed, struct crossing *crossing, struct feed_state *state,
+		 bool keeps_source)
 {
 	uint64_t source_direct = feed->metrics.source_direct;
 	const struct sequence sequence = {
@@ -231,8 +240,10 @@ void feed_restore(struct feed *feed, struct crossing *crossing, struct feed_stat
 		.next_seq = state->next_seq,
 		.is_source_up = state->is_source_up,
 	};
-	bool has_new_source =
-		feed->publish.sequence.is_source_up; /* that came when the ingest was opened */
+	/* It came when the ingest was opened.  It must not go on in the other one's message. */
+	bool has_new_source = feed->publish.sequence.is_source_up;
+	bool is_lost = !keeps_source || has_new_source;
+	int r = 0;
 
 	restore_counters(feed, state);
 	feed->metrics.source_direct = source_direct;
@@ -242,18 +253,14 @@ void feed_restore(struct feed *feed, struct crossing *crossing, struct feed_stat
 		crossing_wake_resumed(crossing);
 	for (size_t i = 0; i < state->rendition_count; i++)
 		restore_rendition(feed, state, &state->renditions[i]);
-	if (keeps_source)
-		keeps_source = restore_intake(feed, &state->intake) == 0;
+	if (!is_lost)
+		r = restore_intake(feed, &state->intake);
 	/* A source that has the same session goes on in it, and repeats or misses what it does. */
-	if (state->is_after_crash)
-		number_resume(&feed->publish, true);
+	number_resume(&feed->publish, state->intake.has_session || state->is_after_crash);
 	feed_serve_packet(feed, clock_mono_ns());
-	if (!crossing && state->is_source_up && !keeps_source) {
-		feed->metrics.partial_bytes += state->intake.rest_bytes + state->intake.head_bytes;
-		feed->metrics.partial_messages +=
-			state->intake.rest_bytes + state->intake.head_bytes > 0;
-		feed_source_down(feed, state->is_after_crash ? CLOSE_CRASH : CLOSE_REMOVED);
-	}
-	if (has_new_source && !keeps_source)
+	if (!crossing && state->is_source_up && is_lost)
+		lose_source(feed, state, has_new_source ? CLOSE_TAKEN_OVER : CLOSE_REMOVED);
+	if (!crossing && has_new_source)
 		feed_source_up(feed);
+	return r;
 }

@@ -77,15 +77,18 @@ void feed_state_transfer_reasons(struct state_stream *stream, uint64_t counts[CL
 
 /* In the feed's loop, once its renditions are open: all is as it was, and goes on.  Subscribers
  * that cannot be put where they were are closed: reason REMOVED when nobody offers their format any
- * more, HANDOVER when their ring, or the input of theirs, could not be made again.  keeps_source:
- * its publisher stays, else the rest of its message is dropped and it counts as gone.  Branches
- * first; the home, which comes last, after its crossings_resume().
+ * more, HANDOVER when their ring, or the input of theirs, could not be made again.  Branches first;
+ * the home, which comes last, after its crossings_resume().
+ *
+ * keeps_source: its publisher stays.  If it does not, or another one has come meanwhile, the rest of
+ * its message is dropped and it counts as gone.  Returns 0, or -ENOMEM: there is no memory for the
+ * rest, and the caller has to end the publisher, who is in the middle of a message.
  *
  * After a crash a ring may lack what another one of the feed has: the sequence goes on behind that,
  * and its subscribers are told of the gap, or closed where they may not miss anything; this, and
  * all else that keeps a subscriber from going on, has the reason CRASH then. */
-void feed_restore(struct feed *feed, struct crossing *crossing, struct feed_state *state,
-		  bool keeps_source);
+must_check int feed_restore(struct feed *feed, struct crossing *crossing, struct feed_state *state,
+			    bool keeps_source);
 
 /* Closes the subscribers that the state still has, by reset; their quotas are given back. */
 void feed_state_close_subscribers(struct feed_state *state);

@@ -17,8 +17,8 @@
 #include <sys/socket.h>
 
 #include "base/compiler.h"
-#include "base/fd.h"
 #include "http/http_response.h"
+#include "net/peer_socket.h"
 #include "net/proxy_protocol.h"
 
 #define LINGER_MS          1000
@@ -79,7 +79,7 @@ void http_connection_set_state(struct http_connection *connection, enum http_con
 		break;
 	case STATE_ENDED:
 		http_connection_watch(connection, 0, 0);
-		fd_close(&connection->fd);
+		peer_socket_close(&connection->fd);
 		list_remove(&connection->node);
 		list_append(&server->ended, &connection->node);
 		if (--server->count == 0)
@@ -276,8 +276,8 @@ static void receive(struct http_connection *connection)
 		return;
 	}
 	room = connection->room_bytes - connection->used_bytes;
-	count = recv(connection->fd, connection->buffer + connection->used_bytes,
-		     size_min(room, HTTP_REST_BYTES), 0);
+	count = peer_socket_receive(connection->fd, connection->buffer + connection->used_bytes,
+				    size_min(room, HTTP_REST_BYTES), 0);
 	if (count < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			end_lost(connection);
@@ -294,7 +294,7 @@ static void receive(struct http_connection *connection)
 static void discard(struct http_connection *connection)
 {
 	uint8_t discarded[HTTP_REST_BYTES];
-	ssize_t count = recv(connection->fd, discarded, sizeof(discarded), 0);
+	ssize_t count = peer_socket_receive(connection->fd, discarded, sizeof(discarded), 0);
 
 	if (count < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -355,7 +355,8 @@ int http_connection_take_fd(struct http_connection *connection, uint8_t *rest,
 	size_t bytes = connection->used_bytes - at;
 	int fd = connection->fd;
 
-	memcpy(rest, connection->buffer + at, bytes);
+	/* Of what another process has left, there may be more than one receive. */
+	memcpy(rest, connection->buffer + at, size_min(bytes, HTTP_REST_BYTES));
 	*ret_rest_bytes = bytes;
 	connection->fd = -1;
 	http_connection_set_state(connection, STATE_ENDED);

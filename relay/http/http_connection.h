@@ -123,8 +123,8 @@ void http_connection_answer(struct http_connection *connection, const uint8_t *b
 /* An answer of one line, with what http_response_end_text() adds; Allow with 405. */
 void http_connection_answer_line(struct http_connection *connection, int status, const char *line);
 
-/* Gives the socket away.  What had come behind the request goes to `rest`, which has room for
- * HTTP_REST_BYTES, and its length to *ret_rest_bytes. */
+/* Gives the socket away.  *ret_rest_bytes is how much had come behind the request.  Its beginning
+ * goes to `rest`, which has room for HTTP_REST_BYTES. */
 int http_connection_take_fd(struct http_connection *connection, uint8_t *rest,
 			    size_t *ret_rest_bytes);
 

@@ -13,6 +13,7 @@
 #include "base/state_stream.h"
 #include "http/http_connection_parts.h"
 #include "http/http_response.h"
+#include "net/peer_socket.h"
 
 #define READY_MAX 64 /* served in a turn */
 
@@ -92,13 +93,13 @@ static void turn_away(struct http_server *server, int fd, const struct endpoint_
 	server->counters.refused++;
 	if (params->on_turned_away)
 		params->on_turned_away(params->owner, peer);
-	(void)!recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+	(void)!peer_socket_receive(fd, buf, sizeof(buf), MSG_DONTWAIT);
 	http_response_begin(&response, buf, sizeof(buf), 503);
 	http_response_field(&response, "Retry-After", "1");
 	bytes = http_response_end_text(&response, line, false);
 	if (bytes > 0)
 		(void)!send(fd, buf, (size_t)bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
-	fd_close(&fd);
+	peer_socket_close(&fd);
 }
 
 /* Ends the oldest that has not said all, or has its answer and only lingers.  False: there is none.
@@ -245,7 +246,7 @@ void http_server_restore(struct http_server *server, struct http_connection_stat
 	connection = new_connection(server, state->fd, &peer);
 
 	if (!connection)
-		fd_close(&state->fd);
+		peer_socket_close(&state->fd);
 	state->fd = -1;
 	if (!connection)
 		return;

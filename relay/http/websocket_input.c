@@ -14,6 +14,7 @@
 #include "fanout/fanout.h"
 #include "fanout/rendition.h"
 #include "http/websocket_codec.h"
+#include "net/peer_socket.h"
 #include "net/token_bucket.h"
 
 enum {
@@ -62,7 +63,7 @@ static void discard(int fd)
 	uint8_t bytes[DISCARD_BYTES];
 
 	for (int i = 0; i < DISCARD_READS; i++) {
-		if (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) <= 0)
+		if (peer_socket_receive(fd, bytes, sizeof(bytes), MSG_DONTWAIT) <= 0)
 			break;
 	}
 }

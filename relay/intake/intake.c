@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "net/peer_socket.h"
 #include "pipe/pipe_io.h"
 #include "table/close_reason.h"
 
@@ -73,15 +75,21 @@ static void drop_pipes(struct intake *intake)
 		pipe_pool_put_drained(&intake->pipes->pool, &intake->rest[--intake->rest_count]);
 }
 
+void intake_drop_rest(struct intake *intake)
+{
+	drop_pipes(intake);
+	intake->memory.start = intake->memory.end;
+}
+
 uint64_t intake_reset(struct intake *intake)
 {
 	uint64_t rest =
 		intake->relay.head_bytes + intake_pipe_bytes(intake) + intake_memory_bytes(intake);
 	const struct framing_params framing = intake->scan.params;
 
-	drop_pipes(intake);
-	intake->memory.start = intake->memory.end;
+	intake_drop_rest(intake);
 	intake->relay.head_bytes = 0;
+	intake->relay.in_message = false;
 	intake->splice_refused = false;
 	framing_scan_init(&intake->scan, &framing);
 	return rest;
@@ -149,12 +157,19 @@ bool intake_rest_to_pipe(struct intake *intake)
 	return true;
 }
 
-enum engine intake_choose(struct intake *intake, unsigned size_class)
+ssize_t intake_receive(const struct source *source, void *bytes, size_t count)
+{
+	return source->is_socket ? peer_socket_receive(source->fd, bytes, count, 0)
+				 : TEMP_FAILURE_RETRY(read(source->fd, bytes, count));
+}
+
+enum engine intake_choose(struct intake *intake, const struct source *source, unsigned size_class)
 {
 	enum engine engine = engine_choose(&intake->choice, size_class);
 
 	intake->size_class = size_class;
-	if (!intake->pipes->has_pipes || (engine == ENGINE_SPLICE && intake->splice_refused))
+	if (!intake->pipes->has_pipes ||
+	    (engine == ENGINE_SPLICE && (intake->splice_refused || source->is_seen)))
 		return ENGINE_COPY;
 	return engine;
 }

@@ -21,7 +21,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
+#include "base/compiler.h"
 #include "base/packet_header.h"
 #include "intake/engine.h"
 #include "intake/sink.h"
@@ -33,6 +35,7 @@ struct source {
 	int fd;           /* non-blocking, or a regular file           */
 	bool is_socket;   /* MSG_PEEK works                            */
 	bool is_file;     /* regular file: EOF is its end              */
+	bool is_seen;     /* not to be spliced: see peer_socket_may_have_descriptors() */
 	size_t max_bytes; /* of one take; 0 = no limit but the segment */
 	uint64_t came_ns; /* wall clock: since when the bytes of the next take are there; 0 = now */
 };
@@ -109,7 +112,8 @@ enum intake_result intake_take(struct intake *intake, const struct source *sourc
 /* True between two messages: there is no rest. */
 bool intake_is_empty(const struct intake *intake);
 
-/* Drops the rest, since another source is to come.  Returns its bytes. */
+/* Drops the rest and all else that is known of the source, since another one is to come.  Returns
+ * the bytes of the rest. */
 uint64_t intake_reset(struct intake *intake);
 
 /* For engine = auto: serving a packet of this class by this engine has cost so much. */
@@ -125,13 +129,19 @@ void intake_refuse_pipes(struct intake *intake);
 size_t intake_pipe_bytes(const struct intake *intake);
 size_t intake_memory_bytes(const struct intake *intake);
 
+/* Drops the rest; the source goes on. */
+void intake_drop_rest(struct intake *intake);
+
 /* Moves the rest from the pipes to memory: 0, -ENOMEM or -EIO.  Or back, when it is short enough:
  * true when it is in the pipes now. */
 int intake_rest_to_memory(struct intake *intake);
 bool intake_rest_to_pipe(struct intake *intake);
 
 /* The engine for the next packet, which is expected to be in `size_class`. */
-enum engine intake_choose(struct intake *intake, unsigned size_class);
+enum engine intake_choose(struct intake *intake, const struct source *source, unsigned size_class);
+
+/* As read(2) of the source. */
+must_check ssize_t intake_receive(const struct source *source, void *bytes, size_t count);
 
 /* A data packet that is cut here; its length is noted for the choice of an engine. */
 struct packet intake_cut(struct intake *intake, uint32_t messages, size_t bytes);

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/compiler.h"
 #include "pipe/compact.h"
@@ -57,7 +56,7 @@ enum intake_result intake_read(struct intake *intake, const struct source *sourc
 		*ret_err = ENOMEM;
 		return INTAKE_END;
 	}
-	got = TEMP_FAILURE_RETRY(read(source->fd, memory->bytes + memory->end, max));
+	got = intake_receive(source, memory->bytes + memory->end, max);
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return INTAKE_EMPTY;
 	if (got <= 0) {

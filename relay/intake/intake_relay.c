@@ -7,7 +7,6 @@
 #include "intake/intake_relay.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "intake/intake_memory.h"
 #include "intake/intake_unseen.h"
@@ -33,8 +32,8 @@ static enum intake_result read_head(struct intake *intake, const struct source *
 				    int *ret_err)
 {
 	struct intake_relay *relay = &intake->relay;
-	ssize_t got = TEMP_FAILURE_RETRY(read(source->fd, relay->head + relay->head_bytes,
-					      sizeof(relay->head) - relay->head_bytes));
+	ssize_t got = intake_receive(source, relay->head + relay->head_bytes,
+				     sizeof(relay->head) - relay->head_bytes);
 	int r;
 
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -99,7 +98,7 @@ static void put_data(struct intake *intake, enum engine engine)
 		     : intake_put_memory(intake, &packet, engine))
 		intake->relay.in_message = packet.flags & PACKET_FLAG_CONTINUED;
 	else
-		(void)intake_reset(intake);
+		intake_drop_rest(intake);
 }
 
 enum intake_result intake_take_relay(struct intake *intake, const struct source *source,
@@ -122,7 +121,7 @@ enum intake_result intake_take_relay(struct intake *intake, const struct source 
 		(void)intake->sink.put_packet(intake->sink.owner, &packet, NULL);
 		return INTAKE_TOOK;
 	}
-	engine = intake_choose(intake, engine_class(relay->header.length));
+	engine = intake_choose(intake, source, engine_class(relay->header.length));
 	unseen = intake_memory_bytes(intake) == 0 &&
 		 (engine == ENGINE_SPLICE || intake_pipe_bytes(intake) > 0);
 	result = take_payload(intake, source, unseen, ret_err);

@@ -27,7 +27,7 @@ enum intake_result intake_take(struct intake *intake, const struct source *sourc
 	if (intake->params.framing.kind == FRAMING_RELAY)
 		return intake_take_relay(intake, source, ret_err);
 	intake->came_ns = source->came_ns;
-	engine = intake_choose(intake, engine_class((size_t)intake->mean_bytes));
+	engine = intake_choose(intake, source, engine_class((size_t)intake->mean_bytes));
 	if (engine == ENGINE_SPLICE && !can_stay_unseen(intake, source))
 		engine = ENGINE_COPY;
 	if (engine == ENGINE_SPLICE && intake_rest_to_pipe(intake)) {

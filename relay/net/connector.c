@@ -14,7 +14,7 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
-#include "base/fd.h"
+#include "net/peer_socket.h"
 #include "net/sockopt.h"
 
 /* Longer than three SYN retries (1 + 2 + 4 s): what has not answered by then is as good as down. */
@@ -105,7 +105,7 @@ static void end_attempt(struct connector *connector)
 	resolver_cancel(&connector->resolver);
 	ev_timer_stop(connector->loop, &connector->timed_out);
 	ev_io_stop(connector->loop, &connector->connected);
-	fd_close(&connector->fd);
+	peer_socket_close(&connector->fd);
 	resolver_answer_free(&connector->answer);
 }
 
@@ -199,6 +199,7 @@ static int begin_connect(struct connector *connector, const struct endpoint_addr
 
 	if (fd < 0)
 		return -errno;
+	peer_socket_refuse_descriptors(fd);
 	connector->fd = fd;
 	ev_io_set(&connector->connected, fd, EV_WRITE);
 	if (connect(fd, (const struct sockaddr *)&address->storage, address->bytes) == 0)
@@ -220,7 +221,7 @@ static void try_next_address(struct connector *connector, int r)
 {
 	while (has_next_address(connector)) {
 		ev_io_stop(connector->loop, &connector->connected);
-		fd_close(&connector->fd);
+		peer_socket_close(&connector->fd);
 		r = begin_connect(connector,
 				  &connector->answer.addresses[connector->next_address++]);
 		if (r == -EINPROGRESS) {

@@ -9,8 +9,18 @@
 
 union control {
 	struct cmsghdr header; /* for its alignment */
-	uint8_t bytes[CMSG_SPACE(sizeof(int) * FD_MESSAGE_MAX)];
+	uint8_t bytes[CMSG_SPACE(sizeof(int) * FD_MESSAGE_MAX) + CMSG_SPACE(sizeof(struct ucred))];
 };
+
+/* NULL: there are none.  Credentials stand before them (SO_PASSCRED, unix(7)). */
+static const struct cmsghdr *find_descriptors(struct msghdr *message)
+{
+	for (struct cmsghdr *at = CMSG_FIRSTHDR(message); at; at = CMSG_NXTHDR(message, at)) {
+		if (at->cmsg_level == SOL_SOCKET && at->cmsg_type == SCM_RIGHTS)
+			return at;
+	}
+	return NULL;
+}
 
 int fd_message_send(int socket, struct msghdr *message, const int *fds, size_t count, int flags)
 {
@@ -39,8 +49,8 @@ ssize_t fd_message_receive(int socket, struct msghdr *message, int fds[FD_MESSAG
 	message->msg_control = control.bytes;
 	message->msg_controllen = sizeof(control.bytes);
 	got = TEMP_FAILURE_RETRY(recvmsg(socket, message, flags | MSG_CMSG_CLOEXEC));
-	header = got < 0 ? NULL : CMSG_FIRSTHDR(message);
-	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+	header = got < 0 ? NULL : find_descriptors(message);
+	if (header) {
 		*ret_count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		memcpy(fds, CMSG_DATA(header), *ret_count * sizeof(int));
 	}

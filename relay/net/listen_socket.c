@@ -20,6 +20,7 @@
 
 #include "base/errmsg.h"
 #include "base/fd.h"
+#include "net/peer_socket.h"
 
 #ifndef IPV6_FREEBIND
 #define IPV6_FREEBIND 78 /* linux/in6.h, which does not go with netinet/in.h; Linux 4.15 */
@@ -301,6 +302,7 @@ static int listen_on_address(struct binding *binding, bool may_be_absent, int ba
 
 static void add_socket(struct listen_sockets *sockets, int fd)
 {
+	peer_socket_refuse_descriptors(fd);
 	sockets->list[sockets->count++] = (struct listen_socket){.fd = fd};
 }
 
@@ -562,6 +564,6 @@ int listen_sockets_open(const struct endpoint *endpoint, int backlog, const stru
 void listen_sockets_close(struct listen_sockets *sockets)
 {
 	for (size_t i = 0; i < sockets->count; i++)
-		fd_close(&sockets->list[i].fd);
+		peer_socket_close(&sockets->list[i].fd);
 	*sockets = (struct listen_sockets){.count = 0};
 }

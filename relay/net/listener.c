@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "net/peer_socket.h"
 #include "net/sockopt.h"
 
 /* A flood of new peers must leave the turn to those that are there. */
@@ -84,7 +85,7 @@ static void refuse_waiting_peers(struct listener *listener, int listening_fd)
 		if (fd < 0)
 			break;
 		sockopt_set_reset_on_close(fd);
-		fd_close(&fd);
+		peer_socket_close(&fd);
 		listener->counters.accept_refused++;
 	}
 	take_spare(listener);

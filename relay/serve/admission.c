@@ -10,8 +10,8 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
-#include "base/fd.h"
 #include "fanout/subscriber_kept.h"
+#include "net/peer_socket.h"
 #include "serve/params.h"
 #include "serve/service.h"
 
@@ -110,7 +110,7 @@ static void refuse(struct admission *admission, struct served_feed *feed, int fd
 			 close_reason_text(reason), whose, (unsigned long long)suppressed);
 	}
 	sockopt_set_reset_on_close(fd);
-	fd_close(&fd);
+	peer_socket_close(&fd);
 }
 
 void admission_tick(struct admission *admission)

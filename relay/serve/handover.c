@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "feed/settle.h"
 #include "http/websocket_input.h"
+#include "net/peer_socket.h"
 #include "serve/quota.h"
 
 enum {
@@ -351,8 +352,10 @@ static void restore_in_worker(struct worker *worker, void *data)
 
 	/* Before what is told of a publisher that does not go on. */
 	crossings_resume(&feed->publish.crossings);
-	feed_restore(feed, resuming->served->crossings[worker->index],
-		     &resuming->handed->parts[worker->index], resuming->handed->keeps_source);
+	if (feed_restore(feed, resuming->served->crossings[worker->index],
+			 &resuming->handed->parts[worker->index],
+			 resuming->handed->keeps_source) < 0)
+		ingest_end_resumed(&resuming->served->ingest);
 	resuming->lost += feed->fanout.closed[CLOSE_CRASH];
 }
 
@@ -441,11 +444,11 @@ void handover_free(struct handover *handover)
 void handover_fini(struct handover *handover)
 {
 	for (size_t i = 0; i < handover->socket_count; i++)
-		fd_close(&handover->sockets[i].fd);
+		peer_socket_close(&handover->sockets[i].fd);
 	for (size_t i = 0; i < handover->feed_count; i++) {
 		struct handed_feed *feed = &handover->feeds[i];
 
-		fd_close(&feed->ingest.fd);
+		peer_socket_close(&feed->ingest.fd);
 		for (size_t j = 0; j < feed->part_count; j++)
 			feed_state_close(&feed->parts[j]);
 	}

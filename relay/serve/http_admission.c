@@ -14,10 +14,10 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
-#include "base/fd.h"
 #include "config/origin.h"
 #include "http/http_host.h"
 #include "http/websocket_input.h"
+#include "net/peer_socket.h"
 #include "serve/admission.h"
 #include "serve/http_arrival.h"
 #include "serve/http_listener.h"
@@ -347,7 +347,7 @@ static int take_socket(struct asking *asking, struct subscriber_params *params)
 
 	if (rest_bytes > (params->input ? 0 : params->max_input_bytes)) {
 		sockopt_set_reset_on_close(fd);
-		fd_close(&fd);
+		peer_socket_close(&fd);
 		return -1;
 	}
 	params->input_bytes = (uint32_t)rest_bytes;

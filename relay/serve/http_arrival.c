@@ -8,10 +8,10 @@
 #include <sys/socket.h>
 
 #include "base/compiler.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "fanout/rendition.h"
 #include "feed/feed.h"
+#include "net/peer_socket.h"
 
 enum {
 	DISCARD_BYTES = 4096,
@@ -30,11 +30,11 @@ static void close_after_answer(int *fd)
 	char discarded[DISCARD_BYTES];
 
 	for (int i = 0; i < DISCARD_MAX; i++) {
-		if (recv(*fd, discarded, sizeof(discarded), MSG_DONTWAIT) <= 0)
+		if (peer_socket_receive(*fd, discarded, sizeof(discarded), MSG_DONTWAIT) <= 0)
 			break;
 	}
 	(void)shutdown(*fd, SHUT_WR);
-	fd_close(fd);
+	peer_socket_close(fd);
 }
 
 static void give_up(struct http_arrival *arrival, enum close_reason reason)

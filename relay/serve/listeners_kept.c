@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fd.h"
 #include "base/log.h"
+#include "net/peer_socket.h"
 #include "serve/served_listener.h"
 #include "serve/service.h"
 
@@ -162,7 +162,7 @@ void handover_http_resume(const struct service *service, struct handed_http *han
 void handover_http_close(struct handed_http *handed)
 {
 	for (size_t i = 0; i < handed->client_count; i++)
-		fd_close(&handed->clients[i].fd);
+		peer_socket_close(&handed->clients[i].fd);
 }
 
 void handover_http_free(struct handed_http *handed)

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fd.h"
 #include "base/log.h"
+#include "net/peer_socket.h"
 #include "serve/http_admission.h"
 #include "serve/http_listener.h"
 #include "serve/params.h"
@@ -25,7 +25,7 @@ static void on_accept(void *owner, int fd, const struct endpoint_address *peer)
 		admission_subscribe(&served->admission, &served->format, &served->subscriber_params,
 				    fd, peer);
 	else
-		fd_close(&fd);
+		peer_socket_close(&fd);
 }
 
 static const struct listener_events listener_events = {

@@ -16,6 +16,7 @@
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "net/peer_socket.h"
 #include "net/sockopt.h"
 #include "source/ingest_file.h"
 #include "source/ingest_log.h"
@@ -78,7 +79,7 @@ static void drop_source(struct ingest *ingest)
 		if (ingest->source.fd == STDIN_FILENO)
 			ingest->source.fd = -1; /* the descriptor is not ours to close */
 	}
-	fd_close(&ingest->source.fd);
+	peer_socket_close(&ingest->source.fd);
 	note_direct_bytes(ingest);
 	direct_file_release(&ingest->direct_file);
 	ingest->feed->metrics.source_direct = 0;
@@ -92,6 +93,7 @@ static void attach(struct ingest *ingest, int fd)
 	ingest->source = (struct source){.fd = fd};
 	if (fstat(fd, &stat) == 0) {
 		ingest->source.is_socket = S_ISSOCK(stat.st_mode);
+		ingest->source.is_seen = peer_socket_may_have_descriptors(fd);
 		ingest->source.is_file = S_ISREG(stat.st_mode) || ingest->direct_file;
 	}
 	ingest->feed->metrics.source_direct = ingest->direct_file != NULL;
@@ -327,7 +329,7 @@ static void refuse(struct ingest *ingest, int fd, const struct endpoint_address 
 	ingest->feed->source_ends[reason]++;
 	ingest_log_refused(ingest, peer, reason);
 	sockopt_set_reset_on_close(fd);
-	fd_close(&fd);
+	peer_socket_close(&fd);
 }
 
 static void on_refused(void *owner, int fd, enum close_reason reason)
@@ -382,7 +384,7 @@ static void on_better(void *owner, int fd, size_t index)
 	struct ingest *ingest = owner;
 
 	(void)index;
-	fd_close(&ingest->better_fd);
+	peer_socket_close(&ingest->better_fd);
 	take_held(ingest);
 	ingest->better_fd = fd;
 	if (has_source(ingest) && !is_at_boundary(ingest))
@@ -508,7 +510,7 @@ void ingest_close(struct ingest *ingest, enum close_reason reason)
 	if (ingest->params.kind == INGEST_CONNECT)
 		connector_stop(&ingest->connector);
 	newcomers_close(&ingest->newcomers);
-	fd_close(&ingest->better_fd);
+	peer_socket_close(&ingest->better_fd);
 	if (has_source(ingest))
 		end_source(ingest, reason, 0);
 	access_fini(&ingest->access);
@@ -516,9 +518,7 @@ void ingest_close(struct ingest *ingest, enum close_reason reason)
 
 void ingest_resume(void *owner)
 {
-	struct ingest *ingest = owner;
-
-	watch_source(ingest);
+	watch_source(owner);
 }
 
 void ingest_excuse(struct ingest *ingest, uint64_t now, uint64_t late_ms)
@@ -560,4 +560,10 @@ void ingest_restore(struct ingest *ingest, struct ingest_state *state)
 	else
 		attach(ingest, state->fd);
 	state->fd = -1;
+}
+
+void ingest_end_resumed(struct ingest *ingest)
+{
+	if (has_source(ingest))
+		end_source(ingest, CLOSE_NO_MEMORY, 0);
 }

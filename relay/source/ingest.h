@@ -112,6 +112,9 @@ void ingest_state_transfer(struct state_stream *stream, struct ingest_state *sta
 /* Before ingest_open(): the publisher of the process before goes on.  Takes the descriptor. */
 void ingest_restore(struct ingest *ingest, struct ingest_state *state);
 
+/* Ends that publisher: there is no memory for what it has begun. */
+void ingest_end_resumed(struct ingest *ingest);
+
 /* Opens it; nothing is read yet.  0 or -errno with a message that names the address or path. */
 int ingest_open(struct ingest *ingest, struct errmsg *err);
 

@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
-#include "base/fd.h"
+#include "net/peer_socket.h"
 #include "source/first_bytes.h"
 
 static void set_low_water(int fd, size_t count)
@@ -74,7 +74,7 @@ static void look(struct newcomer *newcomer)
 		/* It came and went: nobody need know. */
 		int fd = take_out(newcomer);
 
-		fd_close(&fd);
+		peer_socket_close(&fd);
 		return;
 	}
 	/* No more of them: that was all. */
@@ -186,7 +186,7 @@ void newcomers_close(struct newcomers *newcomers)
 		if (newcomers->list[i].fd >= 0) {
 			int fd = take_out(&newcomers->list[i]);
 
-			fd_close(&fd);
+			peer_socket_close(&fd);
 		}
 	}
 }

@@ -44,6 +44,8 @@ enum close_reason close_reason_from_errno(int err)
 	case ENOMEM:
 	case ENOBUFS:
 		return CLOSE_NO_MEMORY;
+	case EPROTO: /* peer_socket_receive() */
+		return CLOSE_DESCRIPTORS;
 	default:
 		return CLOSE_IO_ERROR;
 	}

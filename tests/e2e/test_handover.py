@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import socket
 import stat
 import struct
@@ -15,7 +16,7 @@ from relaytest import daemon
 from relaytest.bag import start_with
 from relaytest.ingest import STREAMS
 from relaytest.ini import ENGINES, TIGHT, feed
-from relaytest.stream import KIB, MIB, script
+from relaytest.stream import KIB, MIB, Script, script
 from relaytest.surroundings import ipv6, needs
 
 SLOW = {"receive_buffer": 4096, "paused": True}
@@ -273,6 +274,28 @@ def test_a_call_fails_while_all_stand_still(lab, engine, call):
         one.unlimited()
     relay.run_until_done(readers + slow)
     assert relay.feed("a")["subscribers_resumed"] == 0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("call", ["memfd_create:2", "execv:1"])
+def test_a_publisher_that_takes_over_meanwhile_begins_anew(lab, engine, call):
+    """It comes while nothing is served, and the one before is in the middle of a message."""
+    first, second = script("u32be", (300,) * 3, 1), script("u32be", (300, 5) * 20, 2)
+    relay = lab.start(WORKERS | feed("a", takeover="replace", **LOSSLESS, **ENGINES[engine]),
+                      env=daemon.preload(RELAY_STOP=call))
+    ends = list(first.ends) + [len(first.wire) + end for end in second.ends]
+    both = Script("u32be", first.wire + second.wire, ends=ends)
+    readers = [relay.subscribe("a-raw", both), relay.subscribe("a-framed", both)]
+    relay.wait("a", subscribers=2)
+    relay.publish("a", first.wire + struct.pack(">I", 1000) + b"A" * 500)
+    relay.wait("a", in_messages=first.count)
+    relay.process.send_signal(signal.SIGUSR2)
+    relay.wait_stopped()
+    relay.publish("a", second.wire)
+    relay.process.send_signal(signal.SIGCONT)
+    relay.run_until_done(readers)
+    seen = relay.feed("a")
+    assert seen["source_taken_over"] == 1 and seen["source_connects"] == 2, seen
 
 
 HEAD = struct.Struct("8sQQQ")

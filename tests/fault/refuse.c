@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: MIT
 /*
  * librefuse.so: put under a running relay by LD_PRELOAD, refuses or shortens the zero-copy calls
- * and pread, and refuses what a hand-over needs.
+ * and pread, refuses what a hand-over needs, and stops the process where a test wants to come in.
  *
  *   RELAY_REFUSE=CALL:ERRNO[:after=N],...   the call fails; with after=, the first N go through
  *   RELAY_SHORT=CALL:BYTES,...              the call moves at most BYTES at once
+ *   RELAY_STOP=CALL:N,...                   before the Nth call the process gets SIGSTOP
  *
  * CALL is splice, splice_in (to a pipe), splice_out (to a socket), splice_pair (to a pipe, from a
  * socket pair within the process), send_pair (send to such a pair), socketpair (a stream, never
- * waiting), tee, vmsplice, pread, memfd_create or execv.  A rule for splice_in, splice_out or
+ * waiting), tee, vmsplice, pread, passrights (getsockopt and setsockopt of SO_PASSRIGHTS),
+ * memfd_create, execv, waitpid, sendmsg, recvmsg or sigprocmask.  A rule for splice_in, splice_out or
  * splice_pair goes before one for splice.  A rule that cannot be read ends the process: a test must
  * not pass because its fault was misspelt.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,9 +28,12 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
+
+#define PASSRIGHTS 83 // SO_PASSRIGHTS, asm/socket.h of Linux 6.16
 
 enum call {
 	CALL_SPLICE,
@@ -41,6 +47,11 @@ enum call {
 	CALL_PREAD,
 	CALL_MEMFD_CREATE,
 	CALL_EXECV,
+	CALL_PASSRIGHTS,
+	CALL_WAITPID,
+	CALL_SENDMSG,
+	CALL_RECVMSG,
+	CALL_SIGPROCMASK,
 	CALL_COUNT
 };
 
@@ -56,21 +67,29 @@ static const char *const call_names[CALL_COUNT] = {
 	[CALL_PREAD] = "pread",
 	[CALL_MEMFD_CREATE] = "memfd_create",
 	[CALL_EXECV] = "execv",
+	[CALL_PASSRIGHTS] = "passrights",
+	[CALL_WAITPID] = "waitpid",
+	[CALL_SENDMSG] = "sendmsg",
+	[CALL_RECVMSG] = "recvmsg",
+	[CALL_SIGPROCMASK] = "sigprocmask",
 };
 
 static const struct {
 	const char *name;
 	int number;
 } errno_names[] = {
-	{"EPERM", EPERM},   {"ENOSYS", ENOSYS}, {"EINVAL", EINVAL}, {"EOPNOTSUPP", EOPNOTSUPP},
-	{"ENOMEM", ENOMEM}, {"EAGAIN", EAGAIN}, {"EINTR", EINTR},   {"EIO", EIO},
+	{"EPERM", EPERM},           {"ENOSYS", ENOSYS}, {"EINVAL", EINVAL},
+	{"EOPNOTSUPP", EOPNOTSUPP}, {"ENOMEM", ENOMEM}, {"EAGAIN", EAGAIN},
+	{"EINTR", EINTR},           {"EIO", EIO},       {"ENOPROTOOPT", ENOPROTOOPT},
 };
 
 struct rule {
 	int fail_errno; // 0: none
 	unsigned long after;
-	size_t cap_bytes; // 0: none
+	size_t cap_bytes;      // 0: none
+	unsigned long stop_at; // 0: nowhere
 	atomic_ulong count;
+	atomic_ulong stop_count;
 };
 
 static struct rule rules[CALL_COUNT];
@@ -134,6 +153,15 @@ static bool parse_cap(char *text)
 	return true;
 }
 
+// CALL:N
+static bool parse_stop(char *text)
+{
+	char *rest = text;
+	struct rule *rule = find_rule(strsep(&rest, ":"));
+
+	return rule && rest && parse_number(rest, &rule->stop_at) && rule->stop_at > 0;
+}
+
 static void read_variable(const char *variable, bool (*parse)(char *text))
 {
 	const char *value = getenv(variable);
@@ -153,6 +181,7 @@ __attribute__((constructor)) static void read_rules(void)
 {
 	read_variable("RELAY_REFUSE", parse_refusal);
 	read_variable("RELAY_SHORT", parse_cap);
+	read_variable("RELAY_STOP", parse_stop);
 }
 
 // True with errno set when this call is to fail; otherwise *bytes is capped.
@@ -160,6 +189,8 @@ static bool apply_rule(enum call call, size_t *bytes)
 {
 	struct rule *rule = &rules[call];
 
+	if (rule->stop_at > 0 && atomic_fetch_add(&rule->stop_count, 1) + 1 == rule->stop_at)
+		(void)kill(getpid(), SIGSTOP);
 	if (rule->fail_errno != 0 && atomic_fetch_add(&rule->count, 1) >= rule->after) {
 		errno = rule->fail_errno;
 		return true;
@@ -262,4 +293,61 @@ int execv(const char *path, char *const arguments[])
 	if (apply_rule(CALL_EXECV, &bytes))
 		return -1;
 	return execve(path, arguments, environ);
+}
+
+int getsockopt(int fd, int level, int option, void *value, socklen_t *bytes)
+{
+	size_t none = SIZE_MAX;
+
+	if (level == SOL_SOCKET && option == PASSRIGHTS && apply_rule(CALL_PASSRIGHTS, &none))
+		return -1;
+	return (int)syscall(SYS_getsockopt, fd, level, option, value, bytes);
+}
+
+int setsockopt(int fd, int level, int option, const void *value, socklen_t bytes)
+{
+	size_t none = SIZE_MAX;
+
+	if (level == SOL_SOCKET && option == PASSRIGHTS && apply_rule(CALL_PASSRIGHTS, &none))
+		return -1;
+	return (int)syscall(SYS_setsockopt, fd, level, option, value, bytes);
+}
+
+pid_t waitpid(pid_t pid, int *status, int flags)
+{
+	size_t none = SIZE_MAX;
+
+	if (apply_rule(CALL_WAITPID, &none))
+		return -1;
+	return (pid_t)syscall(SYS_wait4, pid, status, flags, NULL);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	size_t none = SIZE_MAX;
+
+	if (apply_rule(CALL_SENDMSG, &none))
+		return -1;
+	return syscall(SYS_sendmsg, fd, message, flags);
+}
+
+ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+	size_t none = SIZE_MAX;
+
+	if (apply_rule(CALL_RECVMSG, &none))
+		return -1;
+	return syscall(SYS_recvmsg, fd, message, flags);
+}
+
+// The kernel's set has 8 bytes (rt_sigprocmask(2)), the library's more.
+int sigprocmask(int how, const sigset_t *set, sigset_t *before)
+{
+	size_t none = SIZE_MAX;
+
+	if (apply_rule(CALL_SIGPROCMASK, &none))
+		return -1;
+	if (before)
+		(void)sigemptyset(before);
+	return (int)syscall(SYS_rt_sigprocmask, how, set, before, (size_t)8);
 }

@@ -5,6 +5,7 @@
 #define TESTS_UNIT_FD_COUNT_H
 
 #include <dirent.h>
+#include <sched.h>
 
 /* Only differences between two counts mean something: the directory being read is counted, too.
  * Fails the running test when it cannot be read. */
@@ -17,6 +18,19 @@ static inline int count_fds(void)
 	while (readdir(dir))
 		count++;
 	closedir(dir);
+	return count;
+}
+
+/* The same count when it is `want`; some are closed by another thread (net/peer_socket.h).  What has
+ * been counted last when that takes too long. */
+static inline int await_fds(int want)
+{
+	int count = count_fds();
+
+	for (int i = 0; i < 100000 && count != want; i++) {
+		(void)sched_yield();
+		count = count_fds();
+	}
 	return count;
 }
 

@@ -40,7 +40,7 @@ int feed_rig_setup(void **state)
 
 int feed_rig_teardown(void **state)
 {
-	assert_int_equal(count_fds(), (int)(intptr_t)*state);
+	assert_int_equal(await_fds((int)(intptr_t)*state), (int)(intptr_t)*state);
 	return 0;
 }
 

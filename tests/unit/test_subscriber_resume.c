@@ -250,7 +250,7 @@ static void who_cannot_be_kept_leaves_nothing(void **state)
 		}
 		subscribers[1].input = &input;
 		subscribers[1].input_owner = &other;
-		feed_restore(rig.feed, NULL, &fresh, true);
+		assert_int_equal(feed_restore(rig.feed, NULL, &fresh, true), 0);
 		assert_int_equal(rig.feed->fanout.closed[reasons[i]], i + 1);
 		assert_int_equal(rig.feed->metrics.delivered_messages, 5 * (i + 1));
 		assert_int_equal(rig.feed->metrics.subscribers, 1 - i);
@@ -290,12 +290,48 @@ static void after_a_crash_nobody_skips_who_may_not(void **state)
 	assert_int_equal(ring_capture(&rendition->ring, NULL, 0, &one->ring), 0);
 	fresh.session = rig.feed->publish.sequence.session;
 	fresh.next_seq = rig.feed->publish.sequence.next_seq;
-	feed_restore(rig.feed, NULL, &fresh, true);
+	assert_int_equal(feed_restore(rig.feed, NULL, &fresh, true), 0);
 	assert_int_equal(rig.feed->fanout.closed[CLOSE_CRASH], 2);
 	assert_int_equal(rig.feed->metrics.subscribers_resumed, 1);
 	assert_int_equal(rig.feed->metrics.skipped_messages, 1);
 	feed_state_close(&fresh);
 	feed_rig_close(&rig);
+}
+
+// --- the publisher
+
+// One that came before the feed was made again must not go on in the message of the one before.
+static void a_new_publisher_begins_anew(void **state)
+{
+	(void)state;
+	for (int is_new = 0; is_new < 2; is_new++) {
+		static uint8_t half[] = "half a ";
+		struct feed_state fresh = {.is_source_up = true,
+					   .session = 9,
+					   .next_seq = 5,
+					   .intake = {.framing = FRAMING_LINE,
+						      .message_bytes = sizeof(half) - 1,
+						      .rest = half,
+						      .rest_bytes = sizeof(half) - 1}};
+
+		begin();
+		if (!is_new)
+			feed_source_down(rig.feed, CLOSE_PEER_CLOSED);
+		assert_int_equal(feed_restore(rig.feed, NULL, &fresh, true), 0);
+		feed_rig_join_rendition(&rig, rig.raw, false, 0,
+					&(struct subscriber_params){.on_slow = ON_SLOW_WAIT});
+		assert_true(rig.feed->publish.sequence.is_source_up);
+		feed_rig_publish(&rig, "whole\n", 6);
+		feed_rig_settle(&rig);
+		assert_int_equal(rig.readers[0].size, is_new ? 6 : 13);
+		assert_memory_equal(rig.readers[0].bytes, is_new ? "whole\n" : "half a whole\n",
+				    rig.readers[0].size);
+		assert_int_equal(rig.feed->metrics.partial_messages, is_new);
+		assert_int_equal(rig.feed->metrics.partial_bytes, is_new ? 7 : 0);
+		assert_int_equal(rig.feed->source_ends[CLOSE_TAKEN_OVER], is_new);
+		assert_int_equal(rig.feed->publish.sequence.next_seq, 6);
+		feed_rig_close(&rig);
+	}
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, feed_rig_setup, feed_rig_teardown)
@@ -308,6 +344,7 @@ int main(void)
 		TEST(the_input_goes_on),
 		TEST(inputs_are_captured_by_their_names),
 		TEST(who_cannot_be_kept_leaves_nothing),
+		TEST(a_new_publisher_begins_anew),
 		TEST(after_a_crash_nobody_skips_who_may_not),
 	};
 

@@ -267,6 +267,11 @@ class Relay:
         self.process.send_signal(signal.SIGUSR2)
         return self.wait_log(answer, since)
 
+    def wait_stopped(self):
+        """Until it has got SIGSTOP, as from RELAY_STOP of preload()."""
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        self.loop.run(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T", what="relay to stop", poll=POLL)
+
     def reap(self, _events):
         self.loop.unwatch(self.pidfd)
         self.code = self.process.wait()

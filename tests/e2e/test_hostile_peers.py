@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""Peers that send what nobody expects of them: they harm only themselves."""
+
+import array
+import socket
+import struct
+
+import pytest
+
+from relaytest import daemon
+from relaytest.address import connect
+from relaytest.admin import Admin
+from relaytest.ini import ENGINES, feed
+from relaytest.stream import script
+
+LINGER = 1000  # seconds: longer than a test may last
+OLD_KERNEL = "passrights:ENOPROTOOPT"
+
+
+class Lingering:
+    """A TCP socket whose peer does not read, and that waits for it when it is closed: socket(7), SO_LINGER."""
+
+    def __init__(self):
+        server = socket.create_server(("127.0.0.1", 0))
+        self.sock = socket.create_connection(server.getsockname())
+        self.peer, _ = server.accept()
+        server.close()
+        self.sock.setblocking(False)
+        try:
+            while True:
+                self.sock.send(b"x" * 65536)
+        except BlockingIOError:
+            pass
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, LINGER))
+
+    def give(self, sock):
+        """Passes it on with a byte, so that the receiver has it alone."""
+        rights = array.array("i", [self.sock.fileno()])
+        sock.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        self.sock.close()
+
+    def end(self):
+        """Whoever closes it waits no more."""
+        self.peer.close()
+        self.sock.close()
+
+
+def sections_for(lab, engine="auto", **more):
+    return {"relay": {"workers": 1}, "admin": {"listen": "tcp:127.0.0.1:0", "socket": f"unix:{lab.directory}/admin"},
+            **feed("a", f"listen unix:{lab.directory}/in", raw={"listen": f"unix:{lab.directory}/out"}, framing="line",
+                   **ENGINES.get(engine, {})),
+            "listener a-web": {"feed": "a", "listen": f"unix:{lab.directory}/web", "format": "http"},
+            **feed("b", framing="line"), **more}
+
+
+WHERE = {"publisher": "feed a", "subscriber": "listener a-raw", "http": "listener a-web", "admin": "admin socket"}
+
+
+@pytest.mark.parametrize("kernel", ["new", "old"])
+@pytest.mark.parametrize("who", WHERE)
+def test_nobody_waits_for_a_descriptor_that_a_peer_sends(lab, who, kernel):
+    """Closing it may last for ever. From Linux 6.16 on the kernel refuses it; before, relay closes it apart: when it
+    comes with bytes that are read, and when it still lies in the queue of a connection that ends."""
+    env = daemon.preload(RELAY_REFUSE=OLD_KERNEL) if kernel == "old" else {}
+    relay = lab.start(sections_for(lab), env=env)
+    made = script("line", (100,) * 50, 1)
+    lingering = [Lingering(), Lingering()]
+    one = connect(relay.address[WHERE[who]])
+    for each in lingering:
+        if kernel == "new":
+            with pytest.raises(PermissionError):
+                each.give(one)
+            one.send(b"x\n")
+            continue
+        try:
+            each.give(one)
+        except BrokenPipeError:
+            assert each is lingering[1]  # relay has seen the first one already
+    # Another feed, in the same thread, and the control thread.
+    reader = relay.subscribe("b-raw", made)
+    relay.wait("b", subscribers=1)
+    relay.publish("b", made.wire)
+    relay.run_until_done([reader])
+    assert Admin(relay).ask("/healthz").status == 200
+    if kernel == "old" and who == "subscriber":
+        relay.wait("a", closed_descriptors=1)
+    if kernel == "old" and who == "publisher":
+        relay.wait("a", source_descriptors=1)
+    one.close()
+    # Only now their closing comes to an end.
+    for each in lingering:
+        each.end()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_unix_publisher_of_an_older_kernel(lab, engine):
+    """The engines that do not see the bytes would lose sight of the descriptors: they are not used there."""
+    made = script("line", (100, 5000, 60_000) * 50, 1)
+    sections = sections_for(lab, engine)
+    relay = lab.start(sections, env=daemon.preload(RELAY_REFUSE=OLD_KERNEL))
+    readers = [relay.subscribe("a-raw", made), relay.subscribe("a-framed", made)]
+    relay.wait("a", subscribers=2)
+    relay.publish("a", made.wire)
+    relay.run_until_done(readers)
+    assert relay.feed("a")["spliced_bytes"] == 0
+
+
+def test_abstract_sockets_refuse_descriptors(lab):
+    """There file permissions guard nothing."""
+    name = f"@relay-test-{lab.directory.name}"
+    relay = lab.start(sections_for(lab, **{"listener c": {"feed": "a", "listen": f"unix:{name}"}}))
+    one = socket.socket(socket.AF_UNIX)
+    one.connect("\0" + name[1:])
+    with pytest.raises(PermissionError):
+        one.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])
+    relay.wait("a", subscribers=1)
+    one.close()
