@@ -320,6 +320,19 @@ static void watch_signal(struct daemon *daemon, ev_signal *watcher, int number,
 	ev_signal_start(daemon->relay.service.loop, watcher);
 }
 
+/* Signals that end a program by default, but are meant to ask for something: one that comes before
+ * relay can listen waits.  SIGTERM and SIGINT end a start that hangs. */
+static void hold_requests(void)
+{
+	sigset_t requests;
+
+	(void)sigemptyset(&requests);
+	(void)sigaddset(&requests, SIGHUP);
+	(void)sigaddset(&requests, SIGUSR1);
+	(void)sigaddset(&requests, SIGUSR2);
+	(void)sigprocmask(SIG_BLOCK, &requests, NULL);
+}
+
 static void watch_signals(struct daemon *daemon)
 {
 	sigset_t none;
@@ -330,7 +343,7 @@ static void watch_signals(struct daemon *daemon)
 	watch_signal(daemon, &daemon->reload_on_hup, SIGHUP, on_hup);
 	watch_signal(daemon, &daemon->status_on_usr1, SIGUSR1, on_usr1);
 	watch_signal(daemon, &daemon->upgrade_on_usr2, SIGUSR2, on_usr2);
-	/* After an upgrade they have waited for this. */
+	/* All that have come since the start, or since the upgrade began, are taken now. */
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	ev_timer_init(&daemon->watchdog, on_watchdog, watchdog_s, watchdog_s);
@@ -356,6 +369,7 @@ static int run(const struct arguments *arguments, struct config *config, char **
 	/* A peer that is gone is an error of one call, not the end of the process; splice has no
 	 * MSG_NOSIGNAL. */
 	(void)signal(SIGPIPE, SIG_IGN);
+	hold_requests();
 	if (log_start() < 0)
 		log_warn("no thread for the log; a log that is not read can stop delivery");
 	if (fd_limit(&fd_max) < 0)

@@ -118,11 +118,29 @@ static bool store(struct relay *relay)
 
 /* ---- running anew ---- */
 
+/* A signal that comes while relay packs must not be taken any more: it would be forgotten with this
+ * program.  Blocked signals stay pending over an exec (execve(2)), and the next program takes them
+ * when it has set itself up.  No other thread takes any (thread.h). */
+static void hold_signals(struct upgrade *upgrade)
+{
+	sigset_t all;
+
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, &upgrade->signals);
+	upgrade->is_holding_signals = true;
+}
+
+static void release_signals(struct upgrade *upgrade)
+{
+	if (upgrade->is_holding_signals)
+		(void)sigprocmask(SIG_SETMASK, &upgrade->signals, NULL);
+	upgrade->is_holding_signals = false;
+}
+
 /* Returns only when it failed: 0 never, -errno. */
 static int run_anew(struct upgrade *upgrade, const struct handover_bag *bag)
 {
 	char text[64];
-	sigset_t all, before;
 	int err;
 
 	(void)snprintf(text, sizeof(text), "%d:%d:%d", bag->state_fd, bag->in_fd, bag->out_fd);
@@ -130,15 +148,11 @@ static int run_anew(struct upgrade *upgrade, const struct handover_bag *bag)
 		return -errno;
 	/* An exec gives relay a table of its own; the old one would be the keeper's for ever. */
 	keeper_stop(&upgrade->relay->keeper);
-	/* A signal before the new program has set itself up would end it: they wait. */
-	(void)sigfillset(&all);
-	(void)sigprocmask(SIG_SETMASK, &all, &before);
 	handover_bag_keep(bag, true);
 	log_flush(LOG_MS);
 	(void)execv(upgrade->program, upgrade->arguments);
 	err = errno;
 	handover_bag_keep(bag, false);
-	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	(void)unsetenv(HANDOVER_ENVIRONMENT);
 	keeper_resume(&upgrade->relay->keeper);
 	return -err;
@@ -218,9 +232,10 @@ static void finish_restart(struct upgrade *upgrade, bool is_good)
 		relay_drain(relay);
 }
 
-static void end_check(struct upgrade *upgrade)
+static void end_upgrade(struct upgrade *upgrade)
 {
 	ev_timer_stop(upgrade->relay->service.loop, &upgrade->poll);
+	release_signals(upgrade);
 	upgrade->checker = 0;
 	upgrade->report.is_under_way = false;
 }
@@ -230,25 +245,35 @@ static void on_poll(struct ev_loop *loop, ev_timer *watcher, int events)
 	struct upgrade *upgrade = container_of(watcher, struct upgrade, poll);
 	bool is_good;
 	int status = 0;
-	pid_t ended = waitpid(upgrade->checker, &status, WNOHANG);
+	pid_t ended;
 
 	(void)loop;
 	(void)events;
+	if (upgrade->is_holding_signals) {
+		run_upgrade(upgrade);
+		end_upgrade(upgrade);
+		return;
+	}
+	ended = waitpid(upgrade->checker, &status, WNOHANG);
 	if (ended == 0 && clock_mono_ns() / NS_PER_MS < upgrade->deadline_ms)
 		return;
 	if (ended == 0) {
 		(void)kill(upgrade->checker, SIGKILL);
 		(void)waitpid(upgrade->checker, &status, 0);
 	}
-	end_check(upgrade);
+	upgrade->checker = 0;
 	is_good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	tell_output(upgrade, is_good);
+	/* Those that came before are taken first: in the next turn, before this timer. */
+	if (is_good && !upgrade->is_restart) {
+		hold_signals(upgrade);
+		return;
+	}
+	end_upgrade(upgrade);
 	if (!is_good)
 		tell_refusal(upgrade, status);
 	if (upgrade->is_restart)
 		finish_restart(upgrade, is_good);
-	else if (is_good)
-		run_upgrade(upgrade);
 }
 
 /* Runs the program at our path with our arguments and the question. */
@@ -293,7 +318,7 @@ static int start_check(struct upgrade *upgrade, bool is_restart, struct errmsg *
 		errmsg_set(err, "relay is shutting down");
 		return -EBUSY;
 	}
-	if (upgrade->checker) {
+	if (upgrade->report.is_under_way) {
 		errmsg_set(err, "an upgrade is under way");
 		return -EALREADY;
 	}
@@ -302,7 +327,7 @@ static int start_check(struct upgrade *upgrade, bool is_restart, struct errmsg *
 	upgrade->is_restart = is_restart;
 	r = spawn_checker(upgrade);
 	if (r < 0) {
-		end_check(upgrade);
+		end_upgrade(upgrade);
 		errmsg_errno(err, -r, "%s", upgrade->program);
 		upgrade->report.error = *err;
 		return r;
@@ -333,6 +358,7 @@ void upgrade_init(struct upgrade *upgrade, struct relay *relay, char **arguments
 		.checker_output = -1,
 	};
 	ev_init(&upgrade->poll, on_poll);
+	ev_set_priority(&upgrade->poll, EV_MINPRI); /* behind the signals of its turn */
 	/* By its path, so that a new file there is what runs next; read now, because the name of a
 	 * file that has been replaced ends in " (deleted)". */
 	length = readlink("/proc/self/exe", upgrade->program, sizeof(upgrade->program) - 1);
@@ -343,11 +369,13 @@ void upgrade_init(struct upgrade *upgrade, struct relay *relay, char **arguments
 void upgrade_stop(struct upgrade *upgrade)
 {
 	reload_report_free(&upgrade->report.lines);
-	if (!upgrade->checker)
+	if (!upgrade->report.is_under_way)
 		return;
-	(void)kill(upgrade->checker, SIGKILL);
-	(void)waitpid(upgrade->checker, NULL, 0);
-	end_check(upgrade);
+	if (upgrade->checker) {
+		(void)kill(upgrade->checker, SIGKILL);
+		(void)waitpid(upgrade->checker, NULL, 0);
+	}
+	end_upgrade(upgrade);
 	fd_close(&upgrade->checker_output);
 	errmsg_set(&upgrade->report.error, "relay is shutting down");
 }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <ev.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -24,10 +25,13 @@ struct upgrade {
 	struct upgrade_report report; /* ro: is_under_way for a restart, too */
 	pid_t checker;                /* 0: no upgrade is under way */
 	int checker_output;           /* a file in memory, its standard error; -1: there is none */
-	ev_timer poll;                /* has the checker ended? */
+	ev_timer poll;                /* has the checker ended?  are all signals of before taken? */
 	uint64_t deadline_ms;
 	bool is_restart; /* the checker is for one */
-	bool is_stored;  /* ro: see upgrade_restart() */
+	/* private: no signal is taken any more, until exec or until the upgrade has failed */
+	bool is_holding_signals;
+	sigset_t signals; /* private: those that were blocked before */
+	bool is_stored;   /* ro: see upgrade_restart() */
 };
 
 /* `arguments` as main() got them, and to stay. */
