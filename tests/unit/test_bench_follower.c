@@ -267,6 +267,11 @@ static void test_skip(void **state)
 			assert_int_equal(listen_to(server, &bytes, attached, cut, false, &follower),
 					 0);
 			assert_int_equal(follower.place, MESSAGES);
+			assert_int_equal(listen_to(server, &bytes, attached, cut, true, &follower),
+					 0);
+			/* A whole packet, with its stamps, is compared. */
+			if (cut + attached <= bytes.count)
+				assert_int_equal(follower.place, MESSAGES);
 		}
 	}
 }
