@@ -129,7 +129,7 @@ void admin_post_upgrade(const struct admin_request *request)
 		admin_answer_json(request, 202,
 				  json_pack("{s:b,s:I,s:s}", "ok", true, "process",
 					    process_number(admin), "note",
-					    "begun; GET /upgrade says how it ends"));
+					    "begun; GET /upgrade.json says how it ends"));
 }
 
 void admin_get_upgrade(const struct admin_request *request)

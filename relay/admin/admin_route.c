@@ -47,7 +47,7 @@ static const struct route routes[] = {
 	{"/kick", HTTP_POST, admin_post_kick, false},
 	{"/log-level", HTTP_POST, admin_post_log_level, false},
 	{"/upgrade", HTTP_POST, admin_post_upgrade, false},
-	{"/upgrade", HTTP_GET, admin_get_upgrade, false},
+	{"/upgrade.json", HTTP_GET, admin_get_upgrade, false},
 };
 
 /* ---- the way to an answer ---- */

@@ -171,10 +171,10 @@ def answers(*bodies):
 def test_upgrade_waits_for_the_next_process(ctl, stub):
     stub.answers["POST", "/upgrade"] = 202, {"ok": True, "process": 7}
     looks = upgrade_state(7, under_way=True), upgrade_state(7, under_way=True), upgrade_state(8)
-    stub.answers["GET", "/upgrade"] = 200, answers(*looks)
+    stub.answers["GET", "/upgrade.json"] = 200, answers(*looks)
     assert good(ctl("upgrade")) == "relay 0.2 has taken over, subscribers: 1,200\n"
-    assert [path for _, path, _ in stub.seen] == ["/upgrade"] * 4
-    stub.answers["GET", "/upgrade"] = 200, answers(*looks)
+    assert [path for _, path, _ in stub.seen] == ["/upgrade"] + 3 * ["/upgrade.json"]
+    stub.answers["GET", "/upgrade.json"] = 200, answers(*looks)
     assert json.loads(good(ctl("upgrade", "--json"))) == looks[-1]
 
 
@@ -182,7 +182,7 @@ def test_upgrade_says_why_not(ctl, stub):
     refused = upgrade_state(7, error="/usr/bin/relay ended with exit code 78", errors=["relay.ini:3: bad\033"])
     lines = ["relay.ini:3: bad\\x1b", f"nothing has changed: {refused['error']}"]
     stub.answers["POST", "/upgrade"] = 202, {"ok": True, "process": 7}
-    stub.answers["GET", "/upgrade"] = 200, answers(upgrade_state(7, under_way=True), refused)
+    stub.answers["GET", "/upgrade.json"] = 200, answers(upgrade_state(7, under_way=True), refused)
     assert bad(ctl("upgrade"), 1, *lines) == ""
     assert json.loads(bad(ctl("upgrade", "--json"), 1, *lines)) == refused
     stub.answers["POST", "/upgrade"] = 409, {"error": "an upgrade is under way"}
@@ -191,17 +191,17 @@ def test_upgrade_says_why_not(ctl, stub):
 
 def test_upgrade_to_a_relay_that_does_not_know_the_question(ctl, stub):
     stub.answers["POST", "/upgrade"] = 202, {"ok": True, "process": 7}
-    stub.answers["GET", "/upgrade"] = 405, {"error": "not with this method"}
+    stub.answers["GET", "/upgrade.json"] = 405, {"error": "not with this method"}
     assert good(ctl("upgrade")) == "a program that says no more has taken over\n"
 
 
 def test_upgrade_does_not_guess(ctl, stub):
     """No end in time, no answer any more, a relay that came before this relayctl: how it ended is not known."""
     stub.answers["POST", "/upgrade"] = 202, {"ok": True, "process": 7}
-    stub.answers["GET", "/upgrade"] = 200, upgrade_state(7, under_way=True)
+    stub.answers["GET", "/upgrade.json"] = 200, upgrade_state(7, under_way=True)
     late = "the upgrade has not ended in time (--timeout): "
     bad(ctl("upgrade", "--timeout", "300ms"), 3, f"{late}it is still under way")
-    stub.answers["GET", "/upgrade"] = 200, "SSH"
+    stub.answers["GET", "/upgrade.json"] = 200, "SSH"
     bad(ctl("upgrade", "--timeout", "300ms"), 3, f"{late}relay's answer has no number of its process")
     stub.answers["POST", "/upgrade"] = 202, {"ok": True}
     bad(ctl("upgrade"), 3, "begun; a relay of this version does not say how it ends, its log does")

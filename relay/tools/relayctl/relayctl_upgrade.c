@@ -46,7 +46,7 @@ static bool has_ended(const json_t *answer, uint64_t process, enum relayctl_exit
 static bool look(const struct relayctl_options *options, uint64_t process, enum relayctl_exit *ret,
 		 json_t **ret_json, struct errmsg *error)
 {
-	*ret = relayctl_ask(options, "GET", "/upgrade", ret_json, error);
+	*ret = relayctl_ask(options, "GET", "/upgrade.json", ret_json, error);
 	if (*ret == RELAYCTL_REFUSED) {
 		// Who does not know this question is not the relay that told its number.
 		*ret = RELAYCTL_DONE;
