@@ -14,6 +14,7 @@
 #include "http/http_connection_parts.h"
 #include "http/http_response.h"
 #include "net/peer_socket.h"
+#include "net/sockopt.h"
 
 #define READY_MAX 64 /* served in a turn */
 
@@ -80,9 +81,18 @@ static bool is_proxy(const struct http_server *server, const struct endpoint_add
 	       access_is_allowed(trusted, &address);
 }
 
+/* A browser's EventSource comes back after a reset, and never after a 503. */
+static bool is_for_events(const void *head, size_t bytes)
+{
+	static const char media[] = "text/event-stream";
+
+	return bytes > 0 && memmem(head, bytes, media, sizeof(media) - 1);
+}
+
 /* At once and without keeping anything, since there is too much already; what has come is read
- * first, so that the answer is not lost with it. */
-static void turn_away(struct http_server *server, int fd, const struct endpoint_address *peer)
+ * first, so that the answer is not lost with it.  head: what was read before. */
+static void turn_away(struct http_server *server, int fd, const struct endpoint_address *peer,
+		      const uint8_t *head, size_t head_bytes)
 {
 	static const char line[] = "too many connections wait here";
 	const struct http_server_params *params = &server->params;
@@ -93,7 +103,12 @@ static void turn_away(struct http_server *server, int fd, const struct endpoint_
 	server->counters.refused++;
 	if (params->on_turned_away)
 		params->on_turned_away(params->owner, peer);
-	(void)!peer_socket_receive(fd, buf, sizeof(buf), MSG_DONTWAIT);
+	bytes = peer_socket_receive(fd, buf, sizeof(buf), MSG_DONTWAIT);
+	if (is_for_events(head, head_bytes) || (bytes > 0 && is_for_events(buf, (size_t)bytes))) {
+		sockopt_set_reset_on_close(fd);
+		fd_close(&fd);
+		return;
+	}
 	http_response_begin(&response, buf, sizeof(buf), 503);
 	http_response_field(&response, "Retry-After", "1");
 	bytes = http_response_end_text(&response, line, false);
@@ -121,7 +136,8 @@ static bool make_room(struct http_server *server)
 		}
 		http_connection_set_state(connection, STATE_ENDED);
 		if (is_slow)
-			turn_away(server, fd, &connection->peer);
+			turn_away(server, fd, &connection->peer, connection->buffer,
+				  connection->used_bytes);
 		return true;
 	}
 	return false;
@@ -175,7 +191,7 @@ void http_server_adopt(struct http_server *server, int fd, const struct endpoint
 		http_connection_set_state(connection, STATE_READING);
 		return;
 	}
-	turn_away(server, fd, peer);
+	turn_away(server, fd, peer, NULL, 0);
 }
 
 void http_server_fini(struct http_server *server)

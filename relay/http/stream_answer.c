@@ -2,11 +2,13 @@
 /* Answers to requests for streams. */
 #include "http/stream_answer.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 enum {
+	COME_BACK_BYTES = 256,
 	ALLOWED_BYTES = 768, /* of names of fields; what does not fit is not allowed */
 };
 
@@ -67,6 +69,32 @@ ssize_t stream_answer_head(const struct stream_answer *answer, const struct stre
 		http_response_field(&response, "Transfer-Encoding", "chunked");
 	http_response_field(&response, "Connection", "close");
 	return http_response_end(&response);
+}
+
+ssize_t stream_answer_come_back(const struct stream_answer *answer, const char *reason,
+				const char *text, uint32_t retry_ms, char *buf, size_t size)
+{
+	struct http_response response;
+	char body[COME_BACK_BYTES];
+	ssize_t head;
+	int bytes = snprintf(body, sizeof(body),
+			     "retry: %" PRIu32 "\nevent: refused\n"
+			     "data: {\"reason\":\"%s\",\"text\":\"%s\"}\n\n",
+			     retry_ms, reason, text);
+
+	if (bytes < 0 || (size_t)bytes >= sizeof(body))
+		return -ENOSPC;
+	stream_answer_begin(answer, &response, buf, size, 200);
+	http_response_field(&response, "Content-Type", format_row(FORMAT_EVENTS)->media);
+	http_response_field_number(&response, "Content-Length", (uint64_t)bytes);
+	http_response_field(&response, "Cache-Control", "no-store, no-transform");
+	http_response_field(&response, "X-Content-Type-Options", "nosniff");
+	http_response_field(&response, "Connection", "close");
+	head = http_response_end(&response);
+	if (head < 0 || (size_t)(head + bytes) > size)
+		return head < 0 ? head : -ENOSPC;
+	memcpy(buf + head, body, (size_t)bytes);
+	return head + bytes;
 }
 
 ssize_t stream_answer_out_of_range(const struct stream_answer *answer,

@@ -6,6 +6,7 @@
  *	200      Relay-Session, Relay-Sequence    which message comes first; not with a burst
  *	416      Relay-Session, Relay-Oldest,     which messages can be had instead
  *	         Relay-Next
+ *	200      Content-Length                   come back later: of server-sent events
  *
  * Only the ring knows whether a message can still be had, and the ring is in a worker.  So a struct
  * stream_answer travels there, and holds no pointer into the request.
@@ -65,6 +66,14 @@ ssize_t stream_answer_head(const struct stream_answer *answer, const struct stre
 ssize_t stream_answer_out_of_range(const struct stream_answer *answer,
 				   const struct stream_range *range, char *buf,
 				   size_t size) must_check;
+
+/* 200, to who asked for server-sent events and is refused for now: an event `refused` with the reason,
+ * and when to come back.  An EventSource comes back behind the end of a stream, but never behind any
+ * status but 200 (https://html.spec.whatwg.org/#sse-processing-model).  reason: a name of
+ * http_refusal.def; text: without quotes.  Returns as above. */
+ssize_t stream_answer_come_back(const struct stream_answer *answer, const char *reason,
+				const char *text, uint32_t retry_ms, char *buf,
+				size_t size) must_check;
 
 /* 204, to OPTIONS: a preflight (https://fetch.spec.whatwg.org/#cors-protocol) or a plain question.
  * Pages of an allowed origin may send any field that they ask for: relay reads only few, and passes

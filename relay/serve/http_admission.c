@@ -24,6 +24,8 @@
 #include "serve/service.h"
 
 enum {
+	COME_BACK_MS = 5000,
+	COME_BACK_SPREAD_MS = 10000,
 	TOLD_BYTES = 160, /* of what a client sent, in a line of the log */
 };
 
@@ -106,21 +108,50 @@ static const struct refusal_words *refusal_of(enum http_refusal refusal)
 	return &refusals[refusal];
 }
 
+/* It may be otherwise soon. */
+static bool is_for_now(int status)
+{
+	return status == 503 || status == 429;
+}
+
+static bool wants_events(const struct asking *asking)
+{
+	return !asking->answer.is_head && format_row(asking->wanted.format)->media;
+}
+
+/* At random, so that not all come back at once. */
+static void send_away(struct asking *asking, enum http_refusal refusal, const char *line)
+{
+	uint32_t retry_ms = COME_BACK_MS + arc4random_uniform(COME_BACK_SPREAD_MS);
+	char buf[STREAM_ANSWER_BYTES];
+
+	send_answer(asking, buf,
+		    stream_answer_come_back(&asking->answer, http_refusal_name(refusal), line,
+					    retry_ms, buf, sizeof(buf)));
+}
+
 /* line: NULL for the usual one. */
 static void refuse_with(struct asking *asking, enum http_refusal refusal, int status,
 			const char *line)
 {
 	const struct refusal_words *about = refusal_of(refusal);
+	bool is_sent_away = is_for_now(status) && wants_events(asking);
 	struct http_response response;
 	char buf[STREAM_ANSWER_BYTES];
 
 	line = line ? line : about->text;
+	if (is_sent_away)
+		status = 200;
 	note_refusal(asking->http, http_connection_peer(asking->connection), asking->request,
 		     refusal, status, line);
 	if (asking->path && about->feed != CLOSE_REASON_COUNT)
 		asking->path->feed->refused[about->feed]++;
+	if (is_sent_away) {
+		send_away(asking, refusal, line);
+		return;
+	}
 	stream_answer_begin(&asking->answer, &response, buf, sizeof(buf), status);
-	if (status == 503 || status == 429)
+	if (is_for_now(status))
 		http_response_field(&response, "Retry-After", "5");
 	else if (status == 401)
 		http_response_field(&response, "WWW-Authenticate",
@@ -453,9 +484,7 @@ static void answer_request(struct asking *asking, const char *wrong)
 {
 	char buf[STREAM_ANSWER_BYTES];
 
-	if (asking->http->admission->service->is_draining)
-		refuse(asking, HTTP_REFUSED_DRAINING);
-	else if (!is_address_allowed(asking))
+	if (!is_address_allowed(asking))
 		refuse(asking, HTTP_REFUSED_DENIED);
 	else if (!is_host_known(asking))
 		refuse_host(asking);
@@ -467,6 +496,8 @@ static void answer_request(struct asking *asking, const char *wrong)
 			stream_answer_options(&asking->answer, asking->request, buf, sizeof(buf)));
 	else if (!is_token_valid(asking))
 		refuse(asking, HTTP_REFUSED_TOKEN);
+	else if (asking->http->admission->service->is_draining)
+		refuse(asking, HTTP_REFUSED_DRAINING);
 	else if (wrong)
 		refuse_with(asking, HTTP_REFUSED_BAD_REQUEST, 400, wrong);
 	else if (asking->path)

@@ -200,3 +200,55 @@ def test_a_browser_over_a_stop_and_start(lab):
         said = [one for one in browser.value("said") if not one.startswith("state 0")]
     assert [one.partition(" ")[2] for one in said] == ["one", '{"from":null,"to":1}', "two"], said
     assert said[0].split()[0] != said[2].split()[0]
+
+
+def test_a_full_listener_ends_no_event_stream(lab):
+    """An EventSource never asks again after any status but 200: who may come later is told so, and when."""
+    relay = lab.start(sections(options={"max_per_ip": 2, "origins": "https://a.example"}, max_subscribers=3))
+    waits = set()
+
+    def is_sent_away(source, reason, status):
+        code, fields, body = Answer(relay, "web", request("/a", {**EVENTS, "Origin": "https://a.example"}), source=source).wait()
+        told = re.fullmatch(r'retry: (\d+)\nevent: refused\ndata: (.*)\n\n', body)
+        assert (code, fields["content-type"]) == (200, "text/event-stream"), body
+        assert fields["access-control-allow-origin"] == "https://a.example"
+        assert json.loads(told[2])["reason"] == reason and 5000 <= int(told[1]) < 15_000, body
+        assert Answer(relay, "web", request("/a"), source=source).wait()[0] == status
+        waits.add(told[1])
+
+    first = [Answer(relay, "web", request("/a", EVENTS), source="127.0.0.2") for _ in range(2)]
+    relay.wait("a", subscribers=2)
+    is_sent_away("127.0.0.2", "per_address", 429)
+    first.append(Answer(relay, "web", request("/a", EVENTS), source="127.0.0.3"))
+    relay.wait("a", subscribers=3)
+    for _ in range(9):
+        is_sent_away("127.0.0.4", "full", 503)
+    assert len(waits) > 5, waits
+    assert relay.feed("a")["closed_limit"] == 18 and relay.feed("a")["closed_per_address"] == 2
+    for one in first:
+        one.reset()
+    relay.wait("a", subscribers=0)
+    back = Answer(relay, "web", request("/a", EVENTS), source="127.0.0.4")
+    relay.wait("a", subscribers=1)
+    back.reset()
+
+
+@needs(chromium)
+def test_a_browser_waits_for_its_turn(lab):
+    relay = lab.start(sections(options={"max_per_ip": 1, "burst": "64k"}))
+    relay.publish("a", b"one\n")
+    relay.wait("a", in_messages=1)
+    with Browser(lab.directory) as browser:
+        browser.open(f"http://{relay.address['listener web'].removeprefix('tcp:')}/")
+        browser.wait("document.body && document.body.textContent.includes('/a')")
+        other = Answer(relay, "web", request("/a"))
+        relay.wait("a", subscribers=1)
+        browser.value("""{ said = []; const source = new EventSource('/a');
+            source.onmessage = (event) => said.push(event.data);
+            source.addEventListener('refused', (event) => said.push(JSON.parse(event.data).reason));
+            source.onerror = () => said.push('state ' + source.readyState); 0 }""")
+        browser.wait("said.includes('state 0')")
+        other.reset()
+        relay.wait("a", subscribers=0)
+        browser.wait("said.includes('one')")
+        assert browser.value("said") == ["per_address", "state 0", "one"]

@@ -184,7 +184,8 @@ static int join_unix(struct rig *rig)
 	return fds[1];
 }
 
-static int join_tcp(struct rig *rig)
+/* A connection; *ret_accepted is its other end. */
+static int connect_tcp(int *ret_accepted)
 {
 	struct sockaddr_in addr = {
 		.sin_family = AF_INET,
@@ -192,16 +193,24 @@ static int join_tcp(struct rig *rig)
 	};
 	socklen_t bytes = sizeof(addr);
 	int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), accepted;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	assert_int_equal(bind(listening, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	assert_int_equal(listen(listening, 1), 0);
 	assert_int_equal(getsockname(listening, (struct sockaddr *)&addr, &bytes), 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	accepted = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	assert_true(accepted >= 0);
+	*ret_accepted = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	assert_true(*ret_accepted >= 0);
 	fd_close(&listening);
 	assert_int_equal(fd_set_nonblock(fd), 0);
+	return fd;
+}
+
+static int join_tcp(struct rig *rig)
+{
+	int accepted;
+	int fd = connect_tcp(&accepted);
+
 	adopt(rig, accepted);
 	return fd;
 }
@@ -653,6 +662,32 @@ static void there_are_only_so_many(void **state)
 	fd_close(&fds[1]);
 }
 
+/* A browser that asked for events comes back behind a reset, and never behind a 503. */
+static void who_asks_for_events_is_reset(void **state)
+{
+	static const char head[] = "GET / HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n";
+	struct rig *rig = *state;
+	int fds[2], accepted;
+	char byte;
+
+	begin(rig, NULL);
+	rig->what = WHAT_NOTHING;
+	fds[0] = join_unix(rig);
+	fds[1] = join_unix(rig);
+	for (int i = 0; i < 2; i++)
+		say(fds[i], "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+	run_until(rig, rig->requests == 2);
+	rig->peer = connect_tcp(&accepted);
+	say(rig->peer, head);
+	adopt(rig, accepted);
+	assert_int_equal(rig->server.counters.refused, 1);
+	assert_int_equal(recv(rig->peer, &byte, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(errno, ECONNRESET);
+	fd_close(&rig->peer);
+	fd_close(&fds[0]);
+	fd_close(&fds[1]);
+}
+
 /* One whose bytes are in the same turn's events as the newcomer that takes its place. */
 static void who_makes_room_is_read_no_more(void **state)
 {
@@ -985,6 +1020,7 @@ int main(void)
 		TEST(who_goes_without_a_word_is_forgotten),
 		TEST(who_resets_before_the_answer_is_forgotten),
 		TEST(there_are_only_so_many),
+		TEST(who_asks_for_events_is_reset),
 		TEST(who_makes_room_is_read_no_more),
 		TEST(the_end_closes_all),
 		TEST(a_trusted_proxy_names_the_peer),
