@@ -106,7 +106,7 @@ static void turn_away(struct http_server *server, int fd, const struct endpoint_
 	bytes = peer_socket_receive(fd, buf, sizeof(buf), MSG_DONTWAIT);
 	if (is_for_events(head, head_bytes) || (bytes > 0 && is_for_events(buf, (size_t)bytes))) {
 		sockopt_set_reset_on_close(fd);
-		fd_close(&fd);
+		peer_socket_close(&fd);
 		return;
 	}
 	http_response_begin(&response, buf, sizeof(buf), 503);

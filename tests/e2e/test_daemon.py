@@ -229,6 +229,28 @@ def test_nobody_reads_the_log(lab):
     assert not any("log lines lost" in line for line in relay.log)
 
 
+def test_nobody_reads_what_the_service_manager_is_told(lab):
+    """Its socket takes some ten messages (net.unix.max_dgram_qlen); the others are lost, and hold up nobody."""
+    path = lab.directory / "notify"
+    made = script("line", (100,) * 50, 1)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        relay = lab.start(feed("a", framing="line", **LOSSLESS) | {"relay": {"survive_crash": "no"}},
+                          env={"NOTIFY_SOCKET": str(path)})
+        early = relay.subscribe("a-raw", made)
+        relay.wait("a", subscribers=1)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as other:
+            with pytest.raises(BlockingIOError):
+                while True:  # what relay has not sent until the queue is full, somebody else has
+                    other.sendto(b"X=1", str(path))
+        for _ in range(3):  # each announces itself, and its end
+            relay.wait_log("reloaded", relay.reload(relay.sections))
+        late = relay.subscribe("a-raw", made)
+        relay.wait("a", subscribers=2)
+        relay.publish("a", made.wire)
+        relay.run_until_done([early, late])
+
+
 def test_standard_descriptors_are_held(lab):
     """Started with 0 to 2 closed, nothing of relay's own gets these numbers, also behind an exec."""
     path, ini = lab.directory / "in", lab.directory / "closed.ini"

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from relaytest import address
+from relaytest.daemon import preload
 from relaytest.ini import TIGHT, feed
 from relaytest.stream import KIB, MIB, script
 
@@ -256,6 +257,20 @@ def test_max_pinned(lab):
     relay.wait_log("reason=pinned .*cause=receive_window")
     relay.wait(test=lambda block: 0 < block["relay"]["pinned_bytes"] <= 256 * KIB)
     assert all(one.end is None for one in [leader, *small])
+
+
+@pytest.mark.parametrize("after, descriptors", [(0, 1024), (1, 2048)])
+def test_a_sandbox_without_limits(lab, after, descriptors):
+    """prlimit64 refused, altogether or for raising the limit alone: it is told, and subscribers are served."""
+    made = script("u32be", (5000,) * 40, 1)
+    relay = lab.start({"relay": {"workers": 1}} | feed("a", framing="u32be", **LOSSLESS),
+                      env=preload(RELAY_REFUSE=f"prlimit:EPERM:after={after}"), prefix=["prlimit", "--nofile=2048:4096"])
+    relay.wait_log(rf"warning the limit of open files cannot be had or raised, taking {descriptors}$")
+    relay.wait_log(rf"budget subscribers=[1-9]\d* .*descriptors={descriptors} ")
+    readers = relay.subscribe("a-framed", made, 3)
+    relay.wait("a", subscribers=3)
+    relay.publish("a", made.wire)
+    relay.run_until_done(readers)
 
 
 def test_budget(lab):

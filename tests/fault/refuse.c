@@ -10,9 +10,9 @@
  * CALL is splice, splice_in (to a pipe), splice_out (to a socket), splice_pair (to a pipe, from a
  * socket pair within the process), send_pair (send to such a pair), socketpair (a stream, never
  * waiting), tee, vmsplice, pread, passrights (getsockopt and setsockopt of SO_PASSRIGHTS),
- * memfd_create, execv, waitpid, sendmsg, recvmsg or sigprocmask.  A rule for splice_in, splice_out or
- * splice_pair goes before one for splice.  A rule that cannot be read ends the process: a test must
- * not pass because its fault was misspelt.
+ * memfd_create, execv, waitpid, sendmsg, recvmsg, sigprocmask or prlimit (getrlimit and setrlimit).
+ * A rule for splice_in, splice_out or splice_pair goes before one for splice.  A rule that cannot be
+ * read ends the process: a test must not pass because its fault was misspelt.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -52,6 +53,7 @@ enum call {
 	CALL_SENDMSG,
 	CALL_RECVMSG,
 	CALL_SIGPROCMASK,
+	CALL_PRLIMIT,
 	CALL_COUNT
 };
 
@@ -72,6 +74,7 @@ static const char *const call_names[CALL_COUNT] = {
 	[CALL_SENDMSG] = "sendmsg",
 	[CALL_RECVMSG] = "recvmsg",
 	[CALL_SIGPROCMASK] = "sigprocmask",
+	[CALL_PRLIMIT] = "prlimit",
 };
 
 static const struct {
@@ -350,4 +353,23 @@ int sigprocmask(int how, const sigset_t *set, sigset_t *before)
 	if (before)
 		(void)sigemptyset(before);
 	return (int)syscall(SYS_rt_sigprocmask, how, set, before, (size_t)8);
+}
+
+/* Both are prlimit64 to a sandbox. */
+int getrlimit(__rlimit_resource_t resource, struct rlimit *limit)
+{
+	size_t none = SIZE_MAX;
+
+	if (apply_rule(CALL_PRLIMIT, &none))
+		return -1;
+	return prlimit(0, resource, NULL, limit);
+}
+
+int setrlimit(__rlimit_resource_t resource, const struct rlimit *limit)
+{
+	size_t none = SIZE_MAX;
+
+	if (apply_rule(CALL_PRLIMIT, &none))
+		return -1;
+	return prlimit(0, resource, limit, NULL);
 }
