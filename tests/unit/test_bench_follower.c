@@ -99,7 +99,8 @@ static const struct server servers[] = {
 static void put(struct bytes *to, const void *bytes, size_t count)
 {
 	assert_true(to->count + count <= STREAM_BYTES);
-	memcpy(to->at + to->count, bytes, count);
+	if (count)
+		memcpy(to->at + to->count, bytes, count);
 	to->count += count;
 }
 
