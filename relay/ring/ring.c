@@ -12,7 +12,8 @@
 #include "ring/ring_kept.h"
 
 enum {
-	BLOCK_BYTES = 64 * 1024,    /* small packets share such a block                     */
+	BLOCK_BYTES = 64 * 1024,    /* small packets share such a block, ...                */
+	BLOCK_BYTES_MIN = 64,       /* which begins smaller where the one before ended early */
 	LONG_BLOCK_BYTES = 1 << 20, /* a long packet is cut in blocks of this               */
 	SHORT_REST_BYTES = 4096,    /* that is no block of its own, such as a trailer       */
 	MARKS_MAX = 1024,           /* of a block: more packets than these are in the next one  */
@@ -24,7 +25,7 @@ enum {
 
 void ring_init(struct ring *ring, const struct ring_params *params)
 {
-	*ring = (struct ring){.params = *params};
+	*ring = (struct ring){.params = *params, .block_room = BLOCK_BYTES_MIN};
 }
 
 /* ---- the segments by index ---- */
@@ -56,6 +57,16 @@ static int make_room(struct ring *ring)
 	return 0;
 }
 
+/* A power of two: sizes that malloc(3) can use again. */
+static size_t block_room_for(size_t bytes)
+{
+	size_t room = BLOCK_BYTES_MIN;
+
+	while (room < bytes && room < BLOCK_BYTES)
+		room *= 2;
+	return room;
+}
+
 void ring_reckon(struct ring *ring, struct segment *segment)
 {
 	size_t cost = segment_cost(segment);
@@ -64,8 +75,12 @@ void ring_reckon(struct ring *ring, struct segment *segment)
 	segment->cost = cost;
 }
 
+/* A block that ends early is cut.  If each began as large as the longest, malloc(3) would get holes
+ * that fit nothing, so the next one begins with what this one had use for. */
 static void seal(struct ring *ring, struct segment *segment)
 {
+	if (segment->kind == SEGMENT_BLOCK && !segment->is_sealed)
+		ring->block_room = block_room_for(2 * segment->length);
 	segment_seal(segment);
 	ring_reckon(ring, segment);
 }
@@ -239,18 +254,27 @@ static void gather(struct source_parts *from, uint8_t *to, size_t bytes)
 	}
 }
 
+/* Makes room for `length` bytes more, if they fit into a block at all. */
+static bool has_room(struct segment *segment, size_t length)
+{
+	size_t needed = segment->length + length;
+
+	return needed <= segment->block_bytes ||
+	       (segment->block_bytes <= BLOCK_BYTES / 2 && needed <= BLOCK_BYTES &&
+		segment_grow_block(segment, block_room_for(needed)) == 0);
+}
+
 /* Behind the last packet of the growing block, when it fits there. */
 static int append_to_newest(struct ring *ring, struct source_parts *from, size_t length,
 			    const struct ring_packet *packet, unsigned tag)
 {
 	struct segment *last = ring_newest(ring);
+	size_t room = last ? last->block_bytes + last->mark_room : 0;
 	struct packet_mark mark;
-	size_t mark_room;
 
 	if (!last || last->kind != SEGMENT_BLOCK || last->is_sealed || last->tag != tag ||
-	    last->block_bytes - last->length < length || last->mark_count >= MARKS_MAX)
+	    last->mark_count >= MARKS_MAX || !has_room(last, length))
 		return -ENOSPC;
-	mark_room = last->mark_room;
 	mark = mark_of(ring, packet, last->length);
 	if (segment_add_mark(last, &mark) < 0)
 		return -ENOMEM;
@@ -263,7 +287,7 @@ static int append_to_newest(struct ring *ring, struct source_parts *from, size_t
 	ring->end_pos += length;
 	ring->next_seq = packet->next_seq;
 	commit(ring);
-	if (last->mark_room != mark_room)
+	if (last->block_bytes + last->mark_room != room)
 		ring_reckon(ring, last);
 	return 0;
 }
@@ -333,6 +357,14 @@ int ring_append_pipes(struct ring *ring, struct pipe *pipes, size_t count, struc
 	return 0;
 }
 
+/* A block in a record cannot grow, but its pages can be cut. */
+static size_t room_of_new_block(const struct ring *ring, size_t part)
+{
+	if (part > BLOCK_BYTES / 2)
+		return part;
+	return ring->record ? BLOCK_BYTES : size_max(ring->block_room, block_room_for(part));
+}
+
 int ring_append_copy(struct ring *ring, const struct iovec *parts, size_t count,
 		     const struct ring_packet *packet, unsigned tag)
 {
@@ -350,7 +382,7 @@ int ring_append_copy(struct ring *ring, const struct iovec *parts, size_t count,
 		return r;
 	do {
 		size_t part = left > LONG_BLOCK_BYTES + SHORT_REST_BYTES ? LONG_BLOCK_BYTES : left;
-		size_t room = part > BLOCK_BYTES / 2 ? part : BLOCK_BYTES;
+		size_t room = room_of_new_block(ring, part);
 		uint8_t *block = ring_record_take(ring->record, room);
 
 		if (!block || append_block(ring, block, room, part, !made, packet, tag) < 0) {

@@ -34,6 +34,7 @@ struct ring {
 	size_t segment_count;       /* ro */
 	size_t pipe_count;          /* ro: retained pipe segments                 */
 	uint64_t blocks_made;       /* ro: pipe segments turned into blocks so far */
+	size_t block_room;          /* private: what the next block begins with  */
 	uint64_t oldest_pipe;       /* private: no retained pipe segment has a lower index */
 	uint64_t cost;              /* ro: memory that the retained segments take */
 	uint64_t start_pos;         /* ro */

@@ -164,9 +164,9 @@ void ring_record_give(struct ring_record *record, void *memory, size_t bytes)
 			       pages_for(bytes));
 }
 
-void *ring_record_cut(struct ring_record *record, void *memory, size_t bytes, size_t to_bytes)
+size_t ring_record_cut(struct ring_record *record, void **memory, size_t bytes, size_t to_bytes)
 {
-	uint64_t offset = record ? offset_of(record, memory) : 0;
+	uint64_t offset = record ? offset_of(record, *memory) : 0;
 	size_t kept = pages_for(to_bytes);
 	void *cut;
 
@@ -175,10 +175,16 @@ void *ring_record_cut(struct ring_record *record, void *memory, size_t bytes, si
 			       (offset - record->layout.pages_offset) / RING_RECORD_PAGE_BYTES +
 				       kept,
 			       pages_for(bytes) - kept);
-	if (offset || to_bytes >= bytes)
-		return memory;
-	cut = realloc(memory, size_max(to_bytes, 1));
-	return cut ? cut : memory;
+	if (offset)
+		return to_bytes;
+	/* A hole of nearly a block's size would be of no use to the next block. */
+	if (bytes - to_bytes < RING_RECORD_PAGE_BYTES)
+		return bytes;
+	cut = realloc(*memory, size_max(to_bytes, 1));
+	if (!cut)
+		return bytes;
+	*memory = cut;
+	return to_bytes;
 }
 
 size_t ring_record_cost(const struct ring_record *record, const void *memory, size_t bytes)

@@ -85,9 +85,10 @@ must_check int ring_record_grow_marks(struct segment *segment);
 must_check void *ring_record_take(struct ring_record *record, size_t bytes);
 void ring_record_give(struct ring_record *record, void *memory, size_t bytes);
 
-/* The first `to_bytes` of the memory, wherever they are then; the rest is given back. */
-must_check void *ring_record_cut(struct ring_record *record, void *memory, size_t bytes,
-				 size_t to_bytes);
+/* Gives back what lies behind the first `to_bytes`, wherever these are then.  A rest that is not
+ * worth it stays.  Returns how many bytes there are now. */
+must_check size_t ring_record_cut(struct ring_record *record, void **memory, size_t bytes,
+				  size_t to_bytes);
 
 /* What the memory takes: pages in the record, else what malloc() takes.  And the segment's slot; 0:
  * it has none. */

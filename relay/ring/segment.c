@@ -92,19 +92,32 @@ void segment_unref(struct segment **segment_ptr)
 
 void segment_seal(struct segment *segment)
 {
-	size_t mark_bytes = segment->mark_count * sizeof(*segment->marks);
+	void *marks = segment->marks, *block = segment->block;
 
 	if (segment->is_sealed)
 		return;
 	segment->is_sealed = true;
-	segment->marks = ring_record_cut(segment->record, segment->marks,
-					 segment->mark_room * sizeof(*segment->marks), mark_bytes);
-	segment->mark_room = segment->mark_count;
 	if (segment->slot)
 		ring_record_cut_block(segment);
-	segment->block = ring_record_cut(segment->record, segment->block, segment->block_bytes,
-					 segment->length);
-	segment->block_bytes = segment->length;
+	segment->block_bytes =
+		ring_record_cut(segment->record, &block, segment->block_bytes, segment->length);
+	segment->block = block;
+	segment->mark_room = ring_record_cut(segment->record, &marks,
+					     segment->mark_room * sizeof(*segment->marks),
+					     segment->mark_count * sizeof(*segment->marks)) /
+			     sizeof(*segment->marks);
+	segment->marks = marks;
+}
+
+int segment_grow_block(struct segment *segment, size_t bytes)
+{
+	uint8_t *block = segment->record ? NULL : realloc(segment->block, bytes);
+
+	if (!block)
+		return -ENOMEM;
+	segment->block = block;
+	segment->block_bytes = bytes;
+	return 0;
 }
 
 size_t segment_cost(const struct segment *segment)

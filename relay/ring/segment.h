@@ -84,6 +84,10 @@ void segment_unref(struct segment **segment);
  * Idempotent. */
 void segment_seal(struct segment *segment);
 
+/* Makes the block larger; what is in it stays, but not where it was.  Returns 0, or -ENOMEM (nothing
+ * has changed), also for one that may be in a record: its place is known there. */
+int segment_grow_block(struct segment *segment, size_t bytes);
+
 /* Memory that the segment takes, in bytes: what it carries, and all that it takes to carry it.  The
  * one place that says what counts.  Of a pipe that is its bytes and what the kernel needs for the
  * pipe itself; how many pages the bytes lie in, the kernel does not tell. */

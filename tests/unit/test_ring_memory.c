@@ -174,7 +174,7 @@ static const struct attack {
 
 static void a_ring_takes_what_it_may(void **state)
 {
-	size_t before = mallinfo2().uordblks;
+	size_t before = mallinfo2().uordblks, arena = mallinfo2().arena;
 	struct rig rig;
 
 	(void)state;
@@ -194,6 +194,8 @@ static void a_ring_takes_what_it_may(void **state)
 			      (unsigned long)(rig.ring.end_pos - rig.ring.start_pos));
 		assert_true(most <= ring_max_cost(&rig.ring) + rig.longest);
 		if (before) {
+			// The heap of one ring serves the next: holes would add up.
+			assert_true(mallinfo2().arena - arena <= 2 * ring_max_cost(&rig.ring));
 			assert_true(used <= rig.ring.cost * 11 / 10 + 20000);
 			assert_true(rig.ring.cost <= used * 13 / 10 + 20000);
 		}
@@ -299,7 +301,7 @@ static void a_block_goes_on_over_a_gap_and_not_over_a_new_session(void **state)
 	set_sequence(&rig, 5);
 	put(&rig, 10, 0);
 	assert_int_equal(rig.ring.segment_count, 2);
-	assert_int_equal(ring_find_segment(&rig.ring, 0)->block_bytes, 20);
+	assert_in_range(ring_find_segment(&rig.ring, 0)->block_bytes, 20, 64);
 	assert_int_equal(cursor_oldest_seq(&rig.ring), 5);
 	assert_int_equal(cursor_join_seq(&cursor, &rig.ring, 4), -ERANGE);
 	close_rig(&rig);
