@@ -26,6 +26,7 @@ static const char *const engine_words[] = {CONFIG_ENGINES(WORD) NULL};
 static const char *const headers_words[] = {CONFIG_HEADERS(WORD) NULL};
 static const char *const on_source_loss_words[] = {CONFIG_ON_SOURCE_LOSSES(WORD) NULL};
 static const char *const takeover_words[] = {CONFIG_TAKEOVERS(WORD) NULL};
+static const char *const pages_words[] = {CONFIG_PAGES(WORD) NULL};
 static const char *const direct_words[] = {CONFIG_DIRECTS(WORD) NULL};
 static const char *const survive_crash_words[] = {CONFIG_SURVIVE_CRASHES(WORD) NULL};
 static const char *const on_slow_words[] = {CONFIG_ON_SLOWS(WORD) NULL};
@@ -54,6 +55,21 @@ _Static_assert(LOG_LEVEL_ERROR == 0 && LOG_LEVEL_WARN == 1 && LOG_LEVEL_INFO == 
 		       LOG_LEVEL_DEBUG == 3,
 	       "CONFIG_LOG_LEVELS has another order");
 
+/* In a switch: the types that are one of some words. */
+#define CASES_OF_WORDS                                                                             \
+	case CONFIG_TYPE_LOG_LEVEL:                                                                \
+	case CONFIG_TYPE_ENGINE:                                                                   \
+	case CONFIG_TYPE_HEADERS:                                                                  \
+	case CONFIG_TYPE_ON_SOURCE_LOSS:                                                           \
+	case CONFIG_TYPE_TAKEOVER:                                                                 \
+	case CONFIG_TYPE_PAGES:                                                                    \
+	case CONFIG_TYPE_DIRECT:                                                                   \
+	case CONFIG_TYPE_SURVIVE_CRASH:                                                            \
+	case CONFIG_TYPE_ON_SLOW:                                                                  \
+	case CONFIG_TYPE_FORMAT:                                                                   \
+	case CONFIG_TYPE_MESSAGES:                                                                 \
+	case CONFIG_TYPE_YES_NO
+
 /* NULL for the types that are not one of some words. */
 static const char *const *words_of(enum config_type type)
 {
@@ -64,6 +80,7 @@ static const char *const *words_of(enum config_type type)
 		[CONFIG_TYPE_HEADERS] = headers_words,
 		[CONFIG_TYPE_ON_SOURCE_LOSS] = on_source_loss_words,
 		[CONFIG_TYPE_TAKEOVER] = takeover_words,
+		[CONFIG_TYPE_PAGES] = pages_words,
 		[CONFIG_TYPE_DIRECT] = direct_words,
 		[CONFIG_TYPE_SURVIVE_CRASH] = survive_crash_words,
 		[CONFIG_TYPE_ON_SLOW] = on_slow_words,
@@ -379,17 +396,7 @@ static int parse_any(const struct config_option *option, const char *text, void 
 		return parse_burst(text, value);
 	case CONFIG_TYPE_FRAMING:
 		return parse_framing(text, value);
-	case CONFIG_TYPE_LOG_LEVEL:
-	case CONFIG_TYPE_ENGINE:
-	case CONFIG_TYPE_HEADERS:
-	case CONFIG_TYPE_ON_SOURCE_LOSS:
-	case CONFIG_TYPE_TAKEOVER:
-	case CONFIG_TYPE_DIRECT:
-	case CONFIG_TYPE_SURVIVE_CRASH:
-	case CONFIG_TYPE_ON_SLOW:
-	case CONFIG_TYPE_FORMAT:
-	case CONFIG_TYPE_MESSAGES:
-	case CONFIG_TYPE_YES_NO:
+	CASES_OF_WORDS:
 		return parse_word(words_of(option->type), text, value);
 	}
 	return -EINVAL;
@@ -496,17 +503,7 @@ const char *config_value_print(const struct config_option *option, const void *v
 		else
 			snprintf(buf, size, "%s", framing_words[framing->kind]);
 		break;
-	case CONFIG_TYPE_LOG_LEVEL:
-	case CONFIG_TYPE_ENGINE:
-	case CONFIG_TYPE_HEADERS:
-	case CONFIG_TYPE_ON_SOURCE_LOSS:
-	case CONFIG_TYPE_TAKEOVER:
-	case CONFIG_TYPE_DIRECT:
-	case CONFIG_TYPE_SURVIVE_CRASH:
-	case CONFIG_TYPE_ON_SLOW:
-	case CONFIG_TYPE_FORMAT:
-	case CONFIG_TYPE_MESSAGES:
-	case CONFIG_TYPE_YES_NO:
+	CASES_OF_WORDS:
 		snprintf(buf, size, "%s", words_of(option->type)[*(const unsigned *)value]);
 		break;
 	}

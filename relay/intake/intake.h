@@ -35,7 +35,7 @@ struct source {
 	int fd;           /* non-blocking, or a regular file           */
 	bool is_socket;   /* MSG_PEEK works                            */
 	bool is_file;     /* regular file: EOF is its end              */
-	bool is_seen;     /* not to be spliced: see peer_socket_may_have_descriptors() */
+	bool is_seen;     /* not to be spliced */
 	size_t max_bytes; /* of one take; 0 = no limit but the segment */
 	uint64_t came_ns; /* wall clock: since when the bytes of the next take are there; 0 = now */
 };

@@ -129,6 +129,7 @@ int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, 
 	*ret = (struct ingest_params){
 		.kind = ingest_kind(ingest->kind),
 		.sniff = from->sniff,
+		.copies_pages = from->publisher_pages == CONFIG_PAGES_COPY,
 		.takeover = from->takeover == CONFIG_TAKEOVER_REPLACE,
 		.source_timeout_ms = from->source_timeout,
 		.rate_bytes = from->rate,

@@ -85,6 +85,13 @@ static void drop_source(struct ingest *ingest)
 	ingest->feed->metrics.source_direct = 0;
 }
 
+void ingest_set_pages(struct ingest *ingest, bool copies_pages)
+{
+	ingest->params.copies_pages = copies_pages;
+	ingest->source.is_seen =
+		copies_pages || peer_socket_may_have_descriptors(ingest->source.fd);
+}
+
 /* Makes `fd` the source, to be watched by the caller. */
 static void attach(struct ingest *ingest, int fd)
 {
@@ -93,9 +100,9 @@ static void attach(struct ingest *ingest, int fd)
 	ingest->source = (struct source){.fd = fd};
 	if (fstat(fd, &stat) == 0) {
 		ingest->source.is_socket = S_ISSOCK(stat.st_mode);
-		ingest->source.is_seen = peer_socket_may_have_descriptors(fd);
 		ingest->source.is_file = S_ISREG(stat.st_mode) || ingest->direct_file;
 	}
+	ingest_set_pages(ingest, ingest->params.copies_pages);
 	ingest->feed->metrics.source_direct = ingest->direct_file != NULL;
 	if (!ingest->source.is_file)
 		gathering_begin(&ingest->gathering, fd);

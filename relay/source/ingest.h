@@ -48,6 +48,7 @@ struct ingest_params {
 	char path[4096];            /* FIFO, FILE                                 */
 	bool sniff;                 /* LISTEN: other protocols are refused        */
 	bool takeover;              /* LISTEN: a new publisher replaces the old   */
+	bool copies_pages;          /* nothing is spliced: see publisher_pages    */
 	uint64_t source_timeout_ms; /* silent for so long = lost; 0 = never       */
 	uint32_t retry_max_ms;      /* CONNECT: the longest pause between tries   */
 	enum ingest_direct direct;
@@ -122,6 +123,9 @@ int ingest_open(struct ingest *ingest, struct errmsg *err);
  * nowhere else.  *sockets is empty afterwards.  A publisher that is there stays. */
 void ingest_listen(struct ingest *ingest, const struct endpoint *endpoint,
 		   struct listen_sockets *sockets);
+
+/* Whether the pages of the publisher are copied, from the next packet on. */
+void ingest_set_pages(struct ingest *ingest, bool copies_pages);
 
 /* FIFO: it may have been made anew.  Then it is opened: at once, or when the publisher ends that is
  * still there. */

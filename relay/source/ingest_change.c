@@ -8,6 +8,7 @@ void ingest_change(struct ingest *ingest, const struct ingest_params *params)
 {
 	ingest->params.sniff = params->sniff;
 	ingest->params.takeover = params->takeover;
+	ingest_set_pages(ingest, params->copies_pages);
 	ingest->params.source_timeout_ms = params->source_timeout_ms;
 	ingest->params.rate_bytes = params->rate_bytes;
 	ingest->params.retry_max_ms = params->retry_max_ms;

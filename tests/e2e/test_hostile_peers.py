@@ -2,15 +2,17 @@
 """Peers that send what nobody expects of them: they harm only themselves."""
 
 import array
+import os
 import socket
 import struct
 
 import pytest
 
 from relaytest import daemon
-from relaytest.address import connect
+from relaytest.address import connect, reset_on_close
 from relaytest.admin import Admin
 from relaytest.ini import ENGINES, feed
+from relaytest.loop import CEILING
 from relaytest.stream import script
 
 LINGER = 1000  # seconds: longer than a test may last
@@ -115,3 +117,55 @@ def test_abstract_sockets_refuse_descriptors(lab):
         one.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])
     relay.wait("a", subscribers=1)
     one.close()
+
+
+def change_later(lab, relay, path, made):
+    """What a later subscriber gets of a file that was sent by sendfile(2), delivered, and then changed."""
+    path.write_bytes(made.wire)
+    first = relay.subscribe("b-raw", made)
+    relay.wait("b", subscribers=1)
+    publisher = connect(relay.address["feed b"])
+    with path.open("r+b") as file:
+        at = 0
+        while at < len(made.wire):
+            try:
+                at += os.sendfile(publisher.fileno(), file.fileno(), at, len(made.wire) - at)
+            except BlockingIOError:
+                lab.loop.turn(0.01)
+        relay.run_until_done([first])
+        first.reset()
+        file.write(b"-" * len(made.wire))
+    late = connect(relay.address["listener b-raw"])
+    late.settimeout(CEILING)
+    got = b""
+    while len(got) < len(made.wire):
+        got += late.recv(65536)
+    reset_on_close(late)
+    late.close()
+    publisher.close()
+    return got
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_copied_pages_stay_as_they_were(lab, engine):
+    """A local publisher keeps the pages that it has sent: relay has copies."""
+    made = script("line", (1000,) * 60, 1)
+    relay = lab.start(feed("b", framing="line", burst="1024k", publisher_pages="copy", **ENGINES[engine]))
+    assert change_later(lab, relay, lab.directory / "file", made) == made.wire
+    assert relay.feed("b")["packets_splice"] == 0
+
+
+def test_shared_pages_are_the_publishers(lab):
+    """The default, and what a reload changes."""
+    made = script("line", (1000,) * 60, 1)
+    sections = feed("b", framing="line", burst="1024k", engine="splice")
+    relay = lab.start(sections)
+    assert b"-" * 4096 in change_later(lab, relay, lab.directory / "file", made)
+    sections["feed b"]["publisher_pages"] = "copy"
+    since = relay.reload(sections)
+    relay.wait_log(r" reloaded$", since)
+    before = relay.feed("b")["packets_splice"]
+    relay.wait("b", source_losses=1)
+    relay.publish("b", made.wire)
+    relay.wait("b", in_messages=2 * made.count)
+    assert relay.feed("b")["packets_splice"] == before
