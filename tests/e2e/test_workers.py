@@ -146,6 +146,27 @@ def test_source_that_goes_is_told_everywhere(lab):
             relay.wait(name, subscribers=0, closed_source_lost=8)
 
 
+def test_end_of_session_is_told_where_only_a_branch_is_read(lab):
+    """The upstream begins another session, and nobody is left at home: a subscriber in another worker is told."""
+    old, new = (script("relay", (500,) * 20, session, first=session, session=session) for session in (50, 60))
+    relay = lab.start({"relay": {"workers": 2}}
+                      | feed("a", framing="relay", heartbeat="0", on_slow="wait", stall_timeout="1h"))
+    at_home = relay.subscribe("a-framed", old, same_session=False)
+    relay.wait("a", subscribers=1)
+    elsewhere = relay.subscribe("a-framed", old, same_session=False)
+    relay.wait("a", subscribers=2)
+    assert [one["subscribers"] for one in workers_of(relay)] == ["1", "1"]
+    publisher = relay.publish("a", old.wire)
+    relay.run_until_done([at_home, elsewhere])
+    at_home.reset()
+    relay.wait("a", subscribers=1)
+    elsewhere.script, elsewhere.payload, elsewhere.base, elsewhere.position = new, new.payload, new.first, 0
+    publisher.send(new.wire)
+    relay.run_until_done([elsewhere])
+    assert packet.END in elsewhere.events
+    assert elsewhere.session == 60 and not elsewhere.gaps
+
+
 def test_reload_moves_nobody(lab):
     """Feeds and listeners come and go in all workers; who is connected elsewhere does not notice."""
     made = script("u32be", (3000,) * 1000, 6)
