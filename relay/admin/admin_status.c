@@ -339,10 +339,10 @@ static json_t *listener_json(const struct served_listener *served)
 		set(json, "format", json_string("http"));
 		set(json, "http", http_json(served->http));
 	} else {
-		const struct served_format *format = &served->format;
+		const struct served_format *format = served->offer.format;
 
-		set(json, "feed", json_string(format->feed ? format->feed->name : ""));
-		set(json, "format", json_string(format->feed ? encoder_name(format->encoder) : ""));
+		set(json, "feed", json_string(format ? format->feed->name : ""));
+		set(json, "format", json_string(format ? format_row(format->format)->name : ""));
 	}
 	set(json, "address", json_string(listener_address(&served->listener)));
 	set_counters(json, &served->listener.counters, rows, count);

@@ -446,22 +446,12 @@ static void listen_all(struct opening *opening)
 	close_new(opening->of_listeners, config->listener_count);
 }
 
-/* A branch of a feed has a past only where somebody may ask for it.  With that, all is in place. */
 static void begin_feeds(struct relay *relay)
 {
-	struct list_node *node, *at;
+	struct list_node *node;
 
-	list_for_each (&relay->service.feeds, node) {
-		bool keeps_history = false;
-
-		list_for_each (&relay->service.listeners, at) {
-			keeps_history = keeps_history ||
-					served_listener_keeps_history(served_listener_at(at),
-								      served_feed_at(node));
-		}
-		served_feed_keep_history(served_feed_at(node), keeps_history);
+	list_for_each (&relay->service.feeds, node)
 		served_feed_begin(served_feed_at(node));
-	}
 }
 
 static void set_limits(struct relay *relay, bool is_start)

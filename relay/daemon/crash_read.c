@@ -87,15 +87,6 @@ static int keep_sockets(const struct crash_socket *sockets, size_t count, struct
 	return 0;
 }
 
-/* Opened on demand or not: who finds one open leaves it. */
-static void keep_formats(struct crash_listeners *listeners, struct handover *ret)
-{
-	ret->http_listeners = listeners->https;
-	ret->http_listener_count = listeners->http_count;
-	listeners->https = NULL;
-	listeners->http_count = 0;
-}
-
 static int read_listeners(uint8_t *map, const struct crash_head *head, struct crash_fds *fds,
 			  struct handover *ret, struct errmsg *err)
 {
@@ -121,8 +112,7 @@ static int read_listeners(uint8_t *map, const struct crash_head *head, struct cr
 			r = -EPROTO;
 		} else {
 			r = keep_sockets(listeners.sockets, listeners.socket_count, fds, ret);
-			keep_formats(&listeners, ret);
-		}
+				}
 	}
 	state_stream_free(&stream);
 	crash_listeners_free(&listeners);

@@ -17,7 +17,7 @@
 
 enum {
 	ALIGNMENT = 64,             /* a cache line: writers in two workers share none */
-	LISTENERS_BYTES = 16 << 20, /* for some 40,000 sockets, and as many feeds by HTTP */
+	LISTENERS_BYTES = 16 << 20, /* for some 40,000 sockets */
 	NUMBER_BYTES = 8,           /* in a stream */
 };
 
@@ -149,27 +149,19 @@ static void transfer_socket(struct state_stream *stream, struct crash_socket *so
 
 void crash_listeners_transfer(struct state_stream *stream, struct crash_listeners *listeners)
 {
-	void *sockets = listeners->sockets, *https = listeners->https;
-	bool has_sockets, has_https;
+	void *sockets = listeners->sockets;
+	bool has_sockets;
 
 	has_sockets = state_array(stream, &sockets, &listeners->socket_count,
 				  sizeof(*listeners->sockets), (size_t)5 * NUMBER_BYTES, "sockets");
 	listeners->sockets = sockets;
 	for (size_t i = 0; has_sockets && i < listeners->socket_count; i++)
 		transfer_socket(stream, &listeners->sockets[i]);
-	has_https = state_array(stream, &https, &listeners->http_count, sizeof(*listeners->https),
-				(size_t)2 * NUMBER_BYTES, "listeners of http");
-	listeners->https = https;
-	for (size_t i = 0; has_https && i < listeners->http_count; i++)
-		handover_http_transfer_formats(stream, &listeners->https[i]);
 	state_end(stream);
 }
 
 void crash_listeners_free(struct crash_listeners *listeners)
 {
-	for (size_t i = 0; i < listeners->http_count; i++)
-		handover_http_free(&listeners->https[i]);
-	free(listeners->https);
 	free(listeners->sockets);
 	*listeners = (struct crash_listeners){.socket_count = 0};
 }
@@ -194,23 +186,6 @@ static int describe_sockets(const struct service *service, const struct config *
 	return ret->sockets ? r : -ENOMEM;
 }
 
-static int describe_formats(const struct service *service, struct crash_listeners *ret)
-{
-	struct list_node *node;
-	int r = 0;
-
-	ret->https = calloc(list_length(&service->listeners) + 1, sizeof(*ret->https));
-	if (!ret->https)
-		return -ENOMEM;
-	list_for_each (&service->listeners, node) {
-		const struct served_listener *served = served_listener_at(node);
-
-		if (r == 0 && served->http)
-			r = handover_http_take_formats(served, &ret->https[ret->http_count++]);
-	}
-	return r;
-}
-
 void crash_record_set_listeners(struct crash_record *record, const struct service *service,
 				const struct config *config)
 {
@@ -223,8 +198,7 @@ void crash_record_set_listeners(struct crash_record *record, const struct servic
 		return;
 	other = !atomic_load(&head->listeners_current);
 	state_stream_write(&stream);
-	if (describe_sockets(service, config, &listeners) < 0 ||
-	    describe_formats(service, &listeners) < 0)
+	if (describe_sockets(service, config, &listeners) < 0)
 		state_fail(&stream, "out of memory");
 	else
 		crash_listeners_transfer(&stream, &listeners);

@@ -12,8 +12,8 @@
  *   part of the region   its writer          what is in it
  *   struct crash_head    the control thread  where the arrays are, and whether they count
  *                        the keeper          died_ns, fd_count and fds[]
- *   listeners[0], [1]    the control thread  listening sockets, and open formats of HTTP, as a
- *                                            stream; in turns, so that one of them always holds
+ *   listeners[0], [1]    the control thread  listening sockets, as a stream; in turns, so that one
+ *                                            of them always holds
  *   parts[]              each its worker     a feed in one worker
  *   subscribers[]        each its worker     by the number of the descriptor
  *   inputs[]             each its worker     the same, of subscribers who are listened to
@@ -40,7 +40,7 @@
 
 enum {
 	/* Raised with every change of what is in the region, or of what it means. */
-	CRASH_SCHEMA = 3,
+	CRASH_SCHEMA = 4,
 };
 
 /* `count` elements of `each_bytes`, aligned to 64 bytes, from `offset` on. */
@@ -119,8 +119,7 @@ struct feed_records crash_record_feeds(const struct crash_record *record);
 /* An orderly end begins. */
 void crash_record_set_done(struct crash_record *record);
 
-/* Writes down the listening sockets, and the formats that listeners with format = http have open.
- * `config` is the one in effect.  To be called after each change.  Until then what was written
+/* Writes down the listening sockets.  `config` is the one in effect.  To be called after each change.  Until then what was written
  * before holds.  That does no harm: a socket that is gone is known by its cookie.  If they cannot
  * be written, an error is logged, and none of them is kept. */
 void crash_record_set_listeners(struct crash_record *record, const struct service *service,
@@ -145,8 +144,6 @@ struct crash_socket {
 struct crash_listeners {
 	struct crash_socket *sockets; /* owned */
 	size_t socket_count;
-	struct handed_http *https; /* owned; names and formats only */
-	size_t http_count;
 };
 
 /* Written to, or read from; to be freed in both cases. */

@@ -116,7 +116,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
 
 	(void)events;
 	collect(relay, now_ms);
-	service_tick(&relay->service);
+	service_tick(&relay->service, now_ms);
 	admin_tick(&relay->admin);
 	tell(relay, now_ms);
 	if (relay->service.is_draining &&
@@ -137,15 +137,6 @@ bool relay_has_moved(struct relay *relay)
 	return has_moved;
 }
 
-static void on_format_opened(void *owner)
-{
-	struct relay *relay = owner;
-
-	crash_record_set_listeners(&relay->crash, &relay->service, relay->config);
-}
-
-static const struct service_events service_events = {.on_format_opened = on_format_opened};
-
 void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit,
 		const struct admin_actions *actions, void *owner)
 {
@@ -153,7 +144,7 @@ void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit,
 	keeper_init(&relay->keeper, loop);
 	relay->started_mono_ns = clock_mono_ns();
 	relay->started_ns = relay->loaded_ns = clock_wall_ns();
-	service_init(&relay->service, loop, &service_events, relay);
+	service_init(&relay->service, loop);
 	admin_init(&relay->admin, &relay->service, actions, owner);
 	ev_timer_init(&relay->tick, on_tick, TICK_S, TICK_S);
 	ev_timer_start(loop, &relay->tick);

@@ -34,22 +34,6 @@ void fanout_stop(struct fanout *fanout)
 
 /* ---- renditions ---- */
 
-struct rendition *fanout_open_rendition(struct fanout *fanout, const struct encoder *encoder,
-					const struct ring_params *ring, uint64_t next_seq)
-{
-	struct rendition *rendition;
-	struct list_node *node;
-
-	list_for_each (&fanout->renditions, node) {
-		rendition = rendition_of(node);
-		if (rendition->encoder == encoder) {
-			rendition->listeners++;
-			return rendition;
-		}
-	}
-	return rendition_new(fanout, encoder, ring, next_seq);
-}
-
 void fanout_clear_rendition(struct rendition *rendition, enum close_reason reason)
 {
 	fanout_close_subscribers(rendition, reason);

@@ -121,11 +121,6 @@ void fanout_stop(struct fanout *fanout);
 
 /* ---- renditions ---- */
 
-/* The rendition in this format; each call is one listener more.  It is made when it is not there
- * yet, with a ring that begins at next_seq.  NULL: no memory. */
-struct rendition *fanout_open_rendition(struct fanout *fanout, const struct encoder *encoder,
-					const struct ring_params *ring, uint64_t next_seq);
-
 /* Closes its subscribers and empties its ring; rendition_free() is next. */
 void fanout_clear_rendition(struct rendition *rendition, enum close_reason reason);
 

@@ -24,7 +24,6 @@ struct rendition *rendition_new(struct fanout *fanout, const struct encoder *enc
 		return NULL;
 	rendition->fanout = fanout;
 	rendition->encoder = encoder;
-	rendition->listeners = 1;
 	ring_init(&rendition->ring, ring);
 	rendition->ring.next_seq = next_seq;
 	list_init(&rendition->joining);

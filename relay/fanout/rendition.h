@@ -19,7 +19,7 @@ struct rendition {
 	struct fanout *fanout; /* ro */
 	const struct encoder *encoder;
 	struct ring ring;
-	unsigned listeners; /* rw: that offer this format; without any, the rendition goes */
+	bool keeps_past; /* rw: newcomers may ask for what came before them */
 	struct rendition_record *record; /* private: NULL: it would not survive a crash */
 	struct ring_record *ring_record; /* private: the ring's, owned */
 
@@ -30,8 +30,7 @@ struct rendition {
 	struct list blocked; /* their socket is full                                   */
 };
 
-/* A rendition that one listener offers.  NULL: no memory.  Its ring begins at next_seq, and is
- * empty. */
+/* A rendition without subscribers.  NULL: no memory.  Its ring begins at next_seq, and is empty. */
 struct rendition *rendition_new(struct fanout *fanout, const struct encoder *encoder,
 				const struct ring_params *ring, uint64_t next_seq);
 

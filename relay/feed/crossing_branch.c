@@ -205,7 +205,7 @@ static void on_tick(void *owner, uint64_t now_ms)
 	struct crossing *crossing = owner;
 	const struct feed *branch = crossing->branch;
 
-	if (branch->metrics.subscribers || branch->keeps_history)
+	if (feed_is_wanted(branch))
 		crossing->lonely_ms = now_ms;
 	else if (crossing->state == BRANCH_AWAKE && now_ms - crossing->lonely_ms >= SLEEP_AFTER_MS)
 		ask(crossing, false);

@@ -182,7 +182,7 @@ static bool fill_by_block(struct crossings *home, struct crossing_item *item, vo
 	return true;
 }
 
-static bool is_any_open(const struct crossings *home)
+bool crossings_are_open(const struct crossings *home)
 {
 	struct list_node *node;
 
@@ -197,7 +197,7 @@ void crossings_send_copy(struct crossings *home, const struct packet *packet, co
 {
 	struct shared_block *block = NULL;
 
-	if (!is_any_open(home))
+	if (!crossings_are_open(home))
 		return;
 	if (bytes) {
 		block = malloc(sizeof(*block) + packet->length);
@@ -327,8 +327,11 @@ static void answer(struct crossing *crossing)
 
 	if (is_wanted == crossing->is_open || crossing->home->is_draining)
 		return;
-	if (tell(crossing, is_wanted ? CROSSING_WAKE : CROSSING_SLEEP))
-		crossing->is_open = is_wanted;
+	if (!tell(crossing, is_wanted ? CROSSING_WAKE : CROSSING_SLEEP))
+		return;
+	crossing->is_open = is_wanted;
+	if (is_wanted)
+		pipe_set_open(crossing->home->fanout->pipes);
 }
 
 void crossings_answer(struct crossings *home)
@@ -364,6 +367,7 @@ void crossings_resume(struct crossings *home)
 			continue;
 		atomic_store(&crossing->is_wanted, true);
 		crossing->is_open = true;
+		pipe_set_open(home->fanout->pipes);
 	}
 }
 

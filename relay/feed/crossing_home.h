@@ -52,6 +52,9 @@ void crossings_lose(struct crossings *home);
 /* Finds out whether a branch is so far behind that home must take nothing in (is_held). */
 void crossings_hold(struct crossings *home);
 
+/* True: packets are sent to a branch at least. */
+bool crossings_are_open(const struct crossings *home);
+
 /* Pipes that are in no pool just now. */
 uint64_t crossings_pipe_count(const struct crossings *home);
 

@@ -102,6 +102,15 @@ static int init_pipes(struct feed *feed)
 	return pipe_set_init(&feed->pipes, &params, &events, &feed->metrics);
 }
 
+/* While nobody reads a feed, what comes is copied and thrown away. */
+static bool needs_pipes(const struct feed *feed)
+{
+	if (feed->params.is_branch)
+		return feed->publish.is_awake;
+	return !list_is_empty(&feed->fanout.renditions) ||
+	       crossings_are_open(&feed->publish.crossings);
+}
+
 /* ---- taking in: one packet after the other, each served before the next one comes ---- */
 
 bool feed_can_take(const struct feed *feed)
@@ -281,8 +290,10 @@ void feed_tick(struct feed *feed, uint64_t now_ms)
 	crossings_tick(&feed->publish.crossings);
 	if (feed->events.on_tick)
 		feed->events.on_tick(feed->events.owner, now_ms);
-	if (feed->publish.is_awake)
+	if (needs_pipes(feed))
 		pipe_set_tick(&feed->pipes, now_ms);
+	else
+		pipe_set_sleep(&feed->pipes);
 	if (feed->params.fanout.heartbeat_ms && !feed->is_draining && !feed->params.is_branch &&
 	    now_ms - feed->publish.last_ms >= feed->params.fanout.heartbeat_ms) {
 		feed->metrics.heartbeats++;
@@ -299,11 +310,14 @@ struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *e
 		.max_bytes = params->ring_bytes,
 		.max_pipes = rendition_max_pipes(params->ring_bytes, params->segment_bytes),
 	};
-	struct rendition *rendition = fanout_open_rendition(&feed->fanout, encoder, &ring,
-							    feed->publish.sequence.next_seq);
+	struct rendition *rendition = rendition_new(&feed->fanout, encoder, &ring,
+						    feed->publish.sequence.next_seq);
 
-	if (rendition && rendition->listeners == 1)
-		feed_record_open_rendition(rendition, feed->params.framing.max_message);
+	if (!rendition)
+		return NULL;
+	feed_record_open_rendition(rendition, feed->params.framing.max_message);
+	if (!feed->params.is_branch)
+		pipe_set_open(&feed->pipes);
 	return rendition;
 }
 
@@ -316,9 +330,17 @@ static void free_rendition(struct rendition *rendition, enum close_reason reason
 
 void feed_close_rendition(struct rendition **rendition)
 {
-	if (--(*rendition)->listeners == 0)
-		free_rendition(*rendition, CLOSE_REMOVED);
+	free_rendition(*rendition, CLOSE_REMOVED);
 	*rendition = NULL;
+}
+
+void feed_keep_past(struct rendition *rendition, bool keeps_past)
+{
+	const struct fanout_events *events = &rendition->fanout->events;
+
+	rendition->keeps_past = keeps_past;
+	if (keeps_past)
+		events->on_wanted(events->owner);
 }
 
 /* ---- life ---- */
@@ -342,8 +364,6 @@ int feed_new(struct ev_loop *loop, const struct feed_params *params,
 		free(feed);
 		return r;
 	}
-	if (!params->is_branch)
-		pipe_set_open(&feed->pipes);
 	init_fanout(feed);
 	*ret = feed;
 	return 0;
@@ -391,11 +411,17 @@ uint64_t feed_subscriber_count(const struct feed *feed)
 	return feed->metrics.subscribers + crossings_subscriber_count(&feed->publish.crossings);
 }
 
-void feed_keep_history(struct feed *feed, bool keeps_history)
+bool feed_is_wanted(const struct feed *feed)
 {
-	feed->keeps_history = keeps_history;
-	if (keeps_history && feed->events.on_wanted)
-		feed->events.on_wanted(feed->events.owner);
+	struct list_node *node;
+
+	if (feed->metrics.subscribers)
+		return true;
+	list_for_each (&feed->fanout.renditions, node) {
+		if (rendition_of(node)->keeps_past)
+			return true;
+	}
+	return false;
 }
 
 void feed_set_records(struct feed *feed, const struct feed_records *records, unsigned worker)
@@ -416,7 +442,7 @@ bool feed_sleep(struct feed *feed)
 {
 	struct list_node *node;
 
-	if (feed->metrics.subscribers || feed->keeps_history)
+	if (feed_is_wanted(feed))
 		return false;
 	fanout_free_closed(&feed->fanout);
 	list_for_each (&feed->fanout.renditions, node)

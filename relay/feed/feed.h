@@ -55,7 +55,7 @@ struct feed_params {
 struct feed_events {
 	void *owner;
 	void (*on_ready)(void *owner);  /* feed_can_take() is true again             */
-	void (*on_wanted)(void *owner); /* somebody waits for packets, or history is kept */
+	void (*on_wanted)(void *owner); /* somebody waits for packets, or the past is kept */
 	void (*on_count)(void *owner);  /* metrics.subscribers has changed           */
 	void (*on_tick)(void *owner, uint64_t now_ms); /* 10 times a second          */
 	void (*catch_up)(void *owner); /* take at once what is there; see feed_catch_up() */
@@ -72,7 +72,6 @@ struct feed {
 	struct subscriber_log subscriber_log;     /* private */
 
 	bool is_draining;     /* ro */
-	bool keeps_history;   /* ro */
 	bool must_tell_ready; /* private: on_ready is due at the end of the turn */
 
 	struct publish publish;
@@ -97,15 +96,15 @@ void feed_free(struct feed **feed, enum close_reason reason);
  * do segment_bytes and is_branch. */
 void feed_change(struct feed *feed, const struct feed_params *params);
 
-/* The rendition in this format; each call is one listener more.  It is made when it is not there
- * yet.  NULL: no memory. */
+/* Makes a rendition in this format, of which there is none yet.  NULL: no memory. */
 struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *encoder);
 
-/* One listener less.  The last one closes its subscribers (reason REMOVED) and drops it. */
+/* Closes its subscribers (reason REMOVED) and drops it.  Clears the pointer. */
 void feed_close_rendition(struct rendition **rendition);
 
-/* True: newcomers may ask for the past, so a branch collects it even while nobody is there. */
-void feed_keep_history(struct feed *feed, bool keeps_history);
+/* True: newcomers may ask for the past, so a branch collects it even while nobody is there.  Not so
+ * at first. */
+void feed_keep_past(struct rendition *rendition, bool keeps_past);
 
 /* From now on the feed is recorded, so that it outlives a crash; see fanout/subscriber_kept.h.
  * Before it has formats; one feed at a time in the whole process. */
@@ -123,6 +122,9 @@ void feed_drain(struct feed *feed);
 /* Takes what a home has sent at once, unless it must wait for somebody.  Of a branch; a home has
  * nothing to do. */
 void feed_catch_up(struct feed *feed);
+
+/* True: packets are needed here, by a subscriber or because the past is kept. */
+bool feed_is_wanted(const struct feed *feed);
 
 /* Subscribers attached now; of a home, those of its branches too. */
 uint64_t feed_subscriber_count(const struct feed *feed);
@@ -148,7 +150,7 @@ enum intake_result feed_take(struct feed *feed, const struct source *source, int
 /* The branch knows how far the feed is: whoever waits begins. */
 void feed_wake(struct feed *branch);
 
-/* It gets no more: gives up rings and pipes.  False: somebody waits, and nothing has changed. */
+/* It gets no more: gives up rings and pipes.  False: it is wanted, and nothing has changed. */
 bool feed_sleep(struct feed *branch);
 
 /* Its home has lost the source. */

@@ -15,8 +15,6 @@ enum {
 int pipe_set_init(struct pipe_set *set, const struct pipe_set_params *params,
 		  const struct pipe_set_events *events, struct metrics *metrics)
 {
-	int r;
-
 	*set = (struct pipe_set){
 		.params = *params,
 		.events = *events,
@@ -24,14 +22,8 @@ int pipe_set_init(struct pipe_set *set, const struct pipe_set_params *params,
 		.copy_pipe = PIPE_NONE,
 		.pair = SOCKET_PAIR_NONE,
 	};
-	r = pipe_pool_init(&set->pool, (unsigned)(params->segment_bytes / SLOT_BYTES), UINT16_MAX,
-			   params->max_idle);
-	if (r < 0)
-		return r;
-	r = gift_arena_init(&set->header_arena, HEADER_ARENA_BYTES);
-	if (r < 0)
-		pipe_pool_fini(&set->pool);
-	return r;
+	return pipe_pool_init(&set->pool, (unsigned)(params->segment_bytes / SLOT_BYTES),
+			      UINT16_MAX, params->max_idle);
 }
 
 void pipe_set_fini(struct pipe_set *set)
@@ -45,11 +37,14 @@ void pipe_set_fini(struct pipe_set *set)
 
 void pipe_set_open(struct pipe_set *set)
 {
-	int r;
+	int r = 0;
 
 	if (set->has_pipes)
 		return;
-	r = pipe_pool_get(&set->pool, &set->copy_pipe);
+	if (!set->header_arena.mapping)
+		r = gift_arena_init(&set->header_arena, HEADER_ARENA_BYTES);
+	if (r == 0)
+		r = pipe_pool_get(&set->pool, &set->copy_pipe);
 	set->has_pipes = r == 0;
 	set->retry_ms = clock_mono_ns() / NS_PER_MS + RETRY_MS;
 	if (r < 0)
@@ -65,6 +60,7 @@ void pipe_set_tick(struct pipe_set *set, uint64_t now_ms)
 void pipe_set_sleep(struct pipe_set *set)
 {
 	socket_pair_close(&set->pair);
+	gift_arena_fini(&set->header_arena);
 	pipe_pool_put_drained(&set->pool, &set->copy_pipe);
 	set->has_pipes = false;
 	pipe_pool_close_idle(&set->pool);

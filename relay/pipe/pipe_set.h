@@ -43,7 +43,8 @@ struct pipe_set_events {
 	void *owner;
 	/* `is_first`: this call has not been refused to the set before. */
 	void (*on_refused)(void *owner, enum refusal refusal, bool is_first);
-	/* There is no copy pipe: `error` is what pipe_pool_get() returned.  Tried again later. */
+	/* There is no copy pipe: `error` is what pipe_pool_get() returned; or -ENOMEM, there is no
+	 * header memory.  Tried again later. */
 	void (*on_no_pipe)(void *owner, int error);
 };
 
@@ -61,7 +62,7 @@ struct pipe_set {
 	struct pipe copy_pipe;   /* for a moment's work; empty in between */
 	struct socket_pair pair; /* not open before its first use; empty in between */
 	struct gift_arena header_arena;
-	bool has_pipes;              /* ro: the copy pipe is there; false: copy everything */
+	bool has_pipes; /* ro: copy pipe and header memory are there; false: copy everything */
 	bool refused[REFUSAL_COUNT]; /* ro: do without this call */
 	uint64_t retry_ms;           /* private: monotonic, when to ask for a pipe again */
 };
@@ -74,13 +75,15 @@ must_check int pipe_set_init(struct pipe_set *set, const struct pipe_set_params 
 /* Closes everything.  All pipes of the pool must have been put back. */
 void pipe_set_fini(struct pipe_set *set);
 
-/* Opens the copy pipe, if it is not open.  has_pipes says whether it worked. */
+/* Opens the copy pipe and maps header memory, if that has not been done.  has_pipes says whether it
+ * worked. */
 void pipe_set_open(struct pipe_set *set);
 
 /* Tries once more every 30 seconds, since the limit may have been raised. */
 void pipe_set_tick(struct pipe_set *set, uint64_t now_ms);
 
-/* Closes the copy pipe, the socket pair and all idle pipes; pipe_set_open() brings them back. */
+/* Closes the copy pipe, the socket pair and all idle pipes, and gives up header memory;
+ * pipe_set_open() brings the pipes back.  Cheap when that has been done. */
 void pipe_set_sleep(struct pipe_set *set);
 
 /* A call has been refused: it is counted, remembered and told. */

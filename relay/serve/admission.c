@@ -57,13 +57,14 @@ void admission_fini(struct admission *admission)
 	peer_count_drop(&admission->peers);
 }
 
-enum close_reason admission_take_quota(const struct admission *admission, struct served_feed *feed,
+enum close_reason admission_take_quota(const struct admission *admission,
+				       struct served_format *format,
 				       const struct in6_addr *address, bool wants_past,
 				       struct quota **ret, const char **ret_whose)
 {
 	const struct quota_request request = {
 		.service = admission->service,
-		.feed = feed,
+		.format = format,
 		.peers = admission->peers,
 		.max_per_ip = admission->max_per_ip,
 		.address = address,
@@ -126,7 +127,7 @@ void admission_tick(struct admission *admission)
 }
 
 /* NULL: the peer has been refused. */
-static struct quota *take_quota(struct admission *admission, struct served_feed *feed, int fd,
+static struct quota *take_quota(struct admission *admission, struct served_format *format, int fd,
 				const struct endpoint_address *peer)
 {
 	struct in6_addr address;
@@ -138,11 +139,11 @@ static struct quota *take_quota(struct admission *admission, struct served_feed 
 	if (r == 0 && !access_is_allowed(&admission->access, &address))
 		reason = CLOSE_DENIED;
 	else
-		reason = admission_take_quota(admission, feed, r == 0 ? &address : NULL, false,
+		reason = admission_take_quota(admission, format, r == 0 ? &address : NULL, false,
 					      &quota, &whose);
 	if (reason == CLOSE_REASON_COUNT)
 		return quota;
-	refuse(admission, feed, fd, peer, reason, whose);
+	refuse(admission, format->feed, fd, peer, reason, whose);
 	return NULL;
 }
 
@@ -156,7 +157,7 @@ static void arrive(struct task *task)
 	free(arrival);
 }
 
-void admission_subscribe(struct admission *admission, const struct served_format *format,
+void admission_subscribe(struct admission *admission, struct served_format *format,
 			 const struct subscriber_params *params, int fd,
 			 const struct endpoint_address *peer)
 {
@@ -167,9 +168,15 @@ void admission_subscribe(struct admission *admission, const struct served_format
 		refuse(admission, format->feed, fd, peer, CLOSE_NO_MEMORY, "");
 		return;
 	}
-	quota = take_quota(admission, format->feed, fd, peer);
+	quota = take_quota(admission, format, fd, peer);
 	if (!quota) {
 		free(arrival);
+		return;
+	}
+	if (served_format_open(format) < 0) {
+		free(arrival);
+		quota_refuse(quota, CLOSE_REASON_COUNT);
+		refuse(admission, format->feed, fd, peer, CLOSE_NO_MEMORY, "");
 		return;
 	}
 	admission_prepare(admission, fd, quota);

@@ -52,7 +52,8 @@ void admission_tick(struct admission *admission);
 /* Takes the quota of a peer that has passed the access lists.  address: NULL for a unix socket,
  * which is not counted by address.  wants_past: it begins with a message of the past.  The result is
  * that of quota_take(). */
-enum close_reason admission_take_quota(const struct admission *admission, struct served_feed *feed,
+enum close_reason admission_take_quota(const struct admission *admission,
+				       struct served_format *format,
 				       const struct in6_addr *address, bool wants_past,
 				       struct quota **ret, const char **ret_whose) must_check;
 
@@ -62,6 +63,6 @@ void admission_prepare(struct admission *admission, int fd, struct quota *quota)
 
 /* A peer has connected from `peer` where this format is served: it joins the feed with these params, or it is
  * reset.  `fd` is taken over. */
-void admission_subscribe(struct admission *admission, const struct served_format *format,
+void admission_subscribe(struct admission *admission, struct served_format *format,
 			 const struct subscriber_params *params, int fd,
 			 const struct endpoint_address *peer);

@@ -325,18 +325,33 @@ static bool prepare_subscribers(struct service *service, struct served_feed *ser
 
 	for (size_t i = 0; i < state->rendition_count; i++) {
 		struct rendition_state *rendition = &state->renditions[i];
+		struct served_format *format = served_format_find(served, rendition->format);
 
 		for (size_t j = 0; j < rendition->subscriber_count; j++) {
 			struct subscriber_snapshot *subscriber = &rendition->subscribers[j];
 
 			give_input(subscriber);
-			if (quota_resume(service, served, worker,
+			/* Those of a format that is not there are closed. */
+			if (format && quota_resume(service, format, worker,
 					 peers_of(service, subscriber->listener),
 					 subscriber->peer_key, &subscriber->quota) < 0)
 				is_complete = false;
 		}
 	}
 	return is_complete;
+}
+
+/* Formats that were open, whether somebody reads them just now or not, keep their past. */
+static void reopen_formats(struct served_feed *served, const struct feed_state *state)
+{
+	for (size_t i = 0; i < state->rendition_count; i++) {
+		const char *name = state->renditions[i].format;
+		struct served_format *format = served_format_find(served, name);
+
+		if (format && served_format_is_offered(format) && served_format_open(format) < 0)
+			log_error("out of memory feed=%s format=%s, it is not served",
+				  served->name, name);
+	}
 }
 
 struct resuming {
@@ -370,6 +385,7 @@ static uint64_t resume_feed(struct service *service, struct served_feed *served,
 	served->admitted = handed->admitted;
 	memcpy(served->refused, handed->refused, sizeof(served->refused));
 	for (unsigned i = 0; i < handed->part_count; i++) {
+		reopen_formats(served, &handed->parts[i]);
 		if (!prepare_subscribers(service, served, &workers[i], &handed->parts[i]))
 			log_error("out of memory feed=%s, subscribers are not counted",
 				  served->name);
@@ -386,8 +402,6 @@ void handover_resume(struct service *service, struct handover **handover_ptr)
 	uint64_t still_ns, lost = handover->lost;
 	bool is_after_crash = handover->is_after_crash;
 
-	for (size_t i = 0; i < handover->http_listener_count; i++)
-		handover_http_reopen(service, &handover->http_listeners[i]);
 	for (size_t i = 0; i < handover->feed_count; i++) {
 		struct handed_feed *handed = &handover->feeds[i];
 		struct served_feed *served = served_feed_find(&service->feeds, handed->name);

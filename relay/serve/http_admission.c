@@ -351,11 +351,12 @@ static void set_params(const struct asking *asking, struct subscriber_params *pa
 	params->from_seq = wanted->from_seq;
 }
 
-static enum http_refusal take_quota(const struct asking *asking, struct quota **ret)
+static enum http_refusal take_quota(const struct asking *asking, struct served_format *format,
+				    struct quota **ret)
 {
 	const char *whose;
 	enum close_reason reason =
-		admission_take_quota(asking->http->admission, asking->path->feed,
+		admission_take_quota(asking->http->admission, format,
 				     asking->has_address ? &asking->address : NULL,
 				     asking->wanted.has_from, ret, &whose);
 
@@ -418,13 +419,16 @@ static struct http_arrival *new_arrival(const struct asking *asking)
 static void subscribe(struct asking *asking)
 {
 	struct http_arrival *arrival = new_arrival(asking);
-	const struct served_format *format =
-		http_listener_format(asking->http, asking->path, asking->answer.format);
+	struct served_format *format = &asking->path->feed->formats[asking->answer.format];
 	enum http_refusal refusal = HTTP_REFUSED_NO_MEMORY;
 	unsigned worker;
 
-	if (arrival && format)
-		refusal = take_quota(asking, &arrival->quota);
+	if (arrival)
+		refusal = take_quota(asking, format, &arrival->quota);
+	if (refusal == HTTP_REFUSAL_COUNT && served_format_open(format) < 0) {
+		quota_refuse(arrival->quota, CLOSE_REASON_COUNT); /* refuse() counts it */
+		refusal = HTTP_REFUSED_NO_MEMORY;
+	}
 	if (refusal != HTTP_REFUSAL_COUNT) {
 		free_arrival(arrival);
 		refuse(asking, refusal);

@@ -45,32 +45,10 @@ static struct http_path *find_path(const struct http_listener *http, const struc
 	return NULL;
 }
 
-/* NULL: no memory. */
-static const struct served_format *open_format(struct http_path *path, enum format format)
-{
-	struct served_format *served = &path->formats[format];
-
-	if (served->feed || served_format_open(served, path->feed, encoder_of(format)) == 0)
-		return served;
-	return NULL;
-}
-
-const struct served_format *http_listener_format(struct http_listener *http, struct http_path *path,
-						 enum format format)
-{
-	struct service *service = http->admission->service;
-	bool was_open = path->formats[format].feed;
-	const struct served_format *served = open_format(path, format);
-
-	if (served && !was_open)
-		service->events->on_format_opened(service->owner);
-	return served;
-}
-
 static void free_path(struct http_path *path)
 {
 	for (size_t i = 0; i < FORMAT_COUNT; i++)
-		served_format_close(&path->formats[i]);
+		format_offer_end(&path->offers[i]);
 	list_remove(&path->node);
 	free(path);
 }
@@ -101,20 +79,42 @@ enum format http_websocket_format(bool is_text, bool per_message, bool tells_gap
 	return FORMAT_COUNT;
 }
 
-/* Such as WebSockets that tell of gaps in another way than is wanted now. */
-static void close_not_offered(const struct http_listener *http, struct http_path *path)
+/* Is it what most ask for?  Of lines also events: their bytes are looked at one by one anyway. */
+static bool is_usual(const struct http_listener *http, const struct http_path *path,
+		     enum format format)
 {
-	for (int i = 0; i < FORMAT_COUNT; i++) {
-		if (!is_offered(http, path, (enum format)i))
-			served_format_close(&path->formats[i]);
+	bool per_message = http->per_message && http_path_has_messages(path);
+
+	return format == FORMAT_HTTP || (format == FORMAT_EVENTS && http_path_is_text(path)) ||
+	       format == http_websocket_format(false, per_message, http->gaps);
+}
+
+static enum offered_past past_of(const struct http_listener *http, const struct http_path *path,
+				 enum format format)
+{
+	bool has_burst = path->params.burst_bytes || path->params.burst_ms;
+
+	return has_burst && is_usual(http, path, format) ? PAST_ALWAYS : PAST_ASKED;
+}
+
+static int offer_formats(const struct http_listener *http, struct http_path *path)
+{
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < FORMAT_COUNT; i++) {
+		enum format format = (enum format)i;
+		bool has = is_offered(http, path, format);
+
+		r = format_offer_change(&path->offers[i], has ? &path->feed->formats[i] : NULL,
+					past_of(http, path, format));
 	}
+	return r;
 }
 
 static int serve_feed(struct http_listener *http, struct served_feed *feed,
 		      const struct config_listener *from, const struct config_feed *config)
 {
 	struct http_path *path = find_path(http, feed);
-	enum format websocket;
 
 	if (!path) {
 		path = calloc(1, sizeof(*path));
@@ -127,15 +127,7 @@ static int serve_feed(struct http_listener *http, struct served_feed *feed,
 	params_of_stream(from, config, &path->fields);
 	path->framing = config->framing.kind;
 	path->is_auto = config_on_slow_of(from, config) == CONFIG_ON_SLOW_AUTO;
-	close_not_offered(http, path);
-	websocket = http_websocket_format(false, http->per_message && http_path_has_messages(path),
-					  http->gaps);
-	if (!open_format(path, FORMAT_HTTP) || !open_format(path, websocket))
-		return -ENOMEM;
-	/* Its bytes are looked at one by one anyway. */
-	if (http_path_is_text(path) && !open_format(path, FORMAT_EVENTS))
-		return -ENOMEM;
-	return 0;
+	return offer_formats(http, path);
 }
 
 /* Feeds that are gone have been detached; here go those that this listener no longer serves. */
@@ -171,11 +163,6 @@ void http_listener_detach(struct http_listener *http, const struct served_feed *
 		free_path(path);
 }
 
-bool http_listener_serves(const struct http_listener *http, const struct served_feed *feed)
-{
-	return find_path(http, feed) != NULL;
-}
-
 struct http_path *http_listener_find(const struct http_listener *http, const char *name)
 {
 	struct list_node *node;
@@ -185,18 +172,6 @@ struct http_path *http_listener_find(const struct http_listener *http, const cha
 			return path_of(node);
 	}
 	return NULL;
-}
-
-int http_listener_reopen(struct http_listener *http, const char *feed, const char *format)
-{
-	struct http_path *path = http_listener_find(http, feed);
-
-	for (int i = 0; path && i < FORMAT_COUNT; i++) {
-		if (strcmp(format_row((enum format)i)->name, format) == 0 &&
-		    is_offered(http, path, (enum format)i))
-			return open_format(path, (enum format)i) ? 0 : -ENOMEM;
-	}
-	return 0;
 }
 
 /* ---- who may ask ---- */

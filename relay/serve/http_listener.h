@@ -3,9 +3,9 @@
  * What a listener with format = http has beside others: the clients that are at their requests, a
  * path for each feed, and who may ask.
  *
- * All of it is the control thread's.  A path offers chunks and binary WebSocket messages, and of
- * lines also events, from the start, so that there is a past to give; what it takes to offer the
- * rest is opened when somebody asks for it first, and stays as long as the path.
+ * All of it is the control thread's.  A path offers each format that the feed can have.  With a
+ * burst, what most ask for has a past from the start: chunks, binary WebSocket messages, and events
+ * of lines.
  */
 #pragma once
 
@@ -35,7 +35,7 @@ struct http_path {
 	struct stream_fields fields;
 	enum framing_kind framing;
 	bool is_auto; /* on_slow: skip where a gap can be told, else disconnect */
-	struct served_format formats[FORMAT_COUNT];
+	struct format_offer offers[FORMAT_COUNT];
 };
 
 struct http_listener {
@@ -78,8 +78,6 @@ bool http_listener_knows_host(const struct http_listener *http, struct http_text
 /* Gives up the feed's formats, before it goes. */
 void http_listener_detach(struct http_listener *http, const struct served_feed *feed);
 
-bool http_listener_serves(const struct http_listener *http, const struct served_feed *feed);
-
 /* Does its framing say where messages end? */
 static inline bool http_path_has_messages(const struct http_path *path)
 {
@@ -97,15 +95,6 @@ struct http_path *http_listener_find(const struct http_listener *http, const cha
 
 /* Of the formats of WebSocket the one with these properties; FORMAT_COUNT: there is none. */
 enum format http_websocket_format(bool is_text, bool per_message, bool tells_gaps);
-
-/* The path's feed in this format.  One that is not open yet is opened, and will be after a crash,
- * too.  NULL: no memory. */
-const struct served_format *http_listener_format(struct http_listener *http, struct http_path *path,
-						 enum format format);
-
-/* Opens a format by its name, as it was open in the process before, if the feed still is served
- * here in that format.  0 or -ENOMEM. */
-int http_listener_reopen(struct http_listener *http, const char *feed, const char *format);
 
 /* Closes clients that are at their requests; subscribers go with their formats.  Clears the
  * pointer. */

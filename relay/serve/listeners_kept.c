@@ -16,11 +16,6 @@ enum {
 	NUMBER_BYTES = 8, /* in a stream */
 };
 
-static struct http_path *path_of(struct list_node *node)
-{
-	return list_entry(node, struct http_path, node);
-}
-
 static const char *refusal_at(size_t index)
 {
 	return http_refusal_name((enum http_refusal)index);
@@ -28,80 +23,23 @@ static const char *refusal_at(size_t index)
 
 /* ---- taking ---- */
 
-static void take_formats(const struct http_path *path, struct handed_http *ret)
-{
-	for (size_t i = 0; i < FORMAT_COUNT; i++) {
-		const struct served_format *format = &path->formats[i];
-		struct handed_format *handed = &ret->formats[ret->format_count];
-
-		if (!format->feed)
-			continue;
-		ret->format_count++;
-		(void)snprintf(handed->feed, sizeof(handed->feed), "%s", path->feed->name);
-		(void)snprintf(handed->format, sizeof(handed->format), "%s",
-			       encoder_name(format->encoder));
-	}
-}
-
-int handover_http_take_formats(const struct served_listener *served, struct handed_http *ret)
-{
-	const struct http_listener *http = served->http;
-	struct list_node *node;
-
-	*ret = (struct handed_http){
-		.formats =
-			calloc(list_length(&http->paths) * FORMAT_COUNT + 1, sizeof(*ret->formats)),
-	};
-	if (!ret->formats)
-		return -ENOMEM;
-	(void)snprintf(ret->listener, sizeof(ret->listener), "%s", served->name);
-	list_for_each (&http->paths, node)
-		take_formats(path_of(node), ret);
-	return 0;
-}
-
 int handover_http_take(const struct served_listener *served, struct handed_http *ret)
 {
 	const struct http_listener *http = served->http;
-	int r = handover_http_take_formats(served, ret);
 
-	if (r < 0)
-		return r;
-	ret->clients = calloc(http->server.count + 1, sizeof(*ret->clients));
-	if (!ret->clients) {
-		handover_http_free(ret);
+	*ret = (struct handed_http){
+		.counters = http->server.counters,
+		.clients = calloc(http->server.count + 1, sizeof(*ret->clients)),
+	};
+	if (!ret->clients)
 		return -ENOMEM;
-	}
-	ret->counters = http->server.counters;
+	(void)snprintf(ret->listener, sizeof(ret->listener), "%s", served->name);
 	memcpy(ret->refused, http->refused, sizeof(ret->refused));
 	ret->client_count = http_server_capture(&http->server, ret->clients);
 	return 0;
 }
 
 /* ---- the stream ---- */
-
-static void transfer_formats(struct state_stream *stream, struct handed_http *handed)
-{
-	void *formats = handed->formats;
-	bool has_formats;
-
-	has_formats = state_array(stream, &formats, &handed->format_count, sizeof(*handed->formats),
-				  (size_t)2 * NUMBER_BYTES, "open formats");
-	if (stream->is_reading)
-		handed->formats = formats;
-	for (size_t i = 0; has_formats && i < handed->format_count; i++) {
-		struct handed_format *format = &handed->formats[i];
-
-		state_text(stream, format->feed, sizeof(format->feed), "feed of a format");
-		state_text(stream, format->format, sizeof(format->format), "open format");
-	}
-}
-
-void handover_http_transfer_formats(struct state_stream *stream, struct handed_http *handed)
-{
-	state_text(stream, handed->listener, sizeof(handed->listener), "name of a listener");
-	transfer_formats(stream, handed);
-}
 
 void handover_http_transfer(struct state_stream *stream, struct handed_http *handed)
 {
@@ -113,7 +51,6 @@ void handover_http_transfer(struct state_stream *stream, struct handed_http *han
 	feed_state_transfer_counts(stream, (uint64_t *)&handed->counters, counters,
 				   http_counter_name);
 	feed_state_transfer_counts(stream, handed->refused, HTTP_REFUSAL_COUNT, refusal_at);
-	transfer_formats(stream, handed);
 	has_clients = state_array(stream, &clients, &handed->client_count, sizeof(*handed->clients),
 				  (size_t)4 * NUMBER_BYTES, "clients at their requests");
 	if (stream->is_reading)
@@ -130,19 +67,6 @@ static struct http_listener *find_http(const struct service *service, const char
 	const struct served_listener *served = served_listener_find(&service->listeners, name);
 
 	return served ? served->http : NULL;
-}
-
-void handover_http_reopen(const struct service *service, const struct handed_http *handed)
-{
-	struct http_listener *http = find_http(service, handed->listener);
-
-	for (size_t i = 0; http && i < handed->format_count; i++) {
-		const struct handed_format *format = &handed->formats[i];
-
-		if (http_listener_reopen(http, format->feed, format->format) < 0)
-			log_error("out of memory listener=%s feed=%s format=%s, it is not served",
-				  handed->listener, format->feed, format->format);
-	}
 }
 
 void handover_http_resume(const struct service *service, struct handed_http *handed)
@@ -167,7 +91,6 @@ void handover_http_close(struct handed_http *handed)
 
 void handover_http_free(struct handed_http *handed)
 {
-	free(handed->formats);
 	free(handed->clients);
 	*handed = (struct handed_http){.client_count = 0};
 }

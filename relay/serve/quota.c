@@ -12,7 +12,7 @@
 struct quota {
 	struct task task; /* on its way back */
 	struct service *service;
-	struct served_feed *feed;
+	struct served_format *format;
 	struct worker *worker;
 	struct peer_count *peers; /* NULL: an address that is not counted */
 	uint64_t key;
@@ -25,9 +25,10 @@ static void give_back(struct task *task)
 	struct quota *quota = container_of(task, struct quota, task);
 
 	if (quota->refused_for != CLOSE_REASON_COUNT)
-		quota->feed->refused[quota->refused_for]++;
+		quota->format->feed->refused[quota->refused_for]++;
 	quota->service->subscribers--;
-	quota->feed->subscribers--;
+	quota->format->feed->subscribers--;
+	served_format_leave(quota->format);
 	quota->worker->subscribers--;
 	if (quota->peers)
 		peer_count_leave(quota->peers, quota->key);
@@ -62,32 +63,33 @@ static enum close_reason enter(const struct quota_request *request, struct quota
 	return CLOSE_REASON_COUNT;
 }
 
-/* With few subscribers most workers sleep, and only home has a past. */
+/* Where few read a format, a branch may be just waking up, and only home knows what there is. */
 static struct worker *choose_worker(const struct quota_request *request)
 {
-	struct served_feed *feed = request->feed;
+	struct served_feed *feed = request->format->feed;
 
-	if (request->wants_past && feed->subscribers < feed->workers->count)
+	if (request->wants_past && request->format->readers < feed->workers->count)
 		return feed->home;
 	return workers_least_loaded(feed->workers, feed->home);
 }
 
-static void count(struct quota *quota, struct service *service, struct served_feed *feed,
+static void count(struct quota *quota, struct service *service, struct served_format *format,
 		  struct worker *worker)
 {
 	quota->service = service;
-	quota->feed = feed;
+	quota->format = format;
 	quota->worker = worker;
 	quota->refused_for = CLOSE_REASON_COUNT;
 	service->subscribers++;
-	feed->subscribers++;
+	format->feed->subscribers++;
+	served_format_enter(format);
 	worker->subscribers++;
 }
 
 enum close_reason quota_take(const struct quota_request *request, struct quota **ret,
 			     const char **ret_whose)
 {
-	struct served_feed *feed = request->feed;
+	struct served_feed *feed = request->format->feed;
 	struct service *service = request->service;
 	enum close_reason reason;
 	struct quota *quota;
@@ -109,7 +111,7 @@ enum close_reason quota_take(const struct quota_request *request, struct quota *
 		free(quota);
 		return reason;
 	}
-	count(quota, service, feed, choose_worker(request));
+	count(quota, service, request->format, choose_worker(request));
 	quota->id = ++feed->admitted;
 	*ret = quota;
 	return CLOSE_REASON_COUNT;
@@ -140,7 +142,7 @@ uint64_t quota_key(const struct subscriber_quota *quota)
 	return ((const struct quota *)quota->owner)->key;
 }
 
-int quota_resume(struct service *service, struct served_feed *feed, struct worker *worker,
+int quota_resume(struct service *service, struct served_format *format, struct worker *worker,
 		 struct peer_count *peers, uint64_t key, struct subscriber_quota *ret)
 {
 	struct quota *quota = calloc(1, sizeof(*quota));
@@ -152,7 +154,7 @@ int quota_resume(struct service *service, struct served_feed *feed, struct worke
 		quota->peers = peers;
 		quota->key = key;
 	}
-	count(quota, service, feed, worker);
+	count(quota, service, format, worker);
 	*ret = quota_of_subscriber(quota);
 	return 0;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * How many subscribers there may be, and are: of the service, of a feed, in a worker, and of one
- * address.
+ * How many subscribers there may be, and are: of the service, of a feed and each of its formats, in
+ * a worker, and of one address.
  *
  * A struct quota is what one subscriber uses of all of these, from being let in until it has
  * closed.  The limits are looked at from the widest to the narrowest.
@@ -17,16 +17,16 @@
 #include "serve/worker.h"
 
 struct quota;
-struct served_feed;
+struct served_format;
 struct service;
 
 struct quota_request {
 	struct service *service;
-	struct served_feed *feed;
+	struct served_format *format;   /* of the feed that it is to read */
 	struct peer_count *peers;       /* of the listener */
 	uint64_t max_per_ip;            /* 0 = no such limit */
 	const struct in6_addr *address; /* NULL: a unix socket, not counted by address */
-	/* It wants to begin in the past.  A worker has none of a feed that nobody reads there. */
+	/* It wants to begin in the past.  A worker has none of a feed that it has not read yet. */
 	bool wants_past;
 };
 
@@ -50,8 +50,9 @@ uint64_t quota_key(const struct subscriber_quota *quota);
 
 /* Counts a subscriber that goes on, whatever the limits are now; `peers` may be NULL.  0; or
  * -ENOMEM, it is not counted, and *ret is empty. */
-int quota_resume(struct service *service, struct served_feed *feed, struct worker *worker,
+int quota_resume(struct service *service, struct served_format *format, struct worker *worker,
 		 struct peer_count *peers, uint64_t key, struct subscriber_quota *ret) must_check;
 
-/* In the worker, instead of joining: the peer was refused there, which the feed counts. */
+/* Instead of joining: the peer was refused, which the feed counts.  CLOSE_REASON_COUNT: it has
+ * been counted. */
 void quota_refuse(struct quota *quota, enum close_reason reason);

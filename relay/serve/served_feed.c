@@ -27,10 +27,7 @@ struct order {
 	struct access *access;
 	struct ingest_state *resumed;       /* NULL: the ingest begins anew */
 	const struct feed_records *records; /* NULL: a crash would end all */
-	const struct encoder *encoder;
-	struct rendition **renditions;
 	enum close_reason reason;
-	bool keeps_history;
 	const struct endpoint *endpoint; /* LISTEN: where it listens, */
 	struct listen_sockets *sockets;  /* and how */
 	struct errmsg *err;
@@ -199,8 +196,9 @@ void served_feed_free(struct served_feed **served_ptr, enum close_reason reason)
 /* ---- life ---- */
 
 /* Without anything in the workers yet. */
-static struct served_feed *new_empty(struct workers *workers, const char *name, struct worker *home)
+static struct served_feed *new_empty(struct service *service, const char *name, struct worker *home)
 {
+	struct workers *workers = &service->workers;
 	struct served_feed *served = calloc(1, sizeof(*served));
 
 	if (!served)
@@ -215,9 +213,11 @@ static struct served_feed *new_empty(struct workers *workers, const char *name, 
 	}
 	list_node_init(&served->node);
 	(void)snprintf(served->name, sizeof(served->name), "%s", name);
+	served->service = service;
 	served->workers = workers;
 	served->home = home;
 	served->home->homes++;
+	served_formats_init(served);
 	return served;
 }
 
@@ -248,7 +248,7 @@ int served_feed_new(struct service *service, const struct config *config,
 	const char *name = from->section.name;
 	struct workers *workers = &service->workers;
 	struct served_feed *served = new_empty(
-		workers, name, kept ? &workers->list[kept->home] : workers_for_home(workers));
+		service, name, kept ? &workers->list[kept->home] : workers_for_home(workers));
 	struct ingest_params *ingest = calloc(1, sizeof(*ingest));
 	struct access publishers = {0};
 	struct order order = {.served = served,
@@ -283,6 +283,7 @@ out:
 		return order.result;
 	}
 	served->max_subscribers = from->max_subscribers;
+	served->keep_past_ms = from->keep_past;
 	*ret = served;
 	return 0;
 }
@@ -338,6 +339,8 @@ void served_feed_begin(struct served_feed *served)
 {
 	struct order order = {.served = served};
 
+	/* Branches ask before home begins, so that they get what comes first. */
+	served_formats_begin(served);
 	worker_call(served->home, begin, &order);
 }
 
@@ -376,22 +379,9 @@ void served_feed_change(struct served_feed *served, const struct config *config,
 	params_of_feed(config, from, &order.params);
 	call_all(served, change_in_worker, &order);
 	served->max_subscribers = from->max_subscribers;
+	served->keep_past_ms = from->keep_past;
 	access_fini(&publishers);
 	free(ingest);
-}
-
-static void keep_history(struct worker *worker, void *data)
-{
-	struct order *order = data;
-
-	feed_keep_history(worker_feed(order->served, worker)->feed, order->keeps_history);
-}
-
-void served_feed_keep_history(struct served_feed *served, bool keeps_history)
-{
-	struct order order = {.served = served, .keeps_history = keeps_history};
-
-	call_all(served, keep_history, &order);
 }
 
 static void drain_home(struct worker *worker, void *data)
@@ -408,53 +398,4 @@ void served_feed_drain(struct served_feed *served)
 	struct order order = {.served = served};
 
 	worker_call(served->home, drain_home, &order);
-}
-
-/* ---- formats ---- */
-
-static void open_rendition(struct worker *worker, void *data)
-{
-	struct order *order = data;
-	struct feed *feed = worker_feed(order->served, worker)->feed;
-
-	order->renditions[worker->index] = feed_open_rendition(feed, order->encoder);
-	if (!order->renditions[worker->index])
-		order->result = -ENOMEM;
-}
-
-static void close_rendition(struct worker *worker, void *data)
-{
-	struct order *order = data;
-
-	if (order->renditions[worker->index])
-		feed_close_rendition(&order->renditions[worker->index]);
-}
-
-int served_format_open(struct served_format *format, struct served_feed *feed,
-		       const struct encoder *encoder)
-{
-	struct order order = {.served = feed, .encoder = encoder};
-
-	*format = (struct served_format){.feed = feed, .encoder = encoder};
-	format->renditions = calloc(feed->workers->count, sizeof(struct rendition *));
-	if (!format->renditions) {
-		format->feed = NULL;
-		return -ENOMEM;
-	}
-	order.renditions = format->renditions;
-	call_all(feed, open_rendition, &order);
-	if (order.result < 0)
-		served_format_close(format);
-	return order.result;
-}
-
-void served_format_close(struct served_format *format)
-{
-	struct order order = {.served = format->feed, .renditions = format->renditions};
-
-	if (!format->feed)
-		return;
-	call_all(format->feed, close_rendition, &order);
-	free(format->renditions);
-	*format = (struct served_format){0};
 }

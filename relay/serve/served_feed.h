@@ -14,7 +14,7 @@
 #include "feed/feed_report.h"
 #include "feed/feed_state.h"
 #include "net/access.h"
-#include "packet/encoder.h"
+#include "serve/served_format.h"
 #include "serve/worker.h"
 #include "source/ingest.h"
 
@@ -33,11 +33,15 @@ struct feed_rates {
 struct served_feed {
 	struct list_node node; /* rw: the owner's list */
 	char name[CONFIG_NAME_BYTES + 1];
+	struct service *service;
 	struct workers *workers;
 	struct worker *home;
 	struct ingest ingest;             /* home's, from served_feed_open() on */
 	struct worker_feed *worker_feeds; /* one in each worker; owned */
 	struct crossing **crossings;      /* from home to each worker, NULL to home itself; owned */
+	struct served_format formats[FORMAT_COUNT];
+	uint64_t keep_past_ms; /* so long a format stays open that nobody reads any more */
+	bool has_begun;        /* ro: served_formats_begin() has been called */
 
 	uint64_t max_subscribers; /* 0 = no such limit */
 	uint64_t subscribers;     /* that have a quota */
@@ -59,13 +63,6 @@ struct handed_feed {
 	bool keeps_source;        /* not in the stream: found out when the feed is made */
 	struct feed_state *parts; /* one for each worker; owned */
 	size_t part_count;
-};
-
-/* The same format in each worker.  A subscriber reads the rendition of its own worker. */
-struct served_format {
-	struct served_feed *feed; /* NULL: not open */
-	const struct encoder *encoder;
-	struct rendition **renditions; /* one in each worker; owned */
 };
 
 static inline struct served_feed *served_feed_at(struct list_node *node)
@@ -90,25 +87,15 @@ int served_feed_open(struct served_feed *served, struct errmsg *err);
 void served_feed_listen(struct served_feed *served, const struct endpoint *endpoint,
 			struct listen_sockets *sockets);
 
-/* Reads from now on, once its formats are open and history is kept.  Idempotent. */
+/* Reads from now on, once what is to have a past is open.  Idempotent. */
 void served_feed_begin(struct served_feed *served);
 
 /* Takes over what a reload changes. */
 void served_feed_change(struct served_feed *served, const struct config *config,
 			const struct config_feed *from);
 
-/* Whether newcomers may ask for the past. */
-void served_feed_keep_history(struct served_feed *served, bool keeps_history);
-
 /* Lets the publisher go and ends the session; subscribers get what is in the rings. */
 void served_feed_drain(struct served_feed *served);
 
-/* Its formats must be closed.  Clears the pointer. */
+/* Nobody may offer its formats any more.  Clears the pointer. */
 void served_feed_free(struct served_feed **served, enum close_reason reason);
-
-/* 0 or -ENOMEM, not open then. */
-int served_format_open(struct served_format *format, struct served_feed *feed,
-		       const struct encoder *encoder);
-
-/* Without another listener of the same format, its subscribers are closed.  Idempotent. */
-void served_format_close(struct served_format *format);

@@ -21,8 +21,8 @@ static void on_accept(void *owner, int fd, const struct endpoint_address *peer)
 
 	if (served->http)
 		http_server_adopt(&served->http->server, fd, peer);
-	else if (served->format.feed)
-		admission_subscribe(&served->admission, &served->format, &served->subscriber_params,
+	else if (served->offer.format)
+		admission_subscribe(&served->admission, served->offer.format, &served->subscriber_params,
 				    fd, peer);
 	else
 		peer_socket_close(&fd);
@@ -86,7 +86,7 @@ void served_listener_open(struct served_listener *served, const struct endpoint 
 static int change_http(struct served_listener *served, const struct config *config,
 		       const struct config_listener *from)
 {
-	served_format_close(&served->format);
+	format_offer_end(&served->offer);
 	if (!served->http)
 		served->http = http_listener_new(&served->admission, &served->listener,
 						 &http_admission, from);
@@ -97,7 +97,7 @@ int served_listener_change(struct served_listener *served, const struct config *
 			   const struct config_listener *from)
 {
 	struct served_feed *feed = served_feed_find(&served->admission.service->feeds, from->feed);
-	const struct encoder *encoder = encoder_of(from->format);
+	const struct subscriber_params *params = &served->subscriber_params;
 	struct errmsg err;
 
 	listener_set_rate(&served->listener, from->accept_rate);
@@ -111,28 +111,17 @@ int served_listener_change(struct served_listener *served, const struct config *
 		return 0;
 	params_of_subscriber(from, config_find_feed(config, from->feed),
 			     &served->subscriber_params);
-	if (served->format.feed == feed && served->format.encoder == encoder)
-		return 0;
-	served_format_close(&served->format);
-	return served_format_open(&served->format, feed, encoder);
+	return format_offer_change(&served->offer, &feed->formats[from->format],
+				   params->burst_bytes || params->burst_ms ? PAST_ALWAYS
+									   : PAST_NEVER);
 }
 
 void served_listener_detach(struct served_listener *served, const struct served_feed *feed)
 {
 	if (served->http)
 		http_listener_detach(served->http, feed);
-	else if (served->format.feed == feed)
-		served_format_close(&served->format);
-}
-
-bool served_listener_keeps_history(const struct served_listener *served,
-				   const struct served_feed *feed)
-{
-	/* Whoever asks by HTTP may ask for a burst. */
-	if (served->http)
-		return http_listener_serves(served->http, feed);
-	return served->format.feed == feed &&
-	       (served->subscriber_params.burst_bytes || served->subscriber_params.burst_ms);
+	else if (served->offer.format && served->offer.format->feed == feed)
+		format_offer_end(&served->offer);
 }
 
 void served_listener_free(struct served_listener **served_ptr)
@@ -142,7 +131,7 @@ void served_listener_free(struct served_listener **served_ptr)
 	*served_ptr = NULL;
 	listener_close(&served->listener);
 	http_listener_free(&served->http);
-	served_format_close(&served->format);
+	format_offer_end(&served->offer);
 	admission_fini(&served->admission);
 	list_remove(&served->node);
 	free(served);

@@ -22,8 +22,7 @@ struct served_listener {
 	struct listener listener;
 	struct admission admission;
 	struct http_listener *http; /* NULL: not with format = http */
-	/* Of the other formats; not open while being set up or torn down. */
-	struct served_format format;
+	struct format_offer offer;  /* of the other formats; nothing while being set up or torn down */
 	struct subscriber_params subscriber_params;
 };
 
@@ -53,10 +52,6 @@ int served_listener_change(struct served_listener *served, const struct config *
 
 /* Gives up the feed's formats, before it goes. */
 void served_listener_detach(struct served_listener *served, const struct served_feed *feed);
-
-/* May its subscribers ask for the feed's past? */
-bool served_listener_keeps_history(const struct served_listener *served,
-				   const struct served_feed *feed);
 
 /* Clears the pointer. */
 void served_listener_free(struct served_listener **served);

@@ -22,23 +22,16 @@
 #include "serve/passed_fds.h"
 #include "serve/worker.h"
 
-/* What the owner of the service is told. */
-struct service_events {
-	/* A listener has opened one more format, because somebody asked for it. */
-	void (*on_format_opened)(void *owner);
-};
-
 struct service {
 	struct ev_loop *loop;     /* of the control thread */
 	struct inbox control;     /* for tasks that come back from the workers */
 	struct workers workers;   /* none before the first configuration is applied */
 	struct list feeds;        /* struct served_feed; owned */
 	struct list listeners;    /* struct served_listener; owned */
+	struct list unread;       /* struct served_format: open, and nobody reads it */
 	struct passed_fds passed; /* sockets from the service manager */
 	uint64_t subscribers;     /* that have a quota */
 	uint64_t max_subscribers;
 	bool is_draining;            /* nobody is let in any more */
 	struct feed_records records; /* kept for after a crash; empty: a crash ends all */
-	const struct service_events *events;
-	void *owner; /* of the events */
 };

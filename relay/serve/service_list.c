@@ -7,12 +7,12 @@
 #include "serve/served_listener.h"
 #include "source/listener_log.h"
 
-void service_init(struct service *service, struct ev_loop *loop,
-		  const struct service_events *events, void *owner)
+void service_init(struct service *service, struct ev_loop *loop)
 {
-	*service = (struct service){.loop = loop, .events = events, .owner = owner};
+	*service = (struct service){.loop = loop};
 	list_init(&service->feeds);
 	list_init(&service->listeners);
+	list_init(&service->unread);
 	inbox_open(&service->control, loop);
 	passed_fds_collect(&service->passed);
 }
@@ -53,7 +53,7 @@ void service_drain(struct service *service)
 	inbox_run(&service->control);
 }
 
-void service_tick(struct service *service)
+void service_tick(struct service *service, uint64_t now_ms)
 {
 	struct list_node *node;
 
@@ -63,6 +63,7 @@ void service_tick(struct service *service)
 		admission_tick(&served->admission);
 		listener_log_sums(&served->listener, clock_mono_ns());
 	}
+	served_formats_tick(service, now_ms);
 }
 
 void service_fini(struct service *service)

@@ -11,8 +11,7 @@ struct served_feed;
 
 /* An empty service without workers.  Takes the sockets that the service manager has passed, so it
  * is to be called before there is a second thread. */
-void service_init(struct service *service, struct ev_loop *loop,
-		  const struct service_events *events, void *owner);
+void service_init(struct service *service, struct ev_loop *loop);
 
 /* The listeners give up the formats of the feed, which is about to go. */
 void service_detach(struct service *service, const struct served_feed *feed);
@@ -24,8 +23,9 @@ void service_free_all(struct list *feeds, struct list *listeners, enum close_rea
 /* Nobody is let in any more, and the feeds end their sessions. */
 void service_drain(struct service *service);
 
-/* 10 times a second: what the log owes is told. */
-void service_tick(struct service *service);
+/* 10 times a second: what the log owes is told, and what nobody reads is given up.  now_ms:
+ * monotonic. */
+void service_tick(struct service *service, uint64_t now_ms);
 
 /* Ends everything that is served. */
 void service_fini(struct service *service);

@@ -66,7 +66,7 @@ struct call {
 	struct worker *worker;
 	void (*call)(struct worker *worker, void *data);
 	void *data;
-	sem_t is_done;
+	sem_t *is_done;
 };
 
 static void run_call(struct task *task)
@@ -74,7 +74,7 @@ static void run_call(struct task *task)
 	struct call *call = container_of(task, struct call, task);
 
 	call->call(call->worker, call->data);
-	(void)sem_post(&call->is_done);
+	(void)sem_post(call->is_done);
 }
 
 static void wait_for(sem_t *semaphore)
@@ -82,20 +82,38 @@ static void wait_for(sem_t *semaphore)
 	(void)TEMP_FAILURE_RETRY(sem_wait(semaphore));
 }
 
+static void call_each(struct worker *list, unsigned count,
+		      void (*function)(struct worker *worker, void *data), void *data)
+{
+	struct call calls[WORKERS_MAX];
+	sem_t is_done;
+
+	(void)sem_init(&is_done, 0, 0);
+	for (unsigned i = 0; i < count; i++) {
+		calls[i] = (struct call){
+			.task.run = run_call,
+			.worker = &list[i],
+			.call = function,
+			.data = data,
+			.is_done = &is_done,
+		};
+		inbox_post(&list[i].inbox, &calls[i].task);
+	}
+	for (unsigned i = 0; i < count; i++)
+		wait_for(&is_done);
+	(void)sem_destroy(&is_done);
+}
+
 void worker_call(struct worker *worker, void (*function)(struct worker *worker, void *data),
 		 void *data)
 {
-	struct call call = {
-		.task.run = run_call,
-		.worker = worker,
-		.call = function,
-		.data = data,
-	};
+	call_each(worker, 1, function, data);
+}
 
-	(void)sem_init(&call.is_done, 0, 0);
-	inbox_post(&worker->inbox, &call.task);
-	wait_for(&call.is_done);
-	(void)sem_destroy(&call.is_done);
+void workers_call(struct workers *workers, void (*function)(struct worker *worker, void *data),
+		  void *data)
+{
+	call_each(workers->list, workers->count, function, data);
 }
 
 /* ---- standing still ---- */

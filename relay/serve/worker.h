@@ -73,6 +73,10 @@ void workers_stop(struct workers *workers);
 void worker_call(struct worker *worker, void (*call)(struct worker *worker, void *data),
 		 void *data);
 
+/* The same in all of them at once, each in its own thread: `data` must not be written to by two. */
+void workers_call(struct workers *workers, void (*call)(struct worker *worker, void *data),
+		  void *data);
+
 /* All workers stand still from here on, each between two callbacks, until they are released; what
  * is theirs is the control thread's meanwhile.  No worker_call() in between.  NULL: no memory. */
 struct parked;

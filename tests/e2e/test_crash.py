@@ -367,7 +367,6 @@ def region(numbers, sockets=(), *, schema=SCHEMA, size=BYTES, bytes=BYTES, fd_co
     listing = struct.pack("<Q", len(sockets))
     for kind, name, where, number, cookie in sockets:
         listing += struct.pack("<Q", kind) + text_of(name) + text_of(where) + struct.pack("<QQ", number, cookie)
-    listing += struct.pack("<Q", 0)  # listeners of http
     length = len(listing) if sockets_bytes is None else sockets_bytes
     fd_count = len(numbers) if fd_count is None else fd_count
     head = HEAD.pack(b"RLYCRSH\0", schema, bytes, 1, fds_at, 4, 64, SOCKETS_AT, 1, 4096, SOCKETS_AT, 1, 4096,

@@ -15,6 +15,7 @@ from relaytest.web import Answer, EventSubscriber, WebSocketSubscriber, event_id
 
 EVENTS = {"Accept": "text/event-stream"}
 SMALL = {"ring": "256k", "segment": "64k"}
+PAST = {"burst": "1k"}  # from the start, whether somebody reads or not
 
 
 def sections(listen="tcp:127.0.0.1:0", options=None, **more):
@@ -90,7 +91,7 @@ def test_what_is_gone_is_told_once(lab):
 def test_another_session(lab, workers):
     """After a stop and start: told, however many messages there are by then; a plain number is of no session."""
     made = text_script((1000,) * 50, 3)
-    with_workers = {"relay": {"workers": workers}, **sections()}
+    with_workers = {"relay": {"workers": workers}, **sections(options=PAST)}
     relay = lab.start(with_workers)
     first = relay.subscribe("web", made, kind=EventSubscriber)
     lab.loop.run(lambda: first.last_event_id, what="a place")
@@ -178,7 +179,7 @@ def test_a_drain_sends_the_crowd_home_one_by_one(lab):
 @needs(chromium)
 def test_a_browser_over_a_stop_and_start(lab):
     """Chromium goes on by itself, and knows that the stream is another one."""
-    relay = lab.start(sections())
+    relay = lab.start(sections(options=PAST))
     where = relay.address["listener web"]
     relay.publish("a", b"one\n")
     relay.wait("a", in_messages=1)
@@ -193,7 +194,7 @@ def test_a_browser_over_a_stop_and_start(lab):
         relay.signal(signal.SIGTERM)
         assert relay.wait_exit() == 0
         browser.wait("said.includes('state 0')")
-        relay = lab.start(sections(where), name="again.ini")
+        relay = lab.start(sections(where, PAST), name="again.ini")
         relay.publish("a", b"two\n")
         relay.wait("a", in_messages=1)
         browser.wait("said.some((one) => one.endsWith('-1 two'))")

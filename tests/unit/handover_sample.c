@@ -63,12 +63,9 @@ static void fill_web(struct sample *sample)
 		.listener = "web",
 		.counters = {.requests = 42, .lost = 1},
 		.refused[HTTP_REFUSED_TOKEN] = 8,
-		.formats = sample->formats,
-		.format_count = 1,
 		.clients = sample->clients,
 		.client_count = 2,
 	};
-	sample->formats[0] = (struct handed_format){.feed = "a", .format = "events-plain"};
 	sample->clients[0] = (struct http_connection_state){
 		.fd = FIRST_FD + 7, .left_ms = 900, .bytes = sample->request, .byte_count = 11};
 	sample->clients[1] = (struct http_connection_state){.fd = FIRST_FD + 8,

@@ -28,7 +28,6 @@ struct sample {
 	struct subscriber_snapshot subscribers[2];
 	uint8_t block[SAMPLE_BLOCK_BYTES];
 	struct handed_http http_listeners[1];
-	struct handed_format formats[1];
 	struct http_connection_state clients[2];
 	uint8_t request[64 * 1024];
 };

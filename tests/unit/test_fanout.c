@@ -135,7 +135,7 @@ static int set_up(void **state)
 	pipe_set_open(&rig->pipes);
 	fanout_init(&rig->fanout, rig->loop, "test", &rig->params, &events, &rig->pipes,
 		    &rig->metrics);
-	rig->raw = fanout_open_rendition(&rig->fanout, &encoder_raw, &ring, rig->next_seq);
+	rig->raw = rendition_new(&rig->fanout, &encoder_raw, &ring, rig->next_seq);
 	return rig->raw ? 0 : -1;
 }
 
