@@ -138,7 +138,7 @@ static int find_own_sockets(const struct relay *relay, struct own_sockets *ret)
 			ret->list[ret->count++] =
 				(struct listen_socket){.fd = resumed->sockets[i].fd};
 	}
-	return 0;
+	return own_sockets_look(ret);
 }
 
 /* A free port was chosen by the process before, and stays the same. */
@@ -222,6 +222,7 @@ static int open_all_sockets(struct opening *opening)
 static void forget_sockets(struct opening *opening)
 {
 	free(opening->own.list);
+	free(opening->own.addresses);
 	free(opening->of_feeds);
 	free(opening->of_listeners);
 }
@@ -388,7 +389,8 @@ static int settle_feeds(struct relay *relay, const struct config *config, struct
 		int r;
 
 		if (served) {
-			served_feed_change(served, config, from);
+			if (served->has_begun) /* else it has just been made so */
+				served_feed_change(served, config, from);
 			continue;
 		}
 		r = served_feed_new(&relay->service, config, from, NULL, &served, err);

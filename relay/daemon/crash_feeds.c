@@ -146,8 +146,8 @@ static int read_part(struct reading *reading, struct part *part)
 
 static bool is_good(const struct reading *reading, const struct part_record *record)
 {
-	return atomic_load(&record->is_used) && record->worker < reading->head->workers &&
-	       record_text_is_good(record->feed);
+	return atomic_load(&record->state) == RECORD_PART_USED &&
+	       record->worker < reading->head->workers && record_text_is_good(record->feed);
 }
 
 static struct handed_feed *find_feed(const struct handover *handover, const char *name)

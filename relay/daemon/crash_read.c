@@ -112,7 +112,7 @@ static int read_listeners(uint8_t *map, const struct crash_head *head, struct cr
 			r = -EPROTO;
 		} else {
 			r = keep_sockets(listeners.sockets, listeners.socket_count, fds, ret);
-				}
+		}
 	}
 	state_stream_free(&stream);
 	crash_listeners_free(&listeners);

@@ -26,7 +26,6 @@ void fanout_init(struct fanout *fanout, struct ev_loop *loop, const char *name,
 
 void fanout_stop(struct fanout *fanout)
 {
-	ev_ref(fanout->loop);
 	ev_prepare_stop(fanout->loop, &fanout->turn_end);
 	ev_idle_stop(fanout->loop, &fanout->turn_watcher);
 	fanout_free_closed(fanout);

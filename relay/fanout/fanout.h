@@ -75,7 +75,8 @@ struct fanout_events {
 	/* The next packet may come: a pass of many turns is over, or nobody has to be waited for
 	 * any more. */
 	void (*on_ready)(void *owner);
-	/* The last thing in each turn of the loop; here subscribers may be changed. */
+	/* The last thing in a turn of the loop in which somebody was closed, or fanout_end_turn()
+	 * was called.  Here subscribers may be changed. */
 	void (*on_turn_end)(void *owner);
 };
 
@@ -105,10 +106,10 @@ struct fanout {
 	uint64_t half_closed_ms; /* private: when to look at them next */
 	uint64_t windows_ms;     /* private: when to look at closed windows next */
 	struct list reap;        /* private: closed subscribers, freed at the end of the turn */
-	ev_prepare turn_end;     /* private */
+	ev_prepare turn_end;     /* private: started when a turn has something to end */
 
-	const struct feed_records *records; /* of feed_kept.c; NULL: none */
-	struct part_record *record;         /* of feed_kept.c; NULL: none */
+	struct feed_records *records; /* of feed_kept.c; NULL: none */
+	struct part_record *record;   /* of feed_kept.c; NULL: none */
 };
 
 /* Makes a fan-out without renditions.  Only `events` is copied; all else must outlive it. */
@@ -141,6 +142,14 @@ void fanout_close_all(struct fanout *fanout, enum close_reason reason);
 
 /* Frees closed ones before the turn ends.  Not from a callback of a subscriber. */
 void fanout_free_closed(struct fanout *fanout);
+
+/* on_turn_end() is to be called before the loop waits again.  With thousands of feeds in a loop, none
+ * may have something to do in each turn. */
+static inline void fanout_end_turn(struct fanout *fanout)
+{
+	ev_prepare_start(fanout->loop,
+			 &fanout->turn_end); /* nothing happens if it has been started */
+}
 
 /* Sets the gauges of rings and subscribers, and adds what subscribers who are still here have
  * got.  It walks over all of them. */

@@ -9,7 +9,7 @@
 
 /* ---- the fan-out ---- */
 
-/* pass.c, fanout_tick.c: start their watchers. */
+/* pass.c, fanout_tick.c: make their watchers. */
 void fanout_init_pass(struct fanout *fanout);
 void fanout_init_turn_end(struct fanout *fanout);
 

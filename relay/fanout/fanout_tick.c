@@ -164,13 +164,12 @@ void fanout_free_closed(struct fanout *fanout)
 	}
 }
 
-/* Before the loop waits again. */
 static void on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
 {
 	struct fanout *fanout = container_of(watcher, struct fanout, turn_end);
 
-	(void)loop;
 	(void)events;
+	ev_prepare_stop(loop, watcher);
 	fanout_free_closed(fanout);
 	fanout->events.on_turn_end(fanout->events.owner);
 }
@@ -178,6 +177,4 @@ static void on_turn_end(struct ev_loop *loop, ev_prepare *watcher, int events)
 void fanout_init_turn_end(struct fanout *fanout)
 {
 	ev_prepare_init(&fanout->turn_end, on_turn_end);
-	ev_prepare_start(fanout->loop, &fanout->turn_end);
-	ev_unref(fanout->loop); /* housekeeping does not keep the loop alive */
 }

@@ -19,7 +19,7 @@ struct rendition {
 	struct fanout *fanout; /* ro */
 	const struct encoder *encoder;
 	struct ring ring;
-	bool keeps_past; /* rw: newcomers may ask for what came before them */
+	bool keeps_past;                 /* rw: newcomers may ask for what came before them */
 	struct rendition_record *record; /* private: NULL: it would not survive a crash */
 	struct ring_record *ring_record; /* private: the ring's, owned */
 

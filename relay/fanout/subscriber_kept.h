@@ -45,8 +45,15 @@ struct rendition_record {
 	char format[RECORD_NAME_BYTES];
 };
 
+/* Of a part.  It is taken from all workers at once, and described then. */
+enum part_record_state {
+	RECORD_PART_FREE,
+	RECORD_PART_USED,
+	RECORD_PART_TAKEN, /* not described yet */
+};
+
 struct part_record {
-	_Alignas(64) _Atomic uint32_t is_used;
+	_Alignas(64) _Atomic uint32_t state; /* enum part_record_state */
 	uint32_t worker;
 	uint32_t is_home;
 	_Atomic uint32_t is_awake; /* always 1 for a home */
@@ -119,6 +126,8 @@ enum {
 struct feed_records {
 	struct part_record *parts;
 	size_t part_count;
+	_Atomic size_t parts_taken; /* of these */
+	_Atomic size_t next_part;   /* where to look for a free one first */
 	struct subscriber_record *subscribers;
 	struct input_record *inputs; /* as many */
 	size_t subscriber_count;     /* descriptors with higher numbers have no record */

@@ -37,6 +37,8 @@ void subscriber_set_state(struct subscriber *subscriber, enum subscriber_state s
 	list_remove(&subscriber->node);
 	subscriber->state = state;
 	list_append(list_of(subscriber), &subscriber->node);
+	if (state == SUBSCRIBER_CLOSED)
+		fanout_end_turn(subscriber->rendition->fanout);
 }
 
 void subscriber_wake_all(struct rendition *rendition)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "feed/crossing_item.h"
 #include "pipe/pipe_pool.h"
 
@@ -31,8 +32,25 @@ void crossing_adopt(struct crossing *crossing, struct pipe_pool *pool, size_t co
 	pipe_pool_adopt(pool, (unsigned)count);
 }
 
-int crossing_new(struct crossings *home, struct ev_loop *home_loop, struct feed *branch,
-		 struct ev_loop *branch_loop, struct crossing **ret)
+void crossing_ring(struct crossing_bell *bell)
+{
+	if (!atomic_exchange(&bell->is_rung, true))
+		inbox_post(bell->inbox, &bell->task);
+}
+
+void crossing_hear(struct crossing_bell *bell)
+{
+	atomic_store(&bell->is_rung, false);
+}
+
+/* Nobody is attached yet, and whoever comes looks by himself. */
+static void hear_nothing(struct task *task)
+{
+	crossing_hear(container_of(task, struct crossing_bell, task));
+}
+
+int crossing_new(struct crossings *home, struct inbox *home_inbox, struct feed *branch,
+		 struct inbox *branch_inbox, struct crossing **ret)
 {
 	/* Its members ask for lines of their own. */
 	struct crossing *crossing = aligned_alloc(_Alignof(struct crossing), sizeof(*crossing));
@@ -42,12 +60,11 @@ int crossing_new(struct crossings *home, struct ev_loop *home_loop, struct feed 
 	memset(crossing, 0, sizeof(*crossing));
 	crossing->home = home;
 	crossing->branch = branch;
-	crossing->home_loop = home_loop;
-	crossing->branch_loop = branch_loop;
 	list_node_init(&crossing->node);
-	/* Sent to before they are started, if the branch asks before home is there. */
-	ev_async_init(&crossing->returned, NULL);
-	ev_async_init(&crossing->arrived, NULL);
+	crossing->returned.inbox = home_inbox;
+	crossing->returned.task.run = hear_nothing;
+	crossing->arrived.inbox = branch_inbox;
+	crossing->arrived.task.run = hear_nothing;
 	if (spsc_init(&crossing->there, QUEUE_ITEMS) < 0 ||
 	    spsc_init(&crossing->back, 2 * QUEUE_ITEMS) < 0) {
 		spsc_fini(&crossing->there);

@@ -20,13 +20,13 @@
  */
 #pragma once
 
-#include <ev.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
 #include "base/list.h"
+#include "feed/inbox.h"
 #include "feed/spsc.h"
 
 struct crossing_item;
@@ -41,10 +41,18 @@ enum branch_state {
 	BRANCH_LEAVING,
 };
 
+/* Tells an end of the crossing that there is news.  Rung again before it is answered, it says no
+ * more than once.  It is a task of the loop's inbox, since a loop looks at each ev_async that it has
+ * whenever one is sent, and there may be thousands of feeds. */
+struct crossing_bell {
+	struct task task;
+	struct inbox *inbox;  /* ro: of the loop where it is heard */
+	_Atomic bool is_rung; /* private */
+};
+
 struct crossing {
-	struct crossings *home;                  /* ro */
-	struct feed *branch;                     /* ro */
-	struct ev_loop *home_loop, *branch_loop; /* ro */
+	struct crossings *home; /* ro */
+	struct feed *branch;    /* ro */
 	struct spsc there;
 	struct spsc back;
 	_Atomic size_t bytes_under_way;
@@ -56,24 +64,32 @@ struct crossing {
 
 	/* Home's. */
 	struct list_node node;         /* in home->list                              */
-	ev_async returned;             /* in home's loop: the branch has news        */
+	struct crossing_bell returned; /* in home's loop: the branch has news        */
 	struct crossing_item *pending; /* a packet being made for all branches       */
 	bool is_open;                  /* packets are sent                           */
 	bool has_lost;                 /* a packet could not be sent: tell first     */
 
 	/* The branch's. */
-	ev_async arrived;              /* in the branch's loop: home has sent        */
+	struct crossing_bell arrived;  /* in the branch's loop: home has sent        */
+	bool is_attached;              /* it is the source of the branch             */
 	enum branch_state state;       /* private */
 	struct crossing_item *current; /* being served; goes back with its cost      */
 	uint64_t lonely_ms;            /* monotonic: when it last had a subscriber   */
 };
 
-/* Links `branch` to its home; both must outlive it.  0 or -ENOMEM. */
-must_check int crossing_new(struct crossings *home, struct ev_loop *home_loop, struct feed *branch,
-			    struct ev_loop *branch_loop, struct crossing **ret);
+/* Links `branch` to its home.  All four must outlive it; the inboxes are those of the two loops.  0
+ * or -ENOMEM. */
+must_check int crossing_new(struct crossings *home, struct inbox *home_inbox, struct feed *branch,
+			    struct inbox *branch_inbox, struct crossing **ret);
 
-/* After both ends are detached; NULL inside is fine. */
+/* After both ends are detached, and both inboxes have run since; NULL inside is fine. */
 void crossing_free(struct crossing **crossing);
+
+/* From either end. */
+void crossing_ring(struct crossing_bell *bell);
+
+/* The bell has been heard, and can be rung again: before looking for what is new. */
+void crossing_hear(struct crossing_bell *bell);
 
 /* So many pipes leave a pool, to be under way; so many that were under way reach one. */
 void crossing_hand_on(struct crossing *crossing, struct pipe_pool *pool, size_t count);

@@ -54,7 +54,7 @@ static void ask(struct crossing *crossing, bool is_wanted)
 {
 	set_state(crossing, is_wanted ? BRANCH_WAKING : BRANCH_LEAVING);
 	atomic_store(&crossing->is_wanted, is_wanted);
-	ev_async_send(crossing->home_loop, &crossing->returned);
+	crossing_ring(&crossing->returned);
 }
 
 static void receive_packet(struct crossing *crossing, struct crossing_item *item)
@@ -127,7 +127,7 @@ static struct crossing_item *pop(struct crossing *crossing)
 		return NULL;
 	atomic_fetch_sub(&crossing->bytes_under_way, (size_t)item->packet.length);
 	if (atomic_exchange(&crossing->is_home_waiting, false))
-		ev_async_send(crossing->home_loop, &crossing->returned);
+		crossing_ring(&crossing->returned);
 	return item;
 }
 
@@ -148,7 +148,7 @@ static void take(void *owner)
 		feed_serve_packet(branch, now_ns);
 		now_ns = clock_mono_ns();
 		if (now_ns - start_ns > branch->params.fanout.turn_budget_ns) {
-			ev_async_send(crossing->branch_loop, &crossing->arrived);
+			crossing_ring(&crossing->arrived);
 			return;
 		}
 	}
@@ -178,11 +178,13 @@ void crossing_wake_resumed(struct crossing *crossing)
 
 /* ---- driven by the feed ---- */
 
-static void on_arrived(struct ev_loop *loop, ev_async *watcher, int events)
+static void on_arrived(struct task *task)
 {
-	(void)loop;
-	(void)events;
-	take(container_of(watcher, struct crossing, arrived));
+	struct crossing *crossing = container_of(task, struct crossing, arrived.task);
+
+	crossing_hear(&crossing->arrived);
+	if (crossing->is_attached)
+		take(crossing);
 }
 
 static void on_wanted(void *owner)
@@ -234,17 +236,15 @@ void crossing_attach_branch(struct crossing *crossing)
 	};
 
 	crossing->branch->events = events;
-	ev_set_cb(&crossing->arrived, on_arrived);
-	ev_async_start(crossing->branch_loop, &crossing->arrived);
-	ev_unref(crossing->branch_loop); /* does not keep the loop alive */
+	crossing->arrived.task.run = on_arrived;
+	crossing->is_attached = true;
 }
 
 void crossing_detach_branch(struct crossing *crossing)
 {
-	if (!ev_is_active(&crossing->arrived))
+	if (!crossing->is_attached)
 		return;
+	crossing->is_attached = false;
 	crossing->branch->events = (struct feed_events){0};
-	ev_ref(crossing->branch_loop);
-	ev_async_stop(crossing->branch_loop, &crossing->arrived);
 	send_back(crossing);
 }

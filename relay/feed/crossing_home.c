@@ -70,7 +70,7 @@ static bool push(struct crossing *crossing, struct crossing_item *item)
 		atomic_fetch_sub(&crossing->bytes_under_way, bytes);
 		return false;
 	}
-	ev_async_send(crossing->branch_loop, &crossing->arrived);
+	crossing_ring(&crossing->arrived);
 	return true;
 }
 
@@ -371,12 +371,13 @@ void crossings_resume(struct crossings *home)
 	}
 }
 
-static void on_returned(struct ev_loop *loop, ev_async *watcher, int events)
+static void on_returned(struct task *task)
 {
-	struct crossing *crossing = container_of(watcher, struct crossing, returned);
+	struct crossing *crossing = container_of(task, struct crossing, returned.task);
 
-	(void)loop;
-	(void)events;
+	crossing_hear(&crossing->returned);
+	if (!list_is_linked(&crossing->node)) /* detached */
+		return;
 	collect(crossing);
 	answer(crossing);
 	look_for_end_of_hold(crossing->home);
@@ -397,9 +398,7 @@ void crossings_init(struct crossings *home, struct fanout *fanout, const struct 
 void crossing_attach_home(struct crossing *crossing)
 {
 	list_append(&crossing->home->list, &crossing->node);
-	ev_set_cb(&crossing->returned, on_returned);
-	ev_async_start(crossing->home_loop, &crossing->returned);
-	ev_unref(crossing->home_loop); /* does not keep the loop alive */
+	crossing->returned.task.run = on_returned;
 	answer(crossing);
 }
 
@@ -407,7 +406,5 @@ void crossing_detach_home(struct crossing *crossing)
 {
 	collect(crossing);
 	list_remove(&crossing->node);
-	ev_ref(crossing->home_loop);
-	ev_async_stop(crossing->home_loop, &crossing->returned);
 	look_for_end_of_hold(crossing->home);
 }

@@ -156,6 +156,7 @@ static void on_ready(void *owner)
 	struct feed *feed = owner;
 
 	feed->must_tell_ready = true; /* told before the loop waits again */
+	fanout_end_turn(&feed->fanout);
 }
 
 static void init_publish(struct feed *feed)
@@ -250,8 +251,12 @@ static void on_turn_end(void *owner)
 {
 	struct feed *feed = owner;
 
-	if (!feed->must_tell_ready || !feed_can_take(feed))
+	if (!feed->must_tell_ready || feed->is_draining)
 		return;
+	if (!feed_can_take(feed)) {
+		fanout_end_turn(&feed->fanout); /* looks again */
+		return;
+	}
 	feed->must_tell_ready = false;
 	if (feed->events.on_ready)
 		feed->events.on_ready(feed->events.owner);
@@ -310,8 +315,8 @@ struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *e
 		.max_bytes = params->ring_bytes,
 		.max_pipes = rendition_max_pipes(params->ring_bytes, params->segment_bytes),
 	};
-	struct rendition *rendition = rendition_new(&feed->fanout, encoder, &ring,
-						    feed->publish.sequence.next_seq);
+	struct rendition *rendition =
+		rendition_new(&feed->fanout, encoder, &ring, feed->publish.sequence.next_seq);
 
 	if (!rendition)
 		return NULL;
@@ -424,7 +429,7 @@ bool feed_is_wanted(const struct feed *feed)
 	return false;
 }
 
-void feed_set_records(struct feed *feed, const struct feed_records *records, unsigned worker)
+void feed_set_records(struct feed *feed, struct feed_records *records, unsigned worker)
 {
 	feed_record_open(&feed->fanout, &feed->publish.sequence, feed->params.is_branch, records,
 			 worker);

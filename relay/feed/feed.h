@@ -107,8 +107,8 @@ void feed_close_rendition(struct rendition **rendition);
 void feed_keep_past(struct rendition *rendition, bool keeps_past);
 
 /* From now on the feed is recorded, so that it outlives a crash; see fanout/subscriber_kept.h.
- * Before it has formats; one feed at a time in the whole process. */
-void feed_set_records(struct feed *feed, const struct feed_records *records, unsigned worker);
+ * Before it has formats. */
+void feed_set_records(struct feed *feed, struct feed_records *records, unsigned worker);
 
 /* Before a tick that comes late_ms too late: that counts against no subscriber. */
 void feed_excuse(struct feed *feed, uint64_t now_ms, uint64_t late_ms);

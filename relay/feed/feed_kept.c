@@ -27,19 +27,29 @@ static uint32_t get(const _Atomic uint32_t *flag)
 
 /* ---- feeds ---- */
 
-static struct part_record *find_free(const struct feed_records *records)
+/* Without looking at those that were taken before, since there may be thousands. */
+static struct part_record *take_free(struct feed_records *records)
 {
-	for (size_t i = 0; i < records->part_count; i++) {
-		if (!get(&records->parts[i].is_used))
-			return &records->parts[i];
+	size_t count = records->part_count;
+
+	if (atomic_fetch_add(&records->parts_taken, 1) >= count) {
+		atomic_fetch_sub(&records->parts_taken, 1);
+		return NULL;
 	}
-	return NULL;
+	for (;;) {
+		size_t at = atomic_fetch_add(&records->next_part, 1) % count;
+		uint32_t is_free = RECORD_PART_FREE;
+
+		if (atomic_compare_exchange_strong(&records->parts[at].state, &is_free,
+						   RECORD_PART_TAKEN))
+			return &records->parts[at];
+	}
 }
 
 void feed_record_open(struct fanout *fanout, const struct sequence *sequence, bool is_branch,
-		      const struct feed_records *records, unsigned worker)
+		      struct feed_records *records, unsigned worker)
 {
-	struct part_record *record = records ? find_free(records) : NULL;
+	struct part_record *record = records ? take_free(records) : NULL;
 
 	if (records && !record)
 		log_warn("feed=%s would not survive a crash: there are more than %zu feeds, in all "
@@ -56,13 +66,15 @@ void feed_record_open(struct fanout *fanout, const struct sequence *sequence, bo
 	fanout->record = record;
 	set(&record->torn, 0);
 	feed_record_note(fanout, sequence, !is_branch);
-	set(&record->is_used, 1);
+	set(&record->state, RECORD_PART_USED);
 }
 
 void feed_record_close(struct fanout *fanout)
 {
-	if (fanout->record)
-		set(&fanout->record->is_used, 0);
+	if (!fanout->record)
+		return;
+	set(&fanout->record->state, RECORD_PART_FREE);
+	atomic_fetch_sub(&fanout->records->parts_taken, 1);
 	fanout->record = NULL;
 	fanout->records = NULL;
 }

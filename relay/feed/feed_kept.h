@@ -15,14 +15,13 @@ struct rendition;
 
 /* All of these do nothing without a record. */
 
-/* From now on a feed is recorded, as its home or a branch in this worker.  Without a format yet;
- * one feed at a time in the whole process, since room is looked for.  Without room it is not
- * recorded. */
+/* From now on a feed is recorded, as its home or a branch in this worker.  Without a format yet.
+ * Without room it is not recorded. */
 void feed_record_open(struct fanout *fanout, const struct sequence *sequence, bool is_branch,
-		      const struct feed_records *records, unsigned worker);
+		      struct feed_records *records, unsigned worker);
 void feed_record_close(struct fanout *fanout);
 
-/* The rendition and its ring, which is empty, are recorded from now on.  Likewise one at a time. */
+/* The rendition and its ring, which is empty, are recorded from now on. */
 void feed_record_open_rendition(struct rendition *rendition, size_t max_message);
 void feed_record_close_rendition(struct rendition *rendition);
 

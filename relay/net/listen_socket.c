@@ -231,6 +231,25 @@ static int open_listening(const struct binding *binding, int backlog)
 	return r;
 }
 
+int own_sockets_look(struct own_sockets *own)
+{
+	own->addresses = calloc(own->count + 1, sizeof(*own->addresses));
+	for (size_t i = 0; own->addresses && i < own->count; i++) {
+		if (!local_address(own->list[i].fd, &own->addresses[i]))
+			own->addresses[i].bytes = 0;
+	}
+	return own->addresses ? 0 : -ENOMEM;
+}
+
+/* Where one of them listens.  False: it does not tell. */
+static bool own_address(const struct own_sockets *own, size_t i, struct endpoint_address *ret)
+{
+	if (!own->addresses)
+		return local_address(own->list[i].fd, ret);
+	*ret = own->addresses[i];
+	return ret->bytes > 0;
+}
+
 /* Our own sockets of this port let others in beside them, or no more.  Returns how many. */
 static size_t share_port(const struct own_sockets *own, in_port_t port, bool is_shared)
 {
@@ -238,7 +257,7 @@ static size_t share_port(const struct own_sockets *own, in_port_t port, bool is_
 	size_t count = 0;
 
 	for (size_t i = 0; own && i < own->count; i++) {
-		if (local_address(own->list[i].fd, &local) && port_of(&local) == port &&
+		if (own_address(own, i, &local) && port_of(&local) == port &&
 		    set_number(own->list[i].fd, SOL_SOCKET, SO_REUSEPORT, is_shared) == 0)
 			count++;
 	}
@@ -254,7 +273,7 @@ find_own(const struct own_sockets *own, const struct endpoint_address *address, 
 	for (size_t i = 0; own && i < own->count; i++) {
 		int fd = own->list[i].fd;
 
-		if (!local_address(fd, &local) || !is_same(&local, address))
+		if (!own_address(own, i, &local) || !is_same(&local, address))
 			continue;
 		if (!v6_of(address) || !is_any(address) ||
 		    (number_of(fd, IPPROTO_IPV6, IPV6_V6ONLY) == 1) == is_ipv6_only)

@@ -39,7 +39,13 @@ struct listen_sockets {
 struct own_sockets {
 	struct listen_socket *list;
 	size_t count;
+	/* Where each of them listens: own_sockets_look().  NULL: each is asked when it matters. */
+	struct endpoint_address *addresses;
 };
+
+/* Asks all of them now, once: with thousands, asking each for each address takes long.  To be freed
+ * by the caller.  0 or -ENOMEM. */
+int own_sockets_look(struct own_sockets *own) must_check;
 
 /* Listens on `endpoint`: non-blocking, close-on-exec.
  *

@@ -58,9 +58,8 @@ void admission_fini(struct admission *admission)
 }
 
 enum close_reason admission_take_quota(const struct admission *admission,
-				       struct served_format *format,
-				       const struct in6_addr *address, bool wants_past,
-				       struct quota **ret, const char **ret_whose)
+				       struct served_format *format, const struct in6_addr *address,
+				       bool wants_past, struct quota **ret, const char **ret_whose)
 {
 	const struct quota_request request = {
 		.service = admission->service,

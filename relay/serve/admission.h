@@ -53,9 +53,9 @@ void admission_tick(struct admission *admission);
  * which is not counted by address.  wants_past: it begins with a message of the past.  The result is
  * that of quota_take(). */
 enum close_reason admission_take_quota(const struct admission *admission,
-				       struct served_format *format,
-				       const struct in6_addr *address, bool wants_past,
-				       struct quota **ret, const char **ret_whose) must_check;
+				       struct served_format *format, const struct in6_addr *address,
+				       bool wants_past, struct quota **ret,
+				       const char **ret_whose) must_check;
 
 /* Makes the socket fit for a subscriber, and keeps where its address is counted.  An option that
  * cannot be set is logged, and survived.  To be called before the subscriber joins. */

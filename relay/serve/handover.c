@@ -333,8 +333,8 @@ static bool prepare_subscribers(struct service *service, struct served_feed *ser
 			give_input(subscriber);
 			/* Those of a format that is not there are closed. */
 			if (format && quota_resume(service, format, worker,
-					 peers_of(service, subscriber->listener),
-					 subscriber->peer_key, &subscriber->quota) < 0)
+						   peers_of(service, subscriber->listener),
+						   subscriber->peer_key, &subscriber->quota) < 0)
 				is_complete = false;
 		}
 	}
@@ -349,8 +349,8 @@ static void reopen_formats(struct served_feed *served, const struct feed_state *
 		struct served_format *format = served_format_find(served, name);
 
 		if (format && served_format_is_offered(format) && served_format_open(format) < 0)
-			log_error("out of memory feed=%s format=%s, it is not served",
-				  served->name, name);
+			log_error("out of memory feed=%s format=%s, it is not served", served->name,
+				  name);
 	}
 }
 

@@ -355,10 +355,9 @@ static enum http_refusal take_quota(const struct asking *asking, struct served_f
 				    struct quota **ret)
 {
 	const char *whose;
-	enum close_reason reason =
-		admission_take_quota(asking->http->admission, format,
-				     asking->has_address ? &asking->address : NULL,
-				     asking->wanted.has_from, ret, &whose);
+	enum close_reason reason = admission_take_quota(
+		asking->http->admission, format, asking->has_address ? &asking->address : NULL,
+		asking->wanted.has_from, ret, &whose);
 
 	if (reason == CLOSE_REASON_COUNT)
 		return HTTP_REFUSAL_COUNT;

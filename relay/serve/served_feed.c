@@ -25,13 +25,14 @@ struct order {
 	struct feed_params params;
 	struct ingest_params *ingest;
 	struct access *access;
-	struct ingest_state *resumed;       /* NULL: the ingest begins anew */
-	const struct feed_records *records; /* NULL: a crash would end all */
+	struct ingest_state *resumed; /* NULL: the ingest begins anew */
+	struct feed_records *records; /* NULL: a crash would end all */
 	enum close_reason reason;
 	const struct endpoint *endpoint; /* LISTEN: where it listens, */
 	struct listen_sockets *sockets;  /* and how */
 	struct errmsg *err;
-	int result;
+	int result;               /* of one worker */
+	int results[WORKERS_MAX]; /* of all of them at once */
 };
 
 static struct worker_feed *worker_feed(const struct served_feed *served,
@@ -45,11 +46,14 @@ static bool is_home(const struct served_feed *served, const struct worker *worke
 	return served->home == worker;
 }
 
-static void call_all(struct served_feed *served, void (*call)(struct worker *worker, void *data),
-		     struct order *order)
+/* The first error in order->results; 0: none. */
+static int first_error(const struct order *order)
 {
-	for (unsigned i = 0; i < served->workers->count; i++)
-		worker_call(&served->workers->list[i], call, order);
+	for (unsigned i = 0; i < order->served->workers->count; i++) {
+		if (order->results[i] < 0)
+			return order->results[i];
+	}
+	return 0;
 }
 
 struct served_feed *served_feed_find(const struct list *feeds, const char *name)
@@ -72,29 +76,17 @@ static void make_in_worker(struct worker *worker, void *data)
 	struct worker_feed *own = worker_feed(served, worker);
 	const struct feed_events events = {.owner = &served->ingest, .on_ready = ingest_resume};
 	const struct feed_events no_events = {0};
+	struct feed_params params = order->params;
+	int r;
 
-	if (order->result < 0)
-		return;
-	order->params.is_branch = !is_home(served, worker);
-	order->result = feed_new(worker->loop, &order->params,
-				 is_home(served, worker) ? &events : &no_events, &own->feed);
-	if (order->result < 0)
+	params.is_branch = !is_home(served, worker);
+	r = feed_new(worker->loop, &params, is_home(served, worker) ? &events : &no_events,
+		     &own->feed);
+	order->results[worker->index] = r;
+	if (r < 0)
 		return;
 	feed_set_records(own->feed, order->records, worker->index);
 	list_append(&worker->feeds, &own->node);
-}
-
-static void init_ingest(struct worker *worker, void *data)
-{
-	struct order *order = data;
-	struct served_feed *served = order->served;
-	struct worker_feed *own = worker_feed(served, worker);
-
-	ingest_init(&served->ingest, worker->loop, own->feed, order->ingest);
-	ingest_set_access(&served->ingest, order->access);
-	if (order->resumed)
-		ingest_restore(&served->ingest, order->resumed);
-	own->ingest = &served->ingest;
 }
 
 static void attach_branch(struct worker *worker, void *data)
@@ -105,16 +97,28 @@ static void attach_branch(struct worker *worker, void *data)
 		crossing_attach_branch(order->served->crossings[worker->index]);
 }
 
-static void attach_home(struct worker *worker, void *data)
+static void attach_home(struct order *order)
 {
-	struct order *order = data;
 	struct served_feed *served = order->served;
 
-	(void)worker;
 	for (unsigned i = 0; i < served->workers->count; i++) {
 		if (served->crossings[i])
 			crossing_attach_home(served->crossings[i]);
 	}
+}
+
+static void set_up_home(struct worker *worker, void *data)
+{
+	struct order *order = data;
+	struct served_feed *served = order->served;
+	struct worker_feed *own = worker_feed(served, worker);
+
+	ingest_init(&served->ingest, worker->loop, own->feed, order->ingest);
+	ingest_set_access(&served->ingest, order->access);
+	if (order->resumed)
+		ingest_restore(&served->ingest, order->resumed);
+	own->ingest = &served->ingest;
+	attach_home(order);
 }
 
 static int connect_branches(struct served_feed *served, struct order *order)
@@ -126,13 +130,13 @@ static int connect_branches(struct served_feed *served, struct order *order)
 
 		if (served->worker_feeds[i].feed == home)
 			continue;
-		r = crossing_new(&home->publish.crossings, home->loop, served->worker_feeds[i].feed,
-				 served->workers->list[i].loop, &served->crossings[i]);
+		r = crossing_new(&home->publish.crossings, &served->home->inbox,
+				 served->worker_feeds[i].feed, &served->workers->list[i].inbox,
+				 &served->crossings[i]);
 		if (r < 0)
 			return r;
 	}
-	call_all(served, attach_branch, order);
-	worker_call(served->home, attach_home, order);
+	workers_call(served->workers, attach_branch, order);
 	return 0;
 }
 
@@ -166,6 +170,14 @@ static void free_in_worker(struct worker *worker, void *data)
 	feed_free(&own->feed, order->reason);
 }
 
+static void free_branch(struct worker *worker, void *data)
+{
+	const struct order *order = data;
+
+	if (!is_home(order->served, worker))
+		free_in_worker(worker, data);
+}
+
 void served_feed_free(struct served_feed **served_ptr, enum close_reason reason)
 {
 	struct served_feed *served = *served_ptr;
@@ -175,12 +187,7 @@ void served_feed_free(struct served_feed **served_ptr, enum close_reason reason)
 	if (!served)
 		return;
 	worker_call(served->home, leave_home, &order);
-	for (unsigned i = 0; i < served->workers->count; i++) {
-		struct worker *worker = &served->workers->list[i];
-
-		if (!is_home(served, worker))
-			worker_call(worker, free_in_worker, &order);
-	}
+	workers_call(served->workers, free_branch, &order);
 	worker_call(served->home, free_in_worker, &order);
 	for (unsigned i = 0; i < served->workers->count; i++)
 		crossing_free(&served->crossings[i]);
@@ -268,13 +275,14 @@ int served_feed_new(struct service *service, const struct config *config,
 		goto out;
 	params_of_feed(config, from, &order.params);
 	resume_ingest(kept, from, &order);
-	call_all(served, make_in_worker, &order);
+	workers_call(workers, make_in_worker, &order);
+	order.result = first_error(&order);
 	if (order.result == 0)
 		order.result = connect_branches(served, &order);
 	if (order.result < 0)
 		errmsg_errno(err, order.result, "feed %s", from->section.name);
 	else
-		worker_call(served->home, init_ingest, &order);
+		worker_call(served->home, set_up_home, &order);
 out:
 	access_fini(&publishers);
 	free(ingest);
@@ -377,7 +385,7 @@ void served_feed_change(struct served_feed *served, const struct config *config,
 		order.access = NULL;
 	}
 	params_of_feed(config, from, &order.params);
-	call_all(served, change_in_worker, &order);
+	workers_call(served->workers, change_in_worker, &order);
 	served->max_subscribers = from->max_subscribers;
 	served->keep_past_ms = from->keep_past;
 	access_fini(&publishers);

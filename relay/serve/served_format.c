@@ -189,8 +189,7 @@ void served_format_leave(struct served_format *format)
 void served_formats_init(struct served_feed *feed)
 {
 	for (int i = 0; i < FORMAT_COUNT; i++) {
-		feed->formats[i] =
-			(struct served_format){.feed = feed, .format = (enum format)i};
+		feed->formats[i] = (struct served_format){.feed = feed, .format = (enum format)i};
 		list_node_init(&feed->formats[i].node);
 	}
 }

@@ -34,9 +34,9 @@ enum offered_past {
 };
 
 struct served_format {
-	struct list_node node;         /* private: in service->unread, while it is open and unread */
-	struct served_feed *feed;      /* ro */
-	enum format format;            /* ro */
+	struct list_node node;    /* private: in service->unread, while it is open and unread */
+	struct served_feed *feed; /* ro */
+	enum format format;       /* ro */
 	struct rendition **renditions; /* ro: one in each worker; NULL: it is not open; owned */
 	unsigned offers[PAST_COUNT];   /* private: listeners that offer it */
 	uint64_t readers;              /* ro: subscribers that have a quota */

@@ -22,8 +22,8 @@ static void on_accept(void *owner, int fd, const struct endpoint_address *peer)
 	if (served->http)
 		http_server_adopt(&served->http->server, fd, peer);
 	else if (served->offer.format)
-		admission_subscribe(&served->admission, served->offer.format, &served->subscriber_params,
-				    fd, peer);
+		admission_subscribe(&served->admission, served->offer.format,
+				    &served->subscriber_params, fd, peer);
 	else
 		peer_socket_close(&fd);
 }

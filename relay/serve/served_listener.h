@@ -22,7 +22,8 @@ struct served_listener {
 	struct listener listener;
 	struct admission admission;
 	struct http_listener *http; /* NULL: not with format = http */
-	struct format_offer offer;  /* of the other formats; nothing while being set up or torn down */
+	struct format_offer
+		offer; /* of the other formats; nothing while being set up or torn down */
 	struct subscriber_params subscriber_params;
 };
 

@@ -18,7 +18,7 @@
 
 #include "base/list.h"
 #include "feed/feed_kept.h"
-#include "serve/inbox.h"
+#include "feed/inbox.h"
 #include "serve/passed_fds.h"
 #include "serve/worker.h"
 

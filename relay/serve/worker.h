@@ -18,7 +18,7 @@
 #include "base/errmsg.h"
 #include "base/list.h"
 #include "feed/feed.h"
-#include "serve/inbox.h"
+#include "feed/inbox.h"
 #include "serve/loop_lag.h"
 #include "source/ingest.h"
 

@@ -117,7 +117,7 @@ void feed_rig_open(struct feed_rig *rig, const struct feed_params *params, bool 
 }
 
 void feed_rig_open_recorded(struct feed_rig *rig, const struct feed_params *params, bool over_tcp,
-			    const struct feed_records *records)
+			    struct feed_records *records)
 {
 	const struct feed_events events = {.owner = rig, .on_ready = on_ready};
 

@@ -85,7 +85,7 @@ void feed_rig_close(struct feed_rig *rig);
 
 // The same, and the feed is in these records (NULL: in none), as a part in worker 0.
 void feed_rig_open_recorded(struct feed_rig *rig, const struct feed_params *params, bool over_tcp,
-			    const struct feed_records *records);
+			    struct feed_records *records);
 
 // A new publisher, when the one before has ended.
 void feed_rig_connect_source(struct feed_rig *rig, bool over_tcp);

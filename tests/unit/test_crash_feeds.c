@@ -149,7 +149,7 @@ static void close_scene(struct scene *scene)
 {
 	feed_rig_free_stream(&scene->stream);
 	feed_rig_close(&scene->rig);
-	assert_false(atomic_load(&scene->records.parts[0].is_used));
+	assert_false(atomic_load(&scene->records.parts[0].state));
 	crash_record_close(&scene->record);
 }
 

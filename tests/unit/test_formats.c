@@ -600,6 +600,7 @@ static void an_end_takes_the_last_slot_or_one_more_pipe(void **state)
 /* A branch as another worker has it, here in the same loop. */
 struct branch {
 	struct feed *feed;
+	struct inbox inbox;
 	struct crossing *crossing;
 	struct rendition *renditions[FORMATS];
 };
@@ -612,8 +613,9 @@ static void open_branch(struct feed_params params)
 
 	params.is_branch = true;
 	assert_int_equal(feed_new(rig.loop, &params, &events, &branch.feed), 0);
-	assert_int_equal(crossing_new(&rig.feed->publish.crossings, rig.loop, branch.feed, rig.loop,
-				      &branch.crossing),
+	inbox_open(&branch.inbox, rig.loop);
+	assert_int_equal(crossing_new(&rig.feed->publish.crossings, &branch.inbox, branch.feed,
+				      &branch.inbox, &branch.crossing),
 			 0);
 	crossing_attach_branch(branch.crossing);
 	crossing_attach_home(branch.crossing);
@@ -628,6 +630,7 @@ static void close_branch(void)
 	crossing_detach_home(branch.crossing);
 	crossing_detach_branch(branch.crossing);
 	feed_free(&branch.feed, CLOSE_REMOVED);
+	inbox_close(&branch.inbox);
 	crossing_free(&branch.crossing);
 	feed_rig_close(&rig);
 }

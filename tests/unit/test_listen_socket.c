@@ -58,7 +58,8 @@ static void open_first(struct first *first, const char *text)
 
 	if (listen_sockets_open(&endpoint, 8, NULL, &first->sockets, &err) < 0)
 		fail_msg("%s", err.text);
-	first->own = (struct own_sockets){first->sockets.list, first->sockets.count};
+	first->own =
+		(struct own_sockets){.list = first->sockets.list, .count = first->sockets.count};
 	endpoint_print_local(local, sizeof(local), first->sockets.list[0].fd);
 	snprintf(first->port, sizeof(first->port), "%s", strrchr(local, ':') + 1);
 }
@@ -258,7 +259,7 @@ static void file_has_its_rights_and_is_made_anew(void **state)
 
 	endpoint.mode = 0600;
 	assert_int_equal(listen_sockets_open(&endpoint, 8, NULL, &first->sockets, NULL), 0);
-	first->own = (struct own_sockets){first->sockets.list, 1};
+	first->own = (struct own_sockets){.list = first->sockets.list, .count = 1};
 	assert_int_equal(stat("s", &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
 	assert_true(listen_socket_has_file(&first->sockets.list[0], &endpoint));

@@ -127,7 +127,7 @@ static const struct subscriber_input counting_input = {
 
 static _Noreturn void run_feed(struct crash *crash, const struct feed_params *params)
 {
-	const struct feed_records records = {
+	struct feed_records records = {
 		.parts = crash->tables->parts,
 		.part_count = ARRAY_LEN(crash->tables->parts),
 		.subscribers = crash->tables->subscribers,
@@ -298,7 +298,8 @@ static void check(struct crash *crash, struct tally *tally)
 {
 	const struct part_record *part = &crash->tables->parts[0];
 
-	assert_true(atomic_load(&part->is_used) && part->is_home && atomic_load(&part->is_awake));
+	assert_true(atomic_load(&part->state) == RECORD_PART_USED && part->is_home &&
+		    atomic_load(&part->is_awake));
 	assert_string_equal(part->feed, "test");
 	for (size_t i = 0; i < 2; i++) {
 		const struct rendition_record *rendition = &part->renditions[i];
