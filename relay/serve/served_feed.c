@@ -347,6 +347,8 @@ void served_feed_begin(struct served_feed *served)
 {
 	struct order order = {.served = served};
 
+	if (served->has_begun)
+		return;
 	/* Branches ask before home begins, so that they get what comes first. */
 	served_formats_begin(served);
 	worker_call(served->home, begin, &order);
