@@ -200,9 +200,9 @@ def test_upgrade_does_not_guess(ctl, stub):
     stub.answers["POST", "/upgrade"] = 202, {"ok": True, "process": 7}
     stub.answers["GET", "/upgrade.json"] = 200, upgrade_state(7, under_way=True)
     late = "the upgrade has not ended in time (--timeout): "
-    bad(ctl("upgrade", "--timeout", "300ms"), 3, f"{late}it is still under way")
+    bad(ctl("upgrade", "--timeout", "2s"), 3, f"{late}it is still under way")
     stub.answers["GET", "/upgrade.json"] = 200, "SSH"
-    bad(ctl("upgrade", "--timeout", "300ms"), 3, f"{late}relay's answer has no number of its process")
+    bad(ctl("upgrade", "--timeout", "2s"), 3, f"{late}relay's answer has no number of its process")
     stub.answers["POST", "/upgrade"] = 202, {"ok": True}
     bad(ctl("upgrade"), 3, "begun; a relay of this version does not say how it ends, its log does")
 
