@@ -24,7 +24,7 @@
 #include "http/http_connection.h"
 #include "net/access.h"
 #include "net/listener.h"
-#include "net/token_bucket.h"
+#include "net/peer_rate.h"
 
 struct service;
 struct admin;
@@ -52,7 +52,7 @@ struct admin {
 	struct access access;                    /* of ADMIN_TCP */
 	char *hosts;                             /* "a.example,b.example"; owned */
 	struct admin_page page;
-	struct token_bucket rate; /* of ADMIN_TCP: what is asked costs the workers a little */
+	struct peer_rate rate; /* of ADMIN_TCP: what is asked costs the workers a little */
 	struct log_rate denied_log;
 };
 

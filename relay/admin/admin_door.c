@@ -17,7 +17,7 @@
 enum {
 	DEADLINE_MS = 10000,
 	CONNECTIONS_MAX = 64, /* at each door */
-	REQUESTS_PER_S = 100, /* at ADMIN_TCP; a page asks once a second */
+	REQUESTS_PER_S = 100, /* of an address at ADMIN_TCP; a page asks once a second */
 };
 
 static const char *const door_names[ADMIN_DOORS] = {
@@ -38,7 +38,7 @@ void admin_init(struct admin *admin, struct service *service, const struct admin
 	};
 
 	*admin = (struct admin){.service = service, .actions = actions, .owner = owner};
-	token_bucket_init(&admin->rate, REQUESTS_PER_S, REQUESTS_PER_S);
+	peer_rate_init(&admin->rate, REQUESTS_PER_S);
 	http_server_init(&admin->servers[ADMIN_TCP], service->loop, &params);
 	params.methods |= HTTP_POST;
 	params.on_request = admin_route_unix;

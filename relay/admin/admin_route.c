@@ -23,7 +23,8 @@ struct route {
 	const char *path;
 	enum http_method method;
 	void (*answer)(const struct admin_request *request);
-	bool for_any_host; /* it gives nothing away, and probes ask by names of their own */
+	/* A probe: it gives nothing away, asks by names of its own, and has no rate. */
+	bool for_any_host;
 };
 
 static void get_page(const struct admin_request *request)
@@ -72,6 +73,16 @@ static bool is_for_host(const struct admin_request *request, const struct route 
 	       http_host_is_known(request->http->host, names ? names : "");
 }
 
+/* Probes are free: they cost nothing, and a load balancer must not be told nonsense. */
+static bool is_over_rate(const struct admin_request *request, const struct route *route)
+{
+	struct in6_addr address;
+
+	return request->door == ADMIN_TCP && !route->for_any_host &&
+	       endpoint_address_ip(http_connection_peer(request->connection), &address) == 0 &&
+	       !peer_rate_try_take(&request->admin->rate, &address, clock_mono_ns());
+}
+
 static void answer(const struct admin_request *request)
 {
 	const struct route *route = NULL;
@@ -84,6 +95,8 @@ static void answer(const struct admin_request *request)
 		admin_answer_error(request, 403,
 				   "this name is not known; expected an address, localhost, or one "
 				   "of hosts in [admin]");
+	else if (route && is_over_rate(request, route))
+		admin_answer_error(request, 429, "too many requests; once a second is enough");
 	else if (route)
 		route->answer(request);
 	else if (exists && request->door == ADMIN_TCP)
@@ -94,15 +107,6 @@ static void answer(const struct admin_request *request)
 		admin_answer_error(request, 404, "there is nothing of this name");
 }
 
-static bool is_over_rate(struct admin *admin)
-{
-	uint64_t now_ns = clock_mono_ns();
-
-	if (!token_bucket_try_take(&admin->rate, now_ns, 1))
-		return true;
-	return false;
-}
-
 void admin_route_tcp(void *owner, struct http_connection *connection,
 		     const struct http_request *request, const uint8_t *body, size_t body_bytes)
 {
@@ -110,10 +114,7 @@ void admin_route_tcp(void *owner, struct http_connection *connection,
 
 	(void)body;
 	(void)body_bytes;
-	if (is_over_rate(here.admin))
-		admin_answer_error(&here, 429, "too many requests; once a second is enough");
-	else
-		answer(&here);
+	answer(&here);
 }
 
 void admin_route_unix(void *owner, struct http_connection *connection,

@@ -64,6 +64,10 @@ void http_connection_set_state(struct http_connection *connection, enum http_con
 	struct http_server *server = connection->server;
 
 	connection->state = state;
+	if (state == STATE_READING || state == STATE_LINGERING)
+		http_room_enter(&server->room, &connection->waiting, &connection->peer);
+	else
+		http_room_leave(&connection->waiting);
 	switch (state) {
 	case STATE_READING:
 		http_connection_watch(connection, EPOLLIN, server->params.deadline_ms);
@@ -202,6 +206,8 @@ static bool parse_proxy(struct http_connection *connection)
 		connection->peer.storage = header.source;
 		connection->peer.bytes = header.source_bytes;
 	}
+	/* It is not one of the proxy's any more. */
+	http_room_enter(&connection->server->room, &connection->waiting, &connection->peer);
 	return true;
 }
 

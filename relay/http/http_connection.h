@@ -8,8 +8,8 @@
  * then nothing is read, and the deadline is off.
  *
  * An honest client sends its whole request within a round trip.  A hostile one sends as little as
- * it may, to keep others out.  So when max_connections are open, the oldest one whose request is
- * not complete is closed for the new one.  Many slow peers only shorten their own time.
+ * it may, to keep others out.  So when max_connections are open, one whose request is not complete
+ * is closed for the new one: http_room.h says which.  Many slow peers only shorten their own time.
  *
  * What a peer can make a server hold: a buffer that grows with what it sends, up to
  * HTTP_CONNECTION_BYTES, for each of max_connections, for deadline_ms, however slowly it sends; then
@@ -24,6 +24,7 @@
 
 #include "base/list.h"
 #include "http/http_request.h"
+#include "http/http_room.h"
 #include "net/access.h"
 #include "net/endpoint.h"
 #include "net/proxy_protocol.h"
@@ -42,7 +43,7 @@ struct http_server_params {
 	unsigned methods;        /* as in http_request_init() */
 	uint64_t body_max_bytes; /* of a POST; at most HTTP_REST_BYTES */
 	uint64_t deadline_ms;    /* for the request to be there, and for its answer to be gone */
-	size_t max_connections;  /* for one more, who has not said all for longest gets 503 */
+	size_t max_connections;  /* for one more, who makes room gets 503 */
 	/* Peers at these addresses begin with a PROXY header, all others do not.  NULL: nobody
 	 * does.  The caller's, and may change. */
 	const struct access *proxy_trusted;
@@ -69,6 +70,7 @@ struct http_server {
 	struct ev_loop *loop;
 	struct http_server_params params;
 	struct list connections, ended;
+	struct http_room room;
 	/* The sockets are in a set of their own, since libev (4.33) leaves a descriptor that nobody
 	 * watches in its set until something happens there: by then it may belong to another
 	 * loop, and another thread. */

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "http/http_connection.h"
+#include "http/http_room.h"
 #include "net/proxy_protocol.h"
 
 /* Head and body of an answer of one line. */
@@ -19,6 +20,7 @@ enum http_connection_step {
 
 struct http_connection {
 	struct list_node node; /* in the server's connections or ended */
+	struct http_room_entry waiting;
 	struct http_server *server;
 	int fd;
 	enum http_connection_step state;

@@ -59,6 +59,7 @@ void http_server_init(struct http_server *server, struct ev_loop *loop,
 	*server = (struct http_server){.loop = loop, .params = *params};
 	list_init(&server->connections);
 	list_init(&server->ended);
+	http_room_init(&server->room);
 	ev_prepare_init(&server->turn_end, on_turn_end);
 	ev_init(&server->ready, on_ready);
 	server->epoll_fd = -1;
@@ -117,30 +118,26 @@ static void turn_away(struct http_server *server, int fd, const struct endpoint_
 	peer_socket_close(&fd);
 }
 
-/* Ends the oldest that has not said all, or has its answer and only lingers.  False: there is none.
- */
+/* Ends one that has not said all, or has its answer and only lingers.  False: there is none. */
 static bool make_room(struct http_server *server)
 {
-	struct list_node *node;
+	struct http_room_entry *entry = http_room_pick(&server->room);
+	struct http_connection *connection;
+	int fd = -1;
 
-	list_for_each (&server->connections, node) {
-		struct http_connection *connection = list_entry(node, struct http_connection, node);
-		bool is_slow = connection->state == STATE_READING;
-		int fd = connection->fd;
-
-		if (!is_slow && connection->state != STATE_LINGERING)
-			continue;
-		if (is_slow) {
-			http_connection_watch(connection, 0, 0);
-			connection->fd = -1;
-		}
-		http_connection_set_state(connection, STATE_ENDED);
-		if (is_slow)
-			turn_away(server, fd, &connection->peer, connection->buffer,
-				  connection->used_bytes);
-		return true;
+	if (!entry)
+		return false;
+	connection = container_of(entry, struct http_connection, waiting);
+	if (connection->state == STATE_READING) {
+		http_connection_watch(connection, 0, 0);
+		fd = connection->fd;
+		connection->fd = -1;
 	}
-	return false;
+	http_connection_set_state(connection, STATE_ENDED);
+	if (fd >= 0)
+		turn_away(server, fd, &connection->peer, connection->buffer,
+			  connection->used_bytes);
+	return true;
 }
 
 /* False: no descriptor or memory for it. */

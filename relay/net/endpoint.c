@@ -180,7 +180,7 @@ static void print_ipv6(char *buf, size_t size, const struct sockaddr_in6 *addr)
 	snprintf(buf, size, "tcp:[%s]:%u", host, ntohs(addr->sin6_port));
 }
 
-void endpoint_print_address(char *buf, size_t size, const struct endpoint_address *address)
+static void print_address(char *buf, size_t size, const struct endpoint_address *address)
 {
 	const struct sockaddr_storage *storage = &address->storage;
 	const struct sockaddr_in *v4 = (const struct sockaddr_in *)storage;
@@ -195,6 +195,15 @@ void endpoint_print_address(char *buf, size_t size, const struct endpoint_addres
 		print_unix(buf, size, (const struct sockaddr_un *)storage, address->bytes);
 	} else {
 		snprintf(buf, size, "unknown");
+	}
+}
+
+void endpoint_print_address(char *buf, size_t size, const struct endpoint_address *address)
+{
+	print_address(buf, size, address);
+	for (char *at = buf; *at; at++) {
+		if (*at <= ' ' || *at > '~')
+			*at = '?';
 	}
 }
 
@@ -238,7 +247,7 @@ void endpoint_print_local(char *buf, size_t size, int fd)
 
 	if (getsockname(fd, (struct sockaddr *)&address.storage, &address.bytes) < 0)
 		address.bytes = 0;
-	endpoint_print_address(buf, size, &address);
+	print_address(buf, size, &address);
 }
 
 void endpoint_unix_address(const struct endpoint *endpoint, struct endpoint_address *ret)

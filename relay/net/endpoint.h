@@ -79,7 +79,10 @@ void endpoint_print_local(char *buf, size_t size, int fd);
 void endpoint_peer(int fd, struct endpoint_address *ret);
 
 /* The same as endpoint_print_peer(), for an address that the caller has: accept(2) gave it, or a
- * PROXY header named it.  Where its bytes are 0: "unknown". */
+ * PROXY header named it.  Where its bytes are 0: "unknown".
+ *
+ * A unix peer chooses its name.  Blanks and all but printable ASCII become ?, so that a name is one
+ * word of a line of the log, and one field of the journal. */
 void endpoint_print_address(char *buf, size_t size, const struct endpoint_address *address);
 
 /* The address as IPv6, IPv4 and zones as in base/cidr.h.  Returns 0; -EAFNOSUPPORT for a unix socket;

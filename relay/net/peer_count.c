@@ -48,11 +48,16 @@ uint64_t peer_count_key(const struct in6_addr *address)
 }
 
 /* The finalizer of splitmix64 (Steele, Lea, Flood 2014), keyed before and in the middle. */
+uint64_t peer_count_hash(uint64_t key, uint64_t secret)
+{
+	key = (key ^ secret) * UINT64_C(0xbf58476d1ce4e5b9);
+	key = (key ^ key >> 27 ^ secret) * UINT64_C(0x94d049bb133111eb);
+	return key ^ key >> 31;
+}
+
 static size_t home_of(const struct peer_count *counts, uint64_t key)
 {
-	key = (key ^ counts->secret) * UINT64_C(0xbf58476d1ce4e5b9);
-	key = (key ^ key >> 27 ^ counts->secret) * UINT64_C(0x94d049bb133111eb);
-	return (size_t)(key ^ key >> 31) & (counts->slot_count - 1);
+	return (size_t)peer_count_hash(key, counts->secret) & (counts->slot_count - 1);
 }
 
 /* Where the key is, or the free slot where it would be. */

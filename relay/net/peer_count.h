@@ -22,6 +22,9 @@ struct peer_count;
  * only in a part of 0000::/8 that is given to nobody. */
 uint64_t peer_count_key(const struct in6_addr *address);
 
+/* Of a key, for tables of which nobody may choose the places; `secret` is random. */
+uint64_t peer_count_hash(uint64_t key, uint64_t secret);
+
 /* NULL: no memory. */
 struct peer_count *peer_count_new(void);
 

@@ -484,12 +484,26 @@ def test_who_asks_too_often_is_told(lab):
 
     def is_told():
         """Many at once: one after the other may be slow enough."""
-        asked = [admin.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") for _ in range(50)]
+        asked = [admin.raw(b"GET /config HTTP/1.1\r\nHost: localhost\r\n\r\n") for _ in range(50)]
         return b" 429 " in b"".join(read_all(one) for one in asked)
 
     lab.loop.run(is_told, poll=0, what="429")
-    assert control.ask("/healthz").status == 200
-    lab.loop.run(lambda: admin.ask("/healthz").status == 200, poll=0.05, what="200 again")
+    # Probes have no rate, the unix socket has none, and another address has one of its own.
+    assert control.ask("/config").status == 200
+    assert [admin.ask(path).status for path in ("/healthz", "/readyz?feed=a")] == [200, 503]
+    assert b" 200 " in read_all(admin.raw(b"GET /config HTTP/1.1\r\nHost: localhost\r\n\r\n", source="127.0.0.2"))
+    lab.loop.run(lambda: admin.ask("/config").status == 200, poll=0.05, what="200 again")
+
+
+def test_what_is_refused_takes_nothing_from_the_rate(lab):
+    """Neither a path that there is not, nor a name that a page of another site has made to lead here."""
+    relay = start(lab)
+    admin = Admin(relay)
+    for head in (b"GET /none HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /config HTTP/1.1\r\nHost: evil.example\r\n\r\n"):
+        for _ in range(4):
+            asked = [admin.raw(head) for _ in range(50)]
+            assert all(read_all(one).split()[1] in (b"404", b"403") for one in asked)
+    assert admin.ask("/config").status == 200
 
 
 # ---- where it is

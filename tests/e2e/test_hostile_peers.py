@@ -3,6 +3,7 @@
 
 import array
 import os
+import re
 import socket
 import struct
 
@@ -14,6 +15,7 @@ from relaytest.admin import Admin
 from relaytest.ini import ENGINES, feed
 from relaytest.loop import CEILING
 from relaytest.stream import script
+from relaytest.web import Answer
 
 LINGER = 1000  # seconds: longer than a test may last
 OLD_KERNEL = "passrights:ENOPROTOOPT"
@@ -53,6 +55,13 @@ def sections_for(lab, engine="auto", **more):
                    **ENGINES.get(engine, {})),
             "listener a-web": {"feed": "a", "listen": f"unix:{lab.directory}/web", "format": "http"},
             **feed("b", framing="line"), **more}
+
+
+class Peer:
+    """Closed at the end of the test."""
+
+    def __init__(self, sock):
+        self.reset = sock.close
 
 
 WHERE = {"publisher": "feed a", "subscriber": "listener a-raw", "http": "listener a-web", "admin": "admin socket"}
@@ -169,3 +178,41 @@ def test_shared_pages_are_the_publishers(lab):
     relay.publish("b", made.wire)
     relay.wait("b", in_messages=2 * made.count)
     assert relay.feed("b")["packets_splice"] == before
+
+
+HEADS = 8
+ASK = b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def test_a_flood_of_unfinished_requests_crowds_out_itself(lab):
+    """Whoever has most of them loses one: those of other addresses may be as slow as they like."""
+    sections = feed("a") | {"listener web": {"feed": "a", "listen": "tcp:127.0.0.1:0", "format": "http",
+                                             "max_heads": HEADS}}
+    relay = lab.start(sections)
+    slow = [Answer(relay, "web", ASK[:20], source=f"127.0.0.{10 + i}") for i in range(2)]
+    flood = [Answer(relay, "web", ASK[:20], source="127.0.0.2") for _ in range(10 * HEADS)]
+    lab.loop.run(lambda: sum(one.end is not None for one in flood) == 9 * HEADS + 2, what="the flood's own end")
+    for one in slow:
+        one.sock.send(ASK[20:])
+    lab.loop.run(lambda: all(b"\r\n\r\n" in one.data for one in slow), what="answers")
+    assert all(one.data.startswith(b"HTTP/1.1 200 ") for one in slow), [one.data for one in slow]
+    assert all(one.data.startswith(b"HTTP/1.1 503 ") for one in flood if one.end)
+    for one in slow + flood:
+        one.reset()
+
+
+def test_a_name_that_a_peer_has_given_itself_is_one_word(lab):
+    """It may be no field of its own in the log, and no sign that a terminal takes for a command."""
+    name = b"x feed=bank reason=none message_id=1 \xc2\x9b31m\xff\n\"end"
+    relay = lab.start(sections_for(lab))
+    for where in ("feed a", "listener a-raw"):
+        one = socket.socket(socket.AF_UNIX)
+        one.bind(b"\0" + name + where[:1].encode())
+        one.connect(relay.address[where].removeprefix("unix:"))
+        one.send(b"x\n")
+        relay.peers.append(Peer(one))
+    expected = '@x?feed=bank?reason=none?message_id=1???31m??"end'
+    relay.wait_log(f"publisher up feed=a peer=unix:{re.escape(expected)}f$")
+    relay.wait("a", subscribers=1)
+    rows = Admin(relay).get("/subscribers.json")["subscribers"]
+    assert [row["peer"] for row in rows] == [f"unix:{expected}l"]

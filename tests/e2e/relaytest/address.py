@@ -19,13 +19,15 @@ def parse(text):
     return socket.AF_INET, (host, int(port))
 
 
-def connect(text, receive_buffer=0):
+def connect(text, receive_buffer=0, source=None):
     """A connected, non-blocking socket; a small receive_buffer makes a peer that fills up soon."""
     family, address = parse(text)
     sock = socket.socket(family, socket.SOCK_STREAM)
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     sock.settimeout(CEILING)
+    if source:
+        sock.bind((source, 0))
     try:
         sock.connect(address)
     except ConnectionResetError:

@@ -62,9 +62,9 @@ class Admin:
     def feed(self, name):
         return next(feed for feed in self.get("/status.json")["feeds"] if feed["name"] == name)
 
-    def raw(self, data=b""):
-        """A socket on which data has been sent."""
-        sock = address.connect(self.target)
+    def raw(self, data=b"", source=None):
+        """A socket on which data has been sent, from another address of this machine where one is named."""
+        sock = address.connect(self.target, source=source)
         sock.settimeout(CEILING)
         if data:
             sock.sendall(data)
