@@ -951,6 +951,30 @@ static void a_deadline_goes_on_elsewhere(void **state)
 	assert_non_null(strstr(rig->got, "HTTP/1.1 408 "));
 }
 
+/* What another process has left may be more than one receive. */
+static void no_more_is_copied_than_there_is_room_for(void **state)
+{
+	static const char head[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+	static uint8_t bytes[2 * HTTP_REST_BYTES];
+	struct rig *rig = *state;
+	struct http_connection_state left = {.left_ms = LONG_MS, .bytes = bytes};
+	int fds[2];
+
+	begin(rig, NULL);
+	rig->what = WHAT_TAKE;
+	memset(bytes, 'x', sizeof(bytes));
+	memcpy(bytes, head, strlen(head));
+	left.byte_count = sizeof(bytes);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
+			 0);
+	left.fd = fds[0];
+	rig->peer = fds[1];
+	http_server_restore(&rig->server, &left);
+	assert_int_equal(rig->requests, 1);
+	assert_int_equal(rig->rest_bytes, sizeof(bytes) - strlen(head));
+	assert_memory_equal(rig->rest, bytes + strlen(head), HTTP_REST_BYTES);
+}
+
 /* Who waits for its owner is the owner's to hand over. */
 static void who_waits_for_the_owner_stays(void **state)
 {
@@ -1029,6 +1053,7 @@ int main(void)
 		TEST(a_request_goes_on_elsewhere),
 		TEST(an_answer_goes_on_elsewhere),
 		TEST(a_deadline_goes_on_elsewhere),
+		TEST(no_more_is_copied_than_there_is_room_for),
 		TEST(who_waits_for_the_owner_stays),
 		TEST(no_wrong_state_is_read),
 	};
