@@ -111,7 +111,8 @@ static const struct {
 	NUMBER("descriptors", descriptors_hard, 65535, 65536, "LimitNOFILE=1048576"),
 	NUMBER("nr_open", nr_open, 1048575, 1048576,
 	       "\"fs.nr_open = 1048576\" into /etc/sysctl.d/60-relay.conf"),
-	NUMBER("pipe_pages_soft", pipe_pages_soft, 16384, 262144, "fs.pipe-user-pages-soft = 0"),
+	NUMBER("pipe_pages_soft", pipe_pages_soft, 16384, 262144,
+	       "fs.pipe-user-pages-soft = 1048576"),
 	NUMBER("pipe_pages_hard", pipe_pages_hard, 262143, 262144, "fs.pipe-user-pages-hard = 0"),
 	NUMBER("pipe_size", pipe_max_bytes, 524288, 1048576, "fs.pipe-max-size = 1048576"),
 	NUMBER("somaxconn", somaxconn, 128, 4096, "net.core.somaxconn = 65535"),
@@ -154,10 +155,10 @@ static void what_fails_is_a_finding(void **state)
 	assert_finding(&facts, "splice", "SystemCallFilter=");
 	facts = good_facts();
 	facts.pipe_size_error = EPERM;
-	assert_finding(&facts, "pipe_quota", "fs.pipe-user-pages-soft = 0");
+	assert_finding(&facts, "pipe_quota", "fs.pipe-user-pages-soft = 1048576");
 	facts = good_facts();
 	facts.pipe_bytes = 8192; // two slots: the quota is used up
-	assert_finding(&facts, "pipe_quota", "fs.pipe-user-pages-soft = 0");
+	assert_finding(&facts, "pipe_quota", "fs.pipe-user-pages-soft = 1048576");
 	facts = good_facts();
 	facts.pipe_error = EMFILE;
 	assert_finding(&facts, "pipe_quota", "fs.pipe-user-pages-hard = 0");

@@ -174,7 +174,7 @@ static void check_pipe_trial(const struct doctor_facts *facts, struct doctor_rep
 	}
 	judge(report, "pipe_quota",
 	      facts->pipe_size_error == 0 && facts->pipe_bytes > 2 * facts->page_bytes,
-	      SYSCTL_LINE("fs.pipe-user-pages-soft = 0"),
+	      SYSCTL_LINE("fs.pipe-user-pages-soft = 1048576"),
 	      "a new pipe has %" PRIu64 " slots and can %sbe enlarged to 1 MiB%s%s%s",
 	      facts->pipe_bytes / facts->page_bytes, facts->pipe_size_error ? "not " : "",
 	      facts->pipe_size_error ? ": " : "",
@@ -184,7 +184,8 @@ static void check_pipe_trial(const struct doctor_facts *facts, struct doctor_rep
 static void check_pipes(const struct doctor_facts *facts, struct doctor_report *report)
 {
 	check_pipe_pages(report, "pipe_pages_soft", facts->pipe_pages_soft, facts->page_bytes,
-			 "fs.pipe-user-pages-soft", SYSCTL_LINE("fs.pipe-user-pages-soft = 0"));
+			 "fs.pipe-user-pages-soft",
+			 SYSCTL_LINE("fs.pipe-user-pages-soft = 1048576"));
 	check_pipe_pages(report, "pipe_pages_hard", facts->pipe_pages_hard, facts->page_bytes,
 			 "fs.pipe-user-pages-hard", SYSCTL_LINE("fs.pipe-user-pages-hard = 0"));
 	if (is_known(report, "pipe_size", facts->pipe_max_bytes, "fs.pipe-max-size"))

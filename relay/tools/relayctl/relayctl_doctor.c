@@ -35,7 +35,7 @@ void relayctl_doctor_check_limits(const json_t *limits, struct doctor_report *re
 		       " pipes that its rings may use",
 		       pipes, wanted);
 	doctor_report_add(report, "relay_pipes", pipes < wanted ? DOCTOR_FINDING : DOCTOR_OK, found,
-			  "put the line \"fs.pipe-user-pages-soft = 0\" into "
+			  "put the line \"fs.pipe-user-pages-soft = 1048576\", or more, into "
 			  "/etc/sysctl.d/60-relay.conf, then run: sysctl --system; restart relay");
 }
 
