@@ -21,7 +21,7 @@ fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
 refuse       := $(if $(wildcard tests/fault/refuse.c),$(bin)/librefuse.so)
 
 .PHONY: tests test test-repeat test-service test-clients test-package lint fuzz fuzzers bench bench-isolation bench-workers \
-	bench-matrix bench-transfer bench-peers bench-sweep soak-short soak-upgrade soak-crash
+	bench-matrix bench-transfer bench-peers bench-sweep soak-short soak-upgrade soak-crash soak-fuzz
 
 tests: all $(unit_bins) $(fault_bins) $(refuse)
 
@@ -127,6 +127,11 @@ soak-short: all $(bin)/relay-soak
 soak-upgrade: all $(bin)/relay-soak
 	@RELAY_BIN_DIR=$(bin) tests/soak/run --only upgrade
 	@reason=$$(tests/service/run --why-not); [ -z "$$reason" ] && exec tests/service/run --soak || echo "restarts left out: $$reason"
+
+# A sanitizer build of its own.
+soak-fuzz:
+	@tests/install-packages test
+	@exec env MAKEFLAGS= tests/model/soak $(SEED)
 
 soak-crash: all
 	@reason=$$(tests/service/run --why-not); [ -z "$$reason" ] && exec tests/service/run --soak-crash || echo "left out: $$reason"

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""Publishers that keep to their framing, cut their bytes anywhere, and end anyhow; and some that break it."""
+
+import os
+import socket
+
+from relaytest import address, packet
+from relaytest.publisher import Publisher
+
+# How many bytes a write has.
+CUTS = (7, 61, 1448, 4096, 65_536, 1 << 20)
+TOO_LONG = b"z" * 1_100_000
+
+
+class ModelPublisher(Publisher):
+    """Publishes the messages of one era of a stream, in their order; with framing = relay it may go on with the era of
+    the publisher before."""
+
+    def __init__(self, pick, loop, target, stream):
+        self.pick = pick
+        self.stream = stream
+        self.has_urgent = False
+        self.era, self.number = self.place()
+        super().__init__(loop, address.connect(target))
+
+    def place(self):
+        """Where it begins. It may repeat what relay perhaps has not got, and jump ahead."""
+        stream, pick = self.stream, self.pick
+        if stream.times and stream.last_era and pick.random() < 0.6:
+            return stream.last_era, max(0, stream.made[stream.last_era] + pick.choice((0, 0, -20, 5)))
+        return stream.new_era(), pick.choice((0, 1000)) if stream.times else 0
+
+    def publish(self, count, cut=None):
+        """The next messages; the number of the last one."""
+        wires = [self.packets(self.message()) if self.stream.times else self.message() for _ in range(count)]
+        self.stream.made[self.era] = max(self.number, self.stream.made[self.era])
+        self.send(b"".join(wires), cut or self.pick.choice(CUTS))
+        return self.number - 1
+
+    def message(self):
+        made = self.stream.message(self.era, self.number)
+        self.number += 1
+        return made
+
+    def publish_named(self):
+        """One message that every reader can tell from all others, at the end of those published."""
+        while True:
+            last = self.publish(1)
+            if not self.stream.is_nameless(self.stream.message(self.era, last)):
+                return self.era, last
+
+    def packets(self, message):
+        """One message in one packet or several, or another in the same packet; sometimes with a gap, or news."""
+        chance, sequence = self.pick.random(), self.number - 1
+        if chance < 0.05 and len(message) > 100:
+            middle = self.pick.randrange(1, len(message))
+            return self.data(message[:middle], sequence, 0, packet.CONTINUED) + self.data(message[middle:], sequence, 1)
+        if chance < 0.10:
+            message += self.message()
+            return self.data(message, sequence, 2)
+        if chance < 0.11:
+            self.number += self.pick.randrange(1, 50)
+            gap = packet.encode(packet.GAP, session=self.era, sequence=sequence + 1, time=self.number)
+            return self.data(message, sequence, 1) + gap
+        if chance < 0.12:
+            self.number += self.pick.randrange(1, 50)  # a gap that is seen in the sequence alone
+        elif chance < 0.13:
+            kind = self.pick.choice((packet.HEARTBEAT, packet.SOURCE_DOWN, packet.SOURCE_UP))
+            return packet.encode(kind, session=self.era, sequence=sequence) + self.data(message, sequence, 1)
+        return self.data(message, sequence, 1)
+
+    def data(self, part, sequence, count, flags=0):
+        return packet.encode(flags=flags, count=count, length=len(part), session=self.era, sequence=sequence,
+                             time=self.stream.times[sequence]) + part
+
+    def urgent(self):
+        """One byte beside the stream. A second one would push the first one into it (tcp(7))."""
+        if self.file.family != socket.AF_UNIX and not self.has_urgent and self.lost is None:
+            self.has_urgent = True
+            try:
+                self.file.send(b"!", socket.MSG_OOB)
+            except OSError:
+                pass  # it is gone, or full
+
+    def half(self):
+        """Begins one message more, which nobody may ever get."""
+        made = self.stream.message(self.era, self.number)
+        wire = self.data(made, self.number, 1) if self.stream.times else made
+        if self.stream.framing != "none" and len(wire) > 1:
+            self.send(wire[:self.pick.randrange(1, len(wire))])
+
+    def break_framing(self):
+        """Behind whole messages comes something for which it is cut off."""
+        framing, pick = self.stream.framing, self.pick
+        if framing == "line":
+            self.send(TOO_LONG)
+        elif framing == "u32be":
+            self.send(pick.choice((b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x00\x20\x00\x00")))
+        elif framing == "relay":
+            self.send(self.broken_packet())
+
+    def broken_packet(self):
+        pick = self.pick
+        session = {"session": self.era, "sequence": self.number}
+        return pick.choice((
+            os.urandom(64),
+            packet.encode(9, **session),
+            packet.encode(packet.HEARTBEAT, length=5, **session),
+            packet.encode(packet.GAP, time=self.number, **session),
+            packet.encode(count=1, length=2**32 - 1, **session),
+            packet.encode(count=1, length=50, magic=b"RLY2", **session) + b"x" * 50))
