@@ -95,7 +95,7 @@ static void check_sizes(const struct check *check, const struct config_feed *fee
 		       num_print_bytes(other, sizeof(other), feed->burst.bytes), ring);
 	if (feed->framing.fixed_bytes > feed->max_message)
 		report(check, &feed->section, CONFIG_FEED_framing,
-		       "messages of fixed:%u are all longer than max_message = %s",
+		       "messages of %u bytes are all longer than max_message = %s",
 		       feed->framing.fixed_bytes,
 		       num_print_bytes(other, sizeof(other), feed->max_message));
 }

@@ -96,7 +96,7 @@ enum config_yes_no         { CONFIG_YES_NOS(CONFIG_ENUMERATOR) };
 
 struct config_framing_choice {
 	enum framing_kind kind;
-	uint32_t fixed_bytes; /* with FRAMING_FIXED, 1 to 64 MiB; else 0 */
+	uint32_t fixed_bytes; /* of each message; FIXED: 1 to 64 MiB, TS: 188, else 0 */
 };
 
 /* One of them at most is not 0. */

@@ -237,6 +237,7 @@ static int parse_framing(const char *text, struct config_framing_choice *ret)
 		if (parse_word(framing_words, text, &word) < 0)
 			return -EINVAL;
 		framing.kind = (enum framing_kind)word;
+		framing.fixed_bytes = framing.kind == FRAMING_TS ? TS_PACKET_BYTES : 0;
 	}
 	*ret = framing;
 	return 0;

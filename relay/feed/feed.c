@@ -34,9 +34,12 @@ void feed_source_up(struct feed *feed)
 
 void feed_source_down(struct feed *feed, enum close_reason reason)
 {
-	bool in_message = !intake_is_empty(&feed->intake);
-	uint64_t rest = intake_reset(&feed->intake);
+	uint64_t rest;
+	bool in_message;
 
+	feed_finish_message(feed);
+	in_message = !intake_is_empty(&feed->intake);
+	rest = intake_reset(&feed->intake);
 	crossings_answer(&feed->publish.crossings);
 	publish_set_source(&feed->publish, false);
 	feed->metrics.source_losses++;
@@ -132,17 +135,44 @@ static void report_pass(struct feed *feed)
 	fanout_reset_cost(&feed->fanout);
 }
 
+static void log_unsynced(struct feed *feed)
+{
+	uint64_t suppressed;
+
+	if (log_allow_each_minute(&feed->sync_log, clock_mono_ns(), &suppressed))
+		log_warn("no TS packet found feed=%s, passing over; unsynced_bytes=%llu "
+			 "sync_losses=%llu suppressed=%llu",
+			 feed->params.name, (unsigned long long)feed->metrics.unsynced_bytes,
+			 (unsigned long long)feed->metrics.sync_losses,
+			 (unsigned long long)suppressed);
+}
+
 enum intake_result feed_take(struct feed *feed, const struct source *source, int *ret_err)
 {
 	uint64_t start_ns = clock_mono_ns();
 	uint64_t packets = feed->metrics.in_packets;
+	uint64_t unsynced = feed->metrics.unsynced_bytes;
 	enum intake_result result;
 
 	report_pass(feed);
 	result = intake_take(&feed->intake, source, ret_err);
 	feed->is_measured = feed->metrics.in_packets == packets + 1;
 	feed_serve_packet(feed, start_ns);
+	if (feed->metrics.unsynced_bytes != unsynced)
+		log_unsynced(feed);
 	return result;
+}
+
+void feed_finish_message(struct feed *feed)
+{
+	uint64_t start_ns = clock_mono_ns();
+
+	if (!feed_can_take(feed) || !intake_is_between(&feed->intake) ||
+	    intake_is_empty(&feed->intake))
+		return;
+	report_pass(feed);
+	if (intake_finish(&feed->intake))
+		feed_serve_packet(feed, start_ns);
 }
 
 void feed_serve_packet(struct feed *feed, uint64_t start_ns)

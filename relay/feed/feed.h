@@ -70,6 +70,7 @@ struct feed {
 	struct metrics metrics;                   /* counters; gauges are in feed_read_metrics() */
 	uint64_t source_ends[CLOSE_REASON_COUNT]; /* publishers, by reason */
 	struct subscriber_log subscriber_log;     /* private */
+	struct log_rate sync_log;                 /* private: bytes passed over, framing = ts */
 
 	bool is_draining;     /* ro */
 	bool must_tell_ready; /* private: on_ready is due at the end of the turn */
@@ -137,6 +138,10 @@ void feed_read_metrics(const struct feed *feed, struct metrics *ret);
 /* A publisher is there.  One has gone: an unfinished message is dropped, counted and logged. */
 void feed_source_up(struct feed *feed);
 void feed_source_down(struct feed *feed, enum close_reason reason);
+
+/* The source is silent: publishes what waits to be seen to have ended; see intake_finish().  Does
+ * nothing when there is no such thing, or feed_can_take() is false. */
+void feed_finish_message(struct feed *feed);
 
 /* True when a packet may be taken in.  False during a pass, while a subscriber or a branch has to
  * be waited for, and when the feed drains; on_ready says when that is over. */

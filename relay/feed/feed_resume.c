@@ -186,6 +186,25 @@ static void restore_rendition(struct feed *feed, const struct feed_state *part,
 	rendition_trim(rendition);
 }
 
+/* TS packets are known by the rest alone.  Where it is none, they are looked for anew. */
+static void restore_scan(struct framing_scan *scan, const struct intake_state *state)
+{
+	const struct framing_params params = scan->params;
+	struct framing_walk walk;
+
+	if (params.kind == FRAMING_TS) {
+		scan->is_in_sync = state->is_in_sync;
+		framing_walk(scan, state->rest, state->rest_bytes, state->rest_bytes, &walk);
+		if (walk.fault != FRAMING_OK || walk.messages)
+			framing_scan_init(scan, &params);
+		return;
+	}
+	scan->message_bytes = state->message_bytes;
+	scan->need_bytes = state->need_bytes;
+	scan->prefix_bytes = state->prefix_bytes;
+	memcpy(scan->prefix, state->prefix, sizeof(scan->prefix));
+}
+
 static int restore_intake(struct feed *feed, const struct intake_state *state)
 {
 	struct intake *intake = &feed->intake;
@@ -198,10 +217,7 @@ static int restore_intake(struct feed *feed, const struct intake_state *state)
 		memcpy(memory->bytes, state->rest, state->rest_bytes);
 		memory->room = memory->end = state->rest_bytes;
 	}
-	intake->scan.message_bytes = state->message_bytes;
-	intake->scan.need_bytes = state->need_bytes;
-	intake->scan.prefix_bytes = state->prefix_bytes;
-	memcpy(intake->scan.prefix, state->prefix, sizeof(intake->scan.prefix));
+	restore_scan(&intake->scan, state);
 	intake->relay.head_bytes = state->head_bytes;
 	intake->relay.in_message = state->in_message;
 	memcpy(intake->relay.head, state->head, sizeof(intake->relay.head));

@@ -168,6 +168,7 @@ static void transfer_intake(struct state_stream *stream, struct intake_state *st
 	state_u64(stream, &state->need_bytes, UINT64_MAX, "bytes to come");
 	state_unsigned(stream, &state->prefix_bytes, sizeof(state->prefix), "length prefix");
 	state_bytes(stream, &prefix, sizeof(state->prefix), "length prefix");
+	state_bool(stream, &state->is_in_sync, "in sync");
 	state_size(stream, &state->rest_bytes, UINT32_MAX, "length of the rest");
 	state_bytes(stream, &state->rest, state->rest_bytes, "rest");
 	state_unsigned(stream, &state->head_bytes, sizeof(state->head), "packet header");
@@ -352,6 +353,7 @@ static int capture_intake(struct feed *feed, struct intake_state *ret)
 		.message_bytes = scan->message_bytes,
 		.need_bytes = scan->need_bytes,
 		.prefix_bytes = scan->prefix_bytes,
+		.is_in_sync = scan->is_in_sync,
 		.rest = intake->memory.bytes + intake->memory.start,
 		.rest_bytes = intake_memory_bytes(intake),
 		.head_bytes = (unsigned)intake->relay.head_bytes,

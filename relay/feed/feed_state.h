@@ -40,6 +40,7 @@ struct intake_state {
 	uint64_t message_bytes, need_bytes;
 	uint8_t prefix[4];
 	unsigned prefix_bytes;
+	bool is_in_sync;
 	uint8_t *rest; /* the intake's, or in the stream that was read */
 	size_t rest_bytes;
 	uint8_t head[PACKET_HEADER_BYTES];

@@ -63,10 +63,15 @@ size_t intake_memory_bytes(const struct intake *intake)
 	return intake->memory.end - intake->memory.start;
 }
 
+bool intake_is_between(const struct intake *intake)
+{
+	return framing_is_between(&intake->scan) && intake->relay.head_bytes == 0;
+}
+
 bool intake_is_empty(const struct intake *intake)
 {
-	return framing_is_between(&intake->scan) && intake->relay.head_bytes == 0 &&
-	       intake_pipe_bytes(intake) == 0 && intake_memory_bytes(intake) == 0;
+	return intake_is_between(intake) && intake_pipe_bytes(intake) == 0 &&
+	       intake_memory_bytes(intake) == 0;
 }
 
 static void drop_pipes(struct intake *intake)
@@ -203,9 +208,21 @@ struct packet intake_cut(struct intake *intake, uint32_t messages, size_t bytes)
 	};
 }
 
-enum intake_result intake_fault(enum framing_fault fault, int *ret_err)
+enum intake_result intake_fault(struct intake *intake, enum framing_fault fault, int *ret_err)
 {
+	const struct framing_params framing = intake->scan.params;
+
 	switch (fault) {
+	case FRAMING_NO_SYNC:
+		framing_scan_init(&intake->scan, &framing);
+		intake->metrics->sync_losses++;
+		return INTAKE_TOOK;
+	case FRAMING_TS_192:
+		*ret_err = CLOSE_TS_192;
+		break;
+	case FRAMING_TS_204:
+		*ret_err = CLOSE_TS_204;
+		break;
 	case FRAMING_OK:
 	case FRAMING_TOO_LONG:
 		*ret_err = CLOSE_TOO_LONG;

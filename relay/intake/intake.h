@@ -109,8 +109,15 @@ void intake_change(struct intake *intake, const struct intake_params *params);
  * sink before it returns. */
 enum intake_result intake_take(struct intake *intake, const struct source *source, int *ret_err);
 
-/* True between two messages: there is no rest. */
+/* True between two messages: there is no rest, or only one that intake_finish() makes a message. */
+bool intake_is_between(const struct intake *intake);
+
+/* True when there is no rest. */
 bool intake_is_empty(const struct intake *intake);
+
+/* The source is silent, or has ended.  Gives the sink the rest if that is a whole message: a TS packet that no
+ * other one has come behind.  True: there was one, and there is no rest now. */
+bool intake_finish(struct intake *intake);
 
 /* Drops the rest and all else that is known of the source, since another one is to come.  Returns
  * the bytes of the rest. */
@@ -146,4 +153,6 @@ must_check ssize_t intake_receive(const struct source *source, void *bytes, size
 /* A data packet that is cut here; its length is noted for the choice of an engine. */
 struct packet intake_cut(struct intake *intake, uint32_t messages, size_t bytes);
 
-enum intake_result intake_fault(enum framing_fault fault, int *ret_err);
+/* What a fault of the framing is to the publisher.  INTAKE_FAULT; or INTAKE_TOOK: only the sync is
+ * lost, and counted, and packets have to be looked for in the rest. */
+enum intake_result intake_fault(struct intake *intake, enum framing_fault fault, int *ret_err);

@@ -119,23 +119,17 @@ static size_t bytes_to_read(const struct intake *intake, const struct source *so
 	return source->max_bytes ? size_min(bytes, source->max_bytes) : bytes;
 }
 
-enum intake_result intake_take_memory(struct intake *intake, const struct source *source,
-				      enum engine engine, int *ret_err)
+/* Publishes what is whole of the rest, of which all before `walked` has been walked. */
+static enum intake_result put_whole(struct intake *intake, size_t walked, enum engine engine,
+				    int *ret_err)
 {
-	size_t walked, got;
-	enum intake_result result =
-		intake_read(intake, source, bytes_to_read(intake, source), &got, ret_err);
-
-	if (result != INTAKE_TOOK)
-		return result;
-	walked = intake->memory.end - got;
 	while (walked < intake->memory.end) {
 		size_t left = intake->memory.end - walked;
 		struct framing_walk walk;
 
 		framing_walk(&intake->scan, intake->memory.bytes + walked, left, left, &walk);
 		if (walk.fault != FRAMING_OK)
-			return intake_fault(walk.fault, ret_err);
+			return intake_fault(intake, walk.fault, ret_err);
 		if (!walk.messages)
 			break;
 		walked += walk.walked_bytes;
@@ -149,4 +143,38 @@ enum intake_result intake_take_memory(struct intake *intake, const struct source
 			break;
 	}
 	return INTAKE_TOOK;
+}
+
+/* Looks for TS packets in the rest, and publishes them, until no more are found. */
+static enum intake_result find_packets(struct intake *intake, enum engine engine, int *ret_err)
+{
+	struct intake_memory *memory = &intake->memory;
+	enum intake_result result = INTAKE_TOOK;
+
+	while (result == INTAKE_TOOK && framing_is_out_of_sync(&intake->scan)) {
+		enum framing_fault fault;
+		size_t passed = framing_find_sync(&intake->scan, memory->bytes + memory->start,
+						  intake_memory_bytes(intake), &fault);
+
+		memory->start += passed;
+		intake->metrics->unsynced_bytes += passed;
+		if (fault != FRAMING_OK)
+			return intake_fault(intake, fault, ret_err);
+		if (framing_is_out_of_sync(&intake->scan))
+			break;
+		result = put_whole(intake, memory->start, engine, ret_err);
+	}
+	return result;
+}
+
+enum intake_result intake_take_memory(struct intake *intake, const struct source *source,
+				      enum engine engine, int *ret_err)
+{
+	size_t got;
+	enum intake_result result =
+		intake_read(intake, source, bytes_to_read(intake, source), &got, ret_err);
+
+	if (result == INTAKE_TOOK && !framing_is_out_of_sync(&intake->scan))
+		result = put_whole(intake, intake->memory.end - got, engine, ret_err);
+	return result == INTAKE_TOOK ? find_packets(intake, engine, ret_err) : result;
 }

@@ -48,9 +48,10 @@ static enum intake_result read_head(struct intake *intake, const struct source *
 		return INTAKE_EMPTY;
 	r = packet_header_decode(relay->head, &relay->header);
 	if (r < 0)
-		return intake_fault(r == -EPROTO ? FRAMING_BAD_MAGIC : FRAMING_BAD_HEADER, ret_err);
+		return intake_fault(intake, r == -EPROTO ? FRAMING_BAD_MAGIC : FRAMING_BAD_HEADER,
+				    ret_err);
 	if (relay->header.length > intake->params.framing.max_message)
-		return intake_fault(FRAMING_TOO_LONG, ret_err);
+		return intake_fault(intake, FRAMING_TOO_LONG, ret_err);
 	return INTAKE_TOOK;
 }
 

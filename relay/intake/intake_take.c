@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Which way the next bytes go. */
+/* Which way the next bytes go, and the last ones. */
 #include <errno.h>
 
 #include "intake/intake_memory.h"
@@ -28,7 +28,8 @@ enum intake_result intake_take(struct intake *intake, const struct source *sourc
 		return intake_take_relay(intake, source, ret_err);
 	intake->came_ns = source->came_ns;
 	engine = intake_choose(intake, source, engine_class((size_t)intake->mean_bytes));
-	if (engine == ENGINE_SPLICE && !can_stay_unseen(intake, source))
+	if (framing_is_out_of_sync(&intake->scan) ||
+	    (engine == ENGINE_SPLICE && !can_stay_unseen(intake, source)))
 		engine = ENGINE_COPY;
 	if (engine == ENGINE_SPLICE && intake_rest_to_pipe(intake)) {
 		result = intake_take_unseen(intake, source, ret_err);
@@ -50,4 +51,19 @@ enum intake_result intake_take(struct intake *intake, const struct source *sourc
 	result = intake_take_memory(intake, source, engine, ret_err);
 	intake->metrics->urgent_reads += is_urgent && result == INTAKE_TOOK;
 	return result;
+}
+
+bool intake_finish(struct intake *intake)
+{
+	struct packet packet;
+	bool is_in_pipes = intake_pipe_bytes(intake) > 0;
+
+	if (!framing_finish(&intake->scan))
+		return false;
+	packet = intake_cut(intake, 1, intake_pipe_bytes(intake) + intake_memory_bytes(intake));
+	if (is_in_pipes)
+		(void)intake_put_pipes(intake, &packet);
+	else
+		(void)intake_put_memory(intake, &packet, ENGINE_COPY);
+	return true;
 }

@@ -182,6 +182,20 @@ struct gathering {
 	bool is_drained;
 };
 
+/* A message that is in the pipes may have waited to be seen to end. */
+static enum framing_fault end_waiting(struct intake *intake, const struct queue *queue,
+				      struct gathering *gathering)
+{
+	struct framing_walk walk;
+
+	framing_walk(&intake->scan, queue->window, queue->visible, 0, &walk);
+	if (walk.messages) {
+		gathering->whole_bytes = intake_pipe_bytes(intake);
+		gathering->messages += walk.messages;
+	}
+	return walk.fault;
+}
+
 /* One step: looks, splices, walks.  INTAKE_TOOK: go on if there is room. */
 static enum intake_result gather(struct intake *intake, const struct source *source, size_t space,
 				 struct gathering *gathering, int *ret_err)
@@ -194,16 +208,19 @@ static enum intake_result gather(struct intake *intake, const struct source *sou
 
 	if (result != INTAKE_TOOK)
 		return result;
-	want = bytes_to_take(&intake->scan, &queue, space, gathering->messages, &fault);
+	fault = end_waiting(intake, &queue, gathering);
+	want = fault == FRAMING_OK
+		       ? bytes_to_take(&intake->scan, &queue, space, gathering->messages, &fault)
+		       : 0;
 	if (fault != FRAMING_OK)
-		return intake_fault(fault, ret_err);
+		return intake_fault(intake, fault, ret_err);
 	if (!want)
 		return INTAKE_EMPTY;
 	before = intake_pipe_bytes(intake);
 	result = intake_splice(intake, source, want, &got, &gathering->is_full, ret_err);
 	if (result != INTAKE_TOOK)
 		return result;
-	framing_walk(&intake->scan, queue.window, size_min(queue.visible, got), got, &walk);
+	framing_walk(&intake->scan, queue.window, queue.visible, got, &walk);
 	if (walk.messages) {
 		gathering->whole_bytes = before + walk.whole_bytes;
 		gathering->messages += walk.messages;
@@ -252,7 +269,7 @@ enum intake_result intake_take_unseen(struct intake *intake, const struct source
 		size_t space = space_max > taken ? space_max - taken : 0;
 
 		if (!space || gathering.messages > FRAMING_MESSAGES_MAX / 2 ||
-		    gathering.is_drained) {
+		    gathering.is_drained || framing_is_out_of_sync(&intake->scan)) {
 			result = INTAKE_TOOK;
 			break;
 		}

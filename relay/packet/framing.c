@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "packet/ts_packet.h"
 
 /* What a walk works on. */
 struct view {
 	const uint8_t *seen;
-	size_t visible;
+	size_t visible; /* of bytes */
 	size_t bytes;
+	size_t ahead; /* that can be seen, also behind bytes */
 };
 
 void framing_scan_init(struct framing_scan *scan, const struct framing_params *params)
@@ -18,9 +20,14 @@ void framing_scan_init(struct framing_scan *scan, const struct framing_params *p
 	*scan = (struct framing_scan){.params = *params};
 }
 
+static bool is_whole_ts_packet(const struct framing_scan *scan)
+{
+	return scan->params.kind == FRAMING_TS && scan->message_bytes == TS_PACKET_BYTES;
+}
+
 bool framing_is_between(const struct framing_scan *scan)
 {
-	return scan->message_bytes == 0;
+	return scan->message_bytes == 0 || is_whole_ts_packet(scan);
 }
 
 static void end_message(struct framing_scan *scan, struct framing_walk *walk)
@@ -68,6 +75,7 @@ static uint64_t body_length(const struct framing_scan *scan)
 	case FRAMING_LINE:
 	case FRAMING_FIXED:
 	case FRAMING_RELAY:
+	case FRAMING_TS:
 		break;
 	}
 	return 0;
@@ -130,6 +138,37 @@ static bool walk_fixed(struct framing_scan *scan, const struct view *view,
 	return walk_body(scan, view, walk);
 }
 
+/* True when a sync byte is next; else that is a fault, or not known yet. */
+static bool look_for_sync(const struct view *view, struct framing_walk *walk)
+{
+	if (walk->walked_bytes >= view->ahead)
+		return false;
+	if (view->seen[walk->walked_bytes] == TS_SYNC_BYTE)
+		return true;
+	walk->fault = FRAMING_NO_SYNC;
+	return false;
+}
+
+static bool walk_ts(struct framing_scan *scan, const struct view *view, struct framing_walk *walk)
+{
+	size_t step;
+
+	if (!scan->is_in_sync) {
+		walk->fault = FRAMING_NO_SYNC;
+		return false;
+	}
+	if (scan->message_bytes == 0) {
+		if (!look_for_sync(view, walk) || walk->walked_bytes >= view->bytes)
+			return false;
+	}
+	step = size_min(TS_PACKET_BYTES - scan->message_bytes, view->bytes - walk->walked_bytes);
+	walk_over(scan, walk, step);
+	if (!is_whole_ts_packet(scan) || !look_for_sync(view, walk))
+		return false;
+	end_message(scan, walk);
+	return true;
+}
+
 static bool walk_message(struct framing_scan *scan, const struct view *view,
 			 struct framing_walk *walk)
 {
@@ -147,21 +186,34 @@ static bool walk_message(struct framing_scan *scan, const struct view *view,
 	case FRAMING_U32BE:
 	case FRAMING_U32LE:
 		return walk_prefixed(scan, view, walk);
+	case FRAMING_TS:
+		return walk_ts(scan, view, walk);
 	case FRAMING_RELAY:
 		break;
 	}
 	return false;
 }
 
+static bool may_go_on(const struct framing_scan *scan, const struct view *view,
+		      const struct framing_walk *walk)
+{
+	return walk->messages < FRAMING_MESSAGES_MAX &&
+	       (walk->walked_bytes < view->bytes || is_whole_ts_packet(scan));
+}
+
 void framing_walk(struct framing_scan *scan, const uint8_t *seen, size_t visible, size_t bytes,
 		  struct framing_walk *ret)
 {
-	const struct view view = {.seen = seen, .visible = visible, .bytes = bytes};
+	const struct view view = {
+		.seen = seen,
+		.visible = size_min(visible, bytes),
+		.bytes = bytes,
+		.ahead = visible,
+	};
 	struct framing_scan before = *scan; /* as it was at the end of the last whole message */
 
 	*ret = (struct framing_walk){0};
-	while (ret->walked_bytes < bytes && ret->messages < FRAMING_MESSAGES_MAX &&
-	       walk_message(scan, &view, ret))
+	while (may_go_on(scan, &view, ret) && walk_message(scan, &view, ret))
 		before = *scan;
 	if (ret->fault != FRAMING_OK && ret->messages) {
 		*scan = before; /* first what is whole; the next walk meets the fault again */
@@ -170,13 +222,50 @@ void framing_walk(struct framing_scan *scan, const uint8_t *seen, size_t visible
 	}
 }
 
+bool framing_is_out_of_sync(const struct framing_scan *scan)
+{
+	return scan->params.kind == FRAMING_TS && !scan->is_in_sync;
+}
+
+size_t framing_find_sync(struct framing_scan *scan, const uint8_t *bytes, size_t count,
+			 enum framing_fault *ret_fault)
+{
+	size_t passed;
+
+	*ret_fault = FRAMING_OK;
+	switch (ts_find_packets(bytes, count, &passed)) {
+	case TS_FOUND_NONE:
+		break;
+	case TS_FOUND_188:
+		scan->is_in_sync = true;
+		break;
+	case TS_FOUND_192:
+		*ret_fault = FRAMING_TS_192;
+		break;
+	case TS_FOUND_204:
+		*ret_fault = FRAMING_TS_204;
+		break;
+	}
+	return passed;
+}
+
+bool framing_finish(struct framing_scan *scan)
+{
+	if (!is_whole_ts_packet(scan))
+		return false;
+	scan->message_bytes = 0;
+	return true;
+}
+
 size_t framing_message_bytes(const struct framing_params *params, const uint8_t *bytes,
 			     size_t count)
 {
-	const struct view view = {.seen = bytes, .visible = count, .bytes = count};
+	const struct view view = {.seen = bytes, .visible = count, .bytes = count, .ahead = count};
 	struct framing_scan scan;
 	struct framing_walk walk = {0};
 
+	if (params->kind == FRAMING_TS)
+		return size_min(TS_PACKET_BYTES, count);
 	framing_scan_init(&scan, params);
 	return walk_message(&scan, &view, &walk) ? walk.whole_bytes : count;
 }

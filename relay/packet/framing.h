@@ -6,6 +6,11 @@
  * moved over the bytes in the order of the stream, a walk at a time, and never looks at a byte
  * twice.  To look ahead without taking, walk a copy of the scan.  Pure: no I/O.  With framing =
  * relay the packet headers say everything; intake/intake_relay.c reads them and needs no scan.
+ *
+ * With framing = ts a message is a packet of 188 bytes.  A scan begins out of sync, and is so again
+ * where a sync byte is missing.  Then framing_find_sync() has to find the packets.  A packet has
+ * ended when the byte behind it is seen to be the sync byte of the next one.  So what lost bytes
+ * have torn apart is never taken for a packet, however the stream is cut.
  */
 #pragma once
 
@@ -20,6 +25,9 @@ enum framing_fault {
 	FRAMING_TOO_LONG,   /* a message is longer than max_message            */
 	FRAMING_BAD_MAGIC,  /* relay: not a packet header                      */
 	FRAMING_BAD_HEADER, /* relay: a header that contradicts itself         */
+	FRAMING_NO_SYNC,    /* ts: no packet begins where one should           */
+	FRAMING_TS_192,     /* ts: the packets are 192 bytes apart             */
+	FRAMING_TS_204,     /* ts: the packets are 204 bytes apart             */
 };
 
 enum {
@@ -38,6 +46,7 @@ struct framing_scan {
 	uint64_t need_bytes;    /* still missing of it; 0 = not known yet                         */
 	uint8_t prefix[4];      /* of its length, as far as seen                                  */
 	unsigned prefix_bytes;
+	bool is_in_sync; /* TS: it is known where packets begin */
 };
 
 struct framing_walk {
@@ -49,14 +58,34 @@ struct framing_walk {
 
 void framing_scan_init(struct framing_scan *scan, const struct framing_params *params);
 
-/* True between two messages. */
+/* True between two messages, even if it has to be seen yet that the one before has ended. */
 bool framing_is_between(const struct framing_scan *scan);
+
+/* TS: true when framing_find_sync() has to be called.  The scan is as at the start of a source. */
+bool framing_is_out_of_sync(const struct framing_scan *scan);
+
+/* TS, out of sync: looks for packets in bytes that nobody has walked yet.  Returns how many of them
+ * to pass over, for no packet begins there.  In sync then, a packet begins behind them, to be
+ * walked.  Else the rest is to come again, with more.  *ret_fault: the packets are of another size,
+ * and the source is of no use.
+ *
+ * Packets are found where three sync bytes are 188 bytes apart.  If other bytes look like that too,
+ * the headers decide (ISO/IEC 13818-1, 2.4.3.3).  What is found does not depend on how the stream
+ * is cut. */
+size_t framing_find_sync(struct framing_scan *scan, const uint8_t *bytes, size_t count,
+			 enum framing_fault *ret_fault);
+
+/* The source is silent, or has ended.  True when what has been walked of a message is the whole of it, and the
+ * scan is between messages then: a TS packet that no other one has come behind. */
+bool framing_finish(struct framing_scan *scan);
 
 /* Moves the scan over `bytes` of the stream, of which the first `visible` can be seen at `seen`
  * (the others are still in the kernel, or have been spliced unseen).  Unseen bytes are walked only
- * as far as they are known to belong to a message of known length.  Ends early, at a message's end,
- * after FRAMING_MESSAGES_MAX messages, or before a message with a fault; a fault is returned when
- * no message precedes it in this walk, and the scan is then of no further use. */
+ * as far as they are known to belong to a message of known length.  What can be seen behind `bytes`
+ * may show that a message has ended with them; so with no bytes to walk, one may end that was
+ * walked before.  Ends early, at a message's end, after FRAMING_MESSAGES_MAX messages, or before a
+ * message with a fault; a fault is returned when no message precedes it in this walk, and the scan
+ * is then of no further use. */
 void framing_walk(struct framing_scan *scan, const uint8_t *seen, size_t visible, size_t bytes,
 		  struct framing_walk *ret);
 

@@ -178,10 +178,6 @@ void params_of_subscriber(const struct config_listener *from, const struct confi
 		ret->on_slow = ON_SLOW_WAIT;
 }
 
-enum {
-	TS_PACKET_BYTES = 188, /* ISO/IEC 13818-1, 2.4.3.2 */
-};
-
 static const char *content_type_of(const struct config_framing_choice *framing)
 {
 	if (framing_row(framing->kind)->is_text)

@@ -26,6 +26,7 @@
 static const uint64_t PUBLISHER_KEEPALIVE_MS =
 	30000;                          /* a dead publisher must give way to the next one */
 static const double RATE_TURN_S = 0.01; /* a paced file is read in such steps */
+static const uint64_t SILENCE_MS = 100; /* what is whole need not wait for more to come behind it */
 
 static uint64_t now_ms(void)
 {
@@ -221,7 +222,7 @@ static void take_end(struct ingest *ingest, int err)
 /* True when the publisher stands between two messages. */
 static bool is_at_boundary(const struct ingest *ingest)
 {
-	return intake_is_empty(&ingest->feed->intake);
+	return intake_is_between(&ingest->feed->intake);
 }
 
 static void take_once(struct ingest *ingest)
@@ -546,6 +547,8 @@ void ingest_tick(struct ingest *ingest, uint64_t now)
 		ingest->allowance_ms = now;
 		watch_source(ingest);
 	}
+	if (has_source(ingest) && now - ingest->last_ms >= SILENCE_MS)
+		feed_finish_message(ingest->feed);
 	/* While relay itself does not read, silence is not the publisher's. */
 	if (timeout && ingest->feed->publish.sequence.is_source_up && may_read(ingest) &&
 	    !ingest->source.is_file && !ingest->gathering.since_ns &&

@@ -16,6 +16,10 @@ enum {
 #include "table/framing.def"
 };
 
+enum {
+	TS_PACKET_BYTES = 188, /* every message with FRAMING_TS (ISO/IEC 13818-1, 2.4.3.2) */
+};
+
 struct framing_row {
 	unsigned prefix_bytes;
 	bool has_messages; /* TOLD */

@@ -10,7 +10,7 @@ from test_http import ask, web
 
 
 @pytest.mark.parametrize("framing, expected", [
-    ("line", "text/plain; charset=utf-8"), ("fixed:188", "video/mp2t"),
+    ("line", "text/plain; charset=utf-8"), ("fixed:188", "video/mp2t"), ("ts", "video/mp2t"),
     ("none", "application/octet-stream"), ("u16be", "application/octet-stream")])
 def test_the_framing_says_the_content_type(lab, framing, expected):
     relay = lab.start(web(framing=framing))

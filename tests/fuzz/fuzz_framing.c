@@ -3,7 +3,7 @@
  * Where messages end, and relay's own packet header.
  *
  * The first bytes choose a framing and its limits, the others are the stream, walked in pieces that
- * follow from it.  Ends of messages must be the same as those of a walk byte by byte; a header that
+ * follow from it.  All of them are taken for a transport stream, too.  Ends of messages must be the same as those of a walk byte by byte; a header that
  * is accepted is written again as it was.
  */
 #include <stdbool.h>
@@ -13,6 +13,7 @@
 #include "base/packet_header.h"
 #include "packet/framing.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/ts_reader.h"
 
 #define EXPECT(condition) fuzz_expect(condition, #condition)
 
@@ -70,6 +71,23 @@ static void check_walks(const uint8_t *bytes, size_t count)
 	EXPECT(one.fault == other.fault);
 }
 
+// Packets of a transport stream are the same however it is cut, and whole.
+static void check_ts(const uint8_t *bytes, size_t count)
+{
+	static struct ts_reader one, other;
+
+	count = size_min(count, TS_READER_ROOM);
+	ts_reader_read(&one, bytes, count, 1 + fuzz_hash(bytes, count) % 1500);
+	ts_reader_read(&other, bytes, count, count);
+	EXPECT(one.got_bytes % TS_PACKET_BYTES == 0);
+	for (size_t at = 0; at < one.got_bytes; at += TS_PACKET_BYTES)
+		EXPECT(one.got[at] == 0x47);
+	EXPECT(one.fault == other.fault);
+	EXPECT(one.got_bytes == other.got_bytes);
+	EXPECT(memcmp(one.got, other.got, one.got_bytes) == 0);
+	EXPECT(one.passed == other.passed && one.losses == other.losses);
+}
+
 static void check_header(const uint8_t *bytes)
 {
 	uint8_t again[PACKET_HEADER_BYTES];
@@ -87,6 +105,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
 	if (count >= 4)
 		check_walks(bytes, count);
+	if (count > 0)
+		check_ts(bytes, count);
 	if (count >= PACKET_HEADER_BYTES)
 		check_header(bytes);
 	return 0;

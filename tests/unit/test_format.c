@@ -239,9 +239,11 @@ static void a_framing_finds_messages_if_its_row_says_so(void **state)
 		const struct framing_params params = {
 			.kind = (enum framing_kind)i, .fixed_bytes = 2, .max_message = 100};
 		const struct framing_row *row = framing_row(params.kind);
-		const uint8_t empty[8] = {0};
-		const uint8_t *bytes = row->prefix_bytes ? empty : (const uint8_t *)"a\nb\n";
-		size_t one = row->prefix_bytes ? row->prefix_bytes : 2;
+		const uint8_t empty[2 * TS_PACKET_BYTES] = {0};
+		bool is_ts = params.kind == FRAMING_TS;
+		const uint8_t *bytes =
+			row->prefix_bytes || is_ts ? empty : (const uint8_t *)"a\nb\n";
+		size_t one = is_ts ? TS_PACKET_BYTES : row->prefix_bytes ? row->prefix_bytes : 2;
 
 		assert_true(row->prefix_bytes <= sizeof(empty) / 2);
 		assert_int_equal(framing_message_bytes(&params, bytes, 2 * one),

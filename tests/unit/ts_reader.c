@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+/* Takes pieces, finds packets, walks them, and goes back to finding. */
+#include "tests/unit/ts_reader.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+
+const struct framing_params ts_reader_params = {
+	.kind = FRAMING_TS, .fixed_bytes = TS_PACKET_BYTES, .max_message = 1 << 20};
+
+static void drop_front(struct ts_reader *reader, size_t bytes)
+{
+	memmove(reader->rest, reader->rest + bytes, reader->rest_bytes - bytes);
+	reader->rest_bytes -= bytes;
+	reader->walked -= size_min(bytes, reader->walked);
+}
+
+static void keep_front(struct ts_reader *reader, size_t bytes)
+{
+	memcpy(reader->got + reader->got_bytes, reader->rest, bytes);
+	reader->got_bytes += bytes;
+	drop_front(reader, bytes);
+}
+
+static uint8_t *copy_of(const uint8_t *bytes, size_t count)
+{
+	uint8_t *copy = malloc(size_max(count, 1));
+
+	assert(copy);
+	memcpy(copy, bytes, count);
+	return copy;
+}
+
+// True when packets were found.
+static bool find(struct ts_reader *reader)
+{
+	uint8_t *copy = copy_of(reader->rest, reader->rest_bytes);
+	size_t passed = framing_find_sync(&reader->scan, copy, reader->rest_bytes, &reader->fault);
+
+	free(copy);
+	assert(passed <= reader->rest_bytes);
+	reader->walked = 0;
+	drop_front(reader, passed);
+	reader->passed += passed;
+	return !framing_is_out_of_sync(&reader->scan) && reader->fault == FRAMING_OK;
+}
+
+static void walk(struct ts_reader *reader)
+{
+	while (reader->walked < reader->rest_bytes) {
+		size_t left = reader->rest_bytes - reader->walked;
+		uint8_t *copy = copy_of(reader->rest + reader->walked, left);
+		struct framing_walk walk;
+
+		framing_walk(&reader->scan, copy, left, left, &walk);
+		free(copy);
+		assert(walk.whole_bytes <= walk.walked_bytes && walk.walked_bytes <= left);
+		assert(walk.fault == FRAMING_OK || walk.messages == 0);
+		if (walk.fault == FRAMING_NO_SYNC) {
+			framing_scan_init(&reader->scan, &ts_reader_params);
+			reader->losses++;
+			return;
+		}
+		if (walk.messages) {
+			size_t whole = reader->walked + walk.whole_bytes;
+
+			assert(whole == walk.messages * TS_PACKET_BYTES);
+			reader->walked += walk.walked_bytes;
+			keep_front(reader, whole);
+		} else {
+			assert(walk.walked_bytes == left);
+			reader->walked += left;
+		}
+	}
+}
+
+void ts_reader_take(struct ts_reader *reader, const uint8_t *bytes, size_t count)
+{
+	memcpy(reader->rest + reader->rest_bytes, bytes, count);
+	reader->rest_bytes += count;
+	do {
+		if (framing_is_out_of_sync(&reader->scan) && !find(reader))
+			return;
+		walk(reader);
+	} while (framing_is_out_of_sync(&reader->scan));
+}
+
+void ts_reader_init(struct ts_reader *reader)
+{
+	*reader = (struct ts_reader){0};
+	framing_scan_init(&reader->scan, &ts_reader_params);
+	assert(framing_is_out_of_sync(&reader->scan));
+}
+
+void ts_reader_read(struct ts_reader *reader, const uint8_t *bytes, size_t count, size_t piece)
+{
+	ts_reader_init(reader);
+	for (size_t at = 0; at < count && reader->fault == FRAMING_OK; at += piece)
+		ts_reader_take(reader, bytes + at, size_min(piece, count - at));
+	if (framing_finish(&reader->scan))
+		keep_front(reader, reader->rest_bytes);
+}
