@@ -60,6 +60,9 @@
 #define CONFIG_PAGES(VALUE)                                                                        \
 	VALUE(CONFIG_PAGES, SHARE, "share")                                                        \
 	VALUE(CONFIG_PAGES, COPY, "copy")
+#define CONFIG_LAST_LINES(VALUE)                                                                   \
+	VALUE(CONFIG_LAST_LINE, PUBLISH, "publish")                                                \
+	VALUE(CONFIG_LAST_LINE, DROP, "drop")
 #define CONFIG_DIRECTS(VALUE)                                                                      \
 	VALUE(CONFIG_DIRECT, AUTO, "auto")                                                         \
 	VALUE(CONFIG_DIRECT, YES, "yes")                                                           \
@@ -86,6 +89,7 @@ enum config_headers        { CONFIG_HEADERS(CONFIG_ENUMERATOR) };
 enum config_on_source_loss { CONFIG_ON_SOURCE_LOSSES(CONFIG_ENUMERATOR) };
 enum config_takeover       { CONFIG_TAKEOVERS(CONFIG_ENUMERATOR) };
 enum config_pages          { CONFIG_PAGES(CONFIG_ENUMERATOR) };
+enum config_last_line      { CONFIG_LAST_LINES(CONFIG_ENUMERATOR) };
 enum config_direct         { CONFIG_DIRECTS(CONFIG_ENUMERATOR) };
 enum config_survive_crash   { CONFIG_SURVIVE_CRASHES(CONFIG_ENUMERATOR) };
 enum config_on_slow        { CONFIG_ON_SLOWS(CONFIG_ENUMERATOR) };
@@ -141,6 +145,7 @@ struct config_ingest {
 #define CONFIG_C_ON_SOURCE_LOSS enum config_on_source_loss
 #define CONFIG_C_TAKEOVER       enum config_takeover
 #define CONFIG_C_PAGES          enum config_pages
+#define CONFIG_C_LAST_LINE      enum config_last_line
 #define CONFIG_C_DIRECT         enum config_direct
 #define CONFIG_C_SURVIVE_CRASH  enum config_survive_crash
 #define CONFIG_C_ON_SLOW        enum config_on_slow
@@ -363,6 +368,7 @@ enum config_type {
 	CONFIG_TYPE_ON_SOURCE_LOSS,
 	CONFIG_TYPE_TAKEOVER,
 	CONFIG_TYPE_PAGES,
+	CONFIG_TYPE_LAST_LINE,
 	CONFIG_TYPE_DIRECT,
 	CONFIG_TYPE_SURVIVE_CRASH,
 	CONFIG_TYPE_ON_SLOW,

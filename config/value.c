@@ -27,6 +27,7 @@ static const char *const headers_words[] = {CONFIG_HEADERS(WORD) NULL};
 static const char *const on_source_loss_words[] = {CONFIG_ON_SOURCE_LOSSES(WORD) NULL};
 static const char *const takeover_words[] = {CONFIG_TAKEOVERS(WORD) NULL};
 static const char *const pages_words[] = {CONFIG_PAGES(WORD) NULL};
+static const char *const last_line_words[] = {CONFIG_LAST_LINES(WORD) NULL};
 static const char *const direct_words[] = {CONFIG_DIRECTS(WORD) NULL};
 static const char *const survive_crash_words[] = {CONFIG_SURVIVE_CRASHES(WORD) NULL};
 static const char *const on_slow_words[] = {CONFIG_ON_SLOWS(WORD) NULL};
@@ -63,6 +64,7 @@ _Static_assert(LOG_LEVEL_ERROR == 0 && LOG_LEVEL_WARN == 1 && LOG_LEVEL_INFO == 
 	case CONFIG_TYPE_ON_SOURCE_LOSS:                                                           \
 	case CONFIG_TYPE_TAKEOVER:                                                                 \
 	case CONFIG_TYPE_PAGES:                                                                    \
+	case CONFIG_TYPE_LAST_LINE:                                                                \
 	case CONFIG_TYPE_DIRECT:                                                                   \
 	case CONFIG_TYPE_SURVIVE_CRASH:                                                            \
 	case CONFIG_TYPE_ON_SLOW:                                                                  \
@@ -81,6 +83,7 @@ static const char *const *words_of(enum config_type type)
 		[CONFIG_TYPE_ON_SOURCE_LOSS] = on_source_loss_words,
 		[CONFIG_TYPE_TAKEOVER] = takeover_words,
 		[CONFIG_TYPE_PAGES] = pages_words,
+		[CONFIG_TYPE_LAST_LINE] = last_line_words,
 		[CONFIG_TYPE_DIRECT] = direct_words,
 		[CONFIG_TYPE_SURVIVE_CRASH] = survive_crash_words,
 		[CONFIG_TYPE_ON_SLOW] = on_slow_words,
@@ -305,49 +308,43 @@ static bool is_word_of(const char *words, const char *text)
 	return false;
 }
 
-/* Addresses, networks, origins, feeds and the like are texts to the structs, and are only looked at. */
 /* Does max say how long it may be? */
 static bool is_bounded(const struct config_option *option)
 {
 	return option->type == CONFIG_TYPE_TEXT || option->type == CONFIG_TYPE_SECRET_FILE;
 }
 
+static int check_text(const struct config_option *option, const char *text, struct errmsg *e)
+{
+	struct config_address address;
+	uint64_t max = CONFIG_NAME_BYTES;
+
+	if (option->type == CONFIG_TYPE_ADDRESS)
+		return is_word_of(option->min, text) ? 0 : config_address_parse(text, &address, e);
+	if (option->type == CONFIG_TYPE_NETWORKS)
+		return check_networks(text, e);
+	if (option->type == CONFIG_TYPE_ORIGINS)
+		return check_origins(text, e);
+	if (option->type == CONFIG_TYPE_MEDIA_TYPE)
+		return check_media_type(text);
+	if (option->type == CONFIG_TYPE_HTTP_FIELDS)
+		return check_fields(text, e);
+	if (is_bounded(option) && num_parse_count(option->max, &max) < 0)
+		return -EINVAL;
+	if (strlen(text) > max || strpbrk(text, " \t"))
+		return -ERANGE;
+	return *text || option->type != CONFIG_TYPE_FEED ? 0 : -EINVAL;
+}
+
+/* Addresses, networks, origins, feeds and the like are texts to the structs, and are only looked at. */
 static int parse_text(const struct config_option *option, const char *text, char **value,
 		      struct errmsg *e)
 {
-	struct config_address address;
+	int r = check_text(option, text, e);
 	char *copy;
-	uint64_t max = CONFIG_NAME_BYTES;
-	int r;
 
-	if (option->type == CONFIG_TYPE_ADDRESS) {
-		r = is_word_of(option->min, text) ? 0 : config_address_parse(text, &address, e);
-		if (r < 0)
-			return r;
-	} else if (option->type == CONFIG_TYPE_NETWORKS) {
-		r = check_networks(text, e);
-		if (r < 0)
-			return r;
-	} else if (option->type == CONFIG_TYPE_ORIGINS) {
-		r = check_origins(text, e);
-		if (r < 0)
-			return r;
-	} else if (option->type == CONFIG_TYPE_MEDIA_TYPE) {
-		r = check_media_type(text);
-		if (r < 0)
-			return r;
-	} else if (option->type == CONFIG_TYPE_HTTP_FIELDS) {
-		r = check_fields(text, e);
-		if (r < 0)
-			return r;
-	} else {
-		if (is_bounded(option) && num_parse_count(option->max, &max) < 0)
-			return -EINVAL;
-		if (strlen(text) > max || strpbrk(text, " \t"))
-			return -ERANGE;
-		if (!*text && option->type == CONFIG_TYPE_FEED)
-			return -EINVAL;
-	}
+	if (r < 0)
+		return r;
 	copy = strdup(text);
 	if (!copy)
 		return -ENOMEM;

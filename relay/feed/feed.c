@@ -37,7 +37,7 @@ void feed_source_down(struct feed *feed, enum close_reason reason)
 	uint64_t rest;
 	bool in_message;
 
-	feed_finish_message(feed);
+	feed_finish_message(feed, reason == CLOSE_PEER_CLOSED);
 	in_message = !intake_is_empty(&feed->intake);
 	rest = intake_reset(&feed->intake);
 	crossings_answer(&feed->publish.crossings);
@@ -163,15 +163,14 @@ enum intake_result feed_take(struct feed *feed, const struct source *source, int
 	return result;
 }
 
-void feed_finish_message(struct feed *feed)
+void feed_finish_message(struct feed *feed, bool has_ended)
 {
 	uint64_t start_ns = clock_mono_ns();
 
-	if (!feed_can_take(feed) || !intake_is_between(&feed->intake) ||
-	    intake_is_empty(&feed->intake))
+	if (!feed_can_take(feed) || intake_is_empty(&feed->intake))
 		return;
 	report_pass(feed);
-	if (intake_finish(&feed->intake))
+	if (intake_finish(&feed->intake, has_ended))
 		feed_serve_packet(feed, start_ns);
 }
 
@@ -431,6 +430,7 @@ void feed_change(struct feed *feed, const struct feed_params *params)
 	struct list_node *node;
 
 	framing.max_message = params->framing.max_message;
+	framing.ends_with_source = params->framing.ends_with_source;
 	feed->params = *params;
 	feed->params.segment_bytes = segment_bytes;
 	feed->params.framing = framing;

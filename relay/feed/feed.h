@@ -93,8 +93,8 @@ must_check int feed_new(struct ev_loop *loop, const struct feed_params *params,
  * NULL inside is fine. */
 void feed_free(struct feed **feed, enum close_reason reason);
 
-/* Takes over parameters while the feed runs.  All but max_message of framing stays as it is, and so
- * do segment_bytes and is_branch. */
+/* Takes over parameters while the feed runs.  Of framing, only max_message and
+ * ends_with_source change.  segment_bytes and is_branch stay as they are. */
 void feed_change(struct feed *feed, const struct feed_params *params);
 
 /* Makes a rendition in this format, of which there is none yet.  NULL: no memory. */
@@ -139,9 +139,9 @@ void feed_read_metrics(const struct feed *feed, struct metrics *ret);
 void feed_source_up(struct feed *feed);
 void feed_source_down(struct feed *feed, enum close_reason reason);
 
-/* The source is silent: publishes what waits to be seen to have ended; see intake_finish().  Does
- * nothing when there is no such thing, or feed_can_take() is false. */
-void feed_finish_message(struct feed *feed);
+/* The source is silent, or has ended in good order: publishes what is whole by that; see
+ * framing_finish().  Does nothing when there is no such thing, or feed_can_take() is false. */
+void feed_finish_message(struct feed *feed, bool has_ended);
 
 /* True when a packet may be taken in.  False during a pass, while a subscriber or a branch has to
  * be waited for, and when the feed drains; on_ready says when that is over. */

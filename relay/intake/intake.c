@@ -37,14 +37,16 @@ void intake_init(struct intake *intake, const struct intake_params *params,
 
 void intake_change(struct intake *intake, const struct intake_params *params)
 {
+	struct framing_params *framing = &intake->params.framing;
 	bool is_same = params->is_auto == intake->params.is_auto &&
 		       params->engine == intake->params.engine;
 
-	intake->params.framing.max_message = params->framing.max_message;
+	framing->max_message = params->framing.max_message;
+	framing->ends_with_source = params->framing.ends_with_source;
 	intake->params.is_auto = params->is_auto;
 	intake->params.engine = params->engine;
 	intake->params.ring_bytes = params->ring_bytes;
-	intake->scan.params.max_message = params->framing.max_message;
+	intake->scan.params = *framing;
 	if (!is_same)
 		init_choice(intake);
 }

@@ -102,22 +102,23 @@ void intake_init(struct intake *intake, const struct intake_params *params,
 /* Gives pipes and memory back. */
 void intake_fini(struct intake *intake);
 
-/* Takes over max_message and the engine.  All else in `params` stays as it was. */
+/* Takes over max_message, ends_with_source and the engine.  All else stays as it was. */
 void intake_change(struct intake *intake, const struct intake_params *params);
 
 /* Takes what makes one packet, or a part of a long one.  Packets that are complete are given to the
  * sink before it returns. */
 enum intake_result intake_take(struct intake *intake, const struct source *source, int *ret_err);
 
-/* True between two messages: there is no rest, or only one that intake_finish() makes a message. */
+/* True between two messages: there is no rest, or only a TS packet that no other one has come
+ * behind. */
 bool intake_is_between(const struct intake *intake);
 
 /* True when there is no rest. */
 bool intake_is_empty(const struct intake *intake);
 
-/* The source is silent, or has ended.  Gives the sink the rest if that is a whole message: a TS packet that no
- * other one has come behind.  True: there was one, and there is no rest now. */
-bool intake_finish(struct intake *intake);
+/* The source is silent, or has ended in good order.  Gives the sink the rest if that is a whole
+ * message; see framing_finish().  True: it is, and there is no rest now. */
+bool intake_finish(struct intake *intake, bool has_ended);
 
 /* Drops the rest and all else that is known of the source, since another one is to come.  Returns
  * the bytes of the rest. */

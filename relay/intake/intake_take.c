@@ -53,12 +53,12 @@ enum intake_result intake_take(struct intake *intake, const struct source *sourc
 	return result;
 }
 
-bool intake_finish(struct intake *intake)
+bool intake_finish(struct intake *intake, bool has_ended)
 {
 	struct packet packet;
 	bool is_in_pipes = intake_pipe_bytes(intake) > 0;
 
-	if (!framing_finish(&intake->scan))
+	if (!framing_finish(&intake->scan, has_ended))
 		return false;
 	packet = intake_cut(intake, 1, intake_pipe_bytes(intake) + intake_memory_bytes(intake));
 	if (is_in_pipes)

@@ -249,9 +249,11 @@ size_t framing_find_sync(struct framing_scan *scan, const uint8_t *bytes, size_t
 	return passed;
 }
 
-bool framing_finish(struct framing_scan *scan)
+bool framing_finish(struct framing_scan *scan, bool has_ended)
 {
-	if (!is_whole_ts_packet(scan))
+	bool is_last_line = has_ended && scan->params.ends_with_source && scan->message_bytes;
+
+	if (!is_whole_ts_packet(scan) && !is_last_line)
 		return false;
 	scan->message_bytes = 0;
 	return true;

@@ -37,7 +37,8 @@ enum {
 struct framing_params {
 	enum framing_kind kind;
 	uint32_t fixed_bytes;
-	uint64_t max_message; /* length prefix and LF do not count */
+	uint64_t max_message;  /* length prefix and LF do not count */
+	bool ends_with_source; /* LINE: where the source ends, so does a line without LF */
 };
 
 struct framing_scan {
@@ -75,9 +76,10 @@ bool framing_is_out_of_sync(const struct framing_scan *scan);
 size_t framing_find_sync(struct framing_scan *scan, const uint8_t *bytes, size_t count,
 			 enum framing_fault *ret_fault);
 
-/* The source is silent, or has ended.  True when what has been walked of a message is the whole of it, and the
- * scan is between messages then: a TS packet that no other one has come behind. */
-bool framing_finish(struct framing_scan *scan);
+/* The source is silent, or has ended in good order.  True when what has been walked of a message is
+ * the whole of it, and the scan is between messages then: a TS packet that no other one has come
+ * behind, or at such an end a line without LF, with ends_with_source. */
+bool framing_finish(struct framing_scan *scan, bool has_ended);
 
 /* Moves the scan over `bytes` of the stream, of which the first `visible` can be seen at `seen`
  * (the others are still in the kernel, or have been spliced unseen).  Unseen bytes are walked only

@@ -548,7 +548,7 @@ void ingest_tick(struct ingest *ingest, uint64_t now)
 		watch_source(ingest);
 	}
 	if (has_source(ingest) && now - ingest->last_ms >= SILENCE_MS)
-		feed_finish_message(ingest->feed);
+		feed_finish_message(ingest->feed, false);
 	/* While relay itself does not read, silence is not the publisher's. */
 	if (timeout && ingest->feed->publish.sequence.is_source_up && may_read(ingest) &&
 	    !ingest->source.is_file && !ingest->gathering.since_ns &&

@@ -11,8 +11,9 @@ import pytest
 
 from relaytest import address, packet
 from relaytest.daemon import POLL
+from relaytest.ingest import STREAMS
 from relaytest.ini import feed
-from relaytest.stream import script
+from relaytest.stream import Script, script
 from relaytest.surroundings import ipv6, needs
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
@@ -70,12 +71,13 @@ def test_source_timeout(lab):
     relay.run_until_done([reader])
 
 
-@pytest.mark.parametrize("framing", ["none", "line"])
-def test_fifo_writers_come_and_go(lab, framing):
+@pytest.mark.parametrize("options", [{"framing": "none"}, {"framing": "line", "last_line": "drop"}])
+def test_fifo_writers_come_and_go(lab, options):
     """A fifo whose writer goes away: no spin, the next writer is served, half a line is not."""
+    framing = options["framing"]
     made = script(framing, (3000,) * 30, 2)
     way = lab.ingest("fifo", "a")
-    relay = lab.start(feed("a", way.value, framing=framing, **LOSSLESS))
+    relay = lab.start(feed("a", way.value, **options, **LOSSLESS))
     readers = [relay.subscribe("a-raw", made), relay.subscribe("a-framed", made)]
     relay.wait("a", subscribers=2)
     for turn in range(3):
@@ -88,6 +90,45 @@ def test_fifo_writers_come_and_go(lab, framing):
         relay.wait("a", source_losses=turn + 1)
         relay.assert_no_spin(0.3, 15)
     assert relay.feed("a")["partial_messages"] == (2 if framing == "line" else 0)
+
+
+def unended(made):
+    """The same, but the last line has no LF."""
+    return Script("line", made.wire[:-1], ends=[*made.ends[:-1], made.ends[-1] - 1])
+
+
+@pytest.mark.parametrize("way", STREAMS)
+@pytest.mark.parametrize("last", [1, 300, 300_000])
+def test_a_last_line_without_lf(lab, way, last):
+    """An orderly end ends the line, and everybody gets it as it came."""
+    made = unended(script("line", (300,) * 20 + (last + 1,), 3))
+    ingest = lab.ingest(way, "a")
+    relay = lab.start(feed("a", ingest.value, framing="line", **LOSSLESS))
+    readers = [relay.subscribe("a-raw", made), relay.subscribe("a-framed", made)]
+    relay.wait("a", subscribers=2)
+    ingest.open(relay).send(made.wire).flush().close()
+    relay.run_until_done(readers)
+    relay.wait("a", in_messages=made.count, partial_messages=0, source_losses=1)
+
+
+def test_an_unfinished_line_is_dropped_where_that_is_right(lab):
+    """After a reset always, and by last_line = drop, which a reload changes."""
+    made = unended(script("line", (300,) * 20, 4))
+    sections = feed("a", framing="line", last_line="drop", **LOSSLESS)
+    relay = lab.start(sections)
+    reader = relay.subscribe("a-framed", made)
+    relay.wait("a", subscribers=1)
+    relay.publish("a", made.wire[:made.ends[4] + 100]).flush().close()
+    relay.wait("a", in_messages=5, partial_messages=1, source_losses=1)
+    sections["feed a"]["last_line"] = "publish"
+    relay.reload(sections)
+    reset = relay.publish("a", made.wire[made.ends[4]:made.ends[9] + 100]).flush()
+    relay.wait("a", in_messages=10)
+    reset.reset()
+    relay.wait("a", partial_messages=2, source_losses=2)
+    relay.publish("a", made.wire[made.ends[9]:]).flush().close()
+    relay.run_until_done([reader])
+    relay.wait("a", partial_messages=2, in_messages=20)
 
 
 def test_end_of_stdin(lab):

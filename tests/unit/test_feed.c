@@ -224,6 +224,47 @@ static void what_is_unfinished_at_the_end_is_not_published(void **state)
 	}
 }
 
+/* Where it is to be so, an orderly end is the end of a line, however long; a reset is not. */
+static void a_last_line_may_end_with_its_source(void **state)
+{
+	static const size_t lengths[] = {1, 4, 300 * 1024};
+	char *line = malloc(300 * 1024);
+
+	(void)state;
+	assert_non_null(line);
+	memset(line, 'x', 300 * 1024);
+	FOR_EVERY_ENGINE(engine)
+	{
+		for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+			struct feed_params params = feed_rig_params(FRAMING_LINE, engine);
+			struct rig_wire wire;
+
+			params.framing.ends_with_source = true;
+			feed_rig_open(&rig, &params, true);
+			feed_rig_join(&rig, true, false, 0, NULL);
+			feed_rig_publish(&rig, "one\n", 4);
+			feed_rig_publish(&rig, line, lengths[i]);
+			feed_rig_end_source(&rig);
+			feed_rig_connect_source(&rig, true);
+			feed_rig_publish(&rig, "two\nhalf", 8);
+			fd_close(&rig.source.fd);
+			feed_source_down(rig.feed, CLOSE_PEER_RESET);
+			while (feed_rig_turn(&rig))
+				;
+			wire = feed_rig_parse(&rig.readers[0]);
+			assert_int_equal(wire.messages, 3);
+			assert_int_equal(wire.size, 4 + lengths[i] + 4);
+			assert_memory_equal(wire.payload, "one\n", 4);
+			assert_memory_equal(wire.payload + 4, line, lengths[i]);
+			assert_memory_equal(wire.payload + 4 + lengths[i], "two\n", 4);
+			free(wire.payload);
+			assert_int_equal(rig.feed->metrics.partial_messages, 1);
+			feed_rig_close(&rig);
+		}
+	}
+	free(line);
+}
+
 static void a_source_that_ends_between_messages_leaves_nothing(void **state)
 {
 	(void)state;
@@ -470,6 +511,7 @@ int main(void)
 		TEST(many_tiny_messages),
 		TEST(urgent_data_does_not_stop_a_source),
 		TEST(what_is_unfinished_at_the_end_is_not_published),
+		TEST(a_last_line_may_end_with_its_source),
 		TEST(a_source_that_ends_between_messages_leaves_nothing),
 		TEST(a_message_too_long_ends_the_publisher_behind_what_is_whole),
 		TEST(bytes_that_are_no_packets_end_the_publisher),

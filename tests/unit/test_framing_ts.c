@@ -51,8 +51,8 @@ static void a_packet_waits_for_the_next_one(void **state)
 	ts_reader_take(&reader, bytes, SIZE);
 	assert_int_equal(reader.got_bytes, SIZE - TS_PACKET_BYTES);
 	assert_true(framing_is_between(&reader.scan));
-	assert_true(framing_finish(&reader.scan));
-	assert_false(framing_finish(&reader.scan));
+	assert_true(framing_finish(&reader.scan, false));
+	assert_false(framing_finish(&reader.scan, false));
 	assert_false(framing_is_out_of_sync(&reader.scan));
 	free(bytes);
 }

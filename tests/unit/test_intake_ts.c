@@ -54,10 +54,10 @@ static void every_packet_comes_however_it_is_cut(void **state)
 		expect(rig, bytes, SIZE - TS_PACKET_BYTES);
 		assert_true(intake_is_between(&rig->intake));
 		assert_false(intake_is_empty(&rig->intake));
-		assert_true(intake_finish(&rig->intake));
+		assert_true(intake_finish(&rig->intake, false));
 		expect(rig, bytes, SIZE);
 		assert_true(intake_is_empty(&rig->intake));
-		assert_false(intake_finish(&rig->intake));
+		assert_false(intake_finish(&rig->intake, false));
 		publish(rig, bytes, SIZE, pieces[i]);
 		assert_int_equal(rig->length, 2 * SIZE - TS_PACKET_BYTES);
 		assert_int_equal(rig->metrics.unsynced_bytes + rig->metrics.sync_losses, 0);
@@ -100,7 +100,7 @@ static void garbage_and_breaks_are_passed_over(void **state)
 		struct intake_rig *rig = intake_rig_open(FRAMING_TS, (enum engine)engine);
 
 		publish(rig, sent, SIZE + garbage - lost, pieces[i]);
-		assert_true(intake_finish(&rig->intake));
+		assert_true(intake_finish(&rig->intake, false));
 		expect(rig, whole, SIZE - TS_PACKET_BYTES);
 		assert_int_equal(rig->metrics.sync_losses, 1);
 		assert_int_equal(rig->metrics.unsynced_bytes, garbage + TS_PACKET_BYTES - lost);

@@ -101,6 +101,6 @@ void ts_reader_read(struct ts_reader *reader, const uint8_t *bytes, size_t count
 	ts_reader_init(reader);
 	for (size_t at = 0; at < count && reader->fault == FRAMING_OK; at += piece)
 		ts_reader_take(reader, bytes + at, size_min(piece, count - at));
-	if (framing_finish(&reader->scan))
+	if (framing_finish(&reader->scan, false))
 		keep_front(reader, reader->rest_bytes);
 }
