@@ -16,6 +16,7 @@ from relaytest.ini import ENGINES, feed
 from relaytest.loop import CEILING
 from relaytest.stream import script
 from relaytest.web import Answer
+from test_passed import passing
 
 LINGER = 1000  # seconds: longer than a test may last
 OLD_KERNEL = "passrights:ENOPROTOOPT"
@@ -120,11 +121,23 @@ def test_abstract_sockets_refuse_descriptors(lab):
     """There file permissions guard nothing."""
     name = f"@relay-test-{lab.directory.name}"
     relay = lab.start(sections_for(lab, **{"listener c": {"feed": "a", "listen": f"unix:{name}"}}))
+    refuses_descriptors(relay, "\0" + name[1:])
+
+
+def test_passed_sockets_refuse_descriptors(lab):
+    """They listened before relay was there."""
+    path = f"{lab.directory}/passed"
+    sections = sections_for(lab, **{"listener c": {"feed": "a", "listen": "systemd:out"}})
+    relay = lab.start(sections, prefix=passing(f"out=unix:{path}"))
+    refuses_descriptors(relay, path)
+
+
+def refuses_descriptors(relay, where):
     one = socket.socket(socket.AF_UNIX)
-    one.connect("\0" + name[1:])
+    one.connect(where)
+    relay.wait("a", subscribers=1)
     with pytest.raises(PermissionError):
         one.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])
-    relay.wait("a", subscribers=1)
     one.close()
 
 
