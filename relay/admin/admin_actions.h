@@ -23,6 +23,11 @@ struct budget {
 	size_t pipes_wanted; /* that the rings and the ingest of all feeds may use */
 	size_t pipes;        /* of these, that could be had when it was tried */
 
+	uint64_t
+		rings_bytes; /* that the rings of all feeds may take in memory, pages in pipes aside */
+	uint64_t
+		memory_bytes; /* that the process may have: MemoryHigh=, MemoryMax=; 0: no limit known */
+
 	uint64_t heads_bytes; /* that clients at their requests may hold, at all http listeners */
 
 	uint64_t tcp_bytes;     /* where the kernel starts to press TCP memory; 0: not known */

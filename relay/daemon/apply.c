@@ -471,6 +471,7 @@ static void set_limits(struct relay *relay, bool is_start)
 	relay->budget.pipes = before.pipes;
 	relay->budget.tcp_bytes = before.tcp_bytes;
 	relay->budget.stalled_bytes = before.stalled_bytes;
+	relay->budget.memory_bytes = before.memory_bytes;
 }
 
 /* A subscriber that goes on needs the worker in which its ring is. */

@@ -19,39 +19,12 @@
 
 enum {
 	FDS_RESERVED = 64,           /* log, loop, signals, listeners, a configuration being read */
-	FDS_RESERVED_PER_FEED = 256, /* in each worker; pipes: two descriptors each */
+	FDS_RESERVED_PER_FEED = 256, /* in each worker, at least; a pipe has two */
 	HTTP_FORMATS = 2,            /* that an http listener offers from the start */
 	PIPE_SLOT_BYTES = 4096,
+	PATH_BYTES = 1024,
 	PIPES_TRIED_MAX = 1024, /* more are not worth the time at start */
 };
-
-void budget_reckon(const struct config *config, unsigned workers, uint64_t fd_limit,
-		   struct budget *ret)
-{
-	uint64_t wanted = config->relay.max_subscribers;
-	uint64_t reserved = FDS_RESERVED + FDS_RESERVED_PER_FEED * config->feed_count * workers;
-	uint64_t possible, heads = 0;
-
-	for (size_t i = 0; i < config->listener_count; i++) {
-		if (config->listeners[i].format == FORMAT_HTTP)
-			heads += config->listeners[i].max_heads;
-	}
-	reserved += heads;
-	possible = fd_limit > 2 * reserved ? fd_limit - reserved : fd_limit / 2;
-	*ret = (struct budget){
-		.descriptors = fd_limit,
-		.heads_bytes = heads * HTTP_CONNECTION_BYTES,
-		.reserved = fd_limit - possible,
-		.subscribers = wanted ? u64_min(wanted, possible) : possible,
-		.is_by_option = wanted && wanted <= possible,
-	};
-	if (wanted > possible)
-		log_warn("max_subscribers=%llu is more than the limit of open files allows: %llu; "
-			 "raise LimitNOFILE",
-			 (unsigned long long)wanted, (unsigned long long)possible);
-}
-
-/* ---- pipes ---- */
 
 static bool has_format(const struct config *config, const struct config_feed *feed,
 		       enum format format)
@@ -65,7 +38,8 @@ static bool has_format(const struct config *config, const struct config_feed *fe
 	return false;
 }
 
-static size_t pipes_of(const struct config *config, const struct config_feed *feed,
+/* That may be in use, in all workers. */
+static size_t rings_of(const struct config *config, const struct config_feed *feed,
 		       unsigned workers)
 {
 	size_t formats = 0;
@@ -74,11 +48,69 @@ static size_t pipes_of(const struct config *config, const struct config_feed *fe
 		if (has_format(config, feed, (enum format)i))
 			formats += i == FORMAT_HTTP ? HTTP_FORMATS : 1;
 	}
+	return workers * formats;
+}
+
+static size_t pipes_of(const struct config *config, const struct config_feed *feed,
+		       unsigned workers)
+{
 	if (feed->engine == CONFIG_ENGINE_COPY)
 		return 0;
 	return INTAKE_PIPES_MAX +
-	       workers * formats * rendition_max_pipes(feed->ring, feed->segment);
+	       rings_of(config, feed, workers) * rendition_max_pipes(feed->ring, feed->segment);
 }
+
+/* Of a feed, those in which laggards stand included. */
+static uint64_t descriptors_of(const struct config *config, const struct config_feed *feed,
+			       unsigned workers)
+{
+	uint64_t pipes =
+		pipes_of(config, feed, workers) + RING_HELD_PIPES * rings_of(config, feed, workers);
+
+	return u64_max(2 * pipes, FDS_RESERVED_PER_FEED * workers);
+}
+
+static uint64_t ring_bytes_of(const struct config_feed *feed)
+{
+	const struct ring ring = {.params.max_bytes = feed->ring};
+
+	return ring_max_cost(&ring);
+}
+
+void budget_reckon(const struct config *config, unsigned workers, uint64_t fd_limit,
+		   struct budget *ret)
+{
+	uint64_t wanted = config->relay.max_subscribers;
+	uint64_t reserved = FDS_RESERVED;
+	uint64_t possible, heads = 0, rings = 0;
+
+	for (size_t i = 0; i < config->feed_count; i++) {
+		const struct config_feed *feed = &config->feeds[i];
+
+		reserved += descriptors_of(config, feed, workers);
+		rings += rings_of(config, feed, workers) * ring_bytes_of(feed);
+	}
+	for (size_t i = 0; i < config->listener_count; i++) {
+		if (config->listeners[i].format == FORMAT_HTTP)
+			heads += config->listeners[i].max_heads;
+	}
+	reserved += heads;
+	possible = fd_limit > 2 * reserved ? fd_limit - reserved : fd_limit / 2;
+	*ret = (struct budget){
+		.descriptors = fd_limit,
+		.heads_bytes = heads * HTTP_CONNECTION_BYTES,
+		.rings_bytes = rings,
+		.reserved = fd_limit - possible,
+		.subscribers = wanted ? u64_min(wanted, possible) : possible,
+		.is_by_option = wanted && wanted <= possible,
+	};
+	if (wanted > possible)
+		log_warn("max_subscribers=%llu is more than the limit of open files allows: %llu; "
+			 "raise LimitNOFILE",
+			 (unsigned long long)wanted, (unsigned long long)possible);
+}
+
+/* ---- pipes ---- */
 
 /* Opens pipes for one feed behind those that are open already; false when there are no more. */
 static bool try_pipes(struct pipe *pipes, size_t *count, size_t max, const struct config_feed *feed)
@@ -112,18 +144,25 @@ static void probe_pipes(const struct config *config, unsigned workers, struct bu
 
 /* ---- TCP memory ---- */
 
+/* Text of a small file.  False: it cannot be read. */
+static bool read_text(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd < 0 ? -1 : read(fd, text, size - 1);
+
+	fd_close(&fd);
+	text[got > 0 ? got : 0] = '\0';
+	return got > 0;
+}
+
 /* Numbers of a file of /proc/sys; false when they cannot be had. */
 static bool read_three(const char *path, uint64_t ret[3])
 {
 	char text[128];
 	char *at = text;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
-	fd_close(&fd);
-	if (got <= 0)
+	if (!read_text(path, text, sizeof(text)))
 		return false;
-	text[got] = '\0';
 	for (size_t i = 0; i < 3; i++) {
 		char *word = at + strspn(at, " \t");
 
@@ -154,10 +193,55 @@ static void probe_tcp(const struct config *config, struct budget *budget)
 	budget->stalled_bytes = is_autotuned ? u64_max(bytes[2], 2 * most) : 2 * most;
 }
 
+/* ---- memory ---- */
+
+/* This process's cgroup of version 2, with a slash in front (cgroups(7)); NULL: none.  Cuts `text`. */
+static char *own_cgroup(char *text, size_t size)
+{
+	char *at = read_text("/proc/self/cgroup", text, size) ? text : NULL;
+
+	while (at && strncmp(at, "0::/", 4) != 0) {
+		at = strchr(at, '\n');
+		at += at != NULL;
+	}
+	if (!at)
+		return NULL;
+	at[strcspn(at, "\n")] = '\0';
+	return at + 3;
+}
+
+/* The lowest limit of this cgroup and those above it; 0: none.  "max" is no number, so it counts as
+ * none. */
+static uint64_t memory_limit(void)
+{
+	static const char *const files[] = {"memory.high", "memory.max"};
+	char text[PATH_BYTES], path[PATH_BYTES + 64], value[64];
+	char *group = own_cgroup(text, sizeof(text));
+	uint64_t least = UINT64_MAX, limit;
+
+	while (group) {
+		char *end = strrchr(group, '/');
+
+		for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+			(void)snprintf(path, sizeof(path), "/sys/fs/cgroup%s/%s", group, files[i]);
+			if (!read_text(path, value, sizeof(value)))
+				continue;
+			value[strcspn(value, "\n")] = '\0';
+			if (num_parse_count(value, &limit) == 0)
+				least = u64_min(least, limit);
+		}
+		if (!end)
+			break;
+		*end = '\0';
+	}
+	return least == UINT64_MAX ? 0 : least;
+}
+
 void budget_probe(const struct config *config, unsigned workers, struct budget *budget)
 {
 	probe_pipes(config, workers, budget);
 	probe_tcp(config, budget);
+	budget->memory_bytes = memory_limit();
 }
 
 /* ---- the line ---- */
@@ -174,12 +258,19 @@ void budget_log(const struct budget *budget)
 			       (unsigned long long)(budget->tcp_bytes / budget->stalled_bytes),
 			       (unsigned long long)budget->stalled_bytes);
 	log_info("budget subscribers=%llu (raise %s for more) descriptors=%llu reserved=%llu "
-		 "heads_bytes=%llu pipes=%zu/%zu%s%s",
+		 "heads_bytes=%llu rings_bytes=%llu memory_limit=%llu pipes=%zu/%zu%s%s",
 		 (unsigned long long)budget->subscribers, raise,
 		 (unsigned long long)budget->descriptors, (unsigned long long)budget->reserved,
-		 (unsigned long long)budget->heads_bytes, budget->pipes, budget->pipes_wanted,
+		 (unsigned long long)budget->heads_bytes, (unsigned long long)budget->rings_bytes,
+		 (unsigned long long)budget->memory_bytes, budget->pipes, budget->pipes_wanted,
 		 budget->pipes < budget->pipes_wanted
 			 ? " (the rest is copied; raise fs.pipe-user-pages-soft for more)"
 			 : "",
 		 tcp);
+	if (budget->memory_bytes &&
+	    budget->rings_bytes + budget->heads_bytes > budget->memory_bytes)
+		log_warn("rings and requests may take %llu bytes of memory, but MemoryHigh= and "
+			 "MemoryMax= allow %llu; lower ring, or raise them",
+			 (unsigned long long)(budget->rings_bytes + budget->heads_bytes),
+			 (unsigned long long)budget->memory_bytes);
 }

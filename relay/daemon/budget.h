@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the limits of the system leave room for: descriptors, pipes, TCP memory.  It only reckons
+ * What the limits of the system leave room for: descriptors, pipes, memory, TCP memory.  It only reckons
  * and tells.  Who is turned away for want of room is serve/quota.h's affair.
  */
 #pragma once
@@ -17,7 +17,7 @@ void budget_reckon(const struct config *config, unsigned workers, uint64_t fd_li
 
 /* The rest, at start: opens the pipes that may be needed and closes them again, since the quota of
  * a user cannot be read where /proc is hidden, and others may have used it; reads net.ipv4.tcp_mem
- * and tcp_wmem if that is possible. */
+ * and tcp_wmem, and the limits of the process's cgroup, if that is possible. */
 void budget_probe(const struct config *config, unsigned workers, struct budget *budget);
 
 /* One line for the operator: how many, and which setting raises it. */

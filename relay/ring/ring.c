@@ -20,7 +20,6 @@ enum {
 	SEGMENT_ROOM_MIN = 16,
 	COST_SHARE = 4,             /* the quarter of ring_max_cost(), ...                  */
 	COST_MIN = 2 * BLOCK_BYTES, /* but as much as the newest block needs                */
-	HELD_PIPES_MAX = 16,        /* that are out besides the ring's, see spare_descriptors() */
 };
 
 void ring_init(struct ring *ring, const struct ring_params *params)
@@ -117,7 +116,7 @@ static void spare_descriptors(struct ring *ring, struct segment *segment)
 	const struct pipe_pool *pool = segment->pool;
 
 	if (segment->kind == SEGMENT_PIPE && segment->refs > 1 &&
-	    pool->open_count - pool->idle_count > ring->params.max_pipes + HELD_PIPES_MAX &&
+	    pool->open_count - pool->idle_count > ring->params.max_pipes + RING_HELD_PIPES &&
 	    segment_make_block(segment) == 0)
 		ring->blocks_made++;
 }

@@ -22,6 +22,12 @@
 
 #include "ring/segment.h"
 
+enum {
+	/* Pipes that may be out besides a ring's own max_pipes: laggards stand in them.  From there on, what
+	 * the ring gives up and somebody still reads becomes blocks. */
+	RING_HELD_PIPES = 16,
+};
+
 struct ring_params {
 	size_t max_bytes; /* retained at most, the newest packet aside; see ring_max_cost()   */
 	size_t max_pipes; /* older pipe segments become blocks: pipes are dear, bytes not */

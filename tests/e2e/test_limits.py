@@ -12,6 +12,7 @@ from relaytest import address
 from relaytest.daemon import preload
 from relaytest.ini import TIGHT, feed
 from relaytest.stream import KIB, MIB, script
+from relaytest.surroundings import mount_namespace, needs
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 
@@ -282,3 +283,18 @@ def test_budget(lab):
     relay = lab.start({"relay": {"workers": 1}} | feed("a", raw={"send_buffer": "64k"}),
                       prefix=["prlimit", "--nofile=2048"])
     relay.wait_log(r"budget subscribers=1728 \(raise LimitNOFILE for more\) descriptors=2048 reserved=320")
+    # Many pipes a ring, and those of laggards: two descriptors each. Two rings of 64m, and a quarter more.
+    relay = lab.start({"relay": {"workers": 1}} | feed("a", ring="64m", segment="64k"))
+    relay.wait_log(rf"reserved={64 + 2 * (16 + 2 * (2048 + 16))} .*rings_bytes={2 * (80 << 20)} memory_limit=\d+ ")
+
+
+@needs(mount_namespace)
+@pytest.mark.parametrize(("ring", "fits"), [("16m", True), ("32m", False)])
+def test_memory_is_compared_with_the_limit_of_the_cgroup(lab, ring, fits):
+    """64 MiB by memory.high, below memory.max; two rings, and a quarter more."""
+    make = 'mount -t tmpfs none /sys/fs/cgroup; cd /sys/fs/cgroup; echo 67108864 >memory.high; echo max >memory.max; exec "$@"'
+    relay = lab.start({"relay": {"workers": 1}} | feed("a", ring=ring), prefix=["unshare", "--mount", "sh", "-c", make, "sh"])
+    relay.wait_log(r"budget .* memory_limit=67108864 ")
+    warned = relay.wait_log("ready") and [line for line in relay.log if "rings and requests may take" in line]
+    assert bool(warned) == (not fits)
+

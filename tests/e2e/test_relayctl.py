@@ -440,7 +440,11 @@ def test_doctor_asks_relay(ctl, stub):
     assert found["relay_subscribers"]["found"] == "relay takes at most 900 subscribers; max_subscribers bounds it"
     assert {name for name, one in found.items() if one["verdict"] == "finding" and name.startswith("relay_")} == {
         "relay_calls", "relay_fallbacks", "relay_pipes", "relay_congestion"}
-    stub.answers["GET", "/limits.json"] = 200, {"budget": {"subscribers": 900, "descriptors": 1024}}
+    assert found["relay_memory"]["verdict"] == "ok" and "no limit" in found["relay_memory"]["found"]
+    stub.answers["GET", "/limits.json"] = 200, {"budget": {"subscribers": 900, "descriptors": 1024, "heads_bytes": 1 << 20,
+                                                           "rings_bytes": 1 << 30, "memory_bytes": 1 << 30}}
+    full = checks(ctl("doctor", "--json"))["relay_memory"]
+    assert full["verdict"] == "finding" and "MemoryMax=" in full["change"] and "lower ring" in full["change"]
     few = checks(ctl("doctor", "--json"))["relay_subscribers"]
     assert few["verdict"] == "finding" and "LimitNOFILE=1048576" in few["change"]
     assert "modprobe" in found["relay_congestion"]["change"] and "nosuch" in found["relay_congestion"]["change"]

@@ -2,13 +2,39 @@
 /* What only a running relay knows: its own limits and sandbox differ from those of who asks. */
 #include "tools/relayctl/relayctl_doctor.h"
 
+#include "base/num.h"
 #include "tools/relayctl/relayctl_table.h"
 #include "tools/relayctl/relayctl_text.h"
+#include "tools/shared/progress.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 /* ---- what relay says ---- */
+
+/* Pages in pipes are no part of it: they count in no cgroup. */
+static void check_memory(const json_t *budget, struct doctor_report *report)
+{
+	uint64_t wanted = answer_count(budget, "rings_bytes") + answer_count(budget, "heads_bytes");
+	uint64_t limit = answer_count(budget, "memory_bytes");
+	char found[DOCTOR_TEXT_BYTES], most[NUM_PRINT_BYTES], allowed[NUM_PRINT_BYTES];
+
+	progress_print_bytes(most, wanted);
+	if (limit)
+		(void)snprintf(found, sizeof found,
+			       "rings and requests may take %s of memory; MemoryHigh= and "
+			       "MemoryMax= allow %s",
+			       most, progress_print_bytes(allowed, limit));
+	else
+		(void)snprintf(found, sizeof found,
+			       "rings and requests may take %s of memory, and no limit holds relay "
+			       "(MemoryMax=)",
+			       most);
+	doctor_report_add(report, "relay_memory",
+			  limit && wanted > limit ? DOCTOR_FINDING : DOCTOR_OK, found,
+			  "lower ring in relay.ini; or raise MemoryHigh= and MemoryMax= under "
+			  "[Service], by systemctl edit relay, then restart it");
+}
 
 void relayctl_doctor_check_limits(const json_t *limits, struct doctor_report *report)
 {
@@ -37,6 +63,7 @@ void relayctl_doctor_check_limits(const json_t *limits, struct doctor_report *re
 	doctor_report_add(report, "relay_pipes", pipes < wanted ? DOCTOR_FINDING : DOCTOR_OK, found,
 			  "put the line \"fs.pipe-user-pages-soft = 1048576\", or more, into "
 			  "/etc/sysctl.d/60-relay.conf, then run: sysctl --system; restart relay");
+	check_memory(budget, report);
 }
 
 void relayctl_doctor_check_status(const json_t *status, struct doctor_report *report)

@@ -59,6 +59,11 @@ def network_link():
 
 
 @functools.cache
+def mount_namespace():
+    return tried("mount namespace", "unshare", "--mount", "mount", "-t", "tmpfs", "none", "/sys/fs/cgroup")
+
+
+@functools.cache
 def another_user():
     """Who can run a program that lies in the directory for temporary files."""
     with tempfile.TemporaryDirectory() as directory:
