@@ -60,7 +60,11 @@ class Peers:
         return f"{count} to {feed}"
 
     def do_second_publisher(self):
+        """Takes over or is turned away, often while the first one is within a message."""
         feed = self.some_feed()
+        if self.pick.random() < 0.7:
+            self.publisher(feed).half()
+            self.loop.run_for(self.pick.choice((0.001, 0.02)))
         self.connect_publisher(feed).publish(self.pick.choice((1, 5)))
         return f"of {feed}"
 
@@ -69,7 +73,7 @@ class Peers:
         publisher = self.publisher(feed)
         if publisher.done and self.pick.random() < 0.5:
             publisher.half()
-            self.loop.turn(0)
+            self.loop.run_for(0.005)
         way = self.pick.choice(("close", "reset", "half_close"))
         self.end_publisher(publisher, way)
         return f"of {feed} by {way}"

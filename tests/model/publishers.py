@@ -20,6 +20,7 @@ class ModelPublisher(Publisher):
         self.pick = pick
         self.stream = stream
         self.has_urgent = False
+        self.rest = b""
         self.era, self.number = self.place()
         super().__init__(loop, address.connect(target))
 
@@ -32,10 +33,15 @@ class ModelPublisher(Publisher):
 
     def publish(self, count, cut=None):
         """The next messages; the number of the last one."""
-        wires = [self.packets(self.message()) if self.stream.times else self.message() for _ in range(count)]
-        self.stream.made[self.era] = max(self.number, self.stream.made[self.era])
-        self.send(b"".join(wires), cut or self.pick.choice(CUTS))
+        wires = [self.next_wire() for _ in range(count)]
+        self.send(self.rest + b"".join(wires), cut or self.pick.choice(CUTS))
+        self.rest = b""
         return self.number - 1
+
+    def next_wire(self):
+        wire = self.packets(self.message()) if self.stream.times else self.message()
+        self.stream.made[self.era] = max(self.number, self.stream.made[self.era])
+        return wire
 
     def message(self):
         made = self.stream.message(self.era, self.number)
@@ -83,14 +89,16 @@ class ModelPublisher(Publisher):
                 pass  # it is gone, or full
 
     def half(self):
-        """Begins one message more, which nobody may ever get."""
-        made = self.stream.message(self.era, self.number)
-        wire = self.data(made, self.number, 1) if self.stream.times else made
-        if self.stream.framing != "none" and len(wire) > 1:
-            self.send(wire[:self.pick.randrange(1, len(wire))])
+        """The next message begins, and goes on with what is published next, if that ever comes."""
+        wire = self.next_wire()
+        cut = self.pick.randrange(len(wire))
+        self.send(self.rest + wire[:cut])
+        self.rest = wire[cut:]
 
     def break_framing(self):
         """Behind whole messages comes something for which it is cut off."""
+        if self.rest:
+            self.publish(1)
         framing, pick = self.stream.framing, self.pick
         if framing == "line":
             self.send(TOO_LONG)
