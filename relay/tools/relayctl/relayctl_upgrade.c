@@ -59,19 +59,22 @@ static bool look(const struct relayctl_options *options, uint64_t process, enum 
 	return false;
 }
 
+/* What a look says that the end of the time has cut short does not count. */
 static enum relayctl_exit wait_for_end(const struct relayctl_options *options, uint64_t process,
 				       uint64_t end_ms, json_t **ret_json, struct errmsg *error)
 {
+	struct errmsg last = {.text = "it is still under way"}, said = {.text = ""};
 	struct relayctl_options rest = *options;
-	struct errmsg last = {.text = "it is still under way"};
 	enum relayctl_exit r;
 
 	for (uint64_t at_ms = now_ms(); at_ms < end_ms; at_ms = now_ms()) {
 		rest.timeout_ms = end_ms - at_ms;
-		if (look(&rest, process, &r, ret_json, &last)) {
-			*error = last;
+		if (look(&rest, process, &r, ret_json, &said)) {
+			*error = said;
 			return r;
 		}
+		if (now_ms() < end_ms)
+			last = said;
 		if (connect_address_wait(-1, 0, LOOK_MS) == -EINTR) {
 			errmsg_set(error, "not waited for: the upgrade goes on");
 			return RELAYCTL_UNREACHABLE;
