@@ -18,6 +18,20 @@ def run(lab, text, *options):
     return lab.run_tool("relay", "-c", path, *options)
 
 
+def test_what_0_means_can_be_set(lab):
+    """Each option whose help says what 0 does takes it."""
+    rows = re.findall(r'^OPTION\((relay|admin|feed|listener), +(\w+), .*\n((?: +".*"[,)]*\n?)+)',
+                      (ROOT / "config/options.def").read_text(encoding="utf-8"), re.M)
+    sections = {"relay": {}, "admin": {}} | feed("a")
+    zero = [(name, key) for name, key, text in rows if re.search(r"(?<!Port )\b0: ", re.sub(r'"\s*"', "", text))]
+    for name, key in zero:
+        for section, options in sections.items():
+            if section.split()[0] == name:
+                options[key] = "0"
+    done = run(lab, ini_text(sections), "-t")
+    assert done.returncode == 0 and len(zero) > 15, done.stderr
+
+
 BAD = {
     "unknown key": ("[feed a]\ningest = stdin\nfaming = line\n", [r":3:.*faming.*framing"]),
     "unknown section": ("[fed a]\ningest = stdin\n", [r":1:.*fed"]),

@@ -37,7 +37,7 @@ FEED = {
 LISTENER = {
     "burst": (None, None, None, "0", "32k", "200ms"),
     "send_buffer": ("0", "0", "16k", "64k"),
-    "notsent_lowat": ("512k", "16k", "1"),
+    "notsent_lowat": ("512k", "16k", "0"),
     "max_per_ip": ("0", "0", "0", "20"),
     "accept_rate": ("0", "0", "100"),
     "max_input": ("4k", "100", "0"),
