@@ -24,6 +24,7 @@ SENT = 6 << 20
 SLACK = 3 << 20
 BOUND = FORMATS * (RING + RING // 4)
 LONG = 3 << 20
+PAST = {"burst": "1"}  # there is a ring, though nobody reads
 
 
 def headers(each):
@@ -80,7 +81,8 @@ def publish_all(lab, relay, wire):
 def check_row(lab, row, record_property, **options):
     framing, engine, make = ROWS[row]
     wire = make()
-    sections = {"relay": {"workers": 1}} | feed("a", framing=framing, engine=engine, ring="1m", segment="128k")
+    sections = {"relay": {"workers": 1}} | feed("a", framing=framing, engine=engine, ring="1m", segment="128k",
+                                                raw=PAST, framed=PAST)
     relay = lab.start(sections, **options)
     before = resident(relay)
     publish_all(lab, relay, wire)
