@@ -93,6 +93,9 @@ static void check_sizes(const struct check *check, const struct config_feed *fee
 		       "a "
 		       "larger ring",
 		       num_print_bytes(other, sizeof(other), feed->burst.bytes), ring);
+	if (feed->burst.from_key_frame && feed->framing.kind != FRAMING_TS)
+		report(check, &feed->section, CONFIG_FEED_burst,
+		       "burst = keyframe is for framing = ts only; nothing else has key frames");
 	if (feed->framing.fixed_bytes > feed->max_message)
 		report(check, &feed->section, CONFIG_FEED_framing,
 		       "messages of %u bytes are all longer than max_message = %s",
@@ -245,7 +248,13 @@ static void check_burst(const struct check *check, const struct config_listener 
 	char burst[NUM_PRINT_BYTES], ring[NUM_PRINT_BYTES];
 
 	if (!config_is_set(&listener->section, CONFIG_LISTENER_burst) ||
-	    !config_is_served(listener, feed) || listener->burst.bytes <= feed->ring)
+	    !config_is_served(listener, feed))
+		return;
+	if (listener->burst.from_key_frame && feed->framing.kind != FRAMING_TS)
+		report(check, &listener->section, CONFIG_LISTENER_burst,
+		       "burst = keyframe is for framing = ts only, and [feed %s] has another",
+		       feed->section.name);
+	if (listener->burst.bytes <= feed->ring)
 		return;
 	report(check, &listener->section, CONFIG_LISTENER_burst,
 	       "burst = %s is more than the ring of [feed %s] ever has (%s); expected at most "

@@ -107,6 +107,7 @@ struct config_framing_choice {
 struct config_burst {
 	uint64_t bytes;
 	uint64_t ms;
+	bool from_key_frame;
 };
 
 enum config_ingest_kind {

@@ -185,8 +185,9 @@ static int parse_mode(const char *text, uint64_t *ret)
 	return 0;
 }
 
-/* --- burst: a size or a duration --- */
+/* --- burst: a size, a duration or a key frame --- */
 
+#define BURST_KEY_FRAME "keyframe"
 #define BURST_BYTES_MAX (UINT64_C(1) << 30)
 #define BURST_MS_MAX    (UINT64_C(24) * 60 * 60 * 1000)
 
@@ -194,7 +195,8 @@ static int parse_burst(const char *text, struct config_burst *ret)
 {
 	struct config_burst burst = {0};
 
-	if (num_parse_bytes_or_duration(text, &burst.bytes, &burst.ms) < 0)
+	burst.from_key_frame = strcmp(text, BURST_KEY_FRAME) == 0;
+	if (!burst.from_key_frame && num_parse_bytes_or_duration(text, &burst.bytes, &burst.ms) < 0)
 		return -EINVAL;
 	if (burst.bytes > BURST_BYTES_MAX || burst.ms > BURST_MS_MAX)
 		return -ERANGE;
@@ -206,6 +208,10 @@ static void print_burst(char *buf, size_t size, const struct config_burst *burst
 {
 	size_t bytes;
 
+	if (burst->from_key_frame) {
+		snprintf(buf, size, "%s", BURST_KEY_FRAME);
+		return;
+	}
 	if (burst->ms)
 		num_print_duration_ms(buf, size, burst->ms);
 	else
@@ -587,7 +593,7 @@ const char *config_value_expected(const struct config_option *option, char *buf,
 		print_range(option, "a number", "", buf, size);
 	else
 		snprintf(buf, size,
-			 "0, a size up to 1g (256k, 1024k) or a duration up to 1d (5s, "
-			 "90s)");
+			 "0, a size up to 1g (256k, 1024k), a duration up to 1d (5s, 90s) or "
+			 "keyframe");
 	return buf;
 }

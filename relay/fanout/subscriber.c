@@ -308,7 +308,9 @@ static void place_cursor(struct subscriber *subscriber, const struct subscriber_
 
 	if (params->burst_ms && params->burst_ms < now_ns / NS_PER_MS)
 		since_ns = now_ns - params->burst_ms * NS_PER_MS;
-	if (params->burst_bytes || params->burst_ms)
+	if (params->burst_key_frame)
+		cursor_join_key_frame(&subscriber->cursor, ring);
+	else if (params->burst_bytes || params->burst_ms)
 		cursor_join_past(&subscriber->cursor, ring, params->burst_bytes, since_ns);
 	else
 		cursor_join_live(&subscriber->cursor, ring);

@@ -74,6 +74,7 @@ struct subscriber_params {
 	enum on_slow on_slow;
 	uint64_t burst_bytes;                 /* of the past, at join; 0 = none          */
 	uint64_t burst_ms;                    /* likewise by time                        */
+	bool burst_key_frame;                 /* in place of these: from the newest one on */
 	bool has_from;                        /* begin at from_seq, whatever the burst   */
 	bool may_miss;                        /* with has_from: if it is gone, tell a gap   */
 	uint32_t from_session;                /* of from_seq; 0 = of whichever there is  */
@@ -86,6 +87,11 @@ struct subscriber_params {
 	void *input_owner;                    /* for input's functions; its own with the fd     */
 	struct subscriber_quota quota;
 };
+
+static inline bool subscriber_params_have_burst(const struct subscriber_params *params)
+{
+	return params->burst_bytes || params->burst_ms || params->burst_key_frame;
+}
 
 enum subscriber_state {
 	SUBSCRIBER_JOINING,

@@ -27,6 +27,7 @@ static struct ring_packet entry_of(const struct packet *packet)
 		.count = packet->count,
 		.arrived_ns = clock_mono_ns(),
 		.starts_message = packet->starts_message,
+		.media_start = packet->media_start,
 	};
 }
 

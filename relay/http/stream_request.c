@@ -22,8 +22,12 @@ enum {
 static const char *take_burst(const char *value, struct stream_request *ret)
 {
 	ret->has_burst = true;
+	ret->burst_key_frame = strcmp(value, "keyframe") == 0;
+	if (ret->burst_key_frame)
+		return NULL;
 	if (num_parse_bytes_or_duration(value, &ret->burst_bytes, &ret->burst_ms) < 0)
-		return "burst is neither a size such as 64k nor a duration such as 5s";
+		return "burst is neither a size such as 64k, nor a duration such as 5s, nor "
+		       "keyframe";
 	return NULL;
 }
 
@@ -82,7 +86,7 @@ static void take_last_event_id(const char *id, struct stream_request *ret)
 
 	if (!read_place(id, &session, &seq) || seq == UINT64_MAX)
 		return;
-	ret->has_burst = false;
+	ret->has_burst = ret->burst_key_frame = false;
 	ret->burst_bytes = ret->burst_ms = 0;
 	ret->has_from = true;
 	ret->may_miss = tells_gaps;

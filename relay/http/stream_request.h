@@ -8,6 +8,7 @@
  *	GET /FEED with Upgrade: websocket            WebSocket
  *
  *	?burst=64k or 5s     begin so much in the past
+ *	?burst=keyframe      begin at the newest key frame; of a feed with framing = ts only
  *	?from=SEQ            begin with this message; 0: with the oldest there is
  *	?from=SESSION-SEQ    the same, if the session still is that one
  *	Last-Event-ID: SESSION-SEQ    begin with the one after it; ?lastEventId= the same, for
@@ -50,6 +51,7 @@ struct stream_request {
 	bool has_messages, per_message; /* whether it says so, and what */
 	bool has_burst;
 	uint64_t burst_bytes, burst_ms;
+	bool burst_key_frame;
 	bool has_from;
 	bool may_miss;          /* an event stream that comes back: what is gone is told as a gap */
 	uint32_t from_session;  /* 0: not said */

@@ -137,6 +137,7 @@ static enum intake_result put_whole(struct intake *intake, size_t walked, enum e
 		const size_t length = walked - behind - intake->memory.start;
 		struct packet packet = intake_cut(intake, walk.messages, length);
 
+		packet.media_start = walk.media_start;
 		/* This moves nothing but start, and both to 0 when all is published. */
 		(void)intake_put_memory(intake, &packet, engine);
 		if (intake->memory.end == 0)

@@ -61,6 +61,7 @@ bool intake_finish(struct intake *intake, bool has_ended)
 	if (!framing_finish(&intake->scan, has_ended))
 		return false;
 	packet = intake_cut(intake, 1, intake_pipe_bytes(intake) + intake_memory_bytes(intake));
+	packet.media_start = intake->scan.media_start;
 	if (is_in_pipes)
 		(void)intake_put_pipes(intake, &packet);
 	else

@@ -146,7 +146,7 @@ static enum intake_result look(const struct intake *intake, const struct source 
 
 /* How many of the queued bytes to take: up to a message's end if one ends there within `space`,
  * else what there is of a long message.  0: the next message does not fit behind the `messages`
- * that the pipe has. */
+ * that the pipe has, or does not belong there. */
 static size_t bytes_to_take(const struct framing_scan *scan, const struct queue *queue,
 			    size_t space, uint32_t messages, enum framing_fault *ret_fault)
 {
@@ -158,7 +158,8 @@ static size_t bytes_to_take(const struct framing_scan *scan, const struct queue 
 		return space;
 	framing_walk(&ahead, queue->window, queue->visible, queue->queued, &walk);
 	*ret_fault = walk.fault;
-	if (walk.fault != FRAMING_OK || messages + walk.messages > FRAMING_MESSAGES_MAX)
+	if (walk.fault != FRAMING_OK || messages + walk.messages > FRAMING_MESSAGES_MAX ||
+	    (messages && walk.media_start != MEDIA_START_NONE))
 		return 0;
 	if (!walk.messages)
 		return messages ? 0 : walk.walked_bytes;
@@ -178,9 +179,18 @@ static size_t bytes_to_take(const struct framing_scan *scan, const struct queue 
 struct gathering {
 	size_t whole_bytes; /* from the head of the pipes to the last message's end */
 	uint32_t messages;
+	enum media_start media_start;
 	bool is_full; /* no room, no pipe: go on through memory */
 	bool is_drained;
 };
+
+static void add(struct gathering *gathering, size_t whole_bytes, const struct framing_walk *walk)
+{
+	if (!gathering->messages)
+		gathering->media_start = walk->media_start;
+	gathering->whole_bytes = whole_bytes;
+	gathering->messages += walk->messages;
+}
 
 /* A message that is in the pipes may have waited to be seen to end. */
 static enum framing_fault end_waiting(struct intake *intake, const struct queue *queue,
@@ -189,10 +199,8 @@ static enum framing_fault end_waiting(struct intake *intake, const struct queue 
 	struct framing_walk walk;
 
 	framing_walk(&intake->scan, queue->window, queue->visible, 0, &walk);
-	if (walk.messages) {
-		gathering->whole_bytes = intake_pipe_bytes(intake);
-		gathering->messages += walk.messages;
-	}
+	if (walk.messages)
+		add(gathering, intake_pipe_bytes(intake), &walk);
 	return walk.fault;
 }
 
@@ -222,8 +230,7 @@ static enum intake_result gather(struct intake *intake, const struct source *sou
 		return result;
 	framing_walk(&intake->scan, queue.window, queue.visible, got, &walk);
 	if (walk.messages) {
-		gathering->whole_bytes = before + walk.whole_bytes;
-		gathering->messages += walk.messages;
+		add(gathering, before + walk.whole_bytes, &walk);
 		intake->message_bytes = walk.whole_bytes / walk.messages;
 	}
 	gathering->is_drained = got == queue.queued || got < want;
@@ -235,6 +242,7 @@ static void publish_gathered(struct intake *intake, const struct gathering *gath
 	uint32_t messages = intake->params.framing.kind == FRAMING_NONE ? 1 : gathering->messages;
 	struct packet packet = intake_cut(intake, messages, gathering->whole_bytes);
 
+	packet.media_start = gathering->media_start;
 	(void)intake_put_pipes(intake, &packet);
 }
 

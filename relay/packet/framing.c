@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/compiler.h"
-#include "packet/ts_packet.h"
 
 /* What a walk works on. */
 struct view {
@@ -149,6 +148,34 @@ static bool look_for_sync(const struct view *view, struct framing_walk *walk)
 	return false;
 }
 
+/* True when a player may begin with the packet that is next, or that is not known yet. */
+static bool may_be_media_start(const struct framing_scan *scan, const struct view *view,
+			       const struct framing_walk *walk)
+{
+	struct ts_video video = scan->ts_video;
+	struct ts_head head = {0};
+
+	(void)ts_head_take(&head, view->seen + walk->walked_bytes,
+			   view->ahead - walk->walked_bytes);
+	return !ts_head_is_complete(&head) || ts_media_start(&head, &video) != MEDIA_START_NONE;
+}
+
+/* True when the head of the packet is complete; all of it has to be seen. */
+static bool walk_ts_head(struct framing_scan *scan, const struct view *view,
+			 struct framing_walk *walk)
+{
+	if (ts_head_is_complete(&scan->ts_head))
+		return true;
+	if (walk->walked_bytes < view->visible)
+		walk_over(scan, walk,
+			  ts_head_take(&scan->ts_head, view->seen + walk->walked_bytes,
+				       view->visible - walk->walked_bytes));
+	if (!ts_head_is_complete(&scan->ts_head))
+		return false;
+	scan->media_start = ts_media_start(&scan->ts_head, &scan->ts_video);
+	return true;
+}
+
 static bool walk_ts(struct framing_scan *scan, const struct view *view, struct framing_walk *walk)
 {
 	size_t step;
@@ -158,13 +185,19 @@ static bool walk_ts(struct framing_scan *scan, const struct view *view, struct f
 		return false;
 	}
 	if (scan->message_bytes == 0) {
-		if (!look_for_sync(view, walk) || walk->walked_bytes >= view->bytes)
+		if (!look_for_sync(view, walk) || walk->walked_bytes >= view->bytes ||
+		    (walk->messages && may_be_media_start(scan, view, walk)))
 			return false;
 	}
+	if (!walk_ts_head(scan, view, walk))
+		return false;
 	step = size_min(TS_PACKET_BYTES - scan->message_bytes, view->bytes - walk->walked_bytes);
 	walk_over(scan, walk, step);
 	if (!is_whole_ts_packet(scan) || !look_for_sync(view, walk))
 		return false;
+	if (!walk->messages)
+		walk->media_start = scan->media_start;
+	scan->ts_head = (struct ts_head){0};
 	end_message(scan, walk);
 	return true;
 }
@@ -256,6 +289,7 @@ bool framing_finish(struct framing_scan *scan, bool has_ended)
 	if (!is_whole_ts_packet(scan) && !is_last_line)
 		return false;
 	scan->message_bytes = 0;
+	scan->ts_head = (struct ts_head){0};
 	return true;
 }
 

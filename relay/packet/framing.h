@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "packet/packet.h"
+#include "packet/ts_packet.h"
 #include "table/framing.h"
 
 enum framing_fault {
@@ -47,14 +49,18 @@ struct framing_scan {
 	uint64_t need_bytes;    /* still missing of it; 0 = not known yet                         */
 	uint8_t prefix[4];      /* of its length, as far as seen                                  */
 	unsigned prefix_bytes;
-	bool is_in_sync; /* TS: it is known where packets begin */
+	bool is_in_sync;        /* TS: it is known where packets begin */
+	struct ts_head ts_head; /* TS: of the unfinished packet        */
+	struct ts_video ts_video;
+	enum media_start media_start; /* TS: of the packet with the last complete head */
 };
 
 struct framing_walk {
 	size_t walked_bytes; /* how far the scan has been moved                               */
 	size_t whole_bytes;  /* up to the end of the last message that ends in there; 0: none */
 	uint32_t messages;   /* that end in there                                             */
-	enum framing_fault fault; /* of the message after these                               */
+	enum media_start media_start; /* of the first one that ends in there                  */
+	enum framing_fault fault;     /* of the message after these                               */
 };
 
 void framing_scan_init(struct framing_scan *scan, const struct framing_params *params);
@@ -85,9 +91,9 @@ bool framing_finish(struct framing_scan *scan, bool has_ended);
  * (the others are still in the kernel, or have been spliced unseen).  Unseen bytes are walked only
  * as far as they are known to belong to a message of known length.  What can be seen behind `bytes`
  * may show that a message has ended with them; so with no bytes to walk, one may end that was
- * walked before.  Ends early, at a message's end, after FRAMING_MESSAGES_MAX messages, or before a
- * message with a fault; a fault is returned when no message precedes it in this walk, and the scan
- * is then of no further use. */
+ * walked before.  Ends early, at a message's end, after FRAMING_MESSAGES_MAX messages, before a TS
+ * packet that a player may begin with, or before a message with a fault; a fault is returned when
+ * no message precedes it in this walk, and the scan is then of no further use. */
 void framing_walk(struct framing_scan *scan, const uint8_t *seen, size_t visible, size_t bytes,
 		  struct framing_walk *ret);
 

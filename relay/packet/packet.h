@@ -16,6 +16,13 @@
 
 #include "base/packet_header.h"
 
+/* What a packet begins with, to a media player (framing = ts). */
+enum media_start {
+	MEDIA_START_NONE,      /* nothing that is worth to begin with             */
+	MEDIA_START_TABLES,    /* what says where sound and pictures are: the PAT */
+	MEDIA_START_KEY_FRAME, /* a picture that needs none before it             */
+};
+
 struct packet {
 	enum packet_type type;
 	uint8_t flags;  /* PACKET_FLAG_... */
@@ -27,6 +34,7 @@ struct packet {
 	uint64_t length;     /* payload bytes */
 	bool starts_message; /* false: its first bytes belong to a message begun in the packet
 				before */
+	enum media_start media_start;
 };
 
 /* The sequence behind it. */

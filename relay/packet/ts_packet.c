@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Finding the packets of a transport stream.
+ * Finding the packets of a transport stream, and what begins in them.
  *
  * Places are looked at in the order of the stream.  Each is judged by the bytes behind it alone,
  * and only when all of those are there.  So cuts of the stream make no difference.
@@ -17,7 +17,8 @@ enum {
 	SYNCS = 3,
 	SYNCS_OF_OTHERS = 5,
 	LOOK_BYTES = SYNCS * TS_PACKET_BYTES, /* to be sure which of two places is right */
-	NULL_PID = 0x1fff,                    /* its packets have no counter             */
+	PAT_PID = 0,
+	NULL_PID = 0x1fff, /* its packets have no counter             */
 };
 
 enum verdict {
@@ -137,4 +138,81 @@ enum ts_found ts_find_packets(const uint8_t *bytes, size_t count, size_t *ret_pa
 		at += best_of_packet(bytes + at);
 	*ret_passed = at;
 	return found;
+}
+
+/* ---- what begins in a packet ---- */
+
+static bool begins_payload(const uint8_t *packet)
+{
+	return (packet[1] & 0x40) && has_payload(packet);
+}
+
+/* Of an adaptation field with flags. */
+static bool has_random_access(const uint8_t *packet)
+{
+	return has_adaptation_field(packet) && packet[4] > 0 && (packet[5] & 0x40);
+}
+
+static size_t payload_offset(const uint8_t *packet)
+{
+	return has_adaptation_field(packet) ? 5u + packet[4] : 4;
+}
+
+/* Bytes that the head consists of, as far as that is known. */
+static size_t head_bytes(const struct ts_head *head)
+{
+	const uint8_t *packet = head->bytes;
+	size_t bytes = 4;
+
+	if (head->seen < bytes)
+		return bytes;
+	if (has_adaptation_field(packet)) {
+		if (head->seen < ++bytes)
+			return bytes;
+		bytes += packet[4] > 0;
+	}
+	if (begins_payload(packet))
+		bytes = size_max(bytes, payload_offset(packet) + sizeof(head->payload));
+	return size_min(bytes, TS_PACKET_BYTES);
+}
+
+bool ts_head_is_complete(const struct ts_head *head)
+{
+	return head->seen >= head_bytes(head);
+}
+
+size_t ts_head_take(struct ts_head *head, const uint8_t *bytes, size_t count)
+{
+	size_t taken = 0;
+
+	while (taken < count && !ts_head_is_complete(head)) {
+		uint8_t byte = bytes[taken++];
+
+		if (head->seen < sizeof(head->bytes))
+			head->bytes[head->seen] = byte;
+		if (head->seen >= 4 && head->seen >= payload_offset(head->bytes) &&
+		    head->seen < payload_offset(head->bytes) + sizeof(head->payload))
+			head->payload[head->seen - payload_offset(head->bytes)] = byte;
+		head->seen++;
+	}
+	return taken;
+}
+
+static bool is_video(const struct ts_head *head)
+{
+	return begins_payload(head->bytes) && head->payload[0] == 0 && head->payload[1] == 0 &&
+	       head->payload[2] == 1 && (head->payload[3] & 0xf0) == 0xe0;
+}
+
+enum media_start ts_media_start(const struct ts_head *head, struct ts_video *video)
+{
+	unsigned pid = pid_of(head->bytes);
+
+	if (is_video(head))
+		*video = (struct ts_video){.is_known = true, .pid = (uint16_t)pid};
+	if (pid == PAT_PID)
+		return begins_payload(head->bytes) ? MEDIA_START_TABLES : MEDIA_START_NONE;
+	if (!has_random_access(head->bytes) || (video->is_known && pid != video->pid))
+		return MEDIA_START_NONE;
+	return MEDIA_START_KEY_FRAME;
 }

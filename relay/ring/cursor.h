@@ -36,6 +36,10 @@ void cursor_join_live(struct cursor *cursor, const struct ring *ring);
 void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t bytes,
 		      uint64_t since_ns);
 
+/* In the past: at the newest key frame, or at the tables near before it, as long as the ring has
+ * them; at the live edge when it has no key frame. */
+void cursor_join_key_frame(struct cursor *cursor, const struct ring *ring);
+
 /* In the past: at the packet that holds message `seq`, so what it holds before that comes as well;
  * a message that began in an earlier packet comes from there.  Where no packet has it (the sequence
  * made a jump), at the one behind; at the live edge when it is still to come.  Returns 0; -ERANGE

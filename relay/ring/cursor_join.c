@@ -231,6 +231,33 @@ void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t b
 		cursor_join_live(cursor, ring);
 }
 
+/* False: the packet that begins there is not in the ring. */
+static bool join_at_position(struct cursor *cursor, const struct ring *ring, uint64_t pos)
+{
+	const struct sought within = {.has = is_within, .pos = pos};
+	struct packet_found found;
+
+	if (pos < ring->start_pos)
+		return false;
+	found = find_packet(ring, ring_first_index(ring), &within);
+	if (!found.segment || found.segment->start_pos + mark_of(&found)->offset != pos ||
+	    !mark_of(&found)->starts_message)
+		return false;
+	join_at(cursor, &found);
+	return true;
+}
+
+void cursor_join_key_frame(struct cursor *cursor, const struct ring *ring)
+{
+	const struct ring_media *media = &ring->media;
+
+	if (media->lead && join_at_position(cursor, ring, media->lead - 1))
+		return;
+	if (media->key_frame && join_at_position(cursor, ring, media->key_frame - 1))
+		return;
+	cursor_join_live(cursor, ring);
+}
+
 /* The oldest segment of the sequence that runs. */
 static uint64_t first_of_sequence(const struct ring *ring)
 {

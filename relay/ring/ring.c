@@ -22,6 +22,10 @@ enum {
 	COST_MIN = 2 * BLOCK_BYTES, /* but as much as the newest block needs                */
 };
 
+/* The longest that a stream is to go without its tables (ETSI TR 101 290, 5.2.1).  Farther back, a
+ * player would only get more pictures that it cannot show. */
+static const uint64_t TABLES_NEAR_NS = 500000000;
+
 void ring_init(struct ring *ring, const struct ring_params *params)
 {
 	*ring = (struct ring){.params = *params, .block_room = BLOCK_BYTES_MIN};
@@ -152,6 +156,26 @@ static void commit(struct ring *ring)
 		ring_record_commit(ring->record, ring, ring_first_index(ring));
 }
 
+/* The packet at `pos` is in the ring now. */
+static void note_media(struct ring *ring, const struct ring_packet *packet, uint64_t pos)
+{
+	struct ring_media *media = &ring->media;
+
+	switch (packet->media_start) {
+	case MEDIA_START_NONE:
+		break;
+	case MEDIA_START_TABLES:
+		media->tables = pos + 1;
+		media->tables_ns = packet->arrived_ns;
+		break;
+	case MEDIA_START_KEY_FRAME:
+		media->key_frame = media->lead = pos + 1;
+		if (media->tables && packet->arrived_ns - media->tables_ns <= TABLES_NEAR_NS)
+			media->lead = media->tables;
+		break;
+	}
+}
+
 static struct packet_mark mark_of(const struct ring *ring, const struct ring_packet *packet,
 				  size_t offset)
 {
@@ -278,6 +302,7 @@ static int append_to_newest(struct ring *ring, struct source_parts *from, size_t
 	if (segment_add_mark(last, &mark) < 0)
 		return -ENOMEM;
 	gather(from, last->block + last->length, length);
+	note_media(ring, packet, ring->end_pos);
 	ring->message_count += packet->count;
 	ring->message_starts += packet->starts_message;
 	last->length += length;
@@ -332,6 +357,8 @@ static void take_back(struct ring *ring, size_t count)
 int ring_append_pipes(struct ring *ring, struct pipe *pipes, size_t count, struct pipe_pool *pool,
 		      const struct ring_packet *packet, unsigned tag)
 {
+	const uint64_t pos = ring->end_pos;
+
 	for (size_t made = 0; made < count; made++) {
 		struct segment *segment = segment_new_pipe(&pipes[made], pool);
 
@@ -352,6 +379,7 @@ int ring_append_pipes(struct ring *ring, struct pipe *pipes, size_t count, struc
 		}
 		return -ENOMEM;
 	}
+	note_media(ring, packet, pos);
 	finish(ring, count);
 	return 0;
 }
@@ -369,6 +397,7 @@ int ring_append_copy(struct ring *ring, const struct iovec *parts, size_t count,
 {
 	struct source_parts from = {.parts = parts};
 	size_t left = sum_bytes(parts, count);
+	const uint64_t pos = ring->end_pos;
 	size_t made = 0;
 	int r;
 
@@ -394,6 +423,7 @@ int ring_append_copy(struct ring *ring, const struct iovec *parts, size_t count,
 		left -= part;
 		made++;
 	} while (left);
+	note_media(ring, packet, pos);
 	finish(ring, made);
 	return 0;
 }
@@ -425,10 +455,10 @@ bool ring_is_over_full(const struct ring *ring)
 	       oldest_packet_segments(ring) > 0;
 }
 
-static void move_arrival(struct packet_mark *mark, uint64_t by_ns, uint64_t now_ns)
+static void move_arrival(uint64_t *arrived_ns, uint64_t by_ns, uint64_t now_ns)
 {
-	if (mark->arrived_ns < now_ns)
-		mark->arrived_ns = u64_min(mark->arrived_ns + by_ns, now_ns);
+	if (*arrived_ns < now_ns)
+		*arrived_ns = u64_min(*arrived_ns + by_ns, now_ns);
 }
 
 void ring_move_arrivals(struct ring *ring, uint64_t by_ns, uint64_t now_ns)
@@ -436,10 +466,11 @@ void ring_move_arrivals(struct ring *ring, uint64_t by_ns, uint64_t now_ns)
 	for (uint64_t index = ring_first_index(ring); index < ring->next_index; index++) {
 		struct segment *segment = *slot_of(ring, index);
 
-		move_arrival(&segment->begin, by_ns, now_ns);
+		move_arrival(&segment->begin.arrived_ns, by_ns, now_ns);
 		for (size_t i = 0; i < segment->mark_count; i++)
-			move_arrival(&segment->marks[i], by_ns, now_ns);
+			move_arrival(&segment->marks[i].arrived_ns, by_ns, now_ns);
 	}
+	move_arrival(&ring->media.tables_ns, by_ns, now_ns);
 }
 
 void ring_set_sequence(struct ring *ring, uint64_t next_seq)

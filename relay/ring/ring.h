@@ -20,12 +20,21 @@
 
 #include <sys/uio.h>
 
+#include "packet/packet.h"
 #include "ring/segment.h"
 
 enum {
 	/* Pipes that may be out besides a ring's own max_pipes: laggards stand in them.  From there on, what
 	 * the ring gives up and somebody still reads becomes blocks. */
 	RING_HELD_PIPES = 16,
+};
+
+/* Where a media player may begin.  Each is a position plus one; 0: none yet. */
+struct ring_media {
+	uint64_t tables;    /* the newest tables */
+	uint64_t tables_ns; /* monotonic: when they came */
+	uint64_t key_frame; /* the newest key frame */
+	uint64_t lead;      /* the tables before it, if they are near; else the key frame itself */
 };
 
 struct ring_params {
@@ -50,6 +59,7 @@ struct ring {
 	uint64_t message_count;     /* ro: published so far                       */
 	uint64_t message_starts;    /* private: packets so far that start a message */
 	uint64_t sequence_index;    /* private: the sequence that runs began with this segment */
+	struct ring_media media;    /* private */
 	struct ring_record *record; /* private: NULL: none; see ring_kept.h */
 };
 
@@ -60,6 +70,7 @@ struct ring_packet {
 	uint32_t count;      /* messages that end in it   */
 	uint64_t arrived_ns; /* monotonic */
 	bool starts_message;
+	enum media_start media_start;
 };
 
 void ring_init(struct ring *ring, const struct ring_params *params);

@@ -410,6 +410,7 @@ void ring_record_commit(struct ring_record *record, struct ring *ring, uint64_t 
 	commit->next_seq = ring->next_seq;
 	commit->message_count = ring->message_count;
 	commit->blocks_made = ring->blocks_made;
+	commit->media = ring->media;
 	record->version++;
 	ring_record_step();
 	atomic_store_explicit(&record->head->version, record->version, memory_order_relaxed);

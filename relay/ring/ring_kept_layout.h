@@ -15,12 +15,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ring/segment.h"
+#include "ring/ring.h"
 
 #define RING_RECORD_MAGIC "RLYRING"
 
 enum {
-	RING_RECORD_SCHEMA = 3, /* changes with anything in this file, and struct packet_mark */
+	RING_RECORD_SCHEMA = 4, /* changes with anything in this file, and struct packet_mark */
 	RING_RECORD_PAGE_BYTES = 4096,
 };
 
@@ -35,6 +35,7 @@ enum ring_record_kind {
 struct ring_record_commit {
 	uint64_t first_index; /* retained from here */
 	uint64_t next_index, end_pos, next_seq, message_count, blocks_made;
+	struct ring_media media;
 	uint64_t newest_index; /* its values are these, not its slot's; UINT64_MAX: there is none */
 	uint64_t newest_length, newest_mark_count, newest_next_seq, newest_next_messages;
 	uint64_t newest_is_sealed;

@@ -188,6 +188,7 @@ int ring_restore(struct ring *ring, struct ring_state *state, struct pipe_pool *
 	ring->end_pos = state->end_pos;
 	ring->message_count = state->message_count;
 	ring->blocks_made = state->blocks_made;
+	ring->media = state->media;
 	record_restored(ring, ret->segments, r == 0 ? count : 0);
 	if (r < 0)
 		ring_restored_drop(ret);

@@ -298,6 +298,7 @@ static int read_state(struct reading *reading, struct ring_state *ret)
 		.next_seq = reading->commit.next_seq,
 		.message_count = reading->commit.message_count,
 		.blocks_made = reading->commit.blocks_made,
+		.media = reading->commit.media,
 		.segments = calloc(room + 1, sizeof(*ret->segments)),
 	};
 	if (!ret->segments)

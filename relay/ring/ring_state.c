@@ -141,6 +141,7 @@ int ring_capture(const struct ring *ring, struct segment *const *held, size_t he
 		.next_seq = ring->next_seq,
 		.message_count = ring->message_count,
 		.blocks_made = ring->blocks_made,
+		.media = ring->media,
 	};
 	if (chains && gone) {
 		(void)list_chains(held, held_count, chains);
@@ -311,6 +312,10 @@ void ring_state_transfer(struct state_stream *stream, struct ring_state *state)
 	state_u64(stream, &state->next_seq, UINT64_MAX, "next sequence");
 	state_u64(stream, &state->message_count, UINT64_MAX, "messages of the ring");
 	state_u64(stream, &state->blocks_made, UINT64_MAX, "blocks made");
+	state_u64(stream, &state->media.tables, UINT64_MAX, "tables");
+	state_u64(stream, &state->media.tables_ns, UINT64_MAX, "time of tables");
+	state_u64(stream, &state->media.key_frame, UINT64_MAX, "key frame");
+	state_u64(stream, &state->media.lead, UINT64_MAX, "lead of a key frame");
 	if (state_array(stream, &segments, &state->segment_count, sizeof(*state->segments),
 			(size_t)10 * NUMBER_BYTES, "segments")) {
 		state->segments = segments;

@@ -38,6 +38,7 @@ struct segment_state {
 /* All zero is an empty ring. */
 struct ring_state {
 	uint64_t start_pos, end_pos, next_index, next_seq, message_count, blocks_made;
+	struct ring_media media;
 	struct segment_state *segments; /* owned; by index */
 	size_t segment_count;
 };

@@ -302,11 +302,14 @@ static enum format wanted_format(const struct asking *asking)
 	return http_websocket_format(wanted->wants_text, per_message, http->gaps);
 }
 
-/* HTTP_REFUSAL_COUNT: the feed can be had in this format. */
-static enum http_refusal refusal_of_format(const struct http_path *path, enum format format)
+/* HTTP_REFUSAL_COUNT: the feed can be had in this format, from where it is wanted. */
+static enum http_refusal refusal_of_wish(const struct http_path *path, enum format format,
+					 bool from_key_frame)
 {
 	const struct format_row *row = format_row(format);
 
+	if (from_key_frame && path->framing != FRAMING_TS)
+		return HTTP_REFUSED_NO_KEY_FRAMES;
 	if (row->is_text && !http_path_is_text(path))
 		return HTTP_REFUSED_NO_TEXT;
 	if (!row->per_message || http_path_has_messages(path))
@@ -341,6 +344,7 @@ static void set_params(const struct asking *asking, struct subscriber_params *pa
 	if (wanted->has_burst || wanted->has_from) {
 		params->burst_bytes = wanted->burst_bytes;
 		params->burst_ms = wanted->burst_ms;
+		params->burst_key_frame = wanted->burst_key_frame;
 	}
 	/* A browser that closes a page sends no more than that, and a feed may be silent for long.
 	 */
@@ -471,7 +475,8 @@ static void answer_stream(struct asking *asking)
 	enum http_refusal refusal;
 
 	asking->answer.format = wanted_format(asking);
-	refusal = refusal_of_format(asking->path, asking->answer.format);
+	refusal = refusal_of_wish(asking->path, asking->answer.format,
+				  asking->wanted.burst_key_frame);
 	asking->answer.of_feed = asking->path->fields;
 	if (refusal != HTTP_REFUSAL_COUNT)
 		refuse(asking, refusal);

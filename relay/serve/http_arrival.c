@@ -55,7 +55,7 @@ static void find_start(const struct http_arrival *arrival, struct stream_start *
 	struct cursor cursor;
 
 	*ret = (struct stream_start){
-		.is_known = params->has_from || (!params->burst_bytes && !params->burst_ms),
+		.is_known = params->has_from || !subscriber_params_have_burst(params),
 		.session = arrival->feed->publish.sequence.session,
 		.sequence = ring->next_seq,
 	};

@@ -92,7 +92,7 @@ static bool is_usual(const struct http_listener *http, const struct http_path *p
 static enum offered_past past_of(const struct http_listener *http, const struct http_path *path,
 				 enum format format)
 {
-	bool has_burst = path->params.burst_bytes || path->params.burst_ms;
+	bool has_burst = subscriber_params_have_burst(&path->params);
 
 	return has_burst && is_usual(http, path, format) ? PAST_ALWAYS : PAST_ASKED;
 }

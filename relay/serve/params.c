@@ -170,6 +170,7 @@ void params_of_subscriber(const struct config_listener *from, const struct confi
 		.on_slow = ON_SLOW_SKIP,
 		.burst_bytes = burst.bytes,
 		.burst_ms = burst.ms,
+		.burst_key_frame = burst.from_key_frame,
 		.input_rate = from->input_rate == CONFIG_AUTO ? u64_max(from->max_input, 1)
 							      : from->input_rate,
 		.max_input_bytes = (uint32_t)u64_min(from->max_input, UINT32_MAX),

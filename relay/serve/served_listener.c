@@ -112,8 +112,7 @@ int served_listener_change(struct served_listener *served, const struct config *
 	params_of_subscriber(from, config_find_feed(config, from->feed),
 			     &served->subscriber_params);
 	return format_offer_change(&served->offer, &feed->formats[from->format],
-				   params->burst_bytes || params->burst_ms ? PAST_ALWAYS
-									   : PAST_NEVER);
+				   subscriber_params_have_burst(params) ? PAST_ALWAYS : PAST_NEVER);
 }
 
 void served_listener_detach(struct served_listener *served, const struct served_feed *feed)

@@ -5,7 +5,9 @@ import pytest
 
 from relaytest.ini import ENGINES, feed
 from relaytest.stream import Script
-from relaytest.transport_stream import PACKET, ts_script
+from relaytest.transport_stream import PACKET, media_script, ts_script
+from relaytest.web import WebSubscriber
+from test_http import ask, web
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 DATAGRAM = 7 * PACKET
@@ -106,3 +108,63 @@ def test_a_hand_over_inside_a_packet(lab):
         relay.upgrade()
     relay.run_until_done(readers)
     relay.wait("a", unsynced_bytes=0, sync_losses=0, in_messages=2000)
+
+
+GROUP, LEAD = 500, 20
+
+
+def begins_at_tables(one, group):
+    assert one.start == group * GROUP * PACKET, one.start / PACKET
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_player_begins_at_the_newest_key_frame(lab, engine):
+    """With the tables before it; in every worker and format; over a hand-over; and by a request."""
+    made = media_script(5, GROUP, LEAD, 7)
+    sections = WORKERS | ts_feed(burst="keyframe", **ENGINES[engine])
+    sections["listener web"] = {"feed": "a", "listen": "tcp:127.0.0.1:0", "format": "http"}
+    relay = lab.start(sections)
+    first = relay.subscribe("a-raw", made)
+    relay.wait("a", subscribers=1)
+    sent = (3 * GROUP + 300) * PACKET
+    publisher = relay.publish("a").send(made.wire[:sent], DATAGRAM)
+    lab.loop.run(lambda: first.position == sent, what="packets")
+
+    def join(count):
+        return relay.subscribe("a-raw", made, count, start=None), relay.subscribe("a-framed", made, base=1)
+
+    def check(raw, framed):
+        for one in raw:
+            begins_at_tables(one, 3)
+        assert framed.headers[0].sequence == 1 + 3 * GROUP
+
+    readers = [join(4)]
+    asked = relay.subscribe("web", made, kind=WebSubscriber, path="/a?burst=keyframe", start=None)
+    relay.wait("a", subscribers=7)
+    relay.upgrade()
+    readers.append(join(4))
+    relay.wait("a", subscribers=12)
+    publisher.send(made.wire[sent:])
+    everybody = [first, asked] + [one for raw, framed in readers for one in (*raw, framed)]
+    relay.run_until_done(everybody)
+    begins_at_tables(asked, 3)
+    for raw, framed in readers:
+        check(raw, framed)
+
+
+def test_without_a_key_frame_a_player_begins_live(lab):
+    made = ts_script(400, 8)
+    relay = lab.start(ts_feed(burst="keyframe"))
+    first = relay.subscribe("a-raw", made)
+    relay.wait("a", subscribers=1)
+    publisher = relay.publish("a", made.wire[:300 * PACKET])
+    lab.loop.run(lambda: first.position == 300 * PACKET, what="packets")
+    late = relay.subscribe("a-raw", made, start=300 * PACKET)
+    relay.wait("a", subscribers=2)
+    publisher.send(made.wire[300 * PACKET:])
+    relay.run_until_done([first, late])
+
+
+def test_only_a_feed_with_key_frames_can_be_asked_for_one(lab):
+    relay = lab.start(web(framing="line"))
+    assert ask(relay, "/a?burst=keyframe")[0] == 400

@@ -86,6 +86,10 @@ static void check_ts(const uint8_t *bytes, size_t count)
 	EXPECT(one.got_bytes == other.got_bytes);
 	EXPECT(memcmp(one.got, other.got, one.got_bytes) == 0);
 	EXPECT(one.passed == other.passed && one.losses == other.losses);
+	EXPECT(one.start_count == other.start_count);
+	for (size_t i = 0; i < one.start_count; i++)
+		EXPECT(one.starts[i].at == other.starts[i].at &&
+		       one.starts[i].media_start == other.starts[i].media_start);
 }
 
 static void check_header(const uint8_t *bytes)

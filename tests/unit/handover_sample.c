@@ -21,6 +21,7 @@ static void fill_ring(struct sample *sample, struct ring_state *ring)
 		.next_index = 8,
 		.next_seq = 21,
 		.message_count = 20,
+		.media = {.tables = 3, .tables_ns = 1000, .key_frame = 5, .lead = 3},
 		.segments = segments,
 		.segment_count = 3,
 	};

@@ -295,7 +295,9 @@ const char *rig_find_difference(const struct ring_state *left, const struct ring
 {
 	if (left->start_pos != right->start_pos || left->end_pos != right->end_pos ||
 	    left->next_index != right->next_index || left->next_seq != right->next_seq ||
-	    left->message_count != right->message_count || left->blocks_made != right->blocks_made)
+	    left->message_count != right->message_count ||
+	    left->blocks_made != right->blocks_made ||
+	    memcmp(&left->media, &right->media, sizeof(left->media)) != 0)
 		return "the ring's values";
 	if (left->segment_count != right->segment_count)
 		return "number of segments";

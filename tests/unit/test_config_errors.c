@@ -63,6 +63,15 @@ static void bad_values_are_refused_with_what_was_expected(void **state)
 	config_rig_check_only_error(rig, IN_FEED("burst = 5m\n"), "a.ini:6",
 				    "mebibytes or minutes");
 	config_rig_check_only_error(rig, IN_FEED("burst = 2d\n"), "a.ini:6", "out of range");
+	config_rig_check_only_error(rig, IN_FEED("burst = keyframes\n"), "a.ini:6", "or keyframe");
+	config_rig_check_only_error(rig, IN_FEED("burst = keyframe\n"), "a.ini:6",
+				    "for framing = ts only");
+	config_rig_check_only_error(rig, IN_LISTENER("burst = keyframe\n"), "a.ini:6",
+				    "[feed a] has another");
+	config_rig_check_only_error(rig, IN_FEED("last_line = drop\n"), "a.ini:6",
+				    "for framing = line only");
+	config_rig_check_only_error(rig, IN_FEED("framing = ts\nmax_message = 100\n"), "a.ini:6",
+				    "188 bytes are all longer");
 	config_rig_check_only_error(rig, IN_FEED("engine = fast\n"), "a.ini:6",
 				    "expected one of auto, splice, compact, copy");
 	config_rig_check_only_error(rig, IN_FEED("framing = fixed:0\n"), "a.ini:6", "out of range");

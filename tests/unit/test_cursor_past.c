@@ -144,6 +144,89 @@ static void a_packet_that_goes_on_with_a_message_is_no_place_to_join(void **stat
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pipe_rig_begin, pipe_rig_end)
 
+// In a block, or in pipes of its own.
+static void put_start(struct cursor_rig *rig, enum media_start media_start, bool in_pipe)
+{
+	struct ring_packet packet = cursor_rig_next_packet(rig);
+	struct pipe pipe;
+
+	packet.media_start = media_start;
+	if (in_pipe) {
+		assert_int_equal(pipe_pool_get(&rig->pool, &pipe), 0);
+		pipe_rig_put_pieces(&pipe, 1, 100);
+		assert_int_equal(ring_append_pipes(&rig->ring, &pipe, 1, &rig->pool, &packet, 0),
+				 0);
+	} else {
+		assert_int_equal(cursor_rig_append_copy(&rig->ring, pipe_rig_pages, 100, &packet),
+				 0);
+	}
+}
+
+static uint64_t begin_of(const struct ring *ring)
+{
+	struct cursor cursor;
+	uint64_t pos;
+
+	cursor_join_key_frame(&cursor, ring);
+	pos = cursor.pos;
+	assert_true(cursor_is_at_message_start(&cursor, ring));
+	cursor_leave(&cursor);
+	return pos;
+}
+
+static void a_key_frame_is_begun_with(void **state)
+{
+	struct cursor_rig rig;
+
+	(void)state;
+	for (int in_pipes = 0; in_pipes < 2; in_pipes++) {
+		cursor_rig_open(&rig, 1 << 20);
+		assert_int_equal(begin_of(&rig.ring), 0);
+		put_start(&rig, MEDIA_START_NONE, in_pipes);
+		assert_int_equal(begin_of(&rig.ring), 100); // none: the live edge
+		put_start(&rig, MEDIA_START_TABLES, in_pipes);
+		put_start(&rig, MEDIA_START_NONE, in_pipes);
+		assert_int_equal(begin_of(&rig.ring), 300);
+		put_start(&rig, MEDIA_START_KEY_FRAME, in_pipes);
+		put_start(&rig, MEDIA_START_NONE, in_pipes);
+		assert_int_equal(begin_of(&rig.ring), 100); // the tables before it
+		put_start(&rig, MEDIA_START_TABLES, in_pipes);
+		assert_int_equal(begin_of(&rig.ring), 100); // which belong to no key frame yet
+		rig.arrived_ns += 500000001;                // far from these
+		put_start(&rig, MEDIA_START_KEY_FRAME, in_pipes);
+		put_start(&rig, MEDIA_START_NONE, in_pipes);
+		assert_int_equal(begin_of(&rig.ring), 600);
+		put_start(&rig, MEDIA_START_TABLES, in_pipes);
+		rig.arrived_ns += 500000000 - 1000; // near enough
+		put_start(&rig, MEDIA_START_KEY_FRAME, in_pipes);
+		assert_int_equal(begin_of(&rig.ring), 800);
+		cursor_rig_close(&rig);
+	}
+}
+
+// The tables go before their key frame does.
+static void a_key_frame_that_is_gone_is_none(void **state)
+{
+	struct cursor_rig rig;
+	uint64_t pos;
+
+	(void)state;
+	cursor_rig_open(&rig, 1 << 20);
+	put_start(&rig, MEDIA_START_TABLES, true);
+	put_start(&rig, MEDIA_START_KEY_FRAME, true);
+	put_start(&rig, MEDIA_START_NONE, true);
+	put_start(&rig, MEDIA_START_NONE, true);
+	for (size_t packets = 4; packets > 0; packets--) {
+		rig.ring.params.max_bytes = packets * 100;
+		ring_trim(&rig.ring, UINT64_MAX);
+		pos = begin_of(&rig.ring);
+		assert_int_equal(pos, packets == 4 ? 0 : packets == 3 ? 100 : 400);
+	}
+	ring_clear(&rig.ring);
+	assert_int_equal(begin_of(&rig.ring), 400);
+	cursor_rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -151,6 +234,8 @@ int main(void)
 		TEST(news_is_no_past),
 		TEST(arrivals_move_with_a_pause),
 		TEST(a_packet_that_goes_on_with_a_message_is_no_place_to_join),
+		cmocka_unit_test(a_key_frame_is_begun_with),
+		cmocka_unit_test(a_key_frame_that_is_gone_is_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -268,6 +268,73 @@ static void published_packets_are_told_apart(void **state)
 	free(bytes);
 }
 
+struct start {
+	size_t number; // of the packet
+	enum media_start media_start;
+};
+
+// However the stream is cut, a walk ends before what a player begins with.
+static void check_starts(const uint8_t *bytes, const struct start *starts, size_t count)
+{
+	static struct ts_reader reader;
+
+	for (size_t piece = 1; piece <= SIZE; piece += piece < 400 ? 1 : 37) {
+		ts_reader_read(&reader, bytes, SIZE, piece);
+		expect(&reader, bytes, SIZE);
+		assert_int_equal(reader.start_count, count);
+		for (size_t i = 0; i < count; i++) {
+			assert_int_equal(reader.starts[i].at, starts[i].number * TS_PACKET_BYTES);
+			assert_int_equal(reader.starts[i].media_start, starts[i].media_start);
+		}
+	}
+}
+
+static uint8_t *packet_of(uint8_t *bytes, size_t number)
+{
+	return bytes + number * TS_PACKET_BYTES;
+}
+
+// Every fourth packet is sound, whose frames are all marked as key frames.
+static void a_player_begins_with_tables_or_pictures(void **state)
+{
+	static const struct start starts[] = {
+		{0, MEDIA_START_TABLES},    {2, MEDIA_START_KEY_FRAME},  {6, MEDIA_START_TABLES},
+		{8, MEDIA_START_KEY_FRAME}, {11, MEDIA_START_KEY_FRAME},
+	};
+	uint8_t *bytes = ts_rig_make(PACKETS, 12);
+
+	(void)state;
+	ts_rig_begin_tables(packet_of(bytes, 0));
+	ts_rig_begin_pes(packet_of(bytes, 2), TS_RIG_VIDEO, 7, true);
+	ts_rig_begin_pes(packet_of(bytes, 3), TS_RIG_AUDIO, 1, true);
+	ts_rig_begin_pes(packet_of(bytes, 5), TS_RIG_VIDEO, 7, false); // no key frame
+	ts_rig_begin_tables(packet_of(bytes, 6));
+	ts_rig_begin_pes(packet_of(bytes, 7), TS_RIG_AUDIO, 7, true);
+	ts_rig_begin_pes(packet_of(bytes, 8), TS_RIG_VIDEO, 170, true); // much before the payload
+	// A field that leaves no room for the start code, or is the whole of it.
+	ts_rig_begin_pes(packet_of(bytes, 9), TS_RIG_VIDEO, 177, false);
+	packet_of(bytes, 11)[1] = TS_RIG_VIDEO_PID >> 8;
+	packet_of(bytes, 11)[2] = TS_RIG_VIDEO_PID & 0xff;
+	packet_of(bytes, 11)[3] = 0x27;
+	packet_of(bytes, 11)[4] = 183;
+	packet_of(bytes, 11)[5] = 0x40;
+	check_starts(bytes, starts, ARRAY_LEN(starts));
+	free(bytes);
+}
+
+static void without_pictures_sound_has_key_frames(void **state)
+{
+	static const struct start starts[] = {{3, MEDIA_START_KEY_FRAME},
+					      {7, MEDIA_START_KEY_FRAME}};
+	uint8_t *bytes = ts_rig_make(PACKETS, 13);
+
+	(void)state;
+	ts_rig_begin_pes(packet_of(bytes, 3), TS_RIG_AUDIO, 1, true);
+	ts_rig_begin_pes(packet_of(bytes, 7), TS_RIG_AUDIO, 7, true);
+	check_starts(bytes, starts, ARRAY_LEN(starts));
+	free(bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +349,8 @@ int main(void)
 		cmocka_unit_test(other_distances_are_named),
 		cmocka_unit_test(noise_is_no_stream),
 		cmocka_unit_test(published_packets_are_told_apart),
+		cmocka_unit_test(a_player_begins_with_tables_or_pictures),
+		cmocka_unit_test(without_pictures_sound_has_key_frames),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

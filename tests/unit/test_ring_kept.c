@@ -102,6 +102,7 @@ static struct ring_packet next_packet(struct rig *rig)
 		.count = 1,
 		.arrived_ns = rig->sequence * 1000,
 		.starts_message = true,
+		.media_start = (enum media_start)(rig->sequence % 3),
 	};
 }
 

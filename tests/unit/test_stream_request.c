@@ -79,6 +79,10 @@ static void parameters_are_read(void **state)
 	assert_true(asked.wanted.has_burst && asked.wanted.wants_text &&
 		    asked.wanted.has_messages && asked.wanted.per_message);
 	assert_int_equal(asked.wanted.burst_bytes, 65536);
+	assert_false(asked.wanted.burst_key_frame);
+	ask(&asked, "/a?burst=keyframe", "", 1);
+	assert_true(asked.wanted.has_burst && asked.wanted.burst_key_frame &&
+		    !asked.wanted.burst_bytes && !asked.wanted.burst_ms);
 	ask(&asked, "/a?burst=5s&text=0&messages=packet", "", 1);
 	assert_null(asked.wrong);
 	assert_int_equal(asked.wanted.burst_ms, 5000);
@@ -116,6 +120,7 @@ static void what_cannot_be_meant_is_refused(void **state)
 		{"/a?burst=-1", ""},
 		{"/a?burst=1.5k", ""},
 		{"/a?burst=x", ""},
+		{"/a?burst=keyframes", ""},
 		{"/a?from=", ""},
 		{"/a?from=1k", ""},
 		{"/a?from=18446744073709551616", ""},

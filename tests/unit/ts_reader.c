@@ -19,8 +19,12 @@ static void drop_front(struct ts_reader *reader, size_t bytes)
 	reader->walked -= size_min(bytes, reader->walked);
 }
 
-static void keep_front(struct ts_reader *reader, size_t bytes)
+static void keep_front(struct ts_reader *reader, size_t bytes, enum media_start media_start)
 {
+	if (media_start != MEDIA_START_NONE) {
+		reader->starts[reader->start_count].at = reader->got_bytes;
+		reader->starts[reader->start_count++].media_start = media_start;
+	}
 	memcpy(reader->got + reader->got_bytes, reader->rest, bytes);
 	reader->got_bytes += bytes;
 	drop_front(reader, bytes);
@@ -70,7 +74,7 @@ static void walk(struct ts_reader *reader)
 
 			assert(whole == walk.messages * TS_PACKET_BYTES);
 			reader->walked += walk.walked_bytes;
-			keep_front(reader, whole);
+			keep_front(reader, whole, walk.media_start);
 		} else {
 			assert(walk.walked_bytes == left);
 			reader->walked += left;
@@ -102,5 +106,5 @@ void ts_reader_read(struct ts_reader *reader, const uint8_t *bytes, size_t count
 	for (size_t at = 0; at < count && reader->fault == FRAMING_OK; at += piece)
 		ts_reader_take(reader, bytes + at, size_min(piece, count - at));
 	if (framing_finish(&reader->scan, false))
-		keep_front(reader, reader->rest_bytes);
+		keep_front(reader, reader->rest_bytes, reader->scan.media_start);
 }

@@ -23,6 +23,11 @@ struct ts_reader {
 	size_t rest_bytes, walked;   // of the rest, so much is walked
 	uint8_t got[TS_READER_ROOM]; // that is whole
 	size_t got_bytes;
+	struct {
+		size_t at; // in got
+		enum media_start media_start;
+	} starts[TS_READER_ROOM / TS_PACKET_BYTES]; // of walks that began with one
+	size_t start_count;
 	uint64_t passed;
 	unsigned losses;
 	enum framing_fault fault;

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/unit/ts_rig.h"
 
@@ -36,4 +37,24 @@ uint8_t *ts_rig_make(size_t packets, uint32_t seed)
 	for (size_t i = 0; i < packets; i++)
 		ts_rig_put(bytes + i * TS_PACKET_BYTES, (unsigned)i, seed);
 	return bytes;
+}
+
+void ts_rig_begin_tables(uint8_t packet[TS_PACKET_BYTES])
+{
+	packet[1] = 0x40;
+	packet[2] = 0;
+}
+
+void ts_rig_begin_pes(uint8_t packet[TS_PACKET_BYTES], uint8_t stream_id, uint8_t field_bytes,
+		      bool is_random_access)
+{
+	static const uint8_t start_code[] = {0, 0, 1};
+	size_t payload = 5u + field_bytes;
+
+	packet[1] |= 0x40;
+	packet[3] |= 0x30;
+	packet[4] = field_bytes;
+	packet[5] = is_random_access ? 0x40 : 0;
+	memcpy(packet + payload, start_code, sizeof(start_code));
+	packet[payload + 3] = stream_id;
 }
