@@ -89,6 +89,9 @@ def random_sections(pick, directory, fixed):
         sections[f"feed {feed}"] = {"ingest": f"listen {where(ingest, feed)}", "framing": framing,
                                     "segment": "64k" if pick.random() < 0.98 else "128k",
                                     **choose(pick, FEED), **on_slow(pick, framing)}
+        if framing == "line":
+            # Else part of a message is one, too, and the model has to know how each publisher ended.
+            sections[f"feed {feed}"]["last_line"] = "drop"
         sections[f"listener {feed}-raw"] = {"feed": feed, "listen": "tcp:127.0.0.1:0", **choose(pick, LISTENER),
                                             **on_slow(pick, framing)}
         sections[f"listener {feed}-framed"] = {"feed": feed, "listen": where(framed, f"{feed}-framed"), "format": "framed",

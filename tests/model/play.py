@@ -122,6 +122,8 @@ class Play(Peers, Process):
     def tell_failure(self):
         print(traceback.format_exc())
         print(f"\nseed {self.seed}, action {self.count}; the last ones:", *self.last, sep="\n  ")
+        for reader in self.readers:
+            reader.pause()  # or another failure would hide this one
         lines = [line[:1000] for line in self.relay.log if " status feed=" not in line and " reload: " not in line]
         if self.relay.code is None:
             lines += [f"feed {name}: {seen}" for name, seen in self.relay.status()["feed"].items()]
