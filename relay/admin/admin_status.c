@@ -182,30 +182,29 @@ static json_t *causes_json(const uint64_t counts[SLOW_CAUSE_COUNT])
 	return json;
 }
 
-/* The classes that were measured, and what each engine costs there, in ps a byte. */
-static json_t *engines_json(const struct engine_choice *choice)
+/* What each engine that served has cost of late, in ps a byte. */
+static json_t *costs_json(const struct engine_choice *choice)
 {
-	json_t *list = json_array();
+	json_t *json = json_object();
 
-	for (unsigned class = 0; class < ENGINE_CLASS_COUNT && !choice->is_fixed; class ++) {
-		const struct engine_class *row = &choice->classes[class];
-		json_t *cost, *json;
+	for (enum engine engine = 0; engine < ENGINE_COUNT; engine++) {
+		uint64_t cost_ps = engine_cost_ps(choice, engine);
 
-		if (!row->engines[row->best].windows)
-			continue;
-		json = json_object();
-		cost = json_object();
-		for (int i = 0; i < ENGINE_COUNT; i++) {
-			if (row->engines[i].windows)
-				set_count(cost, engine_name((enum engine)i),
-					  (uint64_t)(row->engines[i].cost * 1000));
-		}
-		set_count(json, "class_bytes", UINT64_C(1) << class);
-		set(json, "best", json_string(engine_name(row->best)));
-		set(json, "cost_ps", cost);
-		(void)json_array_append_new(list, json);
+		if (cost_ps)
+			set_count(json, engine_name(engine), cost_ps);
 	}
-	return list;
+	return json;
+}
+
+static void set_engine(json_t *json, const struct engine_choice *choice)
+{
+	set(json, "engine", json_string(choice->is_fixed ? engine_name(choice->fixed) : "auto"));
+	set(json, "cost_ps", costs_json(choice));
+	if (choice->is_fixed)
+		return;
+	set_count(json, "copy_below", choice->thresholds.copy_below);
+	set_count(json, "compact_readers", choice->thresholds.compact_readers);
+	set_count(json, "slot_bytes", (uint64_t)choice->slot_bytes);
 }
 
 static json_t *lag_json(const struct census *census)
@@ -223,7 +222,6 @@ static json_t *feed_json(const struct config *config, const struct served_feed *
 {
 	const struct config_feed *from = config_find_feed(config, served->name);
 	const struct feed_report *report = &served->report;
-	const struct engine_choice *choice = &report->choice;
 	json_t *json = json_object();
 
 	set(json, "name", json_string(served->name));
@@ -238,8 +236,7 @@ static json_t *feed_json(const struct config *config, const struct served_feed *
 	set(json, "source_ends", reasons_json(report->source_ends));
 	set(json, "skipped_by", causes_json(report->skipped_by));
 	set(json, "closed_slow_by", causes_json(report->closed_slow_by));
-	set(json, "engine", json_string(choice->is_fixed ? engine_name(choice->fixed) : "auto"));
-	set(json, "engines", engines_json(choice));
+	set_engine(json, &report->choice);
 	set(json, "lag_ms", lag_json(census));
 	set(json, "slowest", rows_json(census));
 	return json;

@@ -65,25 +65,23 @@ static void add_causes(struct line *line, const char *prefix,
 	}
 }
 
-/* The classes that were measured: best_64k=splice, and the cost of each engine in ps a byte. */
+/* What the rule goes by, and what each engine that served has cost of late, in ps a byte. */
 static void add_engines(struct line *line, const struct engine_choice *choice)
 {
-	if (choice->is_fixed) {
-		line_add(line, " engine=%s", engine_name(choice->fixed));
-		return;
-	}
-	line_add(line, " engine=auto");
-	for (unsigned class = 0; class < ENGINE_CLASS_COUNT; class ++) {
-		const struct engine_class *row = &choice->classes[class];
+	const struct engine_thresholds *thresholds = &choice->thresholds;
 
-		if (!row->engines[row->best].windows)
-			continue;
-		line_add(line, " best_%llu=%s", 1ULL << class, engine_name(row->best));
-		for (int i = 0; i < ENGINE_COUNT; i++) {
-			if (row->engines[i].windows)
-				line_add(line, " ps_%llu_%s=%.0f", 1ULL << class,
-					 engine_name((enum engine)i), row->engines[i].cost * 1000);
-		}
+	if (choice->is_fixed)
+		line_add(line, " engine=%s", engine_name(choice->fixed));
+	else
+		line_add(line, " engine=auto copy_below=%llu compact_readers=%llu slot_bytes=%.0f",
+			 (unsigned long long)thresholds->copy_below,
+			 (unsigned long long)thresholds->compact_readers, choice->slot_bytes);
+	for (enum engine engine = 0; engine < ENGINE_COUNT; engine++) {
+		uint64_t cost_ps = engine_cost_ps(choice, engine);
+
+		if (cost_ps)
+			line_add(line, " ps_%s=%llu", engine_name(engine),
+				 (unsigned long long)cost_ps);
 	}
 }
 

@@ -390,7 +390,7 @@ static int settle_feeds(struct relay *relay, const struct config *config, struct
 
 		if (served) {
 			if (served->has_begun) /* else it has just been made so */
-				served_feed_change(served, config, from);
+				served_feed_change(&relay->service, served, config, from);
 			continue;
 		}
 		r = served_feed_new(&relay->service, config, from, NULL, &served, err);

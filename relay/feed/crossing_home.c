@@ -35,7 +35,6 @@ static struct crossing_item *new_item(const struct crossings *home, enum crossin
 	};
 	item->is_source_up = home->sequence->is_source_up;
 	item->engine = home->engine;
-	item->size_class = home->size_class;
 	return item;
 }
 
@@ -48,7 +47,7 @@ static void collect(struct crossing *crossing)
 	while ((item = spsc_pop(&crossing->back))) {
 		crossing_adopt(crossing, &home->fanout->pipes->pool, item->chain.count);
 		chain_drop(home->fanout->pipes, &item->chain);
-		if (item->engine == home->engine && item->size_class == home->size_class) {
+		if (item->engine == home->engine) {
 			home->fanout->pass.delivered_bytes += item->delivered_bytes;
 			home->fanout->pass.spent_ns += item->spent_ns;
 		}

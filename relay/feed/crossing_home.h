@@ -17,8 +17,7 @@ struct crossings {
 	struct list list;                /* of struct crossing */
 	struct fanout *fanout;           /* home's: its pipes, counters and the cost of a packet */
 	const struct sequence *sequence; /* home's */
-	enum engine engine;              /* rw: of the packet whose cost is being summed, */
-	unsigned size_class;             /* rw: and its class */
+	enum engine engine;              /* rw: of the packet whose cost is being summed */
 	bool is_draining;                /* ro: no branch is woken any more */
 	bool is_held;                    /* ro: a branch is far behind, so home takes nothing in */
 	void *owner;

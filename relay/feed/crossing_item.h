@@ -34,7 +34,6 @@ struct crossing_item {
 	struct chain chain;         /* the payload in pipes; on the way back empty ones */
 	size_t last_bytes;          /* of the last pipe */
 	enum engine engine;
-	unsigned size_class;
 
 	/* On the way back. */
 	uint64_t delivered_bytes;

@@ -128,9 +128,8 @@ static void report_pass(struct feed *feed)
 	struct fanout_pass *cost = &feed->fanout.pass;
 
 	if (feed->is_measured)
-		intake_note_cost(&feed->intake, feed->publish.crossings.engine,
-				 feed->publish.crossings.size_class, cost->delivered_bytes,
-				 cost->spent_ns);
+		engine_note_cost(&feed->intake.choice, feed->publish.crossings.engine,
+				 cost->delivered_bytes, cost->spent_ns);
 	feed->is_measured = false;
 	fanout_reset_cost(&feed->fanout);
 }
@@ -155,6 +154,7 @@ enum intake_result feed_take(struct feed *feed, const struct source *source, int
 	enum intake_result result;
 
 	report_pass(feed);
+	feed->intake.choice.readers = feed_subscriber_count(feed);
 	result = intake_take(&feed->intake, source, ret_err);
 	feed->is_measured = feed->metrics.in_packets == packets + 1;
 	feed_serve_packet(feed, start_ns);
@@ -211,8 +211,8 @@ static struct intake_params intake_params(const struct feed_params *params)
 		.framing = params->framing,
 		.is_auto = params->is_auto,
 		.engine = params->engine,
+		.thresholds = params->thresholds,
 		.segment_bytes = params->segment_bytes,
-		.ring_bytes = params->ring_bytes,
 	};
 }
 
@@ -509,7 +509,7 @@ void feed_read_metrics(const struct feed *feed, struct metrics *ret)
 	*ret = feed->metrics;
 	ret->source_up = !feed->params.is_branch && feed->publish.sequence.is_source_up;
 	ret->pipes_open =
-		feed->pipes.pool.open_count + crossings_pipe_count(&feed->publish.crossings);
+		pipe_set_count(&feed->pipes) + crossings_pipe_count(&feed->publish.crossings);
 	ret->socket_pairs = socket_pair_is_open(&feed->pipes.pair);
 	fanout_add_metrics(&feed->fanout, ret);
 }

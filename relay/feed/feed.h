@@ -41,8 +41,9 @@ struct rendition;
 struct feed_params {
 	char name[65];
 	struct framing_params framing;
-	bool is_auto;         /* the engine is chosen for each packet      */
-	enum engine engine;   /* else it is this one                       */
+	bool is_auto;       /* the engine is chosen for each packet      */
+	enum engine engine; /* else it is this one                       */
+	struct engine_thresholds thresholds;
 	bool gift_headers;    /* see pipe_set_params                       */
 	size_t segment_bytes; /* of a packet at most, but for long messages */
 	size_t ring_bytes;    /* kept of the past, for each format         */

@@ -405,7 +405,6 @@ void publish_packet(struct publish *publish, const struct packet *packet, struct
 	feed_record_begin_packet(publish->fanout, packet);
 	if (payload) {
 		publish->crossings.engine = payload->engine;
-		publish->crossings.size_class = payload->size_class;
 		put_payload(publish, packet, payload);
 		count(publish, packet, payload);
 	} else {

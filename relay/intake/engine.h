@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT
 /*
- * The engines, and the choice between them by measurement.
+ * The engines, and the rule that chooses between them.
  *
- * For each size class (log2 of the packet length of late) the choice knows the cost per delivered
- * byte of each engine that can serve, and uses the cheapest.  Costs are measured in windows of
- * packets, over whole fan-out passes.  What disturbs a window only ever makes it dearer, so the
- * least of the last few windows is what an engine costs.  The other engines are tried again in
- * short runs; the worse one proved, the rarer.  A run begins with a warm-up, because an engine's
- * cost shows only once the ring holds what it made itself: pages and pipes that an engine before it
- * left behind are freed at the expense of whoever comes next.
+ *   bytes of a packet    how it lies in the ingest pipe    readers    engine
+ *   below copy_below     -                                 -          copy
+ *   copy_below or more   densely                           -          splice
+ *                        loosely                           many       compact
+ *                        loosely                           few        copy
  *
- * It reads no clock: the feed measures and reports.
+ * Densely means ENGINE_DENSE_BYTES a slot or more, many means compact_readers or more.  All that
+ * the rule asks is known when a packet is cut.  Before that, what is known of the packets of late
+ * says how the next bytes are taken in.  A way that turns out to be the wrong one costs a copy once
+ * a feed.
+ *
+ * It reads no clock and makes no call: intake/ tells it what it sees, the feed what it measures.
  */
 #pragma once
 
@@ -26,53 +29,64 @@ enum engine {
 };
 
 enum {
-	ENGINE_CLASS_COUNT = 27, /* packets up to 64 MiB and more */
-	ENGINE_WINDOW = 16,      /* packets that make one measurement, at most */
-	ENGINE_RECENT = 4,       /* measurements of which the least counts */
+	/* A slot costs the same however few bytes it has.  With half of this, compacting for some
+	 * readers is already cheaper (a card leaves 1.5 KB, loopback 16 KiB and more). */
+	ENGINE_DENSE_BYTES = 8 * 1024,
 };
 
+/* Options of the feed, or measured (engine_measure.h). */
+struct engine_thresholds {
+	uint64_t copy_below;      /* bytes of a packet */
+	uint64_t compact_readers; /* subscribers       */
+};
+
+/* What serving by an engine has cost of late, as information: nothing is chosen by it. */
 struct engine_cost {
-	double cost; /* ns per delivered byte: the least of late, 0 = not known yet */
-	double recent[ENGINE_RECENT]; /* costs of its last windows, in a circle */
-	uint32_t windows;             /* measured so far                               */
-	uint32_t runs;                /* private: on trial */
-	uint32_t interval;            /* packets between two runs of it                */
-	uint32_t due;                 /* packets still to go until the next            */
-};
-
-struct engine_class {
-	struct engine_cost engines[ENGINE_COUNT];
-	enum engine best;
-	enum engine running;          /* that the window is about              */
-	uint32_t run_packets;         /* of the run so far                     */
-	uint32_t run_windows;         /* of it that were measured         */
-	uint64_t run_ns;              /* of the warm-up, then of the window    */
-	bool is_warm;                 /* from here on packets are measured     */
-	uint32_t filled;              /* of the window                         */
-	double window[ENGINE_WINDOW]; /* costs of packets, in ns a byte        */
+	uint64_t bytes; /* delivered */
+	uint64_t ns;
 };
 
 struct engine_choice {
-	bool is_fixed;          /* ro: engine = splice | compact | copy            */
-	enum engine fixed;      /* ro */
-	bool can[ENGINE_COUNT]; /* rw: false once the kernel refused it            */
-	size_t ring_bytes;      /* rw: what has to be replaced until a run is warm */
-	struct engine_class classes[ENGINE_CLASS_COUNT];
+	bool is_fixed;                       /* ro: engine = splice | compact | copy */
+	enum engine fixed;                   /* ro */
+	struct engine_thresholds thresholds; /* ro */
+	bool is_copy_only;                   /* rw: the kernel refuses what pipes need */
+	uint64_t readers;                    /* rw: subscribers now, in all workers */
+	double mean_bytes;                   /* ro: of the packets of late; 0: none yet */
+	double slot_bytes;                   /* ro: in the ingest pipe of late; 0: not known */
+	unsigned until_look; /* private: packets until the slots are looked at again */
+	struct engine_cost costs[ENGINE_COUNT]; /* ro */
 };
 
-/* `engine` NULL: auto. */
-void engine_choice_init(struct engine_choice *choice, const enum engine *engine, size_t ring_bytes);
+/* `engine` NULL: auto, by the thresholds. */
+void engine_choice_init(struct engine_choice *choice, const enum engine *engine,
+			const struct engine_thresholds *thresholds);
 
-/* The class of a packet of `bytes`. */
-unsigned engine_class(size_t bytes);
+/* Another source: its bytes may lie in another way. */
+void engine_forget_source(struct engine_choice *choice);
 
-/* The engine for the next packet, which is expected to be in `size_class`.  Copy can always serve.
- */
-enum engine engine_choose(struct engine_choice *choice, unsigned size_class);
+/* By which engine to take in bytes, of which a packet of about `bytes` will be cut.  SPLICE is also
+ * the way to see how they lie. */
+enum engine engine_expect(const struct engine_choice *choice, size_t bytes);
 
-/* A packet that was expected in `size_class` was carried by `engine`: `bytes` were delivered in
- * `ns`. */
-void engine_report(struct engine_choice *choice, unsigned size_class, enum engine engine,
-		   uint64_t bytes, uint64_t ns);
+/* Which engine carries a packet of `bytes` that has been cut.  in_pipes: it lies in the ingest pipe;
+ * else it is in memory, and SPLICE is not among the answers. */
+enum engine engine_choose(const struct engine_choice *choice, size_t bytes, bool in_pipes);
+
+/* Is it time to look how a packet of `bytes` lies in the ingest pipe? */
+bool engine_wants_look(const struct engine_choice *choice, size_t bytes);
+
+/* The look showed so many bytes a slot. */
+void engine_note_slots(struct engine_choice *choice, size_t slot_bytes);
+
+/* A packet has been cut. */
+void engine_note_packet(struct engine_choice *choice, size_t bytes);
+
+/* `bytes` were delivered in `ns`, of packets that `engine` carried. */
+void engine_note_cost(struct engine_choice *choice, enum engine engine, uint64_t bytes,
+		      uint64_t ns);
+
+/* Picoseconds a delivered byte, of late; 0: nothing was delivered so. */
+uint64_t engine_cost_ps(const struct engine_choice *choice, enum engine engine);
 
 const char *engine_name(enum engine engine);

@@ -19,7 +19,7 @@ static void init_choice(struct intake *intake)
 	const struct intake_params *params = &intake->params;
 
 	engine_choice_init(&intake->choice, params->is_auto ? NULL : &params->engine,
-			   params->ring_bytes);
+			   &params->thresholds);
 }
 
 void intake_init(struct intake *intake, const struct intake_params *params,
@@ -45,10 +45,11 @@ void intake_change(struct intake *intake, const struct intake_params *params)
 	framing->ends_with_source = params->framing.ends_with_source;
 	intake->params.is_auto = params->is_auto;
 	intake->params.engine = params->engine;
-	intake->params.ring_bytes = params->ring_bytes;
+	intake->params.thresholds = params->thresholds;
 	intake->scan.params = *framing;
 	if (!is_same)
 		init_choice(intake);
+	intake->choice.thresholds = params->thresholds;
 }
 
 size_t intake_pipe_bytes(const struct intake *intake)
@@ -98,6 +99,7 @@ uint64_t intake_reset(struct intake *intake)
 	intake->relay.head_bytes = 0;
 	intake->relay.in_message = false;
 	intake->splice_refused = false;
+	engine_forget_source(&intake->choice);
 	framing_scan_init(&intake->scan, &framing);
 	return rest;
 }
@@ -170,27 +172,19 @@ ssize_t intake_receive(const struct source *source, void *bytes, size_t count)
 				 : TEMP_FAILURE_RETRY(read(source->fd, bytes, count));
 }
 
-enum engine intake_choose(struct intake *intake, const struct source *source, unsigned size_class)
+enum engine intake_expect(const struct intake *intake, const struct source *source, size_t bytes)
 {
-	enum engine engine = engine_choose(&intake->choice, size_class);
+	enum engine engine = engine_expect(&intake->choice, bytes);
 
-	intake->size_class = size_class;
 	if (!intake->pipes->has_pipes ||
 	    (engine == ENGINE_SPLICE && (intake->splice_refused || source->is_seen)))
 		return ENGINE_COPY;
 	return engine;
 }
 
-void intake_note_cost(struct intake *intake, enum engine engine, unsigned size_class,
-		      uint64_t bytes, uint64_t ns)
-{
-	engine_report(&intake->choice, size_class, engine, bytes, ns);
-}
-
 void intake_refuse_pipes(struct intake *intake)
 {
-	intake->choice.can[ENGINE_SPLICE] = false;
-	intake->choice.can[ENGINE_COMPACT] = false;
+	intake->choice.is_copy_only = true;
 }
 
 struct packet intake_cut(struct intake *intake, uint32_t messages, size_t bytes)
@@ -198,9 +192,6 @@ struct packet intake_cut(struct intake *intake, uint32_t messages, size_t bytes)
 	uint64_t came_ns = intake->came_ns;
 
 	intake->came_ns = 0;
-	/* The mean of late, so that one odd packet, or one engine's way of cutting packets, does
-	 * not change the class. */
-	intake->mean_bytes += ((double)bytes - intake->mean_bytes) / 8;
 	return (struct packet){
 		.type = PACKET_DATA,
 		.count = (uint16_t)messages,

@@ -8,7 +8,8 @@
  * one packet or a few, and gives them to the sink (sink.h).  Bytes behind the last whole message
  * stay here until the next take.  They are called the rest.
  *
- * The engine (engine.h) says which way the bytes go.
+ * The engine (engine.h) says which way the bytes go.  It is chosen twice: before they are taken in,
+ * by the packets of late, and for each packet once it has been cut.
  *   splice          from the source into pipes, without being seen          intake_unseen.c
  *   copy, compact   through memory, where each byte is seen once            intake_memory.c
  *                   compact: and from there into pipes (pipe/compact.h)
@@ -53,10 +54,10 @@ enum {
 
 struct intake_params {
 	struct framing_params framing;
-	bool is_auto;         /* the engine is chosen for each packet */
-	enum engine engine;   /* else it is this one                  */
+	bool is_auto;       /* the engine is chosen for each packet */
+	enum engine engine; /* else it is this one                  */
+	struct engine_thresholds thresholds;
 	size_t segment_bytes; /* of a packet at most, but for long messages */
-	size_t ring_bytes;    /* see engine_choice_init()             */
 };
 
 /* The rest in memory: bytes[start .. end). */
@@ -80,11 +81,9 @@ struct intake {
 	struct packet_sink sink;     /* ro */
 	struct pipe_set *pipes;      /* the owner's */
 	struct metrics *metrics;     /* the owner's: what goes another way is counted there */
-	struct engine_choice choice; /* ro */
-	unsigned size_class;         /* private: in which the next packet is expected */
+	struct engine_choice choice; /* ro; readers: rw */
 	struct framing_scan scan;    /* private */
 	uint64_t came_ns;            /* private: of the packet that is cut next; 0 = now */
-	double mean_bytes;           /* private: of the packets of late */
 	size_t message_bytes;        /* private: mean of those found by the last look */
 	bool splice_refused;         /* private: by the kernel, for this source */
 	struct pipe rest[INTAKE_PIPES_MAX]; /* private: the last one is being filled */
@@ -102,7 +101,8 @@ void intake_init(struct intake *intake, const struct intake_params *params,
 /* Gives pipes and memory back. */
 void intake_fini(struct intake *intake);
 
-/* Takes over max_message, ends_with_source and the engine.  All else stays as it was. */
+/* Takes over max_message, ends_with_source, the engine and the thresholds.  All else stays as it was.
+ */
 void intake_change(struct intake *intake, const struct intake_params *params);
 
 /* Takes what makes one packet, or a part of a long one.  Packets that are complete are given to the
@@ -124,10 +124,6 @@ bool intake_finish(struct intake *intake, bool has_ended);
  * the bytes of the rest. */
 uint64_t intake_reset(struct intake *intake);
 
-/* For engine = auto: serving a packet of this class by this engine has cost so much. */
-void intake_note_cost(struct intake *intake, enum engine engine, unsigned size_class,
-		      uint64_t bytes, uint64_t ns);
-
 /* The kernel does not do what engines with pipes need: from now on it is copied. */
 void intake_refuse_pipes(struct intake *intake);
 
@@ -145,13 +141,13 @@ void intake_drop_rest(struct intake *intake);
 int intake_rest_to_memory(struct intake *intake);
 bool intake_rest_to_pipe(struct intake *intake);
 
-/* The engine for the next packet, which is expected to be in `size_class`. */
-enum engine intake_choose(struct intake *intake, const struct source *source, unsigned size_class);
+/* By which engine to take in what a packet of about `bytes` will be cut of. */
+enum engine intake_expect(const struct intake *intake, const struct source *source, size_t bytes);
 
 /* As read(2) of the source. */
 must_check ssize_t intake_receive(const struct source *source, void *bytes, size_t count);
 
-/* A data packet that is cut here; its length is noted for the choice of an engine. */
+/* A data packet that is cut here. */
 struct packet intake_cut(struct intake *intake, uint32_t messages, size_t bytes);
 
 /* What a fault of the framing is to the publisher.  INTAKE_FAULT; or INTAKE_TOOK: only the sync is

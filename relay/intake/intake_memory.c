@@ -13,7 +13,8 @@
 #include "pipe/compact.h"
 
 enum {
-	READ_MIN = 16 * 1024, /* room for one read, at least */
+	READ_MIN = 16 * 1024,      /* room for one read, at least */
+	LONG_MESSAGE_SEGMENTS = 8, /* compact would need more pipes than it is worth */
 };
 
 /* Makes `room` bytes free behind the rest. */
@@ -69,37 +70,43 @@ enum intake_result intake_read(struct intake *intake, const struct source *sourc
 	return INTAKE_TOOK;
 }
 
-/* True: payload->pipes holds the bytes, too. */
-static bool make_dense(struct intake *intake, struct payload *payload, size_t length)
+static bool must_compact(const struct intake *intake, size_t length)
+{
+	return length && length <= LONG_MESSAGE_SEGMENTS * intake->params.segment_bytes &&
+	       intake->pipes->has_pipes &&
+	       engine_choose(&intake->choice, length, false) == ENGINE_COMPACT;
+}
+
+/* Puts the bytes into payload->pipes, too.  When that cannot be done, they are copied. */
+static void make_dense(struct intake *intake, struct payload *payload, size_t length)
 {
 	payload->count = compact_bytes(intake->pipes, payload->bytes, length, payload->pipes,
 				       INTAKE_PIPES_MAX);
 	if (!payload->count) {
 		intake->metrics->engine_fallbacks++;
-		return false;
+		return;
 	}
 	payload->kind = PAYLOAD_PIPES;
 	payload->engine = ENGINE_COMPACT;
 	payload->last_bytes = payload->pipes[payload->count - 1].held_bytes;
-	return true;
 }
 
-bool intake_put_memory(struct intake *intake, struct packet *packet, enum engine engine)
+bool intake_put_memory(struct intake *intake, struct packet *packet)
 {
 	struct intake_memory *memory = &intake->memory;
 	struct pipe pipes[INTAKE_PIPES_MAX];
 	struct payload payload = {
 		.kind = PAYLOAD_COPY,
 		.engine = ENGINE_COPY,
-		.size_class = intake->size_class,
 		.bytes = memory->bytes + memory->start,
 		.pipes = pipes,
 	};
 	bool is_new;
 
 	memory->start += packet->length;
-	if (engine == ENGINE_COMPACT && packet->length)
-		(void)make_dense(intake, &payload, packet->length);
+	if (must_compact(intake, packet->length))
+		make_dense(intake, &payload, packet->length);
+	engine_note_packet(&intake->choice, packet->length);
 	is_new = intake->sink.put_packet(intake->sink.owner, packet, &payload);
 	for (size_t i = 0; i < payload.count; i++)
 		pipe_pool_put_drained(&intake->pipes->pool, &pipes[i]);
@@ -120,8 +127,7 @@ static size_t bytes_to_read(const struct intake *intake, const struct source *so
 }
 
 /* Publishes what is whole of the rest, of which all before `walked` has been walked. */
-static enum intake_result put_whole(struct intake *intake, size_t walked, enum engine engine,
-				    int *ret_err)
+static enum intake_result put_whole(struct intake *intake, size_t walked, int *ret_err)
 {
 	while (walked < intake->memory.end) {
 		size_t left = intake->memory.end - walked;
@@ -139,7 +145,7 @@ static enum intake_result put_whole(struct intake *intake, size_t walked, enum e
 
 		packet.media_start = walk.media_start;
 		/* This moves nothing but start, and both to 0 when all is published. */
-		(void)intake_put_memory(intake, &packet, engine);
+		(void)intake_put_memory(intake, &packet);
 		if (intake->memory.end == 0)
 			break;
 	}
@@ -147,7 +153,7 @@ static enum intake_result put_whole(struct intake *intake, size_t walked, enum e
 }
 
 /* Looks for TS packets in the rest, and publishes them, until no more are found. */
-static enum intake_result find_packets(struct intake *intake, enum engine engine, int *ret_err)
+static enum intake_result find_packets(struct intake *intake, int *ret_err)
 {
 	struct intake_memory *memory = &intake->memory;
 	enum intake_result result = INTAKE_TOOK;
@@ -163,19 +169,19 @@ static enum intake_result find_packets(struct intake *intake, enum engine engine
 			return intake_fault(intake, fault, ret_err);
 		if (framing_is_out_of_sync(&intake->scan))
 			break;
-		result = put_whole(intake, memory->start, engine, ret_err);
+		result = put_whole(intake, memory->start, ret_err);
 	}
 	return result;
 }
 
 enum intake_result intake_take_memory(struct intake *intake, const struct source *source,
-				      enum engine engine, int *ret_err)
+				      int *ret_err)
 {
 	size_t got;
 	enum intake_result result =
 		intake_read(intake, source, bytes_to_read(intake, source), &got, ret_err);
 
 	if (result == INTAKE_TOOK && !framing_is_out_of_sync(&intake->scan))
-		result = put_whole(intake, intake->memory.end - got, engine, ret_err);
-	return result == INTAKE_TOOK ? find_packets(intake, engine, ret_err) : result;
+		result = put_whole(intake, intake->memory.end - got, ret_err);
+	return result == INTAKE_TOOK ? find_packets(intake, ret_err) : result;
 }

@@ -89,17 +89,23 @@ static enum intake_result take_payload(struct intake *intake, const struct sourc
 }
 
 /* The payload is complete. */
-static void put_data(struct intake *intake, enum engine engine)
+static enum intake_result put_data(struct intake *intake, int *ret_err)
 {
 	struct packet packet = packet_of(&intake->relay);
 	bool in_pipes = intake_pipe_bytes(intake) > 0;
+	int r;
 
 	intake->relay.head_bytes = 0;
-	if (in_pipes ? intake_put_pipes(intake, &packet)
-		     : intake_put_memory(intake, &packet, engine))
+	r = in_pipes ? intake_put_pipes(intake, &packet) : intake_put_memory(intake, &packet);
+	if (r < 0) {
+		*ret_err = -r;
+		return INTAKE_END;
+	}
+	if (r)
 		intake->relay.in_message = packet.flags & PACKET_FLAG_CONTINUED;
 	else
 		intake_drop_rest(intake);
+	return INTAKE_TOOK;
 }
 
 enum intake_result intake_take_relay(struct intake *intake, const struct source *source,
@@ -107,7 +113,6 @@ enum intake_result intake_take_relay(struct intake *intake, const struct source 
 {
 	struct intake_relay *relay = &intake->relay;
 	enum intake_result result;
-	enum engine engine;
 	bool unseen;
 
 	if (relay->head_bytes < sizeof(relay->head)) {
@@ -122,11 +127,9 @@ enum intake_result intake_take_relay(struct intake *intake, const struct source 
 		(void)intake->sink.put_packet(intake->sink.owner, &packet, NULL);
 		return INTAKE_TOOK;
 	}
-	engine = intake_choose(intake, source, engine_class(relay->header.length));
 	unseen = intake_memory_bytes(intake) == 0 &&
-		 (engine == ENGINE_SPLICE || intake_pipe_bytes(intake) > 0);
+		 (intake_pipe_bytes(intake) > 0 ||
+		  intake_expect(intake, source, relay->header.length) == ENGINE_SPLICE);
 	result = take_payload(intake, source, unseen, ret_err);
-	if (result == INTAKE_TOOK)
-		put_data(intake, engine == ENGINE_SPLICE ? ENGINE_COPY : engine);
-	return result;
+	return result == INTAKE_TOOK ? put_data(intake, ret_err) : result;
 }

@@ -6,10 +6,6 @@
 #include "intake/intake_relay.h"
 #include "intake/intake_unseen.h"
 
-enum {
-	LONG_MESSAGE_SEGMENTS = 8, /* compact would need more pipes than it is worth */
-};
-
 /* Boundaries are found without seeing every byte: by arithmetic, or by a look at the queue. */
 static bool can_stay_unseen(const struct intake *intake, const struct source *source)
 {
@@ -27,11 +23,9 @@ enum intake_result intake_take(struct intake *intake, const struct source *sourc
 	if (intake->params.framing.kind == FRAMING_RELAY)
 		return intake_take_relay(intake, source, ret_err);
 	intake->came_ns = source->came_ns;
-	engine = intake_choose(intake, source, engine_class((size_t)intake->mean_bytes));
-	if (framing_is_out_of_sync(&intake->scan) ||
-	    (engine == ENGINE_SPLICE && !can_stay_unseen(intake, source)))
-		engine = ENGINE_COPY;
-	if (engine == ENGINE_SPLICE && intake_rest_to_pipe(intake)) {
+	engine = intake_expect(intake, source, (size_t)intake->choice.mean_bytes);
+	if (engine == ENGINE_SPLICE && !framing_is_out_of_sync(&intake->scan) &&
+	    can_stay_unseen(intake, source) && intake_rest_to_pipe(intake)) {
 		result = intake_take_unseen(intake, source, ret_err);
 		if (result != INTAKE_EMPTY)
 			return result;
@@ -39,16 +33,11 @@ enum intake_result intake_take(struct intake *intake, const struct source *sourc
 		 * up until somebody receives. */
 		is_urgent = true;
 	}
-	/* Splice has been ruled out for now; and a message that fills many pipes is copied at once.
-	 */
-	if (engine == ENGINE_SPLICE ||
-	    intake_memory_bytes(intake) > LONG_MESSAGE_SEGMENTS * intake->params.segment_bytes)
-		engine = ENGINE_COPY;
 	if (intake->rest_count && intake_rest_to_memory(intake) < 0) {
 		*ret_err = ENOMEM;
 		return INTAKE_END;
 	}
-	result = intake_take_memory(intake, source, engine, ret_err);
+	result = intake_take_memory(intake, source, ret_err);
 	intake->metrics->urgent_reads += is_urgent && result == INTAKE_TOOK;
 	return result;
 }
@@ -63,8 +52,7 @@ bool intake_finish(struct intake *intake, bool has_ended)
 	packet = intake_cut(intake, 1, intake_pipe_bytes(intake) + intake_memory_bytes(intake));
 	packet.media_start = intake->scan.media_start;
 	if (is_in_pipes)
-		(void)intake_put_pipes(intake, &packet);
-	else
-		(void)intake_put_memory(intake, &packet, ENGINE_COPY);
+		return intake_put_pipes(intake, &packet) >= 0;
+	(void)intake_put_memory(intake, &packet);
 	return true;
 }

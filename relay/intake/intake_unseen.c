@@ -3,7 +3,8 @@
  * Intake by splice: the payload goes from the socket to the ingest pipe and is not seen.  To find
  * boundaries a window at the head of the queue is peeked at; bodies behind it are walked by their
  * length alone.  So long messages cost a look at their prefix, short ones a copy of the window,
- * once per feed.
+ * once per feed.  A packet that turns out to be small, or to lie loosely, is read out of the pipe
+ * when it has been cut.
  */
 #include "intake/intake_unseen.h"
 
@@ -13,6 +14,7 @@
 
 #include "base/compiler.h"
 #include "intake/intake_memory.h"
+#include "pipe/density.h"
 #include "pipe/pipe_io.h"
 
 enum {
@@ -76,19 +78,19 @@ enum intake_result intake_splice(struct intake *intake, const struct source *sou
 	return INTAKE_EMPTY;
 }
 
-bool intake_put_pipes(struct intake *intake, struct packet *packet)
+static bool give_pipes(struct intake *intake, struct packet *packet)
 {
 	size_t before = intake_pipe_bytes(intake) - last_pipe(intake)->held_bytes;
 	struct payload payload = {
 		.kind = PAYLOAD_PIPES,
 		.engine = ENGINE_SPLICE,
-		.size_class = intake->size_class,
 		.pipes = intake->rest,
 		.count = intake->rest_count,
 		.last_bytes = packet->length - before,
 	};
 	struct pipe last;
 
+	engine_note_packet(&intake->choice, packet->length);
 	if (!intake->sink.put_packet(intake->sink.owner, packet, &payload))
 		return false;
 	last = *last_pipe(intake);
@@ -98,6 +100,31 @@ bool intake_put_pipes(struct intake *intake, struct packet *packet)
 	if (pipe_is_open(&last))
 		intake->rest[intake->rest_count++] = last;
 	return true;
+}
+
+/* What cannot be seen counts as dense. */
+static void look_at_slots(struct intake *intake, size_t length)
+{
+	struct pipe *first = &intake->rest[0];
+	size_t slot_bytes;
+
+	if (!engine_wants_look(&intake->choice, length))
+		return;
+	slot_bytes = density_look(intake->pipes, first, size_min(length, first->held_bytes));
+	engine_note_slots(&intake->choice, slot_bytes ? slot_bytes : ENGINE_DENSE_BYTES);
+}
+
+int intake_put_pipes(struct intake *intake, struct packet *packet)
+{
+	int r;
+
+	look_at_slots(intake, packet->length);
+	if (engine_choose(&intake->choice, packet->length, true) == ENGINE_SPLICE)
+		return give_pipes(intake, packet);
+	r = intake_rest_to_memory(intake);
+	if (r == -ENOMEM)
+		return give_pipes(intake, packet);
+	return r < 0 ? r : intake_put_memory(intake, packet);
 }
 
 /* Of messages longer than the window, the length at the front of the next one is all there is to
@@ -237,13 +264,17 @@ static enum intake_result gather(struct intake *intake, const struct source *sou
 	return INTAKE_TOOK;
 }
 
-static void publish_gathered(struct intake *intake, const struct gathering *gathering)
+static enum intake_result publish_gathered(struct intake *intake, const struct gathering *gathering,
+					   int *ret_err)
 {
 	uint32_t messages = intake->params.framing.kind == FRAMING_NONE ? 1 : gathering->messages;
 	struct packet packet = intake_cut(intake, messages, gathering->whole_bytes);
+	int r;
 
 	packet.media_start = gathering->media_start;
-	(void)intake_put_pipes(intake, &packet);
+	r = intake_put_pipes(intake, &packet);
+	*ret_err = r < 0 ? -r : 0;
+	return r < 0 ? INTAKE_END : INTAKE_TOOK;
 }
 
 /* No room although nothing is whole: a long message goes on in the next pipe, or in memory. */
@@ -259,7 +290,7 @@ static enum intake_result make_room(struct intake *intake, const struct source *
 		*ret_err = ENOMEM;
 		return INTAKE_END;
 	}
-	return intake_take_memory(intake, source, ENGINE_COPY, ret_err);
+	return intake_take_memory(intake, source, ret_err);
 }
 
 enum intake_result intake_take_unseen(struct intake *intake, const struct source *source,
@@ -288,8 +319,7 @@ enum intake_result intake_take_unseen(struct intake *intake, const struct source
 	}
 	if (gathering.messages) {
 		/* An end or a fault behind it shows itself again at the next take. */
-		publish_gathered(intake, &gathering);
-		return INTAKE_TOOK;
+		return publish_gathered(intake, &gathering, ret_err);
 	}
 	if (gathering.is_full)
 		return make_room(intake, source, ret_err);

@@ -20,7 +20,6 @@ enum payload_kind {
 struct payload {
 	enum payload_kind kind;
 	enum engine engine;   /* that carries the packet                       */
-	unsigned size_class;  /* in which it was expected; see engine_choose() */
 	const uint8_t *bytes; /* as many as the packet is long; PIPES: NULL where nobody saw them */
 	struct pipe *pipes;   /* PIPES */
 	size_t count;

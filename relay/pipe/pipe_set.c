@@ -21,6 +21,7 @@ int pipe_set_init(struct pipe_set *set, const struct pipe_set_params *params,
 		.metrics = metrics,
 		.copy_pipe = PIPE_NONE,
 		.pair = SOCKET_PAIR_NONE,
+		.look_pipe = PIPE_NONE,
 	};
 	return pipe_pool_init(&set->pool, (unsigned)(params->segment_bytes / SLOT_BYTES),
 			      UINT16_MAX, params->max_idle);
@@ -29,9 +30,7 @@ int pipe_set_init(struct pipe_set *set, const struct pipe_set_params *params,
 void pipe_set_fini(struct pipe_set *set)
 {
 	gift_arena_fini(&set->header_arena);
-	socket_pair_close(&set->pair);
-	pipe_pool_put_drained(&set->pool, &set->copy_pipe);
-	set->has_pipes = false;
+	pipe_set_sleep(set);
 	pipe_pool_fini(&set->pool);
 }
 
@@ -60,10 +59,16 @@ void pipe_set_tick(struct pipe_set *set, uint64_t now_ms)
 void pipe_set_sleep(struct pipe_set *set)
 {
 	socket_pair_close(&set->pair);
+	pipe_close(&set->look_pipe);
 	gift_arena_fini(&set->header_arena);
 	pipe_pool_put_drained(&set->pool, &set->copy_pipe);
 	set->has_pipes = false;
 	pipe_pool_close_idle(&set->pool);
+}
+
+size_t pipe_set_count(const struct pipe_set *set)
+{
+	return set->pool.open_count + pipe_is_open(&set->look_pipe);
 }
 
 void pipe_set_note_refusal(struct pipe_set *set, enum refusal refusal)

@@ -7,6 +7,7 @@
  *   pipe_pool.h    empty pipes, kept for their next use
  *   gift_arena.h   memory whose pages are given to the kernel
  *   socket_pair.h  what makes the slots of pipes dense; compact.h uses it
+ *   density.h      how dense they are
  *
  * A pipe set is all of that for one feed in one worker.  It belongs to that feed for ever.  Its
  * pipes, its socket pair and its header memory never serve another feed, so no subscriber sees
@@ -61,6 +62,7 @@ struct pipe_set {
 	struct pipe_pool pool;
 	struct pipe copy_pipe;   /* for a moment's work; empty in between */
 	struct socket_pair pair; /* not open before its first use; empty in between */
+	struct pipe look_pipe;   /* of density.h; the same */
 	struct gift_arena header_arena;
 	bool has_pipes; /* ro: copy pipe and header memory are there; false: copy everything */
 	bool refused[REFUSAL_COUNT]; /* ro: do without this call */
@@ -82,9 +84,12 @@ void pipe_set_open(struct pipe_set *set);
 /* Tries once more every 30 seconds, since the limit may have been raised. */
 void pipe_set_tick(struct pipe_set *set, uint64_t now_ms);
 
-/* Closes the copy pipe, the socket pair and all idle pipes, and gives up header memory;
- * pipe_set_open() brings the pipes back.  Cheap when that has been done. */
+/* Closes all but the pipes that are handed out, and gives up header memory; pipe_set_open() brings the
+ * copy pipe back.  Cheap when that has been done. */
 void pipe_set_sleep(struct pipe_set *set);
+
+/* Pipes that are open: in the pool, handed out, or the set's own. */
+size_t pipe_set_count(const struct pipe_set *set);
 
 /* A call has been refused: it is counted, remembered and told. */
 void pipe_set_note_refusal(struct pipe_set *set, enum refusal refusal);

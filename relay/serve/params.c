@@ -23,8 +23,19 @@ static enum engine engine_of(enum config_engine engine)
 	return ENGINE_COPY;
 }
 
+static struct engine_thresholds thresholds_of(const struct config_feed *from,
+					      const struct engine_thresholds *measured)
+{
+	return (struct engine_thresholds){
+		.copy_below =
+			from->copy_below == CONFIG_AUTO ? measured->copy_below : from->copy_below,
+		.compact_readers = from->compact_readers == CONFIG_AUTO ? measured->compact_readers
+									: from->compact_readers,
+	};
+}
+
 void params_of_feed(const struct config *config, const struct config_feed *from,
-		    struct feed_params *ret)
+		    const struct engine_thresholds *measured, struct feed_params *ret)
 {
 	*ret = (struct feed_params){
 		.framing =
@@ -37,6 +48,7 @@ void params_of_feed(const struct config *config, const struct config_feed *from,
 			},
 		.is_auto = from->engine == CONFIG_ENGINE_AUTO,
 		.engine = engine_of(from->engine),
+		.thresholds = thresholds_of(from, measured),
 		.gift_headers = from->headers == CONFIG_HEADERS_GIFT,
 		.segment_bytes = from->segment,
 		.ring_bytes = from->ring,

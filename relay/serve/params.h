@@ -15,8 +15,9 @@
 #include "packet/encoder.h"
 #include "source/ingest.h"
 
+/* measured: thresholds of the engines where the feed has none of its own. */
 void params_of_feed(const struct config *config, const struct config_feed *from,
-		    struct feed_params *ret);
+		    const struct engine_thresholds *measured, struct feed_params *ret);
 
 struct passed_fds;
 

@@ -15,6 +15,7 @@
 #include "base/compiler.h"
 #include "base/log.h"
 #include "feed/crossing_branch.h"
+#include "intake/engine_measure.h"
 #include "serve/params.h"
 #include "serve/service.h"
 #include "source/listener_log.h"
@@ -228,6 +229,25 @@ static struct served_feed *new_empty(struct service *service, const char *name, 
 	return served;
 }
 
+/* Measured when the first feed needs them: some milliseconds, once in the life of the process. */
+static const struct engine_thresholds *thresholds(struct service *service,
+						  const struct config_feed *from)
+{
+	struct engine_thresholds *measured = &service->thresholds;
+	bool is_needed = from->engine == CONFIG_ENGINE_AUTO &&
+			 (from->copy_below == CONFIG_AUTO || from->compact_readers == CONFIG_AUTO);
+
+	if (is_needed && !measured->copy_below) {
+		bool is_measured = engine_measure(measured);
+
+		log_info("engine thresholds copy_below=%llu compact_readers=%llu%s",
+			 (unsigned long long)measured->copy_below,
+			 (unsigned long long)measured->compact_readers,
+			 is_measured ? "" : " (usual ones: they cannot be measured here)");
+	}
+	return measured;
+}
+
 /* Can its publisher go on where it stood in the process before?  Else it has to begin anew. */
 static bool keeps_source(const struct handed_feed *handed, const struct config_feed *from,
 			 const struct framing_params *framing)
@@ -273,7 +293,7 @@ int served_feed_new(struct service *service, const struct config *config,
 		order.result = params_of_publishers(from, &publishers, err);
 	if (order.result < 0)
 		goto out;
-	params_of_feed(config, from, &order.params);
+	params_of_feed(config, from, thresholds(service, from), &order.params);
 	resume_ingest(kept, from, &order);
 	workers_call(workers, make_in_worker, &order);
 	order.result = first_error(&order);
@@ -369,8 +389,8 @@ static void change_in_worker(struct worker *worker, void *data)
 		ingest_set_access(&served->ingest, order->access);
 }
 
-void served_feed_change(struct served_feed *served, const struct config *config,
-			const struct config_feed *from)
+void served_feed_change(struct service *service, struct served_feed *served,
+			const struct config *config, const struct config_feed *from)
 {
 	struct ingest_params *ingest = calloc(1, sizeof(*ingest));
 	struct access publishers = {0};
@@ -386,7 +406,7 @@ void served_feed_change(struct served_feed *served, const struct config *config,
 		log_error("%s feed=%s, who may publish has not changed", err.text, served->name);
 		order.access = NULL;
 	}
-	params_of_feed(config, from, &order.params);
+	params_of_feed(config, from, thresholds(service, from), &order.params);
 	workers_call(served->workers, change_in_worker, &order);
 	served->max_subscribers = from->max_subscribers;
 	served->keep_past_ms = from->keep_past;

@@ -91,8 +91,8 @@ void served_feed_listen(struct served_feed *served, const struct endpoint *endpo
 void served_feed_begin(struct served_feed *served);
 
 /* Takes over what a reload changes. */
-void served_feed_change(struct served_feed *served, const struct config *config,
-			const struct config_feed *from);
+void served_feed_change(struct service *service, struct served_feed *served,
+			const struct config *config, const struct config_feed *from);
 
 /* Lets the publisher go and ends the session; subscribers get what is in the rings. */
 void served_feed_drain(struct served_feed *served);

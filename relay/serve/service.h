@@ -19,6 +19,7 @@
 #include "base/list.h"
 #include "feed/feed_kept.h"
 #include "feed/inbox.h"
+#include "intake/engine.h"
 #include "serve/passed_fds.h"
 #include "serve/worker.h"
 
@@ -32,6 +33,7 @@ struct service {
 	struct passed_fds passed; /* sockets from the service manager */
 	uint64_t subscribers;     /* that have a quota */
 	uint64_t max_subscribers;
-	bool is_draining;            /* nobody is let in any more */
-	struct feed_records records; /* kept for after a crash; empty: a crash ends all */
+	bool is_draining;                    /* nobody is let in any more */
+	struct feed_records records;         /* kept for after a crash; empty: a crash ends all */
+	struct engine_thresholds thresholds; /* private: measured; all 0 before the first feed */
 };

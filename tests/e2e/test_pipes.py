@@ -5,10 +5,12 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
+from relaytest import address
 from relaytest.daemon import preload
 from relaytest.ini import ENGINES, feed
 from relaytest.stream import KIB, script
@@ -116,6 +118,52 @@ def test_short_calls_change_nothing(lab, short):
     seen = serve_under_faults(lab, preload(RELAY_SHORT=short))
     if not short.startswith("tee"):  # a short tee cannot be gone on with: it counts as refused
         assert not any(metrics["refused_calls"] for metrics in seen.values())
+
+
+CARD_PIECE = 1448
+
+
+def send_loosely(sock, file, size):
+    """Sends size bytes, of which each CARD_PIECE lies on a page of its own in file, as a network card would deliver them."""
+    into, out_of = os.pipe()[::-1]
+    try:
+        for number in range(-(-size // CARD_PIECE)):
+            left = min(CARD_PIECE, size - number * CARD_PIECE)
+            os.splice(file.fileno(), into, left, offset_src=number * 4096)
+            while left:
+                left -= os.splice(out_of, sock.fileno(), left)
+    finally:
+        os.close(into)
+        os.close(out_of)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_loose_arrivals_are_compacted_for_many_and_copied_for_few(lab, tmp_path, workers):
+    """engine = auto: no byte goes on as it came, in slots of 1448 bytes, and every byte is right."""
+    made = script("none", (16 * 1024 * KIB,), 9)
+    rule = {"engine": "auto", "copy_below": "8k", "compact_readers": 4}
+    relay = lab.start({"relay": {"workers": workers}} | feed("many", **rule, **LOSSLESS) | feed("few", **rule, **LOSSLESS))
+    readers = relay.subscribe("many-raw", made, 4) + relay.subscribe("many-framed", made, 4)
+    readers += [relay.subscribe("few-raw", made), relay.subscribe("few-framed", made)]
+    relay.wait("many", subscribers=8)
+    relay.wait("few", subscribers=2)
+    sockets = [address.connect(relay.address[f"feed {name}"]) for name in ("many", "few")]
+    with (tmp_path / "pages").open("w+b", buffering=0) as file:
+        pieces = [made.wire[at:at + CARD_PIECE] for at in range(0, len(made.wire), CARD_PIECE)]
+        file.write(b"".join(piece.ljust(4096, b"\0") for piece in pieces))
+        threads = [threading.Thread(target=send_loosely, args=(sock, file, len(made.wire))) for sock in sockets]
+        for sock, thread in zip(sockets, threads):
+            sock.setblocking(True)
+            thread.start()
+        relay.run_until_done(readers)
+        for sock, thread in zip(sockets, threads):
+            thread.join()
+            sock.close()
+    many, few = relay.feed("many"), relay.feed("few")
+    for seen in (many, few):
+        assert seen["spliced_bytes"] == 0 and seen["engine_fallbacks"] == seen["refused_calls"] == 0, seen
+    assert many["compacted_bytes"] > 0.9 * many["delivered_bytes"] and many["dense_bytes"] > 0, many
+    assert few["compacted_bytes"] == few["dense_bytes"] == 0, few
 
 
 HOARDED = 1200

@@ -51,6 +51,7 @@ struct feed_params feed_rig_params(enum framing_kind kind, enum engine engine)
 		.framing = {.kind = kind, .fixed_bytes = 188, .max_message = 16 << 20},
 		.is_auto = engine == ENGINE_COUNT,
 		.engine = engine,
+		.thresholds = {.copy_below = 8192, .compact_readers = 2},
 		.gift_headers = true,
 		.segment_bytes = 64 * 1024,
 		.ring_bytes = 8 << 20,

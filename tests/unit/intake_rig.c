@@ -48,6 +48,8 @@ static bool put_packet(void *owner, struct packet *packet, struct payload *paylo
 		return false;
 	rig->packets++;
 	rig->kind = payload->kind;
+	rig->engine = payload->engine;
+	rig->carried[payload->engine]++;
 	if (payload->kind == PAYLOAD_PIPES) {
 		read_pipes(rig, payload);
 	} else {
@@ -74,9 +76,10 @@ struct intake_rig *intake_rig_open(enum framing_kind framing, enum engine engine
 {
 	const struct intake_params params = {
 		.framing = {.kind = framing, .max_message = 1 << 20},
+		.is_auto = engine == ENGINE_COUNT,
 		.engine = engine,
+		.thresholds = {INTAKE_RIG_COPY_BELOW, INTAKE_RIG_COMPACT_READERS},
 		.segment_bytes = 64 * 1024,
-		.ring_bytes = 1 << 20,
 	};
 	const struct pipe_set_params pipes = {.segment_bytes = 64 * 1024,
 					      .max_idle = INTAKE_PIPES_MAX};

@@ -12,7 +12,9 @@
 #include "intake/intake.h"
 
 enum {
-	INTAKE_RIG_ROOM = 64 * 1024,
+	INTAKE_RIG_ROOM = 1 << 20,
+	INTAKE_RIG_COPY_BELOW = 8192, // with engine = auto
+	INTAKE_RIG_COMPACT_READERS = 3,
 };
 
 struct intake_rig {
@@ -26,11 +28,14 @@ struct intake_rig {
 	// What the sink got.
 	struct packet last;
 	enum payload_kind kind;
+	enum engine engine;
+	unsigned carried[ENGINE_COUNT]; // packets, by engine
 	unsigned packets, news;
 	uint8_t bytes[INTAKE_RIG_ROOM];
 	size_t length;
 };
 
+// ENGINE_COUNT is auto.
 struct intake_rig *intake_rig_open(enum framing_kind framing, enum engine engine);
 void intake_rig_close(struct intake_rig *rig);
 

@@ -1,225 +1,199 @@
 // SPDX-License-Identifier: MIT
 /*
- * The choice of the engine: finds the cheapest by what it is told, comes back to the others now and
- * then, follows a change, and never uses what the kernel has refused.  No clock: costs are made up
- * here.
+ * The rule that chooses an engine, at and around each of its thresholds; and that what it goes by
+ * follows the stream.  No clock and no call: what is seen is made up here.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-
 #include <cmocka.h>
 
+#include "base/compiler.h"
 #include "intake/engine.h"
+#include "intake/engine_measure.h"
 
 enum {
-	RING_BYTES = 8 << 20,
-	PACKET_BYTES = 64 * 1024,
+	COPY_BELOW = 16384,
+	COMPACT_READERS = 4,
+	LARGE = 200000,
 };
 
-static const unsigned SIZE_CLASS = 16; /* log2 of PACKET_BYTES */
+static struct engine_choice new_auto(void)
+{
+	const struct engine_thresholds thresholds = {COPY_BELOW, COMPACT_READERS};
+	struct engine_choice choice;
 
-/* Runs `packets` packets, each of which costs what its engine costs; returns how many were carried
- * by each. */
-static void run(struct engine_choice *choice, const uint64_t cost_ns[ENGINE_COUNT], int packets,
-		int ret_carried[ENGINE_COUNT])
+	engine_choice_init(&choice, NULL, &thresholds);
+	return choice;
+}
+
+/* As if looked at until it is known for sure. */
+static void settle(struct engine_choice *choice, size_t slot_bytes)
+{
+	for (int i = 0; i < 40; i++)
+		engine_note_slots(choice, slot_bytes);
+}
+
+static void goes_by_bytes_density_and_readers(void **state)
+{
+	static const struct {
+		size_t bytes, slot_bytes;
+		uint64_t readers;
+		enum engine engine;
+	} rows[] = {
+		{COPY_BELOW - 1, 32768, 1000, ENGINE_COPY},
+		{COPY_BELOW, 32768, 1000, ENGINE_SPLICE},
+		{LARGE, ENGINE_DENSE_BYTES, 0, ENGINE_SPLICE},
+		{LARGE, ENGINE_DENSE_BYTES - 1, COMPACT_READERS, ENGINE_COMPACT},
+		{LARGE, 1448, COMPACT_READERS - 1, ENGINE_COPY},
+		{LARGE, 1448, 0, ENGINE_COPY},
+		{COPY_BELOW - 1, 1448, 1000, ENGINE_COPY},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct engine_choice choice = new_auto();
+
+		settle(&choice, rows[i].slot_bytes);
+		choice.readers = rows[i].readers;
+		assert_int_equal(engine_choose(&choice, rows[i].bytes, true), rows[i].engine);
+		assert_int_equal(engine_expect(&choice, rows[i].bytes), rows[i].engine);
+	}
+}
+
+/* What is in memory already is not spliced. */
+static void in_memory_it_compacts_for_many_readers(void **state)
+{
+	struct engine_choice choice = new_auto();
+
+	(void)state;
+	settle(&choice, 32768);
+	choice.readers = COMPACT_READERS;
+	assert_int_equal(engine_choose(&choice, LARGE, false), ENGINE_COMPACT);
+	choice.readers--;
+	assert_int_equal(engine_choose(&choice, LARGE, false), ENGINE_COPY);
+}
+
+/* Lets packets be taken as they are expected, of which each look finds slot_bytes; returns how many
+ * went each way in. */
+static void run(struct engine_choice *choice, size_t slot_bytes, int packets,
+		int ret_taken[ENGINE_COUNT])
 {
 	for (int i = 0; i < ENGINE_COUNT; i++)
-		ret_carried[i] = 0;
+		ret_taken[i] = 0;
 	for (int i = 0; i < packets; i++) {
-		enum engine engine = engine_choose(choice, SIZE_CLASS);
+		enum engine engine = engine_expect(choice, (size_t)choice->mean_bytes);
 
-		ret_carried[engine]++;
-		engine_report(choice, SIZE_CLASS, engine, PACKET_BYTES, cost_ns[engine]);
+		ret_taken[engine]++;
+		if (engine == ENGINE_SPLICE && engine_wants_look(choice, LARGE))
+			engine_note_slots(choice, slot_bytes);
+		engine_note_packet(choice, LARGE);
 	}
 }
 
-static void finds_the_cheapest(void **state)
+static void follows_how_the_bytes_lie(void **state)
 {
-	const uint64_t costs[][ENGINE_COUNT] = {
-		{1000, 2000, 3000}, {2000, 1000, 3000}, {3000, 2000, 1000}};
+	struct engine_choice choice = new_auto();
+	int taken[ENGINE_COUNT];
 
 	(void)state;
-	for (int cheapest = 0; cheapest < ENGINE_COUNT; cheapest++) {
+	choice.readers = 100;
+	run(&choice, 1448, 1000, taken);
+	assert_int_equal(taken[ENGINE_COPY], 1); /* the first one, of which nothing was known */
+	assert_in_range(taken[ENGINE_SPLICE], 2, 1000 / 50);
+	run(&choice, 32768, 1000, taken);
+	assert_true(taken[ENGINE_SPLICE] > 900);
+	run(&choice, 1448, 1000, taken);
+	assert_true(taken[ENGINE_COMPACT] > 900);
+	engine_forget_source(&choice);
+	assert_int_equal(engine_expect(&choice, LARGE), ENGINE_SPLICE);
+}
+
+static void packets_become_small_and_large_again(void **state)
+{
+	struct engine_choice choice = new_auto();
+
+	(void)state;
+	settle(&choice, 32768);
+	engine_note_packet(&choice, 300);
+	assert_int_equal(engine_expect(&choice, (size_t)choice.mean_bytes), ENGINE_COPY);
+	for (int i = 0; i < 10; i++)
+		engine_note_packet(&choice, LARGE);
+	assert_int_equal(engine_expect(&choice, (size_t)choice.mean_bytes), ENGINE_SPLICE);
+	for (int i = 0; i < 50; i++)
+		engine_note_packet(&choice, 300);
+	assert_int_equal(engine_expect(&choice, (size_t)choice.mean_bytes), ENGINE_COPY);
+}
+
+static void a_fixed_engine_is_always_taken(void **state)
+{
+	static const struct engine_thresholds thresholds = {COPY_BELOW, COMPACT_READERS};
+
+	(void)state;
+	for (enum engine engine = 0; engine < ENGINE_COUNT; engine++) {
 		struct engine_choice choice;
-		int carried[ENGINE_COUNT];
 
-		engine_choice_init(&choice, NULL, RING_BYTES);
-		run(&choice, costs[cheapest], 1000, carried);
-		assert_int_equal(choice.classes[SIZE_CLASS].best, cheapest);
-		run(&choice, costs[cheapest], 20000, carried);
-		assert_true(carried[cheapest] > 20000 * 97 / 100);
+		engine_choice_init(&choice, &engine, &thresholds);
+		assert_int_equal(engine_expect(&choice, 1), engine);
+		assert_int_equal(engine_expect(&choice, LARGE), engine);
+		assert_int_equal(engine_choose(&choice, 1, true), engine);
+		assert_int_equal(engine_choose(&choice, LARGE, false),
+				 engine == ENGINE_SPLICE ? ENGINE_COPY : engine);
+		assert_false(engine_wants_look(&choice, LARGE));
 	}
 }
 
-static void tries_the_others_again_and_follows_a_change(void **state)
+static void without_pipes_all_is_copied(void **state)
 {
-	const uint64_t before[ENGINE_COUNT] = {1000, 1100, 1200};
-	const uint64_t after[ENGINE_COUNT] = {1000, 500, 1200};
-	struct engine_choice choice;
-	int carried[ENGINE_COUNT];
+	struct engine_choice choice = new_auto();
 
 	(void)state;
-	engine_choice_init(&choice, NULL, RING_BYTES);
-	run(&choice, before, 20000, carried);
-	assert_true(carried[ENGINE_COPY] > 18000);
-	assert_true(carried[ENGINE_SPLICE] > 0 && carried[ENGINE_COMPACT] > 0);
-	run(&choice, after, 20000, carried);
-	assert_int_equal(choice.classes[SIZE_CLASS].best, ENGINE_SPLICE);
+	choice.readers = 100;
+	choice.is_copy_only = true;
+	assert_int_equal(engine_expect(&choice, LARGE), ENGINE_COPY);
+	assert_int_equal(engine_choose(&choice, LARGE, true), ENGINE_COPY);
 }
 
-/* An engine that is dear until the ring holds nothing but its own, and cheap from then on. */
-static void is_measured_warm(void **state)
+static void the_cost_is_of_late(void **state)
 {
-	struct engine_choice choice;
-	int carried[ENGINE_COUNT] = {0}, in_a_row = 0;
-	enum engine before = ENGINE_COPY;
+	struct engine_choice choice = new_auto();
 
 	(void)state;
-	engine_choice_init(&choice, NULL, RING_BYTES);
-	for (int i = 0; i < 4000; i++) {
-		enum engine engine = engine_choose(&choice, SIZE_CLASS);
-		uint64_t cost_ns = engine == ENGINE_COPY ? 100000 : 300000;
-
-		in_a_row = engine == before ? in_a_row + 1 : 0;
-		before = engine;
-		if (engine == ENGINE_SPLICE && in_a_row > 60)
-			cost_ns = 50000;
-		carried[engine]++;
-		engine_report(&choice, SIZE_CLASS, engine, PACKET_BYTES, cost_ns);
-	}
-	assert_int_equal(choice.classes[SIZE_CLASS].best, ENGINE_SPLICE);
-	assert_true(carried[ENGINE_SPLICE] > 3000);
+	assert_int_equal(engine_cost_ps(&choice, ENGINE_COPY), 0);
+	engine_note_cost(&choice, ENGINE_COPY, 1000, 200);
+	engine_note_cost(&choice, ENGINE_COPY, 0, 77); /* nobody was there */
+	assert_int_equal(engine_cost_ps(&choice, ENGINE_COPY), 200);
+	assert_int_equal(engine_cost_ps(&choice, ENGINE_SPLICE), 0);
+	for (int i = 0; i < 100; i++)
+		engine_note_cost(&choice, ENGINE_COPY, 100 << 20, 5 << 20);
+	assert_in_range(engine_cost_ps(&choice, ENGINE_COPY), 49, 51);
+	for (int i = 0; i < 100; i++)
+		engine_note_cost(&choice, ENGINE_COPY, 100 << 20, 9 << 20);
+	assert_in_range(engine_cost_ps(&choice, ENGINE_COPY), 89, 91);
 }
 
-/* What is measured in the beginning, while everything is slow, is soon measured again. */
-static void a_bad_beginning_is_forgotten(void **state)
+static void what_is_measured_is_within_bounds(void **state)
 {
-	const uint64_t slow[ENGINE_COUNT] = {3000, 9000, 9000};
-	const uint64_t usual[ENGINE_COUNT] = {1000, 500, 2000};
-	struct engine_choice choice;
-	int carried[ENGINE_COUNT];
+	struct engine_thresholds thresholds = {0};
 
 	(void)state;
-	engine_choice_init(&choice, NULL, RING_BYTES);
-	run(&choice, slow, 400, carried);
-	assert_int_equal(choice.classes[SIZE_CLASS].best, ENGINE_COPY);
-	run(&choice, usual, 1500, carried);
-	assert_int_equal(choice.classes[SIZE_CLASS].best, ENGINE_SPLICE);
-}
-
-static void what_is_much_dearer_is_tried_rarely(void **state)
-{
-	const uint64_t near[ENGINE_COUNT] = {1000, 1100, 1100};
-	const uint64_t far[ENGINE_COUNT] = {1000, 9000, 9000};
-	struct engine_choice choice;
-	int carried_near[ENGINE_COUNT], carried_far[ENGINE_COUNT];
-
-	(void)state;
-	engine_choice_init(&choice, NULL, RING_BYTES);
-	run(&choice, near, 200000, carried_near);
-	engine_choice_init(&choice, NULL, RING_BYTES);
-	run(&choice, far, 200000, carried_far);
-	assert_true(carried_far[ENGINE_SPLICE] * 3 < carried_near[ENGINE_SPLICE]);
-	assert_true(carried_far[ENGINE_SPLICE] > 0);
-}
-
-static void one_packet_that_was_held_up_decides_nothing(void **state)
-{
-	struct engine_choice choice;
-	const uint64_t costs[ENGINE_COUNT] = {1000, 2000, 3000};
-	int carried[ENGINE_COUNT];
-
-	(void)state;
-	engine_choice_init(&choice, NULL, RING_BYTES);
-	run(&choice, costs, 1000, carried);
-	for (int i = 0; i < 1000; i++) {
-		enum engine engine = engine_choose(&choice, SIZE_CLASS);
-
-		engine_report(&choice, SIZE_CLASS, engine, PACKET_BYTES,
-			      i % ENGINE_WINDOW ? costs[engine] : 10000000);
-		assert_int_equal(choice.classes[SIZE_CLASS].best, ENGINE_COPY);
-	}
-}
-
-static void a_fixed_engine_stays_until_it_is_refused(void **state)
-{
-	const enum engine fixed = ENGINE_SPLICE;
-	const uint64_t costs[ENGINE_COUNT] = {1000, 9000, 1000};
-	struct engine_choice choice;
-	int carried[ENGINE_COUNT];
-
-	(void)state;
-	engine_choice_init(&choice, &fixed, RING_BYTES);
-	run(&choice, costs, 1000, carried);
-	assert_int_equal(carried[ENGINE_SPLICE], 1000);
-	choice.can[ENGINE_SPLICE] = false;
-	run(&choice, costs, 1000, carried);
-	assert_int_equal(carried[ENGINE_COPY], 1000);
-}
-
-static void what_the_kernel_refuses_is_never_chosen(void **state)
-{
-	const uint64_t costs[ENGINE_COUNT] = {3000, 1000, 2000};
-	struct engine_choice choice;
-	int carried[ENGINE_COUNT];
-
-	(void)state;
-	engine_choice_init(&choice, NULL, RING_BYTES);
-	run(&choice, costs, 2000, carried);
-	assert_int_equal(choice.classes[SIZE_CLASS].best, ENGINE_SPLICE);
-	choice.can[ENGINE_SPLICE] = false;
-	choice.can[ENGINE_COMPACT] = false;
-	run(&choice, costs, 10000, carried);
-	assert_int_equal(carried[ENGINE_COPY], 10000);
-}
-
-static void many_subscribers_are_learned_in_few_packets(void **state)
-{
-	/* Each packet takes 20 ms: the windows are cut by time. */
-	const uint64_t costs[ENGINE_COUNT] = {40000000, 20000000, 30000000};
-	struct engine_choice choice;
-	int carried[ENGINE_COUNT];
-
-	(void)state;
-	engine_choice_init(&choice, NULL, RING_BYTES);
-	run(&choice, costs, 30, carried);
-	assert_int_equal(choice.classes[SIZE_CLASS].best, ENGINE_SPLICE);
-}
-
-static void classes_are_apart(void **state)
-{
-	const uint64_t costs[ENGINE_COUNT] = {3000, 1000, 2000};
-	struct engine_choice choice;
-	int carried[ENGINE_COUNT];
-
-	(void)state;
-	engine_choice_init(&choice, NULL, RING_BYTES);
-	run(&choice, costs, 2000, carried);
-	assert_int_equal(engine_choose(&choice, 3), ENGINE_COPY);
-	assert_int_equal(engine_class(0), 0);
-	assert_int_equal(engine_class(1), 0);
-	assert_int_equal(engine_class(65535), 15);
-	assert_int_equal(engine_class(65536), 16);
-	assert_int_equal(engine_class((size_t)1 << 40), ENGINE_CLASS_COUNT - 1);
-	for (int i = 0; i < ENGINE_COUNT; i++)
-		assert_non_null(engine_name((enum engine)i));
+	assert_true(engine_measure(&thresholds));
+	assert_in_range(thresholds.copy_below, COPY_BELOW_MIN, COPY_BELOW_MAX);
+	assert_in_range(thresholds.compact_readers, COMPACT_READERS_MIN, COMPACT_READERS_MAX);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(finds_the_cheapest),
-		cmocka_unit_test(tries_the_others_again_and_follows_a_change),
-		cmocka_unit_test(is_measured_warm),
-		cmocka_unit_test(a_bad_beginning_is_forgotten),
-		cmocka_unit_test(what_is_much_dearer_is_tried_rarely),
-		cmocka_unit_test(one_packet_that_was_held_up_decides_nothing),
-		cmocka_unit_test(a_fixed_engine_stays_until_it_is_refused),
-		cmocka_unit_test(what_the_kernel_refuses_is_never_chosen),
-		cmocka_unit_test(many_subscribers_are_learned_in_few_packets),
-		cmocka_unit_test(classes_are_apart),
+		cmocka_unit_test(goes_by_bytes_density_and_readers),
+		cmocka_unit_test(in_memory_it_compacts_for_many_readers),
+		cmocka_unit_test(follows_how_the_bytes_lie),
+		cmocka_unit_test(packets_become_small_and_large_again),
+		cmocka_unit_test(a_fixed_engine_is_always_taken),
+		cmocka_unit_test(without_pipes_all_is_copied),
+		cmocka_unit_test(the_cost_is_of_late),
+		cmocka_unit_test(what_is_measured_is_within_bounds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -301,10 +301,9 @@ const subscriberColumns = [
   {name: "Here for", number: true, text: (one) => span(one.connected_ms)},
 ];
 const engineColumns = [
-  {name: "Packets up to", text: (row) => bytes(row.class_bytes * 2)},
-  {name: "Taken", text: (row) => row.best},
-  ...["splice", "compact", "copy"].map((name) => ({
-    name: `${name}, ns/kB`, number: true, text: (row) => name in row.cost_ps ? count(row.cost_ps[name]) : "–"})),
+  {name: "Engine", text: (row) => row.name},
+  {name: "Packets", number: true, text: (row) => count(row.packets)},
+  {name: "Cost of late, ns/kB", number: true, text: (row) => row.cost_ps ? count(row.cost_ps) : "–"},
 ];
 
 function makeFeed(feed) {
@@ -313,12 +312,12 @@ function makeFeed(feed) {
   const button = make("button", {type: "button", "aria-controls": id},
     make("span", {class: "title"}, make("span", {class: "chevron"}), make("b", {}, feed.name), state, source), ...cells);
   const lag = make("dl", {class: "bars"}), closed = make("dl", {class: "bars"}), skipped = make("dl", {class: "bars"});
-  const engines = new Table(engineColumns, (row) => row.class_bytes);
+  const engines = new Table(engineColumns, (row) => row.name);
   const slowest = new Table(subscriberColumns, (one) => one.id);
   const none = make("p", {class: "none"}, "Nobody is behind.");
-  const unmeasured = make("p", {class: "none"});
+  const rule = make("p", {class: "quiet"});
   const notClosed = make("p", {class: "none"}, "None."), notSkipped = make("p", {class: "none"}, "None.");
-  const enginePart = part("Engines, by size of packet", engines.element, unmeasured);
+  const enginePart = part("Engines", engines.element, rule);
   enginePart.className = "wide";
   const slowPart = part("Slowest subscribers", slowest.element, none);
   slowPart.className = "wide";
@@ -355,20 +354,27 @@ function makeFeed(feed) {
     slowest.show(behind);
     slowest.element.hidden = behind.length === 0;
     none.hidden = behind.length > 0;
-    engines.show(now.engines);
-    engines.element.hidden = now.engines.length === 0;
-    unmeasured.hidden = now.engines.length > 0;
-    say(unmeasured, now.engine === "auto" ? "Nothing has been measured yet." : `Always ${now.engine}, by the configuration.`);
+    const used = enginesUsed(now);
+    engines.show(used.map((name) => ({name, packets: now.metrics[`packets_${name}`], cost_ps: now.cost_ps[name]})));
+    engines.element.hidden = used.length === 0;
+    say(rule, ruleOf(now));
   };
   return element;
 }
 
+function enginesUsed(feed) {
+  return ["splice", "compact", "copy"].filter((name) => feed.metrics[`packets_${name}`] > 0);
+}
+
 function enginesOf(feed) {
-  if (feed.engine !== "auto") return feed.engine;
-  const used = ["splice", "compact", "copy"].filter((name) => feed.metrics[`packets_${name}`] > 0);
-  const best = new Set(feed.engines.map((row) => row.best));
-  const shown = used.filter((name) => best.has(name));
-  return shown.length ? shown.join(", ") : used.join(", ") || "auto";
+  return feed.engine === "auto" ? enginesUsed(feed).join(", ") || "auto" : feed.engine;
+}
+
+function ruleOf(feed) {
+  if (feed.engine !== "auto") return `Always ${feed.engine}, by the configuration.`;
+  const seen = feed.slot_bytes ? ` Of late, fragments had ${bytes(feed.slot_bytes)}.` : "";
+  return `Packets below ${bytes(feed.copy_below)} are copied. Larger ones of small fragments are compacted for `
+    + `${count(feed.compact_readers)} subscribers or more.${seen}`;
 }
 
 // ---- workers and listeners

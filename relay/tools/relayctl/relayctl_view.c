@@ -136,23 +136,22 @@ static int view_listeners(const struct view *view, const json_t *status)
 
 /* ---- feeds ---- */
 
-/* "auto: splice, copy": which engines are the cheapest for some size of packet. */
+/* "auto: copy, splice": which engines have served. */
 static void add_engines(struct table *table, const json_t *feed)
 {
 	const char *mode = answer_text(feed, "engine");
+	json_t *costs = json_object_get(feed, "cost_ps");
 	char text[TEXT_BYTES];
 	size_t used = (size_t)snprintf(text, sizeof text, "%s", mode);
-	const json_t *row;
-	size_t i;
+	const char *engine;
+	const json_t *cost;
 
-	json_array_foreach(json_object_get(feed, "engines"), i, row)
+	json_object_foreach(costs, engine, cost)
 	{
-		const char *best = answer_text(row, "best");
-
-		if (used >= sizeof text || !*best || strstr(text, best))
-			continue;
+		if (used >= sizeof text || strcmp(mode, "auto") != 0)
+			break;
 		used += (size_t)snprintf(text + used, sizeof text - used, "%s %s",
-					 strchr(text, ':') ? "," : ":", best);
+					 strchr(text, ':') ? "," : ":", engine);
 	}
 	table_add(table, TABLE_PLAIN, "%s", text);
 }
