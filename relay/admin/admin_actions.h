@@ -22,6 +22,8 @@ struct budget {
 
 	size_t pipes_wanted; /* that the rings and the ingest of all feeds may use */
 	size_t pipes;        /* of these, that could be had when it was tried */
+	uint64_t pipe_pages; /* that this user may have in pipes; 0: no limit, or not known */
+	uint64_t segments; /* that these pages hold, each in a pipe, of the feed with the largest */
 
 	uint64_t
 		rings_bytes; /* that the rings of all feeds may take in memory, pages in pipes aside */

@@ -88,11 +88,12 @@ static json_t *rlimit_json(int resource)
 static json_t *budget_json(const struct budget *budget)
 {
 	return json_pack(
-		"{s:I,s:I,s:I,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "descriptors",
+		"{s:I,s:I,s:I,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "descriptors",
 		(json_int_t)budget->descriptors, "reserved", (json_int_t)budget->reserved,
 		"subscribers", (json_int_t)budget->subscribers, "is_by_option",
 		budget->is_by_option, "pipes_wanted", (json_int_t)budget->pipes_wanted, "pipes",
-		(json_int_t)budget->pipes, "tcp_bytes", (json_int_t)budget->tcp_bytes,
+		(json_int_t)budget->pipes, "pipe_pages", (json_int_t)budget->pipe_pages, "segments",
+		(json_int_t)budget->segments, "tcp_bytes", (json_int_t)budget->tcp_bytes,
 		"stalled_bytes", (json_int_t)budget->stalled_bytes, "rings_bytes",
 		(json_int_t)budget->rings_bytes, "heads_bytes", (json_int_t)budget->heads_bytes,
 		"memory_bytes", (json_int_t)budget->memory_bytes);

@@ -3,9 +3,11 @@
 #include "daemon/budget.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
@@ -15,7 +17,7 @@
 #include "fanout/rendition.h"
 #include "http/http_connection.h"
 #include "intake/intake.h"
-#include "pipe/pipe.h"
+#include "pipe/pipe_set.h"
 
 enum {
 	FDS_RESERVED = 64,           /* log, loop, signals, listeners, a configuration being read */
@@ -116,7 +118,7 @@ void budget_reckon(const struct config *config, unsigned workers, uint64_t fd_li
 static bool try_pipes(struct pipe *pipes, size_t *count, size_t max, const struct config_feed *feed)
 {
 	for (; *count < max; (*count)++) {
-		if (pipe_open(&pipes[*count], (unsigned)(feed->segment / PIPE_SLOT_BYTES)) < 0)
+		if (pipe_open(&pipes[*count], pipe_set_slots(feed->segment)) < 0)
 			return false;
 	}
 	return true;
@@ -142,8 +144,6 @@ static void probe_pipes(const struct config *config, unsigned workers, struct bu
 	free(pipes);
 }
 
-/* ---- TCP memory ---- */
-
 /* Text of a small file.  False: it cannot be read. */
 static bool read_text(const char *path, char *text, size_t size)
 {
@@ -156,14 +156,14 @@ static bool read_text(const char *path, char *text, size_t size)
 }
 
 /* Numbers of a file of /proc/sys; false when they cannot be had. */
-static bool read_three(const char *path, uint64_t ret[3])
+static bool read_numbers(const char *path, uint64_t *ret, size_t count)
 {
 	char text[128];
 	char *at = text;
 
 	if (!read_text(path, text, sizeof(text)))
 		return false;
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < count; i++) {
 		char *word = at + strspn(at, " \t");
 
 		at = word + strcspn(word, " \t\n");
@@ -175,14 +175,41 @@ static bool read_three(const char *path, uint64_t ret[3])
 	return true;
 }
 
+/* Whose pipes are counted (pipe_is_unprivileged_user() of Linux).  Where it cannot be found out, they
+ * are not taken for it. */
+static bool has_page_limit(void)
+{
+	const uint32_t exempt = CAP_TO_MASK(CAP_SYS_RESOURCE) | CAP_TO_MASK(CAP_SYS_ADMIN);
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+
+	return syscall(SYS_capget, &head, sets) == 0 && !(sets[0].effective & exempt);
+}
+
+static void probe_pipe_pages(const struct config *config, struct budget *budget)
+{
+	unsigned slots = 0;
+	uint64_t pages;
+
+	for (size_t i = 0; i < config->feed_count; i++)
+		slots = (unsigned)size_max(slots, pipe_set_slots(config->feeds[i].segment));
+	if (!slots || !read_numbers("/proc/sys/fs/pipe-user-pages-soft", &pages, 1) ||
+	    !has_page_limit())
+		return;
+	budget->pipe_pages = pages;
+	budget->segments = pages / slots;
+}
+
+/* ---- TCP memory ---- */
+
 static void probe_tcp(const struct config *config, struct budget *budget)
 {
 	uint64_t pages[3], bytes[3];
 	uint64_t most = 0;
 	bool is_autotuned = false;
 
-	if (!read_three("/proc/sys/net/ipv4/tcp_mem", pages) ||
-	    !read_three("/proc/sys/net/ipv4/tcp_wmem", bytes))
+	if (!read_numbers("/proc/sys/net/ipv4/tcp_mem", pages, 3) ||
+	    !read_numbers("/proc/sys/net/ipv4/tcp_wmem", bytes, 3))
 		return;
 	for (size_t i = 0; i < config->listener_count; i++) {
 		is_autotuned = is_autotuned || config->listeners[i].send_buffer == 0;
@@ -240,6 +267,7 @@ static uint64_t memory_limit(void)
 void budget_probe(const struct config *config, unsigned workers, struct budget *budget)
 {
 	probe_pipes(config, workers, budget);
+	probe_pipe_pages(config, budget);
 	probe_tcp(config, budget);
 	budget->memory_bytes = memory_limit();
 }
@@ -249,7 +277,7 @@ void budget_probe(const struct config *config, unsigned workers, struct budget *
 void budget_log(const struct budget *budget)
 {
 	const char *raise = budget->is_by_option ? "max_subscribers" : "LimitNOFILE";
-	char tcp[160] = "";
+	char tcp[160] = "", pages[80] = "";
 
 	if (budget->stalled_bytes)
 		(void)snprintf(tcp, sizeof(tcp),
@@ -257,8 +285,12 @@ void budget_log(const struct budget *budget)
 			       "net.ipv4.tcp_mem for more)",
 			       (unsigned long long)(budget->tcp_bytes / budget->stalled_bytes),
 			       (unsigned long long)budget->stalled_bytes);
+	if (budget->segments)
+		(void)snprintf(pages, sizeof(pages), " pipe_pages=%llu segments=%llu",
+			       (unsigned long long)budget->pipe_pages,
+			       (unsigned long long)budget->segments);
 	log_info("budget subscribers=%llu (raise %s for more) descriptors=%llu reserved=%llu "
-		 "heads_bytes=%llu rings_bytes=%llu memory_limit=%llu pipes=%zu/%zu%s%s",
+		 "heads_bytes=%llu rings_bytes=%llu memory_limit=%llu pipes=%zu/%zu%s%s%s",
 		 (unsigned long long)budget->subscribers, raise,
 		 (unsigned long long)budget->descriptors, (unsigned long long)budget->reserved,
 		 (unsigned long long)budget->heads_bytes, (unsigned long long)budget->rings_bytes,
@@ -266,7 +298,7 @@ void budget_log(const struct budget *budget)
 		 budget->pipes < budget->pipes_wanted
 			 ? " (the rest is copied; raise fs.pipe-user-pages-soft for more)"
 			 : "",
-		 tcp);
+		 pages, tcp);
 	if (budget->memory_bytes &&
 	    budget->rings_bytes + budget->heads_bytes > budget->memory_bytes)
 		log_warn("rings and requests may take %llu bytes of memory, but MemoryHigh= and "

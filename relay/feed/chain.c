@@ -19,44 +19,30 @@ void chain_drop(struct pipe_set *set, struct chain *chain)
 		pipe_pool_put_drained(&set->pool, &chain->pipes[--chain->count]);
 }
 
-/* Bytes of the header arena, or of the caller's, into a pipe: by vmsplice, or by write where that is
- * refused or not wanted.  *ret_bytes may be fewer than asked when the slots run out. */
-static bool put_bytes(struct pipe_set *set, struct pipe *to, const uint8_t *bytes, size_t length,
-		      bool gift, size_t *ret_bytes)
-{
-	int err = 0;
-
-	if (gift && !set->refused[REFUSAL_VMSPLICE]) {
-		enum pipe_io result = pipe_gift(to, bytes, length, ret_bytes, &err);
-
-		if (result == PIPE_IO_OK)
-			set->metrics->gifted_bytes += *ret_bytes;
-		if (result != PIPE_IO_REFUSED)
-			return result == PIPE_IO_OK;
-		pipe_set_note_refusal(set, REFUSAL_VMSPLICE);
-	}
-	if (pipe_write(to, bytes, length, ret_bytes, &err) != PIPE_IO_OK)
-		return false;
-	set->metrics->written_bytes += *ret_bytes;
-	return true;
-}
-
-/* A header or trailer, whole, into a pipe.  False when it has no slot left, or there is no memory.
- */
+/* A header or trailer, whole, into a pipe: by vmsplice, or by write where that is refused or not
+ * wanted.  False when the pipe has no slot left, or there is no memory. */
 static bool put_whole(struct pipe_set *set, struct pipe *to, const uint8_t *bytes, size_t length)
 {
-	bool is_gift = set->params.gift_headers;
 	size_t put = 0;
+	int err = 0;
 
-	if (is_gift) {
+	if (set->params.gift_headers && !set->refused[REFUSAL_VMSPLICE]) {
 		uint8_t *gift = gift_arena_alloc(&set->header_arena, length);
+		enum pipe_io result;
 
 		if (!gift)
 			return false;
 		memcpy(gift, bytes, length);
-		bytes = gift;
+		result = pipe_gift(to, gift, length, &put, &err);
+		set->metrics->gifted_bytes += put;
+		if (result != PIPE_IO_REFUSED)
+			return result == PIPE_IO_OK && put == length;
+		pipe_set_note_refusal(set, REFUSAL_VMSPLICE);
 	}
-	return put_bytes(set, to, bytes, length, is_gift, &put) && put == length;
+	if (pipe_write(to, bytes, length, &put, &err) != PIPE_IO_OK)
+		return false;
+	set->metrics->written_bytes += put;
+	return put == length;
 }
 
 bool chain_put_header(struct pipe_set *set, struct chain *chain, const uint8_t *header,

@@ -23,7 +23,7 @@ enum {
 	TIMES = 24,                 /* of which the least counts */
 	SIZE_MAX_BYTES = 128 << 10, /* the largest packet that is tried */
 	USUAL_COPY_BELOW = 32 * 1024,
-	USUAL_COMPACT_READERS = 4,
+	USUAL_COMPACT_READERS = 12,
 };
 
 struct trial {

@@ -49,7 +49,7 @@ enum intake_result {
 };
 
 enum {
-	INTAKE_PIPES_MAX = 16, /* full pipes that wait for the end of a long message */
+	INTAKE_PIPES_MAX = 32, /* full pipes that wait for the end of a long message */
 };
 
 struct intake_params {

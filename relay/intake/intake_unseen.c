@@ -20,6 +20,8 @@
 enum {
 	WINDOW_BYTES = 16 * 1024,
 	PREFIX_WINDOW_BYTES = 64,
+	PAGE_BYTES = 4096,
+	SLOTS_TO_SPARE = 2, /* for a header and a trailer, in the pipe of each format */
 };
 
 /* What is known of the head of the source's queue. */
@@ -293,12 +295,22 @@ static enum intake_result make_room(struct intake *intake, const struct source *
 	return intake_take_memory(intake, source, ret_err);
 }
 
+/* The most that one take may have.  Files and fifos give a page a slot.  A packet of theirs that filled
+ * the pipe would take two pipes in each format that has a header. */
+static size_t bytes_of_take(const struct intake *intake, const struct source *source)
+{
+	size_t bytes = intake->params.segment_bytes;
+	size_t pages = pipe_set_slots(bytes) - SLOTS_TO_SPARE;
+
+	if (!source->is_socket)
+		bytes = size_min(bytes, pages * PAGE_BYTES);
+	return source->max_bytes ? size_min(bytes, source->max_bytes) : bytes;
+}
+
 enum intake_result intake_take_unseen(struct intake *intake, const struct source *source,
 				      int *ret_err)
 {
-	size_t space_max = source->max_bytes
-				   ? size_min(intake->params.segment_bytes, source->max_bytes)
-				   : intake->params.segment_bytes;
+	size_t space_max = bytes_of_take(intake, source);
 	struct gathering gathering = {0};
 	enum intake_result result;
 	size_t taken = 0;

@@ -20,6 +20,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+enum {
+	PAGE_BYTES = 4096
+};
+
 /* The outcome of a call that returned <= 0.  The caller says what EAGAIN means for it.
  * SPLICE_F_MORE is never among the flags: TCP would hold the tail back for 205 ms. */
 static enum pipe_io outcome_of_errno(int err, enum pipe_io on_again, int *ret_err)
@@ -72,15 +76,26 @@ static bool has_free_slot(const struct pipe *p)
 enum pipe_io pipe_splice_in(struct pipe *to, int from_fd, size_t max_bytes, size_t *ret_bytes,
 			    int *ret_err)
 {
+	size_t done = 0;
+
 	if (max_bytes == 0) { // splice(2) would return 0, the sign of the end
 		*ret_bytes = 0;
 		return PIPE_IO_OK;
 	}
 
-	const ssize_t n = splice_once(from_fd, to->write_fd, max_bytes);
-	if (n == 0)
+	/* One call takes at most 4 KiB for each free slot (do_splice_read() of Linux), and a slot
+	 * holds more than that where fragments are larger.  A call that was cut off so took whole
+	 * pages: there may be more, and room for it.  What stops a later call, the next one tells. */
+	ssize_t n = splice_once(from_fd, to->write_fd, max_bytes);
+	while (n > 0) {
+		done += (size_t)n;
+		if (n % PAGE_BYTES != 0 || done == max_bytes)
+			break;
+		n = splice_once(from_fd, to->write_fd, max_bytes - done);
+	}
+	if (n == 0 && done == 0)
 		return PIPE_IO_EOF;
-	if (n < 0) {
+	if (n < 0 && done == 0) {
 		const int err = errno;
 
 		/* EAGAIN: source empty or pipe full?  An empty pipe has room.  Any other may be
@@ -90,8 +105,8 @@ enum pipe_io pipe_splice_in(struct pipe *to, int from_fd, size_t max_bytes, size
 			return PIPE_IO_FULL;
 		return outcome_of_errno(err, PIPE_IO_EMPTY, ret_err);
 	}
-	to->held_bytes += (size_t)n;
-	*ret_bytes = (size_t)n;
+	to->held_bytes += done;
+	*ret_bytes = done;
 	return PIPE_IO_OK;
 }
 

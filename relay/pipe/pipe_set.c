@@ -7,7 +7,6 @@
 #include "base/clock.h"
 
 enum {
-	SLOT_BYTES = 4096,
 	HEADER_ARENA_BYTES = 256 * 1024,
 	RETRY_MS = 30000,
 };
@@ -23,13 +22,12 @@ int pipe_set_init(struct pipe_set *set, const struct pipe_set_params *params,
 		.pair = SOCKET_PAIR_NONE,
 		.look_pipe = PIPE_NONE,
 	};
-	return pipe_pool_init(&set->pool, (unsigned)(params->segment_bytes / SLOT_BYTES),
-			      UINT16_MAX, params->max_idle);
+	return pipe_pool_init(&set->pool, pipe_set_slots(params->segment_bytes), UINT16_MAX,
+			      params->max_idle);
 }
 
 void pipe_set_fini(struct pipe_set *set)
 {
-	gift_arena_fini(&set->header_arena);
 	pipe_set_sleep(set);
 	pipe_pool_fini(&set->pool);
 }

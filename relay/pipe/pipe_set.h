@@ -50,7 +50,7 @@ struct pipe_set_events {
 };
 
 struct pipe_set_params {
-	size_t segment_bytes; /* what one pipe can hold when its slots are full pages */
+	size_t segment_bytes; /* what one pipe can hold when its slots are dense */
 	unsigned max_idle;    /* empty pipes that are kept for their next use */
 	bool gift_headers;    /* headers go by vmsplice(2), else by write(2) */
 };
@@ -68,6 +68,19 @@ struct pipe_set {
 	bool refused[REFUSAL_COUNT]; /* ro: do without this call */
 	uint64_t retry_ms;           /* private: monotonic, when to ask for a pipe again */
 };
+
+enum {
+	/* Bytes a slot, for which pipes have slots enough: loopback and socket pairs make 12 KiB and
+	 * more.  Where slots have less, a packet is shorter, or lies in more pipes. */
+	PIPE_SET_SLOT_BYTES = 8 * 1024,
+	PIPE_SET_SLOTS_MIN = 16, /* what the kernel gives a pipe by itself */
+};
+
+/* Slots of each pipe of a set. */
+static inline unsigned pipe_set_slots(size_t segment_bytes)
+{
+	return (unsigned)size_max(segment_bytes / PIPE_SET_SLOT_BYTES, PIPE_SET_SLOTS_MIN);
+}
 
 /* Makes a set without pipes; pipe_set_open() is to follow.  `metrics` must outlive the set.
  * 0 or -ENOMEM; the set is then as after pipe_set_fini(). */

@@ -3,8 +3,10 @@
 
 Who is slow: each skip and each slow close names its cause."""
 
+import os
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,7 @@ from relaytest import address
 from relaytest.daemon import preload
 from relaytest.ini import TIGHT, feed
 from relaytest.stream import KIB, MIB, script
-from relaytest.surroundings import mount_namespace, needs
+from relaytest.surroundings import another_user, as_user, mount_namespace, needs
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 
@@ -277,15 +279,15 @@ def test_a_sandbox_without_limits(lab, after, descriptors):
 def test_budget(lab):
     """One line at start says what the ceiling is, and what raises it."""
     relay = lab.start({"relay": {"max_subscribers": 7, "workers": 1}} | feed("a"))
-    relay.wait_log(r"budget subscribers=7 \(raise max_subscribers for more\) descriptors=\d+ .*pipes=\d+/80")
+    relay.wait_log(r"budget subscribers=7 \(raise max_subscribers for more\) descriptors=\d+ .*pipes=\d+/96")
     relay = lab.start({"relay": {"max_subscribers": 7, "workers": 3}} | feed("a"))
-    relay.wait_log(r"budget subscribers=7 .*pipes=\d+/208")
+    relay.wait_log(r"budget subscribers=7 .*pipes=\d+/224")
     relay = lab.start({"relay": {"workers": 1}} | feed("a", raw={"send_buffer": "64k"}),
                       prefix=["prlimit", "--nofile=2048"])
     relay.wait_log(r"budget subscribers=1728 \(raise LimitNOFILE for more\) descriptors=2048 reserved=320")
     # Many pipes a ring, and those of laggards: two descriptors each. Two rings of 64m, and a quarter more.
     relay = lab.start({"relay": {"workers": 1}} | feed("a", ring="64m", segment="64k"))
-    relay.wait_log(rf"reserved={64 + 2 * (16 + 2 * (2048 + 16))} .*rings_bytes={2 * (80 << 20)} memory_limit=\d+ ")
+    relay.wait_log(rf"reserved={64 + 2 * (32 + 2 * (2048 + 16))} .*rings_bytes={2 * (80 << 20)} memory_limit=\d+ ")
 
 
 @needs(mount_namespace)
@@ -298,3 +300,14 @@ def test_memory_is_compared_with_the_limit_of_the_cgroup(lab, ring, fits):
     warned = relay.wait_log("ready") and [line for line in relay.log if "rings and requests may take" in line]
     assert bool(warned) == (not fits)
 
+
+@needs(another_user)
+def test_budget_of_an_ordinary_user(lab, program_for_all):
+    """How many segments the pipe pages of a user hold: 64 slots for 512k, 16 for 128k; the largest counts."""
+    program = program_for_all("relay")
+    pages = int(Path("/proc/sys/fs/pipe-user-pages-soft").read_text(encoding="ascii"))
+    for segment, slots in (("512k", 64), ("128k", 16)):
+        relay = lab.start(feed("a", segment=segment), directory=program.parent, program=program,
+                          prefix=as_user(60000 + os.getpid() % 5000))
+        told = rf"pipe_pages={pages} segments={pages // slots}" if pages else r"pipes=\d+/\d+"
+        relay.wait_log(rf"budget .*{told}( |$)")

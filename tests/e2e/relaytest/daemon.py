@@ -87,7 +87,7 @@ class Relay:
         if wait:
             self.wait_log(r"\bready\b")
             self.ready = True
-            self.baseline = self.sockets() + self.outgoing()
+            self.baseline = self.socket_links() + self.outgoing()
 
     # The log.
 
@@ -213,14 +213,16 @@ class Relay:
                 pass
         return links
 
-    def sockets(self):
+    def socket_links(self):
         return sum(link.startswith("socket:") for link in self.links())
+
+    def sockets(self):
+        """But for the pairs that relay says its feeds have, of two sockets each."""
+        pairs = sum(seen["socket_pairs"] for seen in self.status()["feed"].values())
+        return self.socket_links() - 2 * pairs
 
     def open_pipes(self):
         return sum(seen["pipes_open"] for seen in self.status()["feed"].values())
-
-    def socket_pairs(self):
-        return sum(seen["socket_pairs"] for seen in self.status()["feed"].values())
 
     def outgoing(self):
         """Feeds that connect: they may do so after ready."""
@@ -330,9 +332,9 @@ class Relay:
                       what=lambda: f"{self.pipes()} pipe ends, {self.open_pipes()} pipes known")
 
     def wait_baseline(self):
-        """Until relay holds no more sockets than when it was ready, but for the pairs that it says it has."""
-        self.loop.run(lambda: self.sockets() - 2 * self.socket_pairs() <= self.baseline, poll=POLL,
-                      what=lambda: f"{self.baseline} sockets, {self.socket_pairs()} pairs: {self.links()}")
+        """Until relay holds no more sockets than when it was ready."""
+        self.loop.run(lambda: self.sockets() <= self.baseline, poll=POLL,
+                      what=lambda: f"{self.baseline} sockets: {self.links()}")
 
     def check_log(self):
         bad = [line for line in self.log if BAD_LINE.search(line)
