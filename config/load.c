@@ -251,15 +251,16 @@ static void describe_unknown(enum config_section_kind kind, const char *title, c
 {
 	size_t count;
 	const struct config_option *options = config_options_of(kind, &count);
-	char hint[CONFIG_NAME_BYTES + 32] = "", expected[400];
+	char hint[CONFIG_NAME_BYTES + 32] = "", expected[400] = "";
 	struct nearest nearest;
 	size_t n = 0;
 
 	nearest_start(&nearest, key);
 	for (size_t i = 0; i < count; i++) {
 		nearest_offer(&nearest, options[i].key);
-		n += (size_t)snprintf(expected + n, sizeof(expected) - n, "%s%s", i ? ", " : "",
-				      options[i].key);
+		if (n < sizeof(expected)) /* what does not fit is cut */
+			n += (size_t)snprintf(expected + n, sizeof(expected) - n, "%s%s",
+					      i ? ", " : "", options[i].key);
 	}
 	if (nearest.best)
 		snprintf(hint, sizeof(hint), " did you mean '%s'?", nearest.best);
