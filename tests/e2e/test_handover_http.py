@@ -315,7 +315,8 @@ def test_addresses_and_limits_are_counted_at_once(lab):
 @pytest.mark.parametrize("kind", ["chunks", "websocket"])
 def test_a_request_cut_in_two(lab, kind, cut):
     made = text_script((1000,) * 30, 1)
-    relay = lab.start(web(framing="line", **LOSSLESS))
+    # With a burst there is a past although nobody has read yet.
+    relay = lab.start(web(framing="line", options={"burst": "1k"}, **LOSSLESS))
     fields = upgrade() if kind == "websocket" else {}
     head = request("/a?from=11", fields)
     at = {"empty": 0, "a letter": 1, "the middle": len(head) // 2, "all but one byte": len(head) - 1}[cut]
@@ -419,21 +420,22 @@ def test_configuration_has_changed(lab):
     relay.baseline = relay.sockets() - len(kept) - 3
 
 
-def test_raw_is_not_offered_because_http_could(lab):
-    """Nobody read it by HTTP/1.0, so with its listener raw is gone."""
+def test_a_format_that_nobody_offers_any_more(lab):
+    """framed is gone with its listener; raw is not, since http offers it to clients of HTTP/1.0."""
     made = text_script((1000,) * 100, 8)
     sections = web(framing="line", **LOSSLESS)
     relay = lab.start(sections)
-    raw, kept = relay.subscribe("a-raw", made), relay.subscribe("web", made, kind=WebSocketSubscriber)
-    relay.wait("a", subscribers=2)
-    del sections["listener a-raw"]
+    gone, raw = relay.subscribe("a-framed", made), relay.subscribe("a-raw", made)
+    kept = relay.subscribe("web", made, kind=WebSocketSubscriber)
+    relay.wait("a", subscribers=3)
+    del sections["listener a-raw"], sections["listener a-framed"]
     relay.write(sections)
     relay.upgrade()
-    lab.loop.run(lambda: raw.end, what="its end")
-    assert raw.end == "rst" and relay.feed("a")["closed_removed"] == 1
+    lab.loop.run(lambda: gone.end, what="its end")
+    assert gone.end == "rst" and relay.feed("a")["closed_removed"] == 1
     relay.publish("a", made.wire)
-    relay.run_until_done([kept])
-    relay.baseline = relay.sockets() - 2
+    relay.run_until_done([raw, kept])
+    relay.baseline = relay.sockets() - 3
 
 
 def test_reloads_between(lab):
