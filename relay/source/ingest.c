@@ -268,6 +268,7 @@ static void take_held(struct ingest *ingest)
 	while (may_read(ingest) && ingest->gathering.is_due &&
 	       ingest->feed->intake.taken_bytes - taken < held)
 		take_once(ingest);
+	watch_source(ingest);
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)

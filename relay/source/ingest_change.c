@@ -15,6 +15,7 @@ void ingest_change(struct ingest *ingest, const struct ingest_params *params)
 	ingest->connector.pace.retry_max_ms = params->retry_max_ms;
 	ingest->params.gathering = params->gathering;
 	gathering_change(&ingest->gathering, &params->gathering);
+	ingest_resume(ingest);
 }
 
 void ingest_set_access(struct ingest *ingest, struct access *access)

@@ -62,3 +62,20 @@ def test_what_is_held_is_not_lost(lab, event):
         publisher = relay.publish("a") if event == "end" else publisher
         publisher.send(made.wire[half:]).flush().close()
     relay.run_until_done([reader])
+
+
+def test_reloads_while_a_unix_socket_is_held(lab):
+    """It is not watched for these 2 ms; a reload that ends the hold has it watched again."""
+    made = script("line", (1000,) * 60, 1)
+    sections = feed("a", lab.ingest("listen-unix", "a").value, framing="line", **LONG)
+    relay = lab.start(sections)
+    reader = relay.subscribe("a-framed", made)
+    relay.wait("a", subscribers=1)
+    publisher = relay.publish("a")
+    for number, end in enumerate(made.ends):
+        sections["feed a"]["coalesce"] = ("64k", "512k")[number % 2]
+        publisher.send(made.message(number))
+        lab.loop.run(lambda: publisher.done, what="a line to be sent")
+        relay.wait_log("reloaded", relay.reload(sections))
+        lab.loop.run(lambda: reader.position == end, what=f"line {number}")
+    assert relay.feed("a")["source_holds"] > 0
