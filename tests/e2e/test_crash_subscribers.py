@@ -2,9 +2,11 @@
 """relay dies, and subscribers go on in the next process: those whose place is known, without a wrong byte; the others
 are closed by reset. The publisher connects again and begins with a whole message."""
 
+import os
 import random
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,7 @@ from relaytest.web import (PING, Answer, EventSubscriber, WebSocketSubscriber, W
 RESUMED = r"resumed after a crash subscribers=(\d+) lost=(\d+) silence_ms="
 WORKERS = [1, 2]
 SLOW = {"receive_buffer": 4096, "paused": True}
+EPOLL_WAIT = {"232", "281", "441"} if os.uname().machine == "x86_64" else {"22", "441"}  # of /proc/PID/syscall
 KILLS = 4  # make soak-crash has a hundred
 REPEATED = 400
 
@@ -85,9 +88,25 @@ class Crashing:
         self.resumed = self.lost = 0
 
     def die_at_rest(self):
-        """Once all workers have answered: none of them is serving anybody then."""
-        self.relay.status()
+        self.stop_at_rest()
         return self.die()
+
+    def stop_at_rest(self):
+        """Each worker has answered and waits for events. Whoever is being served when relay dies is lost by right, and a
+        timer or a probe of the kernel can make relay serve somebody at any moment."""
+        self.relay.status()
+        self.lab.loop.run(self.stops_at_rest, what="a moment of rest", poll=POLL)
+
+    def stops_at_rest(self):
+        process = self.relay.process.pid
+        self.relay.signal(signal.SIGSTOP)
+        os.waitpid(process, os.WUNTRACED)
+        threads = [one for one in Path(f"/proc/{process}/task").iterdir()
+                   if (one / "comm").read_text().startswith("worker")]
+        is_rest = all((one / "syscall").read_text().split()[0] in EPOLL_WAIT for one in threads)
+        if not is_rest:
+            self.relay.signal(signal.SIGCONT)
+        return is_rest
 
     def die(self):
         """Killed, and started again, until another crash would be survived."""
@@ -380,8 +399,7 @@ def test_a_pong_that_waits_is_sent(lab):
     for one in slow:
         one.send_frame(PING, b"before")
     wait_read(slow)
-    crashing.relay.status()
-    crashing.relay.signal(signal.SIGSTOP)
+    crashing.stop_at_rest()
     for one in slow:
         one.send_frame(PING, b"meanwhile")
     assert crashing.die() == (len(slow), 0)
