@@ -133,7 +133,8 @@ static bool is_in_range(const struct config_option *option, enum config_type typ
 /* A number that relay can choose. */
 static bool can_be_auto(const struct config_option *option)
 {
-	return option->default_text && strcmp(option->default_text, "auto") == 0;
+	return option->type == CONFIG_TYPE_COALESCE ||
+	       (option->default_text && strcmp(option->default_text, "auto") == 0);
 }
 
 static int parse_ranged(const struct config_option *option, const char *text, uint64_t *ret)

@@ -132,12 +132,28 @@ void sockopt_set_user_timeout(int fd, uint32_t ms)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
 }
 
+static int receive_buffer(int fd)
+{
+	int bytes = 0;
+	socklen_t size = sizeof(bytes);
+
+	return getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &size) == 0 ? bytes : 0;
+}
+
 void sockopt_set_low_water(int fd, uint64_t bytes)
 {
 	struct attempt attempt = {.fd = fd, .first_error = -1};
+	int before = receive_buffer(fd), after;
 
 	/* Refused: it is taken at once, as without. */
 	set_number(&attempt, SOL_SOCKET, SO_RCVLOWAT, "SO_RCVLOWAT", bytes);
+	/* A mark that does not fit the receive buffer makes that larger, and the window never larger
+	 * than the mark (tcp_set_rcvlowat(), net/ipv4/tcp.c).  The publisher would be held to it for
+	 * good. */
+	after = receive_buffer(fd);
+	if (after > before)
+		set_number(&attempt, IPPROTO_TCP, TCP_WINDOW_CLAMP, "TCP_WINDOW_CLAMP",
+			   (uint64_t)after);
 }
 
 void sockopt_set_reset_on_close(int fd)

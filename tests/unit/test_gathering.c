@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -121,6 +122,25 @@ static void tcp_is_readable_once_there_is_enough(void **state)
 	assert_true(is_readable(&rig, -1));
 	assert_true(gathering_holds(&rig.gathering));
 	assert_int_equal(rig.dues, 0);
+	stop(&rig);
+}
+
+/* The kernel would hold the publisher to a window of the mark. */
+static void a_large_mark_leaves_the_window_alone(void **state)
+{
+	const struct gathering_params params = {.bytes = 512 * 1024, .time_ms = 60000};
+	int clamp = 0, buffer = 0;
+	socklen_t bytes = sizeof(clamp);
+	struct rig rig;
+
+	(void)state;
+	start(&rig, true, &params);
+	put(&rig, 10);
+	assert_true(is_readable(&rig, -1));
+	assert_true(gathering_holds(&rig.gathering));
+	assert_int_equal(getsockopt(rig.source, IPPROTO_TCP, TCP_WINDOW_CLAMP, &clamp, &bytes), 0);
+	assert_int_equal(getsockopt(rig.source, SOL_SOCKET, SO_RCVBUF, &buffer, &bytes), 0);
+	assert_true(clamp >= buffer);
 	stop(&rig);
 }
 
@@ -239,6 +259,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tcp_is_readable_once_there_is_enough),
+		cmocka_unit_test(a_large_mark_leaves_the_window_alone),
 		cmocka_unit_test(the_end_is_not_held),
 		cmocka_unit_test(the_time_is_up),
 		cmocka_unit_test(enough_is_not_held_and_none_holds_nothing),
