@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from relaytest import address, packet
-from relaytest.daemon import BIN
+from relaytest.daemon import BIN, POLL
 from relaytest.ini import feed
 from relaytest.service_manager import ServiceManager
 from relaytest.surroundings import NOBODY, another_user, as_user, needs
@@ -73,7 +73,7 @@ def is_sanitized():
 def publish_all(lab, relay, wire):
     """Until relay has read it and the publisher has gone."""
     publisher = relay.publish("a", wire)
-    lab.loop.run(lambda: publisher.done and not publisher.unacknowledged or publisher.lost, what="all is sent")
+    lab.loop.run(lambda: publisher.done and not publisher.unacknowledged or publisher.lost, what="all is sent", poll=POLL)
     publisher.close()
     relay.wait("a", source_up=0, source_losses=1)
 

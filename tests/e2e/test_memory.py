@@ -41,7 +41,7 @@ def is_given_up(seen):
 def test_nobody_is_connected(lab):
     """A default feed at eight workers, before anybody has read it, and when all who did have gone."""
     made = text_script((1000,) * 12_000, 1)
-    relay = lab.start(sections(8, keep_past="2s"))
+    relay = lab.start(sections(8, keep_past="2s", on_slow="wait", stall_timeout="1h"))
     publisher = relay.publish("a", made.wire)
     seen = relay.wait("a", in_messages=made.count)
     assert is_given_up(seen) and seen["crossed_packets"] == 0, seen

@@ -162,7 +162,8 @@ def test_loose_arrivals_are_compacted_for_many_and_copied_for_few(lab, tmp_path,
     many, few = relay.feed("many"), relay.feed("few")
     for seen in (many, few):
         assert seen["spliced_bytes"] == 0 and seen["engine_fallbacks"] == seen["refused_calls"] == 0, seen
-    assert many["compacted_bytes"] > 0.9 * many["delivered_bytes"] and many["dense_bytes"] > 0, many
+    # What happens to arrive in less than copy_below is copied.
+    assert many["compacted_bytes"] > many["copied_bytes"] and many["dense_bytes"] > 0, many
     assert few["compacted_bytes"] == few["dense_bytes"] == 0, few
 
 
