@@ -347,7 +347,7 @@ def test_top_fits_a_terminal_of_80(stub):
     with Terminal([BIN / "relayctl", "-s", stub.path, "top", "--interval", "100ms"], columns=80) as terminal:
         at = terminal.wait(b"GB/s", terminal.wait(b"1234567 "))
         lines = []
-        while not any(line.startswith("a-feed") for line in lines):  # on a busy machine a look may come too late
+        while not all(any(line.startswith(row) for line in lines) for row in ("a-feed", "1234567")):  # a look may be late
             at = terminal.wait(b"\033[H", at)
             page = re.sub(rb"\033\[[0-9;]*[mKJH]", b"", terminal.seen[at:terminal.wait(b"\033[J", at)]).decode()
             lines = page.split("\r\n")
