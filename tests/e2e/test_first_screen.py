@@ -47,12 +47,17 @@ def shows_prices(shown):
 
 
 def shows_latency(shown):
-    shown.find(rb"\d messages/s +latency p50=[\d.]+[mun]?s")
+    shown.find(rb"[1-9][\d.]* [kM]?B/s +\d+ messages/s +latency p50=[\d.]+[mun]?s")
 
 
 def shows_gap(shown):
     missed, since, until = map(int, shown.find(rb"gap: (\d+) messages missed, from (\d+) to (\d+)\b").groups())
     assert missed == until - since + 1 > 0
+
+
+def shows_top(shown):
+    for name in (b"demo", b"busy"):
+        shown.find(rb"\n%s +(\x1b\[\d+m)?up\b\S* +[\d.]+ [kM]?B/s " % name)
 
 
 def shows_log(shown):
@@ -75,6 +80,7 @@ TRIED = [
     (r"\S+/relaycat tcp:127\.0\.0\.1:7001", shows_prices),
     (r"\S+/relaycat -f --stats tcp:127\.0\.0\.1:7002", shows_latency),
     (r"\S+/relaycat -f tcp:127\.0\.0\.1:7005 \| \(sleep \d; cat >/dev/null\)", shows_gap),
+    (r"\S+/relayctl -s http://127\.0\.0\.1:7090 top", shows_top),
     (r"tail -f build/demo\.log", shows_log),
     (r"http://127\.0\.0\.1:7003/demo", shows_prices),
     (r"http://127\.0\.0\.1:7090/", shows_page),

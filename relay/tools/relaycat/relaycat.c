@@ -424,8 +424,9 @@ static void show_second(struct relaycat *cat, uint64_t now_ns)
 	if (cat->options->stats) {
 		if (cat->options->framed)
 			print_latency(&cat->second, text);
-		(void)fprintf(stderr, "%.2f MB/s  %" PRIu64 " messages/s  %s\n",
-			      (double)rates.bytes_per_s / 1e6, rates.messages_per_s, text);
+		(void)fprintf(stderr, "%s  %" PRIu64 " messages/s  %s\n",
+			      num_print_rate(rate, sizeof rate, rates.bytes_per_s),
+			      rates.messages_per_s, text);
 		latency_init(&cat->second);
 		return;
 	}
