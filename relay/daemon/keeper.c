@@ -75,10 +75,7 @@ static bool is_own(const struct collection *collection, int fd)
  * listens would pass it on to those that it accepts.) */
 static void set_reset_unless_listening(int fd)
 {
-	socklen_t bytes = sizeof(int);
-	int is_listening = 0;
-
-	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &bytes) == 0 && !is_listening)
+	if (!sockopt_is_listening(fd))
 		sockopt_set_reset_on_close(fd);
 }
 

@@ -21,6 +21,7 @@
 #include "base/errmsg.h"
 #include "base/fd.h"
 #include "net/peer_socket.h"
+#include "net/sockopt.h"
 
 #ifndef IPV6_FREEBIND
 #define IPV6_FREEBIND 78 /* linux/in6.h, which does not go with netinet/in.h; Linux 4.15 */
@@ -103,14 +104,6 @@ static bool local_address(int fd, struct endpoint_address *ret)
 {
 	*ret = (struct endpoint_address){.bytes = sizeof(ret->storage)};
 	return getsockname(fd, (struct sockaddr *)&ret->storage, &ret->bytes) == 0;
-}
-
-static int number_of(int fd, int level, int option)
-{
-	int value = -1;
-	socklen_t bytes = sizeof(value);
-
-	return getsockopt(fd, level, option, &value, &bytes) < 0 ? -errno : value;
 }
 
 static int set_number(int fd, int level, int option, int value)
@@ -276,7 +269,7 @@ find_own(const struct own_sockets *own, const struct endpoint_address *address, 
 		if (!own_address(own, i, &local) || !is_same(&local, address))
 			continue;
 		if (!v6_of(address) || !is_any(address) ||
-		    (number_of(fd, IPPROTO_IPV6, IPV6_V6ONLY) == 1) == is_ipv6_only)
+		    (sockopt_number(fd, IPPROTO_IPV6, IPV6_V6ONLY) == 1) == is_ipv6_only)
 			return &own->list[i];
 	}
 	return NULL;
@@ -510,7 +503,7 @@ static int listen_on_unix(const struct endpoint *endpoint, int backlog,
 /* NULL when `fd` can be listened on, or what it is instead. */
 static const char *why_not_listening(int fd)
 {
-	int family = number_of(fd, SOL_SOCKET, SO_DOMAIN);
+	int family = sockopt_number(fd, SOL_SOCKET, SO_DOMAIN);
 
 	if (family < 0)
 		return family == -ENOTSOCK ? "what was passed is not a socket"
@@ -518,9 +511,9 @@ static const char *why_not_listening(int fd)
 	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
 		return "the socket is neither IPv4, IPv6 nor unix; expected ListenStream= in the "
 		       "socket unit";
-	if (number_of(fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM)
+	if (sockopt_number(fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM)
 		return "the socket is not a stream; expected ListenStream= in the socket unit";
-	if (number_of(fd, SOL_SOCKET, SO_ACCEPTCONN) != 1)
+	if (!sockopt_is_listening(fd))
 		return "the socket does not listen; expected Accept=no in the socket unit";
 	return NULL;
 }

@@ -54,14 +54,6 @@ static void close_apart(const int *fds, size_t count)
 		fd_close(&here.fds[i]);
 }
 
-static bool is_unix(int fd)
-{
-	socklen_t bytes = sizeof(int);
-	int domain = 0;
-
-	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) == 0 && domain == AF_UNIX;
-}
-
 void peer_socket_refuse_descriptors(int fd)
 {
 	static const int off = 0;
@@ -71,13 +63,10 @@ void peer_socket_refuse_descriptors(int fd)
 
 bool peer_socket_may_have_descriptors(int fd)
 {
-	int passes = 0;
-	socklen_t bytes = sizeof(passes);
+	int passes = sockopt_number(fd, SOL_SOCKET, SO_PASSRIGHTS);
 
 	/* Since 6.16 EOPNOTSUPP for what is not unix; before that ENOPROTOOPT for all. */
-	if (getsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &passes, &bytes) == 0)
-		return passes != 0;
-	return errno == ENOPROTOOPT && is_unix(fd);
+	return passes > 0 || (passes == -ENOPROTOOPT && !sockopt_is_tcp(fd));
 }
 
 ssize_t peer_socket_receive(int fd, void *bytes, size_t count, int flags)
@@ -100,14 +89,6 @@ ssize_t peer_socket_receive(int fd, void *bytes, size_t count, int flags)
 	return got < 0 ? -1 : got;
 }
 
-static bool is_listening(int fd)
-{
-	socklen_t bytes = sizeof(int);
-	int listens = 0;
-
-	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) == 0 && listens;
-}
-
 /* Descriptors come with bytes, and after this there come no more. */
 static bool has_nothing_queued(int fd)
 {
@@ -122,7 +103,7 @@ void peer_socket_close(int *fd)
 
 	/* Nobody can say what waits at a socket that listens. */
 	if (*fd >= 0 && peer_socket_may_have_descriptors(*fd) &&
-	    (is_listening(*fd) || !has_nothing_queued(*fd))) {
+	    (sockopt_is_listening(*fd) || !has_nothing_queued(*fd))) {
 		close_apart(fd, 1);
 		*fd = -1;
 	}

@@ -45,12 +45,24 @@ static void set_number(struct attempt *attempt, int level, int option, const cha
 	set_option(attempt, level, option, name, &value, sizeof(value));
 }
 
+int sockopt_number(int fd, int level, int option)
+{
+	int value = 0;
+	socklen_t bytes = sizeof(value);
+
+	return getsockopt(fd, level, option, &value, &bytes) < 0 ? -errno : value;
+}
+
 bool sockopt_is_tcp(int fd)
 {
-	int domain = AF_UNIX;
-	socklen_t bytes = sizeof(domain);
+	int domain = sockopt_number(fd, SOL_SOCKET, SO_DOMAIN);
 
-	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) == 0 && domain != AF_UNIX;
+	return domain >= 0 && domain != AF_UNIX;
+}
+
+bool sockopt_is_listening(int fd)
+{
+	return sockopt_number(fd, SOL_SOCKET, SO_ACCEPTCONN) == 1;
 }
 
 static uint64_t keepalive_seconds(uint64_t ms)
@@ -121,10 +133,9 @@ int sockopt_apply_publisher(int fd, uint64_t keepalive_ms, struct errmsg *err)
 
 uint32_t sockopt_user_timeout(int fd)
 {
-	unsigned ms = 0;
-	socklen_t bytes = sizeof(ms);
+	int ms = sockopt_number(fd, IPPROTO_TCP, TCP_USER_TIMEOUT);
 
-	return getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &bytes) == 0 ? ms : 0;
+	return ms < 0 ? 0 : (uint32_t)ms;
 }
 
 void sockopt_set_user_timeout(int fd, uint32_t ms)
@@ -132,25 +143,17 @@ void sockopt_set_user_timeout(int fd, uint32_t ms)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
 }
 
-static int receive_buffer(int fd)
-{
-	int bytes = 0;
-	socklen_t size = sizeof(bytes);
-
-	return getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &size) == 0 ? bytes : 0;
-}
-
 void sockopt_set_low_water(int fd, uint64_t bytes)
 {
 	struct attempt attempt = {.fd = fd, .first_error = -1};
-	int before = receive_buffer(fd), after;
+	int before = sockopt_number(fd, SOL_SOCKET, SO_RCVBUF), after;
 
 	/* Refused: it is taken at once, as without. */
 	set_number(&attempt, SOL_SOCKET, SO_RCVLOWAT, "SO_RCVLOWAT", bytes);
 	/* A mark that does not fit the receive buffer makes that larger, and the window never larger
 	 * than the mark (tcp_set_rcvlowat(), net/ipv4/tcp.c).  The publisher would be held to it for
 	 * good. */
-	after = receive_buffer(fd);
+	after = sockopt_number(fd, SOL_SOCKET, SO_RCVBUF);
 	if (after > before)
 		set_number(&attempt, IPPROTO_TCP, TCP_WINDOW_CLAMP, "TCP_WINDOW_CLAMP",
 			   (uint64_t)after);

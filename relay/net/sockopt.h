@@ -36,8 +36,15 @@ int sockopt_apply_publisher(int fd, uint64_t keepalive_ms, struct errmsg *err);
 uint32_t sockopt_user_timeout(int fd);
 void sockopt_set_user_timeout(int fd, uint32_t ms);
 
+/* What an option of a socket is that has a number (getsockopt(2)); or -errno: ENOTSOCK, EBADF,
+ * ENOPROTOOPT.  Not for options that may be below 0. */
+int sockopt_number(int fd, int level, int option);
+
 /* Whether it is a TCP socket; not for -1. */
 bool sockopt_is_tcp(int fd);
+
+/* Whether it is a socket that listens. */
+bool sockopt_is_listening(int fd);
 
 /* From how many bytes on a TCP socket is readable (SO_RCVLOWAT, socket(7)).  Its end makes it readable
  * all the same, and so does a window that is about to close (tcp_epollin_ready(), net/ipv4/tcp.c,
