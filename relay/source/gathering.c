@@ -115,7 +115,7 @@ void gathering_begin(struct gathering *gathering, int fd)
 {
 	gathering->fd = fd;
 	gathering->can_tell = sockopt_is_tcp(fd);
-	/* The process before may have left another one. */
+	/* The look at the first bytes may have left another one, or the process before. */
 	if (gathering->can_tell)
 		sockopt_set_low_water(fd, 1);
 }

@@ -12,24 +12,8 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "net/peer_socket.h"
+#include "net/sockopt.h"
 #include "source/first_bytes.h"
-
-static void set_low_water(int fd, size_t count)
-{
-	int bytes = (int)count;
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
-}
-
-/* SO_RCVLOWAT does nothing for the readiness of a unix socket (Linux 6). */
-static bool is_tcp(int fd)
-{
-	socklen_t size = sizeof(int);
-	int domain = AF_UNSPEC;
-
-	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
-	       (domain == AF_INET || domain == AF_INET6);
-}
 
 /* The place becomes free; the descriptor is the caller's. */
 static int take_out(struct newcomer *newcomer)
@@ -84,9 +68,8 @@ static void look(struct newcomer *newcomer)
 	if (found == FIRST_BYTES_FOREIGN) {
 		refuse(newcomer, reason);
 	} else if (found == FIRST_BYTES_MORE) {
-		set_low_water(newcomer->fd, newcomer->seen + 1);
+		sockopt_set_low_water(newcomer->fd, newcomer->seen + 1);
 	} else {
-		set_low_water(newcomer->fd, 1);
 		offer(newcomer);
 	}
 }
@@ -148,7 +131,8 @@ void newcomers_add(struct newcomers *newcomers, int fd, bool sniff)
 	newcomer->since_ms = clock_mono_ns() / NS_PER_MS;
 	newcomer->seen = 0;
 	newcomer->is_stream = false;
-	newcomer->has_sniff = sniff && is_tcp(fd);
+	/* SO_RCVLOWAT does nothing for the readiness of a unix socket (Linux 6). */
+	newcomer->has_sniff = sniff && sockopt_is_tcp(fd);
 	ev_io_set(&newcomer->readable, fd, EV_READ);
 	ev_io_start(newcomers->loop, &newcomer->readable);
 	look(newcomer);

@@ -21,7 +21,7 @@ enum {
 
 struct newcomers_events {
 	/* Its first bytes are there. True: it is the publisher, and fd is taken. False: it waits
-	 * until newcomers_offer(). */
+	 * until newcomers_offer(). The low-water mark of fd is as the look at them has left it. */
 	bool (*on_stream)(void *owner, int fd);
 
 	/* It is not let in, or not any longer. Takes fd. */
