@@ -159,6 +159,13 @@ void sockopt_set_low_water(int fd, uint64_t bytes)
 			   (uint64_t)after);
 }
 
+void sockopt_clear_low_water(int fd)
+{
+	static const int one = 1;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
+}
+
 void sockopt_set_reset_on_close(int fd)
 {
 	static const struct linger reset = {.l_onoff = 1, .l_linger = 0};

@@ -51,6 +51,9 @@ bool sockopt_is_listening(int fd);
  * Linux 5.12).  The kernel takes half of the receive buffer at most. */
 void sockopt_set_low_water(int fd, uint64_t bytes);
 
+/* It is readable from its first byte on, as every socket is at first. */
+void sockopt_clear_low_water(int fd);
+
 /* Makes close() send RST instead of FIN and drop what is queued (SO_LINGER, socket(7)), so that the
  * peer cannot take the end for a clean one.  Cannot fail in a way that matters; does nothing to a
  * unix socket. */

@@ -69,16 +69,22 @@ static uint64_t queued_bytes(const struct gathering *gathering)
 	return ioctl(gathering->fd, FIONREAD, &bytes) == 0 && bytes > 0 ? (uint64_t)bytes : 0;
 }
 
-uint64_t gathering_let_go(struct gathering *gathering)
+/* False: nothing was held. */
+static bool let_go(struct gathering *gathering)
 {
 	if (!gathering->since_ns || gathering->is_due)
-		return 0;
+		return false;
 	ev_timer_stop(gathering->loop, &gathering->timer);
 	if (gathering->can_tell)
-		sockopt_set_low_water(gathering->fd, 1);
+		sockopt_clear_low_water(gathering->fd);
 	gathering->is_deaf = false;
 	gathering->is_due = true;
-	return queued_bytes(gathering);
+	return true;
+}
+
+uint64_t gathering_let_go(struct gathering *gathering)
+{
+	return let_go(gathering) ? queued_bytes(gathering) : 0;
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
@@ -87,7 +93,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)loop;
 	(void)events;
-	(void)gathering_let_go(gathering);
+	(void)let_go(gathering);
 	gathering->on_due(gathering);
 }
 
@@ -108,7 +114,7 @@ void gathering_change(struct gathering *gathering, const struct gathering_params
 {
 	gathering->params = *params;
 	gathering->auto_ms = 0;
-	(void)gathering_let_go(gathering);
+	(void)let_go(gathering);
 }
 
 void gathering_begin(struct gathering *gathering, int fd)
@@ -117,12 +123,12 @@ void gathering_begin(struct gathering *gathering, int fd)
 	gathering->can_tell = sockopt_is_tcp(fd);
 	/* The look at the first bytes may have left another one, or the process before. */
 	if (gathering->can_tell)
-		sockopt_set_low_water(fd, 1);
+		sockopt_clear_low_water(fd);
 }
 
 void gathering_end(struct gathering *gathering)
 {
-	(void)gathering_let_go(gathering);
+	(void)let_go(gathering);
 	gathering->is_due = false;
 	gathering->since_ns = 0;
 	gathering->fd = -1;
@@ -136,10 +142,8 @@ bool gathering_holds(struct gathering *gathering)
 	if (gathering->fd < 0 || gathering->is_due)
 		return false;
 	/* Enough has come, or the end. */
-	if (gathering->since_ns) {
-		(void)gathering_let_go(gathering);
+	if (let_go(gathering))
 		return false;
-	}
 	ms = limit_ms(gathering);
 	if (ms == 0)
 		return false;
