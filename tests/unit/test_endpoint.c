@@ -21,6 +21,7 @@
 #include "net/endpoint.h"
 #include "net/listen_socket.h"
 #include "tests/unit/fd_count.h"
+#include "tests/unit/parsed_endpoint.h"
 
 /* Every test starts in an empty directory of its own and must give back every descriptor. */
 struct place {
@@ -63,16 +64,6 @@ static int listen_on(const struct endpoint *endpoint, int *ret_fd, struct errmsg
 	sockets.list[0].fd = -1;
 	listen_sockets_close(&sockets);
 	return 0;
-}
-
-static struct endpoint parsed(const char *text)
-{
-	struct endpoint endpoint = {0};
-	struct errmsg err = {0};
-
-	if (endpoint_parse(text, &endpoint, &err) < 0)
-		fail_msg("%s", err.text);
-	return endpoint;
 }
 
 static int connect_to(const char *text)

@@ -20,6 +20,7 @@
 #include "net/listen_socket.h"
 #include "net/listen_way_out.h"
 #include "tests/unit/fd_count.h"
+#include "tests/unit/parsed_endpoint.h"
 
 #define UNUSED_ADDRESS "192.0.2.77" /* TEST-NET-1, RFC 5737: no machine has it */
 
@@ -31,16 +32,6 @@ struct first {
 	char dir[32];
 	int fds;
 };
-
-static struct endpoint parsed(const char *text)
-{
-	struct endpoint endpoint;
-	struct errmsg err = {0};
-
-	if (endpoint_parse(text, &endpoint, &err) < 0)
-		fail_msg("%s", err.text);
-	return endpoint;
-}
 
 static struct endpoint at_port(const struct first *first, const char *host)
 {
