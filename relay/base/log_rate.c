@@ -8,7 +8,7 @@ static bool allow_each(struct log_rate *rate, uint64_t now_ns, uint64_t interval
 		       uint64_t *ret_suppressed)
 {
 	*ret_suppressed = 0;
-	if (rate->last_ns && now_ns - rate->last_ns < interval_ns) {
+	if (rate->last_ns && now_ns < rate->last_ns + interval_ns) {
 		rate->suppressed++;
 		return false;
 	}
@@ -31,6 +31,6 @@ bool log_allow_each_minute(struct log_rate *rate, uint64_t now_ns, uint64_t *ret
 bool log_sum_is_due(struct log_rate *rate, uint64_t now_ns, uint64_t *ret_suppressed)
 {
 	*ret_suppressed = 0;
-	return rate->suppressed && now_ns - rate->last_ns >= NS_PER_S &&
+	return rate->suppressed && now_ns >= rate->last_ns + NS_PER_S &&
 	       log_allow(rate, now_ns, ret_suppressed);
 }

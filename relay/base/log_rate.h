@@ -13,8 +13,9 @@ struct log_rate {
 	uint64_t suppressed;
 };
 
-/* May this object's owner log a line at now_ns (monotonic)?  On true, *ret_suppressed is how many
- * lines were refused since the last true, to be mentioned in this one; on false it is 0. */
+/* May this object's owner log a line at now_ns (monotonic, which may lag behind that of the line
+ * before)?  On true, *ret_suppressed is how many lines were refused since the last true, to be
+ * mentioned in this one; on false it is 0. */
 bool log_allow(struct log_rate *rate, uint64_t now_ns, uint64_t *ret_suppressed);
 
 /* The same with one line a minute, for what goes on for hours. */

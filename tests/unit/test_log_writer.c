@@ -174,6 +174,8 @@ static void what_a_rate_held_back_is_summed_up(void **state)
 	assert_true(log_allow(&rate, 30 * NS_PER_S, &suppressed));
 	assert_false(log_allow(&rate, 30 * NS_PER_S + 1, &suppressed));
 	assert_false(log_allow(&rate, 30 * NS_PER_S + 2, &suppressed));
+	/* A tick knows its time in whole milliseconds: it may lie before the line. */
+	assert_false(log_sum_is_due(&rate, 30 * NS_PER_S - 1, &suppressed));
 	assert_false(log_sum_is_due(&rate, 31 * NS_PER_S - 1, &suppressed));
 	assert_true(log_sum_is_due(&rate, 31 * NS_PER_S, &suppressed));
 	assert_int_equal(suppressed, 2);
