@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "net/peer_socket.h"
 #include "net/sockopt.h"
+#include "serve/params.h"
 #include "serve/service.h"
 #include "source/listener_log.h"
 
@@ -180,22 +181,6 @@ static void wanted_address(const struct admin *admin, const struct config *confi
 		snprintf(buf, size, "%s", text);
 }
 
-/* 0, or -errno with the reason. */
-static int wanted_endpoint(const struct admin *admin, const struct config *config,
-			   const char *address, struct endpoint *ret, struct errmsg *err)
-{
-	int r = endpoint_parse(address, ret, err);
-
-	if (r == 0)
-		r = passed_fds_resolve(&admin->service->passed, ret, err);
-	if (r < 0)
-		return r;
-	ret->is_ipv6_only = config_is_ipv6_only(config, address);
-	ret->mode = (mode_t)config->admin.socket_mode;
-	(void)snprintf(ret->group, sizeof(ret->group), "%s", config->admin.socket_group);
-	return 0;
-}
-
 static int open_wanted(struct admin *admin, const struct config *config, enum admin_door_kind kind,
 		       const struct own_sockets *own, struct admin_change *ret, struct errmsg *err)
 {
@@ -210,7 +195,7 @@ static int open_wanted(struct admin *admin, const struct config *config, enum ad
 	r = admin_page_init(&admin->page);
 	if (r < 0)
 		return r;
-	r = wanted_endpoint(admin, config, address, &ret->endpoint, &why);
+	r = params_of_admin_address(config, address, &admin->service->passed, &ret->endpoint, &why);
 	if (r < 0) {
 		errmsg_set(err, "admin: %s", why.text);
 		return r;

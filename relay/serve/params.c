@@ -96,44 +96,45 @@ static enum ingest_direct ingest_direct(enum config_direct direct)
 	return INGEST_DIRECT_NO;
 }
 
-static int address_of(const struct config *config, const char *text,
-		      const struct passed_fds *passed, struct endpoint *ret, struct errmsg *err)
+/* mode, group: of a socket file. */
+static int address_of(const struct config *config, const char *text, uint64_t mode,
+		      const char *group, const struct passed_fds *passed, struct endpoint *ret,
+		      struct errmsg *err)
 {
 	int r = endpoint_parse(text, ret, err);
 
 	if (r == 0)
 		r = passed_fds_resolve(passed, ret, err);
-	if (r == 0)
-		ret->is_ipv6_only = config_is_ipv6_only(config, text);
-	return r;
-}
-
-static void set_file(struct endpoint *endpoint, uint64_t mode, const char *group)
-{
-	endpoint->mode = (mode_t)mode;
-	(void)snprintf(endpoint->group, sizeof(endpoint->group), "%s", group);
+	if (r < 0)
+		return r;
+	ret->is_ipv6_only = config_is_ipv6_only(config, text);
+	ret->mode = (mode_t)mode;
+	(void)snprintf(ret->group, sizeof(ret->group), "%s", group);
+	return 0;
 }
 
 int params_of_feed_address(const struct config *config, const struct config_feed *from,
 			   const struct passed_fds *passed, struct endpoint *ret,
 			   struct errmsg *err)
 {
-	int r = address_of(config, from->ingest.addresses[0], passed, ret, err);
-
-	if (r == 0)
-		set_file(ret, from->socket_mode, from->socket_group);
-	return r;
+	return address_of(config, from->ingest.addresses[0], from->socket_mode, from->socket_group,
+			  passed, ret, err);
 }
 
 int params_of_listener_address(const struct config *config, const struct config_listener *from,
 			       const struct passed_fds *passed, struct endpoint *ret,
 			       struct errmsg *err)
 {
-	int r = address_of(config, from->listen, passed, ret, err);
+	return address_of(config, from->listen, from->socket_mode, from->socket_group, passed, ret,
+			  err);
+}
 
-	if (r == 0)
-		set_file(ret, from->socket_mode, from->socket_group);
-	return r;
+int params_of_admin_address(const struct config *config, const char *text,
+			    const struct passed_fds *passed, struct endpoint *ret,
+			    struct errmsg *err)
+{
+	return address_of(config, text, config->admin.socket_mode, config->admin.socket_group,
+			  passed, ret, err);
 }
 
 int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, struct errmsg *err)

@@ -21,15 +21,19 @@ void params_of_feed(const struct config *config, const struct config_feed *from,
 
 struct passed_fds;
 
-/* Where the publisher of a feed with ingest = listen connects, and where the subscribers of a
- * listener do: how it is to be listened on in this configuration, with the passed socket if it is
- * one.  0, or -errno with the reason. */
+/* Where the publisher of a feed with ingest = listen connects, where the subscribers of a listener
+ * do, and where the admin server is asked, which of its addresses is `text`: how it is to be
+ * listened on in this configuration, with the passed socket if it is one.  0, or -errno with the
+ * reason. */
 int params_of_feed_address(const struct config *config, const struct config_feed *from,
 			   const struct passed_fds *passed, struct endpoint *ret,
 			   struct errmsg *err) must_check;
 int params_of_listener_address(const struct config *config, const struct config_listener *from,
 			       const struct passed_fds *passed, struct endpoint *ret,
 			       struct errmsg *err) must_check;
+int params_of_admin_address(const struct config *config, const char *text,
+			    const struct passed_fds *passed, struct endpoint *ret,
+			    struct errmsg *err) must_check;
 
 /* 0, or -EINVAL with the reason: an address that config/ let pass but endpoint_parse() does not. */
 int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, struct errmsg *err);
