@@ -46,8 +46,8 @@ int admission_change(struct admission *admission, const struct config_listener *
 
 void admission_fini(struct admission *admission);
 
-/* 10 times a second: refusals that were not logged each are summed up. */
-void admission_tick(struct admission *admission);
+/* 10 times a second: refusals that were not logged each are summed up.  now_ns: monotonic. */
+void admission_tick(struct admission *admission, uint64_t now_ns);
 
 /* Takes the quota of a peer that has passed the access lists.  address: NULL for a unix socket,
  * which is not counted by address.  wants_past: it begins with a message of the past.  The result is
