@@ -2,15 +2,11 @@
 /* A look at all places takes some hundred nanoseconds, less than to accept a connection. */
 #include "http/http_room.h"
 
-#include <stdlib.h>
-
-#include "base/compiler.h"
 #include "net/peer_count.h"
 
 void http_room_init(struct http_room *room)
 {
-	*room = (struct http_room){.entered = 0};
-	arc4random_buf(&room->secret, sizeof(room->secret));
+	*room = (struct http_room){.secret = peer_count_secret()};
 	for (size_t i = 0; i < HTTP_ROOM_PLACES; i++)
 		list_init(&room->places[i].waiting);
 }

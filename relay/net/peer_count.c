@@ -55,6 +55,15 @@ uint64_t peer_count_hash(uint64_t key, uint64_t secret)
 	return key ^ key >> 31;
 }
 
+uint64_t peer_count_secret(void)
+{
+	uint64_t secret;
+
+	if (getrandom(&secret, sizeof(secret), GRND_NONBLOCK) < 0)
+		return clock_mono_ns();
+	return secret;
+}
+
 static size_t home_of(const struct peer_count *counts, uint64_t key)
 {
 	return (size_t)peer_count_hash(key, counts->secret) & (counts->slot_count - 1);
@@ -82,9 +91,7 @@ struct peer_count *peer_count_new(void)
 		free(counts);
 		return NULL;
 	}
-	/* Without randomness yet (early boot), the time is better than nothing. */
-	if (getrandom(&counts->secret, sizeof(counts->secret), GRND_NONBLOCK) < 0)
-		counts->secret = clock_mono_ns();
+	counts->secret = peer_count_secret();
 	return counts;
 }
 

@@ -22,8 +22,12 @@ struct peer_count;
  * only in a part of 0000::/8 that is given to nobody. */
 uint64_t peer_count_key(const struct in6_addr *address);
 
-/* Of a key, for tables of which nobody may choose the places; `secret` is random. */
+/* Of a key, for tables of which nobody may choose the places; `secret` is that of the table. */
 uint64_t peer_count_hash(uint64_t key, uint64_t secret);
+
+/* For a new table.  Random; or the time, which is better than nothing, where there is no randomness
+ * yet (early boot): it does not wait for that. */
+uint64_t peer_count_secret(void);
 
 /* NULL: no memory. */
 struct peer_count *peer_count_new(void);
