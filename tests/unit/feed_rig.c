@@ -6,11 +6,9 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -24,6 +22,7 @@
 #include "base/log.h"
 #include "feed/feed_kept.h"
 #include "tests/unit/fd_count.h"
+#include "tests/unit/tcp_pair.h"
 
 enum {
 	IDLE_TURNS_MAX = 3000, // of 1 ms at most: then a wait is in vain
@@ -63,24 +62,13 @@ struct feed_params feed_rig_params(enum framing_kind kind, enum engine engine)
 
 static void make_pair(bool over_tcp, int *ret_fds)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t length = sizeof(address);
-	int listener;
-
 	if (!over_tcp) {
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ret_fds), 0);
 	} else {
-		listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		assert_true(listener >= 0);
-		assert_int_equal(bind(listener, (struct sockaddr *)&address, length), 0);
-		assert_int_equal(listen(listener, 1), 0);
-		assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
-		ret_fds[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		assert_int_equal(connect(ret_fds[1], (struct sockaddr *)&address, length), 0);
-		ret_fds[0] = accept(listener, NULL, NULL);
-		assert_true(ret_fds[0] >= 0);
-		close(listener);
+		const struct tcp_pair pair = tcp_pair_open(0);
+
+		ret_fds[0] = pair.accepted;
+		ret_fds[1] = pair.connected;
 	}
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(fd_set_nonblock(ret_fds[i]), 0);

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -16,6 +15,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "source/gathering.h"
+#include "tests/unit/tcp_pair.h"
 
 struct rig {
 	struct gathering gathering;
@@ -30,34 +30,21 @@ static void on_due(struct gathering *gathering)
 	container_of(gathering, struct rig, gathering)->dues++;
 }
 
-static void connect_tcp(int ret_ends[2])
-{
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t bytes = sizeof(address);
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(listener, (struct sockaddr *)&address, bytes), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &bytes), 0);
-	ret_ends[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(ret_ends[0], (struct sockaddr *)&address, bytes), 0);
-	ret_ends[1] = accept(listener, NULL, NULL);
-	assert_true(ret_ends[1] >= 0);
-	(void)close(listener);
-}
-
 static void start(struct rig *rig, bool is_tcp, const struct gathering_params *params)
 {
-	int ends[2];
-
 	*rig = (struct rig){.loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL)};
-	if (is_tcp)
-		connect_tcp(ends);
-	else
+	if (is_tcp) {
+		const struct tcp_pair pair = tcp_pair_open(0);
+
+		rig->publisher = pair.connected;
+		rig->source = pair.accepted;
+	} else {
+		int ends[2];
+
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-	rig->publisher = ends[0];
-	rig->source = ends[1];
+		rig->publisher = ends[0];
+		rig->source = ends[1];
+	}
 	gathering_init(&rig->gathering, rig->loop, params, on_due);
 	gathering_begin(&rig->gathering, rig->source);
 }

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,6 +21,7 @@
 #include "net/peer_socket.h"
 #include "tests/unit/fd_count.h"
 #include "tests/unit/leave_out.h"
+#include "tests/unit/tcp_pair.h"
 
 enum {
 	LINGER_S = 1000, // longer than a test may last
@@ -127,24 +127,15 @@ static void what_is_queued_is_closed_with_the_socket(void **state)
 static int make_lingering(int *ret_peer)
 {
 	const struct linger linger = {.l_onoff = 1, .l_linger = LINGER_S};
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t bytes = sizeof(address);
-	int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const struct tcp_pair pair = tcp_pair_open(0);
 	static const char junk[65536];
 
-	assert_int_equal(bind(server, (struct sockaddr *)&address, bytes), 0);
-	assert_int_equal(listen(server, 1), 0);
-	assert_int_equal(getsockname(server, (struct sockaddr *)&address, &bytes), 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&address, bytes), 0);
-	*ret_peer = accept4(server, NULL, NULL, SOCK_CLOEXEC);
-	assert_true(*ret_peer >= 0);
-	fd_close(&server);
-	while (send(fd, junk, sizeof(junk), MSG_DONTWAIT) > 0)
+	*ret_peer = pair.accepted;
+	while (send(pair.connected, junk, sizeof(junk), MSG_DONTWAIT) > 0)
 		;
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
-	return fd;
+	assert_int_equal(setsockopt(pair.connected, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)),
+			 0);
+	return pair.connected;
 }
 
 // Both would last longer than the test may: the receiving, and the closing with one more queued.

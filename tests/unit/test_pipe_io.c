@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
@@ -30,28 +29,20 @@
 #include "pipe/pipe.h"
 #include "pipe/pipe_io.h"
 #include "tests/unit/pipe_rig.h"
+#include "tests/unit/tcp_pair.h"
 
 // Two ends of a TCP connection over loopback, both non-blocking.
 static void connect_tcp(int ends[2])
 {
-	const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const struct tcp_pair pair = tcp_pair_open(0);
 	const int one = 1;
-	struct sockaddr_in addr = {.sin_family = AF_INET,
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(addr);
 
-	assert_int_equal(bind(listener, (struct sockaddr *)&addr, len), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(getsockname(listener, (struct sockaddr *)&addr, &len), 0);
-	ends[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(ends[0], (struct sockaddr *)&addr, len), 0);
-	ends[1] = accept(listener, NULL, NULL);
-	assert_true(ends[1] >= 0);
+	ends[0] = pair.connected;
+	ends[1] = pair.accepted;
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(fcntl(ends[i], F_SETFL, O_NONBLOCK), 0);
 		setsockopt(ends[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	}
-	close(listener);
 }
 
 static void close_both(int ends[2])

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* fanout/slow_cause.c: a truth table, and real sockets on loopback. */
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +12,9 @@
 #include <cmocka.h>
 
 #include "base/compiler.h"
+#include "base/fd.h"
 #include "fanout/slow_cause.h"
+#include "tests/unit/tcp_pair.h"
 
 static void signs_lead_to_causes(void **state)
 {
@@ -91,25 +91,11 @@ static void signs_lead_to_causes(void **state)
 /* A connected pair over loopback: fds[0] sends. */
 static void connect_pair(int fds[2], int receive_buffer)
 {
-	struct sockaddr_in address = {
-		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	socklen_t bytes = sizeof(address);
-	int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const struct tcp_pair pair = tcp_pair_open(receive_buffer);
 
-	assert_true(listening >= 0);
-	assert_int_equal(bind(listening, (struct sockaddr *)&address, bytes), 0);
-	assert_int_equal(listen(listening, 1), 0);
-	assert_int_equal(getsockname(listening, (struct sockaddr *)&address, &bytes), 0);
-	fds[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(
-		setsockopt(fds[1], SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer)),
-		0);
-	assert_int_equal(connect(fds[1], (struct sockaddr *)&address, bytes), 0);
-	fds[0] = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	assert_true(fds[0] >= 0);
-	close(listening);
+	fds[0] = pair.accepted;
+	fds[1] = pair.connected;
+	assert_int_equal(fd_set_nonblock(fds[0]), 0);
 }
 
 static void fill(int fd)

@@ -14,11 +14,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -37,6 +35,7 @@
 #include "feed/feed_kept.h"
 #include "ring/ring_kept.h"
 #include "tests/unit/feed_rig.h"
+#include "tests/unit/tcp_pair.h"
 
 enum {
 	SUBSCRIBERS = 12,
@@ -71,27 +70,20 @@ struct crash {
 
 static void make_pair(bool over_tcp, bool is_small, struct peer *ret)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t length = sizeof(address);
-	int fds[2], listener, bytes = SMALL_BUFFER;
+	int bytes = SMALL_BUFFER;
 
 	*ret = (struct peer){.is_tcp = over_tcp};
 	if (!over_tcp) {
+		int fds[2];
+
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 		ret->feed_fd = fds[0];
 		ret->fd = fds[1];
 	} else {
-		listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		assert_int_equal(bind(listener, (struct sockaddr *)&address, length), 0);
-		assert_int_equal(listen(listener, 1), 0);
-		assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
-		ret->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		if (is_small)
-			assert_int_equal(setsockopt(ret->fd, SOL_SOCKET, SO_RCVBUF, &bytes, 4), 0);
-		assert_int_equal(connect(ret->fd, (struct sockaddr *)&address, length), 0);
-		ret->feed_fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-		(void)close(listener);
+		const struct tcp_pair pair = tcp_pair_open(is_small ? bytes : 0);
+
+		ret->feed_fd = pair.accepted;
+		ret->fd = pair.connected;
 	}
 	if (is_small)
 		assert_int_equal(setsockopt(ret->feed_fd, SOL_SOCKET, SO_SNDBUF, &bytes, 4), 0);
