@@ -271,23 +271,31 @@ static void take_held(struct ingest *ingest)
 	watch_source(ingest);
 }
 
+/* The publisher of a fifo is there with its first bytes. */
+static void note_fifo_publisher(struct ingest *ingest)
+{
+	int queued = 0;
+
+	if (ingest->feed->publish.sequence.is_source_up ||
+	    ioctl(ingest->source.fd, FIONREAD, &queued) < 0 || queued == 0)
+		return;
+	log_info("publisher up feed=%s peer=fifo:%s", ingest->feed->params.name,
+		 ingest->params.path);
+	feed_source_up(ingest->feed);
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 {
 	struct ingest *ingest = container_of(watcher, struct ingest, readable);
-	int queued = 0;
 
 	(void)loop;
 	(void)events;
+	if (may_read(ingest))
+		note_fifo_publisher(ingest);
 	if (may_read(ingest)) {
-		if (!ingest->feed->publish.sequence.is_source_up &&
-		    ioctl(ingest->source.fd, FIONREAD, &queued) == 0 && queued > 0) {
-			log_info("publisher up feed=%s peer=fifo:%s", ingest->feed->params.name,
-				 ingest->params.path);
-			feed_source_up(ingest->feed);
-		}
-		if (may_read(ingest) && gathering_holds(&ingest->gathering))
+		if (gathering_holds(&ingest->gathering))
 			ingest->feed->metrics.source_holds++;
-		else if (may_read(ingest))
+		else
 			take_once(ingest);
 	}
 	watch_source(ingest);
