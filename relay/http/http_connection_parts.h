@@ -5,7 +5,6 @@
 
 #include "http/http_connection.h"
 #include "http/http_room.h"
-#include "net/proxy_protocol.h"
 
 /* Head and body of an answer of one line. */
 #define LINE_ANSWER_BYTES 1024

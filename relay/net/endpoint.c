@@ -8,7 +8,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -231,14 +230,6 @@ void endpoint_peer(int fd, struct endpoint_address *ret)
 	*ret = (struct endpoint_address){.bytes = sizeof(ret->storage)};
 	if (getpeername(fd, (struct sockaddr *)&ret->storage, &ret->bytes) < 0)
 		ret->bytes = 0;
-}
-
-void endpoint_print_peer(char *buf, size_t size, int fd)
-{
-	struct endpoint_address address;
-
-	endpoint_peer(fd, &address);
-	endpoint_print_address(buf, size, &address);
 }
 
 void endpoint_print_local(char *buf, size_t size, int fd)

@@ -8,8 +8,9 @@
  *
  *   listener.h, listen_socket.h                  connections that come in
  *   connector.h, resolver.h                      connections that go out
- *   access.h, peer_count.h, token_bucket.h       who may connect, how many, and how often
- *   sockopt.h, fd_message.h, proxy_protocol.h    what the kernel and a proxy are asked and told
+ *   access.h, peer_count.h, peer_rate.h          who may connect, how many, and how often
+ *   peer_socket.h, fd_message.h                  descriptors that come beside bytes
+ *   sockopt.h, proxy_protocol.h                  what the kernel and a proxy are asked and told
  *
  * endpoint_parse() returns a well-formed endpoint.  Whether its name can be looked up, or its path
  * be bound, shows only when it is used.
@@ -69,17 +70,15 @@ int endpoint_parse(const char *text, struct endpoint *ret, struct errmsg *err) m
 /* The text that endpoint_parse() would read again; "any address" is printed as "*". */
 void endpoint_print(char *buf, size_t size, const struct endpoint *endpoint);
 
-/* The address of the other end of `fd`, or of this end, as text: "tcp:127.0.0.1:5555",
- * "tcp:[::1]:5555", "unix:/path"; "unix:" for a unix socket without a name; "unknown" when the
- * kernel does not tell.  An IPv4 peer of a dual-stack socket is printed as IPv4. */
-void endpoint_print_peer(char *buf, size_t size, int fd);
+/* The address of this end of `fd` as text: "tcp:127.0.0.1:5555", "tcp:[::1]:5555", "unix:/path";
+ * "unix:" for a unix socket without a name; "unknown" when the kernel does not tell. */
 void endpoint_print_local(char *buf, size_t size, int fd);
 
 /* The address of the other end of `fd`.  bytes is 0 when the kernel does not tell. */
 void endpoint_peer(int fd, struct endpoint_address *ret);
 
-/* The same as endpoint_print_peer(), for an address that the caller has: accept(2) gave it, or a
- * PROXY header named it.  Where its bytes are 0: "unknown".
+/* The address of a peer, in the same words; "unknown" where its bytes are 0.  An IPv4 peer of a
+ * dual-stack socket is printed as IPv4.
  *
  * A unix peer chooses its name.  Blanks and all but printable ASCII become ?, so that a name is one
  * word of a line of the log, and one field of the journal. */

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "net/peer_socket.h"
 #include "serve/served_listener.h"
 #include "serve/service.h"

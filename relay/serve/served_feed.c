@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/compiler.h"
 #include "base/log.h"
 #include "feed/crossing_branch.h"
 #include "intake/engine_measure.h"

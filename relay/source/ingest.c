@@ -14,7 +14,6 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "net/peer_socket.h"
 #include "net/sockopt.h"

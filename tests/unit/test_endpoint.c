@@ -29,6 +29,14 @@ struct place {
 	int fds;
 };
 
+static void print_peer(char *buf, size_t size, int fd)
+{
+	struct endpoint_address address;
+
+	endpoint_peer(fd, &address);
+	endpoint_print_address(buf, size, &address);
+}
+
 static int set_up(void **state)
 {
 	struct place *place = calloc(1, sizeof(*place));
@@ -195,7 +203,7 @@ static void any_address_takes_both_families(void **state)
 	assert_int_equal(connect(fd, (struct sockaddr *)&storage, bytes), 0);
 	peer_fd = accept4(listening_fd, NULL, NULL, SOCK_CLOEXEC);
 	assert_true(peer_fd >= 0);
-	endpoint_print_peer(text, sizeof(text), peer_fd);
+	print_peer(text, sizeof(text), peer_fd);
 	assert_memory_equal(text, "tcp:127.0.0.1:", 14);
 	fd_close(&peer_fd);
 	fd_close(&fd);
@@ -275,11 +283,11 @@ static void prints_unix_peers(void **state)
 	assert_int_equal(listen_on(&endpoint, &listening_fd, NULL), 0);
 	fd = connect_to(name);
 	assert_true(fd >= 0);
-	endpoint_print_peer(text, sizeof(text), fd);
+	print_peer(text, sizeof(text), fd);
 	assert_string_equal(text, name);
 	endpoint_print_local(text, sizeof(text), fd);
 	assert_string_equal(text, "unix:");
-	endpoint_print_peer(text, sizeof(text), listening_fd);
+	print_peer(text, sizeof(text), listening_fd);
 	assert_string_equal(text, "unknown");
 	fd_close(&fd);
 	fd_close(&listening_fd);
