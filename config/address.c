@@ -188,3 +188,26 @@ bool config_address_clashes(const struct config_address *a, const struct config_
 		return false;
 	return strcasecmp(a->host, b->host) == 0 || covers(a, b) || covers(b, a);
 }
+
+/* The part of a word before its last @, if it is an address: tcp:USER:PASSWORD@... or ://USER...@. */
+static void mask_user(char *word, size_t length)
+{
+	char *at = memrchr(word, '@', length);
+	char *scheme = memmem(word, length, "://", 3);
+	char *user = scheme ? scheme + 3 : strncmp(word, "tcp:", 4) == 0 ? word + 4 : NULL;
+
+	if (!at || !user || user >= at)
+		return;
+	*user++ = '*';
+	memmove(user, at, strlen(at) + 1);
+}
+
+void config_address_mask_users(char *text)
+{
+	static const char ends[] = " \t'\",";
+
+	for (; *text; text += strspn(text, ends)) {
+		mask_user(text, strcspn(text, ends));
+		text += strcspn(text, ends);
+	}
+}

@@ -40,3 +40,7 @@ bool config_address_is_ipv4(const struct config_address *address);
 /* Is it certain that only one of the two can be listened on? Names are not looked up, and port 0
  * never clashes. */
 bool config_address_clashes(const struct config_address *a, const struct config_address *b);
+
+/* Puts a * in the place of users and passwords in the addresses of a text.  relay takes none, but who
+ * writes one should not find it in the log.  The text does not grow. */
+void config_address_mask_users(char *text);

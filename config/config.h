@@ -4,6 +4,7 @@
  * config/; it is all that others need of it.
  *
  *   options.def  the table of all options; the members of the structs below come from its rows
+ *   type.def     the types that their values have
  *   reader.c     lines of the file        value.c      texts to values
  *   load.c       the file and the -o of the command line to a struct config
  *   check.c      whether the values make sense together
@@ -37,7 +38,8 @@
 
 /* --- values --- */
 
-/* Every word that a key can be set to, once: VALUE(prefix, identifier, word). */
+/* Every word that a key can be set to, once: VALUE(prefix, identifier, word).  A list belongs to the
+ * enum of its name below, and to a row of type.def. */
 #define CONFIG_LOG_LEVELS(VALUE)                                                                   \
 	VALUE(LOG_LEVEL, ERROR, "error")                                                           \
 	VALUE(LOG_LEVEL, WARN, "warn")                                                             \
@@ -91,7 +93,7 @@ enum config_takeover       { CONFIG_TAKEOVERS(CONFIG_ENUMERATOR) };
 enum config_pages          { CONFIG_PAGES(CONFIG_ENUMERATOR) };
 enum config_last_line      { CONFIG_LAST_LINES(CONFIG_ENUMERATOR) };
 enum config_direct         { CONFIG_DIRECTS(CONFIG_ENUMERATOR) };
-enum config_survive_crash   { CONFIG_SURVIVE_CRASHES(CONFIG_ENUMERATOR) };
+enum config_survive_crash  { CONFIG_SURVIVE_CRASHES(CONFIG_ENUMERATOR) };
 enum config_on_slow        { CONFIG_ON_SLOWS(CONFIG_ENUMERATOR) };
 enum config_messages       { CONFIG_MESSAGES(CONFIG_ENUMERATOR) };
 enum config_yes_no         { CONFIG_YES_NOS(CONFIG_ENUMERATOR) };
@@ -127,36 +129,11 @@ struct config_ingest {
 	size_t address_count;
 };
 
-/* The C type of each TYPE in options.def. Texts are never NULL. */
-#define CONFIG_C_TEXT           char *
-#define CONFIG_C_FEED           char *
-#define CONFIG_C_ADDRESS        char *
-#define CONFIG_C_INGEST         struct config_ingest
-#define CONFIG_C_NETWORKS       char * /* as in the file; its form has been checked */
-#define CONFIG_C_BYTES          uint64_t
-#define CONFIG_C_COALESCE       uint64_t /* CONFIG_AUTO, 0: none, or bytes */
-#define CONFIG_C_DURATION       uint64_t /* milliseconds */
-#define CONFIG_C_COUNT          uint64_t
-#define CONFIG_C_MODE           uint64_t /* of a file, chmod(2) */
-#define CONFIG_C_BURST          struct config_burst
-#define CONFIG_C_FRAMING        struct config_framing_choice
-#define CONFIG_C_LOG_LEVEL      enum log_level
-#define CONFIG_C_ENGINE         enum config_engine
-#define CONFIG_C_HEADERS        enum config_headers
-#define CONFIG_C_ON_SOURCE_LOSS enum config_on_source_loss
-#define CONFIG_C_TAKEOVER       enum config_takeover
-#define CONFIG_C_PAGES          enum config_pages
-#define CONFIG_C_LAST_LINE      enum config_last_line
-#define CONFIG_C_DIRECT         enum config_direct
-#define CONFIG_C_SURVIVE_CRASH  enum config_survive_crash
-#define CONFIG_C_ON_SLOW        enum config_on_slow
-#define CONFIG_C_FORMAT         enum format
-#define CONFIG_C_MESSAGES       enum config_messages
-#define CONFIG_C_YES_NO         enum config_yes_no
-#define CONFIG_C_MEDIA_TYPE     char * /* "auto", or one */
-#define CONFIG_C_SECRET_FILE    char * /* the path alone */
-#define CONFIG_C_HTTP_FIELDS    char * /* as in the file; its form has been checked */
-#define CONFIG_C_ORIGINS        char * /* "none", "*", or a list; its form has been checked */
+/* What a member of each type is: type.def. */
+struct config_value_types {
+#define TYPE(id, c_type, notation) c_type id;
+#include "config/type.def"
+};
 
 /* --- sections --- */
 
@@ -225,7 +202,7 @@ static inline bool config_is_set(const struct config_section *section, size_t op
 	       !section->origins[option].inherited;
 }
 
-#define CONFIG_MEMBER(key, TYPE, ...) CONFIG_C_##TYPE key;
+#define CONFIG_MEMBER(key, TYPE, ...) __typeof__(((struct config_value_types *)0)->TYPE) key;
 
 struct config_relay {
 	struct config_section section;
@@ -350,35 +327,8 @@ bool config_has_admin(const struct config *config);
 /* --- the option table --- */
 
 enum config_type {
-	CONFIG_TYPE_TEXT,
-	CONFIG_TYPE_SECRET_FILE,
-	CONFIG_TYPE_FEED,
-	CONFIG_TYPE_ADDRESS,
-	CONFIG_TYPE_INGEST,
-	CONFIG_TYPE_NETWORKS,
-	CONFIG_TYPE_BYTES,
-	CONFIG_TYPE_DURATION,
-	CONFIG_TYPE_COUNT,
-	CONFIG_TYPE_MODE,
-	CONFIG_TYPE_COALESCE,
-	CONFIG_TYPE_BURST,
-	CONFIG_TYPE_FRAMING,
-	CONFIG_TYPE_LOG_LEVEL,
-	CONFIG_TYPE_ENGINE,
-	CONFIG_TYPE_HEADERS,
-	CONFIG_TYPE_ON_SOURCE_LOSS,
-	CONFIG_TYPE_TAKEOVER,
-	CONFIG_TYPE_PAGES,
-	CONFIG_TYPE_LAST_LINE,
-	CONFIG_TYPE_DIRECT,
-	CONFIG_TYPE_SURVIVE_CRASH,
-	CONFIG_TYPE_ON_SLOW,
-	CONFIG_TYPE_FORMAT,
-	CONFIG_TYPE_MESSAGES,
-	CONFIG_TYPE_YES_NO,
-	CONFIG_TYPE_ORIGINS,
-	CONFIG_TYPE_MEDIA_TYPE,
-	CONFIG_TYPE_HTTP_FIELDS,
+#define TYPE(id, ...) CONFIG_TYPE_##id,
+#include "config/type.def"
 };
 
 /* The default_text of a listener's options that are the feed's where they are not set. */
