@@ -138,7 +138,7 @@ static int read_part(struct reading *reading, struct part *part)
 	state->is_source_up = atomic_load(&record->is_source_up);
 	state->session = atomic_load(&record->session) & UINT32_MAX;
 	state->next_seq = atomic_load(&record->next_seq);
-	part->is_torn = atomic_load(&record->torn);
+	part->is_torn = atomic_load(&record->is_torn);
 	for (size_t i = 0; state->is_awake && i < RECORD_FORMATS_MAX; i++)
 		read_rendition(reading, part, i);
 	return 0;

@@ -33,12 +33,6 @@ enum {
 	RECORD_NOTES_BYTES = 128, /* a newcomer's in the framed format fit */
 };
 
-/* Bits. */
-enum {
-	RECORD_TORN_MESSAGE = 1,  /* goes on in the next packet */
-	RECORD_TORN_SEQUENCE = 2, /* is being set anew */
-};
-
 struct rendition_record {
 	_Atomic uint32_t is_used;
 	int32_t ring_fd; /* memfd of the ring's record; its number in the process that writes */
@@ -58,8 +52,7 @@ struct part_record {
 	uint32_t is_home;
 	_Atomic uint32_t is_awake; /* always 1 for a home */
 	_Atomic uint32_t is_source_up;
-	_Atomic uint32_t
-		torn; /* RECORD_TORN_...: where no subscriber can be left; 0: all is well */
+	_Atomic uint32_t is_torn; /* its sequence is being set: no subscriber can be left */
 	_Atomic uint64_t session;
 	_Atomic uint64_t next_seq; /* behind what is being published, in a ring already or not */
 	char feed[RECORD_NAME_BYTES];

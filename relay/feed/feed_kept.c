@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Feeds and renditions in the records.  Invariant: who is marked as used is described; torn is
- * set before, and cleared after, what subscribers could be left in the middle of. */
+/* Feeds and renditions in the records.  Invariant: who is marked as used is described; is_torn
+ * is set before, and cleared after, what subscribers could be left in the middle of. */
 #include "feed/feed_kept.h"
 
 #include <stdio.h>
@@ -64,7 +64,7 @@ void feed_record_open(struct fanout *fanout, const struct sequence *sequence, bo
 		set(&record->renditions[i].is_used, 0);
 	fanout->records = records;
 	fanout->record = record;
-	set(&record->torn, 0);
+	set(&record->is_torn, 0);
 	feed_record_note(fanout, sequence, !is_branch);
 	set(&record->state, RECORD_PART_USED);
 }
@@ -93,29 +93,17 @@ void feed_record_note(struct fanout *fanout, const struct sequence *sequence, bo
 
 /* ---- packets ---- */
 
-void feed_record_begin_packet(struct fanout *fanout, const struct packet *packet)
+void feed_record_note_packet(struct fanout *fanout, const struct packet *packet)
 {
-	struct part_record *record = fanout->record;
-
-	if (!record)
-		return;
-	if (packet->flags & PACKET_FLAG_CONTINUED)
-		set(&record->torn, RECORD_TORN_MESSAGE);
-	atomic_store_explicit(&record->next_seq, packet_next_seq(packet), memory_order_relaxed);
-}
-
-void feed_record_end_packet(struct fanout *fanout, const struct packet *packet)
-{
-	struct part_record *record = fanout->record;
-
-	if (record && packet->type == PACKET_DATA && !(packet->flags & PACKET_FLAG_CONTINUED))
-		set(&record->torn, 0);
+	if (fanout->record)
+		atomic_store_explicit(&fanout->record->next_seq, packet_next_seq(packet),
+				      memory_order_relaxed);
 }
 
 void feed_record_begin_sequence(struct fanout *fanout)
 {
 	if (fanout->record)
-		set(&fanout->record->torn, get(&fanout->record->torn) | RECORD_TORN_SEQUENCE);
+		set(&fanout->record->is_torn, 1);
 }
 
 void feed_record_end_sequence(struct fanout *fanout, const struct sequence *sequence, bool is_awake)
@@ -123,7 +111,7 @@ void feed_record_end_sequence(struct fanout *fanout, const struct sequence *sequ
 	if (!fanout->record)
 		return;
 	feed_record_note(fanout, sequence, is_awake);
-	set(&fanout->record->torn, get(&fanout->record->torn) & ~(uint32_t)RECORD_TORN_SEQUENCE);
+	set(&fanout->record->is_torn, 0);
 }
 
 /* ---- renditions ---- */

@@ -25,9 +25,8 @@ void feed_record_close(struct fanout *fanout);
 void feed_record_open_rendition(struct rendition *rendition, size_t max_message);
 void feed_record_close_rendition(struct rendition *rendition);
 
-/* Around each packet that is put into the rings. */
-void feed_record_begin_packet(struct fanout *fanout, const struct packet *packet);
-void feed_record_end_packet(struct fanout *fanout, const struct packet *packet);
+/* Before a packet is put into the rings. */
+void feed_record_note_packet(struct fanout *fanout, const struct packet *packet);
 
 /* Around a change of the sequence. */
 void feed_record_begin_sequence(struct fanout *fanout);

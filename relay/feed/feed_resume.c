@@ -219,11 +219,8 @@ static int restore_intake(struct feed *feed, const struct intake_state *state)
 	}
 	restore_scan(&intake->scan, state);
 	intake->relay.head_bytes = state->head_bytes;
-	intake->relay.in_message = state->in_message;
 	memcpy(intake->relay.head, state->head, sizeof(intake->relay.head));
-	if (state->head_bytes < sizeof(intake->relay.head))
-		return 0;
-	return packet_header_decode(state->head, &intake->relay.header);
+	return state->has_packet ? packet_header_decode(state->packet, &intake->relay.header) : 0;
 }
 
 static void restore_counters(struct feed *feed, const struct feed_state *state)

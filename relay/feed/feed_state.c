@@ -159,7 +159,7 @@ static void transfer_rendition(struct state_stream *stream, struct rendition_sta
 
 static void transfer_intake(struct state_stream *stream, struct intake_state *state)
 {
-	uint8_t *prefix = state->prefix, *head = state->head;
+	uint8_t *prefix = state->prefix, *head = state->head, *packet = state->packet;
 	struct packet_header header;
 
 	state_unsigned(stream, &state->framing, FRAMING_COUNT - 1, "framing");
@@ -174,14 +174,16 @@ static void transfer_intake(struct state_stream *stream, struct intake_state *st
 	state_unsigned(stream, &state->head_bytes, sizeof(state->head), "packet header");
 	state_bytes(stream, &head, sizeof(state->head), "packet header");
 	state_bool(stream, &state->has_session, "session of the source");
-	state_bool(stream, &state->in_message, "message to go on");
+	state_bool(stream, &state->has_packet, "packet to go on");
+	state_bytes(stream, &packet, sizeof(state->packet), "packet to go on");
 	state_u64(stream, &state->taken_bytes, UINT64_MAX, "bytes taken");
 	if (!stream->is_reading || stream->fault)
 		return;
 	memcpy(state->prefix, prefix, sizeof(state->prefix));
 	memcpy(state->head, head, sizeof(state->head));
-	if (state->head_bytes == sizeof(state->head) &&
-	    packet_header_decode(state->head, &header) < 0)
+	memcpy(state->packet, packet, sizeof(state->packet));
+	if (state->has_packet ? packet_header_decode(state->packet, &header) < 0
+			      : state->head_bytes == sizeof(state->head))
 		state_fail(stream, "packet header");
 }
 
@@ -358,11 +360,12 @@ static int capture_intake(struct feed *feed, struct intake_state *ret)
 		.rest_bytes = intake_memory_bytes(intake),
 		.head_bytes = (unsigned)intake->relay.head_bytes,
 		.has_session = number_is_followed(&feed->publish),
-		.in_message = intake->relay.in_message,
+		.has_packet = intake_relay_has_packet(&intake->relay),
 		.taken_bytes = intake->taken_bytes,
 	};
 	memcpy(ret->prefix, scan->prefix, sizeof(ret->prefix));
 	memcpy(ret->head, intake->relay.head, sizeof(ret->head));
+	packet_header_encode(&intake->relay.header, ret->packet);
 	return 0;
 }
 

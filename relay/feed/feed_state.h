@@ -45,7 +45,9 @@ struct intake_state {
 	size_t rest_bytes;
 	uint8_t head[PACKET_HEADER_BYTES];
 	unsigned head_bytes;
-	bool has_session, in_message;
+	bool has_session;
+	bool has_packet; /* see intake_relay_has_packet() */
+	uint8_t packet[PACKET_HEADER_BYTES];
 	uint64_t taken_bytes;
 };
 

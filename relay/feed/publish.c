@@ -402,7 +402,7 @@ void publish_packet(struct publish *publish, const struct packet *packet, struct
 {
 	publish->sequence.session = packet->session;
 	publish->sequence.next_seq = packet_next_seq(packet);
-	feed_record_begin_packet(publish->fanout, packet);
+	feed_record_note_packet(publish->fanout, packet);
 	if (payload) {
 		publish->crossings.engine = payload->engine;
 		put_payload(publish, packet, payload);
@@ -410,7 +410,6 @@ void publish_packet(struct publish *publish, const struct packet *packet, struct
 	} else {
 		put_news(publish, packet);
 	}
-	feed_record_end_packet(publish->fanout, packet);
 	publish->last_ms = clock_mono_ns() / NS_PER_MS;
 	wake(publish);
 }

@@ -68,7 +68,8 @@ size_t intake_memory_bytes(const struct intake *intake)
 
 bool intake_is_between(const struct intake *intake)
 {
-	return framing_is_between(&intake->scan) && intake->relay.head_bytes == 0;
+	return framing_is_between(&intake->scan) && intake->relay.head_bytes == 0 &&
+	       !intake_relay_has_packet(&intake->relay);
 }
 
 bool intake_is_empty(const struct intake *intake)
@@ -96,8 +97,7 @@ uint64_t intake_reset(struct intake *intake)
 	const struct framing_params framing = intake->scan.params;
 
 	intake_drop_rest(intake);
-	intake->relay.head_bytes = 0;
-	intake->relay.in_message = false;
+	intake->relay = (struct intake_relay){0};
 	intake->splice_refused = false;
 	engine_forget_source(&intake->choice);
 	framing_scan_init(&intake->scan, &framing);

@@ -68,13 +68,19 @@ struct intake_memory {
 	size_t room;
 };
 
-/* framing = relay: the packet that is being read. */
+/* framing = relay: the packet that is being read.  Those that share a message are one packet. */
 struct intake_relay {
 	uint8_t head[PACKET_HEADER_BYTES];
 	size_t head_bytes;
-	struct packet_header header; /* once head is complete */
-	bool in_message;             /* the packet before was continued */
+	struct packet_header header; /* as far as heads are complete; all zero: none is */
 };
+
+/* True when there is a header, and more of the packet is to come. */
+static inline bool intake_relay_has_packet(const struct intake_relay *relay)
+{
+	return relay->head_bytes == sizeof(relay->head) ||
+	       relay->header.flags & PACKET_FLAG_CONTINUED;
+}
 
 struct intake {
 	struct intake_params params; /* ro */

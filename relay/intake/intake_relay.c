@@ -3,6 +3,9 @@
  * Packets of another relay.  Their headers are read one by one, and their payloads go the way that
  * the engine says.  Session, sequence and time are handed up as they came, so that a tree of relays
  * looks like one.
+ *
+ * Packets that share a message (CONTINUED) become one packet.  So a message is published whole or
+ * not at all, as with every other framing: nobody begins in the middle of one, or misses its end.
  */
 #include "intake/intake_relay.h"
 
@@ -14,7 +17,6 @@
 static struct packet packet_of(const struct intake_relay *relay)
 {
 	const struct packet_header *header = &relay->header;
-	bool is_data = header->type == PACKET_DATA;
 
 	return (struct packet){
 		.type = header->type,
@@ -24,14 +26,68 @@ static struct packet packet_of(const struct intake_relay *relay)
 		.first_seq = header->sequence,
 		.time_ns = header->time,
 		.length = header->length,
-		.starts_message = !is_data || !relay->in_message,
+		.starts_message = true,
 	};
 }
+
+/* ---- a message in several packets ---- */
+
+/* The last packet goes on in the next one. */
+static bool is_in_message(const struct intake_relay *relay)
+{
+	return relay->header.flags & PACKET_FLAG_CONTINUED;
+}
+
+static bool goes_on(const struct packet_header *before, const struct packet_header *next)
+{
+	return (next->type == PACKET_DATA || next->type == PACKET_HEARTBEAT) &&
+	       next->session == before->session &&
+	       next->sequence == before->sequence + before->count;
+}
+
+/* Makes one packet of all before, and the next one. */
+static enum framing_fault add(struct packet_header *before, const struct packet_header *next)
+{
+	if (next->count > FRAMING_MESSAGES_MAX - before->count)
+		return FRAMING_BAD_HEADER;
+	if (next->length > UINT32_MAX - before->length)
+		return FRAMING_TOO_LONG;
+	before->count = (uint16_t)(before->count + next->count);
+	before->length += next->length;
+	before->flags = next->flags;
+	return FRAMING_OK;
+}
+
+/* Its end does not come. */
+static void drop_message(struct intake *intake)
+{
+	intake->metrics->partial_messages++;
+	intake->metrics->partial_bytes += intake->relay.header.length;
+	intake_drop_rest(intake);
+}
+
+/* A header has come. */
+static enum framing_fault take_header(struct intake *intake, const struct packet_header *next)
+{
+	struct packet_header *header = &intake->relay.header;
+	bool is_open = is_in_message(&intake->relay);
+
+	if (is_open && goes_on(header, next)) /* a heartbeat says nothing new */
+		return next->type == PACKET_DATA ? add(header, next) : FRAMING_OK;
+	if (is_open)
+		drop_message(intake);
+	*header = *next;
+	return FRAMING_OK;
+}
+
+/* ---- taking ---- */
 
 static enum intake_result read_head(struct intake *intake, const struct source *source,
 				    int *ret_err)
 {
 	struct intake_relay *relay = &intake->relay;
+	struct packet_header next;
+	enum framing_fault fault;
 	ssize_t got = intake_receive(source, relay->head + relay->head_bytes,
 				     sizeof(relay->head) - relay->head_bytes);
 	int r;
@@ -46,13 +102,14 @@ static enum intake_result read_head(struct intake *intake, const struct source *
 	intake->taken_bytes += (size_t)got;
 	if (relay->head_bytes < sizeof(relay->head))
 		return INTAKE_EMPTY;
-	r = packet_header_decode(relay->head, &relay->header);
+	r = packet_header_decode(relay->head, &next);
 	if (r < 0)
 		return intake_fault(intake, r == -EPROTO ? FRAMING_BAD_MAGIC : FRAMING_BAD_HEADER,
 				    ret_err);
-	if (relay->header.length > intake->params.framing.max_message)
-		return intake_fault(intake, FRAMING_TOO_LONG, ret_err);
-	return INTAKE_TOOK;
+	fault = take_header(intake, &next);
+	if (fault == FRAMING_OK && relay->header.length > intake->params.framing.max_message)
+		fault = FRAMING_TOO_LONG;
+	return fault == FRAMING_OK ? INTAKE_TOOK : intake_fault(intake, fault, ret_err);
 }
 
 /* Takes what is there of the payload.  INTAKE_TOOK: it is complete. */
@@ -88,22 +145,19 @@ static enum intake_result take_payload(struct intake *intake, const struct sourc
 	return INTAKE_TOOK;
 }
 
-/* The payload is complete. */
+/* The packet is complete. */
 static enum intake_result put_data(struct intake *intake, int *ret_err)
 {
 	struct packet packet = packet_of(&intake->relay);
 	bool in_pipes = intake_pipe_bytes(intake) > 0;
 	int r;
 
-	intake->relay.head_bytes = 0;
 	r = in_pipes ? intake_put_pipes(intake, &packet) : intake_put_memory(intake, &packet);
 	if (r < 0) {
 		*ret_err = -r;
 		return INTAKE_END;
 	}
-	if (r)
-		intake->relay.in_message = packet.flags & PACKET_FLAG_CONTINUED;
-	else
+	if (!r)
 		intake_drop_rest(intake);
 	return INTAKE_TOOK;
 }
@@ -131,5 +185,8 @@ enum intake_result intake_take_relay(struct intake *intake, const struct source 
 		 (intake_pipe_bytes(intake) > 0 ||
 		  intake_expect(intake, source, relay->header.length) == ENGINE_SPLICE);
 	result = take_payload(intake, source, unseen, ret_err);
-	return result == INTAKE_TOOK ? put_data(intake, ret_err) : result;
+	if (result != INTAKE_TOOK)
+		return result;
+	relay->head_bytes = 0;
+	return is_in_message(relay) ? INTAKE_TOOK : put_data(intake, ret_err);
 }

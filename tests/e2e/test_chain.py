@@ -70,6 +70,38 @@ def test_sequences_beyond_32_bits(lab):
     assert reader.next == 2**32 + 30 and reader.session == 2**32 - 1
 
 
+@pytest.mark.parametrize("way", ["quietly", "upgrade"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_message_in_several_packets_is_published_whole(lab, engine, way):
+    """Who joins between two of them gets all of it; of one that does not end, nobody gets anything."""
+    made = script("relay", (70_000, 500, 900), 1)
+    relay = lab.start(feed("a", framing="relay", **ENGINES[engine], **LOSSLESS))
+
+    def part(begin, end, sequence, flags=0):
+        return packet.encode(count=0 if flags else 1, length=end - begin, session=made.session, flags=flags,
+                             sequence=sequence, time=made.times.get(sequence, 1)) + made.payload[begin:end]
+
+    def subscribe():
+        return [relay.subscribe("a-framed", made, same_session=False), relay.subscribe("a-raw", made)]
+
+    readers = subscribe()
+    relay.wait("a", subscribers=2)
+    publisher = relay.publish("a", part(0, 30_000, made.first, packet.CONTINUED))
+    publisher.send(part(30_000, 31_000, made.first, packet.CONTINUED) + b"RLY1")
+    relay.wait("a", test=lambda seen: seen["source_up"])
+    if way == "upgrade":
+        relay.upgrade()
+    readers += subscribe()
+    relay.wait("a", subscribers=4)
+    broken = part(0, 2000, made.first + 1, packet.CONTINUED)
+    broken += packet.encode(packet.SOURCE_UP, session=made.session, sequence=made.first + 1)
+    publisher.send(part(31_000, made.ends[0], made.first)[4:] + broken)
+    publisher.send(part(made.ends[0], made.ends[1], made.first + 1) + part(made.ends[1], made.ends[2], made.first + 2))
+    relay.run_until_done(readers)
+    seen = relay.feed("a")
+    assert (seen["partial_messages"], seen["partial_bytes"], seen["in_packets"]) == (1, 2000, 3), seen
+
+
 def test_a_new_session_starts_anew(lab):
     """A publisher with another session: subscribers see the session change, nobody is cut."""
     old, new = (script("relay", (500,) * 20, session, first=session, session=session) for session in (50, 60))

@@ -376,7 +376,7 @@ static void a_torn_part_keeps_nobody(void **state)
 
 	(void)state;
 	open_scene(&scene, ENGINE_SPLICE);
-	atomic_store(&scene.records.parts[0].torn, RECORD_TORN_MESSAGE);
+	atomic_store(&scene.records.parts[0].is_torn, 1);
 	fill_bag(&bag);
 	assert_int_equal(crash_feeds_read(scene.record.map, &bag.list, &handover), 0);
 	assert_int_equal(handover.feeds[0].parts[0].closed[CLOSE_CRASH], 12);

@@ -100,28 +100,160 @@ static void tells_the_numbers_of_another_relay(void **state)
 	}
 }
 
-/* Whether a message goes on is known of those packets only that were taken. */
-static void forgets_what_the_sink_has_had_before(void **state)
+static const struct packet_header FIRST = {
+	.type = PACKET_DATA,
+	.flags = PACKET_FLAG_CONTINUED,
+	.count = 1,
+	.session = 7,
+	.sequence = 42,
+	.time = 1000,
+};
+
+/* `payload` NULL: as many bytes as the header says. */
+static enum intake_result send_packet(struct intake_rig *rig, struct packet_header header,
+				      const char *payload, int *ret_err)
 {
-	uint8_t wire[256];
-	size_t length;
+	uint8_t head[PACKET_HEADER_BYTES];
+	enum intake_result result = INTAKE_TOOK;
+
+	if (payload)
+		header.length = (uint32_t)strlen(payload);
+	packet_header_encode(&header, head);
+	assert_int_equal(write(rig->publisher_fd, head, sizeof(head)), sizeof(head));
+	if (payload)
+		assert_int_equal(write(rig->publisher_fd, payload, header.length), header.length);
+	while (result == INTAKE_TOOK)
+		result = intake_take(&rig->intake, &rig->source, ret_err);
+	return result;
+}
+
+static void send_whole(struct intake_rig *rig, struct packet_header header, const char *payload)
+{
+	int err = 0;
+
+	assert_int_equal(send_packet(rig, header, payload, &err), INTAKE_EMPTY);
+}
+
+/* The next one, which may end the message. */
+static struct packet_header packet_after(const struct packet_header *before, uint8_t flags,
+					 uint16_t count)
+{
+	struct packet_header next = *before;
+
+	next.sequence += before->count;
+	next.flags = flags;
+	next.count = count;
+	next.time++;
+	return next;
+}
+
+static void makes_one_packet_of_those_that_share_a_message(void **state)
+{
+	const struct packet_header middle = packet_after(&FIRST, PACKET_FLAG_CONTINUED, 0);
+	const struct packet_header last = packet_after(&middle, 0, 3);
+	const struct packet_header heartbeat = {
+		.type = PACKET_HEARTBEAT, .session = 7, .sequence = 43, .time = 5};
 
 	(void)state;
-	for (int engine = 0; engine < ENGINE_COUNT; engine++) {
+	for (int engine = 0; engine <= ENGINE_COUNT; engine++) {
 		struct intake_rig *rig = intake_rig_open(FRAMING_RELAY, (enum engine)engine);
 
+		send_whole(rig, FIRST, "one, ");
+		assert_false(intake_is_between(&rig->intake));
+		send_whole(rig, middle, "");
+		send_whole(rig, heartbeat, "");
+		send_whole(rig, middle, "two");
+		assert_int_equal(rig->packets + rig->news, 0);
+		send_whole(rig, last, ", three");
+		assert_true(intake_is_empty(&rig->intake));
+		assert_int_equal(rig->packets, 1);
+		assert_int_equal(rig->news, 0);
+		assert_int_equal(rig->last.first_seq, 42);
+		assert_int_equal(rig->last.count, 4);
+		assert_int_equal(rig->last.session, 7);
+		assert_int_equal(rig->last.time_ns, 1000);
+		assert_int_equal(rig->last.flags, 0);
+		assert_int_equal(rig->last.length, 15);
+		assert_int_equal(rig->length, 15);
+		assert_memory_equal(rig->bytes, "one, two, three", 15);
+		assert_int_equal(rig->metrics.partial_messages, 0);
+		/* What the sink has had before leaves nothing behind. */
 		rig->refuses = true;
-		length = encode(wire, PACKET_DATA, PACKET_FLAG_CONTINUED, "again");
-		intake_rig_take_all(rig, wire, length);
+		send_whole(rig, FIRST, "one, ");
+		send_whole(rig, middle, "two");
+		send_whole(rig, last, ", three");
 		assert_true(intake_is_empty(&rig->intake));
 		rig->refuses = false;
-		intake_rig_take_all(rig, wire, length);
-		assert_true(rig->last.starts_message);
-		length = encode(wire, PACKET_DATA, 0, "rest");
-		intake_rig_take_all(rig, wire, length);
-		assert_false(rig->last.starts_message);
-		assert_int_equal(rig->length, 9);
-		assert_memory_equal(rig->bytes, "againrest", 9);
+		send_whole(rig, packet_after(&last, 0, 1), "four");
+		assert_int_equal(rig->last.length, 4);
+		assert_memory_equal(rig->bytes, "one, two, threefour", 19);
+		intake_rig_close(rig);
+	}
+}
+
+static void drops_a_message_that_is_not_finished(void **state)
+{
+	const struct packet_header rows[] = {
+		{.type = PACKET_DATA, .count = 1, .session = 8, .sequence = 43},
+		{.type = PACKET_DATA, .count = 1, .session = 7, .sequence = 44},
+		{.type = PACKET_DATA, .count = 1, .session = 7, .sequence = 42},
+		{.type = PACKET_HEARTBEAT, .session = 7, .sequence = 44},
+		{.type = PACKET_GAP, .session = 7, .sequence = 43, .time = 44},
+		{.type = PACKET_END, .session = 7, .sequence = 43},
+		{.type = PACKET_SOURCE_DOWN, .session = 7, .sequence = 43},
+		{.type = PACKET_SOURCE_UP, .session = 7, .sequence = 43},
+	};
+
+	(void)state;
+	for (size_t row = 0; row < ARRAY_LEN(rows); row++) {
+		struct intake_rig *rig = intake_rig_open(FRAMING_RELAY, row % ENGINE_COUNT);
+		bool is_data = rows[row].type == PACKET_DATA;
+
+		send_whole(rig, FIRST, "never ends");
+		send_whole(rig, rows[row], is_data ? "new" : "");
+		assert_true(intake_is_empty(&rig->intake));
+		assert_int_equal(rig->packets, is_data);
+		assert_int_equal(rig->news, !is_data);
+		assert_int_equal(rig->last.type, rows[row].type);
+		assert_int_equal(rig->last.first_seq, rows[row].sequence);
+		assert_int_equal(rig->length, is_data ? 3 : 0);
+		assert_memory_equal(rig->bytes, "new", rig->length);
+		assert_int_equal(rig->metrics.partial_messages, 1);
+		assert_int_equal(rig->metrics.partial_bytes, 10);
+		/* The source ends in the middle of one. */
+		send_whole(rig, FIRST, "nor this");
+		assert_int_equal(intake_reset(&rig->intake), 8);
+		assert_true(intake_is_empty(&rig->intake));
+		intake_rig_close(rig);
+	}
+}
+
+static void bounds_a_message_in_several_packets(void **state)
+{
+	static const struct {
+		uint32_t length;
+		uint16_t count;
+		enum close_reason reason; // REASON_COUNT: none
+	} rows[] = {
+		{(1 << 20) - 3, 1, CLOSE_REASON_COUNT}, {(1 << 20) - 2, 1, CLOSE_TOO_LONG},
+		{UINT32_MAX, 1, CLOSE_TOO_LONG},        {1, UINT16_MAX - 1, CLOSE_REASON_COUNT},
+		{1, UINT16_MAX, CLOSE_BAD_HEADER},
+	};
+
+	(void)state;
+	for (size_t row = 0; row < ARRAY_LEN(rows); row++) {
+		struct intake_rig *rig = intake_rig_open(FRAMING_RELAY, ENGINE_COPY);
+		struct packet_header last = packet_after(&FIRST, 0, rows[row].count);
+		bool is_good = rows[row].reason == CLOSE_REASON_COUNT;
+		int err = 0;
+
+		send_whole(rig, FIRST, "one");
+		last.length = rows[row].length;
+		assert_int_equal(send_packet(rig, last, NULL, &err),
+				 is_good ? INTAKE_EMPTY : INTAKE_FAULT);
+		if (!is_good)
+			assert_int_equal(err, rows[row].reason);
+		assert_int_equal(rig->packets, 0);
 		intake_rig_close(rig);
 	}
 }
@@ -146,7 +278,9 @@ int main(void)
 		cmocka_unit_test(cuts_whole_messages),
 		cmocka_unit_test(drops_an_unfinished_message),
 		cmocka_unit_test(tells_the_numbers_of_another_relay),
-		cmocka_unit_test(forgets_what_the_sink_has_had_before),
+		cmocka_unit_test(makes_one_packet_of_those_that_share_a_message),
+		cmocka_unit_test(drops_a_message_that_is_not_finished),
+		cmocka_unit_test(bounds_a_message_in_several_packets),
 		cmocka_unit_test(says_what_is_wrong),
 	};
 
