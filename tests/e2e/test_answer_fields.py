@@ -3,10 +3,9 @@
 
 import pytest
 
-from relaytest.ini import feed
+from relaytest.ini import feed, web
 from relaytest.stream import script
-from relaytest.web import WebSubscriber
-from test_http import ask, web
+from relaytest.web import WebSubscriber, ask
 
 
 @pytest.mark.parametrize("framing, expected", [
@@ -36,11 +35,11 @@ def test_content_type_and_fields(lab):
     assert fields("/b") == ("application/octet-stream", None, None)
     feeds["content_type"] = "audio/ogg; codecs=opus"
     feeds["http_fields"] = ""
-    relay.reload({**web(framing="line", serves="all", options=options, **feeds), **feed("b")})
-    lab.loop.run(lambda: fields("/a") == ("audio/ogg; codecs=opus", None, None), what="the reload")
+    relay.wait_log("reloaded", relay.reload({**web(framing="line", serves="all", options=options, **feeds), **feed("b")}))
+    assert fields("/a") == ("audio/ogg; codecs=opus", None, None)
     options.update(content_type="video/mp2t", http_fields="X-A: c")
-    relay.reload({**web(framing="line", serves="all", options=options, **feeds), **feed("b")})
-    lab.loop.run(lambda: fields("/a") == ("video/mp2t", None, "c"), what="the second reload")
+    relay.wait_log("reloaded", relay.reload({**web(framing="line", serves="all", options=options, **feeds), **feed("b")}))
+    assert fields("/a") == ("video/mp2t", None, "c")
     assert fields("/b") == ("video/mp2t", None, "c")
     relay.publish("a", made.wire)
     relay.run_until_done([reader])

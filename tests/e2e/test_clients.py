@@ -189,11 +189,6 @@ def test_python_websockets(lab):
 SLOW = 5000
 
 
-def resident_bytes(relay):
-    text = Path(f"/proc/{relay.process.pid}/status").read_text()
-    return 1024 * int(re.search(r"VmRSS:\s+(\d+)", text)[1])
-
-
 class Attack:
     """slowhttptest: SLOW clients that add a field to their request every three seconds and never end it."""
 
@@ -234,7 +229,7 @@ class Traffic:
             return
         self.due = time.monotonic() + 0.01
         self.publisher.send(next(self.pieces))
-        self.most_resident = max(self.most_resident, resident_bytes(self.relay))
+        self.most_resident = max(self.most_resident, self.relay.resident())
         if not self.newcomers or self.newcomers[-1].status:
             self.newcomers.append(self.relay.subscribe("web", self.made, kind=WebSubscriber, start=None))
 
@@ -252,7 +247,7 @@ def test_slow_headers(lab, max_heads, reason, memory):
                *relay.subscribe("web", made, 10, kind=WebSocketSubscriber)]
     relay.wait("a", subscribers=len(readers))
     traffic = Traffic(relay, made)
-    before = resident_bytes(relay)
+    before = relay.resident()
     attack = Attack(lab, f"http://{place(relay, 'web')}/a")
     try:
         def is_over():

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from relaytest.browser import Browser
-from relaytest.ini import feed
+from relaytest.ini import web
 from relaytest.stream import text_script
 from relaytest.surroundings import chromium, needs
 from relaytest.web import Answer, EventSubscriber, WebSocketSubscriber, event_ids, event_text, request, upgrade
@@ -19,8 +19,7 @@ PAST = {"burst": "1k"}  # from the start, whether somebody reads or not
 
 
 def sections(listen="tcp:127.0.0.1:0", options=None, **more):
-    return {**feed("a", framing="line", **more),
-            "listener web": {"feed": "a", "listen": listen, "format": "http", **(options or {})}}
+    return web(listen=listen, options=options, framing="line", **more)
 
 
 def come_back(relay, place, path="/a", **fields):

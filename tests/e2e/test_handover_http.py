@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-from relaytest import daemon
+from relaytest import daemon, ini
 from relaytest.daemon import POLL
 from relaytest.ini import ENGINES, TIGHT, feed
 from relaytest.stream import KIB, script, text_script
@@ -24,9 +24,8 @@ UPGRADES = 10
 CONTINUATION = 0
 
 
-def web(name="a", options=None, **more):
-    return {**WORKERS, **feed(name, **more),
-            "listener web": {"feed": name, "listen": "tcp:127.0.0.1:0", "format": "http", **(options or {})}}
+def web(options=None, **more):
+    return WORKERS | ini.web(options=options, **more)
 
 
 def made_of(framing):

@@ -58,13 +58,6 @@ def sections_for(lab, engine="auto", **more):
             **feed("b", framing="line"), **more}
 
 
-class Peer:
-    """Closed at the end of the test."""
-
-    def __init__(self, sock):
-        self.reset = sock.close
-
-
 WHERE = {"publisher": "feed a", "subscriber": "listener a-raw", "http": "listener a-web", "admin": "admin socket"}
 
 
@@ -222,8 +215,7 @@ def test_a_name_that_a_peer_has_given_itself_is_one_word(lab):
         one = socket.socket(socket.AF_UNIX)
         one.bind(b"\0" + name + where[:1].encode())
         one.connect(relay.address[where].removeprefix("unix:"))
-        one.send(b"x\n")
-        relay.peers.append(Peer(one))
+        relay.adopt(one).send(b"x\n")
     expected = '@x?feed=bank?reason=none?message_id=1???31m??"end'
     relay.wait_log(f"publisher up feed=a peer=unix:{re.escape(expected)}f$")
     relay.wait("a", subscribers=1)

@@ -6,14 +6,12 @@ Resident memory may grow by that and SLACK, which is what a feed takes besides: 
 malloc keeps. With a service manager the rings lie in memory that outlives relay, and count in the same way.
 """
 
-import re
 import struct
-from pathlib import Path
 
 import pytest
 
 from relaytest import address, packet
-from relaytest.daemon import BIN, POLL
+from relaytest.daemon import IS_SANITIZED, POLL
 from relaytest.ini import feed
 from relaytest.service_manager import ServiceManager
 from relaytest.surroundings import NOBODY, another_user, as_user, needs
@@ -61,15 +59,6 @@ ROWS = {
 }
 
 
-def resident(relay):
-    return 1024 * int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{relay.process.pid}/status").read_text())[1])
-
-
-def is_sanitized():
-    """Its resident memory is not what the program takes."""
-    return bool(re.search("address|thread|memory", str(BIN)))
-
-
 def publish_all(lab, relay, wire):
     """Until relay has read it and the publisher has gone."""
     publisher = relay.publish("a", wire)
@@ -84,10 +73,10 @@ def check_row(lab, row, record_property, **options):
     sections = {"relay": {"workers": 1}} | feed("a", framing=framing, engine=engine, ring="1m", segment="128k",
                                                 raw=PAST, framed=PAST)
     relay = lab.start(sections, **options)
-    before = resident(relay)
+    before = relay.resident()
     publish_all(lab, relay, wire)
     seen = relay.feed("a")
-    grown = resident(relay) - before
+    grown = relay.resident() - before
     record_property("bytes sent", len(wire))
     record_property("RSS grown", grown)
     record_property("ring_memory", seen["ring_memory"])
@@ -95,7 +84,7 @@ def check_row(lab, row, record_property, **options):
     # The newest message is kept whole in each format, and the next one while it comes.
     longest = LONG if row == "messages longer than the ring" else 0
     assert seen["ring_memory"] <= BOUND + FORMATS * longest
-    assert is_sanitized() or grown <= BOUND + SLACK + (FORMATS + 1) * longest
+    assert IS_SANITIZED or grown <= BOUND + SLACK + (FORMATS + 1) * longest
 
 
 @pytest.mark.parametrize("row", ROWS)

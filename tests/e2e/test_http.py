@@ -9,21 +9,12 @@ import time
 
 import pytest
 
-from relaytest import address
-from relaytest.ini import ENGINES, feed
+from relaytest.ini import ENGINES, feed, web
 from relaytest.stream import KIB, MIB, script, text_script
 from relaytest.surroundings import needs, program
-from relaytest.web import (Answer, EventSubscriber, WebSocketSubscriber, WebSubscriber, request,
-                           upgrade)
+from relaytest.web import Answer, EventSubscriber, WebSocketSubscriber, WebSubscriber, ask, request, upgrade
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
-
-
-def web(name="a", listen="tcp:127.0.0.1:0", options=None, serves=None, **more):
-    """A feed with raw, framed and http listeners; `options` are those of http."""
-    return {**feed(name, **more),
-            "listener web": {"feed": serves or name, "listen": listen, "format": "http",
-                             **(options or {})}}
 
 
 def sizes_of(total, *sizes):
@@ -32,10 +23,6 @@ def sizes_of(total, *sizes):
         made.append(sizes[len(made) % len(sizes)])
         at += made[-1]
     return tuple(made)
-
-
-def ask(relay, path="/a", fields=(), method="GET", version="1.1", **options):
-    return Answer(relay, "web", request(path, fields, method, version), **options).wait()
 
 
 def status(relay, key):

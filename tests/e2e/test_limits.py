@@ -13,7 +13,7 @@ import pytest
 from relaytest import address
 from relaytest.daemon import preload
 from relaytest.ini import TIGHT, feed
-from relaytest.stream import KIB, MIB, script
+from relaytest.stream import KIB, script
 from relaytest.surroundings import another_user, as_user, mount_namespace, needs
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}

@@ -2,12 +2,10 @@
 """Memory follows use: a format that nobody reads holds nothing, however many workers there are, and however much is
 published."""
 
-import re
-from pathlib import Path
-
 import pytest
 
-from relaytest.ini import feed
+from relaytest import ini
+from relaytest.daemon import IS_SANITIZED
 from relaytest.stream import MIB, text_script
 from relaytest.web import Answer, EventSubscriber, WebSocketSubscriber, WebSubscriber, event_ids, event_text, request
 
@@ -20,18 +18,12 @@ KINDS = ((WebSubscriber, {}), (WebSubscriber, {"version": "1.0"}), (EventSubscri
 
 
 def sections(workers, web=None, **options):
-    return {"relay": {"workers": workers}, **feed("a", framing="line", **options),
-            "listener web": {"feed": "all", "listen": "tcp:127.0.0.1:0", "format": "http", **(web or {})}}
+    return {"relay": {"workers": workers}} | ini.web(serves="all", options=web, framing="line", **options)
 
 
 def memory(relay, seen):
     """Resident, and in pipes as far as relay has them open: full ones count in no other figure."""
-    status = Path(f"/proc/{relay.process.pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024 + seen["pipes_open"] * PIPE
-
-
-def is_sanitized(relay):
-    return "libasan" in Path(f"/proc/{relay.process.pid}/maps").read_text()
+    return relay.resident() + seen["pipes_open"] * PIPE
 
 
 def is_given_up(seen):
@@ -45,7 +37,7 @@ def test_nobody_is_connected(lab):
     publisher = relay.publish("a", made.wire)
     seen = relay.wait("a", in_messages=made.count)
     assert is_given_up(seen) and seen["crossed_packets"] == 0, seen
-    assert is_sanitized(relay) or memory(relay, seen) <= BUDGET, memory(relay, seen)
+    assert IS_SANITIZED or memory(relay, seen) <= BUDGET, memory(relay, seen)
     readers = [*relay.subscribe("a-raw", made, 2), *relay.subscribe("a-framed", made, 2, base=made.count + 1)]
     readers += [relay.subscribe("web", made, kind=kind, base=made.count + 1, **options)
                 if kind is EventSubscriber else relay.subscribe("web", made, kind=kind, **options)
@@ -57,7 +49,7 @@ def test_nobody_is_connected(lab):
     relay.close_peers()
     publisher = relay.publish("a", made.wire)
     seen = relay.wait("a", test=lambda now: is_given_up(now) and now["in_messages"] == 3 * made.count)
-    assert is_sanitized(relay) or memory(relay, seen) <= BUDGET, memory(relay, seen)
+    assert IS_SANITIZED or memory(relay, seen) <= BUDGET, memory(relay, seen)
     publisher.close()
 
 
@@ -77,7 +69,7 @@ def test_who_comes_back_in_time_finds_the_past(lab):
         lab.loop.run(lambda one=back: b"-60\ndata: " in one.data, what="all of it")
         assert [number for _, number in event_ids(back.data)] == [*range(1, 61)]
         assert b"event: gap" not in back.data
-    assert relay.reload(sections(2, keep_past="0")) is not None
+    relay.wait_log("reloaded", relay.reload(sections(2, keep_past="0")))
     relay.close_peers()
     relay.wait("a", ring_bytes=0)
     late = Answer(relay, "web", request("/a", {"Accept": "text/event-stream", "Last-Event-ID": f"{session}-0"}))

@@ -7,18 +7,13 @@ import re
 import pytest
 
 from relaytest.browser import Browser
-from relaytest.ini import feed
+from relaytest.ini import web
 from relaytest.surroundings import chromium, needs
-from relaytest.web import Answer, request, upgrade
+from relaytest.web import Answer, ask, request, upgrade
 
 
 def sections(options=None, listen="tcp:127.0.0.1:0"):
-    return {**feed("a", framing="line"),
-            "listener web": {"feed": "a", "listen": listen, "format": "http", **(options or {})}}
-
-
-def ask(relay, fields=(), method="HEAD", head=b"", **options):
-    return Answer(relay, "web", head + request("/a", fields, method), **options).wait()
+    return web(listen=listen, options=options, framing="line")
 
 
 def as_host(host, path="/a"):
@@ -38,12 +33,12 @@ def test_who_may_bring_cookies(lab, origins, origin, allowed, credentials):
     preflight = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "x-requested-with, a",
                  "Access-Control-Request-Private-Network": "true"}
     for method, fields in (("HEAD", {}), ("OPTIONS", preflight)):
-        code, seen, _ = ask(relay, {"Origin": origin, **fields}, method)
+        code, seen, _ = ask(relay, "/a", {"Origin": origin, **fields}, method)
         assert (code, seen["access-control-allow-origin"]) == (204 if fields else 200, allowed)
         assert seen.get("access-control-allow-credentials") == ("true" if credentials else None), seen
     assert seen["access-control-allow-headers"].endswith(", x-requested-with, a"), seen
     assert seen["access-control-allow-private-network"] == "true", seen
-    code, seen, _ = ask(relay, {"Origin": "https://b.example"}, "OPTIONS")
+    code, seen, _ = ask(relay, "/a", {"Origin": "https://b.example"}, "OPTIONS")
     assert code == (204 if origins == "*" else 403)
     assert ("access-control-allow-credentials" in seen, "access-control-allow-private-network" in seen) == (False, False)
 
@@ -134,4 +129,4 @@ def test_a_page_of_another_origin(lab):
         browser.wait("heard")
         assert browser.value("heard") == {"events false": "open", "events true": "error", "plain": 200,
                                           "cookies": "error", "fields": 200}
-    assert ask(relay, upgrade(Origin="https://evil.example"), "GET")[0] == 403
+    assert ask(relay, "/a", upgrade(Origin="https://evil.example"))[0] == 403

@@ -7,8 +7,6 @@ import re
 import socket
 import subprocess
 
-import pytest
-
 from relaytest.daemon import BIN, ROOT, ini_text
 from relaytest.ini import TIGHT, feed
 from relaytest.loop import CEILING

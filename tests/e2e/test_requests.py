@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from relaytest.ini import feed
+from relaytest.ini import web
 from relaytest.stream import text_script
 from relaytest.web import Answer, WebSubscriber, request, upgrade
 
@@ -14,19 +14,14 @@ BUSTERS = ["/a?_=1732800000000", "/a?type=http&nocache=66", "/a?utm_source=x", "
            "/a?" + "x" * 20_000, "/a/", "/a/?from=0", "/%61"]
 
 
-def start(lab, **options):
-    return lab.start({**feed("a", framing="line"),
-                      "listener web": {"feed": "a", "listen": "tcp:127.0.0.1:0", "format": "http", **options}})
-
-
 @pytest.mark.parametrize("path", BUSTERS)
 def test_what_nobody_knows_is_passed_over(lab, path):
-    relay = start(lab)
+    relay = lab.start(web(framing="line"))
     assert Answer(relay, "web", request(path, method="HEAD")).wait()[0] == 200
 
 
 def test_every_answer_has_its_time(lab):
-    relay = start(lab)
+    relay = lab.start(web(framing="line"))
     for data in (request("/a", method="HEAD"), request("/none"), request("/"), request("/a", method="OPTIONS"), b"junk\r\n",
                  request("/a", upgrade(**{"Sec-WebSocket-Version": "8"}))):
         fields = Answer(relay, "web", data).wait()[1]
@@ -37,7 +32,7 @@ def test_every_answer_has_its_time(lab):
 def test_large_heads(lab, bytes_of_cookies):
     """A page whose domain has large cookies sends all of them, in pieces as they come; a head over 32 KiB is refused."""
     made = text_script((100,) * 20, 1)
-    relay = start(lab)
+    relay = lab.start(web(framing="line"))
     head = request("/a", {"Cookie": "x" * bytes_of_cookies})
     late = Answer(relay, "web", b"\r\n" + head[:2000])
     relay.wait(test=lambda seen: seen["relay"]["http_heads_web"] == 1)
@@ -52,7 +47,7 @@ def test_large_heads(lab, bytes_of_cookies):
 
 
 def test_a_large_head_goes_on_in_a_new_process(lab):
-    relay = start(lab)
+    relay = lab.start(web(framing="line"))
     head = request("/a", {"Cookie": "x" * 30_000}, "HEAD")
     late = Answer(relay, "web", head[:25_000])
     relay.wait(test=lambda seen: seen["relay"]["http_heads_web"] == 1)
@@ -66,7 +61,7 @@ def test_a_large_head_goes_on_in_a_new_process(lab):
 def test_a_half_closed_request(lab, fields, version):
     """FIN in the segment of the last byte: there is no more to ask, but somebody listens. Later it means gone."""
     made = text_script((100,) * 20, 2)
-    relay = start(lab)
+    relay = lab.start(web(framing="line"))
     head = request("/a", fields, version=version)
     asking = Answer(relay, "web", head[:-1])
     relay.wait(test=lambda seen: seen["relay"]["http_heads_web"] == 1)

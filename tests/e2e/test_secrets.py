@@ -2,10 +2,9 @@
 """What only relay and its peer should know is in no log, no page and no error: a marker goes in everywhere, and out nowhere."""
 
 import re
-import subprocess
 
 from relaytest.admin import Admin
-from relaytest.daemon import BIN, ROOT
+from relaytest.daemon import ROOT
 from relaytest.ini import feed
 from relaytest.web import Answer, request, upgrade
 
@@ -34,8 +33,8 @@ def no_marker(what, text):
     assert text and MARK not in text, f"{what}: {[line for line in text.splitlines() if MARK in line][:3]}"
 
 
-def tool(program, *words):
-    done = subprocess.run([BIN / program, *words], capture_output=True, text=True, check=False)
+def tool(lab, *command):
+    done = lab.run_tool(*command)
     return done.stdout + done.stderr
 
 
@@ -63,18 +62,18 @@ def test_nothing_tells_a_secret(lab):
     for path in PATHS:
         no_marker(path, Admin(relay, "socket").ask(path).text)
     for words in (("status",), ("subscribers",), ("show", "config"), ("show", "limits"), ("doctor",)):
-        no_marker(words, tool("relayctl", "-s", lab.directory / "admin.sock", *words))
+        no_marker(words, tool(lab, "relayctl", "-s", lab.directory / "admin.sock", *words))
     for option in ("-t", "-T"):
-        no_marker(option, tool("relay", option, "-c", relay.ini))
+        no_marker(option, tool(lab, "relay", option, "-c", relay.ini))
     relay.status()
     # What is wrong with a file of secrets, and with an address, is said without them.
     tokens.write_text(f"{GOOD}\nno token {MARK}\n")
     relay.expect("reload failed", "token_file", "upgrade failed", "bad value")
     relay.wait_log("reload failed: .*tokens:2: this is no token", relay.reload(sections))
-    no_marker("-t", tool("relay", "-t", "-c", relay.ini))
+    no_marker("-t", tool(lab, "relay", "-t", "-c", relay.ini))
     relay.write({**sections, "feed b": {"ingest": f"connect tcp:joe:{MARK}@localhost:80"},
                  "listener b": {"feed": "b", "listen": f"tcp:joe:{MARK}@localhost:80", "token_file": f"a {MARK}"}})
     for words in (("reload",), ("upgrade",)):
-        no_marker(words, tool("relayctl", "-s", lab.directory / "admin.sock", *words))
-    no_marker("-t", tool("relay", "-t", "-c", relay.ini))
+        no_marker(words, tool(lab, "relayctl", "-s", lab.directory / "admin.sock", *words))
+    no_marker("-t", tool(lab, "relay", "-t", "-c", relay.ini))
     no_marker("the log", "\n".join(relay.log))

@@ -12,18 +12,17 @@ from relaytest import daemon
 from relaytest.daemon import ini_text
 from relaytest.ini import feed
 from relaytest.stream import script
-
-NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all")
+from relaytest.surroundings import NOBODY, another_user, as_user, needs
 
 
 def listener(**options):
     return feed("a") | {"listener x": {"feed": "a", **options}}
 
 
-def check(lab, sections, *prefix):
+def check(lab, sections, *prefix, program=daemon.BIN / "relay"):
     path = lab.directory / "try.ini"
     path.write_text(ini_text(sections))
-    done = subprocess.run([*prefix, daemon.BIN / "relay", "-t", "-c", path], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*prefix, program, "-t", "-c", path], capture_output=True, text=True, timeout=60)
     return done, path.read_text().splitlines()
 
 
@@ -58,10 +57,10 @@ def test_a_path_without_its_word_is_told_how_to_be_written(lab):
     assert done.returncode == 78 and "a path is written unix:/run/x" in done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_a_port_below_1024_has_its_way_out(lab):
+@needs(another_user)
+def test_a_port_below_1024_has_its_way_out(lab, program_for_all):
     lab.directory.chmod(0o755)
-    done, _ = check(lab, listener(listen="tcp:127.0.0.1:443"), *NOBODY)
+    done, _ = check(lab, listener(listen="tcp:127.0.0.1:443"), *as_user(NOBODY), program=program_for_all("relay"))
     assert done.returncode == 78, done
     assert re.search(r"Permission denied; .*systemd:NAME.*AmbientCapabilities=.*setcap", done.stderr), done.stderr
 

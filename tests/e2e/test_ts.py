@@ -3,11 +3,10 @@
 
 import pytest
 
-from relaytest.ini import ENGINES, feed
+from relaytest.ini import ENGINES, feed, web
 from relaytest.stream import Script
 from relaytest.transport_stream import PACKET, media_script, ts_script
-from relaytest.web import WebSubscriber
-from test_http import ask, web
+from relaytest.web import WebSubscriber, ask
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 DATAGRAM = 7 * PACKET

@@ -7,18 +7,13 @@ import threading
 
 import pytest
 
-from relaytest.ini import feed
+from relaytest.ini import web
 from relaytest.stream import KIB, script, text_script
 from relaytest.surroundings import needs, python_module
 from relaytest.web import BINARY, CLOSE, PING, PONG, TEXT, WebSocketSubscriber
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 CONTINUATION = 0
-
-
-def web(name="a", options=None, **more):
-    return {**feed(name, **more), "listener web": {"feed": name, "listen": "tcp:127.0.0.1:0",
-                                                   "format": "http", **(options or {})}}
 
 
 @pytest.fixture

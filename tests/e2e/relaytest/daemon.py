@@ -22,6 +22,9 @@ HANDOVER_SCHEMA = int(re.search(r"HANDOVER_SCHEMA = (\d+)", (ROOT / "relay/serve
 # Seconds between two looks at something that makes no event for the loop.
 POLL = 0.005
 
+# Then its resident memory is not what the program takes.
+IS_SANITIZED = bool(re.search("address|thread|memory", BIN.name))
+
 BAD_LINE = re.compile(r"Z error |Sanitizer|runtime error:|SUMMARY: ")
 CARRIERS = ("spliced_bytes", "compacted_bytes", "copied_bytes", "noted_bytes")
 
@@ -231,6 +234,11 @@ class Relay:
 
     def pipes(self):
         return sum(link.startswith("pipe:") for link in self.links())
+
+    def resident(self):
+        """Bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return 1024 * int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
 
     def cpu_ms(self):
         """Time all threads ran, from schedstat (ns): finer than utime and stime."""

@@ -12,6 +12,12 @@ def feed(name, ingest="listen tcp:127.0.0.1:0", raw=None, framed=None, **options
     }
 
 
+def web(name="a", listen="tcp:127.0.0.1:0", options=None, serves=None, **more):
+    """feed() with a listener for http, too, named web; `options` are its own."""
+    return {**feed(name, **more),
+            "listener web": {"feed": serves or name, "listen": listen, "format": "http", **(options or {})}}
+
+
 # A listener behind which a stopped reader fills up after a few hundred kilobytes. To the kernel a reader that stands
 # still is a network that gives no answer, and on a busy machine it may stand for long.
 TIGHT = {"send_buffer": "32k", "user_timeout": "0"}

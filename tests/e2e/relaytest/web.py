@@ -124,6 +124,11 @@ class Answer:
         self.close()
 
 
+def ask(relay, path="/a", fields=(), method="GET", version="1.1", **options):
+    """(status, fields, body) of one request at the listener web."""
+    return Answer(relay, "web", request(path, fields, method, version), **options).wait()
+
+
 class WebSubscriber(Subscriber):
     """GET /FEED; takes the body as the fields of the answer say it is made."""
 
