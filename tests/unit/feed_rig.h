@@ -20,8 +20,14 @@
 #include "feed/feed.h"
 
 enum {
-	FEED_RIG_READERS = 40
+	FEED_RIG_READERS = 40,
+	FEED_RIG_SMALL = 65536, // of a socket's buffers: blocked soon, and quick once it reads
 };
+
+// ENGINE_COUNT is auto.
+#define FOR_EVERY_ENGINE(engine)                                                                   \
+	for (enum engine engine = ENGINE_COPY; engine <= ENGINE_COUNT;                             \
+	     engine = (enum engine)(engine + 1))
 
 struct rig_reader {
 	int fd;

@@ -20,11 +20,6 @@
 
 static struct feed_rig rig;
 
-// ENGINE_COUNT is auto.
-#define FOR_EVERY_ENGINE(engine)                                                                   \
-	for (enum engine engine = ENGINE_COPY; engine <= ENGINE_COUNT;                             \
-	     engine = (enum engine)(engine + 1))
-
 static void check_delivery(const struct feed_params *params, const struct rig_stream *stream,
 			   bool over_tcp, size_t chunk)
 {
