@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+/*
+ * History: a feed's files on disk.  Read this header first in history/.
+ *
+ *   0000000001.rly ... 0000000007.rly    the feed, framed, one file behind the other
+ *   0000000001.idx ... 0000000007.idx    where what begins in each; see history_index.h
+ *   history                              whose folder this is; see history_folder.h
+ *
+ *   history_writer.h    appends to the newest file, and begins the next one
+ *   history_reader.h    reads from any moment on
+ *   history_verify.h    whether files and indexes are what was written
+ *
+ * A file holds exactly what a framed subscriber gets, in whole packets, and begins with a heartbeat.
+ * All of it belongs to one session.  A file is only ever appended to.  It is closed for good when it
+ * is full, when the session ends and when relay stops, and it goes by unlink(2).  So what a reader
+ * has been given stays as it is, even while a socket still refers to its pages.
+ *
+ * One thread writes and one thread reads.  Anybody may ask for a report.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/errmsg.h"
+#include "base/list.h"
+#include "history/history_index.h"
+
+struct history_params {
+	const char *path;        /* of the folder */
+	const char *feed;        /* whose it is */
+	const char *framing;     /* of the feed, as the configuration has it */
+	uint64_t max_bytes;      /* of all files; 0: no limit */
+	uint64_t max_age_ms;     /* of what is in them; 0: no limit */
+	uint64_t max_file_bytes; /* a file that is longer is not gone on with */
+};
+
+/* One file, and its index.  The list has a reference, and so has each reader in it. */
+struct history_file {
+	struct list_node node; /* in history->files while it is listed */
+	uint64_t number;       /* ro: counts up from 1 */
+	unsigned refs;         /* with the lock */
+	bool is_complete;      /* with the lock: nothing will be appended */
+	uint64_t entry_count;  /* with the lock: of the index, the end aside */
+	/* Its first packet, and what is behind its last one: offset is its length, sequence the next
+	 * one to come, time that of the last packet.  With the lock. */
+	struct history_entry first, end;
+
+	/* The reading thread's. */
+	unsigned readers;
+	int fd;       /* -1: nobody reads */
+	int index_fd; /* -1: nobody has searched */
+};
+
+struct history {
+	struct history_params params; /* ro: but for the limits, which have the lock */
+	char *path, *feed;            /* private: what params points to */
+	int folder;                   /* ro: locked as long as it is open */
+	pthread_mutex_t lock;         /* held for some instructions, never over a call that waits */
+	struct list files;            /* struct history_file, the oldest first */
+	uint64_t next_number;         /* the writing thread's */
+	uint64_t bytes;               /* with the lock: of files and indexes */
+};
+
+/* What history_open() found. */
+struct history_found {
+	uint64_t files;
+	bool was_ended;           /* the newest file had been closed for good, or there is none */
+	uint64_t cut_bytes;       /* of a torn tail, that were cut off */
+	uint64_t rebuilt;         /* indexes that were missing or wrong */
+	struct history_entry end; /* behind the newest packet; session 0: there is none */
+};
+
+/* Opens the folder, which is made where only its last part is missing, and locks it.  A file that
+ * was not closed for good is read through: it is cut behind its last whole packet that is as it was
+ * written, its index is made anew if it must be, and it is closed for good.  This may take as long
+ * as reading that file does.
+ *
+ * Errors, each with a message that says what is wrong where: -EBUSY another relay has it open;
+ * -EEXIST files that relay has not written; -EPERM it belongs to another feed or framing; -EPROTONOSUPPORT it was
+ * written by another version; else -errno.  Nothing has been changed then, but for a torn tail. */
+must_check int history_open(const struct history_params *params, struct history **ret,
+			    struct history_found *ret_found, struct errmsg *err);
+
+/* Unlocks the folder.  No writer and no reader is left.  Clears the pointer; NULL inside is fine. */
+void history_close(struct history **history);
+
+/* Takes over other limits; they count from the next file on. */
+void history_set_limits(struct history *history, const struct history_params *params);
+
+/* How far the history reaches.  False: it has no packet.  Both: session, sequence and time of the
+ * oldest packet, and of what is behind the newest one. */
+bool history_range(struct history *history, struct history_entry *ret_oldest,
+		   struct history_entry *ret_end);
+
+/* For people. */
+struct history_report {
+	uint64_t files, bytes;
+	struct history_entry oldest, end; /* session 0: there is no packet */
+};
+void history_read_report(struct history *history, struct history_report *ret);
+
+/* ---- for history/ only ---- */
+
+/* The file is the newest one from now on; the list takes over the caller's reference. */
+void history_list_file(struct history *history, struct history_file *file);
+
+/* Drops a reference.  Frees the file with the last one; it is not listed and nobody reads it then. */
+void history_unref_file(struct history *history, struct history_file **file);
+
+/* The writing thread's: unlinks whole files, the oldest first, until the limits hold.  The newest
+ * one stays.  now_ns: wall clock.  0, or the first -errno; what could not be unlinked stays listed. */
+must_check int history_retire(struct history *history, uint64_t now_ns);
