@@ -8,14 +8,16 @@
  *
  *   history_writer.h    appends to the newest file, and begins the next one
  *   history_reader.h    reads from any moment on
- *   history_verify.h    whether files and indexes are what was written
+ *   history_recover.h   what has to be done about a file that was not closed for good
  *
- * A file holds exactly what a framed subscriber gets, in whole packets, and begins with a heartbeat.
- * All of it belongs to one session.  A file is only ever appended to.  It is closed for good when it
- * is full, when the session ends and when relay stops, and it goes by unlink(2).  So what a reader
- * has been given stays as it is, even while a socket still refers to its pages.
+ * A file holds exactly what a framed subscriber gets, in whole messages, and begins with a
+ * heartbeat.  All of it belongs to one session.  A file is only ever appended to.  It is closed
+ * for good when it is full, when the session ends and when relay stops, and it goes by
+ * unlink(2).  So what a reader has been given stays as it is, even while a socket still refers to
+ * its pages.
  *
- * One thread writes and one thread reads.  Anybody may ask for a report.
+ * One thread writes, one thread reads, and one thread waits for the disk (history_seal_all()).
+ * Anybody may ask for a report.
  */
 #pragma once
 
@@ -32,7 +34,7 @@ struct history_params {
 	const char *path;        /* of the folder */
 	const char *feed;        /* whose it is */
 	const char *framing;     /* of the feed, as the configuration has it */
-	uint64_t max_bytes;      /* of all files; 0: no limit */
+	uint64_t max_bytes;      /* of all files, the newest one counted as full; 0: no limit */
 	uint64_t max_age_ms;     /* of what is in them; 0: no limit */
 	uint64_t max_file_bytes; /* a file that is longer is not gone on with */
 };
@@ -44,8 +46,8 @@ struct history_file {
 	unsigned refs;         /* with the lock */
 	bool is_complete;      /* with the lock: nothing will be appended */
 	uint64_t entry_count;  /* with the lock: of the index, the end aside */
-	/* Its first packet, and what is behind its last one: offset is its length, sequence the next
-	 * one to come, time that of the last packet.  With the lock. */
+	/* Its first packet, and what is behind its last one: offset is its length, sequence the
+	 * next one to come, time that of the last packet.  With the lock. */
 	struct history_entry first, end;
 
 	/* The reading thread's. */
@@ -54,14 +56,21 @@ struct history_file {
 	int index_fd; /* -1: nobody has searched */
 };
 
+static inline struct history_file *history_file_at(struct list_node *node)
+{
+	return list_entry(node, struct history_file, node);
+}
+
 struct history {
 	struct history_params params; /* ro: but for the limits, which have the lock */
-	char *path, *feed;            /* private: what params points to */
+	char *path;                   /* private */
 	int folder;                   /* ro: locked as long as it is open */
 	pthread_mutex_t lock;         /* held for some instructions, never over a call that waits */
 	struct list files;            /* struct history_file, the oldest first */
-	uint64_t next_number;         /* the writing thread's */
-	uint64_t bytes;               /* with the lock: of files and indexes */
+	struct list unsealed;    /* with the lock: files that get no more, to be closed for good */
+	uint64_t next_number;    /* the writing thread's */
+	uint64_t newest_retired; /* with the lock: the highest number; 0: none */
+	uint64_t bytes;          /* with the lock: of files and indexes */
 };
 
 /* What history_open() found. */
@@ -74,17 +83,19 @@ struct history_found {
 };
 
 /* Opens the folder, which is made where only its last part is missing, and locks it.  A file that
- * was not closed for good is read through: it is cut behind its last whole packet that is as it was
- * written, its index is made anew if it must be, and it is closed for good.  This may take as long
- * as reading that file does.
+ * was not closed for good is read through: it is cut behind its last whole packet that is as it
+ * was written, its index is made anew if it must be, and it is closed for good.  This may take as
+ * long as reading that file does.
  *
  * Errors, each with a message that says what is wrong where: -EBUSY another relay has it open;
- * -EEXIST files that relay has not written; -EPERM it belongs to another feed or framing; -EPROTONOSUPPORT it was
- * written by another version; else -errno.  Nothing has been changed then, but for a torn tail. */
+ * -EEXIST files that relay has not written; -EPERM it belongs to another feed or framing;
+ * -EPROTONOSUPPORT it was written by another version; else -errno.  Nothing has been changed
+ * then, but for a torn tail. */
 must_check int history_open(const struct history_params *params, struct history **ret,
 			    struct history_found *ret_found, struct errmsg *err);
 
-/* Unlocks the folder.  No writer and no reader is left.  Clears the pointer; NULL inside is fine. */
+/* Unlocks the folder.  What has not been sealed is as a crash would have left it.  No writer and
+ * no reader is left.  Clears the pointer; NULL inside is fine. */
 void history_close(struct history **history);
 
 /* Takes over other limits; they count from the next file on. */
@@ -102,14 +113,39 @@ struct history_report {
 };
 void history_read_report(struct history *history, struct history_report *ret);
 
+/* Closes for good what gets no more, once it is on the disk.  0, or the first -errno; what failed
+ * stays as a crash would have left it. */
+must_check int history_seal_all(struct history *history);
+
 /* ---- for history/ only ---- */
 
-/* The file is the newest one from now on; the list takes over the caller's reference. */
-void history_list_file(struct history *history, struct history_file *file);
+/* A file that is not listed; its reference is the caller's.  NULL: no memory. */
+struct history_file *history_new_file(uint64_t number);
 
-/* Drops a reference.  Frees the file with the last one; it is not listed and nobody reads it then. */
+/* Readers are shown the file up to `end`, with so many entries.  The first time, it becomes the
+ * newest one of the list; file->first is set by then. */
+void history_show(struct history *history, struct history_file *file,
+		  const struct history_entry *end, uint64_t entry_count);
+
+/* The file gets no more.  Drops the caller's reference. */
+void history_complete(struct history *history, struct history_file **file);
+
+/* To be closed for good, as history_seal() does it.  Takes over the descriptors, which are -1
+ * then.  0 or -ENOMEM, nothing has changed then. */
+must_check int history_add_unsealed(struct history *history, int *fd, int *index_fd,
+				    uint64_t entry_count, const struct history_entry *end);
+
+/* The highest number of a file that has been retired; 0: none. */
+uint64_t history_newest_retired(struct history *history);
+
+/* The limits as they are now. */
+struct history_params history_limits(struct history *history);
+
+/* Drops a reference.  Frees the file with the last one; it is not listed and nobody reads it
+ * then. */
 void history_unref_file(struct history *history, struct history_file **file);
 
 /* The writing thread's: unlinks whole files, the oldest first, until the limits hold.  The newest
- * one stays.  now_ns: wall clock.  0, or the first -errno; what could not be unlinked stays listed. */
+ * one stays.  now_ns: wall clock.  0, or the first -errno; what could not be unlinked stays
+ * listed. */
 must_check int history_retire(struct history *history, uint64_t now_ns);

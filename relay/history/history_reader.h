@@ -11,15 +11,14 @@
  *           sent = sendfile(socket, run.fd, &(off_t){run.offset}, some of run.length);
  *           history_reader_advance(&reader, sent);
  *   }
- *   r == 0: all that is written has been read; what comes next is reader.end
+ *   r == 0: all that is written has been read; what comes next is run.session and run.sequence
  *
  * A run never ends in the middle of a packet, but a reader may stop anywhere in it.  A file begins
- * with a heartbeat, so a reader that goes on into the next file gets one; it repeats what he knows.
+ * with a heartbeat, so a reader that goes on into the next file gets one.  It says nothing new.
  * Gaps are gap packets.
  *
- * All readers of a history are used in one thread.  A reader does not move in memory while it is
- * open.  Calls read the disk, so they may take as long as that does: one index, and at most
- * HISTORY_INDEX_BYTES of a file, or one packet.
+ * All readers of a history are used in one thread.  Opening one reads the disk: one index, and twice
+ * what lies between two of its entries; so much more where only heartbeats came for a long time.
  */
 #pragma once
 
@@ -40,19 +39,20 @@ struct history_reader {
 
 /* Bytes that may be read, or sent by sendfile(2), in any pieces. */
 struct history_run {
-	int fd; /* a file's; open as long as the reader stands in that file.  For pread(2) and sendfile(2) only */
+	int fd; /* for pread(2) and sendfile(2); open as long as the reader stands in that file */
 	uint64_t offset;   /* where the reader stands */
 	uint64_t length;   /* not 0 */
 	uint32_t session;  /* behind this run: of what comes next, */
 	uint64_t sequence; /* and its sequence */
 };
 
-/* At the packet that holds message `sequence`, so what that packet holds before it comes as well.  A
- * message that begins in an earlier packet comes from there.  Where the sequence lies in a gap, at
- * the gap packet.  session 0: the newest one.  Returns 0, or with the reader closed:
+/* At the packet that holds message `sequence`, so what that packet holds before it comes as
+ * well.  A message that begins in an earlier packet comes from there.  Where the sequence lies in
+ * a gap, at the gap packet.  session 0: the newest one.  Returns 0, or with the reader closed:
  * -ERANGE: it is older than the oldest there is (history_range()), or has been retired since;
  * -ENOENT: nothing of this session is recorded;
- * -EAGAIN: it is not written yet (the sequence behind the newest packet is one that is);
+ * -EAGAIN: it is not written yet.  What comes right behind the newest packet counts as written.  So
+ * does what would come behind the end of a session that is over: the reader stands at that end;
  * -EBADMSG: the file is not as it was written;
  * else -errno of open(2), mmap(2) or pread(2). */
 must_check int history_reader_open_at(struct history_reader *reader, struct history *history,
@@ -67,11 +67,13 @@ must_check int history_reader_open_since(struct history_reader *reader, struct h
 /* At the oldest packet.  Returns 0, or as above: -ENOENT where there is no packet. */
 must_check int history_reader_open_oldest(struct history_reader *reader, struct history *history);
 
-/* What comes next, up to the end of what is written of this file.  Goes on into the next file where
- * this one has been read.  The same run again, perhaps longer, until the reader advances.  Returns
- * 1; 0: what has been written has all been read, and *ret has length 0, and says what comes next;
- * -ERANGE: what comes next has been retired, because the reader took too long; it stays where it is,
- * may be opened anew, and has missed what lies between; else -errno of open(2). */
+/* What comes next, up to the end of what is written of this file.  Goes on into the next file
+ * where this one has been read.  The same run again, perhaps longer, until the reader advances.
+ * Returns 1; 0: what has been written has all been read, and *ret has length 0, and says what
+ * comes next;
+ * -ERANGE: what comes next has been retired, because the reader took too long.  It stays where it
+ * is.  It may be opened anew, and has missed what lies between;
+ * else -errno of open(2). */
 must_check int history_reader_next(struct history_reader *reader, struct history_run *ret);
 
 /* `bytes` of the run have been read. */
@@ -81,8 +83,9 @@ void history_reader_advance(struct history_reader *reader, uint64_t bytes);
  * stands. */
 bool history_reader_is_before(const struct history_reader *a, const struct history_reader *b);
 
-/* Bytes from `a` to `b`, which is not before it, as long as both stand in one file; else UINT64_MAX. */
+/* Bytes from `a` to `b`, which is not before it, as long as both stand in one file; else
+ * UINT64_MAX. */
 uint64_t history_reader_distance(const struct history_reader *a, const struct history_reader *b);
 
-/* Gives up the file.  Idempotent. */
+/* Gives up the file.  Idempotent; fine for one that could not be opened. */
 void history_reader_close(struct history_reader *reader);

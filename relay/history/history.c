@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: MIT
+/* Opening a folder, and the list of its files. */
+#include "history/history.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "history/history_folder.h"
+#include "history/history_recover.h"
+
+static uint64_t bytes_of(const struct history_file *file)
+{
+	return file->end.offset + history_index_offset(file->entry_count + 1);
+}
+
+/* ---- files ---- */
+
+struct history_file *history_new_file(uint64_t number)
+{
+	struct history_file *file = calloc(1, sizeof(*file));
+
+	if (!file)
+		return NULL;
+	file->number = number;
+	file->refs = 1;
+	file->fd = -1;
+	file->index_fd = -1;
+	list_node_init(&file->node);
+	return file;
+}
+
+void history_show(struct history *history, struct history_file *file,
+		  const struct history_entry *end, uint64_t entry_count)
+{
+	if (!entry_count)
+		return;
+	(void)pthread_mutex_lock(&history->lock);
+	if (list_is_linked(&file->node)) {
+		history->bytes -= bytes_of(file);
+	} else {
+		file->refs++;
+		list_append(&history->files, &file->node);
+	}
+	file->end = *end;
+	file->entry_count = entry_count;
+	history->bytes += bytes_of(file);
+	(void)pthread_mutex_unlock(&history->lock);
+}
+
+void history_complete(struct history *history, struct history_file **file)
+{
+	(void)pthread_mutex_lock(&history->lock);
+	(*file)->is_complete = true;
+	(void)pthread_mutex_unlock(&history->lock);
+	history_unref_file(history, file);
+}
+
+/* With the lock.  True: it was the last one, and the file is to be freed. */
+static bool drop(struct history_file *file)
+{
+	return --file->refs == 0;
+}
+
+static void free_file(struct history_file *file)
+{
+	fd_close(&file->fd);
+	fd_close(&file->index_fd);
+	free(file);
+}
+
+void history_unref_file(struct history *history, struct history_file **file_ptr)
+{
+	struct history_file *file = *file_ptr;
+	bool is_last;
+
+	*file_ptr = NULL;
+	if (!file)
+		return;
+	(void)pthread_mutex_lock(&history->lock);
+	is_last = drop(file);
+	(void)pthread_mutex_unlock(&history->lock);
+	if (is_last)
+		free_file(file);
+}
+
+/* ---- sealing ---- */
+
+struct unsealed {
+	struct list_node node;
+	int fd, index_fd;
+	uint64_t entry_count;
+	struct history_entry end;
+};
+
+int history_add_unsealed(struct history *history, int *fd, int *index_fd, uint64_t entry_count,
+			 const struct history_entry *end)
+{
+	struct unsealed *unsealed = calloc(1, sizeof(*unsealed));
+
+	if (!unsealed)
+		return -ENOMEM;
+	unsealed->fd = *fd;
+	unsealed->index_fd = *index_fd;
+	unsealed->entry_count = entry_count;
+	unsealed->end = *end;
+	*fd = *index_fd = -1;
+	list_node_init(&unsealed->node);
+	(void)pthread_mutex_lock(&history->lock);
+	list_append(&history->unsealed, &unsealed->node);
+	(void)pthread_mutex_unlock(&history->lock);
+	return 0;
+}
+
+static struct unsealed *take_unsealed(struct history *history)
+{
+	struct list_node *node;
+
+	(void)pthread_mutex_lock(&history->lock);
+	node = list_first(&history->unsealed);
+	if (node)
+		list_remove(node);
+	(void)pthread_mutex_unlock(&history->lock);
+	return node ? list_entry(node, struct unsealed, node) : NULL;
+}
+
+static void free_unsealed(struct unsealed *unsealed)
+{
+	fd_close(&unsealed->fd);
+	fd_close(&unsealed->index_fd);
+	free(unsealed);
+}
+
+int history_seal_all(struct history *history)
+{
+	struct unsealed *unsealed;
+	int first_error = 0;
+
+	while ((unsealed = take_unsealed(history))) {
+		int r = history_seal(unsealed->fd, unsealed->index_fd, unsealed->entry_count,
+				     &unsealed->end);
+
+		first_error = first_error ? first_error : r;
+		free_unsealed(unsealed);
+	}
+	return first_error;
+}
+
+/* ---- opening ---- */
+
+/* Opens both files of a number, the index also where it is missing. */
+static int open_both(const struct history *history, uint64_t number, int *ret_fd, int *ret_index_fd)
+{
+	int r = history_folder_open_file(history->folder, number, HISTORY_PACKETS, O_RDWR, ret_fd);
+
+	*ret_index_fd = -1;
+	if (r == 0)
+		r = history_folder_open_file(history->folder, number, HISTORY_INDEX,
+					     O_RDWR | O_CREAT, ret_index_fd);
+	if (r < 0)
+		fd_close(ret_fd);
+	return r;
+}
+
+/* *ret_was_sealed: it had been closed for good before. */
+static int load(const struct history *history, uint64_t number, bool is_same_boot,
+		struct history_recovered *ret, bool *ret_was_sealed)
+{
+	int fd, index_fd;
+	int r = open_both(history, number, &fd, &index_fd);
+
+	if (r < 0)
+		return r;
+	r = history_check_sealed(fd, index_fd, ret);
+	*ret_was_sealed = r == 0;
+	if (r == -EBADMSG)
+		r = history_recover(fd, index_fd, is_same_boot, ret);
+	fd_close(&fd);
+	fd_close(&index_fd);
+	return r;
+}
+
+static int add_file(struct history *history, uint64_t number,
+		    const struct history_recovered *recovered)
+{
+	struct history_file *file = history_new_file(number);
+
+	if (!file)
+		return -ENOMEM;
+	file->first = recovered->first;
+	history_show(history, file, &recovered->end, recovered->entry_count);
+	history_complete(history, &file);
+	return 0;
+}
+
+/* Loads one file; one without a packet goes. */
+static int take_file(struct history *history, uint64_t number, bool is_same_boot,
+		     struct history_found *found)
+{
+	struct history_recovered recovered;
+	bool was_sealed;
+	int r = load(history, number, is_same_boot, &recovered, &was_sealed);
+
+	if (r == -ENODATA) {
+		found->was_ended = false;
+		found->cut_bytes += recovered.cut_bytes;
+		return history_folder_unlink(history->folder, number);
+	}
+	if (r < 0)
+		return r;
+	found->files++;
+	found->was_ended = was_sealed;
+	found->cut_bytes += recovered.cut_bytes;
+	found->rebuilt += recovered.was_rebuilt;
+	found->end = recovered.end;
+	return add_file(history, number, &recovered);
+}
+
+static int take_files(struct history *history, const struct history_folder *folder,
+		      struct history_found *found, struct errmsg *err)
+{
+	char name[HISTORY_NAME_BYTES];
+
+	for (size_t i = 0; i < folder->count; i++) {
+		uint64_t number = folder->numbers[i];
+		int r = take_file(history, number, folder->is_same_boot, found);
+
+		if (r < 0) {
+			errmsg_errno(err, r, "history %s: %s", history->path,
+				     history_folder_name(name, number, HISTORY_PACKETS));
+			return r;
+		}
+		history->next_number = number + 1;
+	}
+	return 0;
+}
+
+static struct history *new_history(const struct history_params *params)
+{
+	struct history *history = calloc(1, sizeof(*history));
+
+	if (!history)
+		return NULL;
+	list_init(&history->files);
+	list_init(&history->unsealed);
+	(void)pthread_mutex_init(&history->lock, NULL);
+	history->folder = -1;
+	history->next_number = 1;
+	history->path = strdup(params->path);
+	history->params = *params;
+	history->params.path = history->path;
+	history->params.feed = history->params.framing = NULL;
+	if (!history->path)
+		history_close(&history);
+	return history;
+}
+
+int history_open(const struct history_params *params, struct history **ret,
+		 struct history_found *ret_found, struct errmsg *err)
+{
+	struct history *history = new_history(params);
+	struct history_folder folder;
+	int r;
+
+	*ret = NULL;
+	*ret_found = (struct history_found){.was_ended = true};
+	if (!history) {
+		errmsg_errno(err, ENOMEM, "history %s", params->path);
+		return -ENOMEM;
+	}
+	r = history_folder_open(&folder, params, err);
+	if (r == 0) {
+		history->folder = folder.fd;
+		folder.fd = -1; /* the history's from here on */
+		r = take_files(history, &folder, ret_found, err);
+	}
+	history_folder_close(&folder);
+	if (r < 0)
+		history_close(&history);
+	*ret = history;
+	return r;
+}
+
+void history_close(struct history **history_ptr)
+{
+	struct history *history = *history_ptr;
+	struct unsealed *unsealed;
+	struct list_node *node;
+
+	*history_ptr = NULL;
+	if (!history)
+		return;
+	while ((unsealed = take_unsealed(history)))
+		free_unsealed(unsealed);
+	while ((node = list_first(&history->files))) {
+		list_remove(node);
+		free_file(history_file_at(node));
+	}
+	fd_close(&history->folder);
+	(void)pthread_mutex_destroy(&history->lock);
+	free(history->path);
+	free(history);
+}
+
+/* ---- looking ---- */
+
+static bool range(const struct history *history, struct history_entry *ret_oldest,
+		  struct history_entry *ret_end)
+{
+	if (list_is_empty(&history->files))
+		return false;
+	*ret_oldest = history_file_at(list_first(&history->files))->first;
+	*ret_end = history_file_at(list_last(&history->files))->end;
+	return true;
+}
+
+bool history_range(struct history *history, struct history_entry *ret_oldest,
+		   struct history_entry *ret_end)
+{
+	bool has_any;
+
+	(void)pthread_mutex_lock(&history->lock);
+	has_any = range(history, ret_oldest, ret_end);
+	(void)pthread_mutex_unlock(&history->lock);
+	return has_any;
+}
+
+void history_read_report(struct history *history, struct history_report *ret)
+{
+	*ret = (struct history_report){0};
+	(void)pthread_mutex_lock(&history->lock);
+	ret->files = list_length(&history->files);
+	ret->bytes = history->bytes;
+	(void)range(history, &ret->oldest, &ret->end);
+	(void)pthread_mutex_unlock(&history->lock);
+}
+
+uint64_t history_newest_retired(struct history *history)
+{
+	uint64_t number;
+
+	(void)pthread_mutex_lock(&history->lock);
+	number = history->newest_retired;
+	(void)pthread_mutex_unlock(&history->lock);
+	return number;
+}
+
+/* ---- limits ---- */
+
+void history_set_limits(struct history *history, const struct history_params *params)
+{
+	(void)pthread_mutex_lock(&history->lock);
+	history->params.max_bytes = params->max_bytes;
+	history->params.max_age_ms = params->max_age_ms;
+	history->params.max_file_bytes = params->max_file_bytes;
+	(void)pthread_mutex_unlock(&history->lock);
+}
+
+struct history_params history_limits(struct history *history)
+{
+	struct history_params params;
+
+	(void)pthread_mutex_lock(&history->lock);
+	params = history->params;
+	(void)pthread_mutex_unlock(&history->lock);
+	return params;
+}
+
+/* With the lock: the oldest file, if it is over a limit and not the newest one. */
+static struct history_file *too_much(const struct history *history, uint64_t now_ns)
+{
+	const struct history_params *params = &history->params;
+	const struct history_file *newest;
+	struct history_file *oldest;
+	uint64_t room; /* that the newest one may still need */
+
+	if (list_is_empty(&history->files) ||
+	    list_first(&history->files) == list_last(&history->files))
+		return NULL;
+	oldest = history_file_at(list_first(&history->files));
+	newest = history_file_at(list_last(&history->files));
+	room = params->max_file_bytes - u64_min(params->max_file_bytes, newest->end.offset);
+	if (params->max_bytes && history->bytes + room > params->max_bytes)
+		return oldest;
+	if (params->max_age_ms && oldest->end.time_ns + params->max_age_ms * NS_PER_MS < now_ns)
+		return oldest;
+	return NULL;
+}
+
+int history_retire(struct history *history, uint64_t now_ns)
+{
+	for (;;) {
+		struct history_file *oldest;
+		int r;
+
+		(void)pthread_mutex_lock(&history->lock);
+		oldest = too_much(history, now_ns);
+		(void)pthread_mutex_unlock(&history->lock);
+		if (!oldest)
+			return 0;
+		r = history_folder_unlink(history->folder, oldest->number);
+		if (r < 0)
+			return r;
+		(void)pthread_mutex_lock(&history->lock);
+		list_remove(&oldest->node);
+		history->bytes -= bytes_of(oldest);
+		history->newest_retired = oldest->number;
+		(void)pthread_mutex_unlock(&history->lock);
+		history_unref_file(history, &oldest);
+	}
+}

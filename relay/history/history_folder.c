@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: MIT
+/* Names are looked at before anything is made, so what is refused stays as it was. */
+#include "history/history_folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/num.h"
+#include "history/history.h"
+
+#define OWNER_NAME     "history"
+#define NEW_OWNER_NAME "history.new" /* until it is on the disk */
+#define BOOT_ID_PATH   "/proc/sys/kernel/random/boot_id"
+
+enum {
+	NUMBER_DIGITS = 10,
+	OWNER_BYTES = 1024,
+	BOOT_ID_BYTES = 64,
+	FOLDER_MODE = 0750,
+	FILE_MODE = 0640,
+};
+
+static const char *const endings[] = {
+	[HISTORY_PACKETS] = ".rly",
+	[HISTORY_INDEX] = ".idx",
+};
+
+/* What was in the folder. */
+struct folder_names {
+	uint64_t *numbers; /* of the files with packets; owned */
+	size_t count, room;
+	bool has_owner;
+	bool has_files;    /* of relay's, but the owner's */
+	char foreign[256]; /* one that is not relay's; "": there is none */
+};
+
+const char *history_folder_name(char buf[HISTORY_NAME_BYTES], uint64_t number,
+				enum history_kind kind)
+{
+	(void)snprintf(buf, HISTORY_NAME_BYTES, "%0*llu%s", NUMBER_DIGITS,
+		       (unsigned long long)number, endings[kind]);
+	return buf;
+}
+
+int history_folder_open_file(int folder, uint64_t number, enum history_kind kind, int flags,
+			     int *ret_fd)
+{
+	char name[HISTORY_NAME_BYTES];
+
+	*ret_fd = openat(folder, history_folder_name(name, number, kind), flags | O_CLOEXEC,
+			 FILE_MODE);
+	return *ret_fd < 0 ? -errno : 0;
+}
+
+static int unlink_file(int folder, uint64_t number, enum history_kind kind)
+{
+	char name[HISTORY_NAME_BYTES];
+
+	if (unlinkat(folder, history_folder_name(name, number, kind), 0) < 0 && errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
+int history_folder_unlink(int folder, uint64_t number)
+{
+	int r = unlink_file(folder, number, HISTORY_INDEX);
+
+	return r == 0 ? unlink_file(folder, number, HISTORY_PACKETS) : r;
+}
+
+/* ---- what is there ---- */
+
+/* Is it the name of a file with this ending?  Then *ret is its number. */
+static bool parse_name(const char *name, enum history_kind kind, uint64_t *ret)
+{
+	char digits[NUMBER_DIGITS + 1];
+
+	if (strlen(name) != NUMBER_DIGITS + strlen(endings[kind]) ||
+	    strcmp(name + NUMBER_DIGITS, endings[kind]) != 0)
+		return false;
+	(void)snprintf(digits, sizeof(digits), "%s", name);
+	return num_parse_count(digits, ret) == 0 && *ret;
+}
+
+static int add_number(struct folder_names *names, uint64_t number)
+{
+	if (names->count == names->room) {
+		size_t room = names->room ? 2 * names->room : 64;
+		uint64_t *numbers = reallocarray(names->numbers, room, sizeof(*numbers));
+
+		if (!numbers)
+			return -ENOMEM;
+		names->numbers = numbers;
+		names->room = room;
+	}
+	names->numbers[names->count++] = number;
+	return 0;
+}
+
+static int take_name(struct folder_names *names, const char *name)
+{
+	uint64_t number;
+
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lost+found") == 0)
+		return 0;
+	if (strcmp(name, OWNER_NAME) == 0) {
+		names->has_owner = true;
+	} else if (strcmp(name, NEW_OWNER_NAME) == 0 || parse_name(name, HISTORY_INDEX, &number)) {
+		names->has_files = true;
+	} else if (parse_name(name, HISTORY_PACKETS, &number)) {
+		names->has_files = true;
+		return add_number(names, number);
+	} else {
+		(void)snprintf(names->foreign, sizeof(names->foreign), "%s", name);
+	}
+	return 0;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+	const uint64_t *first = a, *second = b;
+
+	return *first < *second ? -1 : *first > *second;
+}
+
+/* *ret is empty on an error. */
+static int read_names(int folder, struct folder_names *ret)
+{
+	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	int r = dir ? 0 : -errno;
+
+	*ret = (struct folder_names){0};
+	if (!dir) {
+		fd_close(&fd);
+		return r;
+	}
+	while (r == 0 && (errno = 0, entry = readdir(dir)))
+		r = take_name(ret, entry->d_name);
+	if (r == 0)
+		r = -errno;
+	(void)closedir(dir);
+	if (r < 0) {
+		free(ret->numbers);
+		*ret = (struct folder_names){0};
+		return r;
+	}
+	if (ret->count)
+		qsort(ret->numbers, ret->count, sizeof(*ret->numbers), compare_numbers);
+	return 0;
+}
+
+/* ---- whose it is ---- */
+
+static int read_text(int folder, const char *name, char *text, size_t size)
+{
+	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : TEMP_FAILURE_RETRY(read(fd, text, size - 1));
+	int r = n < 0 ? -errno : 0;
+
+	fd_close(&fd);
+	text[n < 0 ? 0 : n] = '\0';
+	return r;
+}
+
+/* The words of the owner, up to the line about the start of the machine. */
+static void print_owner(char *buf, const struct history_params *params)
+{
+	(void)snprintf(buf, OWNER_BYTES, "relay history 1\nfeed %s\nframing %s\n", params->feed,
+		       params->framing);
+}
+
+/* The line of `text` that begins with `key`, without it; "": there is none. */
+static void find_line(const char *text, const char *key, char *ret, size_t size)
+{
+	const char *line = text;
+
+	*ret = '\0';
+	while (line && strncmp(line, key, strlen(key)) != 0) {
+		line = strchr(line, '\n');
+		line = line ? line + 1 : NULL;
+	}
+	if (line)
+		(void)snprintf(ret, size, "%.*s", (int)strcspn(line + strlen(key), "\n"),
+			       line + strlen(key));
+}
+
+static int check_line(const struct history_params *params, const char *text, const char *key,
+		      const char *expected, int error, struct errmsg *err)
+{
+	char found[256];
+
+	find_line(text, key, found, sizeof(found));
+	if (strcmp(found, expected) == 0)
+		return 0;
+	errmsg_set(err, "history %s: %s/" OWNER_NAME " says \"%s%s\"; expected \"%s%s\"",
+		   params->path, params->path, key, found, key, expected);
+	return error;
+}
+
+static int check_owner(int folder, const struct history_params *params, char text[OWNER_BYTES],
+		       struct errmsg *err)
+{
+	int r = read_text(folder, OWNER_NAME, text, OWNER_BYTES);
+
+	if (r < 0) {
+		errmsg_errno(err, r, "history %s: " OWNER_NAME, params->path);
+		return r;
+	}
+	r = check_line(params, text, "relay history ", "1", -EPROTONOSUPPORT, err);
+	if (r == 0)
+		r = check_line(params, text, "feed ", params->feed, -EPERM, err);
+	if (r == 0)
+		r = check_line(params, text, "framing ", params->framing, -EPERM, err);
+	return r;
+}
+
+static int check(int folder, const struct history_params *params, struct folder_names *names,
+		 char text[OWNER_BYTES], struct errmsg *err)
+{
+	int r = read_names(folder, names);
+
+	*text = '\0';
+	if (r < 0) {
+		errmsg_errno(err, r, "history %s", params->path);
+		return r;
+	}
+	if (*names->foreign || (names->has_files && !names->has_owner)) {
+		errmsg_set(err,
+			   "history %s: %s%s; expected a folder of its own, empty or made by relay",
+			   params->path, *names->foreign ? "it has " : "files without " OWNER_NAME,
+			   names->foreign);
+		return -EEXIST;
+	}
+	return names->has_owner ? check_owner(folder, params, text, err) : 0;
+}
+
+/* Renamed into place when it is on the disk, so it is never there in part. */
+static int write_owner(int folder, const char *text)
+{
+	int fd =
+		openat(folder, NEW_OWNER_NAME, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, FILE_MODE);
+	size_t size = strlen(text);
+	int r = fd < 0 ? -errno : 0;
+
+	if (r == 0 && TEMP_FAILURE_RETRY(write(fd, text, size)) != (ssize_t)size)
+		r = errno ? -errno : -ENOSPC;
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	fd_close(&fd);
+	if (r == 0 && renameat(folder, NEW_OWNER_NAME, folder, OWNER_NAME) < 0)
+		r = -errno;
+	return r == 0 && fsync(folder) < 0 ? -errno : r;
+}
+
+/* Says that it is used since this start of the machine, if it does not say so yet. */
+static int claim(struct history_folder *folder, const struct history_params *params,
+		 const char *found)
+{
+	char text[OWNER_BYTES], boot_id[BOOT_ID_BYTES] = "", line[BOOT_ID_BYTES],
+				old[BOOT_ID_BYTES];
+
+	if (read_text(AT_FDCWD, BOOT_ID_PATH, line, sizeof(line)) == 0)
+		find_line(line, "", boot_id, sizeof(boot_id));
+	find_line(found, "boot ", old, sizeof(old));
+	folder->is_same_boot = *old && strcmp(old, boot_id) == 0;
+	if (folder->is_same_boot)
+		return 0;
+	print_owner(text, params);
+	(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "boot %s\n", boot_id);
+	return write_owner(folder->fd, text);
+}
+
+/* ---- opening ---- */
+
+static int open_folder(const char *path, int *ret)
+{
+	*ret = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *ret < 0 ? -errno : 0;
+}
+
+static int lock(int fd, const struct history_params *params, struct errmsg *err)
+{
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno != EWOULDBLOCK) {
+		errmsg_errno(err, errno, "history %s: lock", params->path);
+		return -errno;
+	}
+	errmsg_set(err, "history %s: another relay has it open", params->path);
+	return -EBUSY;
+}
+
+int history_folder_open(struct history_folder *folder, const struct history_params *params,
+			struct errmsg *err)
+{
+	struct folder_names names = {0};
+	char text[OWNER_BYTES];
+	int r = 0;
+
+	*folder = (struct history_folder){.fd = -1};
+	if (mkdir(params->path, FOLDER_MODE) < 0 && errno != EEXIST)
+		r = -errno;
+	if (r == 0)
+		r = open_folder(params->path, &folder->fd);
+	if (r < 0) {
+		errmsg_errno(err, r, "history %s", params->path);
+		return r;
+	}
+	r = lock(folder->fd, params, err);
+	if (r == 0)
+		r = check(folder->fd, params, &names, text, err);
+	folder->numbers = names.numbers;
+	folder->count = names.count;
+	if (r == 0) {
+		r = claim(folder, params, text);
+		if (r < 0)
+			errmsg_errno(err, r, "history %s: " OWNER_NAME, params->path);
+	}
+	if (r < 0)
+		history_folder_close(folder);
+	return r;
+}
+
+void history_folder_close(struct history_folder *folder)
+{
+	free(folder->numbers);
+	fd_close(&folder->fd);
+	*folder = (struct history_folder){.fd = -1};
+}
+
+/* Nothing is there: can it be made? */
+static int check_parent(const char *path)
+{
+	char parent[4096];
+	char *slash;
+
+	if (snprintf(parent, sizeof(parent), "%s", path) >= (int)sizeof(parent))
+		return -ENAMETOOLONG;
+	slash = strrchr(parent, '/');
+	if (slash)
+		slash[slash == parent] = '\0';
+	return access(slash ? parent : ".", W_OK | X_OK) < 0 ? -errno : 0;
+}
+
+int history_folder_check(const struct history_params *params, struct errmsg *err)
+{
+	struct folder_names names = {0};
+	char text[OWNER_BYTES];
+	int fd;
+	int r = open_folder(params->path, &fd);
+
+	if (r == -ENOENT)
+		r = check_parent(params->path);
+	else if (r == 0 && faccessat(fd, ".", R_OK | W_OK | X_OK, AT_EACCESS) < 0)
+		r = -errno;
+	if (r < 0)
+		errmsg_errno(err, r, "history %s", params->path);
+	else if (fd >= 0)
+		r = check(fd, params, &names, text, err);
+	free(names.numbers);
+	fd_close(&fd);
+	return r;
+}

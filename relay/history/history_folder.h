@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The folder of a history: who may use it, and the names of what is in it.
+ *
+ * It belongs to one feed.  The file `history` says to which one, in words.  The folder itself is
+ * locked (flock(2)), so two relays cannot use it at once, and the lock goes with its holder.  A
+ * folder with anything in it that relay has not written is refused; only lost+found may be there.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/errmsg.h"
+
+struct history_params;
+
+/* What a file holds; they have the same number. */
+enum history_kind {
+	HISTORY_PACKETS, /* .rly */
+	HISTORY_INDEX,   /* .idx */
+};
+
+struct history_folder {
+	int fd;            /* locked; -1: not open */
+	bool is_same_boot; /* whoever used it last has done so since the machine started */
+	uint64_t *numbers; /* of the files with packets, in order; owned */
+	size_t count;
+};
+
+/* Opens and locks it, and writes who uses it now.  0, or -errno with a message; see
+ * history_open(). */
+must_check int history_folder_open(struct history_folder *folder,
+				   const struct history_params *params, struct errmsg *err);
+void history_folder_close(struct history_folder *folder);
+
+/* Would history_open() take it?  Nothing is changed or locked.  0, also for one that is not there
+ * but can be made; else as above. */
+must_check int history_folder_check(const struct history_params *params, struct errmsg *err);
+
+/* openat(2) with O_CLOEXEC; what is made is for relay's user and group.  0 or -errno. */
+must_check int history_folder_open_file(int folder, uint64_t number, enum history_kind kind,
+					int flags, int *ret_fd);
+
+/* Unlinks index and packets; the index first, so a file without one is what may be left.  0 or
+ * -errno. */
+int history_folder_unlink(int folder, uint64_t number);
+
+/* "0000000001.rly" */
+#define HISTORY_NAME_BYTES 32
+const char *history_folder_name(char buf[HISTORY_NAME_BYTES], uint64_t number,
+				enum history_kind kind);

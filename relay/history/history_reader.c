@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A reader finds its file in the list, and its packet by the index of that file and a short scan.
+ *
+ * A file that is retired is still open here.  What follows it is found by its number: the next one
+ * has the next number, or has gone as well.
+ */
+#include "history/history_reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "base/fd.h"
+#include "history/history.h"
+#include "history/history_folder.h"
+#include "history/history_scan.h"
+
+/* A file as it was when the lock was held. */
+struct seen_file {
+	struct history_file *file;
+	uint64_t entry_count;
+	struct history_entry first, end;
+};
+
+/* ---- files ---- */
+
+/* With the lock. */
+static struct seen_file see(struct history_file *file)
+{
+	return (struct seen_file){file, file->entry_count, file->first, file->end};
+}
+
+/* Gives up a file that the reader has a reference of. */
+static void leave(struct history_reader *reader)
+{
+	struct history_file *file = reader->file;
+
+	if (file && --file->readers == 0) {
+		fd_close(&file->fd);
+		fd_close(&file->index_fd);
+	}
+	history_unref_file(reader->history, &reader->file);
+}
+
+static int open_once(const struct history *history, const struct history_file *file,
+		     enum history_kind kind, int *fd)
+{
+	int r;
+
+	if (*fd >= 0)
+		return 0;
+	r = history_folder_open_file(history->folder, file->number, kind, O_RDONLY, fd);
+	return r == -ENOENT ? -ERANGE : r; /* it has just been retired */
+}
+
+/* Takes over a reference of `file`, also on an error. */
+static int enter(struct history_reader *reader, struct history_file *file, uint64_t offset)
+{
+	int r = open_once(reader->history, file, HISTORY_PACKETS, &file->fd);
+
+	if (r < 0) {
+		history_unref_file(reader->history, &file);
+		return r;
+	}
+	file->readers++;
+	reader->file = file;
+	reader->offset = offset;
+	return 0;
+}
+
+/* The first file that `is_it` is true of, from the oldest or from the newest one on, with a
+ * reference. */
+static bool find_file(struct history *history, bool from_newest,
+		      bool (*is_it)(const struct history_file *file, const void *wanted),
+		      const void *wanted, struct seen_file *ret)
+{
+	struct list *files = &history->files;
+	struct list_node *node;
+	bool is_found = false;
+
+	(void)pthread_mutex_lock(&history->lock);
+	node = from_newest ? files->head.prev : files->head.next;
+	while (!is_found && node != &files->head) {
+		struct history_file *file = history_file_at(node);
+
+		is_found = is_it(file, wanted);
+		if (is_found) {
+			file->refs++;
+			*ret = see(file);
+		}
+		node = from_newest ? node->prev : node->next;
+	}
+	(void)pthread_mutex_unlock(&history->lock);
+	return is_found;
+}
+
+/* ---- finding a packet ---- */
+
+/* Maps the index of the file that the reader has entered. */
+static int map_index(const struct history_reader *reader, const struct seen_file *seen,
+		     struct history_index *index)
+{
+	struct history_file *file = seen->file;
+	int r = open_once(reader->history, file, HISTORY_INDEX, &file->index_fd);
+
+	return r < 0 ? r : history_index_map(index, file->index_fd, seen->entry_count);
+}
+
+/* Where a search in a file ends. */
+struct search {
+	uint64_t key;
+	uint64_t (*find)(const struct history_index *index, uint64_t key);
+	bool (*is_it)(struct search *search, const struct packet_header *header, bool is_continued);
+	uint64_t time_ns; /* of the packets so far */
+};
+
+static int scan_for(struct search *search, int fd, uint64_t from, uint64_t end, uint64_t *ret)
+{
+	struct history_scan scan;
+	struct packet_header header;
+	int r;
+
+	history_scan_init(&scan, fd, from, end);
+	do {
+		bool is_continued = scan.is_message_open;
+
+		r = history_scan_next(&scan, &header, ret);
+		if (r > 0 && search->is_it(search, &header, is_continued))
+			return 0;
+	} while (r > 0);
+	*ret = end;
+	return r < 0 || scan.offset == end ? r : -EBADMSG;
+}
+
+/* Is entry i what was written, and the bytes before it? */
+static int check_entry(const struct history_index *index, uint64_t i, int fd,
+		       const struct history_entry *entry)
+{
+	uint64_t from = i ? history_index_at(index, i - 1).offset : 0;
+	uint32_t crc = 0;
+	int r;
+
+	if (entry->offset < from)
+		return -EBADMSG;
+	r = history_scan_crc(fd, from, entry->offset, &crc);
+	if (r < 0)
+		return r;
+	return history_index_sum(entry, crc) == entry->crc ? 0 : -EBADMSG;
+}
+
+/* *ret is the entry to begin at. */
+static int search_index(const struct history_reader *reader, const struct seen_file *seen,
+			const struct search *search, struct history_entry *ret)
+{
+	struct history_index index;
+	uint64_t i;
+	int r = map_index(reader, seen, &index);
+
+	if (r < 0)
+		return r;
+	i = search->find(&index, search->key);
+	*ret = history_index_at(&index, i);
+	r = check_entry(&index, i, seen->file->fd, ret);
+	history_index_unmap(&index);
+	return r;
+}
+
+/* Moves the reader to the first packet of its file that the search is for; to the end of the file
+ * where there is none.  With an index that is not what it should be, the search is over the whole
+ * file. */
+static int search_file(struct history_reader *reader, const struct seen_file *seen,
+		       struct search *search)
+{
+	struct history_entry from;
+	int r = search_index(reader, seen, search, &from);
+
+	if (r == -EBADMSG)
+		from = (struct history_entry){0};
+	else if (r < 0)
+		return r;
+	search->time_ns = from.time_ns;
+	return scan_for(search, seen->file->fd, from.offset, seen->end.offset, &reader->offset);
+}
+
+/* Opens the reader in the file, and searches there. */
+static int open_in(struct history_reader *reader, const struct seen_file *seen,
+		   struct search *search)
+{
+	int r = enter(reader, seen->file, 0);
+
+	if (r < 0)
+		return r;
+	r = search_file(reader, seen, search);
+	if (r < 0)
+		history_reader_close(reader);
+	return r;
+}
+
+/* ---- by sequence ---- */
+
+struct wanted_sequence {
+	uint32_t session;
+	uint64_t sequence;
+};
+
+static bool is_of_session(const struct history_file *file, const void *wanted)
+{
+	const struct wanted_sequence *sequence = wanted;
+
+	return file->first.session == sequence->session;
+}
+
+static bool has_begun_before(const struct history_file *file, const void *wanted)
+{
+	const struct wanted_sequence *sequence = wanted;
+
+	return is_of_session(file, wanted) && file->first.sequence <= sequence->sequence;
+}
+
+/* Does the packet hold the message, or a part of it, or tell that it is missing? */
+static bool holds_sequence(struct search *search, const struct packet_header *header,
+			   bool is_continued)
+{
+	uint64_t behind = header->sequence + header->count;
+
+	(void)is_continued;
+	if (header->type == PACKET_GAP)
+		behind = header->time;
+	else if (header->flags & PACKET_FLAG_CONTINUED)
+		behind++;
+	return search->key < behind;
+}
+
+/* Searches the newest file of the session that begins at the sequence or before. */
+static int open_at(struct history_reader *reader, const struct wanted_sequence *wanted)
+{
+	struct search search = {
+		.key = wanted->sequence,
+		.find = history_index_find_sequence,
+		.is_it = holds_sequence,
+	};
+	struct seen_file seen;
+
+	if (find_file(reader->history, true, has_begun_before, wanted, &seen))
+		return open_in(reader, &seen, &search);
+	if (!find_file(reader->history, true, is_of_session, wanted, &seen))
+		return -ENOENT;
+	history_unref_file(reader->history, &seen.file);
+	return -ERANGE;
+}
+
+int history_reader_open_at(struct history_reader *reader, struct history *history, uint32_t session,
+			   uint64_t sequence)
+{
+	struct wanted_sequence wanted = {session, sequence};
+	struct history_entry oldest, end;
+
+	*reader = (struct history_reader){.history = history};
+	if (!history_range(history, &oldest, &end))
+		return -ENOENT;
+	if (!session)
+		wanted.session = end.session;
+	if (wanted.session == end.session && sequence > end.sequence)
+		return -EAGAIN;
+	return open_at(reader, &wanted);
+}
+
+/* ---- by time ---- */
+
+static bool has_ended_after(const struct history_file *file, const void *wanted)
+{
+	return file->end.time_ns >= *(const uint64_t *)wanted;
+}
+
+static bool is_any(const struct history_file *file, const void *wanted)
+{
+	(void)file;
+	(void)wanted;
+	return true;
+}
+
+static bool has_come_since(struct search *search, const struct packet_header *header,
+			   bool is_continued)
+{
+	if (header->type != PACKET_GAP)
+		search->time_ns = u64_max(search->time_ns, header->time);
+	return search->time_ns >= search->key && !is_continued;
+}
+
+int history_reader_open_since(struct history_reader *reader, struct history *history,
+			      uint64_t time_ns)
+{
+	struct search search = {
+		.key = time_ns,
+		.find = history_index_find_time,
+		.is_it = has_come_since,
+	};
+	struct seen_file seen;
+
+	*reader = (struct history_reader){.history = history};
+	if (find_file(history, false, has_ended_after, &time_ns, &seen))
+		return open_in(reader, &seen, &search);
+	if (find_file(history, true, is_any, NULL, &seen))
+		return enter(reader, seen.file, seen.end.offset);
+	return -ENOENT;
+}
+
+int history_reader_open_oldest(struct history_reader *reader, struct history *history)
+{
+	struct seen_file seen;
+
+	*reader = (struct history_reader){.history = history};
+	return find_file(history, false, is_any, NULL, &seen) ? enter(reader, seen.file, 0)
+							      : -ENOENT;
+}
+
+/* ---- reading on ---- */
+
+static bool is_behind(const struct history_file *file, const void *wanted)
+{
+	return file->number > *(const uint64_t *)wanted;
+}
+
+/* The file has been read.  Goes on into the next one: 1; 0: there is none; or an error, and the
+ * reader stays. */
+static int go_on(struct history_reader *reader)
+{
+	struct history *history = reader->history;
+	struct history_reader next = {.history = history};
+	uint64_t number = reader->file->number;
+	struct seen_file seen;
+	int r;
+
+	if (history_newest_retired(history) > number)
+		return -ERANGE;
+	if (!find_file(history, false, is_behind, &number, &seen))
+		return 0;
+	r = enter(&next, seen.file, 0);
+	if (r < 0)
+		return r;
+	leave(reader);
+	*reader = next;
+	return 1;
+}
+
+/* What is left of the file; it may be nothing.  True: nothing will be added to it. */
+static bool look(const struct history_reader *reader, struct history_run *ret)
+{
+	struct history *history = reader->history;
+	struct history_entry end;
+	bool is_complete;
+
+	(void)pthread_mutex_lock(&history->lock);
+	end = reader->file->end;
+	is_complete = reader->file->is_complete;
+	(void)pthread_mutex_unlock(&history->lock);
+	*ret = (struct history_run){
+		.fd = reader->file->fd,
+		.offset = reader->offset,
+		.length = end.offset - reader->offset,
+		.session = end.session,
+		.sequence = end.sequence,
+	};
+	return is_complete;
+}
+
+int history_reader_next(struct history_reader *reader, struct history_run *ret)
+{
+	while (look(reader, ret) && !ret->length) {
+		int r = go_on(reader);
+
+		if (r <= 0)
+			return r;
+	}
+	return ret->length > 0;
+}
+
+void history_reader_advance(struct history_reader *reader, uint64_t bytes)
+{
+	reader->offset += bytes;
+}
+
+bool history_reader_is_before(const struct history_reader *a, const struct history_reader *b)
+{
+	return a->file->number < b->file->number || (a->file == b->file && a->offset < b->offset);
+}
+
+uint64_t history_reader_distance(const struct history_reader *a, const struct history_reader *b)
+{
+	return a->file == b->file ? b->offset - a->offset : UINT64_MAX;
+}
+
+void history_reader_close(struct history_reader *reader)
+{
+	leave(reader);
+}

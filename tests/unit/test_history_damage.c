@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Histories that were not closed for good, or that were damaged: what is served is the stream, from
+ * its beginning up to some message, and never a byte that was not in it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "history/history_folder.h"
+#include "history/history_reader.h"
+#include "tests/unit/history_rig.h"
+#include "tests/unit/ring_kept_rig.h"
+
+enum {
+	ROUNDS = 60,
+	STREAM_BYTES = 1 << 20,
+	FILE_BYTES = 300 << 10,
+};
+
+/* ---- doing damage ---- */
+
+static int open_file(const struct history_rig *rig, const char *name)
+{
+	char path[128];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", rig->path, name);
+	fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static int open_number(const struct history_rig *rig, uint64_t number, enum history_kind kind)
+{
+	char name[HISTORY_NAME_BYTES];
+
+	return open_file(rig, history_folder_name(name, number, kind));
+}
+
+static size_t size_of(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	return (size_t)st.st_size;
+}
+
+static void cut_file(const struct history_rig *rig, uint64_t number, enum history_kind kind,
+		     size_t size)
+{
+	int fd = open_number(rig, number, kind);
+
+	assert_true(size <= size_of(fd));
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	assert_int_equal(close(fd), 0);
+}
+
+static void flip_byte(const struct history_rig *rig, uint64_t number, enum history_kind kind,
+		      size_t offset)
+{
+	int fd = open_number(rig, number, kind);
+	uint8_t byte;
+
+	assert_int_equal(pread(fd, &byte, 1, (off_t)offset), 1);
+	byte ^= 0x40;
+	assert_int_equal(pwrite(fd, &byte, 1, (off_t)offset), 1);
+	assert_int_equal(close(fd), 0);
+}
+
+static size_t file_size(const struct history_rig *rig, uint64_t number, enum history_kind kind)
+{
+	int fd = open_number(rig, number, kind);
+	size_t size = size_of(fd);
+
+	assert_int_equal(close(fd), 0);
+	return size;
+}
+
+/* The machine seems to have started anew since. */
+static void start_machine(const struct history_rig *rig)
+{
+	static const char text[] = "relay history 1\nfeed prices\nframing line\nboot another\n";
+	int fd = open_file(rig, "history");
+
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+	assert_int_equal(close(fd), 0);
+}
+
+/* ---- recording ---- */
+
+/* Records as far as `bytes` of the stream, and dies.  Returns the number of the newest file. */
+static uint64_t record_and_die(struct history_rig *rig, size_t bytes)
+{
+	struct history_found found;
+	struct history_writer writer;
+	struct history *history = history_rig_open(rig, &found);
+	uint64_t newest;
+
+	history_writer_begin(&writer, history, &found.end);
+	(void)history_rig_append(rig, &writer, 0, bytes);
+	newest = history->next_number - 1;
+	assert_int_equal(history_seal_all(history), 0); /* of the files before */
+	/* Death closes descriptors, and nothing else. */
+	(void)close(writer.fd);
+	(void)close(writer.index_fd);
+	history_unref_file(history, &writer.file);
+	history_close(&history);
+	return newest;
+}
+
+/* Messages of the stream that are whole within so many bytes, as a number of packets. */
+static size_t whole_packets(const struct history_rig *rig, size_t bytes)
+{
+	size_t count = 0;
+
+	while (count < rig->count && rig->packets[count].offset + PACKET_HEADER_BYTES +
+						     rig->packets[count].header.length <=
+					     bytes)
+		count++;
+	while (count && count < rig->count && rig->packets[count].is_continued)
+		count--;
+	return count;
+}
+
+/* Opens it again: the stream is there up to some packet, which is returned. */
+static size_t check_prefix(struct history_rig *rig, struct history_found *found)
+{
+	struct history *history = history_rig_open(rig, found);
+	struct history_reader reader;
+	size_t next = 0;
+
+	if (history_reader_open_oldest(&reader, history) == 0) {
+		next = history_rig_follow(rig, &reader, 0);
+		history_reader_close(&reader);
+		assert_int_equal(found->end.sequence, next < rig->count
+							      ? rig->packets[next].header.sequence
+							      : rig->next_seq);
+	}
+	history_close(&history);
+	return next;
+}
+
+static void begin_round(struct history_rig *rig)
+{
+	history_rig_empty(rig);
+	rig->bytes = rig->count = 0;
+	rig->next_seq = 1000;
+	rig->params.max_file_bytes = FILE_BYTES;
+	history_rig_add(rig, STREAM_BYTES);
+}
+
+/* ---- the tests ---- */
+
+/* What was written is all there, whatever of the index was. */
+static void a_crash_loses_nothing_that_was_written(void **state)
+{
+	struct history_rig *rig = *state;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct history_found found;
+		size_t bytes, index_bytes;
+		uint64_t newest;
+
+		begin_round(rig);
+		bytes = 1 + rig_random_below(&rig->random, rig->bytes);
+		newest = record_and_die(rig, bytes);
+		if (newest) {
+			index_bytes = file_size(rig, newest, HISTORY_INDEX);
+			cut_file(rig, newest, HISTORY_INDEX,
+				 rig_random_below(&rig->random, index_bytes + 1));
+		}
+		assert_int_equal(check_prefix(rig, &found), whole_packets(rig, bytes));
+		assert_true(!newest || !found.was_ended);
+		assert_int_equal(check_prefix(rig, &found), whole_packets(rig, bytes));
+		assert_true(found.was_ended); /* it was closed for good by the first one */
+		assert_int_equal(found.cut_bytes + found.rebuilt, 0);
+	}
+}
+
+static void a_torn_tail_is_cut_off(void **state)
+{
+	struct history_rig *rig = *state;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct history_found found;
+		uint64_t newest;
+		size_t size, cut, count;
+
+		begin_round(rig);
+		newest = record_and_die(rig, rig->bytes);
+		size = file_size(rig, newest, HISTORY_PACKETS);
+		cut = 64 + rig_random_below(&rig->random, size - 64); /* behind its heartbeat */
+		cut_file(rig, newest, HISTORY_PACKETS, cut);
+		count = check_prefix(rig, &found);
+		assert_false(found.was_ended);
+		assert_int_equal(count, whole_packets(rig, rig->bytes - size + cut));
+		assert_int_equal(check_prefix(rig, &found), count);
+		assert_true(found.was_ended);
+	}
+}
+
+/* After a power cut any byte of the newest file may be another one. */
+static void a_power_cut_lets_no_wrong_byte_through(void **state)
+{
+	struct history_rig *rig = *state;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct history_found found;
+		uint64_t newest;
+		size_t size;
+
+		begin_round(rig);
+		newest = record_and_die(
+			rig, rig->bytes / 2 + rig_random_below(&rig->random, rig->bytes / 2));
+		size = file_size(rig, newest, HISTORY_PACKETS);
+		if (!size)
+			continue;
+		for (int k = 0; k < 3; k++)
+			flip_byte(rig, newest, HISTORY_PACKETS,
+				  rig_random_below(&rig->random, size));
+		start_machine(rig);
+		(void)check_prefix(rig, &found); /* which checks each byte */
+		assert_false(found.was_ended);
+		assert_true(found.cut_bytes > 0);
+	}
+}
+
+/* Everything is found without the index, and with one that is not right. */
+static void an_index_can_be_lost_or_wrong(void **state)
+{
+	struct history_rig *rig = *state;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		uint64_t number = 1 + rig_random_below(&rig->random, 3);
+		struct history_reader reader;
+		struct history_found found;
+		struct history *history;
+		size_t size, packet;
+
+		begin_round(rig);
+		history_rig_record(rig);
+		size = file_size(rig, number, HISTORY_INDEX);
+		if (i % 3 == 0)
+			cut_file(rig, number, HISTORY_INDEX, rig_random_below(&rig->random, size));
+		else
+			flip_byte(rig, number, HISTORY_INDEX,
+				  sizeof("RLYX") +
+					  rig_random_below(&rig->random, size - sizeof("RLYX")));
+		history = history_rig_open(rig, &found);
+		for (int k = 0; k < 20; k++) {
+			uint64_t sequence;
+
+			packet = rig_random_below(&rig->random, rig->count);
+			while (rig->packets[packet].is_continued ||
+			       rig->packets[packet].header.type != PACKET_DATA ||
+			       !rig->packets[packet].header.count)
+				packet = (packet + 1) % rig->count;
+			sequence = rig->packets[packet].header.sequence;
+			assert_int_equal(history_reader_open_at(&reader, history, 0, sequence), 0);
+			history_rig_check(rig, &reader, packet, rig->count);
+		}
+		history_close(&history);
+	}
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, history_rig_begin, history_rig_end)
+	const struct CMUnitTest tests[] = {
+		TEST(a_crash_loses_nothing_that_was_written),
+		TEST(a_torn_tail_is_cut_off),
+		TEST(a_power_cut_lets_no_wrong_byte_through),
+		TEST(an_index_can_be_lost_or_wrong),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
