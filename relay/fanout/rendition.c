@@ -16,7 +16,7 @@ static bool adds_something(const struct encoder *encoder)
 }
 
 struct rendition *rendition_new(struct fanout *fanout, const struct encoder *encoder,
-				const struct ring_params *ring, uint64_t next_seq)
+				const struct ring_params *ring, const struct sequence *from)
 {
 	struct rendition *rendition = calloc(1, sizeof(*rendition));
 
@@ -25,7 +25,8 @@ struct rendition *rendition_new(struct fanout *fanout, const struct encoder *enc
 	rendition->fanout = fanout;
 	rendition->encoder = encoder;
 	ring_init(&rendition->ring, ring);
-	rendition->ring.next_seq = next_seq;
+	rendition->ring.session = from->session;
+	rendition->ring.next_seq = from->next_seq;
 	list_init(&rendition->joining);
 	list_init(&rendition->idle);
 	list_init(&rendition->ready);

@@ -8,6 +8,7 @@
 #include "base/compiler.h"
 #include "base/list.h"
 #include "packet/encoder.h"
+#include "packet/sequence.h"
 #include "ring/ring.h"
 
 struct fanout;
@@ -30,9 +31,9 @@ struct rendition {
 	struct list blocked; /* their socket is full                                   */
 };
 
-/* A rendition without subscribers.  NULL: no memory.  Its ring begins at next_seq, and is empty. */
+/* A rendition without subscribers.  NULL: no memory.  Its ring goes on from there, and is empty. */
 struct rendition *rendition_new(struct fanout *fanout, const struct encoder *encoder,
-				const struct ring_params *ring, uint64_t next_seq);
+				const struct ring_params *ring, const struct sequence *from);
 
 /* One without subscribers, whose ring is empty. */
 void rendition_free(struct rendition *rendition);

@@ -40,14 +40,14 @@ static size_t tell(struct subscriber *subscriber, const struct packet *packet)
 	return length;
 }
 
-/* What a newcomer wants to know first: the session, the sequence to come, and whether anything
+/* What a newcomer wants to know first: the session and the sequence to come, and whether anything
  * will.  Who begins in the past reads there that the source went down. */
 static void greet(struct subscriber *subscriber)
 {
 	struct fanout_source source = fanout_source_of(subscriber);
 	struct packet packet = {
 		.type = PACKET_HEARTBEAT,
-		.session = source.session,
+		.session = cursor_unread_session(&subscriber->cursor),
 		.first_seq = cursor_unread_seq(&subscriber->cursor),
 		.time_ns = clock_wall_ns(),
 	};
@@ -60,39 +60,56 @@ static void greet(struct subscriber *subscriber)
 	(void)tell(subscriber, &packet);
 }
 
+/* Messages from `from` on, and before `to`.  False: these are none. */
+static bool tell_gap(struct subscriber *subscriber, uint32_t session, uint64_t from, uint64_t to)
+{
+	const struct packet gap = {
+		.type = PACKET_GAP,
+		.session = session,
+		.first_seq = from,
+		.time_ns = to,
+	};
+
+	if (to > from)
+		(void)tell(subscriber, &gap);
+	return to > from;
+}
+
 /* Jumps to the live edge and says what is missed. */
 static void skip(struct subscriber *subscriber)
 {
 	struct fanout *fanout = fanout_of(subscriber);
-	struct ring *ring = &subscriber->rendition->ring;
-	uint64_t missed = ring->message_count - cursor_messages_read(&subscriber->cursor);
-	const struct skip skip = {
-		.from = cursor_unread_seq(&subscriber->cursor),
+	const struct ring *ring = &subscriber->rendition->ring;
+	const struct cursor *cursor = &subscriber->cursor;
+	uint32_t session = cursor_unread_session(cursor);
+	uint64_t read = cursor_messages_read(cursor);
+	uint64_t of_session = u64_max(ring->sequence_messages, read) - read;
+	struct skip skip = {
+		.from = cursor_unread_seq(cursor),
 		.to = ring->next_seq,
-		.bytes = ring->end_pos - subscriber->cursor.pos,
+		.bytes = ring->end_pos - cursor->pos,
 		.cause = subscriber->must_skip ? subscriber->slow_cause
 					       : subscriber_find_cause(subscriber),
 	};
-	const struct packet gap = {
-		.type = PACKET_GAP,
-		.session = fanout_source_of(subscriber).session,
-		.first_seq = skip.from,
-		.time_ns = skip.to,
-	};
+	bool is_told = false;
 
 	subscriber_record_lose(subscriber);
 	subscriber->must_skip = false;
 	cursor_leave(&subscriber->cursor);
 	cursor_join_live(&subscriber->cursor, ring);
-	subscriber->skipped += missed;
-	fanout->metrics->skipped_messages += missed;
-	if (skip.to <= skip.from) /* nothing but news was missed, or a session that is over */
+	subscriber->skipped += ring->message_count - read;
+	fanout->metrics->skipped_messages += ring->message_count - read;
+	if (session != ring->session) {
+		is_told = tell_gap(subscriber, session, skip.from, skip.from + of_session);
+		skip.from = ring->sequence_first;
+	}
+	is_told |= tell_gap(subscriber, ring->session, skip.from, skip.to);
+	if (!is_told) /* nothing but news was missed */
 		return;
 	fanout->metrics->gaps++;
 	fanout->metrics->skipped_bytes += skip.bytes;
 	fanout->skipped_by[skip.cause]++;
 	fanout->events.on_skip(fanout->events.owner, subscriber, &skip);
-	(void)tell(subscriber, &gap);
 }
 
 /* It is behind the ring or over a limit.  A skip waits until the message in hand is finished. */

@@ -345,7 +345,7 @@ struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *e
 		.max_pipes = rendition_max_pipes(params->ring_bytes, params->segment_bytes),
 	};
 	struct rendition *rendition =
-		rendition_new(&feed->fanout, encoder, &ring, feed->publish.sequence.next_seq);
+		rendition_new(&feed->fanout, encoder, &ring, &feed->publish.sequence);
 
 	if (!rendition)
 		return NULL;

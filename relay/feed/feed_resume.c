@@ -183,6 +183,8 @@ static void restore_rendition(struct feed *feed, const struct feed_state *part,
 		publish_missing(rendition, feed->publish.sequence.session,
 				feed->publish.sequence.next_seq);
 	}
+	ring_set_sequence(&rendition->ring, feed->publish.sequence.session,
+			  feed->publish.sequence.next_seq);
 	rendition_trim(rendition);
 }
 

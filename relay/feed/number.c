@@ -20,7 +20,7 @@ void number_set(struct publish *publish, uint32_t session, uint64_t next_seq)
 	publish->sequence.session = session;
 	publish->sequence.next_seq = next_seq;
 	list_for_each (&publish->fanout->renditions, node)
-		ring_set_sequence(&rendition_of(node)->ring, next_seq);
+		ring_set_sequence(&rendition_of(node)->ring, session, next_seq);
 	feed_record_end_sequence(publish->fanout, &publish->sequence, publish->is_awake);
 	crossings_send_sequence(&publish->crossings);
 }

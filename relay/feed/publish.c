@@ -74,7 +74,7 @@ static void lose_packet(struct rendition *rendition, const struct packet *packet
 {
 	log_error("out of memory feed=%s format=%s lost_messages=%u", rendition->fanout->name,
 		  encoder_name(rendition->encoder), packet->count);
-	ring_set_sequence(&rendition->ring, entry_of(packet).next_seq);
+	ring_set_sequence(&rendition->ring, packet->session, packet_next_seq(packet));
 	fanout_close_subscribers(rendition, CLOSE_NO_MEMORY);
 }
 
@@ -453,7 +453,7 @@ void publish_missing(struct rendition *rendition, uint32_t session, uint64_t nex
 	make_frame(rendition->encoder, &gap, &frame);
 	if (frame.header_bytes)
 		append_copy(rendition, &gap, &frame, NULL);
-	ring_set_sequence(&rendition->ring, next_seq);
+	ring_set_sequence(&rendition->ring, session, next_seq);
 	rendition_trim(rendition);
 	subscriber_wake_all(rendition);
 }

@@ -16,6 +16,7 @@ static void step_out(struct cursor *cursor)
 	struct segment *rest = cursor->segment->continued_by;
 
 	cursor->next_index = cursor->segment->index + 1;
+	cursor->session = cursor->segment->session;
 	cursor->next_seq = cursor->segment->next_seq;
 	cursor->messages_read = cursor->segment->next_messages;
 	if (rest)
@@ -36,6 +37,7 @@ enum cursor_lag cursor_settle(struct cursor *cursor, const struct ring *ring)
 	}
 	if (cursor->next_index == ring->next_index) {
 		/* What came since had no bytes. */
+		cursor->session = ring->session;
 		cursor->next_seq = ring->next_seq;
 		cursor->messages_read = ring->message_count;
 		return CURSOR_LIVE;
@@ -123,6 +125,11 @@ uint64_t cursor_unread_seq(const struct cursor *cursor)
 		return cursor->next_seq;
 	mark = segment_mark_from(cursor->segment, cursor->offset);
 	return mark ? mark->first_seq : cursor->segment->next_seq;
+}
+
+uint32_t cursor_unread_session(const struct cursor *cursor)
+{
+	return cursor->segment ? cursor->segment->session : cursor->session;
 }
 
 /* The packet that the cursor's next byte, or else its last one, belongs to. */

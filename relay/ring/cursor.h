@@ -16,6 +16,7 @@ struct cursor {
 	size_t offset;           /* private: read so far of the segment          */
 	uint64_t next_index;     /* private: of the segment to go to next        */
 	uint64_t pos;            /* ro: of the next byte to read                 */
+	uint32_t session;        /* private: between segments, of the last packet     */
 	uint64_t next_seq;       /* private: between segments, behind the last packet */
 	uint64_t messages_read;  /* private: between segments, behind the last packet */
 };
@@ -77,6 +78,9 @@ bool cursor_is_at_packet_start(const struct cursor *cursor);
 
 /* Sequence of the first message that has not been read at all; meaningful at a message start. */
 uint64_t cursor_unread_seq(const struct cursor *cursor);
+
+/* The session that cursor_unread_seq() is of. */
+uint32_t cursor_unread_session(const struct cursor *cursor);
 
 /* Messages of this ring up to the last one that has been read whole, since the ring was opened. */
 uint64_t cursor_messages_read(const struct cursor *cursor);

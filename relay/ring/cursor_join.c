@@ -16,6 +16,7 @@ void cursor_join_live(struct cursor *cursor, const struct ring *ring)
 	*cursor = (struct cursor){
 		.next_index = ring->next_index,
 		.pos = ring->end_pos,
+		.session = ring->session,
 		.next_seq = ring->next_seq,
 		.messages_read = ring->message_count,
 	};
@@ -205,6 +206,7 @@ static void join_at(struct cursor *cursor, const struct packet_found *found)
 		.offset = mark->offset,
 		.next_index = found->segment->index + 1,
 		.pos = found->segment->start_pos + mark->offset,
+		.session = found->segment->session,
 		.next_seq = mark->first_seq,
 	};
 	segment_ref(found->segment);

@@ -201,6 +201,7 @@ static int append(struct ring *ring, struct segment *segment, bool starts,
 		mark = last->mark_count ? last->marks[last->mark_count - 1] : last->begin;
 	segment->is_continuation = !starts;
 	segment->index = ring->next_index;
+	segment->session = ring->session;
 	segment->start_pos = ring->end_pos;
 	segment->begin = mark;
 	if (ring_retain(ring, segment) < 0)
@@ -316,10 +317,16 @@ static int append_to_newest(struct ring *ring, struct source_parts *from, size_t
 	return 0;
 }
 
+/* The newest segment of the sequence that runs; NULL: there is none. */
+static struct segment *newest_of_sequence(const struct ring *ring)
+{
+	return ring->sequence_index < ring->next_index ? ring_newest(ring) : NULL;
+}
+
 /* Nobody has to read it, but it has come. */
 static void count_empty(struct ring *ring, const struct ring_packet *packet)
 {
-	struct segment *last = ring_newest(ring);
+	struct segment *last = newest_of_sequence(ring);
 
 	ring->message_count += packet->count;
 	ring->next_seq = packet->next_seq;
@@ -473,19 +480,22 @@ void ring_move_arrivals(struct ring *ring, uint64_t by_ns, uint64_t now_ns)
 	move_arrival(&ring->media.tables_ns, by_ns, now_ns);
 }
 
-void ring_set_sequence(struct ring *ring, uint64_t next_seq)
+void ring_set_sequence(struct ring *ring, uint32_t session, uint64_t next_seq)
 {
-	struct segment *last = ring_newest(ring);
+	struct segment *last = newest_of_sequence(ring);
 
-	if (next_seq < ring->next_seq) {
-		/* So that from one segment on the sequence only grows. */
+	if (session != ring->session || next_seq < ring->next_seq) {
+		/* So that from one segment on the sequence only grows, in one session. */
 		if (last)
 			seal(ring, last);
 		ring->sequence_index = ring->next_index;
+		ring->sequence_first = next_seq;
+		ring->sequence_messages = ring->message_count;
 	} else if (last) {
 		/* Whoever joins behind its last packet takes the sequence from there. */
 		last->next_seq = next_seq;
 	}
+	ring->session = session;
 	ring->next_seq = next_seq;
 	commit(ring);
 }

@@ -55,10 +55,14 @@ struct ring {
 	uint64_t start_pos;         /* ro */
 	uint64_t end_pos;           /* ro */
 	uint64_t next_index;        /* ro: of the next segment to be appended     */
+	uint32_t session;           /* rw: of the sequence that runs              */
 	uint64_t next_seq;          /* rw: sequence behind the newest packet      */
 	uint64_t message_count;     /* ro: published so far                       */
 	uint64_t message_starts;    /* private: packets so far that start a message */
-	uint64_t sequence_index;    /* private: the sequence that runs began with this segment */
+	uint64_t sequence_index;    /* private: the sequence that runs began with this segment, */
+	uint64_t sequence_first;    /* ro: and this number, ...                   */
+	uint64_t sequence_messages; /* ro: after so many messages; what is not known any more is
+				     * what the oldest segment has */
 	struct ring_media media;    /* private */
 	struct ring_record *record; /* private: NULL: none; see ring_kept.h */
 };
@@ -100,9 +104,9 @@ uint64_t ring_max_cost(const struct ring *ring);
  * holds.  To be called after each packet. */
 void ring_trim(struct ring *ring, uint64_t keep_index);
 
-/* The sequence goes on at `next_seq`, with nothing in the ring for what lies between; if that is
- * less than next_seq, it begins anew. */
-void ring_set_sequence(struct ring *ring, uint64_t next_seq);
+/* The sequence goes on at `next_seq`, with nothing in the ring for what lies between.  With another
+ * session, or if that is less than next_seq, it begins anew. */
+void ring_set_sequence(struct ring *ring, uint32_t session, uint64_t next_seq);
 
 /* segment_make_block() for a segment that the ring made, whether it still retains it or not. */
 int ring_make_block(struct ring *ring, struct segment *segment);

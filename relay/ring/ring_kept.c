@@ -299,6 +299,7 @@ void ring_record_add(struct ring_record *record, struct segment *segment)
 	slot->index = segment->index;
 	slot->start_pos = segment->start_pos;
 	slot->tag = segment->tag;
+	slot->session = segment->session;
 	slot->is_continuation = segment->is_continuation;
 	slot->is_continued = segment->continued_by != NULL;
 	slot->begin = segment->begin;
@@ -407,6 +408,7 @@ void ring_record_commit(struct ring_record *record, struct ring *ring, uint64_t 
 	commit->first_index = first_index;
 	commit->next_index = ring->next_index;
 	commit->end_pos = ring->end_pos;
+	commit->session = ring->session;
 	commit->next_seq = ring->next_seq;
 	commit->message_count = ring->message_count;
 	commit->blocks_made = ring->blocks_made;

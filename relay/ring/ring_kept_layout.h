@@ -20,7 +20,7 @@
 #define RING_RECORD_MAGIC "RLYRING"
 
 enum {
-	RING_RECORD_SCHEMA = 4, /* changes with anything in this file, and struct packet_mark */
+	RING_RECORD_SCHEMA = 5, /* changes with anything in this file, and struct packet_mark */
 	RING_RECORD_PAGE_BYTES = 4096,
 };
 
@@ -38,7 +38,8 @@ struct ring_record_commit {
 	struct ring_media media;
 	uint64_t newest_index; /* its values are these, not its slot's; UINT64_MAX: there is none */
 	uint64_t newest_length, newest_mark_count, newest_next_seq, newest_next_messages;
-	uint64_t newest_is_sealed;
+	uint32_t newest_is_sealed;
+	uint32_t session;
 };
 
 /* A segment with an index that the commit does not cover is not there yet. */
@@ -46,7 +47,7 @@ struct ring_record_slot {
 	_Atomic uint32_t kind; /* written last, and cleared first      */
 	uint32_t next_free;    /* the writer's: number of the next one */
 	uint64_t index, start_pos, length, next_seq, next_messages;
-	uint32_t tag;
+	uint32_t tag, session;
 	uint8_t is_continuation, is_continued;
 	struct packet_mark begin;
 	uint64_t mark_count;

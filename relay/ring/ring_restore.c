@@ -101,6 +101,7 @@ static int restore_segment(struct segment_state *state, struct pipe_pool *pool, 
 		return -ENOMEM;
 	segment->index = state->index;
 	segment->start_pos = state->start_pos;
+	segment->session = state->session;
 	segment->is_sealed = state->is_sealed;
 	segment->is_continuation = state->is_continuation;
 	segment->tag = state->tag;
@@ -115,21 +116,26 @@ static int restore_segment(struct segment_state *state, struct pipe_pool *pool, 
 	return 0;
 }
 
-/* Where the sequence last began anew: what lies before is behind it in number. */
-static uint64_t find_sequence(const struct ring *ring)
+/* Where the sequence last began anew: what lies before is of another session, or behind it in
+ * number. */
+static void find_sequence(struct ring *ring, const struct ring_state *state)
 {
-	uint64_t index = ring->next_index, later = ring->next_seq;
+	uint64_t index = ring->next_index;
 
+	ring->sequence_first = ring->next_seq;
+	ring->sequence_messages = state->message_count;
 	while (index > ring_first_index(ring)) {
 		const struct segment *segment = ring_find_segment(ring, index - 1);
 
-		if (segment->next_seq > later)
+		if (segment->session != ring->session || segment->next_seq > ring->sequence_first)
 			break;
-		if (segment->mark_count)
-			later = segment->marks[0].first_seq;
+		if (segment->mark_count) {
+			ring->sequence_first = segment->marks[0].first_seq;
+			ring->sequence_messages = segment->marks[0].messages_before;
+		}
 		index--;
 	}
-	return index;
+	ring->sequence_index = index;
 }
 
 static int retain(struct ring *ring, const struct ring_state *state, struct segment **segments)
@@ -142,7 +148,7 @@ static int retain(struct ring *ring, const struct ring_state *state, struct segm
 		segment_ref(segments[i]);
 	}
 	ring->next_index = state->next_index;
-	ring->sequence_index = find_sequence(ring);
+	find_sequence(ring, state);
 	return 0;
 }
 
@@ -178,6 +184,7 @@ int ring_restore(struct ring *ring, struct ring_state *state, struct pipe_pool *
 			segment_ref(ret->segments[i + 1]);
 		}
 	}
+	ring->session = state->session;
 	ring->next_seq = state->next_seq;
 	if (r == 0)
 		r = retain(ring, state, ret->segments);
@@ -224,6 +231,7 @@ void cursor_restore(struct cursor *cursor, const struct cursor_state *state,
 		.offset = found ? state->offset : 0,
 		.next_index = state->next_index,
 		.pos = state->pos,
+		.session = state->session,
 		.next_seq = state->next_seq,
 		.messages_read = state->messages_read,
 	};

@@ -229,6 +229,7 @@ static int read_segment(const struct reading *reading, const struct found *found
 	*ret = (struct segment_state){
 		.index = slot->index,
 		.start_pos = slot->start_pos,
+		.session = slot->session,
 		.length = is_newest ? commit->newest_length : slot->length,
 		.next_seq = is_newest ? commit->newest_next_seq : slot->next_seq,
 		.next_messages = is_newest ? commit->newest_next_messages : slot->next_messages,
@@ -295,6 +296,7 @@ static int read_state(struct reading *reading, struct ring_state *ret)
 						    : reading->commit.end_pos,
 		.end_pos = reading->commit.end_pos,
 		.next_index = reading->commit.next_index,
+		.session = reading->commit.session,
 		.next_seq = reading->commit.next_seq,
 		.message_count = reading->commit.message_count,
 		.blocks_made = reading->commit.blocks_made,

@@ -56,6 +56,7 @@ static int capture_segment(const struct segment *segment, bool is_retained,
 	*ret = (struct segment_state){
 		.index = segment->index,
 		.start_pos = segment->start_pos,
+		.session = segment->session,
 		.next_seq = segment->next_seq,
 		.next_messages = segment->next_messages,
 		.length = segment->length,
@@ -138,6 +139,7 @@ int ring_capture(const struct ring *ring, struct segment *const *held, size_t he
 		.start_pos = ring->start_pos,
 		.end_pos = ring->end_pos,
 		.next_index = ring->next_index,
+		.session = ring->session,
 		.next_seq = ring->next_seq,
 		.message_count = ring->message_count,
 		.blocks_made = ring->blocks_made,
@@ -162,6 +164,7 @@ void cursor_capture(const struct cursor *cursor, struct cursor_state *ret)
 		.offset = cursor->segment ? cursor->offset : 0,
 		.pos = cursor->pos,
 		.next_index = cursor->next_index,
+		.session = cursor->session,
 		.next_seq = cursor->next_seq,
 		.messages_read = cursor->messages_read,
 	};
@@ -253,6 +256,7 @@ static void transfer_segment(struct state_stream *stream, struct segment_state *
 	state_bool(stream, &segment->is_sealed, "segment sealed");
 	state_bool(stream, &segment->is_continuation, "segment continuation");
 	state_bool(stream, &segment->is_continued, "segment continued");
+	state_unsigned(stream, &segment->session, UINT32_MAX, "segment session");
 	state_u64(stream, &segment->next_seq, UINT64_MAX, "segment sequence");
 	state_u64(stream, &segment->next_messages, UINT64_MAX, "segment messages");
 	transfer_mark(stream, &segment->begin);
@@ -309,6 +313,7 @@ void ring_state_transfer(struct state_stream *stream, struct ring_state *state)
 	state_u64(stream, &state->start_pos, UINT64_MAX, "start of the ring");
 	state_u64(stream, &state->end_pos, UINT64_MAX, "end of the ring");
 	state_u64(stream, &state->next_index, UINT64_MAX - 1, "next index");
+	state_unsigned(stream, &state->session, UINT32_MAX, "session of the ring");
 	state_u64(stream, &state->next_seq, UINT64_MAX, "next sequence");
 	state_u64(stream, &state->message_count, UINT64_MAX, "messages of the ring");
 	state_u64(stream, &state->blocks_made, UINT64_MAX, "blocks made");
@@ -317,7 +322,7 @@ void ring_state_transfer(struct state_stream *stream, struct ring_state *state)
 	state_u64(stream, &state->media.key_frame, UINT64_MAX, "key frame");
 	state_u64(stream, &state->media.lead, UINT64_MAX, "lead of a key frame");
 	if (state_array(stream, &segments, &state->segment_count, sizeof(*state->segments),
-			(size_t)10 * NUMBER_BYTES, "segments")) {
+			(size_t)11 * NUMBER_BYTES, "segments")) {
 		state->segments = segments;
 		/* So that freeing half a state closes nothing that it does not have. */
 		for (size_t i = 0; stream->is_reading && i < state->segment_count; i++)
@@ -387,6 +392,7 @@ void cursor_state_transfer(struct state_stream *stream, struct cursor_state *sta
 	state_size(stream, &state->offset, SIZE_MAX, "cursor offset");
 	state_u64(stream, &state->pos, UINT64_MAX, "cursor position");
 	state_u64(stream, &state->next_index, UINT64_MAX, "cursor next index");
+	state_unsigned(stream, &state->session, UINT32_MAX, "cursor session");
 	state_u64(stream, &state->next_seq, UINT64_MAX, "cursor sequence");
 	state_u64(stream, &state->messages_read, UINT64_MAX, "cursor messages");
 	fault = stream->fault ? NULL : cursor_state_fault(state, ring);
@@ -424,6 +430,7 @@ int cursor_state_advance(struct cursor_state *state, const struct ring_state *ri
 			break;
 		if (segment) {
 			state->next_index = segment->index + 1;
+			state->session = segment->session;
 			state->next_seq = segment->next_seq;
 			state->messages_read = segment->next_messages;
 		}

@@ -20,6 +20,7 @@
 
 struct segment_state {
 	uint64_t index, start_pos, next_seq, next_messages;
+	uint32_t session;
 	size_t length;
 	unsigned tag;
 	bool is_retained; /* by the ring; else only by cursors */
@@ -38,6 +39,7 @@ struct segment_state {
 /* All zero is an empty ring. */
 struct ring_state {
 	uint64_t start_pos, end_pos, next_index, next_seq, message_count, blocks_made;
+	uint32_t session;
 	struct ring_media media;
 	struct segment_state *segments; /* owned; by index */
 	size_t segment_count;
@@ -45,6 +47,7 @@ struct ring_state {
 
 struct cursor_state {
 	bool is_inside; /* a segment: index and offset */
+	uint32_t session;
 	uint64_t index, pos, next_index, next_seq, messages_read;
 	size_t offset;
 };

@@ -39,6 +39,7 @@ struct segment {
 	unsigned refs; /* private */
 	enum segment_kind kind;
 	uint64_t index;               /* ro: 0, 1, 2 ... in the ring's life     */
+	uint32_t session;             /* ro: that all its packets have          */
 	uint64_t start_pos;           /* ro: position of the first byte          */
 	size_t length;                /* ro: committed bytes                     */
 	bool is_sealed;               /* ro: length is final                     */

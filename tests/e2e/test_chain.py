@@ -6,11 +6,12 @@ import subprocess
 
 import pytest
 
-from relaytest import packet
+from relaytest import address, packet
 from relaytest.daemon import BIN
 from relaytest.ini import ENGINES, feed
 from relaytest.loop import CEILING
 from relaytest.stream import script
+from relaytest.web import Answer, request
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 
@@ -117,6 +118,33 @@ def test_a_new_session_starts_anew(lab):
     relay.publish("a", new.wire)
     relay.run_until_done([reader])
     assert reader.session == 60 and not reader.gaps
+
+
+def test_the_past_over_a_new_session_that_is_higher(lab):
+    """It begins with the session that it goes back to. Its numbers are not those of the new one."""
+    old, new = (script("relay", (500,) * 20, session, first=session, session=session) for session in (50, 60_000))
+    relay = lab.start(feed("a", framing="relay", framed={"burst": "64k"}, raw={"burst": "64k"}, **LOSSLESS) | {
+        "listener web": {"feed": "a", "listen": "tcp:127.0.0.1:0", "format": "http", "burst": "64k"}})
+    publisher = relay.publish("a", old.wire)
+    relay.wait("a", in_messages=20)
+    publisher.close()
+    relay.wait("a", source_losses=1)
+    relay.publish("a", new.wire[:len(new.wire) // 2])
+    relay.wait("a", in_messages=30)
+    sock = address.connect(relay.address["listener a-framed"])
+    sock.settimeout(CEILING)
+    stream = sock.makefile("rb")
+    seen = []
+    while not seen or seen[-1].sequence < 60_009:
+        seen.append(packet.decode(stream.read(packet.BYTES)))
+        stream.read(seen[-1].length)
+    sock.close()
+    greeting, *told = [(one.type, one.session, one.sequence) for one in seen]
+    assert greeting[0] == packet.HEARTBEAT and greeting[1:] == told[0][1:]
+    told = [one for one in told if one[1] in (50, 60_000) and one[0] != packet.HEARTBEAT]
+    assert told == ([(packet.DATA, 50, 50 + i) for i in range(20)] + [(packet.SOURCE_DOWN, 50, 70)] +
+                    [(packet.SOURCE_UP, 50, 70)] + [(packet.DATA, 60_000, 60_000 + i) for i in range(10)])
+    assert Answer(relay, "web", request("/a?from=60")).wait()[0] == 416
 
 
 def test_relaycat_and_relaypub(lab):

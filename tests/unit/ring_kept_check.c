@@ -34,6 +34,7 @@ static bool count_steps(struct checking *checking, uint64_t begun, uint64_t done
 		const struct rig_step *last = count ? &checking->steps[count - 1] : NULL;
 
 		if (state->end_pos == (last ? last->pos + last->length : 0) &&
+		    state->session == (last ? last->session : 0) &&
 		    state->next_seq == (last ? last->next_seq : 1) &&
 		    state->message_count ==
 			    (last ? last->messages_before + last->packet.count : 0)) {
@@ -75,10 +76,16 @@ static bool knows_what_is_behind(const struct checking *checking,
 {
 	const struct rig_step *next = packet_behind(checking, last->number);
 	uint64_t end = next ? next->number - 1 : checking->step_count;
-	uint64_t number = segment->is_retained && !segment->is_continued ? end : last->number;
+	uint64_t number;
 
 	if (segment->is_continued)
-		end = number;
+		end = last->number;
+	/* What is of another session does not come behind it. */
+	for (uint64_t i = last->number; i < end; i++) {
+		if (checking->steps[i].session != last->session)
+			end = i;
+	}
+	number = segment->is_retained ? end : last->number;
 	for (; number <= end; number++) {
 		const struct rig_step *step = &checking->steps[number - 1];
 
@@ -145,6 +152,8 @@ static const char *check_segment(const struct checking *checking,
 		if (!last || !is_mark_of(mark, last) ||
 		    segment->start_pos + mark->offset != last->pos)
 			return "mark";
+		if (segment->session != last->session)
+			return "session";
 	}
 	if (!segment->is_continuation && !segment->mark_count)
 		return "no mark";
@@ -272,17 +281,18 @@ static bool is_same_mark(const struct packet_mark *left, const struct packet_mar
 
 static bool is_same_segment(const struct segment_state *left, const struct segment_state *right)
 {
-	bool is_same =
-		left->index == right->index && left->start_pos == right->start_pos &&
-		left->next_seq == right->next_seq && left->next_messages == right->next_messages &&
-		left->length == right->length && left->tag == right->tag &&
-		left->is_retained == right->is_retained && left->is_sealed == right->is_sealed &&
-		left->is_continuation == right->is_continuation &&
-		left->is_continued == right->is_continued &&
-		is_same_mark(&left->begin, &right->begin) &&
-		left->mark_count == right->mark_count &&
-		(left->read_fd >= 0) == (right->read_fd >= 0) && left->slots == right->slots &&
-		left->block_bytes == right->block_bytes;
+	bool is_same = left->index == right->index && left->start_pos == right->start_pos &&
+		       left->session == right->session && left->next_seq == right->next_seq &&
+		       left->next_messages == right->next_messages &&
+		       left->length == right->length && left->tag == right->tag &&
+		       left->is_retained == right->is_retained &&
+		       left->is_sealed == right->is_sealed &&
+		       left->is_continuation == right->is_continuation &&
+		       left->is_continued == right->is_continued &&
+		       is_same_mark(&left->begin, &right->begin) &&
+		       left->mark_count == right->mark_count &&
+		       (left->read_fd >= 0) == (right->read_fd >= 0) &&
+		       left->slots == right->slots && left->block_bytes == right->block_bytes;
 
 	for (size_t i = 0; is_same && i < left->mark_count; i++)
 		is_same = is_same_mark(&left->marks[i], &right->marks[i]);
@@ -294,8 +304,8 @@ static bool is_same_segment(const struct segment_state *left, const struct segme
 const char *rig_find_difference(const struct ring_state *left, const struct ring_state *right)
 {
 	if (left->start_pos != right->start_pos || left->end_pos != right->end_pos ||
-	    left->next_index != right->next_index || left->next_seq != right->next_seq ||
-	    left->message_count != right->message_count ||
+	    left->next_index != right->next_index || left->session != right->session ||
+	    left->next_seq != right->next_seq || left->message_count != right->message_count ||
 	    left->blocks_made != right->blocks_made ||
 	    memcmp(&left->media, &right->media, sizeof(left->media)) != 0)
 		return "the ring's values";

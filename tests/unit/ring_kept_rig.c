@@ -83,7 +83,9 @@ struct rig_step rig_stream_next(struct rig_stream *stream)
 		.next_seq = stream->next_seq + count,
 	};
 
-	if (kind != RIG_JUMP) {
+	if (kind == RIG_JUMP) {
+		stream->session += count == 0;
+	} else {
 		step.length = length_of_next(stream, kind, &step.pipe_count);
 		/* Each step must show. */
 		if (!step.length && !count)
@@ -99,6 +101,7 @@ struct rig_step rig_stream_next(struct rig_stream *stream)
 		stream->is_inside = count == 0;
 	}
 	stream->pos += step.length;
+	step.session = stream->session;
 	stream->next_seq = step.next_seq;
 	return step;
 }
@@ -195,7 +198,7 @@ bool rig_writer_publish(struct rig_writer *writer)
 		is_done = publish_pipes(writer, &step);
 		break;
 	case RIG_JUMP:
-		ring_set_sequence(&writer->ring, step.next_seq);
+		ring_set_sequence(&writer->ring, step.session, step.next_seq);
 		break;
 	}
 	atomic_store(&writer->progress->steps_done, step.number);

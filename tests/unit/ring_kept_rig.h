@@ -40,13 +40,15 @@ struct rig_step {
 	unsigned tag;
 	struct ring_packet packet;
 	uint64_t messages_before;
-	uint64_t next_seq; /* of the ring, after it */
+	uint32_t session;  /* of the ring, after it */
+	uint64_t next_seq; /* and its number */
 };
 
 /* The stream up to its next step. */
 struct rig_stream {
 	uint64_t random;
 	bool is_long; /* packets over several blocks, now and then */
+	uint32_t session;
 	uint64_t number, pos, next_seq, messages;
 	bool is_inside; /* a message that the last packet has begun */
 };

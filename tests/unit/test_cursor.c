@@ -354,14 +354,27 @@ static void a_reader_may_join_at_a_sequence(void **state)
 	};
 
 	(void)state;
-	for (int where = ONE_BLOCK; where <= OWN_BLOCKS; where++) {
+	for (unsigned look = 0; look < 4; look++) {
+		int where = look % 2 ? ONE_BLOCK : OWN_BLOCKS;
+		// It begins anew in another session, or at a lower number.
+		uint32_t session = look / 2;
+		uint64_t old = session ? 0 : 5;
+		struct cursor cursor;
 		struct cursor_rig rig;
 
 		cursor_rig_open(&rig, 1 << 24);
 		assert_int_equal(cursor_oldest_seq(&rig.ring), 0);
-		put_packet(&rig, where, 5, 7, 2, true);
-		put_packet(&rig, where, 7, 8, 1, true);
-		ring_set_sequence(&rig.ring, 3);
+		put_packet(&rig, where, old, old + 2, 2, true);
+		put_packet(&rig, where, old + 2, old + 3, 1, true);
+		ring_set_sequence(&rig.ring, session, 3);
+		cursor_join_past(&cursor, &rig.ring, 0, 0);
+		assert_int_equal(cursor_unread_session(&cursor), 0);
+		assert_int_equal(cursor_unread_seq(&cursor), old);
+		cursor_leave(&cursor);
+		cursor_join_live(&cursor, &rig.ring);
+		assert_int_equal(cursor_unread_session(&cursor), session);
+		assert_int_equal(cursor_unread_seq(&cursor), 3);
+		cursor_leave(&cursor);
 		assert_int_equal(cursor_oldest_seq(&rig.ring), 3);
 		put_packet(&rig, where, 3, 5, 2, true);
 		put_packet(&rig, where, 5, 8, 3, true);
@@ -388,7 +401,7 @@ static void a_reader_joins_behind_a_jump(void **state)
 	cursor_rig_open(&rig, 1 << 20);
 	put_packet(&rig, ONE_BLOCK, 1, 3, 2, true);
 	put_packet(&rig, ONE_BLOCK, 9, 10, 1, true);
-	ring_set_sequence(&rig.ring, 20);
+	ring_set_sequence(&rig.ring, 0, 20);
 	assert_int_equal(cursor_join_seq(&cursor, &rig.ring, 5), 0);
 	assert_int_equal(cursor.pos, 10);
 	cursor_leave(&cursor);

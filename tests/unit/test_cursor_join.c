@@ -90,11 +90,11 @@ static void fill(struct model *model, uint64_t seed)
 	while (model->count < PACKETS_MAX && below(model, 200)) {
 		append(model);
 		if (below(model, 60) == 0)
-			ring_set_sequence(&model->ring, model->ring.next_seq + below(model, 9));
-		if (below(model, 60) == 0 && model->ring.next_seq > 3) {
-			ring_set_sequence(&model->ring, model->ring.next_seq - 1 - below(model, 3));
-			model->session++;
-		}
+			ring_set_sequence(&model->ring, model->session,
+					  model->ring.next_seq + below(model, 9));
+		if (below(model, 60) == 0 && model->ring.next_seq > 3)
+			ring_set_sequence(&model->ring, ++model->session,
+					  model->ring.next_seq - 3 + below(model, 9));
 		ring_trim(&model->ring, UINT64_MAX);
 	}
 }

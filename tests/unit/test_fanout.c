@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/packet_header.h"
 #include "fanout/fanout.h"
 #include "fanout/rendition.h"
 #include "fanout/subscriber.h"
@@ -111,6 +112,7 @@ static int set_up(void **state)
 		.on_refused = on_refused,
 		.on_no_pipe = on_no_pipe,
 	};
+	struct sequence from;
 	const struct fanout_events events = {
 		.owner = rig,
 		.get_source = get_source,
@@ -135,7 +137,8 @@ static int set_up(void **state)
 	pipe_set_open(&rig->pipes);
 	fanout_init(&rig->fanout, rig->loop, "test", &rig->params, &events, &rig->pipes,
 		    &rig->metrics);
-	rig->raw = rendition_new(&rig->fanout, &encoder_raw, &ring, rig->next_seq);
+	from = (struct sequence){.session = rig->source.session, .next_seq = rig->next_seq};
+	rig->raw = rendition_new(&rig->fanout, &encoder_raw, &ring, &from);
 	return rig->raw ? 0 : -1;
 }
 
@@ -282,6 +285,74 @@ static void tells_of_a_skip(void **state)
 	close(fd);
 }
 
+static void join_framed(struct rig *rig, int *ret_fd)
+{
+	const struct ring_params ring = rig->raw->ring.params;
+	const struct sequence from = {.session = rig->source.session, .next_seq = rig->next_seq};
+
+	rendition_free(rig->raw);
+	rig->raw = rendition_new(&rig->fanout, &encoder_framed, &ring, &from);
+	assert_non_null(rig->raw);
+	*ret_fd = join(rig, ON_SLOW_SKIP);
+}
+
+// The next header in what comes; no payload looks like one.
+static struct packet_header read_header(struct rig *rig, int fd)
+{
+	uint8_t bytes[PACKET_HEADER_BYTES] = {0};
+	struct packet_header header = {.session = 0};
+
+	for (int turns = 0; turns < TURNS_MAX;) {
+		if (recv(fd, bytes + sizeof(bytes) - 1, 1, MSG_DONTWAIT) < 1) {
+			(void)ev_run(rig->loop, EVRUN_NOWAIT);
+			turns++;
+			continue;
+		}
+		if (packet_header_decode(bytes, &header) == 0)
+			return header;
+		memmove(bytes, bytes + 1, sizeof(bytes) - 1);
+	}
+	fail_msg("no header");
+	return header;
+}
+
+// The end of the session that was read, and the beginning of the one that runs.
+static void tells_what_a_skip_misses_of_each_session(void **state)
+{
+	struct rig *rig = *state;
+	struct packet_header header;
+	uint64_t old_end, new_begin;
+	int fd;
+
+	join_framed(rig, &fd);
+	block(rig);
+	for (int i = 0; i < 100; i++) // more than the block that it stands in
+		put_packet(rig);
+	old_end = rig->next_seq;
+	new_begin = rig->next_seq += 1000;
+	rig->source.session = 8;
+	ring_set_sequence(&rig->raw->ring, 8, new_begin);
+	while (!cursor_is_behind(&subscriber_of(rig)->cursor, &rig->raw->ring))
+		put_packet(rig);
+	header = read_header(rig, fd);
+	assert_int_equal(header.type, PACKET_HEARTBEAT);
+	assert_int_equal(header.session, 7);
+	assert_int_equal(header.sequence, 1);
+	header = read_header(rig, fd);
+	assert_int_equal(header.type, PACKET_GAP);
+	assert_int_equal(header.session, 7);
+	assert_in_range(header.sequence, 2, old_end - 1);
+	assert_int_equal(header.time, old_end);
+	header = read_header(rig, fd);
+	assert_int_equal(header.type, PACKET_GAP);
+	assert_int_equal(header.session, 8);
+	assert_int_equal(header.sequence, new_begin);
+	assert_int_equal(header.time, rig->next_seq);
+	assert_int_equal(rig->skips, 1);
+	assert_int_equal(rig->metrics.gaps, 1);
+	close(fd);
+}
+
 static void tells_why_it_closes(void **state)
 {
 	struct rig *rig = *state;
@@ -370,6 +441,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(waits_for_packets, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(takes_nobody_at_the_end, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_of_a_skip, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(tells_what_a_skip_misses_of_each_session, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(tells_why_it_closes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_when_a_wait_is_over, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_when_a_turn_ends, set_up, tear_down),

@@ -153,7 +153,7 @@ static void every_kind_of_segment_is_recorded(void **state)
 	check_record(&rig.ring, NULL, 0);
 	append_copy(&rig, 100, 0);
 	check_record(&rig.ring, NULL, 0);
-	ring_set_sequence(&rig.ring, rig.sequence += 10);
+	ring_set_sequence(&rig.ring, 7, rig.sequence += 10);
 	check_record(&rig.ring, NULL, 0);
 	append_copy(&rig, 100, 0);
 	check_record(&rig.ring, NULL, 0);

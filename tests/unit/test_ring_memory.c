@@ -95,7 +95,7 @@ static void put_pipes(struct rig *rig, size_t count, unsigned pieces)
 static void set_sequence(struct rig *rig, uint64_t next_seq)
 {
 	rig->next_seq = next_seq;
-	ring_set_sequence(&rig->ring, next_seq);
+	ring_set_sequence(&rig->ring, 0, next_seq);
 }
 
 // --- what publishers may do

@@ -73,6 +73,7 @@ static void open_rig(struct rig *rig)
 	cursor_join_past(&rig->cursors[0], &rig->before, UINT64_MAX, 0);
 	cursor_advance(&rig->cursors[0], 50);
 	append_pipe(rig, 2);
+	ring_set_sequence(&rig->before, 9, 3);
 	append_pipe(rig, 3);
 	ring_trim(&rig->before, UINT64_MAX);
 	cursor_join_past(&rig->cursors[1], &rig->before, 400, 0);
@@ -121,6 +122,7 @@ static void check_cursors(struct rig *rig, const struct ring_restored *restored)
 		cursor_capture(was, &state);
 		cursor_restore(&is, &state, restored);
 		assert_int_equal(is.pos, was->pos);
+		assert_int_equal(cursor_unread_session(&is), i == 0 ? 0 : 9);
 		assert_int_equal(cursor_unread_seq(&is), cursor_unread_seq(was));
 		assert_int_equal(cursor_messages_read(&is), cursor_messages_read(was));
 		assert_int_equal(cursor_settle(&is, &rig->after),
@@ -153,6 +155,10 @@ static void check_restore(unsigned slots, bool is_pipe)
 	assert_int_equal(rig.after.start_pos, rig.before.start_pos);
 	assert_int_equal(rig.after.end_pos, rig.before.end_pos);
 	assert_int_equal(rig.after.segment_count, 3);
+	assert_int_equal(rig.after.session, 9);
+	assert_int_equal(rig.after.sequence_index, rig.before.sequence_index);
+	assert_int_equal(rig.after.sequence_first, 3);
+	assert_int_equal(rig.after.sequence_messages, 2);
 	assert_int_equal(rig.after.pipe_count, is_pipe ? 2 : 0);
 	assert_int_equal(rig.other_pool.open_count, is_pipe ? 3 : 0);
 	check_cursors(&rig, &restored);
