@@ -236,6 +236,9 @@ struct config_listener {
 
 struct config {
 	char *path; /* as it was given */
+	/* What it is made of, file and -o, for config_load_again(). */
+	char *source;
+	size_t source_bytes;
 	struct config_relay relay;
 	struct config_admin admin;
 	struct config_feed *feeds; /* in the order of the file; one at least */
@@ -296,6 +299,11 @@ struct config_override {
  * whole process. */
 int config_load(const char *path, const struct config_override *overrides, size_t override_count,
 		struct config **ret, struct config_errors *errors) must_check;
+
+/* The same from the `source` of a struct config, also of another process; the file is not read.
+ * -EPROTO: it is none. */
+int config_load_again(const char *source, size_t bytes, struct config **ret,
+		      struct config_errors *errors) must_check;
 
 /* NULL and a pointer to NULL are fine; *config is NULL afterwards. */
 void config_free(struct config **config);

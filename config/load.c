@@ -409,42 +409,36 @@ static void take_override(struct load *load, const char *text)
 
 /* --- the whole --- */
 
-static int read_file(struct load *load)
+static int read_text(struct load *load, const char *text, size_t bytes)
 {
 	static const struct config_reader reader = {
 		.section = take_section, .key = take_key, .error = take_error};
-	const char *path = load->config->path;
-	FILE *file = fopen(path, "re");
-	struct errmsg e;
-	int r;
 
-	if (!file) {
-		r = -errno;
-	} else {
-		r = config_reader_run(file, &reader, load);
-		fclose(file);
-	}
-	if (r < 0 && r != -ENOMEM) {
-		errmsg_errno(&e, r, "cannot read");
-		config_errors_add(load->errors, path, CONFIG_LINE_NONE, "%s", e.text);
-	}
-	return r;
+	return config_reader_run(text, bytes, &reader, load);
 }
 
-static int load_all(struct load *load, const struct config_override *overrides, size_t count)
+/* What a configuration is made of. */
+struct parts {
+	const char *path;
+	const struct config_override *overrides;
+	size_t override_count;
+	const char *text; /* of the file */
+	size_t bytes;
+};
+
+static int load_all(struct load *load, const struct parts *from)
 {
 	int r;
 
 	r = set_defaults(&load->config->relay.section, CONFIG_RELAY);
 	if (r == 0)
 		r = set_defaults(&load->config->admin.section, CONFIG_ADMIN);
+	if (r == 0)
+		r = read_text(load, from->text, from->bytes);
 	if (r < 0)
 		return r;
-	r = read_file(load);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < count; i++)
-		take_override(load, overrides[i].text);
+	for (size_t i = 0; i < from->override_count; i++)
+		take_override(load, from->overrides[i].text);
 	if (load->is_out_of_memory)
 		return -ENOMEM;
 	r = config_check_inherit(load->config);
@@ -456,8 +450,35 @@ static int load_all(struct load *load, const struct config_override *overrides, 
 	return load->errors->total ? -EINVAL : 0;
 }
 
-int config_load(const char *path, const struct config_override *overrides, size_t override_count,
-		struct config **ret, struct config_errors *errors)
+static char *put_text(char *at, const char *text)
+{
+	size_t bytes = strlen(text) + 1;
+
+	memcpy(at, text, bytes);
+	return at + bytes;
+}
+
+/* The path, each -o, and an empty text, each with its zero byte; then the file. */
+static int pack(struct config *config, const struct parts *from)
+{
+	size_t bytes = strlen(from->path) + 2 + from->bytes;
+	char *at;
+
+	for (size_t i = 0; i < from->override_count; i++)
+		bytes += strlen(from->overrides[i].text) + 1;
+	config->source = malloc(bytes);
+	if (!config->source)
+		return -ENOMEM;
+	at = put_text(config->source, from->path);
+	for (size_t i = 0; i < from->override_count; i++)
+		at = put_text(at, from->overrides[i].text);
+	at = put_text(at, "");
+	memcpy(at, from->text, from->bytes);
+	config->source_bytes = bytes;
+	return 0;
+}
+
+static int load_parts(const struct parts *from, struct config **ret, struct config_errors *errors)
 {
 	struct load load = {.errors = errors};
 	struct config *config = calloc(1, sizeof(*config));
@@ -466,13 +487,73 @@ int config_load(const char *path, const struct config_override *overrides, size_
 	if (!config)
 		return -ENOMEM;
 	load.config = config;
-	config->path = strdup(path);
+	config->path = strdup(from->path);
 	if (config->path)
-		r = load_all(&load, overrides, override_count);
+		r = load_all(&load, from);
+	if (r == 0)
+		r = pack(config, from);
 	if (r < 0)
 		config_free(&config);
 	else
 		*ret = config;
+	return r;
+}
+
+int config_load(const char *path, const struct config_override *overrides, size_t override_count,
+		struct config **ret, struct config_errors *errors)
+{
+	struct parts from = {
+		.path = path, .overrides = overrides, .override_count = override_count};
+	struct errmsg e;
+	char *text = NULL;
+	int r = config_read_file(path, &text, &from.bytes);
+
+	if (r == 0) {
+		from.text = text;
+		r = load_parts(&from, ret, errors);
+	} else if (r != -ENOMEM) {
+		errmsg_errno(&e, r, "cannot read");
+		config_errors_add(errors, path, CONFIG_LINE_NONE, "%s", e.text);
+	}
+	free(text);
+	return r;
+}
+
+/* Takes the next text; NULL when it does not end. */
+static const char *take_text(struct parts *parts)
+{
+	const char *text = parts->text, *end = memchr(text, '\0', parts->bytes);
+
+	if (!end)
+		return NULL;
+	parts->text = end + 1;
+	parts->bytes -= (size_t)(end + 1 - text);
+	return text;
+}
+
+int config_load_again(const char *source, size_t bytes, struct config **ret,
+		      struct config_errors *errors)
+{
+	struct parts from = {.text = source, .bytes = bytes};
+	struct config_override *overrides = NULL;
+	const char *text = from.path = take_text(&from);
+	int r = 0;
+
+	while (text && (text = take_text(&from)) && *text) {
+		struct config_override *grown =
+			reallocarray(overrides, from.override_count + 1, sizeof(*overrides));
+
+		if (!grown) {
+			r = -ENOMEM;
+			break;
+		}
+		overrides = grown;
+		overrides[from.override_count++].text = text;
+	}
+	from.overrides = overrides;
+	if (r == 0)
+		r = text ? load_parts(&from, ret, errors) : -EPROTO;
+	free(overrides);
 	return r;
 }
 
@@ -496,6 +577,7 @@ void config_free(struct config **config)
 	free((*config)->feeds);
 	free((*config)->listeners);
 	free((*config)->path);
+	free((*config)->source);
 	free(*config);
 	*config = NULL;
 }

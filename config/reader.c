@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <ini.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/errmsg.h"
@@ -18,35 +20,32 @@
 #include "config/config.h"
 
 #define FILE_BYTES (64 << 20)
+#define READ_BYTES 16384 /* at first */
 
 /* A line, its end, and the zero byte. */
 #define INI_LINE_BYTES (CONFIG_LINE_BYTES + 2)
 
 struct run {
-	FILE *file;
+	const char *text, *end;
 	const struct config_reader *reader;
 	void *owner;
 	unsigned line;
-	size_t file_bytes;
 	bool is_with_inih; /* inih has a line that the key callback has not been called for */
 };
 
 /* Read a line without its end into buf; what does not fit is passed over, but counted in
- * *ret_bytes. False at the end of the file. */
+ * *ret_bytes. False at the end of the text. */
 static bool read_line(struct run *run, char buf[CONFIG_LINE_BYTES + 1], size_t *ret_bytes)
 {
-	size_t n = 0;
-	int c = EOF;
+	size_t left = (size_t)(run->end - run->text), n, kept;
+	const char *end = memchr(run->text, '\n', left);
 
-	while (run->file_bytes < FILE_BYTES && (c = getc(run->file)) != EOF && c != '\n') {
-		if (n < CONFIG_LINE_BYTES)
-			buf[n] = (char)c;
-		n++;
-		run->file_bytes++;
-	}
-	run->file_bytes++;
-	if (c == EOF && n == 0)
+	if (left == 0)
 		return false;
+	n = end ? (size_t)(end - run->text) : left;
+	kept = n < CONFIG_LINE_BYTES ? n : CONFIG_LINE_BYTES;
+	memcpy(buf, run->text, kept);
+	run->text += end ? n + 1 : n;
 	if (n > 0 && n <= CONFIG_LINE_BYTES && buf[n - 1] == '\r')
 		n--;
 	buf[n < CONFIG_LINE_BYTES ? n : CONFIG_LINE_BYTES] = '\0';
@@ -222,14 +221,55 @@ static int parse(struct run *run)
 	return r;
 }
 
-int config_reader_run(FILE *file, const struct config_reader *reader, void *owner)
+int config_reader_run(const char *text, size_t bytes, const struct config_reader *reader,
+		      void *owner)
 {
-	struct run run = {.file = file, .reader = reader, .owner = owner};
+	struct run run = {.text = text, .end = text + bytes, .reader = reader, .owner = owner};
 
 	/* a positive result is the number of a line that has been told by end_line() */
-	if (parse(&run) < 0)
-		return -ENOMEM;
-	if (ferror(file))
-		return errno ? -errno : -EIO;
-	return run.file_bytes > FILE_BYTES ? -EFBIG : 0;
+	return parse(&run) < 0 ? -ENOMEM : 0;
+}
+
+/* --- the file --- */
+
+/* 0 or -errno; *text is to be freed in both cases. */
+static int read_all(FILE *file, char **text, size_t *bytes)
+{
+	size_t room = 0;
+
+	do {
+		char *grown;
+
+		room = room ? 2 * room : READ_BYTES;
+		grown = realloc(*text, room);
+		if (!grown)
+			return -ENOMEM;
+		*text = grown;
+		*bytes += fread(*text + *bytes, 1, room - *bytes, file);
+		if (ferror(file))
+			return errno ? -errno : -EIO;
+		if (*bytes > FILE_BYTES)
+			return -EFBIG;
+	} while (*bytes == room);
+	return 0;
+}
+
+int config_read_file(const char *path, char **ret_text, size_t *ret_bytes)
+{
+	FILE *file = fopen(path, "re");
+	char *text = NULL;
+	size_t bytes = 0;
+	int r;
+
+	if (!file)
+		return -errno;
+	r = read_all(file, &text, &bytes);
+	fclose(file);
+	if (r < 0) {
+		free(text);
+		return r;
+	}
+	*ret_text = text;
+	*ret_bytes = bytes;
+	return 0;
 }

@@ -11,7 +11,7 @@
  */
 #pragma once
 
-#include <stdio.h>
+#include <stddef.h>
 
 #include "base/compiler.h"
 
@@ -25,6 +25,10 @@ struct config_reader {
 	void (*error)(void *owner, unsigned line, const char *text);
 };
 
-/* Returns 0 when the file was read to its end, whatever was in it; -errno when it could not be
- * (read(2)), -EFBIG when it does not end within 64 MiB, -ENOMEM. */
-int config_reader_run(FILE *file, const struct config_reader *reader, void *owner) must_check;
+/* The whole file, which may be a pipe.  Returns 0 and the caller's *ret_text; -errno when it could
+ * not be read (open(2), read(2)), -EFBIG when it does not end within 64 MiB, -ENOMEM. */
+int config_read_file(const char *path, char **ret_text, size_t *ret_bytes) must_check;
+
+/* Tells the owner all that is in the text.  0 or -ENOMEM. */
+int config_reader_run(const char *text, size_t bytes, const struct config_reader *reader,
+		      void *owner) must_check;

@@ -306,6 +306,48 @@ static void overrides_win(void **state)
 	assert_int_equal(rig->config->relay.drain, 1000);
 }
 
+/* --- loading again --- */
+
+static void its_source_is_enough_to_load_it_again(void **state)
+{
+	struct config_rig *rig = *state;
+	const struct config_override overrides[] = {{"feed a.ring=2m"}, {"relay.drain=1s"}};
+	struct config *again = NULL;
+
+	assert_int_equal(config_rig_load_with(rig, IN_FEED("segment = 64k\n"), NULL), 0);
+	config_rig_forget(rig);
+	assert_int_equal(config_load("a.ini", overrides, 2, &rig->config, &rig->errors), 0);
+	config_rig_write_file("a.ini", "nonsense", strlen("nonsense"));
+	assert_int_equal(config_load_again(rig->config->source, rig->config->source_bytes, &again,
+					   &rig->errors),
+			 0);
+	assert_string_equal(again->path, "a.ini");
+	assert_int_equal(again->feeds[0].ring, 2 << 20);
+	assert_int_equal(again->feeds[0].segment, 64 << 10);
+	assert_int_equal(again->relay.drain, 1000);
+	assert_int_equal(again->feeds[0].section.origins[CONFIG_FEED_ring].kind,
+			 CONFIG_ORIGIN_OVERRIDE);
+	assert_int_equal(again->feeds[0].section.origins[CONFIG_FEED_segment].line, 6);
+	assert_int_equal(again->source_bytes, rig->config->source_bytes);
+	assert_memory_equal(again->source, rig->config->source, again->source_bytes);
+	config_free(&again);
+}
+
+static void half_a_source_is_refused(void **state)
+{
+	static const char source[] = "a.ini\0feed a.ring=2m\0\0" IN_FEED("");
+	struct config_rig *rig = *state;
+	struct config *again = NULL;
+
+	for (size_t bytes = 0; bytes < strlen("a.ini") + strlen("feed a.ring=2m") + 3; bytes++)
+		assert_int_equal(config_load_again(source, bytes, &again, &rig->errors), -EPROTO);
+	assert_null(again);
+	assert_int_equal(rig->errors.total, 0);
+	assert_int_equal(config_load_again(source, sizeof(source) - 1, &rig->config, &rig->errors),
+			 0);
+	assert_int_equal(rig->config->feeds[0].ring, 2 << 20);
+}
+
 static void bad_overrides_are_refused(void **state)
 {
 	static const char *const rows[][3] = {
@@ -365,6 +407,8 @@ int main(void)
 		CONFIG_TEST(long_lines_are_read_up_to_the_limit),
 		CONFIG_TEST(a_zero_byte_is_refused),
 		CONFIG_TEST(overrides_win),
+		CONFIG_TEST(its_source_is_enough_to_load_it_again),
+		CONFIG_TEST(half_a_source_is_refused),
 		CONFIG_TEST(bad_overrides_are_refused),
 		CONFIG_TEST(no_value_is_a_secret),
 	};
