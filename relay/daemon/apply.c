@@ -268,6 +268,7 @@ static int open_new_feeds(struct opening *opening)
 		const struct config_feed *from = &opening->config->feeds[i];
 		struct served_feed *served =
 			served_feed_find(&relay->service.feeds, from->section.name);
+		struct handed_feed *kept = handover_feed(relay->resumed, from->section.name);
 		char way_out[512];
 		int r;
 
@@ -277,13 +278,12 @@ static int open_new_feeds(struct opening *opening)
 				return r;
 			continue;
 		}
-		r = served_feed_new(&relay->service, opening->config, from,
-				    handover_feed(relay->resumed, from->section.name), &served,
+		r = served_feed_new(&relay->service, opening->config, from, kept, &served,
 				    opening->err);
 		if (r < 0)
 			return r;
 		list_append(&opening->feeds, &served->node);
-		r = served_feed_open(served, opening->err);
+		r = served_feed_open(served, kept, opening->err);
 		if (r < 0) {
 			set_where(opening, &from->section, CONFIG_FEED_ingest,
 				  ingest_file_way_out(&served->ingest.params, r, way_out,
@@ -396,7 +396,7 @@ static int settle_feeds(struct relay *relay, const struct config *config, struct
 		r = served_feed_new(&relay->service, config, from, NULL, &served, err);
 		if (r == 0) {
 			list_append(&relay->service.feeds, &served->node);
-			r = served_feed_open(served, err);
+			r = served_feed_open(served, NULL, err);
 		}
 		if (r < 0) {
 			log_error("%s", err->text);

@@ -363,14 +363,19 @@ struct resuming {
 static void restore_in_worker(struct worker *worker, void *data)
 {
 	struct resuming *resuming = data;
-	struct feed *feed = resuming->served->worker_feeds[worker->index].feed;
+	struct served_feed *served = resuming->served;
+	struct handed_feed *handed = resuming->handed;
+	struct feed *feed = served->worker_feeds[worker->index].feed;
+	int r;
 
 	/* Before what is told of a publisher that does not go on. */
 	crossings_resume(&feed->publish.crossings);
-	if (feed_restore(feed, resuming->served->crossings[worker->index],
-			 &resuming->handed->parts[worker->index],
-			 resuming->handed->keeps_source) < 0)
-		ingest_end_resumed(&resuming->served->ingest);
+	r = feed_restore(feed, served->crossings[worker->index], &handed->parts[worker->index],
+			 handed->keeps_source);
+	if (worker == served->home && handed->keeps_source)
+		ingest_restore(&served->ingest, &handed->ingest);
+	if (r < 0)
+		ingest_end_resumed(&served->ingest);
 	resuming->lost += feed->fanout.closed[CLOSE_CRASH];
 }
 

@@ -25,8 +25,8 @@ struct order {
 	struct feed_params params;
 	struct ingest_params *ingest;
 	struct access *access;
-	struct ingest_state *resumed; /* NULL: the ingest begins anew */
-	struct feed_records *records; /* NULL: a crash would end all */
+	const struct ingest_state *kept; /* NULL: the ingest begins anew */
+	struct feed_records *records;    /* NULL: a crash would end all */
 	enum close_reason reason;
 	const struct endpoint *endpoint; /* LISTEN: where it listens, */
 	struct listen_sockets *sockets;  /* and how */
@@ -115,8 +115,6 @@ static void set_up_home(struct worker *worker, void *data)
 
 	ingest_init(&served->ingest, worker->loop, own->feed, order->ingest);
 	ingest_set_access(&served->ingest, order->access);
-	if (order->resumed)
-		ingest_restore(&served->ingest, order->resumed);
 	own->ingest = &served->ingest;
 	attach_home(order);
 }
@@ -257,16 +255,6 @@ static bool keeps_source(const struct handed_feed *handed, const struct config_f
 	       intake->framing == framing->kind && intake->fixed_bytes == framing->fixed_bytes;
 }
 
-static void resume_ingest(struct handed_feed *handed, const struct config_feed *from,
-			  struct order *order)
-{
-	if (!handed)
-		return;
-	handed->keeps_source = keeps_source(handed, from, &order->params.framing);
-	if (handed->keeps_source)
-		order->resumed = &handed->ingest;
-}
-
 int served_feed_new(struct service *service, const struct config *config,
 		    const struct config_feed *from, struct handed_feed *kept,
 		    struct served_feed **ret, struct errmsg *err)
@@ -293,7 +281,8 @@ int served_feed_new(struct service *service, const struct config *config,
 	if (order.result < 0)
 		goto out;
 	params_of_feed(config, from, thresholds(service, from), &order.params);
-	resume_ingest(kept, from, &order);
+	if (kept)
+		kept->keeps_source = keeps_source(kept, from, &order.params.framing);
 	workers_call(workers, make_in_worker, &order);
 	order.result = first_error(&order);
 	if (order.result == 0)
@@ -320,13 +309,17 @@ static void open_ingest(struct worker *worker, void *data)
 	struct order *order = data;
 
 	(void)worker;
-	order->result = ingest_open(&order->served->ingest, order->err);
+	order->result = ingest_open(&order->served->ingest, order->kept, order->err);
 }
 
-int served_feed_open(struct served_feed *served, struct errmsg *err)
+int served_feed_open(struct served_feed *served, const struct handed_feed *kept, struct errmsg *err)
 {
 	struct errmsg why;
-	struct order order = {.served = served, .err = &why};
+	struct order order = {
+		.served = served,
+		.kept = kept && kept->keeps_source ? &kept->ingest : NULL,
+		.err = &why,
+	};
 
 	worker_call(served->home, open_ingest, &order);
 	if (order.result < 0) {

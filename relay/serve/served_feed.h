@@ -73,14 +73,17 @@ static inline struct served_feed *served_feed_at(struct list_node *node)
 /* In a list of feeds.  NULL: there is none of this name. */
 struct served_feed *served_feed_find(const struct list *feeds, const char *name);
 
-/* Makes a feed that does not read yet, and goes on with what was kept of it.  kept: as the process
- * before left it; NULL for nothing.  The caller puts it into a list.  0 or -errno with a message. */
+/* Makes a feed that does not read yet.  kept: as the process before left it; NULL for nothing.  It is
+ * made in the worker where its ring is, but nothing is taken yet: handover_resume() does that.  The
+ * caller puts it into a list.  0 or -errno with a message. */
 int served_feed_new(struct service *service, const struct config *config,
 		    const struct config_feed *from, struct handed_feed *kept,
 		    struct served_feed **ret, struct errmsg *err);
 
-/* Opens the ingest; reads nothing yet.  0 or -errno with a message. */
-int served_feed_open(struct served_feed *served, struct errmsg *err);
+/* Opens the ingest, but what is kept of it; reads nothing yet.  `kept` as for served_feed_new().  0
+ * or -errno with a message. */
+int served_feed_open(struct served_feed *served, const struct handed_feed *kept,
+		     struct errmsg *err);
 
 /* With ingest = listen: publishers connect from now on at these sockets, which were opened for the
  * endpoint.  *sockets is empty afterwards.  A publisher that is there stays. */

@@ -467,8 +467,9 @@ static int open_stdin(struct ingest *ingest, struct errmsg *err)
 	return 0;
 }
 
-int ingest_open(struct ingest *ingest, struct errmsg *err)
+int ingest_open(struct ingest *ingest, const struct ingest_state *kept, struct errmsg *err)
 {
+	bool is_kept = kept && ((kept->fd >= 0 && !kept->is_silent) || kept->has_ended);
 	int fd = -1;
 	int r = 0;
 
@@ -479,24 +480,22 @@ int ingest_open(struct ingest *ingest, struct errmsg *err)
 	case INGEST_LISTEN: /* ingest_listen() */
 		break;
 	case INGEST_CONNECT:
-		if (has_source(ingest))
-			connector_resume(&ingest->connector, ingest->resumed_endpoint);
-		else
+		if (!is_kept)
 			connector_start(&ingest->connector);
 		break;
 	case INGEST_FIFO:
-		if (has_source(ingest))
+		if (is_kept)
 			break;
 		r = open_fifo(ingest->params.path, &fd, err);
 		if (r == 0)
 			adopt(ingest, fd);
 		break;
 	case INGEST_STDIN:
-		if (!has_source(ingest) && !ingest->has_ended)
+		if (!is_kept)
 			r = open_stdin(ingest, err);
 		break;
 	case INGEST_FILE:
-		if (has_source(ingest) || ingest->has_ended)
+		if (is_kept)
 			break;
 		r = ingest_file_open(&ingest->params, ingest->feed->params.name,
 				     &ingest->direct_file, &fd, err);
@@ -566,18 +565,21 @@ void ingest_tick(struct ingest *ingest, uint64_t now)
 
 void ingest_restore(struct ingest *ingest, struct ingest_state *state)
 {
-	ingest->has_started = state->has_started;
-	ingest->has_ended = state->has_ended;
-	if (state->fd < 0)
+	int fd = state->fd;
+
+	ingest->has_started = ingest->has_started || state->has_started;
+	if (fd < 0)
 		return;
-	ingest->resumed_endpoint = state->endpoint;
+	state->fd = -1;
+	if (state->is_silent) {
+		newcomers_add(&ingest->newcomers, fd, ingest->params.sniff);
+		return;
+	}
 	if (state->is_stdin)
 		ingest->stdin_flags = (int)state->flags;
-	if (state->is_silent)
-		newcomers_add(&ingest->newcomers, state->fd, ingest->params.sniff);
-	else
-		attach(ingest, state->fd);
-	state->fd = -1;
+	attach(ingest, fd);
+	if (ingest->params.kind == INGEST_CONNECT)
+		connector_resume(&ingest->connector, state->endpoint);
 }
 
 void ingest_end_resumed(struct ingest *ingest)

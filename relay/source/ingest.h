@@ -75,9 +75,7 @@ struct ingest {
 	uint64_t last_ms;   /* monotonic: the publisher's last byte */
 	uint64_t allowance; /* FILE with a rate: bytes that may be read now */
 	uint64_t allowance_ms;
-	int stdin_flags;         /* to be restored; -1 = unchanged */
-	size_t resumed_endpoint; /* of the source that ingest_restore() brought */
-	bool has_ended;          /* STDIN, FILE: it was read to its end in the process before */
+	int stdin_flags; /* to be restored; -1 = unchanged */
 	bool is_open;
 	bool may_begin;   /* ingest_begin() has been called */
 	bool has_started; /* start_subscribers have been there once */
@@ -110,14 +108,17 @@ struct ingest_state {
 void ingest_capture(struct ingest *ingest, struct ingest_state *ret);
 void ingest_state_transfer(struct state_stream *stream, struct ingest_state *state);
 
-/* Before ingest_open(): the publisher of the process before goes on.  Takes the descriptor. */
+/* Behind ingest_open() with the same state: the publisher of the process before goes on.  Takes the
+ * descriptor. */
 void ingest_restore(struct ingest *ingest, struct ingest_state *state);
 
 /* Ends that publisher: there is no memory for what it has begun. */
 void ingest_end_resumed(struct ingest *ingest);
 
-/* Opens it; nothing is read yet.  0 or -errno with a message that names the address or path. */
-int ingest_open(struct ingest *ingest, struct errmsg *err);
+/* Opens it; nothing is read yet.  kept: as the process before left it, NULL for nothing.  Nothing is
+ * taken of it yet, but what it has is not opened anew.  0 or -errno with a message that names the
+ * address or path. */
+int ingest_open(struct ingest *ingest, const struct ingest_state *kept, struct errmsg *err);
 
 /* LISTEN: publishers connect from now on at these sockets, which were opened for the endpoint, and
  * nowhere else.  *sockets is empty afterwards.  A publisher that is there stays. */
