@@ -106,9 +106,8 @@ class Peers:
         listener, kind, options = self.some_kind(feed)
         options["receive_buffer"] = self.pick.choice((0, 0, 4096))
         name = f"{kind.__name__} {feed} {options}"
-        tells_gaps = kind is EventReader or kind is WebSocketReader and listener == "gaps"
-        options["may_miss"] = (kind is not FramedReader and not tells_gaps
-                               and configuration.may_miss(self.sections, listener, feed, False))
+        tells_gaps = kind in (FramedReader, EventReader) or kind is WebSocketReader and listener == "gaps"
+        options["may_miss"] = not tells_gaps and configuration.may_miss(self.sections, listener, feed)
         try:
             reader = self.relay.subscribe(listener, self.streams[feed], kind=kind, paused=True, **options)
         except OSError as error:
@@ -133,9 +132,7 @@ class Peers:
         if feed == "lines":
             kinds += BY_HTTP_LINES
         kind, options, query = self.pick.choice(kinds)
-        past = "burst=0"
-        if feed not in configuration.WITHOUT_PAST:
-            past = self.pick.choice(("", "", "burst=64k", "burst=1s", self.begin(feed)))
+        past = self.pick.choice(("", "", "burst=64k", "burst=1s", self.begin(feed)))
         options = options | {"path": f"/{feed}?" + "&".join(part for part in (query, past) if part)}
         if kind is EventReader and self.pick.random() < 0.3:
             options["fields"] = {"Last-Event-ID": self.begin(feed)[5:]}

@@ -41,7 +41,7 @@ class Process:
         """Who may miss something under another policy may from now on."""
         for reader in self.readers:
             listener, feed, tells_gaps = reader.place
-            reader.follower.may_miss |= not tells_gaps and configuration.may_miss(self.sections, listener, feed, False)
+            reader.follower.may_miss |= not tells_gaps and configuration.may_miss(self.sections, listener, feed)
 
     def do_wrong_reload(self):
         self.relay.expect(r"relay\.ini:\d+: error: ", "reload failed: the configuration has errors")

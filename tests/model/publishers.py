@@ -13,23 +13,29 @@ TOO_LONG = b"z" * 1_100_000
 
 
 class ModelPublisher(Publisher):
-    """Publishes the messages of one era of a stream, in their order; with framing = relay it may go on with the era of
-    the publisher before."""
+    """Publishes the messages of one era of a stream, in their order, and gets it when it begins: until then relay does not
+    know it as a publisher. With framing = relay it may go on with the era of the publisher before."""
 
     def __init__(self, pick, loop, target, stream):
         self.pick = pick
         self.stream = stream
         self.has_urgent = False
         self.rest = b""
-        self.era, self.number = self.place()
+        self.era = None
         super().__init__(loop, address.connect(target))
 
-    def place(self):
-        """Where it begins. It may repeat what relay perhaps has not got, and jump ahead."""
+    def begin(self):
+        """It may repeat what relay perhaps has not got, and jump ahead; but its first message has a name, for nobody tells a
+        reader without packets that another session begins."""
         stream, pick = self.stream, self.pick
         if stream.times and stream.last_era and pick.random() < 0.6:
-            return stream.last_era, max(0, stream.made[stream.last_era] + pick.choice((0, 0, -20, 5)))
-        return stream.new_era(), pick.choice((0, 1000)) if stream.times else 0
+            self.era = stream.last_era
+            self.number = max(0, stream.made[self.era] + pick.choice((0, 0, -20, 5)))
+        else:
+            self.era = stream.new_era()
+            self.number = pick.choice((0, 1000)) if stream.times else 0
+        while stream.is_nameless(stream.message(self.era, self.number)):
+            self.number += 1
 
     def publish(self, count, cut=None):
         """The next messages; the number of the last one."""
@@ -39,6 +45,8 @@ class ModelPublisher(Publisher):
         return self.number - 1
 
     def next_wire(self):
+        if self.era is None:
+            self.begin()
         wire = self.packets(self.message()) if self.stream.times else self.message()
         self.stream.made[self.era] = max(self.number, self.stream.made[self.era])
         return wire
@@ -56,10 +64,13 @@ class ModelPublisher(Publisher):
                 return self.era, last
 
     def packets(self, message):
-        """One message in one packet, or another in the same packet; sometimes with a gap, or news. No message in several
-        packets (CONTINUED), which relay itself never sends: a laggard can be let go between two of them, and who joins can
-        begin there. That is a known fault."""
+        """One message in one packet or several, or another in the same packet; sometimes with a gap, or news. Of some the
+        end never comes: nobody may get anything of these."""
         chance, sequence = self.pick.random(), self.number - 1
+        if chance < 0.05 and len(message) > 100:
+            middle = self.pick.randrange(1, len(message))
+            begin = self.data(message[:middle], sequence, 0, packet.CONTINUED)
+            return begin if chance < 0.01 else begin + self.data(message[middle:], sequence, 1)
         if chance < 0.10:
             message += self.message()
             return self.data(message, sequence, 2)
@@ -108,6 +119,8 @@ class ModelPublisher(Publisher):
 
     def broken_packet(self):
         pick = self.pick
+        if self.era is None:
+            self.begin()
         session = {"session": self.era, "sequence": self.number}
         return pick.choice((
             os.urandom(64),
