@@ -5,6 +5,7 @@
  */
 #include "dialect.h"
 
+#include "text.h"
 #include "wire.h"
 
 #include <arpa/inet.h>
@@ -19,16 +20,6 @@
 #include <unistd.h>
 
 #define HANDSHAKE_LIMIT_S 10
-
-struct text {
-	const char *at;
-	size_t count;
-};
-
-#define TEXT(literal)                                                                              \
-	{                                                                                          \
-		(literal), sizeof((literal)) - 1                                                   \
-	}
 
 struct dialect {
 	const char *name;

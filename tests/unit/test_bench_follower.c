@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "tests/bench/follower.h"
+#include "tests/bench/text.h"
 
 #define MESSAGES        6
 #define PACKET          2 /* messages in one */
@@ -29,16 +30,6 @@ struct bytes {
 	uint8_t at[STREAM_BYTES];
 	size_t count;
 };
-
-struct text {
-	const char *at;
-	size_t count;
-};
-
-#define TEXT(literal)                                                                              \
-	{                                                                                          \
-		(literal), sizeof((literal)) - 1                                                   \
-	}
 
 /* As a server writes: what stands around a payload of `size` bytes, and around a packet of such
  * messages, and what it says between two packets. */

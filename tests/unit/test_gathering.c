@@ -80,6 +80,13 @@ static void take(struct rig *rig, size_t bytes)
 	gathering_note_take(&rig->gathering);
 }
 
+static void put_and_hold(struct rig *rig)
+{
+	put(rig, 10);
+	assert_true(is_readable(rig, -1));
+	assert_true(gathering_holds(&rig->gathering));
+}
+
 static void tcp_is_readable_once_there_is_enough(void **state)
 {
 	const struct gathering_params params = {.bytes = 1000, .time_ms = 60000};
@@ -88,9 +95,7 @@ static void tcp_is_readable_once_there_is_enough(void **state)
 
 	(void)state;
 	start(&rig, true, &params);
-	put(&rig, 10);
-	assert_true(is_readable(&rig, -1));
-	assert_true(gathering_holds(&rig.gathering));
+	put_and_hold(&rig);
 	assert_false(rig.gathering.is_deaf);
 	assert_true(rig.gathering.since_ns >= before_ns);
 	assert_false(is_readable(&rig, 0));
@@ -105,9 +110,7 @@ static void tcp_is_readable_once_there_is_enough(void **state)
 	assert_false(gathering_holds(&rig.gathering));
 	take(&rig, 600);
 	/* And then it begins anew. */
-	put(&rig, 10);
-	assert_true(is_readable(&rig, -1));
-	assert_true(gathering_holds(&rig.gathering));
+	put_and_hold(&rig);
 	assert_int_equal(rig.dues, 0);
 	stop(&rig);
 }
@@ -122,9 +125,7 @@ static void a_large_mark_leaves_the_window_alone(void **state)
 
 	(void)state;
 	start(&rig, true, &params);
-	put(&rig, 10);
-	assert_true(is_readable(&rig, -1));
-	assert_true(gathering_holds(&rig.gathering));
+	put_and_hold(&rig);
 	assert_int_equal(getsockopt(rig.source, IPPROTO_TCP, TCP_WINDOW_CLAMP, &clamp, &bytes), 0);
 	assert_int_equal(getsockopt(rig.source, SOL_SOCKET, SO_RCVBUF, &buffer, &bytes), 0);
 	assert_true(clamp >= buffer);
@@ -138,9 +139,7 @@ static void the_end_is_not_held(void **state)
 
 	(void)state;
 	start(&rig, true, &params);
-	put(&rig, 10);
-	assert_true(is_readable(&rig, -1));
-	assert_true(gathering_holds(&rig.gathering));
+	put_and_hold(&rig);
 	assert_int_equal(shutdown(rig.publisher, SHUT_WR), 0);
 	assert_true(is_readable(&rig, -1));
 	assert_false(gathering_holds(&rig.gathering));
@@ -158,9 +157,7 @@ static void the_time_is_up(void **state)
 		struct rig rig;
 
 		start(&rig, is_tcp, &params);
-		put(&rig, 10);
-		assert_true(is_readable(&rig, -1));
-		assert_true(gathering_holds(&rig.gathering));
+		put_and_hold(&rig);
 		assert_int_equal(rig.gathering.is_deaf, !is_tcp);
 		(void)ev_run(rig.loop, 0); /* until no timer runs */
 		assert_int_equal(rig.dues, 1);
@@ -200,23 +197,17 @@ static void a_change_and_the_end_leave_the_socket_as_it_was(void **state)
 
 	(void)state;
 	start(&rig, true, &params);
-	put(&rig, 10);
-	assert_true(is_readable(&rig, -1));
-	assert_true(gathering_holds(&rig.gathering));
+	put_and_hold(&rig);
 	gathering_change(&rig.gathering, &none);
 	assert_true(is_readable(&rig, 0));
 	assert_false(gathering_holds(&rig.gathering));
 	take(&rig, 10);
 	gathering_change(&rig.gathering, &params);
-	put(&rig, 10);
-	assert_true(is_readable(&rig, -1));
-	assert_true(gathering_holds(&rig.gathering));
+	put_and_hold(&rig);
 	assert_int_equal(gathering_let_go(&rig.gathering), 10);
 	assert_int_equal(gathering_let_go(&rig.gathering), 0);
 	take(&rig, 10);
-	put(&rig, 10);
-	assert_true(is_readable(&rig, -1));
-	assert_true(gathering_holds(&rig.gathering));
+	put_and_hold(&rig);
 	/* As the next process finds it. */
 	gathering_begin(&rig.gathering, rig.source);
 	assert_true(is_readable(&rig, 0));
