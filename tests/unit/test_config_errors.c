@@ -12,81 +12,81 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "base/compiler.h"
 #include "config/config.h"
 #include "tests/unit/config_rig.h"
 
+/* The one error that a file of this text has: where it stands, and what is said of it. */
+struct bad_text {
+	const char *text, *place, *words;
+};
+
+static void check_each(struct config_rig *rig, const struct bad_text *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		config_rig_check_only_error(rig, rows[i].text, rows[i].place, rows[i].words);
+}
+
 static void bad_lines_are_refused_each_with_its_line(void **state)
 {
-	struct config_rig *rig = *state;
+	static const struct bad_text rows[] = {
+		{"x = 1\n" IN_FEED(""), "a.ini:1", "before the first section"},
+		{IN_FEED("bure = 1\n"), "a.ini:6",
+		 "unknown key 'bure' in [feed a]; did you mean 'burst'? expected one of "
+		 "ingest, framing"},
+		{IN_FEED("listen = tcp:a:1\n"), "a.ini:6", "belongs in [listener NAME]"},
+		{IN_FEED("Ring = 8m\n"), "a.ini:6", "did you mean 'ring'?"},
+		{IN_FEED("ring = 8m\nring = 8m\n"), "a.ini:7",
+		 "duplicate key 'ring' in [feed a]; the first one is in line 6"},
+		{IN_FEED("ring = 8m\n  16m\n"), "a.ini:7", "indented"},
+		{IN_FEED("ring = 8m\n\tburst = 1k\n"), "a.ini:7", "indented"},
+		{IN_FEED("ring: 8m\n"), "a.ini:6", "expected 'key = value'"},
+		{IN_FEED("ring\n"), "a.ini:6", "expected 'key = value'"},
+		{IN_FEED("= 8m\n"), "a.ini:6", "expected 'key = value'"},
+		{IN_FEED("ring # = 8m\n"), "a.ini:6", "expected 'key = value'"},
+		{IN_FEED("\x1b[31m = 1\n"), "a.ini:6", "control byte 0x1b in column 1"},
+		{IN_FEED("ring = 8m\rx\n"), "a.ini:6", "control byte 0x0d"},
+		{IN_FEED("ring = \xc3\x28\n"), "a.ini:6", "0xc3 in column 8 is not UTF-8"},
+		{IN_FEED("\xed\xa0\x80=1\n"), "a.ini:6", "not UTF-8"},
+		{IN_FEED("\xf8\x88\x80\x80=1\n"), "a.ini:6", "not UTF-8"},
+		{IN_FEED("ring = \xf0\x9f"), "a.ini:6", "not UTF-8"},
+	};
 
-	config_rig_check_only_error(rig, "x = 1\n" IN_FEED(""), "a.ini:1",
-				    "before the first section");
-	config_rig_check_only_error(
-		rig, IN_FEED("bure = 1\n"), "a.ini:6",
-		"unknown key 'bure' in [feed a]; did you mean 'burst'? expected one of "
-		"ingest, framing");
-	config_rig_check_only_error(rig, IN_FEED("listen = tcp:a:1\n"), "a.ini:6",
-				    "belongs in [listener NAME]");
-	config_rig_check_only_error(rig, IN_FEED("Ring = 8m\n"), "a.ini:6", "did you mean 'ring'?");
-	config_rig_check_only_error(rig, IN_FEED("ring = 8m\nring = 8m\n"), "a.ini:7",
-				    "duplicate key 'ring' in [feed a]; the first one is in line 6");
-	config_rig_check_only_error(rig, IN_FEED("ring = 8m\n  16m\n"), "a.ini:7", "indented");
-	config_rig_check_only_error(rig, IN_FEED("ring = 8m\n\tburst = 1k\n"), "a.ini:7",
-				    "indented");
-	config_rig_check_only_error(rig, IN_FEED("ring: 8m\n"), "a.ini:6",
-				    "expected 'key = value'");
-	config_rig_check_only_error(rig, IN_FEED("ring\n"), "a.ini:6", "expected 'key = value'");
-	config_rig_check_only_error(rig, IN_FEED("= 8m\n"), "a.ini:6", "expected 'key = value'");
-	config_rig_check_only_error(rig, IN_FEED("ring # = 8m\n"), "a.ini:6",
-				    "expected 'key = value'");
-	config_rig_check_only_error(rig, IN_FEED("\x1b[31m = 1\n"), "a.ini:6",
-				    "control byte 0x1b in column 1");
-	config_rig_check_only_error(rig, IN_FEED("ring = 8m\rx\n"), "a.ini:6", "control byte 0x0d");
-	config_rig_check_only_error(rig, IN_FEED("ring = \xc3\x28\n"), "a.ini:6",
-				    "0xc3 in column 8 is not UTF-8");
-	config_rig_check_only_error(rig, IN_FEED("\xed\xa0\x80=1\n"), "a.ini:6", "not UTF-8");
-	config_rig_check_only_error(rig, IN_FEED("\xf8\x88\x80\x80=1\n"), "a.ini:6", "not UTF-8");
-	config_rig_check_only_error(rig, IN_FEED("ring = \xf0\x9f"), "a.ini:6", "not UTF-8");
+	check_each(*state, rows, ARRAY_LEN(rows));
 }
 
 static void bad_values_are_refused_with_what_was_expected(void **state)
 {
-	struct config_rig *rig = *state;
+	static const struct bad_text rows[] = {
+		{IN_FEED("ring = big\n"), "a.ini:6",
+		 "bad value 'big' for 'ring'; expected a size from 128k to 1g"},
+		{IN_FEED("ring = 2g\n"), "a.ini:6", "out of range"},
+		{IN_FEED("ring = 99999999999999999999\n"), "a.ini:6", "out of range"},
+		{IN_FEED("ring =\n"), "a.ini:6", "it is empty"},
+		{IN_FEED("grace = 10\n"), "a.ini:6", "it has no unit"},
+		{IN_FEED("burst = 5m\n"), "a.ini:6", "mebibytes or minutes"},
+		{IN_FEED("burst = 2d\n"), "a.ini:6", "out of range"},
+		{IN_FEED("burst = keyframes\n"), "a.ini:6", "or keyframe"},
+		{IN_FEED("burst = keyframe\n"), "a.ini:6", "for framing = ts only"},
+		{IN_LISTENER("burst = keyframe\n"), "a.ini:6", "[feed a] has another"},
+		{IN_FEED("last_line = drop\n"), "a.ini:6", "for framing = line only"},
+		{IN_FEED("framing = ts\nmax_message = 100\n"), "a.ini:6",
+		 "188 bytes are all longer"},
+		{IN_FEED("engine = fast\n"), "a.ini:6",
+		 "expected one of auto, splice, compact, copy"},
+		{IN_FEED("framing = fixed:0\n"), "a.ini:6", "out of range"},
+		{IN_FEED("framing = fixed:N\n"), "a.ini:6", "expected one of none"},
+		{IN_FEED("framing = fixed:65m\n"), "a.ini:6", "out of range"},
+		{IN_FEED("max_subscribers = -1\n"), "a.ini:6", "expected 0, or a number from 1"},
+		{IN_LISTENER("send_buffer = 1\n"), "a.ini:6",
+		 "expected 0, or a size from 4k to 64m"},
+		{IN_LISTENER("congestion = new reno\n"), "a.ini:6",
+		 "at most 15 bytes without blanks"},
+		{FEED "[listener l]\nfeed = a\nlisten = 127.0.0.1:7001\n", "a.ini:5",
+		 "expected tcp:HOST:PORT"},
+	};
 
-	config_rig_check_only_error(rig, IN_FEED("ring = big\n"), "a.ini:6",
-				    "bad value 'big' for 'ring'; expected a size from 128k to 1g");
-	config_rig_check_only_error(rig, IN_FEED("ring = 2g\n"), "a.ini:6", "out of range");
-	config_rig_check_only_error(rig, IN_FEED("ring = 99999999999999999999\n"), "a.ini:6",
-				    "out of range");
-	config_rig_check_only_error(rig, IN_FEED("ring =\n"), "a.ini:6", "it is empty");
-	config_rig_check_only_error(rig, IN_FEED("grace = 10\n"), "a.ini:6", "it has no unit");
-	config_rig_check_only_error(rig, IN_FEED("burst = 5m\n"), "a.ini:6",
-				    "mebibytes or minutes");
-	config_rig_check_only_error(rig, IN_FEED("burst = 2d\n"), "a.ini:6", "out of range");
-	config_rig_check_only_error(rig, IN_FEED("burst = keyframes\n"), "a.ini:6", "or keyframe");
-	config_rig_check_only_error(rig, IN_FEED("burst = keyframe\n"), "a.ini:6",
-				    "for framing = ts only");
-	config_rig_check_only_error(rig, IN_LISTENER("burst = keyframe\n"), "a.ini:6",
-				    "[feed a] has another");
-	config_rig_check_only_error(rig, IN_FEED("last_line = drop\n"), "a.ini:6",
-				    "for framing = line only");
-	config_rig_check_only_error(rig, IN_FEED("framing = ts\nmax_message = 100\n"), "a.ini:6",
-				    "188 bytes are all longer");
-	config_rig_check_only_error(rig, IN_FEED("engine = fast\n"), "a.ini:6",
-				    "expected one of auto, splice, compact, copy");
-	config_rig_check_only_error(rig, IN_FEED("framing = fixed:0\n"), "a.ini:6", "out of range");
-	config_rig_check_only_error(rig, IN_FEED("framing = fixed:N\n"), "a.ini:6",
-				    "expected one of none");
-	config_rig_check_only_error(rig, IN_FEED("framing = fixed:65m\n"), "a.ini:6",
-				    "out of range");
-	config_rig_check_only_error(rig, IN_FEED("max_subscribers = -1\n"), "a.ini:6",
-				    "expected 0, or a number from 1");
-	config_rig_check_only_error(rig, IN_LISTENER("send_buffer = 1\n"), "a.ini:6",
-				    "expected 0, or a size from 4k to 64m");
-	config_rig_check_only_error(rig, IN_LISTENER("congestion = new reno\n"), "a.ini:6",
-				    "at most 15 bytes without blanks");
-	config_rig_check_only_error(rig, FEED "[listener l]\nfeed = a\nlisten = 127.0.0.1:7001\n",
-				    "a.ini:5", "expected tcp:HOST:PORT");
+	check_each(*state, rows, ARRAY_LEN(rows));
 }
 
 /* Errors go into logs.  The value stands behind its key and in the reason, without user and password. */
@@ -120,49 +120,44 @@ static void errors_keep_secrets(void **state)
 
 static void bad_sections_are_refused(void **state)
 {
-	struct config_rig *rig = *state;
+	static const struct bad_text rows[] = {
+		{IN_FEED("[feed b\nfoo = 1\n"), "a.ini:6", "unterminated section"},
+		{IN_FEED("[feed b] x\nfoo = 1\n"), "a.ini:6", "text after the section"},
+		{IN_FEED("[fed b]\nfoo = 1\n"), "a.ini:6",
+		 "unknown section [fed b]; did you mean 'feed'?"},
+		{IN_FEED("[]\n"), "a.ini:6", "unknown section []"},
+		{IN_FEED("[feed]\n"), "a.ini:6", "bad name ''"},
+		{IN_FEED("[feed b c]\n"), "a.ini:6", "bad name 'b c'"},
+		{IN_FEED("[feed x23456789012345678901234567890123456789012345678901234567"
+			 "89012345]\n"),
+		 "a.ini:6", "expected 1 to 64 characters"},
+		{IN_FEED("[relay x]\n"), "a.ini:6", "[relay] has no name"},
+		{IN_FEED("[relay]\n[relay]\n"), "a.ini:7", "duplicate section [relay]"},
+		{IN_FEED("[feed  a] # same\n"), "a.ini:6",
+		 "duplicate section [feed a]; the first one is in line 4"},
+		{IN_LISTENER("[listener l]\n"), "a.ini:6", "duplicate section [listener l]"},
+	};
 
-	config_rig_check_only_error(rig, IN_FEED("[feed b\nfoo = 1\n"), "a.ini:6",
-				    "unterminated section");
-	config_rig_check_only_error(rig, IN_FEED("[feed b] x\nfoo = 1\n"), "a.ini:6",
-				    "text after the section");
-	config_rig_check_only_error(rig, IN_FEED("[fed b]\nfoo = 1\n"), "a.ini:6",
-				    "unknown section [fed b]; did you mean 'feed'?");
-	config_rig_check_only_error(rig, IN_FEED("[]\n"), "a.ini:6", "unknown section []");
-	config_rig_check_only_error(rig, IN_FEED("[feed]\n"), "a.ini:6", "bad name ''");
-	config_rig_check_only_error(rig, IN_FEED("[feed b c]\n"), "a.ini:6", "bad name 'b c'");
-	config_rig_check_only_error(
-		rig,
-		IN_FEED("[feed x23456789012345678901234567890123456789012345678901234567"
-			"89012345]\n"),
-		"a.ini:6", "expected 1 to 64 characters");
-	config_rig_check_only_error(rig, IN_FEED("[relay x]\n"), "a.ini:6", "[relay] has no name");
-	config_rig_check_only_error(rig, IN_FEED("[relay]\n[relay]\n"), "a.ini:7",
-				    "duplicate section [relay]");
-	config_rig_check_only_error(rig, IN_FEED("[feed  a] # same\n"), "a.ini:6",
-				    "duplicate section [feed a]; the first one is in line 4");
-	config_rig_check_only_error(rig, IN_LISTENER("[listener l]\n"), "a.ini:6",
-				    "duplicate section [listener l]");
-	config_rig_load(rig, IN_FEED("\n[ relay ]  ; fine\n"));
+	check_each(*state, rows, ARRAY_LEN(rows));
+	config_rig_load(*state, IN_FEED("\n[ relay ]  ; fine\n"));
 }
 
 static void what_is_missing_is_told(void **state)
 {
-	struct config_rig *rig = *state;
+	static const struct bad_text rows[] = {
+		{"", "a.ini", "there is nothing to relay"},
+		{LISTENER "[feed a]\n", "a.ini:4", "[feed a] has no 'ingest'"},
+		{IN_FEED("[listener m]\nlisten = unix:x\n"), "a.ini:6",
+		 "[listener m] has no 'feed'"},
+		{IN_FEED("[listener m]\nfeed = a\n"), "a.ini:6", "[listener m] has no 'listen'"},
+		{FEED, "a.ini:1", "no listener serves [feed a]"},
+		{IN_FEED("[listener m]\nlisten = unix:x\nfeed = aa\n"), "a.ini:8",
+		 "there is no [feed aa]; did you mean 'a'?"},
+		{IN_FEED("[listener m]\nlisten = unix:x\nfeed = quite\n"), "a.ini:8",
+		 "there is no [feed quite]; expected the name of a feed"},
+	};
 
-	config_rig_check_only_error(rig, "", "a.ini", "there is nothing to relay");
-	config_rig_check_only_error(rig, LISTENER "[feed a]\n", "a.ini:4",
-				    "[feed a] has no 'ingest'");
-	config_rig_check_only_error(rig, IN_FEED("[listener m]\nlisten = unix:x\n"), "a.ini:6",
-				    "[listener m] has no 'feed'");
-	config_rig_check_only_error(rig, IN_FEED("[listener m]\nfeed = a\n"), "a.ini:6",
-				    "[listener m] has no 'listen'");
-	config_rig_check_only_error(rig, FEED, "a.ini:1", "no listener serves [feed a]");
-	config_rig_check_only_error(rig, IN_FEED("[listener m]\nlisten = unix:x\nfeed = aa\n"),
-				    "a.ini:8", "there is no [feed aa]; did you mean 'a'?");
-	config_rig_check_only_error(rig, IN_FEED("[listener m]\nlisten = unix:x\nfeed = quite\n"),
-				    "a.ini:8",
-				    "there is no [feed quite]; expected the name of a feed");
+	check_each(*state, rows, ARRAY_LEN(rows));
 }
 
 static void contradictions_are_refused(void **state)
