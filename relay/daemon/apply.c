@@ -155,11 +155,7 @@ static int open_sockets(struct opening *opening, struct new_sockets *new,
 	struct errmsg why;
 	int r = listen_sockets_open(&new->endpoint, SOMAXCONN, &opening->own, &new->sockets, &why);
 
-	if (r == 0)
-		return 0;
-	errmsg_set(opening->err, "%s %s: %s", section->kind == CONFIG_FEED ? "feed" : "listener",
-		   section->name, why.text);
-	return fail(opening, section, option, new, r, &why);
+	return r < 0 ? fail(opening, section, option, new, r, &why) : 0;
 }
 
 static int open_feed_sockets(struct opening *opening, size_t i)
@@ -458,20 +454,12 @@ static void begin_feeds(struct relay *relay)
 
 static void set_limits(struct relay *relay, bool is_start)
 {
-	struct budget before = relay->budget;
-
 	budget_reckon(relay->config, relay->service.workers.count, relay->fd_limit, &relay->budget);
 	relay->service.max_subscribers = relay->budget.subscribers;
-	if (is_start) {
-		budget_probe(relay->config, relay->service.workers.count, &relay->budget);
-		budget_log(&relay->budget);
+	if (!is_start)
 		return;
-	}
-	relay->budget.pipes_wanted = before.pipes_wanted;
-	relay->budget.pipes = before.pipes;
-	relay->budget.tcp_bytes = before.tcp_bytes;
-	relay->budget.stalled_bytes = before.stalled_bytes;
-	relay->budget.memory_bytes = before.memory_bytes;
+	budget_probe(relay->config, relay->service.workers.count, &relay->budget);
+	budget_log(&relay->budget);
 }
 
 /* A subscriber that goes on needs the worker in which its ring is. */

@@ -80,7 +80,7 @@ static uint64_t ring_bytes_of(const struct config_feed *feed)
 }
 
 void budget_reckon(const struct config *config, unsigned workers, uint64_t fd_limit,
-		   struct budget *ret)
+		   struct budget *budget)
 {
 	uint64_t wanted = config->relay.max_subscribers;
 	uint64_t reserved = FDS_RESERVED;
@@ -98,14 +98,12 @@ void budget_reckon(const struct config *config, unsigned workers, uint64_t fd_li
 	}
 	reserved += heads;
 	possible = fd_limit > 2 * reserved ? fd_limit - reserved : fd_limit / 2;
-	*ret = (struct budget){
-		.descriptors = fd_limit,
-		.heads_bytes = heads * HTTP_CONNECTION_BYTES,
-		.rings_bytes = rings,
-		.reserved = fd_limit - possible,
-		.subscribers = wanted ? u64_min(wanted, possible) : possible,
-		.is_by_option = wanted && wanted <= possible,
-	};
+	budget->descriptors = fd_limit;
+	budget->heads_bytes = heads * HTTP_CONNECTION_BYTES;
+	budget->rings_bytes = rings;
+	budget->reserved = fd_limit - possible;
+	budget->subscribers = wanted ? u64_min(wanted, possible) : possible;
+	budget->is_by_option = wanted && wanted <= possible;
 	if (wanted > possible)
 		log_warn("max_subscribers=%llu is more than the limit of open files allows: %llu; "
 			 "raise LimitNOFILE",

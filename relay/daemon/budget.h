@@ -11,9 +11,9 @@
 #include "admin/admin_actions.h"
 #include "config/config.h"
 
-/* The ceiling of subscribers. */
+/* What a configuration asks for, and the ceiling of subscribers.  What budget_probe() has found stays. */
 void budget_reckon(const struct config *config, unsigned workers, uint64_t fd_limit,
-		   struct budget *ret);
+		   struct budget *budget);
 
 /* The rest, at start: opens the pipes that may be needed and closes them again, since the quota of
  * a user cannot be read where /proc is hidden, and others may have used it; reads net.ipv4.tcp_mem

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from relaytest import address
+from relaytest.admin import Admin
 from relaytest.daemon import preload
 from relaytest.ini import TIGHT, feed
 from relaytest.stream import KIB, script
-from relaytest.surroundings import another_user, as_user, mount_namespace, needs
+from relaytest.surroundings import NOBODY, another_user, as_user, mount_namespace, needs
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 
@@ -288,6 +289,19 @@ def test_budget(lab):
     # Many pipes a ring, and those of laggards: two descriptors each. Two rings of 64m, and a quarter more.
     relay = lab.start({"relay": {"workers": 1}} | feed("a", ring="64m", segment="64k"))
     relay.wait_log(rf"reserved={64 + 2 * (32 + 2 * (2048 + 16))} .*rings_bytes={2 * (80 << 20)} memory_limit=\d+ ")
+
+
+@needs(another_user)
+def test_a_reload_keeps_what_the_start_has_found(lab, program_for_all):
+    """Pages for pipes are limited for an ordinary user alone."""
+    program = program_for_all("relay")
+    sections = feed("a") | {"admin": {"listen": "tcp:127.0.0.1:0"}}
+    relay = lab.start(sections, directory=program.parent, program=program, prefix=as_user(NOBODY))
+    before = Admin(relay).get("/limits.json")["budget"]
+    assert before["pipe_pages"] == int(Path("/proc/sys/fs/pipe-user-pages-soft").read_text())
+    relay.wait_log("reloaded", relay.reload(sections | {"relay": {"max_subscribers": 7}}))
+    after = Admin(relay).get("/limits.json")["budget"]
+    assert after == before | {"subscribers": 7, "is_by_option": True}
 
 
 @needs(mount_namespace)
