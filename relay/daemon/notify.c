@@ -166,7 +166,6 @@ bool notify_is_restart(void)
 	sd_bus *bus = NULL;
 	char *type = NULL;
 	bool is_restart;
-
 	int r;
 
 	if (!getenv("NOTIFY_SOCKET"))

@@ -18,6 +18,7 @@
 #include "net/listen_way_out.h"
 #include "serve/http_listener.h"
 #include "serve/params.h"
+#include "serve/passed_fds.h"
 #include "source/ingest_file.h"
 
 /* An address that was tried, to be compared with those that follow. */
@@ -285,20 +286,16 @@ static void try_unix(const struct attempt *attempt, const struct config_listenin
 static int endpoint_at(const struct config *config, const struct config_listening *at,
 		       struct endpoint *ret)
 {
-	const struct config_listener *listener = config_find_listener(config, at->section->name);
-	const struct config_feed *feed = config_find_feed(config, at->section->name);
-	int r = endpoint_parse(at->address, ret, NULL);
-	const char *group = config->admin.socket_group;
+	static const struct passed_fds none = {.count = 0};
+	const char *name = at->section->name;
 
-	if (at->section->kind == CONFIG_FEED && feed)
-		group = feed->socket_group;
-	else if (at->section->kind == CONFIG_LISTENER && listener)
-		group = listener->socket_group;
-	if (r < 0)
-		return r;
-	(void)snprintf(ret->group, sizeof(ret->group), "%s", group);
-	ret->is_ipv6_only = config_is_ipv6_only(config, at->address);
-	return 0;
+	if (at->section->kind == CONFIG_FEED)
+		return params_of_feed_address(config, config_find_feed(config, name), &none, ret,
+					      NULL);
+	if (at->section->kind == CONFIG_LISTENER)
+		return params_of_listener_address(config, config_find_listener(config, name), &none,
+						  ret, NULL);
+	return params_of_admin_address(config, at->address, &none, ret, NULL);
 }
 
 /* "none" and "auto" of [admin] are no addresses; what systemd:NAME will be is not known here. */
