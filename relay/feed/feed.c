@@ -319,8 +319,8 @@ void feed_excuse(struct feed *feed, uint64_t now_ms, uint64_t late_ms)
 void feed_tick(struct feed *feed, uint64_t now_ms)
 {
 	fanout_tick(&feed->fanout, now_ms);
-	subscriber_log_tick(&feed->subscriber_log);
-	number_tick(&feed->publish);
+	subscriber_log_tick(&feed->subscriber_log, now_ms * NS_PER_MS);
+	number_tick(&feed->publish, now_ms * NS_PER_MS);
 	crossings_tick(&feed->publish.crossings);
 	if (feed->events.on_tick)
 		feed->events.on_tick(feed->events.owner, now_ms);

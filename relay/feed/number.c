@@ -179,9 +179,8 @@ void number_resume(struct publish *publish, bool is_followed)
 	publish->source.session = publish->sequence.session;
 }
 
-void number_tick(struct publish *publish)
+void number_tick(struct publish *publish, uint64_t now_ns)
 {
-	uint64_t now_ns = clock_mono_ns();
 	uint64_t suppressed;
 
 	if (log_sum_is_due(&publish->source.repeats_log, now_ns, &suppressed))

@@ -33,5 +33,5 @@ void number_begin_source(struct publish *publish);
 void number_resume(struct publish *publish, bool is_followed);
 bool number_is_followed(const struct publish *publish);
 
-/* 10 times a second: lines of the log that were held back are summed up. */
-void number_tick(struct publish *publish);
+/* 10 times a second: lines of the log that were held back are summed up.  now_ns: monotonic. */
+void number_tick(struct publish *publish, uint64_t now_ns);

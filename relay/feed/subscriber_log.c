@@ -43,9 +43,8 @@ void subscriber_log_close(struct subscriber_log *log, const struct subscriber *s
 		 (unsigned long long)suppressed);
 }
 
-void subscriber_log_tick(struct subscriber_log *log)
+void subscriber_log_tick(struct subscriber_log *log, uint64_t now_ns)
 {
-	uint64_t now_ns = clock_mono_ns();
 	uint64_t suppressed;
 
 	if (log_sum_is_due(&log->skips, now_ns, &suppressed))

@@ -18,5 +18,5 @@ void subscriber_log_skip(struct subscriber_log *log, const struct subscriber *su
 void subscriber_log_close(struct subscriber_log *log, const struct subscriber *subscriber,
 			  enum close_reason reason, const char *cause);
 
-/* 10 times a second: what was held back is summed up. */
-void subscriber_log_tick(struct subscriber_log *log);
+/* 10 times a second: what was held back is summed up.  now_ns: monotonic. */
+void subscriber_log_tick(struct subscriber_log *log, uint64_t now_ns);
