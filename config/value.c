@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Values of options. type.def says in which notation each type is written. An enum member of a struct is read and
- * written as the unsigned int that it is to the compilers (all its values are >= 0).
+ * Values of options. type.def says in which notation each type is written. An enum member of a
+ * struct is read and written as an unsigned int, which it is to the compilers: none of its values
+ * is below 0.
  */
 #include "config/value.h"
 

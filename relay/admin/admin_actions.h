@@ -23,14 +23,11 @@ struct budget {
 	size_t pipes_wanted; /* that the rings and the ingest of all feeds may use */
 	size_t pipes;        /* of these, that could be had when it was tried */
 	uint64_t pipe_pages; /* that this user may have in pipes; 0: no limit, or not known */
-	uint64_t segments; /* that these pages hold, each in a pipe, of the feed with the largest */
+	uint64_t segments;   /* of the feed with the largest, a pipe each, that fit these pages */
 
-	uint64_t
-		rings_bytes; /* that the rings of all feeds may take in memory, pages in pipes aside */
-	uint64_t
-		memory_bytes; /* that the process may have: MemoryHigh=, MemoryMax=; 0: no limit known */
-
-	uint64_t heads_bytes; /* that clients at their requests may hold, at all http listeners */
+	uint64_t rings_bytes;  /* of memory that all rings may take; pages in pipes are no part */
+	uint64_t heads_bytes;  /* that clients at their requests may hold, at all http listeners */
+	uint64_t memory_bytes; /* MemoryHigh=, MemoryMax= of the process; 0: no limit known */
 
 	uint64_t tcp_bytes;     /* where the kernel starts to press TCP memory; 0: not known */
 	uint64_t stalled_bytes; /* what a stalled subscriber may hold in its socket; 0: not known */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* The delays are drawn from 0.5-1 s, 1-2 s, 2-4 s ... 15-30 s (of a maximum of 30 s): half of each is jitter, which is
- * enough to spread relays apart and still never asks a dead publisher twice at once. */
+/* The delays are drawn from 0.5-1 s, 1-2 s, 2-4 s ... 15-30 s (of a maximum of 30 s): half of each
+ * is jitter, which is enough to spread relays apart and still never asks a dead publisher twice at
+ * once. */
 #include "base/backoff.h"
 
 void backoff_reset(struct backoff *backoff)

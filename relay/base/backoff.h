@@ -18,5 +18,6 @@ struct backoff {
 /* Back to the shortest delay.  A zeroed struct is the same. */
 void backoff_reset(struct backoff *backoff);
 
-/* The next delay in milliseconds; max_ms: the longest there is, such as BACKOFF_MAX_MS; `random` is any 32 random bits. */
+/* The next delay in milliseconds; max_ms: the longest there is, such as BACKOFF_MAX_MS; `random` is
+ * any 32 random bits. */
 uint32_t backoff_next_ms(struct backoff *backoff, uint32_t max_ms, uint32_t random);

@@ -56,8 +56,8 @@ uint64_t log_lost(void);
 #define LOG_FLUSH_MS  1000
 #define LOG_SETTLE_MS 5000
 
-/* For the end of the process. Writes what waits, and waits until the journal knows of all lines so far which unit they are
- * of: it asks the kernel about the sender, who must be there yet. Otherwise `journalctl -u relay`
- * does not show why a start has failed. Returns at once where no line waits and none went to the
- * journal. */
+/* For the end of the process. Writes what waits, and waits until the journal knows of all lines so
+ * far which unit they are of: it asks the kernel about the sender, who must be there yet. Otherwise
+ * `journalctl -u relay` does not show why a start has failed. Returns at once where no line waits
+ * and none went to the journal. */
 void log_settle(void);

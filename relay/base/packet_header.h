@@ -46,7 +46,8 @@ void packet_header_encode(const struct packet_header *header, uint8_t out[PACKET
 
 /* Returns 0; -EPROTO when `in` does not start with the magic; -EINVAL for an unknown type, a count,
  * a length or CONTINUED in anything but data, data that neither ends nor leaves open a message, a
- * sequence that passes 2^64, or a gap that does not go forward. Unknown flags are passed on. *ret_header is set on 0 only. */
+ * sequence that passes 2^64, or a gap that does not go forward. Unknown flags are passed on.
+ * *ret_header is set on 0 only. */
 int packet_header_decode(const uint8_t in[PACKET_HEADER_BYTES],
 			 struct packet_header *ret_header) must_check;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the limits of the system leave room for: descriptors, pipes, memory, TCP memory.  It only reckons
- * and tells.  Who is turned away for want of room is serve/quota.h's affair.
+ * What the limits of the system leave room for: descriptors, pipes, memory, TCP memory.  It only
+ * reckons and tells.  Who is turned away for want of room is serve/quota.h's affair.
  */
 #pragma once
 
@@ -11,7 +11,8 @@
 #include "admin/admin_actions.h"
 #include "config/config.h"
 
-/* What a configuration asks for, and the ceiling of subscribers.  What budget_probe() has found stays. */
+/* What a configuration asks for, and the ceiling of subscribers.  What budget_probe() has found
+ * stays. */
 void budget_reckon(const struct config *config, unsigned workers, uint64_t fd_limit,
 		   struct budget *budget);
 

@@ -119,9 +119,9 @@ struct feed_records crash_record_feeds(const struct crash_record *record);
 /* An orderly end begins. */
 void crash_record_set_done(struct crash_record *record);
 
-/* Writes down the listening sockets.  `config` is the one in effect.  To be called after each change.  Until then what was written
- * before holds.  That does no harm: a socket that is gone is known by its cookie.  If they cannot
- * be written, an error is logged, and none of them is kept. */
+/* Writes down the listening sockets.  `config` is the one in effect.  To be called after each
+ * change.  Until then what was written before holds.  That does no harm: a socket that is gone is
+ * known by its cookie.  If they cannot be written, an error is logged, and none of them is kept. */
 void crash_record_set_listeners(struct crash_record *record, const struct service *service,
 				const struct config *config);
 

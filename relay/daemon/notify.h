@@ -4,7 +4,8 @@
  * Everything here is advice to a listener that may not exist: without NOTIFY_SOCKET in the
  * environment each call does nothing, and a failure to send is ignored, since no part of relay
  * depends on it.  Nothing waits for a manager that does not read, but what puts descriptors into
- * its store: notify_store() and notify_barrier(), for 5 s each.  Main thread only.  When to call what is the caller's business.
+ * its store: notify_store() and notify_barrier(), for 5 s each.  Main thread only.  When to call
+ * what is the caller's business.
  */
 #pragma once
 

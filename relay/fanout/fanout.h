@@ -159,7 +159,8 @@ void fanout_add_metrics(const struct fanout *fanout, struct metrics *ret);
  * against nobody. */
 void fanout_excuse(struct fanout *fanout, uint64_t now_ms, uint64_t late_ms);
 
-/* 10 times a second: limits of slow subscribers, closed windows, and half-closed ones that have gone. */
+/* 10 times a second: limits of slow subscribers, closed windows, and half-closed ones that have
+ * gone. */
 void fanout_tick(struct fanout *fanout, uint64_t now_ms);
 
 /* ---- passes ---- */

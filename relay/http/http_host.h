@@ -14,5 +14,6 @@
 struct http_text http_host_name(struct http_text host);
 
 /* host: HOST or HOST:PORT.  True for an address, localhost, and what is in `names`, separated by
- * commas without blanks; and for none at all, for HTTP/1.0 may have none, and browsers always send one. */
+ * commas without blanks; and for none at all, for HTTP/1.0 may have none, and browsers always send
+ * one. */
 bool http_host_is_known(struct http_text host, const char *names) must_check;

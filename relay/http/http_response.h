@@ -27,7 +27,8 @@ struct http_response {
 	int wrong; /* 0 or -errno */
 };
 
-/* The status line, and the time (Date; RFC 9110, 6.6.1).  The status must be one of those that http_status_text() knows. */
+/* The status line, and the time (Date; RFC 9110, 6.6.1).  The status must be one of those that
+ * http_status_text() knows. */
 void http_response_begin(struct http_response *response, char *buf, size_t size, int status);
 
 /* One field.  The name must be a token, the value without control characters but HTAB. */

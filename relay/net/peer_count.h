@@ -18,8 +18,8 @@
 
 struct peer_count;
 
-/* What an address counts as; IPv4 and zones as in cidr.h.  IPv4 addresses have keys that a /64 could have
- * only in a part of 0000::/8 that is given to nobody. */
+/* What an address counts as; IPv4 and zones as in cidr.h.  IPv4 addresses have keys that a /64
+ * could have only in a part of 0000::/8 that is given to nobody. */
 uint64_t peer_count_key(const struct in6_addr *address);
 
 /* Of a key, for tables of which nobody may choose the places; `secret` is that of the table. */

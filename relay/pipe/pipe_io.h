@@ -32,8 +32,9 @@ enum pipe_io {
 	PIPE_IO_ERROR    // broken: EPIPE, ECONNRESET, ...; what pipes hold is still in them
 };
 
-/* Takes up to max_bytes from a socket, fifo or file, as far as the slots reach.  PIPE_IO_EMPTY on a socket that poll(2) calls
- * readable means that an urgent byte (MSG_OOB) stands at its head: only recv(2) gets past that. */
+/* Takes up to max_bytes from a socket, fifo or file, as far as the slots reach.  PIPE_IO_EMPTY on a
+ * socket that poll(2) calls readable means that an urgent byte (MSG_OOB) stands at its head: only
+ * recv(2) gets past that. */
 must_check enum pipe_io pipe_splice_in(struct pipe *to, int from_fd, size_t max_bytes,
 				       size_t *ret_bytes, int *ret_err);
 

@@ -61,8 +61,8 @@ enum close_reason admission_take_quota(const struct admission *admission,
  * cannot be set is logged, and survived.  To be called before the subscriber joins. */
 void admission_prepare(struct admission *admission, int fd, struct quota *quota);
 
-/* A peer has connected from `peer` where this format is served: it joins the feed with these params, or it is
- * reset.  `fd` is taken over. */
+/* A peer has connected from `peer` where this format is served: it joins the feed with these
+ * params, or it is reset.  `fd` is taken over. */
 void admission_subscribe(struct admission *admission, struct served_format *format,
 			 const struct subscriber_params *params, int fd,
 			 const struct endpoint_address *peer);

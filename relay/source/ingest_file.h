@@ -15,16 +15,16 @@
  * ingest_open() would give, with a message that names the path. */
 int ingest_file_try(const struct ingest_params *params, struct errmsg *err) must_check;
 
-/* What an operator can do when ingest_open() or ingest_file_try() failed with `r`.  "" when nothing more
- * is to be said.  Returns buf. */
+/* What an operator can do when ingest_open() or ingest_file_try() failed with `r`.  "" when nothing
+ * more is to be said.  Returns buf. */
 const char *ingest_file_way_out(const struct ingest_params *params, int r, char *buf, size_t size);
 
 /* Is `fd` the file that is at the path now? */
 bool ingest_file_is_open(const struct ingest_params *params, int fd);
 
-/* FILE: opens it; nothing is read yet.  *ret_fd is the descriptor to be read; where the file is read past
- * the page cache, that is the pipe of *ret_direct, which is NULL before and else stays so.  Both are the
- * caller's.  0 or -errno with a message that names the path. */
+/* FILE: opens it; nothing is read yet.  *ret_fd is the descriptor to be read; where the file is
+ * read past the page cache, that is the pipe of *ret_direct, which is NULL before and else stays
+ * so.  Both are the caller's.  0 or -errno with a message that names the path. */
 int ingest_file_open(const struct ingest_params *params, const char *feed,
 		     struct direct_file **ret_direct, int *ret_fd, struct errmsg *err) must_check;
 

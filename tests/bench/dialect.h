@@ -3,7 +3,8 @@
  * What clients say to the servers that are compared: relay's raw format behind u32be prefixes, RESP
  * (Redis), the NATS text protocol, MQTT 3.1.1 with QoS 0, WebSocket (Nchan), the HTTP of Icecast
  * with the same prefixes inside, ZMTP 3.0 (ZeroMQ), and SP over TCP (nng). Each is as much of its
- * protocol as one topic named "b" needs. A dialect is constant; the state of a connection is the caller's.
+ * protocol as one topic named "b" needs. A dialect is constant; the state of a connection is the
+ * caller's.
  */
 #ifndef BENCH_DIALECT_H
 #define BENCH_DIALECT_H

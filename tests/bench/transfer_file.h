@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The file of the transfer bench: made of position-coded bytes (tools/shared/positions.h), and put into or
- * out of the page cache. All return 0 or -errno.
+ * The file of the transfer bench: made of position-coded bytes (tools/shared/positions.h), and put
+ * into or out of the page cache. All return 0 or -errno.
  */
 #ifndef BENCH_TRANSFER_FILE_H
 #define BENCH_TRANSFER_FILE_H

@@ -36,7 +36,8 @@ void wrap_fail_once(enum wrap_call call, unsigned nth, int err);
 // Fails the nth call from now and all after it with errno err.
 void wrap_fail_from(enum wrap_call call, unsigned nth, int err);
 
-// Lets a call move at most max_bytes at once; 0 takes the cap off.  Not for pipe2, socketpair and accept4.
+// Lets a call move at most max_bytes at once; 0 takes the cap off.  Not for pipe2, socketpair and
+// accept4.
 void wrap_cap(enum wrap_call call, size_t max_bytes);
 
 // Since wrap_reset(), failed ones included.

@@ -89,7 +89,8 @@ static void bad_values_are_refused_with_what_was_expected(void **state)
 	check_each(*state, rows, ARRAY_LEN(rows));
 }
 
-/* Errors go into logs.  The value stands behind its key and in the reason, without user and password. */
+/* Errors go into logs.  The value stands behind its key and in the reason, without user and
+ * password. */
 static void errors_keep_secrets(void **state)
 {
 	static const struct {

@@ -22,11 +22,11 @@ struct admin_answer {
 	size_t body_bytes;
 };
 
-/* Asks `where`, a path of a unix socket or http://HOST:PORT, for `target` (a path with its query, encoded) by `method`, GET or
- * POST, and waits for the answer for at most timeout_ms.  0 with *ret_answer to be freed by
- * admin_answer_free(), whatever its status; else nothing to free, `error` says it in one line, and:
- * -ETIMEDOUT, -EINTR (stop_is_requested()), -EPROTO (what answers is not relay), -ENOMEM, or
- * -errno of connect(2), send(2), recv(2). */
+/* Asks `where`, a path of a unix socket or http://HOST:PORT, for `target` (a path with its query,
+ * encoded) by `method`, GET or POST, and waits for the answer for at most timeout_ms.  0 with
+ * *ret_answer to be freed by admin_answer_free(), whatever its status; else nothing to free,
+ * `error` says it in one line, and: -ETIMEDOUT, -EINTR (stop_is_requested()), -EPROTO (what answers
+ * is not relay), -ENOMEM, or -errno of connect(2), send(2), recv(2). */
 must_check int admin_client_ask(const char *where, const char *method, const char *target,
 				uint64_t timeout_ms, struct admin_answer *ret_answer,
 				struct errmsg *error);
