@@ -31,16 +31,6 @@ void fanout_stop(struct fanout *fanout)
 	fanout_free_closed(fanout);
 }
 
-/* ---- renditions ---- */
-
-void fanout_clear_rendition(struct rendition *rendition, enum close_reason reason)
-{
-	fanout_close_subscribers(rendition, reason);
-	/* The closed subscribers refer to it. */
-	fanout_free_closed(rendition->fanout);
-	ring_clear(&rendition->ring);
-}
-
 /* ---- subscribers ---- */
 
 static struct subscriber *first_of(struct list *list)
@@ -50,7 +40,7 @@ static struct subscriber *first_of(struct list *list)
 	return node ? list_entry(node, struct subscriber, node) : NULL;
 }
 
-void fanout_close_subscribers(struct rendition *rendition, enum close_reason reason)
+static void close_subscribers(struct rendition *rendition, enum close_reason reason)
 {
 	struct list *const lists[] = {&rendition->joining, &rendition->idle, &rendition->ready,
 				      &rendition->blocked};
@@ -62,12 +52,35 @@ void fanout_close_subscribers(struct rendition *rendition, enum close_reason rea
 	}
 }
 
+void fanout_clear_rendition(struct rendition *rendition, enum close_reason reason)
+{
+	close_subscribers(rendition, reason);
+	/* The closed subscribers refer to it. */
+	fanout_free_closed(rendition->fanout);
+	ring_clear(&rendition->ring);
+}
+
 void fanout_close_all(struct fanout *fanout, enum close_reason reason)
 {
 	struct list_node *node;
 
 	list_for_each (&fanout->renditions, node)
-		fanout_close_subscribers(rendition_of(node), reason);
+		close_subscribers(rendition_of(node), reason);
+}
+
+void fanout_lose(struct rendition *rendition)
+{
+	close_subscribers(rendition, CLOSE_NO_MEMORY);
+	/* Who joins in the past would not see that something is missing there. */
+	ring_clear(&rendition->ring);
+}
+
+void fanout_lose_all(struct fanout *fanout)
+{
+	struct list_node *node;
+
+	list_for_each (&fanout->renditions, node)
+		fanout_lose(rendition_of(node));
 }
 
 static void finish_list(struct list *list, enum close_reason reason)

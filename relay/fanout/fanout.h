@@ -136,9 +136,12 @@ void fanout_begin_joining(struct fanout *fanout);
 /* Each gets what is in its ring now, and is closed then. */
 void fanout_finish_all(struct fanout *fanout, enum close_reason reason);
 
-/* Closes all of a rendition; or all there are. */
-void fanout_close_subscribers(struct rendition *rendition, enum close_reason reason);
 void fanout_close_all(struct fanout *fanout, enum close_reason reason);
+
+/* For want of memory packets are missing in the ring, and nobody may take them for delivered: all
+ * subscribers of the rendition are closed, and its past is given up.  Or of all renditions. */
+void fanout_lose(struct rendition *rendition);
+void fanout_lose_all(struct fanout *fanout);
 
 /* Frees closed ones before the turn ends.  Not from a callback of a subscriber. */
 void fanout_free_closed(struct fanout *fanout);

@@ -113,7 +113,7 @@ static void receive(struct crossing *crossing, struct crossing_item *item)
 		feed_drain(branch);
 		break;
 	case CROSSING_LOSS:
-		fanout_close_all(&branch->fanout, CLOSE_NO_MEMORY);
+		fanout_lose_all(&branch->fanout);
 		set_sequence(crossing, item);
 		break;
 	}

@@ -74,8 +74,8 @@ static void lose_packet(struct rendition *rendition, const struct packet *packet
 {
 	log_error("out of memory feed=%s format=%s lost_messages=%u", rendition->fanout->name,
 		  encoder_name(rendition->encoder), packet->count);
+	fanout_lose(rendition);
 	ring_set_sequence(&rendition->ring, packet->session, packet_next_seq(packet));
-	fanout_close_subscribers(rendition, CLOSE_NO_MEMORY);
 }
 
 static void append_pieces(struct rendition *rendition, const struct packet *packet,

@@ -159,14 +159,20 @@ static int tear_down(void **state)
 }
 
 // Subscriber 1; returns the reader's end.
-static int join(struct rig *rig, enum on_slow on_slow)
+static int join_with(struct rig *rig, const struct subscriber_params *params)
 {
-	const struct subscriber_params params = {.id = 1, .on_slow = on_slow};
 	int fds[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	assert_int_equal(subscriber_join(rig->raw, fds[0], &params), 0);
+	assert_int_equal(subscriber_join(rig->raw, fds[0], params), 0);
 	return fds[1];
+}
+
+static int join(struct rig *rig, enum on_slow on_slow)
+{
+	const struct subscriber_params params = {.id = 1, .on_slow = on_slow};
+
+	return join_with(rig, &params);
 }
 
 static struct subscriber *subscriber_of(const struct rig *rig)
@@ -353,6 +359,25 @@ static void tells_what_a_skip_misses_of_each_session(void **state)
 	close(fd);
 }
 
+// Nobody may read over a hole that nobody is told of.
+static void has_no_past_before_a_loss(void **state)
+{
+	const struct subscriber_params params = {.id = 1, .burst_bytes = RING_BYTES};
+	struct rig *rig = *state;
+	int fd = join(rig, ON_SLOW_SKIP);
+
+	put_packet(rig);
+	fanout_lose(rig->raw);
+	assert_int_equal(rig->closes, 1);
+	assert_int_equal(rig->reason, CLOSE_NO_MEMORY);
+	close(fd);
+	ring_set_sequence(&rig->raw->ring, rig->source.session, ++rig->next_seq);
+	put_packet(rig);
+	fd = join_with(rig, &params);
+	assert_int_equal(read_all(fd), PACKET_BYTES);
+	close(fd);
+}
+
 static void tells_why_it_closes(void **state)
 {
 	struct rig *rig = *state;
@@ -443,6 +468,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(tells_of_a_skip, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_what_a_skip_misses_of_each_session, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(has_no_past_before_a_loss, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_why_it_closes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_when_a_wait_is_over, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_when_a_turn_ends, set_up, tear_down),
