@@ -31,6 +31,14 @@ static const char *take_burst(const char *value, struct stream_request *ret)
 	return NULL;
 }
 
+static const char *take_format(const char *value, struct stream_request *ret)
+{
+	ret->wants_framed = strcmp(value, "framed") == 0;
+	if (!ret->wants_framed)
+		return "format is not framed; for other formats ask by Accept or Upgrade";
+	return NULL;
+}
+
 /* SESSION-SEQ or SEQ (then *ret_session is 0); false: it is neither.  A session is never 0. */
 static bool read_place(const char *text, uint32_t *ret_session, uint64_t *ret_seq)
 {
@@ -80,7 +88,7 @@ static const char *take_messages(const char *value, struct stream_request *ret)
  * browser that resumes asks with the address it asked with before, so an id counts more than that. */
 static void take_last_event_id(const char *id, struct stream_request *ret)
 {
-	bool tells_gaps = format_row(ret->format)->tells_gaps;
+	bool is_events = format_is_events(ret->format);
 	uint32_t session;
 	uint64_t seq;
 
@@ -89,9 +97,9 @@ static void take_last_event_id(const char *id, struct stream_request *ret)
 	ret->has_burst = ret->burst_key_frame = false;
 	ret->burst_bytes = ret->burst_ms = 0;
 	ret->has_from = true;
-	ret->may_miss = tells_gaps;
+	ret->may_miss = is_events;
 	ret->from_session = session;
-	ret->from_seq = tells_gaps && !session ? 0 : seq + 1;
+	ret->from_seq = is_events && !session ? 0 : seq + 1;
 }
 
 typedef const char *parameter_taker(const char *value, struct stream_request *ret);
@@ -100,10 +108,8 @@ static const struct {
 	const char *name;
 	parameter_taker *take;
 } parameters[] = {
-	{"burst", take_burst},
-	{"from", take_from},
-	{"text", take_text},
-	{"messages", take_messages},
+	{"burst", take_burst}, {"format", take_format},     {"from", take_from},
+	{"text", take_text},   {"messages", take_messages},
 };
 
 /* What is not known is passed over.  `id`: room for the value of lastEventId, else left alone. */
@@ -134,6 +140,8 @@ static const char *read_query(const struct http_request *request, struct stream_
 	}
 	if (ret->has_burst && ret->has_from)
 		return "burst and from exclude one another";
+	if (ret->wants_framed && (ret->wants_text || ret->has_messages))
+		return "format=framed excludes text=1 and messages";
 	return NULL;
 }
 
@@ -192,10 +200,12 @@ static enum format find_format(const struct http_request *request, enum format_c
 }
 
 /* Chunks are for HTTP/1.1 on; a body that ends with the connection is for all. */
-static enum format format_of(const struct http_request *request)
+static enum format format_of(const struct http_request *request, bool wants_framed)
 {
 	enum format format = FORMAT_COUNT;
 
+	if (wants_framed)
+		return websocket_is_wanted(request) ? FORMAT_WEBSOCKET_FRAMED : FORMAT_FRAMED;
 	if (websocket_is_wanted(request))
 		return find_format(request, FORMAT_CARRIER_WEBSOCKET, false);
 	for (int has_media = 1; has_media >= 0; has_media--) {
@@ -242,7 +252,7 @@ const char *stream_request_read(const struct http_request *request, struct strea
 	const char *wrong;
 	int length;
 
-	*ret = (struct stream_request){.format = format_of(request)};
+	*ret = (struct stream_request){0};
 	length = http_target_path(&request->target, path, sizeof(path));
 	if (length > 2 && path[length - 1] == '/')
 		path[--length] = '\0';
@@ -252,6 +262,7 @@ const char *stream_request_read(const struct http_request *request, struct strea
 	ret->token = find_token(request);
 	(void)http_fields_find(&request->fields, "Origin", &ret->origin);
 	wrong = read_query(request, ret, id);
+	ret->format = format_of(request, ret->wants_framed);
 	if (wrong)
 		return wrong;
 	read_last_event_id(request, id);

@@ -6,6 +6,8 @@
  *	GET /FEED                                    a stream of chunks; to HTTP/1.0 until it closes
  *	GET /FEED with Accept: text/event-stream     events; for other types see format.def
  *	GET /FEED with Upgrade: websocket            WebSocket
+ *	GET /FEED?format=framed                      the framed format; on a WebSocket a message is a
+ *	                                             packet of it
  *
  *	?burst=64k or 5s     begin so much in the past
  *	?burst=keyframe      begin at the newest key frame; of a feed with framing = ts only
@@ -47,6 +49,7 @@ struct stream_request {
 	char feed[STREAM_FEED_BYTES + 1]; /* "" for "/" */
 	bool is_long;                     /* the path is longer than the name of any feed */
 	enum format format; /* of a WebSocket the plainest one; the next two say which of them */
+	bool wants_framed;  /* its query says so; `format` is right then, of a WebSocket too */
 	bool wants_text;
 	bool has_messages, per_message; /* whether it says so, and what */
 	bool has_burst;

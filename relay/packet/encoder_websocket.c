@@ -9,8 +9,10 @@
  * per_message: one WebSocket message for each message, as the publisher delimits it, LF and length
  * prefix included; else, and with framing = none and relay, for each packet.
  * tells_gaps: a gap is a text message {"gap":{"from":F,"to":T}}; else it cannot be said.
- * A heartbeat is an empty ping, so that the peer's own code answers.  The farewell is a close frame
- * that says why.
+ * is_framed: a binary message is a packet of the framed format with its header, and news are such
+ * packets, too.
+ * Else a heartbeat is an empty ping, so that the peer's own code answers.  The farewell is a close
+ * frame that says why.
  *
  * Each frame is a whole message: a fragmented one could not be finished when its publisher is lost.
  */
@@ -62,6 +64,14 @@ static size_t write_head(const struct encoder *encoder, const struct packet *pac
 		break;
 	}
 	return 0;
+}
+
+static size_t write_framed(const struct encoder *encoder, const struct packet *packet, uint8_t *out)
+{
+	size_t head_bytes = websocket_frame_head(out, opcode_of(encoder), true,
+						 PACKET_HEADER_BYTES + packet->length);
+
+	return head_bytes + encoder_framed.header(encoder, packet, out + head_bytes);
 }
 
 /* Bytes of the message once it is UTF-8. */
@@ -145,10 +155,11 @@ static size_t write_farewell(const struct encoder *encoder, enum close_reason re
 	return websocket_close_frame(out, row->websocket_code, row->text);
 }
 
-#define ENCODER(name, id, rewrites)                                                                \
+#define ENCODER(name, id, rewrites) ENCODER_WITH(name, id, write_head, rewrites)
+#define ENCODER_WITH(name, id, writes, rewrites)                                                   \
 	const struct encoder name = {                                                              \
 		.format = FORMAT_##id,                                                             \
-		.header = write_head,                                                              \
+		.header = writes,                                                                  \
 		.rewrite = rewrites,                                                               \
 		.farewell = write_farewell,                                                        \
 	}
@@ -157,6 +168,7 @@ ENCODER(encoder_websocket, WEBSOCKET, NULL);
 ENCODER(encoder_websocket_text, WEBSOCKET_TEXT, rewrite);
 ENCODER(encoder_websocket_messages, WEBSOCKET_MESSAGES, rewrite);
 ENCODER(encoder_websocket_text_messages, WEBSOCKET_TEXT_MESSAGES, rewrite);
+ENCODER_WITH(encoder_websocket_framed, WEBSOCKET_FRAMED, write_framed, NULL);
 ENCODER(encoder_websocket_gaps, WEBSOCKET_GAPS, NULL);
 ENCODER(encoder_websocket_gaps_text, WEBSOCKET_GAPS_TEXT, rewrite);
 ENCODER(encoder_websocket_gaps_messages, WEBSOCKET_GAPS_MESSAGES, rewrite);

@@ -116,7 +116,7 @@ static bool is_for_now(int status)
 
 static bool wants_events(const struct asking *asking)
 {
-	return !asking->answer.is_head && format_row(asking->wanted.format)->media;
+	return !asking->answer.is_head && format_is_events(asking->wanted.format);
 }
 
 /* At random, so that not all come back at once. */
@@ -297,7 +297,7 @@ static enum format wanted_format(const struct asking *asking)
 				   ? wanted->per_message
 				   : http->per_message && http_path_has_messages(asking->path);
 
-	if (format_row(wanted->format)->carrier != FORMAT_CARRIER_WEBSOCKET)
+	if (wanted->wants_framed || format_row(wanted->format)->carrier != FORMAT_CARRIER_WEBSOCKET)
 		return wanted->format;
 	return http_websocket_format(wanted->wants_text, per_message, http->gaps);
 }
@@ -314,7 +314,7 @@ static enum http_refusal refusal_of_wish(const struct http_path *path, enum form
 		return HTTP_REFUSED_NO_TEXT;
 	if (!row->per_message || http_path_has_messages(path))
 		return HTTP_REFUSAL_COUNT;
-	return row->media ? HTTP_REFUSED_NOT_ACCEPTABLE : HTTP_REFUSED_NO_MESSAGES;
+	return format_is_events(format) ? HTTP_REFUSED_NOT_ACCEPTABLE : HTTP_REFUSED_NO_MESSAGES;
 }
 
 /* A client that offers subprotocols goes away unless one of them is agreed to. */

@@ -59,9 +59,8 @@ static bool is_offered(const struct http_listener *http, const struct http_path 
 {
 	const struct format_row *row = format_row(format);
 
-	if (row->carrier == FORMAT_CARRIER_NOT_HTTP)
-		return false;
-	if (row->carrier == FORMAT_CARRIER_WEBSOCKET && row->tells_gaps != http->gaps)
+	if (row->carrier == FORMAT_CARRIER_WEBSOCKET && !row->is_framed &&
+	    row->tells_gaps != http->gaps)
 		return false;
 	return (!row->is_text || http_path_is_text(path)) &&
 	       (!row->per_message || http_path_has_messages(path));
@@ -72,8 +71,9 @@ enum format http_websocket_format(bool is_text, bool per_message, bool tells_gap
 	for (int i = 0; i < FORMAT_COUNT; i++) {
 		const struct format_row *row = format_row((enum format)i);
 
-		if (row->carrier == FORMAT_CARRIER_WEBSOCKET && row->is_text == is_text &&
-		    row->per_message == per_message && row->tells_gaps == tells_gaps)
+		if (row->carrier == FORMAT_CARRIER_WEBSOCKET && !row->is_framed &&
+		    row->is_text == is_text && row->per_message == per_message &&
+		    row->tells_gaps == tells_gaps)
 			return (enum format)i;
 	}
 	return FORMAT_COUNT;

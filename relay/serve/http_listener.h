@@ -93,7 +93,8 @@ static inline bool http_path_is_text(const struct http_path *path)
 /* NULL: there is no such feed here. */
 struct http_path *http_listener_find(const struct http_listener *http, const char *name);
 
-/* Of the formats of WebSocket the one with these properties; FORMAT_COUNT: there is none. */
+/* Of the formats of WebSocket that are not framed the one with these properties; FORMAT_COUNT: there
+ * is none. */
 enum format http_websocket_format(bool is_text, bool per_message, bool tells_gaps);
 
 /* Closes clients that are at their requests; subscribers go with their formats.  Clears the

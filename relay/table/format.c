@@ -4,16 +4,20 @@
 
 #include <stddef.h>
 
-#define BYTES    false
-#define TEXT     true
-#define PACKETS  false
-#define MESSAGES true
-#define SILENT   false
-#define TOLD     true
+#define BYTES  false
+#define TEXT   true
+#define SILENT false
+#define TOLD   true
+
+enum {
+	PACKETS,
+	MESSAGES,
+	FRAMED
+};
 
 static const struct format_row rows[] = {
 #define FORMAT(id, name, encoder, option, carrier, media, text, unit, gaps, help)                  \
-	{name, media, FORMAT_CARRIER_##carrier, text, unit, gaps},
+	{name, media, FORMAT_CARRIER_##carrier, text, (unit) == MESSAGES, (unit) == FRAMED, gaps},
 #include "table/format.def"
 };
 

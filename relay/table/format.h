@@ -12,7 +12,6 @@ enum format {
 
 /* How a listener with format = http sends a format. */
 enum format_carrier {
-	FORMAT_CARRIER_NOT_HTTP,
 	FORMAT_CARRIER_PLAIN,
 	FORMAT_CARRIER_CHUNKED,
 	FORMAT_CARRIER_WEBSOCKET,
@@ -24,7 +23,14 @@ struct format_row {
 	enum format_carrier carrier;
 	bool is_text;     /* TEXT     */
 	bool per_message; /* MESSAGES */
+	bool is_framed;   /* FRAMED   */
 	bool tells_gaps;  /* TOLD     */
 };
 
 const struct format_row *format_row(enum format format);
+
+/* Server-sent events. */
+static inline bool format_is_events(enum format format)
+{
+	return format == FORMAT_EVENTS || format == FORMAT_EVENTS_PLAIN;
+}

@@ -12,7 +12,8 @@ import pytest
 from relaytest.ini import ENGINES, feed, web
 from relaytest.stream import KIB, MIB, script, text_script
 from relaytest.surroundings import needs, program
-from relaytest.web import Answer, EventSubscriber, WebSocketSubscriber, WebSubscriber, ask, request, upgrade
+from relaytest.web import (Answer, EventSubscriber, FramedWebSocketSubscriber, FramedWebSubscriber,
+                           WebSocketSubscriber, WebSubscriber, ask, request, upgrade)
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 
@@ -40,7 +41,10 @@ def test_every_kind_gets_every_byte(lab, engine, framing, sizes):
     readers = [*relay.subscribe("a-raw", made, 2),
                relay.subscribe("web", made, kind=WebSubscriber),
                relay.subscribe("web", made, kind=WebSubscriber, version="1.0"),
-               relay.subscribe("web", made, kind=WebSocketSubscriber)]
+               relay.subscribe("web", made, kind=WebSocketSubscriber),
+               relay.subscribe("web", made, kind=FramedWebSubscriber),
+               relay.subscribe("web", made, kind=FramedWebSubscriber, version="1.0"),
+               relay.subscribe("web", made, kind=FramedWebSocketSubscriber)]
     if has_messages:
         readers.append(relay.subscribe("web", made, kind=WebSocketSubscriber, per_message=True,
                                        path="/a?messages=message"))
@@ -112,6 +116,8 @@ def test_answers(lab):
     refused(400, "bad_request", "exclude", "/a?from=1&burst=1k")
     refused(400, "bad_request", "given twice", "/a?from=1&x=2&from=1")
     refused(400, "bad_request", "messages", "/a?messages=all")
+    refused(400, "bad_request", "framed", "/a?format=raw")
+    refused(400, "bad_request", "excludes", "/a?format=framed&messages=packet", upgrade())
     refused(406, "not_acceptable", "framing", "/b", {"Accept": "text/event-stream"})
     refused(400, "no_text", "lines", "/b?text=1", upgrade())
     refused(400, "no_messages", "messages end", "/b?messages=message", upgrade())
@@ -135,6 +141,10 @@ def test_heads(lab):
         code, fields, body = ask(relay, path, {"Accept": accept}, method="HEAD")
         assert (code, fields["content-type"], body) == (200, kind, ""), fields
         assert fields["transfer-encoding"] == "chunked", fields
+    for path, accept in (("/b?format=framed", "*/*"), ("/b", "application/vnd.relay.framed")):
+        code, fields, _ = ask(relay, path, {"Accept": accept}, method="HEAD")
+        assert (code, fields["content-type"]) == (200, "application/vnd.relay.framed"), fields
+        assert "transfer-encoding" not in fields
     code, fields, _ = ask(relay, "/a", method="HEAD", version="1.0")
     assert code == 200 and "transfer-encoding" not in fields
     assert ask(relay, "/c", method="HEAD")[::2] == (404, "")
@@ -167,7 +177,9 @@ def test_resume(lab):
               for path in ("/a", "/a?burst=100k", "/a?burst=1h")]
     socket_ = relay.subscribe("web", made, kind=WebSocketSubscriber, path="/a?from=300",
                               start=None)
-    relay.run_until_done([one, events, named, all_there_is, live, *bursts, socket_])
+    framed = [relay.subscribe("web", made, kind=kind, path="/a?format=framed&burst=100k", base=1)
+              for kind in (FramedWebSubscriber, FramedWebSocketSubscriber)]
+    relay.run_until_done([one, events, named, all_there_is, live, *bursts, socket_, *framed])
     first = int(one.fields["relay-sequence"])
     assert oldest <= first <= 300 and one.start == made.start_of(first - 1), one.fields
     assert events.start <= made.start_of(299) and not events.gaps

@@ -110,6 +110,27 @@ static void news_are_said_where_the_format_can(void **state)
 	}
 }
 
+static void a_framed_message_is_a_packet(void **state)
+{
+	static const struct packet data = {
+		.type = PACKET_DATA, .count = 2, .session = 7, .first_seq = 9, .length = 100};
+	uint8_t out[ENCODER_HEADER_MAX], header[ENCODER_HEADER_MAX];
+	struct bytes said = {(const char *)header, PACKET_HEADER_BYTES};
+
+	(void)state;
+	for (size_t i = 0; i <= ARRAY_LEN(news); i++) {
+		const struct packet *packet = i < ARRAY_LEN(news) ? &news[i] : &data;
+		size_t bytes = encoder_framed.header(&encoder_framed, packet, header);
+		size_t head = packet->length ? 4 : 2;
+
+		assert_int_equal(bytes, PACKET_HEADER_BYTES);
+		bytes = encoder_websocket_framed.header(&encoder_websocket_framed, packet, out);
+		assert_int_equal(bytes, head + PACKET_HEADER_BYTES);
+		assert_memory_equal(out, packet->length ? "\x82\x7e\x00\x84" : "\x82\x20", head);
+		check("websocket-framed", out + head, PACKET_HEADER_BYTES, said);
+	}
+}
+
 static void heads_and_ends_stand_around_the_payload(void **state)
 {
 	static const struct {
@@ -329,6 +350,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(news_are_said_where_the_format_can),
+		cmocka_unit_test(a_framed_message_is_a_packet),
 		cmocka_unit_test(heads_and_ends_stand_around_the_payload),
 		cmocka_unit_test(each_message_is_an_event),
 		cmocka_unit_test(websocket_messages_are_rewritten_only_where_they_must),

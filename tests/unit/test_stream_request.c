@@ -56,6 +56,17 @@ static void formats_follow_the_fields(void **state)
 		{"Accept: text/html, text/event-stream\r\n", 1, FORMAT_EVENTS},
 		{UPGRADE, 1, FORMAT_WEBSOCKET},
 		{UPGRADE EVENTS, 1, FORMAT_WEBSOCKET},
+		{"Accept: application/vnd.relay.framed\r\n", 1, FORMAT_FRAMED},
+	};
+	static const struct {
+		const char *fields;
+		int minor;
+		enum format format;
+	} framed[] = {
+		{"", 1, FORMAT_FRAMED},
+		{"", 0, FORMAT_FRAMED},
+		{EVENTS, 1, FORMAT_FRAMED},
+		{UPGRADE, 1, FORMAT_WEBSOCKET_FRAMED},
 	};
 
 	(void)state;
@@ -65,6 +76,13 @@ static void formats_follow_the_fields(void **state)
 		ask(&asked, "/a", cases[i].fields, cases[i].minor);
 		assert_null(asked.wrong);
 		assert_int_equal(asked.wanted.format, cases[i].format);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(framed); i++) {
+		struct asked asked;
+
+		ask(&asked, "/a?format=framed", framed[i].fields, framed[i].minor);
+		assert_null(asked.wrong);
+		assert_int_equal(asked.wanted.format, framed[i].format);
 	}
 }
 
@@ -128,6 +146,10 @@ static void what_cannot_be_meant_is_refused(void **state)
 		{"/a?messages=", ""},
 		{"/a?messages=all", ""},
 		{"/a?from=1&burst=0", ""},
+		{"/a?format=", ""},
+		{"/a?format=raw", ""},
+		{"/a?format=framed&text=1", UPGRADE},
+		{"/a?format=framed&messages=packet", UPGRADE},
 		{"/a?from=1&from=1", ""},
 		{"/a?burst=1k&x=1&%62urst=2k", ""},
 		{"/a?from=%31%00", ""},

@@ -14,7 +14,7 @@ from pathlib import Path
 from . import address
 from .daemon import POLL
 from .loop import CEILING, READ
-from .subscriber import Subscriber
+from .subscriber import FramedSubscriber, Subscriber
 
 CRLF = b"\r\n"
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -363,9 +363,45 @@ class WebSocketSubscriber(WebSubscriber):
         self.sock.setblocking(False)
 
 
+class FramedWebSubscriber(WebSubscriber, FramedSubscriber):
+    """GET /FEED?format=framed: the body is the framed stream."""
+
+    def __init__(self, loop, target, script, path="/a?format=framed", **options):
+        super().__init__(loop, target, script, path=path, **options)
+
+    def check_status(self):
+        assert self.status == 200, f"{self.status} {self.fields} {self.head}"
+        assert self.fields["content-type"] == "application/vnd.relay.framed", self.fields
+        assert "transfer-encoding" not in self.fields and "content-length" not in self.fields, self.fields
+        self.head = b""  # from here on of a packet
+
+    def take_body(self, data):
+        self.take_payload(data)
+
+
+class FramedWebSocketSubscriber(WebSocketSubscriber, FramedSubscriber):
+    """The same on a WebSocket: each message is a packet."""
+
+    def __init__(self, loop, target, script, path="/a?format=framed", **options):
+        super().__init__(loop, target, script, path=path, **options)
+
+    def check_status(self):
+        super().check_status()
+        self.head = b""  # from here on of a packet
+
+    def take_message(self, opcode, data):
+        if opcode in (CLOSE, PONG):
+            super().take_message(opcode, data)
+            return
+        assert opcode == BINARY, f"opcode {opcode}"
+        FramedSubscriber.take(self, data)
+        assert not self.left and not self.head, f"{self.left} bytes are missing in {data[:40]!r}"
+
+
 def everything(framing):
     """What feed a, of this framing, can be read as by HTTP: (kind, options)."""
-    kinds = [(WebSubscriber, {}), (WebSubscriber, {"version": "1.0"}), (WebSocketSubscriber, {})]
+    kinds = [(WebSubscriber, {}), (WebSubscriber, {"version": "1.0"}), (WebSocketSubscriber, {}),
+             (FramedWebSubscriber, {}), (FramedWebSocketSubscriber, {})]
     if framing != "none":
         kinds.append((WebSocketSubscriber, {"per_message": True, "path": "/a?messages=message"}))
     if framing == "line":
