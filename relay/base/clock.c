@@ -6,6 +6,8 @@
  */
 #include "base/clock.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -27,6 +29,13 @@ uint64_t clock_wall_ns(void)
 	return read_clock(CLOCK_REALTIME);
 }
 
+uint64_t clock_mono_of_wall(uint64_t wall_ns)
+{
+	int64_t mono = (int64_t)(clock_mono_ns() + (wall_ns - clock_wall_ns()));
+
+	return mono > 0 ? (uint64_t)mono : 1;
+}
+
 uint64_t clock_thread_ns(void)
 {
 	return read_clock(CLOCK_THREAD_CPUTIME_ID);
@@ -42,6 +51,58 @@ const char *clock_print_utc(char *buf, size_t size, uint64_t wall_ns)
 		 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
 		 (unsigned)(wall_ns % NS_PER_S / NS_PER_MS));
 	return buf;
+}
+
+/* Takes exactly `digits` of them, and the character behind. */
+static bool take_number(const char **text, int digits, char behind, int *ret)
+{
+	*ret = 0;
+	for (; digits > 0; digits--, (*text)++) {
+		if (**text < '0' || **text > '9')
+			return false;
+		*ret = *ret * 10 + (**text - '0');
+	}
+	return *(*text)++ == behind;
+}
+
+/* From behind the point on; *text is left behind the digits. */
+static bool take_fraction(const char **text, uint64_t *ret_ns)
+{
+	uint64_t unit = NS_PER_S;
+
+	for (*ret_ns = 0; **text >= '0' && **text <= '9'; (*text)++) {
+		unit /= 10;
+		if (!unit)
+			return false;
+		*ret_ns += unit * (uint64_t)(**text - '0');
+	}
+	return unit < NS_PER_S;
+}
+
+int clock_parse_utc(const char *text, uint64_t *ret_wall_ns)
+{
+	struct tm tm = {0}, real;
+	uint64_t fraction = 0;
+	time_t seconds;
+
+	if (!take_number(&text, 4, '-', &tm.tm_year) || !take_number(&text, 2, '-', &tm.tm_mon) ||
+	    !take_number(&text, 2, 'T', &tm.tm_mday) || !take_number(&text, 2, ':', &tm.tm_hour) ||
+	    !take_number(&text, 2, ':', &tm.tm_min))
+		return -EINVAL;
+	if (!take_number(&text, 2, 'Z', &tm.tm_sec) &&
+	    (text[-1] != '.' || !take_fraction(&text, &fraction) || *text++ != 'Z'))
+		return -EINVAL;
+	tm.tm_year -= 1900;
+	tm.tm_mon--;
+	real = tm;
+	seconds = timegm(&real);
+	/* What is no day or time of the calendar becomes another one. */
+	if (*text || seconds < 0 || (uint64_t)seconds > INT64_MAX / NS_PER_S - 1 ||
+	    real.tm_mon != tm.tm_mon || real.tm_mday != tm.tm_mday || real.tm_hour != tm.tm_hour ||
+	    real.tm_min != tm.tm_min || real.tm_sec != tm.tm_sec)
+		return -EINVAL;
+	*ret_wall_ns = (uint64_t)seconds * NS_PER_S + fraction;
+	return 0;
 }
 
 const char *clock_print_date(char *buf, size_t size, uint64_t wall_ns)

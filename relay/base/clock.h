@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
+
 #define NS_PER_US UINT64_C(1000)
 #define NS_PER_MS UINT64_C(1000000)
 #define NS_PER_S  UINT64_C(1000000000)
@@ -20,12 +22,20 @@ uint64_t clock_mono_ns(void);
 /* CLOCK_REALTIME: nanoseconds since 1970-01-01 UTC. */
 uint64_t clock_wall_ns(void);
 
+/* The monotonic time of a wall time, as the two clocks stand now; 1 for one before the machine was
+ * started. */
+uint64_t clock_mono_of_wall(uint64_t wall_ns);
+
 /* CLOCK_THREAD_CPUTIME_ID: what the calling thread has worked.  A system call. */
 uint64_t clock_thread_ns(void);
 
 /* "2026-01-02T03:04:05.678Z" (RFC 3339) of wall time.  Returns buf; CLOCK_UTC_BYTES is enough. */
 #define CLOCK_UTC_BYTES 32
 const char *clock_print_utc(char *buf, size_t size, uint64_t wall_ns);
+
+/* The reverse: UTC with its Z, with up to 9 digits behind the point or without a point, from 1970 on.
+ * 0 or -EINVAL. */
+int clock_parse_utc(const char *text, uint64_t *ret_wall_ns) must_check;
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT" (IMF-fixdate; RFC 9110, 5.6.7), whatever the language here is, for
  * any time there is.  Returns buf. */

@@ -19,6 +19,7 @@ void fanout_init(struct fanout *fanout, struct ev_loop *loop, const char *name,
 	};
 	list_init(&fanout->renditions);
 	list_init(&fanout->half_closed);
+	list_init(&fanout->until);
 	list_init(&fanout->reap);
 	fanout_init_pass(fanout);
 	fanout_init_turn_end(fanout);

@@ -103,6 +103,7 @@ struct fanout {
 	bool is_waiting;         /* ro: for a subscriber with on_slow = wait */
 	ev_idle turn_watcher;    /* private: the rest of a pass that did not fit its turn */
 	struct list half_closed; /* private: subscribers that have sent FIN */
+	struct list until;       /* private: subscribers that end at a time */
 	uint64_t half_closed_ms; /* private: when to look at them next */
 	uint64_t windows_ms;     /* private: when to look at closed windows next */
 	struct list reap;        /* private: closed subscribers, freed at the end of the turn */

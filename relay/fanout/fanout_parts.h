@@ -61,6 +61,12 @@ enum send_outcome subscriber_serve_notes(struct subscriber *subscriber, int *ret
  * sent already. */
 bool subscriber_add_farewell(struct subscriber *subscriber, enum close_reason reason);
 
+/* It gets nothing that came later (monotonic; 0: no such end). */
+void subscriber_set_until(struct subscriber *subscriber, uint64_t until_ns);
+
+/* For one with until_ns: once something has come later, that is where it ends. */
+void subscriber_look_for_end(struct subscriber *subscriber);
+
 /* How long it should wait before it comes back when the connection breaks; they are all told to wait
  * differently.  is_end: all of them come back together. */
 uint32_t subscriber_retry_ms(const struct subscriber *subscriber, bool is_end);

@@ -35,6 +35,18 @@ static void check_half_closed(struct fanout *fanout, uint64_t now_ms)
 		subscriber_check_half_closed(list_entry(node, struct subscriber, half_node));
 }
 
+static void check_until(struct fanout *fanout, uint64_t now_ms)
+{
+	struct list_node *node, *next;
+
+	list_for_each_safe (&fanout->until, node, next) {
+		struct subscriber *subscriber = list_entry(node, struct subscriber, until_node);
+
+		if (now_ms > subscriber->until_ns / NS_PER_MS)
+			subscriber_end_by_time(subscriber);
+	}
+}
+
 static void excuse_all(const struct list *list, uint64_t now_ms, uint64_t late_ms)
 {
 	struct list_node *node;
@@ -150,6 +162,7 @@ void fanout_tick(struct fanout *fanout, uint64_t now_ms)
 
 	list_for_each (&fanout->renditions, node)
 		check_limits(rendition_of(node), now_ms);
+	check_until(fanout, now_ms);
 	check_windows(fanout, now_ms);
 	check_half_closed(fanout, now_ms);
 }

@@ -59,6 +59,16 @@ bool rendition_has(const struct rendition *rendition, uint32_t session, uint64_t
 	return seq >= cursor_oldest_seq(&rendition->ring);
 }
 
+bool rendition_reaches(const struct rendition *rendition, uint64_t since_ns)
+{
+	struct cursor cursor;
+
+	if (cursor_join_since(&cursor, &rendition->ring, since_ns) < 0)
+		return false;
+	cursor_leave(&cursor);
+	return true;
+}
+
 /* ---- what must stay ---- */
 
 static uint64_t index_needed(const struct subscriber *subscriber)

@@ -49,6 +49,10 @@ void rendition_range(const struct rendition *rendition, uint64_t *ret_oldest, ui
  * to come counts.  Of a branch that sleeps: as it was when it fell asleep. */
 bool rendition_has(const struct rendition *rendition, uint32_t session, uint64_t seq);
 
+/* Does it have all that came since then (monotonic)?  Of a branch that sleeps: as it was when it fell
+ * asleep. */
+bool rendition_reaches(const struct rendition *rendition, uint64_t since_ns);
+
 /* Pipes that its ring keeps at most: twice what it takes when all are full. */
 static inline size_t rendition_max_pipes(size_t ring_bytes, size_t segment_bytes)
 {

@@ -160,6 +160,8 @@ static bool serve_packets(struct subscriber *subscriber, enum send_outcome *ret_
 	uint64_t pos;
 
 	*ret_outcome = SEND_DONE;
+	if (subscriber->until_ns)
+		subscriber_look_for_end(subscriber);
 	if (lag == CURSOR_BEHIND || (lag == CURSOR_UNREAD && subscriber->must_skip)) {
 		leave_the_past(subscriber);
 		if (subscriber->state == SUBSCRIBER_CLOSED)
@@ -325,7 +327,11 @@ static void place_cursor(struct subscriber *subscriber, const struct subscriber_
 
 	if (params->burst_ms && params->burst_ms < now_ns / NS_PER_MS)
 		since_ns = now_ns - params->burst_ms * NS_PER_MS;
-	if (params->burst_key_frame)
+	if (params->since_ns) {
+		/* A branch that sleeps may not have it; it is placed anew then. */
+		if (cursor_join_since(&subscriber->cursor, ring, params->since_ns) < 0)
+			cursor_join_live(&subscriber->cursor, ring);
+	} else if (params->burst_key_frame)
 		cursor_join_key_frame(&subscriber->cursor, ring);
 	else if (params->burst_bytes || params->burst_ms)
 		cursor_join_past(&subscriber->cursor, ring, params->burst_bytes, since_ns);
@@ -364,6 +370,7 @@ struct subscriber *subscriber_new(struct rendition *rendition, int fd,
 	}
 	list_node_init(&subscriber->node);
 	list_node_init(&subscriber->half_node);
+	list_node_init(&subscriber->until_node);
 	subscriber->rendition = rendition;
 	subscriber->fd = fd;
 	subscriber->quota = *quota;
@@ -373,14 +380,22 @@ struct subscriber *subscriber_new(struct rendition *rendition, int fd,
 	return subscriber;
 }
 
+/* Can it begin where it is to begin? */
+static bool has_start(const struct rendition *rendition, const struct subscriber_params *params)
+{
+	if (params->since_ns)
+		return rendition_reaches(rendition, params->since_ns);
+	return !params->has_from || params->may_miss ||
+	       rendition_has(rendition, params->from_session, params->from_seq);
+}
+
 int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params)
 {
 	struct fanout *fanout = rendition->fanout;
 	struct fanout_source source = fanout->events.get_source(fanout->events.owner);
 	struct subscriber *subscriber;
 
-	if (params->has_from && !params->may_miss && source.is_awake &&
-	    !rendition_has(rendition, params->from_session, params->from_seq))
+	if (source.is_awake && !has_start(rendition, params))
 		return -ERANGE;
 	/* Asked before it is counted: who sees the count may publish at once. */
 	fanout->events.on_wanted(fanout->events.owner);
@@ -399,6 +414,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	subscriber->has_from = params->has_from;
 	subscriber->from_session = params->from_session;
 	subscriber->from_seq = params->from_seq;
+	subscriber_set_until(subscriber, params->until_ns);
 	subscriber->joined_ms = subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
 	ev_io_start(fanout->loop, &subscriber->read_watcher);
 	fanout->metrics->subscribers_total++;
@@ -493,4 +509,12 @@ void subscriber_finish(struct subscriber *subscriber, enum close_reason reason)
 	subscriber_record_settle(subscriber);
 	if (subscriber->state == SUBSCRIBER_IDLE)
 		subscriber_serve(subscriber);
+}
+
+void subscriber_end_by_time(struct subscriber *subscriber)
+{
+	list_remove(&subscriber->until_node);
+	subscriber_look_for_end(subscriber);
+	if (subscriber->end == END_NONE)
+		subscriber_finish(subscriber, CLOSE_UNTIL);
 }

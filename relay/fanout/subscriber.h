@@ -79,6 +79,8 @@ struct subscriber_params {
 	bool may_miss;                        /* with has_from: if it is gone, tell a gap   */
 	uint32_t from_session;                /* of from_seq; 0 = of whichever there is  */
 	uint64_t from_seq;                    /* 0 = nobody knows: a gap                 */
+	uint64_t since_ns;                    /* monotonic: begin with what came then; 0 = no    */
+	uint64_t until_ns;                    /* monotonic: end with what came then; 0 = never   */
 	uint64_t input_rate;                  /* bytes a second it may send; 0 = any     */
 	uint32_t max_input_bytes;             /* of these at once; more closes           */
 	uint32_t input_bytes;                 /* that it has sent already                */
@@ -112,7 +114,8 @@ enum subscriber_end {
 struct subscriber {
 	struct list_node node; /* private: in a list of the rendition, or the reaper */
 	struct rendition *rendition;
-	struct list_node half_node; /* private: in fanout->half_closed once it has sent FIN */
+	struct list_node half_node;  /* private: in fanout->half_closed once it has sent FIN */
+	struct list_node until_node; /* private: in fanout->until while until_ns counts */
 	struct cursor cursor;
 	ev_io read_watcher;               /* private */
 	ev_io write_watcher;              /* private */
@@ -139,6 +142,7 @@ struct subscriber {
 	uint64_t end_pos;             /* private: with READS_OUT and TOLD */
 	struct notes notes;           /* private: for it alone, before the next packet */
 	uint64_t from_seq;            /* private: with has_from */
+	uint64_t until_ns;            /* private: monotonic: nothing that came later; 0: all */
 	const struct subscriber_input *input; /* private */
 	void *input_owner;                    /* private */
 	struct subscriber_quota quota;        /* private */
@@ -155,13 +159,16 @@ static inline bool subscriber_is_ending(const struct subscriber *subscriber)
  * it.  With has_from it begins with the packet that holds from_seq, so no message from there on is
  * missing and some before it may come as well; one still to come means the live edge.  With
  * may_miss, where from_seq is gone or belongs to another session, it is told of a gap and begins with
- * the oldest message there is; the format must be able to say so.
+ * the oldest message there is; the format must be able to say so.  With since_ns it begins with the
+ * first message that came then.  With until_ns it ends (reason UNTIL) with the last one that came by
+ * then.
  *
  * `fd`, the quota and input_owner are its own from here on: closed, given back and freed on -ENOMEM
  * as well.  Returns 0, -ENOMEM, or -ERANGE when the rendition does not have from_seq
- * (rendition_has()): then nothing has happened to them.  Where packets have to be asked for first,
- * that cannot be known yet: such a subscriber is told of the gap, or closed (reason LAG) where the
- * format cannot say it.
+ * (rendition_has()), or all that came since since_ns (rendition_reaches()): then nothing has happened
+ * to them.  Where packets have to be asked for first, that cannot be known yet: a subscriber with
+ * has_from is told of the gap, or closed (reason LAG) where the format cannot say it; one with since_ns
+ * begins at the live edge.
  */
 int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params);
 
@@ -197,6 +204,9 @@ void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms);
 
 /* For late_ms until now_ms, relay itself did nothing: that counts against nobody. */
 void subscriber_excuse(struct subscriber *subscriber, uint64_t now_ms, uint64_t late_ms);
+
+/* Its time has come to an end: it gets what came by then, and is closed. */
+void subscriber_end_by_time(struct subscriber *subscriber);
 
 /* Looks whether a half-closed one has gone altogether; closes it then. */
 void subscriber_check_half_closed(struct subscriber *subscriber);

@@ -104,6 +104,33 @@ static void say_last_words(struct subscriber *subscriber, enum close_reason reas
 	(void)subscriber_serve_notes(subscriber, &err);
 }
 
+/* ---- an end by time ---- */
+
+void subscriber_set_until(struct subscriber *subscriber, uint64_t until_ns)
+{
+	subscriber->until_ns = until_ns;
+	if (until_ns)
+		list_append(&fanout_of(subscriber)->until, &subscriber->until_node);
+}
+
+void subscriber_look_for_end(struct subscriber *subscriber)
+{
+	uint64_t pos;
+
+	if (subscriber->end > END_READS_OUT)
+		return;
+	pos = cursor_find_later(&subscriber->cursor, &subscriber->rendition->ring,
+				subscriber->until_ns);
+	if (pos == UINT64_MAX || (subscriber->end == END_READS_OUT && subscriber->end_pos <= pos))
+		return;
+	subscriber->end = END_READS_OUT;
+	subscriber->end_reason = CLOSE_UNTIL;
+	subscriber->end_pos = pos;
+	subscriber_record_describe(subscriber);
+}
+
+/* ---- the end ---- */
+
 void subscriber_free_input(const struct subscriber_input *input, void *owner)
 {
 	if (input && input->free)
@@ -149,6 +176,7 @@ static void end(struct subscriber *subscriber, enum close_reason reason)
 	notes_free(&subscriber->notes);
 	cursor_leave(&subscriber->cursor);
 	list_remove(&subscriber->half_node);
+	list_remove(&subscriber->until_node);
 	ev_io_stop(fanout->loop, &subscriber->read_watcher);
 	subscriber_set_state(subscriber, SUBSCRIBER_CLOSED);
 	peer_socket_close(&subscriber->fd);

@@ -148,6 +148,7 @@ void subscriber_record_describe(struct subscriber *subscriber)
 	record->is_ending = subscriber_is_ending(subscriber);
 	record->end_reason = (uint32_t)subscriber->end_reason;
 	record->end_pos = subscriber->end_pos;
+	record->until_ns = subscriber->until_ns;
 	record->id = subscriber->id;
 	record->joined_ms = subscriber->joined_ms;
 	record->input_bucket = subscriber->input_bucket;

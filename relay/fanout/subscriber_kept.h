@@ -93,6 +93,7 @@ struct subscriber_record {
 	uint64_t id;
 	uint64_t joined_ms;
 	uint64_t end_pos;
+	uint64_t until_ns;
 	uint64_t counted_before; /* bytes that the kernel counts for the socket without it */
 	uint64_t peer_key;
 	char listener[RECORD_NAME_BYTES]; /* that counts its address; "": none */

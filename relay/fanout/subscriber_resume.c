@@ -113,6 +113,7 @@ int subscriber_record_read(const struct subscriber_record *record, const struct 
 		.is_ending = record->is_ending,
 		.end_reason = record->end_reason,
 		.end_pos = record->end_pos,
+		.until_ns = record->until_ns,
 		.note = (uint8_t *)(uintptr_t)record->notes,
 		.note_bytes = record->note_bytes,
 		.ends_with_fin = record->ends_with_fin,
@@ -146,6 +147,7 @@ static void take_over(struct subscriber *subscriber, struct subscriber_snapshot 
 		subscriber->end = state->has_farewell ? END_TOLD : END_READS_OUT;
 	subscriber->end_reason = (enum close_reason)state->end_reason;
 	subscriber->end_pos = state->end_pos;
+	subscriber_set_until(subscriber, state->until_ns);
 	subscriber->has_from = state->has_from;
 	subscriber->from_seq = state->from_seq;
 }

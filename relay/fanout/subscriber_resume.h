@@ -33,7 +33,8 @@ struct subscriber_snapshot {
 	bool is_ending;
 	unsigned end_reason;
 	uint64_t end_pos;
-	uint8_t *note; /* the subscriber's, or in the stream that was read */
+	uint64_t until_ns; /* monotonic; 0: no end by time */
+	uint8_t *note;     /* the subscriber's, or in the stream that was read */
 	unsigned note_bytes;
 	bool has_from;
 	uint64_t from_seq;

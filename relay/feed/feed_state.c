@@ -132,6 +132,7 @@ static void transfer_subscriber(struct state_stream *stream, struct subscriber_s
 	state_bool(stream, &state->is_ending, "ending");
 	transfer_named(stream, &state->end_reason, CLOSE_REASON_COUNT, reason_at, "reason");
 	state_u64(stream, &state->end_pos, ring->end_pos, "end of a subscriber");
+	state_u64(stream, &state->until_ns, UINT64_MAX, "time of the end of a subscriber");
 	state_bool(stream, &state->has_farewell, "has its last words");
 	transfer_notes(stream, state);
 	transfer_input(stream, state);
@@ -148,7 +149,7 @@ static void transfer_rendition(struct state_stream *stream, struct rendition_sta
 	state_text(stream, state->format, sizeof(state->format), "format");
 	ring_state_transfer(stream, &state->ring);
 	if (!state_array(stream, &subscribers, &state->subscriber_count,
-			 sizeof(*state->subscribers), (size_t)24 * NUMBER_BYTES, "subscribers"))
+			 sizeof(*state->subscribers), (size_t)25 * NUMBER_BYTES, "subscribers"))
 		return;
 	state->subscribers = subscribers;
 	for (size_t i = 0; i < state->subscriber_count; i++)
@@ -252,6 +253,7 @@ static void capture_subscriber(const struct subscriber *subscriber, struct subsc
 		.is_ending = subscriber_is_ending(subscriber),
 		.end_reason = subscriber->end_reason,
 		.end_pos = subscriber->end_pos,
+		.until_ns = subscriber->until_ns,
 		.note = notes_waiting(&subscriber->notes)
 				? subscriber->notes.bytes + subscriber->notes.sent
 				: NULL,

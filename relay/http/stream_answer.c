@@ -7,8 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 enum {
 	COME_BACK_BYTES = 256,
+	OUT_OF_RANGE_BYTES = 256,
 	ALLOWED_BYTES = 768, /* of names of fields; what does not fit is not allowed */
 };
 
@@ -101,12 +104,14 @@ ssize_t stream_answer_out_of_range(const struct stream_answer *answer,
 				   const struct stream_range *range, char *buf, size_t size)
 {
 	struct http_response response;
-	char line[160];
+	char line[OUT_OF_RANGE_BYTES], came[CLOCK_UTC_BYTES] = "";
 
+	if (range->oldest_ns)
+		(void)clock_print_utc(came, sizeof(came), range->oldest_ns);
 	(void)snprintf(line, sizeof(line),
 		       "the feed does not have that message; the oldest one it has is %" PRIu64
-		       ", the next one to come is %" PRIu64 ", of session %" PRIu32,
-		       range->oldest, range->next, range->session);
+		       "%s%s, the next one to come is %" PRIu64 ", of session %" PRIu32,
+		       range->oldest, *came ? ", of " : "", came, range->next, range->session);
 	stream_answer_begin(answer, &response, buf, size, 416);
 	http_response_field_number(&response, "Relay-Session", range->session);
 	http_response_field_number(&response, "Relay-Oldest", range->oldest);

@@ -51,6 +51,7 @@ struct stream_start {
 struct stream_range {
 	uint32_t session;
 	uint64_t oldest, next;
+	uint64_t oldest_ns; /* wall clock, when that one came; 0: there is none */
 };
 
 /* Begins an answer: the status line, and the fields that let the origin's pages read it. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "http/websocket_handshake.h"
 
@@ -66,6 +67,41 @@ static const char *take_from(const char *value, struct stream_request *ret)
 	return NULL;
 }
 
+/* A time, or a duration with a minus: so long ago.  False: neither. */
+static bool read_time(const char *value, uint64_t now_ns, uint64_t *ret_ns)
+{
+	uint64_t ago_ms;
+
+	if (*value != '-')
+		return clock_parse_utc(value, ret_ns) == 0 && *ret_ns > 0;
+	if (num_parse_duration_ms(value + 1, &ago_ms) < 0 || ago_ms >= now_ns / NS_PER_MS)
+		return false;
+	*ret_ns = now_ns - ago_ms * NS_PER_MS;
+	return true;
+}
+
+static const char *take_since(const char *value, struct stream_request *ret)
+{
+	if (!read_time(value, ret->now_ns, &ret->since_ns))
+		return "since is neither a time such as 2026-11-28T09:30:00Z, nor a duration "
+		       "before "
+		       "now such as -15m";
+	if (ret->since_ns > ret->now_ns)
+		return "since lies in the future; it is to be a time that has come, as the clock "
+		       "of "
+		       "relay says";
+	return NULL;
+}
+
+static const char *take_until(const char *value, struct stream_request *ret)
+{
+	if (!read_time(value, ret->now_ns, &ret->until_ns))
+		return "until is neither a time such as 2026-11-28T09:30:00Z, nor a duration "
+		       "before "
+		       "now such as -15m";
+	return NULL;
+}
+
 static const char *take_text(const char *value, struct stream_request *ret)
 {
 	ret->wants_text = strcmp(value, "1") == 0 || !*value;
@@ -95,7 +131,7 @@ static void take_last_event_id(const char *id, struct stream_request *ret)
 	if (!read_place(id, &session, &seq) || seq == UINT64_MAX)
 		return;
 	ret->has_burst = ret->burst_key_frame = false;
-	ret->burst_bytes = ret->burst_ms = 0;
+	ret->burst_bytes = ret->burst_ms = ret->since_ns = 0;
 	ret->has_from = true;
 	ret->may_miss = is_events;
 	ret->from_session = session;
@@ -108,9 +144,22 @@ static const struct {
 	const char *name;
 	parameter_taker *take;
 } parameters[] = {
-	{"burst", take_burst}, {"format", take_format},     {"from", take_from},
-	{"text", take_text},   {"messages", take_messages},
+	{"burst", take_burst},       {"format", take_format}, {"from", take_from},
+	{"since", take_since},       {"until", take_until},   {"text", take_text},
+	{"messages", take_messages},
 };
+
+/* What excludes one another, whatever the fields say; NULL: nothing. */
+static const char *find_conflict(const struct stream_request *wanted)
+{
+	if (wanted->has_burst + wanted->has_from + (wanted->since_ns > 0) > 1)
+		return "burst, from and since exclude one another";
+	if (wanted->wants_framed && (wanted->wants_text || wanted->has_messages))
+		return "format=framed excludes text=1 and messages";
+	if (wanted->until_ns && wanted->until_ns < wanted->since_ns)
+		return "until lies before since";
+	return NULL;
+}
 
 /* What is not known is passed over.  `id`: room for the value of lastEventId, else left alone. */
 static const char *read_query(const struct http_request *request, struct stream_request *ret,
@@ -138,11 +187,7 @@ static const char *read_query(const struct http_request *request, struct stream_
 		if (wrong)
 			return wrong;
 	}
-	if (ret->has_burst && ret->has_from)
-		return "burst and from exclude one another";
-	if (ret->wants_framed && (ret->wants_text || ret->has_messages))
-		return "format=framed excludes text=1 and messages";
-	return NULL;
+	return find_conflict(ret);
 }
 
 /* ---- fields ---- */
@@ -245,14 +290,15 @@ static struct http_text find_token(const struct http_request *request)
 	return (struct http_text){0};
 }
 
-const char *stream_request_read(const struct http_request *request, struct stream_request *ret)
+const char *stream_request_read(const struct http_request *request, uint64_t now_ns,
+				struct stream_request *ret)
 {
 	char path[STREAM_FEED_BYTES + 3]; /* a slash on both sides, and a zero byte */
 	char id[VALUE_BYTES] = "";
 	const char *wrong;
 	int length;
 
-	*ret = (struct stream_request){0};
+	*ret = (struct stream_request){.now_ns = now_ns};
 	length = http_target_path(&request->target, path, sizeof(path));
 	if (length > 2 && path[length - 1] == '/')
 		path[--length] = '\0';
@@ -267,5 +313,8 @@ const char *stream_request_read(const struct http_request *request, struct strea
 		return wrong;
 	read_last_event_id(request, id);
 	take_last_event_id(id, ret);
+	if (ret->until_ns && ret->until_ns <= now_ns && !ret->has_burst && !ret->has_from &&
+	    !ret->since_ns)
+		return "until lies in the past, so since, from or burst has to say where to begin";
 	return NULL;
 }

@@ -13,6 +13,8 @@
  *	?burst=keyframe      begin at the newest key frame; of a feed with framing = ts only
  *	?from=SEQ            begin with this message; 0: with the oldest there is
  *	?from=SESSION-SEQ    the same, if the session still is that one
+ *	?since=2026-11-28T09:30:00Z or -15m    begin with what came at that time (UTC) or later
+ *	?until=...           end with what came at that time at the latest
  *	Last-Event-ID: SESSION-SEQ    begin with the one after it; ?lastEventId= the same, for
  *	                     clients that cannot send the field
  *	?text=1              WebSocket: text messages instead of binary ones
@@ -30,7 +32,7 @@
  * and above it stream_answer.h, which answers, and websocket_input.h, which reads what a WebSocket
  * client sends.
  *
- * Pure: reads the request and decides nothing.  Whether there is such a feed, and whether it can be
+ * Pure: reads the request at a time that it is given, and decides nothing.  Whether there is such a feed, and whether it can be
  * had in that format, is left to others.
  */
 #pragma once
@@ -56,13 +58,16 @@ struct stream_request {
 	uint64_t burst_bytes, burst_ms;
 	bool burst_key_frame;
 	bool has_from;
-	bool may_miss;          /* an event stream that comes back: what is gone is told as a gap */
-	uint32_t from_session;  /* 0: not said */
-	uint64_t from_seq;      /* with may_miss, 0: not known */
-	struct http_text token; /* in the head; NULL without one; may never be logged */
-	struct http_text origin; /* in the head; NULL without one */
+	bool may_miss;         /* an event stream that comes back: what is gone is told as a gap */
+	uint32_t from_session; /* 0: not said */
+	uint64_t from_seq;     /* with may_miss, 0: not known */
+	uint64_t since_ns, until_ns; /* wall clock; 0: not said */
+	uint64_t now_ns;             /* wall clock: when it was read */
+	struct http_text token;      /* in the head; NULL without one; may never be logged */
+	struct http_text origin;     /* in the head; NULL without one */
 };
 
-/* Reads a whole request.  Returns NULL, or what is wrong with it, as a static text. */
-const char *stream_request_read(const struct http_request *request,
+/* Reads a whole request; now_ns: wall clock.  Returns NULL, or what is wrong with it, as a static
+ * text. */
+const char *stream_request_read(const struct http_request *request, uint64_t now_ns,
 				struct stream_request *ret) must_check;

@@ -41,6 +41,12 @@ void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t b
  * them; at the live edge when it has no key frame. */
 void cursor_join_key_frame(struct cursor *cursor, const struct ring *ring);
 
+/* In the past: at the oldest message start that came at `since_ns` (monotonic) or later; at the live
+ * edge when there is none.  Returns 0; -ERANGE when the ring may have given up such (the cursor is
+ * untouched): its oldest message came later by more than a millisecond, or it has none, and others
+ * came before in the session. */
+int cursor_join_since(struct cursor *cursor, const struct ring *ring, uint64_t since_ns) must_check;
+
 /* In the past: at the packet that holds message `seq`, so what it holds before that comes as well;
  * a message that began in an earlier packet comes from there.  Where no packet has it (the sequence
  * made a jump), at the one behind; at the live edge when it is still to come.  Returns 0; -ERANGE
@@ -50,6 +56,14 @@ int cursor_join_seq(struct cursor *cursor, const struct ring *ring, uint64_t seq
 /* The oldest sequence to join at; ring->next_seq when there is none.  What lies before a sequence
  * that started anew does not count. */
 uint64_t cursor_oldest_seq(const struct ring *ring);
+
+/* When the oldest message start in the ring came (monotonic), of whatever sequence; 0 when there is
+ * none. */
+uint64_t cursor_oldest_time(const struct ring *ring);
+
+/* The position of the first message start, from the cursor on, that came later than `until_ns`
+ * (monotonic); UINT64_MAX when there is none yet. */
+uint64_t cursor_find_later(const struct cursor *cursor, const struct ring *ring, uint64_t until_ns);
 
 /* Leaves the ring; gives up the segment at once.  Idempotent. */
 void cursor_leave(struct cursor *cursor);

@@ -9,6 +9,11 @@
 
 #include <errno.h>
 
+enum {
+	SINCE_SLACK_NS = 1000000, /* times are told to the millisecond */
+	FIRST_SEQ = 1,            /* of a session that relay numbers */
+};
+
 void cursor_join_live(struct cursor *cursor, const struct ring *ring)
 {
 	struct segment *last = ring_newest(ring);
@@ -233,6 +238,67 @@ void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t b
 		cursor_join_live(cursor, ring);
 }
 
+/* The oldest packet that starts a message, from segment `from` on. */
+static struct packet_found oldest_start(const struct ring *ring, uint64_t from)
+{
+	const struct packet_found oldest = {ring_find_segment(ring, from), 0};
+
+	return start_from(ring, oldest);
+}
+
+int cursor_join_since(struct cursor *cursor, const struct ring *ring, uint64_t since_ns)
+{
+	const struct sought within = {.has = is_within, .since_ns = since_ns};
+	struct packet_found found = oldest_start(ring, ring_first_index(ring));
+
+	if (found.segment ? mark_of(&found)->arrived_ns > since_ns + SINCE_SLACK_NS &&
+				    mark_of(&found)->first_seq > FIRST_SEQ
+			  : ring->next_seq > FIRST_SEQ)
+		return -ERANGE;
+	found = start_from(ring, find_packet(ring, ring_first_index(ring), &within));
+	if (found.segment)
+		join_at(cursor, &found);
+	else
+		cursor_join_live(cursor, ring);
+	return 0;
+}
+
+uint64_t cursor_oldest_time(const struct ring *ring)
+{
+	const struct packet_found found = oldest_start(ring, ring_first_index(ring));
+
+	return found.segment ? mark_of(&found)->arrived_ns : 0;
+}
+
+/* In a segment that may not be in the ring any more. */
+static const struct packet_mark *find_later_mark(const struct segment *segment, size_t offset,
+						 uint64_t until_ns)
+{
+	const struct packet_mark *mark = segment_mark_from(segment, offset);
+
+	for (; mark && mark < segment->marks + segment->mark_count; mark++) {
+		if (mark->arrived_ns > until_ns && mark->starts_message)
+			return mark;
+	}
+	return NULL;
+}
+
+uint64_t cursor_find_later(const struct cursor *cursor, const struct ring *ring, uint64_t until_ns)
+{
+	const struct sought later = {
+		.has = is_within, .pos = cursor->pos, .since_ns = until_ns + 1};
+	const struct segment *segment = cursor->segment;
+	const struct packet_mark *mark = NULL;
+	struct packet_found found;
+
+	if (segment && segment->index < ring_first_index(ring))
+		mark = find_later_mark(segment, cursor->offset, until_ns);
+	if (mark)
+		return segment->start_pos + mark->offset;
+	found = start_from(ring, find_packet(ring, ring_first_index(ring), &later));
+	return found.segment ? found.segment->start_pos + mark_of(&found)->offset : UINT64_MAX;
+}
+
 /* False: the packet that begins there is not in the ring. */
 static bool join_at_position(struct cursor *cursor, const struct ring *ring, uint64_t pos)
 {
@@ -268,8 +334,7 @@ static uint64_t first_of_sequence(const struct ring *ring)
 
 uint64_t cursor_oldest_seq(const struct ring *ring)
 {
-	const struct packet_found oldest = {ring_find_segment(ring, first_of_sequence(ring)), 0};
-	const struct packet_found found = start_from(ring, oldest);
+	const struct packet_found found = oldest_start(ring, first_of_sequence(ring));
 
 	return found.segment ? mark_of(&found)->first_seq : ring->next_seq;
 }

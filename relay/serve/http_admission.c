@@ -341,7 +341,7 @@ static void set_params(const struct asking *asking, struct subscriber_params *pa
 	*params = asking->path->params;
 	if (asking->path->is_auto)
 		params->on_slow = tells_gaps ? ON_SLOW_SKIP : ON_SLOW_DISCONNECT;
-	if (wanted->has_burst || wanted->has_from) {
+	if (wanted->has_burst || wanted->has_from || wanted->since_ns) {
 		params->burst_bytes = wanted->burst_bytes;
 		params->burst_ms = wanted->burst_ms;
 		params->burst_key_frame = wanted->burst_key_frame;
@@ -353,6 +353,8 @@ static void set_params(const struct asking *asking, struct subscriber_params *pa
 	params->may_miss = wanted->may_miss;
 	params->from_session = wanted->from_session;
 	params->from_seq = wanted->from_seq;
+	params->since_ns = wanted->since_ns ? clock_mono_of_wall(wanted->since_ns) : 0;
+	params->until_ns = wanted->until_ns ? clock_mono_of_wall(wanted->until_ns) : 0;
 }
 
 static enum http_refusal take_quota(const struct asking *asking, struct served_format *format,
@@ -361,7 +363,7 @@ static enum http_refusal take_quota(const struct asking *asking, struct served_f
 	const char *whose;
 	enum close_reason reason = admission_take_quota(
 		asking->http->admission, format, asking->has_address ? &asking->address : NULL,
-		asking->wanted.has_from, ret, &whose);
+		asking->wanted.has_from || asking->wanted.since_ns, ret, &whose);
 
 	if (reason == CLOSE_REASON_COUNT)
 		return HTTP_REFUSAL_COUNT;
@@ -520,7 +522,7 @@ static void answer(void *owner, struct http_connection *connection,
 		   const struct http_request *request, const uint8_t *body, size_t body_bytes)
 {
 	struct asking asking = {.http = owner, .connection = connection, .request = request};
-	const char *wrong = stream_request_read(request, &asking.wanted);
+	const char *wrong = stream_request_read(request, clock_wall_ns(), &asking.wanted);
 
 	(void)body;
 	(void)body_bytes;

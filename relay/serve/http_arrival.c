@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "base/log.h"
 #include "fanout/rendition.h"
@@ -55,7 +56,8 @@ static void find_start(const struct http_arrival *arrival, struct stream_start *
 	struct cursor cursor;
 
 	*ret = (struct stream_start){
-		.is_known = params->has_from || !subscriber_params_have_burst(params),
+		.is_known = params->has_from ||
+			    (!params->since_ns && !subscriber_params_have_burst(params)),
 		.session = arrival->feed->publish.sequence.session,
 		.sequence = ring->next_seq,
 	};
@@ -69,33 +71,55 @@ static void find_start(const struct http_arrival *arrival, struct stream_start *
 	cursor_leave(&cursor);
 }
 
-/* Looks at the wish to begin with a message.  False: it cannot be met, and the client is told. */
-static bool check_from(struct http_arrival *arrival)
+/* The messages there are.  The client may have been served by a worker that is further than this
+ * one. */
+static void find_range(const struct http_arrival *arrival, struct stream_range *ret)
+{
+	uint64_t mono_ns;
+
+	feed_catch_up(arrival->feed);
+	ret->session = arrival->feed->publish.sequence.session;
+	rendition_range(arrival->rendition, &ret->oldest, &ret->next);
+	mono_ns = cursor_oldest_time(&arrival->rendition->ring);
+	ret->oldest_ns = mono_ns ? clock_wall_ns() - (clock_mono_ns() - mono_ns) : 0;
+}
+
+/* Can the stream begin with the message that was asked for? */
+static bool has_from(struct http_arrival *arrival, const struct stream_range *range)
 {
 	struct subscriber_params *params = &arrival->params;
-	struct stream_range range;
-	bool is_awake;
-	char head[STREAM_ANSWER_BYTES];
-	ssize_t length;
+	bool is_awake = arrival->feed->publish.is_awake;
 
-	if (!params->has_from)
-		return true;
-	/* The client may have been served by a worker that is further than this one. */
-	feed_catch_up(arrival->feed);
-	is_awake = arrival->feed->publish.is_awake;
-	range.session = arrival->feed->publish.sequence.session;
-	rendition_range(arrival->rendition, &range.oldest, &range.next);
 	if (params->may_miss) {
-		if (is_awake && params->from_seq > range.next)
+		if (is_awake && params->from_seq > range->next)
 			params->from_seq = 0;
 		return true;
 	}
 	if (params->from_seq == 0) {
 		params->has_from = is_awake; /* else nothing is there yet */
-		params->from_seq = range.oldest;
+		params->from_seq = range->oldest;
 	}
-	if (rendition_has(arrival->rendition, params->from_session, params->from_seq) &&
-	    params->from_seq <= range.next)
+	return rendition_has(arrival->rendition, params->from_session, params->from_seq) &&
+	       params->from_seq <= range->next;
+}
+
+/* Looks at the wish to begin with a message, or at a time.  False: it cannot be met, and the client
+ * is told. */
+static bool check_start(struct http_arrival *arrival)
+{
+	const struct subscriber_params *params = &arrival->params;
+	struct stream_range range;
+	char head[STREAM_ANSWER_BYTES];
+	ssize_t length;
+
+	if (!params->has_from && !params->since_ns)
+		return true;
+	find_range(arrival, &range);
+	if (params->has_from && has_from(arrival, &range))
+		return true;
+	/* What has come while the branch slept, nobody can say here. */
+	if (params->since_ns && arrival->feed->publish.is_awake &&
+	    rendition_reaches(arrival->rendition, params->since_ns))
 		return true;
 	length = stream_answer_out_of_range(&arrival->answer, &range, head, sizeof(head));
 	(void)send_whole(arrival->fd, head, length);
@@ -122,7 +146,7 @@ static void arrive(struct task *task)
 	ssize_t length;
 	int r;
 
-	if (!check_from(arrival))
+	if (!check_start(arrival))
 		goto out;
 	if (is_half_closed(arrival))
 		params->ends_with_fin = false;

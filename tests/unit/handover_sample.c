@@ -96,6 +96,7 @@ void sample_fill(struct sample *sample)
 		.from_seq = 12,
 		.input_bucket = {.per_second = 4096, .depth_ns = 1000000000, .full_ns = 77},
 		.user_timeout_ms = 30000,
+		.until_ns = UINT64_C(77000000000),
 		.ends_with_fin = true,
 		.has_farewell = true,
 		.has_input = true,

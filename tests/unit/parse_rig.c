@@ -150,7 +150,7 @@ static void expect_origin(struct http_text text, struct http_text host)
 static void expect_stream_request(const struct http_request *request, const char *bytes)
 {
 	struct stream_request wanted;
-	const char *wrong = stream_request_read(request, &wanted);
+	const char *wrong = stream_request_read(request, UINT64_C(1795858200000000000), &wanted);
 
 	if (wrong)
 		expect_clean(wrong);

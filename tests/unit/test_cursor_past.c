@@ -9,6 +9,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
+
+#include "base/clock.h"
 #include "ring/cursor.h"
 #include "tests/unit/cursor_rig.h"
 #include "tests/unit/pipe_rig.h"
@@ -56,6 +59,56 @@ static void the_past_begins_at_a_message_within_the_limits(void **state)
 	cursor_leave(&cursor);
 	cursor_join_past(&cursor, &rig.ring, 0, 0);
 	assert_int_equal(cursor.pos, 0);
+	cursor_leave(&cursor);
+	cursor_rig_close(&rig);
+}
+
+// What came at a time or later; a ring that may have given up such says so.
+static void a_time_is_exact_or_refused(void **state)
+{
+	struct ring_packet packet;
+	struct cursor cursor;
+	struct cursor_rig rig;
+
+	(void)state;
+	cursor_rig_open(&rig, 500);
+	assert_int_equal(cursor_join_since(&cursor, &rig.ring, 1), 0); // nothing has ever come
+	assert_int_equal(cursor.pos, 0);
+	assert_int_equal(cursor_oldest_time(&rig.ring), 0);
+	for (int i = 0; i < 4; i++) { // 2, 4, 6 and 8 seconds; 100 bytes each
+		packet = cursor_rig_next_packet(&rig);
+		packet.arrived_ns = (uint64_t)(2 * i + 2) * NS_PER_S;
+		assert_int_equal(cursor_rig_append_copy(&rig.ring, pipe_rig_pages, 100, &packet),
+				 0);
+	}
+	for (uint64_t since = 0; since <= 9; since++) { // the first message of all is there
+		uint64_t first = since < 2 ? 0 : (since - 1) / 2 * 100;
+
+		assert_int_equal(cursor_join_since(&cursor, &rig.ring, since * NS_PER_S), 0);
+		assert_int_equal(cursor.pos, first);
+		cursor_leave(&cursor);
+	}
+	cursor_join_past(&cursor, &rig.ring, 0, 1);
+	assert_int_equal(cursor_find_later(&cursor, &rig.ring, 4 * NS_PER_S), 200);
+	assert_int_equal(cursor_find_later(&cursor, &rig.ring, 8 * NS_PER_S), UINT64_MAX);
+	for (int i = 0; i < 3000; i++) {
+		packet = cursor_rig_next_packet(&rig);
+		packet.arrived_ns = (uint64_t)(10 + i) * NS_PER_S;
+		assert_int_equal(cursor_rig_append_copy(&rig.ring, pipe_rig_pages, 100, &packet),
+				 0);
+		ring_trim(&rig.ring, UINT64_MAX);
+	}
+	// A laggard in what the ring has given up, and one in the ring.
+	assert_true(cursor.segment->index < ring_first_index(&rig.ring));
+	assert_int_equal(cursor_find_later(&cursor, &rig.ring, 4 * NS_PER_S), 200);
+	assert_int_equal(cursor_find_later(&cursor, &rig.ring, 3008 * NS_PER_S), 400 + 2999 * 100);
+	cursor_leave(&cursor);
+	packet.arrived_ns = cursor_oldest_time(&rig.ring);
+	assert_true(packet.arrived_ns > 10 * NS_PER_S);
+	assert_int_equal(cursor_join_since(&cursor, &rig.ring, packet.arrived_ns - NS_PER_S),
+			 -ERANGE);
+	assert_int_equal(cursor_join_since(&cursor, &rig.ring, packet.arrived_ns - NS_PER_MS), 0);
+	assert_int_equal(cursor.pos, rig.ring.start_pos);
 	cursor_leave(&cursor);
 	cursor_rig_close(&rig);
 }
@@ -231,6 +284,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(the_past_begins_at_a_message_within_the_limits),
+		TEST(a_time_is_exact_or_refused),
 		TEST(news_is_no_past),
 		TEST(arrivals_move_with_a_pause),
 		TEST(a_packet_that_goes_on_with_a_message_is_no_place_to_join),

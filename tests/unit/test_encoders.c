@@ -289,7 +289,7 @@ static void farewells_fit_the_reason(void **state)
 	for (int i = 0; i < CLOSE_REASON_COUNT; i++) {
 		const enum close_reason reason = (enum close_reason)i;
 		const bool is_clean = reason == CLOSE_DRAIN || reason == CLOSE_SOURCE_LOST ||
-				      reason == CLOSE_REMOVED;
+				      reason == CLOSE_REMOVED || reason == CLOSE_UNTIL;
 		const struct bytes last = {"0\r\n\r\n", is_clean ? 5 : 0};
 		size_t count = websocket->farewell(websocket, reason, 7, out);
 
@@ -301,7 +301,8 @@ static void farewells_fit_the_reason(void **state)
 		} else {
 			assert_int_equal(out[0], 0x88);
 			assert_int_equal(out[1], count - 2);
-			assert_int_equal(out[2] << 8 | out[3], is_clean                    ? 1001
+			assert_int_equal(out[2] << 8 | out[3], reason == CLOSE_UNTIL       ? 1000
+							       : is_clean                  ? 1001
 							       : reason == CLOSE_NO_MEMORY ? 1011
 											   : 1008);
 			assert_memory_equal(out + 4, close_reason_text(reason), count - 4);

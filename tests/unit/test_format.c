@@ -176,7 +176,7 @@ static enum format asked_for(const struct format_row *row)
 
 	http_request_init(&request, HTTP_GET, 0);
 	assert_int_equal(http_request_parse(&request, head, (size_t)length), HTTP_PARSE_WHOLE);
-	assert_null(stream_request_read(&request, &wanted));
+	assert_null(stream_request_read(&request, 1, &wanted));
 	return wanted.format;
 }
 

@@ -56,6 +56,7 @@ static void test_comes_back_as_it_was(void **state)
 	assert_int_equal(back.feeds[0].parts[0].renditions[0].subscribers[1].fd, FIRST_FD + 6);
 	assert_true(back.feeds[0].parts[0].renditions[0].subscribers[0].has_farewell);
 	assert_true(back.feeds[0].parts[0].renditions[0].subscribers[0].ends_with_fin);
+	assert_int_equal(back.feeds[0].parts[0].renditions[0].subscribers[0].until_ns, 77000000000);
 	assert_int_equal(back.feeds[0].parts[0].renditions[0].subscribers[0].input_bytes, 3);
 	assert_int_equal(back.http_listeners[0].refused[HTTP_REFUSED_TOKEN], 8);
 	assert_int_equal(back.http_listeners[0].counters.requests, 42);

@@ -12,12 +12,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "http/stream_answer.h"
 #include "http/stream_request.h"
 #include "tests/unit/without_date.h"
 
 #define UPGRADE "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-#define EVENTS  "Accept: text/event-stream\r\n"
+/* 2026-11-28T09:30:00Z */
+#define NOW    (UINT64_C(1795858200) * NS_PER_S)
+#define EVENTS "Accept: text/event-stream\r\n"
 
 struct asked {
 	char head[9000];
@@ -34,7 +37,7 @@ static void ask(struct asked *asked, const char *path, const char *fields, int m
 	http_request_init(&asked->request, HTTP_GET, 0);
 	assert_int_equal(http_request_parse(&asked->request, asked->head, (size_t)length),
 			 HTTP_PARSE_WHOLE);
-	asked->wrong = stream_request_read(&asked->request, &asked->wanted);
+	asked->wrong = stream_request_read(&asked->request, NOW, &asked->wanted);
 }
 
 static void formats_follow_the_fields(void **state)
@@ -127,6 +130,34 @@ static void parameters_are_read(void **state)
 	assert_string_equal(asked.wanted.feed, "a");
 }
 
+static void times_are_read(void **state)
+{
+	static const struct {
+		const char *path, *fields;
+		uint64_t since_ns, until_ns;
+	} cases[] = {
+		{"/a", "", 0, 0},
+		{"/a?since=2026-11-28T09:29:59.25Z", "", NOW - 750 * NS_PER_MS, 0},
+		{"/a?since=-15m&until=-90s", "", NOW - 900 * NS_PER_S, NOW - 90 * NS_PER_S},
+		{"/a?since=-0&until=2026-11-28T09:30:00Z", "", NOW, NOW},
+		{"/a?until=2026-11-29T09:30:00Z", "", 0, NOW + 86400 * NS_PER_S},
+		{"/a?from=7&until=-1s", "", 0, NOW - NS_PER_S},
+		{"/a?burst=1k&until=-1s", "", 0, NOW - NS_PER_S},
+		{"/a?since=-1h&until=-1s", "Last-Event-ID: 7-1\r\n", 0, NOW - NS_PER_S},
+		{"/a?until=-1s", "Last-Event-ID: 7-1\r\n", 0, NOW - NS_PER_S},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct asked asked;
+
+		ask(&asked, cases[i].path, cases[i].fields, 1);
+		assert_null(asked.wrong);
+		assert_true(asked.wanted.since_ns == cases[i].since_ns &&
+			    asked.wanted.until_ns == cases[i].until_ns);
+	}
+}
+
 static void what_cannot_be_meant_is_refused(void **state)
 {
 	static const struct {
@@ -147,6 +178,22 @@ static void what_cannot_be_meant_is_refused(void **state)
 		{"/a?messages=all", ""},
 		{"/a?from=1&burst=0", ""},
 		{"/a?format=", ""},
+		{"/a?since=", ""},
+		{"/a?since=-", ""},
+		{"/a?since=15m", ""},
+		{"/a?since=-15", ""},
+		{"/a?since=+15m", ""},
+		{"/a?since=2026-11-28", ""},
+		{"/a?since=1970-01-01T00:00:00Z", ""},
+		{"/a?since=2026-11-28T09:30:00.000000001Z", ""},
+		{"/a?since=-99999d", ""},
+		{"/a?since=-1m&since=-1m", ""},
+		{"/a?since=-1m&from=1", ""},
+		{"/a?since=-1m&burst=1k", ""},
+		{"/a?since=-1m&until=-2m", ""},
+		{"/a?until=tomorrow", ""},
+		{"/a?until=-1m", ""},
+		{"/a?until=2026-11-28T09:30:00Z", ""},
 		{"/a?format=raw", ""},
 		{"/a?format=framed&text=1", UPGRADE},
 		{"/a?format=framed&messages=packet", UPGRADE},
@@ -315,7 +362,7 @@ static void every_answer_fits(void **state)
 					      FORMAT_EVENTS_PLAIN};
 	const struct stream_start start = {
 		.is_known = true, .session = UINT32_MAX, .sequence = UINT64_MAX};
-	const struct stream_range range = {UINT32_MAX, UINT64_MAX, UINT64_MAX};
+	const struct stream_range range = {UINT32_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
 	struct stream_answer answer = {.is_head = false};
 	char buf[STREAM_ANSWER_BYTES], fields[4 * STREAM_ANSWER_BYTES] = "";
 	struct asked asked;
@@ -378,6 +425,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(formats_follow_the_fields),
 		cmocka_unit_test(parameters_are_read),
+		cmocka_unit_test(times_are_read),
 		cmocka_unit_test(what_cannot_be_meant_is_refused),
 		cmocka_unit_test(where_a_client_goes_on_is_read),
 		cmocka_unit_test(a_path_that_no_feed_has_is_told),
