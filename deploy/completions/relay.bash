@@ -80,7 +80,7 @@ _relaycat_relaypub()
 		_relay_offer "$word" '' < <(printf '%s\n' line u16be u16le u32be u32le
 			[[ ${program##*/} == relaycat ]] || printf '%s\n' none relay)
 		;;
-	--bytes | --timeout | --connect-retry | --positions | --size | --rate | -n | --count)
+	--from | --since | --until | --bytes | --timeout | --connect-retry | --positions | --size | --rate | -n | --count)
 		COMPREPLY=()
 		;;
 	*)

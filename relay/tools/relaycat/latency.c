@@ -5,6 +5,7 @@
 
 #include "base/compiler.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -61,4 +62,14 @@ uint64_t latency_quantile(const struct latency *latency, unsigned permille)
 			return u64_min(largest_in_bucket(i), latency->max);
 	}
 	return latency->max;
+}
+
+const char *latency_print(const struct latency *latency, char buf[LATENCY_TEXT_BYTES])
+{
+	double us = 1000.0;
+
+	(void)snprintf(buf, LATENCY_TEXT_BYTES, "latency p50=%.1fus p99=%.1fus max=%.1fus",
+		       (double)latency_quantile(latency, 500) / us,
+		       (double)latency_quantile(latency, 990) / us, (double)latency->max / us);
+	return buf;
 }

@@ -10,6 +10,7 @@
 enum {
 	LATENCY_STEPS = 32, // for each power of two
 	LATENCY_BUCKETS = 60 * LATENCY_STEPS,
+	LATENCY_TEXT_BYTES = 96,
 };
 
 struct latency {
@@ -27,3 +28,6 @@ void latency_add(struct latency *latency, uint64_t value, uint64_t times);
 /* The value that `permille` of 1000 values do not exceed, rounded up to its step and at most max;
  * 0 when nothing was added. */
 uint64_t latency_quantile(const struct latency *latency, unsigned permille);
+
+/* "latency p50=12.3us p99=45.6us max=78.9us", of nanoseconds.  Returns buf. */
+const char *latency_print(const struct latency *latency, char buf[LATENCY_TEXT_BYTES]);

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
-/* relaycat: a subscriber.  Bytes of a raw or framed port go to standard output, and on the way are
- * counted, measured and, if asked, verified.
+/* relaycat: a subscriber.  Bytes of a raw or framed port, or of a feed by HTTP, go to standard output,
+ * and on the way are counted, measured and, if asked, verified.
  *
  * One buffer: each receive is taken apart in place and written before the next.  What may follow
  * what is known to packet_check, positions and delimiter; this file joins them and decides when to
  * end.  With --reconnect that is not when the connection does. */
+#include "tools/relaycat/relaycat.h"
+
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/num.h"
 #include "tools/relaycat/latency.h"
 #include "tools/relaycat/output.h"
 #include "tools/relaycat/packet_check.h"
 #include "tools/relaycat/packet_reader.h"
-#include "tools/relaycat/relaycat_options.h"
+#include "tools/relaycat/packet_text.h"
 #include "tools/shared/connection.h"
 #include "tools/shared/positions.h"
 #include "tools/shared/progress.h"
@@ -31,7 +32,6 @@ enum {
 	BUFFER_BYTES = 1 << 20,
 	WAIT_MS = 500,    // longest wait; see tools/shared/stop.h
 	ERROR_LINES = 10, // further errors are only counted
-	LATENCY_TEXT_BYTES = 96,
 };
 
 enum state {
@@ -49,6 +49,9 @@ struct relaycat {
 	struct connection connection;
 	bool draws_progress;
 	bool prints_headers;
+	struct http_feed_answer answer;
+	bool is_answered;  // the stream has begun; without HTTP it always has
+	bool from_oldest;  // the place to go on from is gone
 	bool is_back;      // on a new connection, and the first header has not come
 	bool skips_packet; // what is in hand had come before the connection was lost
 	uint8_t *buffer;
@@ -171,39 +174,20 @@ static void take_payload(struct relaycat *cat, const uint8_t *bytes, size_t size
 
 static void print_header(struct relaycat *cat, const struct packet_header *header)
 {
-	int r = printf("%s session=%" PRIu32 " sequence=%" PRIu64 " count=%u length=%" PRIu32
-		       " %s=%" PRIu64 "%s\n",
-		       packet_type_name(header->type), header->session, header->sequence,
-		       header->count, header->length, header->type == PACKET_GAP ? "next" : "time",
-		       header->time, header->flags & PACKET_FLAG_CONTINUED ? " continued" : "");
+	char text[PACKET_TEXT_BYTES];
+	int r = printf("%s\n", packet_print_header(header, text));
 
 	if (r < 0)
 		check_written(cat, -errno);
 }
 
-/* Says what a person wants to know of a stream while it is running. */
 static void report_event(struct relaycat *cat, const struct packet_header *header)
 {
-	if (cat->options->quiet || cat->prints_headers)
-		return;
-	switch ((enum packet_type)header->type) {
-	case PACKET_GAP:
-		say(cat, "gap: %" PRIu64 " messages missed, from %" PRIu64 " to %" PRIu64,
-		    header->time - header->sequence, header->sequence, header->time - 1);
-		return;
-	case PACKET_END:
-		say(cat, "end of session %" PRIu32, header->session);
-		return;
-	case PACKET_SOURCE_DOWN:
-		say(cat, "source down");
-		return;
-	case PACKET_SOURCE_UP:
-		say(cat, "source up");
-		return;
-	case PACKET_DATA:
-	case PACKET_HEARTBEAT:
-		return;
-	}
+	char text[PACKET_TEXT_BYTES];
+	const char *event = packet_print_event(header, text);
+
+	if (event && !cat->options->quiet && !cat->prints_headers)
+		say(cat, "%s", event);
 }
 
 static void say_back(struct relaycat *cat, const char *what)
@@ -289,12 +273,28 @@ static void take_framed(struct relaycat *cat, const uint8_t *bytes, size_t size)
 	}
 }
 
+/* Returns how many bytes of the buffer belong to the answer and not to the stream. */
+static size_t take_answer(struct relaycat *cat, size_t size)
+{
+	size_t used = 0;
+	int r = http_feed_take(&cat->answer, cat->buffer, size, &used);
+
+	if (r < 0)
+		fail(cat, "error: no framed stream of relay answers to this URL");
+	if (r > 0) {
+		cat->is_answered = true;
+		cat->from_oldest = false;
+	}
+	return used;
+}
+
 static void take_bytes(struct relaycat *cat, size_t size)
 {
+	size_t used = cat->is_answered ? 0 : take_answer(cat, size);
 	int r;
 
 	if (cat->options->framed)
-		take_framed(cat, cat->buffer, size);
+		take_framed(cat, cat->buffer + used, size - used);
 	else
 		take_payload(cat, cat->buffer, size);
 	// Also after a failure: what had come before it is good.
@@ -353,6 +353,37 @@ static void lose_inside(struct relaycat *cat, const struct errmsg *reason)
 	lose(cat, &both);
 }
 
+/* By HTTP there was no stream. */
+static void take_refusal(struct relaycat *cat)
+{
+	bool is_gone = cat->answer.status == 416 && cat->check.has_session && !cat->from_oldest;
+	struct errmsg error;
+
+	http_feed_tell_refusal(&cat->answer, cat->options->address.text, &error);
+	cat->from_oldest |= is_gone;
+	if (is_gone || http_feed_is_for_now(&cat->answer))
+		lose(cat, &error);
+	else
+		fail(cat, error.text);
+}
+
+/* The peer has closed the connection. */
+static void take_end(struct relaycat *cat)
+{
+	const struct relaycat_options *options = cat->options;
+	bool is_over = options->until_ns && clock_wall_ns() >= options->until_ns;
+	struct errmsg error;
+
+	if (!cat->is_answered) {
+		take_refusal(cat);
+	} else if (is_over || !options->reconnects) {
+		check_end(cat);
+	} else {
+		connection_tell_end(&cat->connection, &error);
+		lose_inside(cat, &error);
+	}
+}
+
 /* Waits until bytes may have come, or for as long as nothing else is due. */
 static void wait_for_bytes(struct relaycat *cat, uint64_t now_ns)
 {
@@ -390,27 +421,14 @@ static void receive(struct relaycat *cat, uint64_t now_ns)
 		if (cat->options->stats)
 			cat->received_ns = clock_wall_ns();
 		take_bytes(cat, (size_t)size);
-	} else if (size == 0 && !cat->options->reconnects) {
-		check_end(cat);
 	} else if (size == 0) {
-		connection_tell_end(&cat->connection, &error);
-		lose_inside(cat, &error);
+		take_end(cat);
 	} else if (errno == EAGAIN || errno == EINTR) {
 		wait_for_bytes(cat, now_ns);
 	} else {
 		errmsg_errno(&error, errno, "%s cut the connection", cat->options->address.text);
 		lose_inside(cat, &error);
 	}
-}
-
-static const char *print_latency(const struct latency *latency, char buf[LATENCY_TEXT_BYTES])
-{
-	double us = 1000.0;
-
-	(void)snprintf(buf, LATENCY_TEXT_BYTES, "latency p50=%.1fus p99=%.1fus max=%.1fus",
-		       (double)latency_quantile(latency, 500) / us,
-		       (double)latency_quantile(latency, 990) / us, (double)latency->max / us);
-	return buf;
 }
 
 static void show_second(struct relaycat *cat, uint64_t now_ns)
@@ -423,7 +441,7 @@ static void show_second(struct relaycat *cat, uint64_t now_ns)
 
 	if (cat->options->stats) {
 		if (cat->options->framed)
-			print_latency(&cat->second, text);
+			latency_print(&cat->second, text);
 		(void)fprintf(stderr, "%s  %" PRIu64 " messages/s  %s\n",
 			      num_print_rate(rate, sizeof rate, rates.bytes_per_s),
 			      rates.messages_per_s, text);
@@ -436,6 +454,27 @@ static void show_second(struct relaycat *cat, uint64_t now_ns)
 	progress_draw(&cat->progress, "%s  total %s%s",
 		      num_print_rate(rate, sizeof rate, rates.bytes_per_s),
 		      progress_print_bytes(total, cat->bytes), text);
+}
+
+/* By HTTP: asks for the stream, from where the last one has ended. */
+static void ask(struct relaycat *cat)
+{
+	const struct packet_check *check = &cat->check; // parted, if anything has come
+	struct http_feed_range range = cat->options->range;
+	char request[HTTP_FEED_REQUEST_BYTES];
+	size_t length;
+
+	cat->is_answered = !cat->options->is_http;
+	if (cat->is_answered)
+		return;
+	cat->answer = (struct http_feed_answer){0};
+	if (check->has_parted)
+		http_feed_go_on(&range, check->parted_session, check->parted_next);
+	if (cat->from_oldest)
+		http_feed_go_on(&range, 0, 0);
+	length = http_feed_print_request(&cat->options->url, &range, request);
+	// A fresh socket takes a request whole; where there is none any more, recv() says why.
+	(void)send(cat->connection.fd, request, length, MSG_NOSIGNAL);
 }
 
 /* Gets another connection, on which everything begins anew but the counts. */
@@ -459,6 +498,7 @@ static void come_back(struct relaycat *cat)
 		cat->is_back = cat->options->framed;
 		if (!cat->is_back)
 			say_back(cat, "");
+		ask(cat);
 	}
 }
 
@@ -466,6 +506,7 @@ static void run(struct relaycat *cat)
 {
 	cat->last_byte_ns = clock_mono_ns();
 	progress_init(&cat->progress, cat->last_byte_ns);
+	ask(cat);
 	while (cat->state == STATE_RUNNING || cat->state == STATE_LOST) {
 		uint64_t now_ns = clock_mono_ns();
 
@@ -492,7 +533,7 @@ static void finish(struct relaycat *cat)
 	if (cat->options->quiet)
 		return;
 	if (cat->options->stats && cat->options->framed)
-		(void)fprintf(stderr, "%s\n", print_latency(&cat->overall, text));
+		(void)fprintf(stderr, "%s\n", latency_print(&cat->overall, text));
 	(void)fprintf(stderr,
 		      "packets=%" PRIu64 " messages=%" PRIu64 " bytes=%" PRIu64 " gaps=%" PRIu64
 		      " missed=%" PRIu64 " errors=%" PRIu64,
@@ -539,26 +580,15 @@ static int subscribe(struct relaycat *cat)
 	return cat->state == STATE_FAILED || cat->errors > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-int main(int argc, char **argv)
+int relaycat_run(const struct relaycat_options *options)
 {
-	struct relaycat_options options;
-	struct relaycat *cat;
-	struct errmsg error;
+	struct relaycat *cat = calloc(1, sizeof *cat);
 	int status = EXIT_FAILURE;
 
-	fd_hold_standard();
-	if (relaycat_options_parse(argc, argv, &options, &error) < 0) {
-		(void)fprintf(stderr, "relaycat: %s\n", error.text);
-		return 2;
-	}
-	if (options.help)
-		return fputs(relaycat_options_usage(), stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-	stop_install();
-	cat = calloc(1, sizeof *cat);
 	if (cat)
 		cat->buffer = malloc(BUFFER_BYTES);
 	if (cat && cat->buffer) {
-		cat->options = &options;
+		cat->options = options;
 		status = subscribe(cat);
 	} else {
 		(void)fputs("relaycat: out of memory\n", stderr);

@@ -2,10 +2,14 @@
 /* getopt_long(3) over one table; what options mean together is settled at the end. */
 #include "tools/relaycat/relaycat_options.h"
 
+#include "base/clock.h"
+#include "base/num.h"
 #include "tools/shared/arguments.h"
 
 #include <errno.h>
 #include <getopt.h>
+#include <stdio.h>
+#include <string.h>
 
 enum {
 	OPTION_VERIFY = 256,
@@ -17,6 +21,9 @@ enum {
 	OPTION_HEADERS,
 	OPTION_POSITIONS,
 	OPTION_FRAMING,
+	OPTION_FROM,
+	OPTION_SINCE,
+	OPTION_UNTIL,
 };
 
 static const char short_options[] = ":fhn:q";
@@ -33,6 +40,9 @@ static const struct option long_options[] = {
 	{"timeout", required_argument, NULL, OPTION_TIMEOUT},
 	{"connect-retry", required_argument, NULL, OPTION_CONNECT_RETRY},
 	{"reconnect", no_argument, NULL, OPTION_RECONNECT},
+	{"from", required_argument, NULL, OPTION_FROM},
+	{"since", required_argument, NULL, OPTION_SINCE},
+	{"until", required_argument, NULL, OPTION_UNTIL},
 	{"quiet", no_argument, NULL, 'q'},
 	{"help", no_argument, NULL, 'h'},
 	{0},
@@ -41,7 +51,8 @@ static const struct option long_options[] = {
 static const char usage[] =
 	"usage: relaycat [options] ADDRESS\n"
 	"Subscribes to a relay feed and writes its bytes to standard output.\n"
-	"ADDRESS is tcp:HOST:PORT, HOST:PORT, tcp:[V6]:PORT or unix:PATH.\n"
+	"ADDRESS is tcp:HOST:PORT, HOST:PORT, tcp:[V6]:PORT, unix:PATH or "
+	"http://HOST[:PORT]/FEED.\n"
 	"\n"
 	"  -f, --framed           the port is framed: write the payload, report gaps on standard "
 	"error\n"
@@ -65,6 +76,16 @@ static const char usage[] =
 	"--timeout,\n"
 	"                         for ever or for --connect-retry each time; framed: says what was "
 	"missed\n"
+	"      --from N           begin with message N, or with N of session S as S-N; 0: the "
+	"oldest "
+	"there is\n"
+	"      --since T          begin with what came at that time or later: "
+	"2026-11-28T09:30:00Z, -15m\n"
+	"      --until T          end with what came by then\n"
+	"                         from, since and until are for http:// only, which is always "
+	"framed;\n"
+	"                         with --reconnect it goes on with the message that it missed "
+	"first\n"
 	"  -q, --quiet            no progress, gap reports or summary\n"
 	"  -h, --help\n"
 	"\n"
@@ -108,9 +129,55 @@ static int set_flag(struct relaycat_options *options, int option)
 	}
 }
 
+/* N or S-N, both decimal. */
+static int parse_from(const char *value, struct http_feed_range *range, struct errmsg *error)
+{
+	const char *dash = strchr(value, '-');
+	char session[HTTP_FEED_START_BYTES];
+	uint64_t number;
+
+	if (strlen(value) < sizeof session) {
+		(void)snprintf(session, sizeof session, "%.*s", dash ? (int)(dash - value) : 1,
+			       dash ? value : "1");
+		(void)snprintf(range->from, sizeof range->from, "%s", value);
+		if (num_parse_count(session, &number) == 0 && number > 0 && number <= UINT32_MAX &&
+		    num_parse_count(dash ? dash + 1 : value, &number) == 0)
+			return 0;
+	}
+	errmsg_set(error, "--from: \"%s\" is neither the number of a message nor SESSION-NUMBER",
+		   value);
+	return -EINVAL;
+}
+
+/* A time, or a duration before now with a minus; it becomes a time, so that it means the same after a
+ * break. */
+static int parse_time(const char *option, const char *value, char text[HTTP_FEED_START_BYTES],
+		      uint64_t *ret_ns, struct errmsg *error)
+{
+	uint64_t now_ns = clock_wall_ns(), ago_ms;
+
+	if (*value == '-' && num_parse_duration_ms(value + 1, &ago_ms) == 0 &&
+	    ago_ms < now_ns / NS_PER_MS) {
+		*ret_ns = now_ns - ago_ms * NS_PER_MS;
+		(void)clock_print_utc(text, HTTP_FEED_START_BYTES, *ret_ns);
+		return 0;
+	}
+	if (strlen(value) < HTTP_FEED_START_BYTES && clock_parse_utc(value, ret_ns) == 0) {
+		(void)snprintf(text, HTTP_FEED_START_BYTES, "%s", value);
+		return 0;
+	}
+	errmsg_set(error,
+		   "%s: \"%s\" is neither a time such as 2026-11-28T09:30:00Z nor a duration "
+		   "before now such as -15m",
+		   option, value);
+	return -EINVAL;
+}
+
 static int set_value(struct relaycat_options *options, int option, const char *value,
 		     struct errmsg *error)
 {
+	uint64_t since_ns;
+
 	switch (option) {
 	case 'n':
 		return arguments_parse_count("--count", value, 1, &options->count, error);
@@ -125,6 +192,13 @@ static int set_value(struct relaycat_options *options, int option, const char *v
 	case OPTION_POSITIONS:
 		options->positions = true;
 		return arguments_parse_count("--positions", value, 0, &options->seed, error);
+	case OPTION_FROM:
+		return parse_from(value, &options->range, error);
+	case OPTION_SINCE:
+		return parse_time("--since", value, options->range.since, &since_ns, error);
+	case OPTION_UNTIL:
+		return parse_time("--until", value, options->range.until, &options->until_ns,
+				  error);
 	case OPTION_FRAMING:
 		if (delimiter_parse(value, &options->framing) == 0 &&
 		    options->framing != DELIMITER_RELAY)
@@ -136,6 +210,32 @@ static int set_value(struct relaycat_options *options, int option, const char *v
 	default:
 		return -EINVAL;
 	}
+}
+
+/* What the address is, and what goes with it. */
+static int parse_address(const char *text, struct relaycat_options *options, struct errmsg *error)
+{
+	const struct http_feed_range *range = &options->range;
+	int r;
+
+	options->is_http = http_feed_is_url(text);
+	if (!options->is_http && (*range->from || *range->since || *range->until)) {
+		errmsg_set(error, "--from, --since and --until need an address "
+				  "http://HOST[:PORT]/FEED");
+		return -EINVAL;
+	}
+	if (*range->from && *range->since) {
+		errmsg_set(error, "--from and --since exclude one another");
+		return -EINVAL;
+	}
+	if (!options->is_http)
+		return connect_address_parse(text, &options->address, error);
+	options->framed = true;
+	r = http_feed_parse_url(text, &options->url, error);
+	if (r == 0)
+		r = connect_address_parse(options->url.address, &options->address, error);
+	options->address.text = text;
+	return r;
 }
 
 int relaycat_options_parse(int argc, char **argv, struct relaycat_options *ret_options,
@@ -163,5 +263,5 @@ int relaycat_options_parse(int argc, char **argv, struct relaycat_options *ret_o
 						 : "expected one ADDRESS only (see --help)");
 		return -EINVAL;
 	}
-	return connect_address_parse(argv[optind], &ret_options->address, error);
+	return parse_address(argv[optind], ret_options, error);
 }

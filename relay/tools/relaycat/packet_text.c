@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+/* See packet_text.h. */
+#include "tools/relaycat/packet_text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+const char *packet_print_header(const struct packet_header *header, char buf[PACKET_TEXT_BYTES])
+{
+	(void)snprintf(buf, PACKET_TEXT_BYTES,
+		       "%s session=%" PRIu32 " sequence=%" PRIu64 " count=%u length=%" PRIu32
+		       " %s=%" PRIu64 "%s",
+		       packet_type_name(header->type), header->session, header->sequence,
+		       header->count, header->length, header->type == PACKET_GAP ? "next" : "time",
+		       header->time, header->flags & PACKET_FLAG_CONTINUED ? " continued" : "");
+	return buf;
+}
+
+const char *packet_print_event(const struct packet_header *header, char buf[PACKET_TEXT_BYTES])
+{
+	switch ((enum packet_type)header->type) {
+	case PACKET_GAP:
+		(void)snprintf(buf, PACKET_TEXT_BYTES,
+			       "gap: %" PRIu64 " messages missed, from %" PRIu64 " to %" PRIu64,
+			       header->time - header->sequence, header->sequence, header->time - 1);
+		return buf;
+	case PACKET_END:
+		(void)snprintf(buf, PACKET_TEXT_BYTES, "end of session %" PRIu32, header->session);
+		return buf;
+	case PACKET_SOURCE_DOWN:
+		return "source down";
+	case PACKET_SOURCE_UP:
+		return "source up";
+	case PACKET_DATA:
+	case PACKET_HEARTBEAT:
+		break;
+	}
+	return NULL;
+}
