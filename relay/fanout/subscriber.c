@@ -209,6 +209,14 @@ void subscriber_serve(struct subscriber *subscriber)
 		subscriber_record_settle(subscriber);
 }
 
+/* True: epoll_ctl(2) has no room to watch it, so that it would not be heard any more. */
+static bool close_unwatched(struct subscriber *subscriber, int events)
+{
+	if (events & EV_ERROR)
+		subscriber_close(subscriber, CLOSE_NO_MEMORY);
+	return events & EV_ERROR;
+}
+
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
 {
 	struct subscriber *subscriber = container_of(watcher, struct subscriber, write_watcher);
@@ -216,7 +224,8 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
 	uint64_t start_ns = clock_mono_ns();
 
 	(void)loop;
-	(void)events;
+	if (close_unwatched(subscriber, events))
+		return;
 	subscriber_serve(subscriber);
 	fanout->pass.spent_ns += clock_mono_ns() - start_ns;
 	fanout_check_wait(fanout);
@@ -267,7 +276,8 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 	uint8_t bytes[INPUT_READ_BYTES];
 	ssize_t got;
 
-	(void)events;
+	if (close_unwatched(subscriber, events))
+		return;
 	subscriber_record_begin_input(subscriber);
 	got = peer_socket_receive(subscriber->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 	if (got > 0) {

@@ -47,8 +47,8 @@ static void on_ready(struct ev_loop *loop, ev_io *watcher, int events)
 	struct epoll_event ready[READY_MAX];
 	int count = epoll_wait(server->epoll_fd, ready, READY_MAX, 0);
 
-	(void)loop;
-	(void)events;
+	if (events & EV_ERROR) /* epoll_ctl(2) had no room: again, or nobody would be heard */
+		ev_io_start(loop, watcher);
 	for (int i = 0; i < count; i++)
 		http_connection_serve(ready[i].data.ptr);
 }

@@ -254,10 +254,10 @@ static void on_answer(void *owner, struct resolver_answer *answer)
 static void on_connected(struct ev_loop *loop, struct ev_io *watcher, int revents)
 {
 	struct connector *connector = container_of(watcher, struct connector, connected);
-	int r = finish_connect(connector->fd);
+	/* The kernel may have no room to watch it (epoll_ctl(2)). */
+	int r = revents & EV_ERROR ? -ENOMEM : finish_connect(connector->fd);
 
 	(void)loop;
-	(void)revents;
 	if (r == 0)
 		attempt_succeeded(connector);
 	else

@@ -153,7 +153,12 @@ static void on_acceptable(struct ev_loop *loop, struct ev_io *watcher, int reven
 	int errors = 0;
 
 	(void)loop;
-	(void)revents;
+	if (revents & EV_ERROR) { /* epoll_ctl(2) has no room: nobody would be heard any more */
+		listener->counters.accept_errors++;
+		suspend_accepting(listener, watcher->fd, ENOMEM);
+		tell_error(listener, ENOMEM);
+		return;
+	}
 	/* The owner may close the listener while it takes a peer. */
 	for (int i = 0; i < ACCEPTS_PER_EVENT && ev_is_active(watcher); i++) {
 		struct endpoint_address peer;

@@ -288,7 +288,10 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 	struct ingest *ingest = container_of(watcher, struct ingest, readable);
 
 	(void)loop;
-	(void)events;
+	if (events & EV_ERROR) { /* epoll_ctl(2) has no room: it would not be heard any more */
+		end_source(ingest, CLOSE_NO_MEMORY, ENOMEM);
+		return;
+	}
 	if (may_read(ingest))
 		note_fifo_publisher(ingest);
 	if (may_read(ingest)) {

@@ -76,9 +76,13 @@ static void look(struct newcomer *newcomer)
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 {
+	struct newcomer *newcomer = container_of(watcher, struct newcomer, readable);
+
 	(void)loop;
-	(void)events;
-	look(container_of(watcher, struct newcomer, readable));
+	if (events & EV_ERROR) /* epoll_ctl(2) has no room: it would never be heard */
+		refuse(newcomer, CLOSE_NO_MEMORY);
+	else
+		look(newcomer);
 }
 
 void newcomers_init(struct newcomers *newcomers, struct ev_loop *loop,

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from relaytest import address
+from relaytest.daemon import preload
 from relaytest.ini import feed
 from relaytest.loop import CEILING
 from relaytest.namespace import Namespace
@@ -62,6 +63,28 @@ def test_descriptors_run_out(lab, workers):
     late = Subscriber(lab.loop, relay.address["listener a-raw"], made, start=None)
     relay.peers.append(late)
     relay.wait("a", test=lambda seen: seen["subscribers"] >= 7)
+
+
+def test_nothing_more_can_be_watched(lab):
+    """epoll_ctl(2) has no room for another descriptor (ENOSPC, fs.epoll.max_user_watches): who comes is turned away, also as
+    a publisher, and who is there goes on."""
+    made = script("u32be", (2000,) * 300, 1)  # nobody waits for room in a ring: a publisher that is held may be watched anew
+    relay = lab.start({"relay": {"workers": 1}} | feed("a", framing="u32be"), env=preload(RELAY_REFUSE="epoll_add:ENOSPC:after=60"))
+    readers = relay.subscribe("a-framed", made, 4)
+    relay.wait("a", subscribers=4)
+    half = made.ends[made.count // 2]
+    publisher = relay.publish("a", made.wire[:half])
+    lab.loop.run(lambda: all(one.position == half for one in readers), what="the first half")
+    crowd = [Subscriber(lab.loop, relay.address["listener a-raw"], made, start=None) for _ in range(100)]
+    relay.peers += crowd
+    relay.wait("a", test=lambda seen: seen.get("closed_no_memory", 0) > 0)
+    lab.loop.run(lambda: any(one.end == "rst" for one in crowd), what="somebody to be turned away")
+    second = relay.publish("a", made.wire)
+    lab.loop.run(lambda: second.lost, what="the second publisher to be turned away")
+    publisher.send(made.wire[half:])
+    relay.run_until_done(readers)
+    assert all(one.end is None for one in readers)
+    relay.assert_no_spin(1.0, 150)
 
 
 def receive(sock, count):

@@ -10,7 +10,8 @@
  * CALL is splice, splice_in (to a pipe), splice_out (to a socket), splice_pair (to a pipe, from a
  * socket pair within the process), send_pair (send to such a pair), socketpair (a stream, never
  * waiting), tee, vmsplice, pread, passrights (getsockopt and setsockopt of SO_PASSRIGHTS),
- * memfd_create, execv, waitpid, sendmsg, recvmsg, sigprocmask or prlimit (getrlimit and setrlimit).
+ * memfd_create, execv, waitpid, sendmsg, recvmsg, sigprocmask, prlimit (getrlimit and setrlimit) or
+ * epoll_add (epoll_ctl of a descriptor that is new there).
  * A rule for splice_in, splice_out or splice_pair goes before one for splice.  A rule that cannot be
  * read ends the process: a test must not pass because its fault was misspelt.
  */
@@ -23,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -54,6 +56,7 @@ enum call {
 	CALL_RECVMSG,
 	CALL_SIGPROCMASK,
 	CALL_PRLIMIT,
+	CALL_EPOLL_ADD,
 	CALL_COUNT
 };
 
@@ -75,6 +78,7 @@ static const char *const call_names[CALL_COUNT] = {
 	[CALL_RECVMSG] = "recvmsg",
 	[CALL_SIGPROCMASK] = "sigprocmask",
 	[CALL_PRLIMIT] = "prlimit",
+	[CALL_EPOLL_ADD] = "epoll_add",
 };
 
 static const struct {
@@ -84,6 +88,7 @@ static const struct {
 	{"EPERM", EPERM},           {"ENOSYS", ENOSYS}, {"EINVAL", EINVAL},
 	{"EOPNOTSUPP", EOPNOTSUPP}, {"ENOMEM", ENOMEM}, {"EAGAIN", EAGAIN},
 	{"EINTR", EINTR},           {"EIO", EIO},       {"ENOPROTOOPT", ENOPROTOOPT},
+	{"ENOSPC", ENOSPC},
 };
 
 struct rule {
@@ -372,4 +377,13 @@ int setrlimit(__rlimit_resource_t resource, const struct rlimit *limit)
 	if (apply_rule(CALL_PRLIMIT, &none))
 		return -1;
 	return prlimit(0, resource, limit, NULL);
+}
+
+int epoll_ctl(int epoll_fd, int what, int fd, struct epoll_event *event)
+{
+	size_t none = SIZE_MAX;
+
+	if (what == EPOLL_CTL_ADD && apply_rule(CALL_EPOLL_ADD, &none))
+		return -1;
+	return (int)syscall(SYS_epoll_ctl, epoll_fd, what, fd, event);
 }
