@@ -24,7 +24,11 @@
 
 enum {
 	ARGUMENTS_MAX = 1024,
-	CHECK_MS = 10000, /* for the checker, which reads the configuration and ends */
+	/* For the checker, which reads the configuration, tries it and ends.  relay serves meanwhile,
+	 * so a busy machine may take its time.  systemd waits for a restart, and if that is refused
+	 * for the drain too (TimeoutStopSec= of the unit). */
+	CHECK_MS = 60000,
+	RESTART_CHECK_MS = 10000,
 	OUTPUT_LINE_BYTES = 4096,
 	OUTPUT_LINES_MAX = 100, /* that are told of what the checker says */
 	LOG_MS = 100,           /* for the last lines of this program, while nothing is delivered */
@@ -213,10 +217,12 @@ static void tell_output(struct upgrade *upgrade, bool is_good)
 static void tell_refusal(struct upgrade *upgrade, int status)
 {
 	bool has_exited = WIFEXITED(status);
+	const char *how = has_exited         ? "ended with exit code"
+			  : upgrade->is_late ? "was too slow, and ended by signal"
+					     : "was ended by signal";
 	struct errmsg why;
 
-	errmsg_set(&why, "%s --check-handover %d %s %d", upgrade->program, HANDOVER_SCHEMA,
-		   has_exited ? "ended with exit code" : "was ended by signal",
+	errmsg_set(&why, "%s --check-handover %d %s %d", upgrade->program, HANDOVER_SCHEMA, how,
 		   has_exited ? WEXITSTATUS(status) : WTERMSIG(status));
 	fail(upgrade, why.text);
 }
@@ -257,7 +263,8 @@ static void on_poll(struct ev_loop *loop, ev_timer *watcher, int events)
 	ended = waitpid(upgrade->checker, &status, WNOHANG);
 	if (ended == 0 && clock_mono_ns() / NS_PER_MS < upgrade->deadline_ms)
 		return;
-	if (ended == 0) {
+	upgrade->is_late = ended == 0;
+	if (upgrade->is_late) {
 		(void)kill(upgrade->checker, SIGKILL);
 		(void)waitpid(upgrade->checker, &status, 0);
 	}
@@ -332,7 +339,8 @@ static int start_check(struct upgrade *upgrade, bool is_restart, struct errmsg *
 		upgrade->report.error = *err;
 		return r;
 	}
-	upgrade->deadline_ms = clock_mono_ns() / NS_PER_MS + CHECK_MS;
+	upgrade->deadline_ms =
+		clock_mono_ns() / NS_PER_MS + (is_restart ? RESTART_CHECK_MS : CHECK_MS);
 	ev_timer_set(&upgrade->poll, POLL_S, POLL_S);
 	ev_timer_start(upgrade->relay->service.loop, &upgrade->poll);
 	return 0;

@@ -26,8 +26,9 @@ struct upgrade {
 	pid_t checker;                /* 0: no upgrade is under way */
 	int checker_output;           /* a file in memory, its standard error; -1: there is none */
 	ev_timer poll;                /* has the checker ended?  are all signals of before taken? */
-	uint64_t deadline_ms;
-	bool is_restart; /* the checker is for one */
+	uint64_t deadline_ms;         /* it is killed then */
+	bool is_restart;              /* the checker is for one */
+	bool is_late;                 /* it was killed */
 	/* private: no signal is taken any more, until exec or until the upgrade has failed */
 	bool is_holding_signals;
 	sigset_t signals; /* private: those that were blocked before */
