@@ -151,9 +151,10 @@ static void check_feed(const struct check *check, const struct config_feed *feed
 		check_socket_file(check, &feed->section,
 				  listens ? feed->ingest.addresses[0] : NULL);
 	if (!is_default(&feed->section, CONFIG_FEED_last_line) &&
-	    feed->framing.kind != FRAMING_LINE)
+	    !framing_row(feed->framing.kind)->end_bytes)
 		report(check, &feed->section, CONFIG_FEED_last_line,
-		       "last_line is for framing = line only; nothing else has lines");
+		       "last_line is for framing = line, nul, cr and crlf only; nothing else has "
+		       "lines");
 	if (!is_default(&feed->section, CONFIG_FEED_retry_max) && feed->ingest.text &&
 	    feed->ingest.kind != CONFIG_INGEST_CONNECT)
 		report(check, &feed->section, CONFIG_FEED_retry_max,

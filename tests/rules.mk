@@ -13,7 +13,7 @@ bench_src    := $(filter-out $(transfer_src),$(wildcard tests/bench/*.c))
 soak_src     := $(wildcard tests/soak/*.c) $(addprefix tests/bench/,cost.c histogram.c wire.c)
 
 fuzz_targets := $(wildcard tests/fuzz/fuzz_*.c)
-fuzz_src     := $(filter-out $(fuzz_targets),$(wildcard tests/fuzz/*.c)) $(addprefix tests/unit/,parse_rig.c handover_sample.c ts_reader.c)
+fuzz_src     := $(filter-out $(fuzz_targets),$(wildcard tests/fuzz/*.c)) $(addprefix tests/unit/,parse_rig.c handover_sample.c sync_reader.c frame_rig.c)
 
 unit_bins    := $(unit_tests:tests/%.c=$(test)/%)
 fault_bins   := $(fault_tests:tests/%.c=$(test)/%)

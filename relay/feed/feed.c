@@ -136,13 +136,21 @@ static void report_pass(struct feed *feed)
 
 static void log_unsynced(struct feed *feed)
 {
+	enum framing_kind kind = feed->params.framing.kind;
+	unsigned long long unsynced = feed->metrics.unsynced_bytes;
+	unsigned long long losses = feed->metrics.sync_losses;
 	uint64_t suppressed;
 
-	if (log_allow_each_minute(&feed->sync_log, clock_mono_ns(), &suppressed))
+	if (!log_allow_each_minute(&feed->sync_log, clock_mono_ns(), &suppressed))
+		return;
+	if (kind == FRAMING_TS)
 		log_warn("no TS packet found feed=%s, passing over; unsynced_bytes=%llu "
 			 "sync_losses=%llu suppressed=%llu",
-			 feed->params.name, (unsigned long long)feed->metrics.unsynced_bytes,
-			 (unsigned long long)feed->metrics.sync_losses,
+			 feed->params.name, unsynced, losses, (unsigned long long)suppressed);
+	else
+		log_warn("no frame found feed=%s framing=%s, passing over; unsynced_bytes=%llu "
+			 "sync_losses=%llu suppressed=%llu",
+			 feed->params.name, framing_row(kind)->word, unsynced, losses,
 			 (unsigned long long)suppressed);
 }
 

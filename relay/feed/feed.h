@@ -71,7 +71,7 @@ struct feed {
 	struct metrics metrics;                   /* counters; gauges are in feed_read_metrics() */
 	uint64_t source_ends[CLOSE_REASON_COUNT]; /* publishers, by reason */
 	struct subscriber_log subscriber_log;     /* private */
-	struct log_rate sync_log;                 /* private: bytes passed over, framing = ts */
+	struct log_rate sync_log;                 /* private: bytes passed over              */
 
 	bool is_draining;     /* ro */
 	bool must_tell_ready; /* private: on_ready is due at the end of the turn */

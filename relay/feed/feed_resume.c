@@ -188,23 +188,17 @@ static void restore_rendition(struct feed *feed, const struct feed_state *part,
 	rendition_trim(rendition);
 }
 
-/* TS packets are known by the rest alone.  Where it is none, they are looked for anew. */
+/* All that is known of an unfinished message is known by the rest.  Where that is none, messages are
+ * looked for anew. */
 static void restore_scan(struct framing_scan *scan, const struct intake_state *state)
 {
 	const struct framing_params params = scan->params;
 	struct framing_walk walk;
 
-	if (params.kind == FRAMING_TS) {
-		scan->is_in_sync = state->is_in_sync;
-		framing_walk(scan, state->rest, state->rest_bytes, state->rest_bytes, &walk);
-		if (walk.fault != FRAMING_OK || walk.messages)
-			framing_scan_init(scan, &params);
-		return;
-	}
-	scan->message_bytes = state->message_bytes;
-	scan->need_bytes = state->need_bytes;
-	scan->prefix_bytes = state->prefix_bytes;
-	memcpy(scan->prefix, state->prefix, sizeof(scan->prefix));
+	scan->is_in_sync = state->is_in_sync;
+	framing_walk(scan, state->rest, state->rest_bytes, state->rest_bytes, &walk);
+	if (walk.fault != FRAMING_OK || walk.messages)
+		framing_scan_init(scan, &params);
 }
 
 static int restore_intake(struct feed *feed, const struct intake_state *state)

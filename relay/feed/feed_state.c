@@ -160,15 +160,11 @@ static void transfer_rendition(struct state_stream *stream, struct rendition_sta
 
 static void transfer_intake(struct state_stream *stream, struct intake_state *state)
 {
-	uint8_t *prefix = state->prefix, *head = state->head, *packet = state->packet;
+	uint8_t *head = state->head, *packet = state->packet;
 	struct packet_header header;
 
 	state_unsigned(stream, &state->framing, FRAMING_COUNT - 1, "framing");
 	state_u64(stream, &state->fixed_bytes, UINT32_MAX, "size of a block");
-	state_u64(stream, &state->message_bytes, UINT64_MAX, "bytes of a message");
-	state_u64(stream, &state->need_bytes, UINT64_MAX, "bytes to come");
-	state_unsigned(stream, &state->prefix_bytes, sizeof(state->prefix), "length prefix");
-	state_bytes(stream, &prefix, sizeof(state->prefix), "length prefix");
 	state_bool(stream, &state->is_in_sync, "in sync");
 	state_size(stream, &state->rest_bytes, UINT32_MAX, "length of the rest");
 	state_bytes(stream, &state->rest, state->rest_bytes, "rest");
@@ -180,7 +176,6 @@ static void transfer_intake(struct state_stream *stream, struct intake_state *st
 	state_u64(stream, &state->taken_bytes, UINT64_MAX, "bytes taken");
 	if (!stream->is_reading || stream->fault)
 		return;
-	memcpy(state->prefix, prefix, sizeof(state->prefix));
 	memcpy(state->head, head, sizeof(state->head));
 	memcpy(state->packet, packet, sizeof(state->packet));
 	if (state->has_packet ? packet_header_decode(state->packet, &header) < 0
@@ -354,9 +349,6 @@ static int capture_intake(struct feed *feed, struct intake_state *ret)
 	*ret = (struct intake_state){
 		.framing = scan->params.kind,
 		.fixed_bytes = scan->params.fixed_bytes,
-		.message_bytes = scan->message_bytes,
-		.need_bytes = scan->need_bytes,
-		.prefix_bytes = scan->prefix_bytes,
 		.is_in_sync = scan->is_in_sync,
 		.rest = intake->memory.bytes + intake->memory.start,
 		.rest_bytes = intake_memory_bytes(intake),
@@ -365,7 +357,6 @@ static int capture_intake(struct feed *feed, struct intake_state *ret)
 		.has_packet = intake_relay_has_packet(&intake->relay),
 		.taken_bytes = intake->taken_bytes,
 	};
-	memcpy(ret->prefix, scan->prefix, sizeof(ret->prefix));
 	memcpy(ret->head, intake->relay.head, sizeof(ret->head));
 	packet_header_encode(&intake->relay.header, ret->packet);
 	return 0;

@@ -37,9 +37,6 @@ struct rendition_state {
 struct intake_state {
 	unsigned framing;
 	uint64_t fixed_bytes;
-	uint64_t message_bytes, need_bytes;
-	uint8_t prefix[4];
-	unsigned prefix_bytes;
 	bool is_in_sync;
 	uint8_t *rest; /* the intake's, or in the stream that was read */
 	size_t rest_bytes;

@@ -220,6 +220,9 @@ enum intake_result intake_fault(struct intake *intake, enum framing_fault fault,
 	case FRAMING_TOO_LONG:
 		*ret_err = CLOSE_TOO_LONG;
 		break;
+	case FRAMING_BAD_COUNT:
+		*ret_err = CLOSE_BAD_COUNT;
+		break;
 	case FRAMING_BAD_MAGIC:
 		*ret_err = CLOSE_BAD_MAGIC;
 		break;

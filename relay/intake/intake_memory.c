@@ -116,13 +116,17 @@ bool intake_put_memory(struct intake *intake, struct packet *packet)
 }
 
 /* How much to read: a packet's worth; of a long message more, so that it is not read in driblets.
- */
+ * Where a frame has to be looked for, each byte may cost as much as a frame, so the loop gets its
+ * turn earlier. */
 static size_t bytes_to_read(const struct intake *intake, const struct source *source)
 {
+	const struct framing_row *row = framing_row(intake->params.framing.kind);
 	size_t max = intake->params.segment_bytes;
 	size_t rest = intake_memory_bytes(intake);
 	size_t bytes = rest + READ_MIN < max ? max - rest : max;
 
+	if (row->is_searched && row->sees_all)
+		bytes = READ_MIN;
 	return source->max_bytes ? size_min(bytes, source->max_bytes) : bytes;
 }
 
@@ -152,8 +156,8 @@ static enum intake_result put_whole(struct intake *intake, size_t walked, int *r
 	return INTAKE_TOOK;
 }
 
-/* Looks for TS packets in the rest, and publishes them, until no more are found. */
-static enum intake_result find_packets(struct intake *intake, int *ret_err)
+/* Looks for messages in the rest, and publishes them, until no more are found. */
+static enum intake_result find_messages(struct intake *intake, int *ret_err)
 {
 	struct intake_memory *memory = &intake->memory;
 	enum intake_result result = INTAKE_TOOK;
@@ -183,5 +187,5 @@ enum intake_result intake_take_memory(struct intake *intake, const struct source
 
 	if (result == INTAKE_TOOK && !framing_is_out_of_sync(&intake->scan))
 		result = put_whole(intake, intake->memory.end - got, ret_err);
-	return result == INTAKE_TOOK ? find_packets(intake, ret_err) : result;
+	return result == INTAKE_TOOK ? find_messages(intake, ret_err) : result;
 }

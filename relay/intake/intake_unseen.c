@@ -134,7 +134,7 @@ int intake_put_pipes(struct intake *intake, struct packet *packet)
  */
 static size_t window_wanted(const struct intake *intake)
 {
-	bool sees_all = intake->params.framing.kind == FRAMING_LINE;
+	bool sees_all = framing_row(intake->params.framing.kind)->sees_all;
 
 	return !sees_all && intake->message_bytes > WINDOW_BYTES ? PREFIX_WINDOW_BYTES
 								 : WINDOW_BYTES;

@@ -6,7 +6,7 @@
  * Each message is one event (WHATWG HTML, 9.2); with framing = none and relay, where messages
  * cannot be told apart, each packet.  `id` is SESSION-SEQ, SEQ that of the last message that is
  * complete with it, so a client that comes back with it wants the message after SEQ.  The data are
- * the message without its LF (or CR LF) or length prefix.  Line ends inside make several data lines;
+ * the message without its end or length prefix (framing_body()).  Line ends inside make several data lines;
  * what is not UTF-8 becomes U+FFFD.
  *
  * Other events: `gap` {"from":F,"to":T} (first one missed, null if nobody knows; first one after
@@ -86,17 +86,10 @@ static void put_data(struct text *text, const uint8_t *bytes, size_t count)
 static void put_message(struct text *text, enum framing_kind kind, const uint8_t *bytes,
 			size_t count)
 {
-	size_t prefix = framing_row(kind)->prefix_bytes;
+	size_t at;
+	size_t body = framing_body(kind, bytes, count, &at);
 
-	if (prefix <= count) {
-		bytes += prefix;
-		count -= prefix;
-	}
-	if (kind == FRAMING_LINE && count && bytes[count - 1] == '\n') {
-		count--;
-		count -= count && bytes[count - 1] == '\r';
-	}
-	put_data(text, bytes, count);
+	put_data(text, bytes + at, body);
 }
 
 static void put_events(struct text *text, const struct packet *packet,

@@ -34,6 +34,9 @@ static void end_message(struct framing_scan *scan, struct framing_walk *walk)
 	scan->message_bytes = 0;
 	scan->need_bytes = 0;
 	scan->prefix_bytes = 0;
+	scan->count = 0;
+	scan->last_byte = 0;
+	scan->frame = (struct sync_frame){0};
 	walk->whole_bytes = walk->walked_bytes;
 	walk->messages++;
 }
@@ -59,25 +62,28 @@ static bool walk_body(struct framing_scan *scan, const struct view *view, struct
 
 static uint64_t body_length(const struct framing_scan *scan)
 {
-	const uint8_t *p = scan->prefix;
+	enum framing_kind kind = scan->params.kind;
+	bool is_big_endian = kind == FRAMING_U16BE || kind == FRAMING_U32BE;
+	uint64_t length = 0;
 
-	switch (scan->params.kind) {
-	case FRAMING_U16BE:
-		return (uint64_t)p[0] << 8 | p[1];
-	case FRAMING_U16LE:
-		return (uint64_t)p[1] << 8 | p[0];
-	case FRAMING_U32BE:
-		return (uint64_t)p[0] << 24 | (uint64_t)p[1] << 16 | (uint64_t)p[2] << 8 | p[3];
-	case FRAMING_U32LE:
-		return (uint64_t)p[3] << 24 | (uint64_t)p[2] << 16 | (uint64_t)p[1] << 8 | p[0];
-	case FRAMING_NONE:
-	case FRAMING_LINE:
-	case FRAMING_FIXED:
-	case FRAMING_RELAY:
-	case FRAMING_TS:
-		break;
+	for (unsigned i = 0; i < scan->prefix_bytes; i++)
+		length = length << 8 | scan->prefix[is_big_endian ? i : scan->prefix_bytes - 1 - i];
+	return length;
+}
+
+/* The body comes next, of scan->need_bytes.  True when the message has ended. */
+static bool begin_body(struct framing_scan *scan, const struct view *view,
+		       struct framing_walk *walk)
+{
+	if (scan->need_bytes > scan->params.max_message) {
+		walk->fault = FRAMING_TOO_LONG;
+		return false;
 	}
-	return 0;
+	if (scan->need_bytes == 0) {
+		end_message(scan, walk);
+		return true;
+	}
+	return walk_body(scan, view, walk);
 }
 
 /* One message, or the part of it that is there.  True when it has ended. */
@@ -95,19 +101,53 @@ static bool walk_prefixed(struct framing_scan *scan, const struct view *view,
 		walk_over(scan, walk, 1);
 	}
 	scan->need_bytes = body_length(scan);
-	if (scan->need_bytes > scan->params.max_message) {
-		walk->fault = FRAMING_TOO_LONG;
-		return false;
+	return begin_body(scan, view, walk);
+}
+
+/* Takes a byte in front of the body: MSG-LEN SP, no 0 in front (RFC 6587, 3.4.1). */
+static enum framing_fault take_count(struct framing_scan *scan, uint8_t byte)
+{
+	if (byte == ' ' && scan->count) {
+		scan->need_bytes = scan->count;
+		return FRAMING_OK;
 	}
-	if (scan->need_bytes == 0) {
-		end_message(scan, walk);
-		return true;
+	if (byte < '0' || byte > '9' || (byte == '0' && !scan->count))
+		return FRAMING_BAD_COUNT;
+	scan->count = scan->count * 10 + (byte - '0');
+	return scan->count > scan->params.max_message ? FRAMING_TOO_LONG : FRAMING_OK;
+}
+
+static bool walk_counted(struct framing_scan *scan, const struct view *view,
+			 struct framing_walk *walk)
+{
+	while (!scan->need_bytes) {
+		if (walk->walked_bytes >= view->visible)
+			return false;
+		walk->fault = take_count(scan, view->seen[walk->walked_bytes]);
+		if (walk->fault != FRAMING_OK)
+			return false;
+		walk_over(scan, walk, 1);
 	}
 	return walk_body(scan, view, walk);
 }
 
+/* The last byte of what ends the message, among the next `count`; NULL: it does not end there. */
+static const uint8_t *find_end(const struct framing_scan *scan, const uint8_t *bytes, size_t count)
+{
+	const struct framing_row *row = framing_row(scan->params.kind);
+	char last = row->end[row->end_bytes - 1];
+	const uint8_t *at = memchr(bytes, last, count);
+
+	if (row->end_bytes == 1)
+		return at;
+	while (at && (at > bytes ? at[-1] : scan->last_byte) != row->end[0])
+		at = memchr(at + 1, last, count - (size_t)(at + 1 - bytes));
+	return at;
+}
+
 static bool walk_line(struct framing_scan *scan, const struct view *view, struct framing_walk *walk)
 {
+	uint64_t end_before = framing_row(scan->params.kind)->end_bytes - 1;
 	size_t left = view->visible - walk->walked_bytes;
 	const uint8_t *from, *end;
 	size_t step;
@@ -115,15 +155,17 @@ static bool walk_line(struct framing_scan *scan, const struct view *view, struct
 	if (!left)
 		return false;
 	from = view->seen + walk->walked_bytes;
-	end = memchr(from, '\n', left);
+	end = find_end(scan, from, left);
 	step = end ? (size_t)(end - from) : left;
 	walk_over(scan, walk, step);
-	if (scan->message_bytes > scan->params.max_message) {
+	if (scan->message_bytes > scan->params.max_message + end_before) {
 		walk->fault = FRAMING_TOO_LONG;
 		return false;
 	}
-	if (!end)
+	if (!end) {
+		scan->last_byte = from[left - 1];
 		return false;
+	}
 	walk_over(scan, walk, 1);
 	end_message(scan, walk);
 	return true;
@@ -202,6 +244,32 @@ static bool walk_ts(struct framing_scan *scan, const struct view *view, struct f
 	return true;
 }
 
+static const struct sync_form *form_of(enum framing_kind kind)
+{
+	return kind == FRAMING_RTCM3 ? &rtcm3_form : &beast_form;
+}
+
+static bool walk_frame(struct framing_scan *scan, const struct view *view,
+		       struct framing_walk *walk)
+{
+	enum sync_taken result = SYNC_BROKEN;
+	size_t taken = 0;
+
+	if (scan->is_in_sync)
+		result = form_of(scan->params.kind)
+				 ->take(&scan->frame, view->seen + walk->walked_bytes,
+					view->visible - walk->walked_bytes, &taken);
+	walk_over(scan, walk, taken);
+	if (result == SYNC_BROKEN)
+		walk->fault = FRAMING_NO_SYNC;
+	else if (scan->message_bytes > scan->params.max_message)
+		walk->fault = FRAMING_TOO_LONG;
+	if (walk->fault != FRAMING_OK || result == SYNC_OPEN)
+		return false;
+	end_message(scan, walk);
+	return true;
+}
+
 static bool walk_message(struct framing_scan *scan, const struct view *view,
 			 struct framing_walk *walk)
 {
@@ -211,6 +279,9 @@ static bool walk_message(struct framing_scan *scan, const struct view *view,
 		end_message(scan, walk);
 		return true;
 	case FRAMING_LINE:
+	case FRAMING_NUL:
+	case FRAMING_CR:
+	case FRAMING_CRLF:
 		return walk_line(scan, view, walk);
 	case FRAMING_FIXED:
 		return walk_fixed(scan, view, walk);
@@ -219,8 +290,13 @@ static bool walk_message(struct framing_scan *scan, const struct view *view,
 	case FRAMING_U32BE:
 	case FRAMING_U32LE:
 		return walk_prefixed(scan, view, walk);
+	case FRAMING_OCTET_COUNTED:
+		return walk_counted(scan, view, walk);
 	case FRAMING_TS:
 		return walk_ts(scan, view, walk);
+	case FRAMING_RTCM3:
+	case FRAMING_BEAST:
+		return walk_frame(scan, view, walk);
 	case FRAMING_RELAY:
 		break;
 	}
@@ -257,7 +333,7 @@ void framing_walk(struct framing_scan *scan, const uint8_t *seen, size_t visible
 
 bool framing_is_out_of_sync(const struct framing_scan *scan)
 {
-	return scan->params.kind == FRAMING_TS && !scan->is_in_sync;
+	return framing_row(scan->params.kind)->is_searched && !scan->is_in_sync;
 }
 
 size_t framing_find_sync(struct framing_scan *scan, const uint8_t *bytes, size_t count,
@@ -266,6 +342,8 @@ size_t framing_find_sync(struct framing_scan *scan, const uint8_t *bytes, size_t
 	size_t passed;
 
 	*ret_fault = FRAMING_OK;
+	if (scan->params.kind != FRAMING_TS)
+		return sync_frame_find(form_of(scan->params.kind), bytes, count, &scan->is_in_sync);
 	switch (ts_find_packets(bytes, count, &passed)) {
 	case TS_FOUND_NONE:
 		break;
@@ -289,6 +367,7 @@ bool framing_finish(struct framing_scan *scan, bool has_ended)
 	if (!is_whole_ts_packet(scan) && !is_last_line)
 		return false;
 	scan->message_bytes = 0;
+	scan->last_byte = 0;
 	scan->ts_head = (struct ts_head){0};
 	return true;
 }
@@ -303,5 +382,27 @@ size_t framing_message_bytes(const struct framing_params *params, const uint8_t 
 	if (params->kind == FRAMING_TS)
 		return size_min(TS_PACKET_BYTES, count);
 	framing_scan_init(&scan, params);
+	scan.is_in_sync = true;
 	return walk_message(&scan, &view, &walk) ? walk.whole_bytes : count;
+}
+
+size_t framing_body(enum framing_kind kind, const uint8_t *message, size_t count, size_t *ret_at)
+{
+	const struct framing_row *row = framing_row(kind);
+	const uint8_t *end = message + count;
+	size_t at = row->prefix_bytes <= count ? row->prefix_bytes : 0;
+
+	if (kind == FRAMING_OCTET_COUNTED) {
+		const uint8_t *blank = memchr(message, ' ', count);
+
+		at = blank ? (size_t)(blank + 1 - message) : 0;
+	}
+	*ret_at = at;
+	if (!row->end_bytes || count < row->end_bytes ||
+	    memcmp(end - row->end_bytes, row->end, row->end_bytes) != 0)
+		return count - at;
+	count -= row->end_bytes;
+	if (kind == FRAMING_LINE && count && message[count - 1] == '\r')
+		count--;
+	return count - at;
 }

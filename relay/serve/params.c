@@ -43,7 +43,7 @@ void params_of_feed(const struct config *config, const struct config_feed *from,
 				.kind = from->framing.kind,
 				.fixed_bytes = from->framing.fixed_bytes,
 				.max_message = from->max_message,
-				.ends_with_source = from->framing.kind == FRAMING_LINE &&
+				.ends_with_source = framing_row(from->framing.kind)->end_bytes &&
 						    from->last_line == CONFIG_LAST_LINE_PUBLISH,
 			},
 		.is_auto = from->engine == CONFIG_ENGINE_AUTO,

@@ -6,9 +6,14 @@
 #define TOLD   true
 #define BYTES  false
 #define TEXT   true
+#define HEADS  false
+#define WHOLE  true
+#define NEVER  false
+#define SEARCH true
 
 static const struct framing_row rows[] = {
-#define FRAMING(id, word, prefix, ends, text) {prefix, ends, text},
+#define FRAMING(id, word, prefix, end, ends, text, look, search)                                   \
+	{word, prefix, end, sizeof(end) - 1, ends, text, look, search},
 #include "table/framing.def"
 };
 

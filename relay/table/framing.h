@@ -21,9 +21,14 @@ enum {
 };
 
 struct framing_row {
+	const char *word;
 	unsigned prefix_bytes;
+	const char *end; /* may be a zero byte */
+	unsigned end_bytes;
 	bool has_messages; /* TOLD */
 	bool is_text;      /* TEXT */
+	bool sees_all;     /* WHOLE */
+	bool is_searched;  /* SEARCH */
 };
 
 const struct framing_row *framing_row(enum framing_kind kind);

@@ -12,7 +12,8 @@ SMALL = (1, 2, 125, 126, 127, 4095, 4096, 4097)
 MIDDLE = (65535, 65536, 65537)
 LARGE = (MIB - 1, MIB, MIB + 1, 8 * MIB)
 
-FRAMINGS = ("none", "line", "fixed:188", "u16be", "u16le", "u32be", "u32le", "relay")
+FRAMINGS = ("none", "line", "fixed:188", "u16be", "u16le", "u32be", "u32le", "relay", "crlf",
+            "octet-counted")
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h", "max_message": "9m"}
 

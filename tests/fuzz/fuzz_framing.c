@@ -3,8 +3,9 @@
  * Where messages end, and relay's own packet header.
  *
  * The first bytes choose a framing and its limits, the others are the stream, walked in pieces that
- * follow from it.  All of them are taken for a transport stream, too.  Ends of messages must be the
- * same as those of a walk byte by byte; a header that is accepted is written again as it was.
+ * follow from it.  All of them are taken for a transport stream, and for frames of RTCM 3 and Beast,
+ * too.  Ends of messages must be the same as those of a walk byte by byte; a header that is accepted
+ * is written again as it was.
  */
 #include <stdbool.h>
 #include <string.h>
@@ -13,7 +14,8 @@
 #include "base/packet_header.h"
 #include "packet/framing.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/unit/ts_reader.h"
+#include "tests/unit/frame_rig.h"
+#include "tests/unit/sync_reader.h"
 
 #define EXPECT(condition) fuzz_expect(condition, #condition)
 
@@ -57,8 +59,12 @@ static struct ends walk(const struct framing_params *params, const uint8_t *byte
 
 static void check_walks(const uint8_t *bytes, size_t count)
 {
+	static const enum framing_kind kinds[] = {
+		FRAMING_LINE,  FRAMING_FIXED, FRAMING_U16BE, FRAMING_U16LE, FRAMING_U32BE,
+		FRAMING_U32LE, FRAMING_NUL,   FRAMING_CR,    FRAMING_CRLF,  FRAMING_OCTET_COUNTED,
+	};
 	struct framing_params params = {
-		.kind = FRAMING_LINE + bytes[0] % (FRAMING_U32LE - FRAMING_LINE + 1),
+		.kind = kinds[bytes[0] % ARRAY_LEN(kinds)],
 		.fixed_bytes = 1 + bytes[1] % 40,
 		.max_message = bytes[2] % 8 ? 1 + bytes[2] : UINT32_MAX,
 	};
@@ -74,11 +80,11 @@ static void check_walks(const uint8_t *bytes, size_t count)
 // Packets of a transport stream are the same however it is cut, and whole.
 static void check_ts(const uint8_t *bytes, size_t count)
 {
-	static struct ts_reader one, other;
+	static struct sync_reader one, other;
 
-	count = size_min(count, TS_READER_ROOM);
-	ts_reader_read(&one, bytes, count, 1 + fuzz_hash(bytes, count) % 1500);
-	ts_reader_read(&other, bytes, count, count);
+	count = size_min(count, SYNC_READER_ROOM);
+	sync_reader_read(&one, FRAMING_TS, bytes, count, 1 + fuzz_hash(bytes, count) % 1500);
+	sync_reader_read(&other, FRAMING_TS, bytes, count, count);
 	EXPECT(one.got_bytes % TS_PACKET_BYTES == 0);
 	for (size_t at = 0; at < one.got_bytes; at += TS_PACKET_BYTES)
 		EXPECT(one.got[at] == 0x47);
@@ -90,6 +96,40 @@ static void check_ts(const uint8_t *bytes, size_t count)
 	for (size_t i = 0; i < one.start_count; i++)
 		EXPECT(one.starts[i].at == other.starts[i].at &&
 		       one.starts[i].media_start == other.starts[i].media_start);
+}
+
+// A frame has the CRC of code that goes bit by bit.
+static void check_rtcm3(const struct sync_reader *read)
+{
+	size_t at = 0;
+	uint32_t count = 0;
+
+	while (at < read->got_bytes) {
+		const uint8_t *frame = read->got + at;
+		size_t body = (size_t)(frame[1] << 8 | frame[2]);
+
+		EXPECT(frame[0] == 0xd3 && body < 1024 && at + 6 + body <= read->got_bytes);
+		EXPECT(frame_rig_crc(frame, 6 + body) == 0);
+		at += 6 + body;
+		count++;
+	}
+	EXPECT(count == read->messages);
+}
+
+// Frames are the same however the stream is cut.
+static void check_frames(enum framing_kind kind, const uint8_t *bytes, size_t count)
+{
+	static struct sync_reader one, other;
+
+	count = size_min(count, SYNC_READER_ROOM);
+	sync_reader_read(&one, kind, bytes, count, 1 + fuzz_hash(bytes, count) % 100);
+	sync_reader_read(&other, kind, bytes, count, count);
+	EXPECT(one.got_bytes == other.got_bytes && one.messages == other.messages);
+	EXPECT(memcmp(one.got, other.got, one.got_bytes) == 0);
+	EXPECT(one.passed == other.passed && one.losses == other.losses);
+	EXPECT(one.got_bytes + one.passed + one.rest_bytes == count);
+	if (kind == FRAMING_RTCM3)
+		check_rtcm3(&one);
 }
 
 static void check_header(const uint8_t *bytes)
@@ -109,8 +149,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
 	if (count >= 4)
 		check_walks(bytes, count);
-	if (count > 0)
+	if (count > 0) {
 		check_ts(bytes, count);
+		check_frames(FRAMING_RTCM3, bytes, count);
+		check_frames(FRAMING_BEAST, bytes, count);
+	}
 	if (count >= PACKET_HEADER_BYTES)
 		check_header(bytes);
 	return 0;

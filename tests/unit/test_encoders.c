@@ -31,6 +31,11 @@ struct bytes {
 static const struct framing_params line = {.kind = FRAMING_LINE, .max_message = 1 << 20};
 static const struct framing_params none = {.kind = FRAMING_NONE, .max_message = 1 << 20};
 static const struct framing_params u16 = {.kind = FRAMING_U16BE, .max_message = 1 << 20};
+static const struct framing_params nul = {.kind = FRAMING_NUL, .max_message = 1 << 20};
+static const struct framing_params cr = {.kind = FRAMING_CR, .max_message = 1 << 20};
+static const struct framing_params crlf = {.kind = FRAMING_CRLF, .max_message = 1 << 20};
+static const struct framing_params counted = {.kind = FRAMING_OCTET_COUNTED,
+					      .max_message = 1 << 20};
 static const struct framing_params fixed = {
 	.kind = FRAMING_FIXED, .fixed_bytes = 2, .max_message = 1 << 20};
 
@@ -219,6 +224,13 @@ static void each_message_is_an_event(void **state)
 		{&none, 0, BYTES("ab"), BYTES("id: 9-40\ndata: ab\n\n")},
 		{&u16, 2, BYTES("\0\2ab\0\0"), BYTES("id: 9-41\ndata: ab\n\nid: 9-42\ndata: \n\n")},
 		{&u16, 1, BYTES("\0\3a\nb"), BYTES("id: 9-41\ndata: a\ndata: b\n\n")},
+		{&nul, 2, BYTES("a\0b\r\n\0"),
+		 BYTES("id: 9-41\ndata: a\n\nid: 9-42\ndata: b\ndata: \n\n")},
+		{&cr, 1, BYTES("a\r"), BYTES("id: 9-41\ndata: a\n\n")},
+		{&crlf, 1, BYTES("a\nb\r\n"), BYTES("id: 9-41\ndata: a\ndata: b\n\n")},
+		{&crlf, 1, BYTES("last"), BYTES("id: 9-41\ndata: last\n\n")},
+		{&counted, 2, BYTES("1 a3 b c"),
+		 BYTES("id: 9-41\ndata: a\n\nid: 9-42\ndata: b c\n\n")},
 		{&fixed, 2, BYTES("abcd"), BYTES("id: 9-41\ndata: ab\n\nid: 9-42\ndata: cd\n\n")},
 	};
 

@@ -230,7 +230,43 @@ static void an_answer_tells_what_the_row_says(void **state)
 
 // --- framings
 
-// Of the same bytes each framing that says where messages end finds the first of two.
+#define FRAME_OF_BEAST                                                                             \
+	"\x1a"                                                                                     \
+	"1"                                                                                        \
+	"123456789"
+#define FRAME_OF_RTCM3 "\xd3\0\0\x47\xea\x4b"
+
+static const char *two_messages(enum framing_kind kind)
+{
+	static const char *const texts[FRAMING_COUNT] = {
+		[FRAMING_NUL] = "a\0b\0",
+		[FRAMING_CR] = "a\rb\r",
+		[FRAMING_CRLF] = "a\r\nb\r\n",
+		[FRAMING_OCTET_COUNTED] = "1 a1 b",
+		[FRAMING_RTCM3] = FRAME_OF_RTCM3 FRAME_OF_RTCM3,
+		[FRAMING_BEAST] = FRAME_OF_BEAST FRAME_OF_BEAST,
+	};
+
+	return texts[kind] ? texts[kind] : "a\nb\n";
+}
+
+// Bytes of each of these.
+static size_t one_of_two(enum framing_kind kind)
+{
+	switch ((int)kind) {
+	case FRAMING_CRLF:
+	case FRAMING_OCTET_COUNTED:
+		return 3;
+	case FRAMING_RTCM3:
+		return sizeof(FRAME_OF_RTCM3) - 1;
+	case FRAMING_BEAST:
+		return sizeof(FRAME_OF_BEAST) - 1;
+	default:
+		return 2;
+	}
+}
+
+// Of two messages each framing that says where messages end finds the first.
 static void a_framing_finds_messages_if_its_row_says_so(void **state)
 {
 	(void)state;
@@ -240,9 +276,11 @@ static void a_framing_finds_messages_if_its_row_says_so(void **state)
 		const struct framing_row *row = framing_row(params.kind);
 		const uint8_t empty[2 * TS_PACKET_BYTES] = {0};
 		bool is_ts = params.kind == FRAMING_TS;
-		const uint8_t *bytes =
-			row->prefix_bytes || is_ts ? empty : (const uint8_t *)"a\nb\n";
-		size_t one = is_ts ? TS_PACKET_BYTES : row->prefix_bytes ? row->prefix_bytes : 2;
+		const char *text = two_messages(params.kind);
+		const uint8_t *bytes = row->prefix_bytes || is_ts ? empty : (const uint8_t *)text;
+		size_t one = is_ts               ? TS_PACKET_BYTES
+			     : row->prefix_bytes ? row->prefix_bytes
+						 : one_of_two(params.kind);
 
 		assert_true(row->prefix_bytes <= sizeof(empty) / 2);
 		assert_int_equal(framing_message_bytes(&params, bytes, 2 * one),
@@ -250,6 +288,8 @@ static void a_framing_finds_messages_if_its_row_says_so(void **state)
 		assert_true(row->has_messages || !row->is_text);
 	}
 	assert_true(framing_row(FRAMING_LINE)->is_text);
+	assert_string_equal(framing_row(FRAMING_CRLF)->word, "crlf");
+	assert_int_equal(framing_row(FRAMING_NUL)->end_bytes, 1);
 	assert_int_equal(framing_row(FRAMING_U16LE)->prefix_bytes, 2);
 	assert_int_equal(framing_row(FRAMING_U32BE)->prefix_bytes, 4);
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
-#include "tests/unit/ts_reader.h"
+#include "tests/unit/sync_reader.h"
 #include "tests/unit/ts_rig.h"
 
 enum {
@@ -18,7 +18,7 @@ enum {
 	SIZE = PACKETS * TS_PACKET_BYTES,
 };
 
-static void expect(const struct ts_reader *reader, const uint8_t *bytes, size_t count)
+static void expect(const struct sync_reader *reader, const uint8_t *bytes, size_t count)
 {
 	assert_int_equal(reader->fault, FRAMING_OK);
 	assert_int_equal(reader->got_bytes, count);
@@ -28,11 +28,11 @@ static void expect(const struct ts_reader *reader, const uint8_t *bytes, size_t 
 static void pieces_of_any_size_give_the_same_packets(void **state)
 {
 	uint8_t *bytes = ts_rig_make(PACKETS, 1);
-	static struct ts_reader reader;
+	static struct sync_reader reader;
 
 	(void)state;
 	for (size_t piece = 1; piece <= SIZE; piece++) {
-		ts_reader_read(&reader, bytes, SIZE, piece);
+		sync_reader_read(&reader, FRAMING_TS, bytes, SIZE, piece);
 		expect(&reader, bytes, SIZE);
 		assert_int_equal(reader.passed, 0);
 		assert_int_equal(reader.losses, 0);
@@ -44,11 +44,11 @@ static void pieces_of_any_size_give_the_same_packets(void **state)
 static void a_packet_waits_for_the_next_one(void **state)
 {
 	uint8_t *bytes = ts_rig_make(PACKETS, 2);
-	static struct ts_reader reader;
+	static struct sync_reader reader;
 
 	(void)state;
-	ts_reader_init(&reader);
-	ts_reader_take(&reader, bytes, SIZE);
+	sync_reader_init(&reader, FRAMING_TS);
+	sync_reader_take(&reader, bytes, SIZE);
 	assert_int_equal(reader.got_bytes, SIZE - TS_PACKET_BYTES);
 	assert_true(framing_is_between(&reader.scan));
 	assert_true(framing_finish(&reader.scan, false));
@@ -60,12 +60,13 @@ static void a_packet_waits_for_the_next_one(void **state)
 // As the splice path does it: the look goes farther than the walk.
 static void what_is_seen_behind_a_walk_ends_a_packet(void **state)
 {
+	const struct framing_params params = sync_reader_params(FRAMING_TS);
 	uint8_t *bytes = ts_rig_make(3, 3);
 	struct framing_scan scan;
 	struct framing_walk walk;
 
 	(void)state;
-	framing_scan_init(&scan, &ts_reader_params);
+	framing_scan_init(&scan, &params);
 	scan.is_in_sync = true;
 	framing_walk(&scan, bytes, TS_PACKET_BYTES + 1, TS_PACKET_BYTES, &walk);
 	assert_int_equal(walk.messages, 1);
@@ -84,7 +85,7 @@ static void garbage_before_is_passed_over(void **state)
 {
 	uint8_t *packets = ts_rig_make(PACKETS, 4);
 	static uint8_t bytes[SIZE + 1000];
-	static struct ts_reader reader;
+	static struct sync_reader reader;
 
 	(void)state;
 	memset(bytes, 0x11, sizeof(bytes));
@@ -92,7 +93,7 @@ static void garbage_before_is_passed_over(void **state)
 		memcpy(bytes + garbage, packets, SIZE);
 		bytes[garbage / 2] = 0x47; // alone, it says nothing
 		for (size_t piece = 1; piece <= garbage + SIZE; piece += 37) {
-			ts_reader_read(&reader, bytes, garbage + SIZE, piece);
+			sync_reader_read(&reader, FRAMING_TS, bytes, garbage + SIZE, piece);
 			expect(&reader, packets, SIZE);
 			assert_int_equal(reader.passed, garbage);
 		}
@@ -104,11 +105,11 @@ static void garbage_before_is_passed_over(void **state)
 static void a_stream_may_begin_inside_a_packet(void **state)
 {
 	uint8_t *bytes = ts_rig_make(PACKETS, 5);
-	static struct ts_reader reader;
+	static struct sync_reader reader;
 
 	(void)state;
 	for (size_t from = 1; from < TS_PACKET_BYTES; from++) {
-		ts_reader_read(&reader, bytes + from, SIZE - from, 1 + from % 400);
+		sync_reader_read(&reader, FRAMING_TS, bytes + from, SIZE - from, 1 + from % 400);
 		expect(&reader, bytes + TS_PACKET_BYTES, SIZE - TS_PACKET_BYTES);
 	}
 	free(bytes);
@@ -125,7 +126,7 @@ static void a_payload_that_looks_like_syncs_is_seen_through(void **state)
 		{0x47, 0x00, 0x11, 0x10, 0x00}, /* does not count                   */
 	};
 	uint8_t *bytes = ts_rig_make(PACKETS, 6);
-	static struct ts_reader reader;
+	static struct sync_reader reader;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
@@ -135,7 +136,7 @@ static void a_payload_that_looks_like_syncs_is_seen_through(void **state)
 				bytes[n * TS_PACKET_BYTES + 3] = 0x10 | (n & 0xf);
 				memcpy(bytes + n * TS_PACKET_BYTES + at, lies[i], 5);
 			}
-			ts_reader_read(&reader, bytes + 40, SIZE - 40, 1 + at);
+			sync_reader_read(&reader, FRAMING_TS, bytes + 40, SIZE - 40, 1 + at);
 			expect(&reader, bytes + TS_PACKET_BYTES, SIZE - TS_PACKET_BYTES);
 		}
 	}
@@ -146,7 +147,7 @@ static void a_payload_that_looks_like_syncs_is_seen_through(void **state)
 static void check_loss(const uint8_t *bytes, size_t at, size_t lost, size_t piece)
 {
 	static uint8_t sent[SIZE], whole[SIZE];
-	static struct ts_reader reader;
+	static struct sync_reader reader;
 	size_t before = at / TS_PACKET_BYTES * TS_PACKET_BYTES;
 	size_t behind = (at + lost + TS_PACKET_BYTES - 1) / TS_PACKET_BYTES * TS_PACKET_BYTES;
 	size_t torn = behind - before - lost;
@@ -155,7 +156,7 @@ static void check_loss(const uint8_t *bytes, size_t at, size_t lost, size_t piec
 	memcpy(sent + at, bytes + at + lost, SIZE - at - lost);
 	memcpy(whole, bytes, before);
 	memcpy(whole + before, bytes + behind, SIZE - behind);
-	ts_reader_read(&reader, sent, SIZE - lost, piece);
+	sync_reader_read(&reader, FRAMING_TS, sent, SIZE - lost, piece);
 	expect(&reader, whole, SIZE - (behind - before));
 	assert_int_equal(reader.passed, torn);
 	assert_int_equal(reader.losses, torn > 0);
@@ -184,7 +185,7 @@ static void bytes_too_many_are_passed_over(void **state)
 {
 	uint8_t *bytes = ts_rig_make(PACKETS, 8);
 	static uint8_t sent[SIZE + 500];
-	static struct ts_reader reader;
+	static struct sync_reader reader;
 	const size_t at = 5 * TS_PACKET_BYTES;
 
 	(void)state;
@@ -193,7 +194,7 @@ static void bytes_too_many_are_passed_over(void **state)
 		memset(sent + at, 0x22, extra);
 		memcpy(sent + at + extra, bytes + at, SIZE - at);
 		for (size_t piece = 1; piece < SIZE; piece += 97) {
-			ts_reader_read(&reader, sent, SIZE + extra, piece);
+			sync_reader_read(&reader, FRAMING_TS, sent, SIZE + extra, piece);
 			/* The one before them cannot be told from a torn one. */
 			assert_int_equal(reader.got_bytes, SIZE - TS_PACKET_BYTES);
 			assert_memory_equal(reader.got, bytes, at - TS_PACKET_BYTES);
@@ -212,7 +213,7 @@ static void check_distance(size_t front, size_t behind, enum framing_fault fault
 	const size_t distance = front + TS_PACKET_BYTES + behind;
 	uint8_t *packets = ts_rig_make(PACKETS, 9);
 	static uint8_t bytes[PACKETS * 204];
-	static struct ts_reader reader;
+	static struct sync_reader reader;
 
 	memset(bytes, 0x33, sizeof(bytes));
 	for (size_t i = 0; i < PACKETS; i++)
@@ -220,7 +221,8 @@ static void check_distance(size_t front, size_t behind, enum framing_fault fault
 		       TS_PACKET_BYTES);
 	for (size_t from = 0; from < distance; from += 13) {
 		for (size_t piece = 1; piece < 2000; piece += 131) {
-			ts_reader_read(&reader, bytes + from, PACKETS * distance - from, piece);
+			sync_reader_read(&reader, FRAMING_TS, bytes + from,
+					 PACKETS * distance - from, piece);
 			assert_int_equal(reader.fault, fault);
 			assert_int_equal(reader.got_bytes, 0);
 		}
@@ -239,7 +241,7 @@ static void other_distances_are_named(void **state)
 static void noise_is_no_stream(void **state)
 {
 	static uint8_t bytes[8000];
-	static struct ts_reader reader;
+	static struct sync_reader reader;
 	uint32_t seed = 10;
 
 	(void)state;
@@ -247,7 +249,7 @@ static void noise_is_no_stream(void **state)
 		seed = seed * 1664525 + 1013904223;
 		bytes[i] = (uint8_t)(seed >> 24);
 	}
-	ts_reader_read(&reader, bytes, sizeof(bytes), 100);
+	sync_reader_read(&reader, FRAMING_TS, bytes, sizeof(bytes), 100);
 	assert_int_equal(reader.fault, FRAMING_OK);
 	assert_int_equal(reader.got_bytes, 0);
 	assert_true(reader.rest_bytes <= 1024);
@@ -257,14 +259,13 @@ static void noise_is_no_stream(void **state)
 // Published bytes hold whole packets, of which each ends by itself.
 static void published_packets_are_told_apart(void **state)
 {
+	const struct framing_params params = sync_reader_params(FRAMING_TS);
 	uint8_t *bytes = ts_rig_make(2, 11);
 
 	(void)state;
-	assert_int_equal(
-		framing_message_bytes(&ts_reader_params, bytes, (size_t)2 * TS_PACKET_BYTES),
-		TS_PACKET_BYTES);
-	assert_int_equal(framing_message_bytes(&ts_reader_params, bytes, TS_PACKET_BYTES),
+	assert_int_equal(framing_message_bytes(&params, bytes, (size_t)2 * TS_PACKET_BYTES),
 			 TS_PACKET_BYTES);
+	assert_int_equal(framing_message_bytes(&params, bytes, TS_PACKET_BYTES), TS_PACKET_BYTES);
 	free(bytes);
 }
 
@@ -276,10 +277,10 @@ struct start {
 // However the stream is cut, a walk ends before what a player begins with.
 static void check_starts(const uint8_t *bytes, const struct start *starts, size_t count)
 {
-	static struct ts_reader reader;
+	static struct sync_reader reader;
 
 	for (size_t piece = 1; piece <= SIZE; piece += piece < 400 ? 1 : 37) {
-		ts_reader_read(&reader, bytes, SIZE, piece);
+		sync_reader_read(&reader, FRAMING_TS, bytes, SIZE, piece);
 		expect(&reader, bytes, SIZE);
 		assert_int_equal(reader.start_count, count);
 		for (size_t i = 0; i < count; i++) {

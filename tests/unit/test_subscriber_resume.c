@@ -310,7 +310,6 @@ static void a_new_publisher_begins_anew(void **state)
 					   .session = 9,
 					   .next_seq = 5,
 					   .intake = {.framing = FRAMING_LINE,
-						      .message_bytes = sizeof(half) - 1,
 						      .rest = half,
 						      .rest_bytes = sizeof(half) - 1}};
 

@@ -12,11 +12,14 @@ from array import array
 from functools import lru_cache
 
 from . import packet
+from .frames import beast, rtcm3
 
 KIB = 1024
 MIB = 1024 * 1024
 
+END = {"line": b"\n", "nul": b"\0", "cr": b"\r", "crlf": b"\r\n"}
 PREFIX = {"u16be": (2, "big"), "u16le": (2, "little"), "u32be": (4, "big"), "u32le": (4, "little")}
+FRAME = {"rtcm3": rtcm3, "beast": beast}
 
 
 def position_coded(seed, length):
@@ -63,29 +66,32 @@ class Script:
 
 
 def frame(framing, body):
-    """One message as the publisher writes it, of a body that holds no LF if framing = line."""
+    """One message as the publisher writes it, of a body that does not hold what ends it."""
     if framing in PREFIX:
         width, order = PREFIX[framing]
         return len(body).to_bytes(width, order) + body
-    if framing == "line":
-        return body + b"\n"
-    return body
+    if framing == "octet-counted":
+        return b"%d " % len(body) + body
+    if framing in FRAME:
+        return FRAME[framing](body)
+    return body + END.get(framing, b"")
 
 
 @lru_cache(maxsize=10)
 def script(framing, sizes, seed, group=1, first=1000, session=77):
-    """A script of messages with bodies of these sizes (line: the size counts the LF).
+    """A script of messages with bodies of these sizes (which count the end of a line).
 
-    framing is none, line, fixed:N (all sizes N), u16be ... u32le or relay; with relay every packet
+    framing is a word of relay.ini, but not ts; with fixed:N all sizes are N; with relay every packet
     holds `group` messages.
     """
-    cut = 1 if framing == "line" else 0
+    end = END.get(framing, b"")
+    cut = len(end)
     body = position_coded(seed, sum(sizes))
-    if framing == "line":
-        body = body.replace(b"\n", b"\x0b")
+    if end:
+        body = body.replace(end[-1:], b"\x0b")
     parts, ends, at, end = [], [], 0, 0
     for size in sizes:
-        part = frame(framing, body[at:at + size - cut])
+        part = frame(framing, body[at:at + max(size - cut, 0)])
         at += size
         end += len(part)
         parts.append(part)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Takes pieces, finds packets, walks them, and goes back to finding. */
-#include "tests/unit/ts_reader.h"
+/* Takes pieces, finds messages, walks them, and goes back to finding. */
+#include "tests/unit/sync_reader.h"
 
 #include <assert.h>
 #include <stdbool.h>
@@ -9,17 +9,23 @@
 
 #include "base/compiler.h"
 
-const struct framing_params ts_reader_params = {
-	.kind = FRAMING_TS, .fixed_bytes = TS_PACKET_BYTES, .max_message = 1 << 20};
+struct framing_params sync_reader_params(enum framing_kind kind)
+{
+	return (struct framing_params){
+		.kind = kind,
+		.fixed_bytes = kind == FRAMING_TS ? TS_PACKET_BYTES : 0,
+		.max_message = 1 << 20,
+	};
+}
 
-static void drop_front(struct ts_reader *reader, size_t bytes)
+static void drop_front(struct sync_reader *reader, size_t bytes)
 {
 	memmove(reader->rest, reader->rest + bytes, reader->rest_bytes - bytes);
 	reader->rest_bytes -= bytes;
 	reader->walked -= size_min(bytes, reader->walked);
 }
 
-static void keep_front(struct ts_reader *reader, size_t bytes, enum media_start media_start)
+static void keep_front(struct sync_reader *reader, size_t bytes, enum media_start media_start)
 {
 	if (media_start != MEDIA_START_NONE) {
 		reader->starts[reader->start_count].at = reader->got_bytes;
@@ -39,8 +45,8 @@ static uint8_t *copy_of(const uint8_t *bytes, size_t count)
 	return copy;
 }
 
-// True when packets were found.
-static bool find(struct ts_reader *reader)
+// True when a message was found.
+static bool find(struct sync_reader *reader)
 {
 	uint8_t *copy = copy_of(reader->rest, reader->rest_bytes);
 	size_t passed = framing_find_sync(&reader->scan, copy, reader->rest_bytes, &reader->fault);
@@ -53,7 +59,7 @@ static bool find(struct ts_reader *reader)
 	return !framing_is_out_of_sync(&reader->scan) && reader->fault == FRAMING_OK;
 }
 
-static void walk(struct ts_reader *reader)
+static void walk(struct sync_reader *reader)
 {
 	while (reader->walked < reader->rest_bytes) {
 		size_t left = reader->rest_bytes - reader->walked;
@@ -65,14 +71,16 @@ static void walk(struct ts_reader *reader)
 		assert(walk.whole_bytes <= walk.walked_bytes && walk.walked_bytes <= left);
 		assert(walk.fault == FRAMING_OK || walk.messages == 0);
 		if (walk.fault == FRAMING_NO_SYNC) {
-			framing_scan_init(&reader->scan, &ts_reader_params);
+			framing_scan_init(&reader->scan, &reader->params);
 			reader->losses++;
 			return;
 		}
 		if (walk.messages) {
 			size_t whole = reader->walked + walk.whole_bytes;
 
-			assert(whole == walk.messages * TS_PACKET_BYTES);
+			assert(reader->params.kind != FRAMING_TS ||
+			       whole == walk.messages * TS_PACKET_BYTES);
+			reader->messages += walk.messages;
 			reader->walked += walk.walked_bytes;
 			keep_front(reader, whole, walk.media_start);
 		} else {
@@ -82,7 +90,7 @@ static void walk(struct ts_reader *reader)
 	}
 }
 
-void ts_reader_take(struct ts_reader *reader, const uint8_t *bytes, size_t count)
+void sync_reader_take(struct sync_reader *reader, const uint8_t *bytes, size_t count)
 {
 	memcpy(reader->rest + reader->rest_bytes, bytes, count);
 	reader->rest_bytes += count;
@@ -93,18 +101,19 @@ void ts_reader_take(struct ts_reader *reader, const uint8_t *bytes, size_t count
 	} while (framing_is_out_of_sync(&reader->scan));
 }
 
-void ts_reader_init(struct ts_reader *reader)
+void sync_reader_init(struct sync_reader *reader, enum framing_kind kind)
 {
-	*reader = (struct ts_reader){0};
-	framing_scan_init(&reader->scan, &ts_reader_params);
+	*reader = (struct sync_reader){.params = sync_reader_params(kind)};
+	framing_scan_init(&reader->scan, &reader->params);
 	assert(framing_is_out_of_sync(&reader->scan));
 }
 
-void ts_reader_read(struct ts_reader *reader, const uint8_t *bytes, size_t count, size_t piece)
+void sync_reader_read(struct sync_reader *reader, enum framing_kind kind, const uint8_t *bytes,
+		      size_t count, size_t piece)
 {
-	ts_reader_init(reader);
+	sync_reader_init(reader, kind);
 	for (size_t at = 0; at < count && reader->fault == FRAMING_OK; at += piece)
-		ts_reader_take(reader, bytes + at, size_min(piece, count - at));
+		sync_reader_take(reader, bytes + at, size_min(piece, count - at));
 	if (framing_finish(&reader->scan, false))
 		keep_front(reader, reader->rest_bytes, reader->scan.media_start);
 }
