@@ -230,6 +230,22 @@ enum pipe_io pipe_read(struct pipe *from, void *to, size_t len, size_t *ret_byte
 	return PIPE_IO_OK;
 }
 
+bool pipe_read_whole(struct pipe *from, void *to, size_t bytes)
+{
+	size_t filled = 0;
+
+	while (filled < bytes) {
+		size_t got = 0;
+		int err = 0;
+
+		if (pipe_read(from, (uint8_t *)to + filled, bytes - filled, &got, &err) !=
+		    PIPE_IO_OK)
+			return false;
+		filled += got;
+	}
+	return true;
+}
+
 enum pipe_io pipe_discard(struct pipe *from, int null_fd, size_t bytes, size_t *ret_bytes,
 			  int *ret_err)
 {

@@ -69,6 +69,9 @@ must_check enum pipe_io pipe_write(struct pipe *to, const void *bytes, size_t le
 must_check enum pipe_io pipe_read(struct pipe *from, void *to, size_t len, size_t *ret_bytes,
 				  int *ret_err);
 
+/* Copies exactly `bytes` out.  False: the pipe did not give them all, and some may be gone. */
+must_check bool pipe_read_whole(struct pipe *from, void *to, size_t bytes);
+
 /* Drops the first `bytes` (at most from->held_bytes, asserted): by splice to null_fd (/dev/null,
  * opened O_WRONLY by the caller), and where that fails by reading them.  On PIPE_IO_OK all of them
  * are gone. */

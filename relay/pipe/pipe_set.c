@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "pipe/pipe_io.h"
 
 enum {
 	HEADER_ARENA_BYTES = 256 * 1024,
@@ -76,6 +77,25 @@ void pipe_set_note_refusal(struct pipe_set *set, enum refusal refusal)
 	set->refused[refusal] = true;
 	set->metrics->refused_calls++;
 	set->events.on_refused(set->events.owner, refusal, is_first);
+}
+
+bool pipe_set_peek(struct pipe_set *set, struct pipe *from, void *to, size_t bytes)
+{
+	size_t copied = 0;
+	int err = 0;
+	enum pipe_io result;
+	bool done;
+
+	if (!set->has_pipes)
+		return false;
+	set->metrics->tee_calls++;
+	result = pipe_tee(from, &set->copy_pipe, bytes, &copied, &err);
+	if (result == PIPE_IO_REFUSED)
+		pipe_set_note_refusal(set, REFUSAL_TEE);
+	done = result == PIPE_IO_OK && copied == bytes &&
+	       pipe_read_whole(&set->copy_pipe, to, bytes);
+	pipe_set_empty_copy_pipe(set);
+	return done;
 }
 
 void pipe_set_renew_copy_pipe(struct pipe_set *set)

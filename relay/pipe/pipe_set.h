@@ -107,6 +107,10 @@ size_t pipe_set_count(const struct pipe_set *set);
 /* A call has been refused: it is counted, remembered and told. */
 void pipe_set_note_refusal(struct pipe_set *set, enum refusal refusal);
 
+/* Copies the first `bytes` of a pipe of the set, which keeps them.  False: a call was refused, or there
+ * is no copy pipe. */
+must_check bool pipe_set_peek(struct pipe_set *set, struct pipe *from, void *to, size_t bytes);
+
 /* Replaces the copy pipe when it cannot be emptied.  Use pipe_set_empty_copy_pipe(). */
 void pipe_set_renew_copy_pipe(struct pipe_set *set);
 

@@ -179,7 +179,6 @@ size_t segment_packet_rest(const struct segment *segment, size_t offset)
 
 int segment_make_block(struct segment *segment)
 {
-	size_t filled = 0;
 	uint8_t *block;
 
 	if (segment->kind == SEGMENT_BLOCK)
@@ -189,16 +188,9 @@ int segment_make_block(struct segment *segment)
 		return -ENOMEM;
 	if (segment->slot)
 		ring_record_hide(segment);
-	while (filled < segment->length) {
-		size_t got = 0;
-		int err = 0;
-
-		if (pipe_read(&segment->pipe, block + filled, segment->length - filled, &got,
-			      &err) != PIPE_IO_OK) {
-			ring_record_give(segment->record, block, segment->length);
-			return -EIO;
-		}
-		filled += got;
+	if (!pipe_read_whole(&segment->pipe, block, segment->length)) {
+		ring_record_give(segment->record, block, segment->length);
+		return -EIO;
 	}
 	segment->kind = SEGMENT_BLOCK;
 	segment->block = block;
