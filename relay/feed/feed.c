@@ -363,6 +363,11 @@ struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *e
 	return rendition;
 }
 
+void feed_take_past(const struct feed *feed, struct rendition *rendition)
+{
+	publish_take_past(&feed->publish, rendition);
+}
+
 static void free_rendition(struct rendition *rendition, enum close_reason reason)
 {
 	fanout_clear_rendition(rendition, reason);

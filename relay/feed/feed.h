@@ -101,6 +101,9 @@ void feed_change(struct feed *feed, const struct feed_params *params);
 /* Makes a rendition in this format, of which there is none yet.  NULL: no memory. */
 struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *encoder);
 
+/* Gives a new rendition the past that another one of the feed has in this worker, if any has. */
+void feed_take_past(const struct feed *feed, struct rendition *rendition);
+
 /* Closes its subscribers (reason REMOVED) and drops it.  Clears the pointer. */
 void feed_close_rendition(struct rendition **rendition);
 

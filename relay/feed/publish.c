@@ -9,6 +9,7 @@
 #include "feed/publish.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
@@ -19,13 +20,21 @@
 #include "feed/feed_kept.h"
 #include "pipe/pipe_io.h"
 
+/* What a new rendition takes of the past of another one.  The worker does nothing else meanwhile, so
+ * it is as much as can be done in some milliseconds; to rewrite a byte takes longer than to copy it. */
+enum {
+	PAST_BYTES_MAX = 8 << 20,
+	PAST_REWRITTEN_MAX = 1 << 19, /* the same, for a format that is rewritten */
+	PAST_PACKETS_MAX = 8192,
+};
+
 static struct ring_packet entry_of(const struct packet *packet)
 {
 	return (struct ring_packet){
 		.first_seq = packet->first_seq,
 		.next_seq = packet_next_seq(packet),
 		.count = packet->count,
-		.arrived_ns = clock_mono_ns(),
+		.arrived_ns = packet->arrived_ns ? packet->arrived_ns : clock_mono_ns(),
 		.starts_message = packet->starts_message,
 		.media_start = packet->media_start,
 	};
@@ -141,20 +150,6 @@ static void copy_to_renditions(struct publish *publish, const struct packet *pac
 		(void)copy_to_rendition(publish, rendition_of(node), packet, bytes);
 }
 
-static bool read_pipe(struct pipe *from, uint8_t *to, size_t bytes)
-{
-	while (bytes) {
-		size_t got = 0;
-		int err = 0;
-
-		if (pipe_read(from, to, bytes, &got, &err) != PIPE_IO_OK)
-			return false;
-		to += got;
-		bytes -= got;
-	}
-	return true;
-}
-
 static size_t bytes_in(const struct payload *payload, size_t number)
 {
 	return number + 1 == payload->count ? payload->last_bytes
@@ -170,31 +165,13 @@ static uint8_t *read_payload(struct payload *payload, size_t length)
 	for (size_t i = 0; bytes && i < payload->count; i++) {
 		size_t here = bytes_in(payload, i);
 
-		if (!read_pipe(&payload->pipes[i], bytes + filled, here)) {
+		if (!pipe_read_whole(&payload->pipes[i], bytes + filled, here)) {
 			free(bytes);
 			return NULL;
 		}
 		filled += here;
 	}
 	return bytes;
-}
-
-/* Reads the first `bytes` of the pipe, which keeps them. */
-static bool look_into(struct publish *publish, struct pipe *from, uint8_t *to, size_t bytes)
-{
-	size_t copied = 0;
-	int err = 0;
-	enum pipe_io result;
-	bool done;
-
-	publish->fanout->metrics->tee_calls++;
-	result = pipe_tee(from, &publish->fanout->pipes->copy_pipe, bytes, &copied, &err);
-	if (result == PIPE_IO_REFUSED)
-		pipe_set_note_refusal(publish->fanout->pipes, REFUSAL_TEE);
-	done = result == PIPE_IO_OK && copied == bytes &&
-	       read_pipe(&publish->fanout->pipes->copy_pipe, to, bytes);
-	pipe_set_empty_copy_pipe(publish->fanout->pipes);
-	return done;
 }
 
 /* The same as read_payload(), but the payload stays where it is. */
@@ -206,7 +183,8 @@ static uint8_t *look_at_payload(struct publish *publish, struct payload *payload
 	for (size_t i = 0; bytes && i < payload->count; i++) {
 		size_t here = bytes_in(payload, i);
 
-		if (!look_into(publish, &payload->pipes[i], bytes + filled, here)) {
+		if (!pipe_set_peek(publish->fanout->pipes, &payload->pipes[i], bytes + filled,
+				   here)) {
 			free(bytes);
 			return NULL;
 		}
@@ -456,4 +434,96 @@ void publish_missing(struct rendition *rendition, uint32_t session, uint64_t nex
 	ring_set_sequence(&rendition->ring, session, next_seq);
 	rendition_trim(rendition);
 	subscriber_wake_all(rendition);
+}
+
+/* ---- the past of a new rendition ---- */
+
+/* Of all that can be read back, the one that reaches furthest.  NULL: there is no past.  What another
+ * relay says of its packets (time, parts of messages, none at all) only a header keeps. */
+static struct rendition *find_past(const struct publish *publish)
+{
+	bool is_relay = publish->framing->kind == FRAMING_RELAY;
+	uint64_t oldest = publish->sequence.next_seq;
+	struct rendition *found = NULL;
+	struct list_node *node;
+
+	list_for_each (&publish->fanout->renditions, node) {
+		struct rendition *rendition = rendition_of(node);
+		const struct encoder *encoder = rendition->encoder;
+
+		if (!encoder->read || (is_relay && encoder != &encoder_framed) ||
+		    cursor_oldest_seq(&rendition->ring) >= oldest)
+			continue;
+		oldest = cursor_oldest_seq(&rendition->ring);
+		found = rendition;
+	}
+	return found;
+}
+
+static void put_past(const struct publish *publish, struct rendition *to, struct packet *packet,
+		     const uint8_t *payload)
+{
+	struct frame frame;
+
+	if (to->ring.segment_count && packet->first_seq > to->ring.next_seq)
+		publish_missing(to, packet->session, packet->first_seq);
+	if (packet->type == PACKET_DATA) {
+		(void)copy_to_rendition(publish, to, packet, payload);
+		return;
+	}
+	make_frame(to->encoder, packet, &frame);
+	if (frame.header_bytes)
+		append_copy(to, packet, &frame, NULL);
+}
+
+static int take_packets(const struct publish *publish, struct rendition *to, struct rendition *from,
+			struct cursor *cursor)
+{
+	uint64_t mono_ns = clock_mono_ns(), wall_ns = clock_wall_ns();
+	struct ring_packet entry;
+	uint8_t *wire;
+	size_t bytes;
+	int r;
+
+	while ((r = cursor_read_packet(cursor, &from->ring, publish->fanout->pipes, &entry, &wire,
+				       &bytes)) > 0) {
+		struct packet packet = {
+			.type = PACKET_DATA,
+			.count = (uint16_t)entry.count,
+			.session = publish->sequence.session,
+			.first_seq = entry.first_seq,
+			.time_ns = wall_ns - (mono_ns - entry.arrived_ns),
+			.arrived_ns = entry.arrived_ns,
+			.starts_message = entry.starts_message,
+			.media_start = entry.media_start,
+		};
+		const uint8_t *payload = from->encoder->read(wire, bytes, &packet);
+
+		if (packet.type != PACKET_HEARTBEAT && packet.type != PACKET_END)
+			put_past(publish, to, &packet, payload);
+		free(wire);
+	}
+	return r;
+}
+
+void publish_take_past(const struct publish *publish, struct rendition *to)
+{
+	struct rendition *from = publish->is_awake ? find_past(publish) : NULL;
+	struct cursor cursor;
+	int r;
+
+	if (!from)
+		return;
+	cursor_join_recent(&cursor, &from->ring,
+			   to->encoder->rewrite ? PAST_REWRITTEN_MAX : PAST_BYTES_MAX,
+			   PAST_PACKETS_MAX);
+	r = take_packets(publish, to, from, &cursor);
+	if (r < 0) {
+		log_error("it begins without a past feed=%s format=%s: %s", to->fanout->name,
+			  encoder_name(to->encoder), strerror(-r));
+		ring_clear(&to->ring);
+	}
+	cursor_leave(&cursor);
+	ring_set_sequence(&to->ring, publish->sequence.session, publish->sequence.next_seq);
+	rendition_trim(to);
 }

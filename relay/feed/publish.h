@@ -52,6 +52,10 @@ void publish_packet(struct publish *publish, const struct packet *packet, struct
 /* Publishes a gap in one rendition, which lacks what others have.  It goes on at `next_seq`. */
 void publish_missing(struct rendition *rendition, uint32_t session, uint64_t next_seq);
 
+/* Gives a new rendition, whose ring is empty, the past of another one, as far as there is one that can
+ * be read back.  Without memory it has none. */
+void publish_take_past(const struct publish *publish, struct rendition *to);
+
 /* Goes on where the process before was. */
 void publish_resume(struct publish *publish, const struct sequence *sequence);
 

@@ -44,6 +44,12 @@ struct encoder {
 			    const struct framing_params *framing, const uint8_t *payload,
 			    size_t *ret_bytes);
 
+	/* Reads back a packet that is `bytes` long on the wire: returns where its payload is, and
+	 * sets packet->length.  The caller has filled in the rest for a data packet, as far as it
+	 * knows it; what the format says of a packet is set.  Of news, length is 0.  The pointer is
+	 * NULL where the payload, or what is none, cannot be told from the rest. */
+	const uint8_t *(*read)(const uint8_t *wire, size_t bytes, struct packet *packet);
+
 	/* Writes the first words to a subscriber (at most ENCODER_HEADER_MAX bytes); returns their
 	 * length.  `place` is a heartbeat: its sequence is that of the first message to come.
 	 * retry_ms: how long to wait before it comes back after a break.  The pointer is NULL where

@@ -50,6 +50,16 @@ static size_t write_end(const struct encoder *encoder, const struct packet *pack
 	return 2;
 }
 
+static const uint8_t *read_packet(const uint8_t *wire, size_t bytes, struct packet *packet)
+{
+	size_t head_bytes = 1;
+
+	while (wire[head_bytes - 1] != '\n')
+		head_bytes++;
+	packet->length = bytes - head_bytes - strlen(CHUNK_END);
+	return wire + head_bytes;
+}
+
 static size_t write_farewell(const struct encoder *encoder, enum close_reason reason,
 			     uint32_t retry_ms, uint8_t *out)
 {
@@ -62,5 +72,6 @@ const struct encoder encoder_chunked = {
 	.format = FORMAT_HTTP,
 	.header = write_head,
 	.trailer = write_end,
+	.read = read_packet,
 	.farewell = write_farewell,
 };

@@ -19,7 +19,22 @@ static size_t write_header(const struct encoder *encoder, const struct packet *p
 	return PACKET_HEADER_BYTES;
 }
 
+static const uint8_t *read_packet(const uint8_t *wire, size_t bytes, struct packet *packet)
+{
+	struct packet_header header;
+
+	packet->length = bytes - PACKET_HEADER_BYTES;
+	if (packet_header_decode(wire, &header) == 0) { /* it is what write_header() has made */
+		packet->type = (enum packet_type)header.type;
+		packet->flags = header.flags;
+		packet->count = header.count;
+		packet->time_ns = header.time;
+	}
+	return wire + PACKET_HEADER_BYTES;
+}
+
 const struct encoder encoder_framed = {
 	.format = FORMAT_FRAMED,
 	.header = write_header,
+	.read = read_packet,
 };

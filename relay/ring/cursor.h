@@ -11,6 +11,8 @@
 #include "base/compiler.h"
 #include "ring/ring.h"
 
+struct pipe_set;
+
 struct cursor {
 	struct segment *segment; /* private: referenced; NULL between segments   */
 	size_t offset;           /* private: read so far of the segment          */
@@ -53,6 +55,11 @@ int cursor_join_since(struct cursor *cursor, const struct ring *ring, uint64_t s
  * when it is older than cursor_oldest_seq() (the cursor is untouched). */
 int cursor_join_seq(struct cursor *cursor, const struct ring *ring, uint64_t seq) must_check;
 
+/* In the past of the sequence that runs: at a message start with so many bytes and packets behind it at
+ * most, in whole segments.  When there is none, at the newest message start. */
+void cursor_join_recent(struct cursor *cursor, const struct ring *ring, uint64_t bytes,
+			size_t packets);
+
 /* The oldest sequence to join at; ring->next_seq when there is none.  What lies before a sequence
  * that started anew does not count. */
 uint64_t cursor_oldest_seq(const struct ring *ring);
@@ -83,6 +90,14 @@ size_t cursor_offset(const struct cursor *cursor);
 
 /* `bytes` have been read; must not pass the end of the segment. */
 void cursor_advance(struct cursor *cursor, size_t bytes);
+
+/* Reads a whole packet, for a cursor that stands between two: its bytes as they are on the wire, in
+ * malloc'ed memory that is the caller's, and what the ring remembers of it.  Of a gap, next_seq is not
+ * known.  `pipes`: that the ring's are of.  1; 0: it is at the live edge, nothing is read.  -ENOMEM,
+ * or -EIO: a pipe did not give its bytes; the cursor may then stand inside the packet. */
+int cursor_read_packet(struct cursor *cursor, struct ring *ring, struct pipe_set *pipes,
+		       struct ring_packet *ret_packet, uint8_t **ret_bytes,
+		       size_t *ret_count) must_check;
 
 /* True between two messages: nothing that was begun is unfinished. */
 bool cursor_is_at_message_start(const struct cursor *cursor, const struct ring *ring);

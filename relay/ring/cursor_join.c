@@ -217,6 +217,22 @@ static void join_at(struct cursor *cursor, const struct packet_found *found)
 	segment_ref(found->segment);
 }
 
+/* At the first message start from `found` on, or else at the newest of all, from segment `first` on. */
+static void join_from(struct cursor *cursor, const struct ring *ring, uint64_t first,
+		      struct packet_found found)
+{
+	/* Nothing but news comes behind the last message. */
+	const struct sought news = {.has = is_behind_messages, .above = ring->message_count};
+
+	found = start_from(ring, found);
+	if (!found.segment || mark_of(&found)->messages_before >= ring->message_count)
+		found = start_before(ring, first, find_packet(ring, first, &news));
+	if (found.segment)
+		join_at(cursor, &found);
+	else
+		cursor_join_live(cursor, ring);
+}
+
 void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t bytes,
 		      uint64_t since_ns)
 {
@@ -225,17 +241,9 @@ void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t b
 		.pos = bytes && ring->end_pos > bytes ? ring->end_pos - bytes : 0,
 		.since_ns = since_ns,
 	};
-	/* Nothing but news comes behind the last message. */
-	const struct sought news = {.has = is_behind_messages, .above = ring->message_count};
 	uint64_t first = ring_first_index(ring);
-	struct packet_found found = start_from(ring, find_packet(ring, first, &within));
 
-	if (!found.segment || mark_of(&found)->messages_before >= ring->message_count)
-		found = start_before(ring, first, find_packet(ring, first, &news));
-	if (found.segment)
-		join_at(cursor, &found);
-	else
-		cursor_join_live(cursor, ring);
+	join_from(cursor, ring, first, find_packet(ring, first, &within));
 }
 
 /* The oldest packet that starts a message, from segment `from` on. */
@@ -330,6 +338,24 @@ void cursor_join_key_frame(struct cursor *cursor, const struct ring *ring)
 static uint64_t first_of_sequence(const struct ring *ring)
 {
 	return u64_max(ring_first_index(ring), ring->sequence_index);
+}
+
+void cursor_join_recent(struct cursor *cursor, const struct ring *ring, uint64_t bytes,
+			size_t packets)
+{
+	const uint64_t first = first_of_sequence(ring);
+	struct packet_found found = {NULL, 0};
+
+	for (uint64_t index = ring->next_index; index > first; index--) {
+		struct segment *segment = ring_find_segment(ring, index - 1);
+
+		if (segment->length > bytes || segment->mark_count > packets)
+			break;
+		bytes -= segment->length;
+		packets -= segment->mark_count;
+		found.segment = segment;
+	}
+	join_from(cursor, ring, first, found);
 }
 
 uint64_t cursor_oldest_seq(const struct ring *ring)

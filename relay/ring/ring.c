@@ -502,9 +502,10 @@ void ring_set_sequence(struct ring *ring, uint32_t session, uint64_t next_seq)
 
 int ring_make_block(struct ring *ring, struct segment *segment)
 {
+	bool was_pipe = segment->kind == SEGMENT_PIPE;
 	int r = segment_make_block(segment);
 
-	if (r == 0 && ring_find_segment(ring, segment->index) == segment) {
+	if (was_pipe && r == 0 && ring_find_segment(ring, segment->index) == segment) {
 		ring->pipe_count--;
 		ring_reckon(ring, segment);
 	}

@@ -50,7 +50,7 @@ void admission_fini(struct admission *admission);
 void admission_tick(struct admission *admission, uint64_t now_ns);
 
 /* Takes the quota of a peer that has passed the access lists.  address: NULL for a unix socket,
- * which is not counted by address.  wants_past: it begins with a message of the past.  The result is
+ * which is not counted by address.  wants_past: it asks to begin in the past.  The result is
  * that of quota_take(). */
 enum close_reason admission_take_quota(const struct admission *admission,
 				       struct served_format *format, const struct in6_addr *address,

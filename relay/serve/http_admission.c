@@ -363,7 +363,8 @@ static enum http_refusal take_quota(const struct asking *asking, struct served_f
 	const char *whose;
 	enum close_reason reason = admission_take_quota(
 		asking->http->admission, format, asking->has_address ? &asking->address : NULL,
-		asking->wanted.has_from || asking->wanted.since_ns, ret, &whose);
+		asking->wanted.has_from || asking->wanted.since_ns || asking->wanted.has_burst, ret,
+		&whose);
 
 	if (reason == CLOSE_REASON_COUNT)
 		return HTTP_REFUSAL_COUNT;

@@ -31,8 +31,13 @@ static void open_in(struct worker *worker, void *data)
 	const struct order *order = data;
 	struct served_format *format = order->format;
 
-	format->renditions[worker->index] =
-		feed_open_rendition(feed_in(format, worker), encoder_of(format->format));
+	struct rendition **rendition = &format->renditions[worker->index];
+	struct feed *feed = feed_in(format, worker);
+
+	*rendition = feed_open_rendition(feed, encoder_of(format->format));
+	/* Before the feed begins, a hand-over brings each its own. */
+	if (*rendition && format->feed->has_begun)
+		feed_take_past(feed, *rendition);
 }
 
 static void close_in(struct worker *worker, void *data)

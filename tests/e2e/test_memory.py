@@ -99,6 +99,32 @@ def test_with_a_burst_there_is_a_past_from_the_start(lab, past):
     relay.wait("a", ring_bytes=0)
 
 
+@pytest.mark.parametrize("by", ["raw", "framed", "burst"])
+def test_the_past_of_another_format(lab, by):
+    """Nobody has read by HTTP yet, but there is a past: what others read, or what is kept for them."""
+    made = text_script((1000,) * 30, 5)
+    relay = lab.start(sections(2, raw={"burst": "1"} if by == "burst" else None))
+    readers = [] if by == "burst" else [relay.subscribe(f"a-{by}", made)]
+    relay.wait("a", subscribers=len(readers))
+    publisher = relay.publish("a")
+    for index in range(made.count):
+        publisher.send(made.message(index))  # a packet each
+        relay.wait("a", in_messages=index + 1)
+    relay.run_until_done(readers)
+    late = []
+    for kind, options in KINDS:
+        path = options.get("path", "/a")
+        asked = {**options, "path": f"{path}{'&' if '?' in path else '?'}burst=10k", "start": made.start_of(20)}
+        late.append(relay.subscribe("web", made, kind=kind, **asked))
+    relay.run_until_done(late)
+    assert all(made.start_of(20) <= one.start <= made.start_of(21) for one in late)  # an event has more around it
+    relay.close_peers()
+    relay.wait("a", subscribers=0)
+    events = Answer(relay, "web", request("/a?from=1", {"Accept": "text/event-stream"}))
+    lab.loop.run(lambda: b"-30\ndata: " in events.data, what="all of it")
+    assert [number for _, number in event_ids(events.data)] == [*range(1, 31)]
+
+
 def test_a_format_is_offered_by_two(lab):
     """One of them goes, or offers another kind: who came by the other one stays."""
     made = text_script((1000,) * 60, 4)

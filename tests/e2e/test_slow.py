@@ -202,6 +202,11 @@ def test_burst(lab, engine, burst, least, most):
     assert least + 20 <= (len(made.payload) - raw.start) // 1024 <= most + 20
 
 
+def begins_in_the_past(subscriber):
+    """Its first message had come before it was greeted."""
+    return subscriber.headers[0].time < subscriber.heartbeats[0]
+
+
 def test_a_burst_smaller_than_a_packet_is_that_packet(lab):
     """On a quiet feed, and on a busy one, whose packets are as long as a segment: each newcomer reaches the past."""
     made = script("u32be", (150_000,) * 60, 2)
@@ -215,11 +220,12 @@ def test_a_burst_smaller_than_a_packet_is_that_packet(lab):
         lab.loop.run(lambda: leader.position == made.ends[index], what=f"message {index}")
         others.append(relay.subscribe("a-framed", made, base=leader.base))
         lab.loop.run(lambda: others[-1].messages, what=f"what came before newcomer {index}")
-        assert others[-1].start <= index
+        assert others[-1].start <= index and begins_in_the_past(others[-1])
     publisher.send(made.wire[made.ends[19]:])
     while not leader.done:
         some = relay.subscribe("a-framed", made, base=leader.base)
         lab.loop.run(lambda: some.messages, what="messages")
+        assert begins_in_the_past(some)
         others.append(some)
     relay.run_until_done([leader, *others])
 
