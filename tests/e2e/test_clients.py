@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Clients that `make test` does without: Chromium, node-ws, ffprobe, slowhttptest; and all kinds beside 1,000 raw ones.
+"""Clients that `make test` does without: Chromium, Firefox, node-ws, ffprobe, mpv, HAProxy, slowhttptest; and all kinds
+beside 1,000 raw ones.
 
 Run by `make test-clients`."""
 
@@ -52,7 +53,7 @@ class Page(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/html")
         self.end_headers()
         if found:
-            self.wfile.write((HERE / "client.html").read_bytes())
+            self.wfile.write((HERE / self.server.html).read_bytes())
 
     def do_POST(self):
         self.server.results.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
@@ -67,6 +68,7 @@ class Page(http.server.BaseHTTPRequestHandler):
 def page():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
     server.results = []
+    server.html = "client.html"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield server
@@ -129,6 +131,97 @@ def transport_stream(tmp_path_factory):
                     "-t", "4", "-c:v", "mpeg2video", "-f", "mpegts", path], check=True, timeout=60)
     return path, subprocess.run(probe(path), check=True, timeout=60, capture_output=True,
                                 text=True).stdout
+
+
+BROWSERS = {
+    "chromium": ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                 "--no-first-run", "--autoplay-policy=no-user-gesture-required", "--user-data-dir={}"],
+    "firefox": ["firefox-esr", "--headless", "--no-remote", "--profile", "{}"],
+}
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+@pytest.mark.parametrize("kind, codec, media_type", [("mp3", "libmp3lame", "audio/mpeg"),
+                                                     ("ogg", "libvorbis", "application/ogg")])
+def test_a_browser_plays(lab, page, browser, kind, codec, media_type):
+    """<audio>, in the middle of a stream that has no end; nothing but the media type says what it is."""
+    sound = lab.directory / f"sound.{kind}"
+    subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=duration=40", "-c:a", codec, sound],
+                   check=True, timeout=60)
+    relay = lab.start({**feed("a", burst="1024k", content_type=media_type), "listener web": http_listener()})
+    relay.publish("a", sound.read_bytes())
+    relay.wait("a", in_bytes=sound.stat().st_size)
+    profile = lab.directory / "profile"
+    profile.mkdir()
+    page.html = "player.html"
+    command = [word.format(profile) for word in BROWSERS[browser]]
+    player = subprocess.Popen(
+        [*command, f"http://127.0.0.1:{page.server_address[1]}/?stream=http://{place(relay, 'web')}/a"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        env={**os.environ, "HOME": str(profile)})
+    try:
+        lab.loop.run(lambda: page.results, 60, "the player to say what it does", poll=0.01)
+    finally:
+        os.killpg(player.pid, 9)
+        player.wait(20)
+    assert page.results[0] == "playing"
+
+
+def test_mpv(lab, transport_stream):
+    """It joins in the middle, behind stray bytes, and shows pictures."""
+    stream = transport_stream[0].read_bytes()
+    relay = lab.start({**feed("a", framing="ts", burst="1024k"), "listener web": http_listener()})
+    relay.publish("a", b"stray" + stream)
+    relay.wait("a", in_bytes=len(stream))
+    player = subprocess.Popen(["mpv", "--no-config", "--vo=null", "--ao=null", "--cache=no", "--frames=10", "--msg-level=all=error",
+                               f"http://{place(relay, 'web')}/a"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert not wait_exit(lab, player)
+
+
+HAPROXY = """
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+frontend http
+    bind {directory}/http
+    default_backend relay
+backend relay
+    option httpchk GET /
+    server relay {relay} send-proxy-v2 check inter 100ms
+frontend tcp
+    bind {directory}/tcp
+    mode tcp
+    default_backend looked_at
+backend looked_at
+    mode tcp
+    option tcp-check
+    server relay {relay} send-proxy check check-send-proxy inter 100ms
+"""
+
+
+def test_haproxy(lab):
+    """Streams of either PROXY version, and its looks at relay: those are no bad requests, and not logged."""
+    made = text_script((1000,) * 100, 6)
+    relay = lab.start({**feed("a", framing="line", **LOSSLESS),
+                       "listener web": http_listener(trusted_proxies="127.0.0.1", hosts="*")})
+    (lab.directory / "haproxy.cfg").write_text(HAPROXY.format(directory=lab.directory, relay=place(relay, "web")))
+    proxy = subprocess.Popen(["haproxy", "-f", lab.directory / "haproxy.cfg", "-q"])
+    try:
+        lab.loop.run(lambda: all((lab.directory / name).exists() for name in ("http", "tcp")), what="haproxy", poll=0.01)
+        readers = []
+        for name in ("http", "tcp"):
+            relay.address["listener web"] = f"unix:{lab.directory / name}"
+            readers.append(relay.subscribe("web", made, kind=WebSubscriber))
+        relay.wait("a", subscribers=2)
+        relay.publish("a", made.wire)
+        relay.run_until_done(readers)
+        relay.wait(test=lambda seen: seen["relay"]["accepted_web"] > 2 + 8)  # it has looked, some times each way
+    finally:
+        proxy.terminate()
+        proxy.wait(20)
+    assert not [line for line in relay.log if "request refused" in line], relay.log
 
 
 def probe(url):

@@ -53,6 +53,17 @@ def test_nobody_is_connected(lab):
     publisher.close()
 
 
+def test_feeds_at_rest_hold_two_descriptors(lab):
+    """For each address, however many workers there are; and no pipe, no block."""
+    def start(count):
+        feeds = {f"feed f{i}": {"ingest": f"listen unix:{lab.directory}/{count}-{i}"} for i in range(count)}
+        relay = lab.start({"relay": {"workers": 4}, **feeds, "listener web": {
+            "feed": "all", "listen": "tcp:127.0.0.1:0", "format": "http"}}, name=f"{count}.ini")
+        return len(relay.links())
+
+    assert start(220) - start(20) <= 2 * 200
+
+
 def test_who_comes_back_in_time_finds_the_past(lab):
     """In whichever worker; later, what is missing is told."""
     made = text_script((1000,) * 60, 2)

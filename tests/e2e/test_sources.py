@@ -2,6 +2,7 @@
 """Publishers that come, go, come back, are two, or say nothing."""
 
 import os
+import socket
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from relaytest import address, packet
 from relaytest.ingest import STREAMS
 from relaytest.ini import feed
 from relaytest.stream import Script, script
-from relaytest.surroundings import ipv6, needs
+from relaytest.surroundings import ipv6, mount_namespace, needs
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 
@@ -200,6 +201,26 @@ def test_ipv6_and_names(lab):
     relay.publish("a", made.wire)
     relay.run_until_done(readers)
     assert os.path.exists(f"{lab.directory}/a.sock")
+
+
+@needs(ipv6)
+@needs(mount_namespace)
+def test_a_name_is_listened_on_with_all_its_addresses(lab):
+    """As Debian's /etc/hosts has localhost: who comes by the other family is served too."""
+    hosts = lab.directory / "hosts"
+    hosts.write_text("127.0.0.1 localhost\n::1 localhost\n")
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as free:
+        port = free.getsockname()[1]
+    made = script("line", (500,) * 20, 1)
+    relay = lab.start(feed("a", framing="line", raw={"listen": f"tcp:localhost:{port}"}, **LOSSLESS),
+                      prefix=("unshare", "-m", "sh", "-c", f'mount --bind {hosts} /etc/hosts && exec "$@"', "sh"))
+    readers = []
+    for host in ("127.0.0.1", "[::1]"):
+        relay.address["listener a-raw"] = f"tcp:{host}:{port}"
+        readers.append(relay.subscribe("a-raw", made))
+    relay.wait("a", subscribers=2)
+    relay.publish("a", made.wire)
+    relay.run_until_done(readers)
 
 
 def test_a_subscriber_of_an_empty_feed_is_told(lab):
