@@ -113,12 +113,12 @@ static void refuse(struct admission *admission, struct served_feed *feed, int fd
 	peer_socket_close(&fd);
 }
 
-void admission_tick(struct admission *admission, uint64_t now_ns)
+void admission_tick(struct admission *admission, const char *what, uint64_t now_ns)
 {
 	uint64_t suppressed;
 
 	if (log_sum_is_due(&admission->refused_log, now_ns, &suppressed))
-		log_warn("subscriber refused listener=%s, more of them suppressed=%llu",
+		log_warn("%s refused listener=%s, more of them suppressed=%llu", what,
 			 admission->listener, (unsigned long long)suppressed);
 	if (log_sum_is_due(&admission->sockopt_log, now_ns, &suppressed))
 		log_warn("options of sockets refused listener=%s, more of them suppressed=%llu",

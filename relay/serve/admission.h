@@ -46,8 +46,9 @@ int admission_change(struct admission *admission, const struct config_listener *
 
 void admission_fini(struct admission *admission);
 
-/* 10 times a second: refusals that were not logged each are summed up.  now_ns: monotonic. */
-void admission_tick(struct admission *admission, uint64_t now_ns);
+/* 10 times a second: refusals that were not logged each are summed up, as those of `what` ("request").
+ * now_ns: monotonic. */
+void admission_tick(struct admission *admission, const char *what, uint64_t now_ns);
 
 /* Takes the quota of a peer that has passed the access lists.  address: NULL for a unix socket,
  * which is not counted by address.  wants_past: it asks to begin in the past.  The result is

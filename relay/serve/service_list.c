@@ -60,7 +60,8 @@ void service_tick(struct service *service, uint64_t now_ms)
 	list_for_each (&service->listeners, node) {
 		struct served_listener *served = served_listener_at(node);
 
-		admission_tick(&served->admission, now_ms * NS_PER_MS);
+		admission_tick(&served->admission, served->http ? "request" : "subscriber",
+			       now_ms * NS_PER_MS);
 		listener_log_sums(&served->listener, now_ms * NS_PER_MS);
 	}
 	served_formats_tick(service, now_ms);

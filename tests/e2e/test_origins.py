@@ -50,6 +50,9 @@ def test_a_refusal_says_what_was_asked(lab):
     assert code == 403
     relay.wait_log(r"reason=origin status=403 path=/a origin=https://evil\.example/%FF%20reason%3Dnone \(pages of this")
     assert not any("secret" in line for line in relay.log)
+    many = [Answer(relay, "web", request("/a", {"Origin": "https://evil.example"})) for _ in range(20)]
+    assert all(one.wait()[0] == 403 for one in many)
+    relay.wait_log(r" request refused listener=web, more of them suppressed=\d+$")
 
 
 @pytest.mark.parametrize("hosts, listen, known, unknown", [
