@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/compiler.h"
 #include "tests/unit/feed_rig.h"
@@ -235,6 +236,30 @@ static void without_a_copy_pipe_it_is_there_too(void **state)
 	feed_rig_free_stream(&stream);
 }
 
+// What cannot be read to its end is no past: a hole in it would not be seen.
+static void a_pipe_that_fails_leaves_no_past(void **state)
+{
+	const struct feed_params params = feed_rig_params(FRAMING_LINE, ENGINE_SPLICE);
+	const struct framing_params framing = {.kind = FRAMING_LINE};
+	struct rig_stream stream = feed_rig_make_stream(&framing, 600000, 4000, 3);
+	struct rendition *raw, *late;
+	uint8_t stolen[100];
+
+	(void)state;
+	open_feed(&params);
+	raw = open_format(&encoder_raw);
+	feed_rig_publish(&rig, stream.bytes, stream.size);
+	assert_int_equal(ring_newest(&raw->ring)->kind, SEGMENT_PIPE);
+	assert_int_equal(read(ring_newest(&raw->ring)->pipe.read_fd, stolen, sizeof(stolen)),
+			 sizeof(stolen));
+	late = open_format(&encoder_chunked);
+	feed_take_past(rig.feed, late);
+	assert_int_equal(late->ring.segment_count, 0);
+	assert_int_equal(cursor_oldest_seq(&late->ring), stream.messages + 1);
+	feed_rig_close(&rig);
+	feed_rig_free_stream(&stream);
+}
+
 // --- another relay's packets
 
 static size_t put_data(uint8_t *out, uint32_t session, uint64_t sequence, uint8_t flags)
@@ -347,6 +372,7 @@ int main(void)
 		TEST(every_format_gets_what_it_would_have),
 		TEST(key_frames_are_known_again),
 		TEST(without_a_copy_pipe_it_is_there_too),
+		TEST(a_pipe_that_fails_leaves_no_past),
 		TEST(what_a_relay_says_is_kept),
 		TEST(a_long_past_is_cut),
 		TEST(a_past_of_many_packets_is_cut),
