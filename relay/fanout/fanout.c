@@ -20,6 +20,7 @@ void fanout_init(struct fanout *fanout, struct ev_loop *loop, const char *name,
 	list_init(&fanout->renditions);
 	list_init(&fanout->half_closed);
 	list_init(&fanout->until);
+	list_init(&fanout->replaying);
 	list_init(&fanout->reap);
 	fanout_init_pass(fanout);
 	fanout_init_turn_end(fanout);
@@ -161,6 +162,7 @@ void fanout_add_metrics(const struct fanout *fanout, struct metrics *ret)
 {
 	struct list_node *node;
 
+	ret->subscribers_replaying += list_length(&fanout->replaying);
 	list_for_each (&fanout->renditions, node) {
 		struct rendition *rendition = rendition_of(node);
 

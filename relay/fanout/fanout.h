@@ -104,6 +104,7 @@ struct fanout {
 	ev_idle turn_watcher;    /* private: the rest of a pass that did not fit its turn */
 	struct list half_closed; /* private: subscribers that have sent FIN */
 	struct list until;       /* private: subscribers that end at a time */
+	struct list replaying;   /* private: subscribers with replay */
 	uint64_t half_closed_ms; /* private: when to look at them next */
 	uint64_t windows_ms;     /* private: when to look at closed windows next */
 	struct list reap;        /* private: closed subscribers, freed at the end of the turn */
@@ -143,6 +144,9 @@ void fanout_close_all(struct fanout *fanout, enum close_reason reason);
  * subscribers of the rendition are closed, and its past is given up.  Or of all renditions. */
 void fanout_lose(struct rendition *rendition);
 void fanout_lose_all(struct fanout *fanout);
+
+/* Closes those who get what the ring no longer has: their place cannot be kept. */
+void fanout_close_replaying(struct fanout *fanout, enum close_reason reason);
 
 /* Frees closed ones before the turn ends.  Not from a callback of a subscriber. */
 void fanout_free_closed(struct fanout *fanout);

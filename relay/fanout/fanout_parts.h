@@ -67,6 +67,22 @@ void subscriber_set_until(struct subscriber *subscriber, uint64_t until_ns);
 /* For one with until_ns: once something has come later, that is where it ends. */
 void subscriber_look_for_end(struct subscriber *subscriber);
 
+/* A note that only this subscriber gets: news in the words of the format.  Returns its
+ * bytes, 0 where the format cannot say it; without memory the subscriber is closed. */
+size_t subscriber_tell(struct subscriber *subscriber, const struct packet *packet);
+
+/* It begins with the replay of its params. */
+void subscriber_begin_replay(struct subscriber *subscriber, const struct subscriber_params *params);
+
+/* Serves one with replay: one call of its send(), so that each has its turn. */
+void subscriber_serve_replay(struct subscriber *subscriber);
+
+/* At each tick: those who have sent all that there was look for more. */
+void fanout_serve_waiting_replays(struct fanout *fanout);
+
+/* It has no replay any more.  Idempotent. */
+void subscriber_end_replay(struct subscriber *subscriber);
+
 /* How long it should wait before it comes back when the connection breaks; they are all told to wait
  * differently.  is_end: all of them come back together. */
 uint32_t subscriber_retry_ms(const struct subscriber *subscriber, bool is_end);

@@ -42,7 +42,7 @@ static void check_until(struct fanout *fanout, uint64_t now_ms)
 	list_for_each_safe (&fanout->until, node, next) {
 		struct subscriber *subscriber = list_entry(node, struct subscriber, until_node);
 
-		if (now_ms > subscriber->until_ns / NS_PER_MS)
+		if (now_ms > subscriber->until_ns / NS_PER_MS && !subscriber->replay)
 			subscriber_end_by_time(subscriber);
 	}
 }
@@ -163,6 +163,7 @@ void fanout_tick(struct fanout *fanout, uint64_t now_ms)
 	list_for_each (&fanout->renditions, node)
 		check_limits(rendition_of(node), now_ms);
 	check_until(fanout, now_ms);
+	fanout_serve_waiting_replays(fanout);
 	check_windows(fanout, now_ms);
 	check_half_closed(fanout, now_ms);
 }

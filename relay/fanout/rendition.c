@@ -84,7 +84,7 @@ static uint64_t oldest_index_needed(struct list *list, uint64_t oldest)
 	list_for_each (list, node) {
 		const struct subscriber *subscriber = list_entry(node, struct subscriber, node);
 
-		if (subscriber->on_slow == ON_SLOW_WAIT)
+		if (subscriber->on_slow == ON_SLOW_WAIT && !subscriber->replay)
 			oldest = u64_min(oldest, index_needed(subscriber));
 	}
 	return oldest;

@@ -22,24 +22,6 @@ enum {
 	INPUT_READ_BYTES = 4096,
 };
 
-/* A note that only this subscriber gets: news in the words of the format.  Returns its bytes, 0
- * where the format cannot say it; without memory the subscriber is closed. */
-static size_t tell(struct subscriber *subscriber, const struct packet *packet)
-{
-	const struct encoder *encoder = subscriber->rendition->encoder;
-	bool is_greeting = encoder->greeting && packet->type == PACKET_HEARTBEAT;
-	uint8_t header[ENCODER_HEADER_MAX];
-	size_t length = is_greeting
-				? encoder->greeting(encoder, packet,
-						    subscriber_retry_ms(subscriber, false), header)
-				: encoder->header(encoder, packet, header);
-
-	subscriber_record_lose(subscriber);
-	if (!notes_add(&subscriber->notes, header, length, NOTES_OWN_MAX))
-		subscriber_close(subscriber, CLOSE_NO_MEMORY);
-	return length;
-}
-
 /* What a newcomer wants to know first: the session and the sequence to come, and whether anything
  * will.  Who begins in the past reads there that the source went down. */
 static void greet(struct subscriber *subscriber)
@@ -52,12 +34,12 @@ static void greet(struct subscriber *subscriber)
 		.time_ns = clock_wall_ns(),
 	};
 
-	(void)tell(subscriber, &packet);
+	(void)subscriber_tell(subscriber, &packet);
 	if (source.is_up || subscriber->state == SUBSCRIBER_CLOSED ||
 	    subscriber->cursor.pos != subscriber->rendition->ring.end_pos)
 		return;
 	packet.type = PACKET_SOURCE_DOWN;
-	(void)tell(subscriber, &packet);
+	(void)subscriber_tell(subscriber, &packet);
 }
 
 /* Messages from `from` on, and before `to`.  False: these are none. */
@@ -71,7 +53,7 @@ static bool tell_gap(struct subscriber *subscriber, uint32_t session, uint64_t f
 	};
 
 	if (to > from)
-		(void)tell(subscriber, &gap);
+		(void)subscriber_tell(subscriber, &gap);
 	return to > from;
 }
 
@@ -199,6 +181,10 @@ void subscriber_serve(struct subscriber *subscriber)
 {
 	int steps = 0;
 
+	if (subscriber->replay) {
+		subscriber_serve_replay(subscriber);
+		return;
+	}
 	if (subscriber->record)
 		subscriber_record_begin(subscriber);
 	while (steps < VISIT_SEGMENTS && serve_step(subscriber))
@@ -325,7 +311,7 @@ static void place_by_sequence(struct subscriber *subscriber)
 		cursor_join_live(&subscriber->cursor, ring);
 	gap.first_seq = is_known ? subscriber->from_seq : 0;
 	gap.time_ns = cursor_unread_seq(&subscriber->cursor);
-	if (tell(subscriber, &gap) == 0)
+	if (subscriber_tell(subscriber, &gap) == 0)
 		subscriber_close(subscriber, CLOSE_LAG);
 }
 
@@ -381,6 +367,7 @@ struct subscriber *subscriber_new(struct rendition *rendition, int fd,
 	list_node_init(&subscriber->node);
 	list_node_init(&subscriber->half_node);
 	list_node_init(&subscriber->until_node);
+	list_node_init(&subscriber->replay_node);
 	subscriber->rendition = rendition;
 	subscriber->fd = fd;
 	subscriber->quota = *quota;
@@ -405,13 +392,15 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	struct fanout_source source = fanout->events.get_source(fanout->events.owner);
 	struct subscriber *subscriber;
 
-	if (source.is_awake && !has_start(rendition, params))
+	if (source.is_awake && !params->replay && !has_start(rendition, params))
 		return -ERANGE;
 	/* Asked before it is counted: who sees the count may publish at once. */
 	fanout->events.on_wanted(fanout->events.owner);
 	subscriber = subscriber_new(rendition, fd, &params->quota);
 	if (!subscriber) {
 		subscriber_free_input(params->input, params->input_owner);
+		if (params->replay)
+			params->replay->free(params->replay_owner);
 		return -ENOMEM;
 	}
 	subscriber->id = params->id;
@@ -431,8 +420,12 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	place_cursor(subscriber, params);
 	subscriber_set_state(subscriber, SUBSCRIBER_JOINING);
 	subscriber_record_open(subscriber);
+	if (params->replay)
+		subscriber_begin_replay(subscriber, params);
 	if (source.is_draining)
 		subscriber_close(subscriber, CLOSE_DRAIN);
+	else if (params->replay)
+		return 0;
 	else if (source.is_awake)
 		start(subscriber);
 	return 0;
@@ -477,7 +470,7 @@ void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms)
 		subscriber_close(subscriber, CLOSE_STALLED);
 		return;
 	}
-	if (subscriber->on_slow == ON_SLOW_WAIT)
+	if (subscriber->on_slow == ON_SLOW_WAIT || subscriber->replay)
 		return;
 	is_over = params->max_lag_bytes && lag_bytes > params->max_lag_bytes;
 	if (!is_over && params->max_lag_ms) {

@@ -68,6 +68,33 @@ struct subscriber_input {
 	void (*free)(void *owner);
 };
 
+/* Where a stream goes on. */
+struct stream_place {
+	uint32_t session;
+	uint64_t sequence;
+};
+
+/* What came of a call of send(). */
+enum replay_outcome {
+	REPLAY_MORE,    /* there is more to send                                            */
+	REPLAY_BLOCKED, /* the socket takes no more for now                                 */
+	REPLAY_SEAM,    /* between two packets: it may go on from the ring, or be called on */
+	REPLAY_AT_END,  /* the same, but there is no more for now                           */
+	REPLAY_OVER,    /* all that was asked for has been sent                             */
+	REPLAY_GONE,    /* what comes next has gone while it was sending                    */
+	REPLAY_FAILED,  /* *ret_err                                                         */
+};
+
+/* Who sends subscribers what the ring does not have any more. */
+struct subscriber_replay {
+	/* Sends some bytes to the socket, from where it is.  *ret_sent: how many.  *ret_place: with
+	 * SEAM and AT_END, what comes next. */
+	enum replay_outcome (*send)(void *owner, int fd, size_t *ret_sent,
+				    struct stream_place *ret_place, int *ret_err);
+	/* Once, when it is not needed any more. */
+	void (*free)(void *owner);
+};
+
 /* What a listener asks for its subscribers; copied at join. */
 struct subscriber_params {
 	uint64_t id; /* names it in the log */
@@ -87,6 +114,11 @@ struct subscriber_params {
 	bool ends_with_fin;                   /* FIN means gone, not that it only listens  */
 	const struct subscriber_input *input; /* NULL: what it sends is ignored */
 	void *input_owner;                    /* for input's functions; its own with the fd     */
+	/* Begins with what this sends; then has_from, since_ns and the burst do not count.  NULL:
+	 * begins in the ring. */
+	const struct subscriber_replay *replay;
+	void *replay_owner;        /* its own with the fd */
+	struct stream_place place; /* what comes first */
 	struct subscriber_quota quota;
 };
 
@@ -143,10 +175,13 @@ struct subscriber {
 	struct notes notes;           /* private: for it alone, before the next packet */
 	uint64_t from_seq;            /* private: with has_from */
 	uint64_t until_ns;            /* private: monotonic: nothing that came later; 0: all */
-	const struct subscriber_input *input; /* private */
-	void *input_owner;                    /* private */
-	struct subscriber_quota quota;        /* private */
-	struct subscriber_record *record;     /* private: NULL: it would not survive a crash */
+	const struct subscriber_input *input;   /* private */
+	void *input_owner;                      /* private */
+	const struct subscriber_replay *replay; /* private: NULL: it reads the ring */
+	void *replay_owner;                     /* private */
+	struct list_node replay_node;           /* private: in fanout->replaying, with replay */
+	struct subscriber_quota quota;          /* private */
+	struct subscriber_record *record;       /* private: NULL: it would not survive a crash */
 };
 
 /* True when it gets what is up to end_pos, and is closed then. */
@@ -163,7 +198,10 @@ static inline bool subscriber_is_ending(const struct subscriber *subscriber)
  * first message that came then.  With until_ns it ends (reason UNTIL) with the last one that came by
  * then.
  *
- * `fd`, the quota and input_owner are its own from here on: closed, given back and freed on -ENOMEM
+ * With replay it gets what that one sends, and goes on from the ring as soon as that has what comes
+ * next.  Until then it stands nowhere in the ring, and no limit but stall_timeout counts.
+ *
+ * `fd`, the quota, replay_owner and input_owner are its own from here on: closed, given back and freed on -ENOMEM
  * as well.  Returns 0, -ENOMEM, or -ERANGE when the rendition does not have from_seq
  * (rendition_has()), or all that came since since_ns (rendition_reaches()): then nothing has happened
  * to them.  Where packets have to be asked for first, that cannot be known yet: a subscriber with

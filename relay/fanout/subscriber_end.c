@@ -30,6 +30,8 @@ static bool must_reset(const struct subscriber *subscriber, enum close_reason re
 
 	if (kind == CLOSE_KIND_PEER)
 		return false;
+	if (subscriber->replay)
+		return true;
 	if (notes_waiting(&subscriber->notes))
 		return true;
 	if (subscriber_has_finished(subscriber) || subscriber->end == END_TOLD)
@@ -45,6 +47,22 @@ void subscriber_give_back(const struct subscriber_quota *quota)
 {
 	if (quota->on_closed)
 		quota->on_closed(quota->owner);
+}
+
+size_t subscriber_tell(struct subscriber *subscriber, const struct packet *packet)
+{
+	const struct encoder *encoder = subscriber->rendition->encoder;
+	bool is_greeting = encoder->greeting && packet->type == PACKET_HEARTBEAT;
+	uint8_t header[ENCODER_HEADER_MAX];
+	size_t length = is_greeting
+				? encoder->greeting(encoder, packet,
+						    subscriber_retry_ms(subscriber, false), header)
+				: encoder->header(encoder, packet, header);
+
+	subscriber_record_lose(subscriber);
+	if (!notes_add(&subscriber->notes, header, length, NOTES_OWN_MAX))
+		subscriber_close(subscriber, CLOSE_NO_MEMORY);
+	return length;
 }
 
 enum send_outcome subscriber_serve_notes(struct subscriber *subscriber, int *ret_err)
@@ -95,7 +113,8 @@ static void say_last_words(struct subscriber *subscriber, enum close_reason reas
 	const struct cursor *cursor = &subscriber->cursor;
 	int err = 0;
 
-	if (subscriber->state == SUBSCRIBER_BLOCKED || !cursor_is_at_packet_start(cursor))
+	if (subscriber->state == SUBSCRIBER_BLOCKED || subscriber->replay ||
+	    !cursor_is_at_packet_start(cursor))
 		return;
 	if (subscriber->end != END_BY_INPUT &&
 	    (cursor_unread_time(cursor, &subscriber->rendition->ring) ||
@@ -162,6 +181,16 @@ static const char *count_cause(struct subscriber *subscriber, enum close_reason 
 	return slow_cause_name(cause);
 }
 
+void subscriber_end_replay(struct subscriber *subscriber)
+{
+	const struct subscriber_replay *replay = subscriber->replay;
+
+	subscriber->replay = NULL;
+	list_remove(&subscriber->replay_node);
+	if (replay)
+		replay->free(subscriber->replay_owner);
+}
+
 static void end(struct subscriber *subscriber, enum close_reason reason)
 {
 	struct fanout *fanout = fanout_of(subscriber);
@@ -177,6 +206,7 @@ static void end(struct subscriber *subscriber, enum close_reason reason)
 	cursor_leave(&subscriber->cursor);
 	list_remove(&subscriber->half_node);
 	list_remove(&subscriber->until_node);
+	subscriber_end_replay(subscriber);
 	ev_io_stop(fanout->loop, &subscriber->read_watcher);
 	subscriber_set_state(subscriber, SUBSCRIBER_CLOSED);
 	peer_socket_close(&subscriber->fd);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fanout/sent_count.h"
+#include "net/sent_count.h"
 #include "fanout/fanout_parts.h"
 #include "net/sockopt.h"
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "fanout/sent_count.h"
+#include "net/sent_count.h"
 #include "fanout/subscriber_kept.h"
 #include "fanout/fanout_parts.h"
 #include "net/sockopt.h"

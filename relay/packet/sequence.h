@@ -5,6 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum {
+	SEQUENCE_FIRST = 1, /* of a session that relay numbers */
+};
+
 struct sequence {
 	uint32_t session;  /* see base/packet_header.h           */
 	uint64_t next_seq; /* number of the next message to come */

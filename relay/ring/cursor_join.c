@@ -9,9 +9,10 @@
 
 #include <errno.h>
 
+#include "packet/sequence.h"
+
 enum {
 	SINCE_SLACK_NS = 1000000, /* times are told to the millisecond */
-	FIRST_SEQ = 1,            /* of a session that relay numbers */
 };
 
 void cursor_join_live(struct cursor *cursor, const struct ring *ring)
@@ -260,8 +261,8 @@ int cursor_join_since(struct cursor *cursor, const struct ring *ring, uint64_t s
 	struct packet_found found = oldest_start(ring, ring_first_index(ring));
 
 	if (found.segment ? mark_of(&found)->arrived_ns > since_ns + SINCE_SLACK_NS &&
-				    mark_of(&found)->first_seq > FIRST_SEQ
-			  : ring->next_seq > FIRST_SEQ)
+				    mark_of(&found)->first_seq > SEQUENCE_FIRST
+			  : ring->next_seq > SEQUENCE_FIRST)
 		return -ERANGE;
 	found = start_from(ring, find_packet(ring, ring_first_index(ring), &within));
 	if (found.segment)

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
-#include "fanout/sent_count.h"
+#include "net/sent_count.h"
 #include "tests/unit/leave_out.h"
 
 struct pair {

@@ -2,7 +2,7 @@
 /* Two questions that the kernel answers one after the other: asked until nothing has moved between.
  * tcp_info is taken from <linux/tcp.h>, since that of <netinet/tcp.h> ends before the fields that
  * matter. */
-#include "fanout/sent_count.h"
+#include "net/sent_count.h"
 
 #include <errno.h>
 #include <linux/sockios.h>

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Subscribers that get what the ring does not have any more, until the ring has what comes next.
+ *
+ * They wait for their socket even if it has room (BLOCKED), so each of them gets its share in each
+ * round of the loop, and no pass over the others waits for them.
+ */
+#include "base/clock.h"
+#include "fanout/fanout_parts.h"
+#include "fanout/subscriber_kept.h"
+
+/* Of the session of *place, or of the one behind it, if that is in the ring from its first message
+ * on. */
+static bool can_go_on(const struct subscriber *subscriber, const struct stream_place *place)
+{
+	const struct fanout_source source = fanout_source_of(subscriber);
+	const struct ring *ring = &subscriber->rendition->ring;
+
+	if (!source.is_awake)
+		return false;
+	if (place->session == source.session)
+		return place->sequence >= cursor_oldest_seq(ring) &&
+		       place->sequence <= ring->next_seq;
+	return cursor_oldest_seq(ring) == SEQUENCE_FIRST;
+}
+
+/* From here on it is as others who have begun with this message. */
+static void go_on(struct subscriber *subscriber, const struct stream_place *place)
+{
+	const struct ring *ring = &subscriber->rendition->ring;
+	bool is_same = place->session == fanout_source_of(subscriber).session;
+	uint64_t sequence = is_same ? place->sequence : cursor_oldest_seq(ring);
+	const struct packet end = {
+		.type = PACKET_END,
+		.session = place->session,
+		.first_seq = place->sequence,
+		.time_ns = clock_wall_ns(),
+	};
+
+	subscriber_end_replay(subscriber);
+	if (!is_same)
+		(void)subscriber_tell(subscriber, &end);
+	if (subscriber->state == SUBSCRIBER_CLOSED)
+		return;
+	/* Cannot fail: can_go_on() has found it there. */
+	if (cursor_join_seq(&subscriber->cursor, ring, sequence) < 0)
+		cursor_join_live(&subscriber->cursor, ring);
+	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
+	subscriber_set_state(subscriber, SUBSCRIBER_READY);
+	subscriber_record_describe(subscriber);
+	fanout_continue_pass(fanout_of(subscriber));
+}
+
+static void count(struct subscriber *subscriber, size_t sent)
+{
+	if (!sent)
+		return;
+	subscriber->sent_bytes += sent;
+	subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
+	fanout_of(subscriber)->metrics->replayed_bytes += sent;
+}
+
+static void take_outcome(struct subscriber *subscriber, enum replay_outcome outcome,
+			 const struct stream_place *place, int err)
+{
+	bool is_seam = outcome == REPLAY_SEAM || outcome == REPLAY_AT_END;
+
+	if (is_seam && can_go_on(subscriber, place)) {
+		go_on(subscriber, place);
+	} else if (outcome == REPLAY_OVER) {
+		subscriber_end_replay(subscriber);
+		subscriber_close(subscriber, CLOSE_UNTIL);
+	} else if (outcome == REPLAY_GONE) {
+		subscriber_close(subscriber, CLOSE_LAG);
+	} else if (outcome == REPLAY_FAILED) {
+		subscriber_close(subscriber, close_reason_from_errno(err));
+	} else {
+		/* At the end, a packet or a tick wakes it. */
+		subscriber_set_state(subscriber, outcome == REPLAY_AT_END ? SUBSCRIBER_IDLE
+									  : SUBSCRIBER_BLOCKED);
+	}
+}
+
+void subscriber_serve_replay(struct subscriber *subscriber)
+{
+	struct stream_place place = {0};
+	enum send_outcome told;
+	enum replay_outcome outcome;
+	size_t sent = 0;
+	int err = 0;
+
+	/* Only before the first byte. */
+	told = subscriber_serve_notes(subscriber, &err);
+	if (told == SEND_FAILED) {
+		subscriber_close(subscriber, close_reason_from_errno(err));
+		return;
+	}
+	if (told == SEND_BLOCKED) {
+		subscriber_set_state(subscriber, SUBSCRIBER_BLOCKED);
+		return;
+	}
+	outcome = subscriber->replay->send(subscriber->replay_owner, subscriber->fd, &sent, &place,
+					   &err);
+	count(subscriber, sent);
+	take_outcome(subscriber, outcome, &place, err);
+}
+
+void subscriber_begin_replay(struct subscriber *subscriber, const struct subscriber_params *params)
+{
+	const struct packet begin = {
+		.type = PACKET_HEARTBEAT,
+		.session = params->place.session,
+		.first_seq = params->place.sequence,
+		.time_ns = clock_wall_ns(),
+	};
+
+	subscriber->replay = params->replay;
+	subscriber->replay_owner = params->replay_owner;
+	list_append(&fanout_of(subscriber)->replaying, &subscriber->replay_node);
+	/* It stands nowhere, and holds nothing. */
+	cursor_leave(&subscriber->cursor);
+	cursor_join_live(&subscriber->cursor, &subscriber->rendition->ring);
+	cursor_leave(&subscriber->cursor);
+	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
+	(void)subscriber_tell(subscriber, &begin);
+	if (subscriber->state != SUBSCRIBER_CLOSED)
+		subscriber_set_state(subscriber, SUBSCRIBER_BLOCKED);
+}
+
+void fanout_serve_waiting_replays(struct fanout *fanout)
+{
+	struct list_node *node, *next;
+
+	list_for_each_safe (&fanout->replaying, node, next) {
+		struct subscriber *subscriber = list_entry(node, struct subscriber, replay_node);
+
+		if (subscriber->state == SUBSCRIBER_IDLE)
+			subscriber_set_state(subscriber, SUBSCRIBER_BLOCKED);
+	}
+}
+
+void fanout_close_replaying(struct fanout *fanout, enum close_reason reason)
+{
+	struct list_node *node, *next;
+
+	list_for_each_safe (&fanout->replaying, node, next)
+		subscriber_close(list_entry(node, struct subscriber, replay_node), reason);
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A replay: a subscriber of the framed format gets the history's files as they lie, by sendfile(2),
+ * until the ring has what comes next (fanout/subscriber_replay.c).
+ *
+ *   replay_open() ---> subscriber_join() with params.replay = &replay_of_history ---> ... ---> ring
+ *
+ * All of it is in the loop that reads the history.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "fanout/subscriber.h"
+
+struct history;
+struct replay;
+
+/* Where it begins, and where it ends. */
+struct replay_range {
+	bool has_from;     /* with this message; else by since_ns */
+	uint32_t session;  /* with has_from; 0: the newest one */
+	uint64_t sequence; /* with has_from; 0: the oldest there is */
+	uint64_t since_ns; /* wall clock */
+	bool may_miss; /* with since_ns: if the history does not reach so far, with the oldest */
+	uint64_t until_ns; /* wall clock: nothing that came later; 0: no such end */
+};
+
+/* Opens the history there.  ret_place: of the first packet.  Returns 0, or
+ * -ERANGE: what is asked for is older than what there is, or of a session that is not there;
+ * -EAGAIN: the history does not have it, but the ring may: it is newer than what is written, or
+ * nothing is written at all;
+ * else -errno of reading the disk, or -ENOMEM. */
+must_check int replay_open(struct history *history, const struct replay_range *range,
+			   struct replay **ret, struct stream_place *ret_place);
+
+/* For params.replay, with the replay as replay_owner. */
+extern const struct subscriber_replay replay_of_history;
+
+/* Frees one that no subscriber owns. */
+void replay_free(struct replay *replay);

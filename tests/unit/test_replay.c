@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+/* Replays: what comes out of a socket is what was written, from any moment on, in pieces of whatever
+ * size the socket takes; and where it ends. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "history/replay.h"
+#include "tests/unit/history_rig.h"
+
+// All that a replay sends; heartbeats that files begin with are left out.
+struct sent {
+	uint8_t *bytes;
+	size_t count;
+	enum replay_outcome outcome; // the last one
+	struct stream_place place;
+};
+
+static size_t drop_heartbeats(uint8_t *bytes, size_t count)
+{
+	size_t kept = 0;
+
+	for (size_t at = 0; at < count;) {
+		struct packet_header header;
+		size_t whole;
+
+		assert_true(count - at >= PACKET_HEADER_BYTES);
+		assert_int_equal(packet_header_decode(bytes + at, &header), 0);
+		whole = PACKET_HEADER_BYTES + header.length;
+		if (header.type != PACKET_HEARTBEAT) {
+			memmove(bytes + kept, bytes + at, whole);
+			kept += whole;
+		}
+		at += whole;
+	}
+	return kept;
+}
+
+static struct sent send_all(struct replay *replay)
+{
+	struct sent sent = {.bytes = malloc(2 * HISTORY_RIG_STREAM_BYTES), .outcome = REPLAY_MORE};
+	int ends[2], err = 0;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends),
+			 0);
+	while (sent.outcome != REPLAY_AT_END && sent.outcome != REPLAY_OVER) {
+		size_t count = 0;
+		ssize_t got;
+
+		sent.outcome = replay_of_history.send(replay, ends[0], &count, &sent.place, &err);
+		assert_true(sent.outcome != REPLAY_FAILED && sent.outcome != REPLAY_GONE);
+		while ((got = recv(ends[1], sent.bytes + sent.count,
+				   2 * HISTORY_RIG_STREAM_BYTES - sent.count, 0)) > 0)
+			sent.count += (size_t)got;
+	}
+	fd_close(&ends[0]);
+	fd_close(&ends[1]);
+	sent.count = drop_heartbeats(sent.bytes, sent.count);
+	return sent;
+}
+
+// The stream from packet `first` on, and before packet `end`, without heartbeats.
+static void check(const struct history_rig *rig, struct sent *sent, size_t first, size_t end)
+{
+	size_t from = first < rig->count ? rig->packets[first].offset : rig->bytes;
+	size_t to = end < rig->count ? rig->packets[end].offset : rig->bytes;
+	uint8_t *expected = malloc(to - from + 1);
+	size_t count;
+
+	memcpy(expected, rig->stream + from, to - from);
+	count = drop_heartbeats(expected, to - from);
+	assert_int_equal(sent->count, count);
+	assert_memory_equal(sent->bytes, expected, count);
+	free(expected);
+	free(sent->bytes);
+}
+
+static void it_sends_what_was_written(void **state)
+{
+	struct history_rig *rig = *state;
+	struct history_found found;
+	struct stream_place place;
+	struct history *history;
+	struct replay *replay;
+	struct sent sent;
+
+	rig->params.max_file_bytes = 1 << 20;
+	history_rig_add(rig, 4 << 20);
+	history_rig_record(rig);
+	history = history_rig_open(rig, &found);
+	for (size_t i = 0; i < rig->count; i += 1 + rig->count / 20) {
+		const struct packet_header *header = &rig->packets[i].header;
+		struct replay_range range = {
+			.has_from = true,
+			.session = i % 2 ? header->session : 0,
+			.sequence = header->sequence,
+		};
+
+		if (header->type != PACKET_DATA || rig->packets[i].is_continued)
+			continue;
+		assert_int_equal(replay_open(history, &range, &replay, &place), 0);
+		assert_int_equal(place.session, header->session);
+		assert_int_equal(place.sequence, header->sequence);
+		sent = send_all(replay);
+		assert_int_equal(sent.outcome, REPLAY_AT_END);
+		assert_int_equal(sent.place.sequence, rig->next_seq);
+		check(rig, &sent, i, rig->count);
+		replay_free(replay);
+	}
+	history_close(&history);
+}
+
+static void it_begins_with_the_oldest_if_asked(void **state)
+{
+	const struct replay_range oldest = {.has_from = true}, since = {.since_ns = 1},
+				  burst = {.since_ns = 1, .may_miss = true};
+	const struct replay_range *const ranges[] = {&oldest, &burst};
+	struct history_rig *rig = *state;
+	struct history_found found;
+	struct stream_place place;
+	struct history *history;
+	struct replay *replay;
+	struct sent sent;
+
+	history = history_rig_open(rig, &found);
+	assert_int_equal(replay_open(history, &oldest, &replay, &place), -EAGAIN);
+	history_close(&history);
+	rig->next_seq = 1000; // not the first of its session
+	history_rig_add(rig, 1 << 20);
+	history_rig_record(rig);
+	history = history_rig_open(rig, &found);
+	assert_int_equal(replay_open(history, &since, &replay, &place), -ERANGE);
+	for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
+		assert_int_equal(replay_open(history, ranges[i], &replay, &place), 0);
+		assert_int_equal(place.sequence, 1000);
+		sent = send_all(replay);
+		check(rig, &sent, 0, rig->count);
+		replay_free(replay);
+	}
+	history_close(&history);
+}
+
+// The first packet that starts a message and came later than `time_ns`.
+static size_t first_later(const struct history_rig *rig, uint64_t time_ns)
+{
+	uint64_t now_ns = 0; // it never goes back
+
+	for (size_t i = 0; i < rig->count; i++) {
+		const struct packet_header *header = &rig->packets[i].header;
+
+		if (header->type != PACKET_GAP)
+			now_ns = u64_max(now_ns, header->time);
+		if (now_ns > time_ns && !rig->packets[i].is_continued)
+			return i;
+	}
+	return rig->count;
+}
+
+static void it_ends_by_time(void **state)
+{
+	struct history_rig *rig = *state;
+	struct history_found found;
+	struct stream_place place;
+	struct history *history;
+	struct replay *replay;
+	struct sent sent;
+
+	rig->params.max_file_bytes = 1 << 20;
+	history_rig_add(rig, 3 << 20);
+	history_rig_record(rig);
+	history = history_rig_open(rig, &found);
+	for (size_t i = 0; i < rig->count; i += 1 + rig->count / 10) {
+		struct replay_range range = {
+			.has_from = true,
+			.until_ns = rig->packets[i].header.time,
+		};
+		size_t end;
+
+		if (rig->packets[i].header.type != PACKET_DATA)
+			continue;
+		end = first_later(rig, range.until_ns);
+		assert_int_equal(replay_open(history, &range, &replay, &place), 0);
+		sent = send_all(replay);
+		assert_int_equal(sent.outcome, end < rig->count ? REPLAY_OVER : REPLAY_AT_END);
+		check(rig, &sent, 0, end);
+		replay_free(replay);
+	}
+	history_close(&history);
+}
+
+static void what_is_not_there_is_told(void **state)
+{
+	struct history_rig *rig = *state;
+	struct replay_range range = {.has_from = true};
+	struct history_found found;
+	struct stream_place place;
+	struct history *history;
+	struct replay *replay;
+
+	rig->next_seq = 1000;
+	history_rig_add(rig, 1 << 20);
+	history_rig_record(rig);
+	history = history_rig_open(rig, &found);
+	range.sequence = 999;
+	assert_int_equal(replay_open(history, &range, &replay, &place), -ERANGE);
+	range.sequence = rig->next_seq + 1;
+	assert_int_equal(replay_open(history, &range, &replay, &place), -EAGAIN);
+	range.session = HISTORY_RIG_SESSION + 1;
+	assert_int_equal(replay_open(history, &range, &replay, &place), -EAGAIN);
+	range = (struct replay_range){.has_from = true, .sequence = rig->next_seq};
+	assert_int_equal(replay_open(history, &range, &replay, &place), 0);
+	assert_int_equal(place.session, HISTORY_RIG_SESSION);
+	assert_int_equal(place.sequence, rig->next_seq);
+	replay_free(replay);
+	history_close(&history);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, history_rig_begin, history_rig_end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(it_sends_what_was_written),
+		TEST(it_begins_with_the_oldest_if_asked),
+		TEST(it_ends_by_time),
+		TEST(what_is_not_there_is_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
