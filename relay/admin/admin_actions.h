@@ -46,8 +46,10 @@ struct admin_process {
 	uint64_t keeper_restarts; /* times the keeper ended and was replaced */
 	uint64_t log_lost;        /* lines that standard error did not take */
 	enum log_level log_level;
-	bool has_reload_failed; /* the last one */
-	bool survives_crash;    /* subscribers would go on if relay died now */
+	const char
+		*config_fault; /* why the configuration in the file is not in effect; "": it is */
+	uint64_t config_fallbacks; /* times that relay went on with the one before */
+	bool survives_crash;       /* subscribers would go on if relay died now */
 };
 
 /* What a reload did, or why it or an upgrade did nothing: one text for each change, or each error. */

@@ -182,7 +182,8 @@ static void wanted_address(const struct admin *admin, const struct config *confi
 }
 
 static int open_wanted(struct admin *admin, const struct config *config, enum admin_door_kind kind,
-		       const struct own_sockets *own, struct admin_change *ret, struct errmsg *err)
+		       const struct own_sockets *own, struct admin_door **ret,
+		       struct endpoint *endpoint, struct errmsg *err)
 {
 	char address[CONFIG_LINE_BYTES];
 	struct errmsg why;
@@ -191,27 +192,38 @@ static int open_wanted(struct admin *admin, const struct config *config, enum ad
 	wanted_address(admin, config, kind, address, sizeof(address));
 	if (!address[0])
 		return 0;
-	ret->failed = kind;
 	r = admin_page_init(&admin->page);
 	if (r < 0)
 		return r;
-	r = params_of_admin_address(config, address, &admin->service->passed, &ret->endpoint, &why);
+	r = params_of_admin_address(config, address, &admin->service->passed, endpoint, &why);
 	if (r < 0) {
 		errmsg_set(err, "admin: %s", why.text);
 		return r;
 	}
-	if (admin->doors[kind] && listener_is_at(&admin->doors[kind]->listener, &ret->endpoint))
+	if (admin->doors[kind] && listener_is_at(&admin->doors[kind]->listener, endpoint))
 		return 0;
-	return open_door(admin, kind, address, &ret->endpoint, own, &ret->made[kind], err);
+	return open_door(admin, kind, address, endpoint, own, ret, err);
 }
 
 int admin_open_new(struct admin *admin, const struct config *config, const struct own_sockets *own,
 		   struct admin_change *ret, struct errmsg *err)
 {
+	struct endpoint endpoint = {.passed_fd = -1};
+	struct errmsg why = {0};
 	int r = 0;
 
-	for (int kind = 0; kind < ADMIN_DOORS && r == 0; kind++)
-		r = open_wanted(admin, config, kind, own, ret, err);
+	/* Behind one that fails the other is opened too, for who can do without the first. */
+	for (int kind = 0; kind < ADMIN_DOORS; kind++) {
+		int result = open_wanted(admin, config, (enum admin_door_kind)kind, own,
+					 &ret->made[kind], &endpoint, &why);
+
+		if (result == 0 || r < 0)
+			continue;
+		r = result;
+		ret->failed = (enum admin_door_kind)kind;
+		ret->endpoint = endpoint;
+		*err = why;
+	}
 	/* A door that nobody asked for is not worth a relay that does not start. */
 	if (r < 0 && r != -ENOMEM && !config_has_admin(config)) {
 		log_warn("%s; relayctl cannot reach this relay", err->text);

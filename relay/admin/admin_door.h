@@ -20,8 +20,8 @@ struct admin_change {
 void admin_init(struct admin *admin, struct service *service, const struct admin_actions *actions,
 		void *owner);
 
-/* Opens what `config` adds, beside what the process listens on already.  0, or -errno with a
- * message; *ret is to be undone then. */
+/* Opens what `config` adds, beside what the process listens on already.  0; or -errno with a
+ * message, and *ret has what could be opened, to be undone or applied. */
 int admin_open_new(struct admin *admin, const struct config *config, const struct own_sockets *own,
 		   struct admin_change *ret, struct errmsg *err) must_check;
 void admin_undo(struct admin_change *change);

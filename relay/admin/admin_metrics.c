@@ -245,8 +245,12 @@ static void print_relay(FILE *to, const struct service *service,
 	(void)fprintf(to, "relay_build_info{version=\"%s\"} 1\n", process->version);
 	print_seconds(to, "relay_start_time_seconds", "gauge",
 		      (double)process->started_ns / NS_PER_S, "when relay was started, since 1970");
-	print_gauge(to, "relay_config_last_reload_successful", !process->has_reload_failed,
-		    "0 when the last reload failed and left all as it was");
+	print_gauge(
+		to, "relay_config_last_reload_successful", !*process->config_fault,
+		"0 when the file could not be applied, and the configuration before is in effect");
+	print_head(to, "relay_config_fallbacks_total", "counter",
+		   "starts that went on with the configuration before, over restarts and crashes");
+	(void)fprintf(to, "relay_config_fallbacks_total %" PRIu64 "\n", process->config_fallbacks);
 	print_seconds(to, "relay_config_last_reload_success_timestamp_seconds", "gauge",
 		      (double)process->loaded_ns / NS_PER_S,
 		      "when the configuration in effect was loaded");

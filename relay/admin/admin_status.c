@@ -365,7 +365,9 @@ static json_t *relay_json(const struct service *service, const struct admin_proc
 	set_count(json, "pinned_bytes", process->pinned_bytes);
 	set_count(json, "log_lines_lost", process->log_lost);
 	set(json, "log_level", json_string(log_level_words[process->log_level]));
-	set(json, "reload_failed", json_boolean(process->has_reload_failed));
+	set(json, "reload_failed", json_boolean(*process->config_fault));
+	set(json, "config_fault", json_string(process->config_fault));
+	set_count(json, "config_fallbacks", process->config_fallbacks);
 	return json;
 }
 

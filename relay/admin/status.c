@@ -189,6 +189,9 @@ void status_log(struct service *service, const struct admin_process *process)
 	if (process->keeper_restarts)
 		line_add(&line, " keeper_restarts=%llu",
 			 (unsigned long long)process->keeper_restarts);
+	if (process->config_fallbacks)
+		line_add(&line, " config_fallbacks=%llu",
+			 (unsigned long long)process->config_fallbacks);
 	if (process->log_lost)
 		line_add(&line, " log_lines_lost=%llu", (unsigned long long)process->log_lost);
 	add_listeners(&line, service);

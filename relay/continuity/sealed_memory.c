@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -22,9 +23,54 @@ int sealed_memory_begin(const char *name, int *ret_fd)
 	return *ret_fd < 0 ? -errno : 0;
 }
 
+int sealed_memory_write(int fd, const void *bytes, size_t count)
+{
+	size_t done = 0;
+
+	while (done < count) {
+		ssize_t put =
+			TEMP_FAILURE_RETRY(write(fd, (const uint8_t *)bytes + done, count - done));
+
+		if (put < 0)
+			return -errno;
+		done += (size_t)put;
+	}
+	return 0;
+}
+
 int sealed_memory_finish(int fd)
 {
 	return seal(fd, F_SEAL_WRITE);
+}
+
+int sealed_memory_copy(const char *name, const void *bytes, size_t count, int *ret_fd)
+{
+	int r = sealed_memory_begin(name, ret_fd);
+
+	if (r == 0)
+		r = sealed_memory_write(*ret_fd, bytes, count);
+	if (r == 0)
+		r = sealed_memory_finish(*ret_fd);
+	if (r < 0)
+		fd_close(ret_fd);
+	return r;
+}
+
+int sealed_memory_map(int fd, uint8_t **ret, size_t *ret_bytes)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat about;
+	void *map;
+
+	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &about) < 0 || about.st_size == 0)
+		return -EBADMSG;
+	map = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	(void)madvise(map, (size_t)about.st_size, MADV_DONTDUMP);
+	*ret = map;
+	*ret_bytes = (size_t)about.st_size;
+	return 0;
 }
 
 int sealed_memory_new(const char *name, uint64_t bytes, int *ret_fd)

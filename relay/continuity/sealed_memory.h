@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -17,8 +18,16 @@
  * -1. */
 must_check int sealed_memory_new(const char *name, uint64_t bytes, int *ret_fd);
 
-/* The same in two steps, for what is written once and then only read.  Begin gives an empty file,
- * which the caller writes.  Finish seals its length and its bytes.  Each returns 0 or -errno; a
- * file that could not be sealed stays the caller's. */
+/* The same in steps, for what is written once and then only read.  Begin gives an empty file, write
+ * appends to it.  Finish seals its length and its bytes.  Each returns 0 or -errno; a file that
+ * could not be written or sealed stays the caller's. */
 must_check int sealed_memory_begin(const char *name, int *ret_fd);
+must_check int sealed_memory_write(int fd, const void *bytes, size_t count);
 must_check int sealed_memory_finish(int fd);
+
+/* All of that at once.  Returns 0, or -errno with *ret_fd -1. */
+must_check int sealed_memory_copy(const char *name, const void *bytes, size_t count, int *ret_fd);
+
+/* Maps the whole of one, to be read only; the caller unmaps it.  0; -EBADMSG: its size is not
+ * sealed, or there is nothing in it; or -errno of mmap(2). */
+must_check int sealed_memory_map(int fd, uint8_t **ret, size_t *ret_bytes);

@@ -30,7 +30,7 @@ struct part {
 struct reading {
 	const uint8_t *map;
 	const struct crash_head *head;
-	struct crash_fds *fds;
+	struct kept_fds *fds;
 	int *numbers; /* in the dead process, by the number here */
 	size_t number_count;
 	struct part *parts;
@@ -48,7 +48,7 @@ static const struct part_record *record_of(const struct reading *reading, size_t
 
 static int note_numbers(struct reading *reading)
 {
-	const struct crash_fds *fds = reading->fds;
+	const struct kept_fds *fds = reading->fds;
 
 	for (size_t i = 0; i < fds->count; i++) {
 		if (fds->fds[i] >= 0 && (size_t)fds->fds[i] >= reading->number_count)
@@ -66,7 +66,7 @@ static int note_numbers(struct reading *reading)
 
 static int look(void *owner, int number)
 {
-	return crash_fds_look(owner, number);
+	return kept_fds_look(owner, number);
 }
 
 static void take_pipes(struct reading *reading, struct ring_state *ring)
@@ -76,8 +76,8 @@ static void take_pipes(struct reading *reading, struct ring_state *ring)
 
 		if (segment->read_fd < 0)
 			continue;
-		(void)crash_fds_take(reading->fds, reading->numbers[segment->read_fd]);
-		(void)crash_fds_take(reading->fds, reading->numbers[segment->write_fd]);
+		(void)kept_fds_take(reading->fds, reading->numbers[segment->read_fd]);
+		(void)kept_fds_take(reading->fds, reading->numbers[segment->write_fd]);
 	}
 }
 
@@ -87,7 +87,7 @@ static int read_ring(struct reading *reading, const struct rendition_record *rec
 		     struct rendition_state *state)
 {
 	struct handover *ret = reading->ret;
-	int memfd = crash_fds_look(reading->fds, record->ring_fd);
+	int memfd = kept_fds_look(reading->fds, record->ring_fd);
 	struct ring_record_map *maps, map;
 	int r;
 
@@ -300,7 +300,7 @@ static int read_subscriber(struct reading *reading, const struct subscriber_reco
 	struct subscriber_snapshot snapshot, *place;
 
 	if (!is_known ||
-	    subscriber_record_read(record, input, crash_fds_look(reading->fds, number),
+	    subscriber_record_read(record, input, kept_fds_look(reading->fds, number),
 				   &part->renditions[record->rendition]->ring, &snapshot) < 0) {
 		lose(reading, part && part->record ? part : NULL);
 		return 0;
@@ -309,7 +309,7 @@ static int read_subscriber(struct reading *reading, const struct subscriber_reco
 	if (!place)
 		return -ENOMEM;
 	*place = snapshot;
-	place->fd = crash_fds_take(reading->fds, number);
+	place->fd = kept_fds_take(reading->fds, number);
 	part->feed->admitted = u64_max(part->feed->admitted, snapshot.id);
 	return 0;
 }
@@ -317,7 +317,7 @@ static int read_subscriber(struct reading *reading, const struct subscriber_reco
 static int read_subscribers(struct reading *reading)
 {
 	const struct crash_array *records = &reading->head->subscribers;
-	const struct crash_fds *fds = reading->fds;
+	const struct kept_fds *fds = reading->fds;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < fds->count; i++) {
@@ -340,7 +340,7 @@ static bool is_table(const uint8_t *map, const struct crash_array *array, size_t
 	return array->each_bytes == each_bytes && (uintptr_t)(map + array->offset) % 64 == 0;
 }
 
-int crash_feeds_read(const uint8_t *map, struct crash_fds *fds, struct handover *ret)
+int crash_feeds_read(const uint8_t *map, struct kept_fds *fds, struct handover *ret)
 {
 	const struct crash_head *head = (const void *)map;
 	struct reading reading = {.map = map, .head = head, .fds = fds, .ret = ret};

@@ -10,10 +10,10 @@
 #pragma once
 
 #include "base/compiler.h"
-#include "daemon/crash_fds.h"
+#include "continuity/kept_fds.h"
 #include "serve/handover.h"
 
 /* `map`: the region, whose head has been checked; it and the descriptors that are taken out of
  * `fds` are referred to by *ret from then on.  What cannot be read is left out, with a line in the
  * log.  0 or -ENOMEM, *ret is to be closed in both cases. */
-must_check int crash_feeds_read(const uint8_t *map, struct crash_fds *fds, struct handover *ret);
+must_check int crash_feeds_read(const uint8_t *map, struct kept_fds *fds, struct handover *ret);

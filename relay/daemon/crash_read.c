@@ -9,7 +9,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "daemon/crash_fds.h"
+#include "continuity/kept_fds.h"
 #include "daemon/crash_feeds.h"
 #include "daemon/crash_record.h"
 #include "net/sockopt.h"
@@ -56,7 +56,7 @@ static int check_head(const struct crash_head *head, size_t bytes, size_t fd_cou
 	return 0;
 }
 
-static int check_numbers(const struct crash_fds *fds, struct errmsg *err)
+static int check_numbers(const struct kept_fds *fds, struct errmsg *err)
 {
 	for (size_t i = 1; i < fds->count; i++) {
 		if (fds->numbers[i] > fds->numbers[i - 1])
@@ -69,7 +69,7 @@ static int check_numbers(const struct crash_fds *fds, struct errmsg *err)
 
 /* ---- what can be asked for ---- */
 
-static int keep_sockets(const struct crash_socket *sockets, size_t count, struct crash_fds *fds,
+static int keep_sockets(const struct crash_socket *sockets, size_t count, struct kept_fds *fds,
 			struct handover *ret)
 {
 	ret->sockets = calloc(count + 1, sizeof(*ret->sockets));
@@ -79,15 +79,15 @@ static int keep_sockets(const struct crash_socket *sockets, size_t count, struct
 		const struct handed_socket *handed = &sockets[i].handed;
 
 		/* The number may be another one's by now. */
-		if (!sockopt_has_cookie(crash_fds_look(fds, handed->fd), sockets[i].cookie))
+		if (!sockopt_has_cookie(kept_fds_look(fds, handed->fd), sockets[i].cookie))
 			continue;
 		ret->sockets[ret->socket_count] = *handed;
-		ret->sockets[ret->socket_count++].fd = crash_fds_take(fds, handed->fd);
+		ret->sockets[ret->socket_count++].fd = kept_fds_take(fds, handed->fd);
 	}
 	return 0;
 }
 
-static int read_listeners(uint8_t *map, const struct crash_head *head, struct crash_fds *fds,
+static int read_listeners(uint8_t *map, const struct crash_head *head, struct kept_fds *fds,
 			  struct handover *ret, struct errmsg *err)
 {
 	uint32_t current = atomic_load(&head->listeners_current);
@@ -112,6 +112,10 @@ static int read_listeners(uint8_t *map, const struct crash_head *head, struct cr
 			r = -EPROTO;
 		} else {
 			r = keep_sockets(listeners.sockets, listeners.socket_count, fds, ret);
+			ret->config = (struct kept_config){
+				.fd = kept_fds_take(fds, listeners.config.fd),
+				.fallbacks = listeners.config.fallbacks,
+			};
 		}
 	}
 	state_stream_free(&stream);
@@ -127,7 +131,7 @@ int crash_read(uint8_t *map, size_t bytes, int *fds, size_t fd_count, struct han
 	       struct errmsg *err)
 {
 	const struct crash_head *head = (const struct crash_head *)(const void *)map;
-	struct crash_fds own = {.fds = fds, .count = fd_count};
+	struct kept_fds own = {.fds = fds, .count = fd_count};
 	uint64_t died_ns;
 	int r;
 
@@ -143,7 +147,8 @@ int crash_read(uint8_t *map, size_t bytes, int *fds, size_t fd_count, struct han
 	if (r < 0)
 		return r;
 	died_ns = atomic_load(&head->died_ns);
-	*ret = (struct handover){.is_after_crash = true, .still_since_ns = died_ns};
+	*ret = (struct handover){
+		.config.fd = -1, .is_after_crash = true, .still_since_ns = died_ns};
 	r = read_listeners(map, head, &own, ret, err);
 	if (r == 0 && !crash_head_is_steady(head, died_ns)) {
 		log_warn("relay died within a second of being resumed, its subscribers are closed");

@@ -150,8 +150,12 @@ static void transfer_socket(struct state_stream *stream, struct crash_socket *so
 void crash_listeners_transfer(struct state_stream *stream, struct crash_listeners *listeners)
 {
 	void *sockets = listeners->sockets;
+	unsigned number = (unsigned)(listeners->config.fd + 1); /* 0: none */
 	bool has_sockets;
 
+	state_unsigned(stream, &number, INT32_MAX, "configuration");
+	listeners->config.fd = (int)number - 1;
+	state_u64(stream, &listeners->config.fallbacks, UINT64_MAX, "configurations not used");
 	has_sockets = state_array(stream, &sockets, &listeners->socket_count,
 				  sizeof(*listeners->sockets), (size_t)5 * NUMBER_BYTES, "sockets");
 	listeners->sockets = sockets;
@@ -187,10 +191,10 @@ static int describe_sockets(const struct service *service, const struct config *
 }
 
 void crash_record_set_listeners(struct crash_record *record, const struct service *service,
-				const struct config *config)
+				const struct config *config, const struct kept_config *kept)
 {
 	struct crash_head *head = crash_record_head(record);
-	struct crash_listeners listeners = {.socket_count = 0};
+	struct crash_listeners listeners = {.config = *kept};
 	struct state_stream stream;
 	uint32_t other;
 

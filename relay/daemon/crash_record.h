@@ -40,7 +40,7 @@
 
 enum {
 	/* Raised with every change of what is in the region, or of what it means. */
-	CRASH_SCHEMA = 6,
+	CRASH_SCHEMA = 7,
 };
 
 /* `count` elements of `each_bytes`, aligned to 64 bytes, from `offset` on. */
@@ -119,11 +119,12 @@ struct feed_records crash_record_feeds(const struct crash_record *record);
 /* An orderly end begins. */
 void crash_record_set_done(struct crash_record *record);
 
-/* Writes down the listening sockets.  `config` is the one in effect.  To be called after each
- * change.  Until then what was written before holds.  That does no harm: a socket that is gone is
- * known by its cookie.  If they cannot be written, an error is logged, and none of them is kept. */
+/* Writes down the listening sockets and the configuration in effect, which is kept in `kept`.  To
+ * be called after each change.  Until then what was written before holds.  That does no harm: a
+ * socket that is gone is known by its cookie, and the file of the configuration before stays open
+ * until then.  If they cannot be written, an error is logged, and none of them is kept. */
 void crash_record_set_listeners(struct crash_record *record, const struct service *service,
-				const struct config *config);
+				const struct config *config, const struct kept_config *kept);
 
 /* True when subscribers would go on if relay died now: it is ready, steady, and does not end. */
 bool crash_record_is_kept(const struct crash_record *record);
@@ -142,6 +143,7 @@ struct crash_socket {
 };
 
 struct crash_listeners {
+	struct kept_config config;    /* fd: the number in the process that died; -1: none */
 	struct crash_socket *sockets; /* owned */
 	size_t socket_count;
 };

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
@@ -86,21 +85,6 @@ int handover_bag_send(const struct handover_bag *bag, const int *fds, size_t cou
 	return fd_message_send(bag->in_fd, &message, fds, count, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-static int write_all(int fd, const void *bytes, size_t length)
-{
-	size_t done = 0;
-
-	while (done < length) {
-		ssize_t put =
-			TEMP_FAILURE_RETRY(write(fd, (const uint8_t *)bytes + done, length - done));
-
-		if (put < 0)
-			return -errno;
-		done += (size_t)put;
-	}
-	return 0;
-}
-
 static int write_state(int fd, const struct state_stream *stream)
 {
 	struct head head = {
@@ -111,9 +95,9 @@ static int write_state(int fd, const struct state_stream *stream)
 	int r;
 
 	memcpy(head.magic, magic, sizeof(magic));
-	r = write_all(fd, &head, sizeof(head));
+	r = sealed_memory_write(fd, &head, sizeof(head));
 	if (r == 0)
-		r = write_all(fd, stream->bytes, stream->length);
+		r = sealed_memory_write(fd, stream->bytes, stream->length);
 	return r < 0 ? r : sealed_memory_finish(fd);
 }
 
@@ -206,24 +190,6 @@ static void close_received(struct received *received, bool is_reset)
 	}
 }
 
-/* The state as it lies in the memfd, head included; NULL with *ret_r. */
-static uint8_t *map_state(int fd, size_t *ret_length, int *ret_r)
-{
-	struct stat stat;
-	void *map;
-
-	*ret_r = -EPROTO;
-	if (fstat(fd, &stat) < 0 || stat.st_size < (off_t)sizeof(struct head))
-		return NULL;
-	map = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (map == MAP_FAILED) {
-		*ret_r = -errno;
-		return NULL;
-	}
-	*ret_length = (size_t)stat.st_size;
-	return map;
-}
-
 static int check_head(const struct head *head, size_t length, size_t fd_count, struct errmsg *err)
 {
 	if (memcmp(head->magic, magic, sizeof(magic)) != 0) {
@@ -251,6 +217,10 @@ static int read_state(uint8_t *map, size_t length, const struct received *receiv
 	struct head head;
 	int r;
 
+	if (length < sizeof(head)) {
+		errmsg_set(err, "state of %zu bytes", length);
+		return -EPROTO;
+	}
 	memcpy(&head, map, sizeof(head));
 	r = check_head(&head, length, received->count, err);
 	if (r < 0)
@@ -261,7 +231,7 @@ static int read_state(uint8_t *map, size_t length, const struct received *receiv
 		errmsg_errno(err, -r, "state");
 		return r;
 	}
-	*ret = (struct handover){.workers = 0};
+	*ret = (struct handover){.config.fd = -1};
 	handover_transfer(&stream, ret);
 	if (stream.fault) {
 		errmsg_set(err, "state: %s at byte %zu of %zu", stream.fault, stream.fault_offset,
@@ -303,11 +273,9 @@ int handover_unpack(struct handover_bag *bag, struct handover **ret, struct errm
 	uint8_t *map = NULL;
 
 	if (r == 0) {
-		map = map_state(bag->state_fd, &length, &r);
-		if (!map)
+		r = handover ? sealed_memory_map(bag->state_fd, &map, &length) : -ENOMEM;
+		if (r < 0)
 			errmsg_errno(err, -r, "state");
-		else if (!handover)
-			r = -ENOMEM;
 		else
 			r = read_any(map, length, &received, handover, err);
 	}

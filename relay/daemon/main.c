@@ -148,14 +148,17 @@ static struct config_source source_of(const struct arguments *arguments)
 				      arguments->override_count};
 }
 
-/* Loads the configuration; tells all that is wrong with it.  NULL on failure. */
-static struct config *load(const struct arguments *arguments)
+/* Loads the configuration; tells all that is wrong with it, and *err the first of it.  NULL on
+ * failure. */
+static struct config *load(const struct arguments *arguments, struct errmsg *err)
 {
 	const struct config_source source = source_of(arguments);
 	struct config_errors errors = {0};
 	struct config *config = reload_load(&source, &errors);
 
 	config_errors_print(stderr, &errors);
+	if (!config)
+		errmsg_set(err, "%s", errors.count ? errors.list[0].text : "it cannot be read");
 	config_errors_free(&errors);
 	return config;
 }
@@ -352,12 +355,14 @@ static void watch_signals(struct daemon *daemon)
 		ev_timer_start(daemon->relay.service.loop, &daemon->watchdog);
 }
 
-static int run(const struct arguments *arguments, struct config *config, char **argv)
+/* Without a configuration relay runs only if the process before has left it one. */
+static int run(const struct arguments *arguments, char **argv)
 {
 	struct daemon daemon = {.source = source_of(arguments)};
 	struct ev_loop *loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
-	size_t feeds = config->feed_count, listeners = config->listener_count;
 	struct errmsg err, where;
+	struct config *config = load(arguments, &err);
+	bool is_good = config != NULL;
 	uint64_t fd_max = 0;
 	int r;
 
@@ -376,19 +381,22 @@ static int run(const struct arguments *arguments, struct config *config, char **
 		log_warn("the limit of open files cannot be had or raised, taking %llu",
 			 (unsigned long long)fd_max);
 	relay_init(&daemon.relay, loop, fd_max, &admin_actions, &daemon);
-	relay_survive_crash(&daemon.relay, config);
+	if (config)
+		relay_survive_crash(&daemon.relay, config);
 	relay_take_over(&daemon.relay);
 	upgrade_init(&daemon.upgrade, &daemon.relay, argv);
-	r = relay_apply(&daemon.relay, config, &err, &where);
-	if (r < 0) {
+	r = reload_start(&daemon.relay, config, &err, &where);
+	if (r < 0 && is_good) {
 		if (where.text[0])
 			log_info("%s", where.text);
 		log_error("%s", err.text);
-	} else {
+	} else if (r >= 0) {
+		config = daemon.relay.config;
 		watch_signals(&daemon);
 		relay_is_ready(&daemon.relay);
-		log_info("ready feeds=%zu listeners=%zu workers=%u max_subscribers=%llu", feeds,
-			 listeners, daemon.relay.service.workers.count,
+		log_info("ready feeds=%zu listeners=%zu workers=%u max_subscribers=%llu",
+			 config->feed_count, config->listener_count,
+			 daemon.relay.service.workers.count,
 			 (unsigned long long)daemon.relay.service.max_subscribers);
 		relay_tell_status(&daemon.relay);
 		relay_tell_ready(&daemon.relay);
@@ -405,7 +413,9 @@ static int run(const struct arguments *arguments, struct config *config, char **
 	ev_loop_destroy(loop);
 	if (r == 0)
 		log_info("ended");
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	if (r < 0)
+		return is_good ? EXIT_FAILURE : EX_CONFIG;
+	return EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
@@ -442,11 +452,11 @@ int main(int argc, char **argv)
 			break;
 		return EXIT_FAILURE;
 	}
-	config = load(&arguments);
+	if (arguments.action == ACTION_RUN)
+		return run(&arguments, argv);
+	config = load(&arguments, NULL);
 	if (!config)
 		return EX_CONFIG;
-	if (arguments.action == ACTION_RUN)
-		return run(&arguments, config, argv);
 	if (arguments.action != ACTION_DUMP && !can_be_had(config, arguments.action)) {
 		config_free(&config);
 		return EX_CONFIG;

@@ -8,6 +8,7 @@
 #include "admin/collect.h"
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "daemon/budget.h"
@@ -57,6 +58,13 @@ static void tell_draining(const struct service *service, uint64_t end_ms)
 		      (unsigned long long)(left_ms + 999) / 1000);
 }
 
+static const char *config_remark(const struct relay *relay)
+{
+	if (relay->has_gone_back)
+		return "the configuration before is in effect, see the journal; ";
+	return relay->config_fault.text[0] ? "the last reload failed, see the journal; " : "";
+}
+
 void relay_tell_status(const struct relay *relay)
 {
 	const struct service *service = &relay->service;
@@ -75,11 +83,10 @@ void relay_tell_status(const struct relay *relay)
 	}
 	num_print_rate(in_text, sizeof(in_text), in);
 	num_print_rate(out_text, sizeof(out_text), out);
-	notify_status("%s%zu feed%s, %llu subscriber%s, in %s, out %s, %llu skips",
-		      relay->has_reload_failed ? "the last reload failed, see the journal; " : "",
-		      feeds, feeds == 1 ? "" : "s", (unsigned long long)service->subscribers,
-		      service->subscribers == 1 ? "" : "s", in_text, out_text,
-		      (unsigned long long)gaps);
+	notify_status(
+		"%s%zu feed%s, %llu subscriber%s, in %s, out %s, %llu skips", config_remark(relay),
+		feeds, feeds == 1 ? "" : "s", (unsigned long long)service->subscribers,
+		service->subscribers == 1 ? "" : "s", in_text, out_text, (unsigned long long)gaps);
 }
 
 static void tell_drain(struct relay *relay, uint64_t now_ms)
@@ -140,7 +147,8 @@ bool relay_has_moved(struct relay *relay)
 void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit,
 		const struct admin_actions *actions, void *owner)
 {
-	*relay = (struct relay){.fd_limit = fd_limit, .crash = CRASH_RECORD_NONE};
+	*relay = (struct relay){
+		.fd_limit = fd_limit, .crash = CRASH_RECORD_NONE, .kept_config.fd = -1};
 	keeper_init(&relay->keeper, loop);
 	relay->started_mono_ns = clock_mono_ns();
 	relay->started_ns = relay->loaded_ns = clock_wall_ns();
@@ -148,6 +156,16 @@ void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit,
 	admin_init(&relay->admin, &relay->service, actions, owner);
 	ev_timer_init(&relay->tick, on_tick, TICK_S, TICK_S);
 	ev_timer_start(loop, &relay->tick);
+}
+
+/* A crash ends all from now on. */
+static void forget_crash(struct relay *relay)
+{
+	crash_record_set_done(&relay->crash);
+	keeper_stop(&relay->keeper);
+	keeper_init(&relay->keeper, relay->service.loop);
+	relay->service.records = (struct feed_records){.parts = NULL};
+	crash_record_close(&relay->crash);
 }
 
 void relay_survive_crash(struct relay *relay, const struct config *config)
@@ -162,6 +180,7 @@ void relay_survive_crash(struct relay *relay, const struct config *config)
 	};
 	int r;
 
+	forget_crash(relay);
 	if (config->relay.survive_crash == CONFIG_SURVIVE_CRASH_NO || !keeper_is_possible())
 		return;
 	r = crash_record_open(&relay->crash, &room);
@@ -171,8 +190,7 @@ void relay_survive_crash(struct relay *relay, const struct config *config)
 		relay->service.records = crash_record_feeds(&relay->crash);
 		return;
 	}
-	keeper_init(&relay->keeper, relay->service.loop);
-	crash_record_close(&relay->crash);
+	forget_crash(relay);
 	log_warn("keeper cannot be started: %s; a crash would end every connection", strerror(-r));
 }
 
@@ -195,7 +213,8 @@ void relay_describe(const struct relay *relay, struct admin_process *ret)
 		.keeper_restarts = relay->keeper.restarts,
 		.log_lost = log_lost(),
 		.log_level = relay->log_level,
-		.has_reload_failed = relay->has_reload_failed,
+		.config_fault = relay->config_fault.text,
+		.config_fallbacks = relay->kept_config.fallbacks,
 		.survives_crash = relay->keeper.pid && crash_record_is_kept(&relay->crash),
 	};
 }
@@ -232,6 +251,7 @@ void relay_take_over(struct relay *relay)
 		return;
 	}
 	relay->is_after_crash = relay->resumed->is_after_crash;
+	relay->kept_config.fallbacks = relay->resumed->config.fallbacks;
 	for (size_t i = 0; i < relay->resumed->socket_count; i++) {
 		struct handed_socket *socket = &relay->resumed->sockets[i];
 
@@ -275,5 +295,6 @@ void relay_fini(struct relay *relay)
 	handover_close(&relay->resumed);
 	service_fini(&relay->service);
 	config_free(&relay->config);
+	fd_close(&relay->kept_config.fd);
 	crash_record_close(&relay->crash);
 }

@@ -5,7 +5,7 @@
  *
  *   main.c     arguments, signals, exit codes
  *   relay.c    draining, the tick of the control thread
- *   apply.c    applying a configuration
+ *   apply.c    applying a configuration; opening.c opens what it adds
  *   reload.c   loading a configuration, at the start and again
  *   try_config.c  trying beforehand what one needs
  *   upgrade.c  giving everything to a new process
@@ -35,7 +35,10 @@ struct handover;
 struct relay {
 	struct service service;
 	struct admin admin;
-	struct config *config;     /* in effect; owned */
+	struct config *config;          /* in effect; owned */
+	struct kept_config kept_config; /* the same, for the next process; fd owned */
+	struct errmsg config_fault;     /* why the one in the file is not; "": it is */
+	bool has_gone_back;             /* it is that of the process before */
 	struct handover *resumed;  /* from the process before, until all of it is in place; owned */
 	struct crash_record crash; /* none: a crash ends every connection */
 	struct keeper keeper;
@@ -43,8 +46,7 @@ struct relay {
 	struct budget budget; /* of the configuration in effect; pipes and TCP memory as at start */
 	uint64_t started_ns;  /* wall clock */
 	uint64_t started_mono_ns;
-	uint64_t loaded_ns;     /* wall clock: when the configuration in effect was */
-	bool has_reload_failed; /* the last one */
+	uint64_t loaded_ns; /* wall clock: when the configuration in effect was */
 	enum log_level log_level;
 	uint64_t fd_limit;
 	uint64_t collected_ms; /* monotonic: when rates and max_pinned were last looked after */
@@ -62,8 +64,8 @@ void relay_init(struct relay *relay, struct ev_loop *loop, uint64_t fd_limit,
 		const struct admin_actions *actions, void *owner);
 
 /* From now on a crash leaves the sockets to the next process, if [relay] survive_crash wants that
- * and there is a service manager.  What prevents it is logged.  To be called before there is a
- * second thread. */
+ * and there is a service manager.  What prevents it is logged.  The first time best before there is
+ * a second thread; again with another configuration while nothing is served. */
 void relay_survive_crash(struct relay *relay, const struct config *config);
 
 /* Everything is open and served.  From now on there is something worth to outlive a crash. */
@@ -77,13 +79,15 @@ void relay_tell_ready(struct relay *relay);
  * relay_apply(). */
 void relay_take_over(struct relay *relay);
 
-/* Applies `config`, which is relay's from here on, also after a failure.
+/* Applies `config`, which is relay's from here on, also after a failure.  is_kept: it is that of
+ * the process before, to go on with.  Then what cannot be opened is logged and left out.
+ *
  * 0: all is as it wants.  -errno with a message: nothing has changed.  *where then says which line
  * of the configuration asks for what cannot be had, and what can be done; "" when neither is known.
- *  A positive number: so many
- * feeds could not be made anew, the message is about one of them, and all else is as it wants.
- * That happens only to feeds which keep their address but change their framing or the like. */
-int relay_apply(struct relay *relay, struct config *config, struct errmsg *err,
+ * A positive number: so many feeds could not be made anew, the message is about one of them, and
+ * all else is as it wants.  That happens only to feeds which keep their address but change their
+ * framing or the like. */
+int relay_apply(struct relay *relay, struct config *config, bool is_kept, struct errmsg *err,
 		struct errmsg *where);
 
 /* What the log has from now on, until the next reload. */

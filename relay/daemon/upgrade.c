@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -63,6 +64,7 @@ static int pack(struct relay *relay, struct handover_bag *bag, struct errmsg *er
 		errmsg_errno(err, -r, "state");
 		return r;
 	}
+	handover.config = relay->kept_config;
 	r = handover_pack(&handover, bag, err);
 	handover_free(&handover);
 	return r;
@@ -246,6 +248,17 @@ static void end_upgrade(struct upgrade *upgrade)
 	upgrade->report.is_under_way = false;
 }
 
+/* What the checker has said.  A process that is to stop cannot wait for another configuration:
+ * where only that is wrong, the next one goes on with the one before. */
+static bool is_to_go_on(const struct upgrade *upgrade, int status)
+{
+	if (!WIFEXITED(status))
+		return false;
+	if (WEXITSTATUS(status) == EX_CONFIG)
+		return upgrade->is_restart && upgrade->relay->kept_config.fd >= 0;
+	return WEXITSTATUS(status) == 0;
+}
+
 static void on_poll(struct ev_loop *loop, ev_timer *watcher, int events)
 {
 	struct upgrade *upgrade = container_of(watcher, struct upgrade, poll);
@@ -269,7 +282,7 @@ static void on_poll(struct ev_loop *loop, ev_timer *watcher, int events)
 		(void)waitpid(upgrade->checker, &status, 0);
 	}
 	upgrade->checker = 0;
-	is_good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	is_good = is_to_go_on(upgrade, status);
 	tell_output(upgrade, is_good);
 	/* Those that came before are taken first: in the next turn, before this timer. */
 	if (is_good && !upgrade->is_restart) {

@@ -6,7 +6,8 @@
  * Both check first: the program that is at our path now is run with our arguments and
  * --check-handover SCHEMA, and has to say by exit code 0 that it can read the state and that the
  * configuration is right.  When it does not, or when something fails after that, an upgrade leaves
- * all as it was, and a restart drains.  What it says on standard error is logged line by line.
+ * all as it was, and a restart drains; but not when only the configuration is wrong, for then the
+ * next process goes on with the one before.  What it says on standard error is logged line by line.
  */
 #pragma once
 

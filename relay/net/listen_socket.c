@@ -488,6 +488,7 @@ static int listen_on_unix(const struct endpoint *endpoint, int backlog,
 			r = use_on(same);
 	} else {
 		r = listen_on_path(endpoint, backlog, group);
+		ret->has_made_file = r >= 0;
 	}
 	if (r < 0)
 		return r;

@@ -31,8 +31,9 @@ struct listen_socket {
 
 struct listen_sockets {
 	struct listen_socket list[LISTEN_SOCKETS_MAX];
-	size_t count;   /* 0: closed */
-	bool is_absent; /* an address that this machine does not have yet is among them */
+	size_t count;       /* 0: closed */
+	bool is_absent;     /* an address that this machine does not have yet is among them */
+	bool has_made_file; /* of a unix socket; false for a duplicate of one that was there */
 };
 
 /* The listening sockets that this process has, whoever uses them. */

@@ -44,7 +44,7 @@ void ring_set_record(struct ring *ring, struct ring_record *record);
 
 /* Where the blocks of a state are. */
 struct ring_record_map {
-	void *start;
+	uint8_t *start;
 	size_t bytes;
 };
 

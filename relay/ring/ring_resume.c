@@ -7,12 +7,12 @@
  * room for, is not known; from there on back nothing is retained.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "continuity/sealed_memory.h"
 #include "ring/ring_kept.h"
 #include "ring/ring_kept_layout.h"
 #include "ring/ring_state.h"
@@ -38,21 +38,18 @@ struct reading {
 
 /* ---- the memfd ---- */
 
+/* Bytes that the file takes, so at most, are in use. */
 static int map_memfd(int memfd, struct ring_record_map *ret, size_t *ret_used_bytes)
 {
-	int seals = fcntl(memfd, F_GET_SEALS);
 	struct stat about;
-	void *map;
+	int r = sealed_memory_map(memfd, &ret->start, &ret->bytes);
 
-	/* A file that could shrink would end this process with SIGBUS. */
-	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(memfd, &about) < 0 ||
-	    (size_t)about.st_size < sizeof(struct ring_record_head))
+	if (r < 0)
+		return r;
+	if (ret->bytes < sizeof(struct ring_record_head) || fstat(memfd, &about) < 0) {
+		ring_record_close(ret);
 		return -EBADMSG;
-	map = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_SHARED | MAP_NORESERVE, memfd, 0);
-	if (map == MAP_FAILED)
-		return -errno;
-	(void)madvise(map, (size_t)about.st_size, MADV_DONTDUMP);
-	*ret = (struct ring_record_map){.start = map, .bytes = (size_t)about.st_size};
+	}
 	*ret_used_bytes = (size_t)about.st_blocks * 512;
 	return 0;
 }
@@ -66,7 +63,7 @@ void ring_record_close(struct ring_record_map *map)
 
 static int read_head(const struct ring_record_map *map, struct reading *reading)
 {
-	const struct ring_record_head *head = map->start;
+	const struct ring_record_head *head = (const void *)map->start;
 	uint64_t version = atomic_load_explicit(&head->version, memory_order_acquire);
 
 	reading->map = map->start;

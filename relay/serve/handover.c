@@ -3,6 +3,7 @@
 #include "serve/handover.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +171,7 @@ int handover_take(struct service *service, const struct config *config, struct h
 	int r;
 
 	*ret = (struct handover){
+		.config.fd = -1,
 		.workers = service->workers.count,
 		.still_since_ns = clock_mono_ns(),
 		.feeds = calloc(list_length(&service->feeds) + 1, sizeof(*ret->feeds)),
@@ -237,6 +239,8 @@ void handover_transfer(struct state_stream *stream, struct handover *handover)
 	if (handover->workers == 0)
 		state_fail(stream, "workers");
 	state_u64(stream, &handover->still_since_ns, UINT64_MAX, "time");
+	state_fd(stream, &handover->config.fd, "configuration");
+	state_u64(stream, &handover->config.fallbacks, UINT64_MAX, "configurations not used");
 	has_sockets = state_array(stream, &sockets, &handover->socket_count,
 				  sizeof(*handover->sockets), (size_t)9 * NUMBER_BYTES, "sockets");
 	if (stream->is_reading)
@@ -295,6 +299,23 @@ int handover_socket(const struct handover *handover, enum handed_kind kind, cons
 	const struct handed_socket *socket = find_socket(handover, kind, name);
 
 	return socket && strcmp(socket->address, address) == 0 ? socket->fd : -1;
+}
+
+void handover_duplicate(const struct handover *handover, enum handed_kind kind, const char *name,
+			const char *address, struct listen_sockets *ret)
+{
+	*ret = (struct listen_sockets){.count = 0};
+	for (size_t i = 0; handover && i < handover->socket_count; i++) {
+		const struct handed_socket *socket = &handover->sockets[i];
+		int fd;
+
+		if (socket->kind != kind || strcmp(socket->name, name) != 0 ||
+		    strcmp(socket->address, address) != 0 || ret->count == LISTEN_SOCKETS_MAX)
+			continue;
+		fd = fcntl(socket->fd, F_DUPFD_CLOEXEC, 0);
+		if (fd >= 0)
+			ret->list[ret->count++] = (struct listen_socket){.fd = fd};
+	}
 }
 
 static struct peer_count *peers_of(const struct service *service, const char *listener)
@@ -460,11 +481,12 @@ void handover_free(struct handover *handover)
 	free(handover->ring_maps);
 	if (handover->map)
 		(void)munmap(handover->map, handover->map_bytes);
-	*handover = (struct handover){0};
+	*handover = (struct handover){.config.fd = -1};
 }
 
 void handover_fini(struct handover *handover)
 {
+	fd_close(&handover->config.fd);
 	for (size_t i = 0; i < handover->socket_count; i++)
 		peer_socket_close(&handover->sockets[i].fd);
 	for (size_t i = 0; i < handover->feed_count; i++) {

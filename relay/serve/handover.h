@@ -31,7 +31,7 @@
 
 enum {
 	/* Raised with every change of what is written, or of what it means. */
-	HANDOVER_SCHEMA = 8,
+	HANDOVER_SCHEMA = 9,
 };
 
 /* A socket that listens: of a feed or of a listener, by its section; or one that the service
@@ -51,11 +51,19 @@ struct handed_socket {
 	struct listener_counters counters; /* of a listener */
 };
 
+/* The configuration in effect, as it goes to the next process, which goes on with it when it cannot
+ * use the one that is in the file by then. */
+struct kept_config {
+	int fd;             /* a sealed memfd: the `source` of a struct config; -1: none */
+	uint64_t fallbacks; /* times that relay went on with the one before */
+};
+
 struct handover {
-	unsigned workers;        /* 0: any number will do */
-	bool is_after_crash;     /* not in the stream: read from what a process left that died */
-	uint64_t lost;           /* subscribers of such a process that cannot go on */
-	uint64_t still_since_ns; /* monotonic: nobody has been served since */
+	struct kept_config config; /* fd: owned when it was read, else the giver's */
+	unsigned workers;          /* 0: any number will do */
+	bool is_after_crash;       /* not in the stream: read from what a process left that died */
+	uint64_t lost;             /* subscribers of such a process that cannot go on */
+	uint64_t still_since_ns;   /* monotonic: nobody has been served since */
 	struct handed_socket *sockets;
 	size_t socket_count;
 	struct handed_feed *feeds;
@@ -104,6 +112,11 @@ const struct listener_counters *handover_counters(const struct handover *handove
  * -1.  It stays the handover's. */
 int handover_socket(const struct handover *handover, enum handed_kind kind, const char *name,
 		    const char *address);
+
+/* Duplicates all sockets of that kind, name and address.  *ret is empty without them, or when they
+ * cannot be duplicated. */
+void handover_duplicate(const struct handover *handover, enum handed_kind kind, const char *name,
+			const char *address, struct listen_sockets *ret);
 
 /* To be called once all feeds and listeners are open, and before anything is read from a publisher.
  * Rings, subscribers and counters are then as they were.  Logs how many subscribers there are, and

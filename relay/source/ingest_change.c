@@ -34,9 +34,10 @@ void ingest_listen(struct ingest *ingest, const struct endpoint *endpoint,
 
 void ingest_look_again(struct ingest *ingest)
 {
-	if (ingest->params.kind != INGEST_FIFO || ingest->source.fd < 0 ||
-	    ingest_file_is_open(&ingest->params, ingest->source.fd))
+	if (ingest->params.kind != INGEST_FIFO ||
+	    (ingest->source.fd >= 0 && ingest_file_is_open(&ingest->params, ingest->source.fd)))
 		return;
+	ingest->is_open = true; /* also where it could not be opened when relay went on */
 	if (ingest->feed->publish.sequence.is_source_up) {
 		log_info("fifo made anew feed=%s path=%s, read when the present publisher ends",
 			 ingest->feed->params.name, ingest->params.path);

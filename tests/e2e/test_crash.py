@@ -364,7 +364,8 @@ def text_of(value):
 def region(numbers, sockets=(), *, schema=SCHEMA, size=BYTES, bytes=BYTES, fd_count=None, fds_at=FDS_AT, current=0,
            sockets_bytes=None):
     """What a relay leaves that had these numbers open and these (kind, name, address, number, cookie)."""
-    listing = struct.pack("<Q", len(sockets))
+    no_config, fallbacks = 0, 0
+    listing = struct.pack("<QQQ", no_config, fallbacks, len(sockets))
     for kind, name, where, number, cookie in sockets:
         listing += struct.pack("<Q", kind) + text_of(name) + text_of(where) + struct.pack("<QQ", number, cookie)
     length = len(listing) if sockets_bytes is None else sockets_bytes
@@ -392,7 +393,7 @@ REGIONS = {
     "an array nowhere": ({"fds_at": 2 ** 64 - 64}, "an array is not in it"),
     "no such place": ({"current": 2}, "region: listening sockets"),
     "too long a list": ({"sockets_bytes": 4097}, "region: listening sockets"),
-    "half a list": ({"sockets_bytes": 40}, "listening sockets: "),
+    "half a list": ({"sockets_bytes": 56}, "listening sockets: "),
     "a kind that is none": ({"sockets": [(7, "a", "", 9, 1)]}, "listening sockets: kind of socket"),
     "short": ({"size": 128}, "region of 128 bytes"),
 }

@@ -12,6 +12,7 @@ import pytest
 
 from relaytest import packet
 from relaytest.admin import Admin
+from relaytest.crashing import Crashing
 from relaytest.daemon import POLL
 from relaytest.ini import ENGINES, TIGHT, feed
 from relaytest.publisher import Publisher
@@ -22,10 +23,8 @@ from relaytest.surroundings import ipv6
 from relaytest.web import (PING, Answer, EventSubscriber, WebSocketSubscriber, WebSubscriber, event_ids, everything, frame,
                            request, wait_read)
 
-RESUMED = r"resumed after a crash subscribers=(\d+) lost=(\d+) silence_ms="
 WORKERS = [1, 2]
 SLOW = {"receive_buffer": 4096, "paused": True}
-EPOLL_WAIT = {"232", "281", "441"} if os.uname().machine == "x86_64" else {"22", "441"}  # of /proc/PID/syscall
 KILLS = 4  # make soak-crash has a hundred
 REPEATED = 400
 
@@ -74,59 +73,6 @@ class EventLines(EventSubscriber, LineSubscriber):
         assert not self.last_id or sequence > self.last_id, f"id {sequence} after {self.last_id}"
         self.last_id = sequence
         LineSubscriber.take(self, data + b"\n")
-
-
-class Crashing:
-    """A relay that is killed again and again, and what became of its subscribers."""
-
-    def __init__(self, lab, sections):
-        self.lab = lab
-        self.sections = sections
-        self.manager = ServiceManager(lab)
-        self.relay = lab.start(sections, **self.manager.options())
-        self.baseline = self.relay.baseline
-        self.resumed = self.lost = 0
-
-    def die_at_rest(self):
-        self.stop_at_rest()
-        return self.die()
-
-    def stop_at_rest(self):
-        """Each worker has answered and waits for events. Whoever is being served when relay dies is lost by right, and a
-        timer or a probe of the kernel can make relay serve somebody at any moment."""
-        self.relay.status()
-        self.lab.loop.run(self.stops_at_rest, what="a moment of rest", poll=POLL)
-
-    def stops_at_rest(self):
-        process = self.relay.process.pid
-        self.relay.signal(signal.SIGSTOP)
-        os.waitpid(process, os.WUNTRACED)
-        threads = [one for one in Path(f"/proc/{process}/task").iterdir()
-                   if (one / "comm").read_text().startswith("worker")]
-        is_rest = all((one / "syscall").read_text().split()[0] in EPOLL_WAIT for one in threads)
-        if not is_rest:
-            self.relay.signal(signal.SIGCONT)
-        return is_rest
-
-    def die(self):
-        """Killed, and started again, until another crash would be survived."""
-        self.relay.signal(signal.SIGKILL)
-        assert self.relay.wait_exit() == -signal.SIGKILL
-        for one in self.relay.peers:
-            if isinstance(one, Publisher):
-                one.reset()  # it may wait to be accepted yet
-        peers, self.relay.peers = self.relay.peers, []
-        self.relay = self.lab.start(self.sections, **self.manager.options())
-        found = re.search(RESUMED, self.relay.wait_log(RESUMED))
-        resumed, lost = map(int, found.groups())
-        for one in peers:
-            one.feed = None  # what it got before is not in this relay's counters
-        self.relay.peers = peers
-        self.relay.baseline = self.baseline  # resumed subscribers may come and go while it is counted
-        self.resumed += resumed
-        self.lost += lost
-        self.relay.wait(test=lambda seen: seen["relay"].get("survives_crash"))
-        return resumed, lost
 
 
 @pytest.mark.parametrize("workers", WORKERS)

@@ -34,7 +34,7 @@ static void put_right(struct crash_head *head, size_t bytes, size_t fd_count, un
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
-	struct handover handover = {.workers = 0};
+	struct handover handover = {.config.fd = -1};
 	struct errmsg err = {.text = ""};
 	int fds[FDS_MAX];
 	size_t fd_count;

@@ -37,7 +37,7 @@ static bool read_state(uint8_t *bytes, size_t count, size_t fd_count, struct han
 
 	for (size_t i = 0; i < fd_count; i++)
 		fds[i] = FIRST_FD + (int)i;
-	*ret = (struct handover){0};
+	*ret = (struct handover){.config.fd = -1};
 	EXPECT(state_stream_read(&stream, bytes, count, fds, fd_count) == 0);
 	handover_transfer(&stream, ret);
 	is_read = stream.fault == NULL;

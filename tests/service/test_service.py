@@ -446,19 +446,46 @@ def test_a_restart_keeps_who_reads_by_http():
     assert (counted["subscribers_resumed"], counted["subscribers_total"]) == ("9", "3"), counted
 
 
-def test_a_restart_into_a_wrong_configuration_drains():
-    """The next process could not take anything over: nobody is cut in mid-packet, the session ends."""
+CANNOT_BE_HAD = {
+    "an error": ("no_such_key = 1\n", "relay.ini:3: "),
+    "a port that is taken": ("[listener new]\nfeed = copy\nlisten = tcp:127.0.0.1:7399\n", "Address already in use"),
+    "a fifo that is not there": ("[feed new]\ningest = fifo:/nonexistent/f\n[listener new]\nfeed = new\n"
+                                 "listen = tcp:127.0.0.1:7398\n", "fifo:/nonexistent/f"),
+    "a token file that is not there": ("[listener new]\nfeed = copy\nformat = http\nlisten = tcp:127.0.0.1:7398\n"
+                                       "token_file = /nonexistent/t\n", "cannot read /nonexistent/t"),
+}
+
+
+@pytest.mark.parametrize("what", CANNOT_BE_HAD)
+def test_a_restart_goes_on_with_the_configuration_before(what):
+    """What the file asks for cannot be had: nobody is cut, and systemctl status says so until a reload is right."""
+    more, answer = CANNOT_BE_HAD[what]
+    message = b"\x00\x00\x00\x02ab"
     write_feeds("copy")
     start_again()
-    with connect(7301) as raw, connect(7302) as framed, connect(7300) as publisher:
-        publisher.sendall(b"\x00\x00\x00\x02ab")
-        assert read_exactly(raw, 6) == b"\x00\x00\x00\x02ab"
-        write_feeds("copy", more="no_such_key = 1\n")
-        assert run("systemctl", "restart", "relay", check=False).returncode != 0
-        assert read_to_end(raw) == b""
-        end_of_session = read_to_end(framed)[-32:]
-        assert (end_of_session[:4], end_of_session[4]) == (b"RLY1", 3)
-    assert "hand-over failed: " in journal() and show("ExecMainStatus") == "78"
+    with connect(7301) as raw, connect(7302) as framed, connect(7300) as publisher, \
+            socket.create_server(("127.0.0.1", 7399)):
+        publisher.sendall(message)
+        assert read_exactly(raw, 6) == message
+        write_feeds("copy", more=more)
+        told = journal().count("configuration refused: ")
+        restart()
+        publisher.sendall(message)
+        assert read_exactly(raw, 6) == message
+        lines = [line for line in journal().splitlines() if "configuration refused: " in line]
+        assert len(lines) == told + 1 and answer in lines[-1] and lines[-1].endswith("; going on with the one before")
+        assert show("StatusText").startswith("the configuration before is in effect, see the journal; 1 feed, ")
+        seen = json.loads(run("relayctl", "status", "--json").stdout)["relay"]
+        assert seen["config_fault"] and seen["config_fallbacks"] == 1 and seen["survives_crash"], seen
+        write_feeds("copy")
+        run("systemctl", "reload", "relay")
+        assert show("StatusText").startswith("1 feed, ")
+        publisher.sendall(message)
+        assert read_exactly(raw, 6) == message
+        received = b""
+        while received.count(message) < 3:
+            received += (part := framed.recv(65536))
+            assert part, "the end"
 
 
 def exchange(port):

@@ -122,7 +122,8 @@ void sample_fill(struct sample *sample)
 						.ingest = {.fd = FIRST_FD + 1}};
 	sample->sockets[0] = (struct handed_socket){
 		.kind = HANDED_LISTENER, .name = "b", .address = "tcp:*:0", .fd = FIRST_FD};
-	sample->handover = (struct handover){.workers = 1,
+	sample->handover = (struct handover){.config = {.fd = FIRST_FD + 2, .fallbacks = 5},
+					     .workers = 1,
 					     .sockets = sample->sockets,
 					     .socket_count = 1,
 					     .feeds = sample->feeds,

@@ -10,7 +10,7 @@
 #include "serve/handover.h"
 
 enum {
-	FDS = 8,        // in the sample
+	FDS = 9,        // in the sample
 	FIRST_FD = 900, // not open: nothing here may touch a descriptor
 	SAMPLE_BLOCK_BYTES = 17,
 };

@@ -34,12 +34,12 @@ enum {
 struct bag {
 	int32_t numbers[DESCRIPTORS];
 	int fds[DESCRIPTORS];
-	struct crash_fds list;
+	struct kept_fds list;
 };
 
 static void fill_bag(struct bag *bag)
 {
-	bag->list = (struct crash_fds){.numbers = bag->numbers, .fds = bag->fds};
+	bag->list = (struct kept_fds){.numbers = bag->numbers, .fds = bag->fds};
 	for (int i = 3; i < DESCRIPTORS; i++) {
 		if (fcntl(i, F_GETFD) < 0)
 			continue;
@@ -194,7 +194,7 @@ static void what_was_there_is_read(void **state)
 {
 	(void)state;
 	for (enum engine engine = 0; engine < ENGINE_COUNT; engine++) {
-		struct handover handover = {0};
+		struct handover handover = {.config.fd = -1};
 		struct scene scene;
 		struct bag bag;
 
@@ -234,7 +234,7 @@ static size_t count_subscribers(const struct handover *handover)
 
 static void who_is_lost_is_counted(void **state)
 {
-	struct handover handover = {0};
+	struct handover handover = {.config.fd = -1};
 	struct scene scene;
 	struct bag bag;
 
@@ -285,7 +285,7 @@ static bool is_fifth_idle(const struct feed_rig *rig)
 static void an_answer_that_waits_is_kept(void **state)
 {
 	static const char words[] = WORDS "me!";
-	struct handover handover = {0};
+	struct handover handover = {.config.fd = -1};
 	const struct subscriber_snapshot *waits, *answered;
 	struct scene scene;
 	struct bag bag;
@@ -315,7 +315,7 @@ static void an_answer_that_waits_is_kept(void **state)
 
 static void an_input_that_cannot_go_on_is_an_end(void **state)
 {
-	struct handover handover = {0};
+	struct handover handover = {.config.fd = -1};
 	struct scene scene;
 	struct bag bag;
 
@@ -341,7 +341,7 @@ static void an_input_that_cannot_go_on_is_an_end(void **state)
 // It has nothing to show, as before anything was said.
 static void an_input_without_a_state_is_lost(void **state)
 {
-	struct handover handover = {0};
+	struct handover handover = {.config.fd = -1};
 	struct subscriber_params heard = {.on_slow = ON_SLOW_WAIT, .input = &echo};
 	struct scene scene;
 	struct bag bag;
@@ -358,7 +358,7 @@ static void an_input_without_a_state_is_lost(void **state)
 	handover_fini(&handover);
 	empty_bag(&bag);
 
-	handover = (struct handover){0};
+	handover = (struct handover){.config.fd = -1};
 	say(&scene, reader, WORDS);
 	fill_bag(&bag);
 	assert_int_equal(crash_feeds_read(scene.record.map, &bag.list, &handover), 0);
@@ -370,7 +370,7 @@ static void an_input_without_a_state_is_lost(void **state)
 
 static void a_torn_part_keeps_nobody(void **state)
 {
-	struct handover handover = {0};
+	struct handover handover = {.config.fd = -1};
 	struct scene scene;
 	struct bag bag;
 
@@ -454,7 +454,7 @@ static void wrong_bytes_do_no_harm(void **state)
 	copy = aligned_alloc(64, scene.record.bytes);
 	assert_non_null(copy);
 	for (int i = 0; i < MUTATIONS; i++) {
-		struct handover handover = {0};
+		struct handover handover = {.config.fd = -1};
 		uint32_t changes = 1 + next_random(&random) % 20;
 		struct bag bag;
 

@@ -32,7 +32,7 @@ static const char *read_stream(const struct state_stream *from, size_t length, s
 	struct state_stream stream;
 	const char *fault;
 
-	*ret = (struct handover){0};
+	*ret = (struct handover){.config.fd = -1};
 	assert_int_equal(state_stream_read(&stream, from->bytes, length, from->fds, from->fd_count),
 			 0);
 	handover_transfer(&stream, ret);
@@ -51,6 +51,8 @@ static void test_comes_back_as_it_was(void **state)
 	sample_fill(&sample);
 	write_sample(&sample, &one);
 	assert_null(read_stream(&one, one.length, &back));
+	assert_int_equal(back.config.fd, FIRST_FD + 2);
+	assert_int_equal(back.config.fallbacks, 5);
 	assert_int_equal(back.feeds[0].parts[0].metrics.in_bytes, 4711);
 	assert_int_equal(back.feeds[0].parts[0].closed[CLOSE_LAG], 3);
 	assert_int_equal(back.feeds[0].parts[0].renditions[0].subscribers[1].fd, FIRST_FD + 6);

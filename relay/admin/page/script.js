@@ -411,6 +411,8 @@ function show(status) {
   $("state").className = `pill ${relay.draining ? "warn" : "good"}`;
   say($("state"), relay.draining ? "draining" : "running");
   say($("about"), `${relay.version} · up ${span(relay.uptime_s * 1000)} · ${location.host}`);
+  $("config-fault").hidden = !relay.config_fault;
+  say($("config-fault"), `The configuration in the file is not in effect, the one before is: ${relay.config_fault}`);
   document.title = `relay · ${count(relay.subscribers)} subscribers`;
   showTiles(status);
   for (const chart of charts) chart.show();

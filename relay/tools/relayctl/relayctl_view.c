@@ -14,7 +14,8 @@
 
 enum {
 	PATH_BYTES = 256,
-	DEPTH_MAX = 8, // of an object that is shown
+	FAULT_BYTES = 600, // of a line of a configuration
+	DEPTH_MAX = 8,     // of an object that is shown
 };
 
 /* ---- cells ---- */
@@ -63,7 +64,7 @@ void view_relay(const struct view *view, const json_t *status)
 	bool drains = answer_flag(relay, "draining");
 	enum table_style style = drains ? TABLE_WARN : TABLE_GOOD;
 	char version[TEXT_BYTES], level[TEXT_BYTES], up[TEXT_BYTES], now[TEXT_BYTES],
-		most[TEXT_BYTES], pinned[NUM_PRINT_BYTES];
+		most[TEXT_BYTES], pinned[NUM_PRINT_BYTES], fault[FAULT_BYTES];
 
 	(void)fprintf(
 		view->out,
@@ -78,6 +79,11 @@ void view_relay(const struct view *view, const json_t *status)
 		text_count(now, sizeof now, answer_count(relay, "subscribers")),
 		text_count(most, sizeof most, answer_count(relay, "max_subscribers")),
 		progress_print_bytes(pinned, answer_count(relay, "pinned_bytes")));
+	if (*answer_text(relay, "config_fault"))
+		(void)fprintf(view->out, "%sthe configuration in the file is not in effect:%s %s\n",
+			      table_style_on(TABLE_WARN, view->has_colours),
+			      table_style_off(TABLE_WARN, view->has_colours),
+			      text_escape(fault, sizeof fault, answer_text(relay, "config_fault")));
 }
 
 static int view_workers(const struct view *view, const json_t *status)

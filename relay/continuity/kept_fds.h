@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* What came in the bag, by the number that it had in the process that died. */
-struct crash_fds {
+struct kept_fds {
 	const int32_t *numbers; /* ascending */
 	int *fds;               /* -1: taken */
 	size_t count;
@@ -16,8 +16,8 @@ struct crash_fds {
 
 /* The number here of a descriptor of the dead process, which is the caller's from now on; -1: it is
  * not there, or has been taken.  One that is connected is closed in the ordinary way again, and not
- * by reset.  `owner` is a struct crash_fds. */
-int crash_fds_take(void *owner, int number);
+ * by reset.  `owner` is a struct kept_fds. */
+int kept_fds_take(void *owner, int number);
 
 /* The same, without taking it. */
-int crash_fds_look(const struct crash_fds *fds, int number);
+int kept_fds_look(const struct kept_fds *fds, int number);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* A search by number. */
-#include "daemon/crash_fds.h"
+#include "continuity/kept_fds.h"
 
 #include "net/sockopt.h"
 
-static int *find(const struct crash_fds *fds, int number)
+static int *find(const struct kept_fds *fds, int number)
 {
 	size_t low = 0, high = fds->count;
 
@@ -19,14 +19,14 @@ static int *find(const struct crash_fds *fds, int number)
 	return low < fds->count && fds->numbers[low] == number ? &fds->fds[low] : NULL;
 }
 
-int crash_fds_look(const struct crash_fds *fds, int number)
+int kept_fds_look(const struct kept_fds *fds, int number)
 {
 	const int *fd = find(fds, number);
 
 	return fd ? *fd : -1;
 }
 
-int crash_fds_take(void *owner, int number)
+int kept_fds_take(void *owner, int number)
 {
 	int *slot = find(owner, number);
 	int fd = slot ? *slot : -1;
