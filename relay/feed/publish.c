@@ -19,13 +19,19 @@
 #include "feed/chain.h"
 #include "feed/feed_kept.h"
 #include "pipe/pipe_io.h"
+#include "ring/cursor.h"
 
 /* What a new rendition takes of the past of another one.  The worker does nothing else meanwhile, so
- * it is as much as can be done in some milliseconds; to rewrite a byte takes longer than to copy it. */
-enum {
-	PAST_BYTES_MAX = 8 << 20,
-	PAST_REWRITTEN_MAX = 1 << 19, /* the same, for a format that is rewritten */
-	PAST_PACKETS_MAX = 8192,
+ * it is as much as can be done in some milliseconds; to rewrite takes longer than to copy. */
+static const struct cursor_reach past_shared = {
+	.bytes = 8 << 20,
+	.messages = UINT64_MAX,
+	.packets = 8192,
+};
+static const struct cursor_reach past_rewritten = {
+	.bytes = 1 << 19,
+	.messages = 8192,
+	.packets = 8192,
 };
 
 static struct ring_packet entry_of(const struct packet *packet)
@@ -502,6 +508,7 @@ static int take_packets(const struct publish *publish, struct rendition *to, str
 		if (packet.type != PACKET_HEARTBEAT && packet.type != PACKET_END)
 			put_past(publish, to, &packet, payload);
 		free(wire);
+		rendition_trim(to);
 	}
 	return r;
 }
@@ -515,8 +522,7 @@ void publish_take_past(const struct publish *publish, struct rendition *to)
 	if (!from)
 		return;
 	cursor_join_recent(&cursor, &from->ring,
-			   to->encoder->rewrite ? PAST_REWRITTEN_MAX : PAST_BYTES_MAX,
-			   PAST_PACKETS_MAX);
+			   to->encoder->rewrite ? &past_rewritten : &past_shared);
 	r = take_packets(publish, to, from, &cursor);
 	if (r < 0) {
 		log_error("it begins without a past feed=%s format=%s: %s", to->fanout->name,
@@ -525,5 +531,4 @@ void publish_take_past(const struct publish *publish, struct rendition *to)
 	}
 	cursor_leave(&cursor);
 	ring_set_sequence(&to->ring, publish->sequence.session, publish->sequence.next_seq);
-	rendition_trim(to);
 }

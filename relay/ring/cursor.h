@@ -55,10 +55,17 @@ int cursor_join_since(struct cursor *cursor, const struct ring *ring, uint64_t s
  * when it is older than cursor_oldest_seq() (the cursor is untouched). */
 int cursor_join_seq(struct cursor *cursor, const struct ring *ring, uint64_t seq) must_check;
 
-/* In the past of the sequence that runs: at a message start with so many bytes and packets behind it at
- * most, in whole segments.  When there is none, at the newest message start. */
-void cursor_join_recent(struct cursor *cursor, const struct ring *ring, uint64_t bytes,
-			size_t packets);
+/* How far back, at most. */
+struct cursor_reach {
+	uint64_t bytes;
+	uint64_t messages;
+	size_t packets;
+};
+
+/* In the past of the sequence that runs: at a message start with as much behind it as `most` says, in
+ * whole segments.  When there is none, at the newest message start. */
+void cursor_join_recent(struct cursor *cursor, const struct ring *ring,
+			const struct cursor_reach *most);
 
 /* The oldest sequence to join at; ring->next_seq when there is none.  What lies before a sequence
  * that started anew does not count. */

@@ -341,19 +341,32 @@ static uint64_t first_of_sequence(const struct ring *ring)
 	return u64_max(ring_first_index(ring), ring->sequence_index);
 }
 
-void cursor_join_recent(struct cursor *cursor, const struct ring *ring, uint64_t bytes,
-			size_t packets)
+/* Takes what is in the segment off.  False: that is more than there is. */
+static bool take_off(struct cursor_reach *left, const struct segment *segment)
+{
+	uint64_t messages = segment->next_messages - segment->begin.messages_before;
+
+	if (segment->length > left->bytes || messages > left->messages ||
+	    segment->mark_count > left->packets)
+		return false;
+	left->bytes -= segment->length;
+	left->messages -= messages;
+	left->packets -= segment->mark_count;
+	return true;
+}
+
+void cursor_join_recent(struct cursor *cursor, const struct ring *ring,
+			const struct cursor_reach *most)
 {
 	const uint64_t first = first_of_sequence(ring);
 	struct packet_found found = {NULL, 0};
+	struct cursor_reach left = *most;
 
 	for (uint64_t index = ring->next_index; index > first; index--) {
 		struct segment *segment = ring_find_segment(ring, index - 1);
 
-		if (segment->length > bytes || segment->mark_count > packets)
+		if (!take_off(&left, segment))
 			break;
-		bytes -= segment->length;
-		packets -= segment->mark_count;
 		found.segment = segment;
 	}
 	join_from(cursor, ring, first, found);

@@ -364,6 +364,34 @@ static void a_past_of_many_packets_is_cut(void **state)
 	feed_rig_close(&rig);
 }
 
+static void a_past_of_many_messages_is_cut(void **state)
+{
+	enum {
+		MESSAGES = 200000,
+		NEWEST_MAX = 65535 // messages of a packet
+	};
+	struct feed_params params = feed_rig_params(FRAMING_LINE, ENGINE_COPY);
+	uint8_t *bytes = malloc(2 * MESSAGES);
+	struct rendition *events, *chunks;
+
+	(void)state;
+	assert_non_null(bytes);
+	for (size_t i = 0; i < MESSAGES; i++)
+		memcpy(bytes + 2 * i, "x\n", 2);
+	open_feed(&params);
+	(void)open_format(&encoder_raw);
+	feed_rig_publish(&rig, bytes, 2 * MESSAGES);
+	events = open_format(&encoder_events);
+	feed_take_past(rig.feed, events);
+	assert_in_range(cursor_oldest_seq(&events->ring), MESSAGES - NEWEST_MAX, MESSAGES);
+	feed_close_rendition(&events);
+	chunks = open_format(&encoder_chunked); // they cost the same, however many are in a packet
+	feed_take_past(rig.feed, chunks);
+	assert_int_equal(cursor_oldest_seq(&chunks->ring), 1);
+	feed_rig_close(&rig);
+	free(bytes);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, feed_rig_setup, feed_rig_teardown)
 
 int main(void)
@@ -376,6 +404,7 @@ int main(void)
 		TEST(what_a_relay_says_is_kept),
 		TEST(a_long_past_is_cut),
 		TEST(a_past_of_many_packets_is_cut),
+		TEST(a_past_of_many_messages_is_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
