@@ -141,12 +141,37 @@ static bool is_default(const struct config_section *section, size_t option)
 	return !differs_from_default(section, &config_options_of(section->kind, &count)[option]);
 }
 
+static void check_history(const struct check *check, const struct config_feed *feed)
+{
+	static const size_t needing[] = {CONFIG_FEED_history_size, CONFIG_FEED_history_age,
+					 CONFIG_FEED_history_file, CONFIG_FEED_history_sync,
+					 CONFIG_FEED_on_history_lag};
+	char file[NUM_PRINT_BYTES], size[NUM_PRINT_BYTES];
+
+	for (size_t i = 0; !*feed->history && i < ARRAY_LEN(needing); i++) {
+		if (!is_default(&feed->section, needing[i]))
+			report(check, &feed->section, needing[i],
+			       "there is no history; expected history = FOLDER, or this left out");
+	}
+	if (*feed->history && feed->history[0] != '/')
+		report(check, &feed->section, CONFIG_FEED_history,
+		       "history = %.200s is not an absolute path; expected /var/lib/relay/%s",
+		       feed->history, feed->section.name);
+	if (feed->history_size && feed->history_file > feed->history_size / 4)
+		report(check, &feed->section, CONFIG_FEED_history_file,
+		       "history_file = %s is more than a quarter of history_size = %s; whole files "
+		       "go, so the history would be short of much",
+		       num_print_bytes(file, sizeof(file), feed->history_file),
+		       num_print_bytes(size, sizeof(size), feed->history_size));
+}
+
 static void check_feed(const struct check *check, const struct config_feed *feed)
 {
 	bool listens = feed->ingest.text && feed->ingest.kind == CONFIG_INGEST_LISTEN;
 
 	check_sizes(check, feed);
 	check_publishers(check, feed);
+	check_history(check, feed);
 	if (feed->ingest.text)
 		check_socket_file(check, &feed->section,
 				  listens ? feed->ingest.addresses[0] : NULL);

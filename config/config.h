@@ -77,6 +77,9 @@
 	VALUE(CONFIG_ON_SLOW, SKIP, "skip")                                                        \
 	VALUE(CONFIG_ON_SLOW, DISCONNECT, "disconnect")                                            \
 	VALUE(CONFIG_ON_SLOW, WAIT, "wait")
+#define CONFIG_ON_HISTORY_LAGS(VALUE)                                                              \
+	VALUE(CONFIG_ON_HISTORY_LAG, GAP, "gap")                                                   \
+	VALUE(CONFIG_ON_HISTORY_LAG, WAIT, "wait")
 #define CONFIG_MESSAGES(VALUE)                                                                     \
 	VALUE(CONFIG_MESSAGES, PACKET, "packet")                                                   \
 	VALUE(CONFIG_MESSAGES, MESSAGE, "message")
@@ -95,6 +98,7 @@ enum config_last_line      { CONFIG_LAST_LINES(CONFIG_ENUMERATOR) };
 enum config_direct         { CONFIG_DIRECTS(CONFIG_ENUMERATOR) };
 enum config_survive_crash  { CONFIG_SURVIVE_CRASHES(CONFIG_ENUMERATOR) };
 enum config_on_slow        { CONFIG_ON_SLOWS(CONFIG_ENUMERATOR) };
+enum config_on_history_lag { CONFIG_ON_HISTORY_LAGS(CONFIG_ENUMERATOR) };
 enum config_messages       { CONFIG_MESSAGES(CONFIG_ENUMERATOR) };
 enum config_yes_no         { CONFIG_YES_NOS(CONFIG_ENUMERATOR) };
 #undef CONFIG_ENUMERATOR

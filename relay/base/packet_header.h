@@ -51,5 +51,11 @@ void packet_header_encode(const struct packet_header *header, uint8_t out[PACKET
 int packet_header_decode(const uint8_t in[PACKET_HEADER_BYTES],
 			 struct packet_header *ret_header) must_check;
 
+/* The sequence behind the packet. */
+static inline uint64_t packet_header_next_seq(const struct packet_header *header)
+{
+	return header->type == PACKET_GAP ? header->time : header->sequence + header->count;
+}
+
 /* "data", "heartbeat", ...; "unknown" for anything else. A static string. */
 const char *packet_type_name(uint8_t type);

@@ -87,19 +87,12 @@ void history_unref_file(struct history *history, struct history_file **file_ptr)
 		free_file(file);
 }
 
-/* ---- sealing ---- */
-
-struct unsealed {
-	struct list_node node;
-	int fd, index_fd;
-	uint64_t entry_count;
-	struct history_entry end;
-};
+/* ---- files that get no more ---- */
 
 int history_add_unsealed(struct history *history, int *fd, int *index_fd, uint64_t entry_count,
 			 const struct history_entry *end)
 {
-	struct unsealed *unsealed = calloc(1, sizeof(*unsealed));
+	struct history_unsealed *unsealed = calloc(1, sizeof(*unsealed));
 
 	if (!unsealed)
 		return -ENOMEM;
@@ -115,7 +108,7 @@ int history_add_unsealed(struct history *history, int *fd, int *index_fd, uint64
 	return 0;
 }
 
-static struct unsealed *take_unsealed(struct history *history)
+struct history_unsealed *history_take_unsealed(struct history *history)
 {
 	struct list_node *node;
 
@@ -124,29 +117,14 @@ static struct unsealed *take_unsealed(struct history *history)
 	if (node)
 		list_remove(node);
 	(void)pthread_mutex_unlock(&history->lock);
-	return node ? list_entry(node, struct unsealed, node) : NULL;
+	return node ? list_entry(node, struct history_unsealed, node) : NULL;
 }
 
-static void free_unsealed(struct unsealed *unsealed)
+void history_free_unsealed(struct history_unsealed *unsealed)
 {
 	fd_close(&unsealed->fd);
 	fd_close(&unsealed->index_fd);
 	free(unsealed);
-}
-
-int history_seal_all(struct history *history)
-{
-	struct unsealed *unsealed;
-	int first_error = 0;
-
-	while ((unsealed = take_unsealed(history))) {
-		int r = history_seal(unsealed->fd, unsealed->index_fd, unsealed->entry_count,
-				     &unsealed->end);
-
-		first_error = first_error ? first_error : r;
-		free_unsealed(unsealed);
-	}
-	return first_error;
 }
 
 /* ---- opening ---- */
@@ -154,20 +132,21 @@ int history_seal_all(struct history *history)
 /* Opens both files of a number, the index also where it is missing. */
 static int open_both(const struct history *history, uint64_t number, int *ret_fd, int *ret_index_fd)
 {
-	int r = history_folder_open_file(history->folder, number, HISTORY_PACKETS, O_RDWR, ret_fd);
+	int r = history_folder_open_file(history->folder.fd, number, HISTORY_PACKETS, O_RDWR,
+					 ret_fd);
 
 	*ret_index_fd = -1;
 	if (r == 0)
-		r = history_folder_open_file(history->folder, number, HISTORY_INDEX,
+		r = history_folder_open_file(history->folder.fd, number, HISTORY_INDEX,
 					     O_RDWR | O_CREAT, ret_index_fd);
 	if (r < 0)
 		fd_close(ret_fd);
 	return r;
 }
 
-/* *ret_was_sealed: it had been closed for good before. */
-static int load(const struct history *history, uint64_t number, bool is_same_boot,
-		struct history_recovered *ret, bool *ret_was_sealed)
+/* One that was not closed for good will be. */
+static int load(struct history *history, uint64_t number, bool is_same_boot,
+		struct history_recovered *ret)
 {
 	int fd, index_fd;
 	int r = open_both(history, number, &fd, &index_fd);
@@ -175,9 +154,12 @@ static int load(const struct history *history, uint64_t number, bool is_same_boo
 	if (r < 0)
 		return r;
 	r = history_check_sealed(fd, index_fd, ret);
-	*ret_was_sealed = r == 0;
-	if (r == -EBADMSG)
+	if (r == -EBADMSG) {
 		r = history_recover(fd, index_fd, is_same_boot, ret);
+		if (r == 0)
+			r = history_add_unsealed(history, &fd, &index_fd, ret->entry_count,
+						 &ret->end);
+	}
 	fd_close(&fd);
 	fd_close(&index_fd);
 	return r;
@@ -201,27 +183,24 @@ static int take_file(struct history *history, uint64_t number, bool is_same_boot
 		     struct history_found *found)
 {
 	struct history_recovered recovered;
-	bool was_sealed;
-	int r = load(history, number, is_same_boot, &recovered, &was_sealed);
+	int r = load(history, number, is_same_boot, &recovered);
 
 	if (r == -ENODATA) {
-		found->was_ended = false;
 		found->cut_bytes += recovered.cut_bytes;
-		return history_folder_unlink(history->folder, number);
+		return history_folder_unlink(history->folder.fd, number);
 	}
 	if (r < 0)
 		return r;
 	found->files++;
-	found->was_ended = was_sealed;
 	found->cut_bytes += recovered.cut_bytes;
 	found->rebuilt += recovered.was_rebuilt;
 	found->end = recovered.end;
 	return add_file(history, number, &recovered);
 }
 
-static int take_files(struct history *history, const struct history_folder *folder,
-		      struct history_found *found, struct errmsg *err)
+static int take_files(struct history *history, struct history_found *found, struct errmsg *err)
 {
+	const struct history_folder *folder = &history->folder;
 	char name[HISTORY_NAME_BYTES];
 
 	for (size_t i = 0; i < folder->count; i++) {
@@ -247,14 +226,14 @@ static struct history *new_history(const struct history_params *params)
 	list_init(&history->files);
 	list_init(&history->unsealed);
 	(void)pthread_mutex_init(&history->lock, NULL);
-	history->folder = -1;
+	history->folder.fd = history->open_fd = history->open_index_fd = -1;
 	history->next_number = 1;
 	history->path = strdup(params->path);
 	history->params = *params;
 	history->params.path = history->path;
-	history->params.feed = history->params.framing = NULL;
+	history->params.feed = NULL;
 	if (!history->path)
-		history_close(&history);
+		history_close(&history, NULL);
 	return history;
 }
 
@@ -262,44 +241,46 @@ int history_open(const struct history_params *params, struct history **ret,
 		 struct history_found *ret_found, struct errmsg *err)
 {
 	struct history *history = new_history(params);
-	struct history_folder folder;
 	int r;
 
 	*ret = NULL;
-	*ret_found = (struct history_found){.was_ended = true};
+	*ret_found = (struct history_found){0};
 	if (!history) {
 		errmsg_errno(err, ENOMEM, "history %s", params->path);
 		return -ENOMEM;
 	}
-	r = history_folder_open(&folder, params, err);
-	if (r == 0) {
-		history->folder = folder.fd;
-		folder.fd = -1; /* the history's from here on */
-		r = take_files(history, &folder, ret_found, err);
+	r = history_folder_open(&history->folder, params, err);
+	if (r == 0)
+		r = take_files(history, ret_found, err);
+	if (r < 0) {
+		history_close(&history, NULL);
+		return r;
 	}
-	history_folder_close(&folder);
-	if (r < 0)
-		history_close(&history);
+	ret_found->is_same_boot = history->folder.is_same_boot;
+	ret_found->next = history->folder.next;
 	*ret = history;
-	return r;
+	return 0;
 }
 
-void history_close(struct history **history_ptr)
+void history_close(struct history **history_ptr, const struct sequence *next)
 {
 	struct history *history = *history_ptr;
-	struct unsealed *unsealed;
+	struct history_unsealed *unsealed;
 	struct list_node *node;
 
 	*history_ptr = NULL;
 	if (!history)
 		return;
-	while ((unsealed = take_unsealed(history)))
-		free_unsealed(unsealed);
+	/* Where it cannot be written, it is as after a crash. */
+	if (next && history_folder_set_next(&history->folder, next) < 0)
+		next = NULL;
+	while ((unsealed = history_take_unsealed(history)))
+		history_free_unsealed(unsealed);
 	while ((node = list_first(&history->files))) {
 		list_remove(node);
 		free_file(history_file_at(node));
 	}
-	fd_close(&history->folder);
+	history_folder_close(&history->folder);
 	(void)pthread_mutex_destroy(&history->lock);
 	free(history->path);
 	free(history);
@@ -401,7 +382,7 @@ int history_retire(struct history *history, uint64_t now_ns)
 		(void)pthread_mutex_unlock(&history->lock);
 		if (!oldest)
 			return 0;
-		r = history_folder_unlink(history->folder, oldest->number);
+		r = history_folder_unlink(history->folder.fd, oldest->number);
 		if (r < 0)
 			return r;
 		(void)pthread_mutex_lock(&history->lock);

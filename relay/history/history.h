@@ -8,6 +8,7 @@
  *
  *   history_writer.h    appends to the newest file, and begins the next one
  *   history_reader.h    reads from any moment on
+ *   history_sync.h      what waits for the disk
  *   history_recover.h   what has to be done about a file that was not closed for good
  *
  * A file holds exactly what a framed subscriber gets, in whole messages, and begins with a
@@ -16,8 +17,8 @@
  * unlink(2).  So what a reader has been given stays as it is, even while a socket still refers to
  * its pages.
  *
- * One thread writes, one thread reads, and one thread waits for the disk (history_seal_all()).
- * Anybody may ask for a report.
+ * One thread writes, one thread reads, and one thread waits for the disk.  Anybody may ask for a
+ * report.
  */
 #pragma once
 
@@ -28,12 +29,14 @@
 #include "base/compiler.h"
 #include "base/errmsg.h"
 #include "base/list.h"
+#include "history/history_folder.h"
 #include "history/history_index.h"
+#include "packet/sequence.h"
 
 struct history_params {
 	const char *path;        /* of the folder */
 	const char *feed;        /* whose it is */
-	const char *framing;     /* of the feed, as the configuration has it */
+	char framing[32];        /* of the feed, as the configuration has it */
 	uint64_t max_bytes;      /* of all files, the newest one counted as full; 0: no limit */
 	uint64_t max_age_ms;     /* of what is in them; 0: no limit */
 	uint64_t max_file_bytes; /* a file that is longer is not gone on with */
@@ -64,10 +67,12 @@ static inline struct history_file *history_file_at(struct list_node *node)
 struct history {
 	struct history_params params; /* ro: but for the limits, which have the lock */
 	char *path;                   /* private */
-	int folder;                   /* ro: locked as long as it is open */
+	struct history_folder folder; /* ro */
 	pthread_mutex_t lock;         /* held for some instructions, never over a call that waits */
 	struct list files;            /* struct history_file, the oldest first */
-	struct list unsealed;    /* with the lock: files that get no more, to be closed for good */
+	struct list unsealed;         /* with the lock: struct history_unsealed */
+	int open_fd, open_index_fd;   /* with the lock: what is being written; -1: nothing */
+	bool has_new_name;       /* with the lock: a file was made since the folder was synced */
 	uint64_t next_number;    /* the writing thread's */
 	uint64_t newest_retired; /* with the lock: the highest number; 0: none */
 	uint64_t bytes;          /* with the lock: of files and indexes */
@@ -76,16 +81,19 @@ struct history {
 /* What history_open() found. */
 struct history_found {
 	uint64_t files;
-	bool was_ended;           /* the newest file had been closed for good, or there is none */
 	uint64_t cut_bytes;       /* of a torn tail, that were cut off */
 	uint64_t rebuilt;         /* indexes that were missing or wrong */
 	struct history_entry end; /* behind the newest packet; session 0: there is none */
+	bool is_same_boot;        /* the machine has not been started since it was last open */
+	/* What the feed would have given out next, as history_close() was told; session 0: it was
+	 * not closed in good order, so what has been given out nobody knows. */
+	struct sequence next;
 };
 
 /* Opens the folder, which is made where only its last part is missing, and locks it.  A file that
  * was not closed for good is read through: it is cut behind its last whole packet that is as it
- * was written, its index is made anew if it must be, and it is closed for good.  This may take as
- * long as reading that file does.
+ * was written, its index is made anew if it must be, and history_sync() closes it for good.  After
+ * a start of the machine this takes as long as reading that file does.
  *
  * Errors, each with a message that says what is wrong where: -EBUSY another relay has it open;
  * -EEXIST files that relay has not written; -EPERM it belongs to another feed or framing;
@@ -95,8 +103,9 @@ must_check int history_open(const struct history_params *params, struct history 
 			    struct history_found *ret_found, struct errmsg *err);
 
 /* Unlocks the folder.  What has not been sealed is as a crash would have left it.  No writer and
- * no reader is left.  Clears the pointer; NULL inside is fine. */
-void history_close(struct history **history);
+ * no reader is left.  next: what the feed would give out next, which is kept for who opens it
+ * again; NULL: nothing is known of that.  Clears the pointer; NULL inside is fine. */
+void history_close(struct history **history, const struct sequence *next);
 
 /* Takes over other limits; they count from the next file on. */
 void history_set_limits(struct history *history, const struct history_params *params);
@@ -113,10 +122,6 @@ struct history_report {
 };
 void history_read_report(struct history *history, struct history_report *ret);
 
-/* Closes for good what gets no more, once it is on the disk.  0, or the first -errno; what failed
- * stays as a crash would have left it. */
-must_check int history_seal_all(struct history *history);
-
 /* ---- for history/ only ---- */
 
 /* A file that is not listed; its reference is the caller's.  NULL: no memory. */
@@ -130,10 +135,21 @@ void history_show(struct history *history, struct history_file *file,
 /* The file gets no more.  Drops the caller's reference. */
 void history_complete(struct history *history, struct history_file **file);
 
-/* To be closed for good, as history_seal() does it.  Takes over the descriptors, which are -1
- * then.  0 or -ENOMEM, nothing has changed then. */
+/* A file that gets no more, and is to be closed for good by history_seal(). */
+struct history_unsealed {
+	struct list_node node;
+	int fd, index_fd; /* owned */
+	uint64_t entry_count;
+	struct history_entry end;
+};
+
+/* Adds one.  Takes over the descriptors, which are -1 then.  0 or -ENOMEM, nothing has changed then. */
 must_check int history_add_unsealed(struct history *history, int *fd, int *index_fd,
 				    uint64_t entry_count, const struct history_entry *end);
+
+/* The oldest one, which is the caller's; NULL: there is none. */
+struct history_unsealed *history_take_unsealed(struct history *history);
+void history_free_unsealed(struct history_unsealed *unsealed);
 
 /* The highest number of a file that has been retired; 0: none. */
 uint64_t history_newest_retired(struct history *history);
@@ -145,7 +161,7 @@ struct history_params history_limits(struct history *history);
  * then. */
 void history_unref_file(struct history *history, struct history_file **file);
 
-/* The writing thread's: unlinks whole files, the oldest first, until the limits hold.  The newest
+/* The sync thread's: unlinks whole files, the oldest first, until the limits hold.  The newest
  * one stays.  now_ns: wall clock.  0, or the first -errno; what could not be unlinked stays
  * listed. */
 must_check int history_retire(struct history *history, uint64_t now_ns);

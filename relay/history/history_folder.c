@@ -22,7 +22,6 @@
 
 enum {
 	NUMBER_DIGITS = 10,
-	OWNER_BYTES = 1024,
 	BOOT_ID_BYTES = 64,
 	FOLDER_MODE = 0750,
 	FILE_MODE = 0640,
@@ -172,11 +171,11 @@ static int read_text(int folder, const char *name, char *text, size_t size)
 	return r;
 }
 
-/* The words of the owner, up to the line about the start of the machine. */
+/* The words that say whose it is. */
 static void print_owner(char *buf, const struct history_params *params)
 {
-	(void)snprintf(buf, OWNER_BYTES, "relay history 1\nfeed %s\nframing %s\n", params->feed,
-		       params->framing);
+	(void)snprintf(buf, HISTORY_OWNER_BYTES, "relay history 1\nfeed %s\nframing %s\n",
+		       params->feed, params->framing);
 }
 
 /* The line of `text` that begins with `key`, without it; "": there is none. */
@@ -207,10 +206,10 @@ static int check_line(const struct history_params *params, const char *text, con
 	return error;
 }
 
-static int check_owner(int folder, const struct history_params *params, char text[OWNER_BYTES],
-		       struct errmsg *err)
+static int check_owner(int folder, const struct history_params *params,
+		       char text[HISTORY_OWNER_BYTES], struct errmsg *err)
 {
-	int r = read_text(folder, OWNER_NAME, text, OWNER_BYTES);
+	int r = read_text(folder, OWNER_NAME, text, HISTORY_OWNER_BYTES);
 
 	if (r < 0) {
 		errmsg_errno(err, r, "history %s: " OWNER_NAME, params->path);
@@ -225,7 +224,7 @@ static int check_owner(int folder, const struct history_params *params, char tex
 }
 
 static int check(int folder, const struct history_params *params, struct folder_names *names,
-		 char text[OWNER_BYTES], struct errmsg *err)
+		 char text[HISTORY_OWNER_BYTES], struct errmsg *err)
 {
 	int r = read_names(folder, names);
 
@@ -262,21 +261,48 @@ static int write_owner(int folder, const char *text)
 	return r == 0 && fsync(folder) < 0 ? -errno : r;
 }
 
-/* Says that it is used since this start of the machine, if it does not say so yet. */
+/* "next SESSION SEQUENCE"; 0 where there is no such line. */
+static struct sequence parse_next(const char *text)
+{
+	char line[64];
+	uint64_t session, next_seq;
+	char *blank;
+
+	find_line(text, "next ", line, sizeof(line));
+	blank = strchr(line, ' ');
+	if (!blank)
+		return (struct sequence){0};
+	*blank = '\0';
+	if (num_parse_count(line, &session) < 0 || session > UINT32_MAX ||
+	    num_parse_count(blank + 1, &next_seq) < 0)
+		return (struct sequence){0};
+	return (struct sequence){.session = (uint32_t)session, .next_seq = next_seq};
+}
+
+/* Says that it is used since this start of the machine, and forgets what would come next. */
 static int claim(struct history_folder *folder, const struct history_params *params,
 		 const char *found)
 {
-	char text[OWNER_BYTES], boot_id[BOOT_ID_BYTES] = "", line[BOOT_ID_BYTES],
-				old[BOOT_ID_BYTES];
+	char boot_id[BOOT_ID_BYTES] = "", line[BOOT_ID_BYTES], old[BOOT_ID_BYTES];
+	size_t used;
 
 	if (read_text(AT_FDCWD, BOOT_ID_PATH, line, sizeof(line)) == 0)
 		find_line(line, "", boot_id, sizeof(boot_id));
 	find_line(found, "boot ", old, sizeof(old));
 	folder->is_same_boot = *old && strcmp(old, boot_id) == 0;
-	if (folder->is_same_boot)
-		return 0;
-	print_owner(text, params);
-	(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "boot %s\n", boot_id);
+	folder->next = parse_next(found);
+	print_owner(folder->owner, params);
+	used = strlen(folder->owner);
+	(void)snprintf(folder->owner + used, sizeof(folder->owner) - used, "boot %s\n", boot_id);
+	return strcmp(folder->owner, found) == 0 ? 0 : write_owner(folder->fd, folder->owner);
+}
+
+int history_folder_set_next(const struct history_folder *folder, const struct sequence *next)
+{
+	char text[HISTORY_OWNER_BYTES + 64];
+
+	(void)snprintf(text, sizeof(text), "%snext %u %llu\n", folder->owner, next->session,
+		       (unsigned long long)next->next_seq);
 	return write_owner(folder->fd, text);
 }
 
@@ -304,7 +330,7 @@ int history_folder_open(struct history_folder *folder, const struct history_para
 			struct errmsg *err)
 {
 	struct folder_names names = {0};
-	char text[OWNER_BYTES];
+	char text[HISTORY_OWNER_BYTES];
 	int r = 0;
 
 	*folder = (struct history_folder){.fd = -1};
@@ -355,7 +381,7 @@ static int check_parent(const char *path)
 int history_folder_check(const struct history_params *params, struct errmsg *err)
 {
 	struct folder_names names = {0};
-	char text[OWNER_BYTES];
+	char text[HISTORY_OWNER_BYTES];
 	int fd;
 	int r = open_folder(params->path, &fd);
 

@@ -14,8 +14,13 @@
 
 #include "base/compiler.h"
 #include "base/errmsg.h"
+#include "packet/sequence.h"
 
 struct history_params;
+
+enum {
+	HISTORY_OWNER_BYTES = 1024,
+};
 
 /* What a file holds; they have the same number. */
 enum history_kind {
@@ -24,16 +29,24 @@ enum history_kind {
 };
 
 struct history_folder {
-	int fd;            /* locked; -1: not open */
-	bool is_same_boot; /* whoever used it last has done so since the machine started */
-	uint64_t *numbers; /* of the files with packets, in order; owned */
+	int fd;                          /* locked; -1: not open */
+	char owner[HISTORY_OWNER_BYTES]; /* private: the words of `history` while it is open */
+	uint64_t *numbers;               /* of the files with packets, in order; owned */
 	size_t count;
+	bool is_same_boot; /* it was last opened since the machine started */
+	struct sequence
+		next; /* as history_folder_set_next() was told before; session 0: it was not */
 };
 
 /* Opens and locks it, and writes who uses it now.  0, or -errno with a message; see
  * history_open(). */
 must_check int history_folder_open(struct history_folder *folder,
 				   const struct history_params *params, struct errmsg *err);
+
+/* It is going to be closed in good order: what comes next is kept for who opens it again.  On the
+ * disk.  0 or -errno. */
+must_check int history_folder_set_next(const struct history_folder *folder,
+				       const struct sequence *next);
 void history_folder_close(struct history_folder *folder);
 
 /* Would history_open() take it?  Nothing is changed or locked.  0, also for one that is not there

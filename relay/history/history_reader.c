@@ -49,7 +49,7 @@ static int open_once(const struct history *history, const struct history_file *f
 
 	if (*fd >= 0)
 		return 0;
-	r = history_folder_open_file(history->folder, file->number, kind, O_RDONLY, fd);
+	r = history_folder_open_file(history->folder.fd, file->number, kind, O_RDONLY, fd);
 	return r == -ENOENT ? -ERANGE : r; /* it has just been retired */
 }
 
@@ -221,14 +221,10 @@ static bool has_begun_before(const struct history_file *file, const void *wanted
 static bool holds_sequence(struct search *search, const struct packet_header *header,
 			   bool is_continued)
 {
-	uint64_t behind = header->sequence + header->count;
+	bool has_open = header->type == PACKET_DATA && header->flags & PACKET_FLAG_CONTINUED;
 
 	(void)is_continued;
-	if (header->type == PACKET_GAP)
-		behind = header->time;
-	else if (header->flags & PACKET_FLAG_CONTINUED)
-		behind++;
-	return search->key < behind;
+	return search->key < packet_header_next_seq(header) + has_open;
 }
 
 /* Searches the newest file of the session that begins at the sequence or before. */

@@ -13,12 +13,13 @@
  *   }
  *   r == 0: all that is written has been read; what comes next is run.session and run.sequence
  *
- * A run never ends in the middle of a packet, but a reader may stop anywhere in it.  A file begins
- * with a heartbeat, so a reader that goes on into the next file gets one.  It says nothing new.
- * Gaps are gap packets.
+ * A run never ends in the middle of a packet, but a reader may stop anywhere in it.  A file
+ * begins with a heartbeat, so a reader that goes on into the next file gets one.  It says nothing
+ * new. Gaps are gap packets.
  *
- * All readers of a history are used in one thread.  Opening one reads the disk: one index, and twice
- * what lies between two of its entries; so much more where only heartbeats came for a long time.
+ * All readers of a history are used in one thread.  Opening one reads the disk: one index, and
+ * twice what lies between two of its entries; so much more where only heartbeats came for a long
+ * time.
  */
 #pragma once
 

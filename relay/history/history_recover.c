@@ -89,6 +89,8 @@ static int compare(struct walk *walk, const struct history_entry *entry)
 	if (!walk->believes_old || walk->count >= walk->old.count + walk->old.has_end)
 		return 0;
 	old = history_index_at(&walk->old, walk->count);
+	if (entry->is_end && !old.is_end)
+		return 0; /* it has been going on */
 	if (!is_same(&old, entry)) {
 		walk->believes_old = false;
 		walk->has_wrong = true;
@@ -131,17 +133,15 @@ static int take_packet(struct walk *walk, const struct packet_header *header, ui
 	return r;
 }
 
-/* Over all packets that are in order, up to `limit`; walk->end is behind the last whole message.
- * -EBADMSG: the bytes behind the newest entry are damaged.  -ENODATA: there is no whole message. */
-static int walk_to(struct walk *walk, int fd, uint64_t limit)
+/* Over all packets that are in order, from where the scan is; walk->end is behind the last whole
+ * message.  -EBADMSG: the bytes behind the newest entry are damaged.  -ENODATA: there is no whole
+ * message. */
+static int walk_on(struct walk *walk)
 {
 	struct packet_header header;
 	uint64_t offset;
 	int r;
 
-	history_scan_init(&walk->scan, fd, 0, limit);
-	walk->rule = (struct history_rule){0};
-	walk->count = 0;
 	walk->end = (struct history_entry){.is_end = true};
 	while ((r = history_scan_next(&walk->scan, &header, &offset)) > 0) {
 		r = take_packet(walk, &header, offset);
@@ -158,11 +158,51 @@ static int walk_to(struct walk *walk, int fd, uint64_t limit)
 	return r == 0 ? compare(walk, &walk->end) : r;
 }
 
-/* The same, up to where packets and index agree. */
+/* From the beginning up to `limit`. */
+static int walk_to(struct walk *walk, int fd, uint64_t limit)
+{
+	history_scan_init(&walk->scan, fd, 0, limit);
+	walk->rule = (struct history_rule){0};
+	walk->count = 0;
+	return walk_on(walk);
+}
+
+/* From the newest old entry on, for what is before it is as it was written.  False: that entry is
+ * not what it should be, or no message ends behind it. */
+static bool walk_from_newest(struct walk *walk, int fd, uint64_t size)
+{
+	uint64_t last = walk->old.count - 1;
+	struct history_entry newest;
+
+	if (walk->old.count < 2 || walk->old.has_end)
+		return false;
+	while (walk->count < last) {
+		struct history_entry entry = history_index_at(&walk->old, walk->count);
+
+		if (add_entry(walk, &entry) < 0)
+			return false;
+	}
+	newest = history_index_at(&walk->old, last);
+	if (newest.offset >= size || newest.offset <= entry_of(walk, last - 1).offset)
+		return false;
+	history_scan_init(&walk->scan, fd, newest.offset, size);
+	walk->rule = (struct history_rule){.time_ns = newest.time_ns};
+	return walk_on(walk) == 0 && walk->believes_old && walk->confirmed > last;
+}
+
+/* From the beginning, up to where packets and index agree. */
 static int walk_over(struct walk *walk, int fd, uint64_t size, bool trusts_tail)
 {
-	int r = walk_to(walk, fd, size);
+	bool has_index = !walk->has_wrong;
 	uint64_t sure;
+	int r;
+
+	if (trusts_tail && walk_from_newest(walk, fd, size))
+		return 0;
+	walk->believes_old = true;
+	walk->has_wrong = !has_index;
+	walk->confirmed = 0;
+	r = walk_to(walk, fd, size);
 
 	if (r == -EBADMSG)
 		sure = walk->count - 1;
@@ -187,8 +227,6 @@ static int write_index(const struct walk *walk, int index_fd)
 static int finish(struct walk *walk, int fd, int index_fd, uint64_t size,
 		  struct history_recovered *ret)
 {
-	int r;
-
 	*ret = (struct history_recovered){
 		.first = entry_of(walk, 0),
 		.end = walk->end,
@@ -198,8 +236,7 @@ static int finish(struct walk *walk, int fd, int index_fd, uint64_t size,
 	};
 	if (ret->cut_bytes && ftruncate(fd, (off_t)ret->end.offset) < 0)
 		return -errno;
-	r = write_index(walk, index_fd);
-	return r == 0 ? history_seal(fd, index_fd, walk->count, &ret->end) : r;
+	return write_index(walk, index_fd);
 }
 
 int history_recover(int fd, int index_fd, bool trusts_tail, struct history_recovered *ret)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * A history file that was not closed for good, or whose index is not what it should be: it is read
- * through, cut behind what is certain, gets its index anew, and is closed for good.
+ * through, cut behind what is certain, and gets its index anew.  Then it can be closed for good.
  */
 #pragma once
 
@@ -19,10 +19,11 @@ struct history_recovered {
 };
 
 /* Both descriptors are open for reading and writing, and stay the caller's.  trusts_tail: whole
- * packets behind the last entry count although no CRC speaks for them: the kernel has had them
- * all the time.  Returns 0, and both are on the disk; -ENODATA: there is no whole message;
- * nothing has been changed, and only cut_bytes is set, to all of it; -EPROTONOSUPPORT: the index
- * is another version's, the same; -ENOMEM; or -errno, and it may be tried again. */
+ * packets behind the last entry count although no CRC speaks for them, and what is before it is
+ * not read again: the kernel has had them all the time.  Returns 0, not on the disk yet;
+ * -ENODATA: there is no whole message; nothing has been changed, and only cut_bytes is set, to
+ * all of it; -EPROTONOSUPPORT: the index is another version's, the same; -ENOMEM; or -errno, and
+ * it may be tried again. */
 must_check int history_recover(int fd, int index_fd, bool trusts_tail,
 			       struct history_recovered *ret);
 

@@ -75,7 +75,7 @@ int history_scan_next(struct history_scan *scan, struct packet_header *ret, uint
 	*ret_offset = scan->offset;
 	scan->has_begun = true;
 	scan->session = header.session;
-	scan->next_seq = header.type == PACKET_GAP ? header.time : header.sequence + header.count;
+	scan->next_seq = packet_header_next_seq(&header);
 	if (header.type == PACKET_DATA || header.type == PACKET_GAP)
 		scan->is_message_open = header.flags & PACKET_FLAG_CONTINUED;
 	scan->offset += PACKET_HEADER_BYTES + header.length;

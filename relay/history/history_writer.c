@@ -17,6 +17,7 @@
 #include "history/history.h"
 #include "history/history_folder.h"
 #include "history/history_recover.h"
+#include "history/history_sync.h"
 
 #define FILE_MAX_NS (24 * 3600 * NS_PER_S)
 
@@ -60,10 +61,14 @@ static int flush(struct history_writer *writer, const uint8_t *bytes, size_t cou
 	if (r < 0)
 		return r;
 	writer->written += count;
+	writer->total_bytes += count;
 	r = write_pending(writer);
-	if (r == 0)
-		history_show(writer->history, writer->file, &writer->end, writer->end_entry_count);
-	return r;
+	if (r < 0)
+		return r;
+	writer->shown = writer->end;
+	writer->shown_entry_count = writer->end_entry_count;
+	history_show(writer->history, writer->file, &writer->shown, writer->shown_entry_count);
+	return 0;
 }
 
 /* ---- a packet ---- */
@@ -82,10 +87,13 @@ static void begin_packet(struct history_writer *writer, const struct packet_head
 		writer->entry_count++;
 	}
 	writer->session = header->session;
-	writer->next_seq =
-		header->type == PACKET_GAP ? header->time : header->sequence + header->count;
+	writer->next_seq = packet_header_next_seq(header);
 	if (header->type == PACKET_DATA || header->type == PACKET_GAP)
 		writer->is_message_open = header->flags & PACKET_FLAG_CONTINUED;
+	if (header->type != PACKET_GAP)
+		return;
+	writer->gaps++;
+	writer->missed += header->time - header->sequence;
 }
 
 static void end_packet(struct history_writer *writer)
@@ -118,11 +126,11 @@ static int open_files(struct history_writer *writer, uint64_t number)
 	const struct history *history = writer->history;
 	int flags = O_RDWR | O_CREAT | O_EXCL;
 	uint8_t head[HISTORY_ENTRY_BYTES];
-	int r = history_folder_open_file(history->folder, number, HISTORY_PACKETS, flags,
+	int r = history_folder_open_file(history->folder.fd, number, HISTORY_PACKETS, flags,
 					 &writer->fd);
 
 	if (r == 0)
-		r = history_folder_open_file(history->folder, number, HISTORY_INDEX, flags,
+		r = history_folder_open_file(history->folder.fd, number, HISTORY_INDEX, flags,
 					     &writer->index_fd);
 	history_index_encode_head(head);
 	return r == 0 ? history_write_at(writer->index_fd, 0, head, sizeof(head)) : r;
@@ -149,18 +157,20 @@ static int make_file(struct history_writer *writer, uint64_t now_ns)
 
 	if (r < 0) {
 		if (writer->fd >= 0) /* it has been made here */
-			(void)history_folder_unlink(history->folder, number);
+			(void)history_folder_unlink(history->folder.fd, number);
 		fd_close(&writer->fd);
 		fd_close(&writer->index_fd);
 		history_unref_file(history, &file);
 		return r;
 	}
 	set_limits(writer);
+	history_set_open(history, writer->fd, writer->index_fd);
 	writer->file = file;
 	writer->begun_ns = now_ns;
 	writer->offset = writer->written = 0;
 	writer->rule = (struct history_rule){0};
-	writer->entry_count = writer->pending_count = writer->end_entry_count = 0;
+	writer->entry_count = writer->pending_count = 0;
+	writer->end_entry_count = writer->shown_entry_count = 0;
 	writer->crc = 0;
 	writer->end = (struct history_entry){.is_end = true};
 	return 0;
@@ -169,13 +179,13 @@ static int make_file(struct history_writer *writer, uint64_t now_ns)
 /* Cuts off what has no end yet; the rest is to be sealed. */
 static int close_file(struct history_writer *writer)
 {
-	uint64_t index_bytes = history_index_offset(writer->end_entry_count);
+	uint64_t index_bytes = history_index_offset(writer->shown_entry_count);
 
-	if (ftruncate(writer->fd, (off_t)writer->end.offset) < 0 ||
+	if (ftruncate(writer->fd, (off_t)writer->shown.offset) < 0 ||
 	    ftruncate(writer->index_fd, (off_t)index_bytes) < 0)
 		return -errno;
 	return history_add_unsealed(writer->history, &writer->fd, &writer->index_fd,
-				    writer->end_entry_count, &writer->end);
+				    writer->shown_entry_count, &writer->shown);
 }
 
 int history_writer_end(struct history_writer *writer)
@@ -186,11 +196,12 @@ int history_writer_end(struct history_writer *writer)
 	writer->is_message_open = false;
 	if (!writer->file)
 		return 0;
-	if (writer->end_entry_count) {
+	history_set_open(writer->history, -1, -1);
+	if (writer->shown_entry_count) {
 		r = close_file(writer);
-		writer->next_seq = writer->end.sequence;
+		writer->next_seq = writer->shown.sequence;
 	} else {
-		r = history_folder_unlink(writer->history->folder, writer->file->number);
+		r = history_folder_unlink(writer->history->folder.fd, writer->file->number);
 	}
 	fd_close(&writer->fd);
 	fd_close(&writer->index_fd);
@@ -264,15 +275,18 @@ static int prepare(struct history_writer *writer, const struct packet_header *he
 	return r;
 }
 
-/* Has all of the packet been appended before?  -EPROTO: a part of it has. */
-static int is_repeated(const struct history_writer *writer, const struct packet_header *header)
+/* Is it left out?  What has been appended before is; the end of a session that may go on after a
+ * restart; and a gap before a session, of which nobody knows how long it is.  -EPROTO: a part of it
+ * has been appended. */
+static int must_skip(const struct history_writer *writer, const struct packet_header *header)
 {
-	uint64_t behind =
-		header->type == PACKET_GAP ? header->time : header->sequence + header->count;
-
-	if (header->session != writer->session || header->sequence >= writer->next_seq)
+	if (header->type == PACKET_END)
+		return true;
+	if (header->session != writer->session)
+		return header->type == PACKET_GAP && !header->sequence;
+	if (header->sequence >= writer->next_seq)
 		return false;
-	return behind <= writer->next_seq ? true : -EPROTO;
+	return packet_header_next_seq(header) <= writer->next_seq ? true : -EPROTO;
 }
 
 /* ---- appending ---- */
@@ -303,7 +317,7 @@ static int take_header(struct history_writer *writer, struct append *append)
 
 	if (packet_header_decode(append->bytes + append->taken, &header) < 0)
 		return -EPROTO;
-	r = is_repeated(writer, &header);
+	r = must_skip(writer, &header);
 	if (r < 0)
 		return r;
 	if (r != writer->is_skipping || is_full(writer, &header, append->now_ns) ||

@@ -4,11 +4,11 @@
  *
  * A file begins with a heartbeat that says what comes next.  It is gone on with until it is full,
  * or has had a day or a tenth of max_age, or the session changes; and it ends between two
- * messages.  So whole files can be retired in time.  Readers are shown whole packets only, once
- * they are written.
+ * messages.  So whole files can be retired in time.  Readers are shown whole messages only, once
+ * they are written.  The end of a session is left out: after a restart it may go on.
  *
- * All calls are the writing thread's, and wait for the disk.  No call is made after one has
- * failed but history_writer_end(); then another writer may begin.
+ * All calls are the writing thread's, and wait for the disk.  After one that has failed,
+ * history_writer_end() is next, and then it may go on.
  */
 #pragma once
 
@@ -42,6 +42,8 @@ struct history_writer {
 	bool is_message_open; /* the next packet goes on with a message */
 	uint32_t session;     /* 0: nothing yet */
 	uint64_t next_seq;
+	uint64_t gaps, missed; /* ro: how many gap packets, and the messages in them */
+	uint64_t total_bytes;  /* ro: written to all files */
 
 	/* Of the index.  Private. */
 	struct history_rule rule;
@@ -50,10 +52,10 @@ struct history_writer {
 	uint32_t crc; /* of the bytes since the newest entry */
 	uint8_t pending[HISTORY_PENDING_ENTRIES * HISTORY_ENTRY_BYTES];
 
-	/* Where the newest whole message ends, and how many entries are before it: what readers
-	 * are shown. */
-	struct history_entry end;
-	uint64_t end_entry_count;
+	/* Where the newest whole message ends, and how many entries are before it: of what has been
+	 * appended, and of what is written, which is what readers are shown. */
+	struct history_entry end, shown;
+	uint64_t end_entry_count, shown_entry_count;
 };
 
 /* Goes on behind `end`, as history_open() has found it, or another writer has left it; session 0:
@@ -69,6 +71,6 @@ must_check ssize_t history_writer_append(struct history_writer *writer, const ui
 					 size_t count, uint64_t now_ns);
 
 /* The file gets no more, also in the middle of a packet, which is then cut off; what comes next
- * begins one.  It is closed for good by history_seal_all().  Idempotent.  0 or -errno: on the
+ * begins one.  It is closed for good by history_sync().  Idempotent.  0 or -errno: on the
  * disk the file is as a crash would have left it. */
 must_check int history_writer_end(struct history_writer *writer);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "history/history_reader.h"
+#include "history/history_sync.h"
 #include "tests/unit/fd_count.h"
 #include "tests/unit/ring_kept_rig.h"
 
@@ -87,7 +88,7 @@ void history_rig_add_packet(struct history_rig *rig, struct packet_header header
 	rig->bytes += PACKET_HEADER_BYTES;
 	for (uint32_t i = 0; i < header.length; i++)
 		rig->stream[rig->bytes++] = (uint8_t)rig_random(&rig->random);
-	rig->next_seq = header.type == PACKET_GAP ? header.time : header.sequence + header.count;
+	rig->next_seq = packet_header_next_seq(&header);
 	if (header.type == PACKET_DATA || header.type == PACKET_GAP)
 		rig->is_message_open = header.flags & PACKET_FLAG_CONTINUED;
 }
@@ -173,8 +174,8 @@ void history_rig_record(struct history_rig *rig)
 	history_writer_begin(&writer, history, &found.end);
 	history_rig_append(rig, &writer, 0, rig->bytes);
 	assert_int_equal(history_writer_end(&writer), 0);
-	assert_int_equal(history_seal_all(history), 0);
-	history_close(&history);
+	assert_int_equal(history_sync(history, true, 0), 0);
+	history_close(&history, NULL);
 }
 
 /* ---- reading ---- */

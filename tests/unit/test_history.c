@@ -11,9 +11,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +23,7 @@
 #include "history/crc32c.h"
 #include "history/history_folder.h"
 #include "history/history_reader.h"
+#include "history/history_sync.h"
 #include "tests/unit/history_rig.h"
 #include "tests/unit/ring_kept_rig.h"
 
@@ -58,7 +61,6 @@ static void what_is_appended_is_read(void **state)
 	history_rig_add(rig, 5 << 20);
 	history_rig_record(rig);
 	history = history_rig_open(rig, &found);
-	assert_true(found.was_ended);
 	assert_int_equal(found.cut_bytes + found.rebuilt, 0);
 	assert_true(found.files >= 5);
 	assert_int_equal(found.end.sequence, rig->next_seq);
@@ -67,7 +69,7 @@ static void what_is_appended_is_read(void **state)
 	assert_int_equal(report.oldest.sequence, 1000);
 	assert_int_equal(history_reader_open_oldest(&reader, history), 0);
 	history_rig_check(rig, &reader, 0, rig->count);
-	history_close(&history);
+	history_close(&history, NULL);
 }
 
 /* The first packet that has a part of the message, or says that it is missing. */
@@ -110,7 +112,7 @@ static void a_sequence_is_found(void **state)
 	assert_int_equal(history_reader_open_at(&reader, history, 0, rig->next_seq + 1), -EAGAIN);
 	assert_int_equal(history_reader_open_at(&reader, history, 0, 999), -ERANGE);
 	assert_int_equal(history_reader_open_at(&reader, history, 78, 1000), -ENOENT);
-	history_close(&history);
+	history_close(&history, NULL);
 }
 
 /* Of the times of one file, the highest so far counts. */
@@ -147,7 +149,7 @@ static void a_time_is_found(void **state)
 	history_rig_check(rig, &reader, 0, rig->count);
 	assert_int_equal(history_reader_open_since(&reader, history, UINT64_MAX), 0);
 	history_rig_check(rig, &reader, rig->count, rig->count);
-	history_close(&history);
+	history_close(&history, NULL);
 }
 
 /* While it is written, a reader sees what has been appended up to the last whole message, and goes
@@ -181,7 +183,7 @@ static void a_reader_follows_the_writer(void **state)
 	}
 	history_reader_close(&reader);
 	assert_int_equal(history_writer_end(&writer), 0);
-	history_close(&history);
+	history_close(&history, NULL);
 }
 
 static struct packet_header data_header(const struct history_rig *rig, uint64_t sequence)
@@ -223,7 +225,7 @@ static void a_stream_that_begins_anew_is_joined(void **state)
 	assert_int_equal(history_reader_open_at(&reader, history, 0, 8), 0);
 	history_rig_check(rig, &reader, 5, 7);
 	assert_int_equal(history_writer_end(&writer), 0);
-	history_close(&history);
+	history_close(&history, NULL);
 }
 
 /* Of packet that is known in part only, nothing can be made. */
@@ -250,7 +252,47 @@ static void what_does_not_go_on_is_an_error(void **state)
 	rig->stream[0] = 'X';
 	assert_int_equal(history_writer_append(&writer, rig->stream, 42, 0), -EPROTO);
 	assert_int_equal(history_writer_end(&writer), 0);
-	history_close(&history);
+	history_close(&history, NULL);
+}
+
+/* What could not be written is not there, and what was written before is as it was. */
+static void a_write_that_fails_leaves_whole_messages(void **state)
+{
+	struct history_rig *rig = *state;
+	struct rlimit limit = {.rlim_max = RLIM_INFINITY};
+	const struct rlimit none = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+	struct history_reader reader;
+	struct history_found found;
+	struct history_writer writer;
+	struct history *history = history_rig_open(rig, &found);
+	size_t appended, next;
+
+	history_rig_add(rig, 1 << 20);
+	history_writer_begin(&writer, history, &found.end);
+	appended = history_rig_append(rig, &writer, 0, rig->packets[200].offset);
+	limit.rlim_cur = appended + 50000;
+	assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(history_writer_append(&writer, rig->stream + appended,
+					       rig->bytes - appended, rig->time_ns),
+			 -EFBIG);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	assert_int_equal(history_writer_end(&writer), 0);
+
+	assert_int_equal(history_reader_open_oldest(&reader, history), 0);
+	next = history_rig_follow(rig, &reader, 0);
+	assert_in_range(next, 150, 200);
+	(void)history_rig_append(rig, &writer, rig->packets[next].offset, rig->bytes);
+	history_rig_check(rig, &reader, next, rig->count);
+	assert_int_equal(history_writer_end(&writer), 0);
+	assert_int_equal(history_sync(history, true, 0), 0);
+	history_close(&history, NULL);
+
+	history = history_rig_open(rig, &found);
+	assert_int_equal(found.cut_bytes, 0);
+	assert_int_equal(history_reader_open_oldest(&reader, history), 0);
+	history_rig_check(rig, &reader, 0, rig->count);
+	history_close(&history, NULL);
 }
 
 static void a_session_has_files_of_its_own(void **state)
@@ -279,7 +321,7 @@ static void a_session_has_files_of_its_own(void **state)
 	assert_int_equal(run.sequence, 2);
 	history_reader_close(&reader);
 	assert_int_equal(history_writer_end(&writer), 0);
-	history_close(&history);
+	history_close(&history, NULL);
 }
 
 /* ---- limits ---- */
@@ -306,11 +348,11 @@ static void whole_files_are_retired(void **state)
 	assert_true(report.bytes <= rig->params.max_bytes);
 	assert_true(report.bytes > rig->params.max_bytes / 2);
 	assert_true(report.files < found.files);
+	assert_int_equal(faccessat(history->folder.fd,
+				   history_folder_name(name, 1, HISTORY_PACKETS), F_OK, 0),
+			 -1);
 	assert_int_equal(
-		faccessat(history->folder, history_folder_name(name, 1, HISTORY_PACKETS), F_OK, 0),
-		-1);
-	assert_int_equal(
-		faccessat(history->folder, history_folder_name(name, 1, HISTORY_INDEX), F_OK, 0),
+		faccessat(history->folder.fd, history_folder_name(name, 1, HISTORY_INDEX), F_OK, 0),
 		-1);
 
 	/* Who is in a file that has been retired reads it to its end, and is told then. */
@@ -326,7 +368,7 @@ static void whole_files_are_retired(void **state)
 	assert_int_equal(history_reader_open_at(&reader, history, 0, oldest.sequence - 1), -ERANGE);
 	assert_int_equal(history_reader_open_at(&reader, history, 0, oldest.sequence), 0);
 	history_rig_check(rig, &reader, packet_with(rig, oldest.sequence), rig->count);
-	history_close(&history);
+	history_close(&history, NULL);
 }
 
 static void old_files_are_retired_and_the_newest_stays(void **state)
@@ -347,7 +389,7 @@ static void old_files_are_retired_and_the_newest_stays(void **state)
 	history_read_report(history, &report);
 	assert_int_equal(report.files, 1);
 	assert_int_equal(report.end.sequence, rig->next_seq);
-	history_close(&history);
+	history_close(&history, NULL);
 }
 
 /* ---- folders ---- */
@@ -414,9 +456,9 @@ static void a_folder_is_locked(void **state)
 	struct history *history = history_rig_open(rig, &found);
 
 	check_refused(rig, -EBUSY, "another relay has it open");
-	history_close(&history);
+	history_close(&history, NULL);
 	history = history_rig_open(rig, &found);
-	history_close(&history);
+	history_close(&history, NULL);
 }
 
 static void a_folder_is_made_in_one_that_is_there(void **state)
@@ -436,7 +478,7 @@ static void a_folder_is_made_in_one_that_is_there(void **state)
 	assert_int_equal(history_folder_check(&below.params, &err), 0);
 	history = history_rig_open(&below, &found);
 	assert_int_equal(found.files, 0);
-	history_close(&history);
+	history_close(&history, NULL);
 	(void)snprintf(path, sizeof(path), "%s/new/history", rig->path);
 	assert_int_equal(unlink(path), 0);
 	(void)snprintf(path, sizeof(path), "%s/new", rig->path);
@@ -454,6 +496,7 @@ int main(void)
 		TEST(a_reader_follows_the_writer),
 		TEST(a_stream_that_begins_anew_is_joined),
 		TEST(what_does_not_go_on_is_an_error),
+		TEST(a_write_that_fails_leaves_whole_messages),
 		TEST(a_session_has_files_of_its_own),
 		TEST(whole_files_are_retired),
 		TEST(old_files_are_retired_and_the_newest_stays),

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+/* The descriptors of the open file are duplicated, so its writer may close it meanwhile. */
+#include "history/history_sync.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "history/history.h"
+#include "history/history_recover.h"
+
+void history_set_open(struct history *history, int fd, int index_fd)
+{
+	(void)pthread_mutex_lock(&history->lock);
+	history->open_fd = fd;
+	history->open_index_fd = index_fd;
+	if (fd >= 0)
+		history->has_new_name = true;
+	(void)pthread_mutex_unlock(&history->lock);
+}
+
+/* What is dirty stays. */
+static void drop_cached(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && st.st_size > HISTORY_CACHED_BYTES)
+		(void)posix_fadvise(fd, 0, st.st_size - HISTORY_CACHED_BYTES, POSIX_FADV_DONTNEED);
+}
+
+static int seal_all(struct history *history)
+{
+	struct history_unsealed *unsealed;
+	int first_error = 0;
+
+	while ((unsealed = history_take_unsealed(history))) {
+		int r = history_seal(unsealed->fd, unsealed->index_fd, unsealed->entry_count,
+				     &unsealed->end);
+
+		first_error = first_error ? first_error : r;
+		drop_cached(unsealed->fd);
+		history_free_unsealed(unsealed);
+	}
+	return first_error;
+}
+
+/* Descriptors of the open file that are the caller's; -1: there is none. */
+static void duplicate_open(struct history *history, int *ret_fd, int *ret_index_fd,
+			   bool *ret_has_new_name)
+{
+	(void)pthread_mutex_lock(&history->lock);
+	*ret_fd = history->open_fd < 0 ? -1 : fcntl(history->open_fd, F_DUPFD_CLOEXEC, 0);
+	*ret_index_fd =
+		history->open_fd < 0 ? -1 : fcntl(history->open_index_fd, F_DUPFD_CLOEXEC, 0);
+	*ret_has_new_name = history->has_new_name;
+	history->has_new_name = false;
+	(void)pthread_mutex_unlock(&history->lock);
+}
+
+static int flush(int fd, int index_fd, bool is_due)
+{
+	if (!is_due)
+		return sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE) < 0 ? -errno : 0;
+	return fdatasync(fd) < 0 || fdatasync(index_fd) < 0 ? -errno : 0;
+}
+
+static int flush_open(struct history *history, bool is_due)
+{
+	bool has_new_name;
+	int fd, index_fd, r = 0;
+
+	duplicate_open(history, &fd, &index_fd, &has_new_name);
+	if (fd >= 0 && index_fd >= 0) {
+		r = flush(fd, index_fd, is_due);
+		drop_cached(fd);
+	}
+	fd_close(&fd);
+	fd_close(&index_fd);
+	if (r == 0 && has_new_name && fsync(history->folder.fd) < 0)
+		r = -errno;
+	return r;
+}
+
+int history_sync(struct history *history, bool is_due, uint64_t now_ns)
+{
+	int seal_error = seal_all(history);
+	int flush_error = flush_open(history, is_due);
+	int r = history_retire(history, now_ns);
+
+	return seal_error ? seal_error : flush_error ? flush_error : r;
+}

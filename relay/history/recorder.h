@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A recorder: the subscriber of a feed that writes its history.
+ *
+ *   ring --- subscriber ---> socket pair ---> recording thread ---> files
+ *                                             sync thread: waits for the disk
+ *
+ * To its feed it is a subscriber like any other, of the framed format.  A disk that is slow, full
+ * or gone makes it a slow subscriber, and nobody waits for it: it skips and is told of the gap,
+ * which is then in the history too; or with ON_SLOW_WAIT the feed waits, as for any subscriber.
+ *
+ * When it cannot write, it leaves the feed, tries again once a second, and begins with what comes
+ * right behind what is recorded.  What the ring no longer has then is a gap.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/errmsg.h"
+#include "fanout/subscriber.h"
+#include "history/history.h"
+
+struct inbox;
+struct recorder;
+struct rendition;
+
+struct recorder_params {
+	struct history_params history;
+	enum on_slow on_lag; /* ON_SLOW_SKIP, ON_SLOW_WAIT */
+	uint64_t
+		sync_ms; /* on the disk so often; 0: when the kernel likes, and when a file is full */
+};
+
+struct recorder_report {
+	struct history_report history;
+	bool is_failing; /* nothing can be written, or not be brought to the disk */
+	uint64_t errors; /* so often writing or syncing failed */
+	uint64_t gaps;   /* that were recorded */
+	uint64_t missed; /* messages in these */
+	uint64_t written_bytes;
+	uint64_t sync_ns; /* what the last sync took */
+};
+
+/* Opens the history; see history_open().  Records nothing yet. */
+must_check int recorder_new(const struct recorder_params *params, struct recorder **ret,
+			    struct history_found *ret_found, struct errmsg *err);
+
+/* Records from now on what the rendition has, which is of the framed format.  `inbox` is that of
+ * its loop.  In that loop, and once.  0 or -errno of pthread_create(3). */
+must_check int recorder_begin(struct recorder *recorder, struct inbox *inbox,
+			      struct rendition *rendition);
+
+/* In that loop, before the rendition goes: it gets what is in the ring now, and then leaves the
+ * feed.  recorder_await_end() waits until it has got it, for a short time at most. */
+void recorder_finish(struct recorder *recorder);
+void recorder_await_end(struct recorder *recorder);
+
+/* In that loop, before the rendition goes: it leaves the feed at once.  What it has got is still
+ * written. */
+void recorder_leave(struct recorder *recorder);
+
+/* Writes what is left and unlocks the folder.  After recorder_leave(), or when its rendition has
+ * gone, or where it never began.  The loop still runs, or its inbox has been run since.  next:
+ * what the feed would give out next; then it waits until all is on the disk.  NULL: the feed goes
+ * on in another process, and so does the history.  Clears the pointer; NULL inside is fine. */
+void recorder_free(struct recorder **recorder, const struct sequence *next);
+
+/* Takes over what a reload changes: the limits, and how often to sync.  From any thread. */
+void recorder_change(struct recorder *recorder, const struct recorder_params *params);
+
+/* For readers: of the loop of its rendition, as long as the recorder is there. */
+struct history *recorder_history(struct recorder *recorder);
+
+/* From any thread. */
+void recorder_read_report(struct recorder *recorder, struct recorder_report *ret);
