@@ -61,6 +61,8 @@ static int settle_feeds(struct relay *relay, const struct config *config, struct
 		if (served) {
 			if (served->has_begun) /* else it has just been made so */
 				served_feed_change(&relay->service, served, config, from);
+			else
+				served_feed_record(served, from);
 			continue;
 		}
 		r = served_feed_new(&relay->service, config, from, NULL, &served, err);
@@ -133,18 +135,28 @@ static void set_limits(struct relay *relay, bool is_start)
 	budget_log(&relay->budget);
 }
 
-/* A subscriber that goes on needs the worker in which its ring is. */
-static unsigned count_workers(const struct relay *relay, const struct config *config)
+/* Those that serve, beside so many for histories.  A subscriber that goes on needs the worker in
+ * which its ring is. */
+static unsigned count_workers(const struct relay *relay, const struct config *config,
+			      unsigned history)
 {
 	unsigned wanted = workers_wanted(config->relay.workers);
 	unsigned before = relay->resumed ? relay->resumed->workers : 0;
 
-	if (before <= wanted)
+	if (before <= wanted + history)
 		return wanted;
 	log_warn("workers stay as many as before the hand-over workers=%u wanted=%u, fewer take "
 		 "effect after stop and start",
-		 before, wanted);
-	return before;
+		 before, wanted + history);
+	return before - history;
+}
+
+static int start_workers(struct relay *relay, const struct config *config, struct errmsg *err)
+{
+	unsigned history = workers_wanted_for_history(config);
+
+	return workers_start(&relay->service.workers, count_workers(relay, config, history),
+			     history, &relay->service.control, err);
 }
 
 /* ---- the whole ---- */
@@ -204,8 +216,7 @@ int relay_apply(struct relay *relay, struct config *config, bool is_kept, struct
 	list_init(&opening.listeners);
 	if (is_start) {
 		workers_stop(&relay->service.workers); /* of another try */
-		r = workers_start(&relay->service.workers, count_workers(relay, config),
-				  &relay->service.control, err);
+		r = start_workers(relay, config, err);
 	}
 	if (r == 0)
 		r = opening_run(&opening);

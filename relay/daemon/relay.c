@@ -172,7 +172,8 @@ void relay_survive_crash(struct relay *relay, const struct config *config)
 {
 	const struct crash_room room = {
 		.fd_limit = u64_min(relay->fd_limit, RECORD_DESCRIPTORS_MAX),
-		.workers = workers_wanted(config->relay.workers),
+		.workers =
+			workers_wanted(config->relay.workers) + workers_wanted_for_history(config),
 		.part_bytes = sizeof(struct part_record),
 		.part_count = RECORD_PARTS_MAX,
 		.subscriber_bytes = sizeof(struct subscriber_record),

@@ -13,6 +13,7 @@
 
 #include "base/compiler.h"
 #include "config/errors.h"
+#include "history/history_folder.h"
 #include "net/listen_holder.h"
 #include "net/listen_socket.h"
 #include "net/listen_way_out.h"
@@ -350,6 +351,19 @@ static void try_source(const struct attempt *attempt, const struct config_feed *
 	free(params);
 }
 
+/* The lock is not looked at: relay itself may have it. */
+static void try_history(const struct attempt *attempt, const struct config_feed *feed)
+{
+	struct recorder_params params;
+	struct errmsg why;
+
+	if (!*feed->history)
+		return;
+	params_of_recorder(feed, &params);
+	if (history_folder_check(&params.history, &why) < 0)
+		add_error(attempt, &feed->section, CONFIG_FEED_history, "%s", why.text);
+}
+
 void try_config(const struct config *config, enum try_for purpose, struct config_errors *errors)
 {
 	size_t count = config_listening_count(config);
@@ -364,6 +378,8 @@ void try_config(const struct config *config, enum try_for purpose, struct config
 	}
 	for (size_t i = 0; i < config->feed_count; i++)
 		try_source(&attempt, &config->feeds[i]);
+	for (size_t i = 0; i < config->feed_count; i++)
+		try_history(&attempt, &config->feeds[i]);
 	for (size_t i = 0; i < config->listener_count; i++) {
 		if (http_listener_check(&config->listeners[i], &why) < 0)
 			add_error(&attempt, &config->listeners[i].section,

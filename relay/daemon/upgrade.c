@@ -70,6 +70,30 @@ static int pack(struct relay *relay, struct handover_bag *bag, struct errmsg *er
 	return r;
 }
 
+/* Histories are left to the next process. */
+static void pause_recording(struct relay *relay)
+{
+	struct list_node *node;
+
+	list_for_each (&relay->service.feeds, node)
+		served_feed_pause_recording(served_feed_at(node));
+}
+
+/* In this process, after all. */
+static void go_on(struct relay *relay, struct parked **parked)
+{
+	struct list_node *node;
+
+	workers_release(parked);
+	list_for_each (&relay->service.feeds, node) {
+		struct served_feed *served = served_feed_at(node);
+		const struct config_feed *from = config_find_feed(relay->config, served->name);
+
+		if (from)
+			served_feed_resume_recording(served, from);
+	}
+}
+
 /* 0: the workers are parked, and all is in the bag. */
 static int park_and_pack(struct relay *relay, struct parked **parked, struct handover_bag *bag,
 			 struct errmsg *err)
@@ -81,9 +105,10 @@ static int park_and_pack(struct relay *relay, struct parked **parked, struct han
 		errmsg_errno(err, ENOMEM, "workers");
 		return -ENOMEM;
 	}
+	pause_recording(relay);
 	r = pack(relay, bag, err);
 	if (r < 0)
-		workers_release(parked);
+		go_on(relay, parked);
 	return r;
 }
 
@@ -118,7 +143,7 @@ static bool store(struct relay *relay)
 		return true;
 	log_error("hand-over failed: descriptor store: %s, draining", strerror(-r));
 	notify_unstore();
-	workers_release(&parked);
+	go_on(relay, &parked);
 	return false;
 }
 
@@ -185,7 +210,7 @@ static void run_upgrade(struct upgrade *upgrade)
 	}
 	r = run_anew(upgrade, &bag);
 	handover_bag_close(&bag);
-	workers_release(&parked);
+	go_on(relay, &parked);
 	errmsg_errno(&err, r, "%s", upgrade->program);
 	fail(upgrade, err.text);
 }

@@ -98,6 +98,8 @@ struct fanout {
 	uint64_t skipped_by[SLOW_CAUSE_COUNT]; /* skips, by cause */
 	uint64_t closed_slow_by[SLOW_CAUSE_COUNT]; /* slow subscribers closed, by cause */
 
+	unsigned own_count; /* ro: subscribers of relay's own */
+
 	struct list renditions;
 	struct fanout_pass pass; /* rw: its cost */
 	bool is_waiting;         /* ro: for a subscriber with on_slow = wait */

@@ -40,16 +40,22 @@ static inline struct fanout_source fanout_source_of(const struct subscriber *sub
 	return events->get_source(events->owner);
 }
 
-/* One has come (1) or gone (-1). */
-static inline void subscriber_count(struct fanout *fanout, int change)
+/* One has come (1) or gone (-1).  Those of relay's own are counted apart. */
+static inline void subscriber_count(const struct subscriber *subscriber, int change)
 {
+	struct fanout *fanout = subscriber->rendition->fanout;
+
+	if (subscriber->is_relays_own) {
+		fanout->own_count += (unsigned)change;
+		return;
+	}
 	fanout->metrics->subscribers += (uint64_t)change;
 	fanout->events.on_count(fanout->events.owner);
 }
 
 /* One on no list yet, which owns the socket and the quota.  NULL: no memory; both are given up. */
 struct subscriber *subscriber_new(struct rendition *rendition, int fd,
-				  const struct subscriber_quota *quota);
+				  const struct subscriber_quota *quota, bool is_relays_own);
 
 /* Changes the state, and with it the list and the interest in EV_WRITE. */
 void subscriber_set_state(struct subscriber *subscriber, enum subscriber_state state);

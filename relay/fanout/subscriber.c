@@ -355,7 +355,7 @@ static void start(struct subscriber *subscriber)
 }
 
 struct subscriber *subscriber_new(struct rendition *rendition, int fd,
-				  const struct subscriber_quota *quota)
+				  const struct subscriber_quota *quota, bool is_relays_own)
 {
 	struct subscriber *subscriber = calloc(1, sizeof(*subscriber));
 
@@ -373,7 +373,8 @@ struct subscriber *subscriber_new(struct rendition *rendition, int fd,
 	subscriber->quota = *quota;
 	ev_io_init(&subscriber->read_watcher, on_readable, fd, EV_READ);
 	ev_io_init(&subscriber->write_watcher, on_writable, fd, EV_WRITE);
-	subscriber_count(rendition->fanout, 1);
+	subscriber->is_relays_own = is_relays_own;
+	subscriber_count(subscriber, 1);
 	return subscriber;
 }
 
@@ -396,7 +397,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 		return -ERANGE;
 	/* Asked before it is counted: who sees the count may publish at once. */
 	fanout->events.on_wanted(fanout->events.owner);
-	subscriber = subscriber_new(rendition, fd, &params->quota);
+	subscriber = subscriber_new(rendition, fd, &params->quota, params->is_relays_own);
 	if (!subscriber) {
 		subscriber_free_input(params->input, params->input_owner);
 		if (params->replay)
@@ -419,7 +420,8 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	fanout->metrics->subscribers_total++;
 	place_cursor(subscriber, params);
 	subscriber_set_state(subscriber, SUBSCRIBER_JOINING);
-	subscriber_record_open(subscriber);
+	if (!params->is_relays_own)
+		subscriber_record_open(subscriber);
 	if (params->replay)
 		subscriber_begin_replay(subscriber, params);
 	if (source.is_draining)

@@ -99,19 +99,20 @@ struct subscriber_replay {
 struct subscriber_params {
 	uint64_t id; /* names it in the log */
 	enum on_slow on_slow;
-	uint64_t burst_bytes;                 /* of the past, at join; 0 = none          */
-	uint64_t burst_ms;                    /* likewise by time                        */
-	bool burst_key_frame;                 /* in place of these: from the newest one on */
-	bool has_from;                        /* begin at from_seq, whatever the burst   */
-	bool may_miss;                        /* with has_from: if it is gone, tell a gap   */
-	uint32_t from_session;                /* of from_seq; 0 = of whichever there is  */
-	uint64_t from_seq;                    /* 0 = nobody knows: a gap                 */
-	uint64_t since_ns;                    /* monotonic: begin with what came then; 0 = no    */
-	uint64_t until_ns;                    /* monotonic: end with what came then; 0 = never   */
-	uint64_t input_rate;                  /* bytes a second it may send; 0 = any     */
-	uint32_t max_input_bytes;             /* of these at once; more closes           */
-	uint32_t input_bytes;                 /* that it has sent already                */
-	bool ends_with_fin;                   /* FIN means gone, not that it only listens  */
+	uint64_t burst_bytes;     /* of the past, at join; 0 = none          */
+	uint64_t burst_ms;        /* likewise by time                        */
+	bool burst_key_frame;     /* in place of these: from the newest one on */
+	bool has_from;            /* begin at from_seq, whatever the burst   */
+	bool may_miss;            /* with has_from: if it is gone, tell a gap   */
+	uint32_t from_session;    /* of from_seq; 0 = of whichever there is  */
+	uint64_t from_seq;        /* 0 = nobody knows: a gap                 */
+	uint64_t since_ns;        /* monotonic: begin with what came then; 0 = no    */
+	uint64_t until_ns;        /* monotonic: end with what came then; 0 = never   */
+	uint64_t input_rate;      /* bytes a second it may send; 0 = any     */
+	uint32_t max_input_bytes; /* of these at once; more closes           */
+	uint32_t input_bytes;     /* that it has sent already                */
+	bool ends_with_fin;       /* FIN means gone, not that it only listens  */
+	bool is_relays_own; /* it does not outlive the process: whoever it is for joins anew */
 	const struct subscriber_input *input; /* NULL: what it sends is ignored */
 	void *input_owner;                    /* for input's functions; its own with the fd     */
 	/* Begins with what this sends; then has_from, since_ns and the burst do not count.  NULL:
@@ -159,6 +160,7 @@ struct subscriber {
 	uint64_t sent_bytes;              /* private: that its socket took since it joined    */
 	struct token_bucket input_bucket; /* bytes it may still send: subscriber_spend_input() */
 	int fd;                           /* ro: -1 once closed */
+	bool is_relays_own;               /* ro: not counted among metrics->subscribers */
 	enum subscriber_state state;      /* ro */
 	enum on_slow on_slow;
 	uint32_t user_timeout_ms;     /* fanout_tick.c: its socket's, which does not count now */

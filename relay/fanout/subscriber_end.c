@@ -211,7 +211,7 @@ static void end(struct subscriber *subscriber, enum close_reason reason)
 	subscriber_set_state(subscriber, SUBSCRIBER_CLOSED);
 	peer_socket_close(&subscriber->fd);
 	fanout->closed[reason]++;
-	subscriber_count(fanout, -1);
+	subscriber_count(subscriber, -1);
 	subscriber_give_back(&subscriber->quota);
 	fanout_check_wait(fanout);
 }

@@ -156,7 +156,7 @@ void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *
 		       const struct ring_restored *restored)
 {
 	struct fanout *fanout = rendition->fanout;
-	struct subscriber *subscriber = subscriber_new(rendition, state->fd, &state->quota);
+	struct subscriber *subscriber = subscriber_new(rendition, state->fd, &state->quota, false);
 
 	state->fd = -1;
 	if (!subscriber) {

@@ -463,7 +463,7 @@ bool feed_is_wanted(const struct feed *feed)
 {
 	struct list_node *node;
 
-	if (feed->metrics.subscribers)
+	if (feed->metrics.subscribers || feed->fanout.own_count)
 		return true;
 	list_for_each (&feed->fanout.renditions, node) {
 		if (rendition_of(node)->keeps_past)

@@ -66,6 +66,34 @@ void params_of_feed(const struct config *config, const struct config_feed *from,
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", from->section.name);
 }
 
+void params_of_recorder(const struct config_feed *from, struct recorder_params *ret)
+{
+	static const char *const framings[] = {
+#define FRAMING(id, word, ...) [FRAMING_##id] = word,
+#include "table/framing.def"
+	};
+	const char *framing = framings[from->framing.kind];
+
+	*ret = (struct recorder_params){
+		.history =
+			{
+				.path = from->history,
+				.feed = from->section.name,
+				.max_bytes = from->history_size,
+				.max_age_ms = from->history_age,
+				.max_file_bytes = from->history_file,
+			},
+		.on_lag = from->on_history_lag == CONFIG_ON_HISTORY_LAG_WAIT ? ON_SLOW_WAIT
+									     : ON_SLOW_SKIP,
+		.sync_ms = from->history_sync,
+	};
+	if (from->framing.kind == FRAMING_FIXED)
+		(void)snprintf(ret->history.framing, sizeof(ret->history.framing), "%s:%u", framing,
+			       from->framing.fixed_bytes);
+	else
+		(void)snprintf(ret->history.framing, sizeof(ret->history.framing), "%s", framing);
+}
+
 static enum ingest_kind ingest_kind(enum config_ingest_kind kind)
 {
 	switch (kind) {

@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "fanout/subscriber.h"
 #include "feed/feed.h"
+#include "history/recorder.h"
 #include "http/stream_answer.h"
 #include "net/access.h"
 #include "net/sockopt.h"
@@ -18,6 +19,9 @@
 /* measured: thresholds of the engines where the feed has none of its own. */
 void params_of_feed(const struct config *config, const struct config_feed *from,
 		    const struct engine_thresholds *measured, struct feed_params *ret);
+
+/* Of a feed with a history.  What it points to is the configuration's. */
+void params_of_recorder(const struct config_feed *from, struct recorder_params *ret);
 
 struct passed_fds;
 

@@ -22,6 +22,7 @@
 /* One thing to be done in a worker for a feed; which members count is up to what is done. */
 struct order {
 	struct served_feed *served;
+	struct sequence next; /* of the first message; session 0: a new sequence */
 	struct feed_params params;
 	struct ingest_params *ingest;
 	struct access *access;
@@ -85,6 +86,8 @@ static void make_in_worker(struct worker *worker, void *data)
 	order->results[worker->index] = r;
 	if (r < 0)
 		return;
+	if (is_home(served, worker) && order->next.session)
+		publish_resume(&own->feed->publish, &order->next);
 	feed_set_records(own->feed, order->records, worker->index);
 	list_append(&worker->feeds, &own->node);
 }
@@ -138,6 +141,127 @@ static int connect_branches(struct served_feed *served, struct order *order)
 	return 0;
 }
 
+/* ---- history ---- */
+
+/* What was found is for the log; where the feed goes on in its sequence, for order->next. */
+static void tell_found(const struct served_feed *served, const struct history_found *found,
+		       bool is_resumed)
+{
+	if (found->cut_bytes || found->rebuilt)
+		log_warn("history was not closed in good order feed=%s cut_bytes=%llu "
+			 "rebuilt_indexes=%llu",
+			 served->name, (unsigned long long)found->cut_bytes,
+			 (unsigned long long)found->rebuilt);
+	if (!is_resumed && !found->next.session && found->files)
+		log_warn("history begins a new session feed=%s, since it is not known what was "
+			 "sent last after session=%u sequence=%llu",
+			 served->name, found->end.session, (unsigned long long)found->end.sequence);
+	log_info("history feed=%s files=%llu session=%u sequence=%llu", served->name,
+		 (unsigned long long)found->files, found->end.session,
+		 (unsigned long long)found->end.sequence);
+}
+
+/* The feed that this one replaces still has it open: served_feed_record() is next then. */
+static bool is_held_by_old(const struct served_feed *served)
+{
+	const struct served_feed *old = served_feed_find(&served->service->feeds, served->name);
+
+	return old && old != served && old->recorder;
+}
+
+/* kept: the sequence goes on anyway.  0, or -errno with a message. */
+static int open_history(struct served_feed *served, const struct config_feed *from, bool is_kept,
+			struct sequence *ret_next, struct errmsg *err)
+{
+	struct recorder_params params;
+	struct history_found found;
+	int r;
+
+	if (!*from->history || is_held_by_old(served))
+		return 0;
+	params_of_recorder(from, &params);
+	r = recorder_new(&params, &served->recorder, &found, err);
+	if (r < 0)
+		return r;
+	tell_found(served, &found, is_kept);
+	if (!is_kept)
+		*ret_next = found.next;
+	r = format_offer_change(&served->recorded, &served->formats[FORMAT_FRAMED], PAST_NEVER);
+	if (r < 0)
+		errmsg_errno(err, r, "feed %s: history", served->name);
+	return r;
+}
+
+static void begin_recording(struct worker *worker, void *data)
+{
+	struct order *order = data;
+	struct served_feed *served = order->served;
+	const struct served_format *format = &served->formats[FORMAT_FRAMED];
+
+	order->result =
+		recorder_begin(served->recorder, &worker->inbox, format->renditions[worker->index]);
+}
+
+static void record(struct served_feed *served)
+{
+	struct order order = {.served = served};
+
+	order.result = served_format_open(served->recorded.format);
+	if (order.result == 0)
+		worker_call(served->recording, begin_recording, &order);
+	if (order.result < 0)
+		log_error("history cannot be written feed=%s: %s", served->name,
+			  strerror(-order.result));
+}
+
+void served_feed_record(struct served_feed *served, const struct config_feed *from)
+{
+	struct sequence next;
+	struct errmsg err;
+
+	if (served->recorder || !*from->history)
+		return;
+	if (open_history(served, from, true, &next, &err) < 0)
+		log_error("%s", err.text);
+}
+
+static void finish_recording(struct worker *worker, void *data)
+{
+	struct order *order = data;
+
+	feed_catch_up(worker_feed(order->served, worker)->feed);
+	recorder_finish(order->served->recorder);
+}
+
+/* Nobody publishes any more: it gets what is left. */
+static void finish(struct served_feed *served)
+{
+	struct order order = {.served = served};
+
+	if (served->recorder && served->has_begun) {
+		worker_call(served->recording, finish_recording, &order);
+		recorder_await_end(served->recorder);
+		served_format_leave(served->recorded.format);
+	}
+	format_offer_end(&served->recorded);
+}
+
+void served_feed_pause_recording(struct served_feed *served)
+{
+	if (!served->recorder)
+		return;
+	recorder_leave(served->recorder);
+	inbox_run(&served->recording->inbox); /* the recorder may wait for an answer */
+	recorder_free(&served->recorder, NULL);
+}
+
+void served_feed_resume_recording(struct served_feed *served, const struct config_feed *from)
+{
+	served_feed_record(served, from);
+	if (served->recorder)
+		record(served);
+}
+
 /* ---- unmaking ---- */
 
 static void leave_home(struct worker *worker, void *data)
@@ -145,9 +269,10 @@ static void leave_home(struct worker *worker, void *data)
 	struct order *order = data;
 	struct served_feed *served = order->served;
 
-	(void)worker;
 	if (worker_feed(served, worker)->ingest)
 		ingest_close(&served->ingest, order->reason);
+	if (worker_feed(served, worker)->feed)
+		order->next = worker_feed(served, worker)->feed->publish.sequence;
 	for (unsigned i = 0; i < served->workers->count; i++) {
 		if (served->crossings[i] && list_is_linked(&served->crossings[i]->node))
 			crossing_detach_home(served->crossings[i]);
@@ -185,12 +310,14 @@ void served_feed_free(struct served_feed **served_ptr, enum close_reason reason)
 	if (!served)
 		return;
 	worker_call(served->home, leave_home, &order);
+	finish(served);
 	workers_call(served->workers, free_branch, &order);
 	worker_call(served->home, free_in_worker, &order);
 	for (unsigned i = 0; i < served->workers->count; i++)
 		crossing_free(&served->crossings[i]);
 	/* The quotas that its subscribers gave back. */
 	inbox_run(served->workers->control);
+	recorder_free(&served->recorder, &order.next);
 	served->home->homes--;
 	list_remove(&served->node);
 	free(served->crossings);
@@ -221,6 +348,7 @@ static struct served_feed *new_empty(struct service *service, const char *name, 
 	served->service = service;
 	served->workers = workers;
 	served->home = home;
+	served->recording = workers_for_history(workers, name, home);
 	served->home->homes++;
 	served_formats_init(served);
 	return served;
@@ -283,6 +411,9 @@ int served_feed_new(struct service *service, const struct config *config,
 	params_of_feed(config, from, thresholds(service, from), &order.params);
 	if (kept)
 		kept->keeps_source = keeps_source(kept, from, &order.params.framing);
+	order.result = open_history(served, from, kept != NULL, &order.next, err);
+	if (order.result < 0)
+		goto out;
 	workers_call(workers, make_in_worker, &order);
 	order.result = first_error(&order);
 	if (order.result == 0)
@@ -362,6 +493,10 @@ void served_feed_begin(struct served_feed *served)
 	if (served->has_begun)
 		return;
 	/* Branches ask before home begins, so that they get what comes first. */
+	if (served->recorder) {
+		served_format_enter(served->recorded.format);
+		record(served);
+	}
 	served_formats_begin(served);
 	worker_call(served->home, begin, &order);
 }
@@ -387,6 +522,7 @@ void served_feed_change(struct service *service, struct served_feed *served,
 	struct ingest_params *ingest = calloc(1, sizeof(*ingest));
 	struct access publishers = {0};
 	struct order order = {.served = served, .ingest = ingest, .access = &publishers};
+	struct recorder_params recorder;
 	struct errmsg err;
 
 	if (!ingest || params_of_ingest(from, ingest, &err) < 0) {
@@ -399,6 +535,10 @@ void served_feed_change(struct service *service, struct served_feed *served,
 		order.access = NULL;
 	}
 	params_of_feed(config, from, thresholds(service, from), &order.params);
+	if (served->recorder) {
+		params_of_recorder(from, &recorder);
+		recorder_change(served->recorder, &recorder);
+	}
 	workers_call(served->workers, change_in_worker, &order);
 	served->max_subscribers = from->max_subscribers;
 	served->keep_past_ms = from->keep_past;

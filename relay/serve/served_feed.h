@@ -48,6 +48,10 @@ struct served_feed {
 	uint64_t admitted;        /* that ever had one; also the id of the last */
 	uint64_t refused[CLOSE_REASON_COUNT];
 
+	struct recorder *recorder;    /* NULL: it has no history */
+	struct worker *recording;     /* where it is recorded: its branch there, or home */
+	struct format_offer recorded; /* what is recorded */
+
 	struct feed_report report; /* as of the last collect.h */
 	struct feed_rates rates;
 };
@@ -79,6 +83,15 @@ struct served_feed *served_feed_find(const struct list *feeds, const char *name)
 int served_feed_new(struct service *service, const struct config *config,
 		    const struct config_feed *from, struct handed_feed *kept,
 		    struct served_feed **ret, struct errmsg *err);
+
+/* Opens the history of a feed that has been made while another of its name had it.  Where that fails,
+ * it is logged, and the feed is not recorded. */
+void served_feed_record(struct served_feed *served, const struct config_feed *from);
+
+/* For a hand-over: the history is left to the next process, and what it lacks is in the rings.  The
+ * workers are parked.  The other one: they go on, in this process after all. */
+void served_feed_pause_recording(struct served_feed *served);
+void served_feed_resume_recording(struct served_feed *served, const struct config_feed *from);
 
 /* Opens the ingest, but what is kept of it; reads nothing yet.  `kept` as for served_feed_new().  0
  * or -errno with a message. */

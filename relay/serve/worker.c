@@ -12,7 +12,6 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/thread.h"
-#include "config/config.h"
 
 enum {
 	TICK_MS = 100,
@@ -187,14 +186,24 @@ unsigned workers_wanted(uint64_t wanted)
 	return count < WORKERS_AUTO_MAX ? (unsigned)count : WORKERS_AUTO_MAX;
 }
 
-static int start_thread(struct worker *worker)
+unsigned workers_wanted_for_history(const struct config *config)
+{
+	for (size_t i = 0; i < config->feed_count; i++) {
+		if (*config->feeds[i].history)
+			return (unsigned)config->relay.history_workers;
+	}
+	return 0;
+}
+
+static int start_thread(struct worker *worker, bool is_history)
 {
 	char name[16];
 	int r = thread_start(run, worker, &worker->thread);
 
 	if (r < 0)
 		return r;
-	(void)snprintf(name, sizeof(name), "worker %u", worker->index);
+	(void)snprintf(name, sizeof(name), "%s %u", is_history ? "history" : "worker",
+		       worker->index);
 	(void)pthread_setname_np(worker->thread, name);
 	return 0;
 }
@@ -207,7 +216,7 @@ static void destroy(struct worker *worker)
 	ev_loop_destroy(worker->loop);
 }
 
-static int start(struct worker *worker, unsigned index)
+static int start(struct worker *worker, unsigned index, bool is_history)
 {
 	int r;
 
@@ -223,23 +232,26 @@ static int start(struct worker *worker, unsigned index)
 	ev_set_priority(&worker->tick, EV_MINPRI);
 	ev_timer_start(worker->loop, &worker->tick);
 	worker->ticked_ms = clock_mono_ns() / NS_PER_MS;
-	r = start_thread(worker);
+	r = start_thread(worker, is_history);
 	if (r < 0)
 		destroy(worker);
 	return r;
 }
 
-int workers_start(struct workers *workers, unsigned count, struct inbox *control,
-		  struct errmsg *err)
+int workers_start(struct workers *workers, unsigned serving, unsigned history,
+		  struct inbox *control, struct errmsg *err)
 {
+	unsigned count = serving + history;
 	int r = -ENOMEM;
 
-	*workers = (struct workers){.control = control};
+	*workers = (struct workers){.control = control, .serving = serving};
 	workers->list = calloc(count, sizeof(*workers->list));
 	if (!workers->list)
 		goto fail;
 	while (workers->count < count) {
-		r = start(&workers->list[workers->count], workers->count);
+		unsigned index = workers->count;
+
+		r = start(&workers->list[index], index, index >= serving);
 		if (r < 0)
 			goto fail;
 		workers->count++;
@@ -276,7 +288,7 @@ struct worker *workers_least_loaded(struct workers *workers, struct worker *home
 {
 	struct worker *best = home; /* among equals: nothing has to cross */
 
-	for (unsigned i = 0; i < workers->count; i++) {
+	for (unsigned i = 0; i < workers->serving; i++) {
 		if (workers->list[i].subscribers < best->subscribers)
 			best = &workers->list[i];
 	}
@@ -287,9 +299,21 @@ struct worker *workers_for_home(struct workers *workers)
 {
 	struct worker *best = &workers->list[0];
 
-	for (unsigned i = 1; i < workers->count; i++) {
+	for (unsigned i = 1; i < workers->serving; i++) {
 		if (workers->list[i].homes < best->homes)
 			best = &workers->list[i];
 	}
 	return best;
+}
+
+struct worker *workers_for_history(struct workers *workers, const char *feed, struct worker *home)
+{
+	unsigned history = workers->count - workers->serving;
+	unsigned hash = 0;
+
+	if (!history)
+		return home;
+	while (*feed)
+		hash = hash * 31 + (unsigned char)*feed++;
+	return &workers->list[workers->serving + hash % history];
 }

@@ -17,13 +17,14 @@
 
 #include "base/errmsg.h"
 #include "base/list.h"
+#include "config/config.h"
 #include "feed/feed.h"
 #include "feed/inbox.h"
 #include "serve/loop_lag.h"
 #include "source/ingest.h"
 
 enum {
-	WORKERS_MAX = 64,
+	WORKERS_MAX = 64 + 8, /* that serve, and for histories */
 	WORKERS_AUTO_MAX = 8,
 };
 
@@ -55,15 +56,21 @@ struct worker {
 struct workers {
 	struct worker *list; /* owned; in one place until the end */
 	unsigned count;
+	unsigned
+		serving; /* the first so many have homes and live subscribers; the others histories */
 	struct inbox *control; /* of the control thread */
 };
 
 /* How many `wanted` are: CONFIG_AUTO by sched_getaffinity(2). */
 unsigned workers_wanted(uint64_t wanted);
 
-/* Starts them.  0 or -errno with a message, none is running then. */
-int workers_start(struct workers *workers, unsigned count, struct inbox *control,
-		  struct errmsg *err);
+/* How many there are for histories: none, where no feed has one. */
+unsigned workers_wanted_for_history(const struct config *config);
+
+/* Starts them: `serving`, and as many behind them as `history` says.  0 or -errno with a message,
+ * none is running then. */
+int workers_start(struct workers *workers, unsigned serving, unsigned history,
+		  struct inbox *control, struct errmsg *err);
 
 /* Ends them, once no feed is in them any more.  Idempotent. */
 void workers_stop(struct workers *workers);
@@ -85,6 +92,10 @@ void workers_release(struct parked **parked);
 
 /* The worker that is to serve a new subscriber of a feed at `home`: the one with the fewest. */
 struct worker *workers_least_loaded(struct workers *workers, struct worker *home);
+
+/* The worker for the history of the feed of this name, whose home is `home`: the same in each process; one that serves
+ * where there is no other. */
+struct worker *workers_for_history(struct workers *workers, const char *feed, struct worker *home);
 
 /* The worker with the fewest homes. */
 struct worker *workers_for_home(struct workers *workers);

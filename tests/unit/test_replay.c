@@ -117,7 +117,7 @@ static void it_sends_what_was_written(void **state)
 		check(rig, &sent, i, rig->count);
 		replay_free(replay);
 	}
-	history_close(&history);
+	history_close(&history, NULL);
 }
 
 static void it_begins_with_the_oldest_if_asked(void **state)
@@ -134,7 +134,7 @@ static void it_begins_with_the_oldest_if_asked(void **state)
 
 	history = history_rig_open(rig, &found);
 	assert_int_equal(replay_open(history, &oldest, &replay, &place), -EAGAIN);
-	history_close(&history);
+	history_close(&history, NULL);
 	rig->next_seq = 1000; // not the first of its session
 	history_rig_add(rig, 1 << 20);
 	history_rig_record(rig);
@@ -147,7 +147,7 @@ static void it_begins_with_the_oldest_if_asked(void **state)
 		check(rig, &sent, 0, rig->count);
 		replay_free(replay);
 	}
-	history_close(&history);
+	history_close(&history, NULL);
 }
 
 // The first packet that starts a message and came later than `time_ns`.
@@ -195,7 +195,7 @@ static void it_ends_by_time(void **state)
 		check(rig, &sent, 0, end);
 		replay_free(replay);
 	}
-	history_close(&history);
+	history_close(&history, NULL);
 }
 
 static void what_is_not_there_is_told(void **state)
@@ -222,7 +222,7 @@ static void what_is_not_there_is_told(void **state)
 	assert_int_equal(place.session, HISTORY_RIG_SESSION);
 	assert_int_equal(place.sequence, rig->next_seq);
 	replay_free(replay);
-	history_close(&history);
+	history_close(&history, NULL);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, history_rig_begin, history_rig_end)

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: MIT
+"""History: what a framed subscriber gets is on disk, over restarts, crashes and a disk that is full."""
+
+import signal
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from relaytest import address, packet
+from relaytest.ini import ENGINES, feed
+from relaytest.loop import CEILING
+from relaytest.service_manager import ServiceManager
+from relaytest.stream import script
+
+LOSSLESS = {"framing": "u32be", "on_slow": "wait", "on_history_lag": "wait", "stall_timeout": "1h"}
+# What dies sooner than a second after it was resumed is not resumed again.
+LIVES_S = 1.1
+MADE = script("u32be", (70_000, 300, 4096, 1, 900_000) * 8, 2)
+
+
+def history(lab, **options):
+    """A feed that is recorded, and the folder."""
+    folder = lab.directory / "history"
+    return feed("a", history=folder, **{**LOSSLESS, **options}), folder
+
+
+def packets_of(data):
+    """(header, payload), without heartbeats: those that a file begins with are its own."""
+    made, at = [], 0
+    while at < len(data):
+        header = packet.decode(data[at:at + packet.BYTES])
+        end = at + packet.BYTES + header.length
+        assert end <= len(data), f"a torn packet at {at} of {len(data)}"
+        if header.type != packet.HEARTBEAT:
+            made.append((header, data[at + packet.BYTES:end]))
+        at = end
+    return made
+
+
+def recorded(folder):
+    """All files, one behind the other."""
+    files = sorted(folder.glob("*.rly"))
+    assert [one.with_suffix(".idx").exists() for one in files] == [True] * len(files)
+    return packets_of(b"".join(one.read_bytes() for one in files))
+
+
+def payload_of(packets):
+    return b"".join(payload for header, payload in packets if header.type == packet.DATA)
+
+
+def behind(packets):
+    """The sequence behind them; each goes on from the one before."""
+    following = packets[0][0].sequence
+    for header, _ in packets:
+        assert header.sequence == following
+        following = header.time if header.type == packet.GAP else header.sequence + header.count
+    return following
+
+
+def stop(relay):
+    relay.signal(signal.SIGTERM)
+    assert relay.wait_exit() == 0
+
+
+def publish(relay, made=MADE):
+    """All of it, and until relay has taken it in, and the publisher has gone."""
+    before = relay.feed("a")["in_messages"]
+    publisher = relay.publish("a", made.wire)
+    publisher.flush()
+    publisher.close()
+    relay.wait("a", in_messages=before + made.count, source_up=0)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_file_holds_what_a_framed_subscriber_gets(lab, engine):
+    sections, folder = history(lab, **ENGINES[engine])
+    relay = lab.start(sections)
+    with address.connect(relay.address["listener a-framed"]) as live, ThreadPoolExecutor() as pool:
+        live.settimeout(CEILING)
+        got = pool.submit(lambda: b"".join(iter(lambda: live.recv(1 << 20), b"")))
+        relay.wait("a", subscribers=1)
+        publish(relay)
+        stop(relay)
+        expected = packets_of(got.result())
+    expected = [one for one in expected if one[0].type != packet.END]
+    # It was told of the publisher that was not there; the recorder came before there was a feed.
+    assert [one for one in recorded(folder) if one[0].type != packet.SOURCE_DOWN] \
+        == [one for one in expected if one[0].type != packet.SOURCE_DOWN]
+    assert payload_of(expected) == MADE.payload
+
+
+def test_the_sequence_goes_on_after_a_restart(lab):
+    """The history of both can be published again, file by file."""
+    sections, folder = history(lab, history_file="1m", history_size="1g")
+    for _ in range(2):
+        relay = lab.start(sections)
+        publish(relay)
+        stop(relay)
+    packets = recorded(folder)
+    assert payload_of(packets) == 2 * MADE.payload
+    assert len({header.session for header, _ in packets}) == 1
+    assert behind(packets) == 1 + 2 * MADE.count
+    assert not [header for header, _ in packets if header.type == packet.GAP]
+    assert len(list(folder.glob("*.rly"))) > 4
+
+    again = lab.start(feed("b", f"file:{sorted(folder.glob('*.rly'))[0]}", framing="relay", start_subscribers=1),
+                      name="again.ini")
+    reader = again.subscribe("b-framed", script("u32be", (1,), 2), same_session=False, paused=True)
+    again.wait("b", test=lambda seen: seen["in_messages"] > 0)
+    assert again.feed("b")["source_missed"] == 0
+    reader.close()
+
+
+def test_a_crash_loses_nothing_unseen(lab):
+    """Killed again and again under load: each message is in the history once, or in a gap."""
+    sections, folder = history(lab)
+    manager = ServiceManager(lab)
+    relay = lab.start(sections, **manager.options())
+    for _ in range(3):
+        publish(relay)
+        lab.loop.run_for(LIVES_S)
+        relay.publish("a", MADE.wire)
+        relay.wait("a", test=lambda seen: seen["in_messages"] > MADE.count)
+        relay.signal(signal.SIGKILL)
+        assert relay.wait_exit() == -signal.SIGKILL
+        relay = lab.start(sections, **manager.options())
+        relay.wait_log("resumed after a crash")
+    publish(relay)
+    stop(relay)
+    packets = recorded(folder)
+    assert len({header.session for header, _ in packets}) == 1
+    assert behind(packets) > 4 * MADE.count
+    assert payload_of(packets).endswith(MADE.payload)
+
+
+def test_a_kill_without_a_keeper_begins_a_new_session(lab):
+    """Nobody knows what was sent last, so no sequence may be given out twice."""
+    sections, folder = history(lab)
+    relay = lab.start(sections)
+    publish(relay)
+    relay.signal(signal.SIGKILL)
+    relay.wait_exit()
+    relay = lab.start(sections)
+    relay.wait_log("history begins a new session")
+    publish(relay)
+    stop(relay)
+    data = [header for header, _ in recorded(folder) if header.type == packet.DATA]
+    assert len({header.session for header in data}) == 2
+    assert data[-1].sequence + data[-1].count == 1 + MADE.count
+
+
+def test_an_upgrade_leaves_no_gap(lab):
+    sections, folder = history(lab)
+    relay = lab.start(sections)
+    for _ in range(2):
+        publish(relay)
+        relay.upgrade()
+    publish(relay)
+    stop(relay)
+    packets = recorded(folder)
+    assert payload_of(packets) == 3 * MADE.payload
+    assert len({header.session for header, _ in packets}) == 1
+    assert not [header for header, _ in packets if header.type == packet.GAP]
+
+
+def test_two_relays_on_one_folder_are_an_error(lab):
+    sections, folder = history(lab)
+    lab.start(sections)
+    second = lab.run_tool("relay", "-c", lab.directory / "relay.ini", "-o", "admin.listen=none", timeout=60)
+    assert second.returncode != 0
+    assert f"history {folder}: another relay has it open" in second.stderr
+
+
+def test_a_folder_with_other_files_is_refused_as_it_is(lab):
+    sections, folder = history(lab)
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    relay = lab.start(sections, wait=False).expect("history")
+    assert relay.wait_exit() != 0
+    relay.wait_exit()
+    assert [line for line in relay.log if "it has notes.txt; expected a folder of its own" in line]
+    assert [one.name for one in folder.iterdir()] == ["notes.txt"]
+
+
+def test_a_full_disk_is_a_gap_and_the_feed_goes_on(lab):
+    """A file system of 8 MiB, most of which somebody else takes for a while."""
+    sections, folder = history(lab, on_history_lag="gap", on_slow="skip", ring="1m", segment="128k")
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "history", folder], check=False,
+                             capture_output=True, text=True)
+    if lab.lacks(lambda: mounted.returncode and f"mount: {mounted.stderr.strip()}"):
+        return
+    lab.closers.append(lambda: subprocess.run(["umount", "-l", folder], check=True))
+    relay = lab.start(sections).expect("history cannot be written")
+    publish(relay, script("u32be", (1000,) * 10, 2))
+    ballast = folder / "lost+found"  # not relay's, and no reason to refuse the folder
+    ballast.write_bytes(bytes(6 << 20))
+    publish(relay, script("u32be", (100_000,) * 40, 2))
+    relay.wait_log("history cannot be written")
+    ballast.unlink()
+    relay.wait_log("history is written again")
+    publish(relay, script("u32be", (1000,) * 10, 2))
+    stop(relay)
+    packets = recorded(folder)
+    assert [header for header, _ in packets if header.type == packet.GAP]
+    assert behind(packets) == 1 + 60
