@@ -249,13 +249,15 @@ static void end_of_input(struct http_connection *connection)
 		refuse(connection, 400, "the request ended too early");
 }
 
-void http_connection_parse(struct http_connection *connection)
+/* Looks at what has come. */
+static void parse(struct http_connection *connection)
 {
 	if (parse_proxy(connection))
 		parse_request(connection);
 }
 
-bool http_connection_make_room(struct http_connection *connection, size_t bytes)
+/* For so many bytes in all, or for as many as there may be.  False: no memory. */
+static bool make_room(struct http_connection *connection, size_t bytes)
 {
 	size_t room = size_min(size_max(bytes, BUFFER_FIRST_BYTES), HTTP_CONNECTION_BYTES);
 	uint8_t *buffer;
@@ -277,7 +279,7 @@ static void receive(struct http_connection *connection)
 	ssize_t count;
 
 	if (connection->used_bytes == connection->room_bytes &&
-	    !http_connection_make_room(connection, 2 * connection->room_bytes)) {
+	    !make_room(connection, 2 * connection->room_bytes)) {
 		refuse(connection, 503, "out of memory");
 		return;
 	}
@@ -294,7 +296,7 @@ static void receive(struct http_connection *connection)
 		return;
 	}
 	connection->used_bytes += (size_t)count;
-	http_connection_parse(connection);
+	parse(connection);
 }
 
 static void discard(struct http_connection *connection)

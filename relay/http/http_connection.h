@@ -31,7 +31,6 @@
 #include "table/counter.h"
 
 struct http_connection;
-struct state_stream;
 
 /* The most that may have come behind a head. */
 #define HTTP_REST_BYTES 8192
@@ -88,29 +87,6 @@ void http_server_change(struct http_server *server, uint64_t deadline_ms, size_t
 
 /* fd: an accepted socket, non-blocking; the server's from here on. */
 void http_server_adopt(struct http_server *server, int fd, const struct endpoint_address *peer);
-
-/* A connection as one process leaves it to the next. */
-struct http_connection_state {
-	int fd;
-	bool is_answered; /* else it is at its request */
-	uint64_t left_ms; /* until its deadline */
-	/* All that has come, from its first byte; or what is left of the answer.  The
-	 * connection's, or in the stream that was read. */
-	uint8_t *bytes;
-	size_t byte_count;
-};
-
-/* Describes the connections, but for those that wait for their owner; the server must not go on
- * until that has been written.  ret[] has room for server->count; returns how many there are. */
-size_t http_server_capture(const struct http_server *server, struct http_connection_state *ret);
-
-/* Goes on with one, however many there are, and takes its fd.  What has come is looked at from the
- * start again, by the parameters that there are now. */
-void http_server_restore(struct http_server *server, struct http_connection_state *state);
-
-/* Written to, or read from. */
-void http_connection_state_transfer(struct state_stream *stream,
-				    struct http_connection_state *state);
 
 /* Closes all connections, also those whose requests are not answered yet.  Not from within
  * on_request or on_error of this server.  Idempotent. */

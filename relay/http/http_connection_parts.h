@@ -50,10 +50,4 @@ void http_connection_watch(struct http_connection *connection, uint32_t events,
 /* Its socket is ready. */
 void http_connection_serve(struct http_connection *connection);
 
-/* Makes room for so many bytes in all, or for as many as there may be.  False: no memory. */
-bool http_connection_make_room(struct http_connection *connection, size_t bytes) must_check;
-
-/* Looks at what has come. */
-void http_connection_parse(struct http_connection *connection);
-
 void http_connection_on_deadline(struct ev_loop *loop, ev_timer *watcher, int events);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * All connections of one door: whom there is room for, which of them are ready, and how they go to
- * another process.  What happens on one is http_connection.c.
+ * All connections of one door: whom there is room for, and which of them are ready.  What happens on
+ * one is http_connection.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,6 @@
 
 #include "base/compiler.h"
 #include "base/fd.h"
-#include "base/state_stream.h"
 #include "http/http_connection_parts.h"
 #include "http/http_response.h"
 #include "net/peer_socket.h"
@@ -203,92 +202,4 @@ void http_server_fini(struct http_server *server)
 	free_ended(server);
 	fd_close(&server->epoll_fd);
 	server->loop = NULL;
-}
-
-/* ---- from one process to the next ---- */
-
-static void capture(struct http_connection *connection, struct http_connection_state *ret)
-{
-	double left_s = ev_timer_remaining(connection->server->loop, &connection->deadline);
-
-	*ret = (struct http_connection_state){
-		.fd = connection->fd,
-		.is_answered = connection->state != STATE_READING,
-		.left_ms = left_s > 0 ? (uint64_t)(left_s * 1000) : 0,
-	};
-	if (connection->state == STATE_READING) {
-		ret->bytes = connection->buffer;
-		ret->byte_count = connection->used_bytes;
-	} else if (connection->answer) {
-		ret->bytes = connection->answer + connection->answered_bytes;
-		ret->byte_count = connection->answer_bytes - connection->answered_bytes;
-	}
-}
-
-size_t http_server_capture(const struct http_server *server, struct http_connection_state *ret)
-{
-	struct list_node *node;
-	size_t count = 0;
-
-	list_for_each (&server->connections, node) {
-		struct http_connection *connection = list_entry(node, struct http_connection, node);
-
-		if (connection->state != STATE_WAITING)
-			capture(connection, &ret[count++]);
-	}
-	return count;
-}
-
-/* A socket that has been shut takes nothing, not even nothing: its answer has gone. */
-static void answer_on(struct http_connection *connection, const struct http_connection_state *state)
-{
-	if (state->byte_count == 0)
-		http_connection_set_state(connection, STATE_LINGERING);
-	else
-		http_connection_answer(connection, state->bytes, state->byte_count);
-	if (connection->state == STATE_ANSWERING)
-		http_connection_watch(connection, EPOLLOUT, state->left_ms + 1);
-}
-
-void http_server_restore(struct http_server *server, struct http_connection_state *state)
-{
-	struct http_connection *connection;
-	struct endpoint_address peer;
-
-	endpoint_peer(state->fd, &peer);
-	connection = new_connection(server, state->fd, &peer);
-
-	if (!connection)
-		peer_socket_close(&state->fd);
-	state->fd = -1;
-	if (!connection)
-		return;
-	if (state->is_answered) {
-		answer_on(connection, state);
-		return;
-	}
-	http_connection_set_state(connection, STATE_READING);
-	http_connection_watch(connection, EPOLLIN, state->left_ms + 1);
-	if (state->byte_count == 0)
-		return;
-	if (!http_connection_make_room(connection, state->byte_count)) {
-		http_connection_drop(connection);
-		return;
-	}
-	connection->used_bytes = size_min(state->byte_count, connection->room_bytes);
-	memcpy(connection->buffer, state->bytes, connection->used_bytes);
-	http_connection_parse(connection);
-}
-
-void http_connection_state_transfer(struct state_stream *stream,
-				    struct http_connection_state *state)
-{
-	state_fd(stream, &state->fd, "socket of a request");
-	state_bool(stream, &state->is_answered, "answered");
-	state_u64(stream, &state->left_ms, UINT32_MAX, "time left");
-	state_size(stream, &state->byte_count,
-		   state->is_answered ? UINT32_MAX : HTTP_CONNECTION_BYTES, "bytes of a request");
-	state_bytes(stream, &state->bytes, state->byte_count, "bytes of a request");
-	if (stream->is_reading && state->fd < 0)
-		state_fail(stream, "socket of a request");
 }

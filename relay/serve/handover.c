@@ -151,18 +151,17 @@ static int take_feed(struct service *service, const struct config *config,
 static int take_http(struct service *service, struct handover *ret)
 {
 	struct list_node *node;
-	int r = 0;
 
 	ret->http_listeners =
 		calloc(list_length(&service->listeners) + 1, sizeof(*ret->http_listeners));
 	if (!ret->http_listeners)
 		return -ENOMEM;
 	list_for_each (&service->listeners, node) {
-		if (r == 0 && served_listener_at(node)->http)
-			r = handover_http_take(served_listener_at(node),
-					       &ret->http_listeners[ret->http_listener_count++]);
+		if (served_listener_at(node)->http)
+			handover_http_take(served_listener_at(node),
+					   &ret->http_listeners[ret->http_listener_count++]);
 	}
-	return r;
+	return 0;
 }
 
 int handover_take(struct service *service, const struct config *config, struct handover *ret)
@@ -254,7 +253,7 @@ void handover_transfer(struct state_stream *stream, struct handover *handover)
 	for (size_t i = 0; has_feeds && i < handover->feed_count; i++)
 		transfer_feed(stream, &handover->feeds[i], handover->workers);
 	has_http = state_array(stream, &http_listeners, &handover->http_listener_count,
-			       sizeof(*handover->http_listeners), (size_t)10 * NUMBER_BYTES,
+			       sizeof(*handover->http_listeners), (size_t)3 * NUMBER_BYTES,
 			       "listeners of http");
 	if (stream->is_reading)
 		handover->http_listeners = http_listeners;
@@ -471,8 +470,6 @@ void handover_free(struct handover *handover)
 			fd_close(&feed->ingest.fd);
 		free(feed->parts);
 	}
-	for (size_t i = 0; i < handover->http_listener_count; i++)
-		handover_http_free(&handover->http_listeners[i]);
 	free(handover->http_listeners);
 	free(handover->feeds);
 	free(handover->sockets);
@@ -496,8 +493,6 @@ void handover_fini(struct handover *handover)
 		for (size_t j = 0; j < feed->part_count; j++)
 			feed_state_close(&feed->parts[j]);
 	}
-	for (size_t i = 0; i < handover->http_listener_count; i++)
-		handover_http_close(&handover->http_listeners[i]);
 	handover_free(handover);
 }
 

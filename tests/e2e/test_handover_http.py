@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: MIT
 """A new process in place of the old one (SIGUSR2), seen by HTTP: chunks, bare bytes, events and WebSockets go on to
-the byte, with what a client has half said; and who is still at its request says the rest to the new process."""
+the byte, with what a client has half said; and who is still at its request asks the new process again."""
 
 import random
 import re
-import socket
 import struct
 
 import pytest
 
 from relaytest import daemon, ini
-from relaytest.daemon import POLL
 from relaytest.ini import ENGINES, TIGHT, feed
 from relaytest.stream import KIB, script, text_script
 from relaytest.web import (BINARY, CLOSE, PING, TEXT, Answer, EventSubscriber, WebSocketSubscriber, WebSubscriber,
@@ -310,80 +308,34 @@ def test_addresses_and_limits_are_counted_at_once(lab):
 # Who is at its request.
 
 
-@pytest.mark.parametrize("cut", ["empty", "a letter", "the middle", "all but one byte"])
-@pytest.mark.parametrize("kind", ["chunks", "websocket"])
-def test_a_request_cut_in_two(lab, kind, cut):
+@pytest.mark.parametrize("cut", ["empty", "the middle", "all but one byte"])
+def test_who_is_at_its_request_asks_again(lab, cut):
+    """It is closed without an answer; nobody is left behind, and what it asks anew is answered."""
     made = text_script((1000,) * 30, 1)
-    # With a burst there is a past although nobody has read yet.
-    relay = lab.start(web(framing="line", options={"burst": "1k"}, **LOSSLESS))
-    fields = upgrade() if kind == "websocket" else {}
-    head = request("/a?from=11", fields)
-    at = {"empty": 0, "a letter": 1, "the middle": len(head) // 2, "all but one byte": len(head) - 1}[cut]
-    publisher = relay.publish("a")
-    for number in (10, 20):
-        publisher.send(made.wire[number * 1000 - 10_000:number * 1000])
-        relay.wait("a", in_messages=number)
+    relay = lab.start(web(framing="line", **LOSSLESS))
+    head = request("/a")
+    at = {"empty": 0, "the middle": len(head) // 2, "all but one byte": len(head) - 1}[cut]
     late = Answer(relay, "web", head[:at])
     relay.wait(test=lambda seen: seen["relay"]["http_heads_web"] == 1)
     wait_read([late])
-    for _ in range(2):
-        relay.upgrade()
-        assert relay.status()["relay"]["http_heads_web"] == 1
-    late.sock.send(head[at:])
+    relay.upgrade()
+    lab.loop.run(lambda: late.end, what="the end of the old connection")
+    assert late.data == b"" and relay.status()["relay"]["http_heads_web"] == 0
+    again = relay.subscribe("web", made, kind=WebSubscriber)
     relay.wait("a", subscribers=1)
-    last = made.wire[19_000:20_000] + (b"\r\n" if kind == "chunks" else b"")
-    lab.loop.run(lambda: last in late.data, what="the past from what was asked for")  # a ping may follow
-    assert late.data.startswith(b"HTTP/1.1 101 " if kind == "websocket" else b"HTTP/1.1 200 ")
-    assert made.wire[10_000:11_000] in late.data and made.wire[9_000:10_000] not in late.data
-    assert relay.status()["relay"]["http_requests_web"] == 1
+    relay.publish("a", made.wire)
+    relay.run_until_done([again])
+    assert relay.status()["relay"]["http_adopted_web"] == 2
 
 
-def test_the_address_of_a_proxy_cut_in_two(lab):
-    relay = lab.start(web(options={"trusted_proxies": "127.0.0.5", "deny": "10.9.0.0/16"}))
-    for host, expected in (("10.8.0.1", 200), ("10.9.0.1", 403)):
-        whole = f"PROXY TCP4 {host} 127.0.0.1 5 80\r\n".encode() + request("/a", method="HEAD")
-        for at in (3, 20, 60):
-            late = Answer(relay, "web", whole[:at], source="127.0.0.5")
-            relay.wait(test=lambda seen: seen["relay"]["http_heads_web"] == 1)
-            wait_read([late])
-            relay.upgrade()
-            late.sock.send(whole[at:])
-            assert late.wait()[0] == expected
-            relay.wait(test=lambda seen: seen["relay"]["http_heads_web"] == 0)
-
-
-def test_the_deadline_of_a_request_stays(lab):
-    """It is the one that the client had from the start; and so is the limit of those who wait: the oldest makes room."""
-    relay = lab.start(web(options={"head_timeout": "3s", "max_heads": 3}))
-    first = Answer(relay, "web", b"GET /a HT")
-    relay.wait(test=lambda seen: seen["relay"]["http_heads_web"] == 1)
-    slow = [Answer(relay, "web", b"GET /a HT") for _ in range(2)]
-    relay.wait(test=lambda seen: seen["relay"]["http_heads_web"] == 3)
+def test_what_a_listener_has_counted_stays(lab):
+    relay = lab.start(web(framing="line", **LOSSLESS))
+    assert Answer(relay, "web", request("/none")).wait()[0] == 404
+    before = relay.status()["relay"]
     relay.upgrade()
-    slow.append(Answer(relay, "web", b"GET /a HT"))
-    assert first.wait()[0] == 503
-    lab.loop.run(lambda: relay.upgrade() and all(one.end for one in slow), what="the deadline", poll=POLL)
-    assert {one.parse()[0] for one in slow} == {408}
     seen = relay.status()["relay"]
-    assert seen["http_refused_web_late"] == 3 and seen["http_refused_web_heads"] == 1, seen
-
-
-def test_an_answer_that_is_on_its_way(lab):
-    """The list of feeds, long, to one that reads slowly."""
-    names = [f"{'n' * 58}{number:05}" for number in range(300)]
-    sections = {f"feed {name}": {"ingest": f"listen unix:{lab.directory}/{name[-5:]}"} for name in names}
-    sections["relay"] = {"workers": 1}
-    sections["listener web"] = {"feed": "all", "listen": "tcp:127.0.0.1:0", "format": "http", **TIGHT}
-    relay = lab.start(sections)
-    late = Answer(relay, "web", b"")
-    late.loop.unwatch(late.sock)
-    late.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-    late.sock.send(request("/"))
-    relay.wait(test=lambda seen: seen["relay"]["http_requests_web"] == 1)
-    relay.upgrade()
-    late.loop.watch(late.sock, 1, late.ready)
-    code, _, body = late.wait()
-    assert code == 200 and body == "".join(f"/{name}\n" for name in names)
+    for key in ("http_requests_web", "http_adopted_web"):
+        assert seen[key] == before[key] == 1, seen
 
 
 # What the new configuration says.

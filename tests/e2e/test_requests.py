@@ -46,16 +46,6 @@ def test_large_heads(lab, bytes_of_cookies):
     assert Answer(relay, "web", request("/" + "x" * 33_000)).wait()[0] == 414
 
 
-def test_a_large_head_goes_on_in_a_new_process(lab):
-    relay = lab.start(web(framing="line"))
-    head = request("/a", {"Cookie": "x" * 30_000}, "HEAD")
-    late = Answer(relay, "web", head[:25_000])
-    relay.wait(test=lambda seen: seen["relay"]["http_heads_web"] == 1)
-    relay.upgrade()
-    late.sock.send(head[25_000:])
-    assert late.wait()[0] == 200
-
-
 @pytest.mark.parametrize("fields", [{}, {"Accept": "text/event-stream"}])
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_a_half_closed_request(lab, fields, version):

@@ -414,7 +414,8 @@ def unframed(body):
 
 
 def test_a_restart_keeps_who_reads_by_http():
-    """Chunks, events and a WebSocket under a publisher; a ping and a request that are cut in two by a restart."""
+    """Chunks, events and a WebSocket under a publisher, and a ping that is cut in two by a restart. Who is still at its
+    request is closed, and asks again."""
     INI.write_text("[relay]\ndrain = 2s\n" + WEB)
     start_again()
     chunks, events, websocket = Web(), Web("Accept: text/event-stream"), Web(*WEBSOCKET)
@@ -422,15 +423,17 @@ def test_a_restart_keeps_who_reads_by_http():
     publisher = Lines(7500)
     wait_until(lambda: int(status_of("web")["in_messages"]) > 100, "the first messages")
     late = connect(7501)
+    late.sendall(b"GET /nothing HTTP/1.1\r\n")
     for at in (1, 5, 7):
-        late.sendall(b"GET /nothing HTTP/1.1\r\n" if at == 1 else b"A: b\r\n")
         websocket.peer.sendall(PING[:at])
         restart()
         websocket.peer.sendall(PING[at:])
     assert publisher.is_alive()
-    late.sendall(b"Host: localhost\r\n\r\n")
-    assert read_to_end(late).startswith(b"HTTP/1.1 404 ")
+    assert read_to_end(late) == b""
     late.close()
+    with connect(7501) as again:
+        again.sendall(b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert read_to_end(again).startswith(b"HTTP/1.1 404 ")
     lines = publisher.finish()
     assert dechunked(chunks.finish().body) == lines
     first, *told = [event.split(b"\n") for event in dechunked(events.finish().body).split(b"\n\n")

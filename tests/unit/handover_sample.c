@@ -64,15 +64,7 @@ static void fill_web(struct sample *sample)
 		.listener = "web",
 		.counters = {.requests = 42, .lost = 1},
 		.refused[HTTP_REFUSED_TOKEN] = 8,
-		.clients = sample->clients,
-		.client_count = 2,
 	};
-	sample->clients[0] = (struct http_connection_state){
-		.fd = FIRST_FD + 7, .left_ms = 900, .bytes = sample->request, .byte_count = 11};
-	sample->clients[1] = (struct http_connection_state){.fd = FIRST_FD + 8,
-							    .is_answered = true,
-							    .bytes = sample->request,
-							    .byte_count = sizeof(sample->request)};
 }
 
 void sample_fill(struct sample *sample)

@@ -10,7 +10,7 @@
 #include "serve/handover.h"
 
 enum {
-	FDS = 9,        // in the sample
+	FDS = 7,        // in the sample
 	FIRST_FD = 900, // not open: nothing here may touch a descriptor
 	SAMPLE_BLOCK_BYTES = 17,
 };
@@ -28,11 +28,9 @@ struct sample {
 	struct subscriber_snapshot subscribers[2];
 	uint8_t block[SAMPLE_BLOCK_BYTES];
 	struct handed_http http_listeners[1];
-	struct http_connection_state clients[2];
-	uint8_t request[64 * 1024];
 };
 
-// A listener, a feed with a ring of three segments and two subscribers, and two HTTP clients.
+// A listener, a feed with a ring of three segments and two subscribers, and a listener of HTTP.
 void sample_fill(struct sample *sample);
 
 #endif

@@ -62,7 +62,6 @@ static void test_comes_back_as_it_was(void **state)
 	assert_int_equal(back.feeds[0].parts[0].renditions[0].subscribers[0].input_bytes, 3);
 	assert_int_equal(back.http_listeners[0].refused[HTTP_REFUSED_TOKEN], 8);
 	assert_int_equal(back.http_listeners[0].counters.requests, 42);
-	assert_int_equal(back.http_listeners[0].clients[1].fd, FIRST_FD + 8);
 	assert_int_equal(one.fd_count, FDS);
 	state_stream_write(&other);
 	handover_transfer(&other, &back);
@@ -265,16 +264,6 @@ static void long_input(struct sample *sample)
 	sample->subscribers[0].input_bytes = SUBSCRIBER_INPUT_STATE_MAX + 1;
 }
 
-static void no_client_socket(struct sample *sample)
-{
-	sample->clients[0].fd = -1;
-}
-
-static void long_request(struct sample *sample)
-{
-	sample->clients[0].byte_count = sizeof(sample->request);
-}
-
 static void unknown_framing(struct sample *sample)
 {
 	sample->parts[0].intake.framing = 99;
@@ -321,8 +310,6 @@ static void test_each_place_wrong(void **state)
 		{unknown_policy, "on_slow"},
 		{long_note, "length of notes"},
 		{long_input, "input"},
-		{no_client_socket, "socket of a request"},
-		{long_request, "bytes of a request"},
 		{unknown_framing, "framing"},
 		{bad_header, "packet header"},
 	};
