@@ -6,13 +6,19 @@
  */
 #include <ev.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "admin/status.h"
+#include "base/compiler.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/num.h"
@@ -355,17 +361,100 @@ static void watch_signals(struct daemon *daemon)
 		ev_timer_start(daemon->relay.service.loop, &daemon->watchdog);
 }
 
+/* ---- memory of the event loops ---- */
+
+/* libev ends the process when it gets no memory.  Its arrays grow seldom, with the highest
+ * descriptor, so a reserve outlasts a want of memory that passes.  What is taken of it stays
+ * taken.  Untouched it costs address space only. */
+enum {
+	LOOP_RESERVE_BYTES = 4 << 20
+};
+
+struct reserved {
+	_Alignas(max_align_t) size_t bytes; /* that follow */
+};
+
+static uint8_t *loop_reserve; /* NULL: none */
+static atomic_size_t loop_reserve_used;
+
+static bool is_reserved(const void *memory)
+{
+	uintptr_t start = (uintptr_t)loop_reserve, at = (uintptr_t)memory;
+
+	return loop_reserve && at > start && at < start + LOOP_RESERVE_BYTES;
+}
+
+static void *take_reserved(size_t bytes)
+{
+	const size_t last = sizeof(struct reserved) - 1;
+	size_t all = sizeof(struct reserved) + ((bytes + last) & ~last);
+	size_t at = atomic_fetch_add(&loop_reserve_used, all);
+	struct reserved *taken;
+
+	if (!loop_reserve || at > LOOP_RESERVE_BYTES || all > LOOP_RESERVE_BYTES - at)
+		return NULL;
+	taken = (struct reserved *)(loop_reserve + at);
+	taken->bytes = bytes;
+	return taken + 1;
+}
+
+static size_t bytes_of(void *memory)
+{
+	return is_reserved(memory) ? ((struct reserved *)memory - 1)->bytes
+				   : malloc_usable_size(memory);
+}
+
+static void free_loop_memory(void *memory)
+{
+	if (!is_reserved(memory))
+		free(memory);
+}
+
+/* As realloc(3), and 0 bytes are free(3): see ev_set_allocator() in ev(3). */
+static void *loop_memory(void *memory, long bytes)
+{
+	size_t want = (size_t)bytes;
+	void *more;
+
+	if (!want) {
+		free_loop_memory(memory);
+		return NULL;
+	}
+	more = is_reserved(memory) ? malloc(want) : realloc(memory, want);
+	if (more && !is_reserved(memory))
+		return more;
+	if (!more)
+		more = take_reserved(want);
+	if (more && memory) {
+		memcpy(more, memory, size_min(want, bytes_of(memory)));
+		free_loop_memory(memory);
+	}
+	return more;
+}
+
+static void reserve_loop_memory(void)
+{
+	void *map = mmap(NULL, LOOP_RESERVE_BYTES, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (map != MAP_FAILED)
+		loop_reserve = map;
+	ev_set_allocator(loop_memory);
+}
+
 /* Without a configuration relay runs only if the process before has left it one. */
 static int run(const struct arguments *arguments, char **argv)
 {
 	struct daemon daemon = {.source = source_of(arguments)};
-	struct ev_loop *loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
+	struct ev_loop *loop;
 	struct errmsg err, where;
 	struct config *config = load(arguments, &err);
 	bool is_good = config != NULL;
 	uint64_t fd_max = 0;
 	int r;
 
+	reserve_loop_memory();
+	loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
 	if (!loop) {
 		log_error("no event loop: epoll is missing");
 		config_free(&config);
