@@ -10,6 +10,7 @@
 #include "intake/intake_relay.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 #include "intake/intake_memory.h"
 #include "intake/intake_unseen.h"
@@ -112,35 +113,56 @@ static enum intake_result read_head(struct intake *intake, const struct source *
 	return fault == FRAMING_OK ? INTAKE_TOOK : intake_fault(intake, fault, ret_err);
 }
 
+/* Readable, and yet nothing to splice: urgent data (MSG_OOB) holds tcp_splice_read up until somebody
+ * receives. */
+static bool is_held_up(const struct source *source)
+{
+	uint8_t byte;
+
+	return source->is_socket &&
+	       recv(source->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* A step by pipes.  INTAKE_TOOK: go on, by memory if *unseen is false now. */
+static enum intake_result splice_payload(struct intake *intake, const struct source *source,
+					 size_t bytes, bool is_first, bool *unseen, int *ret_err)
+{
+	bool is_full, is_urgent;
+	size_t got;
+	enum intake_result result = intake_splice(intake, source, bytes, &got, &is_full, ret_err);
+
+	is_urgent = result == INTAKE_EMPTY && !is_full && is_first && is_held_up(source);
+	if (!is_urgent && !is_full)
+		return result;
+	if (is_full && intake_add_pipe(intake))
+		return INTAKE_TOOK;
+	intake->metrics->urgent_reads += is_urgent;
+	intake->metrics->engine_fallbacks += is_full;
+	*unseen = false;
+	if (intake_rest_to_memory(intake) == 0)
+		return INTAKE_TOOK;
+	*ret_err = ENOMEM;
+	return INTAKE_END;
+}
+
 /* Takes what is there of the payload.  INTAKE_TOOK: it is complete. */
 static enum intake_result take_payload(struct intake *intake, const struct source *source,
 				       bool unseen, int *ret_err)
 {
 	size_t length = intake->relay.header.length;
 	enum intake_result result;
+	bool is_first = true;
 	size_t have, got;
-	bool is_full;
 
 	while ((have = intake_pipe_bytes(intake) + intake_memory_bytes(intake)) < length) {
-		if (!unseen) {
+		if (unseen)
+			result = splice_payload(intake, source, length - have, is_first, &unseen,
+						ret_err);
+		else
 			result = intake_read(intake, source, length - have, &got, ret_err);
-		} else {
-			result = intake_splice(intake, source, length - have, &got, &is_full,
-					       ret_err);
-			if (is_full && !intake_add_pipe(intake)) {
-				intake->metrics->engine_fallbacks++;
-				unseen = false;
-				if (intake_rest_to_memory(intake) < 0) {
-					*ret_err = ENOMEM;
-					return INTAKE_END;
-				}
-				continue;
-			}
-			if (is_full)
-				continue;
-		}
 		if (result != INTAKE_TOOK)
 			return result;
+		is_first = false;
 	}
 	return INTAKE_TOOK;
 }

@@ -208,7 +208,7 @@ def test_unprivileged_with_the_pipe_quota_used_up(lab, program_for_all):
             hoarder.stdin.close()
 
 
-@pytest.mark.parametrize("framing", ["none", "u32be"])
+@pytest.mark.parametrize("framing", ["none", "u32be", "relay"])
 def test_urgent_data(lab, framing):
     """MSG_OOB from a publisher: no spin, and no byte in the stream is lost.
 
@@ -218,10 +218,11 @@ def test_urgent_data(lab, framing):
     for name, options in ENGINES.items():
         sections |= feed(name, framing=framing, **options, **LOSSLESS)
     relay = lab.start(sections)
-    readers = [relay.subscribe(f"{name}-{kind}", made) for name in ENGINES for kind in ("raw", "framed")]
+    readers = [relay.subscribe(f"{name}-raw", made) for name in ENGINES]
+    readers += [relay.subscribe(f"{name}-framed", made, same_session=framing != "relay") for name in ENGINES]
     relay.wait(test=lambda block: all(f["subscribers"] == 2 for f in block["feed"].values()))
     publishers = [relay.publish(name) for name in ENGINES]
-    half = len(made.wire) // 2
+    half = len(made.wire) // 2 + 1000  # within a message
     for publisher in publishers:
         publisher.send(made.wire[:half]).flush()
         publisher.file.send(b"!", socket.MSG_OOB)
