@@ -120,6 +120,20 @@ def test_it_tells_when_relay_is_silent(lab, page):
     del browser.errors[errors:]
 
 
+def test_it_tells_when_the_file_is_not_in_effect(lab, page):
+    relay, browser = page
+    fault = "document.getElementById('config-fault')"
+    assert browser.value(f"{fault}.hidden") is True
+    right = relay.sections
+    relay.expect(r"relay\.ini:\d+: error: ", "reload failed")
+    relay.wait_log("reload failed", relay.reload({**right, "feed a": {"ingest": "<b>nonsense</b>"}}))
+    browser.wait(f"!{fault}.hidden")
+    told = browser.value(f"{fault}.textContent")
+    assert "not in effect" in told and "relay.ini:" in told and "<b>nonsense</b>" in told, told
+    relay.wait_log(r" reloaded\b", relay.reload(right))
+    browser.wait(f"{fault}.hidden")
+
+
 def test_nothing_from_outside_runs(page):
     """The policy holds: a style or script that is not the page's own is not taken."""
     _, browser = page
