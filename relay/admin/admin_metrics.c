@@ -14,6 +14,7 @@
 #include "admin/collect.h"
 #include "base/clock.h"
 #include "base/num.h"
+#include "history/recorder.h"
 #include "serve/http_listener.h"
 #include "serve/served_listener.h"
 #include "serve/service.h"
@@ -234,6 +235,54 @@ static void print_http(FILE *to, const struct service *service)
 	}
 }
 
+/* ---- histories ---- */
+
+static const struct {
+	const char *name, *type, *help;
+} history_families[] = {
+	{"relay_history_files", "gauge", "files of the history of a feed"},
+	{"relay_history_bytes", "gauge", "what they have on disk"},
+	{"relay_history_oldest_timestamp_seconds", "gauge",
+	 "when the oldest packet of the history came, since 1970; 0: there is none"},
+	{"relay_history_failing", "gauge", "1 while nothing can be recorded"},
+	{"relay_history_written_bytes_total", "counter", "written since relay was started"},
+	{"relay_history_errors_total", "counter", "times that writing or syncing failed"},
+	{"relay_history_missed_total", "counter", "messages that are gaps in the history"},
+};
+
+/* In the order of the families. */
+static uint64_t history_value(const struct recorder_report *report, size_t family)
+{
+	const uint64_t values[ARRAY_LEN(history_families)] = {
+		report->history.files,
+		report->history.bytes,
+		report->history.oldest.time_ns / NS_PER_S,
+		report->is_failing,
+		report->written_bytes,
+		report->errors,
+		report->missed,
+	};
+
+	return values[family];
+}
+
+/* Only feeds that are recorded have a sample. */
+static void print_histories(FILE *to, const struct service *service)
+{
+	struct recorder_report report;
+	struct list_node *node;
+
+	for (size_t i = 0; i < ARRAY_LEN(history_families); i++) {
+		print_head(to, history_families[i].name, history_families[i].type,
+			   history_families[i].help);
+		list_for_each (&service->feeds, node) {
+			if (served_feed_read_history(served_feed_at(node), &report))
+				print_sample(to, history_families[i].name, "feed",
+					     served_feed_at(node)->name, history_value(&report, i));
+		}
+	}
+}
+
 /* ---- relay and its process ---- */
 
 static void print_relay(FILE *to, const struct service *service,
@@ -363,6 +412,7 @@ static void print_all(FILE *to, const struct admin_request *request)
 	collect_reports(service, true);
 	print_relay(to, service, &process);
 	print_feeds(to, service);
+	print_histories(to, service);
 	print_workers(to, service);
 	print_listeners(to, service);
 	print_http(to, service);

@@ -11,6 +11,7 @@
 #include "admin/collect.h"
 #include "base/clock.h"
 #include "base/num.h"
+#include "history/recorder.h"
 #include "serve/http_listener.h"
 #include "serve/served_listener.h"
 #include "serve/service.h"
@@ -217,6 +218,41 @@ static json_t *lag_json(const struct census *census)
 	return json;
 }
 
+/* Messages that are published and not recorded yet; of another session, all. */
+static uint64_t unrecorded(const struct feed_report *report, const struct history_report *history)
+{
+	uint64_t recorded = history->end.session == report->session ? history->end.sequence : 1;
+
+	return report->next_seq > recorded ? report->next_seq - recorded : 0;
+}
+
+/* null where there is none. */
+static json_t *history_json(const struct served_feed *served)
+{
+	struct recorder_report report;
+	json_t *json;
+
+	if (!served_feed_read_history(served, &report))
+		return json_null();
+	json = json_object();
+	set_count(json, "files", report.history.files);
+	set_count(json, "bytes", report.history.bytes);
+	set_count(json, "oldest_session", report.history.oldest.session);
+	set_count(json, "oldest_seq", report.history.oldest.sequence);
+	set_count(json, "oldest_ms", report.history.oldest.time_ns / NS_PER_MS);
+	set_count(json, "session", report.history.end.session);
+	set_count(json, "next_seq", report.history.end.sequence);
+	set_count(json, "newest_ms", report.history.end.time_ns / NS_PER_MS);
+	set_count(json, "lag_messages", unrecorded(&served->report, &report.history));
+	set(json, "failing", json_boolean(report.is_failing));
+	set_count(json, "errors", report.errors);
+	set_count(json, "gaps", report.gaps);
+	set_count(json, "missed", report.missed);
+	set_count(json, "written_bytes", report.written_bytes);
+	set_count(json, "sync_ms", report.sync_ns / NS_PER_MS);
+	return json;
+}
+
 static json_t *feed_json(const struct config *config, const struct served_feed *served,
 			 const struct census *census)
 {
@@ -239,6 +275,7 @@ static json_t *feed_json(const struct config *config, const struct served_feed *
 	set_engine(json, &report->choice);
 	set(json, "lag_ms", lag_json(census));
 	set(json, "slowest", rows_json(census));
+	set(json, "history", history_json(served));
 	return json;
 }
 

@@ -167,6 +167,20 @@ static int walk_to(struct walk *walk, int fd, uint64_t limit)
 	return walk_on(walk);
 }
 
+/* Can the old entry stand behind the newest one so far? */
+static bool can_follow(const struct walk *walk, const struct history_entry *entry)
+{
+	struct history_entry before;
+
+	if (entry->is_end)
+		return false;
+	if (!walk->count)
+		return entry->offset == 0 && entry->crc == history_index_sum(entry, 0);
+	before = entry_of(walk, walk->count - 1);
+	return entry->offset > before.offset && entry->sequence >= before.sequence &&
+	       entry->time_ns >= before.time_ns && entry->session == before.session;
+}
+
 /* From the newest old entry on, for what is before it is as it was written.  False: that entry is
  * not what it should be, or no message ends behind it. */
 static bool walk_from_newest(struct walk *walk, int fd, uint64_t size)
@@ -179,11 +193,11 @@ static bool walk_from_newest(struct walk *walk, int fd, uint64_t size)
 	while (walk->count < last) {
 		struct history_entry entry = history_index_at(&walk->old, walk->count);
 
-		if (add_entry(walk, &entry) < 0)
+		if (!can_follow(walk, &entry) || add_entry(walk, &entry) < 0)
 			return false;
 	}
 	newest = history_index_at(&walk->old, last);
-	if (newest.offset >= size || newest.offset <= entry_of(walk, last - 1).offset)
+	if (newest.offset >= size || !can_follow(walk, &newest))
 		return false;
 	history_scan_init(&walk->scan, fd, newest.offset, size);
 	walk->rule = (struct history_rule){.time_ns = newest.time_ns};

@@ -246,6 +246,14 @@ static void finish(struct served_feed *served)
 	format_offer_end(&served->recorded);
 }
 
+bool served_feed_read_history(const struct served_feed *served, struct recorder_report *ret)
+{
+	if (!served->recorder)
+		return false;
+	recorder_read_report(served->recorder, ret);
+	return true;
+}
+
 void served_feed_pause_recording(struct served_feed *served)
 {
 	if (!served->recorder)

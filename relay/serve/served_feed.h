@@ -18,6 +18,7 @@
 #include "serve/worker.h"
 #include "source/ingest.h"
 
+struct recorder_report;
 struct service;
 
 enum {
@@ -92,6 +93,9 @@ void served_feed_record(struct served_feed *served, const struct config_feed *fr
  * workers are parked.  The other one: they go on, in this process after all. */
 void served_feed_pause_recording(struct served_feed *served);
 void served_feed_resume_recording(struct served_feed *served, const struct config_feed *from);
+
+/* What is recorded.  False: it has no history. */
+bool served_feed_read_history(const struct served_feed *served, struct recorder_report *ret);
 
 /* Opens the ingest, but what is kept of it; reads nothing yet.  `kept` as for served_feed_new().  0
  * or -errno with a message. */

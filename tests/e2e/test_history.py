@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """History: what a framed subscriber gets is on disk, over restarts, crashes and a disk that is full."""
 
+import json
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -205,3 +206,20 @@ def test_a_full_disk_is_a_gap_and_the_feed_goes_on(lab):
     packets = recorded(folder)
     assert [header for header, _ in packets if header.type == packet.GAP]
     assert behind(packets) == 1 + 60
+
+
+def test_relayctl_tells_how_far_back(lab):
+    sections, _ = history(lab)
+    relay = lab.start(sections | {"admin": {"listen": "tcp:127.0.0.1:0"}})
+    where = relay.address["admin listen"].removeprefix("tcp:")
+    publish(relay)
+
+    def told():
+        done = lab.run_tool("relayctl", "-s", f"http://{where}", "--json", "history", "--feed", "a")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)[0]["history"]
+
+    lab.loop.run(lambda: told()["lag_messages"] == 0, what="the recorder", poll=0.05)
+    seen = told()
+    assert (seen["oldest_seq"], seen["next_seq"], seen["failing"]) == (1, 1 + MADE.count, False)
+    assert seen["written_bytes"] > len(MADE.payload)

@@ -148,6 +148,10 @@ static void what_is_missing_is_told(void **state)
 {
 	static const struct bad_text rows[] = {
 		{"", "a.ini", "there is nothing to relay"},
+		{IN_FEED("history = h\n"), "a.ini:6", "not an absolute path"},
+		{IN_FEED("history_age = 1h\n"), "a.ini:6", "there is no history"},
+		{IN_FEED("history = /h\nhistory_size = 8m\nhistory_file = 4m\n"), "a.ini:8",
+		 "more than a quarter of history_size = 8m"},
 		{LISTENER "[feed a]\n", "a.ini:4", "[feed a] has no 'ingest'"},
 		{IN_FEED("[listener m]\nlisten = unix:x\n"), "a.ini:6",
 		 "[listener m] has no 'feed'"},

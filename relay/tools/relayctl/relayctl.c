@@ -90,6 +90,40 @@ static enum relayctl_exit show_feeds(struct relayctl *ctl)
 	return r;
 }
 
+/* Of the feed that was named, or of all: their names and histories. */
+static json_t *histories_of(const struct relayctl *ctl, const json_t *status)
+{
+	json_t *list = json_array();
+	const json_t *feed;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "feeds"), i, feed)
+	{
+		const char *name = answer_text(feed, "name");
+
+		if (ctl->options->feed && strcmp(ctl->options->feed, name) != 0)
+			continue;
+		(void)json_array_append_new(list, json_pack("{s:s,s:O?}", "feed", name, "history",
+							    json_object_get(feed, "history")));
+	}
+	return list;
+}
+
+static enum relayctl_exit show_history(struct relayctl *ctl)
+{
+	json_t *status, *histories;
+	enum relayctl_exit r = relayctl_ask_status(ctl->options, &status, &ctl->error);
+
+	if (r == RELAYCTL_DONE) {
+		histories = histories_of(ctl, status);
+		r = ctl->options->json ? print_json(ctl, histories)
+				       : finish_page(ctl, view_histories(&ctl->view, histories));
+		json_decref(histories);
+	}
+	json_decref(status);
+	return r;
+}
+
 static enum relayctl_exit show_subscribers(struct relayctl *ctl)
 {
 	json_t *answer;
@@ -252,6 +286,8 @@ static enum relayctl_exit run(struct relayctl *ctl)
 		return show_feeds(ctl);
 	case COMMAND_SUBSCRIBERS:
 		return show_subscribers(ctl);
+	case COMMAND_HISTORY:
+		return show_history(ctl);
 	case COMMAND_SHOW:
 		return show(ctl);
 	case COMMAND_KICK:

@@ -3,6 +3,7 @@
  * is a word too, so that nothing is lost without colours. */
 #include "tools/relayctl/relayctl_view.h"
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "tools/relayctl/relayctl_answer.h"
 #include "tools/relayctl/relayctl_table.h"
@@ -212,6 +213,54 @@ int view_feeds(const struct view *view, const json_t *status)
 		add_bytes(&table, answer_count(metrics, "ring_bytes"));
 		add_engines(&table, feed);
 		table_add(&table, TABLE_PLAIN, "%s", answer_text(feed, "source"));
+	}
+	return print(view, &table);
+}
+
+/* "2026-01-02T03:04:05.678Z"; "-": there is nothing. */
+static void add_time(struct table *table, uint64_t ms)
+{
+	char text[CLOCK_UTC_BYTES];
+
+	table_add(table, TABLE_PLAIN, "%s",
+		  ms ? clock_print_utc(text, sizeof text, ms * NS_PER_MS) : "-");
+}
+
+int view_histories(const struct view *view, const json_t *histories)
+{
+	static const struct table_column columns[] = {
+		{"FEED", .is_right = false},   {"STATE", .is_right = false},
+		{"FILES", .is_right = true},   {"BYTES", .is_right = true},
+		{"OLDEST", .is_right = false}, {"FROM", .is_right = false},
+		{"NEXT", .is_right = false},   {"LAG MSGS", .is_right = true},
+		{"MISSED", .is_right = true},  {"SYNC", .is_right = true},
+	};
+	struct table table;
+	const json_t *each;
+	size_t i;
+
+	table_init(&table, columns, ARRAY_LEN(columns));
+	json_array_foreach(histories, i, each)
+	{
+		const json_t *history = json_object_get(each, "history");
+		bool is_failing = answer_flag(history, "failing");
+
+		if (!json_is_object(history))
+			continue;
+		table_add(&table, TABLE_PLAIN, "%s", answer_text(each, "feed"));
+		table_add(&table, is_failing ? TABLE_BAD : TABLE_GOOD,
+			  is_failing ? "failing" : "recorded");
+		add_count(&table, TABLE_PLAIN, answer_count(history, "files"));
+		add_bytes(&table, answer_count(history, "bytes"));
+		add_time(&table, answer_count(history, "oldest_ms"));
+		table_add(&table, TABLE_PLAIN, "%" PRIu64 "-%" PRIu64,
+			  answer_count(history, "oldest_session"),
+			  answer_count(history, "oldest_seq"));
+		table_add(&table, TABLE_PLAIN, "%" PRIu64 "-%" PRIu64,
+			  answer_count(history, "session"), answer_count(history, "next_seq"));
+		add_count(&table, TABLE_WARN, answer_count(history, "lag_messages"));
+		add_count(&table, TABLE_WARN, answer_count(history, "missed"));
+		add_duration(&table, 1000 * answer_count(history, "sync_ms"));
 	}
 	return print(view, &table);
 }

@@ -25,6 +25,9 @@ must_check int view_status(const struct view *view, const json_t *status);
 /* The feeds of status.json. */
 must_check int view_feeds(const struct view *view, const json_t *status);
 
+/* [{"feed": name, "history": that of status.json}]; those without one are left out. */
+must_check int view_histories(const struct view *view, const json_t *histories);
+
 /* The subscribers of subscribers.json, and how many there are in all. */
 must_check int view_subscribers(const struct view *view, const json_t *answer);
 
