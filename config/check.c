@@ -109,11 +109,12 @@ static void check_publishers(const struct check *check, const struct config_feed
 	size_t option =
 		*feed->publisher_allow ? CONFIG_FEED_publisher_allow : CONFIG_FEED_publisher_deny;
 
-	if (!feed->ingest.text || feed->ingest.kind == CONFIG_INGEST_LISTEN)
+	if (!feed->ingest.text || feed->ingest.kind == CONFIG_INGEST_LISTEN ||
+	    feed->ingest.kind == CONFIG_INGEST_HTTP)
 		return;
 	if (*feed->publisher_allow || *feed->publisher_deny)
 		report(check, &feed->section, option,
-		       "publisher_allow and publisher_deny are for ingest = listen only");
+		       "publisher_allow and publisher_deny are for ingest = listen and http only");
 }
 
 /* Only a file has permissions: tcp and abstract names have none. */
@@ -295,6 +296,7 @@ static bool is_for_http(size_t option)
 	return option == CONFIG_LISTENER_origins || option == CONFIG_LISTENER_hosts ||
 	       option == CONFIG_LISTENER_content_type || option == CONFIG_LISTENER_http_fields ||
 	       option == CONFIG_LISTENER_token_file || option == CONFIG_LISTENER_trusted_proxies ||
+	       option == CONFIG_LISTENER_publish || option == CONFIG_LISTENER_publish_token_file ||
 	       option == CONFIG_LISTENER_gaps || option == CONFIG_LISTENER_messages ||
 	       option == CONFIG_LISTENER_head_timeout || option == CONFIG_LISTENER_max_heads;
 }
@@ -318,6 +320,17 @@ static bool changes_anything(const struct check *check, const struct config_list
 	return strcmp(text, other) != 0;
 }
 
+static void check_secret(const struct check *check, const struct config_listener *listener,
+			 size_t option, const char *path)
+{
+	size_t count;
+
+	if (strcmp(path, "credential:") == 0)
+		report(check, &listener->section, option,
+		       "%s = credential: names no credential; expected credential:NAME or a path",
+		       config_options_of(CONFIG_LISTENER, &count)[option].key);
+}
+
 /* What would have no effect is a mistake, and of a token_file a dangerous one. */
 static void check_http(const struct check *check, const struct config_listener *listener)
 {
@@ -325,10 +338,9 @@ static void check_http(const struct check *check, const struct config_listener *
 	const struct config_option *options = config_options_of(CONFIG_LISTENER, &count);
 
 	if (listener->format == FORMAT_HTTP) {
-		if (strcmp(listener->token_file, "credential:") == 0)
-			report(check, &listener->section, CONFIG_LISTENER_token_file,
-			       "token_file = credential: names no credential; expected "
-			       "credential:NAME or a path");
+		check_secret(check, listener, CONFIG_LISTENER_token_file, listener->token_file);
+		check_secret(check, listener, CONFIG_LISTENER_publish_token_file,
+			     listener->publish_token_file);
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -339,17 +351,60 @@ static void check_http(const struct check *check, const struct config_listener *
 	}
 }
 
+static bool is_published_at(const struct config_listener *listener, const struct config_feed *feed)
+{
+	return feed->ingest.text && feed->ingest.kind == CONFIG_INGEST_HTTP &&
+	       listener->publish == CONFIG_YES && config_is_served(listener, feed);
+}
+
+/* A page of any site can make a browser send a request: so publishing takes a token. */
+static void check_publish(const struct check *check, const struct config_listener *listener)
+{
+	const struct config *config = check->config;
+	bool publishes = listener->publish == CONFIG_YES;
+	const char *path = listener->publish_token_file;
+
+	if (listener->format != FORMAT_HTTP)
+		return;
+	if (publishes && !*path)
+		report(check, &listener->section, CONFIG_LISTENER_publish,
+		       "publish = yes needs publish_token_file, a file with the publishers' "
+		       "tokens");
+	if (!publishes && *path)
+		report(check, &listener->section, CONFIG_LISTENER_publish_token_file,
+		       "publish_token_file is for publish = yes only; expected it to be left out");
+	if (*path && strcmp(path, listener->token_file) == 0)
+		report(check, &listener->section, CONFIG_LISTENER_publish_token_file,
+		       "publish_token_file is the file of token_file; expected one of its own, or "
+		       "every reader could publish");
+	for (size_t i = 0; i < config->feed_count; i++) {
+		if (is_published_at(listener, &config->feeds[i]))
+			return;
+	}
+	if (publishes)
+		report(check, &listener->section, CONFIG_LISTENER_publish,
+		       "publish = yes, but no feed of this listener has ingest = http");
+}
+
 static void check_served(const struct check *check, const struct config_feed *feed)
 {
 	const struct config *config = check->config;
+	bool is_served = false, is_published = false;
 
 	for (size_t i = 0; i < config->listener_count; i++) {
-		if (config_is_served(&config->listeners[i], feed))
-			return;
+		is_served = is_served || config_is_served(&config->listeners[i], feed);
+		is_published = is_published || is_published_at(&config->listeners[i], feed);
 	}
-	report(check, &feed->section, CONFIG_WHOLE_SECTION,
-	       "no listener serves [feed %s]; expected a [listener NAME] with feed = %s",
-	       feed->section.name, feed->section.name);
+	if (!is_served)
+		report(check, &feed->section, CONFIG_WHOLE_SECTION,
+		       "no listener serves [feed %s]; expected a [listener NAME] with feed = %s",
+		       feed->section.name, feed->section.name);
+	else if (feed->ingest.text && feed->ingest.kind == CONFIG_INGEST_HTTP && !is_published)
+		report(check, &feed->section, CONFIG_FEED_ingest,
+		       "ingest = http, but [feed %s] is published to at no listener; expected "
+		       "publish = yes "
+		       "in a [listener NAME] that serves it",
+		       feed->section.name);
 }
 
 /* --- [admin] --- */
@@ -556,6 +611,8 @@ int config_check_all(const struct config *config, bool is_partial, struct config
 		if (!is_partial)
 			check_feed_name(&check, &config->listeners[i]);
 		check_http(&check, &config->listeners[i]);
+		if (!is_partial)
+			check_publish(&check, &config->listeners[i]);
 		if (config->listeners[i].listen)
 			check_socket_file(&check, &config->listeners[i].section,
 					  config->listeners[i].listen);

@@ -122,6 +122,7 @@ enum config_ingest_kind {
 	CONFIG_INGEST_FIFO,
 	CONFIG_INGEST_STDIN,
 	CONFIG_INGEST_FILE,
+	CONFIG_INGEST_HTTP,
 };
 
 struct config_ingest {

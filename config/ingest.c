@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * The value of `ingest`. Its form is a word, and what the word needs: a list of addresses after
- * listen and connect, a path right behind fifo: and file:, nothing after stdin.
+ * listen and connect, a path right behind fifo: and file:, nothing after stdin and http.
  */
 #include "config/ingest.h"
 
@@ -22,6 +22,7 @@ static const struct form {
 	{"fifo:", CONFIG_INGEST_FIFO, false, true},
 	{"file:", CONFIG_INGEST_FILE, false, true},
 	{"stdin", CONFIG_INGEST_STDIN, false, false},
+	{"http", CONFIG_INGEST_HTTP, false, false},
 };
 
 /* The form that text begins with, and *ret_rest behind it; NULL when it is none of them. */

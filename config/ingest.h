@@ -14,7 +14,7 @@
 	"listen tcp:HOST:PORT, listen unix:PATH, listen systemd:NAME, connect tcp:HOST:PORT[, "    \
 	"tcp:HOST:PORT...], "                                                                      \
 	"connect "                                                                                 \
-	"unix:PATH, fifo:PATH, stdin or file:PATH"
+	"unix:PATH, fifo:PATH, stdin, file:PATH or http"
 
 /* Returns 0 and the caller's *ret; -EINVAL with what is wrong in *e (empty when all that can be
  * said is what was expected); -ENOMEM. */

@@ -241,7 +241,7 @@ static void lose_source(struct feed *feed, const struct feed_state *state, enum 
 }
 
 int feed_restore(struct feed *feed, struct crossing *crossing, struct feed_state *state,
-		 bool keeps_source)
+		 enum close_reason source_end)
 {
 	uint64_t source_direct = feed->metrics.source_direct;
 	const struct sequence sequence = {
@@ -251,7 +251,7 @@ int feed_restore(struct feed *feed, struct crossing *crossing, struct feed_state
 	};
 	/* It came when the ingest was opened.  It must not go on in the other one's message. */
 	bool has_new_source = feed->publish.sequence.is_source_up;
-	bool is_lost = !keeps_source || has_new_source;
+	bool is_lost = source_end != CLOSE_REASON_COUNT || has_new_source;
 	int r = 0;
 
 	restore_counters(feed, state);
@@ -268,7 +268,7 @@ int feed_restore(struct feed *feed, struct crossing *crossing, struct feed_state
 	number_resume(&feed->publish, state->intake.has_session || state->is_after_crash);
 	feed_serve_packet(feed, clock_mono_ns());
 	if (!crossing && state->is_source_up && is_lost)
-		lose_source(feed, state, has_new_source ? CLOSE_TAKEN_OVER : CLOSE_REMOVED);
+		lose_source(feed, state, has_new_source ? CLOSE_TAKEN_OVER : source_end);
 	if (!crossing && has_new_source)
 		feed_source_up(feed);
 	return r;

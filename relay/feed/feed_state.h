@@ -80,15 +80,15 @@ void feed_state_transfer_reasons(struct state_stream *stream, uint64_t counts[CL
  * more, HANDOVER when their ring, or the input of theirs, could not be made again.  Branches first;
  * the home, which comes last, after its crossings_resume().
  *
- * keeps_source: its publisher stays.  If it does not, or another one has come meanwhile, the rest of
- * its message is dropped and it counts as gone.  Returns 0, or -ENOMEM: there is no memory for the
+ * source_end: CLOSE_REASON_COUNT: its publisher stays.  Else why it does not.  Then, or if another one
+ * has come meanwhile, the rest of its message is dropped and it counts as gone.  Returns 0, or -ENOMEM: there is no memory for the
  * rest, and the caller has to end the publisher, who is in the middle of a message.
  *
  * After a crash a ring may lack what another one of the feed has: the sequence goes on behind that,
  * and its subscribers are told of the gap, or closed where they may not miss anything; this, and
  * all else that keeps a subscriber from going on, has the reason CRASH then. */
 must_check int feed_restore(struct feed *feed, struct crossing *crossing, struct feed_state *state,
-			    bool keeps_source);
+			    enum close_reason source_end);
 
 /* Closes the subscribers that the state still has, by reset; their quotas are given back. */
 void feed_state_close_subscribers(struct feed_state *state);

@@ -136,14 +136,15 @@ void http_connection_answer(struct http_connection *connection, const uint8_t *b
 /* "GET, POST": RFC 9110, 15.5.6 wants it with 405. */
 static void print_methods(char *buf, size_t size, unsigned methods)
 {
-	snprintf(buf, size, "%s%s%s%s", methods & HTTP_GET ? ", GET" : "",
+	snprintf(buf, size, "%s%s%s%s%s%s", methods & HTTP_GET ? ", GET" : "",
 		 methods & HTTP_HEAD ? ", HEAD" : "", methods & HTTP_POST ? ", POST" : "",
+		 methods & HTTP_PUT ? ", PUT" : "", methods & HTTP_SOURCE ? ", SOURCE" : "",
 		 methods & HTTP_OPTIONS ? ", OPTIONS" : "");
 }
 
 void http_connection_answer_line(struct http_connection *connection, int status, const char *line)
 {
-	char buf[LINE_ANSWER_BYTES], methods[40];
+	char buf[LINE_ANSWER_BYTES], methods[64];
 	struct http_response response;
 	ssize_t bytes;
 

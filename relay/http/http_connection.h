@@ -40,7 +40,7 @@ struct http_connection;
 
 struct http_server_params {
 	unsigned methods;        /* as in http_request_init() */
-	uint64_t body_max_bytes; /* of a POST; at most HTTP_REST_BYTES */
+	uint64_t body_max_bytes; /* at most HTTP_REST_BYTES, or HTTP_BODY_LEFT */
 	uint64_t deadline_ms;    /* for the request to be there, and for its answer to be gone */
 	size_t max_connections;  /* for one more, who makes room gets 503 */
 	/* Peers at these addresses begin with a PROXY header, all others do not.  NULL: nobody
@@ -84,6 +84,8 @@ void http_server_init(struct http_server *server, struct ev_loop *loop,
 /* As in the params, for connections that come from now on. */
 void http_server_change(struct http_server *server, uint64_t deadline_ms, size_t max_connections,
 			const struct access *proxy_trusted);
+void http_server_change_methods(struct http_server *server, unsigned methods,
+				uint64_t body_max_bytes);
 
 /* fd: an accepted socket, non-blocking; the server's from here on. */
 void http_server_adopt(struct http_server *server, int fd, const struct endpoint_address *peer);

@@ -14,15 +14,18 @@ struct method_name {
 };
 
 static const struct method_name method_names[] = {
-	{"GET", HTTP_GET}, {"HEAD", HTTP_HEAD}, {"POST", HTTP_POST}, {"OPTIONS", HTTP_OPTIONS},
-	{"PUT", 0},        {"DELETE", 0},       {"CONNECT", 0},      {"TRACE", 0},
-	{"PATCH", 0},
+	{"GET", HTTP_GET},   {"HEAD", HTTP_HEAD},
+	{"POST", HTTP_POST}, {"OPTIONS", HTTP_OPTIONS},
+	{"PUT", HTTP_PUT},   {"SOURCE", HTTP_SOURCE},
+	{"DELETE", 0},       {"CONNECT", 0},
+	{"TRACE", 0},        {"PATCH", 0},
 };
 
 /* Twice the same would leave open which one counts. */
 static const char *const single_fields[] = {
-	"Host",   "Content-Length", "Content-Type",      "Authorization",
-	"Origin", "Last-Event-ID",  "Sec-WebSocket-Key", "Sec-WebSocket-Version",
+	"Host",   "Content-Length",    "Content-Type",      "Authorization",
+	"Origin", "Last-Event-ID",     "Sec-WebSocket-Key", "Sec-WebSocket-Version",
+	"Expect", "Transfer-Encoding",
 };
 
 static enum http_parse fail(struct http_request *request, int status, const char *reason)
@@ -39,8 +42,11 @@ void http_request_init(struct http_request *request, unsigned methods, uint64_t 
 }
 
 /* "HTTP/1.1", and nothing that only looks like it. */
-static enum http_parse read_version(struct http_request *request, struct http_text text)
+static enum http_parse read_version(struct http_request *request, struct http_text method,
+				    struct http_text text)
 {
+	if (http_text_equals(method, "SOURCE") && http_text_equals(text, "ICE/1.0"))
+		return HTTP_PARSE_MORE;
 	if (text.length != 8 || memcmp(text.at, "HTTP/", 5) != 0 || !http_is_digit(text.at[5]) ||
 	    text.at[6] != '.' || !http_is_digit(text.at[7]))
 		return fail(request, 400, "the request line does not end in an HTTP version");
@@ -93,7 +99,7 @@ static enum http_parse read_request_line(struct http_request *request, struct ht
 		return fail(request, 400, "the request line is not METHOD TARGET VERSION");
 	version.at = target.at + target.length + 1;
 	version.length = line.length - method.length - target.length - 2;
-	if (read_version(request, version) == HTTP_PARSE_ERROR ||
+	if (read_version(request, method, version) == HTTP_PARSE_ERROR ||
 	    read_method(request, method) == HTTP_PARSE_ERROR)
 		return HTTP_PARSE_ERROR;
 	return read_target(request, target);
@@ -122,6 +128,11 @@ static enum http_parse check_host(struct http_request *request)
 	return HTTP_PARSE_MORE;
 }
 
+static bool may_have_body(const struct http_request *request)
+{
+	return request->method & HTTP_HAVE_BODY && request->body_max_bytes > 0;
+}
+
 static enum http_parse read_content_length(struct http_request *request, struct http_text text)
 {
 	uint64_t bytes = 0;
@@ -135,11 +146,34 @@ static enum http_parse read_content_length(struct http_request *request, struct 
 	}
 	if (text.length == 0)
 		return fail(request, 400, "Content-Length is not a number");
-	if (bytes > 0 && (request->method != HTTP_POST || request->body_max_bytes == 0))
+	if (bytes > 0 && !may_have_body(request))
 		return fail(request, 400, "a body, where none is expected");
 	if (bytes > request->body_max_bytes)
 		return fail(request, 413, "the body is too long");
-	request->content_bytes = bytes;
+	if (request->body_max_bytes != HTTP_BODY_LEFT) {
+		request->content_bytes = bytes;
+	} else if (may_have_body(request)) {
+		request->body = HTTP_BODY_LENGTH;
+		request->body_bytes = bytes;
+	}
+	return HTTP_PARSE_MORE;
+}
+
+/* There is no other coding that relay could undo. */
+static enum http_parse read_coding(struct http_request *request, bool has_length)
+{
+	bool is_left = request->body_max_bytes == HTTP_BODY_LEFT;
+	struct http_text coding;
+
+	/* Only where a body may come at all; a length beside the coding is an attack. */
+	if (!may_have_body(request) || has_length || request->minor_version == 0)
+		return fail(request, 400, "Transfer-Encoding, where it is not expected");
+	if (!is_left)
+		return fail(request, 411, "a body needs a Content-Length");
+	(void)http_fields_find(&request->fields, "Transfer-Encoding", &coding);
+	if (!http_text_equals_any_case(coding, "chunked"))
+		return fail(request, 501, "the only Transfer-Encoding that is served is chunked");
+	request->body = HTTP_BODY_CHUNKED;
 	return HTTP_PARSE_MORE;
 }
 
@@ -149,14 +183,27 @@ static enum http_parse check_body(struct http_request *request)
 	struct http_text length;
 	bool has_length = http_fields_find(fields, "Content-Length", &length);
 
-	if (http_fields_count(fields, "Transfer-Encoding") > 0) {
-		/* Only here may a body come at all; a length beside the coding is an attack. */
-		if (request->method == HTTP_POST && request->body_max_bytes > 0 && !has_length &&
-		    request->minor_version > 0)
-			return fail(request, 411, "a body needs a Content-Length");
-		return fail(request, 400, "Transfer-Encoding, where it is not expected");
-	}
-	return has_length ? read_content_length(request, length) : HTTP_PARSE_MORE;
+	if (http_fields_count(fields, "Transfer-Encoding") > 0)
+		return read_coding(request, has_length);
+	if (has_length)
+		return read_content_length(request, length);
+	if (request->body_max_bytes == HTTP_BODY_LEFT &&
+	    (request->method == HTTP_PUT || request->method == HTTP_SOURCE))
+		request->body = HTTP_BODY_TO_END;
+	return HTTP_PARSE_MORE;
+}
+
+/* It means something to HTTP/1.1 only. */
+static enum http_parse check_expect(struct http_request *request)
+{
+	struct http_text expected;
+
+	if (!http_fields_find(&request->fields, "Expect", &expected) || request->minor_version == 0)
+		return HTTP_PARSE_MORE;
+	if (request->body == HTTP_BODY_NONE || !http_text_equals_any_case(expected, "100-continue"))
+		return fail(request, 417, "Expect is not served here");
+	request->wants_continue = true;
+	return HTTP_PARSE_MORE;
 }
 
 static enum http_parse finish(struct http_request *request, size_t head_bytes)
@@ -171,10 +218,9 @@ static enum http_parse finish(struct http_request *request, size_t head_bytes)
 	}
 	if (http_target_parse(target, &request->target))
 		return fail(request, 400, "the buffer of the request has changed");
-	if (check_host(request) == HTTP_PARSE_ERROR || check_body(request) == HTTP_PARSE_ERROR)
+	if (check_host(request) == HTTP_PARSE_ERROR || check_body(request) == HTTP_PARSE_ERROR ||
+	    check_expect(request) == HTTP_PARSE_ERROR)
 		return HTTP_PARSE_ERROR;
-	if (request->minor_version > 0 && http_fields_count(fields, "Expect") > 0)
-		return fail(request, 417, "Expect is not served here");
 	request->head_bytes = head_bytes;
 	request->result = HTTP_PARSE_WHOLE;
 	return request->result;

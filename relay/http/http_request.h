@@ -11,8 +11,9 @@
  * follows is the body or WebSocket frames), and an error leaves nothing but to answer and close.
  *
  * Stricter than the RFC asks for, since whoever needs more is not a client of relay: lines end in
- * CR LF and nothing else, no folded lines, no field twice that may be there once, no chunked body,
- * no Expect (417; curl then does without).  HTTP/1.x above 1.1 is read as 1.1.
+ * CR LF and nothing else, no folded lines, no field twice that may be there once.  A chunked body
+ * and Expect are for who takes bodies of any length; others get 411 and 417.  HTTP/1.x above 1.1 is
+ * read as 1.1.
  */
 #pragma once
 
@@ -29,6 +30,22 @@ enum http_method {
 	HTTP_HEAD = 2,
 	HTTP_POST = 4,
 	HTTP_OPTIONS = 8,
+	HTTP_PUT = 16,
+	HTTP_SOURCE =
+		32, /* of Icecast; its version may also be ICE/1.0, which is read as HTTP/1.0 */
+};
+
+#define HTTP_HAVE_BODY (HTTP_POST | HTTP_PUT | HTTP_SOURCE)
+
+/* As body_max_bytes: a body may be of any length and is left to the owner of the request. */
+#define HTTP_BODY_LEFT UINT64_MAX
+
+/* How a body that is left to the owner ends. */
+enum http_body {
+	HTTP_BODY_NONE,
+	HTTP_BODY_LENGTH,  /* after body_bytes */
+	HTTP_BODY_CHUNKED, /* with its last chunk */
+	HTTP_BODY_TO_END,  /* with the connection: PUT and SOURCE that say nothing, as of Icecast */
 };
 
 enum http_parse {
@@ -45,6 +62,9 @@ struct http_request {
 	struct http_fields fields;
 	struct http_text host;  /* of the target, else of the Host field, else empty */
 	uint64_t content_bytes; /* of the body that follows; 0 unless body_max_bytes allows it */
+	enum http_body body;    /* with HTTP_BODY_LEFT: how the body that follows ends, */
+	uint64_t body_bytes;    /* and how long it is */
+	bool wants_continue;    /* it is not sent before 100 (RFC 9110, 10.1.1) */
 	size_t head_bytes;      /* with the empty line */
 
 	/* error */
@@ -60,8 +80,8 @@ struct http_request {
 	enum http_parse result;
 };
 
-/* methods: those that are served (enum http_method, or-ed), of which only POST may bring a body, of
- * at most body_max_bytes. */
+/* methods: those that are served (enum http_method, or-ed), of which only HTTP_HAVE_BODY may bring a
+ * body, of at most body_max_bytes. */
 void http_request_init(struct http_request *request, unsigned methods, uint64_t body_max_bytes);
 
 /* bytes: all that has come so far, never less than in the call before and with the same beginning;

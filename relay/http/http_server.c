@@ -72,6 +72,13 @@ void http_server_change(struct http_server *server, uint64_t deadline_ms, size_t
 	server->params.proxy_trusted = proxy_trusted;
 }
 
+void http_server_change_methods(struct http_server *server, unsigned methods,
+				uint64_t body_max_bytes)
+{
+	server->params.methods = methods;
+	server->params.body_max_bytes = body_max_bytes;
+}
+
 static bool is_proxy(const struct http_server *server, const struct endpoint_address *peer)
 {
 	const struct access *trusted = server->params.proxy_trusted;

@@ -135,13 +135,15 @@ static void print_allowed_fields(const struct http_request *request, char buf[AL
 	}
 }
 
-static void answer_preflight(const struct http_request *request, struct http_response *response)
+static void answer_preflight(const struct stream_answer *answer, const struct http_request *request,
+			     struct http_response *response)
 {
 	char allowed[ALLOWED_BYTES];
 	struct http_text text;
 
 	print_allowed_fields(request, allowed);
-	http_response_field(response, "Access-Control-Allow-Methods", "GET, HEAD");
+	http_response_field(response, "Access-Control-Allow-Methods",
+			    answer->allows_publishers ? "GET, HEAD, POST, PUT" : "GET, HEAD");
 	http_response_field(response, "Access-Control-Allow-Headers", allowed);
 	if (http_fields_find(&request->fields, "Access-Control-Request-Private-Network", &text) &&
 	    http_text_equals(text, "true"))
@@ -155,9 +157,11 @@ ssize_t stream_answer_options(const struct stream_answer *answer,
 	struct http_response response;
 
 	stream_answer_begin(answer, &response, buf, size, 204);
-	http_response_field(&response, "Allow", "GET, HEAD, OPTIONS");
+	http_response_field(&response, "Allow",
+			    answer->allows_publishers ? "GET, HEAD, OPTIONS, POST, PUT, SOURCE"
+						      : "GET, HEAD, OPTIONS");
 	if (answer->origin[0])
-		answer_preflight(request, &response);
+		answer_preflight(answer, request, &response);
 	http_response_field(&response, "Connection", "close");
 	return http_response_end(&response);
 }

@@ -36,6 +36,7 @@ struct stream_answer {
 	bool is_head;                         /* without a body */
 	char origin[STREAM_ORIGIN_BYTES + 1]; /* whose pages may read it: one, "*", or "" */
 	bool allows_credentials;              /* they may bring cookies; not with "*" */
+	bool allows_publishers;               /* the listener takes POST and PUT */
 	struct websocket_handshake handshake; /* checked, with a WebSocket */
 	struct stream_fields of_feed;         /* not with a WebSocket */
 };

@@ -110,6 +110,14 @@ static const char *take_text(const char *value, struct stream_request *ret)
 	return NULL;
 }
 
+static const char *take_publish(const char *value, struct stream_request *ret)
+{
+	ret->publishes = strcmp(value, "1") == 0;
+	if (!ret->publishes && strcmp(value, "0") != 0)
+		return "publish is neither 0 nor 1";
+	return NULL;
+}
+
 static const char *take_messages(const char *value, struct stream_request *ret)
 {
 	ret->has_messages = true;
@@ -144,9 +152,9 @@ static const struct {
 	const char *name;
 	parameter_taker *take;
 } parameters[] = {
-	{"burst", take_burst},       {"format", take_format}, {"from", take_from},
-	{"since", take_since},       {"until", take_until},   {"text", take_text},
-	{"messages", take_messages},
+	{"burst", take_burst},       {"format", take_format},   {"from", take_from},
+	{"since", take_since},       {"until", take_until},     {"text", take_text},
+	{"messages", take_messages}, {"publish", take_publish},
 };
 
 /* What excludes one another, whatever the fields say; NULL: nothing. */
@@ -264,32 +272,6 @@ static enum format format_of(const struct http_request *request, bool wants_fram
 	return format;
 }
 
-/* "Bearer TOKEN"; the scheme without case. */
-static struct http_text bearer_of(struct http_text value)
-{
-	static const char scheme[] = "Bearer ";
-	const size_t length = sizeof(scheme) - 1;
-
-	if (value.length <= length || strncasecmp(value.at, scheme, length) != 0)
-		return (struct http_text){0};
-	return http_text_trim((struct http_text){value.at + length, value.length - length});
-}
-
-static struct http_text find_token(const struct http_request *request)
-{
-	struct http_list list = {.fields = &request->fields, .name = "Sec-WebSocket-Protocol"};
-	const size_t prefix = sizeof(STREAM_TOKEN_PROTOCOL) - 1;
-	struct http_text text;
-
-	if (http_fields_find(&request->fields, "Authorization", &text))
-		return bearer_of(text);
-	while (http_list_next(&list, &text)) {
-		if (text.length > prefix && memcmp(text.at, STREAM_TOKEN_PROTOCOL, prefix) == 0)
-			return (struct http_text){text.at + prefix, text.length - prefix};
-	}
-	return (struct http_text){0};
-}
-
 const char *stream_request_read(const struct http_request *request, uint64_t now_ns,
 				struct stream_request *ret)
 {
@@ -305,7 +287,6 @@ const char *stream_request_read(const struct http_request *request, uint64_t now
 	ret->is_long = length < 0 || length > STREAM_FEED_BYTES + 1;
 	if (!ret->is_long)
 		memcpy(ret->feed, path + 1, (size_t)length);
-	ret->token = find_token(request);
 	(void)http_fields_find(&request->fields, "Origin", &ret->origin);
 	wrong = read_query(request, ret, id);
 	ret->format = format_of(request, ret->wants_framed);

@@ -19,6 +19,7 @@
  *	                     clients that cannot send the field
  *	?text=1              WebSocket: text messages instead of binary ones
  *	?messages=packet|message    WebSocket: what one message of it is
+ *	?publish=1           WebSocket: its messages are published
  *
  * Below it are the parts of HTTP, which know nothing of feeds:
  *
@@ -27,7 +28,7 @@
  *   http_fields.h, http_text.h               the head of a request, taken apart
  *   http_response.h                          the head of an answer
  *   websocket_handshake.h, ..._codec.h       WebSocket
- *   token_list.h                             bearer tokens
+ *   token_list.h                             tokens that are known
  *
  * and above it stream_answer.h, which answers, and websocket_input.h, which reads what a WebSocket
  * client sends.
@@ -63,7 +64,7 @@ struct stream_request {
 	uint64_t from_seq;     /* with may_miss, 0: not known */
 	uint64_t since_ns, until_ns; /* wall clock; 0: not said */
 	uint64_t now_ns;             /* wall clock: when it was read */
-	struct http_text token;      /* in the head; NULL without one; may never be logged */
+	bool publishes;              /* by a WebSocket; other methods than GET do so anyway */
 	struct http_text origin;     /* in the head; NULL without one */
 };
 

@@ -166,10 +166,30 @@ bool intake_rest_to_pipe(struct intake *intake)
 	return true;
 }
 
-ssize_t intake_receive(const struct source *source, void *bytes, size_t count)
+size_t intake_allowed(const struct intake *intake, size_t count)
 {
-	return source->is_socket ? peer_socket_receive(source->fd, bytes, count, 0)
-				 : TEMP_FAILURE_RETRY(read(source->fd, bytes, count));
+	return (size_t)u64_min(count, intake->take_end - intake->taken_bytes);
+}
+
+ssize_t intake_receive(struct intake *intake, const struct source *source, void *bytes,
+		       size_t count)
+{
+	struct source_body *body = source->body;
+	ssize_t got;
+
+	count = intake_allowed(intake, count);
+	if (count == 0) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if (body)
+		got = body->functions->read(body, source->fd, bytes, count);
+	else if (source->is_socket)
+		got = peer_socket_receive(source->fd, bytes, count, 0);
+	else
+		got = TEMP_FAILURE_RETRY(read(source->fd, bytes, count));
+	intake->taken_bytes += got > 0 ? (size_t)got : 0;
+	return got;
 }
 
 enum engine intake_expect(const struct intake *intake, const struct source *source, size_t bytes)
@@ -177,7 +197,8 @@ enum engine intake_expect(const struct intake *intake, const struct source *sour
 	enum engine engine = engine_expect(&intake->choice, bytes);
 
 	if (!intake->pipes->has_pipes ||
-	    (engine == ENGINE_SPLICE && (intake->splice_refused || source->is_seen)))
+	    (engine == ENGINE_SPLICE &&
+	     (intake->splice_refused || source->is_seen || source->body)))
 		return ENGINE_COPY;
 	return engine;
 }

@@ -4,7 +4,7 @@
  *
  *   source ---> rest of an unfinished message ---> packets ---> sink
  *
- * A source is a descriptor.  Framing (packet/framing.h) says where messages end.  Each take makes
+ * A source is a descriptor (source.h).  Framing (packet/framing.h) says where messages end.  Each take makes
  * one packet or a few, and gives them to the sink (sink.h).  Bytes behind the last whole message
  * stay here until the next take.  They are called the rest.
  *
@@ -28,18 +28,9 @@
 #include "base/packet_header.h"
 #include "intake/engine.h"
 #include "intake/sink.h"
+#include "intake/source.h"
 #include "packet/framing.h"
 #include "pipe/pipe_set.h"
-
-/* What the bytes come from. */
-struct source {
-	int fd;           /* non-blocking, or a regular file           */
-	bool is_socket;   /* MSG_PEEK works                            */
-	bool is_file;     /* regular file: EOF is its end              */
-	bool is_seen;     /* not to be spliced */
-	size_t max_bytes; /* of one take; 0 = no limit but the segment */
-	uint64_t came_ns; /* wall clock: since when the bytes of the next take are there; 0 = now */
-};
 
 enum intake_result {
 	INTAKE_TOOK,  /* bytes were taken; there may be more                                */
@@ -95,6 +86,7 @@ struct intake {
 	struct pipe rest[INTAKE_PIPES_MAX]; /* private: the last one is being filled */
 	size_t rest_count;                  /* private: pipes in rest; else the rest is in memory */
 	uint64_t taken_bytes;               /* ro: from all sources, published or not */
+	uint64_t take_end;                  /* private: where in them this take is to end */
 	struct intake_memory memory;        /* private */
 	struct intake_relay relay;          /* private */
 };
@@ -150,8 +142,13 @@ bool intake_rest_to_pipe(struct intake *intake);
 /* By which engine to take in what a packet of about `bytes` will be cut of. */
 enum engine intake_expect(const struct intake *intake, const struct source *source, size_t bytes);
 
-/* As read(2) of the source. */
-must_check ssize_t intake_receive(const struct source *source, void *bytes, size_t count);
+/* Of `count` bytes, what this take may still have. */
+size_t intake_allowed(const struct intake *intake, size_t count);
+
+/* As read(2) of the source, for no more than this take may have.  What it returns is counted.  With
+ * nothing allowed it fails with EAGAIN. */
+must_check ssize_t intake_receive(struct intake *intake, const struct source *source, void *bytes,
+				  size_t count);
 
 /* A data packet that is cut here. */
 struct packet intake_cut(struct intake *intake, uint32_t messages, size_t bytes);

@@ -57,7 +57,7 @@ enum intake_result intake_read(struct intake *intake, const struct source *sourc
 		*ret_err = ENOMEM;
 		return INTAKE_END;
 	}
-	got = intake_receive(source, memory->bytes + memory->end, max);
+	got = intake_receive(intake, source, memory->bytes + memory->end, max);
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return INTAKE_EMPTY;
 	if (got <= 0) {
@@ -66,7 +66,6 @@ enum intake_result intake_read(struct intake *intake, const struct source *sourc
 	}
 	memory->end += (size_t)got;
 	*ret_bytes = (size_t)got;
-	intake->taken_bytes += (size_t)got;
 	return INTAKE_TOOK;
 }
 

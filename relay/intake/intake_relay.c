@@ -89,7 +89,7 @@ static enum intake_result read_head(struct intake *intake, const struct source *
 	struct intake_relay *relay = &intake->relay;
 	struct packet_header next;
 	enum framing_fault fault;
-	ssize_t got = intake_receive(source, relay->head + relay->head_bytes,
+	ssize_t got = intake_receive(intake, source, relay->head + relay->head_bytes,
 				     sizeof(relay->head) - relay->head_bytes);
 	int r;
 
@@ -100,7 +100,6 @@ static enum intake_result read_head(struct intake *intake, const struct source *
 		return INTAKE_END;
 	}
 	relay->head_bytes += (size_t)got;
-	intake->taken_bytes += (size_t)got;
 	if (relay->head_bytes < sizeof(relay->head))
 		return INTAKE_EMPTY;
 	r = packet_header_decode(relay->head, &next);

@@ -20,6 +20,7 @@ enum intake_result intake_take(struct intake *intake, const struct source *sourc
 	enum engine engine;
 	bool is_urgent = false;
 
+	intake->take_end = source->max_bytes ? intake->taken_bytes + source->max_bytes : UINT64_MAX;
 	if (intake->params.framing.kind == FRAMING_RELAY)
 		return intake_take_relay(intake, source, ret_err);
 	intake->came_ns = source->came_ns;

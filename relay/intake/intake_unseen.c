@@ -56,6 +56,9 @@ enum intake_result intake_splice(struct intake *intake, const struct source *sou
 		*ret_full = true;
 		return INTAKE_EMPTY;
 	}
+	max = intake_allowed(intake, max);
+	if (max == 0)
+		return INTAKE_EMPTY;
 	result = pipe_splice_in(last_pipe(intake), source->fd, max, ret_bytes, ret_err);
 	switch (result) {
 	case PIPE_IO_OK:
@@ -145,7 +148,7 @@ static enum intake_result look(const struct intake *intake, const struct source 
 			       struct queue *queue, int *ret_err)
 {
 	enum framing_kind kind = intake->params.framing.kind;
-	size_t window = window_wanted(intake);
+	size_t window = intake_allowed(intake, window_wanted(intake));
 	ssize_t seen = 0;
 	int queued = 0;
 
@@ -153,6 +156,8 @@ static enum intake_result look(const struct intake *intake, const struct source 
 	queue->queued = SIZE_MAX;
 	if (kind == FRAMING_NONE)
 		return INTAKE_TOOK;
+	if (window == 0)
+		return INTAKE_EMPTY;
 	if (kind != FRAMING_FIXED) {
 		seen = recv(source->fd, queue->window, window, MSG_PEEK | MSG_DONTWAIT);
 		if (seen < 0 && (errno == EAGAIN || errno == EINTR))
@@ -170,6 +175,7 @@ static enum intake_result look(const struct intake *intake, const struct source 
 	queue->queued = seen ? (size_t)seen : intake->params.framing.fixed_bytes;
 	if (ioctl(source->fd, FIONREAD, &queued) == 0 && queued > seen)
 		queue->queued = (size_t)queued;
+	queue->queued = intake_allowed(intake, queue->queued);
 	return INTAKE_TOOK;
 }
 

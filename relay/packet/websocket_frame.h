@@ -25,6 +25,7 @@ enum websocket_opcode {
 /* Of RFC 6455, 7.4.1: what is wrong with what a client sent.  Which code goes with a close reason
  * stands in close_reason.def. */
 enum websocket_close_code {
+	WEBSOCKET_CLOSE_NORMAL = 1000,
 	WEBSOCKET_CLOSE_PROTOCOL_ERROR = 1002,
 	WEBSOCKET_CLOSE_NO_CODE = 1005, /* never on the wire: the close frame was empty */
 	WEBSOCKET_CLOSE_NOT_UTF8 = 1007,

@@ -394,8 +394,8 @@ static void restore_in_worker(struct worker *worker, void *data)
 	/* Before what is told of a publisher that does not go on. */
 	crossings_resume(&feed->publish.crossings);
 	r = feed_restore(feed, served->crossings[worker->index], &handed->parts[worker->index],
-			 handed->keeps_source);
-	if (worker == served->home && handed->keeps_source)
+			 handed->source_end);
+	if (worker == served->home && handed->source_end == CLOSE_REASON_COUNT)
 		ingest_restore(&served->ingest, &handed->ingest);
 	if (r < 0)
 		ingest_end_resumed(&served->ingest);

@@ -3,7 +3,8 @@
  * Admission by HTTP, in the control thread.
  *
  * The order of the questions: who may ask at all (address, origin, token), then what is asked for,
- * then whether there is room.  Whoever may not ask does not learn what there is.
+ * then whether there is room.  Whoever may not ask does not learn what there is.  Publishers have
+ * tokens of their own.
  */
 #include "serve/http_admission.h"
 
@@ -22,11 +23,13 @@
 #include "serve/http_arrival.h"
 #include "serve/http_listener.h"
 #include "serve/service.h"
+#include "web/publisher_arrival.h"
+#include "web/request_token.h"
+#include "web/safe_text.h"
 
 enum {
 	COME_BACK_MS = 5000,
 	COME_BACK_SPREAD_MS = 10000,
-	TOLD_BYTES = 160, /* of what a client sent, in a line of the log */
 };
 
 /* A request being looked at. */
@@ -35,6 +38,8 @@ struct asking {
 	struct http_connection *connection;
 	const struct http_request *request;
 	struct stream_request wanted;
+	struct request_token token;
+	bool publishes;
 	struct stream_answer answer;
 	struct http_path *path; /* NULL: none, or not known yet */
 	bool has_address;
@@ -51,29 +56,12 @@ static void send_answer(struct asking *asking, const char *bytes, ssize_t count)
 		http_connection_answer(asking->connection, (const uint8_t *)bytes, (size_t)count);
 }
 
-/* What a client sent, for the log: cut, and every byte that could be taken for something else
- * escaped. */
-static const char *print_safely(char buf[TOLD_BYTES], struct http_text text)
-{
-	size_t length = 0;
-
-	for (size_t i = 0; i < text.length && length + 4 < TOLD_BYTES; i++) {
-		unsigned char c = (unsigned char)text.at[i];
-		bool is_plain = c > ' ' && c < 0x7f && c != '"' && c != '=';
-
-		length += (size_t)snprintf(buf + length, TOLD_BYTES - length,
-					   is_plain ? "%c" : "%%%02X", c);
-	}
-	buf[length] = '\0';
-	return buf;
-}
-
 /* request: NULL where there was none.  Of its target only the path: the rest may hold a token. */
 static void note_refusal(struct http_listener *http, const struct endpoint_address *address,
 			 const struct http_request *request, enum http_refusal refusal, int status,
 			 const char *line)
 {
-	char peer[ENDPOINT_TEXT_BYTES], path[TOLD_BYTES], origin[TOLD_BYTES];
+	char peer[ENDPOINT_TEXT_BYTES], path[SAFE_TEXT_BYTES], origin[SAFE_TEXT_BYTES];
 	struct http_text origin_text = {0};
 	uint64_t suppressed = 0;
 
@@ -86,9 +74,10 @@ static void note_refusal(struct http_listener *http, const struct endpoint_addre
 	log_warn("request refused listener=%s peer=%s reason=%s status=%d%s%s%s%s (%s) "
 		 "suppressed=%llu",
 		 http->admission->listener, peer, http_refusal_name(refusal), status,
-		 request ? " path=" : "", request ? print_safely(path, request->target.path) : "",
+		 request ? " path=" : "",
+		 request ? safe_text_print(path, request->target.path) : "",
 		 origin_text.at ? " origin=" : "",
-		 origin_text.at ? print_safely(origin, origin_text) : "", line,
+		 origin_text.at ? safe_text_print(origin, origin_text) : "", line,
 		 (unsigned long long)suppressed);
 }
 
@@ -155,9 +144,10 @@ static void refuse_with(struct asking *asking, enum http_refusal refusal, int st
 		http_response_field(&response, "Retry-After", "5");
 	else if (status == 401)
 		http_response_field(&response, "WWW-Authenticate",
-				    asking->wanted.token.at
-					    ? "Bearer realm=\"relay\", error=\"invalid_token\""
-					    : "Bearer realm=\"relay\"");
+				    asking->token.is_there
+					    ? "Basic realm=\"relay\", Bearer realm=\"relay\", "
+					      "error=\"invalid_token\""
+					    : "Basic realm=\"relay\", Bearer realm=\"relay\"");
 	send_answer(asking, buf, http_response_end_text(&response, line, asking->answer.is_head));
 }
 
@@ -244,32 +234,33 @@ static bool is_host_known(const struct asking *asking)
 static void refuse_host(struct asking *asking)
 {
 	struct http_text name = http_host_name(asking->request->host);
-	char told[TOLD_BYTES], line[2 * TOLD_BYTES];
+	char told[SAFE_TEXT_BYTES], line[2 * SAFE_TEXT_BYTES];
 
 	(void)snprintf(line, sizeof(line),
 		       "this name is not known here; hosts = %s in [listener %s] would let it in",
-		       print_safely(told, name), asking->http->admission->listener);
+		       safe_text_print(told, name), asking->http->admission->listener);
 	refuse_with(asking, HTTP_REFUSED_HOST, 403, line);
 }
 
-/* Programs send no Origin; pages of the server's own address need no leave.  What the answer says
- * of origins is found out on the way. */
+/* Programs send no Origin; pages of the server's own address need no leave.  To publish, a page's
+ * origin must be named.  What the answer says of origins is found out on the way. */
 static bool is_origin_allowed(struct asking *asking)
 {
 	const struct http_listener *http = asking->http;
 	const struct http_text text = asking->wanted.origin;
 	const struct http_text host = asking->request->host;
 	struct origin origin;
+	bool is_any = origins_is_any(http->origins);
 
 	if (!text.at)
 		return true;
-	if (origins_is_any(http->origins)) {
+	if (is_any && !asking->publishes) {
 		memcpy(asking->answer.origin, "*", 2);
 		return true;
 	}
 	if (text.length > STREAM_ORIGIN_BYTES || !origin_parse(text.at, text.length, &origin))
 		return false;
-	if (origins_have(http->origins, &origin)) {
+	if (!is_any && origins_have(http->origins, &origin)) {
 		memcpy(asking->answer.origin, text.at, text.length);
 		asking->answer.allows_credentials = !origin_is_null(&origin);
 		return true;
@@ -277,13 +268,15 @@ static bool is_origin_allowed(struct asking *asking)
 	return origin_is_of_host(&origin, host.at, host.length);
 }
 
-/* A preflight has no token to bring. */
+/* A preflight has no token to bring.  A page of any site can have a cookie sent. */
 static bool is_token_valid(const struct asking *asking)
 {
-	const struct http_text token = asking->wanted.token;
+	const struct http_listener *http = asking->http;
 
-	return !asking->http->asks_token ||
-	       (token.at && token_list_has(&asking->http->tokens, token.at, token.length));
+	if (asking->publishes)
+		return !asking->token.is_cookie &&
+		       request_token_is_in(&asking->token, &http->publishers);
+	return !http->asks_token || request_token_is_in(&asking->token, &http->tokens);
 }
 
 /* ---- what is asked for ---- */
@@ -329,6 +322,16 @@ static bool agrees_on_websocket(struct asking *asking)
 	handshake->protocol =
 		websocket_select_protocol(asking->request, protocols, ARRAY_LEN(protocols));
 	return handshake->status == 101;
+}
+
+static void refuse_handshake(struct asking *asking)
+{
+	const struct websocket_handshake *handshake = &asking->answer.handshake;
+	char buf[WEBSOCKET_ANSWER_BYTES];
+
+	note_refusal(asking->http, http_connection_peer(asking->connection), asking->request,
+		     HTTP_REFUSED_HANDSHAKE, handshake->status, handshake->reason);
+	send_answer(asking, buf, websocket_handshake_answer(handshake, buf, sizeof(buf)));
 }
 
 /* ---- becoming a subscriber ---- */
@@ -453,6 +456,58 @@ static void subscribe(struct asking *asking)
 	http_arrival_post(arrival);
 }
 
+/* ---- becoming a publisher ---- */
+
+/* Else it is to be a WebSocket. */
+static bool brings_body(const struct asking *asking)
+{
+	return asking->request->method & HTTP_HAVE_BODY;
+}
+
+/* HTTP_REFUSAL_COUNT: it may publish. */
+static enum http_refusal refusal_of_publisher(const struct asking *asking)
+{
+	struct served_feed *feed = asking->path->feed;
+	enum close_reason reason;
+
+	if (feed->ingest.params.kind != INGEST_HTTP)
+		return HTTP_REFUSED_NOT_PUBLISHED;
+	if (brings_body(asking) && asking->request->body == HTTP_BODY_NONE)
+		return HTTP_REFUSED_NO_LENGTH;
+	reason = served_feed_check_publisher(feed, http_connection_peer(asking->connection));
+	if (reason == CLOSE_REASON_COUNT)
+		return HTTP_REFUSAL_COUNT;
+	return reason == CLOSE_DENIED ? HTTP_REFUSED_NO_PUBLISHER : HTTP_REFUSED_PUBLISHED;
+}
+
+static void publish(struct asking *asking)
+{
+	struct served_feed *feed = asking->path->feed;
+	const struct publisher_request from = {
+		.connection = asking->connection,
+		.request = asking->request,
+		.answer = &asking->answer,
+		.is_websocket = !brings_body(asking),
+		.ends_lines = http_path_is_text(asking->path),
+	};
+
+	if (publisher_arrive(&from, &feed->ingest, &feed->home->inbox) < 0)
+		refuse(asking, HTTP_REFUSED_NO_MEMORY);
+}
+
+static void answer_publisher(struct asking *asking)
+{
+	enum http_refusal refusal = refusal_of_publisher(asking);
+
+	asking->answer.format = FORMAT_WEBSOCKET;
+	if (refusal != HTTP_REFUSAL_COUNT)
+		refuse(asking, refusal);
+	else if (!brings_body(asking) && !agrees_on_websocket(asking))
+		refuse_handshake(asking);
+	else
+		publish(asking);
+}
+
 /* ---- requests ---- */
 
 static void answer_head(struct asking *asking)
@@ -461,16 +516,6 @@ static void answer_head(struct asking *asking)
 	char buf[STREAM_ANSWER_BYTES];
 
 	send_answer(asking, buf, stream_answer_head(&asking->answer, &start, buf, sizeof(buf)));
-}
-
-static void refuse_handshake(struct asking *asking)
-{
-	const struct websocket_handshake *handshake = &asking->answer.handshake;
-	char buf[WEBSOCKET_ANSWER_BYTES];
-
-	note_refusal(asking->http, http_connection_peer(asking->connection), asking->request,
-		     HTTP_REFUSED_HANDSHAKE, handshake->status, handshake->reason);
-	send_answer(asking, buf, websocket_handshake_answer(handshake, buf, sizeof(buf)));
 }
 
 static void answer_stream(struct asking *asking)
@@ -511,6 +556,8 @@ static void answer_request(struct asking *asking, const char *wrong)
 		refuse(asking, HTTP_REFUSED_DRAINING);
 	else if (wrong)
 		refuse_with(asking, HTTP_REFUSED_BAD_REQUEST, 400, wrong);
+	else if (asking->path && asking->publishes)
+		answer_publisher(asking);
 	else if (asking->path)
 		answer_stream(asking);
 	else if (!asking->wanted.is_long && !asking->wanted.feed[0])
@@ -528,9 +575,14 @@ static void answer(void *owner, struct http_connection *connection,
 	(void)body;
 	(void)body_bytes;
 	asking.answer.is_head = request->method == HTTP_HEAD;
+	asking.answer.allows_publishers = asking.http->publishes;
+	asking.publishes = asking.http->publishes &&
+			   (request->method & HTTP_HAVE_BODY || asking.wanted.publishes);
+	request_token_find(request, &asking.token);
 	if (!asking.wanted.is_long)
 		asking.path = http_listener_find(asking.http, asking.wanted.feed);
 	answer_request(&asking, wrong);
+	request_token_forget(&asking.token);
 }
 
 const struct http_server_params http_admission = {

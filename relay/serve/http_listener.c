@@ -176,19 +176,27 @@ struct http_path *http_listener_find(const struct http_listener *http, const cha
 
 /* ---- who may ask ---- */
 
-int http_listener_check(const struct config_listener *from, struct errmsg *err)
+static int check_tokens(const struct config_listener *from, const char *key, const char *path,
+			struct errmsg *err)
 {
 	struct token_list tokens = {0};
 	struct errmsg why;
-	int r;
+	int r = *path ? token_list_load(&tokens, path, &why) : 0;
 
-	if (from->format != FORMAT_HTTP || !*from->token_file)
-		return 0;
-	r = token_list_load(&tokens, from->token_file, &why);
 	if (r < 0)
-		errmsg_set(err, "listener %s: token_file: %s", from->section.name, why.text);
+		errmsg_set(err, "listener %s: %s: %s", from->section.name, key, why.text);
 	token_list_free(&tokens);
 	return r;
+}
+
+int http_listener_check(const struct config_listener *from, struct errmsg *err)
+{
+	int r;
+
+	if (from->format != FORMAT_HTTP)
+		return 0;
+	r = check_tokens(from, "token_file", from->token_file, err);
+	return r < 0 ? r : check_tokens(from, "publish_token_file", from->publish_token_file, err);
 }
 
 /* The file has been read a moment ago; should it have gone since, nobody gets in. */
@@ -200,6 +208,12 @@ static void change_tokens(struct http_listener *http, const struct config_listen
 	http->asks_token = *from->token_file;
 	if (http->asks_token && token_list_load(&http->tokens, from->token_file, &err) < 0)
 		log_error("%s listener=%s, nobody can subscribe", err.text,
+			  http->admission->listener);
+	token_list_free(&http->publishers);
+	http->publishes = from->publish == CONFIG_YES;
+	if (http->publishes &&
+	    token_list_load(&http->publishers, from->publish_token_file, &err) < 0)
+		log_error("%s listener=%s, nobody can publish", err.text,
 			  http->admission->listener);
 }
 
@@ -256,6 +270,7 @@ struct http_listener *http_listener_new(struct admission *admission,
 	http->admission = admission;
 	http->listener = listener;
 	list_init(&http->paths);
+	http->methods = params.methods;
 	params.deadline_ms = from->head_timeout;
 	params.max_connections = from->max_heads;
 	params.owner = http;
@@ -276,6 +291,9 @@ int http_listener_change(struct http_listener *http, const struct config *config
 		return r;
 	http_server_change(&http->server, from->head_timeout, from->max_heads,
 			   access_is_open(&http->proxies) ? NULL : &http->proxies);
+	http_server_change_methods(&http->server,
+				   http->methods | (http->publishes ? HTTP_HAVE_BODY : 0),
+				   http->publishes ? HTTP_BODY_LEFT : 0);
 	return change_paths(http, config, from);
 }
 
@@ -291,6 +309,7 @@ void http_listener_free(struct http_listener **http_ptr)
 	while ((node = list_first(&http->paths)))
 		free_path(path_of(node));
 	token_list_free(&http->tokens);
+	token_list_free(&http->publishers);
 	access_fini(&http->proxies);
 	free(http->origins);
 	free(http->hosts);

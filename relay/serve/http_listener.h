@@ -46,6 +46,9 @@ struct http_listener {
 	struct list paths;                /* struct http_path */
 	bool asks_token; /* also when the tokens could not be read: then nobody has one */
 	struct token_list tokens;
+	unsigned methods;             /* that it always serves */
+	bool publishes;               /* feeds with ingest = http are published to here */
+	struct token_list publishers; /* tokens of those who may */
 	struct access proxies;
 	char *origins; /* owned */
 	char *hosts;   /* owned; as the option has it */

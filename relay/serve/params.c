@@ -107,6 +107,8 @@ static enum ingest_kind ingest_kind(enum config_ingest_kind kind)
 		return INGEST_STDIN;
 	case CONFIG_INGEST_FILE:
 		return INGEST_FILE;
+	case CONFIG_INGEST_HTTP:
+		return INGEST_HTTP;
 	}
 	return INGEST_STDIN;
 }

@@ -29,8 +29,9 @@ struct order {
 	const struct ingest_state *kept; /* NULL: the ingest begins anew */
 	struct feed_records *records;    /* NULL: a crash would end all */
 	enum close_reason reason;
-	const struct endpoint *endpoint; /* LISTEN: where it listens, */
-	struct listen_sockets *sockets;  /* and how */
+	const struct endpoint_address *peer; /* HTTP: who wants to publish */
+	const struct endpoint *endpoint;     /* LISTEN: where it listens, */
+	struct listen_sockets *sockets;      /* and how */
 	struct errmsg *err;
 	int result;               /* of one worker */
 	int results[WORKERS_MAX]; /* of all of them at once */
@@ -381,14 +382,18 @@ static const struct engine_thresholds *thresholds(struct service *service,
 	return measured;
 }
 
-/* Can its publisher go on where it stood in the process before?  Else it has to begin anew. */
-static bool keeps_source(const struct handed_feed *handed, const struct config_feed *from,
-			 const struct framing_params *framing)
+/* Can its publisher go on where it stood in the process before?  CLOSE_REASON_COUNT: yes.  Else it has to
+ * begin anew. */
+static enum close_reason source_end(const struct handed_feed *handed,
+				    const struct config_feed *from,
+				    const struct framing_params *framing)
 {
 	const struct intake_state *intake = &handed->parts[handed->home].intake;
 
-	return strcmp(handed->ingest_text, from->ingest.text) == 0 &&
-	       intake->framing == framing->kind && intake->fixed_bytes == framing->fixed_bytes;
+	if (strcmp(handed->ingest_text, from->ingest.text) != 0 ||
+	    intake->framing != framing->kind || intake->fixed_bytes != framing->fixed_bytes)
+		return CLOSE_REMOVED;
+	return handed->ingest.is_cut ? CLOSE_HANDOVER : CLOSE_REASON_COUNT;
 }
 
 int served_feed_new(struct service *service, const struct config *config,
@@ -418,7 +423,7 @@ int served_feed_new(struct service *service, const struct config *config,
 		goto out;
 	params_of_feed(config, from, thresholds(service, from), &order.params);
 	if (kept)
-		kept->keeps_source = keeps_source(kept, from, &order.params.framing);
+		kept->source_end = source_end(kept, from, &order.params.framing);
 	order.result = open_history(served, from, kept != NULL, &order.next, err);
 	if (order.result < 0)
 		goto out;
@@ -456,7 +461,7 @@ int served_feed_open(struct served_feed *served, const struct handed_feed *kept,
 	struct errmsg why;
 	struct order order = {
 		.served = served,
-		.kept = kept && kept->keeps_source ? &kept->ingest : NULL,
+		.kept = kept && kept->source_end == CLOSE_REASON_COUNT ? &kept->ingest : NULL,
 		.err = &why,
 	};
 
@@ -483,6 +488,23 @@ void served_feed_listen(struct served_feed *served, const struct endpoint *endpo
 	struct order order = {.served = served, .endpoint = endpoint, .sockets = sockets};
 
 	worker_call(served->home, listen_in, &order);
+}
+
+static void check_publisher(struct worker *worker, void *data)
+{
+	struct order *order = data;
+
+	(void)worker;
+	order->reason = ingest_check_peer(&order->served->ingest, order->peer);
+}
+
+enum close_reason served_feed_check_publisher(struct served_feed *served,
+					      const struct endpoint_address *peer)
+{
+	struct order order = {.served = served, .peer = peer};
+
+	worker_call(served->home, check_publisher, &order);
+	return order.reason;
 }
 
 static void begin(struct worker *worker, void *data)

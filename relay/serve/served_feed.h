@@ -65,7 +65,8 @@ struct handed_feed {
 	unsigned home;
 	uint64_t admitted;
 	uint64_t refused[CLOSE_REASON_COUNT];
-	bool keeps_source;        /* not in the stream: found out when the feed is made */
+	/* CLOSE_REASON_COUNT: its publisher goes on.  Not in the stream: found out when the feed is made. */
+	enum close_reason source_end;
 	struct feed_state *parts; /* one for each worker; owned */
 	size_t part_count;
 };
@@ -106,6 +107,11 @@ int served_feed_open(struct served_feed *served, const struct handed_feed *kept,
  * endpoint.  *sockets is empty afterwards.  A publisher that is there stays. */
 void served_feed_listen(struct served_feed *served, const struct endpoint *endpoint,
 			struct listen_sockets *sockets);
+
+/* With ingest = http: may this peer publish now?  CLOSE_REASON_COUNT: yes.  Else why not, which is counted
+ * and logged. */
+enum close_reason served_feed_check_publisher(struct served_feed *served,
+					      const struct endpoint_address *peer);
 
 /* Reads from now on, once what is to have a past is open.  Idempotent. */
 void served_feed_begin(struct served_feed *served);

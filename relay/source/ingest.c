@@ -17,8 +17,10 @@
 #include "base/log.h"
 #include "net/peer_socket.h"
 #include "net/sockopt.h"
+#include "source/body_take.h"
 #include "source/ingest_file.h"
 #include "source/ingest_log.h"
+#include "source/ingest_peer.h"
 #include "source/listener_log.h"
 #include "source/open_path.h"
 
@@ -48,7 +50,8 @@ static void watch_source(struct ingest *ingest)
 {
 	bool want = may_read(ingest);
 	bool paced = ingest->params.rate_bytes > 0;
-	bool by_turns = ingest->source.is_file && (paced || !ingest->direct_file);
+	bool by_turns = body_is_ready(ingest->body) ||
+			(ingest->source.is_file && (paced || !ingest->direct_file));
 
 	if (want && !by_turns && !ingest->gathering.is_deaf)
 		ev_io_start(ingest->loop, &ingest->readable);
@@ -119,7 +122,8 @@ static void adopt(struct ingest *ingest, int fd)
 	watch_source(ingest);
 }
 
-static void adopt_socket(struct ingest *ingest, int fd, const struct endpoint_address *peer)
+static void adopt_socket(struct ingest *ingest, int fd, struct source_body *body,
+			 const struct endpoint_address *peer)
 {
 	struct errmsg err;
 	char text[ENDPOINT_TEXT_BYTES];
@@ -128,6 +132,7 @@ static void adopt_socket(struct ingest *ingest, int fd, const struct endpoint_ad
 		log_warn("%s feed=%s, ignoring", err.text, ingest->feed->params.name);
 	endpoint_print_address(text, sizeof(text), peer);
 	log_info("publisher up feed=%s peer=%s", ingest->feed->params.name, text);
+	ingest->body = body;
 	adopt(ingest, fd);
 }
 
@@ -154,7 +159,7 @@ static void adopt_connected(struct ingest *ingest, int fd)
 	struct endpoint_address peer;
 
 	endpoint_peer(fd, &peer);
-	adopt_socket(ingest, fd, &peer);
+	adopt_socket(ingest, fd, NULL, &peer);
 }
 
 static void take_better(struct ingest *ingest)
@@ -169,12 +174,14 @@ static void take_better(struct ingest *ingest)
 static void end_source(struct ingest *ingest, enum close_reason reason, int err)
 {
 	bool was_up = ingest->feed->publish.sequence.is_source_up;
+	bool is_told = body_end(&ingest->body, ingest->source.fd, reason);
 
 	if (was_up) {
 		log_info("publisher down feed=%s reason=%s (%s)%s%s", ingest->feed->params.name,
 			 close_reason_name(reason), close_reason_text(reason), err ? " error=" : "",
 			 err ? strerror(err) : "");
-		if (close_reason_row(reason)->kind != CLOSE_KIND_PEER && ingest->source.is_socket)
+		if (close_reason_row(reason)->kind != CLOSE_KIND_PEER && ingest->source.is_socket &&
+		    !is_told)
 			sockopt_set_reset_on_close(ingest->source.fd);
 	}
 	if (ingest->params.kind == INGEST_FIFO && ingest->is_open)
@@ -215,7 +222,7 @@ static void take_end(struct ingest *ingest, int err)
 	if (!err && ingest->direct_file)
 		err = direct_file_error(ingest->direct_file);
 	if (!fall_back_to_splice(ingest, err))
-		end_source(ingest, err ? close_reason_from_errno(err) : CLOSE_PEER_CLOSED, err);
+		end_source(ingest, body_take_reason(ingest->body, err), err);
 }
 
 /* True when the publisher stands between two messages. */
@@ -227,9 +234,14 @@ static bool is_at_boundary(const struct ingest *ingest)
 static void take_once(struct ingest *ingest)
 {
 	struct feed *feed = ingest->feed;
+	uint64_t before = feed->intake.taken_bytes;
 	int err = 0;
 
 	ingest->source.came_ns = ingest->gathering.since_ns;
+	if (!body_take_prepare(ingest->body, &ingest->source)) {
+		take_end(ingest, 0);
+		return;
+	}
 	switch (feed_take(feed, &ingest->source, &err)) {
 	case INTAKE_TOOK:
 		ingest->last_ms = now_ms();
@@ -245,7 +257,9 @@ static void take_once(struct ingest *ingest)
 		end_source(ingest, (enum close_reason)err, 0);
 		return;
 	}
-	if (ingest->better_fd >= 0 && is_at_boundary(ingest))
+	if (body_take_note(ingest->body, &ingest->source, feed->intake.taken_bytes - before))
+		take_end(ingest, 0);
+	else if (ingest->better_fd >= 0 && is_at_boundary(ingest))
 		end_source(ingest, CLOSE_BETTER_SOURCE, 0);
 }
 
@@ -333,62 +347,51 @@ static void on_file_turn(struct ev_loop *loop, ev_timer *watcher, int events)
 	watch_source(ingest);
 }
 
-/* Unix sockets have file permissions instead. */
-static bool may_publish(const struct ingest *ingest, const struct endpoint_address *peer)
-{
-	struct in6_addr address;
-
-	return endpoint_address_ip(peer, &address) < 0 ||
-	       access_is_allowed(&ingest->access, &address);
-}
-
-static void refuse(struct ingest *ingest, int fd, const struct endpoint_address *peer,
-		   enum close_reason reason)
-{
-	ingest->feed->source_ends[reason]++;
-	ingest_log_refused(ingest, peer, reason);
-	sockopt_set_reset_on_close(fd);
-	peer_socket_close(&fd);
-}
-
-static void on_refused(void *owner, int fd, enum close_reason reason)
+static void on_refused(void *owner, int fd, struct source_body *body, enum close_reason reason)
 {
 	struct endpoint_address peer;
 
-	endpoint_peer(fd, &peer);
-	refuse(owner, fd, &peer, reason);
+	ingest_find_peer(fd, body, &peer);
+	ingest_note_refused(owner, &peer, reason);
+	if (!body_end(&body, fd, reason))
+		sockopt_set_reset_on_close(fd);
+	peer_socket_close(&fd);
 }
 
 static void on_accept(void *owner, int fd, const struct endpoint_address *peer)
 {
 	struct ingest *ingest = owner;
 
-	if (!may_publish(ingest, peer))
-		refuse(ingest, fd, peer, CLOSE_DENIED);
-	else if (has_source(ingest) && !ingest->params.takeover &&
-		 !sockopt_is_peer_closed(ingest->source.fd))
-		refuse(ingest, fd, peer, CLOSE_REJECTED);
-	else
-		newcomers_add(&ingest->newcomers, fd, ingest->params.sniff);
+	if (ingest_check_peer(ingest, peer) == CLOSE_REASON_COUNT) {
+		newcomers_add(&ingest->newcomers, fd, NULL, ingest->params.sniff);
+		return;
+	}
+	sockopt_set_reset_on_close(fd);
+	peer_socket_close(&fd);
+}
+
+void ingest_admit(struct ingest *ingest, int fd, struct source_body *body)
+{
+	newcomers_add(&ingest->newcomers, fd, body, false);
 }
 
 /* A publisher that is only to be drained is not taken over: the newcomer waits for its end. */
-static bool on_stream(void *owner, int fd)
+static bool on_stream(void *owner, int fd, struct source_body *body)
 {
 	struct ingest *ingest = owner;
 	struct endpoint_address peer;
 
 	if (has_source(ingest) && sockopt_is_peer_closed(ingest->source.fd))
 		return false;
-	endpoint_peer(fd, &peer);
 	if (has_source(ingest) && !ingest->params.takeover) {
-		refuse(ingest, fd, &peer, CLOSE_REJECTED);
+		on_refused(ingest, fd, body, CLOSE_REJECTED);
 		return true;
 	}
 	take_held(ingest);
 	if (has_source(ingest))
 		end_source(ingest, CLOSE_TAKEN_OVER, 0);
-	adopt_socket(ingest, fd, &peer);
+	ingest_find_peer(fd, body, &peer);
+	adopt_socket(ingest, fd, body, &peer);
 	return true;
 }
 
@@ -481,6 +484,7 @@ int ingest_open(struct ingest *ingest, const struct ingest_state *kept, struct e
 	ingest->has_started = ingest->has_started || ingest->params.start_subscribers == 0;
 	switch (ingest->params.kind) {
 	case INGEST_LISTEN: /* ingest_listen() */
+	case INGEST_HTTP:   /* ingest_admit() */
 		break;
 	case INGEST_CONNECT:
 		if (!is_kept)
@@ -527,7 +531,7 @@ void ingest_close(struct ingest *ingest, enum close_reason reason)
 	listener_close(&ingest->listener);
 	if (ingest->params.kind == INGEST_CONNECT)
 		connector_stop(&ingest->connector);
-	newcomers_close(&ingest->newcomers);
+	newcomers_close(&ingest->newcomers, reason);
 	peer_socket_close(&ingest->better_fd);
 	if (has_source(ingest))
 		end_source(ingest, reason, 0);
@@ -575,7 +579,7 @@ void ingest_restore(struct ingest *ingest, struct ingest_state *state)
 		return;
 	state->fd = -1;
 	if (state->is_silent) {
-		newcomers_add(&ingest->newcomers, fd, ingest->params.sniff);
+		newcomers_add(&ingest->newcomers, fd, NULL, ingest->params.sniff);
 		return;
 	}
 	if (state->is_stdin)

@@ -31,6 +31,7 @@ enum ingest_kind {
 	INGEST_FIFO,
 	INGEST_STDIN,
 	INGEST_FILE,
+	INGEST_HTTP, /* at the path of a listener: ingest_admit() */
 };
 
 /* FILE: whether it is read past the page cache. */
@@ -47,7 +48,7 @@ struct ingest_params {
 	size_t endpoint_count;
 	char path[4096];            /* FIFO, FILE                                 */
 	bool sniff;                 /* LISTEN: other protocols are refused        */
-	bool takeover;              /* LISTEN: a new publisher replaces the old   */
+	bool takeover;              /* LISTEN, HTTP: a new publisher replaces the old */
 	bool copies_pages;          /* nothing is spliced: see publisher_pages    */
 	uint64_t source_timeout_ms; /* silent for so long = lost; 0 = never       */
 	uint32_t retry_max_ms;      /* CONNECT: the longest pause between tries   */
@@ -61,12 +62,13 @@ struct ingest {
 	struct ingest_params params; /* rw: the policies; not the kind or the addresses */
 	struct feed *feed;           /* ro */
 	struct ev_loop *loop;        /* private from here on */
-	struct access access;        /* LISTEN: who may publish */
+	struct access access;        /* LISTEN, HTTP: who may publish */
 	struct log_rate refused_log;
 	struct listener listener;
-	struct newcomers newcomers; /* LISTEN: who may become the publisher */
+	struct newcomers newcomers; /* LISTEN, HTTP: who may become the publisher */
 	struct connector connector;
 	struct source source;            /* fd -1: no publisher */
+	struct source_body *body;        /* HTTP: how it stands there; owned; NULL: bare */
 	struct direct_file *direct_file; /* source.fd is its pipe; NULL: none */
 	int better_fd; /* a preferred publisher, taken on at the next message boundary */
 	ev_io readable;
@@ -101,6 +103,7 @@ struct ingest_state {
 	size_t endpoint;   /* CONNECT: to which it is connected */
 	bool is_stdin;     /* its flags are to be restored, */
 	unsigned flags;    /* to these */
+	bool is_cut;       /* HTTP: what it sends cannot go on, so it is to be ended */
 	bool is_temporary; /* fd was opened for the state; close it when the ingest goes on */
 };
 
@@ -124,6 +127,14 @@ int ingest_open(struct ingest *ingest, const struct ingest_state *kept, struct e
  * nowhere else.  *sockets is empty afterwards.  A publisher that is there stays. */
 void ingest_listen(struct ingest *ingest, const struct endpoint *endpoint,
 		   struct listen_sockets *sockets);
+
+/* LISTEN, HTTP: may this peer publish now?  CLOSE_REASON_COUNT: yes.  Else why not, which is counted
+ * and logged. */
+enum close_reason ingest_check_peer(struct ingest *ingest, const struct endpoint_address *peer);
+
+/* HTTP: it has been let in.  It is the publisher from its first byte on, as with LISTEN.  Takes fd and
+ * body. */
+void ingest_admit(struct ingest *ingest, int fd, struct source_body *body);
 
 /* Whether the pages of the publisher are copied, from the next packet on. */
 void ingest_set_pages(struct ingest *ingest, bool copies_pages);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "source/body_take.h"
 #include "source/ingest.h"
 
 /* Direct I/O reads ahead; what the feed has taken says where to go on. */
@@ -42,6 +43,8 @@ void ingest_capture(struct ingest *ingest, struct ingest_state *ret)
 		ret->fd = newcomers_oldest(&ingest->newcomers);
 		ret->is_silent = ret->fd >= 0;
 	}
+	/* Chunks, lengths and WebSockets begin anew: half of one is worth nothing to who comes next. */
+	ret->is_cut = !body_is_plain(ingest->body);
 	/* The better one that waits is dropped; from the last place all better ones are probed. */
 	if (ingest->better_fd >= 0)
 		ret->endpoint = ingest->params.endpoint_count - 1;
@@ -58,6 +61,7 @@ void ingest_state_transfer(struct state_stream *stream, struct ingest_state *sta
 	state_bool(stream, &state->has_started, "start of the ingest");
 	state_bool(stream, &state->has_ended, "end of the ingest");
 	state_size(stream, &state->endpoint, CONNECTOR_MAX_ENDPOINTS - 1, "endpoint in use");
+	state_bool(stream, &state->is_cut, "publisher to be ended");
 	state_bool(stream, &state->is_stdin, "standard input");
 	state_unsigned(stream, &state->flags, INT_MAX, "flags of standard input");
 }

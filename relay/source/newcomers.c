@@ -13,36 +13,54 @@
 #include "base/compiler.h"
 #include "net/peer_socket.h"
 #include "net/sockopt.h"
+#include "source/body_take.h"
 #include "source/first_bytes.h"
 
-/* The place becomes free; the descriptor is the caller's. */
-static int take_out(struct newcomer *newcomer)
+/* The place becomes free; descriptor and body are the caller's. */
+static int take_out(struct newcomer *newcomer, struct source_body **ret_body)
 {
 	int fd = newcomer->fd;
 
 	ev_io_stop(newcomer->newcomers->loop, &newcomer->readable);
 	newcomer->fd = -1;
+	*ret_body = newcomer->body;
+	newcomer->body = NULL;
 	return fd;
+}
+
+/* Nobody need know but itself. */
+static void close_one(struct newcomer *newcomer, enum close_reason reason)
+{
+	struct source_body *body;
+	int fd = take_out(newcomer, &body);
+
+	(void)body_end(&body, fd, reason);
+	peer_socket_close(&fd);
 }
 
 static void refuse(struct newcomer *newcomer, enum close_reason reason)
 {
 	const struct newcomers *newcomers = newcomer->newcomers;
 
-	newcomers->events->on_refused(newcomers->owner, take_out(newcomer), reason);
+	struct source_body *body;
+	int fd = take_out(newcomer, &body);
+
+	newcomers->events->on_refused(newcomers->owner, fd, body, reason);
 }
 
 static void offer(struct newcomer *newcomer)
 {
 	struct newcomers *newcomers = newcomer->newcomers;
-	int fd = newcomer->fd;
+	struct source_body *body;
+	int fd;
 
 	newcomer->is_stream = true;
-	ev_io_stop(newcomers->loop, &newcomer->readable);
 	/* No longer here: on_stream() may end the publisher, and that offers the place to all. */
-	newcomer->fd = -1;
-	if (!newcomers->events->on_stream(newcomers->owner, fd))
+	fd = take_out(newcomer, &body);
+	if (!newcomers->events->on_stream(newcomers->owner, fd, body)) {
 		newcomer->fd = fd;
+		newcomer->body = body;
+	}
 }
 
 static void look(struct newcomer *newcomer)
@@ -50,15 +68,18 @@ static void look(struct newcomer *newcomer)
 	uint8_t bytes[FIRST_BYTES_MAX];
 	enum close_reason reason = CLOSE_REJECTED;
 	enum first_bytes found = FIRST_BYTES_STREAM;
-	ssize_t got = recv(newcomer->fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
+	ssize_t got;
 
+	if (body_is_ready(newcomer->body)) {
+		offer(newcomer);
+		return;
+	}
+	got = recv(newcomer->fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (got <= 0) {
-		/* It came and went: nobody need know. */
-		int fd = take_out(newcomer);
-
-		peer_socket_close(&fd);
+		/* It came and went. */
+		close_one(newcomer, got < 0 ? CLOSE_PEER_RESET : CLOSE_CUT_BODY);
 		return;
 	}
 	/* No more of them: that was all. */
@@ -126,17 +147,18 @@ static struct newcomer *find_place(struct newcomers *newcomers)
 	return first;
 }
 
-void newcomers_add(struct newcomers *newcomers, int fd, bool sniff)
+void newcomers_add(struct newcomers *newcomers, int fd, struct source_body *body, bool sniff)
 {
 	struct newcomer *newcomer = find_place(newcomers);
 
 	newcomer->fd = fd;
+	newcomer->body = body;
 	newcomer->number = ++newcomers->count;
 	newcomer->since_ms = clock_mono_ns() / NS_PER_MS;
 	newcomer->seen = 0;
 	newcomer->is_stream = false;
 	/* SO_RCVLOWAT does nothing for the readiness of a unix socket (Linux 6). */
-	newcomer->has_sniff = sniff && sockopt_is_tcp(fd);
+	newcomer->has_sniff = sniff && !body && sockopt_is_tcp(fd);
 	ev_io_set(&newcomer->readable, fd, EV_READ);
 	ev_io_start(newcomers->loop, &newcomer->readable);
 	look(newcomer);
@@ -168,13 +190,10 @@ int newcomers_oldest(struct newcomers *newcomers)
 	return first ? first->fd : -1;
 }
 
-void newcomers_close(struct newcomers *newcomers)
+void newcomers_close(struct newcomers *newcomers, enum close_reason reason)
 {
 	for (size_t i = 0; i < NEWCOMERS_MAX; i++) {
-		if (newcomers->list[i].fd >= 0) {
-			int fd = take_out(&newcomers->list[i]);
-
-			peer_socket_close(&fd);
-		}
+		if (newcomers->list[i].fd >= 0)
+			close_one(&newcomers->list[i], reason);
 	}
 }

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "intake/source.h"
 #include "table/close_reason.h"
 
 enum {
@@ -20,23 +21,24 @@ enum {
 };
 
 struct newcomers_events {
-	/* Its first bytes are there. True: it is the publisher, and fd is taken. False: it waits
-	 * until newcomers_offer(). The low-water mark of fd is as the look at them has left it. */
-	bool (*on_stream)(void *owner, int fd);
+	/* Its first bytes are there. True: it is the publisher, and fd and body are taken. False: it
+	 * waits until newcomers_offer(). The low-water mark of fd is as the look at them has left it. */
+	bool (*on_stream)(void *owner, int fd, struct source_body *body);
 
-	/* It is not let in, or not any longer. Takes fd. */
-	void (*on_refused)(void *owner, int fd, enum close_reason reason);
+	/* It is not let in, or not any longer. Takes fd and body. */
+	void (*on_refused)(void *owner, int fd, struct source_body *body, enum close_reason reason);
 };
 
 struct newcomer {
 	struct newcomers *newcomers;
 	ev_io readable;
-	int fd;            /* -1: the place is free */
-	uint64_t since_ms; /* monotonic */
-	uint64_t number;   /* in which order they came */
-	size_t seen;       /* bytes at the last look */
-	bool has_sniff;    /* its first bytes are looked at */
-	bool is_stream;    /* it waits for its turn */
+	int fd;                   /* -1: the place is free */
+	struct source_body *body; /* NULL: the connection is the stream */
+	uint64_t since_ms;        /* monotonic */
+	uint64_t number;          /* in which order they came */
+	size_t seen;              /* bytes at the last look */
+	bool has_sniff;           /* its first bytes are looked at */
+	bool is_stream;           /* it waits for its turn */
 };
 
 struct newcomers {
@@ -50,8 +52,9 @@ struct newcomers {
 void newcomers_init(struct newcomers *newcomers, struct ev_loop *loop,
 		    const struct newcomers_events *events, void *owner);
 
-/* Takes a connection in. sniff: bytes of another protocol are refused (first_bytes.h). */
-void newcomers_add(struct newcomers *newcomers, int fd, bool sniff);
+/* Takes a connection in, with the body of its request, or NULL. sniff: bytes of another protocol are
+ * refused (first_bytes.h). */
+void newcomers_add(struct newcomers *newcomers, int fd, struct source_body *body, bool sniff);
 
 /* The place of the publisher is free: who has sent bytes first gets it. */
 void newcomers_offer(struct newcomers *newcomers);
@@ -62,5 +65,5 @@ void newcomers_tick(struct newcomers *newcomers, uint64_t now_ms, uint64_t silen
 /* Who came first of those that wait; -1: nobody. It goes on waiting. */
 int newcomers_oldest(struct newcomers *newcomers);
 
-/* Closes all. Idempotent. */
-void newcomers_close(struct newcomers *newcomers);
+/* Closes all; who came by HTTP is told the reason. Idempotent. */
+void newcomers_close(struct newcomers *newcomers, enum close_reason reason);

@@ -48,5 +48,7 @@ void config_rig_check_only_error(struct config_rig *rig, const char *text, const
 #define IN_FEED(lines) LISTENER FEED lines
 /* ... or in the listener, from line 6 on. */
 #define IN_LISTENER(lines) FEED LISTENER lines
+/* ... or in a listener where the feed may be published to, from line 7 on. */
+#define PUBLISHED(lines) "[feed a]\ningest = http\n" LISTENER "format = http\n" lines
 
 #endif

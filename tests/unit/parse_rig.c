@@ -23,6 +23,8 @@
 #include "http/websocket_codec.h"
 #include "http/websocket_handshake.h"
 #include "net/proxy_protocol.h"
+#include "web/chunk_decoder.h"
+#include "web/request_token.h"
 
 struct line {
 	char *out;
@@ -146,6 +148,15 @@ static void expect_origin(struct http_text text, struct http_text host)
 	EXPECT(origin_is_of_host(&origin, origin.authority, origin.authority_bytes));
 }
 
+static void expect_token(const struct http_request *request)
+{
+	struct request_token token;
+
+	request_token_find(request, &token);
+	EXPECT(memchr(token.text, '\0', sizeof(token.text)));
+	EXPECT(token.is_there || (!token.text[0] && !token.is_cookie));
+}
+
 /* What an http listener would make of it. */
 static void expect_stream_request(const struct http_request *request, const char *bytes)
 {
@@ -156,8 +167,7 @@ static void expect_stream_request(const struct http_request *request, const char
 		expect_clean(wrong);
 	EXPECT(memchr(wanted.feed, '\0', sizeof(wanted.feed)));
 	EXPECT(!wanted.is_long || !wanted.feed[0]);
-	if (wanted.token.at)
-		expect_within(wanted.token, bytes, request->head_bytes);
+	expect_token(request);
 	if (wanted.origin.at) {
 		expect_within(wanted.origin, bytes, request->head_bytes);
 		expect_origin(wanted.origin, request->host);
@@ -169,11 +179,16 @@ static void say_request(struct line *line, const struct http_request *request, c
 			size_t count)
 {
 	static const char *const methods[] = {
-		[HTTP_GET] = "GET",
-		[HTTP_HEAD] = "HEAD",
-		[HTTP_POST] = "POST",
-		[HTTP_OPTIONS] = "OPTIONS",
+		[HTTP_GET] = "GET",         [HTTP_HEAD] = "HEAD", [HTTP_POST] = "POST",
+		[HTTP_OPTIONS] = "OPTIONS", [HTTP_PUT] = "PUT",   [HTTP_SOURCE] = "SOURCE",
 	};
+	static const char *const bodies[] = {
+		[HTTP_BODY_NONE] = "NONE",
+		[HTTP_BODY_LENGTH] = "LENGTH",
+		[HTTP_BODY_CHUNKED] = "CHUNKED",
+		[HTTP_BODY_TO_END] = "TO_END",
+	};
+	bool is_left = request->body_max_bytes == HTTP_BODY_LEFT;
 
 	EXPECT(request->head_bytes <= size_min(count, HTTP_HEAD_BYTES) && request->head_bytes > 17);
 	EXPECT(memcmp(bytes + request->head_bytes - 4, "\r\n\r\n", 4) == 0);
@@ -183,9 +198,16 @@ static void say_request(struct line *line, const struct http_request *request, c
 	expect_stream_request(request, bytes);
 	say(line, "%s ", methods[request->method]);
 	say_target(line, &request->target);
-	say(line, "1.%u host=%.*s fields=%zu body=%zu head=%zu", request->minor_version,
-	    (int)request->host.length, request->host.at ? request->host.at : "",
-	    request->fields.count, (size_t)request->content_bytes, request->head_bytes);
+	say(line, "1.%u host=%.*s fields=%zu ", request->minor_version, (int)request->host.length,
+	    request->host.at ? request->host.at : "", request->fields.count);
+	EXPECT(is_left ? request->content_bytes == 0 : request->body == HTTP_BODY_NONE);
+	EXPECT(request->body == HTTP_BODY_LENGTH || request->body_bytes == 0);
+	if (is_left)
+		say(line, "body=%s:%llu%s", bodies[request->body],
+		    (unsigned long long)request->body_bytes, request->wants_continue ? "+" : "");
+	else
+		say(line, "body=%zu", (size_t)request->content_bytes);
+	say(line, " head=%zu", request->head_bytes);
 }
 
 static void say_error(struct line *line, int status, const char *reason)
@@ -224,6 +246,9 @@ static void run_request(enum parse_rig_kind kind, const uint8_t *bytes, size_t c
 
 	if (kind == PARSE_RIG_ADMIN)
 		http_request_init(&request, HTTP_GET | HTTP_HEAD | HTTP_POST | HTTP_OPTIONS, 1000);
+	else if (kind == PARSE_RIG_PUBLISHER)
+		http_request_init(&request, HTTP_GET | HTTP_HEAD | HTTP_OPTIONS | HTTP_HAVE_BODY,
+				  HTTP_BODY_LEFT);
 	else
 		http_request_init(&request, HTTP_GET | HTTP_HEAD, 0);
 	for (size_t at = 0; at < count && result == HTTP_PARSE_MORE;) {
@@ -437,6 +462,33 @@ static void run_proxy(const uint8_t *bytes, size_t count, struct parse_rig_cut c
 
 // --- all of them
 
+// --- chunks
+
+static void run_chunks(const uint8_t *bytes, size_t count, struct parse_rig_cut cut,
+		       struct line *line)
+{
+	struct chunk_decoder decoder = {0};
+	uint8_t *payload = copy_exactly(bytes, count);
+	size_t found = 0;
+
+	for (size_t at = 0; at < count;) {
+		size_t piece = piece_bytes(cut, at, count);
+		uint8_t *copy = copy_exactly(bytes + at, piece);
+		size_t got = chunk_decode(&decoder, copy, piece);
+
+		EXPECT(got <= piece);
+		memcpy(payload + found, copy, got);
+		found += got;
+		free(copy);
+		at += piece;
+	}
+	EXPECT(!decoder.has_ended || !decoder.is_broken);
+	say(line, "%s ", decoder.has_ended ? "end" : decoder.is_broken ? "broken" : "more");
+	for (size_t i = 0; i < found && i < 1000; i++)
+		say(line, payload[i] >= 0x20 && payload[i] < 0x7f ? "%c" : "%02x", payload[i]);
+	free(payload);
+}
+
 void parse_rig_run(enum parse_rig_kind kind, const uint8_t *bytes, size_t count,
 		   struct parse_rig_cut cut, char *out)
 {
@@ -447,6 +499,8 @@ void parse_rig_run(enum parse_rig_kind kind, const uint8_t *bytes, size_t count,
 		run_proxy(bytes, count, cut, &line);
 	else if (kind == PARSE_RIG_WEBSOCKET)
 		run_websocket(bytes, count, cut, &line);
+	else if (kind == PARSE_RIG_CHUNKS)
+		run_chunks(bytes, count, cut, &line);
 	else
 		run_request(kind, bytes, count, cut, &line);
 }

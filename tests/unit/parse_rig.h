@@ -30,6 +30,8 @@ enum parse_rig_kind {
 	PARSE_RIG_HANDSHAKE, // a request for WebSocket, and what the handshake says
 	PARSE_RIG_WEBSOCKET, // frames, messages of at most PARSE_RIG_MESSAGE_BYTES
 	PARSE_RIG_PROXY,
+	PARSE_RIG_PUBLISHER, // a request with any method, whose body is left to its owner
+	PARSE_RIG_CHUNKS,
 };
 
 enum {
@@ -40,11 +42,13 @@ enum {
 /* Feeds the bytes and writes what came out into out[PARSE_RIG_TEXT_BYTES]:
  *
  *	request    "more", "400 reason", "GET /path [name=value] 1.1 host=H fields=N body=N head=N"
+ *	           of a publisher, the body is NONE, LENGTH of N, CHUNKED or TO_END, with + where 100 is awaited
  *	handshake  "101 ACCEPT", "426 reason", and the above where the request itself is at fault
  *	websocket  events with a blank behind each: text(Hello) binary(#70000) ping() pong(a)
  *	           close(1000,bye) error(1002,reason); data of unfinished messages is not told
  *	proxy      "more", "error reason", "none N", "1.2.3.4 56 N", "[::1] 56 N", "unix PATH N";
- *	           N: bytes of the header */
+ *	           N: bytes of the header
+ *	chunks     "more", "end" or "broken", a blank, and the payload */
 void parse_rig_run(enum parse_rig_kind kind, const uint8_t *bytes, size_t count,
 		   struct parse_rig_cut cut, char *out);
 

@@ -121,6 +121,9 @@ static void ingests_of_all_forms_are_read(void **state)
 	check_ingest(*state, "fifo:/run/f", CONFIG_INGEST_FIFO, LIST("/run/f"));
 	check_ingest(*state, "file:some file", CONFIG_INGEST_FILE, LIST("some file"));
 	check_ingest(*state, "stdin", CONFIG_INGEST_STDIN, LIST());
+	config_rig_load(*state, PUBLISHED("publish = yes\npublish_token_file = t\n"));
+	assert_int_equal(((struct config_rig *)*state)->config->feeds[0].ingest.kind,
+			 CONFIG_INGEST_HTTP);
 }
 
 static void bad_ingests_are_refused(void **state)
@@ -145,6 +148,7 @@ static void bad_ingests_are_refused(void **state)
 		{"fifo:", "nothing behind 'fifo:'"},
 		{"fifo /run/f", "expected listen"},
 		{"stdin 5", "text behind 'stdin'"},
+		{"http tcp:a:1", "text behind 'http'"},
 		{"", "it is empty"},
 	};
 

@@ -200,6 +200,24 @@ static void contradictions_are_refused(void **state)
 				    "token_file is for format = http only");
 	config_rig_check_only_error(rig, IN_LISTENER("format = http\ntoken_file = credential:\n"),
 				    "a.ini:7", "names no credential");
+	config_rig_check_only_error(rig, IN_LISTENER("publish_token_file = t\n"), "a.ini:6",
+				    "publish_token_file is for format = http only");
+	config_rig_check_only_error(
+		rig, IN_LISTENER("format = http\npublish = yes\npublish_token_file = t\n"),
+		"a.ini:7", "no feed of this listener has ingest = http");
+	config_rig_check_only_error(rig, IN_LISTENER("format = http\npublish_token_file = t\n"),
+				    "a.ini:7", "publish_token_file is for publish = yes only");
+	config_rig_check_only_error(rig, PUBLISHED("publish = yes\n"), "a.ini:7",
+				    "publish = yes needs publish_token_file");
+	config_rig_check_only_error(
+		rig, PUBLISHED("publish = yes\npublish_token_file = t\ntoken_file = t\n"),
+		"a.ini:8", "the file of token_file");
+	config_rig_check_only_error(
+		rig, PUBLISHED("publish = yes\npublish_token_file = credential:\n"), "a.ini:8",
+		"publish_token_file = credential: names no credential");
+	config_rig_check_only_error(rig, PUBLISHED(""), "a.ini:2",
+				    "is published to at no listener");
+	config_rig_load(rig, PUBLISHED("publish = yes\npublish_token_file = t\n"));
 	config_rig_load(rig, IN_LISTENER("gaps = no\norigins = none\nmax_heads = 256\n"));
 	config_rig_check_only_error(rig, IN_LISTENER("content_type = a/b\n"), "a.ini:6",
 				    "content_type is for format = http only");

@@ -22,6 +22,8 @@
 #define HOST(host)     "GET / HTTP/1.1\r\nHost: " host "\r\n\r\n"
 #define POST(fields)   "POST / HTTP/1.1\r\nHost: a\r\n" fields "\r\n"
 
+#define PUT(fields)    "PUT /a HTTP/1.1\r\nHost: a\r\n" fields "\r\n"
+
 struct row {
 	enum parse_rig_kind kind;
 	const char *expected;
@@ -29,8 +31,9 @@ struct row {
 	size_t count;
 };
 
-#define CASE(expected, bytes)  {PARSE_RIG_SUBSCRIBER, expected, bytes, sizeof(bytes) - 1},
-#define ADMIN(expected, bytes) {PARSE_RIG_ADMIN, expected, bytes, sizeof(bytes) - 1},
+#define CASE(expected, bytes)    {PARSE_RIG_SUBSCRIBER, expected, bytes, sizeof(bytes) - 1},
+#define PUBLISH(expected, bytes) {PARSE_RIG_PUBLISHER, expected, bytes, sizeof(bytes) - 1},
+#define ADMIN(expected, bytes)   {PARSE_RIG_ADMIN, expected, bytes, sizeof(bytes) - 1},
 static const struct row rows[] = {
 #include "tests/unit/http_request_cases.def"
 };

@@ -293,34 +293,6 @@ static void a_path_that_no_feed_has_is_told(void **state)
 	assert_int_equal(strlen(asked.wanted.feed), STREAM_FEED_BYTES);
 }
 
-static void tokens_are_found(void **state)
-{
-	static const struct {
-		const char *fields, *token;
-	} cases[] = {
-		{"", NULL},
-		{"Authorization: Bearer abc\r\n", "abc"},
-		{"authorization: BEARER  abc=\r\n", "abc="},
-		{"Authorization: Basic abc\r\n", NULL},
-		{"Authorization: Bearer\r\n", NULL},
-		{"Authorization: Bearerabc\r\n", NULL},
-		{"Sec-WebSocket-Protocol: relay, relay.bearer.abc\r\n", "abc"},
-		{"Sec-WebSocket-Protocol: relay.bearer.\r\n", NULL},
-		{"Sec-WebSocket-Protocol: relay.bearer.abc\r\nAuthorization: Bearer x\r\n", "x"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct asked asked;
-
-		ask(&asked, "/a", cases[i].fields, 1);
-		if (cases[i].token)
-			assert_true(http_text_equals(asked.wanted.token, cases[i].token));
-		else
-			assert_null(asked.wanted.token.at);
-	}
-}
-
 static void heads_are_what_they_should_be(void **state)
 {
 	struct stream_answer answer = {
@@ -429,7 +401,6 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_meant_is_refused),
 		cmocka_unit_test(where_a_client_goes_on_is_read),
 		cmocka_unit_test(a_path_that_no_feed_has_is_told),
-		cmocka_unit_test(tokens_are_found),
 		cmocka_unit_test(heads_are_what_they_should_be),
 		cmocka_unit_test(every_answer_fits),
 		cmocka_unit_test(a_preflight_is_allowed_what_it_asks_for),

@@ -250,7 +250,7 @@ static void who_cannot_be_kept_leaves_nothing(void **state)
 		}
 		subscribers[1].input = &input;
 		subscribers[1].input_owner = &other;
-		assert_int_equal(feed_restore(rig.feed, NULL, &fresh, true), 0);
+		assert_int_equal(feed_restore(rig.feed, NULL, &fresh, CLOSE_REASON_COUNT), 0);
 		assert_int_equal(rig.feed->fanout.closed[reasons[i]], i + 1);
 		assert_int_equal(rig.feed->metrics.delivered_messages, 5 * (i + 1));
 		assert_int_equal(rig.feed->metrics.subscribers, 1 - i);
@@ -290,7 +290,7 @@ static void after_a_crash_nobody_skips_who_may_not(void **state)
 	assert_int_equal(ring_capture(&rendition->ring, NULL, 0, &one->ring), 0);
 	fresh.session = rig.feed->publish.sequence.session;
 	fresh.next_seq = rig.feed->publish.sequence.next_seq;
-	assert_int_equal(feed_restore(rig.feed, NULL, &fresh, true), 0);
+	assert_int_equal(feed_restore(rig.feed, NULL, &fresh, CLOSE_REASON_COUNT), 0);
 	assert_int_equal(rig.feed->fanout.closed[CLOSE_CRASH], 2);
 	assert_int_equal(rig.feed->metrics.subscribers_resumed, 1);
 	assert_int_equal(rig.feed->metrics.skipped_messages, 1);
@@ -316,7 +316,7 @@ static void a_new_publisher_begins_anew(void **state)
 		begin();
 		if (!is_new)
 			feed_source_down(rig.feed, CLOSE_PEER_CLOSED);
-		assert_int_equal(feed_restore(rig.feed, NULL, &fresh, true), 0);
+		assert_int_equal(feed_restore(rig.feed, NULL, &fresh, CLOSE_REASON_COUNT), 0);
 		feed_rig_join_rendition(&rig, rig.raw, false, 0,
 					&(struct subscriber_params){.on_slow = ON_SLOW_WAIT});
 		assert_true(rig.feed->publish.sequence.is_source_up);
