@@ -2,6 +2,9 @@
 /*
  * Whether a configuration makes sense as a whole. Each check is a small function; all of them run,
  * so that one look shows everything that is wrong.
+ *
+ * It is longer than 600 lines because each row of options.def may bring a check, and they share their way to
+ * report.
  */
 #include "config/check.h"
 
