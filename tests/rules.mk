@@ -18,12 +18,12 @@ fuzz_src     := $(filter-out $(fuzz_targets),$(wildcard tests/fuzz/*.c)) $(addpr
 unit_bins    := $(unit_tests:tests/%.c=$(test)/%)
 fault_bins   := $(fault_tests:tests/%.c=$(test)/%)
 fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
-refuse       := $(if $(wildcard tests/fault/refuse.c),$(bin)/librefuse.so)
+preloaded    := $(bin)/librefuse.so $(bin)/liballocation.so
 
 .PHONY: tests test test-repeat test-service test-clients test-package lint fuzz fuzzers bench bench-isolation bench-workers \
-	bench-matrix bench-transfer bench-peers bench-sweep soak-short soak-upgrade soak-crash soak-fuzz
+	bench-matrix bench-transfer bench-peers bench-sweep torture soak-short soak-upgrade soak-crash soak-fuzz
 
-tests: all $(unit_bins) $(fault_bins) $(refuse)
+tests: all $(unit_bins) $(fault_bins) $(preloaded)
 
 # --- compile and link ---------------------------------------------------------------------------------------------
 
@@ -65,11 +65,13 @@ $(fuzz_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(fuzz_src)) $(obj)/lib
 
 fuzzers: $(fuzz_bins)
 
-# Goes under a running relay by LD_PRELOAD, so it is always built plain.
-$(bin)/librefuse.so: tests/fault/refuse.c tests/rules.mk
+# They go under a running relay by LD_PRELOAD, so they are always built plain.
+$(bin)/librefuse.so: tests/fault/refuse.c
+$(bin)/liballocation.so: tests/torture/allocation.c
+$(preloaded): tests/rules.mk
 	$(call say,LINK)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -Irelay -I. $(WARNINGS) -O2 -g -fPIC -shared -o $@ $<
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -Irelay -I. $(WARNINGS) -O2 -g -fPIC -shared -o $@ $(filter %.c,$^)
 
 -include $(patsubst %.o,%.d,$(call objects,$(bench_src) $(soak_src) $(unit_tests) $(unit_src) $(fault_tests) \
 	$(fault_src) $(fuzz_targets) $(fuzz_src) $(transfer_src) $(wildcard tests/bench/peers/*.c)))
@@ -127,6 +129,10 @@ soak-short: all $(bin)/relay-soak
 soak-upgrade: all $(bin)/relay-soak
 	@RELAY_BIN_DIR=$(bin) tests/soak/run --only upgrade
 	@reason=$$(tests/service/run --why-not); [ -z "$$reason" ] && exec tests/service/run --soak || echo "restarts left out: $$reason"
+
+torture: all $(preloaded)
+	@tests/install-packages test
+	@RELAY_BIN_DIR=$(bin) tests/torture/run $(TORTURE)
 
 # A sanitizer build of its own.
 soak-fuzz:

@@ -81,6 +81,12 @@ def pipe_quota(pipes):
 
 
 @functools.cache
+def tracing():
+    """strace(1) of a process that runs already."""
+    return tried("tracing", "sh", "-c", "sleep 9 & timeout 0.5 strace -o /dev/null -p $!; code=$?; kill $!; [ $code = 124 ]")
+
+
+@functools.cache
 def many_pipes():
     """As a relay with some feeds wants them; those of an ordinary user are counted together (pipe(7))."""
     fds = []

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+"""Some of the faults of the torture sweep (tests/torture), of each scenario; `make torture` makes all."""
+
+import subprocess
+import sys
+
+import pytest
+
+from relaytest.daemon import IS_SANITIZED, ROOT
+from relaytest.surroundings import needs, tracing
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+from torture.scenarios import NAMES  # noqa: E402
+
+
+def faults():
+    return "no faults: a build with sanitizers has an allocator of its own" if IS_SANITIZED else tracing()
+
+
+@needs(faults)
+@pytest.mark.parametrize("name", NAMES)
+def test_faults_are_borne(name):
+    command = (sys.executable, str(ROOT / "tests/torture/run"), "--only", f"^{name}$", "--share", "101")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
