@@ -151,9 +151,10 @@ install: all
 	ln -sf relay $(DESTDIR)$(BASHDIR)/relaypub
 	ln -sf relay $(DESTDIR)$(BASHDIR)/relayctl
 	$(put) -t $(DESTDIR)$(ZSHDIR) deploy/completions/_relay
-	$(put) -t $(DESTDIR)$(DOCDIR) deploy/doc/* deploy/debian/copyright
+	$(put) -t $(DESTDIR)$(DOCDIR) $(filter-out deploy/doc/examples,$(wildcard deploy/doc/*)) \
+		deploy/debian/copyright
 	sed -E 's!\]\(deploy/(doc|debian)/!](!g' README.md >$(DESTDIR)$(DOCDIR)/README.md
-	$(put) -t $(DESTDIR)$(DOCDIR)/examples relay.ini.example deploy/grafana/relay.json \
+	$(put) -t $(DESTDIR)$(DOCDIR)/examples deploy/doc/examples/* relay.ini.example deploy/grafana/relay.json \
 		deploy/prometheus/relay.rules.yml
 	test -e $(etc)/relay.ini || install -m 644 relay.ini.example $(etc)/relay.ini
 	@[ -n "$(DESTDIR)" ] || echo 'Installed. To start the service: systemd-sysusers; systemd-tmpfiles --create;' \

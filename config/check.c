@@ -299,9 +299,10 @@ static bool is_for_http(size_t option)
 	return option == CONFIG_LISTENER_origins || option == CONFIG_LISTENER_hosts ||
 	       option == CONFIG_LISTENER_content_type || option == CONFIG_LISTENER_http_fields ||
 	       option == CONFIG_LISTENER_token_file || option == CONFIG_LISTENER_trusted_proxies ||
-	       option == CONFIG_LISTENER_publish || option == CONFIG_LISTENER_publish_token_file ||
-	       option == CONFIG_LISTENER_gaps || option == CONFIG_LISTENER_messages ||
-	       option == CONFIG_LISTENER_head_timeout || option == CONFIG_LISTENER_max_heads;
+	       option == CONFIG_LISTENER_proxy_header || option == CONFIG_LISTENER_publish ||
+	       option == CONFIG_LISTENER_publish_token_file || option == CONFIG_LISTENER_gaps ||
+	       option == CONFIG_LISTENER_messages || option == CONFIG_LISTENER_head_timeout ||
+	       option == CONFIG_LISTENER_max_heads;
 }
 
 /* Does it have another value than without this line? */
@@ -344,6 +345,10 @@ static void check_http(const struct check *check, const struct config_listener *
 		check_secret(check, listener, CONFIG_LISTENER_token_file, listener->token_file);
 		check_secret(check, listener, CONFIG_LISTENER_publish_token_file,
 			     listener->publish_token_file);
+		if (listener->proxy_header != CONFIG_PROXY_HEADER_PROXY &&
+		    !*listener->trusted_proxies)
+			report(check, &listener->section, CONFIG_LISTENER_proxy_header,
+			       "proxy_header is for trusted_proxies only; expected their networks");
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -364,27 +369,23 @@ static bool is_published_at(const struct config_listener *listener, const struct
 static void check_publish(const struct check *check, const struct config_listener *listener)
 {
 	const struct config *config = check->config;
-	bool publishes = listener->publish == CONFIG_YES;
+	bool publishes = listener->publish == CONFIG_YES, has_feed = false;
 	const char *path = listener->publish_token_file;
 
 	if (listener->format != FORMAT_HTTP)
 		return;
 	if (publishes && !*path)
 		report(check, &listener->section, CONFIG_LISTENER_publish,
-		       "publish = yes needs publish_token_file, a file with the publishers' "
-		       "tokens");
+		       "publish = yes needs publish_token_file, with the tokens of publishers");
 	if (!publishes && *path)
 		report(check, &listener->section, CONFIG_LISTENER_publish_token_file,
 		       "publish_token_file is for publish = yes only; expected it to be left out");
 	if (*path && strcmp(path, listener->token_file) == 0)
 		report(check, &listener->section, CONFIG_LISTENER_publish_token_file,
-		       "publish_token_file is the file of token_file; expected one of its own, or "
-		       "every reader could publish");
-	for (size_t i = 0; i < config->feed_count; i++) {
-		if (is_published_at(listener, &config->feeds[i]))
-			return;
-	}
-	if (publishes)
+		       "publish_token_file is the file of token_file; expected one of its own");
+	for (size_t i = 0; i < config->feed_count; i++)
+		has_feed = has_feed || is_published_at(listener, &config->feeds[i]);
+	if (publishes && !has_feed)
 		report(check, &listener->section, CONFIG_LISTENER_publish,
 		       "publish = yes, but no feed of this listener has ingest = http");
 }

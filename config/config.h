@@ -83,6 +83,9 @@
 #define CONFIG_MESSAGES(VALUE)                                                                     \
 	VALUE(CONFIG_MESSAGES, PACKET, "packet")                                                   \
 	VALUE(CONFIG_MESSAGES, MESSAGE, "message")
+#define CONFIG_PROXY_HEADERS(VALUE)                                                                \
+	VALUE(CONFIG_PROXY_HEADER, PROXY, "proxy")                                                 \
+	VALUE(CONFIG_PROXY_HEADER, FORWARDED, "forwarded")
 #define CONFIG_YES_NOS(VALUE)                                                                      \
 	VALUE(CONFIG, NO, "no")                                                                    \
 	VALUE(CONFIG, YES, "yes")
@@ -100,6 +103,7 @@ enum config_survive_crash  { CONFIG_SURVIVE_CRASHES(CONFIG_ENUMERATOR) };
 enum config_on_slow        { CONFIG_ON_SLOWS(CONFIG_ENUMERATOR) };
 enum config_on_history_lag { CONFIG_ON_HISTORY_LAGS(CONFIG_ENUMERATOR) };
 enum config_messages       { CONFIG_MESSAGES(CONFIG_ENUMERATOR) };
+enum config_proxy_header   { CONFIG_PROXY_HEADERS(CONFIG_ENUMERATOR) };
 enum config_yes_no         { CONFIG_YES_NOS(CONFIG_ENUMERATOR) };
 #undef CONFIG_ENUMERATOR
 /* clang-format on */

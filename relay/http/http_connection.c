@@ -377,6 +377,13 @@ const struct endpoint_address *http_connection_peer(const struct http_connection
 	return &connection->peer;
 }
 
+void http_connection_set_peer(struct http_connection *connection,
+			      const struct endpoint_address *peer)
+{
+	connection->peer = *peer;
+	connection->is_proxied = true;
+}
+
 bool http_connection_is_proxied(const struct http_connection *connection)
 {
 	return connection->is_proxied;

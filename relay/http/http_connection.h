@@ -111,8 +111,12 @@ int http_connection_take_fd(struct http_connection *connection, uint8_t *rest,
 /* Closes without a word. */
 void http_connection_drop(struct http_connection *connection);
 
-/* Who sent the request: the address of the connection, or the one that the PROXY header named. */
+/* Who sent the request: the address of the connection, or the one that a proxy named. */
 const struct endpoint_address *http_connection_peer(const struct http_connection *connection);
 
-/* Did it begin with a PROXY header? */
+/* A trusted proxy has said in the request who that is. */
+void http_connection_set_peer(struct http_connection *connection,
+			      const struct endpoint_address *peer);
+
+/* Did it come from a trusted proxy: with a PROXY header, or by http_connection_set_peer()? */
 bool http_connection_is_proxied(const struct http_connection *connection);

@@ -69,10 +69,20 @@ static enum http_parse read_method(struct http_request *request, struct http_tex
 	return fail(request, 501, "this method is not known");
 }
 
+/* A mount of NTRIP 1 may stand without its slash. */
+static const char *parse_target(const struct http_request *request, struct http_text text,
+				struct http_target *ret)
+{
+	if (!request->password_length || !http_text_is_token(text))
+		return http_target_parse(text, ret);
+	*ret = (struct http_target){.path = text};
+	return NULL;
+}
+
 static enum http_parse read_target(struct http_request *request, struct http_text text)
 {
 	struct http_target target;
-	const char *wrong = http_target_parse(text, &target);
+	const char *wrong = parse_target(request, text, &target);
 
 	if (wrong)
 		return fail(request, 400, wrong);
@@ -81,6 +91,18 @@ static enum http_parse read_target(struct http_request *request, struct http_tex
 	request->target_at = (size_t)(text.at - request->fields.head);
 	request->target_length = text.length;
 	return HTTP_PARSE_MORE;
+}
+
+static bool begins_with(struct http_text text, const char *word)
+{
+	return text.length >= strlen(word) && memcmp(text.at, word, strlen(word)) == 0;
+}
+
+/* SOURCE PASSWORD /MOUNT, or MOUNT, of bases that speak NTRIP 1 (RTCM Paper 200-2004/SC104-STD). */
+static bool is_of_base(struct http_text method, struct http_text version)
+{
+	return http_text_equals(method, "SOURCE") && version.length > 0 &&
+	       !begins_with(version, "HTTP/") && !begins_with(version, "ICE/");
 }
 
 /* METHOD SP TARGET SP VERSION */
@@ -99,8 +121,14 @@ static enum http_parse read_request_line(struct http_request *request, struct ht
 		return fail(request, 400, "the request line is not METHOD TARGET VERSION");
 	version.at = target.at + target.length + 1;
 	version.length = line.length - method.length - target.length - 2;
-	if (read_version(request, method, version) == HTTP_PARSE_ERROR ||
-	    read_method(request, method) == HTTP_PARSE_ERROR)
+	if (is_of_base(method, version)) {
+		request->password_at = (size_t)(target.at - request->fields.head);
+		request->password_length = target.length;
+		target = version;
+	} else if (read_version(request, method, version) == HTTP_PARSE_ERROR) {
+		return HTTP_PARSE_ERROR;
+	}
+	if (read_method(request, method) == HTTP_PARSE_ERROR)
 		return HTTP_PARSE_ERROR;
 	return read_target(request, target);
 }
@@ -216,11 +244,14 @@ static enum http_parse finish(struct http_request *request, size_t head_bytes)
 			return fail(request, 400,
 				    "a header field that may stand once stands twice");
 	}
-	if (http_target_parse(target, &request->target))
+	if (parse_target(request, target, &request->target))
 		return fail(request, 400, "the buffer of the request has changed");
 	if (check_host(request) == HTTP_PARSE_ERROR || check_body(request) == HTTP_PARSE_ERROR ||
 	    check_expect(request) == HTTP_PARSE_ERROR)
 		return HTTP_PARSE_ERROR;
+	if (request->password_length)
+		request->password = (struct http_text){fields->head + request->password_at,
+						       request->password_length};
 	request->head_bytes = head_bytes;
 	request->result = HTTP_PARSE_WHOLE;
 	return request->result;

@@ -65,7 +65,10 @@ struct http_request {
 	enum http_body body;    /* with HTTP_BODY_LEFT: how the body that follows ends, */
 	uint64_t body_bytes;    /* and how long it is */
 	bool wants_continue;    /* it is not sent before 100 (RFC 9110, 10.1.1) */
-	size_t head_bytes;      /* with the empty line */
+	/* SOURCE of NTRIP 1, which has it in place of a target, and the target in place of a version;
+	 * NULL: it is none.  May never be logged. */
+	struct http_text password;
+	size_t head_bytes; /* with the empty line */
 
 	/* error */
 	int status;         /* of the answer, 400 to 599 */
@@ -77,6 +80,7 @@ struct http_request {
 	size_t seen_bytes; /* bytes that have been looked at */
 	size_t line_at;    /* where the unfinished line begins */
 	size_t target_at, target_length;
+	size_t password_at, password_length; /* 0: there is none */
 	enum http_parse result;
 };
 

@@ -34,6 +34,8 @@ static const char *content_type(const struct stream_answer *answer)
 {
 	const char *media = format_row(answer->format)->media;
 
+	if (answer->dialect == STREAM_NTRIP_2)
+		return "gnss/data";
 	return media ? media : answer->of_feed.content_type;
 }
 
@@ -57,7 +59,11 @@ ssize_t stream_answer_head(const struct stream_answer *answer, const struct stre
 
 	if (carrier == FORMAT_CARRIER_WEBSOCKET)
 		return websocket_handshake_answer(&answer->handshake, buf, size);
+	if (answer->dialect == STREAM_NTRIP_1)
+		return snprintf(buf, size, "%s", STREAM_NTRIP_1_OK);
 	stream_answer_begin(answer, &response, buf, size, 200);
+	if (answer->dialect == STREAM_NTRIP_2)
+		http_response_field(&response, "Ntrip-Version", "Ntrip/2.0");
 	http_response_field(&response, "Content-Type", content_type(answer));
 	/* A proxy that gathers (nginx: X-Accel-Buffering) would make a live stream a late one. */
 	http_response_field(&response, "Cache-Control", "no-store, no-transform");

@@ -19,6 +19,8 @@
 #include "http/stream_request.h"
 #include "http/websocket_handshake.h"
 
+#define STREAM_NTRIP_1_OK   "ICY 200 OK\r\n\r\n"
+
 #define STREAM_ORIGIN_BYTES 256
 #define STREAM_TYPE_BYTES   127
 #define STREAM_FIELDS_BYTES 1023
@@ -31,8 +33,16 @@ struct stream_fields {
 	char fields[STREAM_FIELDS_BYTES + 2];
 };
 
+/* What the client speaks; NTRIP is web/ntrip.h. */
+enum stream_dialect {
+	STREAM_HTTP,
+	STREAM_NTRIP_1,
+	STREAM_NTRIP_2,
+};
+
 struct stream_answer {
 	enum format format;
+	enum stream_dialect dialect;
 	bool is_head;                         /* without a body */
 	char origin[STREAM_ORIGIN_BYTES + 1]; /* whose pages may read it: one, "*", or "" */
 	bool allows_credentials;              /* they may bring cookies; not with "*" */

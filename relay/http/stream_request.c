@@ -277,16 +277,17 @@ const char *stream_request_read(const struct http_request *request, uint64_t now
 {
 	char path[STREAM_FEED_BYTES + 3]; /* a slash on both sides, and a zero byte */
 	char id[VALUE_BYTES] = "";
-	const char *wrong;
+	const char *wrong, *name;
 	int length;
 
 	*ret = (struct stream_request){.now_ns = now_ns};
 	length = http_target_path(&request->target, path, sizeof(path));
 	if (length > 2 && path[length - 1] == '/')
 		path[--length] = '\0';
-	ret->is_long = length < 0 || length > STREAM_FEED_BYTES + 1;
+	name = length > 0 && path[0] == '/' ? path + 1 : path;
+	ret->is_long = length < 0 || strlen(name) > STREAM_FEED_BYTES;
 	if (!ret->is_long)
-		memcpy(ret->feed, path + 1, (size_t)length);
+		memcpy(ret->feed, name, strlen(name) + 1);
 	(void)http_fields_find(&request->fields, "Origin", &ret->origin);
 	wrong = read_query(request, ret, id);
 	ret->format = format_of(request, ret->wants_framed);

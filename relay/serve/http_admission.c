@@ -23,6 +23,8 @@
 #include "serve/http_arrival.h"
 #include "serve/http_listener.h"
 #include "serve/service.h"
+#include "web/feed_list.h"
+#include "web/ntrip.h"
 #include "web/publisher_arrival.h"
 #include "web/request_token.h"
 #include "web/safe_text.h"
@@ -139,6 +141,10 @@ static void refuse_with(struct asking *asking, enum http_refusal refusal, int st
 		send_away(asking, refusal, line);
 		return;
 	}
+	if (asking->request->password.at) {
+		send_answer(asking, buf, ntrip_print_refusal(status, line, buf, sizeof(buf)));
+		return;
+	}
 	stream_answer_begin(&asking->answer, &response, buf, sizeof(buf), status);
 	if (is_for_now(status))
 		http_response_field(&response, "Retry-After", "5");
@@ -171,45 +177,29 @@ static void note_turned_away(void *owner, const struct endpoint_address *peer)
 	note_refusal(owner, peer, NULL, HTTP_REFUSED_HEADS, about->status, about->text);
 }
 
-/* The paths, one a line. */
 static void answer_list(struct asking *asking)
 {
 	const struct http_listener *http = asking->http;
-	const size_t line_bytes = CONFIG_NAME_BYTES + 2;
-	struct http_response response;
+	size_t count = list_length(&http->paths), at = 0, bytes = 0;
+	const char **names = calloc(count + 1, sizeof(*names));
 	struct list_node *node;
-	size_t size = STREAM_ANSWER_BYTES, length = 0;
-	char *body, *buf;
-	ssize_t head;
+	char *text = NULL;
 
-	list_for_each (&http->paths, node)
-		size += line_bytes;
-	body = malloc(size);
-	buf = malloc(2 * size);
-	if (!body || !buf) {
-		refuse(asking, HTTP_REFUSED_NO_MEMORY);
-		goto out;
-	}
 	list_for_each (&http->paths, node) {
-		const struct http_path *path = list_entry(node, struct http_path, node);
-
-		length += (size_t)snprintf(body + length, size - length, "/%s\n", path->feed->name);
+		if (names)
+			names[at++] = list_entry(node, struct http_path, node)->feed->name;
 	}
-	stream_answer_begin(&asking->answer, &response, buf, 2 * size, 200);
-	http_response_field(&response, "Content-Type", "text/plain; charset=utf-8");
-	http_response_field_number(&response, "Content-Length", length);
-	http_response_field(&response, "Cache-Control", "no-store");
-	http_response_field(&response, "X-Content-Type-Options", "nosniff");
-	http_response_field(&response, "Connection", "close");
-	head = http_response_end(&response);
-	if (head > 0 && !asking->answer.is_head) {
-		memcpy(buf + head, body, length);
-		head += (ssize_t)length;
-	}
-	send_answer(asking, buf, head);
-out:
-	free(body);
-	free(buf);
+	if (names)
+		text = asking->answer.dialect == STREAM_HTTP
+			       ? feed_list_print(&asking->answer, names, count, &bytes)
+			       : ntrip_print_table(asking->answer.dialect, names, count,
+						   http->asks_token, &bytes);
+	if (text)
+		send_answer(asking, text, (ssize_t)bytes);
+	else
+		refuse(asking, HTTP_REFUSED_NO_MEMORY);
+	free(names);
+	free(text);
 }
 
 /* ---- who may ask ---- */
@@ -522,7 +512,8 @@ static void answer_stream(struct asking *asking)
 {
 	enum http_refusal refusal;
 
-	asking->answer.format = wanted_format(asking);
+	asking->answer.format =
+		asking->answer.dialect == STREAM_NTRIP_1 ? FORMAT_RAW : wanted_format(asking);
 	refusal = refusal_of_wish(asking->path, asking->answer.format,
 				  asking->wanted.burst_key_frame);
 	asking->answer.of_feed = asking->path->fields;
@@ -536,11 +527,22 @@ static void answer_stream(struct asking *asking)
 		subscribe(asking);
 }
 
+/* An old rover finds out in this way that there is no such mount. */
+static bool wants_list(const struct asking *asking)
+{
+	return (!asking->wanted.is_long && !asking->wanted.feed[0]) ||
+	       (asking->answer.dialect == STREAM_NTRIP_1 && !asking->publishes);
+}
+
 static void answer_request(struct asking *asking, const char *wrong)
 {
+	const char *wrong_peer =
+		http_listener_find_peer(asking->http, asking->connection, asking->request);
 	char buf[STREAM_ANSWER_BYTES];
 
-	if (!is_address_allowed(asking))
+	if (wrong_peer)
+		refuse_with(asking, HTTP_REFUSED_BAD_REQUEST, 400, wrong_peer);
+	else if (!is_address_allowed(asking))
 		refuse(asking, HTTP_REFUSED_DENIED);
 	else if (!is_host_known(asking))
 		refuse_host(asking);
@@ -560,7 +562,7 @@ static void answer_request(struct asking *asking, const char *wrong)
 		answer_publisher(asking);
 	else if (asking->path)
 		answer_stream(asking);
-	else if (!asking->wanted.is_long && !asking->wanted.feed[0])
+	else if (wants_list(asking))
 		answer_list(asking);
 	else
 		refuse(asking, HTTP_REFUSED_UNKNOWN_FEED);
@@ -575,6 +577,7 @@ static void answer(void *owner, struct http_connection *connection,
 	(void)body;
 	(void)body_bytes;
 	asking.answer.is_head = request->method == HTTP_HEAD;
+	asking.answer.dialect = ntrip_dialect_of(request);
 	asking.answer.allows_publishers = asking.http->publishes;
 	asking.publishes = asking.http->publishes &&
 			   (request->method & HTTP_HAVE_BODY || asking.wanted.publishes);

@@ -11,6 +11,7 @@
 #include "http/http_host.h"
 #include "serve/params.h"
 #include "serve/service.h"
+#include "web/forwarded.h"
 
 const char *http_refusal_name(enum http_refusal refusal)
 {
@@ -233,6 +234,20 @@ bool http_listener_knows_host(const struct http_listener *http, struct http_text
 	       http_host_is_known(host, is_auto ? "" : http->hosts);
 }
 
+const char *http_listener_find_peer(const struct http_listener *http,
+				    struct http_connection *connection,
+				    const struct http_request *request)
+{
+	struct endpoint_address peer = *http_connection_peer(connection);
+	const char *wrong;
+
+	if (!http->reads_forwarded || !forwarded_is_trusted(&http->proxies, &peer))
+		return NULL;
+	wrong = forwarded_find_peer(&request->fields, &http->proxies, &peer);
+	http_connection_set_peer(connection, &peer);
+	return wrong;
+}
+
 static int change_admission(struct http_listener *http, const struct config_listener *from)
 {
 	char *origins = strdup(from->origins);
@@ -251,6 +266,7 @@ static int change_admission(struct http_listener *http, const struct config_list
 	http->hosts = hosts;
 	access_fini(&http->proxies);
 	http->proxies = proxies;
+	http->reads_forwarded = from->proxy_header == CONFIG_PROXY_HEADER_FORWARDED;
 	change_tokens(http, from);
 	return 0;
 }
@@ -289,8 +305,9 @@ int http_listener_change(struct http_listener *http, const struct config *config
 	r = change_admission(http, from);
 	if (r < 0)
 		return r;
-	http_server_change(&http->server, from->head_timeout, from->max_heads,
-			   access_is_open(&http->proxies) ? NULL : &http->proxies);
+	http_server_change(
+		&http->server, from->head_timeout, from->max_heads,
+		access_is_open(&http->proxies) || http->reads_forwarded ? NULL : &http->proxies);
 	http_server_change_methods(&http->server,
 				   http->methods | (http->publishes ? HTTP_HAVE_BODY : 0),
 				   http->publishes ? HTTP_BODY_LEFT : 0);

@@ -50,8 +50,9 @@ struct http_listener {
 	bool publishes;               /* feeds with ingest = http are published to here */
 	struct token_list publishers; /* tokens of those who may */
 	struct access proxies;
-	char *origins; /* owned */
-	char *hosts;   /* owned; as the option has it */
+	bool reads_forwarded; /* they tell the address in fields of the request */
+	char *origins;        /* owned */
+	char *hosts;          /* owned; as the option has it */
 	bool gaps, per_message;
 	uint64_t refused[HTTP_REFUSAL_COUNT]; /* but HEADS; see http_listener_refused() */
 };
@@ -77,6 +78,12 @@ int http_listener_change(struct http_listener *http, const struct config *config
 
 /* May it be asked by this name (the Host field)? */
 bool http_listener_knows_host(const struct http_listener *http, struct http_text host);
+
+/* Finds out who asks, where a trusted proxy says it in the request.  NULL, or what is wrong with that, as
+ * a static text. */
+const char *http_listener_find_peer(const struct http_listener *http,
+				    struct http_connection *connection,
+				    const struct http_request *request);
 
 /* Gives up the feed's formats, before it goes. */
 void http_listener_detach(struct http_listener *http, const struct served_feed *feed);

@@ -73,7 +73,9 @@ static ssize_t print_greeting(const struct publisher_request *from, char *buf, s
 		return websocket_handshake_answer(&from->answer->handshake, buf, size);
 	if (from->request->wants_continue)
 		return snprintf(buf, size, "HTTP/1.1 100 Continue\r\n\r\n");
-	if (from->request->body != HTTP_BODY_TO_END)
+	if (from->answer->dialect == STREAM_NTRIP_1)
+		return snprintf(buf, size, "%s", STREAM_NTRIP_1_OK);
+	if (from->request->body != HTTP_BODY_TO_END && from->answer->dialect == STREAM_HTTP)
 		return 0;
 	stream_answer_begin(from->answer, &response, buf, size, 200);
 	http_response_field(&response, "Connection", "close");

@@ -235,7 +235,8 @@ static ssize_t last_words(const struct publisher_body *body, enum close_reason r
 						      row->websocket_code ? row->websocket_code
 									  : WEBSOCKET_CLOSE_NORMAL,
 						      row->websocket_code ? row->text : NULL);
-	if (body->kind == PUBLISHER_TO_END && body->has_begun)
+	if (body->has_begun &&
+	    (body->kind == PUBLISHER_TO_END || body->answer.dialect != STREAM_HTTP))
 		return 0;
 	return print_answer(body, reason, buf, size);
 }

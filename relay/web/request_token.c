@@ -135,8 +135,10 @@ static bool find_cookie(const struct http_request *request, struct request_token
 void request_token_find(const struct http_request *request, struct request_token *ret)
 {
 	*ret = (struct request_token){0};
-	if (!find_authorization(request, ret) && !find_protocol(request, ret) &&
-	    !find_parameter(request, ret))
+	if (request->password.at)
+		set(ret, request->password);
+	else if (!find_authorization(request, ret) && !find_protocol(request, ret) &&
+		 !find_parameter(request, ret))
 		(void)find_cookie(request, ret);
 }
 

@@ -4,6 +4,7 @@
  *
  *	Authorization: Bearer TOKEN           programs (RFC 6750, 2.1)
  *	Authorization: Basic USER:TOKEN       players, encoders, receivers (RFC 7617); any user
+ *	SOURCE TOKEN /MOUNT                   bases that speak NTRIP 1
  *	Sec-WebSocket-Protocol: relay.bearer.TOKEN    WebSockets of browsers
  *	?access_token=TOKEN                   EventSource, <audio> (RFC 6750, 2.3)
  *	Cookie: access_token=TOKEN            the same, of relay's own site

@@ -106,7 +106,7 @@ static void say_target(struct line *line, const struct http_target *target)
 
 	EXPECT(length >= 1 && (size_t)length == strlen(value));
 	EXPECT(http_target_path(target, value, (size_t)length) < 0);
-	EXPECT(!strstr(value, "/../") && (value[0] == '/' || strcmp(value, "*") == 0));
+	EXPECT(!strstr(value, "/../"));
 	expect_clean(value);
 	say(line, "%s ", value);
 	while ((r = http_target_parameter(&rest, name, sizeof(name), value, sizeof(value)))) {
@@ -198,6 +198,9 @@ static void say_request(struct line *line, const struct http_request *request, c
 	expect_stream_request(request, bytes);
 	say(line, "%s ", methods[request->method]);
 	say_target(line, &request->target);
+	EXPECT(request->target.path.at[0] == '/' || request->password.at ||
+	       http_text_equals(request->target.path, "*"));
+	expect_within(request->password, bytes, request->head_bytes);
 	say(line, "1.%u host=%.*s fields=%zu ", request->minor_version, (int)request->host.length,
 	    request->host.at ? request->host.at : "", request->fields.count);
 	EXPECT(is_left ? request->content_bytes == 0 : request->body == HTTP_BODY_NONE);

@@ -218,6 +218,11 @@ static void contradictions_are_refused(void **state)
 	config_rig_check_only_error(rig, PUBLISHED(""), "a.ini:2",
 				    "is published to at no listener");
 	config_rig_load(rig, PUBLISHED("publish = yes\npublish_token_file = t\n"));
+	config_rig_check_only_error(rig, IN_LISTENER("format = http\nproxy_header = forwarded\n"),
+				    "a.ini:7", "proxy_header is for trusted_proxies only");
+	config_rig_load(
+		rig,
+		IN_LISTENER("format = http\nproxy_header = forwarded\ntrusted_proxies = ::1\n"));
 	config_rig_load(rig, IN_LISTENER("gaps = no\norigins = none\nmax_heads = 256\n"));
 	config_rig_check_only_error(rig, IN_LISTENER("content_type = a/b\n"), "a.ini:6",
 				    "content_type is for format = http only");

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""The files of deploy/doc/examples: each is good as it stands, but for where it lies, and does what it is for."""
+
+import configparser
+import re
+
+import pytest
+
+from relaytest.daemon import ROOT
+from relaytest.stream import script
+from relaytest.web import Answer, WebSubscriber, request
+from relaytest.web_publisher import connect, publish
+
+EXAMPLES = ROOT / "deploy/doc/examples"
+TOKENS = ("encoders", "bases", "rovers")
+
+
+def sections_of(lab, name):
+    """Only ports and the directory of the tokens are others."""
+    text = (EXAMPLES / name).read_text(encoding="utf-8")
+    for token in TOKENS:
+        (lab.directory / token).write_text(f"{token}-token\n")
+        (lab.directory / token).chmod(0o600)
+    text = re.sub(r"tcp:(\*|127\.0\.0\.1):\d+", "tcp:127.0.0.1:0", text).replace("/etc/relay/", f"{lab.directory}/")
+    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#",))
+    parser.read_string(text)
+    return {section: dict(parser[section]) for section in parser.sections()}
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.ini")))
+def test_each_is_good(lab, name):
+    relay = lab.start(sections_of(lab, name))
+    checked = lab.run_tool("relay", "-t", "-c", relay.ini)
+    assert checked.returncode == 0, checked.stderr
+
+
+def bearer(name):
+    return {"Authorization": f"Bearer {name}-token"}
+
+
+def test_media(lab):
+    relay = lab.start(sections_of(lab, "media.ini"))
+    made = script("none", (4000,) * 30, 1)
+    listeners = [relay.subscribe("web", made, kind=WebSubscriber, path="/radio") for _ in range(2)]
+    relay.wait("radio", subscribers=2)
+    half = len(made.wire) // 2
+    one = publish(relay, "source", made.wire[:half], path="/radio", fields=bearer("encoders"))
+    relay.wait("radio", in_bytes=half)
+    publish(relay, "source", made.wire[half:], path="/radio", fields=bearer("encoders"))
+    relay.run_until_done(listeners)
+    assert listeners[0].fields["content-type"] == "audio/mpeg" and listeners[0].fields["icy-name"] == "Radio 1"
+    lab.loop.run(lambda: one.lost, what="the first encoder to be replaced")
+    assert Answer(relay, "web", request("/tv", method="HEAD")).wait()[1]["content-type"] == "video/mp2t"
+
+
+def test_gnss(lab):
+    relay = lab.start(sections_of(lab, "gnss.ini"))
+    made = script("none", (200,) * 30, 2)
+    rover = relay.subscribe("caster", made, kind=WebSubscriber, path="/BASE1",
+                            fields={"Ntrip-Version": "Ntrip/2.0", **bearer("rovers")})
+    relay.wait("BASE1", subscribers=1)
+    base = connect(relay, b"SOURCE bases-token /BASE1\r\nSource-Agent: NTRIP x\r\n\r\n" + made.wire, listener="caster")
+    relay.run_until_done([rover])
+    assert base.received == b"ICY 200 OK\r\n\r\n"
