@@ -145,11 +145,24 @@ static bool is_default(const struct config_section *section, size_t option)
 	return !differs_from_default(section, &config_options_of(section->kind, &count)[option]);
 }
 
+/* A feed before this one that has the same folder; NULL: none. */
+static const struct config_feed *find_history(const struct config *config,
+					      const struct config_feed *feed)
+{
+	for (const struct config_feed *other = config->feeds; *feed->history && other < feed;
+	     other++) {
+		if (strcmp(other->history, feed->history) == 0)
+			return other;
+	}
+	return NULL;
+}
+
 static void check_history(const struct check *check, const struct config_feed *feed)
 {
 	static const size_t needing[] = {CONFIG_FEED_history_size, CONFIG_FEED_history_age,
 					 CONFIG_FEED_history_file, CONFIG_FEED_history_sync,
 					 CONFIG_FEED_on_history_lag};
+	const struct config_feed *other;
 	char file[NUM_PRINT_BYTES], size[NUM_PRINT_BYTES];
 
 	for (size_t i = 0; !*feed->history && i < ARRAY_LEN(needing); i++) {
@@ -161,6 +174,12 @@ static void check_history(const struct check *check, const struct config_feed *f
 		report(check, &feed->section, CONFIG_FEED_history,
 		       "history = %.200s is not an absolute path; expected /var/lib/relay/%s",
 		       feed->history, feed->section.name);
+	other = find_history(check->config, feed);
+	if (other)
+		report(check, &feed->section, CONFIG_FEED_history,
+		       "history = %.200s is that of [feed %s] as well; expected a folder of its "
+		       "own",
+		       feed->history, other->section.name);
 	if (feed->history_size && feed->history_file > feed->history_size / 4)
 		report(check, &feed->section, CONFIG_FEED_history_file,
 		       "history_file = %s is more than a quarter of history_size = %s; whole files "

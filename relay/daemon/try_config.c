@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "base/num.h"
 #include "config/errors.h"
 #include "history/history_folder.h"
 #include "net/listen_holder.h"
@@ -351,6 +352,20 @@ static void try_source(const struct attempt *attempt, const struct config_feed *
 	free(params);
 }
 
+static void warn_of_room(const struct attempt *attempt, const struct config_feed *feed)
+{
+	char size[NUM_PRINT_BYTES], has[NUM_PRINT_BYTES];
+	struct errmsg text;
+	uint64_t room;
+
+	if (!history_folder_room(feed->history, &room) || feed->history_size <= room)
+		return;
+	errmsg_set(&text, "history_size = %s, and the file system of %.200s has room for %s",
+		   num_print_bytes(size, sizeof(size), feed->history_size), feed->history,
+		   num_print_bytes(has, sizeof(has), room >> 20 << 20));
+	warn(attempt, &feed->section, CONFIG_FEED_history, text.text);
+}
+
 /* The lock is not looked at: relay itself may have it. */
 static void try_history(const struct attempt *attempt, const struct config_feed *feed)
 {
@@ -362,6 +377,8 @@ static void try_history(const struct attempt *attempt, const struct config_feed 
 	params_of_recorder(feed, &params);
 	if (history_folder_check(&params.history, &why) < 0)
 		add_error(attempt, &feed->section, CONFIG_FEED_history, "%s", why.text);
+	else
+		warn_of_room(attempt, feed);
 }
 
 void try_config(const struct config *config, enum try_for purpose, struct config_errors *errors)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -22,6 +23,7 @@
 
 enum {
 	NUMBER_DIGITS = 10,
+	PATH_BYTES = 4096,
 	BOOT_ID_BYTES = 64,
 	FOLDER_MODE = 0750,
 	FILE_MODE = 0640,
@@ -364,18 +366,63 @@ void history_folder_close(struct history_folder *folder)
 	*folder = (struct history_folder){.fd = -1};
 }
 
+/* The folder that a folder is in.  0 or -ENAMETOOLONG. */
+static int print_parent(char *buf, size_t size, const char *path)
+{
+	char *slash;
+
+	if (snprintf(buf, size, "%s", path) >= (int)size)
+		return -ENAMETOOLONG;
+	slash = strrchr(buf, '/');
+	if (slash)
+		slash[slash == buf] = '\0';
+	else
+		(void)snprintf(buf, size, ".");
+	return 0;
+}
+
 /* Nothing is there: can it be made? */
 static int check_parent(const char *path)
 {
-	char parent[4096];
-	char *slash;
+	char parent[PATH_BYTES];
+	int r = print_parent(parent, sizeof(parent), path);
 
-	if (snprintf(parent, sizeof(parent), "%s", path) >= (int)sizeof(parent))
-		return -ENAMETOOLONG;
-	slash = strrchr(parent, '/');
-	if (slash)
-		slash[slash == parent] = '\0';
-	return access(slash ? parent : ".", W_OK | X_OK) < 0 ? -errno : 0;
+	if (r == 0 && access(parent, W_OK | X_OK) < 0)
+		r = -errno;
+	return r;
+}
+
+static uint64_t bytes_in(DIR *dir)
+{
+	uint64_t bytes = 0;
+	struct dirent *entry;
+	struct stat status;
+
+	while ((entry = readdir(dir))) {
+		if (fstatat(dirfd(dir), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(status.st_mode))
+			bytes += (uint64_t)status.st_size;
+	}
+	return bytes;
+}
+
+bool history_folder_room(const char *path, uint64_t *ret_bytes)
+{
+	char parent[PATH_BYTES];
+	struct statvfs space;
+	DIR *dir = opendir(path);
+
+	*ret_bytes = 0;
+	if (dir) {
+		*ret_bytes = bytes_in(dir);
+		(void)closedir(dir);
+	} else if (print_parent(parent, sizeof(parent), path) == 0) {
+		path = parent;
+	}
+	if (statvfs(path, &space) < 0)
+		return false;
+	*ret_bytes += (uint64_t)space.f_bavail * space.f_frsize;
+	return true;
 }
 
 int history_folder_check(const struct history_params *params, struct errmsg *err)

@@ -53,6 +53,10 @@ void history_folder_close(struct history_folder *folder);
  * but can be made; else as above. */
 must_check int history_folder_check(const struct history_params *params, struct errmsg *err);
 
+/* How many bytes a history in this folder can have: what it has and what is free.  False: it cannot be
+ * told. */
+bool history_folder_room(const char *path, uint64_t *ret_bytes);
+
 /* openat(2) with O_CLOEXEC; what is made is for relay's user and group.  0 or -errno. */
 must_check int history_folder_open_file(int folder, uint64_t number, enum history_kind kind,
 					int flags, int *ret_fd);

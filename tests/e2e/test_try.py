@@ -139,3 +139,14 @@ def test_an_upgrade_may_move_addresses(lab):
     relay.wait("a", subscribers=2)
     relay.publish("a", made.wire)
     relay.run_until_done([reader, other])
+
+
+def test_a_history_that_the_disk_has_no_room_for(lab):
+    """Said with both figures; the history begins all the same, since files elsewhere may go."""
+    sections = listener(listen="tcp:127.0.0.1:0")
+    sections["feed a"] |= {"history": lab.directory / "history", "history_size": "60000g"}
+    done, lines = check(lab, sections)
+    line = 1 + next(number for number, text in enumerate(lines) if text.startswith("history ="))
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf":{line}: warning: history_size = 60000g, and the file system of \S+ has room for \d+[mg]\n",
+                     done.stderr), done.stderr

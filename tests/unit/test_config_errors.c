@@ -152,6 +152,9 @@ static void what_is_missing_is_told(void **state)
 		{IN_FEED("history_age = 1h\n"), "a.ini:6", "there is no history"},
 		{IN_FEED("history = /h\nhistory_size = 8m\nhistory_file = 4m\n"), "a.ini:8",
 		 "more than a quarter of history_size = 8m"},
+		{IN_FEED("history = /h\n[feed b]\ningest = fifo:b\nhistory = /h\n"
+			 "[listener m]\nfeed = b\nlisten = unix:m\n"),
+		 "a.ini:9", "history = /h is that of [feed a] as well"},
 		{LISTENER "[feed a]\n", "a.ini:4", "[feed a] has no 'ingest'"},
 		{IN_FEED("[listener m]\nlisten = unix:x\n"), "a.ini:6",
 		 "[listener m] has no 'feed'"},
