@@ -61,8 +61,12 @@ def started():
 
     yield start
     for one in running:
-        one.kill()  # Apache would wait for its connections
-        one.wait()
+        one.terminate()
+        try:
+            one.wait(5)
+        except subprocess.TimeoutExpired:  # Apache waits for its connections; nginx killed so would leave its workers
+            one.kill()
+            one.wait()
 
 
 def free_port():
