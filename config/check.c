@@ -113,11 +113,12 @@ static void check_publishers(const struct check *check, const struct config_feed
 		*feed->publisher_allow ? CONFIG_FEED_publisher_allow : CONFIG_FEED_publisher_deny;
 
 	if (!feed->ingest.text || feed->ingest.kind == CONFIG_INGEST_LISTEN ||
-	    feed->ingest.kind == CONFIG_INGEST_HTTP)
+	    feed->ingest.kind == CONFIG_INGEST_HTTP || feed->ingest.kind == CONFIG_INGEST_UDP)
 		return;
 	if (*feed->publisher_allow || *feed->publisher_deny)
 		report(check, &feed->section, option,
-		       "publisher_allow and publisher_deny are for ingest = listen and http only");
+		       "publisher_allow and publisher_deny are for ingest = listen, http and udp "
+		       "only");
 }
 
 /* Only a file has permissions: tcp and abstract names have none. */
@@ -188,6 +189,23 @@ static void check_history(const struct check *check, const struct config_feed *f
 		       num_print_bytes(size, sizeof(size), feed->history_size));
 }
 
+/* A datagram may be lost. */
+static void check_udp(const struct check *check, const struct config_feed *feed)
+{
+	const struct framing_row *row = framing_row(feed->framing.kind);
+
+	if (!feed->ingest.text || feed->ingest.kind != CONFIG_INGEST_UDP)
+		return;
+	if (feed->framing.kind != FRAMING_NONE && !row->is_searched && !row->end_bytes)
+		report(check, &feed->section, CONFIG_FEED_framing,
+		       "framing = %s finds no message again once a datagram is lost; expected none "
+		       "(each datagram is a message), ts, rtcm3, beast, line, nul, cr or crlf",
+		       row->word);
+	if (!is_default(&feed->section, CONFIG_FEED_coalesce))
+		report(check, &feed->section, CONFIG_FEED_coalesce,
+		       "coalesce is not for ingest = udp; each datagram is taken as it comes");
+}
+
 static void check_feed(const struct check *check, const struct config_feed *feed)
 {
 	bool listens = feed->ingest.text && feed->ingest.kind == CONFIG_INGEST_LISTEN;
@@ -195,6 +213,7 @@ static void check_feed(const struct check *check, const struct config_feed *feed
 	check_sizes(check, feed);
 	check_publishers(check, feed);
 	check_history(check, feed);
+	check_udp(check, feed);
 	if (feed->ingest.text)
 		check_socket_file(check, &feed->section,
 				  listens ? feed->ingest.addresses[0] : NULL);
@@ -207,6 +226,10 @@ static void check_feed(const struct check *check, const struct config_feed *feed
 	    feed->ingest.kind != CONFIG_INGEST_CONNECT)
 		report(check, &feed->section, CONFIG_FEED_retry_max,
 		       "retry_max is for ingest = connect only; nothing else is tried again");
+	if (!is_default(&feed->section, CONFIG_FEED_serial_mode) && feed->ingest.text &&
+	    feed->ingest.kind != CONFIG_INGEST_SERIAL)
+		report(check, &feed->section, CONFIG_FEED_serial_mode,
+		       "serial_mode is for ingest = serial only; nothing else has a speed");
 	if (feed->rate && feed->ingest.text && feed->ingest.kind != CONFIG_INGEST_FILE)
 		report(check, &feed->section, CONFIG_FEED_rate,
 		       "rate is for ingest = file:PATH only; a publisher sets its own pace");
@@ -220,7 +243,8 @@ static void check_feed(const struct check *check, const struct config_feed *feed
 static bool is_read_once(const struct config_feed *feed)
 {
 	return feed->ingest.text && (feed->ingest.kind == CONFIG_INGEST_STDIN ||
-				     feed->ingest.kind == CONFIG_INGEST_FIFO);
+				     feed->ingest.kind == CONFIG_INGEST_FIFO ||
+				     feed->ingest.kind == CONFIG_INGEST_SERIAL);
 }
 
 /* Two feeds must not read one source: each would get a part of the bytes. */
@@ -230,7 +254,7 @@ static void check_sources(const struct check *check, const struct config_feed *a
 	if (!a->ingest.text || !b->ingest.text || a->ingest.kind != b->ingest.kind)
 		return;
 	if (a->ingest.kind != CONFIG_INGEST_STDIN &&
-	    (a->ingest.kind != CONFIG_INGEST_FIFO ||
+	    ((a->ingest.kind != CONFIG_INGEST_FIFO && a->ingest.kind != CONFIG_INGEST_SERIAL) ||
 	     strcmp(a->ingest.addresses[0], b->ingest.addresses[0]) != 0))
 		return;
 	report(check, &b->section, CONFIG_FEED_ingest,

@@ -113,6 +113,14 @@ struct config_framing_choice {
 	uint32_t fixed_bytes; /* of each message; FIXED: 1 to 64 MiB, TS: 188, else 0 */
 };
 
+/* Of a serial line: 115200 8N1. */
+struct config_serial_mode {
+	uint32_t speed;
+	unsigned data_bits; /* 5 to 8 */
+	char parity;        /* N, E or O */
+	unsigned stop_bits; /* 1 or 2 */
+};
+
 /* One of them at most is not 0. */
 struct config_burst {
 	uint64_t bytes;
@@ -127,13 +135,24 @@ enum config_ingest_kind {
 	CONFIG_INGEST_STDIN,
 	CONFIG_INGEST_FILE,
 	CONFIG_INGEST_HTTP,
+	CONFIG_INGEST_UDP,
+	CONFIG_INGEST_SERIAL,
+	CONFIG_INGEST_TAIL,
+};
+
+enum config_udp_part {
+	CONFIG_UDP_HOST, /* in numbers */
+	CONFIG_UDP_PORT,
+	CONFIG_UDP_INTERFACE,
+	CONFIG_UDP_SENDER, /* in numbers */
 };
 
 struct config_ingest {
 	enum config_ingest_kind kind;
 	char *text; /* as in the file */
 	/* listen, connect: "tcp:HOST:PORT", "unix:PATH" or "systemd:NAME", in order of preference;
-	 * only connect has more than one. fifo, file: the path. stdin: none. */
+	 * only connect has more than one. fifo, file, serial, tail: the path. udp: those of enum config_udp_part,
+	 * each may be "". stdin: none. */
 	char **addresses;
 	size_t address_count;
 };

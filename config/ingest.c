@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: MIT
 /*
  * The value of `ingest`. Its form is a word, and what the word needs: a list of addresses after
- * listen and connect, a path right behind fifo: and file:, nothing after stdin and http.
+ * listen and connect, a path right behind fifo: and file:, an address right behind udp:, nothing after
+ * stdin and http.
  */
 #include "config/ingest.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/num.h"
 
 #include "config/address.h"
 
@@ -21,6 +28,9 @@ static const struct form {
 	{"connect", CONFIG_INGEST_CONNECT, true, false},
 	{"fifo:", CONFIG_INGEST_FIFO, false, true},
 	{"file:", CONFIG_INGEST_FILE, false, true},
+	{"udp:", CONFIG_INGEST_UDP, false, true},
+	{"serial:", CONFIG_INGEST_SERIAL, false, true},
+	{"tail:", CONFIG_INGEST_TAIL, false, true},
 	{"stdin", CONFIG_INGEST_STDIN, false, false},
 	{"http", CONFIG_INGEST_HTTP, false, false},
 };
@@ -107,11 +117,98 @@ static int parse_addresses(struct config_ingest *ingest, const char *rest, struc
 	}
 }
 
+/* ---- udp:[SENDER@]HOST[%INTERFACE]:PORT ---- */
+
+static bool is_number(const char *host, bool is_ipv6)
+{
+	struct in6_addr ignored;
+
+	return inet_pton(is_ipv6 ? AF_INET6 : AF_INET, host, &ignored) == 1;
+}
+
+static bool is_group(const char *host, bool is_ipv6)
+{
+	struct in6_addr address = {0};
+	struct in_addr ipv4 = {0};
+
+	if (is_ipv6)
+		return inet_pton(AF_INET6, host, &address) == 1 && IN6_IS_ADDR_MULTICAST(&address);
+	return inet_pton(AF_INET, host, &ipv4) == 1 && IN_MULTICAST(ntohl(ipv4.s_addr));
+}
+
+static int check_udp(const char *host, const char *port, const char *interface, const char *sender,
+		     bool is_ipv6, struct errmsg *e)
+{
+	uint64_t number;
+
+	if (*host && !is_number(host, is_ipv6))
+		errmsg_set(e, "'%.80s' is no address in numbers", host);
+	else if (num_parse_count(port, &number) < 0 || number == 0 || number > 65535)
+		errmsg_set(e, "'%.80s' is no port from 1 to 65535", port);
+	else if (strlen(interface) >= IF_NAMESIZE)
+		errmsg_set(e, "'%.80s' is no name of an interface", interface);
+	else if (*interface && !is_ipv6 && !is_group(host, is_ipv6))
+		errmsg_set(e, "an interface is for multicast groups and IPv6");
+	else if (*sender && !is_group(host, is_ipv6))
+		errmsg_set(e, "a sender is for multicast groups only; publisher_allow is for all");
+	else if (*sender && !is_number(sender, is_ipv6))
+		errmsg_set(e, "'%.80s' is no sender's address of the group's family", sender);
+	else
+		return 0;
+	return -EINVAL;
+}
+
+/* Cuts `text` at the last `mark`.  Returns what stands behind it, "" if there is none. */
+static char *cut(char *text, char mark)
+{
+	char *at = strrchr(text, mark);
+
+	if (!at)
+		return text + strlen(text);
+	*at = '\0';
+	return at + 1;
+}
+
+static int parse_udp(struct config_ingest *ingest, const char *rest, struct errmsg *e)
+{
+	char text[256], *host = text, *port, *interface;
+	const char *sender = "";
+	bool is_ipv6;
+	int r;
+
+	if (strlen(rest) >= sizeof(text))
+		return -EINVAL;
+	memcpy(text, rest, strlen(rest) + 1);
+	port = cut(text, ':');
+	if (strrchr(text, '@')) {
+		host = cut(text, '@');
+		sender = text;
+	}
+	is_ipv6 = *host == '[' && host[strlen(host) - 1] == ']';
+	if (is_ipv6)
+		cut(++host, ']');
+	interface = cut(host, '%');
+	if (strcmp(host, "*") == 0)
+		*host = '\0';
+	r = check_udp(host, port, interface, sender, is_ipv6, e);
+	for (size_t i = 0; r == 0 && i < 4; i++) {
+		const char *const parts[] = {[CONFIG_UDP_HOST] = host,
+					     [CONFIG_UDP_PORT] = port,
+					     [CONFIG_UDP_INTERFACE] = interface,
+					     [CONFIG_UDP_SENDER] = sender};
+
+		r = add_address(ingest, parts[i], strlen(parts[i]));
+	}
+	return r;
+}
+
 static int parse_rest(struct config_ingest *ingest, const struct form *form, const char *rest,
 		      struct errmsg *e)
 {
 	if (form->has_addresses && *rest)
 		return parse_addresses(ingest, rest, e);
+	if (form->kind == CONFIG_INGEST_UDP && *rest)
+		return parse_udp(ingest, rest, e);
 	if (form->has_path && *rest)
 		return add_address(ingest, rest, strlen(rest));
 	if (!form->has_addresses && !form->has_path && !*rest)
@@ -150,4 +247,35 @@ void config_ingest_free(struct config_ingest *ingest)
 	free(ingest->addresses);
 	free(ingest->text);
 	*ingest = (struct config_ingest){0};
+}
+
+int config_serial_mode_parse(const char *text, struct config_serial_mode *ret)
+{
+	size_t digits = strcspn(text, " ");
+	char number[8] = "";
+	const char *form;
+	uint64_t speed;
+
+	if (digits >= sizeof(number))
+		return -EINVAL;
+	memcpy(number, text, digits);
+	form = text + digits + strspn(text + digits, " ");
+	if (num_parse_count(number, &speed) < 0 || strlen(form) != 3 || !strchr("NEO", form[1]))
+		return -EINVAL;
+	if (speed < 50 || speed > 4000000 || form[0] < '5' || form[0] > '8' || form[2] < '1' ||
+	    form[2] > '2')
+		return -ERANGE;
+	*ret = (struct config_serial_mode){
+		.speed = (uint32_t)speed,
+		.data_bits = (unsigned)(form[0] - '0'),
+		.parity = form[1],
+		.stop_bits = (unsigned)(form[2] - '0'),
+	};
+	return 0;
+}
+
+void config_serial_mode_print(char *buf, size_t size, const struct config_serial_mode *mode)
+{
+	snprintf(buf, size, "%u %u%c%u", mode->speed, mode->data_bits, mode->parity,
+		 mode->stop_bits);
 }

@@ -12,9 +12,11 @@
 
 #define CONFIG_INGEST_EXPECTED                                                                     \
 	"listen tcp:HOST:PORT, listen unix:PATH, listen systemd:NAME, connect tcp:HOST:PORT[, "    \
-	"tcp:HOST:PORT...], "                                                                      \
-	"connect "                                                                                 \
-	"unix:PATH, fifo:PATH, stdin, file:PATH or http"
+	"tcp:HOST:PORT...], connect unix:PATH, udp:[SENDER@]ADDRESS[%INTERFACE]:PORT, "            \
+	"serial:DEVICE, tail:PATH, fifo:PATH, stdin, file:PATH or http"
+
+#define CONFIG_SERIAL_MODE_EXPECTED                                                                \
+	"the speed in baud, bits, parity (N, E or O) and stop bits, such as 115200 8N1"
 
 /* Returns 0 and the caller's *ret; -EINVAL with what is wrong in *e (empty when all that can be
  * said is what was expected); -ENOMEM. */
@@ -22,3 +24,7 @@ int config_ingest_parse(const char *text, struct config_ingest *ret, struct errm
 
 /* All zero is fine, and all zero is what it is then. */
 void config_ingest_free(struct config_ingest *ingest);
+
+/* The value of `serial_mode`.  0, -EINVAL or -ERANGE; *ret has changed after 0 only. */
+int config_serial_mode_parse(const char *text, struct config_serial_mode *ret) must_check;
+void config_serial_mode_print(char *buf, size_t size, const struct config_serial_mode *mode);

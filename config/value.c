@@ -26,6 +26,7 @@ struct notation {
 		MODE,
 		BURST,
 		FRAMING,
+		SERIAL_MODE,
 		TEXT,
 		INGEST,
 	} kind;
@@ -420,6 +421,8 @@ static int parse_text(const struct config_option *option, const char *text, char
 
 /* --- ingest --- */
 
+static const struct notation notation_serial_mode = {SERIAL_MODE,
+						     .expected = CONFIG_SERIAL_MODE_EXPECTED};
 static const struct notation notation_ingest = {INGEST, .expected = CONFIG_INGEST_EXPECTED};
 
 static int parse_ingest(const char *text, struct config_ingest *value, struct errmsg *e)
@@ -461,6 +464,8 @@ static int parse_any(const struct config_option *option, const char *text, void 
 		return parse_burst(text, value);
 	case FRAMING:
 		return parse_framing(text, value);
+	case SERIAL_MODE:
+		return config_serial_mode_parse(text, value);
 	case TEXT:
 		return parse_text(option, text, value, e);
 	case INGEST:
@@ -528,6 +533,9 @@ const char *config_value_print(const struct config_option *option, const void *v
 		break;
 	case FRAMING:
 		print_framing(buf, size, value);
+		break;
+	case SERIAL_MODE:
+		config_serial_mode_print(buf, size, value);
 		break;
 	case TEXT:
 		snprintf(buf, size, "%s", *(const char *const *)value);

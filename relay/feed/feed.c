@@ -32,24 +32,41 @@ void feed_source_up(struct feed *feed)
 	tell(feed, PACKET_SOURCE_UP);
 }
 
-void feed_source_down(struct feed *feed, enum close_reason reason)
+void feed_miss_messages(struct feed *feed, uint64_t count)
+{
+	number_miss(&feed->publish, count);
+	fanout_serve_ready(&feed->fanout);
+}
+
+/* What it has left behind.  has_ended: in good order. */
+static void end_rest(struct feed *feed, bool has_ended)
 {
 	uint64_t rest;
 	bool in_message;
 
-	feed_finish_message(feed, reason == CLOSE_PEER_CLOSED);
+	feed_finish_message(feed, has_ended);
 	in_message = !intake_is_empty(&feed->intake);
 	rest = intake_reset(&feed->intake);
+	if (!in_message)
+		return;
+	feed->metrics.partial_messages++;
+	feed->metrics.partial_bytes += rest;
+	log_warn("unfinished message not published feed=%s bytes=%llu", feed->params.name,
+		 (unsigned long long)rest);
+}
+
+void feed_begin_elsewhere(struct feed *feed)
+{
+	end_rest(feed, true);
+}
+
+void feed_source_down(struct feed *feed, enum close_reason reason)
+{
+	end_rest(feed, reason == CLOSE_PEER_CLOSED);
 	crossings_answer(&feed->publish.crossings);
 	publish_set_source(&feed->publish, false);
 	feed->metrics.source_losses++;
 	feed->source_ends[reason]++;
-	if (in_message) {
-		feed->metrics.partial_messages++;
-		feed->metrics.partial_bytes += rest;
-		log_warn("unfinished message not published feed=%s bytes=%llu", feed->params.name,
-			 (unsigned long long)rest);
-	}
 	tell(feed, PACKET_SOURCE_DOWN);
 	feed_close_for_lost_source(feed);
 }

@@ -151,6 +151,13 @@ void feed_finish_message(struct feed *feed, bool has_ended);
  * be waited for, and when the feed drains; on_ready says when that is over. */
 bool feed_can_take(const struct feed *feed);
 
+/* The source goes on elsewhere, in another file: the rest is published if it is a whole message, else
+ * dropped and counted.  Subscribers are told nothing. */
+void feed_begin_elsewhere(struct feed *feed);
+
+/* The source has lost so many messages: subscribers are told of the gap. */
+void feed_miss_messages(struct feed *feed, uint64_t count);
+
 /* Takes in one packet at most, and starts to serve it.  What it returns: see intake.h. */
 enum intake_result feed_take(struct feed *feed, const struct source *source, int *ret_err);
 

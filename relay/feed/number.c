@@ -92,6 +92,11 @@ static void skip_to(struct publish *publish, uint64_t sequence)
 	number_set(publish, publish->sequence.session, sequence);
 }
 
+void number_miss(struct publish *publish, uint64_t count)
+{
+	skip_to(publish, publish->sequence.next_seq + count);
+}
+
 /* Where a packet is in the sequence: in a gap, behind it. */
 static uint64_t position_of(const struct packet *packet)
 {

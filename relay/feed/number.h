@@ -22,6 +22,10 @@ bool number_put(void *publish, struct packet *packet, struct payload *payload);
 /* The next message is number `next_seq` of `session`.  Branches are told. */
 void number_set(struct publish *publish, uint32_t session, uint64_t next_seq);
 
+/* So many messages are missing behind the last one: a gap is told, and the next one has its number
+ * behind them. */
+void number_miss(struct publish *publish, uint64_t count);
+
 /* Publishes news of this type, as of now. */
 void number_tell(struct publish *publish, enum packet_type type);
 

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/compiler.h"
 #include "net/peer_socket.h"
 #include "pipe/pipe_io.h"
 #include "table/close_reason.h"
@@ -171,6 +173,19 @@ size_t intake_allowed(const struct intake *intake, size_t count)
 	return (size_t)u64_min(count, intake->take_end - intake->taken_bytes);
 }
 
+static ssize_t take_given(struct given_bytes *given, void *bytes, size_t count)
+{
+	count = size_min(count, given->count);
+	if (!count) {
+		errno = EAGAIN;
+		return -1;
+	}
+	memcpy(bytes, given->bytes, count);
+	given->bytes += count;
+	given->count -= count;
+	return (ssize_t)count;
+}
+
 ssize_t intake_receive(struct intake *intake, const struct source *source, void *bytes,
 		       size_t count)
 {
@@ -182,7 +197,9 @@ ssize_t intake_receive(struct intake *intake, const struct source *source, void 
 		errno = EAGAIN;
 		return -1;
 	}
-	if (body)
+	if (source->given)
+		got = take_given(source->given, bytes, count);
+	else if (body)
 		got = body->functions->read(body, source->fd, bytes, count);
 	else if (source->is_socket)
 		got = peer_socket_receive(source->fd, bytes, count, 0);

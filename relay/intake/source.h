@@ -45,13 +45,20 @@ struct source_body {
 	struct endpoint_address peer; /* who sends it; proxies may stand between */
 };
 
+/* Bytes that somebody has received already. */
+struct given_bytes {
+	const uint8_t *bytes;
+	size_t count;
+};
+
 /* What the bytes come from. */
 struct source {
-	int fd;           /* non-blocking, or a regular file           */
-	bool is_socket;   /* MSG_PEEK works                            */
-	bool is_file;     /* regular file: EOF is its end              */
-	bool is_seen;     /* not to be spliced */
-	size_t max_bytes; /* of one take, never more; 0 = no limit but the segment */
+	int fd;                    /* non-blocking, or a regular file           */
+	struct given_bytes *given; /* they are read instead, and are fewer then; NULL: from fd */
+	bool is_socket;            /* MSG_PEEK works                            */
+	bool is_file;              /* regular file: EOF is its end              */
+	bool is_seen;              /* not to be spliced */
+	size_t max_bytes;          /* of one take, never more; 0 = no limit but the segment */
 	uint64_t came_ns; /* wall clock: since when the bytes of the next take are there; 0 = now */
 	struct source_body *body; /* through which it is read; NULL: as it stands.  The owner's */
 };

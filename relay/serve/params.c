@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "base/num.h"
 #include "config/answer_field.h"
 #include "serve/passed_fds.h"
 
@@ -109,6 +110,12 @@ static enum ingest_kind ingest_kind(enum config_ingest_kind kind)
 		return INGEST_FILE;
 	case CONFIG_INGEST_HTTP:
 		return INGEST_HTTP;
+	case CONFIG_INGEST_UDP:
+		return INGEST_UDP;
+	case CONFIG_INGEST_SERIAL:
+		return INGEST_SERIAL;
+	case CONFIG_INGEST_TAIL:
+		return INGEST_TAIL;
 	}
 	return INGEST_STDIN;
 }
@@ -167,6 +174,18 @@ int params_of_admin_address(const struct config *config, const char *text,
 			  passed, ret, err);
 }
 
+static void udp_params_of(const struct config_ingest *from, struct udp_params *ret)
+{
+	char *const *parts = from->addresses;
+	uint64_t port;
+
+	(void)snprintf(ret->host, sizeof(ret->host), "%s", parts[CONFIG_UDP_HOST]);
+	if (num_parse_count(parts[CONFIG_UDP_PORT], &port) == 0)
+		ret->port = (uint16_t)port;
+	(void)snprintf(ret->interface, sizeof(ret->interface), "%s", parts[CONFIG_UDP_INTERFACE]);
+	(void)snprintf(ret->sender, sizeof(ret->sender), "%s", parts[CONFIG_UDP_SENDER]);
+}
+
 int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, struct errmsg *err)
 {
 	const struct config_ingest *ingest = &from->ingest;
@@ -189,8 +208,22 @@ int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, 
 			.bytes = from->coalesce == CONFIG_AUTO ? 0 : from->coalesce,
 			.time_ms = (uint32_t)from->coalesce_time,
 		};
-	if (ret->kind == INGEST_FIFO || ret->kind == INGEST_FILE) {
+	ret->serial = (struct serial_mode){
+		.speed = from->serial_mode.speed,
+		.data_bits = from->serial_mode.data_bits,
+		.parity = from->serial_mode.parity,
+		.stop_bits = from->serial_mode.stop_bits,
+	};
+	/* The pages of a file that grows may be written again when it is rotated.  A terminal gives none. */
+	if (ret->kind == INGEST_TAIL || ret->kind == INGEST_SERIAL)
+		ret->copies_pages = true;
+	if (ret->kind == INGEST_FIFO || ret->kind == INGEST_FILE || ret->kind == INGEST_SERIAL ||
+	    ret->kind == INGEST_TAIL) {
 		(void)snprintf(ret->path, sizeof(ret->path), "%s", ingest->addresses[0]);
+		return 0;
+	}
+	if (ret->kind == INGEST_UDP) {
+		udp_params_of(ingest, &ret->udp);
 		return 0;
 	}
 	ret->endpoint_count = size_min(ingest->address_count, CONNECTOR_MAX_ENDPOINTS);

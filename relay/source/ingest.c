@@ -39,16 +39,15 @@ static bool has_source(const struct ingest *ingest)
 	return ingest->source.fd >= 0;
 }
 
-static bool may_read(const struct ingest *ingest)
+bool ingest_may_read(const struct ingest *ingest)
 {
 	return has_source(ingest) && ingest->may_begin && ingest->has_started &&
-	       feed_can_take(ingest->feed);
+	       !ingest->device.is_at_end && feed_can_take(ingest->feed);
 }
 
-/* The only place that starts and stops watching the source. */
-static void watch_source(struct ingest *ingest)
+void ingest_watch(struct ingest *ingest)
 {
-	bool want = may_read(ingest);
+	bool want = ingest_may_read(ingest);
 	bool paced = ingest->params.rate_bytes > 0;
 	bool by_turns = body_is_ready(ingest->body) ||
 			(ingest->source.is_file && (paced || !ingest->direct_file));
@@ -63,6 +62,9 @@ static void watch_source(struct ingest *ingest)
 		ev_timer_set(&ingest->file_turn, paced ? RATE_TURN_S : 0., 0.);
 		ev_timer_start(ingest->loop, &ingest->file_turn);
 	}
+	/* The kernel has no more of what has been received. */
+	if (want && ingest->way && ingest->way->has_more && ingest->way->has_more(ingest))
+		ev_feed_event(ingest->loop, &ingest->readable, EV_READ);
 }
 
 static void note_direct_bytes(struct ingest *ingest)
@@ -86,6 +88,8 @@ static void drop_source(struct ingest *ingest)
 	note_direct_bytes(ingest);
 	direct_file_release(&ingest->direct_file);
 	ingest->feed->metrics.source_direct = 0;
+	datagrams_free(&ingest->datagrams);
+	ingest->given.count = 0;
 }
 
 void ingest_set_pages(struct ingest *ingest, bool copies_pages)
@@ -95,31 +99,32 @@ void ingest_set_pages(struct ingest *ingest, bool copies_pages)
 		copies_pages || peer_socket_may_have_descriptors(ingest->source.fd);
 }
 
-/* Makes `fd` the source, to be watched by the caller. */
-static void attach(struct ingest *ingest, int fd)
+void ingest_attach(struct ingest *ingest, int fd)
 {
 	struct stat stat;
 
 	ingest->source = (struct source){.fd = fd};
+	ingest->device.is_awaited = false;
 	if (fstat(fd, &stat) == 0) {
-		ingest->source.is_socket = S_ISSOCK(stat.st_mode);
+		ingest->source.is_socket = S_ISSOCK(stat.st_mode) && !ingest->datagrams;
 		ingest->source.is_file = S_ISREG(stat.st_mode) || ingest->direct_file;
 	}
 	ingest_set_pages(ingest, ingest->params.copies_pages);
 	ingest->feed->metrics.source_direct = ingest->direct_file != NULL;
-	if (!ingest->source.is_file)
+	if (!ingest->source.is_file && !ingest->datagrams)
 		gathering_begin(&ingest->gathering, fd);
 	ingest->last_ms = now_ms();
 	ev_io_set(&ingest->readable, fd, EV_READ);
 }
 
-static void adopt(struct ingest *ingest, int fd)
+void ingest_adopt(struct ingest *ingest, int fd)
 {
-	attach(ingest, fd);
-	/* A fifo is open before anybody writes: its publisher is there when bytes are. */
-	if (ingest->params.kind != INGEST_FIFO)
+	ingest_attach(ingest, fd);
+	/* A fifo is open before anybody writes: its publisher is there when bytes are.  So is that
+	 * of datagrams. */
+	if (ingest->params.kind != INGEST_FIFO && !ingest->datagrams)
 		feed_source_up(ingest->feed);
-	watch_source(ingest);
+	ingest_watch(ingest);
 }
 
 static void adopt_socket(struct ingest *ingest, int fd, struct source_body *body,
@@ -133,7 +138,7 @@ static void adopt_socket(struct ingest *ingest, int fd, struct source_body *body
 	endpoint_print_address(text, sizeof(text), peer);
 	log_info("publisher up feed=%s peer=%s", ingest->feed->params.name, text);
 	ingest->body = body;
-	adopt(ingest, fd);
+	ingest_adopt(ingest, fd);
 }
 
 /* A fifo without writer stays readable for ever; a fresh descriptor is not until somebody writes.
@@ -150,7 +155,7 @@ void ingest_reopen_fifo(struct ingest *ingest)
 		return;
 	}
 	drop_source(ingest);
-	adopt(ingest, fd);
+	ingest_adopt(ingest, fd);
 }
 
 /* To which relay has connected. */
@@ -170,8 +175,18 @@ static void take_better(struct ingest *ingest)
 	adopt_connected(ingest, fd);
 }
 
-/* The publisher has ended, or is made to. */
-static void end_source(struct ingest *ingest, enum close_reason reason, int err)
+/* What comes next comes from a descriptor of its own; but of datagrams, all come to one. */
+static void let_source_go(struct ingest *ingest)
+{
+	if (ingest->params.kind == INGEST_FIFO && ingest->is_open)
+		ingest_reopen_fifo(ingest);
+	else if (ingest->datagrams && ingest->is_open)
+		ingest->given.count = 0;
+	else
+		drop_source(ingest);
+}
+
+void ingest_end_source(struct ingest *ingest, enum close_reason reason, int err)
 {
 	bool was_up = ingest->feed->publish.sequence.is_source_up;
 	bool is_told = body_end(&ingest->body, ingest->source.fd, reason);
@@ -184,10 +199,7 @@ static void end_source(struct ingest *ingest, enum close_reason reason, int err)
 		    !is_told)
 			sockopt_set_reset_on_close(ingest->source.fd);
 	}
-	if (ingest->params.kind == INGEST_FIFO && ingest->is_open)
-		ingest_reopen_fifo(ingest);
-	else
-		drop_source(ingest);
+	let_source_go(ingest);
 	if (was_up)
 		feed_source_down(ingest->feed, reason);
 	if (!ingest->is_open)
@@ -212,17 +224,21 @@ static bool fall_back_to_splice(struct ingest *ingest, int err)
 		return false;
 	ingest_file_log_indirect(&ingest->params, ingest->feed->params.name, err);
 	drop_source(ingest);
-	attach(ingest, fd);
+	ingest_attach(ingest, fd);
 	return true;
 }
 
 /* The source gives no more. */
 static void take_end(struct ingest *ingest, int err)
 {
+	if (!err && ingest->way && ingest->way->at_end && ingest->source.is_file) {
+		ingest->way->at_end(ingest);
+		return;
+	}
 	if (!err && ingest->direct_file)
 		err = direct_file_error(ingest->direct_file);
 	if (!fall_back_to_splice(ingest, err))
-		end_source(ingest, body_take_reason(ingest->body, err), err);
+		ingest_end_source(ingest, body_take_reason(ingest->body, err), err);
 }
 
 /* True when the publisher stands between two messages. */
@@ -231,7 +247,7 @@ static bool is_at_boundary(const struct ingest *ingest)
 	return intake_is_between(&ingest->feed->intake);
 }
 
-static void take_once(struct ingest *ingest)
+void ingest_take_once(struct ingest *ingest)
 {
 	struct feed *feed = ingest->feed;
 	uint64_t before = feed->intake.taken_bytes;
@@ -254,22 +270,22 @@ static void take_once(struct ingest *ingest)
 		take_end(ingest, err);
 		return;
 	case INTAKE_FAULT:
-		end_source(ingest, (enum close_reason)err, 0);
+		ingest_end_source(ingest, (enum close_reason)err, 0);
 		return;
 	}
 	if (body_take_note(ingest->body, &ingest->source, feed->intake.taken_bytes - before))
 		take_end(ingest, 0);
 	else if (ingest->better_fd >= 0 && is_at_boundary(ingest))
-		end_source(ingest, CLOSE_BETTER_SOURCE, 0);
+		ingest_end_source(ingest, CLOSE_BETTER_SOURCE, 0);
 }
 
 static void on_due(struct gathering *gathering)
 {
 	struct ingest *ingest = container_of(gathering, struct ingest, gathering);
 
-	if (may_read(ingest))
-		take_once(ingest);
-	watch_source(ingest);
+	if (ingest_may_read(ingest))
+		ingest_take_once(ingest);
+	ingest_watch(ingest);
 }
 
 /* What is held was sent in time, although its publisher is to end now. */
@@ -278,10 +294,10 @@ static void take_held(struct ingest *ingest)
 	uint64_t taken = ingest->feed->intake.taken_bytes;
 	uint64_t held = gathering_let_go(&ingest->gathering);
 
-	while (may_read(ingest) && ingest->gathering.is_due &&
+	while (ingest_may_read(ingest) && ingest->gathering.is_due &&
 	       ingest->feed->intake.taken_bytes - taken < held)
-		take_once(ingest);
-	watch_source(ingest);
+		ingest_take_once(ingest);
+	ingest_watch(ingest);
 }
 
 /* The publisher of a fifo is there with its first bytes. */
@@ -303,18 +319,23 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 
 	(void)loop;
 	if (events & EV_ERROR) { /* epoll_ctl(2) has no room: it would not be heard any more */
-		end_source(ingest, CLOSE_NO_MEMORY, ENOMEM);
+		ingest_end_source(ingest, CLOSE_NO_MEMORY, ENOMEM);
 		return;
 	}
-	if (may_read(ingest))
+	if (ingest->way && ingest->way->take) {
+		ingest->way->take(ingest);
+		ingest_watch(ingest);
+		return;
+	}
+	if (ingest_may_read(ingest))
 		note_fifo_publisher(ingest);
-	if (may_read(ingest)) {
+	if (ingest_may_read(ingest)) {
 		if (gathering_holds(&ingest->gathering))
 			ingest->feed->metrics.source_holds++;
 		else
-			take_once(ingest);
+			ingest_take_once(ingest);
 	}
-	watch_source(ingest);
+	ingest_watch(ingest);
 }
 
 /* What a paced file may read now; 0 = not yet. */
@@ -337,14 +358,14 @@ static void on_file_turn(struct ev_loop *loop, ev_timer *watcher, int events)
 
 	(void)loop;
 	(void)events;
-	if (may_read(ingest) && (!paced || refill_allowance(ingest))) {
+	if (ingest_may_read(ingest) && (!paced || refill_allowance(ingest))) {
 		ingest->source.max_bytes = paced ? ingest->allowance : 0;
-		take_once(ingest);
+		ingest_take_once(ingest);
 		if (paced)
 			ingest->allowance -= u64_min(ingest->feed->intake.taken_bytes - before,
 						     ingest->allowance);
 	}
-	watch_source(ingest);
+	ingest_watch(ingest);
 }
 
 static void on_refused(void *owner, int fd, struct source_body *body, enum close_reason reason)
@@ -389,7 +410,7 @@ static bool on_stream(void *owner, int fd, struct source_body *body)
 	}
 	take_held(ingest);
 	if (has_source(ingest))
-		end_source(ingest, CLOSE_TAKEN_OVER, 0);
+		ingest_end_source(ingest, CLOSE_TAKEN_OVER, 0);
 	ingest_find_peer(fd, body, &peer);
 	adopt_socket(ingest, fd, body, &peer);
 	return true;
@@ -412,7 +433,7 @@ static void on_better(void *owner, int fd, size_t index)
 	if (has_source(ingest) && !is_at_boundary(ingest))
 		return;
 	if (has_source(ingest))
-		end_source(ingest, CLOSE_BETTER_SOURCE, 0);
+		ingest_end_source(ingest, CLOSE_BETTER_SOURCE, 0);
 	else
 		take_better(ingest);
 }
@@ -446,6 +467,8 @@ void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
 		.source.fd = -1,
 		.better_fd = -1,
 		.stdin_flags = -1,
+		.device.inotify_fd = -1,
+		.device.file_watch = -1,
 	};
 	listener_init(&ingest->listener, loop, &listener_events, ingest);
 	newcomers_init(&ingest->newcomers, loop, &newcomers_events, ingest);
@@ -458,70 +481,13 @@ void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
 	gathering_init(&ingest->gathering, loop, &params->gathering, on_due);
 }
 
-static int open_stdin(struct ingest *ingest, struct errmsg *err)
-{
-	int flags = fcntl(STDIN_FILENO, F_GETFL);
-
-	if (flags < 0 || fcntl(STDIN_FILENO, F_SETFL, flags | O_NONBLOCK) < 0) {
-		int r = -errno;
-
-		errmsg_errno(err, -r, "stdin");
-		return r;
-	}
-	ingest->stdin_flags = flags;
-	adopt(ingest, STDIN_FILENO);
-	return 0;
-}
-
-int ingest_open(struct ingest *ingest, const struct ingest_state *kept, struct errmsg *err)
-{
-	bool is_kept = kept && ((kept->fd >= 0 && !kept->is_silent) || kept->has_ended);
-	int fd = -1;
-	int r = 0;
-
-	ingest->is_open = true;
-	ingest->allowance_ms = now_ms();
-	ingest->has_started = ingest->has_started || ingest->params.start_subscribers == 0;
-	switch (ingest->params.kind) {
-	case INGEST_LISTEN: /* ingest_listen() */
-	case INGEST_HTTP:   /* ingest_admit() */
-		break;
-	case INGEST_CONNECT:
-		if (!is_kept)
-			connector_start(&ingest->connector);
-		break;
-	case INGEST_FIFO:
-		if (is_kept)
-			break;
-		r = open_fifo(ingest->params.path, &fd, err);
-		if (r == 0)
-			adopt(ingest, fd);
-		break;
-	case INGEST_STDIN:
-		if (!is_kept)
-			r = open_stdin(ingest, err);
-		break;
-	case INGEST_FILE:
-		if (is_kept)
-			break;
-		r = ingest_file_open(&ingest->params, ingest->feed->params.name,
-				     &ingest->direct_file, &fd, err);
-		if (r == 0)
-			adopt(ingest, fd);
-		break;
-	}
-	if (r < 0)
-		ingest->is_open = false;
-	return r;
-}
-
 void ingest_begin(struct ingest *ingest)
 {
 	if (ingest->may_begin)
 		return;
 	ingest->may_begin = true;
 	ingest->allowance_ms = now_ms();
-	watch_source(ingest);
+	ingest_watch(ingest);
 }
 
 void ingest_close(struct ingest *ingest, enum close_reason reason)
@@ -532,15 +498,17 @@ void ingest_close(struct ingest *ingest, enum close_reason reason)
 	if (ingest->params.kind == INGEST_CONNECT)
 		connector_stop(&ingest->connector);
 	newcomers_close(&ingest->newcomers, reason);
+	if (ingest->way && ingest->way->stop)
+		ingest->way->stop(ingest);
 	peer_socket_close(&ingest->better_fd);
 	if (has_source(ingest))
-		end_source(ingest, reason, 0);
+		ingest_end_source(ingest, reason, 0);
 	access_fini(&ingest->access);
 }
 
 void ingest_resume(void *owner)
 {
-	watch_source(owner);
+	ingest_watch(owner);
 }
 
 void ingest_excuse(struct ingest *ingest, uint64_t now, uint64_t late_ms)
@@ -555,42 +523,19 @@ void ingest_tick(struct ingest *ingest, uint64_t now)
 	ingest_log_sums(ingest, now * NS_PER_MS);
 	newcomers_tick(&ingest->newcomers, now, has_source(ingest) ? NEWCOMERS_BESIDE_MS : timeout);
 	note_direct_bytes(ingest);
+	if (ingest->datagrams) /* its socket stays, also where it could not be watched */
+		ingest_watch(ingest);
 	if (!ingest->has_started &&
 	    feed_subscriber_count(ingest->feed) >= ingest->params.start_subscribers) {
 		ingest->has_started = true;
 		ingest->allowance_ms = now;
-		watch_source(ingest);
+		ingest_watch(ingest);
 	}
 	if (has_source(ingest) && now - ingest->last_ms >= SILENCE_MS)
 		feed_finish_message(ingest->feed, false);
 	/* While relay itself does not read, silence is not the publisher's. */
-	if (timeout && ingest->feed->publish.sequence.is_source_up && may_read(ingest) &&
+	if (timeout && ingest->feed->publish.sequence.is_source_up && ingest_may_read(ingest) &&
 	    !ingest->source.is_file && !ingest->gathering.since_ns &&
 	    now - ingest->last_ms >= timeout)
-		end_source(ingest, CLOSE_SOURCE_TIMEOUT, 0);
-}
-
-void ingest_restore(struct ingest *ingest, struct ingest_state *state)
-{
-	int fd = state->fd;
-
-	ingest->has_started = ingest->has_started || state->has_started;
-	if (fd < 0)
-		return;
-	state->fd = -1;
-	if (state->is_silent) {
-		newcomers_add(&ingest->newcomers, fd, NULL, ingest->params.sniff);
-		return;
-	}
-	if (state->is_stdin)
-		ingest->stdin_flags = (int)state->flags;
-	attach(ingest, fd);
-	if (ingest->params.kind == INGEST_CONNECT)
-		connector_resume(&ingest->connector, state->endpoint);
-}
-
-void ingest_end_resumed(struct ingest *ingest)
-{
-	if (has_source(ingest))
-		end_source(ingest, CLOSE_NO_MEMORY, 0);
+		ingest_end_source(ingest, CLOSE_SOURCE_TIMEOUT, 0);
 }

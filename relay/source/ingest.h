@@ -21,9 +21,13 @@
 #include "net/access.h"
 #include "net/connector.h"
 #include "net/listener.h"
+#include "source/datagrams.h"
 #include "source/direct_file.h"
 #include "source/gathering.h"
 #include "source/newcomers.h"
+#include "source/open_path.h"
+
+struct ingest;
 
 enum ingest_kind {
 	INGEST_LISTEN,
@@ -32,6 +36,9 @@ enum ingest_kind {
 	INGEST_STDIN,
 	INGEST_FILE,
 	INGEST_HTTP, /* at the path of a listener: ingest_admit() */
+	INGEST_UDP,
+	INGEST_SERIAL,
+	INGEST_TAIL,
 };
 
 /* FILE: whether it is read past the page cache. */
@@ -46,7 +53,9 @@ struct ingest_params {
 	struct endpoint
 		endpoints[CONNECTOR_MAX_ENDPOINTS]; /* LISTEN: one; CONNECT: by preference */
 	size_t endpoint_count;
-	char path[4096];            /* FIFO, FILE                                 */
+	char path[4096];            /* FIFO, FILE, SERIAL, TAIL                   */
+	struct serial_mode serial;  /* SERIAL                                     */
+	struct udp_params udp;      /* UDP                                        */
 	bool sniff;                 /* LISTEN: other protocols are refused        */
 	bool takeover;              /* LISTEN, HTTP: a new publisher replaces the old */
 	bool copies_pages;          /* nothing is spliced: see publisher_pages    */
@@ -58,11 +67,37 @@ struct ingest_params {
 	struct gathering_params gathering; /* not of a file */
 };
 
+/* SERIAL, TAIL: what comes and goes; for ingest_device.c only. */
+struct ingest_device {
+	ev_timer again;
+	ev_io changed;   /* TAIL: the file or its folder */
+	int inotify_fd;  /* TAIL; -1: none               */
+	int file_watch;  /* of inotify; -1: none         */
+	bool is_told;    /* that it is missing           */
+	bool is_awaited; /* ingest_restore() brings it   */
+	bool has_begun;  /* it was opened, or was missing, once */
+	bool is_at_end;  /* TAIL: all that is there has been read */
+	bool is_leaving; /* TAIL: another file is there; this one is read to its end once more */
+	struct log_rate log;
+};
+
+/* What a kind of ingest does in its own way.  Each may be NULL. */
+struct ingest_way {
+	/* The source is readable, or more of what was received waits. */
+	void (*take)(struct ingest *ingest);
+	bool (*has_more)(const struct ingest *ingest);
+	/* All that is there has been read, which is no end. */
+	void (*at_end)(struct ingest *ingest);
+	/* Nothing is opened or watched any more.  Idempotent. */
+	void (*stop)(struct ingest *ingest);
+};
+
 struct ingest {
-	struct ingest_params params; /* rw: the policies; not the kind or the addresses */
-	struct feed *feed;           /* ro */
-	struct ev_loop *loop;        /* private from here on */
-	struct access access;        /* LISTEN, HTTP: who may publish */
+	struct ingest_params params;  /* rw: the policies; not the kind or the addresses */
+	const struct ingest_way *way; /* ro; NULL: nothing is special */
+	struct feed *feed;            /* ro */
+	struct ev_loop *loop;         /* private from here on */
+	struct access access;         /* LISTEN, HTTP, UDP: who may publish */
 	struct log_rate refused_log;
 	struct listener listener;
 	struct newcomers newcomers; /* LISTEN, HTTP: who may become the publisher */
@@ -70,6 +105,10 @@ struct ingest {
 	struct source source;            /* fd -1: no publisher */
 	struct source_body *body;        /* HTTP: how it stands there; owned; NULL: bare */
 	struct direct_file *direct_file; /* source.fd is its pipe; NULL: none */
+	struct datagrams *datagrams;     /* UDP; NULL: not open */
+	struct given_bytes given;        /* UDP: of a datagram, what is not taken yet */
+	struct log_rate datagrams_log;
+	struct ingest_device device;
 	int better_fd; /* a preferred publisher, taken on at the next message boundary */
 	ev_io readable;
 	struct gathering gathering;
@@ -96,11 +135,14 @@ void ingest_set_access(struct ingest *ingest, struct access *access);
 
 /* What an ingest leaves to the next process. */
 struct ingest_state {
-	int fd;            /* the publisher; -1: none */
-	bool is_silent;    /* it has only connected so far */
-	bool has_started;  /* start_subscribers have been there once */
-	bool has_ended;    /* STDIN, FILE: all has been read */
-	size_t endpoint;   /* CONNECT: to which it is connected */
+	int fd;             /* the publisher; -1: none */
+	bool is_silent;     /* it has only connected so far */
+	bool has_started;   /* start_subscribers have been there once */
+	bool has_ended;     /* STDIN, FILE: all has been read */
+	size_t endpoint;    /* CONNECT: to which it is connected */
+	unsigned dropped;   /* UDP: datagrams that the kernel had dropped by then */
+	uint8_t *datagrams; /* UDP: see datagrams_pack(); the ingest's, or in the stream */
+	size_t datagram_bytes;
 	bool is_stdin;     /* its flags are to be restored, */
 	unsigned flags;    /* to these */
 	bool is_cut;       /* HTTP: what it sends cannot go on, so it is to be ended */
@@ -118,7 +160,7 @@ void ingest_restore(struct ingest *ingest, struct ingest_state *state);
 /* Ends that publisher: there is no memory for what it has begun. */
 void ingest_end_resumed(struct ingest *ingest);
 
-/* Opens it; nothing is read yet.  kept: as the process before left it, NULL for nothing.  Nothing is
+/* Opens it (ingest_open.c); nothing is read yet.  kept: as the process before left it, NULL for nothing.  Nothing is
  * taken of it yet, but what it has is not opened anew.  0 or -errno with a message that names the
  * address or path. */
 int ingest_open(struct ingest *ingest, const struct ingest_state *kept, struct errmsg *err);
@@ -163,3 +205,31 @@ void ingest_tick(struct ingest *ingest, uint64_t now_ms);
 
 /* Where it listens, with the real port; "" when it does not listen. */
 const char *ingest_address(const struct ingest *ingest);
+
+/* ---- for the other files of the ingest ---- */
+
+/* True while there is a source, and the feed can take from it. */
+bool ingest_may_read(const struct ingest *ingest);
+
+/* The only place that starts and stops watching the source. */
+void ingest_watch(struct ingest *ingest);
+
+/* Makes `fd` the source, to be watched by the caller. */
+void ingest_attach(struct ingest *ingest, int fd);
+
+/* The same, and the publisher is there, where a descriptor shows that.  It is watched. */
+void ingest_adopt(struct ingest *ingest, int fd);
+
+/* Lets the feed take once. */
+void ingest_take_once(struct ingest *ingest);
+
+/* The publisher has ended, or is made to; err: an errno, or 0. */
+void ingest_end_source(struct ingest *ingest, enum close_reason reason, int err);
+
+/* ---- for ingest_open.c ---- */
+
+extern const struct ingest_way ingest_way_of_datagrams; /* ingest_udp.c */
+extern const struct ingest_way ingest_way_of_devices;   /* ingest_device.c: SERIAL, TAIL */
+
+/* SERIAL, TAIL: from now on it is opened whenever it is there.  is_kept: it is open already. */
+void ingest_start_device(struct ingest *ingest, bool is_kept);

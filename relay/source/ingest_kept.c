@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "net/peer_socket.h"
 #include "source/body_take.h"
 #include "source/ingest.h"
 
@@ -35,9 +36,13 @@ void ingest_capture(struct ingest *ingest, struct ingest_state *ret)
 		.has_started = ingest->has_started,
 		.has_ended = (kind == INGEST_STDIN || kind == INGEST_FILE) && ingest->source.fd < 0,
 		.endpoint = ingest->connector.current,
+		.dropped = ingest->datagrams ? datagrams_dropped(ingest->datagrams) : 0,
 		.is_stdin = ingest->stdin_flags >= 0,
 		.flags = ingest->stdin_flags >= 0 ? (unsigned)ingest->stdin_flags : 0,
 	};
+	if (ingest->datagrams)
+		ret->datagram_bytes = datagrams_pack(ingest->datagrams, &ingest->access,
+						     &ingest->given, &ret->datagrams);
 	/* Without a publisher, the first of those who may become one. */
 	if (kind == INGEST_LISTEN && ret->fd < 0) {
 		ret->fd = newcomers_oldest(&ingest->newcomers);
@@ -62,6 +67,49 @@ void ingest_state_transfer(struct state_stream *stream, struct ingest_state *sta
 	state_bool(stream, &state->has_ended, "end of the ingest");
 	state_size(stream, &state->endpoint, CONNECTOR_MAX_ENDPOINTS - 1, "endpoint in use");
 	state_bool(stream, &state->is_cut, "publisher to be ended");
+	state_unsigned(stream, &state->dropped, UINT_MAX, "datagrams dropped");
+	state_size(stream, &state->datagram_bytes, DATAGRAMS_PACKED_MAX, "datagrams");
+	state_bytes(stream, &state->datagrams, state->datagram_bytes, "datagrams");
 	state_bool(stream, &state->is_stdin, "standard input");
 	state_unsigned(stream, &state->flags, INT_MAX, "flags of standard input");
+}
+
+/* False: no memory. */
+static bool restore_datagrams(struct ingest *ingest, int fd, const struct ingest_state *state)
+{
+	uint32_t dropped = state->dropped ? state->dropped : udp_socket_dropped(fd);
+
+	if (datagrams_new(dropped, &ingest->datagrams) < 0)
+		return false;
+	datagrams_unpack(ingest->datagrams, state->datagrams, state->datagram_bytes);
+	return true;
+}
+
+void ingest_restore(struct ingest *ingest, struct ingest_state *state)
+{
+	int fd = state->fd;
+
+	ingest->has_started = ingest->has_started || state->has_started;
+	if (fd < 0)
+		return;
+	state->fd = -1;
+	if (state->is_silent) {
+		newcomers_add(&ingest->newcomers, fd, NULL, ingest->params.sniff);
+		return;
+	}
+	if (ingest->params.kind == INGEST_UDP && !restore_datagrams(ingest, fd, state)) {
+		peer_socket_close(&fd);
+		return;
+	}
+	if (state->is_stdin)
+		ingest->stdin_flags = (int)state->flags;
+	ingest_attach(ingest, fd);
+	if (ingest->params.kind == INGEST_CONNECT)
+		connector_resume(&ingest->connector, state->endpoint);
+}
+
+void ingest_end_resumed(struct ingest *ingest)
+{
+	if (ingest->source.fd >= 0)
+		ingest_end_source(ingest, CLOSE_NO_MEMORY, 0);
 }

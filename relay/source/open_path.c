@@ -2,8 +2,10 @@
 /* What is there is looked at behind the open, so that it is the same thing. */
 #include "source/open_path.h"
 
+#include <asm/termbits.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include "base/fd.h"
@@ -11,7 +13,7 @@
 static int open_path(const char *kind, const char *path, int *ret_fd, struct stat *ret_stat,
 		     struct errmsg *err)
 {
-	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 
 	if (fd < 0 || fstat(fd, ret_stat) < 0) {
 		int r = -errno;
@@ -49,4 +51,43 @@ int open_regular(const char *path, int *ret_fd, uint64_t *ret_bytes, struct errm
 	errmsg_set(err, "file:%s: not a regular file", path);
 	fd_close(ret_fd);
 	return -EINVAL;
+}
+
+/* Any speed, also such as has no B constant (BOTHER, ioctl_tty(2)). */
+static int set_raw(int fd, const struct serial_mode *mode)
+{
+	static const tcflag_t sizes[] = {[5] = CS5, [6] = CS6, [7] = CS7, [8] = CS8};
+	struct termios2 line;
+
+	if (ioctl(fd, TCGETS2, &line) < 0)
+		return -errno;
+	line.c_iflag = IGNBRK | (mode->parity == 'N' ? 0 : INPCK | IGNPAR);
+	line.c_oflag = 0;
+	line.c_lflag = 0;
+	line.c_cflag = CREAD | CLOCAL | BOTHER | sizes[mode->data_bits];
+	if (mode->parity != 'N')
+		line.c_cflag |= PARENB | (mode->parity == 'O' ? PARODD : 0);
+	if (mode->stop_bits == 2)
+		line.c_cflag |= CSTOPB;
+	line.c_ispeed = line.c_ospeed = mode->speed;
+	line.c_cc[VMIN] = 1; /* so that no bytes are no end */
+	line.c_cc[VTIME] = 0;
+	if (ioctl(fd, TCSETS2, &line) < 0 || ioctl(fd, TIOCEXCL) < 0)
+		return -errno;
+	return ioctl(fd, TCFLSH, TCIFLUSH) < 0 ? -errno : 0;
+}
+
+int open_serial(const char *path, const struct serial_mode *mode, int *ret_fd, struct errmsg *err)
+{
+	struct stat stat;
+	int r = open_path("serial", path, ret_fd, &stat, err);
+
+	if (r < 0)
+		return r;
+	r = set_raw(*ret_fd, mode);
+	if (r == 0)
+		return 0;
+	errmsg_errno(err, -r, "serial:%s", path);
+	fd_close(ret_fd);
+	return r;
 }

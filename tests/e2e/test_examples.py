@@ -16,12 +16,13 @@ TOKENS = ("encoders", "bases", "rovers")
 
 
 def sections_of(lab, name):
-    """Only ports and the directory of the tokens are others."""
+    """Only ports, the directory of the tokens, and where a multicast group is joined are others."""
     text = (EXAMPLES / name).read_text(encoding="utf-8")
     for token in TOKENS:
         (lab.directory / token).write_text(f"{token}-token\n")
         (lab.directory / token).chmod(0o600)
     text = re.sub(r"tcp:(\*|127\.0\.0\.1):\d+", "tcp:127.0.0.1:0", text).replace("/etc/relay/", f"{lab.directory}/")
+    text = text.replace("udp:198.51.100.9@232.1.2.3%eth1:", "udp:127.0.0.1@232.1.2.3%lo:")
     parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#",))
     parser.read_string(text)
     return {section: dict(parser[section]) for section in parser.sections()}

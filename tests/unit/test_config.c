@@ -118,6 +118,18 @@ static void ingests_of_all_forms_are_read(void **state)
 	check_ingest(*state, "listen systemd:in", CONFIG_INGEST_LISTEN, LIST("systemd:in"));
 	check_ingest(*state, "connect unix:@abstract", CONFIG_INGEST_CONNECT,
 		     LIST("unix:@abstract"));
+	check_ingest(*state, "udp:127.0.0.1:5000", CONFIG_INGEST_UDP,
+		     LIST("127.0.0.1", "5000", "", ""));
+	check_ingest(*state, "udp:*:5000", CONFIG_INGEST_UDP, LIST("", "5000", "", ""));
+	check_ingest(*state, "udp:[::1]:5000", CONFIG_INGEST_UDP, LIST("::1", "5000", "", ""));
+	check_ingest(*state, "udp:239.1.2.3%eth0:5000", CONFIG_INGEST_UDP,
+		     LIST("239.1.2.3", "5000", "eth0", ""));
+	check_ingest(*state, "udp:192.0.2.1@232.1.2.3:5000", CONFIG_INGEST_UDP,
+		     LIST("232.1.2.3", "5000", "", "192.0.2.1"));
+	check_ingest(*state, "udp:2001:db8::1@[ff35::1%eth0]:5000", CONFIG_INGEST_UDP,
+		     LIST("ff35::1", "5000", "eth0", "2001:db8::1"));
+	check_ingest(*state, "serial:/dev/ttyUSB0", CONFIG_INGEST_SERIAL, LIST("/dev/ttyUSB0"));
+	check_ingest(*state, "tail:/var/log/a b", CONFIG_INGEST_TAIL, LIST("/var/log/a b"));
 	check_ingest(*state, "fifo:/run/f", CONFIG_INGEST_FIFO, LIST("/run/f"));
 	check_ingest(*state, "file:some file", CONFIG_INGEST_FILE, LIST("some file"));
 	check_ingest(*state, "stdin", CONFIG_INGEST_STDIN, LIST());
@@ -146,6 +158,17 @@ static void bad_ingests_are_refused(void **state)
 		{"listen systemd:a:b", "is not a name that FileDescriptorName= can have"},
 		{"connect unix:", "path is missing"},
 		{"fifo:", "nothing behind 'fifo:'"},
+		{"udp:", "nothing behind 'udp:'"},
+		{"udp:localhost:5", "'localhost' is no address in numbers"},
+		{"udp:127.0.0.1", "is no port"},
+		{"udp:127.0.0.1:0", "'0' is no port"},
+		{"udp:127.0.0.1:65536", "'65536' is no port"},
+		{"udp:[127.0.0.1]:5", "is no address in numbers"},
+		{"udp:::1:5", "is no address in numbers"},
+		{"udp:127.0.0.1%lo:5", "for multicast groups and IPv6"},
+		{"udp:239.1.2.3%sixteen-letters-x:5", "is no name of an interface"},
+		{"udp:127.0.0.2@127.0.0.1:5", "for multicast groups only"},
+		{"udp:::1@232.1.2.3:5", "of the group's family"},
 		{"fifo /run/f", "expected listen"},
 		{"stdin 5", "text behind 'stdin'"},
 		{"http tcp:a:1", "text behind 'http'"},
