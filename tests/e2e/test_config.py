@@ -28,6 +28,7 @@ def test_what_0_means_can_be_set(lab):
         for section, options in sections.items():
             if section.split()[0] == name:
                 options[key] = "0"
+    sections["feed a"]["history"] = lab.directory / "history"
     done = run(lab, ini_text(sections), "-t")
     assert done.returncode == 0 and len(zero) > 15, done.stderr
 

@@ -254,7 +254,7 @@ def test_a_broken_configuration_changes_nothing(lab):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("call", ["memfd_create", "execv"])
+@pytest.mark.parametrize("call", ["state_memory", "execv"])
 def test_a_call_fails_while_all_stand_still(lab, engine, call):
     """The workers go on as they stood, with whom they have."""
     made = script("u32be", (70_000, 300, 4096, 1) * 200, 2)
@@ -276,7 +276,7 @@ def test_a_call_fails_while_all_stand_still(lab, engine, call):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("call", ["memfd_create:2", "execv:1"])
+@pytest.mark.parametrize("call", ["state_memory:1", "execv:1"])
 def test_a_publisher_that_takes_over_meanwhile_begins_anew(lab, engine, call):
     """It comes while nothing is served, and the one before is in the middle of a message."""
     first, second = script("u32be", (300,) * 3, 1), script("u32be", (300, 5) * 20, 2)

@@ -126,7 +126,7 @@ def test_a_close_cut_anywhere_is_answered(lab):
     Quiet(lab, frame(CLOSE, struct.pack(">H", 3000) + b"bye")).say().closed(3000, "peer_closed")
 
 
-@pytest.mark.parametrize("call", ["memfd_create", "execv"])
+@pytest.mark.parametrize("call", ["state_memory", "execv"])
 def test_a_hand_over_that_fails_does_not_show(lab, call):
     """All go on in the old process, in the middle of what they said."""
     words = frame(PING, b"still there?")

@@ -13,7 +13,7 @@ from relaytest.stream import script
 STEPS = {
     "the check runs": "waitpid:1",
     "signals are about to wait": "sigprocmask:3",
-    "packing": "memfd_create:2",
+    "packing": "state_memory:1",
     "sending descriptors": "sendmsg:1",
     "about to exec": "execv:1",
     "the new one reads": "recvmsg:1",

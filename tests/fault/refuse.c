@@ -10,10 +10,11 @@
  * CALL is splice, splice_in (to a pipe), splice_out (to a socket), splice_pair (to a pipe, from a
  * socket pair within the process), send_pair (send to such a pair), socketpair (a stream, never
  * waiting), tee, vmsplice, pread, passrights (getsockopt and setsockopt of SO_PASSRIGHTS),
- * memfd_create, execv, waitpid, sendmsg, recvmsg, sigprocmask, prlimit (getrlimit and setrlimit) or
- * epoll_add (epoll_ctl of a descriptor that is new there).
- * A rule for splice_in, splice_out or splice_pair goes before one for splice.  A rule that cannot be
- * read ends the process: a test must not pass because its fault was misspelt.
+ * memfd_create, state_memory (memfd_create for what is handed over), execv, waitpid, sendmsg,
+ * recvmsg, sigprocmask, prlimit (getrlimit and setrlimit) or epoll_add (epoll_ctl of a descriptor
+ * that is new there).
+ * A rule for splice_in, splice_out, splice_pair or state_memory goes before that for the call.  A
+ * rule that cannot be read ends the process: a test must not pass because its fault was misspelt.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -49,6 +50,7 @@ enum call {
 	CALL_VMSPLICE,
 	CALL_PREAD,
 	CALL_MEMFD_CREATE,
+	CALL_STATE_MEMORY,
 	CALL_EXECV,
 	CALL_PASSRIGHTS,
 	CALL_WAITPID,
@@ -71,6 +73,7 @@ static const char *const call_names[CALL_COUNT] = {
 	[CALL_VMSPLICE] = "vmsplice",
 	[CALL_PREAD] = "pread",
 	[CALL_MEMFD_CREATE] = "memfd_create",
+	[CALL_STATE_MEMORY] = "state_memory",
 	[CALL_EXECV] = "execv",
 	[CALL_PASSRIGHTS] = "passrights",
 	[CALL_WAITPID] = "waitpid",
@@ -289,6 +292,8 @@ int memfd_create(const char *name, unsigned flags)
 {
 	size_t bytes = SIZE_MAX;
 
+	if (strcmp(name, "relay-state") == 0 && apply_rule(CALL_STATE_MEMORY, &bytes))
+		return -1;
 	if (apply_rule(CALL_MEMFD_CREATE, &bytes))
 		return -1;
 	return (int)syscall(SYS_memfd_create, name, flags);
