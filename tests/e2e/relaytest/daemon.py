@@ -90,7 +90,9 @@ class Relay:
         if wait:
             self.wait_log(r"\bready\b")
             self.ready = True
-            self.baseline = self.socket_links() + self.outgoing()
+            # A recorder takes its two sockets in a thread of its own, before or after this.
+            recorders = re.findall(r"^history *= */", self.ini.read_text(), re.M)
+            self.baseline = self.socket_links() + self.outgoing() + 2 * len(recorders)
 
     # The log.
 
