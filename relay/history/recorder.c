@@ -117,7 +117,7 @@ static void answer(struct recorder *recorder, int stream)
 	tell_change(recorder);
 }
 
-/* The thread waits, so what is the thread's may be read. */
+/* The thread waits, or does not run yet, so what is the thread's may be read. */
 static void join(struct task *task)
 {
 	struct recorder *recorder = container_of(task, struct recorder, join);
@@ -187,20 +187,21 @@ void recorder_await_end(struct recorder *recorder)
 
 /* ---- the recording thread ---- */
 
-/* -1: there is none now. */
+/* The first one is there already.  -1: there is none now. */
 static int ask_for_stream(struct recorder *recorder)
 {
 	int stream;
 
-	recorder->join.run = join;
 	(void)pthread_mutex_lock(&recorder->lock);
-	recorder->stream = -1;
-	recorder->is_answered = recorder->is_stopping; /* nobody may be there to answer */
-	if (!recorder->is_stopping)
+	/* When it is stopping, nobody may be there to answer. */
+	if (!recorder->is_answered && !recorder->is_stopping) {
 		inbox_post(recorder->inbox, &recorder->join);
-	while (!recorder->is_answered)
-		(void)pthread_cond_wait(&recorder->changed, &recorder->lock);
+		while (!recorder->is_answered)
+			(void)pthread_cond_wait(&recorder->changed, &recorder->lock);
+	}
 	stream = recorder->stream;
+	recorder->stream = -1;
+	recorder->is_answered = false;
 	(void)pthread_mutex_unlock(&recorder->lock);
 	return stream;
 }
@@ -352,6 +353,7 @@ static struct recorder *new_recorder(const struct recorder_params *params)
 	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&recorder->changed, &attributes);
 	(void)pthread_condattr_destroy(&attributes);
+	recorder->stream = -1;
 	recorder->feed = strdup(params->history.feed);
 	recorder->buffer = malloc(BUFFER_BYTES);
 	recorder->on_lag = params->on_lag;
@@ -388,6 +390,8 @@ int recorder_begin(struct recorder *recorder, struct inbox *inbox, struct rendit
 
 	recorder->inbox = inbox;
 	recorder->rendition = rendition;
+	recorder->join.run = join;
+	join(&recorder->join); /* before anything is published */
 	r = thread_start(record, recorder, &recorder->recording);
 	recorder->is_recording = r == 0;
 	if (r == 0)
@@ -421,6 +425,7 @@ void recorder_free(struct recorder **recorder_ptr, const struct sequence *next)
 	if (!recorder->is_recording) /* what was kept before still holds */
 		next = recorder->found_next.session ? &recorder->found_next : NULL;
 	stop_threads(recorder, next != NULL);
+	fd_close(&recorder->stream);
 	history_close(&recorder->history, next);
 	(void)pthread_cond_destroy(&recorder->changed);
 	(void)pthread_mutex_destroy(&recorder->lock);

@@ -151,6 +151,17 @@ def test_a_kill_without_a_keeper_begins_a_new_session(lab):
     assert data[-1].sequence + data[-1].count == 1 + MADE.count
 
 
+def test_what_comes_first_is_recorded(lab):
+    """A file is published as soon as relay begins."""
+    source = lab.directory / "source"
+    source.write_bytes(MADE.wire)
+    folder = lab.directory / "history"
+    relay = lab.start(feed("a", f"file:{source}", history=folder, **LOSSLESS))
+    relay.wait("a", in_messages=MADE.count)
+    stop(relay)
+    assert payload_of(recorded(folder)) == MADE.payload
+
+
 def test_an_upgrade_leaves_no_gap(lab):
     sections, folder = history(lab)
     relay = lab.start(sections)

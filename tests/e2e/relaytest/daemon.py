@@ -90,9 +90,7 @@ class Relay:
         if wait:
             self.wait_log(r"\bready\b")
             self.ready = True
-            # A recorder takes its two sockets in a thread of its own, before or after this.
-            recorders = re.findall(r"^history *= */", self.ini.read_text(), re.M)
-            self.baseline = self.socket_links() + self.outgoing() + 2 * len(recorders)
+            self.baseline = self.socket_links() + self.outgoing()
 
     # The log.
 
