@@ -345,7 +345,7 @@ static bool is_for_http(size_t option)
 	       option == CONFIG_LISTENER_proxy_header || option == CONFIG_LISTENER_publish ||
 	       option == CONFIG_LISTENER_publish_token_file || option == CONFIG_LISTENER_gaps ||
 	       option == CONFIG_LISTENER_messages || option == CONFIG_LISTENER_head_timeout ||
-	       option == CONFIG_LISTENER_max_heads;
+	       option == CONFIG_LISTENER_max_heads || option == CONFIG_LISTENER_max_replays;
 }
 
 /* Does it have another value than without this line? */

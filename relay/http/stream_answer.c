@@ -12,6 +12,7 @@
 enum {
 	COME_BACK_BYTES = 256,
 	OUT_OF_RANGE_BYTES = 256,
+	OLDEST_BYTES = 32,
 	ALLOWED_BYTES = 768, /* of names of fields; what does not fit is not allowed */
 };
 
@@ -110,17 +111,21 @@ ssize_t stream_answer_out_of_range(const struct stream_answer *answer,
 				   const struct stream_range *range, char *buf, size_t size)
 {
 	struct http_response response;
-	char line[OUT_OF_RANGE_BYTES], came[CLOCK_UTC_BYTES] = "";
+	char line[OUT_OF_RANGE_BYTES], came[CLOCK_UTC_BYTES] = "", oldest[OLDEST_BYTES];
 
+	(void)snprintf(oldest, sizeof(oldest), "%" PRIu64, range->oldest);
+	if (range->oldest_session != range->session)
+		(void)snprintf(oldest, sizeof(oldest), "%" PRIu32 "-%" PRIu64,
+			       range->oldest_session, range->oldest);
 	if (range->oldest_ns)
 		(void)clock_print_utc(came, sizeof(came), range->oldest_ns);
 	(void)snprintf(line, sizeof(line),
-		       "the feed does not have that message; the oldest one it has is %" PRIu64
-		       "%s%s, the next one to come is %" PRIu64 ", of session %" PRIu32,
-		       range->oldest, *came ? ", of " : "", came, range->next, range->session);
+		       "the feed does not have that message; the oldest one it has is %s%s%s, "
+		       "the next one to come is %" PRIu64 ", of session %" PRIu32,
+		       oldest, *came ? ", of " : "", came, range->next, range->session);
 	stream_answer_begin(answer, &response, buf, size, 416);
 	http_response_field_number(&response, "Relay-Session", range->session);
-	http_response_field_number(&response, "Relay-Oldest", range->oldest);
+	http_response_field(&response, "Relay-Oldest", oldest);
 	http_response_field_number(&response, "Relay-Next", range->next);
 	return http_response_end_text(&response, line, answer->is_head);
 }

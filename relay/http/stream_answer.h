@@ -4,8 +4,8 @@
  *
  *	status   fields                           they say
  *	200      Relay-Session, Relay-Sequence    which message comes first; not with a burst
- *	416      Relay-Session, Relay-Oldest,     which messages can be had instead
- *	         Relay-Next
+ *	416      Relay-Session, Relay-Oldest,     which messages can be had instead; the oldest one as
+ *	         Relay-Next                       SESSION-SEQUENCE where that is another session's
  *	200      Content-Length                   come back later: of server-sent events
  *
  * Only the ring knows whether a message can still be had, and the ring is in a worker.  So a struct
@@ -60,7 +60,7 @@ struct stream_start {
 
 /* Which messages of a stream can be had. */
 struct stream_range {
-	uint32_t session;
+	uint32_t session, oldest_session;
 	uint64_t oldest, next;
 	uint64_t oldest_ns; /* wall clock, when that one came; 0: there is none */
 };

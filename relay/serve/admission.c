@@ -58,18 +58,12 @@ void admission_fini(struct admission *admission)
 }
 
 enum close_reason admission_take_quota(const struct admission *admission,
-				       struct served_format *format, const struct in6_addr *address,
-				       bool wants_past, struct quota **ret, const char **ret_whose)
+				       struct quota_request request, struct quota **ret,
+				       const char **ret_whose)
 {
-	const struct quota_request request = {
-		.service = admission->service,
-		.format = format,
-		.peers = admission->peers,
-		.max_per_ip = admission->max_per_ip,
-		.address = address,
-		.wants_past = wants_past,
-	};
-
+	request.service = admission->service;
+	request.peers = admission->peers;
+	request.max_per_ip = admission->max_per_ip;
 	return quota_take(&request, ret, ret_whose);
 }
 
@@ -131,6 +125,10 @@ static struct quota *take_quota(struct admission *admission, struct served_forma
 {
 	struct in6_addr address;
 	int r = endpoint_address_ip(peer, &address);
+	const struct quota_request request = {
+		.format = format,
+		.address = r == 0 ? &address : NULL,
+	};
 	enum close_reason reason;
 	const char *whose = "";
 	struct quota *quota;
@@ -138,8 +136,7 @@ static struct quota *take_quota(struct admission *admission, struct served_forma
 	if (r == 0 && !access_is_allowed(&admission->access, &address))
 		reason = CLOSE_DENIED;
 	else
-		reason = admission_take_quota(admission, format, r == 0 ? &address : NULL, false,
-					      &quota, &whose);
+		reason = admission_take_quota(admission, request, &quota, &whose);
 	if (reason == CLOSE_REASON_COUNT)
 		return quota;
 	refuse(admission, format->feed, fd, peer, reason, whose);

@@ -50,12 +50,10 @@ void admission_fini(struct admission *admission);
  * now_ns: monotonic. */
 void admission_tick(struct admission *admission, const char *what, uint64_t now_ns);
 
-/* Takes the quota of a peer that has passed the access lists.  address: NULL for a unix socket,
- * which is not counted by address.  wants_past: it asks to begin in the past.  The result is
- * that of quota_take(). */
+/* Takes the quota of a peer that has passed the access lists.  What the listener says of it is filled
+ * in.  The result is that of quota_take(). */
 enum close_reason admission_take_quota(const struct admission *admission,
-				       struct served_format *format, const struct in6_addr *address,
-				       bool wants_past, struct quota **ret,
+				       struct quota_request request, struct quota **ret,
 				       const char **ret_whose) must_check;
 
 /* Makes the socket fit for a subscriber, and keeps where its address is counted.  An option that

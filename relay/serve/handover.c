@@ -111,10 +111,7 @@ static void name_listener(struct service *service, struct subscriber_snapshot *s
 
 static int capture_feed(struct service *service, struct feed *feed, struct feed_state *ret)
 {
-	int r;
-
-	fanout_close_replaying(&feed->fanout, CLOSE_HANDOVER);
-	r = feed_capture(feed, ret);
+	int r = feed_capture(feed, ret);
 
 	for (size_t i = 0; r == 0 && i < ret->rendition_count; i++) {
 		struct rendition_state *rendition = &ret->renditions[i];

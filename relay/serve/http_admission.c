@@ -5,6 +5,8 @@
  * The order of the questions: who may ask at all (address, origin, token), then what is asked for,
  * then whether there is room.  Whoever may not ask does not learn what there is.  Publishers have
  * tokens of their own.
+ *
+ * It is longer than 600 lines because each question has its refusal, and they are asked in one order.
  */
 #include "serve/http_admission.h"
 
@@ -16,6 +18,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "config/origin.h"
+#include "history/recorder.h"
 #include "http/http_host.h"
 #include "http/websocket_input.h"
 #include "net/peer_socket.h"
@@ -350,14 +353,46 @@ static void set_params(const struct asking *asking, struct subscriber_params *pa
 	params->until_ns = wanted->until_ns ? clock_mono_of_wall(wanted->until_ns) : 0;
 }
 
+/* Of what reaches beyond the ring, who gets files as they lie can have the history. */
+static bool may_replay(const struct asking *asking)
+{
+	const struct stream_request *wanted = &asking->wanted;
+
+	return asking->answer.format == FORMAT_FRAMED && asking->path->feed->recorder &&
+	       (wanted->has_from || wanted->since_ns || wanted->burst_ms);
+}
+
+static void set_range(const struct asking *asking, struct http_arrival *arrival)
+{
+	const struct stream_request *wanted = &asking->wanted;
+
+	if (!may_replay(asking))
+		return;
+	arrival->history = recorder_history(asking->path->feed->recorder);
+	arrival->range = (struct replay_range){
+		.has_from = wanted->has_from,
+		.session = wanted->from_session,
+		.sequence = wanted->from_seq,
+		.since_ns = wanted->burst_ms ? wanted->now_ns - wanted->burst_ms * NS_PER_MS
+					     : wanted->since_ns,
+		.until_ns = wanted->until_ns,
+		.may_miss = wanted->has_burst,
+	};
+}
+
 static enum http_refusal take_quota(const struct asking *asking, struct served_format *format,
 				    struct quota **ret)
 {
+	const struct quota_request request = {
+		.format = format,
+		.address = asking->has_address ? &asking->address : NULL,
+		.wants_past = asking->wanted.has_from || asking->wanted.since_ns ||
+			      asking->wanted.has_burst,
+		.replays_in = may_replay(asking) ? format->feed->recording : NULL,
+	};
 	const char *whose;
-	enum close_reason reason = admission_take_quota(
-		asking->http->admission, format, asking->has_address ? &asking->address : NULL,
-		asking->wanted.has_from || asking->wanted.since_ns || asking->wanted.has_burst, ret,
-		&whose);
+	enum close_reason reason =
+		admission_take_quota(asking->http->admission, request, ret, &whose);
 
 	if (reason == CLOSE_REASON_COUNT)
 		return HTTP_REFUSAL_COUNT;
@@ -402,6 +437,7 @@ static struct http_arrival *new_arrival(const struct asking *asking)
 		return NULL;
 	params = &arrival->params;
 	set_params(asking, params);
+	set_range(asking, arrival);
 	arrival->answer = asking->answer;
 	if (format_row(asking->answer.format)->carrier != FORMAT_CARRIER_WEBSOCKET)
 		return arrival;
@@ -422,7 +458,9 @@ static void subscribe(struct asking *asking)
 	enum http_refusal refusal = HTTP_REFUSED_NO_MEMORY;
 	unsigned worker;
 
-	if (arrival)
+	if (may_replay(asking) && format->feed->replays >= asking->http->max_replays)
+		refusal = HTTP_REFUSED_REPLAYS;
+	else if (arrival)
 		refusal = take_quota(asking, format, &arrival->quota);
 	if (refusal == HTTP_REFUSAL_COUNT && served_format_open(format) < 0) {
 		quota_refuse(arrival->quota, CLOSE_REASON_COUNT); /* refuse() counts it */

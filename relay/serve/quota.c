@@ -10,7 +10,9 @@
 #include "serve/service.h"
 
 struct quota {
-	struct task task; /* on its way back */
+	struct task task;        /* on its way back */
+	struct task replay_task; /* its replay has ended */
+	bool is_replaying;       /* it counts in feed->replays */
 	struct service *service;
 	struct served_format *format;
 	struct worker *worker;
@@ -20,10 +22,28 @@ struct quota {
 	enum close_reason refused_for; /* CLOSE_REASON_COUNT: it was not */
 };
 
+static void stop_replaying(struct quota *quota)
+{
+	quota->format->feed->replays -= quota->is_replaying;
+	quota->is_replaying = false;
+}
+
+static void note_end_of_replay(struct task *task)
+{
+	stop_replaying(container_of(task, struct quota, replay_task));
+}
+
+void quota_end_replay(struct quota *quota)
+{
+	quota->replay_task.run = note_end_of_replay;
+	inbox_post(&quota->service->control, &quota->replay_task);
+}
+
 static void give_back(struct task *task)
 {
 	struct quota *quota = container_of(task, struct quota, task);
 
+	stop_replaying(quota);
 	if (quota->refused_for != CLOSE_REASON_COUNT)
 		quota->format->feed->refused[quota->refused_for]++;
 	quota->service->subscribers--;
@@ -68,6 +88,8 @@ static struct worker *choose_worker(const struct quota_request *request)
 {
 	struct served_feed *feed = request->format->feed;
 
+	if (request->replays_in)
+		return request->replays_in;
 	if (request->wants_past && request->format->readers < feed->workers->count)
 		return feed->home;
 	return workers_least_loaded(feed->workers, feed->home);
@@ -113,6 +135,8 @@ enum close_reason quota_take(const struct quota_request *request, struct quota *
 	}
 	count(quota, service, request->format, choose_worker(request));
 	quota->id = ++feed->admitted;
+	quota->is_replaying = request->replays_in != NULL;
+	feed->replays += quota->is_replaying;
 	*ret = quota;
 	return CLOSE_REASON_COUNT;
 }

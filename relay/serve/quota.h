@@ -28,6 +28,7 @@ struct quota_request {
 	const struct in6_addr *address; /* NULL: a unix socket, not counted by address */
 	/* It wants to begin in the past.  A worker has none of a feed that it has not read yet. */
 	bool wants_past;
+	struct worker *replays_in; /* it may read the history, in this worker; NULL: it does not */
 };
 
 /* Counts one more subscriber.  CLOSE_REASON_COUNT and *ret; or the reason why there can be no more,
@@ -37,6 +38,9 @@ enum close_reason quota_take(const struct quota_request *request, struct quota *
 
 /* The worker in which the subscriber is to be. */
 struct worker *quota_worker(const struct quota *quota);
+
+/* In the worker, once: it does not read the history, or not any more. */
+void quota_end_replay(struct quota *quota);
 
 /* The number that names the subscriber in the log. */
 uint64_t quota_id(const struct quota *quota);

@@ -259,6 +259,9 @@ void served_feed_pause_recording(struct served_feed *served)
 {
 	if (!served->recorder)
 		return;
+	inbox_run(&served->recording->inbox); /* somebody may be on the way to the history */
+	fanout_close_replaying(&worker_feed(served, served->recording)->feed->fanout,
+			       CLOSE_HANDOVER);
 	recorder_leave(served->recorder);
 	inbox_run(&served->recording->inbox); /* the recorder may wait for an answer */
 	recorder_free(&served->recorder, NULL);

@@ -52,6 +52,7 @@ struct served_feed {
 	struct recorder *recorder;    /* NULL: it has no history */
 	struct worker *recording;     /* where it is recorded: its branch there, or home */
 	struct format_offer recorded; /* what is recorded */
+	uint64_t replays;             /* subscribers that read the history, or are about to */
 
 	struct feed_report report; /* as of the last collect.h */
 	struct feed_rates rates;

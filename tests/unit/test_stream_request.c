@@ -334,7 +334,7 @@ static void every_answer_fits(void **state)
 					      FORMAT_EVENTS_PLAIN};
 	const struct stream_start start = {
 		.is_known = true, .session = UINT32_MAX, .sequence = UINT64_MAX};
-	const struct stream_range range = {UINT32_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+	const struct stream_range range = {UINT32_MAX, 1, UINT64_MAX, UINT64_MAX, UINT64_MAX};
 	struct stream_answer answer = {.is_head = false};
 	char buf[STREAM_ANSWER_BYTES], fields[4 * STREAM_ANSWER_BYTES] = "";
 	struct asked asked;

@@ -325,7 +325,8 @@ class Relay:
             ours = [peer for peer in self.peers if getattr(peer, "feed", None) == name]
             if not ours or len(ours) != seen["subscribers_total"] or not all(o.is_reading for o in ours):
                 continue
-            self.wait(name, test=lambda now: now["delivered_bytes"] == sum(o.received for o in ours))
+            self.wait(name, test=lambda now: now["delivered_bytes"] + now["replayed_bytes"]
+                      == sum(o.received for o in ours))
 
     def check_nothing_leaked(self):
         def left():

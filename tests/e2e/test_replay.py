@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: MIT
+"""Replay: what the ring no longer has comes out of the history, and goes on from the ring without a seam."""
+
+import random
+import signal
+import time
+
+import pytest
+
+from relaytest.daemon import POLL
+from relaytest.ini import web
+from relaytest.stream import KIB, script, text_script
+from relaytest.web import FramedWebSubscriber, ask
+
+# Neither who has arrived in the ring nor the recorder skips: then nothing may be missing.
+RING = {"ring": "128k", "segment": "64k", "grace": "0", "on_slow": "wait", "on_history_lag": "wait", "stall_timeout": "1h"}
+
+
+def utc(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f"{seconds % 1:.6f}"[1:] + "Z"
+
+
+def sections(lab, framing="line", **more):
+    return {"relay": {"workers": 2},
+            **web(framing=framing, history=lab.directory / "history", history_file="1m", **{**RING, **more})}
+
+
+def replay(relay, made, query="from=0", **options):
+    return relay.subscribe("web", made, kind=FramedWebSubscriber, path=f"/a?format=framed&{query}", base=1, **options)
+
+
+def begun(made):
+    """Bytes of the first message; where nobody knows, of a piece."""
+    return made.ends[0] if made.ends else 1000
+
+
+def begin(lab, relay, made):
+    """A publisher whose first message is in the history. The recorder has its two sockets by then."""
+    def is_recorded():
+        reader = read(lab, relay, made, 1)
+        reader.close()
+        return relay.feed("a")["replayed_bytes"]
+
+    publisher = relay.publish("a", made.wire[:begun(made)])
+    lab.loop.run(is_recorded, what="the first message in it", poll=POLL)
+    relay.wait("a", subscribers=0)
+    relay.baseline = relay.sockets() - 1
+    return publisher
+
+
+def read(lab, relay, made, count):
+    """A reader of all that there is, once it has so many messages."""
+    reader = replay(relay, made)
+    lab.loop.run(lambda: reader.messages >= count, what=lambda: f"{reader.messages} of {count} messages")
+    return reader
+
+
+@pytest.mark.parametrize("framing, sizes", [("line", (1000,) * 6000), ("none", (64 * KIB,) * 90),
+                                            ("u32be", (300_000, 5, 70_000) * 16)])
+def test_everything_since_the_beginning(lab, framing, sizes):
+    """Readers who come at any moment while it is published get each byte once."""
+    made = text_script(sizes, 3) if framing == "line" else script(framing, sizes, 3)
+    relay = lab.start(sections(lab, framing))
+    publisher = begin(lab, relay, made)
+    readers, pick = [], random.Random(framing)
+    first = replay(relay, made)
+    for at in range(begun(made), len(made.wire), 200_000):
+        publisher.send(made.wire[at:at + 200_000])
+        lab.loop.run(lambda: publisher.done, what="the publisher")
+        lab.loop.run_for(pick.random() / 20)
+        readers.append(replay(relay, made))
+    relay.run_until_done([first, *readers])
+    last = replay(relay, made)
+    relay.run_until_done([last])
+    seen = relay.feed("a")
+    assert seen["replayed_bytes"] > len(made.wire) and not first.gaps and not any(one.gaps for one in readers), seen
+    relay.wait("a", subscribers_replaying=0)
+
+
+def test_from_any_message(lab):
+    made = text_script((997,) * 5000, 4)
+    relay = lab.start(sections(lab))
+    begin(lab, relay, made).send(made.wire[begun(made):])
+    session = read(lab, relay, made, made.count).session
+    pick = random.Random(4)
+    readers = []
+    for _ in range(20):
+        number = pick.randrange(1, 5001)
+        readers.append((number, replay(relay, made, f"from={session}-{number}", start=None)))
+    relay.run_until_done([one for _, one in readers])
+    for number, one in readers:
+        first = int(one.fields["relay-sequence"])
+        assert first <= number and one.headers[0].sequence == first, (number, one.headers[0])
+        assert first + one.headers[0].count > number, (number, one.headers[0])
+        assert one.fields["relay-session"] == str(session)
+    code, fields, body = ask(relay, f"/a?format=framed&from={session + 1}-1")
+    assert code == 416 and fields["relay-oldest"] == "1" and "oldest one it has is 1, of 20" in body, (fields, body)
+    assert ask(relay, f"/a?format=framed&from={session}-5002")[0] == 416
+
+
+def test_by_time(lab):
+    made = text_script((1000,) * 3000, 5)
+    relay = lab.start(sections(lab))
+    publisher, times = begin(lab, relay, made), []
+    for third in range(3):
+        publisher.send(made.wire[third * 1_000_000 or 1000:(third + 1) * 1_000_000])
+        read(lab, relay, made, 1000 * (third + 1))
+        lab.loop.run_for(0.02)
+        times.append(time.time())
+        lab.loop.run_for(0.02)
+    for query, first, last in ((f"since={utc(times[0])}&until={utc(times[1])}", 1000, 2000),
+                              (f"from=0&until={utc(times[0])}", 0, 1000),
+                              (f"burst=1h&until={utc(times[1])}", 0, 2000),
+                              (f"since=-1h&until={utc(times[2])}", 0, 3000),
+                              (f"since={utc(times[2])}&until=-0", 3000, 3000)):
+        one = replay(relay, made, query, start=first * 1000)
+        lab.loop.run(lambda one=one: one.end, what=lambda one=one: f"an end of {one.messages} messages")
+        assert (one.end, one.position, one.messages) == ("fin", last * 1000, last - first), query
+
+
+def test_over_a_restart(lab):
+    """A fresh relay on the old folder: what was before its birth comes, and then what is published now."""
+    made = text_script((1000,) * 4000, 6)
+    relay = lab.start(sections(lab))
+    begin(lab, relay, made).send(made.wire[1000:2_000_000])
+    session = read(lab, relay, made, 2000).session
+    relay.signal(signal.SIGTERM)
+    relay.wait_exit()
+    again = lab.start(sections(lab))
+    readers = [replay(again, made), replay(again, made, f"from={session}-1500", start=None)]
+    again.publish("a", made.wire[2_000_000:])
+    again.run_until_done(readers)
+    again.baseline = again.sockets() - len(readers) - 1
+    assert readers[0].session == readers[1].session == session and not readers[0].gaps
+
+
+def test_who_does_not_read_is_closed(lab):
+    made = text_script((1000,) * 8000, 7)
+    relay = lab.start(sections(lab, stall_timeout="1s"))
+    begin(lab, relay, made).send(made.wire[1000:])
+    read(lab, relay, made, made.count)
+    slow = replay(relay, made, paused=True, receive_buffer=4096)
+    relay.wait("a", subscribers_replaying=1)
+    relay.wait("a", closed_stalled=1, subscribers_replaying=0)
+    slow.resume()
+    lab.loop.run(lambda: slow.end, what="the end")
+    assert slow.end == "rst"
+
+
+def test_only_so_many_at_once(lab):
+    made = text_script((1000,) * 8000, 9)
+    both = sections(lab)
+    both["listener web"]["max_replays"] = 2
+    relay = lab.start(both)
+    begin(lab, relay, made).send(made.wire[1000:])
+    live = read(lab, relay, made, made.count)
+    slow = [replay(relay, made, paused=True, receive_buffer=4096) for _ in range(2)]
+    relay.wait("a", subscribers_replaying=2)
+    code, fields, body = ask(relay, "/a?format=framed&from=0")
+    assert code == 503 and "retry-after" in fields and "history" in body, (code, fields, body)
+    slow[0].unlimited()
+    relay.run_until_done([live, slow[0]])
+    relay.wait("a", subscribers_replaying=1)
+    relay.run_until_done([replay(relay, made)])
+    slow[1].close()
+    relay.wait("a", subscribers_replaying=0)
+
+
+def test_an_upgrade_closes_who_replays(lab):
+    """It is told to come back, by a reset; and whoever has arrived at the live edge stays."""
+    made = text_script((1000,) * 8000, 8)
+    relay = lab.start(sections(lab))
+    publisher = begin(lab, relay, made)
+    publisher.send(made.wire[1000:7_000_000])
+    live = read(lab, relay, made, 7000)
+    slow = replay(relay, made, paused=True, receive_buffer=4096)
+    relay.wait("a", subscribers_replaying=1)
+    relay.upgrade()
+    slow.resume()
+    lab.loop.run(lambda: slow.end, what="the end")
+    assert slow.end == "rst"
+    publisher.send(made.wire[7_000_000:])
+    relay.run_until_done([live, replay(relay, made)])
