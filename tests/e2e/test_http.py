@@ -207,7 +207,7 @@ def test_tokens(lab):
                    method="HEAD")
 
     assert code()[0] == 401
-    assert code()[1]["www-authenticate"] == 'Bearer realm="relay"'
+    assert code()[1]["www-authenticate"] == 'Basic realm="relay", Bearer realm="relay"'
     assert 'error="invalid_token"' in code(Authorization="Bearer first-Secret.")[1]["www-authenticate"]
     assert code(Authorization="Basic first-Secret.1")[0] == 401
     assert code(Authorization="Bearer # of the dashboard")[0] == 401

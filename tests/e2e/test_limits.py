@@ -96,7 +96,7 @@ def test_a_bad_list_is_a_config_error(lab):
 def test_publisher_lists_are_for_listening(lab):
     relay = lab.start(feed("a", ingest="stdin", publisher_allow="127.0.0.1"), wait=False)
     assert relay.wait_exit() == 78
-    assert any("for ingest = listen and http only" in line for line in relay.log), relay.log
+    assert any("for ingest = listen, http and udp only" in line for line in relay.log), relay.log
 
 
 def test_publishers(lab):

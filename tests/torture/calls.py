@@ -79,7 +79,8 @@ ERRNOS = {
 }
 # Nothing goes on without the one, and strace leaves it at another errno (ENOSYS) when it lets go of a thread. Of the other
 # strace refuses changes too, which do not fail for want of room; tests/e2e/test_exhaustion.py refuses what is new for good.
-ONLY_ONCE = ("epoll_ctl", "epoll_wait")
+# A signal interrupts a call once, and who is told of it asks again (signal(7)).
+ONLY_ONCE = ("epoll_ctl", "epoll_wait", "EINTR")
 
 # After these an end within a message may look like a good one: what makes it RST was refused, or the peer is said to be
 # gone, although it is not.

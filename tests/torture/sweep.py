@@ -55,7 +55,7 @@ class Sweep:
             print(f"{name}: " + ", ".join(f"{call} {count}" for call, count in sorted(counts.items())), flush=True)
             for call in sorted(set(counts) & set(ERRNOS)):
                 for error in ERRNOS[call]:
-                    for lasts in (False,) if call in ONLY_ONCE else (False, True):
+                    for lasts in (False,) if call in ONLY_ONCE or error in ONLY_ONCE else (False, True):
                         for when in range(1, min(self.most, counts[call]) + 1):
                             fault = Refusal(self.directory, call, error, when, lasts)
                             if self.is_next(fault):
