@@ -18,6 +18,7 @@
 
 #include "base/compiler.h"
 #include "packet/framing.h"
+#include "tests/unit/framing_copy.h"
 
 #define STREAM_ROOM 65536
 #define BODY_MAX    300
@@ -162,17 +163,6 @@ static size_t unfinished_at(const struct stream *stream, size_t at)
 	for (size_t i = 0; i < stream->end_count && stream->ends[i] <= at; i++)
 		begin = stream->ends[i];
 	return at - begin;
-}
-
-static void walk_copy(struct framing_scan *scan, const uint8_t *bytes, size_t visible, size_t all,
-		      struct framing_walk *ret_walk)
-{
-	uint8_t *copy = malloc(size_max(visible, 1));
-
-	assert_non_null(copy);
-	memcpy(copy, bytes, visible);
-	framing_walk(scan, copy, visible, all, ret_walk);
-	free(copy);
 }
 
 // One walk from `at`; returns how far it went.

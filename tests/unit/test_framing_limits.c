@@ -11,18 +11,7 @@
 
 #include "base/compiler.h"
 #include "packet/framing.h"
-
-// Bytes in an allocation of just their size.
-static void walk_copy(struct framing_scan *scan, const uint8_t *bytes, size_t visible, size_t all,
-		      struct framing_walk *ret_walk)
-{
-	uint8_t *copy = malloc(size_max(visible, 1));
-
-	assert_non_null(copy);
-	memcpy(copy, bytes, visible);
-	framing_walk(scan, copy, visible, all, ret_walk);
-	free(copy);
-}
+#include "tests/unit/framing_copy.h"
 
 static void a_line_is_too_long_before_its_end_comes(void **state)
 {

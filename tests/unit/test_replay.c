@@ -85,19 +85,26 @@ static void check(const struct history_rig *rig, struct sent *sent, size_t first
 	free(sent->bytes);
 }
 
+/* So much more of the feed, recorded, as it is opened then. */
+static struct history *recorded(struct history_rig *rig, size_t bytes)
+{
+	struct history_found found;
+
+	history_rig_add(rig, bytes);
+	history_rig_record(rig);
+	return history_rig_open(rig, &found);
+}
+
 static void it_sends_what_was_written(void **state)
 {
 	struct history_rig *rig = *state;
-	struct history_found found;
 	struct stream_place place;
 	struct history *history;
 	struct replay *replay;
 	struct sent sent;
 
 	rig->params.max_file_bytes = 1 << 20;
-	history_rig_add(rig, 4 << 20);
-	history_rig_record(rig);
-	history = history_rig_open(rig, &found);
+	history = recorded(rig, 4 << 20);
 	for (size_t i = 0; i < rig->count; i += 1 + rig->count / 20) {
 		const struct packet_header *header = &rig->packets[i].header;
 		struct replay_range range = {
@@ -136,9 +143,7 @@ static void it_begins_with_the_oldest_if_asked(void **state)
 	assert_int_equal(replay_open(history, &oldest, &replay, &place), -EAGAIN);
 	history_close(&history, NULL);
 	rig->next_seq = 1000; // not the first of its session
-	history_rig_add(rig, 1 << 20);
-	history_rig_record(rig);
-	history = history_rig_open(rig, &found);
+	history = recorded(rig, 1 << 20);
 	assert_int_equal(replay_open(history, &since, &replay, &place), -ERANGE);
 	for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
 		assert_int_equal(replay_open(history, ranges[i], &replay, &place), 0);
@@ -169,16 +174,13 @@ static size_t first_later(const struct history_rig *rig, uint64_t time_ns)
 static void it_ends_by_time(void **state)
 {
 	struct history_rig *rig = *state;
-	struct history_found found;
 	struct stream_place place;
 	struct history *history;
 	struct replay *replay;
 	struct sent sent;
 
 	rig->params.max_file_bytes = 1 << 20;
-	history_rig_add(rig, 3 << 20);
-	history_rig_record(rig);
-	history = history_rig_open(rig, &found);
+	history = recorded(rig, 3 << 20);
 	for (size_t i = 0; i < rig->count; i += 1 + rig->count / 10) {
 		struct replay_range range = {
 			.has_from = true,
@@ -202,15 +204,12 @@ static void what_is_not_there_is_told(void **state)
 {
 	struct history_rig *rig = *state;
 	struct replay_range range = {.has_from = true};
-	struct history_found found;
 	struct stream_place place;
 	struct history *history;
 	struct replay *replay;
 
 	rig->next_seq = 1000;
-	history_rig_add(rig, 1 << 20);
-	history_rig_record(rig);
-	history = history_rig_open(rig, &found);
+	history = recorded(rig, 1 << 20);
 	range.sequence = 999;
 	assert_int_equal(replay_open(history, &range, &replay, &place), -ERANGE);
 	range.sequence = rig->next_seq + 1;
