@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/log.h"
+#include "file/secret_file.h"
 
 /* b64token of RFC 6750, 2.1. */
 #define TOKEN_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
@@ -94,51 +94,19 @@ static int read_lines(struct token_list *list, FILE *file, const char *path, str
 	return 0;
 }
 
-static int find_path(const char *name, char *path, size_t size, struct errmsg *err)
-{
-	static const char credential[] = "credential:";
-	const char *directory = getenv("CREDENTIALS_DIRECTORY");
-	int length;
-
-	if (strncmp(name, credential, sizeof(credential) - 1) != 0) {
-		length = snprintf(path, size, "%s", name);
-	} else if (directory) {
-		length = snprintf(path, size, "%s/%s", directory, name + sizeof(credential) - 1);
-	} else {
-		errmsg_set(err,
-			   "%s: there is no $CREDENTIALS_DIRECTORY; expected LoadCredential= in "
-			   "the unit",
-			   name);
-		return -ENOENT;
-	}
-	if (length < 0 || (size_t)length >= size) {
-		errmsg_set(err, "the path of %.100s is too long", name);
-		return -ENAMETOOLONG;
-	}
-	return 0;
-}
-
 int token_list_load(struct token_list *ret, const char *name, struct errmsg *err)
 {
 	struct token_list list = {0};
-	struct stat about;
-	char path[4096];
-	FILE *file;
-	int r;
+	struct secret_file secret;
+	int r = secret_file_open(name, &secret, err);
 
-	r = find_path(name, path, sizeof(path), err);
 	if (r < 0)
 		return r;
-	file = fopen(path, "re");
-	if (!file) {
-		r = -errno;
-		errmsg_errno(err, r, "cannot read %s", path);
-		return r;
-	}
-	if (fstat(fileno(file), &about) == 0 && about.st_mode & S_IROTH)
-		log_warn("everybody on this machine can read the tokens in %s, ignoring", path);
-	r = read_lines(&list, file, path, err);
-	(void)fclose(file);
+	if (secret.is_for_all)
+		log_warn("everybody on this machine can read the tokens in %s, ignoring",
+			 secret.path);
+	r = read_lines(&list, secret.file, secret.path, err);
+	(void)fclose(secret.file);
 	if (r < 0) {
 		token_list_free(&list);
 		return r;

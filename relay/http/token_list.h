@@ -25,10 +25,9 @@ struct token_list {
 	size_t count;
 };
 
-/* Reads the file; `path` may be "credential:NAME", a file in $CREDENTIALS_DIRECTORY
- * (systemd.exec(5), LoadCredential=).  Empty lines and those that start with # are skipped. Returns
- * 0; -errno with a message that names file and line, *ret has not changed then.  A file without a
- * token is -EINVAL. */
+/* Reads the file; `path` as for secret_file_open().  Empty lines and those that start with # are
+ * skipped.  Returns 0; -errno with a message that names file and line, *ret has not changed then.
+ * A file without a token is -EINVAL. */
 int token_list_load(struct token_list *ret, const char *path, struct errmsg *err) must_check;
 
 /* Idempotent; leaves it all zero. */

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/log.h"
+#include "file/open_path.h"
 #include "net/peer_socket.h"
 #include "net/sockopt.h"
 #include "source/body_take.h"
@@ -22,7 +23,6 @@
 #include "source/ingest_log.h"
 #include "source/ingest_peer.h"
 #include "source/listener_log.h"
-#include "source/open_path.h"
 
 static const uint64_t PUBLISHER_KEEPALIVE_MS =
 	30000;                          /* a dead publisher must give way to the next one */

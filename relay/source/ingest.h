@@ -18,14 +18,14 @@
 #include "base/errmsg.h"
 #include "base/state_stream.h"
 #include "feed/feed.h"
+#include "file/direct_file.h"
+#include "file/open_path.h"
 #include "net/access.h"
 #include "net/connector.h"
 #include "net/listener.h"
 #include "source/datagrams.h"
-#include "source/direct_file.h"
 #include "source/gathering.h"
 #include "source/newcomers.h"
-#include "source/open_path.h"
 
 struct ingest;
 

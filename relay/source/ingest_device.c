@@ -19,9 +19,9 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "file/open_path.h"
 #include "source/ingest.h"
 #include "source/ingest_file.h"
-#include "source/open_path.h"
 
 static const double AGAIN_S = 1.;
 

@@ -11,7 +11,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "source/open_path.h"
+#include "file/open_path.h"
 
 int ingest_file_try(const struct ingest_params *params, struct errmsg *err)
 {

@@ -7,9 +7,9 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "source/ingest_file.h"
+#include "file/open_path.h"
 #include "source/ingest.h"
-#include "source/open_path.h"
+#include "source/ingest_file.h"
 
 static uint64_t now_ms(void)
 {

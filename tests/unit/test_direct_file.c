@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "base/fd.h"
-#include "source/direct_file.h"
+#include "file/direct_file.h"
 #include "tests/unit/fd_count.h"
 #include "tests/unit/leave_out.h"
 

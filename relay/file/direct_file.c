@@ -10,7 +10,7 @@
  * unaligned end of the file, the last block is read again and its known part left out.  So a file
  * that has grown goes on, and the end is where nothing new came.
  */
-#include "source/direct_file.h"
+#include "file/direct_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

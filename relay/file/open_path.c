@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* What is there is looked at behind the open, so that it is the same thing. */
-#include "source/open_path.h"
+#include "file/open_path.h"
 
 #include <asm/termbits.h>
 #include <errno.h>

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+/* Which file a name means, and who else can read it. */
+#include "file/secret_file.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define CREDENTIAL "credential:"
+
+static int find_path(const char *name, char *path, size_t size, struct errmsg *err)
+{
+	const char *directory = getenv("CREDENTIALS_DIRECTORY");
+	int length;
+
+	if (strncmp(name, CREDENTIAL, sizeof(CREDENTIAL) - 1) != 0) {
+		length = snprintf(path, size, "%s", name);
+	} else if (directory) {
+		length = snprintf(path, size, "%s/%s", directory, name + sizeof(CREDENTIAL) - 1);
+	} else {
+		errmsg_set(err,
+			   "%s: there is no $CREDENTIALS_DIRECTORY; expected LoadCredential= in "
+			   "the unit",
+			   name);
+		return -ENOENT;
+	}
+	if (length < 0 || (size_t)length >= size) {
+		errmsg_set(err, "the path of %.100s is too long", name);
+		return -ENAMETOOLONG;
+	}
+	return 0;
+}
+
+int secret_file_open(const char *name, struct secret_file *ret, struct errmsg *err)
+{
+	struct secret_file file = {0};
+	struct stat about;
+	int r = find_path(name, file.path, sizeof(file.path), err);
+
+	if (r < 0)
+		return r;
+	file.file = fopen(file.path, "re");
+	if (!file.file) {
+		r = -errno;
+		errmsg_errno(err, -r, "cannot read %s", file.path);
+		return r;
+	}
+	file.is_for_all = fstat(fileno(file.file), &about) == 0 && about.st_mode & S_IROTH;
+	*ret = file;
+	return 0;
+}
