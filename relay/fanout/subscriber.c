@@ -94,14 +94,14 @@ static void skip(struct subscriber *subscriber)
 	fanout->events.on_skip(fanout->events.owner, subscriber, &skip);
 }
 
-/* It is behind the ring or over a limit.  A skip waits until the message in hand is finished. */
+/* It is behind the ring or over a limit.  A skip waits until the packet in hand is finished. */
 static void leave_the_past(struct subscriber *subscriber)
 {
 	if (subscriber->on_slow == ON_SLOW_DISCONNECT) {
 		subscriber_close(subscriber, CLOSE_LAG);
 		return;
 	}
-	if (cursor_is_at_message_start(&subscriber->cursor, &subscriber->rendition->ring))
+	if (cursor_is_at_packet_start(&subscriber->cursor))
 		skip(subscriber);
 }
 
@@ -112,11 +112,8 @@ static size_t limit_of(const struct subscriber *subscriber)
 	const struct cursor *cursor = &subscriber->cursor;
 	size_t limit = SIZE_MAX;
 
-	if (subscriber->must_skip || notes_waiting(&subscriber->notes)) {
+	if (subscriber->must_skip || notes_waiting(&subscriber->notes))
 		limit = segment_packet_rest(cursor_segment(cursor), cursor_offset(cursor));
-		if (limit == 0) /* a packet begins here, but not a message */
-			limit = SIZE_MAX;
-	}
 	if (subscriber_is_ending(subscriber))
 		limit = size_min(limit, subscriber->end_pos - cursor->pos);
 	return limit;

@@ -169,7 +169,7 @@ struct subscriber {
 	bool has_from;                /* private: while JOINING: begin at from_seq */
 	uint32_t from_session;        /* private: with has_from */
 	bool is_in_input;             /* private: its input's on_bytes is being called */
-	bool must_skip;               /* private: over a limit: skip at the next message start */
+	bool must_skip;               /* private: over a limit: skip at the next packet */
 	enum slow_cause slow_cause;   /* private: with must_skip: why, when it was found out */
 	enum subscriber_end end;      /* private */
 	enum close_reason end_reason; /* private: with READS_OUT and TOLD */

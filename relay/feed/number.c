@@ -32,7 +32,6 @@ static void tell(struct publish *publish, enum packet_type type, uint64_t time_n
 		.session = publish->sequence.session,
 		.first_seq = publish->sequence.next_seq,
 		.time_ns = time_ns,
-		.starts_message = true,
 	};
 
 	publish_packet(publish, &packet, NULL);

@@ -41,7 +41,6 @@ static struct ring_packet entry_of(const struct packet *packet)
 		.next_seq = packet_next_seq(packet),
 		.count = packet->count,
 		.arrived_ns = packet->arrived_ns ? packet->arrived_ns : clock_mono_ns(),
-		.starts_message = packet->starts_message,
 		.media_start = packet->media_start,
 	};
 }
@@ -430,7 +429,6 @@ void publish_missing(struct rendition *rendition, uint32_t session, uint64_t nex
 		.session = session,
 		.first_seq = rendition->ring.next_seq,
 		.time_ns = next_seq,
-		.starts_message = true,
 	};
 	struct frame frame;
 
@@ -500,7 +498,6 @@ static int take_packets(const struct publish *publish, struct rendition *to, str
 			.first_seq = entry.first_seq,
 			.time_ns = wall_ns - (mono_ns - entry.arrived_ns),
 			.arrived_ns = entry.arrived_ns,
-			.starts_message = entry.starts_message,
 			.media_start = entry.media_start,
 		};
 		const uint8_t *payload = from->encoder->read(wire, bytes, &packet);

@@ -235,7 +235,6 @@ struct packet intake_cut(struct intake *intake, uint32_t messages, size_t bytes)
 		.count = (uint16_t)messages,
 		.length = bytes,
 		.time_ns = came_ns,
-		.starts_message = true,
 	};
 }
 

@@ -27,7 +27,6 @@ static struct packet packet_of(const struct intake_relay *relay)
 		.first_seq = header->sequence,
 		.time_ns = header->time,
 		.length = header->length,
-		.starts_message = true,
 	};
 }
 

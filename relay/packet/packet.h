@@ -33,8 +33,6 @@ struct packet {
 	uint64_t time_ns;    /* wall clock; in a gap, sequence of the first one after it */
 	uint64_t arrived_ns; /* monotonic, when relay took it in; 0: just now */
 	uint64_t length;     /* payload bytes */
-	bool starts_message; /* false: its first bytes belong to a message begun in the packet
-				before */
 	enum media_start media_start;
 };
 

@@ -88,22 +88,6 @@ void cursor_advance(struct cursor *cursor, size_t bytes)
 	cursor->pos += bytes;
 }
 
-bool cursor_is_at_message_start(const struct cursor *cursor, const struct ring *ring)
-{
-	const struct segment *segment = cursor->segment;
-	const struct segment *next;
-	const struct packet_mark *mark;
-
-	if (segment && cursor->offset < segment->length) {
-		mark = segment_mark_from(segment, cursor->offset);
-		return mark && mark->offset == cursor->offset && mark->starts_message;
-	}
-	if (segment && segment->continued_by)
-		return false;
-	next = ring_find_segment(ring, segment ? segment->index + 1 : cursor->next_index);
-	return !next || (next->mark_count && next->marks[0].starts_message);
-}
-
 bool cursor_is_at_packet_start(const struct cursor *cursor)
 {
 	const struct segment *segment = cursor->segment;

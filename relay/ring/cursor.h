@@ -33,9 +33,9 @@ enum cursor_lag {
 /* At the live edge: reads what comes from now on. */
 void cursor_join_live(struct cursor *cursor, const struct ring *ring);
 
-/* In the past: at the oldest message start within `bytes` of the live edge (0 = no such limit) that
- * came not before `since_ns` (monotonic; 0 = no such limit).  When there is none, at the newest
- * message start of all; at the live edge only when there is no past. */
+/* In the past: at the oldest packet within `bytes` of the live edge (0 = no such limit) that came
+ * not before `since_ns` (monotonic; 0 = no such limit).  When there is none, at the newest packet
+ * with messages; at the live edge only when there is no past. */
 void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t bytes,
 		      uint64_t since_ns);
 
@@ -43,16 +43,16 @@ void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t b
  * them; at the live edge when it has no key frame. */
 void cursor_join_key_frame(struct cursor *cursor, const struct ring *ring);
 
-/* In the past: at the oldest message start that came at `since_ns` (monotonic) or later; at the live
+/* In the past: at the oldest packet that came at `since_ns` (monotonic) or later; at the live
  * edge when there is none.  Returns 0; -ERANGE when the ring may have given up such (the cursor is
- * untouched): its oldest message came later by more than a millisecond, or it has none, and others
+ * untouched): its oldest packet came later by more than a millisecond, or it has none, and others
  * came before in the session. */
 int cursor_join_since(struct cursor *cursor, const struct ring *ring, uint64_t since_ns) must_check;
 
-/* In the past: at the packet that holds message `seq`, so what it holds before that comes as well;
- * a message that began in an earlier packet comes from there.  Where no packet has it (the sequence
- * made a jump), at the one behind; at the live edge when it is still to come.  Returns 0; -ERANGE
- * when it is older than cursor_oldest_seq() (the cursor is untouched). */
+/* In the past: at the packet that holds message `seq`, so what it holds before that comes as well.
+ * Where no packet has it (the sequence made a jump), at the one behind; at the live edge when it is
+ * still to come.  Returns 0; -ERANGE when it is older than cursor_oldest_seq() (the cursor is
+ * untouched). */
 int cursor_join_seq(struct cursor *cursor, const struct ring *ring, uint64_t seq) must_check;
 
 /* How far back, at most. */
@@ -62,8 +62,8 @@ struct cursor_reach {
 	size_t packets;
 };
 
-/* In the past of the sequence that runs: at a message start with as much behind it as `most` says, in
- * whole segments.  When there is none, at the newest message start. */
+/* In the past of the sequence that runs: at a packet with as much behind it as `most` says, in whole
+ * segments.  When there is none, at the newest packet with messages. */
 void cursor_join_recent(struct cursor *cursor, const struct ring *ring,
 			const struct cursor_reach *most);
 
@@ -71,12 +71,11 @@ void cursor_join_recent(struct cursor *cursor, const struct ring *ring,
  * that started anew does not count. */
 uint64_t cursor_oldest_seq(const struct ring *ring);
 
-/* When the oldest message start in the ring came (monotonic), of whatever sequence; 0 when there is
- * none. */
+/* When the oldest packet in the ring came (monotonic), of whatever sequence; 0 when there is none. */
 uint64_t cursor_oldest_time(const struct ring *ring);
 
-/* The position of the first message start, from the cursor on, that came later than `until_ns`
- * (monotonic); UINT64_MAX when there is none yet. */
+/* The position of the first packet, from the cursor on, that came later than `until_ns` (monotonic);
+ * UINT64_MAX when there is none yet. */
 uint64_t cursor_find_later(const struct cursor *cursor, const struct ring *ring, uint64_t until_ns);
 
 /* Leaves the ring; gives up the segment at once.  Idempotent. */
@@ -106,13 +105,10 @@ int cursor_read_packet(struct cursor *cursor, struct ring *ring, struct pipe_set
 		       struct ring_packet *ret_packet, uint8_t **ret_bytes,
 		       size_t *ret_count) must_check;
 
-/* True between two messages: nothing that was begun is unfinished. */
-bool cursor_is_at_message_start(const struct cursor *cursor, const struct ring *ring);
-
-/* True between two packets. */
+/* True between two packets, and so between two messages: nothing that was begun is unfinished. */
 bool cursor_is_at_packet_start(const struct cursor *cursor);
 
-/* Sequence of the first message that has not been read at all; meaningful at a message start. */
+/* Sequence of the first message that has not been read at all; meaningful between two packets. */
 uint64_t cursor_unread_seq(const struct cursor *cursor);
 
 /* The session that cursor_unread_seq() is of. */

@@ -133,74 +133,6 @@ static struct packet_found packet_before(const struct ring *ring, uint64_t from,
 	return (struct packet_found){NULL, 0};
 }
 
-/* ---- finding where a message starts ---- */
-
-static uint64_t starts_until(const struct ring *ring, uint64_t index)
-{
-	const struct segment *segment = ring_find_segment(ring, index);
-
-	return segment ? segment->starts_before : ring->message_starts;
-}
-
-/* Of segments from `from` on, the one in which the message with this number among all starts;
- * next_index: none. */
-static uint64_t find_start(const struct ring *ring, uint64_t from, uint64_t number)
-{
-	uint64_t low = from, high = ring->next_index;
-
-	while (low < high) {
-		uint64_t middle = low + (high - low) / 2;
-
-		if (starts_until(ring, middle + 1) > number)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low;
-}
-
-/* The first packet that starts a message, at `found` or behind it. */
-static struct packet_found start_from(const struct ring *ring, struct packet_found found)
-{
-	struct segment *segment = found.segment;
-	size_t number = found.number;
-
-	for (int looks = 0; segment && looks < 2; looks++) {
-		for (; number < segment->mark_count; number++) {
-			if (segment->marks[number].starts_message)
-				return (struct packet_found){segment, number};
-		}
-		segment =
-			ring_find_segment(ring, find_start(ring, segment->index + 1,
-							   starts_until(ring, segment->index + 1)));
-		number = 0;
-	}
-	return (struct packet_found){NULL, 0};
-}
-
-/* The last packet before `found` that starts a message, from segment `from` on. */
-static struct packet_found start_before(const struct ring *ring, uint64_t from,
-					struct packet_found found)
-{
-	struct packet_found before = packet_before(ring, from, found);
-	struct segment *segment = before.segment;
-	size_t number = before.number + 1;
-
-	for (int looks = 0; segment && looks < 2; looks++) {
-		while (number-- > 0) {
-			if (segment->marks[number].starts_message)
-				return (struct packet_found){segment, number};
-		}
-		/* Older ones have starts_before - 1 and less. */
-		if (segment->starts_before == starts_until(ring, from))
-			break;
-		segment =
-			ring_find_segment(ring, find_start(ring, from, segment->starts_before - 1));
-		number = segment ? segment->mark_count : 0;
-	}
-	return (struct packet_found){NULL, 0};
-}
-
 /* ---- joining ---- */
 
 static void join_at(struct cursor *cursor, const struct packet_found *found)
@@ -218,16 +150,15 @@ static void join_at(struct cursor *cursor, const struct packet_found *found)
 	segment_ref(found->segment);
 }
 
-/* At the first message start from `found` on, or else at the newest of all, from segment `first` on. */
+/* At `found`, or else at the newest packet with messages, from segment `first` on. */
 static void join_from(struct cursor *cursor, const struct ring *ring, uint64_t first,
 		      struct packet_found found)
 {
 	/* Nothing but news comes behind the last message. */
 	const struct sought news = {.has = is_behind_messages, .above = ring->message_count};
 
-	found = start_from(ring, found);
 	if (!found.segment || mark_of(&found)->messages_before >= ring->message_count)
-		found = start_before(ring, first, find_packet(ring, first, &news));
+		found = packet_before(ring, first, find_packet(ring, first, &news));
 	if (found.segment)
 		join_at(cursor, &found);
 	else
@@ -247,24 +178,24 @@ void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t b
 	join_from(cursor, ring, first, find_packet(ring, first, &within));
 }
 
-/* The oldest packet that starts a message, from segment `from` on. */
-static struct packet_found oldest_start(const struct ring *ring, uint64_t from)
+/* The oldest packet from segment `from` on. */
+static struct packet_found oldest_packet(const struct ring *ring, uint64_t from)
 {
-	const struct packet_found oldest = {ring_find_segment(ring, from), 0};
+	const struct sought any = {.has = is_within};
 
-	return start_from(ring, oldest);
+	return find_packet(ring, from, &any);
 }
 
 int cursor_join_since(struct cursor *cursor, const struct ring *ring, uint64_t since_ns)
 {
 	const struct sought within = {.has = is_within, .since_ns = since_ns};
-	struct packet_found found = oldest_start(ring, ring_first_index(ring));
+	struct packet_found found = oldest_packet(ring, ring_first_index(ring));
 
 	if (found.segment ? mark_of(&found)->arrived_ns > since_ns + SINCE_SLACK_NS &&
 				    mark_of(&found)->first_seq > SEQUENCE_FIRST
 			  : ring->next_seq > SEQUENCE_FIRST)
 		return -ERANGE;
-	found = start_from(ring, find_packet(ring, ring_first_index(ring), &within));
+	found = find_packet(ring, ring_first_index(ring), &within);
 	if (found.segment)
 		join_at(cursor, &found);
 	else
@@ -274,7 +205,7 @@ int cursor_join_since(struct cursor *cursor, const struct ring *ring, uint64_t s
 
 uint64_t cursor_oldest_time(const struct ring *ring)
 {
-	const struct packet_found found = oldest_start(ring, ring_first_index(ring));
+	const struct packet_found found = oldest_packet(ring, ring_first_index(ring));
 
 	return found.segment ? mark_of(&found)->arrived_ns : 0;
 }
@@ -286,7 +217,7 @@ static const struct packet_mark *find_later_mark(const struct segment *segment, 
 	const struct packet_mark *mark = segment_mark_from(segment, offset);
 
 	for (; mark && mark < segment->marks + segment->mark_count; mark++) {
-		if (mark->arrived_ns > until_ns && mark->starts_message)
+		if (mark->arrived_ns > until_ns)
 			return mark;
 	}
 	return NULL;
@@ -304,7 +235,7 @@ uint64_t cursor_find_later(const struct cursor *cursor, const struct ring *ring,
 		mark = find_later_mark(segment, cursor->offset, until_ns);
 	if (mark)
 		return segment->start_pos + mark->offset;
-	found = start_from(ring, find_packet(ring, ring_first_index(ring), &later));
+	found = find_packet(ring, ring_first_index(ring), &later);
 	return found.segment ? found.segment->start_pos + mark_of(&found)->offset : UINT64_MAX;
 }
 
@@ -317,8 +248,7 @@ static bool join_at_position(struct cursor *cursor, const struct ring *ring, uin
 	if (pos < ring->start_pos)
 		return false;
 	found = find_packet(ring, ring_first_index(ring), &within);
-	if (!found.segment || found.segment->start_pos + mark_of(&found)->offset != pos ||
-	    !mark_of(&found)->starts_message)
+	if (!found.segment || found.segment->start_pos + mark_of(&found)->offset != pos)
 		return false;
 	join_at(cursor, &found);
 	return true;
@@ -374,7 +304,7 @@ void cursor_join_recent(struct cursor *cursor, const struct ring *ring,
 
 uint64_t cursor_oldest_seq(const struct ring *ring)
 {
-	const struct packet_found found = oldest_start(ring, first_of_sequence(ring));
+	const struct packet_found found = oldest_packet(ring, first_of_sequence(ring));
 
 	return found.segment ? mark_of(&found)->first_seq : ring->next_seq;
 }
@@ -387,27 +317,24 @@ static bool ends_before(const struct ring *ring, const struct packet_mark *mark,
 		(next ? next->messages_before : ring->message_count) - mark->messages_before;
 
 	/* Without messages it is news, and a gap says more than it counts. */
-	return count && mark->first_seq + count <= seq && !(next && !next->starts_message);
+	return count && mark->first_seq + count <= seq;
 }
 
 int cursor_join_seq(struct cursor *cursor, const struct ring *ring, uint64_t seq)
 {
 	const struct sought later = {.has = is_above_seq, .above = seq};
 	uint64_t first = first_of_sequence(ring);
-	struct packet_found found, before, next;
+	struct packet_found found, next;
 
 	if (seq >= ring->next_seq) {
 		cursor_join_live(cursor, ring);
 		return 0;
 	}
 	next = find_packet(ring, first, &later);
-	before = packet_before(ring, first, next);
-	found = start_before(ring, first, next);
+	found = packet_before(ring, first, next);
 	if (!found.segment)
 		return -ERANGE;
-	/* Whoever has begun a message further back is still inside it. */
-	if (mark_of(&found) == mark_of(&before) &&
-	    ends_before(ring, mark_of(&found), mark_of(&next), seq))
+	if (ends_before(ring, mark_of(&found), mark_of(&next), seq))
 		found = next;
 	if (found.segment)
 		join_at(cursor, &found);

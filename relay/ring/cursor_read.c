@@ -80,7 +80,6 @@ int cursor_read_packet(struct cursor *cursor, struct ring *ring, struct pipe_set
 	*ret_packet = (struct ring_packet){
 		.first_seq = cursor_unread_seq(cursor),
 		.arrived_ns = cursor_unread_time(cursor, ring),
-		.starts_message = cursor_is_at_message_start(cursor, ring),
 		.media_start = media_at(ring, cursor->pos),
 	};
 	*ret_count = packet_bytes(cursor);

@@ -97,9 +97,6 @@ int ring_retain(struct ring *ring, struct segment *segment)
 	ring->segment_count++;
 	if (segment->kind == SEGMENT_PIPE && ring->pipe_count++ == 0)
 		ring->oldest_pipe = segment->index;
-	segment->starts_before = ring->message_starts;
-	for (size_t i = 0; i < segment->mark_count; i++)
-		ring->message_starts += segment->marks[i].starts_message;
 	segment->cost = 0;
 	ring_reckon(ring, segment);
 	return 0;
@@ -184,7 +181,6 @@ static struct packet_mark mark_of(const struct ring *ring, const struct ring_pac
 		.first_seq = packet->first_seq,
 		.messages_before = ring->message_count,
 		.arrived_ns = packet->arrived_ns,
-		.starts_message = packet->starts_message,
 	};
 }
 
@@ -305,7 +301,6 @@ static int append_to_newest(struct ring *ring, struct source_parts *from, size_t
 	gather(from, last->block + last->length, length);
 	note_media(ring, packet, ring->end_pos);
 	ring->message_count += packet->count;
-	ring->message_starts += packet->starts_message;
 	last->length += length;
 	last->next_seq = packet->next_seq;
 	last->next_messages = ring->message_count;
@@ -347,7 +342,6 @@ static void take_back(struct ring *ring, size_t count)
 		release(ring, segment);
 		ring->next_index--;
 		ring->end_pos -= segment->length;
-		ring->message_starts = segment->starts_before;
 		before = ring_newest(ring);
 		if (before && before->continued_by == segment) {
 			struct segment *rest = segment;

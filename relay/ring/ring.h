@@ -58,7 +58,6 @@ struct ring {
 	uint32_t session;           /* rw: of the sequence that runs              */
 	uint64_t next_seq;          /* rw: sequence behind the newest packet      */
 	uint64_t message_count;     /* ro: published so far                       */
-	uint64_t message_starts;    /* private: packets so far that start a message */
 	uint64_t sequence_index;    /* private: the sequence that runs began with this segment, */
 	uint64_t sequence_first;    /* ro: and this number, ...                   */
 	uint64_t sequence_messages; /* ro: after so many messages; what is not known any more is
@@ -73,7 +72,6 @@ struct ring_packet {
 	uint64_t next_seq;   /* sequence behind this packet */
 	uint32_t count;      /* messages that end in it   */
 	uint64_t arrived_ns; /* monotonic */
-	bool starts_message;
 	enum media_start media_start;
 };
 

@@ -20,7 +20,7 @@
 #define RING_RECORD_MAGIC "RLYRING"
 
 enum {
-	RING_RECORD_SCHEMA = 5, /* changes with anything in this file, and struct packet_mark */
+	RING_RECORD_SCHEMA = 6, /* changes with anything in this file, and struct packet_mark */
 	RING_RECORD_PAGE_BYTES = 4096,
 };
 

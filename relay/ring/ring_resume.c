@@ -177,15 +177,6 @@ static size_t leave_out_unfinished(struct reading *reading, size_t start)
 
 /* ---- what they are ---- */
 
-/* A byte that must be 0 or 1 to be a bool at all. */
-static bool is_bool(const bool *value)
-{
-	uint8_t byte;
-
-	memcpy(&byte, value, sizeof(byte));
-	return byte <= 1;
-}
-
 static int read_marks(const struct reading *reading, const struct ring_record_slot *slot,
 		      struct segment_state *ret)
 {
@@ -200,10 +191,6 @@ static int read_marks(const struct reading *reading, const struct ring_record_sl
 		return -EBADMSG;
 	if (offset)
 		from = (const struct packet_mark *)(reading->map + offset);
-	for (size_t i = 0; i < ret->mark_count; i++) {
-		if (!is_bool(&from[i].starts_message))
-			return -EBADMSG;
-	}
 	if (!ret->mark_count)
 		return 0;
 	ret->marks = malloc(ret->mark_count * sizeof(*from));
@@ -220,8 +207,7 @@ static int read_segment(const struct reading *reading, const struct found *found
 	const struct ring_record_slot *slot = found->slot;
 	bool is_newest = slot->index == commit->newest_index;
 
-	if (!is_bool(&slot->begin.starts_message) || slot->is_continuation > 1 ||
-	    slot->is_continued > 1)
+	if (slot->is_continuation > 1 || slot->is_continued > 1)
 		return -EBADMSG;
 	*ret = (struct segment_state){
 		.index = slot->index,

@@ -178,7 +178,6 @@ static void transfer_mark(struct state_stream *stream, struct packet_mark *mark)
 	state_u64(stream, &mark->first_seq, UINT64_MAX, "mark sequence");
 	state_u64(stream, &mark->messages_before, UINT64_MAX, "mark messages");
 	state_u64(stream, &mark->arrived_ns, UINT64_MAX, "time of arrival");
-	state_bool(stream, &mark->starts_message, "mark start");
 }
 
 static void transfer_marks(struct state_stream *stream, struct segment_state *segment)
@@ -186,7 +185,7 @@ static void transfer_marks(struct state_stream *stream, struct segment_state *se
 	void *marks = segment->marks;
 
 	if (!state_array(stream, &marks, &segment->mark_count, sizeof(*segment->marks),
-			 (size_t)5 * NUMBER_BYTES, "marks")) {
+			 (size_t)4 * NUMBER_BYTES, "marks")) {
 		if (stream->is_reading)
 			segment->marks = NULL;
 		return;

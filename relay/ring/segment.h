@@ -32,7 +32,6 @@ struct packet_mark {
 	uint64_t messages_before; /* published in this ring before the packet         */
 	uint64_t arrived_ns;      /* monotonic, when it came into this ring           */
 	uint32_t offset;          /* of the packet's first byte in the segment        */
-	bool starts_message;      /* false: goes on with a message already begun      */
 };
 
 struct segment {
@@ -48,7 +47,6 @@ struct segment {
 	struct packet_mark begin;     /* ro: of the packet that its first byte belongs to */
 	uint64_t next_seq;            /* ro: sequence of what comes behind it    */
 	uint64_t next_messages;       /* ro: published until then, in all        */
-	uint64_t starts_before;       /* private: see ring->message_starts       */
 	struct segment *continued_by; /* private: the rest of the last packet; referenced */
 
 	struct packet_mark *marks; /* ro: in order of offset */

@@ -31,7 +31,7 @@
 
 enum {
 	/* Raised with every change of what is written, or of what it means. */
-	HANDOVER_SCHEMA = 12,
+	HANDOVER_SCHEMA = 13,
 };
 
 /* A socket that listens: of a feed or of a listener, by its section; or one that the service

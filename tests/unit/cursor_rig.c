@@ -39,7 +39,6 @@ struct ring_packet cursor_rig_next_packet(struct cursor_rig *rig)
 		.next_seq = rig->next_seq + 2,
 		.count = 2,
 		.arrived_ns = rig->arrived_ns,
-		.starts_message = true,
 	};
 
 	rig->next_seq += 2;

@@ -53,8 +53,8 @@ static void fill_ring(struct sample *sample, struct ring_state *ring)
 					     .block_bytes = 65536,
 					     .marks = sample->marks,
 					     .mark_count = 2};
-	sample->mark_of_rest = (struct packet_mark){.first_seq = 18, .starts_message = true};
-	sample->marks[0] = (struct packet_mark){.first_seq = 19, .starts_message = true};
+	sample->mark_of_rest = (struct packet_mark){.first_seq = 18};
+	sample->marks[0] = (struct packet_mark){.first_seq = 19};
 	sample->marks[1] = (struct packet_mark){.offset = 5, .first_seq = 20};
 }
 

@@ -48,8 +48,7 @@ static bool count_steps(struct checking *checking, uint64_t begun, uint64_t done
 static bool is_mark_of(const struct packet_mark *mark, const struct rig_step *step)
 {
 	return mark->first_seq == step->packet.first_seq &&
-	       mark->messages_before == step->messages_before && mark->arrived_ns == step->number &&
-	       mark->starts_message == step->packet.starts_message;
+	       mark->messages_before == step->messages_before && mark->arrived_ns == step->number;
 }
 
 /* A packet without bytes leaves nothing but its count. */
@@ -275,8 +274,7 @@ static bool is_same_mark(const struct packet_mark *left, const struct packet_mar
 {
 	return left->offset == right->offset && left->first_seq == right->first_seq &&
 	       left->messages_before == right->messages_before &&
-	       left->arrived_ns == right->arrived_ns &&
-	       left->starts_message == right->starts_message;
+	       left->arrived_ns == right->arrived_ns;
 }
 
 static bool is_same_segment(const struct segment_state *left, const struct segment_state *right)

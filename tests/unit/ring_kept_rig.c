@@ -95,10 +95,8 @@ struct rig_step rig_stream_next(struct rig_stream *stream)
 			.next_seq = step.next_seq,
 			.count = (uint32_t)count,
 			.arrived_ns = step.number, /* so that a mark says which packet it is */
-			.starts_message = !stream->is_inside,
 		};
 		stream->messages += count;
-		stream->is_inside = count == 0;
 	}
 	stream->pos += step.length;
 	step.session = stream->session;

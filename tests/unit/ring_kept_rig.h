@@ -50,7 +50,6 @@ struct rig_stream {
 	bool is_long; /* packets over several blocks, now and then */
 	uint32_t session;
 	uint64_t number, pos, next_seq, messages;
-	bool is_inside; /* a message that the last packet has begun */
 };
 
 /* Where a cursor of the writer is. */

@@ -30,7 +30,7 @@ static void an_empty_ring_is_at_the_live_edge(void **state)
 	cursor_rig_open(&rig, 10000);
 	cursor_join_live(&cursor, &rig.ring);
 	assert_int_equal(cursor_settle(&cursor, &rig.ring), CURSOR_LIVE);
-	assert_true(cursor_is_at_message_start(&cursor, &rig.ring));
+	assert_true(cursor_is_at_packet_start(&cursor));
 	assert_int_equal(cursor_unread_time(&cursor, &rig.ring), 0);
 	cursor_join_past(&cursor, &rig.ring, 1000, 0);
 	assert_int_equal(cursor_settle(&cursor, &rig.ring), CURSOR_LIVE);
@@ -133,12 +133,12 @@ static void whoever_stands_in_a_packet_can_finish_it(void **state)
 	}
 	assert_int_equal(ring_first_index(&rig.ring), 7);
 	for (got = 500; got < 3000;) {
-		assert_false(cursor_is_at_message_start(&cursor, &rig.ring));
+		assert_false(cursor_is_at_packet_start(&cursor));
 		got += cursor_rig_take(&cursor, &rig.ring, 300);
 	}
 	assert_int_equal(got, 3000);
 	assert_int_equal(cursor_settle(&cursor, &rig.ring), CURSOR_BEHIND);
-	assert_true(cursor_is_at_message_start(&cursor, &rig.ring));
+	assert_true(cursor_is_at_packet_start(&cursor));
 	assert_int_equal(cursor_unread_seq(&cursor), 3);
 	assert_int_equal(cursor_settle(&cursor, &rig.ring), CURSOR_BEHIND); // again the same
 	cursor_leave(&cursor);
@@ -160,10 +160,10 @@ static void a_reader_of_a_growing_block_follows_it(void **state)
 	for (int i = 0; i < 2000; i++) { // over several blocks
 		cursor_rig_put_copy(&rig, 150);
 		assert_int_equal(cursor_settle(&cursor, &rig.ring), CURSOR_UNREAD);
-		assert_true(cursor_is_at_message_start(&cursor, &rig.ring));
+		assert_true(cursor_is_at_packet_start(&cursor));
 		assert_int_equal(cursor_unread_seq(&cursor), 3 + 2 * i);
 		assert_int_equal(cursor_rig_take(&cursor, &rig.ring, 100), 100);
-		assert_false(cursor_is_at_message_start(&cursor, &rig.ring));
+		assert_false(cursor_is_at_packet_start(&cursor));
 		assert_int_equal(cursor_rig_take(&cursor, &rig.ring, 100), 50);
 		assert_int_equal(cursor_settle(&cursor, &rig.ring), CURSOR_LIVE);
 	}
@@ -220,7 +220,7 @@ static void the_unread_time_is_known_wherever_the_reader_stands(void **state)
 // Only what has been read to its last byte counts, in blocks and in chains; news count nothing.
 static void messages_are_read_when_their_packet_is(void **state)
 {
-	struct ring_packet news = {.first_seq = 7, .next_seq = 70, .arrived_ns = 5000};
+	const struct ring_packet news = {.first_seq = 7, .next_seq = 70, .arrived_ns = 5000};
 	struct cursor cursor;
 	struct cursor_rig rig;
 
@@ -231,7 +231,6 @@ static void messages_are_read_when_their_packet_is(void **state)
 	assert_int_equal(cursor_messages_read(&cursor), 2);
 	cursor_rig_put_copy(&rig, 10);
 	cursor_rig_put_pipes(&rig, 3, 10);
-	news.starts_message = true;
 	assert_int_equal(cursor_rig_append_copy(&rig.ring, pipe_rig_pages, 10, &news), 0);
 	cursor_rig_put_copy(&rig, 10);
 	for (uint64_t pos = 10; pos < 70; pos++) {
@@ -295,14 +294,13 @@ enum {
 };
 
 static void put_packet(struct cursor_rig *rig, int where, uint64_t first, uint64_t next,
-		       uint32_t count, bool starts_message)
+		       uint32_t count)
 {
 	const struct ring_packet packet = {
 		.first_seq = first,
 		.next_seq = next,
 		.count = count,
 		.arrived_ns = 1,
-		.starts_message = starts_message,
 	};
 	const struct iovec part = {pipe_rig_pages, where == ONE_BLOCK ? 10 : 65536};
 
@@ -333,24 +331,11 @@ static void a_reader_may_join_at_a_sequence(void **state)
 		uint64_t seq;
 		int packet;
 	} rows[] = {
-		{0, -1},
-		{2, -1},
-		{3, 2},
-		{4, 2},
-		{5, 3},
-		{7, 3},
-		{8, 4},
-		{9, 4}, // 8 begins in packet 4 and ends in 5, which has 9 as
-			// well
-		{10, 6},
-		{15, 6}, // a gap that is told
-		{20, 7},
-		{21, 7},
-		{22, 8},
-		{29, 8}, // news come before a jump
-		{30, 9},
-		{31, 10},
-		{99, 10},
+		{0, -1}, {2, -1},  {3, 2},   {4, 2},
+		{5, 3},  {7, 3},   {8, 5},            // news come before a message, but are not it
+		{9, 5},  {10, 6},  {15, 6},           // a gap that is told
+		{20, 7}, {21, 7},  {22, 8},  {29, 8}, // news come before a jump
+		{30, 9}, {31, 10}, {99, 10},
 	};
 
 	(void)state;
@@ -364,8 +349,8 @@ static void a_reader_may_join_at_a_sequence(void **state)
 
 		cursor_rig_open(&rig, 1 << 24);
 		assert_int_equal(cursor_oldest_seq(&rig.ring), 0);
-		put_packet(&rig, where, old, old + 2, 2, true);
-		put_packet(&rig, where, old + 2, old + 3, 1, true);
+		put_packet(&rig, where, old, old + 2, 2);
+		put_packet(&rig, where, old + 2, old + 3, 1);
 		ring_set_sequence(&rig.ring, session, 3);
 		cursor_join_past(&cursor, &rig.ring, 0, 0);
 		assert_int_equal(cursor_unread_session(&cursor), 0);
@@ -376,14 +361,14 @@ static void a_reader_may_join_at_a_sequence(void **state)
 		assert_int_equal(cursor_unread_seq(&cursor), 3);
 		cursor_leave(&cursor);
 		assert_int_equal(cursor_oldest_seq(&rig.ring), 3);
-		put_packet(&rig, where, 3, 5, 2, true);
-		put_packet(&rig, where, 5, 8, 3, true);
-		put_packet(&rig, where, 8, 8, 0, true);   // leaves 8 open
-		put_packet(&rig, where, 8, 10, 2, false); // ends it, and has 9
-		put_packet(&rig, where, 10, 20, 0, true); // a gap
-		put_packet(&rig, where, 20, 22, 2, true);
-		put_packet(&rig, where, 22, 22, 0, true); // a heartbeat
-		put_packet(&rig, where, 30, 31, 1, true);
+		put_packet(&rig, where, 3, 5, 2);
+		put_packet(&rig, where, 5, 8, 3);
+		put_packet(&rig, where, 8, 8, 0); // a heartbeat
+		put_packet(&rig, where, 8, 10, 2);
+		put_packet(&rig, where, 10, 20, 0); // a gap
+		put_packet(&rig, where, 20, 22, 2);
+		put_packet(&rig, where, 22, 22, 0); // a heartbeat
+		put_packet(&rig, where, 30, 31, 1);
 		assert_int_equal(cursor_oldest_seq(&rig.ring), 3);
 		for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 			check_join(&rig, rows[i].seq, rows[i].packet);
@@ -399,8 +384,8 @@ static void a_reader_joins_behind_a_jump(void **state)
 
 	(void)state;
 	cursor_rig_open(&rig, 1 << 20);
-	put_packet(&rig, ONE_BLOCK, 1, 3, 2, true);
-	put_packet(&rig, ONE_BLOCK, 9, 10, 1, true);
+	put_packet(&rig, ONE_BLOCK, 1, 3, 2);
+	put_packet(&rig, ONE_BLOCK, 9, 10, 1);
 	ring_set_sequence(&rig.ring, 0, 20);
 	assert_int_equal(cursor_join_seq(&cursor, &rig.ring, 5), 0);
 	assert_int_equal(cursor.pos, 10);

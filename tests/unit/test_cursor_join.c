@@ -33,7 +33,6 @@ struct model_packet {
 	uint64_t pos, first_seq, messages_before, arrived_ns;
 	uint32_t count;
 	unsigned session; // counts how often the sequence went back
-	bool starts_message;
 };
 
 struct model {
@@ -66,14 +65,12 @@ static void append(struct model *model)
 		.arrived_ns = 1000 + model->count / 3,
 		.count = (uint32_t)below(model, 4),
 		.session = model->session,
-		.starts_message = below(model, 3) != 0,
 	};
 	const struct ring_packet entry = {
 		.first_seq = packet->first_seq,
 		.next_seq = packet->first_seq + packet->count,
 		.count = packet->count,
 		.arrived_ns = packet->arrived_ns,
-		.starts_message = packet->starts_message,
 	};
 
 	assert_int_equal(ring_append_copy(ring, &part, 1, &entry, below(model, 20) == 0), 0);
@@ -109,8 +106,6 @@ static bool is_retained(const struct model *model, const struct model_packet *pa
 // -1: older than what there is.
 static int64_t walk_to_seq(const struct model *model, uint64_t seq)
 {
-	bool is_inside = false;
-
 	if (seq >= model->ring.next_seq)
 		return (int64_t)model->ring.end_pos;
 	for (size_t i = model->count; i-- > 0;) {
@@ -121,16 +116,9 @@ static int64_t walk_to_seq(const struct model *model, uint64_t seq)
 			return -1;
 		if (packet->first_seq > seq)
 			continue;
-		if (packet->starts_message) {
-			bool ends_before = packet->count &&
-					   packet->first_seq + packet->count <= seq &&
-					   !(next && !next->starts_message);
-
-			if (is_inside || !ends_before)
-				return (int64_t)packet->pos;
-			return (int64_t)(next ? next->pos : model->ring.end_pos);
-		}
-		is_inside = true;
+		if (!packet->count || packet->first_seq + packet->count > seq)
+			return (int64_t)packet->pos;
+		return (int64_t)(next ? next->pos : model->ring.end_pos);
 	}
 	return -1;
 }
@@ -146,7 +134,7 @@ static uint64_t walk_to_past(const struct model *model, uint64_t max_bytes, uint
 
 		if (!is_retained(model, packet) || (found && !is_within))
 			break;
-		if (packet->starts_message && packet->messages_before < model->ring.message_count)
+		if (packet->messages_before < model->ring.message_count)
 			found = packet;
 	}
 	return found ? found->pos : model->ring.end_pos;
@@ -161,8 +149,7 @@ static uint64_t walk_to_oldest(const struct model *model)
 
 		if (!is_retained(model, packet) || packet->session != model->session)
 			break;
-		if (packet->starts_message)
-			oldest = packet->first_seq;
+		oldest = packet->first_seq;
 	}
 	return oldest;
 }
@@ -216,7 +203,7 @@ enum {
 	READERS = 30, // that stand in the ring, times ten as well
 };
 
-static void make_large(struct ring *ring, size_t packets, bool starts_message)
+static void make_large(struct ring *ring, size_t packets)
 {
 	const struct ring_params params = {.max_bytes = SIZE_MAX / 2, .max_pipes = 4};
 	const struct iovec part = {bytes, PACKET_BYTES};
@@ -229,7 +216,6 @@ static void make_large(struct ring *ring, size_t packets, bool starts_message)
 			.next_seq = 2 + i,
 			.count = 1,
 			.arrived_ns = 1 + i,
-			.starts_message = i == 0 || starts_message,
 		};
 
 		assert_int_equal(ring_append_copy(ring, &part, 1, &packet, 0), 0);
@@ -314,16 +300,12 @@ static void nothing_asked_costs_more_as_the_ring_grows(void **state)
 	static const struct {
 		const char *name;
 		step_of *step;
-		bool starts_message; // false: all is one long message
 	} rows[] = {
-		{"from=", join_by_sequence, true},
-		{"from= in a message", join_by_sequence, false},
-		{"burst= in bytes", join_by_bytes, true},
-		{"burst= in bytes in a message", join_by_bytes, false},
-		{"burst= in time", join_by_time, true},
-		{"oldest", ask_for_the_oldest, true},
-		{"oldest in a message", ask_for_the_oldest, false},
-		{"going on", go_on, true},
+		{"from=", join_by_sequence},
+		{"burst= in bytes", join_by_bytes},
+		{"burst= in time", join_by_time},
+		{"oldest", ask_for_the_oldest},
+		{"going on", go_on},
 	};
 	static struct cursor cursors[TIMES * READERS];
 
@@ -335,7 +317,7 @@ static void nothing_asked_costs_more_as_the_ring_grows(void **state)
 			size_t times = k ? TIMES : 1;
 			struct ring ring;
 
-			make_large(&ring, times * SMALL, rows[i].starts_message);
+			make_large(&ring, times * SMALL);
 			put_readers(&ring, cursors, times * READERS);
 			counts[k] = count_instructions(&ring, rows[i].step);
 			for (size_t reader = 0; reader < times * READERS; reader++)

@@ -38,7 +38,7 @@ static void the_past_begins_at_a_message_within_the_limits(void **state)
 		assert_true(cursor.pos >= from && cursor.pos < 2000);
 		assert_true(cursor.pos % 400 == 0 || cursor.pos % 400 == 100);
 		assert_true(cursor.pos - from < 300);
-		assert_true(cursor_is_at_message_start(&cursor, &rig.ring));
+		assert_true(cursor_is_at_packet_start(&cursor));
 		assert_int_equal(cursor_unread_seq(&cursor),
 				 1 + cursor.pos / 400 * 4 + (cursor.pos % 400 ? 2 : 0));
 		cursor_rig_take_all(&cursor, &rig.ring, 130);
@@ -170,31 +170,6 @@ static void arrivals_move_with_a_pause(void **state)
 	cursor_rig_close(&rig);
 }
 
-static void a_packet_that_goes_on_with_a_message_is_no_place_to_join(void **state)
-{
-	struct ring_packet packet;
-	struct cursor cursor;
-	struct cursor_rig rig;
-
-	(void)state;
-	cursor_rig_open(&rig, 1 << 20);
-	cursor_rig_put_copy(&rig, 100);
-	packet = cursor_rig_next_packet(&rig);
-	packet.starts_message = false;
-	assert_int_equal(cursor_rig_append_copy(&rig.ring, pipe_rig_pages, 100, &packet), 0);
-	cursor_join_past(&cursor, &rig.ring, 150, 0);
-	assert_int_equal(cursor.pos, 0);
-	cursor_leave(&cursor);
-	cursor_join_past(&cursor, &rig.ring, 200, 0);
-	assert_int_equal(cursor.pos, 0);
-	assert_int_equal(cursor_settle(&cursor, &rig.ring), CURSOR_UNREAD);
-	cursor_advance(&cursor, 100);
-	assert_int_equal(cursor_settle(&cursor, &rig.ring), CURSOR_UNREAD);
-	assert_false(cursor_is_at_message_start(&cursor, &rig.ring));
-	cursor_leave(&cursor);
-	cursor_rig_close(&rig);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pipe_rig_begin, pipe_rig_end)
 
 // In a block, or in pipes of its own.
@@ -222,7 +197,7 @@ static uint64_t begin_of(const struct ring *ring)
 
 	cursor_join_key_frame(&cursor, ring);
 	pos = cursor.pos;
-	assert_true(cursor_is_at_message_start(&cursor, ring));
+	assert_true(cursor_is_at_packet_start(&cursor));
 	cursor_leave(&cursor);
 	return pos;
 }
@@ -287,7 +262,6 @@ int main(void)
 		TEST(a_time_is_exact_or_refused),
 		TEST(news_is_no_past),
 		TEST(arrivals_move_with_a_pause),
-		TEST(a_packet_that_goes_on_with_a_message_is_no_place_to_join),
 		cmocka_unit_test(a_key_frame_is_begun_with),
 		cmocka_unit_test(a_key_frame_that_is_gone_is_none),
 	};

@@ -190,7 +190,6 @@ static void put_packet(struct rig *rig)
 		.next_seq = rig->next_seq + 1,
 		.count = 1,
 		.arrived_ns = clock_mono_ns(),
-		.starts_message = true,
 	};
 
 	assert_false(fanout_is_busy(&rig->fanout));

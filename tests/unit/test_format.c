@@ -115,16 +115,10 @@ static void an_encoder_does_what_its_row_says(void **state)
 {
 	static const struct framing_params line = {.kind = FRAMING_LINE, .max_message = 100};
 	static const struct packet gap = {.type = PACKET_GAP, .first_seq = 3, .time_ns = 9};
-	static const struct packet two = {.type = PACKET_DATA,
-					  .first_seq = 1,
-					  .count = 2,
-					  .length = 4,
-					  .starts_message = true};
-	static const struct packet no_text = {.type = PACKET_DATA,
-					      .first_seq = 1,
-					      .count = 1,
-					      .length = 2,
-					      .starts_message = true};
+	static const struct packet two = {
+		.type = PACKET_DATA, .first_seq = 1, .count = 2, .length = 4};
+	static const struct packet no_text = {
+		.type = PACKET_DATA, .first_seq = 1, .count = 1, .length = 2};
 
 	(void)state;
 	FOR_EACH_FORMAT(i)

@@ -67,7 +67,6 @@ static struct ring_packet next_packet(struct model *model, size_t bytes)
 		.next_seq = model->next_seq + 3,
 		.count = 3,
 		.arrived_ns = 1000 * model->next_seq,
-		.starts_message = true,
 	};
 
 	model->next_seq += 3;

@@ -101,7 +101,6 @@ static struct ring_packet next_packet(struct rig *rig)
 		.next_seq = rig->sequence,
 		.count = 1,
 		.arrived_ns = rig->sequence * 1000,
-		.starts_message = true,
 		.media_start = (enum media_start)(rig->sequence % 3),
 	};
 }
@@ -386,11 +385,8 @@ static void check_sound(const struct ring_state *state)
 	for (size_t i = 0; i < state->segment_count; i++) {
 		const struct segment_state *segment = &state->segments[i];
 
-		assert_in_range(segment->begin.starts_message, 0, 1);
-		for (size_t j = 0; j < segment->mark_count; j++) {
-			assert_in_range(segment->marks[j].starts_message, 0, 1);
+		for (size_t j = 0; j < segment->mark_count; j++)
 			assert_in_range(segment->marks[j].offset, 0, segment->length);
-		}
 		if (segment->read_fd < 0)
 			read_block(segment->block, segment->length);
 	}

@@ -67,7 +67,6 @@ static struct ring_packet next_packet(struct rig *rig)
 		.next_seq = rig->next_seq,
 		.count = 1,
 		.arrived_ns = 1,
-		.starts_message = true,
 	};
 }
 

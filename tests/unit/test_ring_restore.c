@@ -37,8 +37,7 @@ static struct ring_packet packet_at(uint64_t sequence)
 	return (struct ring_packet){.first_seq = sequence,
 				    .next_seq = sequence + 1,
 				    .count = 1,
-				    .arrived_ns = sequence,
-				    .starts_message = true};
+				    .arrived_ns = sequence};
 }
 
 static void append_pipe(struct rig *rig, uint64_t sequence)
