@@ -7,6 +7,7 @@
 
 #include "base/compiler.h"
 #include "base/list.h"
+#include "base/log_rate.h"
 #include "packet/encoder.h"
 #include "packet/sequence.h"
 #include "ring/ring.h"
@@ -23,6 +24,7 @@ struct rendition {
 	bool keeps_past;                 /* rw: newcomers may ask for what came before them */
 	struct rendition_record *record; /* private: NULL: it would not survive a crash */
 	struct ring_record *ring_record; /* private: the ring's, owned */
+	struct log_rate losses_log;      /* private to feed/publish.c: of packets without memory */
 
 	/* The subscribers, by state; see subscriber.h. */
 	struct list joining; /* until the branch is awake                              */

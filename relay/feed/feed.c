@@ -345,6 +345,7 @@ void feed_tick(struct feed *feed, uint64_t now_ms)
 {
 	fanout_tick(&feed->fanout, now_ms);
 	subscriber_log_tick(&feed->subscriber_log, now_ms * NS_PER_MS);
+	publish_tick(&feed->publish, now_ms * NS_PER_MS);
 	number_tick(&feed->publish, now_ms * NS_PER_MS);
 	crossings_tick(&feed->publish.crossings);
 	if (feed->events.on_tick)

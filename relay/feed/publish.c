@@ -86,8 +86,12 @@ static bool chain_append(struct publish *publish, struct rendition *rendition, s
 /* Without memory a packet is lost for a format, and nobody may take it for delivered. */
 static void lose_packet(struct rendition *rendition, const struct packet *packet)
 {
-	log_error("out of memory feed=%s format=%s lost_messages=%u", rendition->fanout->name,
-		  encoder_name(rendition->encoder), packet->count);
+	uint64_t suppressed;
+
+	if (log_allow(&rendition->losses_log, clock_mono_ns(), &suppressed))
+		log_error("out of memory feed=%s format=%s lost_messages=%u suppressed=%llu",
+			  rendition->fanout->name, encoder_name(rendition->encoder), packet->count,
+			  (unsigned long long)suppressed);
 	fanout_lose(rendition);
 	ring_set_sequence(&rendition->ring, packet->session, packet_next_seq(packet));
 }
@@ -420,6 +424,21 @@ void publish_resume(struct publish *publish, const struct sequence *sequence)
 {
 	publish->sequence = *sequence;
 	note(publish);
+}
+
+void publish_tick(const struct publish *publish, uint64_t now_ns)
+{
+	struct list_node *node;
+	uint64_t suppressed;
+
+	list_for_each (&publish->fanout->renditions, node) {
+		struct rendition *rendition = rendition_of(node);
+
+		if (log_sum_is_due(&rendition->losses_log, now_ns, &suppressed))
+			log_error("out of memory feed=%s format=%s, more of them suppressed=%llu",
+				  publish->fanout->name, encoder_name(rendition->encoder),
+				  (unsigned long long)suppressed);
+	}
 }
 
 void publish_missing(struct rendition *rendition, uint32_t session, uint64_t next_seq)

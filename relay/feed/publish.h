@@ -62,5 +62,8 @@ void publish_resume(struct publish *publish, const struct sequence *sequence);
 /* A publisher has come or gone, which nobody is told here. */
 void publish_set_source(struct publish *publish, bool is_up);
 
+/* To be called again and again: logs the sum of the lines that were held back. */
+void publish_tick(const struct publish *publish, uint64_t now_ns);
+
 /* A branch gets packets from now on, or no more. */
 void publish_set_awake(struct publish *publish, bool is_awake);

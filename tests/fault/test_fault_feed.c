@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "tests/fault/wrap.h"
 #include "tests/unit/feed_rig.h"
@@ -462,6 +463,11 @@ static void a_packet_lost_for_want_of_memory_stays_lost(void **state)
 	wrap_reset();
 	assert_int_equal(rig.feed->metrics.in_packets, 1);
 	assert_true(rig.feed->fanout.closed[CLOSE_NO_MEMORY] > 0);
+	// Each format has said so, once a second at most; lines held back are told as a sum.
+	assert_true(rig.raw->losses_log.last_ns > 0 && rig.framed->losses_log.last_ns > 0);
+	rig.raw->losses_log.suppressed = 3;
+	feed_tick(rig.feed, rig.raw->losses_log.last_ns / NS_PER_MS + 2000);
+	assert_int_equal(rig.raw->losses_log.suppressed, 0);
 	const size_t late = feed_rig_join(&rig, true, false, 0, NULL);
 
 	rig.left_bytes = 0;
