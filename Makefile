@@ -63,8 +63,8 @@ endif
 
 objects = $(patsubst %.c,$(obj)/%.o,$(1))
 
-# relay is relay/FOLDER/*.c and config/*.c; its tools are one folder deeper.
-relay_src    := $(wildcard relay/*/*.c config/*.c)
+# relay is relay/FOLDER/*.c and config/ with config/check/; its tools are one folder deeper.
+relay_src    := $(wildcard relay/*/*.c config/*.c config/check/*.c)
 base_src     := $(wildcard relay/base/*.c)
 relaycat_src := $(wildcard relay/tools/relaycat/*.c)
 relaypub_src := $(wildcard relay/tools/relaypub/*.c)

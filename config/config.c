@@ -32,11 +32,17 @@ const struct config_listener *config_find_listener(const struct config *config, 
 	return NULL;
 }
 
+bool config_serves_all(const struct config_listener *listener)
+{
+	return listener->format == FORMAT_HTTP && listener->feed &&
+	       strcmp(listener->feed, CONFIG_FEED_ALL) == 0;
+}
+
 bool config_is_served(const struct config_listener *listener, const struct config_feed *feed)
 {
 	if (!listener->feed)
 		return false;
-	if (listener->format == FORMAT_HTTP && strcmp(listener->feed, CONFIG_FEED_ALL) == 0)
+	if (config_serves_all(listener))
 		return true;
 	return strcmp(listener->feed, feed->section.name) == 0;
 }

@@ -342,6 +342,7 @@ const struct config_listener *config_find_listener(const struct config *config, 
 
 /* The feed of an http listener that serves all of them. */
 #define CONFIG_FEED_ALL "all"
+bool config_serves_all(const struct config_listener *listener);
 
 /* Does the listener offer the feed?  ("all" is all of them for http, and a name for the others.) */
 bool config_is_served(const struct config_listener *listener, const struct config_feed *feed);

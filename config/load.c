@@ -13,8 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/check.h"
+#include "config/check/check.h"
 #include "config/errors.h"
+#include "config/inherit.h"
 #include "config/nearest.h"
 #include "config/option.h"
 #include "config/reader.h"
@@ -441,7 +442,7 @@ static int load_all(struct load *load, const struct parts *from)
 		take_override(load, from->overrides[i].text);
 	if (load->is_out_of_memory)
 		return -ENOMEM;
-	r = config_check_inherit(load->config);
+	r = config_inherit(load->config);
 	if (r < 0)
 		return r;
 	r = config_check_all(load->config, load->is_partial, load->errors);

@@ -7,10 +7,6 @@
 
 #include "config/config.h"
 
-/* Fill in what listeners have from their feeds; listeners of unknown feeds stay as they are.  0 or
- * -ENOMEM. */
-int config_check_inherit(struct config *config) must_check;
-
 /* Add all that is wrong to *errors. Every value by itself is taken to have been checked; values
  * that were refused are at their defaults, or NULL. Sections without a name are passed over: their
  * headers were refused. is_partial: there were headers that could not be read, so nothing is said
