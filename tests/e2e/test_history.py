@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """History: what a framed subscriber gets is on disk, over restarts, crashes and a disk that is full."""
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -196,7 +197,8 @@ def test_a_folder_with_other_files_is_refused_as_it_is(lab):
 
 
 def test_a_full_disk_is_a_gap_and_the_feed_goes_on(lab):
-    """A file system of 8 MiB, most of which somebody else takes for a while."""
+    """A file system of 8 MiB, the rest of which somebody else takes for a while. What comes first fits into the ring,
+    so the recorder gets it, however late, and finds the disk full; what comes then does not."""
     sections, folder = history(lab, on_history_lag="gap", on_slow="skip", ring="1m", segment="128k")
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "history", folder], check=False,
@@ -207,9 +209,12 @@ def test_a_full_disk_is_a_gap_and_the_feed_goes_on(lab):
     relay = lab.start(sections).expect("history cannot be written")
     publish(relay, script("u32be", (1000,) * 10, 2))
     ballast = folder / "lost+found"  # not relay's, and no reason to refuse the folder
-    ballast.write_bytes(bytes(6 << 20))
-    publish(relay, script("u32be", (100_000,) * 40, 2))
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while file.write(bytes(1 << 20)):
+            pass
+    publish(relay, script("u32be", (100_000,) * 5, 2))
     relay.wait_log("history cannot be written")
+    publish(relay, script("u32be", (100_000,) * 35, 2))
     ballast.unlink()
     relay.wait_log("history is written again")
     publish(relay, script("u32be", (1000,) * 10, 2))
