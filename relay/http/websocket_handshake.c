@@ -91,7 +91,7 @@ static int check(const struct http_request *request, struct http_text *ret_key, 
 	return 101;
 }
 
-/* 4.2.2, 5.4.  False when libcrypto has no SHA-1. */
+/* 4.2.2, 5.4.  False when libcrypto cannot: mostly it had no memory. */
 static bool make_accept(struct http_text key, char accept[WEBSOCKET_ACCEPT_BYTES])
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
@@ -113,8 +113,8 @@ void websocket_handshake_check(const struct http_request *request, struct websoc
 	*ret = (struct websocket_handshake){.is_head = request->method == HTTP_HEAD};
 	ret->status = check(request, &key, &ret->reason);
 	if (ret->status == 101 && !make_accept(key, ret->accept)) {
-		ret->status = 500;
-		ret->reason = "libcrypto has no SHA-1";
+		ret->status = 503;
+		ret->reason = "no SHA-1 from libcrypto; out of memory";
 	}
 }
 

@@ -30,8 +30,8 @@ struct websocket_handshake {
 bool websocket_is_wanted(const struct http_request *request);
 
 /* Checks the whole request of the client (4.2.1); `request` is HTTP_PARSE_WHOLE.  ret->status tells
- * the result; 426 is another version of the protocol than 13, and 500 a libcrypto that has no
- * SHA-1. */
+ * the result; 426 is another version of the protocol than 13, and 503 a libcrypto that could
+ * not make the SHA-1: it had no memory for it. */
 void websocket_handshake_check(const struct http_request *request, struct websocket_handshake *ret);
 
 /* The first of the client's subprotocols that is in `supported`, as it stands there (case matters);
