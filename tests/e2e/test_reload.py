@@ -48,6 +48,15 @@ class Moved:
         self.relay.wait_log(answer, self.relay.reload(self.sections))
         self.send()
 
+    def knock(self, where):
+        """Somebody gets a connection. relay has it before he closes, so what is sent next tells it that he has gone."""
+        is_reader = where.rsplit(":", 1)[1] == port(self.relay.address["listener a-raw"])
+        before = self.relay.feed("a")["subscribers_total"]
+        connection = address.connect(where)
+        if is_reader:
+            self.relay.wait("a", subscribers_total=before + 1)
+        connection.close()
+
     def end(self):
         while self.sent < len(self.made.ends):
             self.send()
@@ -64,7 +73,7 @@ def test_an_address_moves_and_comes_back(lab, who, hosts):
     moved.to(**{who: f"tcp:127.0.0.1:{at}"})
     for host in hosts:
         moved.to(**{who: f"tcp:{host}:{at}"})
-        address.connect(f"tcp:127.0.0.{2 if host == '127.0.0.2' else 1}:{at}").close()
+        moved.knock(f"tcp:127.0.0.{2 if host == '127.0.0.2' else 1}:{at}")
     moved.end()
 
 
@@ -87,7 +96,7 @@ def test_both_families_come_and_go(lab):
     moved.to(raw=f"tcp:[::]:{moved.at['listener a-raw']}")
     moved.to(framed=f"tcp:0.0.0.0:{moved.at['listener a-raw']}")
     moved.to(framed=f"tcp:127.0.0.1:{moved.at['listener a-framed']}")
-    address.connect(f"tcp:127.0.0.1:{moved.at['listener a-raw']}").close()
+    moved.knock(f"tcp:127.0.0.1:{moved.at['listener a-raw']}")
     moved.end()
 
 
