@@ -128,14 +128,6 @@ void state_unsigned(struct state_stream *stream, unsigned *value, unsigned max, 
 	*value = (unsigned)wide;
 }
 
-void state_u8(struct state_stream *stream, uint8_t *value, uint8_t max, const char *what)
-{
-	uint64_t wide = *value;
-
-	state_u64(stream, &wide, max, what);
-	*value = (uint8_t)wide;
-}
-
 void state_bool(struct state_stream *stream, bool *value, const char *what)
 {
 	uint64_t wide = *value;

@@ -55,7 +55,6 @@ void state_end(struct state_stream *stream);
 void state_u64(struct state_stream *stream, uint64_t *value, uint64_t max, const char *what);
 void state_size(struct state_stream *stream, size_t *value, uint64_t max, const char *what);
 void state_unsigned(struct state_stream *stream, unsigned *value, unsigned max, const char *what);
-void state_u8(struct state_stream *stream, uint8_t *value, uint8_t max, const char *what);
 void state_bool(struct state_stream *stream, bool *value, const char *what);
 
 /* A text in an array of `size` bytes, its zero byte included. */

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "base/state_stream.h"
+#include "base/compiler.h"
 
 struct utf8_lead {
 	uint8_t first, last; /* leading bytes */
@@ -52,13 +52,6 @@ bool utf8_check(struct utf8_check *check, const void *bytes, size_t count)
 		}
 	}
 	return true;
-}
-
-void utf8_check_transfer(struct state_stream *stream, struct utf8_check *check)
-{
-	state_u8(stream, &check->missing, 3, "bytes of a character");
-	state_u8(stream, &check->low, UINT8_MAX, "bytes of a character");
-	state_u8(stream, &check->high, UINT8_MAX, "bytes of a character");
 }
 
 bool utf8_is_valid(const void *bytes, size_t count)

@@ -13,8 +13,6 @@
 
 #include "base/compiler.h"
 
-struct state_stream;
-
 /* All zero is the start of a text. */
 struct utf8_check {
 	uint8_t missing;   /* private: bytes that the character begun still needs */
@@ -23,9 +21,6 @@ struct utf8_check {
 
 /* False when these bytes cannot go on the text so far; the check is then of no further use. */
 bool utf8_check(struct utf8_check *check, const void *bytes, size_t count) must_check;
-
-/* Where a text has been left, to go on there in another process. */
-void utf8_check_transfer(struct state_stream *stream, struct utf8_check *check);
 
 /* May the text end here, between two characters? */
 static inline bool utf8_is_whole(const struct utf8_check *check)

@@ -294,13 +294,10 @@ static int read_subscriber(struct reading *reading, const struct subscriber_reco
 	bool is_known = part && part->record && !part->is_torn &&
 			record->rendition < RECORD_FORMATS_MAX &&
 			part->renditions[record->rendition];
-	const struct crash_array *inputs = &reading->head->inputs;
-	const struct input_record *input =
-		(const void *)(reading->map + inputs->offset + (size_t)number * inputs->each_bytes);
 	struct subscriber_snapshot snapshot, *place;
 
 	if (!is_known ||
-	    subscriber_record_read(record, input, kept_fds_look(reading->fds, number),
+	    subscriber_record_read(record, kept_fds_look(reading->fds, number),
 				   &part->renditions[record->rendition]->ring, &snapshot) < 0) {
 		lose(reading, part && part->record ? part : NULL);
 		return 0;
@@ -350,9 +347,7 @@ int crash_feeds_read(const uint8_t *map, struct kept_fds *fds, struct handover *
 		return 0;
 	if (head->workers == 0 || head->workers > WORKERS_MAX ||
 	    !is_table(map, &head->parts, sizeof(struct part_record)) ||
-	    !is_table(map, &head->subscribers, sizeof(struct subscriber_record)) ||
-	    !is_table(map, &head->inputs, sizeof(struct input_record)) ||
-	    head->inputs.count != head->subscribers.count) {
+	    !is_table(map, &head->subscribers, sizeof(struct subscriber_record))) {
 		log_warn(
 			"feeds of the process that died are not known, its subscribers are closed");
 		return 0;

@@ -48,8 +48,7 @@ static int check_head(const struct crash_head *head, size_t bytes, size_t fd_cou
 	if (!is_inside(&head->fds, bytes) || head->fds.each_bytes != sizeof(int32_t) ||
 	    !is_inside(&head->listeners[0], bytes) || head->listeners[0].each_bytes != 1 ||
 	    !is_inside(&head->listeners[1], bytes) || head->listeners[1].each_bytes != 1 ||
-	    !is_inside(&head->parts, bytes) || !is_inside(&head->subscribers, bytes) ||
-	    !is_inside(&head->inputs, bytes)) {
+	    !is_inside(&head->parts, bytes) || !is_inside(&head->subscribers, bytes)) {
 		errmsg_set(err, "region: an array is not in it");
 		return -EPROTO;
 	}

@@ -48,8 +48,6 @@ static void fill_head(struct crash_head *head, const struct crash_room *room)
 	lay_out(&head->parts, aligned(room->part_bytes), room->part_count, &end);
 	lay_out(&head->subscribers, aligned(room->subscriber_bytes),
 		room->subscriber_bytes ? room->fd_limit : 0, &end);
-	lay_out(&head->inputs, aligned(room->input_bytes), room->input_bytes ? room->fd_limit : 0,
-		&end);
 	head->bytes = aligned(end);
 }
 
@@ -119,7 +117,6 @@ struct feed_records crash_record_feeds(const struct crash_record *record)
 		.parts = crash_record_at(record, &head->parts, 0),
 		.part_count = head->parts.count,
 		.subscribers = crash_record_at(record, &head->subscribers, 0),
-		.inputs = crash_record_at(record, &head->inputs, 0),
 		.subscriber_count = head->subscribers.count,
 	};
 }

@@ -16,7 +16,6 @@
  *                                            of them always holds
  *   parts[]              each its worker     a feed in one worker
  *   subscribers[]        each its worker     by the number of the descriptor
- *   inputs[]             each its worker     the same, of subscribers who are listened to
  *
  * A descriptor is known by its number in the process that died.  Another one may have got its
  * number since.  Where that would do harm, its socket cookie is written down too (SO_COOKIE,
@@ -57,7 +56,6 @@ struct crash_head {
 	struct crash_array listeners[2]; /* uint8_t: a stream, crash_listeners_transfer() */
 	struct crash_array parts;
 	struct crash_array subscribers;
-	struct crash_array inputs;
 
 	_Atomic uint32_t is_armed; /* relay is ready: before, there is nothing to resume */
 	_Atomic uint32_t is_done;  /* an orderly end has begun: nothing is to be resumed */
@@ -86,7 +84,6 @@ struct crash_room {
 	uint64_t workers;
 	uint64_t part_bytes, part_count; /* of one, and how many */
 	uint64_t subscriber_bytes;       /* of one; there is one for each descriptor */
-	uint64_t input_bytes;            /* of one; there is one for each descriptor */
 };
 
 /* Makes a region, which says that there is nothing to resume.  0; -errno, and *ret is none. */

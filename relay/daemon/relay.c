@@ -177,7 +177,6 @@ void relay_survive_crash(struct relay *relay, const struct config *config)
 		.part_bytes = sizeof(struct part_record),
 		.part_count = RECORD_PARTS_MAX,
 		.subscriber_bytes = sizeof(struct subscriber_record),
-		.input_bytes = sizeof(struct input_record),
 	};
 	int r;
 

@@ -45,25 +45,16 @@ struct subscriber_quota {
 	void *owner;
 };
 
-enum {
-	SUBSCRIBER_INPUT_STATE_MAX = 512
-};
-
 /* Who reads what subscribers send. */
 struct subscriber_input {
-	const char *name; /* of its kind, in a hand-over */
 	/* Bytes from the subscriber, may be changed in place.  Returns CLOSE_REASON_COUNT to go on,
 	 * else the reason for which it is closed: without a reset, if its notes have gone by then
 	 * and no packet is unfinished.  May call subscriber_send_note(), but not close it. */
 	enum close_reason (*on_bytes)(void *owner, struct subscriber *subscriber, uint8_t *bytes,
 				      size_t count);
-	/* Writes what it has to know to go on in another process: at most
-	 * SUBSCRIBER_INPUT_STATE_MAX bytes, which only restore() understands.  Returns their
-	 * number; 0: it cannot go on.  NULL: it never can. */
-	size_t (*capture)(void *owner, uint8_t *ret);
-	/* Returns an owner that goes on from there; NULL: there is no memory, or it is not for such
-	 * bytes. */
-	void *(*restore)(uint8_t *bytes, size_t count);
+	/* May a new one go on in another process?  Not in the middle of what the subscriber says.
+	 * *ret_max_bytes: the longest message that it takes.  NULL: never. */
+	bool (*may_go_on)(const void *owner, uint64_t *ret_max_bytes);
 	/* Once, at the end of the turn of the loop in which it was closed. */
 	void (*free)(void *owner);
 };

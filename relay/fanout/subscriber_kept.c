@@ -77,24 +77,14 @@ void subscriber_record_lose(struct subscriber *subscriber)
 		set_state(subscriber->record, RECORD_LOST, 0);
 }
 
-static struct input_record *input_of(const struct subscriber *subscriber)
-{
-	return &fanout_of(subscriber)->records->inputs[subscriber->fd];
-}
-
-/* The subscriber is LOST. */
-static void write_input(const struct subscriber *subscriber)
+/* An ending one is heard no more. */
+static bool may_input_go_on(const struct subscriber *subscriber)
 {
 	const struct subscriber_input *input = subscriber->input;
-	struct input_record *record;
+	uint64_t max_bytes = 0;
 
-	if (!input)
-		return;
-	record = input_of(subscriber);
-	(void)snprintf(record->name, sizeof(record->name), "%s", input->name);
-	record->bytes = input->capture
-				? (uint32_t)input->capture(subscriber->input_owner, record->state)
-				: 0;
+	return !input || subscriber_is_ending(subscriber) ||
+	       (input->may_go_on && input->may_go_on(subscriber->input_owner, &max_bytes));
 }
 
 /* False: they are too many. */
@@ -122,11 +112,10 @@ void subscriber_record_settle(struct subscriber *subscriber)
 	if (!record)
 		return;
 	other = !(load(record) >> RECORD_PLACE_SHIFT);
-	/* Has no place yet; or has said its last words, which must not be said again; or what it
-	 * sent cannot be read on. */
+	/* Has no place yet; or has said its last words, which must not be said again; or is in the
+	 * middle of what it says. */
 	if (subscriber->state == SUBSCRIBER_JOINING || subscriber->end == END_TOLD ||
-	    (subscriber->input && input_of(subscriber)->bytes == 0) ||
-	    !write_notes(record, &subscriber->notes)) {
+	    !may_input_go_on(subscriber) || !write_notes(record, &subscriber->notes)) {
 		set_state(record, RECORD_LOST, 0);
 		return;
 	}
@@ -154,7 +143,9 @@ void subscriber_record_describe(struct subscriber *subscriber)
 	record->input_bucket = subscriber->input_bucket;
 	record->note_bytes = 0;
 	record->has_input = subscriber->input != NULL;
-	write_input(subscriber);
+	if (subscriber->input && subscriber->input->may_go_on)
+		(void)subscriber->input->may_go_on(subscriber->input_owner,
+						   &record->input_max_bytes);
 	subscriber_record_note_input(subscriber);
 }
 
@@ -166,10 +157,8 @@ void subscriber_record_begin_input(struct subscriber *subscriber)
 
 void subscriber_record_end_input(struct subscriber *subscriber)
 {
-	if (!subscriber->record || !subscriber->input)
-		return;
-	write_input(subscriber);
-	subscriber_record_settle(subscriber);
+	if (subscriber->input)
+		subscriber_record_settle(subscriber);
 }
 
 void subscriber_record_note_input(struct subscriber *subscriber)

@@ -5,7 +5,6 @@
  *
  *   parts[]        a feed in one worker (its home or a branch), with the formats it has there
  *   subscribers[]  by the number of their descriptor
- *   inputs[]       by the same number, of those who are listened to; others take no memory for it
  *
  * Each element has one writer, the loop that owns the thing, and nothing is locked.  Whatever
  * moment the process dies at, an element says what was before a step or what was after it, or that
@@ -86,6 +85,7 @@ struct subscriber_record {
 	uint8_t on_slow, ends_with_fin, is_tcp, is_ending, has_input;
 	uint32_t end_reason;
 	uint32_t note_bytes;
+	uint64_t input_max_bytes;         /* with has_input: of a message */
 	struct token_bucket input_bucket; /* of what it may send; its level is the next one */
 	_Atomic uint64_t input_full_ns;
 	_Atomic uint32_t user_timeout_ms; /* see fanout_tick.c */
@@ -103,14 +103,6 @@ struct subscriber_record {
 
 _Static_assert(sizeof(struct recorded_place) == 64, "a cache line");
 
-/* Who reads what a subscriber sends, and what that one has half read.  Only written while the
- * subscriber is LOST. */
-struct input_record {
-	_Alignas(64) uint32_t bytes; /* 0: it cannot go on */
-	char name[RECORD_NAME_BYTES];
-	uint8_t state[SUBSCRIBER_INPUT_STATE_MAX];
-};
-
 /* The tables as this process has them in its memory; they outlive all feeds. */
 enum {
 	RECORD_PARTS_MAX = 4096,
@@ -123,15 +115,14 @@ struct feed_records {
 	_Atomic size_t parts_taken; /* of these */
 	_Atomic size_t next_part;   /* where to look for a free one first */
 	struct subscriber_record *subscribers;
-	struct input_record *inputs; /* as many */
-	size_t subscriber_count;     /* descriptors with higher numbers have no record */
+	size_t subscriber_count; /* descriptors with higher numbers have no record */
 };
 
 /* ---- all of these do nothing for a subscriber without a record ---- */
 
 /* The subscriber, whose socket is open and has got nothing yet but what was sent before it joined,
  * has a record from now on, if there is one for its descriptor.  It is LOST, and remains so as long
- * as it has an input that cannot go on. */
+ * as its input may not go on. */
 void subscriber_record_open(struct subscriber *subscriber);
 
 /* Before its socket is closed. */

@@ -58,22 +58,8 @@ static bool is_sound(const struct subscriber_record *record, const struct ring_s
 	       memchr(record->listener, '\0', sizeof(record->listener));
 }
 
-static bool is_input_sound(const struct input_record *input)
-{
-	return input->bytes > 0 && input->bytes <= sizeof(input->state) &&
-	       record_text_is_good(input->name);
-}
-
-static void describe_input(const struct input_record *input, struct subscriber_snapshot *ret)
-{
-	ret->has_input = true;
-	(void)snprintf(ret->input_name, sizeof(ret->input_name), "%s", input->name);
-	ret->input_state = (uint8_t *)(uintptr_t)input->state;
-	ret->input_bytes = input->bytes;
-}
-
-int subscriber_record_read(const struct subscriber_record *record, const struct input_record *input,
-			   int fd, const struct ring_state *ring, struct subscriber_snapshot *ret)
+int subscriber_record_read(const struct subscriber_record *record, int fd,
+			   const struct ring_state *ring, struct subscriber_snapshot *ret)
 {
 	uint32_t state = atomic_load(&record->state);
 	bool is_busy = (state & RECORD_STATE_MASK) == RECORD_BUSY;
@@ -85,8 +71,7 @@ int subscriber_record_read(const struct subscriber_record *record, const struct 
 
 	if (!is_busy && (state & RECORD_STATE_MASK) != RECORD_SETTLED)
 		return -ESTALE;
-	if (number > 1 || !is_sound(record, ring) || !sockopt_has_cookie(fd, record->cookie) ||
-	    (record->has_input && !is_input_sound(input)))
+	if (number > 1 || !is_sound(record, ring) || !sockopt_has_cookie(fd, record->cookie))
 		return -EBADMSG;
 	place = &record->places[number];
 	if (!is_bool(&place->cursor.is_inside))
@@ -118,12 +103,12 @@ int subscriber_record_read(const struct subscriber_record *record, const struct 
 		.note_bytes = record->note_bytes,
 		.ends_with_fin = record->ends_with_fin,
 		.is_half_closed = atomic_load(&record->is_half_closed),
+		.has_input = record->has_input,
+		.input_max_bytes = record->input_max_bytes,
 		.peer_key = record->peer_key,
 	};
 	ret->input_bucket.full_ns = atomic_load(&record->input_full_ns);
 	(void)snprintf(ret->listener, sizeof(ret->listener), "%s", record->listener);
-	if (record->has_input)
-		describe_input(input, ret);
 	return 0;
 }
 

@@ -42,12 +42,11 @@ struct subscriber_snapshot {
 	bool counts_anew; /* not in the stream: its accounts begin where it stands */
 	bool ends_with_fin, has_farewell;
 
-	/* Who reads what it sends, if anybody does: by its name, and what it has half read. */
+	/* Somebody reads what it sends: messages of at most so many bytes. */
 	bool has_input;
-	char input_name[STATE_NAME_BYTES];
-	uint8_t *input_state; /* the rendition's, or in the stream that was read */
-	unsigned input_bytes; /* 0: it cannot go on */
-	/* Not in the stream: to be set before restoring; without, it cannot be kept. */
+	uint64_t input_max_bytes;
+	/* Not in the stream: to be set before restoring; without, it cannot be kept, unless it is
+	 * ending. */
 	const struct subscriber_input *input;
 	void *input_owner;
 
@@ -62,14 +61,12 @@ struct subscriber_snapshot {
 bool subscriber_record_is_used(const struct subscriber_record *record);
 
 /* Describes the subscriber with the socket `fd`, which remains the caller's, as one that can go on
- * where it stood in the ring; the notes and what its input has half read are the records'.  Its
- * accounts begin anew.
+ * where it stood in the ring; the notes are the record's.  Its accounts begin anew.
  *
  * Who was being served when the process died is where TCP says: so many bytes farther on in the
  * ring as its socket has got since.  0; -ESTALE: its place is not known; -EBADMSG: the record is
  * not that of this socket, or does not hold together. */
-must_check int subscriber_record_read(const struct subscriber_record *record,
-				      const struct input_record *input, int fd,
+must_check int subscriber_record_read(const struct subscriber_record *record, int fd,
 				      const struct ring_state *ring,
 				      struct subscriber_snapshot *ret);
 

@@ -106,7 +106,7 @@ static bool can_resume(const struct rendition *rendition, const struct feed_stat
 		       const struct subscriber_snapshot *subscriber,
 		       const struct ring_restored *restored, uint64_t missing)
 {
-	if (subscriber->has_input && !subscriber->input)
+	if (subscriber->has_input && !subscriber->input && !subscriber->is_ending)
 		return false;
 	if (!part->is_after_crash || subscriber->is_joining || subscriber->on_slow == ON_SLOW_SKIP)
 		return true;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "fanout/rendition.h"
 #include "fanout/subscriber.h"
@@ -107,9 +108,10 @@ static void transfer_input(struct state_stream *stream, struct subscriber_snapsh
 	state_bool(stream, &state->is_half_closed, "half-closed");
 	state_bool(stream, &state->ends_with_fin, "ends with FIN");
 	state_bool(stream, &state->has_input, "has input");
-	state_text(stream, state->input_name, sizeof(state->input_name), "kind of input");
-	state_unsigned(stream, &state->input_bytes, SUBSCRIBER_INPUT_STATE_MAX, "input");
-	state_bytes(stream, &state->input_state, state->input_bytes, "input");
+	state_u64(stream, &state->input_max_bytes, UINT64_MAX, "longest message of input");
+	state_u64(stream, &state->input_bucket.per_second, NS_PER_S, "rate of input");
+	state_u64(stream, &state->input_bucket.depth_ns, INT64_MAX, "depth of input");
+	state_u64(stream, &state->input_bucket.full_ns, INT64_MAX, "level of input");
 }
 
 static void transfer_subscriber(struct state_stream *stream, struct subscriber_snapshot *state,
@@ -123,7 +125,6 @@ static void transfer_subscriber(struct state_stream *stream, struct subscriber_s
 	state_u64(stream, &state->progress_ms, UINT64_MAX, "time of progress");
 	state_u64(stream, &state->joined_messages, UINT64_MAX, "messages before joining");
 	state_u64(stream, &state->skipped, UINT64_MAX, "messages skipped");
-	token_bucket_transfer(stream, &state->input_bucket);
 	state_u64(stream, &state->user_timeout_ms, UINT32_MAX, "user timeout");
 	state_u64(stream, &state->delivered, UINT64_MAX, "messages delivered");
 	state_unsigned(stream, &state->on_slow, ON_SLOW_WAIT, "on_slow");
@@ -221,7 +222,6 @@ void feed_state_free(struct feed_state *state)
 	for (size_t i = 0; i < state->rendition_count; i++) {
 		ring_state_free(&state->renditions[i].ring);
 		free(state->renditions[i].subscribers);
-		free(state->renditions[i].input_states);
 	}
 	free(state->renditions);
 	*state = (struct feed_state){0};
@@ -264,55 +264,44 @@ static void capture_subscriber(const struct subscriber *subscriber, struct subsc
 	cursor_capture(&subscriber->cursor, &ret->cursor);
 }
 
-/* `room`: the rendition's, for those that are still to come. */
-static void capture_input(const struct subscriber *subscriber, struct subscriber_snapshot *ret,
-			  uint8_t **room)
+/* Who is in the middle of what it says gets what is in the ring, and its last words. */
+static void capture_input(const struct subscriber *subscriber, struct subscriber_snapshot *ret)
 {
 	const struct subscriber_input *input = subscriber->input;
 
-	if (!input)
+	ret->has_input = input != NULL;
+	if (!input || ret->is_ending)
 		return;
-	ret->has_input = true;
-	(void)snprintf(ret->input_name, sizeof(ret->input_name), "%s", input->name);
-	ret->input_state = *room;
-	if (input->capture)
-		ret->input_bytes = (unsigned)input->capture(subscriber->input_owner, *room);
-	*room += ret->input_bytes;
+	if (input->may_go_on && input->may_go_on(subscriber->input_owner, &ret->input_max_bytes))
+		return;
+	ret->is_ending = true;
+	ret->end_reason = CLOSE_HANDOVER;
+	ret->end_pos = subscriber->rendition->ring.end_pos;
 }
 
-static void count_subscribers(const struct list *lists[], size_t list_count, size_t *ret_count,
-			      size_t *ret_inputs)
+static size_t count_subscribers(const struct list *lists[], size_t list_count)
 {
-	struct list_node *node;
+	size_t count = 0;
 
-	*ret_count = *ret_inputs = 0;
-	for (size_t i = 0; i < list_count; i++) {
-		list_for_each (lists[i], node) {
-			++*ret_count;
-			*ret_inputs += list_entry(node, struct subscriber, node)->input != NULL;
-		}
-	}
+	for (size_t i = 0; i < list_count; i++)
+		count += list_length(lists[i]);
+	return count;
 }
 
 static int capture_rendition(const struct rendition *rendition, struct rendition_state *ret)
 {
 	const struct list *lists[] = {&rendition->joining, &rendition->idle, &rendition->ready,
 				      &rendition->blocked};
-	size_t room, inputs, held_count = 0;
+	size_t room = count_subscribers(lists, ARRAY_LEN(lists)), held_count = 0;
 	struct list_node *node;
-	struct segment **held;
-	uint8_t *input_room;
+	struct segment **held = calloc(room + 1, sizeof(struct segment *));
 	int r;
 
-	count_subscribers(lists, ARRAY_LEN(lists), &room, &inputs);
-	held = calloc(room + 1, sizeof(struct segment *));
 	*ret = (struct rendition_state){
 		.subscribers = calloc(room + 1, sizeof(*ret->subscribers)),
-		.input_states = malloc(inputs * SUBSCRIBER_INPUT_STATE_MAX + 1),
 	};
-	input_room = ret->input_states;
 	(void)snprintf(ret->format, sizeof(ret->format), "%s", encoder_name(rendition->encoder));
-	if (!held || !ret->subscribers || !input_room) {
+	if (!held || !ret->subscribers) {
 		free(held);
 		return -ENOMEM;
 	}
@@ -325,7 +314,7 @@ static int capture_rendition(const struct rendition *rendition, struct rendition
 				&ret->subscribers[ret->subscriber_count++];
 
 			capture_subscriber(subscriber, state);
-			capture_input(subscriber, state, &input_room);
+			capture_input(subscriber, state);
 			if (subscriber->cursor.segment)
 				held[held_count++] = subscriber->cursor.segment;
 		}

@@ -30,7 +30,6 @@ struct rendition_state {
 	struct ring_state ring;
 	struct subscriber_snapshot *subscribers; /* owned */
 	size_t subscriber_count;
-	uint8_t *input_states; /* owned: of the subscribers when they are captured */
 };
 
 /* The rest of an unfinished message; all zero: none. */

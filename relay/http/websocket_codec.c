@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-#include "base/state_stream.h"
-
 #define BIT_FINAL   0x80
 #define BITS_RSV    0x70
 #define BIT_CONTROL 0x08
@@ -255,6 +253,12 @@ static void take_control(struct websocket_decoder *decoder, const uint8_t *bytes
 	};
 }
 
+bool websocket_decoder_is_between(const struct websocket_decoder *decoder)
+{
+	return decoder->end == WEBSOCKET_EVENT_MORE && decoder->head_bytes == 0 &&
+	       decoder->message_opcode == WEBSOCKET_CONTINUATION;
+}
+
 size_t websocket_decode(struct websocket_decoder *decoder, uint8_t *bytes, size_t count,
 			struct websocket_event *ret)
 {
@@ -292,86 +296,4 @@ size_t websocket_decode(struct websocket_decoder *decoder, uint8_t *bytes, size_
 			.reason = decoder->reason,
 		};
 	return count;
-}
-
-/* --- from one process to the next --- */
-
-/* The decoder as it was before the head at hand, which is thus judged in the same way again. */
-static struct websocket_decoder before_head(const struct websocket_decoder *decoder)
-{
-	struct websocket_decoder before = *decoder;
-	bool has_length = decoder->head_need > 0 && decoder->head_bytes >= decoder->head_need - 4;
-
-	if (has_length && !is_control(decoder))
-		before.message_bytes -= frame_bytes(decoder);
-	if (is_head_whole(decoder) && begins_message(decoder))
-		before.message_opcode = WEBSOCKET_CONTINUATION;
-	return before;
-}
-
-static bool judge_again(struct websocket_decoder *decoder, const uint8_t *head, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (is_head_whole(decoder) || !take_head_byte(decoder, head[i]))
-			return false;
-	}
-	return true;
-}
-
-/* So many bytes of the payload have come; all of them would have been told. */
-static bool go_on_in_payload(struct websocket_decoder *decoder, uint64_t count)
-{
-	if (!is_head_whole(decoder))
-		return count == 0;
-	if (count >= decoder->frame_left)
-		return false;
-	decoder->frame_left -= count;
-	decoder->mask_at = (uint8_t)(count % 4);
-	if (is_control(decoder))
-		decoder->control_bytes = (uint8_t)count;
-	return true;
-}
-
-static void read_head(struct state_stream *stream, const uint8_t *head, size_t head_bytes,
-		      uint64_t payload_bytes, struct websocket_decoder *decoder)
-{
-	struct utf8_check utf8 = decoder->utf8;
-
-	decoder->head_bytes = 0;
-	if (!judge_again(decoder, head, head_bytes) || !go_on_in_payload(decoder, payload_bytes))
-		state_fail(stream, "WebSocket frame");
-	decoder->utf8 = utf8;
-}
-
-void websocket_decoder_transfer(struct state_stream *stream, struct websocket_decoder *decoder)
-{
-	struct websocket_decoder before = {.code = 0};
-	uint8_t *head = decoder->head, *control = decoder->control;
-	uint64_t payload_bytes = 0;
-
-	if (!stream->is_reading) {
-		before = before_head(decoder);
-		if (is_head_whole(decoder))
-			payload_bytes = frame_bytes(decoder) - decoder->frame_left;
-		if (decoder->end != WEBSOCKET_EVENT_MORE)
-			state_fail(stream, "WebSocket that has ended");
-	}
-	state_u64(stream, &before.max_message_bytes, UINT64_MAX, "longest message");
-	state_u64(stream, &before.message_bytes, before.max_message_bytes, "bytes of a message");
-	state_u8(stream, &before.message_opcode, WEBSOCKET_BINARY, "kind of message");
-	if (!before.message_opcode && before.message_bytes)
-		state_fail(stream, "bytes of a message");
-	utf8_check_transfer(stream, &before.utf8);
-	state_u8(stream, &before.head_bytes, sizeof(decoder->head), "head of a frame");
-	state_bytes(stream, &head, before.head_bytes, "head of a frame");
-	state_u64(stream, &payload_bytes, UINT64_MAX, "payload of a frame");
-	if (stream->is_reading && !stream->fault) {
-		*decoder = before;
-		read_head(stream, head, before.head_bytes, payload_bytes, decoder);
-	}
-	if (stream->fault || !is_head_whole(decoder) || !is_control(decoder))
-		return;
-	state_bytes(stream, &control, payload_bytes, "control frame");
-	if (stream->is_reading && !stream->fault)
-		memcpy(decoder->control, control, payload_bytes);
 }

@@ -17,8 +17,6 @@
 #include "base/utf8.h"
 #include "packet/websocket_frame.h"
 
-struct state_stream;
-
 enum websocket_event_kind {
 	WEBSOCKET_EVENT_MORE,    /* all bytes are taken, and nothing is to be told yet */
 	WEBSOCKET_EVENT_DATA,    /* a piece of a message */
@@ -60,10 +58,9 @@ struct websocket_decoder {
  * so. */
 void websocket_decoder_init(struct websocket_decoder *decoder, uint64_t max_message_bytes);
 
-/* A decoder between two calls, to go on in another process: written to, or read from.  The part of
- * a head that has come is judged again when it is read, so a decoder that was read is one that
- * bytes can make.  One that has ended is a fault of the stream. */
-void websocket_decoder_transfer(struct state_stream *stream, struct websocket_decoder *decoder);
+/* True when no message and no frame has begun, and it has not ended: a new decoder would go on in the
+ * same way. */
+bool websocket_decoder_is_between(const struct websocket_decoder *decoder);
 
 /* Reads on in what the client has sent, unmasking payload where it stands.  Returns how many bytes
  * have been taken, and one event; until that is MORE, call again with the rest.  After CLOSE and

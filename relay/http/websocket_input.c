@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
-#include "base/state_stream.h"
 #include "fanout/fanout.h"
 #include "fanout/rendition.h"
 #include "http/websocket_codec.h"
@@ -18,7 +17,6 @@
 #include "net/token_bucket.h"
 
 enum {
-	STATE_VERSION = 2,
 	DISCARD_BYTES = 4096,
 	DISCARD_READS = 64,
 	CONTROLS_PER_S =
@@ -143,55 +141,16 @@ static enum close_reason on_bytes(void *owner, struct subscriber *subscriber, ui
 	return reason;
 }
 
-static void transfer(struct state_stream *stream, struct input *input)
+static bool may_go_on(const void *owner, uint64_t *ret_max_bytes)
 {
-	unsigned version = STATE_VERSION;
+	const struct input *input = owner;
 
-	state_unsigned(stream, &version, STATE_VERSION, "version");
-	if (version != STATE_VERSION)
-		state_fail(stream, "version");
-	websocket_decoder_transfer(stream, &input->decoder);
-	token_bucket_transfer(stream, &input->controls);
-	state_end(stream);
-}
-
-static size_t capture(void *owner, uint8_t *ret)
-{
-	struct state_stream stream;
-	size_t length = 0;
-
-	state_stream_write(&stream);
-	transfer(&stream, owner);
-	if (!stream.fault && stream.length <= SUBSCRIBER_INPUT_STATE_MAX) {
-		memcpy(ret, stream.bytes, stream.length);
-		length = stream.length;
-	}
-	state_stream_free(&stream);
-	return length;
-}
-
-static void *restore(uint8_t *bytes, size_t count)
-{
-	struct input *input = websocket_input_new(0);
-	struct state_stream stream;
-
-	if (!input || state_stream_read(&stream, bytes, count, NULL, 0) < 0) {
-		free(input);
-		return NULL;
-	}
-	transfer(&stream, input);
-	if (stream.fault) {
-		free(input);
-		input = NULL;
-	}
-	state_stream_free(&stream);
-	return input;
+	*ret_max_bytes = input->decoder.max_message_bytes;
+	return websocket_decoder_is_between(&input->decoder);
 }
 
 const struct subscriber_input websocket_input = {
-	.name = "websocket",
 	.on_bytes = on_bytes,
-	.capture = capture,
-	.restore = restore,
+	.may_go_on = may_go_on,
 	.free = free,
 };

@@ -5,7 +5,6 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
-#include "base/state_stream.h"
 
 /* How long it takes to fill in so many tokens. */
 static uint64_t fill_ns(const struct token_bucket *bucket, uint64_t tokens)
@@ -23,13 +22,6 @@ bool token_bucket_is_sound(const struct token_bucket *bucket)
 {
 	return bucket->per_second <= NS_PER_S && bucket->depth_ns <= INT64_MAX &&
 	       bucket->full_ns <= INT64_MAX;
-}
-
-void token_bucket_transfer(struct state_stream *stream, struct token_bucket *bucket)
-{
-	state_u64(stream, &bucket->per_second, NS_PER_S, "rate of a bucket");
-	state_u64(stream, &bucket->depth_ns, INT64_MAX, "depth of a bucket");
-	state_u64(stream, &bucket->full_ns, INT64_MAX, "level of a bucket");
 }
 
 uint64_t token_bucket_wait_ns(const struct token_bucket *bucket, uint64_t now_ns, uint64_t tokens)

@@ -10,8 +10,6 @@
 
 #include "base/compiler.h"
 
-struct state_stream;
-
 struct token_bucket {
 	uint64_t per_second; /* ro: tokens; 0 = no limit */
 	uint64_t depth_ns;   /* private: how long it takes to fill */
@@ -23,9 +21,6 @@ void token_bucket_init(struct token_bucket *bucket, uint64_t per_second, uint64_
 
 /* Can token_bucket_init() and what follows have made it?  For what another process left. */
 bool token_bucket_is_sound(const struct token_bucket *bucket);
-
-/* All of it: to go on in another process, by the same clock. */
-void token_bucket_transfer(struct state_stream *stream, struct token_bucket *bucket);
 
 /* How long until there are so many tokens; 0 when they are there.  More than the bucket holds are
  * never there: it is then how long it would take. */

@@ -321,20 +321,14 @@ static struct peer_count *peers_of(const struct service *service, const char *li
 	return served ? served->admission.peers : NULL;
 }
 
-/* Who reads what it sends goes on; who cannot leaves the subscriber without, and so to be closed.
- * All kinds there are stand here. */
+/* Who reads what it sends goes on: a WebSocket's reader is the only kind. */
 static void give_input(struct subscriber_snapshot *subscriber)
 {
-	static const struct subscriber_input *const kinds[] = {&websocket_input};
-
-	for (size_t i = 0; subscriber->input_bytes && i < ARRAY_LEN(kinds); i++) {
-		if (strcmp(kinds[i]->name, subscriber->input_name) != 0)
-			continue;
-		subscriber->input_owner =
-			kinds[i]->restore(subscriber->input_state, subscriber->input_bytes);
-		if (subscriber->input_owner)
-			subscriber->input = kinds[i];
-	}
+	if (!subscriber->has_input || subscriber->is_ending)
+		return;
+	subscriber->input_owner = websocket_input_new(subscriber->input_max_bytes);
+	if (subscriber->input_owner)
+		subscriber->input = &websocket_input;
 }
 
 /* Their inputs and quotas.  False: there is no memory for a quota. */

@@ -352,7 +352,7 @@ def test_without_a_keeper(lab, how):
 # As crash_record.h has it.
 CRASH_RECORD = daemon.ROOT / "relay/daemon/crash_record.h"
 SCHEMA = int(re.search(r"CRASH_SCHEMA = (\d+)", CRASH_RECORD.read_text())[1])
-HEAD = struct.Struct("<8sQQQ" + "QQQ" * 6 + "IIIxxxxQIxxxxQQQQ")
+HEAD = struct.Struct("<8sQQQ" + "QQQ" * 5 + "IIIxxxxQIxxxxQQQQ")
 BYTES = 8192
 FDS_AT, SOCKETS_AT = 1024, 2048
 
@@ -371,7 +371,7 @@ def region(numbers, sockets=(), *, schema=SCHEMA, size=BYTES, bytes=BYTES, fd_co
     length = len(listing) if sockets_bytes is None else sockets_bytes
     fd_count = len(numbers) if fd_count is None else fd_count
     head = HEAD.pack(b"RLYCRSH\0", schema, bytes, 1, fds_at, 4, 64, SOCKETS_AT, 1, 4096, SOCKETS_AT, 1, 4096,
-                     *(SOCKETS_AT, 0, 0) * 3, 1, 0, 0, 1, current, length, length, fd_count, 2)
+                     *(SOCKETS_AT, 0, 0) * 2, 1, 0, 0, 1, current, length, length, fd_count, 2)
     memory = bytearray(BYTES)
     memory[:len(head)] = head
     struct.pack_into(f"<{len(numbers)}i", memory, FDS_AT, *numbers)

@@ -196,8 +196,7 @@ def test_under_full_rate(lab, engine, workers):
 @pytest.mark.parametrize("workers", WORKERS)
 @pytest.mark.parametrize("engine", ["splice-gift", "compact", "copy"])
 def test_by_http_under_full_rate(lab, engine, workers):
-    """Likewise, and no broken frame, chunk or event; a ping of which the process that died has read a half is answered
-    by the next one."""
+    """And no broken frame, chunk or event; a ping that is sent while there is no relay is answered by the next one."""
     lines = text_script((3000, 20_000, 40, 400) * 2000, 3)
     exact = script("relay", (3000, 70_000, 10, 400) * 800, 4)
     sections = {"relay": {"workers": workers}, "admin": {"listen": "none", "socket": f"unix:{lab.directory}/admin"},
@@ -228,12 +227,8 @@ def test_by_http_under_full_rate(lab, engine, workers):
                 one.sock.sendall(part)
                 one.sock.setblocking(False)
 
-    def say_half(at):
-        say(words[:at])
-        return lambda: say(words[at:])
-
     left = die_at_full_rate(crashing, {"a": lines, "b": exact}, readers, pick,
-                            lambda: say_half(pick.randrange(1, len(words))))
+                            lambda: lambda: say(words))
     sockets = [one for one in sockets if one in left]
     lab.loop.run(lambda: all(len(one.pongs) == KILLS for one in sockets), what="pongs")
     assert sockets and all(set(one.pongs) == {b"still there?"} for one in sockets)
@@ -313,28 +308,29 @@ def test_by_http_at_rest(lab, framing, engine, workers):
     assert publisher.lost is None
 
 
-@pytest.mark.parametrize("heartbeat", ["0", "20ms"])
-def test_a_ping_cut_anywhere_is_answered(lab, heartbeat):
-    """What the process that died had read of it goes on in the next one; twice."""
+def test_who_is_in_the_middle_of_its_words_is_lost(lab):
+    """Wherever a ping is cut; who was between two of them goes on, twice."""
     words = frame(PING, b"still there?")
-    crashing = Crashing(lab, feed("a", framing="u32be", heartbeat=heartbeat) | {"listener web": WEB})
-    sockets = [crashing.relay.subscribe("web", MADE, kind=WebSocketSubscriber) for _ in range(1, len(words))]
-    crashing.relay.wait("a", subscribers=len(sockets))
+    crashing = Crashing(lab, feed("a", framing="u32be", heartbeat="20ms") | {"listener web": WEB})
+    stays = [crashing.relay.subscribe("web", MADE, kind=WebSocketSubscriber) for _ in range(3)]
     for count in (1, 2):
-        for at, one in enumerate(sockets, 1):
+        halves = [crashing.relay.subscribe("web", MADE, kind=WebSocketSubscriber) for _ in range(1, len(words))]
+        crashing.relay.wait("a", subscribers=len(stays) + len(halves))
+        for at, one in enumerate(halves, 1):
             one.sock.sendall(words[:at])
-        wait_read(sockets)
-        assert crashing.die_at_rest() == (len(sockets), 0)
-        for at, one in enumerate(sockets, 1):
-            one.sock.sendall(words[at:])
-        lab.loop.run(lambda: all(len(one.pongs) == count for one in sockets), what="pongs")
-    assert all(set(one.pongs) == {b"still there?"} for one in sockets)
+        for one in stays:
+            one.sock.sendall(words)
+        wait_read(halves + stays)
+        assert crashing.die_at_rest() == (len(stays), len(halves))
+        lab.loop.run(lambda: all(one.end for one in halves), what="their ends")
+        assert {one.end for one in halves} == {"rst"}
+        lab.loop.run(lambda: all(len(one.pongs) == count for one in stays), what="pongs")
     crashing.relay.publish("a", MADE.wire)
-    crashing.relay.run_until_done(sockets)
+    crashing.relay.run_until_done(stays)
 
 
 def test_a_pong_that_waits_is_sent(lab):
-    """Its reader has a frame half read; what it sent while there was no relay is answered as well."""
+    """It is in the middle of a packet; what it sent while there was no relay is answered as well."""
     made = text_script((70_000,) * 60, 5)
     sections = feed("a", framing="line", on_slow="wait", stall_timeout="1h", ring="16m")
     crashing = Crashing(lab, sections | {"listener web": WEB | TIGHT})

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A new process in place of the old one (SIGUSR2), seen by HTTP: chunks, bare bytes, events and WebSockets go on to
-the byte, with what a client has half said; and who is still at its request asks the new process again."""
+the byte; who is in the middle of what it says is told to come again (1012); and who is still at its request asks the
+new process again."""
 
 import random
 import re
@@ -71,6 +72,8 @@ def test_keeps_everybody(lab, engine, framing):
 class Quiet:
     """WebSockets at a quiet feed, as many as a client's words can be cut in two."""
 
+    loop = property(lambda self: self.relay.loop)
+
     def __init__(self, lab, words, cuts=None, **options):
         self.cuts = cuts or range(1, len(words))
         self.words = words
@@ -80,12 +83,16 @@ class Quiet:
         self.sockets = [self.relay.subscribe("web", self.script, kind=WebSocketSubscriber) for _ in self.cuts]
         self.relay.wait("a", subscribers=len(self.sockets))
 
-    def say(self, answer=None):
-        """The first parts are read by the old process, which has to hand over what it made of them."""
+    def begin(self, answer=None):
+        """The first parts are read by the old process."""
         for one, at in zip(self.sockets, self.cuts):
             one.sock.sendall(self.words[:at])
         wait_read(self.sockets)
         self.relay.upgrade(*([answer] if answer else []))
+        return self
+
+    def say(self, answer=None):
+        self.begin(answer)
         for one, at in zip(self.sockets, self.cuts):
             one.sock.sendall(self.words[at:])
         return self
@@ -96,9 +103,17 @@ class Quiet:
         self.relay.wait("a", subscribers=0, test=lambda seen: seen[f"closed_{reason}"] == len(self.sockets))
 
 
-def test_a_ping_cut_anywhere_is_answered(lab):
+def test_who_is_in_the_middle_of_its_words_is_told(lab):
+    """Wherever a ping or a text in fragments is cut, also with a whole ping before: 1012, and a good end."""
+    text = frame(TEXT, b"gr\xc3", final=False) + frame(PING, b"x") + frame(CONTINUATION, b"\xbc\xc3\x9f")
+    Quiet(lab, text).begin().closed(1012, "handover")
+
+
+def test_between_two_messages_it_goes_on(lab):
     """Twice, so that what was restored is handed over as well; then they read on."""
-    quiet = Quiet(lab, frame(PING, b"still there?"))
+    words = frame(PING, b"still there?") + frame(TEXT, b"gr\xc3\xbc\xc3\x9f")
+    first = len(frame(PING, b"still there?"))
+    quiet = Quiet(lab, words, [first, len(words)] * 3)
     for count in (1, 2):
         quiet.say()
         lab.loop.run(lambda: all(len(one.pongs) == count for one in quiet.sockets), what="pongs")
@@ -108,22 +123,33 @@ def test_a_ping_cut_anywhere_is_answered(lab):
     publisher.flush()
 
 
-def test_a_text_cut_anywhere_goes_on(lab):
-    """In fragments with a ping among them, and a character in two of them."""
-    quiet = Quiet(lab, frame(TEXT, b"gr\xc3", final=False) + frame(PING, b"x") + frame(CONTINUATION, b"\xbc\xc3\x9f")
-                  + frame(PING, b"y"))
-    quiet.say()
-    lab.loop.run(lambda: all(one.pongs == [b"x", b"y"] for one in quiet.sockets), what="pongs")
+def test_the_packet_in_hand_is_finished_first(lab):
+    """Who is in the middle of what it says, and of a packet, gets all that is in the ring, and then the close."""
+    made = text_script((70_000,) * 20, 5)
+    relay = lab.start(web(framing="line", options=TIGHT, **LOSSLESS))
+    slow = relay.subscribe("web", made, 2, kind=WebSocketSubscriber, text=True, path="/a?text=1", **SLOW)
+    relay.wait("a", subscribers=len(slow))
+    relay.publish("a", made.wire)
+    relay.wait("a", subscribers_blocked=len(slow), in_messages=made.count)
+    for one in slow:
+        one.sock.sendall(frame(PING, b"half")[:3])
+    wait_read(slow)
+    relay.upgrade()
+    for one in slow:
+        one.unlimited()
+    lab.loop.run(lambda: all(one.end for one in slow), 60, "their ends")
+    assert {(one.close_code, one.end, one.position) for one in slow} == {(1012, "fin", len(made.payload))}
+    relay.wait("a", subscribers=0, closed_handover=len(slow))
 
 
 def test_a_wrong_text_is_noticed(lab):
-    """Wrong only because of what came before the hand-over."""
-    words = frame(TEXT, b"\xc3", final=False) + frame(CONTINUATION, b"\x28")
-    Quiet(lab, words, range(7, len(words))).say().closed(1007, "input_not_text")
+    words = frame(BINARY, b"x") + frame(TEXT, b"\xc3\x28")
+    Quiet(lab, words, [len(frame(BINARY, b"x"))] * 3).say().closed(1007, "input_not_text")
 
 
-def test_a_close_cut_anywhere_is_answered(lab):
-    Quiet(lab, frame(CLOSE, struct.pack(">H", 3000) + b"bye")).say().closed(3000, "peer_closed")
+def test_a_close_is_answered(lab):
+    words = frame(PING, b"x") + frame(CLOSE, struct.pack(">H", 3000) + b"bye")
+    Quiet(lab, words, [len(frame(PING, b"x"))] * 3).say().closed(3000, "peer_closed")
 
 
 @pytest.mark.parametrize("call", ["state_memory", "execv"])
@@ -141,8 +167,8 @@ def test_a_hand_over_that_fails_does_not_show(lab, call):
 
 
 def test_what_a_client_may_send_is_counted_on(lab):
-    """max_input holds over hand-overs, not from each to the next: 4 times 960 bytes are within it."""
-    quiet = Quiet(lab, frame(BINARY, b"z" * 120) * 8, [500])
+    """max_input holds over hand-overs, not from each to the next: 4 times 1008 bytes are within it."""
+    quiet = Quiet(lab, frame(BINARY, b"z" * 120) * 8, [4 * len(frame(BINARY, b"z" * 120))])
     for _ in range(4):
         quiet.say()
     quiet.sockets[0].sock.sendall(frame(BINARY, b"z" * 120) * 3)

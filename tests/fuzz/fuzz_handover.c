@@ -5,17 +5,12 @@
  * An even first byte: half of it is how many descriptors there are, the others are the stream.  An
  * odd one: the others are edits of a small state that is right, which lead behind the checks that
  * random bytes do not pass.  A state that is read must be written again, and what is written must
- * be read as the same; so must what WebSockets have half read, which goes on with more bytes.  When
- * the first byte is 255, that is all there is: its length, such a state, and more bytes.
+ * be read as the same.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/compiler.h"
-#include "feed/feed.h"
-#include "fanout/rendition.h"
-#include "fanout/subscriber.h"
-#include "http/websocket_input.h"
 #include "serve/handover.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/handover_sample.h"
@@ -23,7 +18,6 @@
 #define EXPECT(condition) fuzz_expect(condition, #condition)
 
 enum {
-	ONLY_INPUT = 255,
 	FDS_MAX = 127,
 	EDIT_BYTES = 6, // what to do, where (2 bytes), with which number (2), for how many bytes
 };
@@ -116,58 +110,6 @@ static struct bag bag_of_edits(const uint8_t *bytes, size_t count)
 	return bag;
 }
 
-// Of a subscriber that is closed, to which nothing can be said any more.
-static void go_on(void *owner, const uint8_t *bytes, size_t count)
-{
-	struct metrics metrics = {0};
-	struct fanout fanout = {.metrics = &metrics};
-	struct rendition rendition = {.fanout = &fanout};
-	struct subscriber closed = {.state = SUBSCRIBER_CLOSED, .fd = -1, .rendition = &rendition};
-	uint8_t *copy = malloc(count + 1);
-	enum close_reason reason;
-
-	memcpy(copy, bytes, count);
-	reason = websocket_input.on_bytes(owner, &closed, copy, count);
-	EXPECT(reason <= CLOSE_REASON_COUNT);
-	free(copy);
-}
-
-static void restore_input(const uint8_t *state, size_t count, const uint8_t *more,
-			  size_t more_count)
-{
-	uint8_t again[SUBSCRIBER_INPUT_STATE_MAX], *copy = malloc(count + 1);
-	void *owner;
-
-	memcpy(copy, state, count);
-	owner = websocket_input.restore(copy, count);
-	if (owner) {
-		EXPECT(websocket_input.capture(owner, again) == count);
-		EXPECT(memcmp(again, state, count) == 0);
-		go_on(owner, more, more_count);
-		websocket_input.free(owner);
-	}
-	free(copy);
-}
-
-static void restore_inputs_of(const struct feed_state *part, const uint8_t *more, size_t count)
-{
-	for (size_t i = 0; i < part->rendition_count; i++) {
-		const struct rendition_state *rendition = &part->renditions[i];
-
-		for (size_t j = 0; j < rendition->subscriber_count; j++)
-			restore_input(rendition->subscribers[j].input_state,
-				      rendition->subscribers[j].input_bytes, more, count);
-	}
-}
-
-static void restore_inputs(const struct handover *handover, const uint8_t *more, size_t count)
-{
-	for (size_t i = 0; i < handover->feed_count; i++) {
-		for (size_t j = 0; j < handover->feeds[i].part_count; j++)
-			restore_inputs_of(&handover->feeds[i].parts[j], more, count);
-	}
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
 	struct handover first, second;
@@ -176,20 +118,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 
 	if (count == 0)
 		return 0;
-	if (bytes[0] == ONLY_INPUT) {
-		size_t length = count > 1 ? size_min(bytes[1], count - 2) : 0;
-
-		if (count > 2)
-			restore_input(bytes + 2, length, bytes + 2 + length, count - 2 - length);
-		return 0;
-	}
 	bag = bytes[0] % 2 ? bag_of_edits(bytes, count) : bag_of_input(bytes, count);
 	if (!read_state(bag.bytes, bag.count, bag.fd_count, &first)) {
 		handover_free(&first);
 		free(bag.bytes);
 		return 0;
 	}
-	restore_inputs(&first, bytes, size_min(count, 64));
 	write_again(&first, &one);
 	EXPECT(one.fd_count == bag.fd_count);
 	EXPECT(read_state(one.bytes, one.length, one.fd_count, &second));

@@ -92,9 +92,7 @@ void sample_fill(struct sample *sample)
 		.ends_with_fin = true,
 		.has_farewell = true,
 		.has_input = true,
-		.input_name = "websocket",
-		.input_state = sample->input,
-		.input_bytes = 3,
+		.input_max_bytes = 4096,
 		.cursor = {.is_inside = true, .index = 3, .offset = 4, .pos = 44, .next_index = 4}};
 	sample->subscribers[1] = (struct subscriber_snapshot){
 		.fd = FIRST_FD + 6, .id = 2, .cursor = {.pos = 142, .next_index = 8}};

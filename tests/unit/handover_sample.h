@@ -17,7 +17,6 @@ enum {
 
 struct sample {
 	uint8_t note[NOTES_OWN_MAX + 1];
-	uint8_t input[SUBSCRIBER_INPUT_STATE_MAX + 1];
 	struct handover handover;
 	struct handed_socket sockets[1];
 	struct handed_feed feeds[1];

@@ -315,6 +315,7 @@ static void farewells_fit_the_reason(void **state)
 			assert_int_equal(out[1], count - 2);
 			assert_int_equal(out[2] << 8 | out[3], reason == CLOSE_UNTIL       ? 1000
 							       : is_clean                  ? 1001
+							       : reason == CLOSE_HANDOVER  ? 1012
 							       : reason == CLOSE_NO_MEMORY ? 1011
 											   : 1008);
 			assert_memory_equal(out + 4, close_reason_text(reason), count - 4);

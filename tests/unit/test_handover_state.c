@@ -59,7 +59,7 @@ static void test_comes_back_as_it_was(void **state)
 	assert_true(back.feeds[0].parts[0].renditions[0].subscribers[0].has_farewell);
 	assert_true(back.feeds[0].parts[0].renditions[0].subscribers[0].ends_with_fin);
 	assert_int_equal(back.feeds[0].parts[0].renditions[0].subscribers[0].until_ns, 77000000000);
-	assert_int_equal(back.feeds[0].parts[0].renditions[0].subscribers[0].input_bytes, 3);
+	assert_int_equal(back.feeds[0].parts[0].renditions[0].subscribers[0].input_max_bytes, 4096);
 	assert_int_equal(back.http_listeners[0].refused[HTTP_REFUSED_TOKEN], 8);
 	assert_int_equal(back.http_listeners[0].counters.requests, 42);
 	assert_int_equal(one.fd_count, FDS);
@@ -259,9 +259,9 @@ static void long_note(struct sample *sample)
 	sample->subscribers[0].note_bytes = NOTES_OWN_MAX + 1;
 }
 
-static void long_input(struct sample *sample)
+static void fast_input(struct sample *sample)
 {
-	sample->subscribers[0].input_bytes = SUBSCRIBER_INPUT_STATE_MAX + 1;
+	sample->subscribers[0].input_bucket.per_second = UINT64_MAX;
 }
 
 static void unknown_framing(struct sample *sample)
@@ -309,7 +309,7 @@ static void test_each_place_wrong(void **state)
 		{end_in_the_future, "end of a subscriber"},
 		{unknown_policy, "on_slow"},
 		{long_note, "length of notes"},
-		{long_input, "input"},
+		{fast_input, "rate of input"},
 		{unknown_framing, "framing"},
 		{bad_header, "packet header"},
 	};

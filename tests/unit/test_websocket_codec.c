@@ -11,7 +11,6 @@
 
 #include <string.h>
 
-#include "base/state_stream.h"
 #include "http/websocket_codec.h"
 #include "tests/unit/parse_check.h"
 
@@ -120,26 +119,24 @@ static void a_close_frame_fits_and_is_cut_between_characters(void **state)
 	}
 }
 
-static void who_has_ended_cannot_go_on(void **state)
+static void a_new_one_goes_on_between_messages_only(void **state)
 {
-	uint8_t unmasked[] = {0}, more[] = {0x81};
+	// a message in two fragments with a ping between them, then what is wrong
+	uint8_t words[] = {0x02, 0x81, 0,    0,    0, 0, 'x', 0x89, 0x80, 0,   0,
+			   0,    0,    0x80, 0x81, 0, 0, 0,   0,    'y',  0x00};
 	struct websocket_decoder decoder;
 	struct websocket_event event;
-	struct state_stream stream;
 
 	(void)state;
 	websocket_decoder_init(&decoder, 100);
-	(void)websocket_decode(&decoder, more, sizeof(more), &event);
-	state_stream_write(&stream);
-	websocket_decoder_transfer(&stream, &decoder);
-	assert_null(stream.fault);
-	state_stream_free(&stream);
-	(void)websocket_decode(&decoder, unmasked, sizeof(unmasked), &event);
+	for (size_t at = 0; at < sizeof(words); at++) {
+		assert_int_equal(websocket_decoder_is_between(&decoder), at == 0 || at == 20);
+		while (websocket_decode(&decoder, words + at, 1, &event) == 0 &&
+		       event.kind != WEBSOCKET_EVENT_MORE)
+			;
+	}
 	assert_int_equal(event.kind, WEBSOCKET_EVENT_ERROR);
-	state_stream_write(&stream);
-	websocket_decoder_transfer(&stream, &decoder);
-	assert_non_null(stream.fault);
-	state_stream_free(&stream);
+	assert_false(websocket_decoder_is_between(&decoder));
 }
 
 static void a_decoder_is_small(void **state)
@@ -157,7 +154,7 @@ int main(void)
 		cmocka_unit_test(heads_have_the_shortest_form),
 		cmocka_unit_test(control_frames_are_whole),
 		cmocka_unit_test(a_close_frame_fits_and_is_cut_between_characters),
-		cmocka_unit_test(who_has_ended_cannot_go_on),
+		cmocka_unit_test(a_new_one_goes_on_between_messages_only),
 		cmocka_unit_test(a_decoder_is_small),
 	};
 
