@@ -13,7 +13,8 @@ bench_src    := $(filter-out $(transfer_src),$(wildcard tests/bench/*.c))
 soak_src     := $(wildcard tests/soak/*.c) $(addprefix tests/bench/,cost.c histogram.c wire.c)
 
 fuzz_targets := $(wildcard tests/fuzz/fuzz_*.c)
-fuzz_src     := $(filter-out $(fuzz_targets),$(wildcard tests/fuzz/*.c)) $(addprefix tests/unit/,parse_rig.c handover_sample.c sync_reader.c frame_rig.c)
+fuzz_src     := tests/fuzz/fuzz.c $(addprefix tests/unit/,parse_rig.c handover_sample.c sync_reader.c frame_rig.c)
+fuzz_tools   := fuzz_relaycat fuzz_relayctl
 
 unit_bins    := $(unit_tests:tests/%.c=$(test)/%)
 fault_bins   := $(fault_tests:tests/%.c=$(test)/%)
@@ -61,7 +62,17 @@ $(fault_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(fault_src)) $(obj)/l
 
 # libFuzzer brings main(); `make fuzz` sets compiler and sanitizers.
 $(fuzz_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(fuzz_src)) $(obj)/librelay.a
-	$(call link,-fsanitize=fuzzer) $(LIBS)
+	$(call link,-fsanitize=fuzzer $(fuzz_link)) $(obj)/librelay.a $(LIBS) -lcmocka
+
+# A feed with its publisher; and relaycat reads what comes out of it.
+$(test)/fuzz/fuzz_relay_intake: $(call objects,tests/unit/feed_rig.c $(addprefix relay/tools/relaycat/,packet_check.c packet_reader.c))
+
+# Tools as they are, but for their main() and their calls to the network (tests/fuzz/hostile_server.c).
+served := connect_address_open connect_address_wait recv send stop_install stop_is_requested
+$(fuzz_tools:%=$(test)/fuzz/%): $(call objects,tests/fuzz/hostile_server.c $(tool_src))
+$(fuzz_tools:%=$(test)/fuzz/%): fuzz_link := $(addprefix -Wl$(comma)--wrap=,$(served))
+$(test)/fuzz/fuzz_relaycat: $(call objects,$(filter-out %/main.c,$(relaycat_src)))
+$(test)/fuzz/fuzz_relayctl: $(call objects,$(filter-out %/relayctl.c,$(relayctl_src)))
 
 fuzzers: $(fuzz_bins)
 
@@ -74,7 +85,7 @@ $(preloaded): tests/rules.mk
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -Irelay -I. $(WARNINGS) -O2 -g -fPIC -shared -o $@ $(filter %.c,$^)
 
 -include $(patsubst %.o,%.d,$(call objects,$(bench_src) $(soak_src) $(unit_tests) $(unit_src) $(fault_tests) \
-	$(fault_src) $(fuzz_targets) $(fuzz_src) $(transfer_src) $(wildcard tests/bench/peers/*.c)))
+	$(fault_src) $(fuzz_targets) $(fuzz_src) tests/fuzz/hostile_server.c $(transfer_src) $(wildcard tests/bench/peers/*.c)))
 
 # --- use ----------------------------------------------------------------------------------------------------------
 
