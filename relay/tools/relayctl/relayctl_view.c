@@ -59,6 +59,12 @@ static int print(const struct view *view, struct table *table)
 
 /* ---- relay ---- */
 
+/* What no clock can say is as good as nothing: the number may be any. */
+static uint64_t microseconds(double seconds)
+{
+	return seconds > 0 && seconds < 1e12 ? (uint64_t)(seconds * 1e6) : 0;
+}
+
 void view_relay(const struct view *view, const json_t *status)
 {
 	const json_t *relay = json_object_get(status, "relay");
@@ -73,7 +79,7 @@ void view_relay(const struct view *view, const json_t *status)
 		"subscribers %s of at most %s  pinned %s\n",
 		text_escape(version, sizeof version, answer_text(relay, "version")),
 		answer_count(relay, "pid"),
-		text_duration_us(up, sizeof up, (uint64_t)(answer_number(relay, "uptime_s") * 1e6)),
+		text_duration_us(up, sizeof up, microseconds(answer_number(relay, "uptime_s"))),
 		table_style_on(style, view->has_colours), drains ? "draining" : "running",
 		table_style_off(style, view->has_colours),
 		text_escape(level, sizeof level, answer_text(relay, "log_level")),
