@@ -250,6 +250,7 @@ static json_t *history_json(const struct served_feed *served)
 	set_count(json, "missed", report.missed);
 	set_count(json, "written_bytes", report.written_bytes);
 	set_count(json, "sync_ms", report.sync_ns / NS_PER_MS);
+	set_count(json, "unanswered_ms", report.unanswered_ms);
 	return json;
 }
 

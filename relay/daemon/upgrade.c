@@ -70,13 +70,18 @@ static int pack(struct relay *relay, struct handover_bag *bag, struct errmsg *er
 	return r;
 }
 
-/* Histories are left to the next process. */
-static void pause_recording(struct relay *relay)
+/* Histories are left to the next process.  0, or -errno with a message. */
+static int pause_recording(struct relay *relay, struct errmsg *err)
 {
 	struct list_node *node;
+	int r = 0;
 
-	list_for_each (&relay->service.feeds, node)
-		served_feed_pause_recording(served_feed_at(node));
+	list_for_each (&relay->service.feeds, node) {
+		r = served_feed_pause_recording(served_feed_at(node), err);
+		if (r < 0)
+			break;
+	}
+	return r;
 }
 
 /* In this process, after all. */
@@ -105,8 +110,9 @@ static int park_and_pack(struct relay *relay, struct parked **parked, struct han
 		errmsg_errno(err, ENOMEM, "workers");
 		return -ENOMEM;
 	}
-	pause_recording(relay);
-	r = pack(relay, bag, err);
+	r = pause_recording(relay, err);
+	if (r == 0)
+		r = pack(relay, bag, err);
 	if (r < 0)
 		go_on(relay, parked);
 	return r;

@@ -233,7 +233,7 @@ static struct history *new_history(const struct history_params *params)
 	history->params.path = history->path;
 	history->params.feed = NULL;
 	if (!history->path)
-		history_close(&history, NULL);
+		history_close(&history);
 	return history;
 }
 
@@ -253,7 +253,7 @@ int history_open(const struct history_params *params, struct history **ret,
 	if (r == 0)
 		r = take_files(history, ret_found, err);
 	if (r < 0) {
-		history_close(&history, NULL);
+		history_close(&history);
 		return r;
 	}
 	ret_found->is_same_boot = history->folder.is_same_boot;
@@ -262,7 +262,12 @@ int history_open(const struct history_params *params, struct history **ret,
 	return 0;
 }
 
-void history_close(struct history **history_ptr, const struct sequence *next)
+int history_keep_next(struct history *history, const struct sequence *next)
+{
+	return history_folder_set_next(&history->folder, next);
+}
+
+void history_close(struct history **history_ptr)
 {
 	struct history *history = *history_ptr;
 	struct history_unsealed *unsealed;
@@ -271,9 +276,6 @@ void history_close(struct history **history_ptr, const struct sequence *next)
 	*history_ptr = NULL;
 	if (!history)
 		return;
-	/* Where it cannot be written, it is as after a crash. */
-	if (next && history_folder_set_next(&history->folder, next) < 0)
-		next = NULL;
 	while ((unsealed = history_take_unsealed(history)))
 		history_free_unsealed(unsealed);
 	while ((node = list_first(&history->files))) {
@@ -327,6 +329,19 @@ uint64_t history_newest_retired(struct history *history)
 	number = history->newest_retired;
 	(void)pthread_mutex_unlock(&history->lock);
 	return number;
+}
+
+/* ---- waiting for the disk ---- */
+
+void history_note_asked(struct history *history, enum history_step step)
+{
+	atomic_store_explicit(&history->waits_since_ns[step], clock_mono_ns(),
+			      memory_order_relaxed);
+}
+
+void history_note_answered(struct history *history, enum history_step step)
+{
+	atomic_store_explicit(&history->waits_since_ns[step], 0, memory_order_relaxed);
 }
 
 /* ---- limits ---- */

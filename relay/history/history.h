@@ -23,6 +23,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -64,6 +65,13 @@ static inline struct history_file *history_file_at(struct list_node *node)
 	return list_entry(node, struct history_file, node);
 }
 
+/* Who waits for the disk. */
+enum history_step {
+	HISTORY_WRITING,
+	HISTORY_SYNCING,
+	HISTORY_STEP_COUNT,
+};
+
 struct history {
 	struct history_params params; /* ro: but for the limits, which have the lock */
 	char *path;                   /* private */
@@ -76,6 +84,9 @@ struct history {
 	uint64_t next_number;    /* the writing thread's */
 	uint64_t newest_retired; /* with the lock: the highest number; 0: none */
 	uint64_t bytes;          /* with the lock: of files and indexes */
+	/* Monotonic: since when the disk has been asked for something that it has not answered.  0:
+	 * nobody waits for it.  One for each thread that does; anybody may read it. */
+	_Atomic uint64_t waits_since_ns[HISTORY_STEP_COUNT];
 };
 
 /* What history_open() found. */
@@ -85,7 +96,7 @@ struct history_found {
 	uint64_t rebuilt;         /* indexes that were missing or wrong */
 	struct history_entry end; /* behind the newest packet; session 0: there is none */
 	bool is_same_boot;        /* the machine has not been started since it was last open */
-	/* What the feed would have given out next, as history_close() was told; session 0: it was
+	/* What the feed would have given out next, as history_keep_next() was told; session 0: it was
 	 * not closed in good order, so what has been given out nobody knows. */
 	struct sequence next;
 };
@@ -95,17 +106,20 @@ struct history_found {
  * was written, its index is made anew if it must be, and history_sync() closes it for good.  After
  * a start of the machine this takes as long as reading that file does.
  *
- * Errors, each with a message that says what is wrong where: -EBUSY another relay has it open;
- * -EEXIST files that relay has not written; -EPERM it belongs to another feed or framing;
+ * Errors, each with a message that says what is wrong where: -EBUSY another relay has it open, or a
+ * thread of this one still waits for its disk; -EEXIST files that relay has not written; -EPERM it belongs to another feed or framing;
  * -EPROTONOSUPPORT it was written by another version; else -errno.  Nothing has been changed
  * then, but for a torn tail. */
 must_check int history_open(const struct history_params *params, struct history **ret,
 			    struct history_found *ret_found, struct errmsg *err);
 
+/* The last thing before history_close(), once all is on the disk: what the feed would give out next
+ * is kept for who opens it again.  session 0: nobody knows.  0; or -errno, and it is as after a crash. */
+must_check int history_keep_next(struct history *history, const struct sequence *next);
+
 /* Unlocks the folder.  What has not been sealed is as a crash would have left it.  No writer and
- * no reader is left.  next: what the feed would give out next, which is kept for who opens it
- * again; NULL: nothing is known of that.  Clears the pointer; NULL inside is fine. */
-void history_close(struct history **history, const struct sequence *next);
+ * no reader is left.  Clears the pointer; NULL inside is fine. */
+void history_close(struct history **history);
 
 /* Takes over other limits; they count from the next file on. */
 void history_set_limits(struct history *history, const struct history_params *params);
@@ -150,6 +164,10 @@ must_check int history_add_unsealed(struct history *history, int *fd, int *index
 /* The oldest one, which is the caller's; NULL: there is none. */
 struct history_unsealed *history_take_unsealed(struct history *history);
 void history_free_unsealed(struct history_unsealed *unsealed);
+
+/* A thread asks the disk for something now, or it has been answered. */
+void history_note_asked(struct history *history, enum history_step step);
+void history_note_answered(struct history *history, enum history_step step);
 
 /* The highest number of a file that has been retired; 0: none. */
 uint64_t history_newest_retired(struct history *history);

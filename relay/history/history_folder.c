@@ -324,7 +324,9 @@ static int lock(int fd, const struct history_params *params, struct errmsg *err)
 		errmsg_errno(err, errno, "history %s: lock", params->path);
 		return -errno;
 	}
-	errmsg_set(err, "history %s: another relay has it open", params->path);
+	errmsg_set(err,
+		   "history %s: another relay has it open, or this one still waits for its disk",
+		   params->path);
 	return -EBUSY;
 }
 

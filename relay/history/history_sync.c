@@ -7,9 +7,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/compiler.h"
 #include "base/fd.h"
 #include "history/history.h"
 #include "history/history_recover.h"
+
+enum {
+	PIECE_BYTES = 16 << 20, /* that the disk is asked for at once */
+};
 
 void history_set_open(struct history *history, int fd, int index_fd)
 {
@@ -30,15 +35,36 @@ static void drop_cached(int fd)
 		(void)posix_fadvise(fd, 0, st.st_size - HISTORY_CACHED_BYTES, POSIX_FADV_DONTNEED);
 }
 
+/* Waits until the bytes of a file are on the disk, piece by piece: so a disk that is slow is seen to
+ * answer, however much there is.  0 or -errno. */
+static int write_back(struct history *history, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	for (off_t offset = 0; offset < st.st_size; offset += PIECE_BYTES) {
+		history_note_asked(history, HISTORY_SYNCING);
+		if (sync_file_range(fd, offset, PIECE_BYTES,
+				    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+					    SYNC_FILE_RANGE_WAIT_AFTER) < 0)
+			return -errno;
+	}
+	history_note_asked(history, HISTORY_SYNCING);
+	return 0;
+}
+
 static int seal_all(struct history *history)
 {
 	struct history_unsealed *unsealed;
 	int first_error = 0;
 
 	while ((unsealed = history_take_unsealed(history))) {
-		int r = history_seal(unsealed->fd, unsealed->index_fd, unsealed->entry_count,
-				     &unsealed->end);
+		int r = write_back(history, unsealed->fd);
 
+		if (r == 0)
+			r = history_seal(unsealed->fd, unsealed->index_fd, unsealed->entry_count,
+					 &unsealed->end);
 		first_error = first_error ? first_error : r;
 		drop_cached(unsealed->fd);
 		history_free_unsealed(unsealed);
@@ -59,10 +85,15 @@ static void duplicate_open(struct history *history, int *ret_fd, int *ret_index_
 	(void)pthread_mutex_unlock(&history->lock);
 }
 
-static int flush(int fd, int index_fd, bool is_due)
+static int flush(struct history *history, int fd, int index_fd, bool is_due)
 {
+	int r;
+
 	if (!is_due)
 		return sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE) < 0 ? -errno : 0;
+	r = write_back(history, fd);
+	if (r < 0)
+		return r;
 	return fdatasync(fd) < 0 || fdatasync(index_fd) < 0 ? -errno : 0;
 }
 
@@ -73,7 +104,7 @@ static int flush_open(struct history *history, bool is_due)
 
 	duplicate_open(history, &fd, &index_fd, &has_new_name);
 	if (fd >= 0 && index_fd >= 0) {
-		r = flush(fd, index_fd, is_due);
+		r = flush(history, fd, index_fd, is_due);
 		drop_cached(fd);
 	}
 	fd_close(&fd);
@@ -85,9 +116,13 @@ static int flush_open(struct history *history, bool is_due)
 
 int history_sync(struct history *history, bool is_due, uint64_t now_ns)
 {
-	int seal_error = seal_all(history);
-	int flush_error = flush_open(history, is_due);
-	int r = history_retire(history, now_ns);
+	int seal_error, flush_error, r;
 
+	history_note_asked(history, HISTORY_SYNCING);
+	seal_error = seal_all(history);
+	flush_error = flush_open(history, is_due);
+	history_note_asked(history, HISTORY_SYNCING);
+	r = history_retire(history, now_ns);
+	history_note_answered(history, HISTORY_SYNCING);
 	return seal_error ? seal_error : flush_error ? flush_error : r;
 }

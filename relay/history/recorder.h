@@ -11,6 +11,10 @@
  *
  * When it cannot write, it leaves the feed, tries again once a second, and begins with what comes
  * right behind what is recorded.  What the ring no longer has then is a gap.
+ *
+ * A disk may not answer at all.  A thread that waits for it can neither be woken nor ended, so
+ * nobody waits for such a thread for long.  It is left to itself: it has what it needs, and frees it
+ * if it is ever answered.
  */
 #pragma once
 
@@ -39,7 +43,8 @@ struct recorder_report {
 	uint64_t gaps;   /* that were recorded */
 	uint64_t missed; /* messages in these */
 	uint64_t written_bytes;
-	uint64_t sync_ns; /* what the last sync took */
+	uint64_t sync_ns;       /* what the last sync took */
+	uint64_t unanswered_ms; /* so long the disk has not answered; 0: nobody waits for it */
 };
 
 /* Opens the history; see history_open().  Records nothing yet. */
@@ -47,7 +52,8 @@ must_check int recorder_new(const struct recorder_params *params, struct recorde
 			    struct history_found *ret_found, struct errmsg *err);
 
 /* Records from now on what the rendition has, which is of the framed format.  `inbox` is that of
- * its loop.  In that loop, and once.  0 or -errno of pthread_create(3). */
+ * its loop.  In that loop; again after recorder_pause().  0
+ * or -errno of pthread_create(3). */
 must_check int recorder_begin(struct recorder *recorder, struct inbox *inbox,
 			      struct rendition *rendition);
 
@@ -60,10 +66,17 @@ void recorder_await_end(struct recorder *recorder);
  * written. */
 void recorder_leave(struct recorder *recorder);
 
+/* For a hand-over, after recorder_leave(), while nobody is served: recorder_free() without `next`, if
+ * that takes no long time.  0; or -ETIMEDOUT with a message: the disk does not answer, or has not
+ * taken all in time.  Then it is still there, and recorder_begin() is next. */
+must_check int recorder_pause(struct recorder **recorder, struct errmsg *err);
+
 /* Writes what is left and unlocks the folder.  After recorder_leave(), or when its rendition has
  * gone, or where it never began.  The loop still runs, or its inbox has been run since.  next:
  * what the feed would give out next; then it waits until all is on the disk.  NULL: the feed goes
- * on in another process, and so does the history.  Clears the pointer; NULL inside is fine. */
+ * on in another process, and so does the history.  If the disk does not answer, that is logged, the
+ * folder stays locked until it does, and it is left as a crash would leave it.  Clears the pointer;
+ * NULL inside is fine. */
 void recorder_free(struct recorder **recorder, const struct sequence *next);
 
 /* Takes over what a reload changes: the limits, and how often to sync.  From any thread. */

@@ -255,16 +255,16 @@ bool served_feed_read_history(const struct served_feed *served, struct recorder_
 	return true;
 }
 
-void served_feed_pause_recording(struct served_feed *served)
+int served_feed_pause_recording(struct served_feed *served, struct errmsg *err)
 {
 	if (!served->recorder)
-		return;
+		return 0;
 	inbox_run(&served->recording->inbox); /* somebody may be on the way to the history */
 	fanout_close_replaying(&worker_feed(served, served->recording)->feed->fanout,
 			       CLOSE_HANDOVER);
 	recorder_leave(served->recorder);
 	inbox_run(&served->recording->inbox); /* the recorder may wait for an answer */
-	recorder_free(&served->recorder, NULL);
+	return recorder_pause(&served->recorder, err);
 }
 
 void served_feed_resume_recording(struct served_feed *served, const struct config_feed *from)

@@ -10,12 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from relaytest import address, packet
+from relaytest.daemon import preload
 from relaytest.ini import ENGINES, feed
 from relaytest.loop import CEILING
 from relaytest.service_manager import ServiceManager
 from relaytest.stream import script
 
 LOSSLESS = {"framing": "u32be", "on_slow": "wait", "on_history_lag": "wait", "stall_timeout": "1h"}
+ADMIN = {"admin": {"listen": "tcp:127.0.0.1:0"}}
 # What dies sooner than a second after it was resumed is not resumed again.
 LIVES_S = 1.1
 MADE = script("u32be", (70_000, 300, 4096, 1, 900_000) * 8, 2)
@@ -58,6 +60,13 @@ def behind(packets):
         assert header.sequence == following
         following = header.time if header.type == packet.GAP else header.sequence + header.count
     return following
+
+
+def told(lab, relay):
+    where = relay.address["admin listen"].removeprefix("tcp:")
+    done = lab.run_tool("relayctl", "-s", f"http://{where}", "--json", "history", "--feed", "a")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)[0]["history"]
 
 
 def stop(relay):
@@ -224,18 +233,71 @@ def test_a_full_disk_is_a_gap_and_the_feed_goes_on(lab):
     assert behind(packets) == 1 + 60
 
 
+def hanging(lab, call, sections):
+    """A relay whose disk does not answer such a call any more, and the file that says so."""
+    says_so = lab.directory / "disk-hangs"
+    relay = lab.start(sections | ADMIN, env=preload(RELAY_HANG=f"{call}:{says_so}"))
+    publish(relay)
+    says_so.touch()
+    publish(relay, script("u32be", (1000,) * 10, 2))
+    lab.loop.run(lambda: told(lab, relay)["unanswered_ms"] > 0, what="the disk to hang", poll=0.05)
+    return relay, says_so
+
+
+@pytest.mark.parametrize("call", ["pwrite", "fdatasync"])
+def test_an_upgrade_is_refused_while_the_disk_does_not_answer(lab, call):
+    """The feed goes on meanwhile, and once the disk answers nothing is missing, and the upgrade works."""
+    sections, folder = history(lab)
+    relay, says_so = hanging(lab, call, sections)
+    relay.expect("upgrade failed").upgrade("upgrade failed: history .*: the disk has not answered for .*nothing has changed")
+    publish(relay, script("u32be", (1000,) * 10, 2))
+    says_so.unlink()
+    relay.upgrade()
+    publish(relay)
+    stop(relay)
+    packets = recorded(folder)
+    assert not [header for header, _ in packets if header.type == packet.GAP]
+    assert behind(packets) == 1 + 2 * MADE.count + 20
+
+
+@pytest.mark.parametrize("call", ["pwrite", "fdatasync"])
+def test_a_stop_does_not_wait_for_a_disk_that_never_answers(lab, call):
+    """It says what it leaves; the next one begins a new session, since nobody knows what was sent."""
+    sections, folder = history(lab)
+    relay, says_so = hanging(lab, call, sections)
+    relay.expect("history is left as a crash would leave it")
+    stop(relay)
+    relay.wait_log("history is left as a crash would leave it feed=a .*: not all of it could be brought")
+    says_so.unlink()
+    relay = lab.start(sections)
+    relay.wait_log("history begins a new session")
+    publish(relay)
+    stop(relay)
+    assert len({header.session for header, _ in recorded(folder)}) == 2
+
+
+def test_a_reload_does_not_wait_for_a_disk_that_never_answers(lab):
+    """The feed is removed.  Its folder stays locked until the disk answers, and is free then."""
+    sections, folder = history(lab)
+    other = feed("b")
+    relay, says_so = hanging(lab, "fdatasync", sections | other)
+    relay.expect("history is left as a crash would leave it", "reload failed")
+    relay.wait_log("reloaded", relay.reload(ADMIN | other))
+    relay.wait_log("reload failed: history .*: another relay has it open, or this one still waits for its disk",
+                   relay.reload(ADMIN | sections | other))
+    says_so.unlink()
+    while "failed" in relay.wait_log("reloaded|reload failed", relay.reload(ADMIN | sections | other)):
+        pass
+    publish(relay)
+    stop(relay)
+    assert payload_of(recorded(folder)).endswith(MADE.payload)
+
+
 def test_relayctl_tells_how_far_back(lab):
     sections, _ = history(lab)
-    relay = lab.start(sections | {"admin": {"listen": "tcp:127.0.0.1:0"}})
-    where = relay.address["admin listen"].removeprefix("tcp:")
+    relay = lab.start(sections | ADMIN)
     publish(relay)
-
-    def told():
-        done = lab.run_tool("relayctl", "-s", f"http://{where}", "--json", "history", "--feed", "a")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)[0]["history"]
-
-    lab.loop.run(lambda: told()["lag_messages"] == 0, what="the recorder", poll=0.05)
-    seen = told()
+    lab.loop.run(lambda: told(lab, relay)["lag_messages"] == 0, what="the recorder", poll=0.05)
+    seen = told(lab, relay)
     assert (seen["oldest_seq"], seen["next_seq"], seen["failing"]) == (1, 1 + MADE.count, False)
     assert seen["written_bytes"] > len(MADE.payload)

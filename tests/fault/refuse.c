@@ -6,10 +6,12 @@
  *   RELAY_REFUSE=CALL:ERRNO[:after=N],...   the call fails; with after=, the first N go through
  *   RELAY_SHORT=CALL:BYTES,...              the call moves at most BYTES at once
  *   RELAY_STOP=CALL:N,...                   before the Nth call the process gets SIGSTOP
+ *   RELAY_HANG=CALL:PATH,...                the call does not return as long as there is such a file
  *
  * CALL is splice, splice_in (to a pipe), splice_out (to a socket), splice_pair (to a pipe, from a
  * socket pair within the process), send_pair (send to such a pair), socketpair (a stream, never
- * waiting), tee, vmsplice, pread, passrights (getsockopt and setsockopt of SO_PASSRIGHTS),
+ * waiting), tee, vmsplice, pread, pwrite, fdatasync, passrights (getsockopt and
+ * setsockopt of SO_PASSRIGHTS),
  * memfd_create, state_memory (memfd_create for what is handed over), execv, waitpid, sendmsg,
  * recvmsg, sigprocmask, prlimit (getrlimit and setrlimit) or epoll_add (epoll_ctl of a descriptor
  * that is new there).
@@ -26,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -49,6 +52,8 @@ enum call {
 	CALL_TEE,
 	CALL_VMSPLICE,
 	CALL_PREAD,
+	CALL_PWRITE,
+	CALL_FDATASYNC,
 	CALL_MEMFD_CREATE,
 	CALL_STATE_MEMORY,
 	CALL_EXECV,
@@ -72,6 +77,8 @@ static const char *const call_names[CALL_COUNT] = {
 	[CALL_TEE] = "tee",
 	[CALL_VMSPLICE] = "vmsplice",
 	[CALL_PREAD] = "pread",
+	[CALL_PWRITE] = "pwrite",
+	[CALL_FDATASYNC] = "fdatasync",
 	[CALL_MEMFD_CREATE] = "memfd_create",
 	[CALL_STATE_MEMORY] = "state_memory",
 	[CALL_EXECV] = "execv",
@@ -99,6 +106,7 @@ struct rule {
 	unsigned long after;
 	size_t cap_bytes;      // 0: none
 	unsigned long stop_at; // 0: nowhere
+	char *hang_path;       // NULL: never
 	atomic_ulong count;
 	atomic_ulong stop_count;
 };
@@ -173,6 +181,18 @@ static bool parse_stop(char *text)
 	return rule && rest && parse_number(rest, &rule->stop_at) && rule->stop_at > 0;
 }
 
+// CALL:PATH
+static bool parse_hang(char *text)
+{
+	char *path = text;
+	struct rule *rule = find_rule(strsep(&path, ":"));
+
+	if (!rule || !path || *path != '/')
+		return false;
+	rule->hang_path = strdup(path);
+	return rule->hang_path;
+}
+
 static void read_variable(const char *variable, bool (*parse)(char *text))
 {
 	const char *value = getenv(variable);
@@ -193,6 +213,21 @@ __attribute__((constructor)) static void read_rules(void)
 	read_variable("RELAY_REFUSE", parse_refusal);
 	read_variable("RELAY_SHORT", parse_cap);
 	read_variable("RELAY_STOP", parse_stop);
+	read_variable("RELAY_HANG", parse_hang);
+}
+
+// Returns when there is no such file.
+static void await_deletion(const char *path)
+{
+	struct inotify_event event;
+	const int fd = inotify_init1(IN_CLOEXEC);
+
+	if (fd < 0)
+		die("RELAY_HANG", path);
+	if (inotify_add_watch(fd, path, IN_DELETE_SELF) >= 0)
+		while (read(fd, &event, sizeof(event)) < 0 && errno == EINTR)
+			;
+	(void)close(fd);
 }
 
 // True with errno set when this call is to fail; otherwise *bytes is capped.
@@ -202,6 +237,8 @@ static bool apply_rule(enum call call, size_t *bytes)
 
 	if (rule->stop_at > 0 && atomic_fetch_add(&rule->stop_count, 1) + 1 == rule->stop_at)
 		(void)kill(getpid(), SIGSTOP);
+	if (rule->hang_path)
+		await_deletion(rule->hang_path);
 	if (rule->fail_errno != 0 && atomic_fetch_add(&rule->count, 1) >= rule->after) {
 		errno = rule->fail_errno;
 		return true;
@@ -286,6 +323,22 @@ ssize_t pread(int fd, void *to, size_t bytes, off_t from)
 	if (apply_rule(CALL_PREAD, &bytes))
 		return -1;
 	return syscall(SYS_pread64, fd, to, bytes, from);
+}
+
+ssize_t pwrite(int fd, const void *from, size_t bytes, off_t to)
+{
+	if (apply_rule(CALL_PWRITE, &bytes))
+		return -1;
+	return syscall(SYS_pwrite64, fd, from, bytes, to);
+}
+
+int fdatasync(int fd)
+{
+	size_t none = SIZE_MAX;
+
+	if (apply_rule(CALL_FDATASYNC, &none))
+		return -1;
+	return (int)syscall(SYS_fdatasync, fd);
 }
 
 int memfd_create(const char *name, unsigned flags)

@@ -175,7 +175,7 @@ void history_rig_record(struct history_rig *rig)
 	history_rig_append(rig, &writer, 0, rig->bytes);
 	assert_int_equal(history_writer_end(&writer), 0);
 	assert_int_equal(history_sync(history, true, 0), 0);
-	history_close(&history, NULL);
+	history_close(&history);
 }
 
 /* ---- reading ---- */

@@ -69,7 +69,7 @@ static void what_is_appended_is_read(void **state)
 	assert_int_equal(report.oldest.sequence, 1000);
 	assert_int_equal(history_reader_open_oldest(&reader, history), 0);
 	history_rig_check(rig, &reader, 0, rig->count);
-	history_close(&history, NULL);
+	history_close(&history);
 }
 
 /* The first packet that has a part of the message, or says that it is missing. */
@@ -112,7 +112,7 @@ static void a_sequence_is_found(void **state)
 	assert_int_equal(history_reader_open_at(&reader, history, 0, rig->next_seq + 1), -EAGAIN);
 	assert_int_equal(history_reader_open_at(&reader, history, 0, 999), -ERANGE);
 	assert_int_equal(history_reader_open_at(&reader, history, 78, 1000), -ENOENT);
-	history_close(&history, NULL);
+	history_close(&history);
 }
 
 /* Of the times of one file, the highest so far counts. */
@@ -149,7 +149,7 @@ static void a_time_is_found(void **state)
 	history_rig_check(rig, &reader, 0, rig->count);
 	assert_int_equal(history_reader_open_since(&reader, history, UINT64_MAX), 0);
 	history_rig_check(rig, &reader, rig->count, rig->count);
-	history_close(&history, NULL);
+	history_close(&history);
 }
 
 /* While it is written, a reader sees what has been appended up to the last whole message, and goes
@@ -183,7 +183,7 @@ static void a_reader_follows_the_writer(void **state)
 	}
 	history_reader_close(&reader);
 	assert_int_equal(history_writer_end(&writer), 0);
-	history_close(&history, NULL);
+	history_close(&history);
 }
 
 static struct packet_header data_header(const struct history_rig *rig, uint64_t sequence)
@@ -225,7 +225,7 @@ static void a_stream_that_begins_anew_is_joined(void **state)
 	assert_int_equal(history_reader_open_at(&reader, history, 0, 8), 0);
 	history_rig_check(rig, &reader, 5, 7);
 	assert_int_equal(history_writer_end(&writer), 0);
-	history_close(&history, NULL);
+	history_close(&history);
 }
 
 /* Of packet that is known in part only, nothing can be made. */
@@ -252,7 +252,7 @@ static void what_does_not_go_on_is_an_error(void **state)
 	rig->stream[0] = 'X';
 	assert_int_equal(history_writer_append(&writer, rig->stream, 42, 0), -EPROTO);
 	assert_int_equal(history_writer_end(&writer), 0);
-	history_close(&history, NULL);
+	history_close(&history);
 }
 
 /* What could not be written is not there, and what was written before is as it was. */
@@ -286,13 +286,13 @@ static void a_write_that_fails_leaves_whole_messages(void **state)
 	history_rig_check(rig, &reader, next, rig->count);
 	assert_int_equal(history_writer_end(&writer), 0);
 	assert_int_equal(history_sync(history, true, 0), 0);
-	history_close(&history, NULL);
+	history_close(&history);
 
 	history = history_rig_open(rig, &found);
 	assert_int_equal(found.cut_bytes, 0);
 	assert_int_equal(history_reader_open_oldest(&reader, history), 0);
 	history_rig_check(rig, &reader, 0, rig->count);
-	history_close(&history, NULL);
+	history_close(&history);
 }
 
 static void a_session_has_files_of_its_own(void **state)
@@ -321,7 +321,7 @@ static void a_session_has_files_of_its_own(void **state)
 	assert_int_equal(run.sequence, 2);
 	history_reader_close(&reader);
 	assert_int_equal(history_writer_end(&writer), 0);
-	history_close(&history, NULL);
+	history_close(&history);
 }
 
 /* ---- limits ---- */
@@ -368,7 +368,7 @@ static void whole_files_are_retired(void **state)
 	assert_int_equal(history_reader_open_at(&reader, history, 0, oldest.sequence - 1), -ERANGE);
 	assert_int_equal(history_reader_open_at(&reader, history, 0, oldest.sequence), 0);
 	history_rig_check(rig, &reader, packet_with(rig, oldest.sequence), rig->count);
-	history_close(&history, NULL);
+	history_close(&history);
 }
 
 static void old_files_are_retired_and_the_newest_stays(void **state)
@@ -389,7 +389,7 @@ static void old_files_are_retired_and_the_newest_stays(void **state)
 	history_read_report(history, &report);
 	assert_int_equal(report.files, 1);
 	assert_int_equal(report.end.sequence, rig->next_seq);
-	history_close(&history, NULL);
+	history_close(&history);
 }
 
 /* ---- folders ---- */
@@ -456,9 +456,9 @@ static void a_folder_is_locked(void **state)
 	struct history *history = history_rig_open(rig, &found);
 
 	check_refused(rig, -EBUSY, "another relay has it open");
-	history_close(&history, NULL);
+	history_close(&history);
 	history = history_rig_open(rig, &found);
-	history_close(&history, NULL);
+	history_close(&history);
 }
 
 static void a_folder_is_made_in_one_that_is_there(void **state)
@@ -478,7 +478,7 @@ static void a_folder_is_made_in_one_that_is_there(void **state)
 	assert_int_equal(history_folder_check(&below.params, &err), 0);
 	history = history_rig_open(&below, &found);
 	assert_int_equal(found.files, 0);
-	history_close(&history, NULL);
+	history_close(&history);
 	(void)snprintf(path, sizeof(path), "%s/new/history", rig->path);
 	assert_int_equal(unlink(path), 0);
 	(void)snprintf(path, sizeof(path), "%s/new", rig->path);

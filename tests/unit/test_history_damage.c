@@ -117,7 +117,7 @@ static uint64_t record_and_die(struct history_rig *rig, size_t bytes)
 	(void)close(writer.fd);
 	(void)close(writer.index_fd);
 	history_unref_file(history, &writer.file);
-	history_close(&history, NULL);
+	history_close(&history);
 	return newest;
 }
 
@@ -150,7 +150,7 @@ static size_t check_prefix(struct history_rig *rig, struct history_found *found)
 							      : rig->next_seq);
 	}
 	assert_int_equal(history_sync(history, true, 0), 0);
-	history_close(&history, NULL);
+	history_close(&history);
 	return next;
 }
 
@@ -268,7 +268,7 @@ static void an_index_can_be_lost_or_wrong(void **state)
 			assert_int_equal(history_reader_open_at(&reader, history, 0, sequence), 0);
 			history_rig_check(rig, &reader, packet, rig->count);
 		}
-		history_close(&history, NULL);
+		history_close(&history);
 	}
 }
 

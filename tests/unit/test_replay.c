@@ -124,7 +124,7 @@ static void it_sends_what_was_written(void **state)
 		check(rig, &sent, i, rig->count);
 		replay_free(replay);
 	}
-	history_close(&history, NULL);
+	history_close(&history);
 }
 
 static void it_begins_with_the_oldest_if_asked(void **state)
@@ -141,7 +141,7 @@ static void it_begins_with_the_oldest_if_asked(void **state)
 
 	history = history_rig_open(rig, &found);
 	assert_int_equal(replay_open(history, &oldest, &replay, &place), -EAGAIN);
-	history_close(&history, NULL);
+	history_close(&history);
 	rig->next_seq = 1000; // not the first of its session
 	history = recorded(rig, 1 << 20);
 	assert_int_equal(replay_open(history, &since, &replay, &place), -ERANGE);
@@ -152,7 +152,7 @@ static void it_begins_with_the_oldest_if_asked(void **state)
 		check(rig, &sent, 0, rig->count);
 		replay_free(replay);
 	}
-	history_close(&history, NULL);
+	history_close(&history);
 }
 
 // The first packet that starts a message and came later than `time_ns`.
@@ -197,7 +197,7 @@ static void it_ends_by_time(void **state)
 		check(rig, &sent, 0, end);
 		replay_free(replay);
 	}
-	history_close(&history, NULL);
+	history_close(&history);
 }
 
 static void what_is_not_there_is_told(void **state)
@@ -221,7 +221,7 @@ static void what_is_not_there_is_told(void **state)
 	assert_int_equal(place.session, HISTORY_RIG_SESSION);
 	assert_int_equal(place.sequence, rig->next_seq);
 	replay_free(replay);
-	history_close(&history, NULL);
+	history_close(&history);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, history_rig_begin, history_rig_end)

@@ -232,6 +232,10 @@ static void add_time(struct table *table, uint64_t ms)
 		  ms ? clock_print_utc(text, sizeof text, ms * NS_PER_MS) : "-");
 }
 
+enum {
+	HISTORY_HANGS_MS = 5000, /* as relay has it (history/recorder.c), and the alert */
+};
+
 int view_histories(const struct view *view, const json_t *histories)
 {
 	static const struct table_column columns[] = {
@@ -250,12 +254,15 @@ int view_histories(const struct view *view, const json_t *histories)
 	{
 		const json_t *history = json_object_get(each, "history");
 		bool is_failing = answer_flag(history, "failing");
+		bool is_hanging = answer_count(history, "unanswered_ms") >= HISTORY_HANGS_MS;
 
 		if (!json_is_object(history))
 			continue;
 		table_add(&table, TABLE_PLAIN, "%s", answer_text(each, "feed"));
-		table_add(&table, is_failing ? TABLE_BAD : TABLE_GOOD,
-			  is_failing ? "failing" : "recorded");
+		table_add(&table, is_failing || is_hanging ? TABLE_BAD : TABLE_GOOD,
+			  is_failing   ? "failing"
+			  : is_hanging ? "disk hangs"
+				       : "recorded");
 		add_count(&table, TABLE_PLAIN, answer_count(history, "files"));
 		add_bytes(&table, answer_count(history, "bytes"));
 		add_time(&table, answer_count(history, "oldest_ms"));

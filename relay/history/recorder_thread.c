@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The recording thread asks the loop for a stream, writes what comes out of it to its end, and
+ * asks for another one.  A stream ends when the feed closes the subscriber; or, when writing
+ * fails, by the thread.
+ *
+ * A thread says that it ends, with the lock, before it does: what is joined has nothing left to do.
+ */
+#include "history/recorder_parts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "history/history_sync.h"
+
+enum {
+	RETRY_MS = 1000, /* between two streams */
+	IDLE_SYNC_MS = 1000,
+	WORKS_MS = 5000, /* a stream that has been written for so long works again */
+};
+
+void recorder_wait(struct recorder *recorder, uint64_t ms)
+{
+	uint64_t until_ns = clock_mono_ns() + ms * NS_PER_MS;
+	const struct timespec until = {
+		.tv_sec = (time_t)(until_ns / NS_PER_S),
+		.tv_nsec = (long)(until_ns % NS_PER_S),
+	};
+
+	(void)pthread_cond_timedwait(&recorder->changed, &recorder->lock, &until);
+}
+
+void recorder_tell_change(struct recorder *recorder)
+{
+	(void)pthread_cond_broadcast(&recorder->changed);
+	(void)pthread_mutex_unlock(&recorder->lock);
+}
+
+void recorder_free_ended(struct recorder *recorder)
+{
+	fd_close(&recorder->stream);
+	history_close(&recorder->history);
+	(void)pthread_cond_destroy(&recorder->changed);
+	(void)pthread_mutex_destroy(&recorder->lock);
+	free(recorder->buffer);
+	free(recorder->feed);
+	free(recorder);
+}
+
+/* With the lock, which is given up: the calling thread ends, and touches nothing any more. */
+static void end_thread(struct recorder *recorder, enum history_step thread)
+{
+	bool is_last;
+
+	recorder->is_running[thread] = false;
+	is_last = recorder->is_left && !recorder->is_running[HISTORY_WRITING] &&
+		  !recorder->is_running[HISTORY_SYNCING];
+	recorder_tell_change(recorder);
+	if (is_last)
+		recorder_free_ended(recorder);
+}
+
+/* False: the recording thread has ended. */
+static bool rest(struct recorder *recorder, uint64_t ms)
+{
+	uint64_t end_ns = clock_mono_ns() + ms * NS_PER_MS;
+
+	(void)pthread_mutex_lock(&recorder->lock);
+	while (!recorder->must_end[HISTORY_WRITING] && clock_mono_ns() < end_ns)
+		recorder_wait(recorder, ms);
+	if (recorder->must_end[HISTORY_WRITING]) {
+		end_thread(recorder, HISTORY_WRITING);
+		return false;
+	}
+	(void)pthread_mutex_unlock(&recorder->lock);
+	return true;
+}
+
+/* ---- the recording thread ---- */
+
+/* The first one is there already.  -1: there is none now. */
+static int ask_for_stream(struct recorder *recorder)
+{
+	int stream;
+
+	(void)pthread_mutex_lock(&recorder->lock);
+	/* When it is stopping, nobody may be there to answer. */
+	if (!recorder->is_answered && !recorder->must_end[HISTORY_WRITING]) {
+		inbox_post(recorder->inbox, &recorder->join);
+		while (!recorder->is_answered)
+			(void)pthread_cond_wait(&recorder->changed, &recorder->lock);
+	}
+	stream = recorder->stream;
+	recorder->stream = -1;
+	recorder->is_answered = false;
+	(void)pthread_mutex_unlock(&recorder->lock);
+	return stream;
+}
+
+/* What is there, at least one byte.  0: the stream has ended. */
+static size_t receive(int stream, uint8_t *bytes, size_t room)
+{
+	size_t count = 0;
+	ssize_t n;
+
+	do {
+		n = TEMP_FAILURE_RETRY(
+			recv(stream, bytes + count, room - count, count ? MSG_DONTWAIT : 0));
+		if (n > 0)
+			count += (size_t)n;
+	} while (n > 0 && count < room);
+	return count;
+}
+
+/* Logged when it begins and when it is over.  r: 0 or -errno. */
+static void note_outcome(struct recorder *recorder, enum history_step step, int r)
+{
+	static const char *const names[] = {
+		[HISTORY_WRITING] = "written", [HISTORY_SYNCING] = "brought to the disk"};
+	bool was_failing;
+
+	(void)pthread_mutex_lock(&recorder->lock);
+	was_failing = recorder->fails[step];
+	recorder->fails[step] = r < 0;
+	recorder->report.errors += r < 0;
+	recorder->report.is_failing =
+		recorder->fails[HISTORY_WRITING] || recorder->fails[HISTORY_SYNCING];
+	(void)pthread_mutex_unlock(&recorder->lock);
+	if (r < 0 && !was_failing)
+		log_error("history cannot be %s feed=%s folder=%s: %s, the feed goes on without it",
+			  names[step], recorder->feed, recorder->history->path, strerror(-r));
+	else if (r == 0 && was_failing)
+		log_warn("history is %s again feed=%s", names[step], recorder->feed);
+}
+
+/* A disk that is full may take some bytes now and then: that is not the end of a failure. */
+static void note_written(struct recorder *recorder, uint64_t since_ns)
+{
+	const struct history_writer *writer = &recorder->writer;
+
+	(void)pthread_mutex_lock(&recorder->lock);
+	recorder->report.gaps = writer->gaps;
+	recorder->report.missed = writer->missed;
+	recorder->report.written_bytes = writer->total_bytes;
+	(void)pthread_mutex_unlock(&recorder->lock);
+	if (since_ns >= WORKS_MS * NS_PER_MS)
+		note_outcome(recorder, HISTORY_WRITING, 0);
+}
+
+/* Writes what comes until the stream ends.  0 or -errno. */
+static int write_stream(struct recorder *recorder, int stream)
+{
+	uint64_t begun_ns = clock_mono_ns();
+	size_t count = 0, got;
+
+	while ((got = receive(stream, recorder->buffer + count, RECORDER_BUFFER_BYTES - count))) {
+		ssize_t taken;
+
+		count += got;
+		history_note_asked(recorder->history, HISTORY_WRITING);
+		taken = history_writer_append(&recorder->writer, recorder->buffer, count,
+					      clock_wall_ns());
+		history_note_answered(recorder->history, HISTORY_WRITING);
+		if (taken < 0)
+			return (int)taken;
+		count -= (size_t)taken;
+		memmove(recorder->buffer, recorder->buffer + taken, count);
+		note_written(recorder, clock_mono_ns() - begun_ns);
+	}
+	return 0;
+}
+
+void *recorder_write(void *data)
+{
+	struct recorder *recorder = data;
+
+	do {
+		int stream = ask_for_stream(recorder);
+		int r = stream < 0 ? 0 : write_stream(recorder, stream);
+		int end_error;
+
+		history_note_asked(recorder->history, HISTORY_WRITING);
+		end_error = history_writer_end(&recorder->writer);
+		history_note_answered(recorder->history, HISTORY_WRITING);
+		fd_close(&stream);
+		if (r < 0 || end_error < 0)
+			note_outcome(recorder, HISTORY_WRITING, r < 0 ? r : end_error);
+	} while (rest(recorder, RETRY_MS));
+	return NULL;
+}
+
+/* ---- the sync thread ---- */
+
+/* Waits for its time.  False: this is the last one. */
+static bool await_sync(struct recorder *recorder, bool *ret_is_due)
+{
+	uint64_t begun_ns = clock_mono_ns();
+	uint64_t ms;
+	bool goes_on;
+
+	(void)pthread_mutex_lock(&recorder->lock);
+	for (;;) {
+		ms = recorder->sync_ms ? recorder->sync_ms : IDLE_SYNC_MS;
+		if (recorder->must_end[HISTORY_SYNCING] ||
+		    clock_mono_ns() - begun_ns >= ms * NS_PER_MS)
+			break;
+		recorder_wait(recorder, ms);
+	}
+	*ret_is_due = recorder->sync_ms != 0;
+	goes_on = !recorder->must_end[HISTORY_SYNCING];
+	(void)pthread_mutex_unlock(&recorder->lock);
+	return goes_on;
+}
+
+static int sync_once(struct recorder *recorder, bool is_due)
+{
+	uint64_t begun_ns = clock_mono_ns();
+	int r = history_sync(recorder->history, is_due, clock_wall_ns());
+
+	(void)pthread_mutex_lock(&recorder->lock);
+	recorder->report.sync_ns = clock_mono_ns() - begun_ns;
+	(void)pthread_mutex_unlock(&recorder->lock);
+	note_outcome(recorder, HISTORY_SYNCING, r);
+	return r;
+}
+
+static struct sequence read_next(struct recorder *recorder)
+{
+	struct sequence next;
+
+	(void)pthread_mutex_lock(&recorder->lock);
+	next = recorder->next;
+	(void)pthread_mutex_unlock(&recorder->lock);
+	return next;
+}
+
+static void keep_next(struct recorder *recorder, const struct sequence *next)
+{
+	int r;
+
+	history_note_asked(recorder->history, HISTORY_SYNCING);
+	r = history_keep_next(recorder->history, next);
+	history_note_answered(recorder->history, HISTORY_SYNCING);
+	note_outcome(recorder, HISTORY_SYNCING, r);
+}
+
+/* What cannot be written is as after a crash. */
+static void sync_last(struct recorder *recorder)
+{
+	struct sequence next = read_next(recorder);
+
+	if (!next.session || sync_once(recorder, true) < 0)
+		return;
+	keep_next(recorder, &next);
+	next = read_next(recorder);
+	if (!next.session) /* it has been left meanwhile, and the feed may have gone on */
+		keep_next(recorder, &next);
+}
+
+void *recorder_sync(void *data)
+{
+	struct recorder *recorder = data;
+	bool is_due;
+
+	while (await_sync(recorder, &is_due))
+		(void)sync_once(recorder, is_due);
+	sync_last(recorder);
+	(void)pthread_mutex_lock(&recorder->lock);
+	end_thread(recorder, HISTORY_SYNCING);
+	return NULL;
+}
