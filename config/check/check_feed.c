@@ -149,6 +149,17 @@ static void check_sources(const struct check *check, const struct config_feed *a
 		     b->ingest.text, a->section.name);
 }
 
+/* Who comes to relay is to speak first. */
+static void check_send_file(const struct check *check, const struct config_feed *feed)
+{
+	check_report_secret(check, &feed->section, CONFIG_FEED_send_file, feed->send_file);
+	if (*feed->send_file && feed->ingest.text && feed->ingest.kind != CONFIG_INGEST_CONNECT &&
+	    feed->ingest.kind != CONFIG_INGEST_SERIAL)
+		check_report(check, &feed->section, CONFIG_FEED_send_file,
+			     "send_file is for ingest = connect and serial only; nothing else is "
+			     "sent anything");
+}
+
 void check_feed(const struct check *check, const struct config_feed *feed)
 {
 	bool listens = feed->ingest.text && feed->ingest.kind == CONFIG_INGEST_LISTEN;
@@ -157,6 +168,7 @@ void check_feed(const struct check *check, const struct config_feed *feed)
 	check_publishers(check, feed);
 	check_history(check, feed);
 	check_udp(check, feed);
+	check_send_file(check, feed);
 	if (feed->ingest.text)
 		check_socket_file(check, &feed->section,
 				  listens ? feed->ingest.addresses[0] : NULL);

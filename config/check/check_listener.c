@@ -113,18 +113,6 @@ static bool changes_anything(const struct check *check, const struct config_list
 	return strcmp(text, other) != 0;
 }
 
-static void check_secret(const struct check *check, const struct config_listener *listener,
-			 size_t option, const char *path)
-{
-	size_t count;
-
-	if (strcmp(path, "credential:") == 0)
-		check_report(
-			check, &listener->section, option,
-			"%s = credential: names no credential; expected credential:NAME or a path",
-			config_options_of(CONFIG_LISTENER, &count)[option].key);
-}
-
 /* What would have no effect is a mistake, and of a token_file a dangerous one. */
 static void check_http(const struct check *check, const struct config_listener *listener)
 {
@@ -132,9 +120,10 @@ static void check_http(const struct check *check, const struct config_listener *
 	const struct config_option *options = config_options_of(CONFIG_LISTENER, &count);
 
 	if (listener->format == FORMAT_HTTP) {
-		check_secret(check, listener, CONFIG_LISTENER_token_file, listener->token_file);
-		check_secret(check, listener, CONFIG_LISTENER_publish_token_file,
-			     listener->publish_token_file);
+		check_report_secret(check, &listener->section, CONFIG_LISTENER_token_file,
+				    listener->token_file);
+		check_report_secret(check, &listener->section, CONFIG_LISTENER_publish_token_file,
+				    listener->publish_token_file);
 		if (listener->proxy_header != CONFIG_PROXY_HEADER_PROXY &&
 		    !*listener->trusted_proxies)
 			check_report(check, &listener->section, CONFIG_LISTENER_proxy_header,

@@ -52,3 +52,15 @@ void check_socket_file(const struct check *check, const struct config_section *s
 				options[i].key);
 	}
 }
+
+void check_report_secret(const struct check *check, const struct config_section *section,
+			 size_t option, const char *path)
+{
+	size_t count;
+
+	if (strcmp(path, "credential:") == 0)
+		check_report(check, section, option,
+			     "%s = credential: names no credential; expected credential:NAME or a "
+			     "path",
+			     config_options_of(section->kind, &count)[option].key);
+}

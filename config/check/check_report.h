@@ -25,3 +25,7 @@ bool check_is_default(const struct config_section *section, size_t option);
  * file has permissions: tcp and abstract names have none. */
 void check_socket_file(const struct check *check, const struct config_section *section,
 		       const char *address);
+
+/* Reports it of a SECRET_FILE that names a credential without a name. */
+void check_report_secret(const struct check *check, const struct config_section *section,
+			 size_t option, const char *path);

@@ -13,6 +13,7 @@
 #include "serve/params.h"
 #include "serve/service_list.h"
 #include "source/ingest_file.h"
+#include "source/send_file.h"
 
 /* ---- what differs ---- */
 
@@ -287,9 +288,21 @@ static int open_new_feeds(struct opening *opening)
 	return r;
 }
 
-/* What listeners read from elsewhere, whether they are new or not. */
-static int check_listeners(struct opening *opening)
+/* The files that feeds and listeners name, whether they are new or not. */
+static int check_files(struct opening *opening)
 {
+	for (size_t i = 0; i < opening->config->feed_count; i++) {
+		const struct config_feed *from = &opening->config->feeds[i];
+		struct errmsg why;
+		int r = send_file_check(from->send_file, &why);
+
+		if (r < 0) {
+			errmsg_set(opening->err, "feed %s: send_file: %s", from->section.name,
+				   why.text);
+			set_where(opening, &from->section, CONFIG_FEED_send_file, "");
+			return r;
+		}
+	}
 	for (size_t i = 0; i < opening->config->listener_count; i++) {
 		const struct config_listener *from = &opening->config->listeners[i];
 		int r = http_listener_check(from, opening->err);
@@ -347,7 +360,7 @@ static int open_doors(struct opening *opening)
 int opening_run(struct opening *opening)
 {
 	/* Where tokens are gone that were there, who is a subscriber stays, and nobody gets in. */
-	int r = opening->is_kept ? 0 : check_listeners(opening);
+	int r = opening->is_kept ? 0 : check_files(opening);
 
 	if (r == 0)
 		r = open_all_sockets(opening);

@@ -22,6 +22,7 @@
 #include "serve/params.h"
 #include "serve/passed_fds.h"
 #include "source/ingest_file.h"
+#include "source/send_file.h"
 
 /* An address that was tried, to be compared with those that follow. */
 struct tried {
@@ -352,6 +353,14 @@ static void try_source(const struct attempt *attempt, const struct config_feed *
 	free(params);
 }
 
+static void try_send_file(const struct attempt *attempt, const struct config_feed *feed)
+{
+	struct errmsg why;
+
+	if (send_file_check(feed->send_file, &why) < 0)
+		add_error(attempt, &feed->section, CONFIG_FEED_send_file, "%s", why.text);
+}
+
 static void warn_of_room(const struct attempt *attempt, const struct config_feed *feed)
 {
 	char size[NUM_PRINT_BYTES], has[NUM_PRINT_BYTES];
@@ -393,8 +402,10 @@ void try_config(const struct config *config, enum try_for purpose, struct config
 
 		try_listening(&attempt, &at);
 	}
-	for (size_t i = 0; i < config->feed_count; i++)
+	for (size_t i = 0; i < config->feed_count; i++) {
 		try_source(&attempt, &config->feeds[i]);
+		try_send_file(&attempt, &config->feeds[i]);
+	}
 	for (size_t i = 0; i < config->feed_count; i++)
 		try_history(&attempt, &config->feeds[i]);
 	for (size_t i = 0; i < config->listener_count; i++) {

@@ -10,10 +10,10 @@
 
 #include "base/fd.h"
 
-static int open_path(const char *kind, const char *path, int *ret_fd, struct stat *ret_stat,
-		     struct errmsg *err)
+static int open_path(const char *kind, const char *path, int access, int *ret_fd,
+		     struct stat *ret_stat, struct errmsg *err)
 {
-	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	int fd = open(path, access | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 
 	if (fd < 0 || fstat(fd, ret_stat) < 0) {
 		int r = -errno;
@@ -29,7 +29,7 @@ static int open_path(const char *kind, const char *path, int *ret_fd, struct sta
 int open_fifo(const char *path, int *ret_fd, struct errmsg *err)
 {
 	struct stat stat;
-	int r = open_path("fifo", path, ret_fd, &stat, err);
+	int r = open_path("fifo", path, O_RDONLY, ret_fd, &stat, err);
 
 	if (r < 0 || S_ISFIFO(stat.st_mode))
 		return r;
@@ -41,7 +41,7 @@ int open_fifo(const char *path, int *ret_fd, struct errmsg *err)
 int open_regular(const char *path, int *ret_fd, uint64_t *ret_bytes, struct errmsg *err)
 {
 	struct stat stat;
-	int r = open_path("file", path, ret_fd, &stat, err);
+	int r = open_path("file", path, O_RDONLY, ret_fd, &stat, err);
 
 	if (r < 0)
 		return r;
@@ -77,10 +77,11 @@ static int set_raw(int fd, const struct serial_mode *mode)
 	return ioctl(fd, TCFLSH, TCIFLUSH) < 0 ? -errno : 0;
 }
 
-int open_serial(const char *path, const struct serial_mode *mode, int *ret_fd, struct errmsg *err)
+int open_serial(const char *path, const struct serial_mode *mode, bool is_written, int *ret_fd,
+		struct errmsg *err)
 {
 	struct stat stat;
-	int r = open_path("serial", path, ret_fd, &stat, err);
+	int r = open_path("serial", path, is_written ? O_RDWR : O_RDONLY, ret_fd, &stat, err);
 
 	if (r < 0)
 		return r;

@@ -22,8 +22,8 @@ struct serial_mode {
 };
 
 /* A serial device, for bytes as they come (termios(3), raw), and for nobody else from now on.  What has
- * come before is dropped.  As above; -ENOTTY: it is none. */
-int open_serial(const char *path, const struct serial_mode *mode, int *ret_fd,
+ * come before is dropped.  is_written: it can be written to as well.  As above; -ENOTTY: it is none. */
+int open_serial(const char *path, const struct serial_mode *mode, bool is_written, int *ret_fd,
 		struct errmsg *err) must_check;
 
 /* A regular file, and its length. As above. */

@@ -214,6 +214,7 @@ int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, 
 		.parity = from->serial_mode.parity,
 		.stop_bits = from->serial_mode.stop_bits,
 	};
+	(void)snprintf(ret->send_file, sizeof(ret->send_file), "%s", from->send_file);
 	/* The pages of a file that grows may be written again when it is rotated.  A terminal gives none. */
 	if (ret->kind == INGEST_TAIL || ret->kind == INGEST_SERIAL)
 		ret->copies_pages = true;

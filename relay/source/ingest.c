@@ -78,6 +78,7 @@ static void drop_source(struct ingest *ingest)
 	gathering_end(&ingest->gathering);
 	ev_io_stop(ingest->loop, &ingest->readable);
 	ev_timer_stop(ingest->loop, &ingest->file_turn);
+	send_file_stop(&ingest->send_file);
 	if (ingest->stdin_flags >= 0) {
 		(void)fcntl(ingest->source.fd, F_SETFL, ingest->stdin_flags);
 		ingest->stdin_flags = -1;
@@ -124,6 +125,7 @@ void ingest_adopt(struct ingest *ingest, int fd)
 	 * of datagrams. */
 	if (ingest->params.kind != INGEST_FIFO && !ingest->datagrams)
 		feed_source_up(ingest->feed);
+	send_file_begin(&ingest->send_file, fd);
 	ingest_watch(ingest);
 }
 
@@ -470,6 +472,8 @@ void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
 		.device.inotify_fd = -1,
 		.device.file_watch = -1,
 	};
+	send_file_init(&ingest->send_file, loop, feed->params.name);
+	send_file_load(&ingest->send_file, params->send_file);
 	listener_init(&ingest->listener, loop, &listener_events, ingest);
 	newcomers_init(&ingest->newcomers, loop, &newcomers_events, ingest);
 	if (params->kind == INGEST_CONNECT)
@@ -503,6 +507,7 @@ void ingest_close(struct ingest *ingest, enum close_reason reason)
 	peer_socket_close(&ingest->better_fd);
 	if (has_source(ingest))
 		ingest_end_source(ingest, reason, 0);
+	send_file_fini(&ingest->send_file);
 	access_fini(&ingest->access);
 }
 

@@ -26,6 +26,7 @@
 #include "source/datagrams.h"
 #include "source/gathering.h"
 #include "source/newcomers.h"
+#include "source/send_file.h"
 
 struct ingest;
 
@@ -55,6 +56,7 @@ struct ingest_params {
 	size_t endpoint_count;
 	char path[4096];            /* FIFO, FILE, SERIAL, TAIL                   */
 	struct serial_mode serial;  /* SERIAL                                     */
+	char send_file[1024];       /* CONNECT, SERIAL: see send_file.h; "": none */
 	struct udp_params udp;      /* UDP                                        */
 	bool sniff;                 /* LISTEN: other protocols are refused        */
 	bool takeover;              /* LISTEN, HTTP: a new publisher replaces the old */
@@ -109,6 +111,7 @@ struct ingest {
 	struct given_bytes given;        /* UDP: of a datagram, what is not taken yet */
 	struct log_rate datagrams_log;
 	struct ingest_device device;
+	struct send_file send_file; /* CONNECT, SERIAL */
 	int better_fd; /* a preferred publisher, taken on at the next message boundary */
 	ev_io readable;
 	struct gathering gathering;
@@ -145,7 +148,8 @@ struct ingest_state {
 	size_t datagram_bytes;
 	bool is_stdin;     /* its flags are to be restored, */
 	unsigned flags;    /* to these */
-	bool is_cut;       /* HTTP: what it sends cannot go on, so it is to be ended */
+	bool is_cut;       /* HTTP: what it sends cannot go on, so it is to be ended;
+			    * so is who has not taken all of send_file */
 	bool is_temporary; /* fd was opened for the state; close it when the ingest goes on */
 };
 

@@ -34,9 +34,9 @@ static int open_device(struct ingest *ingest, int *ret_fd, struct errmsg *err)
 {
 	uint64_t bytes;
 
-	return is_tail(ingest)
-		       ? open_regular(ingest->params.path, ret_fd, &bytes, err)
-		       : open_serial(ingest->params.path, &ingest->params.serial, ret_fd, err);
+	return is_tail(ingest) ? open_regular(ingest->params.path, ret_fd, &bytes, err)
+			       : open_serial(ingest->params.path, &ingest->params.serial,
+					     ingest->send_file.bytes != NULL, ret_fd, err);
 }
 
 /* ---- watching a file and its folder ---- */

@@ -48,8 +48,9 @@ void ingest_capture(struct ingest *ingest, struct ingest_state *ret)
 		ret->fd = newcomers_oldest(&ingest->newcomers);
 		ret->is_silent = ret->fd >= 0;
 	}
-	/* Chunks, lengths and WebSockets begin anew: half of one is worth nothing to who comes next. */
-	ret->is_cut = !body_is_plain(ingest->body);
+	/* Chunks, lengths and WebSockets begin anew: half of one is worth nothing to who comes next.  So does
+	 * a login. */
+	ret->is_cut = !body_is_plain(ingest->body) || send_file_is_under_way(&ingest->send_file);
 	/* The better one that waits is dropped; from the last place all better ones are probed. */
 	if (ingest->better_fd >= 0)
 		ret->endpoint = ingest->params.endpoint_count - 1;

@@ -114,6 +114,7 @@ void ingest_change(struct ingest *ingest, const struct ingest_params *params)
 	ingest->params.takeover = params->takeover;
 	ingest_set_pages(ingest, params->copies_pages);
 	ingest->params.source_timeout_ms = params->source_timeout_ms;
+	send_file_load(&ingest->send_file, params->send_file);
 	ingest->params.rate_bytes = params->rate_bytes;
 	ingest->params.retry_max_ms = params->retry_max_ms;
 	ingest->connector.pace.retry_max_ms = params->retry_max_ms;
