@@ -68,7 +68,7 @@ def test_descriptors_run_out(lab, workers):
 def test_nothing_more_can_be_watched(lab):
     """epoll_ctl(2) has no room for another descriptor (ENOSPC, fs.epoll.max_user_watches): who comes is turned away, also as
     a publisher, and who is there goes on."""
-    made = script("u32be", (2000,) * 300, 1)  # nobody waits for room in a ring: a publisher that is held may be watched anew
+    made = script("u32be", (2000,) * 300, 1)
     relay = lab.start({"relay": {"workers": 1}} | feed("a", framing="u32be"), env=preload(RELAY_REFUSE="epoll_add:ENOSPC:after=60"))
     readers = relay.subscribe("a-framed", made, 4)
     relay.wait("a", subscribers=4)

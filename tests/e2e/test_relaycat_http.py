@@ -36,7 +36,7 @@ def test_a_range_of_the_past(lab):
         assert (cat.total("messages"), cat.total("errors")) == (end - begin, 0)
     cat = Tool(lab, "relaycat", "--verify", "--framing", "line", "--from", "250", "-n", 1, url(relay))
     cat.wait_end()
-    assert MADE.payload[249_000:250_000] in cat.out and MADE.payload.endswith(cat.out)
+    assert MADE.payload[249_000:250_000] in cat.out and cat.out in MADE.payload  # one packet, wherever it ends
 
 
 def test_refusals(lab):

@@ -437,11 +437,16 @@ int setrlimit(__rlimit_resource_t resource, const struct rlimit *limit)
 	return prlimit(0, resource, limit, NULL);
 }
 
+/* The kernel looks first whether the descriptor is there (EEXIST), and for room after that. */
 int epoll_ctl(int epoll_fd, int what, int fd, struct epoll_event *event)
 {
 	size_t none = SIZE_MAX;
+	int r = (int)syscall(SYS_epoll_ctl, epoll_fd, what, fd, event), refused_with;
 
-	if (what == EPOLL_CTL_ADD && apply_rule(CALL_EPOLL_ADD, &none))
-		return -1;
-	return (int)syscall(SYS_epoll_ctl, epoll_fd, what, fd, event);
+	if (what != EPOLL_CTL_ADD || r < 0 || !apply_rule(CALL_EPOLL_ADD, &none))
+		return r;
+	refused_with = errno;
+	(void)syscall(SYS_epoll_ctl, epoll_fd, EPOLL_CTL_DEL, fd, event);
+	errno = refused_with;
+	return -1;
 }
