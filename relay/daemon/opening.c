@@ -12,7 +12,7 @@
 #include "serve/http_listener.h"
 #include "serve/params.h"
 #include "serve/service_list.h"
-#include "source/ingest_file.h"
+#include "source/ingest_try.h"
 #include "source/send_file.h"
 
 /* ---- what differs ---- */
@@ -226,24 +226,33 @@ static void close_new(struct new_sockets *list, size_t count)
 
 /* ---- feeds and listeners that are new ---- */
 
+/* Can its ingest be opened? */
+static int try_source(struct opening *opening, const struct config_feed *from,
+		      const struct ingest_params *params)
+{
+	char way_out[512];
+	struct errmsg why;
+	int r = ingest_try(params, &why);
+
+	if (r >= 0)
+		return 0;
+	errmsg_set(opening->err, "feed %s: %s", from->section.name, why.text);
+	set_where(opening, &from->section, CONFIG_FEED_ingest,
+		  ingest_way_out(params, r, way_out, sizeof(way_out)));
+	return r;
+}
+
 /* A fifo is opened again after each publisher, and every source when its feed is made anew.  Can it
- * be? */
+ * be?  The socket of datagrams can, since relay has it. */
 static int try_again(struct opening *opening, const struct config_feed *from,
 		     const struct served_feed *served)
 {
 	const struct ingest_params *params = &served->ingest.params;
-	char way_out[512];
-	struct errmsg why;
-	int r = 0;
 
-	if (params->kind == INGEST_FIFO || !opening_staying_feed(opening, from))
-		r = ingest_file_try(params, &why);
-	if (r == 0)
-		return 0;
-	errmsg_set(opening->err, "feed %s: %s", from->section.name, why.text);
-	set_where(opening, &from->section, CONFIG_FEED_ingest,
-		  ingest_file_way_out(params, r, way_out, sizeof(way_out)));
-	return r;
+	if (params->kind == INGEST_FIFO ||
+	    (params->kind != INGEST_UDP && !opening_staying_feed(opening, from)))
+		return try_source(opening, from, params);
+	return 0;
 }
 
 static int open_feed(struct opening *opening, const struct config_feed *from)
@@ -258,6 +267,11 @@ static int open_feed(struct opening *opening, const struct config_feed *from)
 	if (r < 0)
 		return r;
 	list_append(&opening->feeds, &served->node);
+	/* A start waits for a device whatever is wrong: it may get its rights later. */
+	if (relay->config && ingest_may_come_later(&served->ingest.params))
+		r = try_source(opening, from, &served->ingest.params);
+	if (r < 0)
+		return r;
 	r = served_feed_open(served, kept, opening->err);
 	if (r < 0 && opening->is_kept) {
 		log_error("%s; no publisher until the next reload", opening->err->text);
@@ -265,7 +279,7 @@ static int open_feed(struct opening *opening, const struct config_feed *from)
 	}
 	if (r < 0)
 		set_where(opening, &from->section, CONFIG_FEED_ingest,
-			  ingest_file_way_out(&served->ingest.params, r, way_out, sizeof(way_out)));
+			  ingest_way_out(&served->ingest.params, r, way_out, sizeof(way_out)));
 	return r;
 }
 

@@ -21,7 +21,7 @@
 #include "serve/http_listener.h"
 #include "serve/params.h"
 #include "serve/passed_fds.h"
-#include "source/ingest_file.h"
+#include "source/ingest_try.h"
 #include "source/send_file.h"
 
 /* An address that was tried, to be compared with those that follow. */
@@ -147,28 +147,38 @@ static bool is_ours(pid_t pid, const void *data)
 	return serves_same_file(pid, attempt->config->path);
 }
 
-/* An address is in use: that is right where it is our own that has it. */
-static void look_at_holder(const struct attempt *attempt, const struct config_listening *at,
-			   const struct endpoint *endpoint, const struct endpoint_address *address)
+/* An address is in use: that is right where it is our own that has it.  what: as the file has it.  type: of the
+ * socket, socket(2). */
+static void look_at_holder(const struct attempt *attempt, const struct config_section *section,
+			   size_t option, const char *what, const struct endpoint_address *address,
+			   int type, const char *way_out)
 {
 	struct errmsg text;
-	char way_out[512];
 	pid_t pid = 0;
 
-	switch (listen_find_holder(address, is_ours, attempt, &pid)) {
+	switch (listen_find_holder(address, type, is_ours, attempt, &pid)) {
 	case LISTEN_HOLDER_OURS:
 		return;
 	case LISTEN_HOLDER_OTHER:
-		add_error(attempt, at->section, at->option, "listen %.200s: %s by process %ld; %s",
-			  at->address, strerror(EADDRINUSE), (long)pid,
-			  listen_way_out(endpoint, -EADDRINUSE, way_out, sizeof(way_out)));
+		add_error(attempt, section, option, "%.220s: %s by process %ld; %s", what,
+			  strerror(EADDRINUSE), (long)pid, way_out);
 		return;
 	case LISTEN_HOLDER_UNKNOWN:
-		errmsg_set(&text, "listen %.200s: %s, by whom cannot be seen from here; %s",
-			   at->address, strerror(EADDRINUSE),
-			   listen_way_out(endpoint, -EADDRINUSE, way_out, sizeof(way_out)));
-		warn(attempt, at->section, at->option, text.text);
+		errmsg_set(&text, "%.220s: %s, by whom cannot be seen from here; %s", what,
+			   strerror(EADDRINUSE), way_out);
+		warn(attempt, section, option, text.text);
 	}
+}
+
+static void look_at_listener(const struct attempt *attempt, const struct config_listening *at,
+			     const struct endpoint *endpoint,
+			     const struct endpoint_address *address)
+{
+	char what[256], way_out[512];
+
+	(void)snprintf(what, sizeof(what), "listen %.200s", at->address);
+	look_at_holder(attempt, at->section, at->option, what, address, SOCK_STREAM,
+		       listen_way_out(endpoint, -EADDRINUSE, way_out, sizeof(way_out)));
 }
 
 /* ---- addresses ---- */
@@ -218,7 +228,7 @@ static int try_address(struct attempt *attempt, const struct config_listening *a
 	if (r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT)
 		return r;
 	if (r == -EADDRINUSE)
-		look_at_holder(attempt, at, endpoint, address);
+		look_at_listener(attempt, at, endpoint, address);
 	else if (r < 0)
 		refuse(attempt, at, endpoint, r);
 	return 0;
@@ -282,8 +292,9 @@ static void try_unix(const struct attempt *attempt, const struct config_listenin
 		r = -EADDRINUSE;
 	if (r < 0)
 		refuse(attempt, at, endpoint, r);
-	else if (listen_find_holder(&address, is_ours, attempt, &pid) == LISTEN_HOLDER_OTHER)
-		look_at_holder(attempt, at, endpoint, &address);
+	else if (listen_find_holder(&address, SOCK_STREAM, is_ours, attempt, &pid) ==
+		 LISTEN_HOLDER_OTHER)
+		look_at_listener(attempt, at, endpoint, &address);
 }
 
 static int endpoint_at(const struct config *config, const struct config_listening *at,
@@ -330,22 +341,37 @@ static void try_name(const struct attempt *attempt, const struct config_feed *fe
 	warn(attempt, &feed->section, CONFIG_FEED_ingest, warning.text);
 }
 
+static void try_opening(const struct attempt *attempt, const struct config_feed *feed,
+			const struct ingest_params *params)
+{
+	struct errmsg why, warning;
+	struct endpoint_address address;
+	char way_out[4608];
+	int r = ingest_try(params, &why);
+
+	if (r == 0)
+		return;
+	(void)ingest_way_out(params, r, way_out, sizeof(way_out));
+	errmsg_set(&warning, "%s%s%s", why.text, *way_out ? "; " : "", way_out);
+	if (r > 0)
+		warn(attempt, &feed->section, CONFIG_FEED_ingest, warning.text);
+	else if (r == -EADDRINUSE && udp_socket_address(&params->udp, &address) == 0)
+		look_at_holder(attempt, &feed->section, CONFIG_FEED_ingest, feed->ingest.text,
+			       &address, SOCK_DGRAM, way_out);
+	else
+		add_error(attempt, &feed->section, CONFIG_FEED_ingest, "%s", warning.text);
+}
+
 static void try_source(const struct attempt *attempt, const struct config_feed *feed)
 {
 	struct ingest_params *params = calloc(1, sizeof(*params));
 	struct errmsg why;
-	char way_out[4608];
-	int r;
 
 	if (!params || params_of_ingest(feed, params, &why) < 0) {
 		free(params);
 		return;
 	}
-	r = ingest_file_try(params, &why);
-	(void)ingest_file_way_out(params, r, way_out, sizeof(way_out));
-	if (r < 0)
-		add_error(attempt, &feed->section, CONFIG_FEED_ingest, "%s%s%s", why.text,
-			  *way_out ? "; " : "", way_out);
+	try_opening(attempt, feed, params);
 	if (params->kind == INGEST_CONNECT && attempt->purpose == TRY_START) {
 		for (size_t i = 0; i < params->endpoint_count; i++)
 			try_name(attempt, feed, &params->endpoints[i]);

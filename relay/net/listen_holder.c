@@ -13,6 +13,10 @@
 #include "base/num.h"
 #include "net/listen_socket.h"
 
+/* Of include/net/tcp_states.h; a UDP socket that is not connected is closed. */
+#define STATE_CLOSE  "07"
+#define STATE_LISTEN "0A"
+
 enum {
 	INODES_MAX = 16,
 	LINE_BYTES = 512,
@@ -92,14 +96,15 @@ static bool parse_address(const char *text, struct endpoint_address *ret)
 }
 
 /* "  0: 0100007F:1B58 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 12345 ..." */
-static void find_tcp(const char *table, const struct endpoint_address *address, struct inodes *ret)
+static void find_ip(const char *table, const char *state, const struct endpoint_address *address,
+		    struct inodes *ret)
 {
 	FILE *file = fopen(table, "re");
 	char line[LINE_BYTES], *fields[FIELDS_MAX];
 	struct endpoint_address there;
 
 	while (file && fgets(line, sizeof(line), file)) {
-		if (split(line, fields) >= 10 && strcmp(fields[3], "0A") == 0 &&
+		if (split(line, fields) >= 10 && strcmp(fields[3], state) == 0 &&
 		    parse_address(fields[1], &there) &&
 		    listen_addresses_clash(address, false, &there, false))
 			add_inode(ret, fields[9]);
@@ -167,7 +172,7 @@ static enum listen_holder find_process(uint64_t inode, listen_is_ours_fn is_ours
 	return holder;
 }
 
-enum listen_holder listen_find_holder(const struct endpoint_address *address,
+enum listen_holder listen_find_holder(const struct endpoint_address *address, int type,
 				      listen_is_ours_fn is_ours, const void *data, pid_t *ret_pid)
 {
 	enum listen_holder all = LISTEN_HOLDER_OURS;
@@ -175,9 +180,12 @@ enum listen_holder listen_find_holder(const struct endpoint_address *address,
 
 	if (address->storage.ss_family == AF_UNIX) {
 		find_unix(address, &inodes);
+	} else if (type == SOCK_DGRAM) {
+		find_ip("/proc/net/udp", STATE_CLOSE, address, &inodes);
+		find_ip("/proc/net/udp6", STATE_CLOSE, address, &inodes);
 	} else {
-		find_tcp("/proc/net/tcp", address, &inodes);
-		find_tcp("/proc/net/tcp6", address, &inodes);
+		find_ip("/proc/net/tcp", STATE_LISTEN, address, &inodes);
+		find_ip("/proc/net/tcp6", STATE_LISTEN, address, &inodes);
 	}
 	for (size_t i = 0; i < inodes.count; i++) {
 		enum listen_holder one = find_process(inodes.list[i], is_ours, data, ret_pid);

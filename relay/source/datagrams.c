@@ -20,27 +20,23 @@ enum {
 	RECEIVE_BUFFER = 8 << 20, /* the kernel gives net.core.rmem_max at most */
 };
 
-struct address {
-	struct sockaddr_storage storage;
-	socklen_t bytes;
-};
-
-static struct sockaddr_in *as_ipv4(struct address *address)
+static struct sockaddr_in *as_ipv4(struct endpoint_address *address)
 {
 	return (struct sockaddr_in *)&address->storage;
 }
 
-static struct sockaddr_in6 *as_ipv6(struct address *address)
+static struct sockaddr_in6 *as_ipv6(struct endpoint_address *address)
 {
 	return (struct sockaddr_in6 *)&address->storage;
 }
 
 /* "" is any address, of both families. */
-static int read_address(const char *host, uint16_t port, unsigned interface, struct address *ret)
+static int read_address(const char *host, uint16_t port, unsigned interface,
+			struct endpoint_address *ret)
 {
 	in_port_t number = htons(port);
 
-	*ret = (struct address){.bytes = sizeof(struct sockaddr_in)};
+	*ret = (struct endpoint_address){.bytes = sizeof(struct sockaddr_in)};
 	if (inet_pton(AF_INET, host, &as_ipv4(ret)->sin_addr) == 1) {
 		as_ipv4(ret)->sin_family = AF_INET;
 		as_ipv4(ret)->sin_port = number;
@@ -55,7 +51,7 @@ static int read_address(const char *host, uint16_t port, unsigned interface, str
 	return 0;
 }
 
-static bool is_group(struct address *address)
+static bool is_group(struct endpoint_address *address)
 {
 	if (address->storage.ss_family == AF_INET)
 		return IN_MULTICAST(ntohl(as_ipv4(address)->sin_addr.s_addr));
@@ -67,13 +63,13 @@ static int set(int fd, int level, int option, int value)
 	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
-static int join(int fd, const struct udp_params *params, const struct address *group,
-		unsigned interface)
+static int join(int fd, const struct udp_params *params, const struct endpoint_address *group)
 {
+	unsigned interface = params->interface[0] ? if_nametoindex(params->interface) : 0;
 	int level = group->storage.ss_family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
 	struct group_source_req of_one = {.gsr_interface = interface, .gsr_group = group->storage};
 	struct group_req of_all = {.gr_interface = interface, .gr_group = group->storage};
-	struct address sender;
+	struct endpoint_address sender;
 	int r;
 
 	if (!params->sender[0])
@@ -94,8 +90,7 @@ static int take_own_groups_only(int fd, int family)
 				 : set(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);
 }
 
-static int bind_and_join(int fd, const struct udp_params *params, struct address *address,
-			 unsigned interface)
+static int bind_and_join(int fd, const struct udp_params *params, struct endpoint_address *address)
 {
 	int family = address->storage.ss_family;
 	int r = set(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
@@ -109,22 +104,28 @@ static int bind_and_join(int fd, const struct udp_params *params, struct address
 		r = take_own_groups_only(fd, family);
 	if (r == 0 && bind(fd, (const struct sockaddr *)&address->storage, address->bytes) < 0)
 		r = -errno;
-	return r == 0 && is_group(address) ? join(fd, params, address, interface) : r;
+	return r == 0 && is_group(address) ? join(fd, params, address) : r;
+}
+
+int udp_socket_address(const struct udp_params *params, struct endpoint_address *ret)
+{
+	unsigned interface = params->interface[0] ? if_nametoindex(params->interface) : 0;
+
+	if (params->interface[0] && !interface)
+		return -ENODEV;
+	return read_address(params->host, params->port, interface, ret);
 }
 
 int udp_socket_open(const struct udp_params *params, int *ret_fd, struct errmsg *err)
 {
-	unsigned interface = params->interface[0] ? if_nametoindex(params->interface) : 0;
-	struct address address;
+	struct endpoint_address address;
 	int fd = -1;
-	int r = params->interface[0] && !interface ? -ENODEV : 0;
+	int r = udp_socket_address(params, &address);
 
-	if (r == 0)
-		r = read_address(params->host, params->port, interface, &address);
 	if (r == 0) {
 		fd = socket(address.storage.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 			    0);
-		r = fd < 0 ? -errno : bind_and_join(fd, params, &address, interface);
+		r = fd < 0 ? -errno : bind_and_join(fd, params, &address);
 	}
 	if (r < 0) {
 		errmsg_errno(err, -r, "udp:%s%s%s%s%s:%u", params->sender,

@@ -25,6 +25,9 @@ struct udp_params {
 	char sender[INET6_ADDRSTRLEN]; /* of a group: datagrams of this one alone; "": of all */
 };
 
+/* Where it is bound.  0; -ENODEV: there is no such interface; -EINVAL. */
+int udp_socket_address(const struct udp_params *params, struct endpoint_address *ret) must_check;
+
 /* Opens it; it does not block.  The kernel counts what it drops for want of room, and tells it with
  * the next datagram (SO_RXQ_OVFL, socket(7)).  A group can be joined by several sockets of one
  * port.  An address that is not a group has one socket only.  0 and *ret_fd, which is the caller's;

@@ -4,20 +4,9 @@
  */
 #pragma once
 
-#include <stddef.h>
-
 #include "base/compiler.h"
 #include "base/errmsg.h"
 #include "source/ingest.h"
-
-/* FIFO, FILE: is it there, of the right kind, and readable?  Others: always.  It is not opened: a fifo
- * that is lets its writer go on, and SIGPIPE kills that when it is closed again.  0, or -errno as
- * ingest_open() would give, with a message that names the path. */
-int ingest_file_try(const struct ingest_params *params, struct errmsg *err) must_check;
-
-/* What an operator can do when ingest_open() or ingest_file_try() failed with `r`.  "" when nothing
- * more is to be said.  Returns buf. */
-const char *ingest_file_way_out(const struct ingest_params *params, int r, char *buf, size_t size);
 
 /* Is `fd` the file that is at the path now? */
 bool ingest_file_is_open(const struct ingest_params *params, int fd);

@@ -36,6 +36,14 @@ MISSING = {
               "there is no group 'no-such-group'"),
     "token file": (listener(listen="tcp:127.0.0.1:0", format="http", token_file="/nonexistent/t"), "token_file",
                    "cannot read /nonexistent/t"),
+    "folder of a tail": (feed("a", ingest="tail:/nonexistent/f"), "ingest",
+                         "tail:/nonexistent/f: No such file or directory; mkdir -p /nonexistent makes the folder"),
+    "not a tail": (feed("a", ingest="tail:/dev"), "ingest", "tail:/dev: not a regular file; .*ls -l /dev shows"),
+    "not a device": (feed("a", ingest="serial:/etc/passwd"), "ingest", "serial:/etc/passwd: not a serial device; "),
+    "interface": (feed("a", ingest="udp:239.1.2.3%none7:5000"), "ingest",
+                  "udp:239.1.2.3%none7:5000: No such device; ip link shows the interfaces"),
+    "own address": (feed("a", ingest="udp:192.0.2.77:5000"), "ingest",
+                    "udp:192.0.2.77:5000: Cannot assign requested address; .*ip address those of this machine"),
     "name": (listener(listen="tcp:no-such-name.invalid:9000"), "listen = tcp:no-such", "getent ahosts no-such-name"),
     "name and number": (listener(listen="tcp:localhost:9001") |
                         {"listener y": {"feed": "a", "listen": "tcp:127.0.0.1:9001"}},
@@ -63,6 +71,73 @@ def test_a_port_below_1024_has_its_way_out(lab, program_for_all):
     done, _ = check(lab, listener(listen="tcp:127.0.0.1:443"), *as_user(NOBODY), program=program_for_all("relay"))
     assert done.returncode == 78, done
     assert re.search(r"Permission denied; .*systemd:NAME.*AmbientCapabilities=.*setcap", done.stderr), done.stderr
+
+
+@needs(another_user)
+@pytest.mark.parametrize("kind, group", [("serial", "dialout"), ("tail", "adm")])
+def test_what_relay_may_not_read_has_its_way_out(lab, program_for_all, kind, group):
+    lab.directory.chmod(0o755)
+    path = lab.directory / "app.log"
+    path.write_bytes(b"")
+    if kind == "serial":
+        path.unlink()
+        end, device = os.openpty()
+        lab.closers += [lambda: os.close(end), lambda: os.close(device)]
+        path.symlink_to(os.ttyname(device))
+    path.chmod(0o600)
+    done, _ = check(lab, feed("a", ingest=f"{kind}:{path}"), *as_user(NOBODY), program=program_for_all("relay"))
+    assert done.returncode == 78, done
+    assert re.search(rf"{kind}:{path}: Permission denied; .*SupplementaryGroups={group}", done.stderr), done.stderr
+
+
+def test_what_may_come_later_is_a_warning(lab):
+    for ingest in (f"tail:{lab.directory}/app.log", "serial:/dev/ttyNONE7"):
+        done, _ = check(lab, feed("a", ingest=ingest))
+        assert done.returncode == 0, done
+        assert f"warning: {ingest}: No such file or directory; relay takes it up when it is there" in done.stderr
+
+
+def test_another_program_at_the_port_of_datagrams(lab):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        for host in ("127.0.0.1", "*"):
+            done, _ = check(lab, feed("a", ingest=f"udp:{host}:{port}"))
+            assert done.returncode == 78, done
+            assert f"udp:{host}:{port}: Address already in use by process {os.getpid()}; ss -lunp sport = :{port}" \
+                in done.stderr, done
+        # A group has as many as want it.
+        done, _ = check(lab, feed("a", ingest=f"udp:239.1.2.3%lo:{port}"))
+        assert done.returncode == 0, done
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "*"])
+def test_the_datagrams_of_relay_are_not_in_its_own_way(lab, host):
+    family = socket.AF_INET if host == "127.0.0.1" else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.bind(("" if host == "*" else host.strip("[]"), 0))
+        port = probe.getsockname()[1]
+    sections = feed("a", ingest=f"udp:{host}:{port}")
+    relay = lab.start(sections)
+    done = lab.run_tool("relay", "-t", "-c", relay.ini)
+    assert done.returncode == 0 and done.stderr == "", done
+    sections["feed a"]["segment"] = "64k"
+    relay.wait_log(r" reloaded\b", relay.reload(sections))  # the feed is made anew
+    relay.upgrade()
+    done, _ = check(lab, sections)  # for another file, it is a stranger
+    assert done.returncode == 78 and "Address already in use by process" in done.stderr, done
+
+
+def test_a_reload_tells_what_no_start_would_wait_for(lab):
+    relay = lab.start(feed("a"))
+    relay.expect("reload failed", "ingest = |this line")
+    for ingest, text in (("serial:/etc/passwd", "not a serial device"), ("tail:/nonexistent/f", "No such file or directory"),
+                         ("udp:239.1.2.3%none7:5000", "No such device")):
+        since = relay.reload(feed("a") | feed("b", ingest=ingest))
+        relay.wait_log(f"reload failed: feed b: .*{text}", since)
+    relay.expect("source missing")
+    relay.wait_log(r" reloaded\b", relay.reload(feed("a") | feed("b", ingest=f"tail:{lab.directory}/app.log")))
+    relay.wait_log(r" reloaded\b", relay.reload(feed("a")))
 
 
 def test_another_program_at_the_address_is_an_error(lab):
