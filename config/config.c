@@ -14,6 +14,12 @@ bool config_has_admin(const struct config *config)
 	return is_set;
 }
 
+bool config_is_nats(const struct config_feed *feed)
+{
+	return feed->ingest.text && (feed->ingest.kind == CONFIG_INGEST_NATS ||
+				     feed->ingest.kind == CONFIG_INGEST_JETSTREAM);
+}
+
 const struct config_feed *config_find_feed(const struct config *config, const char *name)
 {
 	for (size_t i = 0; i < config->feed_count; i++) {

@@ -36,6 +36,9 @@
 /* Longest name of a feed or a listener. */
 #define CONFIG_NAME_BYTES 64
 
+/* Longest name of a stream, and longest subject, of NATS. */
+#define CONFIG_NATS_NAME_BYTES 255
+
 /* --- values --- */
 
 /* Every word that a key can be set to, once: VALUE(prefix, identifier, word).  A list belongs to the
@@ -138,6 +141,8 @@ enum config_ingest_kind {
 	CONFIG_INGEST_UDP,
 	CONFIG_INGEST_SERIAL,
 	CONFIG_INGEST_TAIL,
+	CONFIG_INGEST_NATS,
+	CONFIG_INGEST_JETSTREAM,
 };
 
 enum config_udp_part {
@@ -152,7 +157,7 @@ struct config_ingest {
 	char *text; /* as in the file */
 	/* listen, connect: "tcp:HOST:PORT", "unix:PATH" or "systemd:NAME", in order of preference;
 	 * only connect has more than one. fifo, file, serial, tail: the path. udp: those of enum config_udp_part,
-	 * each may be "". stdin: none. */
+	 * each may be "". nats: the subject. jetstream: the stream. stdin: none. */
 	char **addresses;
 	size_t address_count;
 };
@@ -168,6 +173,7 @@ struct config_value_types {
 enum config_section_kind {
 	CONFIG_RELAY,
 	CONFIG_ADMIN,
+	CONFIG_NATS,
 	CONFIG_FEED,
 	CONFIG_LISTENER,
 };
@@ -182,6 +188,11 @@ enum {
 #define OPTION_admin(key, ...) CONFIG_ADMIN_##key,
 #include "config/options.def"
 	CONFIG_ADMIN_OPTIONS
+};
+enum {
+#define OPTION_nats(key, ...) CONFIG_NATS_##key,
+#include "config/options.def"
+	CONFIG_NATS_OPTIONS
 };
 enum {
 #define OPTION_feed(key, ...) CONFIG_FEED_##key,
@@ -218,8 +229,8 @@ struct config_origin {
 /* What all sections have in common; their first member. */
 struct config_section {
 	enum config_section_kind kind;
-	char name[CONFIG_NAME_BYTES + 1]; /* "" for [relay] and [admin] */
-	unsigned line;                    /* of its header; 0 when [relay] or [admin] has none */
+	char name[CONFIG_NAME_BYTES + 1]; /* "" for [relay], [admin] and [nats] */
+	unsigned line;                    /* of its header; 0 when one without a name has none */
 	struct config_origin origins[CONFIG_SECTION_OPTIONS];
 };
 
@@ -242,6 +253,12 @@ struct config_relay {
 struct config_admin {
 	struct config_section section;
 #define OPTION_admin CONFIG_MEMBER
+#include "config/options.def"
+};
+
+struct config_nats {
+	struct config_section section;
+#define OPTION_nats CONFIG_MEMBER
 #include "config/options.def"
 };
 
@@ -269,6 +286,7 @@ struct config {
 	size_t source_bytes;
 	struct config_relay relay;
 	struct config_admin admin;
+	struct config_nats nats;
 	struct config_feed *feeds; /* in the order of the file; one at least */
 	size_t feed_count;
 	struct config_listener *listeners;
@@ -360,6 +378,9 @@ const char *config_http_fields_of(const struct config_listener *listener,
 /* Is there an [admin], in the file or by -o?  Without it operators are served by the socket of
  * `auto` alone. */
 bool config_has_admin(const struct config *config);
+
+/* Is the feed read from NATS? */
+bool config_is_nats(const struct config_feed *feed);
 
 /* --- the option table --- */
 

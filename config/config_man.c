@@ -24,9 +24,11 @@ static const char head[] =
 	"The configuration of\n"
 	".Xr relay 8 .\n"
 	"It has at most one section\n"
-	".Li [relay]\n"
+	".Li [relay] ,\n"
+	"one\n"
+	".Li [admin]\n"
 	"and one\n"
-	".Li [admin] .\n"
+	".Li [nats] .\n"
 	"It may have many sections\n"
 	".Li [feed NAME]\n"
 	"and\n"
@@ -147,6 +149,7 @@ void config_print_man(FILE *to)
 	fputs(head, to);
 	print_section(to, CONFIG_RELAY);
 	print_section(to, CONFIG_ADMIN);
+	print_section(to, CONFIG_NATS);
 	print_section(to, CONFIG_FEED);
 	print_section(to, CONFIG_LISTENER);
 	fputs(tail, to);

@@ -41,6 +41,7 @@ static const char *effect_of(const struct config_option *option)
 	switch (option->section) {
 	case CONFIG_RELAY:
 	case CONFIG_ADMIN:
+	case CONFIG_NATS:
 		return "Takes effect at the next start.";
 	case CONFIG_FEED:
 		return "A reload makes the feed anew.";
@@ -75,7 +76,7 @@ static const struct setting {
   demo_raw[] = {{"feed", "demo"}, {"listen", "tcp:127.0.0.1:7001"}, {"format", "raw"}, {0}},
   demo_framed[] = {{"feed", "demo"}, {"listen", "tcp:127.0.0.1:7002"}, {"format", "framed"}, {0}},
   demo_http[] = {{"feed", "all"}, {"listen", "tcp:127.0.0.1:7003"}, {"format", "http"}, {0}},
-  demo_relay[] = {{0}}, demo_admin[] = {{0}};
+  demo_relay[] = {{0}}, demo_admin[] = {{0}}, demo_nats[] = {{0}};
 
 static const char example_head[] =
 	"# The configuration of relay. As it stands, it is a demo on the loopback interface: lines "
@@ -155,6 +156,9 @@ void config_print_example(FILE *to)
 	      to);
 	fputs("[admin]\n", to);
 	print_example_section(to, CONFIG_ADMIN, demo_admin);
+	fputs("\n\n# Where feeds are read from that have ingest = nats or jetstream.\n", to);
+	fputs("[nats]\n", to);
+	print_example_section(to, CONFIG_NATS, demo_nats);
 	fputs("\n\n# A feed: one publisher, and what its subscribers get. As many as you like.\n",
 	      to);
 	fputs("[feed demo]\n", to);

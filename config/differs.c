@@ -44,6 +44,8 @@ static const struct config_section *find_same(const struct config *config,
 		return &config->relay.section;
 	if (like->kind == CONFIG_ADMIN)
 		return config_has_admin(config) ? &config->admin.section : NULL;
+	if (like->kind == CONFIG_NATS)
+		return &config->nats.section;
 	if (like->kind == CONFIG_FEED) {
 		feed = config_find_feed(config, like->name);
 		return feed ? &feed->section : NULL;

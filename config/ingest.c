@@ -31,6 +31,8 @@ static const struct form {
 	{"udp:", CONFIG_INGEST_UDP, false, true},
 	{"serial:", CONFIG_INGEST_SERIAL, false, true},
 	{"tail:", CONFIG_INGEST_TAIL, false, true},
+	{"nats:", CONFIG_INGEST_NATS, false, true},
+	{"jetstream:", CONFIG_INGEST_JETSTREAM, false, true},
 	{"stdin", CONFIG_INGEST_STDIN, false, false},
 	{"http", CONFIG_INGEST_HTTP, false, false},
 };
@@ -202,6 +204,26 @@ static int parse_udp(struct config_ingest *ingest, const char *rest, struct errm
 	return r;
 }
 
+/* ---- nats:SUBJECT, jetstream:STREAM ---- */
+
+/* As the servers have it: a stream is one word, a subject may be several, between dots. */
+static int parse_nats(struct config_ingest *ingest, const char *rest, struct errmsg *e)
+{
+	bool is_stream = ingest->kind == CONFIG_INGEST_JETSTREAM;
+	size_t wrong = strcspn(rest, is_stream ? " \t.*>/\\" : " \t");
+
+	if (rest[wrong]) {
+		errmsg_set(e, "'%.80s' is no %s: it has a '%c' in it", rest,
+			   is_stream ? "name of a stream" : "subject", rest[wrong]);
+		return -EINVAL;
+	}
+	if (strlen(rest) > CONFIG_NATS_NAME_BYTES) {
+		errmsg_set(e, "'%.80s' is longer than %d bytes", rest, CONFIG_NATS_NAME_BYTES);
+		return -EINVAL;
+	}
+	return add_address(ingest, rest, strlen(rest));
+}
+
 static int parse_rest(struct config_ingest *ingest, const struct form *form, const char *rest,
 		      struct errmsg *e)
 {
@@ -209,6 +231,8 @@ static int parse_rest(struct config_ingest *ingest, const struct form *form, con
 		return parse_addresses(ingest, rest, e);
 	if (form->kind == CONFIG_INGEST_UDP && *rest)
 		return parse_udp(ingest, rest, e);
+	if ((form->kind == CONFIG_INGEST_NATS || form->kind == CONFIG_INGEST_JETSTREAM) && *rest)
+		return parse_nats(ingest, rest, e);
 	if (form->has_path && *rest)
 		return add_address(ingest, rest, strlen(rest));
 	if (!form->has_addresses && !form->has_path && !*rest)

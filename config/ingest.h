@@ -13,7 +13,8 @@
 #define CONFIG_INGEST_EXPECTED                                                                     \
 	"listen tcp:HOST:PORT, listen unix:PATH, listen systemd:NAME, connect tcp:HOST:PORT[, "    \
 	"tcp:HOST:PORT...], connect unix:PATH, udp:[SENDER@]ADDRESS[%INTERFACE]:PORT, "            \
-	"serial:DEVICE, tail:PATH, fifo:PATH, stdin, file:PATH or http"
+	"serial:DEVICE, tail:PATH, fifo:PATH, stdin, file:PATH, nats:SUBJECT, jetstream:STREAM "   \
+	"or http"
 
 #define CONFIG_SERIAL_MODE_EXPECTED                                                                \
 	"the speed in baud, bits, parity (N, E or O) and stop bits, such as 115200 8N1"

@@ -38,8 +38,17 @@ static int inherit(struct config_listener *listener, const struct config_feed *f
 	return 0;
 }
 
+/* What comes from NATS comes with its boundaries, and as packets of a relay. */
+static void set_framing(struct config_feed *feed)
+{
+	if (config_is_nats(feed) && !config_is_set(&feed->section, CONFIG_FEED_framing))
+		feed->framing.kind = FRAMING_RELAY;
+}
+
 int config_inherit(struct config *config)
 {
+	for (size_t i = 0; i < config->feed_count; i++)
+		set_framing(&config->feeds[i]);
 	for (size_t i = 0; i < config->listener_count; i++) {
 		struct config_listener *listener = &config->listeners[i];
 		const struct config_feed *feed;

@@ -146,7 +146,8 @@ static void refuse_section(struct load *load, unsigned line, const char *title)
 	for (int kind = CONFIG_RELAY; kind <= CONFIG_LISTENER; kind++)
 		nearest_offer(&nearest, config_kind_name((enum config_section_kind)kind));
 	report(load, line,
-	       "unknown section [%.80s]%s%s%s expected one of [relay], [admin], [feed NAME], "
+	       "unknown section [%.80s]%s%s%s expected one of [relay], [admin], [nats], [feed "
+	       "NAME], "
 	       "[listener NAME]",
 	       title, nearest.best ? "; did you mean '" : ";", nearest.best ? nearest.best : "",
 	       nearest.best ? "'?" : "");
@@ -173,12 +174,18 @@ static bool is_name(const char *name)
 	return bytes > 0 && bytes <= CONFIG_NAME_BYTES && !name[bytes];
 }
 
-/* [relay] and [admin] are there from the start; their line tells whether the file had them. */
+/* They are there from the start; their line tells whether the file had them. */
+static struct config_section *single_section(struct config *config, enum config_section_kind kind)
+{
+	if (kind == CONFIG_NATS)
+		return &config->nats.section;
+	return kind == CONFIG_RELAY ? &config->relay.section : &config->admin.section;
+}
+
 static void take_single(struct load *load, unsigned line, enum config_section_kind kind,
 			const char *name)
 {
-	struct config_section *section =
-		kind == CONFIG_RELAY ? &load->config->relay.section : &load->config->admin.section;
+	struct config_section *section = single_section(load->config, kind);
 	const char *word = config_kind_name(kind);
 
 	if (*name)
@@ -434,6 +441,8 @@ static int load_all(struct load *load, const struct parts *from)
 	r = set_defaults(&load->config->relay.section, CONFIG_RELAY);
 	if (r == 0)
 		r = set_defaults(&load->config->admin.section, CONFIG_ADMIN);
+	if (r == 0)
+		r = set_defaults(&load->config->nats.section, CONFIG_NATS);
 	if (r == 0)
 		r = read_text(load, from->text, from->bytes);
 	if (r < 0)

@@ -43,6 +43,8 @@ const struct config_option config_options[] = {
 #include "config/options.def"
 #define OPTION_admin(...) ROW(ADMIN, struct config_admin, __VA_ARGS__)
 #include "config/options.def"
+#define OPTION_nats(...) ROW(NATS, struct config_nats, __VA_ARGS__)
+#include "config/options.def"
 #define OPTION_feed(...) ROW(FEED, struct config_feed, __VA_ARGS__)
 #include "config/options.def"
 #define OPTION_listener(...) ROW(LISTENER, struct config_listener, __VA_ARGS__)
@@ -53,10 +55,8 @@ const size_t config_option_count = ARRAY_LEN(config_options);
 const char *config_kind_name(enum config_section_kind kind)
 {
 	static const char *const names[] = {
-		[CONFIG_RELAY] = "relay",
-		[CONFIG_ADMIN] = "admin",
-		[CONFIG_FEED] = "feed",
-		[CONFIG_LISTENER] = "listener",
+		[CONFIG_RELAY] = "relay", [CONFIG_ADMIN] = "admin",       [CONFIG_NATS] = "nats",
+		[CONFIG_FEED] = "feed",   [CONFIG_LISTENER] = "listener",
 	};
 
 	return names[kind];
@@ -64,15 +64,14 @@ const char *config_kind_name(enum config_section_kind kind)
 
 bool config_kind_is_single(enum config_section_kind kind)
 {
-	return kind == CONFIG_RELAY || kind == CONFIG_ADMIN;
+	return kind == CONFIG_RELAY || kind == CONFIG_ADMIN || kind == CONFIG_NATS;
 }
 
 const struct config_option *config_options_of(enum config_section_kind kind, size_t *ret_count)
 {
 	static const size_t counts[] = {
-		[CONFIG_RELAY] = CONFIG_RELAY_OPTIONS,
-		[CONFIG_ADMIN] = CONFIG_ADMIN_OPTIONS,
-		[CONFIG_FEED] = CONFIG_FEED_OPTIONS,
+		[CONFIG_RELAY] = CONFIG_RELAY_OPTIONS,       [CONFIG_ADMIN] = CONFIG_ADMIN_OPTIONS,
+		[CONFIG_NATS] = CONFIG_NATS_OPTIONS,         [CONFIG_FEED] = CONFIG_FEED_OPTIONS,
 		[CONFIG_LISTENER] = CONFIG_LISTENER_OPTIONS,
 	};
 	size_t first = 0;
@@ -120,6 +119,8 @@ const struct config_section *config_section_at_const(const struct config *config
 	i--;
 	if (config_has_admin(config) && i-- == 0)
 		return &config->admin.section;
+	if (i-- == 0)
+		return &config->nats.section;
 	if (i < config->feed_count)
 		return &config->feeds[i].section;
 	i -= config->feed_count;
@@ -132,7 +133,9 @@ struct config_section *config_section_at(struct config *config, size_t i)
 		return &config->relay.section;
 	if (i == 1)
 		return &config->admin.section;
-	i -= 2;
+	if (i == 2)
+		return &config->nats.section;
+	i -= 3;
 	if (i < config->feed_count)
 		return &config->feeds[i].section;
 	i -= config->feed_count;

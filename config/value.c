@@ -304,6 +304,16 @@ static int check_bounded(const struct config_option *option, const char *text, s
 
 static const struct notation notation_bounded = {TEXT, .check = check_bounded};
 
+static int check_list(const struct config_option *option, const char *text, struct errmsg *e)
+{
+	uint64_t max;
+
+	(void)e;
+	return num_parse_count(option->max, &max) < 0 || strlen(text) > max ? -ERANGE : 0;
+}
+
+static const struct notation notation_list = {TEXT, .check = check_list};
+
 static int check_feed_name(const struct config_option *option, const char *text, struct errmsg *e)
 {
 	(void)option;

@@ -9,6 +9,7 @@
 #include "config/check/check_addresses.h"
 #include "config/check/check_feed.h"
 #include "config/check/check_listener.h"
+#include "config/check/check_nats.h"
 #include "config/check/check_report.h"
 #include "config/errors.h"
 #include "config/option.h"
@@ -77,6 +78,7 @@ int config_check_all(const struct config *config, bool is_partial, struct config
 			check_required(&check, section);
 	}
 	check_admin(&check);
+	check_nats(&check);
 	r = check_addresses(&check);
 	check_feeds(&check, is_partial);
 	for (size_t i = 0; i < config->listener_count; i++) {

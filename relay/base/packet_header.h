@@ -19,6 +19,10 @@
 /* Flag: the last message in this packet goes on in the next one. */
 #define PACKET_FLAG_CONTINUED 1
 
+/* Flag of a gap: nobody has lost anything.  The source has no messages with these numbers, as where a
+ * stream is read through a filter. */
+#define PACKET_FLAG_HOLE 2
+
 enum packet_type {
 	PACKET_DATA = 0,
 	PACKET_HEARTBEAT = 1,

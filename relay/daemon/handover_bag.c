@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -44,6 +46,9 @@ void handover_bag_keep(const struct handover_bag *bag, bool is_kept)
 {
 	int flags = is_kept ? 0 : FD_CLOEXEC;
 
+	/* Sockets of libnats would stay open in the next program (close_range(2), Linux 5.11). */
+	if (is_kept)
+		(void)close_range(STDERR_FILENO + 1, UINT_MAX, CLOSE_RANGE_CLOEXEC);
 	(void)fcntl(bag->state_fd, F_SETFD, flags);
 	(void)fcntl(bag->in_fd, F_SETFD, flags);
 	(void)fcntl(bag->out_fd, F_SETFD, flags);

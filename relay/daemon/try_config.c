@@ -15,6 +15,7 @@
 #include "base/num.h"
 #include "config/errors.h"
 #include "history/history_folder.h"
+#include "nats/nats_connection.h"
 #include "net/listen_holder.h"
 #include "net/listen_socket.h"
 #include "net/listen_way_out.h"
@@ -367,7 +368,7 @@ static void try_source(const struct attempt *attempt, const struct config_feed *
 	struct ingest_params *params = calloc(1, sizeof(*params));
 	struct errmsg why;
 
-	if (!params || params_of_ingest(feed, params, &why) < 0) {
+	if (!params || params_of_ingest(attempt->config, feed, params, &why) < 0) {
 		free(params);
 		return;
 	}
@@ -385,6 +386,23 @@ static void try_send_file(const struct attempt *attempt, const struct config_fee
 
 	if (send_file_check(feed->send_file, &why) < 0)
 		add_error(attempt, &feed->section, CONFIG_FEED_send_file, "%s", why.text);
+}
+
+/* Whether a server answers is not waited for: relay tries again and again. */
+static void try_nats(const struct attempt *attempt)
+{
+	const struct config *config = attempt->config;
+	struct ingest_params *params = calloc(1, sizeof(*params));
+	const struct config_feed *feed = config->feeds;
+	struct errmsg why;
+
+	while (feed < config->feeds + config->feed_count && !config_is_nats(feed))
+		feed++;
+	if (params && feed < config->feeds + config->feed_count &&
+	    params_of_ingest(config, feed, params, &why) == 0 &&
+	    nats_connection_check(&params->backbone, &why) < 0)
+		add_error(attempt, &config->nats.section, CONFIG_WHOLE_SECTION, "%s", why.text);
+	free(params);
 }
 
 static void warn_of_room(const struct attempt *attempt, const struct config_feed *feed)
@@ -432,6 +450,7 @@ void try_config(const struct config *config, enum try_for purpose, struct config
 		try_source(&attempt, &config->feeds[i]);
 		try_send_file(&attempt, &config->feeds[i]);
 	}
+	try_nats(&attempt);
 	for (size_t i = 0; i < config->feed_count; i++)
 		try_history(&attempt, &config->feeds[i]);
 	for (size_t i = 0; i < config->listener_count; i++) {

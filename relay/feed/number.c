@@ -25,10 +25,11 @@ void number_set(struct publish *publish, uint32_t session, uint64_t next_seq)
 	crossings_send_sequence(&publish->crossings);
 }
 
-static void tell(struct publish *publish, enum packet_type type, uint64_t time_ns)
+static void tell(struct publish *publish, enum packet_type type, uint8_t flags, uint64_t time_ns)
 {
 	const struct packet packet = {
 		.type = type,
+		.flags = flags,
 		.session = publish->sequence.session,
 		.first_seq = publish->sequence.next_seq,
 		.time_ns = time_ns,
@@ -39,7 +40,7 @@ static void tell(struct publish *publish, enum packet_type type, uint64_t time_n
 
 void number_tell(struct publish *publish, enum packet_type type)
 {
-	tell(publish, type, clock_wall_ns());
+	tell(publish, type, 0, clock_wall_ns());
 }
 
 /* ---- another relay's numbers ---- */
@@ -87,7 +88,19 @@ static void skip_to(struct publish *publish, uint64_t sequence)
 		source->jump_to = sequence;
 	}
 	publish->fanout->metrics->source_missed += sequence - from;
-	tell(publish, PACKET_GAP, sequence);
+	tell(publish, PACKET_GAP, 0, sequence);
+	number_set(publish, publish->sequence.session, sequence);
+}
+
+/* There is nothing before `sequence`, however far that is. */
+static void pass_hole(struct publish *publish, uint64_t sequence)
+{
+	uint64_t from = publish->sequence.next_seq;
+
+	if (sequence <= from)
+		return;
+	publish->fanout->metrics->source_holes += sequence - from;
+	tell(publish, PACKET_GAP, PACKET_FLAG_HOLE, sequence);
 	number_set(publish, publish->sequence.session, sequence);
 }
 
@@ -141,7 +154,13 @@ static void follow_news(struct publish *publish, const struct packet *packet)
 {
 	switch (packet->type) {
 	case PACKET_GAP:
-		skip_to(publish, packet_next_seq(packet));
+		/* What is missing before the hole is missed, or was not sent at all. */
+		if (packet->flags & PACKET_FLAG_HOLE) {
+			skip_to(publish, packet->first_seq);
+			pass_hole(publish, packet_next_seq(packet));
+		} else {
+			skip_to(publish, packet_next_seq(packet));
+		}
 		break;
 	case PACKET_HEARTBEAT:
 		skip_to(publish, packet->first_seq);
@@ -149,7 +168,7 @@ static void follow_news(struct publish *publish, const struct packet *packet)
 	case PACKET_SOURCE_DOWN:
 	case PACKET_SOURCE_UP:
 		skip_to(publish, packet->first_seq);
-		tell(publish, packet->type, packet->time_ns);
+		tell(publish, packet->type, 0, packet->time_ns);
 		break;
 	case PACKET_DATA:
 	case PACKET_END: /* shows in the next session, or in ours */

@@ -92,6 +92,8 @@ static void begin_packet(struct history_writer *writer, const struct packet_head
 		writer->is_message_open = header->flags & PACKET_FLAG_CONTINUED;
 	if (header->type != PACKET_GAP)
 		return;
+	if (header->flags & PACKET_FLAG_HOLE)
+		return;
 	writer->gaps++;
 	writer->missed += header->time - header->sequence;
 }

@@ -158,8 +158,8 @@ static int write_event(const struct packet *packet, char out[NEWS_MAX])
 	switch (packet->type) {
 	case PACKET_HEARTBEAT:
 		return snprintf(out, NEWS_MAX, ":\n\n");
-	case PACKET_GAP:
-		return write_gap(packet, out);
+	case PACKET_GAP: /* a hole shows in the next id */
+		return packet->flags & PACKET_FLAG_HOLE ? 0 : write_gap(packet, out);
 	case PACKET_SOURCE_DOWN:
 		return snprintf(out, NEWS_MAX, "event: source\ndata: down\n\n");
 	case PACKET_SOURCE_UP:

@@ -57,7 +57,9 @@ static size_t write_head(const struct encoder *encoder, const struct packet *pac
 	case PACKET_HEARTBEAT:
 		return websocket_control_frame(out, WEBSOCKET_PING, NULL, 0);
 	case PACKET_GAP:
-		return row_of(encoder)->tells_gaps ? write_gap(packet, out) : 0;
+		if (!row_of(encoder)->tells_gaps || packet->flags & PACKET_FLAG_HOLE)
+			return 0;
+		return write_gap(packet, out);
 	case PACKET_END:
 	case PACKET_SOURCE_DOWN:
 	case PACKET_SOURCE_UP:

@@ -134,6 +134,7 @@ static int take_feed(struct service *service, const struct config *config,
 	ret->home = served->home->index;
 	ret->admitted = served->admitted;
 	memcpy(ret->refused, served->refused, sizeof(ret->refused));
+	ingest_settle(&served->ingest);
 	crossing_settle(served->worker_feeds[ret->home].feed);
 	ret->parts = calloc(served->workers->count, sizeof(*ret->parts));
 	if (!ret->parts)

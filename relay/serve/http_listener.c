@@ -127,6 +127,7 @@ static int serve_feed(struct http_listener *http, struct served_feed *feed,
 	params_of_subscriber(from, config, &path->params);
 	params_of_stream(from, config, &path->fields);
 	path->framing = config->framing.kind;
+	path->is_nats = config_is_nats(config);
 	path->is_auto = config_on_slow_of(from, config) == CONFIG_ON_SLOW_AUTO;
 	return offer_formats(http, path);
 }

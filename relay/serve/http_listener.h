@@ -34,6 +34,7 @@ struct http_path {
 	struct subscriber_params params;
 	struct stream_fields fields;
 	enum framing_kind framing;
+	bool is_nats; /* each packet is one message */
 	bool is_auto; /* on_slow: skip where a gap can be told, else disconnect */
 	struct format_offer offers[FORMAT_COUNT];
 };
@@ -89,10 +90,10 @@ const char *http_listener_find_peer(const struct http_listener *http,
 /* Gives up the feed's formats, before it goes. */
 void http_listener_detach(struct http_listener *http, const struct served_feed *feed);
 
-/* Does its framing say where messages end? */
+/* Is it known where messages end? */
 static inline bool http_path_has_messages(const struct http_path *path)
 {
-	return framing_row(path->framing)->has_messages;
+	return framing_row(path->framing)->has_messages || path->is_nats;
 }
 
 /* Are they all text? */

@@ -8,6 +8,7 @@
 #include "base/compiler.h"
 #include "base/num.h"
 #include "config/answer_field.h"
+#include "nats/nats_ingest.h"
 #include "serve/passed_fds.h"
 
 static enum engine engine_of(enum config_engine engine)
@@ -116,6 +117,9 @@ static enum ingest_kind ingest_kind(enum config_ingest_kind kind)
 		return INGEST_SERIAL;
 	case CONFIG_INGEST_TAIL:
 		return INGEST_TAIL;
+	case CONFIG_INGEST_NATS:
+	case CONFIG_INGEST_JETSTREAM:
+		return INGEST_BACKBONE;
 	}
 	return INGEST_STDIN;
 }
@@ -186,7 +190,33 @@ static void udp_params_of(const struct config_ingest *from, struct udp_params *r
 	(void)snprintf(ret->sender, sizeof(ret->sender), "%s", parts[CONFIG_UDP_SENDER]);
 }
 
-int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, struct errmsg *err)
+static void copy(char *to, size_t size, const char *text)
+{
+	(void)snprintf(to, size, "%s", text);
+}
+
+static void backbone_params_of(const struct config *config, const struct config_feed *from,
+			       struct backbone_params *ret)
+{
+	const struct config_nats *nats = &config->nats;
+	const char *name = from->ingest.addresses[0];
+	bool is_stream = from->ingest.kind == CONFIG_INGEST_JETSTREAM;
+
+	ret->way = &nats_ingest_way;
+	copy(ret->servers, sizeof(ret->servers), nats->servers);
+	copy(ret->credentials_file, sizeof(ret->credentials_file), nats->credentials_file);
+	copy(ret->user, sizeof(ret->user), nats->user);
+	copy(ret->password_file, sizeof(ret->password_file), nats->password_file);
+	copy(ret->token_file, sizeof(ret->token_file), nats->token_file);
+	copy(ret->ca_file, sizeof(ret->ca_file), nats->ca_file);
+	copy(ret->stream, sizeof(ret->stream), is_stream ? name : "");
+	copy(ret->subject, sizeof(ret->subject), is_stream ? from->subject : name);
+	ret->session = from->session;
+	ret->backfill_ms = from->backfill;
+}
+
+int params_of_ingest(const struct config *config, const struct config_feed *from,
+		     struct ingest_params *ret, struct errmsg *err)
 {
 	const struct config_ingest *ingest = &from->ingest;
 
@@ -225,6 +255,10 @@ int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, 
 	}
 	if (ret->kind == INGEST_UDP) {
 		udp_params_of(ingest, &ret->udp);
+		return 0;
+	}
+	if (ret->kind == INGEST_BACKBONE) {
+		backbone_params_of(config, from, &ret->backbone);
 		return 0;
 	}
 	ret->endpoint_count = size_min(ingest->address_count, CONNECTOR_MAX_ENDPOINTS);

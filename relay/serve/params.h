@@ -40,7 +40,8 @@ int params_of_admin_address(const struct config *config, const char *text,
 			    struct errmsg *err) must_check;
 
 /* 0, or -EINVAL with the reason: an address that config/ let pass but endpoint_parse() does not. */
-int params_of_ingest(const struct config_feed *from, struct ingest_params *ret, struct errmsg *err);
+int params_of_ingest(const struct config *config, const struct config_feed *from,
+		     struct ingest_params *ret, struct errmsg *err);
 
 /* Of a listener that offers the feed. */
 void params_of_subscriber(const struct config_listener *from, const struct config_feed *feed,

@@ -419,7 +419,7 @@ int served_feed_new(struct service *service, const struct config *config,
 		errmsg_errno(err, -ENOMEM, "feed %s", from->section.name);
 		goto out;
 	}
-	order.result = params_of_ingest(from, ingest, err);
+	order.result = params_of_ingest(config, from, ingest, err);
 	if (order.result == 0)
 		order.result = params_of_publishers(from, &publishers, err);
 	if (order.result < 0)
@@ -558,7 +558,7 @@ void served_feed_change(struct service *service, struct served_feed *served,
 	struct recorder_params recorder;
 	struct errmsg err;
 
-	if (!ingest || params_of_ingest(from, ingest, &err) < 0) {
+	if (!ingest || params_of_ingest(config, from, ingest, &err) < 0) {
 		log_error("out of memory feed=%s, it has not changed", served->name);
 		free(ingest);
 		return;

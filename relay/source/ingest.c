@@ -73,7 +73,7 @@ static void note_direct_bytes(struct ingest *ingest)
 		ingest->feed->metrics.direct_bytes = direct_file_bytes(ingest->direct_file);
 }
 
-static void drop_source(struct ingest *ingest)
+void ingest_drop_source(struct ingest *ingest)
 {
 	gathering_end(&ingest->gathering);
 	ev_io_stop(ingest->loop, &ingest->readable);
@@ -153,10 +153,10 @@ void ingest_reopen_fifo(struct ingest *ingest)
 	if (open_fifo(ingest->params.path, &fd, &err) < 0) {
 		log_error("%s feed=%s, no publisher until the next reload", err.text,
 			  ingest->feed->params.name);
-		drop_source(ingest);
+		ingest_drop_source(ingest);
 		return;
 	}
-	drop_source(ingest);
+	ingest_drop_source(ingest);
 	ingest_adopt(ingest, fd);
 }
 
@@ -185,7 +185,7 @@ static void let_source_go(struct ingest *ingest)
 	else if (ingest->datagrams && ingest->is_open)
 		ingest->given.count = 0;
 	else
-		drop_source(ingest);
+		ingest_drop_source(ingest);
 }
 
 void ingest_end_source(struct ingest *ingest, enum close_reason reason, int err)
@@ -225,7 +225,7 @@ static bool fall_back_to_splice(struct ingest *ingest, int err)
 	if (fd < 0)
 		return false;
 	ingest_file_log_indirect(&ingest->params, ingest->feed->params.name, err);
-	drop_source(ingest);
+	ingest_drop_source(ingest);
 	ingest_attach(ingest, fd);
 	return true;
 }
@@ -528,6 +528,8 @@ void ingest_tick(struct ingest *ingest, uint64_t now)
 	ingest_log_sums(ingest, now * NS_PER_MS);
 	newcomers_tick(&ingest->newcomers, now, has_source(ingest) ? NEWCOMERS_BESIDE_MS : timeout);
 	note_direct_bytes(ingest);
+	if (ingest->may_begin && ingest->is_open && ingest->way && ingest->way->tick)
+		ingest->way->tick(ingest);
 	if (ingest->datagrams) /* its socket stays, also where it could not be watched */
 		ingest_watch(ingest);
 	if (!ingest->has_started &&

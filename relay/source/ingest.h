@@ -28,6 +28,7 @@
 #include "source/newcomers.h"
 #include "source/send_file.h"
 
+struct backbone;
 struct ingest;
 
 enum ingest_kind {
@@ -40,6 +41,7 @@ enum ingest_kind {
 	INGEST_UDP,
 	INGEST_SERIAL,
 	INGEST_TAIL,
+	INGEST_BACKBONE, /* a subject or stream of NATS: nats/ */
 };
 
 /* FILE: whether it is read past the page cache. */
@@ -47,6 +49,21 @@ enum ingest_direct {
 	INGEST_DIRECT_AUTO, /* when it is large (direct_file_is_large()) */
 	INGEST_DIRECT_YES,
 	INGEST_DIRECT_NO,
+};
+
+/* BACKBONE: what is read, and from where.  For nats/ only; the ingest hands it on. */
+struct backbone_params {
+	const struct ingest_way *way; /* that of nats/ */
+	char servers[2048];           /* URLs, separated by commas */
+	char credentials_file[1024];  /* each may be "", and credential:NAME */
+	char user[256];
+	char password_file[1024];
+	char token_file[1024];
+	char ca_file[1024];
+	char stream[256];     /* "": a plain subject */
+	char subject[256];    /* of a stream: "" for all of it */
+	uint64_t session;     /* of the stream, by hand, 32 bits; 0: by the time of its creation */
+	uint64_t backfill_ms; /* of the past, where nothing is known */
 };
 
 struct ingest_params {
@@ -67,6 +84,7 @@ struct ingest_params {
 	uint64_t rate_bytes;               /* FILE: a second; 0 = as fast as it goes     */
 	uint64_t start_subscribers;        /* wait for so many before reading; 0 = at once */
 	struct gathering_params gathering; /* not of a file */
+	struct backbone_params backbone;   /* BACKBONE */
 };
 
 /* SERIAL, TAIL: what comes and goes; for ingest_device.c only. */
@@ -92,6 +110,10 @@ struct ingest_way {
 	void (*at_end)(struct ingest *ingest);
 	/* Nothing is opened or watched any more.  Idempotent. */
 	void (*stop)(struct ingest *ingest);
+	/* 10 times a second, from ingest_begin() on. */
+	void (*tick)(struct ingest *ingest);
+	/* params.backbone has changed. */
+	void (*change)(struct ingest *ingest);
 };
 
 struct ingest {
@@ -112,6 +134,7 @@ struct ingest {
 	struct log_rate datagrams_log;
 	struct ingest_device device;
 	struct send_file send_file; /* CONNECT, SERIAL */
+	struct backbone *backbone;  /* BACKBONE; its way's; NULL: not read */
 	int better_fd; /* a preferred publisher, taken on at the next message boundary */
 	ev_io readable;
 	struct gathering gathering;
@@ -152,6 +175,11 @@ struct ingest_state {
 			    * so is who has not taken all of send_file */
 	bool is_temporary; /* fd was opened for the state; close it when the ingest goes on */
 };
+
+/* Before the feed is described for the next process, with all loops standing still: of a source that can
+ * be read once more, what has been begun is dropped.  It goes on by itself where this process goes on
+ * after all. */
+void ingest_settle(struct ingest *ingest);
 
 /* Describes it.  A file that is read past the page cache goes on through it from the same byte. */
 void ingest_capture(struct ingest *ingest, struct ingest_state *ret);
@@ -217,6 +245,9 @@ bool ingest_may_read(const struct ingest *ingest);
 
 /* The only place that starts and stops watching the source. */
 void ingest_watch(struct ingest *ingest);
+
+/* The source is closed, and nobody is told. */
+void ingest_drop_source(struct ingest *ingest);
 
 /* Makes `fd` the source, to be watched by the caller. */
 void ingest_attach(struct ingest *ingest, int fd);

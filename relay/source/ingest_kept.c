@@ -27,6 +27,16 @@ static int reopen_file(const struct ingest *ingest)
 	return fd;
 }
 
+void ingest_settle(struct ingest *ingest)
+{
+	if (ingest->params.kind != INGEST_BACKBONE)
+		return;
+	if (ingest->way && ingest->way->stop)
+		ingest->way->stop(ingest);
+	ingest_drop_source(ingest);
+	(void)intake_reset(&ingest->feed->intake);
+}
+
 void ingest_capture(struct ingest *ingest, struct ingest_state *ret)
 {
 	enum ingest_kind kind = ingest->params.kind;

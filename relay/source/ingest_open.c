@@ -2,6 +2,7 @@
 /* How each kind of ingest is opened, and what a reload changes of one whose publisher stays. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -48,10 +49,14 @@ static int open_stdin(struct ingest *ingest, struct errmsg *err)
 	return 0;
 }
 
-static const struct ingest_way *way_of(enum ingest_kind kind)
+static const struct ingest_way *way_of(const struct ingest_params *params)
 {
+	enum ingest_kind kind = params->kind;
+
 	if (kind == INGEST_UDP)
 		return &ingest_way_of_datagrams;
+	if (kind == INGEST_BACKBONE)
+		return params->backbone.way;
 	return kind == INGEST_SERIAL || kind == INGEST_TAIL ? &ingest_way_of_devices : NULL;
 }
 
@@ -64,10 +69,11 @@ int ingest_open(struct ingest *ingest, const struct ingest_state *kept, struct e
 	ingest->is_open = true;
 	ingest->allowance_ms = now_ms();
 	ingest->has_started = ingest->has_started || ingest->params.start_subscribers == 0;
-	ingest->way = way_of(ingest->params.kind);
+	ingest->way = way_of(&ingest->params);
 	switch (ingest->params.kind) {
-	case INGEST_LISTEN: /* ingest_listen() */
-	case INGEST_HTTP:   /* ingest_admit() */
+	case INGEST_LISTEN:   /* ingest_listen() */
+	case INGEST_HTTP:     /* ingest_admit() */
+	case INGEST_BACKBONE: /* once it may begin */
 		break;
 	case INGEST_CONNECT:
 		if (!is_kept)
@@ -120,6 +126,11 @@ void ingest_change(struct ingest *ingest, const struct ingest_params *params)
 	ingest->connector.pace.retry_max_ms = params->retry_max_ms;
 	ingest->params.gathering = params->gathering;
 	gathering_change(&ingest->gathering, &params->gathering);
+	if (memcmp(&ingest->params.backbone, &params->backbone, sizeof(params->backbone)) != 0) {
+		ingest->params.backbone = params->backbone;
+		if (ingest->way && ingest->way->change)
+			ingest->way->change(ingest);
+	}
 	ingest_resume(ingest);
 }
 

@@ -67,8 +67,10 @@ static void take(struct packet_check *check, const struct packet_header *header)
 	check->is_joined = header->type != PACKET_END;
 	if (header->type == PACKET_GAP) {
 		check->next = header->time;
-		check->gaps++;
-		check->missed += header->time - header->sequence;
+		if (!(header->flags & PACKET_FLAG_HOLE)) {
+			check->gaps++;
+			check->missed += header->time - header->sequence;
+		}
 		check->is_open = false;
 	} else if (header->type == PACKET_DATA) {
 		check->has_parted = false;

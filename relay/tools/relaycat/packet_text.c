@@ -5,6 +5,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+static const char *flag_word(const struct packet_header *header)
+{
+	if (header->type == PACKET_GAP)
+		return header->flags & PACKET_FLAG_HOLE ? " hole" : "";
+	return header->flags & PACKET_FLAG_CONTINUED ? " continued" : "";
+}
+
 const char *packet_print_header(const struct packet_header *header, char buf[PACKET_TEXT_BYTES])
 {
 	(void)snprintf(buf, PACKET_TEXT_BYTES,
@@ -12,7 +19,7 @@ const char *packet_print_header(const struct packet_header *header, char buf[PAC
 		       " %s=%" PRIu64 "%s",
 		       packet_type_name(header->type), header->session, header->sequence,
 		       header->count, header->length, header->type == PACKET_GAP ? "next" : "time",
-		       header->time, header->flags & PACKET_FLAG_CONTINUED ? " continued" : "");
+		       header->time, flag_word(header));
 	return buf;
 }
 
@@ -20,6 +27,8 @@ const char *packet_print_event(const struct packet_header *header, char buf[PACK
 {
 	switch ((enum packet_type)header->type) {
 	case PACKET_GAP:
+		if (header->flags & PACKET_FLAG_HOLE)
+			return NULL;
 		(void)snprintf(buf, PACKET_TEXT_BYTES,
 			       "gap: %" PRIu64 " messages missed, from %" PRIu64 " to %" PRIu64,
 			       header->time - header->sequence, header->sequence, header->time - 1);

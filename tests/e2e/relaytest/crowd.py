@@ -75,7 +75,7 @@ class FramedReader(Reader):
             raise Wrong(f"expected sequence {self.next}: {header}")
         for at in range(0, len(data), MESSAGE):
             self.take_message(data[at:at + MESSAGE])
-        self.gaps += header.type == packet.GAP
+        self.gaps += header.type == packet.GAP and not header.is_hole
         self.next = header.time if header.type == packet.GAP else header.sequence + header.count
 
 

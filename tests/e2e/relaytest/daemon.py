@@ -22,6 +22,9 @@ HANDOVER_SCHEMA = int(re.search(r"HANDOVER_SCHEMA = (\d+)", (ROOT / "relay/serve
 # Seconds between two looks at something that makes no event for the loop.
 POLL = 0.005
 
+# Of a feed that is read from NATS: to the server, and a pair between the threads.
+NATS_SOCKETS = 3
+
 # Then its resident memory is not what the program takes.
 IS_SANITIZED = bool(re.search("address|thread|memory", BIN.name))
 
@@ -230,7 +233,9 @@ class Relay:
     def outgoing(self):
         """Feeds that connect: they may do so after ready."""
         feeds = self.sections.values() if isinstance(self.sections, dict) else ()
-        return sum(str(one.get("ingest", "")).startswith("connect") for one in feeds)
+        ingests = [str(one.get("ingest", "")) for one in feeds]
+        of_nats = sum(one.startswith(("nats:", "jetstream:")) for one in ingests)
+        return sum(one.startswith("connect") for one in ingests) + NATS_SOCKETS * of_nats
 
     def pipes(self):
         return sum(link.startswith("pipe:") for link in self.links())

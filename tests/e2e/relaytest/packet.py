@@ -10,6 +10,7 @@ LAYOUT = struct.Struct(">4sBBHIIQQ")
 
 DATA, HEARTBEAT, GAP, END, SOURCE_DOWN, SOURCE_UP = range(6)
 CONTINUED = 1
+HOLE = 2
 
 
 class Packet(NamedTuple):
@@ -25,6 +26,11 @@ class Packet(NamedTuple):
     def continued(self):
         return bool(self.flags & CONTINUED)
 
+    @property
+    def is_hole(self):
+        """A gap in which nothing was lost."""
+        return bool(self.flags & HOLE)
+
 
 def encode(type=DATA, flags=0, count=0, length=0, session=0, sequence=0, time=0, magic=MAGIC):
     return LAYOUT.pack(magic, type, flags, count, length, session, sequence, time)
@@ -35,7 +41,7 @@ def decode(head):
     assert magic == MAGIC, f"packet starts with {magic!r}"
     packet = Packet(*fields)
     assert packet.type <= SOURCE_UP, f"unknown type: {packet}"
-    assert packet.flags & ~CONTINUED == 0, f"unknown flag: {packet}"
+    assert packet.flags & ~(HOLE if packet.type == GAP else CONTINUED) == 0, f"unknown flag: {packet}"
     if packet.type != DATA:
         assert packet.count == 0 and packet.length == 0, f"payload announced: {packet}"
     else:

@@ -168,6 +168,7 @@ class FramedSubscriber(Subscriber):
         self.messages = 0
         self.payload_bytes = 0
         self.gaps = []
+        self.holes = []
         self.events = []
         self.heartbeats = []
         self.headers = []
@@ -250,7 +251,7 @@ class FramedSubscriber(Subscriber):
     def take_gap(self, header):
         assert header.sequence == self.next, f"expected sequence {self.next}: {header}"
         assert header.time > header.sequence, f"nothing is missing: {header}"
-        self.gaps.append((header.sequence, header.time))
+        (self.holes if header.is_hole else self.gaps).append((header.sequence, header.time))
         self.next = header.time
         self.seek(self.next)
         self.open = False

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A connection to one of the NATS servers that are configured, by libnats (nats.h, 3.4).
+ *
+ * It is made to whichever server answers first; the library tries them in random order.  It is never
+ * mended: when it is lost, or its server is about to shut down (lame duck), the owner closes it and
+ * opens another.  So there is one way to begin, and each server of the list is tried again.
+ *
+ * All functions wait for the network, for NATS_WAIT_MS and a server at most.  They are called by a
+ * reader's thread, never by a loop.
+ */
+#pragma once
+
+#include <nats/nats.h>
+#include <stdbool.h>
+
+#include "base/compiler.h"
+#include "base/errmsg.h"
+#include "source/ingest.h"
+
+enum {
+	NATS_WAIT_MS = 2000, /* for one answer of a server */
+	NATS_SERVER_BYTES = 256,
+};
+
+struct nats_events;
+
+struct nats_connection {
+	natsConnection *connection; /* NULL: closed */
+	jsCtx *stream_api;
+	struct nats_events *events;     /* private: what the library's threads have told */
+	char server[NATS_SERVER_BYTES]; /* such as nats://a:4222 */
+};
+
+/* Connects, and reads the secrets of `params` from their files for it.  name: who is connected, for the
+ * lists of the server.  0; or -errno, with what is wrong and what to do about it in *err. */
+int nats_connection_open(struct nats_connection *ret, const struct backbone_params *params,
+			 const char *name, struct errmsg *err) must_check;
+
+/* Idempotent. */
+void nats_connection_close(struct nats_connection *connection);
+
+/* Why it is to be left: "" while it is not. */
+const char *nats_connection_why_lost(const struct nats_connection *connection);
+
+/* What the server last refused for want of permission.  False: nothing.  It is asked for once. */
+bool nats_connection_take_refusal(struct nats_connection *connection, struct errmsg *ret);
+
+/* Reads the secrets and the list of servers, as nats_connection_open() does; connects to nobody.  0 or
+ * -errno with a message. */
+int nats_connection_check(const struct backbone_params *params, struct errmsg *err) must_check;

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Where a reader is in a stream: which session its messages have, and which message it needs next.
+ * Pure.
+ *
+ * The sequence is the stream's, and the session is derived from when the stream was created: so a
+ * message has the same numbers at every relay.  A mirror was created at another time.  An operator gives
+ * it the session of what it mirrors (session = NUMBER).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct stream_position {
+	uint32_t session;    /* of what has come so far; at first that of the feed */
+	uint64_t next_seq;   /* of the message to come; 0: known when it comes */
+	uint64_t created_ns; /* of the stream that was read last; 0: none yet */
+};
+
+struct stream_seen {
+	uint64_t created_ns; /* wall clock */
+	uint64_t last_seq;   /* that the stream ever had; 0: none */
+	uint64_t match_seq;  /* of the last message that is wanted; 0: none */
+};
+
+struct stream_wish {
+	uint32_t session;     /* by hand; 0: by the time of creation */
+	uint64_t backfill_ms; /* how much of the past a reader begins with that knows no position */
+};
+
+enum stream_begin {
+	STREAM_GOES_ON, /* at next_seq */
+	STREAM_BEGINS,  /* another session: at next_seq; or at *ret_from_ns, where that is 0 */
+	STREAM_IS_ANOTHER, /* begins, for the stream was made anew, under a name that was read before */
+	STREAM_IS_SHORTER, /* it has less than has been read of it: nothing has changed */
+};
+
+/* The session of a stream that was created then: milliseconds, as a feed's own session is; never 0. */
+uint32_t stream_session(uint64_t created_ns);
+
+/* Compares the position with the stream that is there now, and moves it there.  now_ns: wall clock. */
+enum stream_begin stream_position_find(struct stream_position *position,
+				       const struct stream_seen *seen,
+				       const struct stream_wish *wish, uint64_t now_ns,
+				       uint64_t *ret_from_ns);
+
+/* The stream has lost what came last: what comes next has another session, and the next number that the
+ * stream gives. */
+void stream_position_cut(struct stream_position *position, const struct stream_seen *seen,
+			 uint64_t now_ns);

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT
+"""nats-server, and a client of its text protocol (docs.nats.io, Client Protocol): there is no package with one."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+from datetime import datetime, timezone
+
+from .loop import CEILING
+
+POLL = 0.02
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def nanoseconds(text):
+    """Of a time as JetStream writes it: 2026-01-02T03:04:05.678901234Z."""
+    whole, part = re.fullmatch(r"(.*?)(?:\.(\d+))?Z", text).groups()
+    seconds = int(datetime.fromisoformat(whole).replace(tzinfo=timezone.utc).timestamp())
+    return seconds * 10**9 + int((part or "0").ljust(9, "0"))
+
+
+class NatsError(Exception):
+    """What the server refuses."""
+
+
+class Client:
+    """One connection. Requests wait for their answer."""
+
+    def __init__(self, port, host="127.0.0.1", **login):
+        self.sock = socket.create_connection((host, port), CEILING)
+        self.rest = b""
+        self.requests = 0
+        self.line()
+        about = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, **login}
+        self.sock.sendall(b"CONNECT " + json.dumps(about).encode() + b"\r\nPING\r\n")
+        if (answer := self.line()) != b"PONG":
+            raise NatsError(answer)
+
+    def fill(self):
+        data = self.sock.recv(1 << 16)
+        if not data:
+            raise ConnectionResetError
+        self.rest += data
+
+    def line(self):
+        while b"\r\n" not in self.rest:
+            self.fill()
+        line, self.rest = self.rest.split(b"\r\n", 1)
+        return line
+
+    def exactly(self, count):
+        while len(self.rest) < count:
+            self.fill()
+        data, self.rest = self.rest[:count], self.rest[count:]
+        return data
+
+    def message(self):
+        """The body of the next one."""
+        while True:
+            words = self.line().split()
+            if words[0] == b"PING":
+                self.sock.sendall(b"PONG\r\n")
+            elif words[0] in (b"MSG", b"HMSG"):
+                data = self.exactly(int(words[-1]) + 2)[:-2]
+                return data[int(words[-2]):] if words[0] == b"HMSG" else data
+            elif words[0].startswith(b"-ERR"):
+                raise NatsError(words)
+
+    def publish(self, subject, *bodies):
+        """What they come to is not asked for; flush() waits until the server has them."""
+        self.sock.sendall(b"".join(f"PUB {subject} {len(body)}\r\n".encode() + body + b"\r\n" for body in bodies))
+        return self
+
+    def flush(self):
+        self.sock.sendall(b"PING\r\n")
+        while (words := self.line()) != b"PONG":
+            if words == b"PING":
+                self.sock.sendall(b"PONG\r\n")
+        return self
+
+    def request(self, subject, body=b""):
+        """The answer as JSON; one with an error raises."""
+        self.requests += 1
+        inbox = f"_INBOX.{id(self)}.{self.requests}"
+        self.sock.sendall(f"SUB {inbox} {self.requests}\r\nUNSUB {self.requests} 1\r\n"
+                          f"PUB {subject} {inbox} {len(body)}\r\n".encode() + body + b"\r\n")
+        answer = json.loads(self.message() or "{}")
+        if "error" in answer:
+            raise NatsError(answer["error"])
+        return answer
+
+    def api(self, call, **body):
+        return self.request(f"$JS.API.{call}", json.dumps(body).encode() if body else b"")
+
+    def store(self, subject, *bodies):
+        """Publishes, one after the other; the sequences that the stream has given."""
+        return [self.request(subject, body)["seq"] for body in bodies]
+
+    def close(self):
+        self.sock.close()
+
+
+class Server:
+    """A nats-server on a port of 127.0.0.1, which it keeps over its death."""
+
+    def __init__(self, loop, directory, name="s", *, jetstream=True, more="", port=None):
+        self.loop = loop
+        self.port = port or free_port()
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self.process = None
+        self.log = directory / f"{name}.log"
+        self.conf = directory / f"{name}.conf"
+        storing = f'jetstream {{ store_dir: "{directory}/{name}" }}\n' if jetstream else ""
+        self.conf.write_text(f'host: "127.0.0.1"\nport: {self.port}\nserver_name: {name}\n{storing}{more}')
+        self.clients = []
+        self.start()
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(["nats-server", "-c", str(self.conf)], stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log)
+        self.loop.run(self.answers, what=lambda: self.log.read_text()[-2000:], poll=POLL)
+        return self
+
+    def answers(self):
+        assert self.process.poll() is None, self.log.read_text()[-2000:]
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def client(self, **login):
+        made = Client(self.port, **login)
+        self.clients.append(made)
+        return made
+
+    def stream(self, name="PRICES", subjects=("prices.>",), **more):
+        """Makes a stream; its session at each relay."""
+        made = self.client().api(f"STREAM.CREATE.{name}", name=name, subjects=list(subjects), num_replicas=1,
+                                 **{"storage": "file", "retention": "limits", **more})
+        return (nanoseconds(made["created"]) // 10**6) % 2**32 | 1
+
+    def kill(self, number=signal.SIGKILL):
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+            self.process.wait()
+
+    def close(self):
+        for client in self.clients:
+            client.close()
+        self.kill()
