@@ -87,11 +87,15 @@ static bool is_for_http(size_t option)
 {
 	return option == CONFIG_LISTENER_origins || option == CONFIG_LISTENER_hosts ||
 	       option == CONFIG_LISTENER_content_type || option == CONFIG_LISTENER_http_fields ||
-	       option == CONFIG_LISTENER_token_file || option == CONFIG_LISTENER_trusted_proxies ||
-	       option == CONFIG_LISTENER_proxy_header || option == CONFIG_LISTENER_publish ||
+	       option == CONFIG_LISTENER_token_file || option == CONFIG_LISTENER_publish ||
 	       option == CONFIG_LISTENER_publish_token_file || option == CONFIG_LISTENER_gaps ||
-	       option == CONFIG_LISTENER_messages || option == CONFIG_LISTENER_head_timeout ||
-	       option == CONFIG_LISTENER_max_heads || option == CONFIG_LISTENER_max_replays;
+	       option == CONFIG_LISTENER_messages || option == CONFIG_LISTENER_max_replays;
+}
+
+/* A PROXY header has to come in time as a request has. */
+static bool is_for_heads(size_t option)
+{
+	return option == CONFIG_LISTENER_head_timeout || option == CONFIG_LISTENER_max_heads;
 }
 
 /* Does it have another value than without this line? */
@@ -124,19 +128,28 @@ static void check_http(const struct check *check, const struct config_listener *
 				    listener->token_file);
 		check_report_secret(check, &listener->section, CONFIG_LISTENER_publish_token_file,
 				    listener->publish_token_file);
-		if (listener->proxy_header != CONFIG_PROXY_HEADER_PROXY &&
-		    !*listener->trusted_proxies)
-			check_report(check, &listener->section, CONFIG_LISTENER_proxy_header,
-				     "proxy_header is for trusted_proxies only; expected their "
-				     "networks");
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {
-		if (is_for_http(i) && changes_anything(check, listener, &options[i]))
+		bool is_heads = is_for_heads(i) && !*listener->trusted_proxies;
+
+		if ((is_heads || is_for_http(i)) && changes_anything(check, listener, &options[i]))
 			check_report(check, &listener->section, i,
-				     "%s is for format = http only; expected it to be left out",
-				     options[i].key);
+				     "%s is for format = http%s only; expected it to be left out",
+				     options[i].key, is_heads ? " or trusted_proxies" : "");
 	}
+}
+
+static void check_proxies(const struct check *check, const struct config_listener *listener)
+{
+	bool is_forwarded = listener->proxy_header == CONFIG_PROXY_HEADER_FORWARDED;
+
+	if (is_forwarded && !*listener->trusted_proxies)
+		check_report(check, &listener->section, CONFIG_LISTENER_proxy_header,
+			     "proxy_header is for trusted_proxies only; expected their networks");
+	else if (is_forwarded && listener->format != FORMAT_HTTP)
+		check_report(check, &listener->section, CONFIG_LISTENER_proxy_header,
+			     "proxy_header = forwarded is for format = http only; expected proxy");
 }
 
 static bool is_published_at(const struct config_listener *listener, const struct config_feed *feed)
@@ -202,6 +215,7 @@ void check_listener(const struct check *check, const struct config_listener *lis
 	const struct config *config = check->config;
 
 	check_http(check, listener);
+	check_proxies(check, listener);
 	if (!is_partial) {
 		check_feed_name(check, listener);
 		check_publish(check, listener);

@@ -93,8 +93,10 @@ void budget_reckon(const struct config *config, unsigned workers, uint64_t fd_li
 		rings += rings_of(config, feed, workers) * ring_bytes_of(feed);
 	}
 	for (size_t i = 0; i < config->listener_count; i++) {
-		if (config->listeners[i].format == FORMAT_HTTP)
-			heads += config->listeners[i].max_heads;
+		const struct config_listener *listener = &config->listeners[i];
+
+		if (listener->format == FORMAT_HTTP || *listener->trusted_proxies)
+			heads += listener->max_heads;
 	}
 	reserved += heads;
 	possible = fd_limit > 2 * reserved ? fd_limit - reserved : fd_limit / 2;

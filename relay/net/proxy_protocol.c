@@ -275,8 +275,9 @@ static enum proxy_parse parse_v2(const uint8_t *bytes, size_t count, struct prox
 		return PROXY_PARSE_MORE;
 	family = bytes[13];
 	ret->header_bytes = header_bytes;
+	ret->is_local = (bytes[12] & 0x0f) == V2_LOCAL;
 	/* the rest of these is to be skipped whatever it is */
-	if ((bytes[12] & 0x0f) == V2_LOCAL || family == V2_UNSPEC)
+	if (ret->is_local || family == V2_UNSPEC)
 		return PROXY_PARSE_WHOLE;
 	wrong = check_extensions(bytes, header_bytes, V2_HEAD_BYTES + address_bytes(family));
 	if (wrong)

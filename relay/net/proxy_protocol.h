@@ -32,6 +32,7 @@ struct proxy_header {
 	 * the address of the connection counts. */
 	struct sockaddr_storage source;
 	socklen_t source_bytes;
+	bool is_local;      /* whole: LOCAL; so a proxy looks if relay is there */
 	const char *reason; /* error: one line, static */
 };
 

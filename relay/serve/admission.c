@@ -90,8 +90,9 @@ void admission_prepare(struct admission *admission, int fd, struct quota *quota)
 
 /* ---- peers ---- */
 
-static void refuse(struct admission *admission, struct served_feed *feed, int fd,
-		   const struct endpoint_address *peer, enum close_reason reason, const char *whose)
+void admission_refuse(struct admission *admission, struct served_feed *feed, int fd,
+		      const struct endpoint_address *peer, enum close_reason reason,
+		      const char *detail)
 {
 	char text[ENDPOINT_TEXT_BYTES];
 	uint64_t suppressed = 0;
@@ -101,7 +102,7 @@ static void refuse(struct admission *admission, struct served_feed *feed, int fd
 		endpoint_print_address(text, sizeof(text), peer);
 		log_warn("subscriber refused listener=%s peer=%s reason=%s (%s%s) suppressed=%llu",
 			 admission->listener, text, close_reason_name(reason),
-			 close_reason_text(reason), whose, (unsigned long long)suppressed);
+			 close_reason_text(reason), detail, (unsigned long long)suppressed);
 	}
 	sockopt_set_reset_on_close(fd);
 	peer_socket_close(&fd);
@@ -139,7 +140,7 @@ static struct quota *take_quota(struct admission *admission, struct served_forma
 		reason = admission_take_quota(admission, request, &quota, &whose);
 	if (reason == CLOSE_REASON_COUNT)
 		return quota;
-	refuse(admission, format->feed, fd, peer, reason, whose);
+	admission_refuse(admission, format->feed, fd, peer, reason, whose);
 	return NULL;
 }
 
@@ -161,7 +162,7 @@ void admission_subscribe(struct admission *admission, struct served_format *form
 	struct quota *quota;
 
 	if (!arrival) {
-		refuse(admission, format->feed, fd, peer, CLOSE_NO_MEMORY, "");
+		admission_refuse(admission, format->feed, fd, peer, CLOSE_NO_MEMORY, "");
 		return;
 	}
 	quota = take_quota(admission, format, fd, peer);
@@ -172,7 +173,7 @@ void admission_subscribe(struct admission *admission, struct served_format *form
 	if (served_format_open(format) < 0) {
 		free(arrival);
 		quota_refuse(quota, CLOSE_REASON_COUNT);
-		refuse(admission, format->feed, fd, peer, CLOSE_NO_MEMORY, "");
+		admission_refuse(admission, format->feed, fd, peer, CLOSE_NO_MEMORY, "");
 		return;
 	}
 	admission_prepare(admission, fd, quota);

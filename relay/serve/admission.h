@@ -60,6 +60,12 @@ enum close_reason admission_take_quota(const struct admission *admission,
  * cannot be set is logged, and survived.  To be called before the subscriber joins. */
 void admission_prepare(struct admission *admission, int fd, struct quota *quota);
 
+/* Resets a peer that is not to become a subscriber of the feed, counts it there and logs it.  detail:
+ * what the log says behind the text of the reason.  `fd` is taken over. */
+void admission_refuse(struct admission *admission, struct served_feed *feed, int fd,
+		      const struct endpoint_address *peer, enum close_reason reason,
+		      const char *detail);
+
 /* A peer has connected from `peer` where this format is served: it joins the feed with these
  * params, or it is reset.  `fd` is taken over. */
 void admission_subscribe(struct admission *admission, struct served_format *format,

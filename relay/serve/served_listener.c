@@ -15,17 +15,47 @@
 #include "serve/service.h"
 #include "source/listener_log.h"
 
+/* A proxy that only looks if relay is there may go by FIN. */
+static void on_peer(void *owner, int fd, const struct endpoint_address *peer, bool is_local)
+{
+	struct served_listener *served = owner;
+	struct subscriber_params params = served->subscriber_params;
+
+	params.ends_with_fin = is_local;
+	if (served->offer.format)
+		admission_subscribe(&served->admission, served->offer.format, &params, fd, peer);
+	else
+		peer_socket_close(&fd);
+}
+
+static void on_unproxied(void *owner, int fd, const struct endpoint_address *proxy, const char *why)
+{
+	struct served_listener *served = owner;
+	struct errmsg detail;
+
+	errmsg_set(&detail, ": %s", why);
+	if (served->offer.format)
+		admission_refuse(&served->admission, served->offer.format->feed, fd, proxy,
+				 CLOSE_NO_PROXY_HEAD, detail.text);
+	else
+		peer_socket_close(&fd);
+}
+
+static const struct proxied_peers_events proxied_events = {
+	.on_peer = on_peer,
+	.on_refused = on_unproxied,
+};
+
 static void on_accept(void *owner, int fd, const struct endpoint_address *peer)
 {
 	struct served_listener *served = owner;
 
 	if (served->http)
 		http_server_adopt(&served->http->server, fd, peer);
-	else if (served->offer.format)
-		admission_subscribe(&served->admission, served->offer.format,
-				    &served->subscriber_params, fd, peer);
+	else if (proxied_peers_expect(&served->proxied, peer))
+		proxied_peers_add(&served->proxied, fd, peer);
 	else
-		peer_socket_close(&fd);
+		on_peer(served, fd, peer, false);
 }
 
 static const struct listener_events listener_events = {
@@ -60,6 +90,7 @@ int served_listener_new(struct service *service, const struct config_listener *f
 	list_node_init(&served->node);
 	(void)snprintf(served->name, sizeof(served->name), "%s", from->section.name);
 	listener_init(&served->listener, service->loop, &listener_events, served);
+	proxied_peers_init(&served->proxied, service->loop, &proxied_events, served);
 	r = admission_init(&served->admission, service, served->name);
 	if (r < 0)
 		errmsg_set(&why, "out of memory");
@@ -87,6 +118,7 @@ static int change_http(struct served_listener *served, const struct config *conf
 		       const struct config_listener *from)
 {
 	format_offer_end(&served->offer);
+	proxied_peers_close(&served->proxied);
 	if (!served->http)
 		served->http = http_listener_new(&served->admission, &served->listener,
 						 &http_admission, from);
@@ -107,6 +139,9 @@ int served_listener_change(struct served_listener *served, const struct config *
 	if (from->format == FORMAT_HTTP)
 		return change_http(served, config, from);
 	http_listener_free(&served->http);
+	if (proxied_peers_change(&served->proxied, from->trusted_proxies, from->head_timeout,
+				 from->max_heads) < 0)
+		return -ENOMEM;
 	if (!feed)
 		return 0;
 	params_of_subscriber(from, config_find_feed(config, from->feed),
@@ -123,12 +158,19 @@ void served_listener_detach(struct served_listener *served, const struct served_
 		format_offer_end(&served->offer);
 }
 
+void served_listener_stop(struct served_listener *served)
+{
+	listener_close(&served->listener);
+	proxied_peers_close(&served->proxied);
+}
+
 void served_listener_free(struct served_listener **served_ptr)
 {
 	struct served_listener *served = *served_ptr;
 
 	*served_ptr = NULL;
 	listener_close(&served->listener);
+	proxied_peers_fini(&served->proxied);
 	http_listener_free(&served->http);
 	format_offer_end(&served->offer);
 	admission_fini(&served->admission);

@@ -12,6 +12,7 @@
 #include "net/listener.h"
 #include "serve/admission.h"
 #include "serve/served_feed.h"
+#include "web/proxied_peers.h"
 
 struct http_listener;
 struct service;
@@ -24,6 +25,7 @@ struct served_listener {
 	struct http_listener *http; /* NULL: not with format = http */
 	struct format_offer
 		offer; /* of the other formats; nothing while being set up or torn down */
+	struct proxied_peers proxied; /* of the other formats: who is behind a trusted proxy */
 	struct subscriber_params subscriber_params;
 };
 
@@ -53,6 +55,9 @@ int served_listener_change(struct served_listener *served, const struct config *
 
 /* Gives up the feed's formats, before it goes. */
 void served_listener_detach(struct served_listener *served, const struct served_feed *feed);
+
+/* Nobody new comes in.  Those who are in stay. */
+void served_listener_stop(struct served_listener *served);
 
 /* Clears the pointer. */
 void served_listener_free(struct served_listener **served);

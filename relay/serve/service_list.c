@@ -47,7 +47,7 @@ void service_drain(struct service *service)
 
 	service->is_draining = true;
 	list_for_each (&service->listeners, node)
-		listener_close(&served_listener_at(node)->listener);
+		served_listener_stop(served_listener_at(node));
 	list_for_each (&service->feeds, node)
 		served_feed_drain(served_feed_at(node));
 	inbox_run(&service->control);
@@ -62,6 +62,7 @@ void service_tick(struct service *service, uint64_t now_ms)
 
 		admission_tick(&served->admission, served->http ? "request" : "subscriber",
 			       now_ms * NS_PER_MS);
+		proxied_peers_tick(&served->proxied, now_ms);
 		listener_log_sums(&served->listener, now_ms * NS_PER_MS);
 	}
 	served_formats_tick(service, now_ms);

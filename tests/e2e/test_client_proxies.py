@@ -10,6 +10,7 @@ from relaytest import address
 from relaytest.daemon import ROOT
 from relaytest.ini import feed
 from relaytest.stream import script, text_script
+from relaytest.subscriber import FramedSubscriber, Subscriber
 from relaytest.web import EventSubscriber, WebSocketSubscriber, WebSubscriber
 from relaytest.web_publisher import TOKEN, published
 
@@ -113,6 +114,41 @@ def test_behind_a_proxy(lab, started, name):
     denied = subprocess.run(["curl", "-s", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}", "--interface", "127.0.0.9",
                              f"http://127.0.0.1:{own}/a"], capture_output=True, text=True, timeout=60, check=False)
     assert denied.stdout == "403", denied
+
+
+def test_haproxy_before_a_stream(lab, started):
+    """Raw and framed streams come whole through its TCP mode; who they are for counts; its checks trouble nobody."""
+    made = script("u32be", (100_000,) * 30, 2)
+    more = {"trusted_proxies": "127.0.0.1", "deny": "127.0.0.9"}
+    relay = lab.start(feed("a", framing="u32be", on_slow="wait", raw=more, framed=more))
+    own = {kind: free_port() for kind in ("raw", "framed")}
+    ready = free_port()
+    text = ("defaults\n    mode tcp\n    timeout connect 5s\n    timeout client 1h\n"
+            f"frontend ready\n    bind 127.0.0.1:{ready}\n    tcp-request connection reject\n")
+    for kind, port in own.items():
+        where = address.parse(relay.address[f"listener a-{kind}"])[1][1]
+        backend = block("haproxy-tcp", where).replace(":7001", f":{where}").replace("backend stream", f"backend {kind}")
+        text += (f"frontend f-{kind}\n    bind 127.0.0.1:{port}\n    default_backend {kind}\n"
+                 + backend.replace("send-proxy-v2", "send-proxy-v2 check inter 50ms" if kind == "raw" else "send-proxy"))
+    (lab.directory / "haproxy.cfg").write_text(text)
+    process = started(["haproxy", "-f", lab.directory / "haproxy.cfg", "-q", "-db"])
+    until_it_listens(lab, process, ready)
+    readers = []
+    for kind, make in (("raw", Subscriber), ("framed", FramedSubscriber)):
+        one = make(lab.loop, f"tcp:127.0.0.1:{own[kind]}", made)
+        relay.peers.append(one)
+        readers.append(one)
+    relay.wait("a", test=lambda now: now["subscribers"] >= 2)
+    denied = Subscriber(lab.loop, f"tcp:127.0.0.1:{own['raw']}", made, source="127.0.0.9")
+    relay.peers.append(denied)
+    relay.wait_log(r"subscriber refused listener=a-raw peer=tcp:127\.0\.0\.9:\d+ reason=denied")
+    publisher = relay.publish("a", made.wire)
+    relay.run_until_done(readers)
+    assert "closed_no_proxy_head" not in relay.feed("a")
+    process.terminate()  # its FIN alone could be one that only half-closed; the next bytes show that it has gone
+    process.wait()
+    publisher.send(made.wire)
+    relay.wait("a", subscribers=0)
 
 
 PUBLISHERS = {

@@ -18,10 +18,11 @@ LOCATE = 48
 class Subscriber:
     """Reads raw bytes. With start=None the first bytes are looked up in the script (a late joiner).
 
-    end tells how relay ended it: None (still connected), "fin" or "rst".
+    end tells how relay ended it: None (still connected), "fin" or "rst". It connects from the address `source`, and
+    sends `first`.
     """
 
-    def __init__(self, loop, target, script, start=0, receive_buffer=0, paused=False, limit=None):
+    def __init__(self, loop, target, script, start=0, receive_buffer=0, paused=False, limit=None, source=None, first=b""):
         self.loop = loop
         self.script = script
         self.payload = script.payload
@@ -33,7 +34,9 @@ class Subscriber:
         self.feed = None
         self.pending = b""
         self.on_progress = None
-        self.sock = address.connect(target, receive_buffer)
+        self.sock = address.connect(target, receive_buffer, source)
+        if first:
+            self.sock.send(first)
         if not paused:
             self.resume()
 
