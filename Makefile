@@ -70,6 +70,8 @@ relaycat_src := $(wildcard relay/tools/relaycat/*.c)
 relaypub_src := $(wildcard relay/tools/relaypub/*.c)
 relayctl_src := $(wildcard relay/tools/relayctl/*.c)
 tool_src     := $(wildcard relay/tools/shared/*.c)
+# What is on the disk, for those who look at it.
+file_src     := $(wildcard relay/history_file/*.c)
 
 programs     := $(bin)/relay $(bin)/relaycat $(bin)/relaypub $(bin)/relayctl
 
@@ -110,7 +112,7 @@ $(bin)/relaycat: $(call objects,$(relaycat_src) $(tool_src) $(base_src))
 $(bin)/relaypub: $(call objects,$(relaypub_src) $(tool_src) $(base_src))
 	$(call link)
 
-$(bin)/relayctl: $(call objects,$(relayctl_src) $(tool_src) $(base_src))
+$(bin)/relayctl: $(call objects,$(relayctl_src) $(tool_src) $(file_src) $(base_src))
 	$(call link) -ljansson
 
 -include $(patsubst %.o,%.d,$(call objects,$(relay_src) $(tool_src) $(relaycat_src) $(relaypub_src) $(relayctl_src)))

@@ -116,7 +116,7 @@ _relayctl()
 		case ${COMP_WORDS[i]} in
 		-s | --socket | -u | --unit) which=("${COMP_WORDS[i]}" "${COMP_WORDS[++i]}") ;;
 		@) which[1]+=@${COMP_WORDS[++i]} ;; # bash takes relay@NAME apart
-		--feed | --limit | --interval | --timeout) ((++i)) ;;
+		--feed | --limit | --interval | --since | --until | --timeout) ((++i)) ;;
 		-*) ;;
 		*) : "${command:=${COMP_WORDS[i]}}" ;;
 		esac
@@ -126,11 +126,12 @@ _relayctl()
 	-s | --socket) _relay_files "$2" ;;
 	-u | --unit) _relay_offer "$word" '' < <(_relay_units) ;;
 	--feed) _relay_offer "$word" '' < <("$program" "${which[@]}" --timeout 1s feeds --names 2>/dev/null) ;;
-	--limit | --interval | --timeout) ;;
+	--limit | --interval | --since | --until | --timeout) ;;
 	*)
 		case $word:$command in
 		-*) _relay_offer "$word" '' < <(_relay_options "$program") ;;
 		*:) _relay_offer "$word" '' < <("$program" --help | sed -nE 's/^  ([a-z][a-z-]*) .*  .*/\1/p') ;;
+		*:history) _relay_offer "$word" '' <<<$'verify\nexport' ;;
 		*:show) _relay_offer "$word" '' <<<$'config\nlimits' ;;
 		*:log-level) _relay_offer "$word" '' <<<$'error\nwarn\ninfo\ndebug' ;;
 		esac

@@ -235,6 +235,7 @@ static json_t *history_json(const struct served_feed *served)
 	if (!served_feed_read_history(served, &report))
 		return json_null();
 	json = json_object();
+	set(json, "folder", json_string(report.history.path));
 	set_count(json, "files", report.history.files);
 	set_count(json, "bytes", report.history.bytes);
 	set_count(json, "oldest_session", report.history.oldest.session);

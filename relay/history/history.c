@@ -209,7 +209,7 @@ static int take_files(struct history *history, struct history_found *found, stru
 
 		if (r < 0) {
 			errmsg_errno(err, r, "history %s: %s", history->path,
-				     history_folder_name(name, number, HISTORY_PACKETS));
+				     history_name_print(name, number, HISTORY_PACKETS));
 			return r;
 		}
 		history->next_number = number + 1;
@@ -313,7 +313,7 @@ bool history_range(struct history *history, struct history_entry *ret_oldest,
 
 void history_read_report(struct history *history, struct history_report *ret)
 {
-	*ret = (struct history_report){0};
+	*ret = (struct history_report){.path = history->path};
 	(void)pthread_mutex_lock(&history->lock);
 	ret->files = list_length(&history->files);
 	ret->bytes = history->bytes;

@@ -31,7 +31,7 @@
 #include "base/errmsg.h"
 #include "base/list.h"
 #include "history/history_folder.h"
-#include "history/history_index.h"
+#include "history_file/history_index.h"
 #include "packet/sequence.h"
 
 struct history_params {
@@ -131,6 +131,7 @@ bool history_range(struct history *history, struct history_entry *ret_oldest,
 
 /* For people. */
 struct history_report {
+	const char *path; /* of the folder; the history's */
 	uint64_t files, bytes;
 	struct history_entry oldest, end; /* session 0: there is no packet */
 };

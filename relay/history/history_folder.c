@@ -22,16 +22,10 @@
 #define BOOT_ID_PATH   "/proc/sys/kernel/random/boot_id"
 
 enum {
-	NUMBER_DIGITS = 10,
 	PATH_BYTES = 4096,
 	BOOT_ID_BYTES = 64,
 	FOLDER_MODE = 0750,
 	FILE_MODE = 0640,
-};
-
-static const char *const endings[] = {
-	[HISTORY_PACKETS] = ".rly",
-	[HISTORY_INDEX] = ".idx",
 };
 
 /* What was in the folder. */
@@ -43,20 +37,12 @@ struct folder_names {
 	char foreign[256]; /* one that is not relay's; "": there is none */
 };
 
-const char *history_folder_name(char buf[HISTORY_NAME_BYTES], uint64_t number,
-				enum history_kind kind)
-{
-	(void)snprintf(buf, HISTORY_NAME_BYTES, "%0*llu%s", NUMBER_DIGITS,
-		       (unsigned long long)number, endings[kind]);
-	return buf;
-}
-
 int history_folder_open_file(int folder, uint64_t number, enum history_kind kind, int flags,
 			     int *ret_fd)
 {
 	char name[HISTORY_NAME_BYTES];
 
-	*ret_fd = openat(folder, history_folder_name(name, number, kind), flags | O_CLOEXEC,
+	*ret_fd = openat(folder, history_name_print(name, number, kind), flags | O_CLOEXEC,
 			 FILE_MODE);
 	return *ret_fd < 0 ? -errno : 0;
 }
@@ -65,7 +51,7 @@ static int unlink_file(int folder, uint64_t number, enum history_kind kind)
 {
 	char name[HISTORY_NAME_BYTES];
 
-	if (unlinkat(folder, history_folder_name(name, number, kind), 0) < 0 && errno != ENOENT)
+	if (unlinkat(folder, history_name_print(name, number, kind), 0) < 0 && errno != ENOENT)
 		return -errno;
 	return 0;
 }
@@ -78,18 +64,6 @@ int history_folder_unlink(int folder, uint64_t number)
 }
 
 /* ---- what is there ---- */
-
-/* Is it the name of a file with this ending?  Then *ret is its number. */
-static bool parse_name(const char *name, enum history_kind kind, uint64_t *ret)
-{
-	char digits[NUMBER_DIGITS + 1];
-
-	if (strlen(name) != NUMBER_DIGITS + strlen(endings[kind]) ||
-	    strcmp(name + NUMBER_DIGITS, endings[kind]) != 0)
-		return false;
-	(void)snprintf(digits, sizeof(digits), "%s", name);
-	return num_parse_count(digits, ret) == 0 && *ret;
-}
 
 static int add_number(struct folder_names *names, uint64_t number)
 {
@@ -114,9 +88,10 @@ static int take_name(struct folder_names *names, const char *name)
 		return 0;
 	if (strcmp(name, OWNER_NAME) == 0) {
 		names->has_owner = true;
-	} else if (strcmp(name, NEW_OWNER_NAME) == 0 || parse_name(name, HISTORY_INDEX, &number)) {
+	} else if (strcmp(name, NEW_OWNER_NAME) == 0 ||
+		   history_name_parse(name, HISTORY_INDEX, &number)) {
 		names->has_files = true;
-	} else if (parse_name(name, HISTORY_PACKETS, &number)) {
+	} else if (history_name_parse(name, HISTORY_PACKETS, &number)) {
 		names->has_files = true;
 		return add_number(names, number);
 	} else {

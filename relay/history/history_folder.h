@@ -14,18 +14,13 @@
 
 #include "base/compiler.h"
 #include "base/errmsg.h"
+#include "history_file/history_name.h"
 #include "packet/sequence.h"
 
 struct history_params;
 
 enum {
 	HISTORY_OWNER_BYTES = 1024,
-};
-
-/* What a file holds; they have the same number. */
-enum history_kind {
-	HISTORY_PACKETS, /* .rly */
-	HISTORY_INDEX,   /* .idx */
 };
 
 struct history_folder {
@@ -64,8 +59,3 @@ must_check int history_folder_open_file(int folder, uint64_t number, enum histor
 /* Unlinks index and packets; the index first, so a file without one is what may be left.  0 or
  * -errno. */
 int history_folder_unlink(int folder, uint64_t number);
-
-/* "0000000001.rly" */
-#define HISTORY_NAME_BYTES 32
-const char *history_folder_name(char buf[HISTORY_NAME_BYTES], uint64_t number,
-				enum history_kind kind);

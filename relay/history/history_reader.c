@@ -13,7 +13,7 @@
 #include "base/fd.h"
 #include "history/history.h"
 #include "history/history_folder.h"
-#include "history/history_scan.h"
+#include "history_file/history_search.h"
 
 /* A file as it was when the lock was held. */
 struct seen_file {
@@ -96,6 +96,13 @@ static bool find_file(struct history *history, bool from_newest,
 
 /* ---- finding a packet ---- */
 
+/* What is looked for in a file. */
+struct search {
+	uint64_t key;
+	int (*find)(int fd, const struct history_index *index, uint64_t end, uint64_t key,
+		    uint64_t *ret);
+};
+
 /* Maps the index of the file that the reader has entered. */
 static int map_index(const struct history_reader *reader, const struct seen_file *seen,
 		     struct history_index *index)
@@ -106,85 +113,24 @@ static int map_index(const struct history_reader *reader, const struct seen_file
 	return r < 0 ? r : history_index_map(index, file->index_fd, seen->entry_count);
 }
 
-/* Where a search in a file ends. */
-struct search {
-	uint64_t key;
-	uint64_t (*find)(const struct history_index *index, uint64_t key);
-	bool (*is_it)(struct search *search, const struct packet_header *header, bool is_continued);
-	uint64_t time_ns; /* of the packets so far */
-};
-
-static int scan_for(struct search *search, int fd, uint64_t from, uint64_t end, uint64_t *ret)
+/* Moves the reader to the first packet of its file that the search is for; to the end of the file
+ * where there is none. */
+static int search_file(struct history_reader *reader, const struct seen_file *seen,
+		       const struct search *search)
 {
-	struct history_scan scan;
-	struct packet_header header;
-	int r;
-
-	history_scan_init(&scan, fd, from, end);
-	do {
-		bool is_continued = scan.is_message_open;
-
-		r = history_scan_next(&scan, &header, ret);
-		if (r > 0 && search->is_it(search, &header, is_continued))
-			return 0;
-	} while (r > 0);
-	*ret = end;
-	return r < 0 || scan.offset == end ? r : -EBADMSG;
-}
-
-/* Is entry i what was written, and the bytes before it? */
-static int check_entry(const struct history_index *index, uint64_t i, int fd,
-		       const struct history_entry *entry)
-{
-	uint64_t from = i ? history_index_at(index, i - 1).offset : 0;
-	uint32_t crc = 0;
-	int r;
-
-	if (entry->offset < from)
-		return -EBADMSG;
-	r = history_scan_crc(fd, from, entry->offset, &crc);
-	if (r < 0)
-		return r;
-	return history_index_sum(entry, crc) == entry->crc ? 0 : -EBADMSG;
-}
-
-/* *ret is the entry to begin at. */
-static int search_index(const struct history_reader *reader, const struct seen_file *seen,
-			const struct search *search, struct history_entry *ret)
-{
-	struct history_index index;
-	uint64_t i;
+	struct history_index index = {0};
 	int r = map_index(reader, seen, &index);
 
-	if (r < 0)
+	if (r < 0 && r != -EBADMSG)
 		return r;
-	i = search->find(&index, search->key);
-	*ret = history_index_at(&index, i);
-	r = check_entry(&index, i, seen->file->fd, ret);
+	r = search->find(seen->file->fd, &index, seen->end.offset, search->key, &reader->offset);
 	history_index_unmap(&index);
 	return r;
 }
 
-/* Moves the reader to the first packet of its file that the search is for; to the end of the file
- * where there is none.  With an index that is not what it should be, the search is over the whole
- * file. */
-static int search_file(struct history_reader *reader, const struct seen_file *seen,
-		       struct search *search)
-{
-	struct history_entry from;
-	int r = search_index(reader, seen, search, &from);
-
-	if (r == -EBADMSG)
-		from = (struct history_entry){0};
-	else if (r < 0)
-		return r;
-	search->time_ns = from.time_ns;
-	return scan_for(search, seen->file->fd, from.offset, seen->end.offset, &reader->offset);
-}
-
 /* Opens the reader in the file, and searches there. */
 static int open_in(struct history_reader *reader, const struct seen_file *seen,
-		   struct search *search)
+		   const struct search *search)
 {
 	int r = enter(reader, seen->file, 0);
 
@@ -217,23 +163,12 @@ static bool has_begun_before(const struct history_file *file, const void *wanted
 	return is_of_session(file, wanted) && file->first.sequence <= sequence->sequence;
 }
 
-/* Does the packet hold the message, or a part of it, or tell that it is missing? */
-static bool holds_sequence(struct search *search, const struct packet_header *header,
-			   bool is_continued)
-{
-	bool has_open = header->type == PACKET_DATA && header->flags & PACKET_FLAG_CONTINUED;
-
-	(void)is_continued;
-	return search->key < packet_header_next_seq(header) + has_open;
-}
-
 /* Searches the newest file of the session that begins at the sequence or before. */
 static int open_at(struct history_reader *reader, const struct wanted_sequence *wanted)
 {
-	struct search search = {
+	const struct search search = {
 		.key = wanted->sequence,
-		.find = history_index_find_sequence,
-		.is_it = holds_sequence,
+		.find = history_search_sequence,
 	};
 	struct seen_file seen;
 
@@ -275,21 +210,12 @@ static bool is_any(const struct history_file *file, const void *wanted)
 	return true;
 }
 
-static bool has_come_since(struct search *search, const struct packet_header *header,
-			   bool is_continued)
-{
-	if (header->type != PACKET_GAP)
-		search->time_ns = u64_max(search->time_ns, header->time);
-	return search->time_ns >= search->key && !is_continued;
-}
-
 int history_reader_open_since(struct history_reader *reader, struct history *history,
 			      uint64_t time_ns)
 {
-	struct search search = {
+	const struct search search = {
 		.key = time_ns,
-		.find = history_index_find_time,
-		.is_it = has_come_since,
+		.find = history_search_time,
 	};
 	struct seen_file seen;
 

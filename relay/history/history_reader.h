@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
-#include "history/history_index.h"
+#include "history_file/history_index.h"
 
 struct history;
 struct history_file;

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "history/history_scan.h"
+#include "history_file/history_scan.h"
 
 struct walk {
 	struct history_scan scan;

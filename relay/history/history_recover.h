@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
-#include "history/history_index.h"
+#include "history_file/history_index.h"
 
 struct history_recovered {
 	struct history_entry first, end; /* see struct history_file */

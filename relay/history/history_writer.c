@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "history/crc32c.h"
+#include "history_file/crc32c.h"
 #include "history/history.h"
 #include "history/history_folder.h"
 #include "history/history_recover.h"

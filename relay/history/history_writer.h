@@ -18,7 +18,7 @@
 #include <sys/types.h>
 
 #include "base/compiler.h"
-#include "history/history_index.h"
+#include "history_file/history_index.h"
 
 struct history;
 struct history_file;

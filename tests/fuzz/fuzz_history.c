@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "history/history_recover.h"
-#include "history/history_scan.h"
+#include "history_file/history_scan.h"
 
 static int file_of(const uint8_t *bytes, size_t count)
 {

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "history/crc32c.h"
+#include "history_file/crc32c.h"
 #include "history/history_folder.h"
 #include "history/history_reader.h"
 #include "history/history_sync.h"
@@ -348,11 +348,11 @@ static void whole_files_are_retired(void **state)
 	assert_true(report.bytes <= rig->params.max_bytes);
 	assert_true(report.bytes > rig->params.max_bytes / 2);
 	assert_true(report.files < found.files);
-	assert_int_equal(faccessat(history->folder.fd,
-				   history_folder_name(name, 1, HISTORY_PACKETS), F_OK, 0),
+	assert_int_equal(faccessat(history->folder.fd, history_name_print(name, 1, HISTORY_PACKETS),
+				   F_OK, 0),
 			 -1);
 	assert_int_equal(
-		faccessat(history->folder.fd, history_folder_name(name, 1, HISTORY_INDEX), F_OK, 0),
+		faccessat(history->folder.fd, history_name_print(name, 1, HISTORY_INDEX), F_OK, 0),
 		-1);
 
 	/* Who is in a file that has been retired reads it to its end, and is told then. */

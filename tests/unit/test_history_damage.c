@@ -20,6 +20,7 @@
 #include "history/history_folder.h"
 #include "history/history_reader.h"
 #include "history/history_sync.h"
+#include "history_file/history_verify.h"
 #include "tests/unit/history_rig.h"
 #include "tests/unit/ring_kept_rig.h"
 
@@ -46,7 +47,7 @@ static int open_number(const struct history_rig *rig, uint64_t number, enum hist
 {
 	char name[HISTORY_NAME_BYTES];
 
-	return open_file(rig, history_folder_name(name, number, kind));
+	return open_file(rig, history_name_print(name, number, kind));
 }
 
 static size_t size_of(int fd)
@@ -272,6 +273,51 @@ static void an_index_can_be_lost_or_wrong(void **state)
 	}
 }
 
+static int verify(const struct history_rig *rig, uint64_t number, struct history_verified *ret)
+{
+	int fd = open_number(rig, number, HISTORY_PACKETS);
+	int index_fd = open_number(rig, number, HISTORY_INDEX);
+	struct errmsg err;
+	int r = history_verify(fd, index_fd, ret, &err);
+
+	if (r < 0)
+		assert_true(*err.text);
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(close(index_fd), 0);
+	return r;
+}
+
+/* Files are as they were written, also the one that nobody closed; a wrong byte is one of those that
+ * are named. */
+static void a_wrong_byte_is_named(void **state)
+{
+	struct history_rig *rig = *state;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct history_verified found;
+		uint64_t newest, number;
+		size_t at;
+
+		begin_round(rig);
+		newest = record_and_die(rig, rig->bytes);
+		assert_true(newest > 2);
+		for (number = 1; number <= newest; number++)
+			assert_int_equal(verify(rig, number, &found), 0);
+		number = 1 +
+			 rig_random_below(&rig->random, newest - 1); /* of those closed for good */
+		at = rig_random_below(&rig->random, file_size(rig, number, HISTORY_PACKETS));
+		flip_byte(rig, number, HISTORY_PACKETS, at);
+		assert_int_equal(verify(rig, number, &found), -EBADMSG);
+		assert_true(found.wrong_from <= at && at <= found.wrong_to);
+		flip_byte(rig, number, HISTORY_PACKETS, at);
+		at = sizeof("RLYX") +
+		     rig_random_below(&rig->random,
+				      file_size(rig, number, HISTORY_INDEX) - sizeof("RLYX"));
+		flip_byte(rig, number, HISTORY_INDEX, at);
+		assert_true(at < HISTORY_ENTRY_BYTES || verify(rig, number, &found) == -EBADMSG);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, history_rig_begin, history_rig_end)
@@ -280,6 +326,7 @@ int main(void)
 		TEST(a_torn_tail_is_cut_off),
 		TEST(a_power_cut_lets_no_wrong_byte_through),
 		TEST(an_index_can_be_lost_or_wrong),
+		TEST(a_wrong_byte_is_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

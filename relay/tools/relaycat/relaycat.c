@@ -413,7 +413,7 @@ static void wait_for_bytes(struct relaycat *cat, uint64_t now_ns)
 
 static void receive(struct relaycat *cat, uint64_t now_ns)
 {
-	ssize_t size = recv(cat->connection.fd, cat->buffer, BUFFER_BYTES, 0);
+	ssize_t size = read(cat->connection.fd, cat->buffer, BUFFER_BYTES);
 	struct errmsg error;
 
 	if (size > 0) {

@@ -10,6 +10,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
 	OPTION_VERIFY = 256,
@@ -52,7 +53,8 @@ static const char usage[] =
 	"usage: relaycat [options] ADDRESS\n"
 	"Subscribes to a relay feed and writes its bytes to standard output.\n"
 	"ADDRESS is tcp:HOST:PORT, HOST:PORT, tcp:[V6]:PORT, unix:PATH or "
-	"http://HOST[:PORT]/FEED.\n"
+	"http://HOST[:PORT]/FEED;\n"
+	"or a FILE, such as one of a history, which is read as it lies.\n"
 	"\n"
 	"  -f, --framed           the port is framed: write the payload, report gaps on standard "
 	"error\n"
@@ -154,23 +156,11 @@ static int parse_from(const char *value, struct http_feed_range *range, struct e
 static int parse_time(const char *option, const char *value, char text[HTTP_FEED_START_BYTES],
 		      uint64_t *ret_ns, struct errmsg *error)
 {
-	uint64_t now_ns = clock_wall_ns(), ago_ms;
+	int r = arguments_parse_time(option, value, ret_ns, error);
 
-	if (*value == '-' && num_parse_duration_ms(value + 1, &ago_ms) == 0 &&
-	    ago_ms < now_ns / NS_PER_MS) {
-		*ret_ns = now_ns - ago_ms * NS_PER_MS;
+	if (r == 0)
 		(void)clock_print_utc(text, HTTP_FEED_START_BYTES, *ret_ns);
-		return 0;
-	}
-	if (strlen(value) < HTTP_FEED_START_BYTES && clock_parse_utc(value, ret_ns) == 0) {
-		(void)snprintf(text, HTTP_FEED_START_BYTES, "%s", value);
-		return 0;
-	}
-	errmsg_set(error,
-		   "%s: \"%s\" is neither a time such as 2026-11-28T09:30:00Z nor a duration "
-		   "before now such as -15m",
-		   option, value);
-	return -EINVAL;
+	return r;
 }
 
 static int set_value(struct relaycat_options *options, int option, const char *value,
@@ -212,6 +202,16 @@ static int set_value(struct relaycat_options *options, int option, const char *v
 	}
 }
 
+/* An address always has a colon.  NULL: it is no file. */
+static const char *find_file(const char *text)
+{
+	static const char prefix[] = "file:";
+
+	if (strncmp(text, prefix, sizeof prefix - 1) == 0)
+		return text + sizeof prefix - 1;
+	return !strchr(text, ':') && access(text, F_OK) == 0 ? text : NULL;
+}
+
 /* What the address is, and what goes with it. */
 static int parse_address(const char *text, struct relaycat_options *options, struct errmsg *error)
 {
@@ -228,6 +228,14 @@ static int parse_address(const char *text, struct relaycat_options *options, str
 		errmsg_set(error, "--from and --since exclude one another");
 		return -EINVAL;
 	}
+	options->address.file = find_file(text);
+	options->address.text = text;
+	if (options->address.file && options->reconnects) {
+		errmsg_set(error, "--reconnect: a file does not come back");
+		return -EINVAL;
+	}
+	if (options->address.file)
+		return 0;
 	if (!options->is_http)
 		return connect_address_parse(text, &options->address, error);
 	options->framed = true;

@@ -7,6 +7,7 @@
 #include "tools/relayctl/admin_client.h"
 #include "tools/relayctl/relayctl_answer.h"
 #include "tools/relayctl/relayctl_doctor.h"
+#include "tools/relayctl/relayctl_history.h"
 #include "tools/relayctl/relayctl_socket.h"
 #include "tools/relayctl/relayctl_text.h"
 #include "tools/relayctl/relayctl_top.h"
@@ -112,8 +113,11 @@ static json_t *histories_of(const struct relayctl *ctl, const json_t *status)
 static enum relayctl_exit show_history(struct relayctl *ctl)
 {
 	json_t *status, *histories;
-	enum relayctl_exit r = relayctl_ask_status(ctl->options, &status, &ctl->error);
+	enum relayctl_exit r;
 
+	if (ctl->options->argument)
+		return relayctl_history(ctl->options, &ctl->view, &ctl->error);
+	r = relayctl_ask_status(ctl->options, &status, &ctl->error);
 	if (r == RELAYCTL_DONE) {
 		histories = histories_of(ctl, status);
 		r = ctl->options->json ? print_json(ctl, histories)
@@ -354,7 +358,7 @@ int main(int argc, char **argv)
 		return finish(&ctl, RELAYCTL_USAGE);
 	if (options.help)
 		return relayctl_options_print_usage(stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-	if (!options.socket) {
+	if (!options.socket && !options.folder) {
 		r = relayctl_socket_find(RELAYCTL_RUN_DIRECTORY, options.unit, &socket, &ctl.error);
 		if (r == 0)
 			options.socket = choose(&options, &socket);

@@ -15,8 +15,9 @@ enum {
 	TAKES_LIMIT = 1 << 2,
 	TAKES_INTERVAL = 1 << 3,
 	TAKES_NAMES = 1 << 4,
-	NEEDS_FEED = 1 << 5,
-	LOOKS = 1 << 6, // it changes nothing
+	TAKES_RANGE = 1 << 5,
+	NEEDS_FEED = 1 << 6,
+	LOOKS = 1 << 7, // it changes nothing
 };
 
 enum {
@@ -26,6 +27,8 @@ enum {
 	OPTION_LIMIT,
 	OPTION_INTERVAL,
 	OPTION_NAMES,
+	OPTION_SINCE,
+	OPTION_UNTIL,
 	OPTION_TIMEOUT,
 };
 
@@ -60,6 +63,8 @@ static const struct option long_options[] = {
 	{"limit", required_argument, NULL, OPTION_LIMIT},
 	{"interval", required_argument, NULL, OPTION_INTERVAL},
 	{"names", no_argument, NULL, OPTION_NAMES},
+	{"since", required_argument, NULL, OPTION_SINCE},
+	{"until", required_argument, NULL, OPTION_UNTIL},
 	{"timeout", required_argument, NULL, OPTION_TIMEOUT},
 	{"help", no_argument, NULL, 'h'},
 	{0},
@@ -70,10 +75,12 @@ static const char usage_options[] =
 	"  -s, --socket PATH      the admin socket; or http://HOST:PORT, to look only\n"
 	"  -u, --unit UNIT        of relay, or of relay@NAME; without it, of the one that runs\n"
 	"      --json             write JSON, for programs\n"
-	"      --feed FEED        subscribers, kick: of this feed\n"
+	"      --feed FEED        subscribers, history, kick: of this feed\n"
 	"      --slow             subscribers: only those that lag\n"
 	"      --limit N          subscribers: at most N (50)\n"
 	"      --names            feeds: the names only, one a line\n"
+	"      --since T, --until T  history export: what came between these; a time such as\n"
+	"                         2026-11-28T09:30:00Z, or a duration before now such as -15m\n"
 	"      --interval D       top: time between two looks (1s)\n"
 	"      --timeout D        how long to wait for an answer (10s; reload, upgrade: 1m)\n"
 	"  -h, --help\n"
@@ -131,6 +138,12 @@ static int set_option(struct relayctl_options *options, int option, const char *
 		r = arguments_parse_duration("--interval", value, &options->interval_ms, error);
 		options->interval_ms = u64_max(options->interval_ms, INTERVAL_MIN_MS);
 		return r < 0 ? r : TAKES_INTERVAL;
+	case OPTION_SINCE:
+		r = arguments_parse_time("--since", value, &options->since_ns, error);
+		return r < 0 ? r : TAKES_RANGE;
+	case OPTION_UNTIL:
+		r = arguments_parse_time("--until", value, &options->until_ns, error);
+		return r < 0 ? r : TAKES_RANGE;
 	case OPTION_TIMEOUT:
 		return arguments_parse_duration("--timeout", value, &options->timeout_ms, error);
 	default:
@@ -154,7 +167,8 @@ static int find_command(const char *name, enum relayctl_command *ret_command, st
 static int refuse_option(const struct command_row *row, unsigned given, struct errmsg *error)
 {
 	// In the order of the TAKES_ bits.
-	static const char *const names[] = {"--feed", "--slow", "--limit", "--interval", "--names"};
+	static const char *const names[] = {"--feed",     "--slow",  "--limit",
+					    "--interval", "--names", "--since and --until"};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (!(given & ~row->takes & 1u << i))
@@ -163,6 +177,37 @@ static int refuse_option(const struct command_row *row, unsigned given, struct e
 		return -EINVAL;
 	}
 	return 0;
+}
+
+/* verify [FOLDER]; export FILE [FOLDER]; or nothing.  What an export is of has to be said. */
+static int set_history(struct relayctl_options *options, int count, char **words,
+		       struct errmsg *error)
+{
+	bool is_export = count && strcmp(words[0], "export") == 0;
+	int before = is_export ? 2 : 1; /* words in front of the folder */
+	bool has_range = options->since_ns || options->until_ns;
+
+	if (!count && !has_range)
+		return 0;
+	if (!count || (!is_export && strcmp(words[0], "verify") != 0)) {
+		errmsg_set(error, "history: expected verify [FOLDER] or export FILE [FOLDER] "
+				  "(see --help)");
+		return -EINVAL;
+	}
+	options->file = is_export ? words[1] : NULL;
+	options->folder = count > before ? words[before] : NULL;
+	if (count < before || count > before + 1 || (!is_export && has_range))
+		errmsg_set(error, "history %s: expected %s (see --help)", words[0],
+			   is_export ? "FILE [FOLDER]" : "[FOLDER], and no time");
+	else if (options->folder && options->feed)
+		errmsg_set(error, "history %s: --feed and %s both say of what", words[0],
+			   options->folder);
+	else if (is_export && !options->folder && !options->feed)
+		errmsg_set(error, "history export: expected --feed FEED, or a FOLDER behind %s",
+			   options->file);
+	else
+		return 0;
+	return -EINVAL;
 }
 
 static int check_argument(const struct relayctl_options *options, struct errmsg *error)
@@ -207,6 +252,8 @@ static int set_command(struct relayctl_options *options, unsigned given, int cou
 	if (options->timeout_ms == 0)
 		options->timeout_ms = row->timeout_ms;
 	r = refuse_option(row, given, error);
+	if (r == 0 && options->command == COMMAND_HISTORY)
+		r = set_history(options, count - 1, words + 1, error);
 	return r < 0 ? r : check_argument(options, error);
 }
 

@@ -16,7 +16,9 @@ enum relayctl_command {
 
 struct relayctl_options {
 	enum relayctl_command command;
-	const char *argument; // behind the command; NULL when it takes none
+	const char *argument; // behind the command; NULL when there is none
+	const char *file;     // of history export
+	const char *folder;   // of history verify and export; NULL: not said, so relay is asked
 	bool looks;           // the command changes nothing
 	const char *socket;   // of the admin server, or http://HOST:PORT; NULL: the unit's
 	const char *unit;     // of relay; NULL: not said
@@ -25,6 +27,8 @@ struct relayctl_options {
 	bool json;
 	bool slow;
 	bool names;
+	uint64_t since_ns;    // history export: wall clock; 0: all
+	uint64_t until_ns;    // the same
 	uint64_t limit;       // subscribers
 	uint64_t interval_ms; // of top
 	uint64_t timeout_ms;  // of one request

@@ -3,6 +3,7 @@
  * they would not look like the others.  */
 #include "tools/shared/arguments.h"
 
+#include "base/clock.h"
 #include "base/num.h"
 
 #include <errno.h>
@@ -59,6 +60,25 @@ int arguments_parse_duration(const char *option, const char *value, uint64_t *re
 	}
 	*ret_ms = ms;
 	return 0;
+}
+
+int arguments_parse_time(const char *option, const char *value, uint64_t *ret_ns,
+			 struct errmsg *error)
+{
+	uint64_t now_ns = clock_wall_ns(), ago_ms;
+
+	if (*value == '-' && num_parse_duration_ms(value + 1, &ago_ms) == 0 &&
+	    ago_ms < now_ns / NS_PER_MS) {
+		*ret_ns = now_ns - ago_ms * NS_PER_MS;
+		return 0;
+	}
+	if (clock_parse_utc(value, ret_ns) == 0)
+		return 0;
+	errmsg_set(error,
+		   "%s: \"%s\" is neither a time such as 2026-11-28T09:30:00Z nor a duration "
+		   "before now such as -15m",
+		   option, value);
+	return -EINVAL;
 }
 
 int arguments_refuse(int option, char *const *argv, struct errmsg *error)

@@ -22,5 +22,9 @@ must_check int arguments_parse_bytes(const char *option, const char *value, uint
 must_check int arguments_parse_duration(const char *option, const char *value, uint64_t *ret_ms,
 					struct errmsg *error);
 
+/* A time such as 2026-11-28T09:30:00Z, or a duration before now such as -15m; *ret_ns is wall clock. */
+must_check int arguments_parse_time(const char *option, const char *value, uint64_t *ret_ns,
+				    struct errmsg *error);
+
 /* Words for getopt_long(3)'s '?' and ':', right after it returned them.  Returns -EINVAL. */
 must_check int arguments_refuse(int option, char *const *argv, struct errmsg *error);

@@ -8,6 +8,7 @@
 #include "tools/shared/stop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -187,11 +188,23 @@ static int connect_once(const struct connect_address *address, uint64_t limit_ms
 	return fd;
 }
 
+static int open_file(const char *path, struct errmsg *error)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		return fd;
+	errmsg_errno(error, errno, "%s", path);
+	return -errno;
+}
+
 int connect_address_open(const struct connect_address *address, uint64_t retry_ms,
 			 struct errmsg *error)
 {
 	uint64_t deadline_ns = clock_mono_ns() + retry_ms * NS_PER_MS;
 
+	if (address->file)
+		return open_file(address->file, error);
 	for (;;) {
 		uint64_t now_ns = clock_mono_ns();
 		uint64_t left_ms = now_ns < deadline_ns ? (deadline_ns - now_ns) / NS_PER_MS : 0;

@@ -15,6 +15,7 @@
 
 struct connect_address {
 	const char *text; // as it was given; not copied
+	const char *file; // NULL: a socket.  To be read in place of one; the caller's
 	bool is_unix;
 	char host[256]; // a name or an address, without brackets
 	char port[32];  // a number or a service
@@ -26,7 +27,8 @@ must_check int connect_address_parse(const char *text, struct connect_address *r
 				     struct errmsg *error);
 
 /* Connects, to the first of the host's addresses that answers.  Tries again until `retry_ms` are
- * over; with 0, once.  Returns the socket, or -errno with the reason. */
+ * over; with 0, once.  Opens a file, once.  Returns the socket or the file, or -errno with the
+ * reason. */
 must_check int connect_address_open(const struct connect_address *address, uint64_t retry_ms,
 				    struct errmsg *error);
 

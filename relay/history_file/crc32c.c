@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The polynomial is reflected: 0x82f63b78. */
-#include "history/crc32c.h"
+#include "history_file/crc32c.h"
 
 #include <string.h>
 

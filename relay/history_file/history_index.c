@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Entries as bytes, and the binary search over them. */
-#include "history/history_index.h"
+#include "history_file/history_index.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "history/crc32c.h"
+#include "history_file/crc32c.h"
 
 #define END_BIT (UINT64_C(1) << 63)
 

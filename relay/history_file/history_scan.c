@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: MIT
 /* Walking over headers: they are read in windows, so many small packets cost one call. */
-#include "history/history_scan.h"
+#include "history_file/history_scan.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "history/crc32c.h"
+#include "history_file/crc32c.h"
 
 void history_scan_init(struct history_scan *scan, int fd, uint64_t offset, uint64_t end)
 {
 	*scan = (struct history_scan){.fd = fd, .offset = offset, .end = end};
 }
 
-/* Reads `count` bytes: 0, -EBADMSG: they are not all there, or -errno. */
-static int read_at(int fd, uint64_t offset, uint8_t *bytes, size_t count)
+int history_scan_read(int fd, uint64_t offset, uint8_t *bytes, size_t count)
 {
 	while (count) {
 		ssize_t n = TEMP_FAILURE_RETRY(pread(fd, bytes, count, (off_t)offset));
@@ -38,7 +37,7 @@ static int look(struct history_scan *scan, const uint8_t **ret)
 		int r;
 
 		scan->window_bytes = 0;
-		r = read_at(scan->fd, scan->offset, scan->window, wanted);
+		r = history_scan_read(scan->fd, scan->offset, scan->window, wanted);
 		if (r < 0)
 			return r;
 		scan->window_offset = scan->offset;
@@ -89,7 +88,7 @@ int history_scan_crc(int fd, uint64_t from, uint64_t to, uint32_t *ret)
 
 	while (from < to) {
 		size_t count = (size_t)u64_min(sizeof(bytes), to - from);
-		int r = read_at(fd, from, bytes, count);
+		int r = history_scan_read(fd, from, bytes, count);
 
 		if (r < 0)
 			return r;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -33,6 +34,9 @@ void history_scan_init(struct history_scan *scan, int fd, uint64_t offset, uint6
  * pread(2); -EBADMSG where the file is shorter than it was said to be. */
 must_check int history_scan_next(struct history_scan *scan, struct packet_header *ret,
 				 uint64_t *ret_offset);
+
+/* `count` bytes from there on.  0, -EBADMSG where the file ends before, or -errno of pread(2). */
+must_check int history_scan_read(int fd, uint64_t offset, uint8_t *bytes, size_t count);
 
 /* CRC-32C of the bytes from `from` to `to`.  0, -EBADMSG where the file ends before, or -errno. */
 must_check int history_scan_crc(int fd, uint64_t from, uint64_t to, uint32_t *ret);
