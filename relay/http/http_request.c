@@ -8,6 +8,8 @@
  */
 #include "http/http_request.h"
 
+#include "http/http_host.h"
+
 struct method_name {
 	const char *name;
 	enum http_method method; /* 0: known, never served */
@@ -151,6 +153,9 @@ static enum http_parse check_host(struct http_request *request)
 		return fail(request, 400, "no Host field");
 	if (has_host && !http_authority_is_valid(request->host))
 		return fail(request, 400, "the Host field is not HOST or HOST:PORT");
+	/* An http URI without a host is invalid (RFC 9110, 4.2.1). */
+	if (has_host && http_host_name(request->host).length == 0)
+		return fail(request, 400, "the Host field names no host");
 	if (request->target.authority.length > 0)
 		request->host = request->target.authority;
 	return HTTP_PARSE_MORE;
@@ -188,31 +193,46 @@ static enum http_parse read_content_length(struct http_request *request, struct 
 }
 
 /* There is no other coding that relay could undo. */
-static enum http_parse read_coding(struct http_request *request, bool has_length)
+static enum http_parse read_coding(struct http_request *request, struct http_text coding,
+				   bool has_length)
 {
 	bool is_left = request->body_max_bytes == HTTP_BODY_LEFT;
-	struct http_text coding;
 
 	/* Only where a body may come at all; a length beside the coding is an attack. */
 	if (!may_have_body(request) || has_length || request->minor_version == 0)
 		return fail(request, 400, "Transfer-Encoding, where it is not expected");
 	if (!is_left)
 		return fail(request, 411, "a body needs a Content-Length");
-	(void)http_fields_find(&request->fields, "Transfer-Encoding", &coding);
 	if (!http_text_equals_any_case(coding, "chunked"))
 		return fail(request, 501, "the only Transfer-Encoding that is served is chunked");
 	request->body = HTTP_BODY_CHUNKED;
 	return HTTP_PARSE_MORE;
 }
 
+/* The standard takes a tab beside a value for a blank (RFC 9110, 5.6.3), but not all servers do. */
+static bool has_tab_beside(struct http_text value)
+{
+	const char *before = value.at - 1, *behind = value.at + value.length;
+
+	while (*before == ' ')
+		before--;
+	while (*behind == ' ')
+		behind++;
+	return *before == '\t' || *behind == '\t';
+}
+
 static enum http_parse check_body(struct http_request *request)
 {
 	const struct http_fields *fields = &request->fields;
-	struct http_text length;
+	struct http_text length, coding;
 	bool has_length = http_fields_find(fields, "Content-Length", &length);
+	bool has_coding = http_fields_find(fields, "Transfer-Encoding", &coding);
 
-	if (http_fields_count(fields, "Transfer-Encoding") > 0)
-		return read_coding(request, has_length);
+	/* Where others see no length, the body would be their next request. */
+	if ((has_length && has_tab_beside(length)) || (has_coding && has_tab_beside(coding)))
+		return fail(request, 400, "a tab beside what says how long the body is");
+	if (has_coding)
+		return read_coding(request, coding, has_length);
 	if (has_length)
 		return read_content_length(request, length);
 	if (request->body_max_bytes == HTTP_BODY_LEFT &&
