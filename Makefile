@@ -36,8 +36,9 @@ HARDENING_LINK := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed
 
 mode_release := -O2 -g
 mode_debug   := -Og -g3
+mode_coverage := -O0 -g --coverage -fprofile-update=atomic
 ifeq ($(mode_$(MODE)),)
-$(error MODE is "debug" or "release", not "$(MODE)")
+$(error MODE is "debug", "release" or "coverage", not "$(MODE)")
 endif
 
 ifneq ($(SANITIZE),)
@@ -48,7 +49,7 @@ endif
 
 all_cflags  = -std=gnu17 -D_GNU_SOURCE -Irelay -I. $(CPPFLAGS) $(WARNINGS) $(if $(WERROR),-Werror) \
 	$(HARDENING) $(mode_$(MODE)) $(sanitize) -pthread $(CFLAGS)
-all_ldflags = $(HARDENING_LINK) $(sanitize) -pthread $(LDFLAGS)
+all_ldflags = $(HARDENING_LINK) $(sanitize) $(if $(filter coverage,$(MODE)),--coverage) -pthread $(LDFLAGS)
 LIBS       := -lev -linih -lsystemd -lcrypto -ljansson -lnats
 
 Q := $(if $(filter 1,$(V)),,@)
@@ -72,6 +73,12 @@ relayctl_src := $(wildcard relay/tools/relayctl/*.c)
 tool_src     := $(wildcard relay/tools/shared/*.c)
 # What is on the disk, for those who look at it.
 file_src     := $(wildcard relay/history_file/*.c)
+
+# Counts are also written where relay would not (tests/coverage).
+ifeq ($(MODE),coverage)
+coverage_src  := tests/coverage/dump.c
+coverage_link := $(addprefix -Wl$(comma)--wrap=,status_log _exit)
+endif
 
 programs     := $(bin)/relay $(bin)/relaycat $(bin)/relaypub $(bin)/relayctl
 
@@ -103,8 +110,8 @@ $(call say,LINK)
 $(Q)$(CC) $(all_ldflags) $(1) -o $@ $(filter %.o %.a,$^)
 endef
 
-$(bin)/relay: $(call objects,$(relay_src))
-	$(call link) $(LIBS)
+$(bin)/relay: $(call objects,$(relay_src) $(coverage_src))
+	$(call link,$(coverage_link)) $(LIBS)
 
 $(bin)/relaycat: $(call objects,$(relaycat_src) $(tool_src) $(base_src))
 	$(call link)
@@ -190,11 +197,12 @@ help:
 	@echo 'make soak-fuzz         random peers of all kinds against a model, with sanitizers; SECONDS=600 SEED=...'
 	@echo 'make torture    each system call and each allocation of relay fails; TORTURE="--share 10 --only reload"; hours'
 	@echo 'make fuzz       FUZZ_RUNS=5000000 inputs for each parser (clang); TARGETS="websocket ..."; half an hour'
+	@echo 'make coverage   how much of relay/ and config/ the tests reach: build/coverage/index.html; a quarter of an hour'
 	@echo 'make install    PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR)'
 	@echo 'make deb        the Debian package, into build/deb (no root; lintian clean)'
 	@echo 'make test-package      install, upgrade and purge it in a Debian made for that (root; debootstrap)'
 	@echo 'make clean      remove build/'
 	@echo
-	@echo 'MODE=release|debug   SANITIZE=address,undefined|thread   CC=gcc|clang   WERROR=1   V=1 shows the commands.'
+	@echo 'MODE=release|debug|coverage   SANITIZE=address,undefined|thread   CC=gcc|clang   WERROR=1   V=1 shows the commands.'
 	@echo 'Each combination has its own objects; only the plain gcc release build is build/relay, the others are'
 	@echo 'build/COMPILER-MODE-SANITIZERS/relay.'

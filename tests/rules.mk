@@ -22,7 +22,7 @@ fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
 preloaded    := $(bin)/librefuse.so $(bin)/liballocation.so
 
 .PHONY: tests test test-repeat test-service test-clients test-package lint fuzz fuzzers bench bench-isolation bench-workers \
-	bench-matrix bench-transfer bench-peers bench-sweep torture soak-short soak-upgrade soak-crash soak-fuzz
+	bench-matrix bench-transfer bench-peers bench-sweep torture soak-short soak-upgrade soak-crash soak-fuzz coverage
 
 tests: all $(unit_bins) $(fault_bins) $(preloaded)
 
@@ -157,6 +157,11 @@ soak-crash: all
 fuzz:
 	@tests/install-packages test
 	@exec env MAKEFLAGS= tests/fuzz/run $(TARGETS)
+
+# A build of its own.
+coverage:
+	@tests/install-packages coverage
+	@exec env MAKEFLAGS= tests/coverage/run $(SUITES)
 
 test-package: deb
 	@exec env MAKEFLAGS= tests/package/run
