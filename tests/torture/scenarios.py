@@ -6,6 +6,8 @@ import signal
 from model import hostile
 from relaytest.web import request
 
+from .sources import FEEDS
+
 A_WHILE = 0.05
 
 
@@ -97,6 +99,22 @@ def upgrade(stage):
     stage.loop.run_for(10 * A_WHILE)
 
 
+def history(stage):
+    """The feeds are recorded, and the past is asked for."""
+    for feed in stage.streams:
+        stage.attempt(lambda feed=feed: say(stage, "listener web", request(f"/{feed}?format=framed&from=0")))
+    traffic(stage)
+
+
+def sources(stage):
+    """By datagrams, from a file that grows, and by HTTP."""
+    for _ in range(3):
+        for name in FEEDS:
+            stage.sources.send(name)
+        stage.publish_everywhere(1)
+        stage.loop.run_for(A_WHILE)
+
+
 def drain(stage):
     stage.publish_everywhere(1)
     stage.signal_end(signal.SIGTERM)
@@ -119,5 +137,9 @@ RUNNING = (
     ("reload", "auto", reload),
     ("upgrade", "auto", upgrade),
     ("drain", "auto", drain),
+    ("history", "auto", history),
+    ("sources", "auto", sources),
 )
-NAMES = (*(name for name, _, _ in RUNNING), "start")
+# And while it starts: alone, and behind one that was killed.
+STARTING = ("start", "crash")
+NAMES = (*(name for name, _, _ in RUNNING), *STARTING)

@@ -17,19 +17,25 @@ from relaytest.daemon import POLL, Relay
 from relaytest.loop import Loop
 from relaytest.service_manager import ServiceManager
 
+from .sources import Sources
+
 READERS = 2  # of each feed
 FIXED = {"workers": "2", "survive_crash": "auto"}
 # Who does nothing wrong is not thrown out, and all are let in.
 FEED = {"takeover": "replace", "source_timeout": "0", "on_source_loss": "hold", "stall_timeout": "10s", "max_subscribers": "0",
         "max_message": "1m", "max_lag": "0", "max_lag_time": "0"}
+# Files are full soon, and the oldest go.
+HISTORY = {"history_file": "1m", "history_size": "4m", "history_sync": "100ms"}
 LISTENER = {"max_per_ip": "0", "accept_rate": "0", "max_input": "4k", "input_rate": "0", "user_timeout": "0"}
 
 
 class Stage(Peers, Process):
-    def __init__(self, directory, engine="auto", env=None, prefix=()):
+    def __init__(self, directory, engine="auto", env=None, has="", prefix=()):
         super().__init__(random.Random(1), Loop())
         self.directory = Path(tempfile.mkdtemp(dir=directory))
         self.engine = engine
+        self.sources = Sources(self) if has == "sources" else None
+        self.is_recorded = has == "history"
         self.env = env or {}
         self.fixed = FIXED
         self.closers = []
@@ -43,6 +49,10 @@ class Stage(Peers, Process):
         for name, options in self.sections.items():
             kind = name.split()[0]
             options.update(FEED | {"engine": self.engine} if kind == "feed" else LISTENER if kind == "listener" else {})
+            if kind == "feed" and self.is_recorded:
+                options.update(HISTORY | {"history": self.directory / f"history-{name.split()[1]}"})
+        if self.sources:
+            self.sections |= self.sources.sections()
 
     def launch(self, prefix=(), wait=True):
         """The first relay, or the next one: with what the service manager keeps, and who is still there."""
@@ -125,12 +135,13 @@ class Stage(Peers, Process):
     def settle(self):
         """relay is well again: whoever is still there gets what is published, and so do new ones."""
         self.close_all_hostile()
-        for one in [one for some in self.publishers.values() for one in some]:
-            one.reset()
+        self.reset_publishers()
         self.forget_ended()
         self.populate()
         for feed in self.streams:
             self.settle_feed(feed)
+        if self.sources:
+            self.sources.check()
         self.relay.check_accounts(self.relay.status())
 
     def settle_feed(self, feed):
@@ -152,10 +163,13 @@ class Stage(Peers, Process):
 
         self.loop.run(look, what=lambda: f"to be served: {[one.name for one in readers if not got(one)]}", poll=POLL)
 
-    def finish(self):
+    def reset_publishers(self):
         for some in self.publishers.values():
             for one in some:
                 one.reset()
+
+    def finish(self):
+        self.reset_publishers()
         for reader in list(self.readers):
             self.forget(reader)
         self.close_all_hostile()
@@ -163,6 +177,8 @@ class Stage(Peers, Process):
             self.relay.finish()
 
     def close(self):
+        if self.sources:
+            self.sources.close()
         self.close_all_hostile()
         self.stop()
         self.loop.close()
@@ -170,9 +186,7 @@ class Stage(Peers, Process):
     def restart(self):
         """Another relay in the place of one that has ended in good order."""
         self.excuse()
-        for some in self.publishers.values():
-            for one in some:
-                one.reset()
+        self.reset_publishers()
         for fd in self.manager.store.values():
             os.close(fd)
         self.manager.store.clear()

@@ -38,8 +38,9 @@ class Sweep:
         for name, engine, deed in scenarios.RUNNING:
             if re.search(self.only, name):
                 self.sweep(name, lambda env, engine=engine: Running(self.directory, name, engine, deed, env))
-        if re.search(self.only, "start"):
-            self.sweep("start", lambda env: Starting(self.directory, env))
+        for name, make in (("start", Starting), ("crash", Resuming)):
+            if re.search(self.only, name):
+                self.sweep(name, lambda env, make=make: make(self.directory, env))
         return not self.failed
 
     def sweep(self, name, make):
@@ -121,7 +122,7 @@ class Running:
 
     def __init__(self, directory, name, engine, deed, env):
         self.directory, self.name, self.deed = directory, name, deed
-        self.stage = Stage(directory, engine, env)
+        self.stage = Stage(directory, engine, env, name)
         self.stage.settle()
 
     def count(self):
@@ -198,3 +199,25 @@ class Starting:
     def close(self):
         self.stage.finish()
         self.stage.close()
+
+
+class Resuming(Starting):
+    """Faults in a relay that starts behind one that was killed, with its subscribers."""
+
+    def __init__(self, directory, env):
+        super().__init__(directory, env)
+        self.stage.settle()
+
+    def leave(self):
+        stage = self.stage
+        if stage.relay.code is None:
+            stage.relay.wait(test=lambda seen: seen["relay"].get("survives_crash"))
+            stage.signal_end(signal.SIGKILL)
+            stage.relay.wait_exit()
+            stage.reset_publishers()
+
+    def play(self, fault):
+        super().play(fault)
+        super().leave()  # in good order: what was refused to this one it may lack for good, such as its keeper
+        self.stage.restart()
+        self.stage.settle()
