@@ -159,6 +159,17 @@ static struct handed_feed *find_feed(const struct handover *handover, const char
 	return NULL;
 }
 
+/* What a file that grows was read through.  Where that is not known, the ingest begins anew. */
+static void read_file(struct reading *reading, const struct part_record *record,
+		      struct ingest_state *ret)
+{
+	int number = atomic_load(&record->file_fd);
+
+	ret->is_after_crash = true;
+	ret->file_offset = atomic_load(&record->file_offset);
+	ret->fd = number >= 0 ? kept_fds_take(reading->fds, number) : -1;
+}
+
 /* There is a feed for each home. */
 static int read_homes(struct reading *reading)
 {
@@ -178,7 +189,7 @@ static int read_homes(struct reading *reading)
 		if (!feed->parts)
 			return -ENOMEM;
 		(void)snprintf(feed->name, sizeof(feed->name), "%s", record->feed);
-		feed->ingest.fd = -1;
+		read_file(reading, record, &feed->ingest);
 		feed->home = record->worker;
 		feed->part_count = reading->head->workers;
 		ret->feed_count++;

@@ -39,7 +39,7 @@
 
 enum {
 	/* Raised with every change of what is in the region, or of what it means. */
-	CRASH_SCHEMA = 8,
+	CRASH_SCHEMA = 9,
 };
 
 /* `count` elements of `each_bytes`, aligned to 64 bytes, from `offset` on. */

@@ -54,6 +54,10 @@ struct part_record {
 	_Atomic uint32_t is_torn; /* its sequence is being set: no subscriber can be left */
 	_Atomic uint64_t session;
 	_Atomic uint64_t next_seq; /* behind what is being published, in a ring already or not */
+	/* Of a home whose source is a file that grows: its descriptor, -1: none, and where in it goes on what
+	 * is not published yet. */
+	_Atomic int32_t file_fd;
+	_Atomic uint64_t file_offset;
 	char feed[RECORD_NAME_BYTES];
 	struct rendition_record renditions[RECORD_FORMATS_MAX];
 };

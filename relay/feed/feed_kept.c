@@ -64,6 +64,7 @@ void feed_record_open(struct fanout *fanout, const struct sequence *sequence, bo
 		set(&record->renditions[i].is_used, 0);
 	fanout->records = records;
 	fanout->record = record;
+	atomic_store(&record->file_fd, -1);
 	set(&record->is_torn, 0);
 	feed_record_note(fanout, sequence, !is_branch);
 	set(&record->state, RECORD_PART_USED);
@@ -89,6 +90,19 @@ void feed_record_note(struct fanout *fanout, const struct sequence *sequence, bo
 	atomic_store(&record->next_seq, sequence->next_seq);
 	set(&record->is_source_up, sequence->is_source_up);
 	set(&record->is_awake, is_awake);
+}
+
+void feed_record_note_file(struct fanout *fanout, int fd, uint64_t offset)
+{
+	struct part_record *record = fanout->record;
+
+	if (!record)
+		return;
+	/* An offset of one file must not be taken for that of another one. */
+	if (atomic_load(&record->file_fd) != fd)
+		atomic_store(&record->file_fd, -1);
+	atomic_store(&record->file_offset, offset);
+	atomic_store(&record->file_fd, fd);
 }
 
 /* ---- packets ---- */

@@ -33,5 +33,8 @@ void feed_record_begin_sequence(struct fanout *fanout);
 void feed_record_end_sequence(struct fanout *fanout, const struct sequence *sequence,
 			      bool is_awake);
 
+/* A file that grows is read through `fd`, and all before `offset` has been published.  -1: none is. */
+void feed_record_note_file(struct fanout *fanout, int fd, uint64_t offset);
+
 /* The source has come or gone, the branch has woken or fallen asleep. */
 void feed_record_note(struct fanout *fanout, const struct sequence *sequence, bool is_awake);

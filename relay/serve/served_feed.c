@@ -464,7 +464,10 @@ int served_feed_open(struct served_feed *served, const struct handed_feed *kept,
 	struct errmsg why;
 	struct order order = {
 		.served = served,
-		.kept = kept && kept->source_end == CLOSE_REASON_COUNT ? &kept->ingest : NULL,
+		.kept = kept && (kept->source_end == CLOSE_REASON_COUNT ||
+				 kept->ingest.is_after_crash)
+				? &kept->ingest
+				: NULL,
 		.err = &why,
 	};
 

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/log.h"
+#include "feed/feed_kept.h"
 #include "file/open_path.h"
 #include "net/peer_socket.h"
 #include "net/sockopt.h"
@@ -85,6 +86,7 @@ void ingest_drop_source(struct ingest *ingest)
 		if (ingest->source.fd == STDIN_FILENO)
 			ingest->source.fd = -1; /* the descriptor is not ours to close */
 	}
+	feed_record_note_file(&ingest->feed->fanout, -1, 0);
 	peer_socket_close(&ingest->source.fd);
 	note_direct_bytes(ingest);
 	direct_file_release(&ingest->direct_file);
@@ -249,6 +251,12 @@ static bool is_at_boundary(const struct ingest *ingest)
 	return intake_is_between(&ingest->feed->intake);
 }
 
+void ingest_note_taken(struct ingest *ingest)
+{
+	if (ingest->way && ingest->way->took)
+		ingest->way->took(ingest);
+}
+
 void ingest_take_once(struct ingest *ingest)
 {
 	struct feed *feed = ingest->feed;
@@ -264,6 +272,7 @@ void ingest_take_once(struct ingest *ingest)
 	case INTAKE_TOOK:
 		ingest->last_ms = now_ms();
 		gathering_note_take(&ingest->gathering);
+		ingest_note_taken(ingest);
 		break;
 	case INTAKE_EMPTY:
 		gathering_note_take(&ingest->gathering);
@@ -538,8 +547,10 @@ void ingest_tick(struct ingest *ingest, uint64_t now)
 		ingest->allowance_ms = now;
 		ingest_watch(ingest);
 	}
-	if (has_source(ingest) && now - ingest->last_ms >= SILENCE_MS)
+	if (has_source(ingest) && now - ingest->last_ms >= SILENCE_MS) {
 		feed_finish_message(ingest->feed, false);
+		ingest_note_taken(ingest);
+	}
 	/* While relay itself does not read, silence is not the publisher's. */
 	if (timeout && ingest->feed->publish.sequence.is_source_up && ingest_may_read(ingest) &&
 	    !ingest->source.is_file && !ingest->gathering.since_ns &&

@@ -106,6 +106,8 @@ struct ingest_way {
 	/* The source is readable, or more of what was received waits. */
 	void (*take)(struct ingest *ingest);
 	bool (*has_more)(const struct ingest *ingest);
+	/* See ingest_note_taken(). */
+	void (*took)(struct ingest *ingest);
 	/* All that is there has been read, which is no end. */
 	void (*at_end)(struct ingest *ingest);
 	/* Nothing is opened or watched any more.  Idempotent. */
@@ -169,11 +171,13 @@ struct ingest_state {
 	unsigned dropped;   /* UDP: datagrams that the kernel had dropped by then */
 	uint8_t *datagrams; /* UDP: see datagrams_pack(); the ingest's, or in the stream */
 	size_t datagram_bytes;
-	bool is_stdin;     /* its flags are to be restored, */
-	unsigned flags;    /* to these */
-	bool is_cut;       /* HTTP: what it sends cannot go on, so it is to be ended;
+	bool is_stdin;        /* its flags are to be restored, */
+	unsigned flags;       /* to these */
+	bool is_cut;          /* HTTP: what it sends cannot go on, so it is to be ended;
 			    * so is who has not taken all of send_file */
-	bool is_temporary; /* fd was opened for the state; close it when the ingest goes on */
+	bool is_after_crash;  /* its process died; fd: what TAIL had open, */
+	uint64_t file_offset; /* and where in it goes on what was not published */
+	bool is_temporary;    /* fd was opened for the state; close it when the ingest goes on */
 };
 
 /* Before the feed is described for the next process, with all loops standing still: of a source that can
@@ -255,6 +259,9 @@ void ingest_attach(struct ingest *ingest, int fd);
 /* The same, and the publisher is there, where a descriptor shows that.  It is watched. */
 void ingest_adopt(struct ingest *ingest, int fd);
 
+/* Bytes of the source were taken or published; the way of the ingest notes it. */
+void ingest_note_taken(struct ingest *ingest);
+
 /* Lets the feed take once. */
 void ingest_take_once(struct ingest *ingest);
 
@@ -266,5 +273,6 @@ void ingest_end_source(struct ingest *ingest, enum close_reason reason, int err)
 extern const struct ingest_way ingest_way_of_datagrams; /* ingest_udp.c */
 extern const struct ingest_way ingest_way_of_devices;   /* ingest_device.c: SERIAL, TAIL */
 
-/* SERIAL, TAIL: from now on it is opened whenever it is there.  is_kept: it is open already. */
-void ingest_start_device(struct ingest *ingest, bool is_kept);
+/* SERIAL, TAIL: from now on it is opened whenever it is there.  is_kept: it is open already.  kept: see
+ * ingest_open(). */
+void ingest_start_device(struct ingest *ingest, bool is_kept, const struct ingest_state *kept);

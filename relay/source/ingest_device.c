@@ -9,6 +9,7 @@
  * end twice: what was written behind the first look is not lost.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "feed/feed_kept.h"
 #include "file/open_path.h"
 #include "source/ingest.h"
 #include "source/ingest_file.h"
@@ -76,6 +78,50 @@ static void watch_folder(struct ingest *ingest)
 
 /* ---- coming and going ---- */
 
+/* What the intake has and could not publish yet is read again after a crash. */
+static void note_offset(struct ingest *ingest)
+{
+	const struct intake *intake = &ingest->feed->intake;
+	off_t at = is_tail(ingest) ? lseek(ingest->source.fd, 0, SEEK_CUR) : -1;
+	size_t rest = intake_pipe_bytes(intake) + intake_memory_bytes(intake);
+
+	/* Of a packet of another relay, the head is no part of the rest. */
+	if (intake->params.framing.kind == FRAMING_RELAY && !intake_is_between(intake))
+		return;
+	if (at >= (off_t)rest)
+		feed_record_note_file(&ingest->feed->fanout, ingest->source.fd,
+				      (uint64_t)at - rest);
+}
+
+static void begin(struct ingest *ingest, int fd)
+{
+	struct ingest_device *device = &ingest->device;
+
+	device->has_begun = true;
+	device->is_told = false;
+	device->is_at_end = false;
+	log_info("publisher up feed=%s peer=%s:%s", ingest->feed->params.name,
+		 is_tail(ingest) ? "tail" : "serial", ingest->params.path);
+	ingest_adopt(ingest, fd);
+	note_offset(ingest);
+	watch_file(ingest);
+}
+
+/* What the process that died was reading goes on, whatever its name is by now.  False: it was nothing. */
+static bool go_on_after_crash(struct ingest *ingest, const struct ingest_state *kept)
+{
+	struct stat stat;
+	int fd = kept->fd < 0 ? -1 : fcntl(kept->fd, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0 || fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode) ||
+	    lseek(fd, (off_t)kept->file_offset, SEEK_SET) < 0) {
+		fd_close(&fd);
+		return false;
+	}
+	begin(ingest, fd);
+	return true;
+}
+
 static void open_it(struct ingest *ingest)
 {
 	struct ingest_device *device = &ingest->device;
@@ -94,13 +140,7 @@ static void open_it(struct ingest *ingest)
 	/* What was in the file before relay began is past; a file that has come since is not. */
 	if (is_tail(ingest) && !device->has_begun)
 		(void)lseek(fd, 0, SEEK_END);
-	device->has_begun = true;
-	device->is_told = false;
-	device->is_at_end = false;
-	log_info("publisher up feed=%s peer=%s:%s", ingest->feed->params.name,
-		 is_tail(ingest) ? "tail" : "serial", ingest->params.path);
-	ingest_adopt(ingest, fd);
-	watch_file(ingest);
+	begin(ingest, fd);
 }
 
 static void read_on(struct ingest *ingest)
@@ -137,7 +177,7 @@ static void on_again(struct ev_loop *loop, ev_timer *watcher, int events)
 		read_on(ingest);
 }
 
-void ingest_start_device(struct ingest *ingest, bool is_kept)
+void ingest_start_device(struct ingest *ingest, bool is_kept, const struct ingest_state *kept)
 {
 	struct ingest_device *device = &ingest->device;
 
@@ -151,7 +191,8 @@ void ingest_start_device(struct ingest *ingest, bool is_kept)
 		watch_file(ingest);
 		return;
 	}
-	open_it(ingest);
+	if (!is_tail(ingest) || !kept || !go_on_after_crash(ingest, kept))
+		open_it(ingest);
 }
 
 static void stop(struct ingest *ingest)
@@ -185,6 +226,7 @@ static void look_whether_it_shrank(struct ingest *ingest, const struct stat *now
 	ingest->feed->metrics.files_shrunk++;
 	begin_file_anew(ingest, "is shorter than what was read of it");
 	(void)lseek(ingest->source.fd, 0, SEEK_SET);
+	note_offset(ingest);
 }
 
 /* The other file has bytes. */
@@ -202,8 +244,10 @@ static void go_to_other_file(struct ingest *ingest)
 	if (open_regular(ingest->params.path, &fd, &bytes, &err) < 0)
 		return;
 	begin_file_anew(ingest, "is another one");
+	feed_record_note_file(&ingest->feed->fanout, -1, 0);
 	fd_close(&ingest->source.fd);
 	ingest_attach(ingest, fd);
+	note_offset(ingest);
 	watch_file(ingest);
 }
 
@@ -220,4 +264,5 @@ static void at_end(struct ingest *ingest)
 		go_to_other_file(ingest);
 }
 
-const struct ingest_way ingest_way_of_devices = {.at_end = at_end, .stop = stop};
+const struct ingest_way ingest_way_of_devices = {
+	.took = note_offset, .at_end = at_end, .stop = stop};

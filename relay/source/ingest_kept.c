@@ -115,6 +115,7 @@ void ingest_restore(struct ingest *ingest, struct ingest_state *state)
 	if (state->is_stdin)
 		ingest->stdin_flags = (int)state->flags;
 	ingest_attach(ingest, fd);
+	ingest_note_taken(ingest);
 	if (ingest->params.kind == INGEST_CONNECT)
 		connector_resume(&ingest->connector, state->endpoint);
 }

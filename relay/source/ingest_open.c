@@ -62,7 +62,8 @@ static const struct ingest_way *way_of(const struct ingest_params *params)
 
 int ingest_open(struct ingest *ingest, const struct ingest_state *kept, struct errmsg *err)
 {
-	bool is_kept = kept && ((kept->fd >= 0 && !kept->is_silent) || kept->has_ended);
+	bool is_kept = kept && !kept->is_after_crash &&
+		       ((kept->fd >= 0 && !kept->is_silent) || kept->has_ended);
 	int fd = -1;
 	int r = 0;
 
@@ -104,7 +105,7 @@ int ingest_open(struct ingest *ingest, const struct ingest_state *kept, struct e
 		break;
 	case INGEST_SERIAL:
 	case INGEST_TAIL:
-		ingest_start_device(ingest, is_kept);
+		ingest_start_device(ingest, is_kept, kept);
 		break;
 	}
 	if (r < 0)

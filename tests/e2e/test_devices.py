@@ -10,6 +10,7 @@ import termios
 
 import pytest
 
+from relaytest.crashing import Crashing
 from relaytest.frames import beast
 from relaytest.ini import feed
 from relaytest.stream import Script, script
@@ -222,3 +223,38 @@ def test_a_tail_over_a_hand_over(lab, path):
         relay.upgrade()
     relay.run_until_done(readers)
     relay.wait("a", in_messages=300, source_connects=1)
+
+
+@pytest.mark.parametrize("rotation", ["none", "rename", "removed", "truncated", "twice"])
+def test_a_tail_over_a_crash(lab, path, rotation):
+    """Nothing is lost and nothing comes twice, whatever was done to the file while relay was away."""
+    made = lines("one", "half a line", "while away", *(["anew"] if rotation != "none" else []), "at last")
+    if rotation == "truncated":
+        made = lines("one", "a", "at last")
+    path.touch()
+    crashing = Crashing(lab, WORKERS | feed("a", f"tail:{path}", framing="line", **LOSSLESS))
+    readers = [*crashing.relay.subscribe("a-raw", made, 2), crashing.relay.subscribe("a-framed", made)]
+    crashing.relay.wait("a", subscribers=3, source_up=1)
+    append(path, "one")
+    crashing.relay.wait("a", in_messages=1)
+    if rotation == "twice":
+        crashing.relay.upgrade()  # nothing has been read since
+    append(path, b"half a ")
+    crashing.stop_at_rest()
+    if rotation == "truncated":
+        os.truncate(path, 0)
+    else:
+        append(path, b"line\n")
+        append(path, "while away")
+    if rotation in ("rename", "removed", "twice"):
+        path.rename(path.with_suffix(".1"))
+    if rotation == "removed":
+        path.with_suffix(".1").unlink()
+    if rotation != "none":
+        append(path, "a" if rotation == "truncated" else "anew")
+    assert crashing.die() == (3, 0)
+    if rotation == "twice":
+        crashing.relay.wait("a", in_messages=3)
+        assert crashing.die_at_rest() == (3, 0)
+    append(path, "at last")
+    crashing.relay.run_until_done(readers)
