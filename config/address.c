@@ -7,8 +7,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
+#include "base/compiler.h"
 #include "base/num.h"
 
 static int parse_port(const char *text, uint16_t *ret, struct errmsg *e)
@@ -202,12 +205,130 @@ static void mask_user(char *word, size_t length)
 	memmove(user, at, strlen(at) + 1);
 }
 
+/* The value of access_token in its query. */
+static void mask_token(char *word)
+{
+	static const char name[] = "access_token=";
+	char *at = strcasestr(word, name);
+	char *value = at ? at + sizeof(name) - 1 : word;
+	size_t bytes = strcspn(value, "& \t'\",");
+
+	if (!at || bytes == 0)
+		return;
+	*value++ = '*';
+	memmove(value, value + bytes - 1, strlen(value + bytes - 1) + 1);
+}
+
 void config_address_mask_users(char *text)
 {
 	static const char ends[] = " \t'\",";
 
 	for (; *text; text += strspn(text, ends)) {
 		mask_user(text, strcspn(text, ends));
+		mask_token(text);
 		text += strcspn(text, ends);
 	}
+}
+
+/* ---- URLs: a scheme, "://", an authority and a path ---- */
+
+static const struct scheme {
+	const char *text;
+	const char *port; /* NULL: relay does not speak it */
+} schemes[] = {
+	{"http://", "80"},
+	{"ntrip://", "2101"}, /* as IANA has it for RTCM by NTRIP */
+	{"https://", NULL},
+};
+
+static const struct scheme *find_scheme(const char *text)
+{
+	for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+		if (strncasecmp(text, schemes[i].text, strlen(schemes[i].text)) == 0)
+			return &schemes[i];
+	}
+	return NULL;
+}
+
+bool config_is_http_url(const char *text)
+{
+	return find_scheme(text) != NULL;
+}
+
+/* The port may be left out; the colons of an address in brackets are none. */
+static bool has_port(const char *authority, size_t bytes)
+{
+	const char *bracket = memrchr(authority, ']', bytes);
+	const char *from = bracket ? bracket : authority;
+
+	return memchr(from, ':', bytes - (size_t)(from - authority)) != NULL;
+}
+
+/* In a request line only what is printed, and no fragment. */
+static int check_path(const char *path, struct errmsg *e)
+{
+	if (path[0] != '/' || !path[1]) {
+		errmsg_set(e, "the path of the feed is missing; expected http://HOST[:PORT]/PATH");
+		return -EINVAL;
+	}
+	for (const char *at = path; *at; at++) {
+		if (*at > ' ' && *at < 0x7f && *at != '#')
+			continue;
+		errmsg_set(e, "the path has a character that a URL cannot have; expected it as "
+			      "%%, with two hexadecimal digits");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* Where a secret would be shown.  A password may have a slash, so what stands before the last @ is one. */
+static int check_no_secret(const char *authority, struct errmsg *e)
+{
+	if (memchr(authority, '@', strcspn(authority, "?"))) {
+		errmsg_set(e,
+			   "who relay is does not go into the URL, which is shown; "
+			   "expected them as USER:PASSWORD in a file, see ingest_token_file, and "
+			   "an @ in a path as %%40");
+		return -EINVAL;
+	}
+	if (strcasestr(authority, "access_token=")) {
+		errmsg_set(e, "a token does not go into the URL, which is shown; expected it in a "
+			      "file, see ingest_token_file");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int config_http_url_parse(const char *text, struct config_http_url *ret, struct errmsg *e)
+{
+	const struct scheme *scheme = find_scheme(text);
+	const char *authority;
+	size_t bytes;
+	int r;
+
+	if (!scheme || strlen(text) >= CONFIG_URL_BYTES) {
+		errmsg_set(e, "expected http://HOST[:PORT]/PATH, of at most %d bytes",
+			   CONFIG_URL_BYTES - 1);
+		return -EINVAL;
+	}
+	if (!scheme->port) {
+		errmsg_set(e,
+			   "relay does not speak TLS; expected http:// to a proxy on this machine "
+			   "that does, such as stunnel or HAProxy (pull.md)");
+		return -EINVAL;
+	}
+	authority = text + strlen(scheme->text);
+	bytes = strcspn(authority, "/?#");
+	r = check_no_secret(authority, e);
+	if (r == 0)
+		r = check_path(authority + bytes, e);
+	if (r < 0)
+		return r;
+	if (has_port(authority, bytes))
+		(void)snprintf(ret->address, sizeof(ret->address), "tcp:%.*s", (int)bytes,
+			       authority);
+	else
+		(void)snprintf(ret->address, sizeof(ret->address), "tcp:%.*s:%s", (int)bytes,
+			       authority, scheme->port);
+	return 0;
 }

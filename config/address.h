@@ -41,6 +41,24 @@ bool config_address_is_ipv4(const struct config_address *address);
  * never clashes. */
 bool config_address_clashes(const struct config_address *a, const struct config_address *b);
 
-/* Puts a * in the place of users and passwords in the addresses of a text.  relay takes none, but who
+/* Puts a * in the place of users, passwords and tokens in the addresses of a text.  relay takes none, but who
  * writes one should not find it in the log.  The text does not grow. */
 void config_address_mask_users(char *text);
+
+/* ---- the URL of a stream that relay asks for: http://HOST[:PORT]/PATH[?QUERY], or ntrip:// for a caster of GNSS
+ * corrections.  No user, password or token is in one: they would be seen in logs and pages. ---- */
+
+enum {
+	CONFIG_URL_BYTES = 1024, /* of a whole URL, with its zero byte */
+};
+
+struct config_http_url {
+	char address[CONFIG_URL_BYTES]; /* tcp:HOST:PORT, also where the URL has no port */
+};
+
+/* Does it begin as a URL?  Also as one that relay cannot ask for. */
+bool config_is_http_url(const char *text);
+
+/* 0, or -EINVAL with what is wrong in *e. */
+int config_http_url_parse(const char *text, struct config_http_url *ret,
+			  struct errmsg *e) must_check;

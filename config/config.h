@@ -113,8 +113,21 @@ enum config_yes_no         { CONFIG_YES_NOS(CONFIG_ENUMERATOR) };
 
 struct config_framing_choice {
 	enum framing_kind kind;
+	bool is_relayed;      /* relay:KIND: so messages end in the packets of another relay */
 	uint32_t fixed_bytes; /* of each message; FIXED: 1 to 64 MiB, TS: 188, else 0 */
 };
+
+/* Does the feed read the packets of another relay? */
+static inline bool config_reads_relay(const struct config_framing_choice *framing)
+{
+	return framing->is_relayed || framing->kind == FRAMING_RELAY;
+}
+
+/* They are looked for in what a publisher sends, not in packets. */
+static inline bool config_knows_key_frames(const struct config_framing_choice *framing)
+{
+	return framing->kind == FRAMING_TS && !framing->is_relayed;
+}
 
 /* Of a serial line: 115200 8N1. */
 struct config_serial_mode {
@@ -156,8 +169,9 @@ struct config_ingest {
 	enum config_ingest_kind kind;
 	char *text; /* as in the file */
 	/* listen, connect: "tcp:HOST:PORT", "unix:PATH" or "systemd:NAME", in order of preference;
-	 * only connect has more than one. fifo, file, serial, tail: the path. udp: those of enum config_udp_part,
-	 * each may be "". nats: the subject. jetstream: the stream. stdin: none. */
+	 * only connect has more than one, and may have URLs (address.h). fifo, file, serial, tail: the
+	 * path. udp: those of enum config_udp_part, each may be "". nats: the subject. jetstream: the
+	 * stream. stdin: none. */
 	char **addresses;
 	size_t address_count;
 };

@@ -74,9 +74,15 @@ static int add_address(struct config_ingest *ingest, const char *text, size_t by
 static int check_address(const struct config_ingest *ingest, const char *text, struct errmsg *e)
 {
 	struct config_address address;
-	int r;
+	struct config_http_url url;
+	int r = 0;
 
-	r = config_address_parse(text, &address, e);
+	if (ingest->kind == CONFIG_INGEST_CONNECT && config_is_http_url(text)) {
+		r = config_http_url_parse(text, &url, e);
+		text = url.address;
+	}
+	if (r == 0)
+		r = config_address_parse(text, &address, e);
 	if (r < 0 || ingest->kind == CONFIG_INGEST_LISTEN || address.kind == CONFIG_ADDRESS_UNIX)
 		return r;
 	if (address.kind == CONFIG_ADDRESS_SYSTEMD) {
@@ -88,6 +94,16 @@ static int check_address(const struct config_ingest *ingest, const char *text, s
 		return -EINVAL;
 	}
 	return 0;
+}
+
+/* What an ingest can hold. */
+static int check_room(const struct config_ingest *ingest, const char *rest, struct errmsg *e)
+{
+	if (ingest->address_count <= CONFIG_INGEST_ADDRESSES && strlen(rest) < CONFIG_INGEST_BYTES)
+		return 0;
+	errmsg_set(e, "expected at most %d addresses, of %d bytes in all", CONFIG_INGEST_ADDRESSES,
+		   CONFIG_INGEST_BYTES - 1);
+	return -EINVAL;
 }
 
 /* rest: "ADDRESS[, ADDRESS...]" */
@@ -104,6 +120,8 @@ static int parse_addresses(struct config_ingest *ingest, const char *rest, struc
 		while (bytes > 0 && strchr(" \t", rest[bytes - 1]))
 			bytes--;
 		r = add_address(ingest, rest, bytes);
+		if (r == 0)
+			r = check_room(ingest, rest, e);
 		if (r == 0)
 			r = check_address(ingest, ingest->addresses[ingest->address_count - 1], e);
 		if (r < 0)
@@ -264,6 +282,15 @@ int config_ingest_parse(const char *text, struct config_ingest *ret, struct errm
 	return r;
 }
 
+bool config_ingest_has_url(const struct config_ingest *ingest)
+{
+	bool has_url = false;
+
+	for (size_t i = 0; ingest->kind == CONFIG_INGEST_CONNECT && i < ingest->address_count; i++)
+		has_url = has_url || config_is_http_url(ingest->addresses[i]);
+	return has_url;
+}
+
 void config_ingest_free(struct config_ingest *ingest)
 {
 	for (size_t i = 0; i < ingest->address_count; i++)
@@ -302,4 +329,57 @@ void config_serial_mode_print(char *buf, size_t size, const struct config_serial
 {
 	snprintf(buf, size, "%u %u%c%u", mode->speed, mode->data_bits, mode->parity,
 		 mode->stop_bits);
+}
+
+/* ---- framing: a word, fixed:N, or relay: and one of these ---- */
+
+#define FIXED_BYTES_MAX (UINT64_C(64) << 20)
+
+static int parse_fixed(const char *text, struct config_framing_choice *ret)
+{
+	uint64_t bytes;
+
+	if (num_parse_bytes(text, &bytes) < 0)
+		return -EINVAL;
+	if (bytes == 0 || bytes > FIXED_BYTES_MAX)
+		return -ERANGE;
+	ret->kind = FRAMING_FIXED;
+	ret->fixed_bytes = (uint32_t)bytes;
+	return 0;
+}
+
+static int parse_kind(const char *text, struct config_framing_choice *ret)
+{
+	if (strncmp(text, "fixed:", 6) == 0)
+		return parse_fixed(text + 6, ret);
+	for (unsigned kind = 0; kind < FRAMING_COUNT; kind++) {
+		if (strcmp(text, framing_row((enum framing_kind)kind)->word) != 0)
+			continue;
+		ret->kind = (enum framing_kind)kind;
+		ret->fixed_bytes = kind == FRAMING_TS ? TS_PACKET_BYTES : 0;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int config_framing_parse(const char *text, struct config_framing_choice *ret)
+{
+	struct config_framing_choice framing = {.is_relayed = strncmp(text, "relay:", 6) == 0};
+	int r = parse_kind(text + (framing.is_relayed ? 6 : 0), &framing);
+
+	if (r == 0 && framing.is_relayed && !framing_row(framing.kind)->has_messages)
+		r = -EINVAL;
+	if (r == 0)
+		*ret = framing;
+	return r;
+}
+
+void config_framing_print(char *buf, size_t size, const struct config_framing_choice *framing)
+{
+	const char *relay = framing->is_relayed ? "relay:" : "";
+
+	if (framing->kind == FRAMING_FIXED)
+		snprintf(buf, size, "%sfixed:%u", relay, framing->fixed_bytes);
+	else
+		snprintf(buf, size, "%s%s", relay, framing_row(framing->kind)->word);
 }

@@ -254,39 +254,6 @@ static const char *const framing_words[] = {
 
 static const struct notation notation_framing = {FRAMING, .words = framing_words};
 
-#define FIXED_BYTES_MAX (UINT64_C(64) << 20)
-
-static int parse_framing(const char *text, struct config_framing_choice *ret)
-{
-	struct config_framing_choice framing = {0};
-	unsigned word = 0;
-	uint64_t bytes;
-
-	if (strncmp(text, "fixed:", 6) == 0) {
-		if (num_parse_bytes(text + 6, &bytes) < 0)
-			return -EINVAL;
-		if (bytes == 0 || bytes > FIXED_BYTES_MAX)
-			return -ERANGE;
-		framing.kind = FRAMING_FIXED;
-		framing.fixed_bytes = (uint32_t)bytes;
-	} else {
-		if (parse_word(framing_words, text, &word) < 0)
-			return -EINVAL;
-		framing.kind = (enum framing_kind)word;
-		framing.fixed_bytes = framing.kind == FRAMING_TS ? TS_PACKET_BYTES : 0;
-	}
-	*ret = framing;
-	return 0;
-}
-
-static void print_framing(char *buf, size_t size, const struct config_framing_choice *choice)
-{
-	if (choice->kind == FRAMING_FIXED)
-		snprintf(buf, size, "fixed:%u", choice->fixed_bytes);
-	else
-		snprintf(buf, size, "%s", framing_words[choice->kind]);
-}
-
 /* --- texts: they stay as they are, and are only looked at --- */
 
 static int check_one_word(const char *text, uint64_t max)
@@ -473,7 +440,7 @@ static int parse_any(const struct config_option *option, const char *text, void 
 	case BURST:
 		return parse_burst(text, value);
 	case FRAMING:
-		return parse_framing(text, value);
+		return config_framing_parse(text, value);
 	case SERIAL_MODE:
 		return config_serial_mode_parse(text, value);
 	case TEXT:
@@ -542,7 +509,7 @@ const char *config_value_print(const struct config_option *option, const void *v
 		print_burst(buf, size, value);
 		break;
 	case FRAMING:
-		print_framing(buf, size, value);
+		config_framing_print(buf, size, value);
 		break;
 	case SERIAL_MODE:
 		config_serial_mode_print(buf, size, value);
@@ -585,7 +552,7 @@ const char *config_value_expected(const struct config_option *option, char *buf,
 		snprintf(buf, size, "%s", notation->expected);
 	else if (notation->words)
 		print_words(buf, size, notation->words,
-			    notation->kind == FRAMING ? " (N from 1 to 64m)" : "");
+			    notation->kind == FRAMING ? " (N from 1 to 64m), or relay:KIND" : "");
 	else if (notation->kind == NUMBER)
 		print_range(option, buf, size);
 	else if (option->type == CONFIG_TYPE_ADDRESS)

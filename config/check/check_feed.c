@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "config/ingest.h"
 
 static void check_sizes(const struct check *check, const struct config_feed *feed)
 {
@@ -33,7 +34,7 @@ static void check_sizes(const struct check *check, const struct config_feed *fee
 			"a "
 			"larger ring",
 			num_print_bytes(other, sizeof(other), feed->burst.bytes), ring);
-	if (feed->burst.from_key_frame && feed->framing.kind != FRAMING_TS)
+	if (feed->burst.from_key_frame && !config_knows_key_frames(&feed->framing))
 		check_report(
 			check, &feed->section, CONFIG_FEED_burst,
 			"burst = keyframe is for framing = ts only; nothing else has key frames");
@@ -113,13 +114,14 @@ static void check_udp(const struct check *check, const struct config_feed *feed)
 
 	if (!feed->ingest.text || feed->ingest.kind != CONFIG_INGEST_UDP)
 		return;
-	if (feed->framing.kind != FRAMING_NONE && !row->is_searched && !row->end_bytes)
+	if (config_reads_relay(&feed->framing) ||
+	    (feed->framing.kind != FRAMING_NONE && !row->is_searched && !row->end_bytes))
 		check_report(
 			check, &feed->section, CONFIG_FEED_framing,
 			"framing = %s finds no message again once a datagram is lost; expected "
 			"none "
 			"(each datagram is a message), ts, rtcm3, beast, line, nul, cr or crlf",
-			row->word);
+			config_reads_relay(&feed->framing) ? "relay" : row->word);
 	if (!check_is_default(&feed->section, CONFIG_FEED_coalesce))
 		check_report(
 			check, &feed->section, CONFIG_FEED_coalesce,
@@ -173,7 +175,7 @@ void check_feed(const struct check *check, const struct config_feed *feed)
 		check_socket_file(check, &feed->section,
 				  listens ? feed->ingest.addresses[0] : NULL);
 	if (!check_is_default(&feed->section, CONFIG_FEED_last_line) &&
-	    !framing_row(feed->framing.kind)->end_bytes)
+	    (feed->framing.is_relayed || !framing_row(feed->framing.kind)->end_bytes))
 		check_report(
 			check, &feed->section, CONFIG_FEED_last_line,
 			"last_line is for framing = line, nul, cr and crlf only; nothing else has "
@@ -182,6 +184,10 @@ void check_feed(const struct check *check, const struct config_feed *feed)
 	    feed->ingest.kind != CONFIG_INGEST_CONNECT)
 		check_report(check, &feed->section, CONFIG_FEED_retry_max,
 			     "retry_max is for ingest = connect only; nothing else is tried again");
+	if (*feed->ingest_token_file && feed->ingest.text && !config_ingest_has_url(&feed->ingest))
+		check_report(check, &feed->section, CONFIG_FEED_ingest_token_file,
+			     "ingest_token_file is for ingest = connect http:// or ntrip:// only; "
+			     "nobody else asks for it");
 	if (!check_is_default(&feed->section, CONFIG_FEED_serial_mode) && feed->ingest.text &&
 	    feed->ingest.kind != CONFIG_INGEST_SERIAL)
 		check_report(check, &feed->section, CONFIG_FEED_serial_mode,

@@ -68,7 +68,7 @@ static void check_burst(const struct check *check, const struct config_listener 
 	if (!config_is_set(&listener->section, CONFIG_LISTENER_burst) ||
 	    !config_is_served(listener, feed))
 		return;
-	if (listener->burst.from_key_frame && feed->framing.kind != FRAMING_TS)
+	if (listener->burst.from_key_frame && !config_knows_key_frames(&feed->framing))
 		check_report(check, &listener->section, CONFIG_LISTENER_burst,
 			     "burst = keyframe is for framing = ts only, and [feed %s] has another",
 			     feed->section.name);

@@ -19,6 +19,7 @@
 #include "net/listen_holder.h"
 #include "net/listen_socket.h"
 #include "net/listen_way_out.h"
+#include "pull/pull_token.h"
 #include "serve/http_listener.h"
 #include "serve/params.h"
 #include "serve/passed_fds.h"
@@ -373,6 +374,8 @@ static void try_source(const struct attempt *attempt, const struct config_feed *
 		return;
 	}
 	try_opening(attempt, feed, params);
+	if (pull_token_check(params->token_file, &why) < 0)
+		add_error(attempt, &feed->section, CONFIG_FEED_ingest_token_file, "%s", why.text);
 	if (params->kind == INGEST_CONNECT && attempt->purpose == TRY_START) {
 		for (size_t i = 0; i < params->endpoint_count; i++)
 			try_name(attempt, feed, &params->endpoints[i]);

@@ -122,11 +122,12 @@ static bool rewrite(const struct publish *publish, struct rendition *rendition,
 		    const struct packet *packet, const uint8_t *bytes)
 {
 	const struct encoder *encoder = rendition->encoder;
+	const struct framing_params framing = framing_published(publish->framing);
 	struct iovec whole;
 
 	if (!encoder->rewrite || packet->length == 0)
 		return false;
-	whole.iov_base = encoder->rewrite(encoder, packet, publish->framing, bytes, &whole.iov_len);
+	whole.iov_base = encoder->rewrite(encoder, packet, &framing, bytes, &whole.iov_len);
 	if (!whole.iov_base && whole.iov_len == ENCODER_AS_IT_IS)
 		return false;
 	if (whole.iov_base)

@@ -17,9 +17,6 @@
 #include "net/peer_socket.h"
 #include "net/sockopt.h"
 
-/* Longer than three SYN retries (1 + 2 + 4 s): what has not answered by then is as good as down. */
-#define CONNECT_TIMEOUT_MS 10000u
-
 /* A name may have hundreds of addresses.  After so long the next endpoint has its turn; this one is
  * tried again later, and its addresses come in another order then. */
 #define ATTEMPT_MS 30000u
@@ -102,6 +99,9 @@ static void tell_rest(struct connector *connector, size_t index)
 /* Forget the attempt under way, if any, and close what it has opened. */
 static void end_attempt(struct connector *connector)
 {
+	if (connector->is_opening)
+		connector->events->on_given_up(connector->owner, false);
+	connector->is_opening = false;
 	resolver_cancel(&connector->resolver);
 	ev_timer_stop(connector->loop, &connector->timed_out);
 	ev_io_stop(connector->loop, &connector->connected);
@@ -141,24 +141,40 @@ static void settle_on_attempt(struct connector *connector)
 	wait_for_probe(connector);
 }
 
-static void attempt_succeeded(struct connector *connector)
+/* The connection is of use, and the owner's. */
+static void hand_over(struct connector *connector)
 {
-	struct connector_target *target = &connector->targets[connector->attempt_target];
 	bool is_probe = connector->state == CONNECTOR_CONNECTED;
 	int fd = connector->fd;
 
-	if (is_probe && ++target->probes_ok < connector->probes_needed) {
-		end_attempt(connector);
-		wait_for_probe(connector);
-		return;
-	}
-	connector->fd = -1; /* the owner's, not to be closed with the attempt */
+	connector->fd = -1; /* not to be closed with the attempt */
 	end_attempt(connector);
 	settle_on_attempt(connector);
 	if (is_probe)
 		connector->events->on_better(connector->owner, fd, connector->current);
 	else
 		connector->events->on_connected(connector->owner, fd, connector->current);
+}
+
+static void attempt_succeeded(struct connector *connector)
+{
+	struct connector_target *target = &connector->targets[connector->attempt_target];
+	bool is_probe = connector->state == CONNECTOR_CONNECTED;
+
+	if (is_probe && ++target->probes_ok < connector->probes_needed) {
+		end_attempt(connector);
+		wait_for_probe(connector);
+		return;
+	}
+	ev_io_stop(connector->loop, &connector->connected);
+	connector->is_opening = true;
+	start_timer(connector, &connector->timed_out, connector->pace.connect_timeout_ms);
+	if (connector->events->on_opening &&
+	    connector->events->on_opening(connector->owner, connector->fd,
+					  connector->attempt_target))
+		return;
+	connector->is_opening = false;
+	hand_over(connector);
 }
 
 /* ---- one attempt ---- */
@@ -270,6 +286,11 @@ static void on_timed_out(struct ev_loop *loop, struct ev_timer *watcher, int rev
 
 	(void)loop;
 	(void)revents;
+	if (connector->is_opening) {
+		connector->events->on_given_up(connector->owner, true);
+		connector_refused(connector, "no answer to the request in time");
+		return;
+	}
 	if (connector->answer.count == 0)
 		attempt_failed(connector, "no answer from the name server");
 	else
@@ -311,7 +332,7 @@ void connector_init(struct connector *connector, struct ev_loop *loop,
 		    const struct connector_events *events, void *owner)
 {
 	*connector = (struct connector){
-		.pace = {CONNECT_TIMEOUT_MS, ATTEMPT_MS, PROBE_MS, SETTLED_MS, BACKOFF_MAX_MS},
+		.pace = {CONNECTOR_TIMEOUT_MS, ATTEMPT_MS, PROBE_MS, SETTLED_MS, BACKOFF_MAX_MS},
 		.loop = loop,
 		.target_count = size_min(count, CONNECTOR_MAX_ENDPOINTS),
 		.events = events,
@@ -346,7 +367,8 @@ void connector_stop(struct connector *connector)
 	connector->state = CONNECTOR_STOPPED;
 }
 
-void connector_lost(struct connector *connector)
+/* index: the endpoint to begin with, if this one was good for long enough. */
+static void connect_again(struct connector *connector, size_t index)
 {
 	uint64_t lived_ns = clock_mono_ns() - connector->connected_ns;
 
@@ -356,7 +378,7 @@ void connector_lost(struct connector *connector)
 	if (lived_ns >= connector->pace.settled_ms * NS_PER_MS) {
 		backoff_reset(&connector->backoff);
 		connector->probes_needed = PROBES_NEEDED;
-		wait_for_round(connector, 0, 0);
+		wait_for_round(connector, index, 0);
 		return;
 	}
 	if (connector->probes_needed < PROBES_NEEDED_MAX)
@@ -365,4 +387,36 @@ void connector_lost(struct connector *connector)
 		wait_for_round(connector, connector->current + 1, 0);
 	else
 		wait_after_failures(connector);
+}
+
+void connector_lost(struct connector *connector)
+{
+	connect_again(connector, 0);
+}
+
+void connector_leave(struct connector *connector)
+{
+	connect_again(connector, (connector->current + 1) % connector->target_count);
+}
+
+void connector_opened(struct connector *connector)
+{
+	connector->is_opening = false;
+	hand_over(connector);
+}
+
+void connector_refused(struct connector *connector, const char *error)
+{
+	connector->is_opening = false;
+	if (has_next_address(connector))
+		try_next_address(connector, -EPROTO);
+	else
+		attempt_failed(connector, error);
+}
+
+void connector_reopen(struct connector *connector)
+{
+	connector->is_opening = false;
+	connector->next_address--;
+	try_next_address(connector, -EPROTO);
 }

@@ -14,6 +14,15 @@ struct view {
 	size_t ahead; /* that can be seen, also behind bytes */
 };
 
+struct framing_params framing_published(const struct framing_params *params)
+{
+	struct framing_params published = *params;
+
+	if (params->kind == FRAMING_RELAY)
+		published.kind = params->inside;
+	return published;
+}
+
 void framing_scan_init(struct framing_scan *scan, const struct framing_params *params)
 {
 	*scan = (struct framing_scan){.params = *params};

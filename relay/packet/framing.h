@@ -43,6 +43,8 @@ enum {
 
 struct framing_params {
 	enum framing_kind kind;
+	enum framing_kind
+		inside; /* RELAY: where messages end in a packet; NONE: that is not known */
 	uint32_t fixed_bytes;
 	uint64_t max_message;  /* length prefix and end do not count */
 	bool ends_with_source; /* where the source ends, so does a line without its end */
@@ -70,6 +72,9 @@ struct framing_walk {
 	enum media_start media_start; /* of the first one that ends in there                  */
 	enum framing_fault fault;     /* of the message after these                               */
 };
+
+/* Where messages end in what is published. */
+struct framing_params framing_published(const struct framing_params *params);
 
 void framing_scan_init(struct framing_scan *scan, const struct framing_params *params);
 

@@ -8,8 +8,13 @@
 #include "base/compiler.h"
 #include "base/num.h"
 #include "config/answer_field.h"
+#include "config/address.h"
+#include "config/ingest.h"
 #include "nats/nats_ingest.h"
 #include "serve/passed_fds.h"
+
+/* A parent may be silent for so long, unless source_timeout says otherwise. */
+#define PARENT_TIMEOUT_MS 10000u
 
 static enum engine engine_of(enum config_engine engine)
 {
@@ -42,10 +47,14 @@ void params_of_feed(const struct config *config, const struct config_feed *from,
 	*ret = (struct feed_params){
 		.framing =
 			{
-				.kind = from->framing.kind,
+				.kind = config_reads_relay(&from->framing) ? FRAMING_RELAY
+									   : from->framing.kind,
+				.inside = from->framing.is_relayed ? from->framing.kind
+								   : FRAMING_NONE,
 				.fixed_bytes = from->framing.fixed_bytes,
 				.max_message = from->max_message,
-				.ends_with_source = framing_row(from->framing.kind)->end_bytes &&
+				.ends_with_source = !from->framing.is_relayed &&
+						    framing_row(from->framing.kind)->end_bytes &&
 						    from->last_line == CONFIG_LAST_LINE_PUBLISH,
 			},
 		.is_auto = from->engine == CONFIG_ENGINE_AUTO,
@@ -74,7 +83,8 @@ void params_of_recorder(const struct config_feed *from, struct recorder_params *
 #define FRAMING(id, word, ...) [FRAMING_##id] = word,
 #include "table/framing.def"
 	};
-	const char *framing = framings[from->framing.kind];
+	bool is_relay = config_reads_relay(&from->framing);
+	const char *framing = framings[is_relay ? FRAMING_RELAY : from->framing.kind];
 
 	*ret = (struct recorder_params){
 		.history =
@@ -89,7 +99,7 @@ void params_of_recorder(const struct config_feed *from, struct recorder_params *
 									     : ON_SLOW_SKIP,
 		.sync_ms = from->history_sync,
 	};
-	if (from->framing.kind == FRAMING_FIXED)
+	if (from->framing.kind == FRAMING_FIXED && !is_relay)
 		(void)snprintf(ret->history.framing, sizeof(ret->history.framing), "%s:%u", framing,
 			       from->framing.fixed_bytes);
 	else
@@ -215,6 +225,52 @@ static void backbone_params_of(const struct config *config, const struct config_
 	ret->backfill_ms = from->backfill;
 }
 
+_Static_assert((int)CONFIG_INGEST_ADDRESSES == CONNECTOR_MAX_ENDPOINTS &&
+		       sizeof((struct ingest_params *)0)->path >= CONFIG_INGEST_BYTES,
+	       "an ingest has room for what the configuration takes");
+
+/* The URL of each address, where it is one.  Has room: config/ takes no longer list. */
+static void add_url(const char *text, size_t *at, struct ingest_params *params)
+{
+	bool is_url = config_is_http_url(text);
+
+	params->has_urls = params->has_urls || is_url;
+	*at += (size_t)snprintf(params->path + *at, sizeof(params->path) - *at, "%s",
+				is_url ? text : "") +
+	       1;
+}
+
+static int connect_params_of(const struct config_feed *from, struct ingest_params *ret,
+			     struct errmsg *err)
+{
+	const struct config_ingest *ingest = &from->ingest;
+	struct config_http_url url;
+	size_t at = 0;
+
+	ret->is_framed = config_reads_relay(&from->framing);
+	(void)snprintf(ret->token_file, sizeof(ret->token_file), "%s", from->ingest_token_file);
+	ret->endpoint_count = size_min(ingest->address_count, CONNECTOR_MAX_ENDPOINTS);
+	for (size_t i = 0; i < ret->endpoint_count; i++) {
+		const char *text = ingest->addresses[i];
+		int r = 0;
+
+		add_url(text, &at, ret);
+		if (config_is_http_url(text)) {
+			r = config_http_url_parse(text, &url, err);
+			text = url.address;
+		}
+		if (r == 0)
+			r = endpoint_parse(text, &ret->endpoints[i], err);
+		if (r < 0)
+			return r;
+	}
+	/* Another relay sends heartbeats.  One that hangs accepts connections all the same. */
+	if (ret->has_urls && ret->is_framed &&
+	    !config_is_set(&from->section, CONFIG_FEED_source_timeout))
+		ret->source_timeout_ms = PARENT_TIMEOUT_MS;
+	return 0;
+}
+
 int params_of_ingest(const struct config *config, const struct config_feed *from,
 		     struct ingest_params *ret, struct errmsg *err)
 {
@@ -232,7 +288,7 @@ int params_of_ingest(const struct config *config, const struct config_feed *from
 		.retry_max_ms = (uint32_t)from->retry_max,
 	};
 	/* Another relay has cut the packets of its feed. */
-	if (from->framing.kind != FRAMING_RELAY)
+	if (!config_reads_relay(&from->framing))
 		ret->gathering = (struct gathering_params){
 			.is_auto = from->coalesce == CONFIG_AUTO,
 			.bytes = from->coalesce == CONFIG_AUTO ? 0 : from->coalesce,
@@ -261,14 +317,7 @@ int params_of_ingest(const struct config *config, const struct config_feed *from
 		backbone_params_of(config, from, &ret->backbone);
 		return 0;
 	}
-	ret->endpoint_count = size_min(ingest->address_count, CONNECTOR_MAX_ENDPOINTS);
-	for (size_t i = 0; i < ret->endpoint_count; i++) {
-		int r = endpoint_parse(ingest->addresses[i], &ret->endpoints[i], err);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return connect_params_of(from, ret, err);
 }
 
 void params_of_subscriber(const struct config_listener *from, const struct config_feed *feed,

@@ -19,7 +19,7 @@
 #include "file/open_path.h"
 #include "net/peer_socket.h"
 #include "net/sockopt.h"
-#include "source/body_take.h"
+#include "intake/body_take.h"
 #include "source/ingest_file.h"
 #include "source/ingest_log.h"
 #include "source/ingest_peer.h"
@@ -163,20 +163,28 @@ void ingest_reopen_fifo(struct ingest *ingest)
 }
 
 /* To which relay has connected. */
-static void adopt_connected(struct ingest *ingest, int fd)
+static void adopt(struct ingest *ingest, int fd, struct source_body *body)
 {
 	struct endpoint_address peer;
 
 	endpoint_peer(fd, &peer);
-	adopt_socket(ingest, fd, NULL, &peer);
+	adopt_socket(ingest, fd, body, &peer);
 }
 
 static void take_better(struct ingest *ingest)
 {
+	struct source_body *body = ingest->better_body;
 	int fd = ingest->better_fd;
 
 	ingest->better_fd = -1;
-	adopt_connected(ingest, fd);
+	ingest->better_body = NULL;
+	adopt(ingest, fd, body);
+}
+
+static void drop_better(struct ingest *ingest)
+{
+	(void)body_end(&ingest->better_body, ingest->better_fd, CLOSE_BETTER_SOURCE);
+	peer_socket_close(&ingest->better_fd);
 }
 
 /* What comes next comes from a descriptor of its own; but of datagrams, all come to one. */
@@ -188,6 +196,15 @@ static void let_source_go(struct ingest *ingest)
 		ingest->given.count = 0;
 	else
 		ingest_drop_source(ingest);
+}
+
+/* Who is silent may still accept. */
+static void look_elsewhere(struct ingest *ingest, enum close_reason reason)
+{
+	if (reason == CLOSE_SOURCE_TIMEOUT)
+		connector_leave(&ingest->connector);
+	else
+		connector_lost(&ingest->connector);
 }
 
 void ingest_end_source(struct ingest *ingest, enum close_reason reason, int err)
@@ -211,7 +228,7 @@ void ingest_end_source(struct ingest *ingest, enum close_reason reason, int err)
 	if (ingest->better_fd >= 0)
 		take_better(ingest);
 	else if (ingest->params.kind == INGEST_CONNECT)
-		connector_lost(&ingest->connector);
+		look_elsewhere(ingest, reason);
 	else if (reason != CLOSE_TAKEN_OVER)
 		newcomers_offer(&ingest->newcomers);
 }
@@ -429,8 +446,10 @@ static bool on_stream(void *owner, int fd, struct source_body *body)
 
 static void on_connected(void *owner, int fd, size_t index)
 {
+	struct ingest *ingest = owner;
+
 	(void)index;
-	adopt_connected(owner, fd);
+	adopt(ingest, fd, pull_take_body(&ingest->pull));
 }
 
 static void on_better(void *owner, int fd, size_t index)
@@ -438,9 +457,10 @@ static void on_better(void *owner, int fd, size_t index)
 	struct ingest *ingest = owner;
 
 	(void)index;
-	peer_socket_close(&ingest->better_fd);
+	drop_better(ingest);
 	take_held(ingest);
 	ingest->better_fd = fd;
+	ingest->better_body = pull_take_body(&ingest->pull);
 	if (has_source(ingest) && !is_at_boundary(ingest))
 		return;
 	if (has_source(ingest))
@@ -461,6 +481,8 @@ static const struct newcomers_events newcomers_events = {
 };
 
 static const struct connector_events connector_events = {
+	.on_opening = ingest_ask,
+	.on_given_up = ingest_ask_no_more,
 	.on_connected = on_connected,
 	.on_better = on_better,
 	.on_connecting = ingest_log_connecting,
@@ -485,10 +507,11 @@ void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
 	send_file_load(&ingest->send_file, params->send_file);
 	listener_init(&ingest->listener, loop, &listener_events, ingest);
 	newcomers_init(&ingest->newcomers, loop, &newcomers_events, ingest);
-	if (params->kind == INGEST_CONNECT)
+	if (params->kind == INGEST_CONNECT) {
 		connector_init(&ingest->connector, loop, params->endpoints, params->endpoint_count,
 			       &connector_events, ingest);
-	ingest->connector.pace.retry_max_ms = params->retry_max_ms;
+		ingest_init_asking(ingest);
+	}
 	ev_io_init(&ingest->readable, on_readable, -1, EV_READ);
 	ev_timer_init(&ingest->file_turn, on_file_turn, 0., 0.);
 	gathering_init(&ingest->gathering, loop, &params->gathering, on_due);
@@ -496,6 +519,9 @@ void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
 
 void ingest_begin(struct ingest *ingest)
 {
+	/* Not before, for what it asks for goes by what the feed has kept. */
+	if (ingest->params.kind == INGEST_CONNECT && ingest->is_open)
+		connector_start(&ingest->connector);
 	if (ingest->may_begin)
 		return;
 	ingest->may_begin = true;
@@ -513,7 +539,7 @@ void ingest_close(struct ingest *ingest, enum close_reason reason)
 	newcomers_close(&ingest->newcomers, reason);
 	if (ingest->way && ingest->way->stop)
 		ingest->way->stop(ingest);
-	peer_socket_close(&ingest->better_fd);
+	drop_better(ingest);
 	if (has_source(ingest))
 		ingest_end_source(ingest, reason, 0);
 	send_file_fini(&ingest->send_file);

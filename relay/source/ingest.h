@@ -23,6 +23,7 @@
 #include "net/access.h"
 #include "net/connector.h"
 #include "net/listener.h"
+#include "pull/pull.h"
 #include "source/datagrams.h"
 #include "source/gathering.h"
 #include "source/newcomers.h"
@@ -71,7 +72,11 @@ struct ingest_params {
 	struct endpoint
 		endpoints[CONNECTOR_MAX_ENDPOINTS]; /* LISTEN: one; CONNECT: by preference */
 	size_t endpoint_count;
-	char path[4096];            /* FIFO, FILE, SERIAL, TAIL                   */
+	char path[4096];            /* FIFO, FILE, SERIAL, TAIL; CONNECT: URLs    */
+	bool has_urls;              /* CONNECT: path has one for each endpoint, with its zero byte;
+				       "" where the connection is the stream      */
+	bool is_framed;             /* CONNECT: the stream has the packets of another relay */
+	char token_file[1024];      /* CONNECT: see pull_token.h; "": none        */
 	struct serial_mode serial;  /* SERIAL                                     */
 	char send_file[1024];       /* CONNECT, SERIAL: see send_file.h; "": none */
 	struct udp_params udp;      /* UDP                                        */
@@ -137,7 +142,9 @@ struct ingest {
 	struct ingest_device device;
 	struct send_file send_file; /* CONNECT, SERIAL */
 	struct backbone *backbone;  /* BACKBONE; its way's; NULL: not read */
+	struct pull pull;           /* CONNECT, with URLs */
 	int better_fd; /* a preferred publisher, taken on at the next message boundary */
+	struct source_body *better_body; /* its stream; owned; NULL: bare */
 	ev_io readable;
 	struct gathering gathering;
 	ev_timer file_turn; /* for a paced file, and since epoll does not watch regular ones */
@@ -242,6 +249,13 @@ void ingest_tick(struct ingest *ingest, uint64_t now_ms);
 /* Where it listens, with the real port; "" when it does not listen. */
 const char *ingest_address(const struct ingest *ingest);
 
+enum {
+	INGEST_ORIGIN_BYTES = PULL_URL_BYTES,
+};
+
+/* CONNECT: endpoint `index` as the operator wrote it.  Returns buf, of INGEST_ORIGIN_BYTES or more. */
+const char *ingest_print_origin(char *buf, size_t size, const struct ingest *ingest, size_t index);
+
 /* ---- for the other files of the ingest ---- */
 
 /* True while there is a source, and the feed can take from it. */
@@ -267,6 +281,18 @@ void ingest_take_once(struct ingest *ingest);
 
 /* The publisher has ended, or is made to; err: an errno, or 0. */
 void ingest_end_source(struct ingest *ingest, enum close_reason reason, int err);
+
+/* ---- ingest_connect.c ---- */
+
+/* CONNECT: makes ready to ask origins. */
+void ingest_init_asking(struct ingest *ingest);
+
+/* CONNECT: goes by retry_max and source_timeout from now on. */
+void ingest_pace_connect(struct ingest *ingest);
+
+/* on_opening and on_given_up of struct connector_events. */
+bool ingest_ask(void *ingest, int fd, size_t index);
+void ingest_ask_no_more(void *ingest, bool has_failed);
 
 /* ---- for ingest_open.c ---- */
 

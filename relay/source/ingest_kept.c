@@ -11,7 +11,7 @@
 
 #include "base/fd.h"
 #include "net/peer_socket.h"
-#include "source/body_take.h"
+#include "intake/body_take.h"
 #include "source/ingest.h"
 
 /* Direct I/O reads ahead; what the feed has taken says where to go on. */

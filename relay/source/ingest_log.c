@@ -36,18 +36,18 @@ void ingest_log_sums(struct ingest *ingest, uint64_t now_ns)
 void ingest_log_connecting(void *owner, size_t index)
 {
 	const struct ingest *ingest = owner;
-	char text[ENDPOINT_TEXT_BYTES];
+	char text[INGEST_ORIGIN_BYTES];
 
-	endpoint_print(text, sizeof(text), &ingest->params.endpoints[index]);
+	(void)ingest_print_origin(text, sizeof(text), ingest, index);
 	log_info("connecting address=%s feed=%s", text, ingest->feed->params.name);
 }
 
 void ingest_log_failed(void *owner, size_t index, const char *error, uint64_t suppressed)
 {
 	const struct ingest *ingest = owner;
-	char text[ENDPOINT_TEXT_BYTES];
+	char text[INGEST_ORIGIN_BYTES];
 
-	endpoint_print(text, sizeof(text), &ingest->params.endpoints[index]);
+	(void)ingest_print_origin(text, sizeof(text), ingest, index);
 	log_warn("connect failed address=%s error=%s feed=%s suppressed=%" PRIu64, text, error,
 		 ingest->feed->params.name, suppressed);
 }
@@ -55,9 +55,9 @@ void ingest_log_failed(void *owner, size_t index, const char *error, uint64_t su
 void ingest_log_more_failed(void *owner, size_t index, uint64_t suppressed)
 {
 	const struct ingest *ingest = owner;
-	char text[ENDPOINT_TEXT_BYTES];
+	char text[INGEST_ORIGIN_BYTES];
 
-	endpoint_print(text, sizeof(text), &ingest->params.endpoints[index]);
+	(void)ingest_print_origin(text, sizeof(text), ingest, index);
 	log_warn("connect failed address=%s feed=%s, more of them suppressed=%" PRIu64, text,
 		 ingest->feed->params.name, suppressed);
 }

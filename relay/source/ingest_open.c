@@ -74,11 +74,8 @@ int ingest_open(struct ingest *ingest, const struct ingest_state *kept, struct e
 	switch (ingest->params.kind) {
 	case INGEST_LISTEN:   /* ingest_listen() */
 	case INGEST_HTTP:     /* ingest_admit() */
+	case INGEST_CONNECT:  /* ingest_begin() */
 	case INGEST_BACKBONE: /* once it may begin */
-		break;
-	case INGEST_CONNECT:
-		if (!is_kept)
-			connector_start(&ingest->connector);
 		break;
 	case INGEST_FIFO:
 		if (is_kept)
@@ -124,7 +121,8 @@ void ingest_change(struct ingest *ingest, const struct ingest_params *params)
 	send_file_load(&ingest->send_file, params->send_file);
 	ingest->params.rate_bytes = params->rate_bytes;
 	ingest->params.retry_max_ms = params->retry_max_ms;
-	ingest->connector.pace.retry_max_ms = params->retry_max_ms;
+	memcpy(ingest->params.token_file, params->token_file, sizeof(params->token_file));
+	ingest_pace_connect(ingest);
 	ingest->params.gathering = params->gathering;
 	gathering_change(&ingest->gathering, &params->gathering);
 	if (memcmp(&ingest->params.backbone, &params->backbone, sizeof(params->backbone)) != 0) {

@@ -13,7 +13,7 @@
 #include "base/compiler.h"
 #include "net/peer_socket.h"
 #include "net/sockopt.h"
-#include "source/body_take.h"
+#include "intake/body_take.h"
 #include "source/first_bytes.h"
 
 /* The place becomes free; descriptor and body are the caller's. */

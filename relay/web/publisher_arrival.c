@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 #include "net/peer_socket.h"
-#include "source/body_take.h"
+#include "intake/body_take.h"
 #include "web/publisher_body.h"
 
 enum {

@@ -10,7 +10,7 @@
 #include "http/http_connection.h"
 #include "http/websocket_codec.h"
 #include "net/peer_socket.h"
-#include "web/chunk_decoder.h"
+#include "pull/chunk_decoder.h"
 
 enum {
 	DISCARD_BYTES = 4096,

@@ -22,7 +22,7 @@
 #include "http/websocket_codec.h"
 #include "http/websocket_handshake.h"
 #include "net/proxy_protocol.h"
-#include "web/chunk_decoder.h"
+#include "pull/chunk_decoder.h"
 #include "web/request_token.h"
 
 struct line {

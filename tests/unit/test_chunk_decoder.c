@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "tests/unit/parse_check.h"
-#include "web/chunk_decoder.h"
+#include "pull/chunk_decoder.h"
 
 static const struct {
 	const char *bytes, *expected;

@@ -111,7 +111,9 @@ static void errors_keep_secrets(void **state)
 		const char *line, *shown;
 	} rows[] = {
 		{"ingest = connect tcp:joe:pass@w@host:80\n", "'connect tcp:*@host:80' for"},
-		{"ingest = connect http://joe:pa/ssw@host/x\n", "'http://*@host/x' is not an"},
+		{"ingest = connect http://joe:pa/ssw@host/x\n", "'connect http://*@host/x' for"},
+		{"ingest = connect http://h/x?access_token=passw&a=1\n",
+		 "'connect http://h/x?access_token=*&a=1' for"},
 		{"ingest = connect tcp:a:1, tcp:passw@b\n", "'connect tcp:a:1, tcp:*@b' for"},
 		{"ingest = connect relay@b\n", "'connect relay@b' for"},
 		{"ingest = connect tcp:@b\n", "'connect tcp:@b' for"},

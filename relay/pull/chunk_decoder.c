@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Chunks: a step for each kind of byte that may come next. */
-#include "web/chunk_decoder.h"
+#include "pull/chunk_decoder.h"
 
 #include <string.h>
 

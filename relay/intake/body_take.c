@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Takes of a source with a body. */
-#include "source/body_take.h"
+#include "intake/body_take.h"
 
 #include <errno.h>
 

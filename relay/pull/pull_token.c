@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+/* Nothing of the secret stays in memory but in what is sent. */
+#include "pull/pull_token.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "file/secret_file.h"
+#include "http/http_text.h"
+
+enum {
+	SECRET_BYTES = 512, /* of a line, with its zero byte */
+};
+
+_Static_assert((SECRET_BYTES + 2) / 3 * 4 + 16 < (int)PULL_AUTHORIZATION_BYTES,
+	       "a secret has room in its field");
+
+/* Fit for a field: printable, and without blanks at its ends. */
+static bool is_secret(const char *line)
+{
+	for (const char *at = line; *at; at++) {
+		if (!http_is_value_char(*at))
+			return false;
+	}
+	return *line != ':' && (strchr(line, ':') || !strchr(line, ' '));
+}
+
+/* The first line that counts; false: there is none. */
+static bool read_line(FILE *file, char line[SECRET_BYTES])
+{
+	while (fgets(line, SECRET_BYTES, file)) {
+		line[strcspn(line, "\r\n")] = '\0';
+		if (line[0] && line[0] != '#')
+			return true;
+	}
+	return false;
+}
+
+static void print_value(const char *secret, char ret[PULL_AUTHORIZATION_BYTES])
+{
+	int length;
+
+	if (!strchr(secret, ':')) {
+		(void)snprintf(ret, PULL_AUTHORIZATION_BYTES, "Bearer %s", secret);
+		return;
+	}
+	length = snprintf(ret, PULL_AUTHORIZATION_BYTES, "Basic ");
+	(void)EVP_EncodeBlock((uint8_t *)ret + length, (const uint8_t *)secret,
+			      (int)strlen(secret));
+}
+
+int pull_token_read(const char *name, char ret[PULL_AUTHORIZATION_BYTES], struct errmsg *err)
+{
+	char line[SECRET_BYTES];
+	struct secret_file file;
+	int r;
+
+	ret[0] = '\0';
+	if (!*name)
+		return 0;
+	r = secret_file_open(name, &file, err);
+	if (r < 0)
+		return r;
+	if (!read_line(file.file, line)) {
+		errmsg_set(err, "%s has no token; expected a line with one, or USER:PASSWORD",
+			   file.path);
+		r = -EINVAL;
+	} else if (!is_secret(line) || strlen(line) == SECRET_BYTES - 1) {
+		errmsg_set(err,
+			   "%s: its first line is no token of up to %d bytes, and not "
+			   "USER:PASSWORD",
+			   file.path, SECRET_BYTES - 2);
+		r = -EINVAL;
+	} else {
+		print_value(line, ret);
+	}
+	OPENSSL_cleanse(line, sizeof(line));
+	(void)fclose(file.file);
+	return r;
+}
+
+int pull_token_check(const char *name, struct errmsg *err)
+{
+	char value[PULL_AUTHORIZATION_BYTES];
+	int r = pull_token_read(name, value, err);
+
+	OPENSSL_cleanse(value, sizeof(value));
+	return r;
+}
