@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Signals that come while relay upgrades itself (SIGUSR2): none is lost, whatever step it comes in."""
+"""Signals that come while relay starts, or upgrades itself (SIGUSR2): none is lost, whatever step it comes in."""
 
 import signal
 
@@ -73,3 +73,25 @@ def test_an_end_is_not_forgotten(lab, step, number):
     go_on(relay, number)
     assert relay.wait_exit() == 0
     assert any(" draining " in line for line in relay.log)
+
+# Before these calls relay stands still while it starts.
+STARTING = {
+    "limits are read": "prlimit:1",
+    "engines are measured": "socketpair:1",
+    "the first descriptor is watched": "epoll_add:1",
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("step", STARTING)
+def test_signals_wait_for_the_start(lab, step, number):
+    """What asks is answered once relay is ready. What ends it may end it at once: nobody is served yet."""
+    relay = lab.start(feed("a", framing="line"), env=daemon.preload(RELAY_STOP=STARTING[step]), wait=False)
+    relay.wait_stopped()
+    relay.signalled = True
+    go_on(relay, number)
+    if number in (signal.SIGTERM, signal.SIGINT):
+        assert relay.wait_exit() in (0, -number)
+        return
+    since = relay.log.index(relay.wait_log(r" info ready\b")) + 1
+    relay.wait_log(r" reloaded\b" if number == signal.SIGHUP else " status end", since)
