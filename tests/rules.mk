@@ -19,10 +19,10 @@ fuzz_tools   := fuzz_relaycat fuzz_relayctl
 unit_bins    := $(unit_tests:tests/%.c=$(test)/%)
 fault_bins   := $(fault_tests:tests/%.c=$(test)/%)
 fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
-preloaded    := $(bin)/librefuse.so $(bin)/liballocation.so
+preloaded    := $(bin)/librefuse.so $(bin)/liballocation.so $(bin)/libprobe.so
 
 .PHONY: tests test test-repeat test-service test-clients test-package lint fuzz fuzzers bench bench-isolation bench-workers \
-	bench-matrix bench-transfer bench-peers bench-sweep torture soak-short soak-upgrade soak-crash soak-fuzz coverage
+	bench-matrix bench-transfer bench-peers bench-sweep torture soak soak-short soak-upgrade soak-crash soak-fuzz coverage
 
 tests: all $(unit_bins) $(fault_bins) $(preloaded)
 
@@ -79,6 +79,7 @@ fuzzers: $(fuzz_bins)
 # They go under a running relay by LD_PRELOAD, so they are always built plain.
 $(bin)/librefuse.so: tests/fault/refuse.c
 $(bin)/liballocation.so: tests/torture/allocation.c
+$(bin)/libprobe.so: tests/model/probe.c
 $(preloaded): tests/rules.mk
 	$(call say,LINK)
 	@mkdir -p $(@D)
@@ -144,6 +145,10 @@ soak-upgrade: all $(bin)/relay-soak
 torture: all $(preloaded)
 	@tests/install-packages test
 	@RELAY_BIN_DIR=$(bin) tests/torture/run $(TORTURE)
+
+soak: all $(preloaded)
+	@tests/install-packages test
+	@RELAY_BIN_DIR=$(bin) tests/model/run --rest --seconds $${SECONDS:-7200} $(addprefix --seed ,$(SEED))
 
 # A sanitizer build of its own.
 soak-fuzz:

@@ -38,12 +38,8 @@ class Play(Peers, Process):
 
     def run(self, seconds):
         """True: nothing was wrong."""
-        end = time.monotonic() + seconds
         try:
-            # Longer where a slow machine has not come to everything.
-            while time.monotonic() < end or self.never() and time.monotonic() < end + CEILING:
-                self.act(self.choose())
-            self.act("settle")
+            self.play(seconds)
             self.finish()
             return True
         except Exception:
@@ -53,6 +49,13 @@ class Play(Peers, Process):
             self.close_all_hostile()
             self.stop()
             self.loop.close()
+
+    def play(self, seconds):
+        """Longer where a slow machine has not come to everything."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end or self.never() and time.monotonic() < end + CEILING:
+            self.act(self.choose())
+        self.act("settle")
 
     def choose(self):
         """By the weights; but nothing waits for its luck until the end."""

@@ -21,9 +21,15 @@ class Process:
     def start(self, fixed):
         self.fixed = fixed
         self.closers = []
-        self.sections = configuration.random_sections(self.pick, self.directory, fixed)
+        self.sections = self.choose_sections()
         self.manager = ServiceManager(self)  # which takes from a lab what a play has, too
-        self.relay = Relay(self.loop, self.directory, self.sections, **self.manager.options())
+        self.relay = self.launch()
+
+    def choose_sections(self):
+        return configuration.random_sections(self.pick, self.directory, self.fixed)
+
+    def launch(self):
+        return Relay(self.loop, self.directory, self.sections, **self.manager.options())
 
     @property
     def survives(self):
@@ -31,7 +37,7 @@ class Process:
 
     def do_reload(self):
         """With other values of anything, while everybody goes on."""
-        self.sections = configuration.random_sections(self.pick, self.directory, self.fixed)
+        self.sections = self.choose_sections()
         self.relax()
         self.relay.wait_log(r" reloaded\b", self.relay.reload(self.sections))
         self.relay.sections = self.sections
@@ -73,7 +79,7 @@ class Process:
         peers, old.peers = old.peers, []
         old.check_log()
         old.kill()
-        self.relay = Relay(self.loop, self.directory, self.sections, **self.manager.options())
+        self.relay = self.launch()
         self.relay.peers, self.relay.baseline, self.relay.expected = peers, old.baseline, old.expected
         for reader in self.readers:
             reader.was_killed |= not self.survives
