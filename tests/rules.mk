@@ -102,6 +102,11 @@ test-service:
 	@tests/install-packages test
 	@exec env MAKEFLAGS= tests/run service
 
+.PHONY: test-cluster
+test-cluster:
+	@tests/install-packages test
+	@exec env MAKEFLAGS= PYTEST_ARGS='-m cluster' tests/run e2e
+
 test-clients:
 	@tests/install-packages clients
 	@exec env MAKEFLAGS= PYTEST_ARGS='-m clients' tests/run e2e

@@ -7,6 +7,7 @@
 #include <ev.h>
 #include <getopt.h>
 #include <malloc.h>
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -514,6 +515,8 @@ int main(int argc, char **argv)
 
 	fd_hold_standard();
 	(void)atexit(log_settle);
+	/* Threads of libnats may be in it when the process ends (OPENSSL_init_crypto(3)). */
+	(void)OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
 	parse_arguments(argc, argv, &arguments);
 	switch (arguments.action) {
 	case ACTION_EXAMPLE:

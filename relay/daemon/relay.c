@@ -15,7 +15,6 @@
 #include "daemon/handover_bag.h"
 #include "daemon/notify.h"
 #include "daemon/version.h"
-#include "nats/nats_reader.h"
 #include "serve/served_feed.h"
 #include "serve/service_list.h"
 
@@ -25,7 +24,6 @@ enum {
 	COLLECT_EVERY_MS = 1000,
 	TELL_EVERY_MS = 5000,
 	TELL_DRAINING_EVERY_MS = 1000,
-	READERS_END_MS = 1000, /* the end of the process must not take libnats by surprise */
 	DRAIN_SIGN_MS = 10000, /* a relay that gives no sign for so long while it drains, hangs */
 };
 
@@ -168,7 +166,6 @@ static void forget_crash(struct relay *relay)
 	keeper_init(&relay->keeper, relay->service.loop);
 	relay->service.records = (struct feed_records){.parts = NULL};
 	crash_record_close(&relay->crash);
-	nats_readers_await_end(READERS_END_MS);
 }
 
 void relay_survive_crash(struct relay *relay, const struct config *config)
@@ -300,5 +297,4 @@ void relay_fini(struct relay *relay)
 	config_free(&relay->config);
 	fd_close(&relay->kept_config.fd);
 	crash_record_close(&relay->crash);
-	nats_readers_await_end(READERS_END_MS);
 }

@@ -76,7 +76,8 @@ static void look_at_news(struct ingest *ingest)
 	metrics->nats_renewals += report.renewals - backbone->seen.renewals;
 	metrics->nats_too_long += report.too_long - backbone->seen.too_long;
 	metrics->nats_lag = report.lag;
-	if (report.is_up && !is_told_up)
+	/* Who is told that it is up may ask for messages of its session. */
+	if (report.is_up && !is_told_up && report.session == ingest->feed->publish.sequence.session)
 		go_up(ingest, &report);
 	else if (report.is_down && is_told_up && has_all_been_taken(ingest))
 		go_down(ingest);
@@ -97,6 +98,7 @@ static void take(struct ingest *ingest)
 	look_at_news(ingest);
 	if (ingest_may_read(ingest))
 		ingest_take_once(ingest);
+	look_at_news(ingest);
 }
 
 /* ---- life ---- */

@@ -24,7 +24,7 @@
 enum {
 	WAIT_MS = 100,       /* for a message, before others are looked at */
 	LOOK_MS = 2000,      /* silent for so long: the stream is looked at */
-	RETRY_MAX_MS = 4000, /* between two tries to connect */
+	RETRY_MAX_MS = 2000, /* between two tries to connect */
 	SHORT_MS = 1000,     /* a consumer that does not live longer is followed by a pause */
 	SHORTER_MS =
 		10000, /* so long a stream may have less than was read, as while it elects a leader */
@@ -167,6 +167,9 @@ static bool put_position(struct nats_reader *reader)
 		.time = clock_wall_ns(),
 	};
 
+	(void)pthread_mutex_lock(&reader->lock);
+	reader->report.session = reader->position.session;
+	(void)pthread_mutex_unlock(&reader->lock);
 	return put_packet(reader, &header, NULL) && packet_batch_write(&reader->batch);
 }
 
@@ -524,9 +527,4 @@ void nats_reader_report(struct nats_reader *reader, struct nats_report *ret)
 void nats_reader_set_max_message(struct nats_reader *reader, uint64_t max_message)
 {
 	atomic_store(&reader->max_message, max_message);
-}
-
-void nats_readers_await_end(uint32_t wait_ms)
-{
-	(void)nats_CloseAndWait(wait_ms);
 }

@@ -56,6 +56,7 @@ struct nats_reader_params {
 struct nats_report {
 	bool is_up;   /* something can be read */
 	bool is_down; /* it cannot, and could not for READER_DOWN_MS.  At first neither is true */
+	uint32_t session;               /* of the packets in the socket; 0: there are none yet */
 	char server[NATS_SERVER_BYTES]; /* "": to none */
 	uint64_t lag;                   /* messages that the stream has and that have not come */
 	uint64_t connects;              /* to servers, since the start */
@@ -77,7 +78,3 @@ void nats_reader_report(struct nats_reader *reader, struct nats_report *ret);
 
 /* What is longer is passed over from now on. */
 void nats_reader_set_max_message(struct nats_reader *reader, uint64_t max_message);
-
-/* For the end of the process, once all readers have been stopped: waits until the threads of the library
- * have ended, for wait_ms at most. */
-void nats_readers_await_end(uint32_t wait_ms);

@@ -33,8 +33,8 @@ class NatsError(Exception):
 class Client:
     """One connection. Requests wait for their answer."""
 
-    def __init__(self, port, host="127.0.0.1", **login):
-        self.sock = socket.create_connection((host, port), CEILING)
+    def __init__(self, port, host="127.0.0.1", timeout=CEILING, **login):
+        self.sock = socket.create_connection((host, port), timeout)
         self.rest = b""
         self.requests = 0
         self.line()
@@ -91,7 +91,10 @@ class Client:
         inbox = f"_INBOX.{id(self)}.{self.requests}"
         self.sock.sendall(f"SUB {inbox} {self.requests}\r\nUNSUB {self.requests} 1\r\n"
                           f"PUB {subject} {inbox} {len(body)}\r\n".encode() + body + b"\r\n")
-        answer = json.loads(self.message() or "{}")
+        text = self.message()
+        if not text:
+            raise NatsError("nobody answers")
+        answer = json.loads(text)
         if "error" in answer:
             raise NatsError(answer["error"])
         return answer
@@ -112,6 +115,7 @@ class Server:
 
     def __init__(self, loop, directory, name="s", *, jetstream=True, more="", port=None):
         self.loop = loop
+        self.name = name
         self.port = port or free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self.process = None
@@ -141,8 +145,8 @@ class Server:
 
     def stream(self, name="PRICES", subjects=("prices.>",), **more):
         """Makes a stream; its session at each relay."""
-        made = self.client().api(f"STREAM.CREATE.{name}", name=name, subjects=list(subjects), num_replicas=1,
-                                 **{"storage": "file", "retention": "limits", **more})
+        made = self.client().api(f"STREAM.CREATE.{name}", name=name, subjects=list(subjects),
+                                 **{"storage": "file", "retention": "limits", "num_replicas": 1, **more})
         return (nanoseconds(made["created"]) // 10**6) % 2**32 | 1
 
     def kill(self, number=signal.SIGKILL):
@@ -154,3 +158,61 @@ class Server:
         for client in self.clients:
             client.close()
         self.kill()
+
+
+class Cluster:
+    """Three servers, each a node of one cluster."""
+
+    def __init__(self, loop, directory):
+        self.loop = loop
+        routes = [free_port() for _ in range(3)]
+        urls = ", ".join(f"nats-route://127.0.0.1:{port}" for port in routes)
+        self.nodes = [
+            Server(loop, directory, f"n{i}",
+                   more=f'cluster {{ name: c, listen: "127.0.0.1:{port}", routes: [{urls}] }}\n'
+                        'lame_duck_duration: "30s"\nlame_duck_grace_period: "1s"\n')
+            for i, port in enumerate(routes)]
+        self.urls = ", ".join(node.url for node in self.nodes)
+
+    def try_api(self, call, **body):
+        """The answer of any node; None while there is no leader that could give one."""
+        for node in self.nodes:
+            try:
+                client = Client(node.port, timeout=1)
+            except OSError:
+                continue
+            try:
+                return client.api(call, **body)
+            except (OSError, NatsError):
+                continue
+            finally:
+                client.close()
+        return None
+
+    def wait_api(self, call, **body):
+        answers = []
+
+        def ask():
+            answers.append(self.try_api(call, **body))
+            return answers[-1]
+
+        self.loop.run(ask, what=call, poll=POLL)
+        return answers[-1]
+
+    def wait_current(self, stream):
+        """Until the stream has a leader, and each other node has all of it."""
+        def is_current():
+            about = (self.try_api(f"STREAM.INFO.{stream}") or {}).get("cluster", {})
+            others = about.get("replicas", [])
+            return about.get("leader") and len(others) == 2 and all(
+                one.get("current") and not one.get("offline") for one in others)
+
+        self.loop.run(is_current, what=f"replicas of {stream}", poll=POLL)
+
+    def leader(self, stream):
+        name = self.wait_api(f"STREAM.INFO.{stream}")["cluster"]["leader"]
+        return next(node for node in self.nodes if node.name == name)
+
+    def close(self):
+        for node in self.nodes:
+            node.close()
