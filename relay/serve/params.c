@@ -106,6 +106,14 @@ void params_of_recorder(const struct config_feed *from, struct recorder_params *
 		(void)snprintf(ret->history.framing, sizeof(ret->history.framing), "%s", framing);
 }
 
+void params_of_sequence(const struct config_feed *from, struct history_found *found)
+{
+	/* Whatever subscribers got last, a stream still has its messages, under the same numbers. */
+	if (from->ingest.kind == CONFIG_INGEST_JETSTREAM && !found->next.session)
+		found->next = (struct sequence){.session = found->end.session,
+						.next_seq = found->end.sequence};
+}
+
 static enum ingest_kind ingest_kind(enum config_ingest_kind kind)
 {
 	switch (kind) {

@@ -23,6 +23,10 @@ void params_of_feed(const struct config *config, const struct config_feed *from,
 /* Of a feed with a history.  What it points to is the configuration's. */
 void params_of_recorder(const struct config_feed *from, struct recorder_params *ret);
 
+/* Where a feed goes on in its sequence, found->next: after a crash too, where its numbers are those of a
+ * stream. */
+void params_of_sequence(const struct config_feed *from, struct history_found *found);
+
 struct passed_fds;
 
 /* Where the publisher of a feed with ingest = listen connects, where the subscribers of a listener

@@ -184,6 +184,7 @@ static int open_history(struct served_feed *served, const struct config_feed *fr
 	r = recorder_new(&params, &served->recorder, &found, err);
 	if (r < 0)
 		return r;
+	params_of_sequence(from, &found);
 	tell_found(served, &found, is_kept);
 	if (!is_kept)
 		*ret_next = found.next;

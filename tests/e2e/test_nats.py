@@ -261,21 +261,22 @@ def test_a_feed_goes_on_with_the_next_message(lab, server, how):
     relay.wait("a", in_messages=90, source_missed=0, source_repeated=0)
 
 
-def test_a_feed_with_a_history_goes_on_where_it_was(lab, server):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["ended", "killed"])
+def test_a_feed_with_a_history_goes_on_where_it_was(lab, server, number):
     nats = server()
     session = nats.stream()
     made = messages(60, session=session)
     pieces = made.wire_pieces()
     publisher = nats.client()
-    options = {"history": lab.directory / "history", "backfill": "1h"}
+    options = {"history": lab.directory / "history"}
     first = start(lab, nats, **options)
     publisher.store(SUBJECT, *pieces[:30])
     first.wait("a", in_messages=30)
-    first.signal(signal.SIGTERM)
+    first.signal(number)
     first.wait_exit()
     publisher.store(SUBJECT, *pieces[30:])
     second = start(lab, nats, name="second.ini", **options)
-    second.wait("a", in_messages=30)
+    second.wait("a", next_seq=61)
     reader = resume(second, made, session, 1)
     second.run_until_done([reader])
     assert reader.messages == 60 and not reader.gaps

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from relaytest.ini import web
-from relaytest.nats import Client, Cluster, NatsError, nanoseconds
+from relaytest.nats import POLL, Client, Cluster, NatsError, nanoseconds
 from relaytest.stream import Script
 from relaytest.web import FramedWebSubscriber
 
@@ -111,7 +111,15 @@ class Site:
         where = f"&from={self.session}-{after + 1}" if after is not None else ""
         reader = Reader(relay.loop, relay.address["listener web"], path=f"/a?format=framed{where}")
         relay.peers.append(reader)
+        reader.relay = relay
         return reader
+
+    def read_on(self, relay, reader):
+        """What a subscriber lacks of another relay, which may be a moment behind that one."""
+        relay.loop.run(lambda: relay.feed("a")["next_seq"] >= reader.next, poll=POLL)
+        again = self.read(relay, reader.next - 1)
+        again.seen = reader.seen
+        return again
 
     def wait_progress(self, count=100):
         """Until the stream has so many messages more, and each reader has them."""
@@ -189,3 +197,17 @@ def is_connected(relay, node):
     peer = f"0100007F:{node.port:04X}"
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return any(words[2] == peer and words[9] in inodes for words in lines)
+
+
+def test_a_relay_dies_and_its_subscribers_go_on_at_the_other(site):
+    for gone in range(2):
+        dead, other = site.relays[gone], site.relays[1 - gone]
+        dead.signal(signal.SIGKILL)
+        dead.wait_exit()
+        for index, reader in enumerate(site.readers):
+            if reader.relay is dead:
+                site.readers[index] = site.read_on(other, reader)
+        site.wait_progress()
+        site.stalls(f"relay {gone}, SIGKILL")
+        site.relays[gone] = site.start_relay()
+    site.check()
