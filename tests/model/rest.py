@@ -2,7 +2,9 @@
 """A long play, which comes to rest again and again: everybody has gone, and the configuration is the first one. Then relay
 has no more descriptors, pipes and memory than it had at rest in the beginning, whatever happened between."""
 
+import collections
 import mmap
+import re
 import struct
 import time
 
@@ -104,6 +106,10 @@ class LongPlay(Play):
         return {"descriptors": len(self.relay.links()), "pipes": sum(one["pipes_open"] for one in feeds),
                 "bytes in use": self.probe.in_use(), "RSS": self.relay.resident()}
 
+    def kinds(self):
+        """Of descriptors, by what they lead to."""
+        return dict(collections.Counter(re.sub(r"[0-9]+", "N", link) for link in self.relay.links()))
+
     def excess(self, seen):
         return {name: (seen[name], most) for name, most in self.bounds.items()
                 if seen[name] > most * (RSS if name == "RSS" else 1)}
@@ -123,8 +129,8 @@ class LongPlay(Play):
             last.update(self.measure() or {})
             return last and not self.excess(last)
 
-        self.loop.run(look, 2 * IDLE_S, lambda: f"no more than at first: {self.excess(last)}", POLL)
+        self.loop.run(look, 2 * IDLE_S, lambda: f"no more than at first: {self.excess(last)}; open are {self.kinds()}", POLL)
         self.tell(last)
 
     def tell(self, seen):
-        print(f"at rest {self.rests}: " + ", ".join(f"{name} {count}" for name, count in seen.items()), flush=True)
+        print(f"at rest {self.rests}: " + ", ".join(f"{name} {count}" for name, count in seen.items()), self.kinds(), flush=True)
