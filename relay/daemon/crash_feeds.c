@@ -136,7 +136,7 @@ static int read_part(struct reading *reading, struct part *part)
 	state->is_after_crash = true;
 	state->is_awake = record->is_home || atomic_load(&record->is_awake);
 	state->is_source_up = atomic_load(&record->is_source_up);
-	state->session = atomic_load(&record->session) & UINT32_MAX;
+	state->session = atomic_load(&record->session);
 	state->next_seq = atomic_load(&record->next_seq);
 	part->is_torn = atomic_load(&record->is_torn);
 	for (size_t i = 0; state->is_awake && i < RECORD_FORMATS_MAX; i++)
@@ -147,7 +147,8 @@ static int read_part(struct reading *reading, struct part *part)
 static bool is_good(const struct reading *reading, const struct part_record *record)
 {
 	return atomic_load(&record->state) == RECORD_PART_USED &&
-	       record->worker < reading->head->workers && record_text_is_good(record->feed);
+	       record->worker < reading->head->workers && record_text_is_good(record->feed) &&
+	       !kept_fault(&part_record_table, record);
 }
 
 static struct handed_feed *find_feed(const struct handover *handover, const char *name)

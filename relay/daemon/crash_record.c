@@ -18,7 +18,7 @@
 enum {
 	ALIGNMENT = 64,             /* a cache line: writers in two workers share none */
 	LISTENERS_BYTES = 16 << 20, /* for some 40,000 sockets */
-	NUMBER_BYTES = 8,           /* in a stream */
+	LEAST_BYTES = 40,           /* that a socket takes in a stream */
 };
 
 static const uint64_t LIFE_NS = NS_PER_S;
@@ -40,7 +40,7 @@ static void fill_head(struct crash_head *head, const struct crash_room *room)
 {
 	uint64_t end = sizeof(*head);
 
-	*head = (struct crash_head){.schema = CRASH_SCHEMA, .workers = room->workers};
+	*head = (struct crash_head){.schema = handover_schema(), .workers = room->workers};
 	memcpy(head->magic, CRASH_MAGIC, sizeof(head->magic));
 	lay_out(&head->fds, sizeof(int32_t), room->fd_limit, &end);
 	lay_out(&head->listeners[0], 1, LISTENERS_BYTES, &end);
@@ -131,33 +131,21 @@ void crash_record_set_done(struct crash_record *record)
 
 /* ---- what can be asked for ---- */
 
-static void transfer_socket(struct state_stream *stream, struct crash_socket *socket)
-{
-	struct handed_socket *handed = &socket->handed;
-	unsigned number = (unsigned)handed->fd;
-
-	state_unsigned(stream, &handed->kind, HANDED_KINDS - 1, "kind of socket");
-	state_text(stream, handed->name, sizeof(handed->name), "name of a socket");
-	state_text(stream, handed->address, sizeof(handed->address), "address");
-	state_unsigned(stream, &number, INT32_MAX, "listening socket");
-	state_u64(stream, &socket->cookie, UINT64_MAX, "socket cookie");
-	handed->fd = (int)number;
-}
-
 void crash_listeners_transfer(struct state_stream *stream, struct crash_listeners *listeners)
 {
 	void *sockets = listeners->sockets;
-	unsigned number = (unsigned)(listeners->config.fd + 1); /* 0: none */
 	bool has_sockets;
 
-	state_unsigned(stream, &number, INT32_MAX, "configuration");
-	listeners->config.fd = (int)number - 1;
+	stream->has_own_fds = true;
+	state_fd(stream, &listeners->config.fd, "configuration");
 	state_u64(stream, &listeners->config.fallbacks, UINT64_MAX, "configurations not used");
 	has_sockets = state_array(stream, &sockets, &listeners->socket_count,
-				  sizeof(*listeners->sockets), (size_t)5 * NUMBER_BYTES, "sockets");
+				  sizeof(*listeners->sockets), LEAST_BYTES, "sockets");
 	listeners->sockets = sockets;
-	for (size_t i = 0; has_sockets && i < listeners->socket_count; i++)
-		transfer_socket(stream, &listeners->sockets[i]);
+	for (size_t i = 0; has_sockets && i < listeners->socket_count; i++) {
+		kept_transfer(stream, &socket_kept_table, &listeners->sockets[i].handed);
+		state_u64(stream, &listeners->sockets[i].cookie, UINT64_MAX, "socket cookie");
+	}
 	state_end(stream);
 }
 

@@ -31,16 +31,11 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
-#include "base/state_stream.h"
+#include "continuity/state_stream.h"
 #include "feed/feed_kept.h"
 #include "serve/handover.h"
 
 #define CRASH_MAGIC "RLYCRSH" /* with its zero byte: 8 */
-
-enum {
-	/* Raised with every change of what is in the region, or of what it means. */
-	CRASH_SCHEMA = 9,
-};
 
 /* `count` elements of `each_bytes`, aligned to 64 bytes, from `offset` on. */
 struct crash_array {
@@ -49,8 +44,8 @@ struct crash_array {
 
 struct crash_head {
 	char magic[8];
-	uint64_t schema;
-	uint64_t bytes; /* of the region */
+	uint64_t schema; /* handover_schema() */
+	uint64_t bytes;  /* of the region */
 	uint64_t workers;
 	struct crash_array fds;          /* int32_t: the number that each one in the bag had */
 	struct crash_array listeners[2]; /* uint8_t: a stream, crash_listeners_transfer() */

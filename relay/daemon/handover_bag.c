@@ -93,7 +93,7 @@ int handover_bag_send(const struct handover_bag *bag, const int *fds, size_t cou
 static int write_state(int fd, const struct state_stream *stream)
 {
 	struct head head = {
-		.schema = HANDOVER_SCHEMA,
+		.schema = handover_schema(),
 		.fd_count = stream->fd_count,
 		.length = stream->length,
 	};
@@ -201,9 +201,9 @@ static int check_head(const struct head *head, size_t length, size_t fd_count, s
 		errmsg_set(err, "no state of a relay");
 		return -EPROTO;
 	}
-	if (head->schema != HANDOVER_SCHEMA) {
-		errmsg_set(err, "state of schema %llu, expected %d",
-			   (unsigned long long)head->schema, HANDOVER_SCHEMA);
+	if (head->schema != handover_schema()) {
+		errmsg_set(err, "state of schema %llu, expected %u",
+			   (unsigned long long)head->schema, handover_schema());
 		return -EPROTONOSUPPORT;
 	}
 	if (head->length != length - sizeof(*head) || head->fd_count != fd_count) {

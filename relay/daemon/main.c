@@ -200,10 +200,10 @@ static bool can_resume(const char *schema)
 {
 	uint64_t number = 0;
 
-	if (num_parse_count(schema, &number) == 0 && number == HANDOVER_SCHEMA)
+	if (num_parse_count(schema, &number) == 0 && number == handover_schema())
 		return true;
-	(void)fprintf(stderr, "relay: state of schema %s cannot be resumed, expected %d\n", schema,
-		      HANDOVER_SCHEMA);
+	(void)fprintf(stderr, "relay: state of schema %s cannot be resumed, expected %u\n", schema,
+		      handover_schema());
 	return false;
 }
 

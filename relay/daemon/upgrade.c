@@ -255,7 +255,7 @@ static void tell_refusal(struct upgrade *upgrade, int status)
 					     : "was ended by signal";
 	struct errmsg why;
 
-	errmsg_set(&why, "%s --check-handover %d %s %d", upgrade->program, HANDOVER_SCHEMA, how,
+	errmsg_set(&why, "%s --check-handover %u %s %d", upgrade->program, handover_schema(), how,
 		   has_exited ? WEXITSTATUS(status) : WTERMSIG(status));
 	fail(upgrade, why.text);
 }
@@ -340,7 +340,7 @@ static int spawn_checker(struct upgrade *upgrade)
 		arguments[count] = upgrade->arguments[count];
 		count++;
 	}
-	(void)snprintf(schema, sizeof(schema), "%d", HANDOVER_SCHEMA);
+	(void)snprintf(schema, sizeof(schema), "%u", handover_schema());
 	arguments[count++] = option;
 	arguments[count++] = schema;
 	arguments[count] = NULL;

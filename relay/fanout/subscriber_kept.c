@@ -12,6 +12,89 @@
 #include "fanout/fanout_parts.h"
 #include "net/sockopt.h"
 
+static const char *reason_at(size_t index)
+{
+	return close_reason_name((enum close_reason)index);
+}
+
+static const char *cause_at(size_t index)
+{
+	return slow_cause_name((enum slow_cause)index);
+}
+
+const struct kept_names kept_close_reasons = {reason_at, CLOSE_REASON_COUNT};
+const struct kept_names kept_slow_causes = {cause_at, SLOW_CAUSE_COUNT};
+
+static const struct kept_row rendition_record_rows[] = {
+#define KEPT(...)    KEPT_ROW(struct rendition_record, __VA_ARGS__)
+#define KEPT_IN(...) KEPT_ROW(struct rendition_record, __VA_ARGS__)
+#include "fanout/rendition_record.def"
+};
+const struct kept_table rendition_record_table = {"rendition", rendition_record_rows,
+						  ARRAY_LEN(rendition_record_rows),
+						  sizeof(struct rendition_record)};
+
+static const struct kept_row part_record_rows[] = {
+#define KEPT(...)    KEPT_ROW(struct part_record, __VA_ARGS__)
+#define KEPT_IN(...) KEPT_ROW(struct part_record, __VA_ARGS__)
+#include "fanout/part_record.def"
+};
+const struct kept_table part_record_table = {"part", part_record_rows, ARRAY_LEN(part_record_rows),
+					     sizeof(struct part_record)};
+
+static const struct kept_row subscriber_record_rows[] = {
+#define KEPT(...)    KEPT_ROW(struct subscriber_record, __VA_ARGS__)
+#define KEPT_IN(...) KEPT_ROW(struct subscriber_record, __VA_ARGS__)
+#include "fanout/subscriber_record.def"
+};
+const struct kept_table subscriber_record_table = {"record", subscriber_record_rows,
+						   ARRAY_LEN(subscriber_record_rows),
+						   sizeof(struct subscriber_record)};
+
+static const struct kept_row subscriber_kept_rows[] = {
+#define KEPT(...)    KEPT_ROW(struct subscriber_kept, __VA_ARGS__)
+#define KEPT_IN(...) KEPT_ROW(struct subscriber_kept, __VA_ARGS__)
+#include "fanout/subscriber_kept.def"
+};
+const struct kept_table subscriber_kept_table = {"subscriber", subscriber_kept_rows,
+						 ARRAY_LEN(subscriber_kept_rows),
+						 sizeof(struct subscriber_kept)};
+
+void subscriber_capture(const struct subscriber *subscriber, struct subscriber_kept *ret)
+{
+	const struct subscriber_input *input = subscriber->input;
+
+	*ret = (struct subscriber_kept){
+		.fd = subscriber->fd,
+		.is_joining = subscriber->state == SUBSCRIBER_JOINING,
+		.must_skip = subscriber->must_skip,
+		.is_ending = subscriber_is_ending(subscriber),
+		.has_farewell = subscriber->end == END_TOLD,
+		.has_from = subscriber->has_from,
+		.is_half_closed = list_is_linked(&subscriber->half_node),
+		.ends_with_fin = subscriber->ends_with_fin,
+		.has_input = input != NULL,
+		.on_slow = subscriber->on_slow,
+		.slow_cause = subscriber->slow_cause,
+		.end_reason = subscriber->end_reason,
+		.note_bytes = (unsigned)notes_waiting(&subscriber->notes),
+		.id = subscriber->id,
+		.joined_ms = subscriber->joined_ms,
+		.progress_ms = subscriber->progress_ms,
+		.joined_messages = subscriber->joined_messages,
+		.skipped = subscriber->skipped,
+		.delivered = subscriber_delivered_messages(subscriber),
+		.user_timeout_ms = subscriber->user_timeout_ms,
+		.end_pos = subscriber->end_pos,
+		.until_ns = subscriber->until_ns,
+		/* Who waits and has named a session is told of a gap: the session is not handed on. */
+		.from_seq = subscriber->from_session ? 0 : subscriber->from_seq,
+		.input_bucket = subscriber->input_bucket,
+	};
+	if (input && input->may_go_on)
+		(void)input->may_go_on(subscriber->input_owner, &ret->input_max_bytes);
+}
+
 /* All that was stored before it is there, too, and nothing that is stored behind it is there
  * before. The order of the program is enough for that: the stores of a process that has died are
  * done. */
@@ -92,14 +175,14 @@ static bool write_notes(struct subscriber_record *record, const struct notes *no
 {
 	size_t waiting = notes_waiting(notes);
 
-	if (waiting == 0 && record->note_bytes == 0)
+	if (waiting == 0 && record->kept.note_bytes == 0)
 		return true;
 	set_state(record, RECORD_LOST, 0);
 	if (waiting > sizeof(record->notes))
 		return false;
 	if (waiting)
 		memcpy(record->notes, notes_begin(notes), waiting);
-	record->note_bytes = (uint32_t)waiting;
+	record->kept.note_bytes = (uint32_t)waiting;
 	return true;
 }
 
@@ -128,25 +211,16 @@ void subscriber_record_settle(struct subscriber *subscriber)
 void subscriber_record_describe(struct subscriber *subscriber)
 {
 	struct subscriber_record *record = subscriber->record;
+	struct subscriber_kept kept;
 
 	if (!record)
 		return;
 	set_state(record, RECORD_LOST, 0);
-	record->on_slow = (uint8_t)subscriber->on_slow;
-	record->ends_with_fin = subscriber->ends_with_fin;
-	record->is_ending = subscriber_is_ending(subscriber);
-	record->end_reason = (uint32_t)subscriber->end_reason;
-	record->end_pos = subscriber->end_pos;
-	record->until_ns = subscriber->until_ns;
-	record->id = subscriber->id;
-	record->joined_ms = subscriber->joined_ms;
-	record->input_bucket = subscriber->input_bucket;
-	record->note_bytes = 0;
-	record->has_input = subscriber->input != NULL;
-	if (subscriber->input && subscriber->input->may_go_on)
-		(void)subscriber->input->may_go_on(subscriber->input_owner,
-						   &record->input_max_bytes);
-	subscriber_record_note_input(subscriber);
+	subscriber_capture(subscriber, &kept);
+	memcpy(kept.listener, record->kept.listener, sizeof(kept.listener));
+	kept.peer_key = record->kept.peer_key;
+	kept.note_bytes = 0;
+	record->kept = kept;
 }
 
 void subscriber_record_begin_input(struct subscriber *subscriber)
@@ -167,12 +241,12 @@ void subscriber_record_note_input(struct subscriber *subscriber)
 
 	if (!record)
 		return;
-	atomic_store_explicit(&record->user_timeout_ms, subscriber->user_timeout_ms,
-			      memory_order_relaxed);
-	atomic_store_explicit(&record->input_full_ns, subscriber->input_bucket.full_ns,
-			      memory_order_relaxed);
-	atomic_store_explicit(&record->is_half_closed, list_is_linked(&subscriber->half_node),
-			      memory_order_relaxed);
+	__atomic_store_n(&record->kept.user_timeout_ms, subscriber->user_timeout_ms,
+			 __ATOMIC_RELAXED);
+	__atomic_store_n(&record->kept.input_bucket.full_ns, subscriber->input_bucket.full_ns,
+			 __ATOMIC_RELAXED);
+	__atomic_store_n(&record->kept.is_half_closed, list_is_linked(&subscriber->half_node),
+			 __ATOMIC_RELAXED);
 }
 
 void subscriber_record_set_place(const struct feed_records *records, int fd, const char *listener,
@@ -186,6 +260,6 @@ void subscriber_record_set_place(const struct feed_records *records, int fd, con
 	/* Of who had the descriptor before, in another thread, nothing is written any more. */
 	if (atomic_load_explicit(&record->state, memory_order_acquire) != RECORD_FREE)
 		return;
-	(void)snprintf(record->listener, sizeof(record->listener), "%s", listener);
-	record->peer_key = peer_key;
+	(void)snprintf(record->kept.listener, sizeof(record->kept.listener), "%s", listener);
+	record->kept.peer_key = peer_key;
 }

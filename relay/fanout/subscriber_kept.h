@@ -23,6 +23,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
+#include "continuity/kept_struct.h"
 #include "fanout/subscriber.h"
 #include "ring/ring_state.h"
 
@@ -33,9 +35,8 @@ enum {
 };
 
 struct rendition_record {
-	_Atomic uint32_t is_used;
-	int32_t ring_fd; /* memfd of the ring's record; its number in the process that writes */
-	char format[RECORD_NAME_BYTES];
+#define KEPT KEPT_MEMBER
+#include "fanout/rendition_record.def"
 };
 
 /* Of a part.  It is taken from all workers at once, and described then. */
@@ -46,21 +47,11 @@ enum part_record_state {
 };
 
 struct part_record {
-	_Alignas(64) _Atomic uint32_t state; /* enum part_record_state */
-	uint32_t worker;
-	uint32_t is_home;
-	_Atomic uint32_t is_awake; /* always 1 for a home */
-	_Atomic uint32_t is_source_up;
-	_Atomic uint32_t is_torn; /* its sequence is being set: no subscriber can be left */
-	_Atomic uint64_t session;
-	_Atomic uint64_t next_seq; /* behind what is being published, in a ring already or not */
-	/* Of a home whose source is a file that grows: its descriptor, -1: none, and where in it goes on what
-	 * is not published yet. */
-	_Atomic int32_t file_fd;
-	_Atomic uint64_t file_offset;
-	char feed[RECORD_NAME_BYTES];
+#define KEPT KEPT_MEMBER
+#include "fanout/part_record.def"
+	_Atomic int32_t file_fd; /* a file that grows, of a home: its descriptor, -1: none */
 	struct rendition_record renditions[RECORD_FORMATS_MAX];
-};
+} __attribute__((aligned(64)));
 
 /* In one word with the number of the place that holds (0 or 1), so that both change at once. */
 enum subscriber_record_state {
@@ -81,26 +72,18 @@ struct recorded_place {
 	uint64_t sent_bytes; /* since it joined, notes included */
 };
 
+/* What a subscriber is, wherever it stands. */
+struct subscriber_kept {
+#define KEPT KEPT_MEMBER
+#include "fanout/subscriber_kept.def"
+	struct token_bucket input_bucket; /* what it may still send */
+};
+
+/* In `kept` only what is one word is written while it is not LOST. */
 struct subscriber_record {
-	_Atomic uint32_t state; /* enum subscriber_record_state | number of the place << SHIFT */
-	uint32_t part;
-	uint32_t rendition; /* in the part */
-	_Atomic uint32_t is_half_closed;
-	uint8_t on_slow, ends_with_fin, is_tcp, is_ending, has_input;
-	uint32_t end_reason;
-	uint32_t note_bytes;
-	uint64_t input_max_bytes;         /* with has_input: of a message */
-	struct token_bucket input_bucket; /* of what it may send; its level is the next one */
-	_Atomic uint64_t input_full_ns;
-	_Atomic uint32_t user_timeout_ms; /* see fanout_tick.c */
-	uint64_t cookie;                  /* of the socket: SO_COOKIE, socket(7) */
-	uint64_t id;
-	uint64_t joined_ms;
-	uint64_t end_pos;
-	uint64_t until_ns;
-	uint64_t counted_before; /* bytes that the kernel counts for the socket without it */
-	uint64_t peer_key;
-	char listener[RECORD_NAME_BYTES]; /* that counts its address; "": none */
+#define KEPT KEPT_MEMBER
+#include "fanout/subscriber_record.def"
+	struct subscriber_kept kept;
 	uint8_t notes[RECORD_NOTES_BYTES];
 	_Alignas(64) struct recorded_place places[2]; /* a cache line each */
 };
@@ -121,6 +104,13 @@ struct feed_records {
 	struct subscriber_record *subscribers;
 	size_t subscriber_count; /* descriptors with higher numbers have no record */
 };
+
+extern const struct kept_table rendition_record_table, part_record_table, subscriber_record_table,
+	subscriber_kept_table;
+extern const struct kept_names kept_close_reasons, kept_slow_causes;
+
+/* Describes the subscriber, but for the listener and the address that it counts for. */
+void subscriber_capture(const struct subscriber *subscriber, struct subscriber_kept *ret);
 
 /* ---- all of these do nothing for a subscriber without a record ---- */
 

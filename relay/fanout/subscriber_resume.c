@@ -22,15 +22,6 @@ bool subscriber_record_is_used(const struct subscriber_record *record)
 	return (atomic_load(&record->state) & RECORD_STATE_MASK) != RECORD_FREE;
 }
 
-/* A byte that must be 0 or 1 to be a bool at all. */
-static bool is_bool(const bool *value)
-{
-	uint8_t byte;
-
-	memcpy(&byte, value, sizeof(byte));
-	return byte <= 1;
-}
-
 /* How many bytes more the socket has got than the place says. */
 static int count_more(const struct subscriber_record *record, const struct recorded_place *place,
 		      int fd, bool is_busy, uint64_t *ret)
@@ -51,11 +42,10 @@ static int count_more(const struct subscriber_record *record, const struct recor
 
 static bool is_sound(const struct subscriber_record *record, const struct ring_state *ring)
 {
-	return record->on_slow <= ON_SLOW_WAIT && record->end_reason < CLOSE_REASON_COUNT &&
-	       record->note_bytes <= sizeof(record->notes) && record->end_pos <= ring->end_pos &&
-	       token_bucket_is_sound(&record->input_bucket) &&
-	       atomic_load(&record->input_full_ns) <= INT64_MAX &&
-	       memchr(record->listener, '\0', sizeof(record->listener));
+	return !kept_fault(&subscriber_record_table, record) &&
+	       !kept_fault(&subscriber_kept_table, &record->kept) &&
+	       record->kept.note_bytes <= sizeof(record->notes) &&
+	       record->kept.end_pos <= ring->end_pos;
 }
 
 int subscriber_record_read(const struct subscriber_record *record, int fd,
@@ -74,7 +64,7 @@ int subscriber_record_read(const struct subscriber_record *record, int fd,
 	if (number > 1 || !is_sound(record, ring) || !sockopt_has_cookie(fd, record->cookie))
 		return -EBADMSG;
 	place = &record->places[number];
-	if (!is_bool(&place->cursor.is_inside))
+	if (kept_fault(&cursor_kept_table, &place->cursor))
 		return -EBADMSG;
 	cursor = place->cursor;
 	if (cursor_state_fault(&cursor, ring))
@@ -83,32 +73,18 @@ int subscriber_record_read(const struct subscriber_record *record, int fd,
 	if (r < 0)
 		return r;
 	/* Nobody who had notes to get was marked as busy. */
-	if (more && (record->note_bytes || cursor_state_advance(&cursor, ring, more) < 0))
+	if (more && (record->kept.note_bytes || cursor_state_advance(&cursor, ring, more) < 0))
 		return -ESTALE;
 	*ret = (struct subscriber_snapshot){
-		.fd = fd,
+		.kept = record->kept,
 		.cursor = cursor,
-		.id = record->id,
-		.joined_ms = record->joined_ms,
-		.progress_ms = clock_mono_ns() / NS_PER_MS,
 		.counts_anew = true,
-		.input_bucket = record->input_bucket,
-		.user_timeout_ms = atomic_load(&record->user_timeout_ms),
-		.on_slow = record->on_slow,
-		.is_ending = record->is_ending,
-		.end_reason = record->end_reason,
-		.end_pos = record->end_pos,
-		.until_ns = record->until_ns,
 		.note = (uint8_t *)(uintptr_t)record->notes,
-		.note_bytes = record->note_bytes,
-		.ends_with_fin = record->ends_with_fin,
-		.is_half_closed = atomic_load(&record->is_half_closed),
-		.has_input = record->has_input,
-		.input_max_bytes = record->input_max_bytes,
-		.peer_key = record->peer_key,
 	};
-	ret->input_bucket.full_ns = atomic_load(&record->input_full_ns);
-	(void)snprintf(ret->listener, sizeof(ret->listener), "%s", record->listener);
+	ret->fd = fd;
+	ret->is_joining = ret->must_skip = ret->has_farewell = ret->has_from = false;
+	ret->progress_ms = clock_mono_ns() / NS_PER_MS;
+	ret->skipped = ret->delivered = 0;
 	return 0;
 }
 

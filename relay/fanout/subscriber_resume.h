@@ -9,52 +9,32 @@
 #pragma once
 
 #include "base/compiler.h"
+#include "continuity/kept_struct.h"
 #include "fanout/subscriber_kept.h"
 #include "ring/ring_state.h"
 
 struct rendition;
 struct ring_restored;
 
-enum {
-	STATE_NAME_BYTES = 65, /* of a feed, a listener or a format */
-};
-
 struct subscriber_snapshot {
-	int fd;
-	bool is_joining; /* has no place yet: waits for its branch */
+	union {
+		struct subscriber_kept kept;
+		struct { /* the same */
+#define KEPT KEPT_MEMBER
+#include "fanout/subscriber_kept.def"
+			struct token_bucket input_bucket;
+		};
+	};
 	struct cursor_state cursor;
-	uint64_t id, joined_ms, progress_ms, joined_messages, skipped;
-	struct token_bucket input_bucket; /* what it may still send */
-	uint64_t user_timeout_ms;         /* of its socket, while its window is closed; else 0 */
-	uint64_t delivered;               /* messages, for the accounts when it cannot be kept */
-	unsigned on_slow;
-	bool must_skip;
-	unsigned slow_cause;
-	bool is_ending;
-	unsigned end_reason;
-	uint64_t end_pos;
-	uint64_t until_ns; /* monotonic; 0: no end by time */
-	uint8_t *note;     /* the subscriber's, or in the stream that was read */
-	unsigned note_bytes;
-	bool has_from;
-	uint64_t from_seq;
-	bool is_half_closed;
-	bool counts_anew; /* not in the stream: its accounts begin where it stands */
-	bool ends_with_fin, has_farewell;
+	uint8_t *note; /* the subscriber's, or in the stream that was read */
 
-	/* Somebody reads what it sends: messages of at most so many bytes. */
-	bool has_input;
-	uint64_t input_max_bytes;
-	/* Not in the stream: to be set before restoring; without, it cannot be kept, unless it is
+	/* All of these are not in the stream. */
+	bool counts_anew; /* its accounts begin where it stands */
+	/* To be set before restoring; without, one with has_input cannot be kept, unless it is
 	 * ending. */
 	const struct subscriber_input *input;
 	void *input_owner;
-
-	/* Of its quota: the listener that counts its address, or "". */
-	char listener[STATE_NAME_BYTES];
-	uint64_t peer_key;
-	struct subscriber_quota quota; /* not in the stream: captured, and to be set before
-					  restoring */
+	struct subscriber_quota quota; /* captured, and to be set before restoring */
 };
 
 /* Is there a subscriber, whether its place is known or not? */

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/state_stream.h"
+#include "continuity/kept_struct.h"
 #include "fanout/slow_cause.h"
 #include "fanout/subscriber_resume.h"
 #include "intake/intake.h"
@@ -26,7 +26,7 @@ struct crossing;
 struct feed;
 
 struct rendition_state {
-	char format[STATE_NAME_BYTES];
+	char format[RECORD_NAME_BYTES];
 	struct ring_state ring;
 	struct subscriber_snapshot *subscribers; /* owned */
 	size_t subscriber_count;
@@ -34,24 +34,15 @@ struct rendition_state {
 
 /* The rest of an unfinished message; all zero: none. */
 struct intake_state {
-	unsigned framing;
-	uint64_t fixed_bytes;
-	bool is_in_sync;
+#define KEPT KEPT_MEMBER
+#include "feed/intake_kept.def"
 	uint8_t *rest; /* the intake's, or in the stream that was read */
-	size_t rest_bytes;
-	uint8_t head[PACKET_HEADER_BYTES];
-	unsigned head_bytes;
-	bool has_session;
-	bool has_packet; /* see intake_relay_has_packet() */
-	uint8_t packet[PACKET_HEADER_BYTES];
-	uint64_t taken_bytes;
 };
 
 struct feed_state {
-	bool is_awake; /* always true for a home */
-	bool is_source_up;
+#define KEPT KEPT_MEMBER
+#include "feed/feed_kept.def"
 	bool is_after_crash; /* not in the stream: the process before died, and said no more */
-	uint64_t session, next_seq;
 	struct metrics metrics;
 	uint64_t closed[CLOSE_REASON_COUNT];
 	uint64_t source_ends[CLOSE_REASON_COUNT];
@@ -62,17 +53,14 @@ struct feed_state {
 	size_t rendition_count;
 };
 
+extern const struct kept_table intake_kept_table, feed_kept_table;
+
 /* Describes the feed, which must not change until the state is freed; an unfinished message is
  * moved to memory.  0, -ENOMEM, or -EIO when a pipe did not give its bytes. */
 must_check int feed_capture(struct feed *feed, struct feed_state *ret);
 
 /* Written to, or read from; what is read is checked. */
 void feed_state_transfer(struct state_stream *stream, struct feed_state *state);
-
-/* Counters by name, for what the daemon counts itself. */
-void feed_state_transfer_counts(struct state_stream *stream, uint64_t *counts, size_t count,
-				const char *(*name_at)(size_t index));
-void feed_state_transfer_reasons(struct state_stream *stream, uint64_t counts[CLOSE_REASON_COUNT]);
 
 /* In the feed's loop, once its renditions are open: all is as it was, and goes on.  Subscribers
  * that cannot be put where they were are closed: reason REMOVED when nobody offers their format any

@@ -103,7 +103,7 @@ int ring_record_new(const struct ring_params *params, size_t max_packet_bytes,
 	record->head = (struct ring_record_head *)record->map;
 	*record->head = (struct ring_record_head){
 		.magic = RING_RECORD_MAGIC,
-		.schema = RING_RECORD_SCHEMA,
+		.schema = ring_record_schema(),
 		.slot_bytes = sizeof(struct ring_record_slot),
 		.commit_bytes = sizeof(struct ring_record_commit),
 		.slot_count = (uint32_t)slots,

@@ -15,12 +15,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "continuity/kept_struct.h"
 #include "ring/ring.h"
 
 #define RING_RECORD_MAGIC "RLYRING"
 
 enum {
-	RING_RECORD_SCHEMA = 6, /* changes with anything in this file, and struct packet_mark */
 	RING_RECORD_PAGE_BYTES = 4096,
 };
 
@@ -31,31 +31,17 @@ enum ring_record_kind {
 	RING_RECORD_PIPE,
 };
 
-/* The ring itself, and the values of its newest segment, which change together. */
 struct ring_record_commit {
-	uint64_t first_index; /* retained from here */
-	uint64_t next_index, end_pos, next_seq, message_count, blocks_made;
+#define KEPT KEPT_MEMBER
+#include "ring/commit_record.def"
 	struct ring_media media;
-	uint64_t newest_index; /* its values are these, not its slot's; UINT64_MAX: there is none */
-	uint64_t newest_length, newest_mark_count, newest_next_seq, newest_next_messages;
-	uint32_t newest_is_sealed;
-	uint32_t session;
 };
 
 /* A segment with an index that the commit does not cover is not there yet. */
 struct ring_record_slot {
-	_Atomic uint32_t kind; /* written last, and cleared first      */
-	uint32_t next_free;    /* the writer's: number of the next one */
-	uint64_t index, start_pos, length, next_seq, next_messages;
-	uint32_t tag, session;
-	uint8_t is_continuation, is_continued;
+#define KEPT KEPT_MEMBER
+#include "ring/slot_record.def"
 	struct packet_mark begin;
-	uint64_t mark_count;
-	_Atomic uint64_t
-		marks_offset; /* in the memfd; 0: the first is `begin`, there are no more */
-	uint64_t block_offset, block_bytes;
-	int32_t read_fd, write_fd;
-	uint32_t pipe_slots;
 };
 
 struct ring_record_head {
@@ -68,6 +54,11 @@ struct ring_record_head {
 	_Atomic uint64_t version;    /* counts the commits; the last one is commits[version % 2] */
 	struct ring_record_commit commits[2];
 };
+
+extern const struct kept_table slot_record_table, commit_record_table;
+
+/* In ring_resume.c: from the tables, and the size of the head. */
+uint32_t ring_record_schema(void);
 
 /* Where things are in the memfd. */
 struct ring_record_layout {

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "base/compiler.h"
 #include "continuity/sealed_memory.h"
 #include "ring/ring_kept.h"
 #include "ring/ring_kept_layout.h"
@@ -35,6 +36,34 @@ struct reading {
 	struct found *found; /* by index */
 	size_t count;
 };
+
+static const struct kept_row slot_record_rows[] = {
+#define KEPT(...)    KEPT_ROW(struct ring_record_slot, __VA_ARGS__)
+#define KEPT_IN(...) KEPT_ROW(struct ring_record_slot, __VA_ARGS__)
+#include "ring/slot_record.def"
+};
+const struct kept_table slot_record_table = {"slot", slot_record_rows, ARRAY_LEN(slot_record_rows),
+					     sizeof(struct ring_record_slot)};
+
+static const struct kept_row commit_record_rows[] = {
+#define KEPT(...)    KEPT_ROW(struct ring_record_commit, __VA_ARGS__)
+#define KEPT_IN(...) KEPT_ROW(struct ring_record_commit, __VA_ARGS__)
+#include "ring/commit_record.def"
+};
+const struct kept_table commit_record_table = {"commit", commit_record_rows,
+					       ARRAY_LEN(commit_record_rows),
+					       sizeof(struct ring_record_commit)};
+
+uint32_t ring_record_schema(void)
+{
+	/* To be changed with what the tables do not say. */
+	static const struct kept_table layout = {.name = "layout 1",
+						 .bytes = sizeof(struct ring_record_head)};
+	static const struct kept_table *const tables[] = {&layout, &slot_record_table,
+							  &commit_record_table, &mark_kept_table};
+
+	return kept_schema(tables, ARRAY_LEN(tables));
+}
 
 /* ---- the memfd ---- */
 
@@ -69,7 +98,7 @@ static int read_head(const struct ring_record_map *map, struct reading *reading)
 	reading->map = map->start;
 	reading->head = head;
 	if (memcmp(head->magic, RING_RECORD_MAGIC, sizeof(RING_RECORD_MAGIC)) != 0 ||
-	    head->schema != RING_RECORD_SCHEMA ||
+	    head->schema != ring_record_schema() ||
 	    head->slot_bytes != sizeof(struct ring_record_slot) ||
 	    head->commit_bytes != sizeof(struct ring_record_commit) ||
 	    head->slot_count > map->bytes / sizeof(struct ring_record_slot) ||
@@ -83,7 +112,7 @@ static int read_head(const struct ring_record_map *map, struct reading *reading)
 	reading->slots =
 		(const struct ring_record_slot *)(reading->map + reading->layout.slots_offset);
 	reading->commit = head->commits[version % 2];
-	return reading->commit.next_index == UINT64_MAX ||
+	return kept_fault(&commit_record_table, &reading->commit) ||
 			       reading->commit.first_index > reading->commit.next_index
 		       ? -EBADMSG
 		       : 0;
@@ -207,7 +236,7 @@ static int read_segment(const struct reading *reading, const struct found *found
 	const struct ring_record_slot *slot = found->slot;
 	bool is_newest = slot->index == commit->newest_index;
 
-	if (slot->is_continuation > 1 || slot->is_continued > 1)
+	if (kept_fault(&slot_record_table, slot))
 		return -EBADMSG;
 	*ret = (struct segment_state){
 		.index = slot->index,

@@ -12,11 +12,43 @@
 enum {
 	SLOTS_MAX = 1 << 20,
 	GROWING_BLOCK_BYTES = 64 * 1024, /* ring.c: what a block that may still grow has */
-	NUMBER_BYTES = 8,                /* in a stream */
+	LEAST_BYTES = 32,                /* that a mark or a segment takes in a stream, at least */
 	TAG_MAX = UINT8_MAX,
 };
 
 #define SEGMENT_BYTES_MAX UINT32_MAX
+
+static const struct kept_row cursor_kept_rows[] = {
+#define KEPT(...)    KEPT_ROW(struct cursor_state, __VA_ARGS__)
+#define KEPT_IN(...) KEPT_ROW(struct cursor_state, __VA_ARGS__)
+#include "ring/cursor_kept.def"
+};
+const struct kept_table cursor_kept_table = {
+	"cursor", cursor_kept_rows, ARRAY_LEN(cursor_kept_rows), sizeof(struct cursor_state)};
+
+static const struct kept_row mark_kept_rows[] = {
+#define KEPT(...)    KEPT_ROW(struct packet_mark, __VA_ARGS__)
+#define KEPT_IN(...) KEPT_ROW(struct packet_mark, __VA_ARGS__)
+#include "ring/mark_kept.def"
+};
+const struct kept_table mark_kept_table = {"mark", mark_kept_rows, ARRAY_LEN(mark_kept_rows),
+					   sizeof(struct packet_mark)};
+
+static const struct kept_row segment_kept_rows[] = {
+#define KEPT(...)    KEPT_ROW(struct segment_state, __VA_ARGS__)
+#define KEPT_IN(...) KEPT_ROW(struct segment_state, __VA_ARGS__)
+#include "ring/segment_kept.def"
+};
+const struct kept_table segment_kept_table = {
+	"segment", segment_kept_rows, ARRAY_LEN(segment_kept_rows), sizeof(struct segment_state)};
+
+static const struct kept_row ring_kept_rows[] = {
+#define KEPT(...)    KEPT_ROW(struct ring_state, __VA_ARGS__)
+#define KEPT_IN(...) KEPT_ROW(struct ring_state, __VA_ARGS__)
+#include "ring/ring_kept.def"
+};
+const struct kept_table ring_kept_table = {"ring", ring_kept_rows, ARRAY_LEN(ring_kept_rows),
+					   sizeof(struct ring_state)};
 
 /* ---- capturing ---- */
 
@@ -172,47 +204,19 @@ void cursor_capture(const struct cursor *cursor, struct cursor_state *ret)
 
 /* ---- the stream ---- */
 
-static void transfer_mark(struct state_stream *stream, struct packet_mark *mark)
-{
-	state_unsigned(stream, &mark->offset, UINT32_MAX, "mark offset");
-	state_u64(stream, &mark->first_seq, UINT64_MAX, "mark sequence");
-	state_u64(stream, &mark->messages_before, UINT64_MAX, "mark messages");
-	state_u64(stream, &mark->arrived_ns, UINT64_MAX, "time of arrival");
-}
-
 static void transfer_marks(struct state_stream *stream, struct segment_state *segment)
 {
 	void *marks = segment->marks;
 
-	if (!state_array(stream, &marks, &segment->mark_count, sizeof(*segment->marks),
-			 (size_t)4 * NUMBER_BYTES, "marks")) {
+	if (!state_array(stream, &marks, &segment->mark_count, sizeof(*segment->marks), LEAST_BYTES,
+			 "marks")) {
 		if (stream->is_reading)
 			segment->marks = NULL;
 		return;
 	}
 	segment->marks = marks;
 	for (size_t i = 0; i < segment->mark_count; i++)
-		transfer_mark(stream, &segment->marks[i]);
-}
-
-static void transfer_backing(struct state_stream *stream, struct segment_state *segment)
-{
-	bool is_pipe = segment->read_fd >= 0;
-
-	state_bool(stream, &is_pipe, "kind of segment");
-	if (is_pipe) {
-		state_fd(stream, &segment->read_fd, "read end");
-		state_fd(stream, &segment->write_fd, "write end");
-		state_unsigned(stream, &segment->slots, SLOTS_MAX, "slots");
-		if (segment->read_fd < 0)
-			state_fail(stream, "pipe segment");
-		return;
-	}
-	if (stream->is_reading)
-		segment->read_fd = segment->write_fd = -1;
-	state_size(stream, &segment->block_bytes, size_max(segment->length, GROWING_BLOCK_BYTES),
-		   "block size");
-	state_bytes(stream, &segment->block, segment->length, "block");
+		kept_transfer(stream, &mark_kept_table, &segment->marks[i]);
 }
 
 /* What is wrong with a segment by itself; NULL: nothing. */
@@ -232,9 +236,10 @@ static const char *segment_fault(const struct segment_state *segment)
 			return "mark offset";
 		before = offset;
 	}
-	if (segment->read_fd >= 0)
-		return segment->write_fd < 0 || !segment->slots || segment->slots > SLOTS_MAX ||
-				       !segment->length || !segment->is_sealed
+	if (segment->read_fd >= 0 || segment->write_fd >= 0)
+		return segment->read_fd < 0 || segment->write_fd < 0 || !segment->slots ||
+				       segment->slots > SLOTS_MAX || !segment->length ||
+				       !segment->is_sealed
 			       ? "pipe segment"
 			       : NULL;
 	return segment->block_bytes < segment->length ||
@@ -247,23 +252,14 @@ static void transfer_segment(struct state_stream *stream, struct segment_state *
 {
 	const char *fault;
 
-	state_u64(stream, &segment->index, UINT64_MAX - 1, "segment index");
-	state_u64(stream, &segment->start_pos, UINT64_MAX, "segment position");
-	state_size(stream, &segment->length, SEGMENT_BYTES_MAX, "segment length");
-	state_unsigned(stream, &segment->tag, TAG_MAX, "segment tag");
-	state_bool(stream, &segment->is_retained, "segment retained");
-	state_bool(stream, &segment->is_sealed, "segment sealed");
-	state_bool(stream, &segment->is_continuation, "segment continuation");
-	state_bool(stream, &segment->is_continued, "segment continued");
-	state_unsigned(stream, &segment->session, UINT32_MAX, "segment session");
-	state_u64(stream, &segment->next_seq, UINT64_MAX, "segment sequence");
-	state_u64(stream, &segment->next_messages, UINT64_MAX, "segment messages");
-	transfer_mark(stream, &segment->begin);
+	kept_transfer(stream, &segment_kept_table, segment);
+	kept_transfer(stream, &mark_kept_table, &segment->begin);
 	transfer_marks(stream, segment);
-	transfer_backing(stream, segment);
 	fault = stream->fault ? NULL : segment_fault(segment);
 	if (fault)
 		state_fail(stream, fault);
+	if (segment->read_fd < 0)
+		state_bytes(stream, &segment->block, segment->length, "block");
 }
 
 /* Each segment against the one before it and the ring. */
@@ -309,19 +305,9 @@ void ring_state_transfer(struct state_stream *stream, struct ring_state *state)
 	void *segments = state->segments;
 	const char *fault;
 
-	state_u64(stream, &state->start_pos, UINT64_MAX, "start of the ring");
-	state_u64(stream, &state->end_pos, UINT64_MAX, "end of the ring");
-	state_u64(stream, &state->next_index, UINT64_MAX - 1, "next index");
-	state_unsigned(stream, &state->session, UINT32_MAX, "session of the ring");
-	state_u64(stream, &state->next_seq, UINT64_MAX, "next sequence");
-	state_u64(stream, &state->message_count, UINT64_MAX, "messages of the ring");
-	state_u64(stream, &state->blocks_made, UINT64_MAX, "blocks made");
-	state_u64(stream, &state->media.tables, UINT64_MAX, "tables");
-	state_u64(stream, &state->media.tables_ns, UINT64_MAX, "time of tables");
-	state_u64(stream, &state->media.key_frame, UINT64_MAX, "key frame");
-	state_u64(stream, &state->media.lead, UINT64_MAX, "lead of a key frame");
+	kept_transfer(stream, &ring_kept_table, state);
 	if (state_array(stream, &segments, &state->segment_count, sizeof(*state->segments),
-			(size_t)11 * NUMBER_BYTES, "segments")) {
+			LEAST_BYTES, "segments")) {
 		state->segments = segments;
 		/* So that freeing half a state closes nothing that it does not have. */
 		for (size_t i = 0; stream->is_reading && i < state->segment_count; i++)
@@ -386,14 +372,7 @@ void cursor_state_transfer(struct state_stream *stream, struct cursor_state *sta
 {
 	const char *fault;
 
-	state_bool(stream, &state->is_inside, "cursor place");
-	state_u64(stream, &state->index, UINT64_MAX, "cursor index");
-	state_size(stream, &state->offset, SIZE_MAX, "cursor offset");
-	state_u64(stream, &state->pos, UINT64_MAX, "cursor position");
-	state_u64(stream, &state->next_index, UINT64_MAX, "cursor next index");
-	state_unsigned(stream, &state->session, UINT32_MAX, "cursor session");
-	state_u64(stream, &state->next_seq, UINT64_MAX, "cursor sequence");
-	state_u64(stream, &state->messages_read, UINT64_MAX, "cursor messages");
+	kept_transfer(stream, &cursor_kept_table, state);
 	fault = stream->fault ? NULL : cursor_state_fault(state, ring);
 	if (fault)
 		state_fail(stream, fault);

@@ -14,43 +14,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/state_stream.h"
+#include "continuity/kept_struct.h"
 #include "ring/cursor.h"
 #include "ring/ring.h"
 
 struct segment_state {
-	uint64_t index, start_pos, next_seq, next_messages;
-	uint32_t session;
-	size_t length;
-	unsigned tag;
-	bool is_retained; /* by the ring; else only by cursors */
-	bool is_sealed;
-	bool is_continuation;
-	bool is_continued; /* by the next one in the list */
+#define KEPT KEPT_MEMBER
+#include "ring/segment_kept.def"
 	struct packet_mark begin;
 	struct packet_mark *marks; /* owned */
 	size_t mark_count;
-	int read_fd, write_fd; /* a pipe; -1: a block */
-	unsigned slots;
 	uint8_t *block; /* the ring's, or in the stream that was read */
-	size_t block_bytes;
 };
 
 /* All zero is an empty ring. */
 struct ring_state {
-	uint64_t start_pos, end_pos, next_index, next_seq, message_count, blocks_made;
-	uint32_t session;
+#define KEPT KEPT_MEMBER
+#include "ring/ring_kept.def"
 	struct ring_media media;
 	struct segment_state *segments; /* owned; by index */
 	size_t segment_count;
 };
 
 struct cursor_state {
-	bool is_inside; /* a segment: index and offset */
-	uint32_t session;
-	uint64_t index, pos, next_index, next_seq, messages_read;
-	size_t offset;
+#define KEPT KEPT_MEMBER
+#include "ring/cursor_kept.def"
 };
+
+extern const struct kept_table cursor_kept_table, mark_kept_table, segment_kept_table,
+	ring_kept_table;
 
 /* Describes the ring, and `held` segments that cursors stand in (any order, also those that it
  * retains).  The ring must not change until the state is freed.  0 or -ENOMEM. */

@@ -19,7 +19,7 @@
 #include "serve/quota.h"
 
 enum {
-	NUMBER_BYTES = 8, /* in a stream */
+	LEAST_BYTES = 24, /* that an element of a list takes in a stream, at least */
 };
 
 /* ---- taking ---- */
@@ -189,16 +189,73 @@ int handover_take(struct service *service, const struct config *config, struct h
 
 /* ---- the stream ---- */
 
+static const struct kept_row socket_kept_rows[] = {
+#define KEPT(...)    KEPT_ROW(struct handed_socket, __VA_ARGS__)
+#define KEPT_IN(...) KEPT_ROW(struct handed_socket, __VA_ARGS__)
+#include "serve/socket_kept.def"
+};
+const struct kept_table socket_kept_table = {
+	"socket", socket_kept_rows, ARRAY_LEN(socket_kept_rows), sizeof(struct handed_socket)};
+
+static const struct kept_row served_kept_rows[] = {
+#define KEPT(...)    KEPT_ROW(struct handed_feed, __VA_ARGS__)
+#define KEPT_IN(...) KEPT_ROW(struct handed_feed, __VA_ARGS__)
+#include "serve/served_kept.def"
+};
+static const struct kept_table served_kept_table = {
+	"served", served_kept_rows, ARRAY_LEN(served_kept_rows), sizeof(struct handed_feed)};
+
+static const struct kept_row service_kept_rows[] = {
+#define KEPT(...)    KEPT_ROW(struct handover, __VA_ARGS__)
+#define KEPT_IN(...) KEPT_ROW(struct handover, __VA_ARGS__)
+#include "serve/service_kept.def"
+};
+static const struct kept_table service_kept_table = {
+	"service", service_kept_rows, ARRAY_LEN(service_kept_rows), sizeof(struct handover)};
+
+const struct kept_table *const *handover_tables(size_t *ret_count)
+{
+	/* To be changed with what stands beside the tables: lists, bytes, counters, and their
+	 * order; and with the head of the region of a crash. */
+	static const struct kept_table beside = {.name = "beside 1"};
+	static const struct kept_table *const tables[] = {
+		&beside,
+		&service_kept_table,
+		&socket_kept_table,
+		&http_kept_table,
+		&served_kept_table,
+		&ingest_kept_table,
+		&feed_kept_table,
+		&intake_kept_table,
+		&ring_kept_table,
+		&segment_kept_table,
+		&mark_kept_table,
+		&cursor_kept_table,
+		&subscriber_kept_table,
+		&subscriber_record_table,
+		&part_record_table,
+		&rendition_record_table,
+	};
+
+	*ret_count = ARRAY_LEN(tables);
+	return tables;
+}
+
+uint32_t handover_schema(void)
+{
+	size_t count;
+	const struct kept_table *const *tables = handover_tables(&count);
+
+	return kept_schema(tables, count);
+}
+
+static const struct kept_names listener_counters = {
+	listener_counter_name, sizeof(struct listener_counters) / sizeof(uint64_t)};
+
 static void transfer_socket(struct state_stream *stream, struct handed_socket *socket)
 {
-	size_t counters = sizeof(socket->counters) / sizeof(uint64_t);
-
-	state_unsigned(stream, &socket->kind, HANDED_KINDS - 1, "kind of socket");
-	state_text(stream, socket->name, sizeof(socket->name), "name of a socket");
-	state_text(stream, socket->address, sizeof(socket->address), "address");
-	state_fd(stream, &socket->fd, "listening socket");
-	feed_state_transfer_counts(stream, (uint64_t *)&socket->counters, counters,
-				   listener_counter_name);
+	kept_transfer(stream, &socket_kept_table, socket);
+	kept_transfer_counts(stream, (uint64_t *)&socket->counters, &listener_counters);
 	if (stream->is_reading && socket->fd < 0)
 		state_fail(stream, "listening socket");
 }
@@ -208,14 +265,13 @@ static void transfer_feed(struct state_stream *stream, struct handed_feed *feed,
 	void *parts = feed->parts;
 	bool has_parts;
 
-	state_text(stream, feed->name, sizeof(feed->name), "name of a feed");
-	state_text(stream, feed->ingest_text, sizeof(feed->ingest_text), "ingest");
+	kept_transfer(stream, &served_kept_table, feed);
+	if (feed->home >= workers)
+		state_fail(stream, "home");
 	ingest_state_transfer(stream, &feed->ingest);
-	state_unsigned(stream, &feed->home, workers - 1, "home");
-	state_u64(stream, &feed->admitted, UINT64_MAX, "subscribers admitted");
-	feed_state_transfer_reasons(stream, feed->refused);
+	kept_transfer_counts(stream, feed->refused, &kept_close_reasons);
 	has_parts = state_array(stream, &parts, &feed->part_count, sizeof(*feed->parts),
-				(size_t)16 * NUMBER_BYTES, "parts of a feed");
+				LEAST_BYTES, "parts of a feed");
 	if (stream->is_reading)
 		feed->parts = parts;
 	if (!has_parts || feed->part_count != workers) {
@@ -232,27 +288,23 @@ void handover_transfer(struct state_stream *stream, struct handover *handover)
 	     *http_listeners = handover->http_listeners;
 	bool has_sockets, has_feeds, has_http;
 
-	state_unsigned(stream, &handover->workers, WORKERS_MAX, "workers");
+	kept_transfer(stream, &service_kept_table, handover);
 	if (handover->workers == 0)
 		state_fail(stream, "workers");
-	state_u64(stream, &handover->still_since_ns, UINT64_MAX, "time");
-	state_fd(stream, &handover->config.fd, "configuration");
-	state_u64(stream, &handover->config.fallbacks, UINT64_MAX, "configurations not used");
 	has_sockets = state_array(stream, &sockets, &handover->socket_count,
-				  sizeof(*handover->sockets), (size_t)9 * NUMBER_BYTES, "sockets");
+				  sizeof(*handover->sockets), LEAST_BYTES, "sockets");
 	if (stream->is_reading)
 		handover->sockets = sockets;
 	for (size_t i = 0; has_sockets && i < handover->socket_count; i++)
 		transfer_socket(stream, &handover->sockets[i]);
 	has_feeds = state_array(stream, &feeds, &handover->feed_count, sizeof(*handover->feeds),
-				(size_t)10 * NUMBER_BYTES, "feeds");
+				LEAST_BYTES, "feeds");
 	if (stream->is_reading)
 		handover->feeds = feeds;
 	for (size_t i = 0; has_feeds && i < handover->feed_count; i++)
 		transfer_feed(stream, &handover->feeds[i], handover->workers);
 	has_http = state_array(stream, &http_listeners, &handover->http_listener_count,
-			       sizeof(*handover->http_listeners), (size_t)3 * NUMBER_BYTES,
-			       "listeners of http");
+			       sizeof(*handover->http_listeners), LEAST_BYTES, "listeners of http");
 	if (stream->is_reading)
 		handover->http_listeners = http_listeners;
 	for (size_t i = 0; has_http && i < handover->http_listener_count; i++)

@@ -20,7 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/state_stream.h"
+#include "continuity/kept_struct.h"
 #include "config/config.h"
 #include "net/listener.h"
 #include "ring/ring_kept.h"
@@ -28,11 +28,6 @@
 #include "serve/served_feed.h"
 #include "serve/served_listener.h"
 #include "serve/service.h"
-
-enum {
-	/* Raised with every change of what is written, or of what it means. */
-	HANDOVER_SCHEMA = 13,
-};
 
 /* A socket that listens: of a feed or of a listener, by its section; or one that the service
  * manager passed, by its name there. */
@@ -44,12 +39,12 @@ enum handed_kind {
 };
 
 struct handed_socket {
-	unsigned kind;
-	char name[STATE_NAME_BYTES];
-	char address[HANDED_ADDRESS_BYTES]; /* as configured; "" when passed */
-	int fd;
+#define KEPT KEPT_MEMBER
+#include "serve/socket_kept.def"
 	struct listener_counters counters; /* of a listener */
 };
+
+extern const struct kept_table socket_kept_table;
 
 /* The configuration in effect, as it goes to the next process, which goes on with it when it cannot
  * use the one that is in the file by then. */
@@ -59,11 +54,11 @@ struct kept_config {
 };
 
 struct handover {
+#define KEPT KEPT_MEMBER
+#include "serve/service_kept.def"
 	struct kept_config config; /* fd: owned when it was read, else the giver's */
-	unsigned workers;          /* 0: any number will do */
 	bool is_after_crash;       /* not in the stream: read from what a process left that died */
 	uint64_t lost;             /* subscribers of such a process that cannot go on */
-	uint64_t still_since_ns;   /* monotonic: nobody has been served since */
 	struct handed_socket *sockets;
 	size_t socket_count;
 	struct handed_feed *feeds;
@@ -85,6 +80,13 @@ int handover_take(struct service *service, const struct config *config,
  * service's.  From the control thread.  0 or -ENOMEM. */
 int handover_take_sockets(const struct service *service, const struct config *config,
 			  struct handed_socket **ret, size_t *ret_count) must_check;
+
+/* The schema of such a state, and of what a process leaves that dies: another one cannot be read.  It
+ * comes from all tables of what is kept, so to keep one more member is one row in a .def. */
+uint32_t handover_schema(void);
+
+/* All of these tables; rings have some of their own (ring/ring_kept_layout.h). */
+const struct kept_table *const *handover_tables(size_t *ret_count);
 
 /* Writes it to a stream, or reads it from one.  What is read has been checked if the stream has no
  * fault; if it has one, nothing of it is to be believed. */

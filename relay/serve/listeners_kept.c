@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "serve/served_listener.h"
 #include "serve/service.h"
 
@@ -12,6 +13,18 @@ static const char *refusal_at(size_t index)
 {
 	return http_refusal_name((enum http_refusal)index);
 }
+
+static const struct kept_names counters = {http_counter_name,
+					   sizeof(struct http_server_counters) / sizeof(uint64_t)};
+static const struct kept_names refusals = {refusal_at, HTTP_REFUSAL_COUNT};
+
+static const struct kept_row http_kept_rows[] = {
+#define KEPT(...)    KEPT_ROW(struct handed_http, __VA_ARGS__)
+#define KEPT_IN(...) KEPT_ROW(struct handed_http, __VA_ARGS__)
+#include "serve/http_kept.def"
+};
+const struct kept_table http_kept_table = {"http", http_kept_rows, ARRAY_LEN(http_kept_rows),
+					   sizeof(struct handed_http)};
 
 void handover_http_take(const struct served_listener *served, struct handed_http *ret)
 {
@@ -22,12 +35,9 @@ void handover_http_take(const struct served_listener *served, struct handed_http
 
 void handover_http_transfer(struct state_stream *stream, struct handed_http *handed)
 {
-	size_t counters = sizeof(handed->counters) / sizeof(uint64_t);
-
-	state_text(stream, handed->listener, sizeof(handed->listener), "name of a listener");
-	feed_state_transfer_counts(stream, (uint64_t *)&handed->counters, counters,
-				   http_counter_name);
-	feed_state_transfer_counts(stream, handed->refused, HTTP_REFUSAL_COUNT, refusal_at);
+	kept_transfer(stream, &http_kept_table, handed);
+	kept_transfer_counts(stream, (uint64_t *)&handed->counters, &counters);
+	kept_transfer_counts(stream, handed->refused, &refusals);
 }
 
 /* NULL: there is none any more, or it has another format now. */

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "base/state_stream.h"
+#include "continuity/kept_struct.h"
 #include "feed/feed_state.h"
 #include "serve/http_listener.h"
 
@@ -13,10 +13,13 @@ struct served_listener;
 struct service;
 
 struct handed_http {
-	char listener[STATE_NAME_BYTES];
+#define KEPT KEPT_MEMBER
+#include "serve/http_kept.def"
 	struct http_server_counters counters;
 	uint64_t refused[HTTP_REFUSAL_COUNT];
 };
+
+extern const struct kept_table http_kept_table;
 
 /* Describes the listener. */
 void handover_http_take(const struct served_listener *served, struct handed_http *ret);

@@ -60,11 +60,9 @@ struct served_feed {
 
 /* A feed as the process before left it. */
 struct handed_feed {
-	char name[STATE_NAME_BYTES];
-	char ingest_text[HANDED_ADDRESS_BYTES];
+#define KEPT KEPT_MEMBER
+#include "serve/served_kept.def"
 	struct ingest_state ingest;
-	unsigned home;
-	uint64_t admitted;
 	uint64_t refused[CLOSE_REASON_COUNT];
 	/* CLOSE_REASON_COUNT: its publisher goes on.  Not in the stream: found out when the feed is made. */
 	enum close_reason source_end;

@@ -12,11 +12,12 @@
 #pragma once
 
 #include <ev.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/errmsg.h"
-#include "base/state_stream.h"
+#include "continuity/kept_struct.h"
 #include "feed/feed.h"
 #include "file/direct_file.h"
 #include "file/open_path.h"
@@ -170,22 +171,15 @@ void ingest_set_access(struct ingest *ingest, struct access *access);
 
 /* What an ingest leaves to the next process. */
 struct ingest_state {
-	int fd;             /* the publisher; -1: none */
-	bool is_silent;     /* it has only connected so far */
-	bool has_started;   /* start_subscribers have been there once */
-	bool has_ended;     /* STDIN, FILE: all has been read */
-	size_t endpoint;    /* CONNECT: to which it is connected */
-	unsigned dropped;   /* UDP: datagrams that the kernel had dropped by then */
+#define KEPT KEPT_MEMBER
+#include "source/ingest_kept.def"
 	uint8_t *datagrams; /* UDP: see datagrams_pack(); the ingest's, or in the stream */
-	size_t datagram_bytes;
-	bool is_stdin;        /* its flags are to be restored, */
-	unsigned flags;       /* to these */
-	bool is_cut;          /* HTTP: what it sends cannot go on, so it is to be ended;
-			    * so is who has not taken all of send_file */
 	bool is_after_crash;  /* its process died; fd: what TAIL had open, */
 	uint64_t file_offset; /* and where in it goes on what was not published */
-	bool is_temporary;    /* fd was opened for the state; close it when the ingest goes on */
+	bool is_temporary;  /* fd was opened for the state; close it when the ingest goes on */
 };
+
+extern const struct kept_table ingest_kept_table;
 
 /* Before the feed is described for the next process, with all loops standing still: of a source that can
  * be read once more, what has been begun is dropped.  It goes on by itself where this process goes on

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,6 +12,14 @@
 #include "net/peer_socket.h"
 #include "intake/body_take.h"
 #include "source/ingest.h"
+
+static const struct kept_row ingest_kept_rows[] = {
+#define KEPT(...)    KEPT_ROW(struct ingest_state, __VA_ARGS__)
+#define KEPT_IN(...) KEPT_ROW(struct ingest_state, __VA_ARGS__)
+#include "source/ingest_kept.def"
+};
+const struct kept_table ingest_kept_table = {
+	"ingest", ingest_kept_rows, ARRAY_LEN(ingest_kept_rows), sizeof(struct ingest_state)};
 
 /* Direct I/O reads ahead; what the feed has taken says where to go on. */
 static int reopen_file(const struct ingest *ingest)
@@ -72,17 +79,8 @@ void ingest_capture(struct ingest *ingest, struct ingest_state *ret)
 
 void ingest_state_transfer(struct state_stream *stream, struct ingest_state *state)
 {
-	state_fd(stream, &state->fd, "publisher");
-	state_bool(stream, &state->is_silent, "silence of the publisher");
-	state_bool(stream, &state->has_started, "start of the ingest");
-	state_bool(stream, &state->has_ended, "end of the ingest");
-	state_size(stream, &state->endpoint, CONNECTOR_MAX_ENDPOINTS - 1, "endpoint in use");
-	state_bool(stream, &state->is_cut, "publisher to be ended");
-	state_unsigned(stream, &state->dropped, UINT_MAX, "datagrams dropped");
-	state_size(stream, &state->datagram_bytes, DATAGRAMS_PACKED_MAX, "datagrams");
+	kept_transfer(stream, &ingest_kept_table, state);
 	state_bytes(stream, &state->datagrams, state->datagram_bytes, "datagrams");
-	state_bool(stream, &state->is_stdin, "standard input");
-	state_unsigned(stream, &state->flags, INT_MAX, "flags of standard input");
 }
 
 /* False: no memory. */

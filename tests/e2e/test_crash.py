@@ -4,7 +4,6 @@
 import fcntl
 import os
 import random
-import re
 import signal
 import socket
 import struct
@@ -227,7 +226,7 @@ def test_a_failed_start_leaves_nothing(lab):
     assert not manager.keepers() and not manager.store
 
 
-@pytest.mark.parametrize("arguments", [("-t",), ("-T",), ("--check-handover", str(daemon.HANDOVER_SCHEMA)), ("--version",)])
+@pytest.mark.parametrize("arguments", [("-t",), ("-T",), ("--check-handover", str(daemon.schema())), ("--version",)])
 def test_who_only_asks_gets_no_keeper(lab, arguments):
     manager = ServiceManager(lab)
     ini = lab.directory / "relay.ini"
@@ -350,8 +349,7 @@ def test_without_a_keeper(lab, how):
 
 
 # As crash_record.h has it.
-CRASH_RECORD = daemon.ROOT / "relay/daemon/crash_record.h"
-SCHEMA = int(re.search(r"CRASH_SCHEMA = (\d+)", CRASH_RECORD.read_text())[1])
+SCHEMA = daemon.schema()
 HEAD = struct.Struct("<8sQQQ" + "QQQ" * 5 + "IIIxxxxQIxxxxQQQQ")
 BYTES = 8192
 FDS_AT, SOCKETS_AT = 1024, 2048
@@ -364,7 +362,7 @@ def text_of(value):
 def region(numbers, sockets=(), *, schema=SCHEMA, size=BYTES, bytes=BYTES, fd_count=None, fds_at=FDS_AT, current=0,
            sockets_bytes=None):
     """What a relay leaves that had these numbers open and these (kind, name, address, number, cookie)."""
-    no_config, fallbacks = 0, 0
+    no_config, fallbacks = 2 ** 64 - 1, 0
     listing = struct.pack("<QQQ", no_config, fallbacks, len(sockets))
     for kind, name, where, number, cookie in sockets:
         listing += struct.pack("<Q", kind) + text_of(name) + text_of(where) + struct.pack("<QQ", number, cookie)

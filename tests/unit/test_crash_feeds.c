@@ -240,11 +240,11 @@ static void who_is_lost_is_counted(void **state)
 
 		if ((was & RECORD_STATE_MASK) != RECORD_SETTLED)
 			continue;
-		if (record->id == 1)
+		if (record->kept.id == 1)
 			atomic_store(&record->state, RECORD_LOST);
-		else if (record->id == 2)
-			record->cookie++; // another socket has the number
-		else if (record->id == 5) // has got a byte more than the record says; TCP
+		else if (record->kept.id == 2)
+			record->cookie++;      // another socket has the number
+		else if (record->kept.id == 5) // has got a byte more than the record says; TCP
 			record->places[was >> RECORD_PLACE_SHIFT].sent_bytes--;
 	}
 	fill_bag(&bag);

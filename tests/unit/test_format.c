@@ -41,7 +41,7 @@ static void names_are_words_and_unique(void **state)
 	{
 		const char *name = format_row(i)->name;
 
-		assert_true(strlen(name) > 0 && strlen(name) < STATE_NAME_BYTES);
+		assert_true(strlen(name) > 0 && strlen(name) < RECORD_NAME_BYTES);
 		for (const char *c = name; *c; c++)
 			assert_true(islower((unsigned char)*c) || *c == '-');
 		for (enum format k = 0; k < i; k = (enum format)(k + 1))

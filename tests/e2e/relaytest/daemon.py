@@ -17,7 +17,13 @@ from . import address
 
 ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(os.environ.get("RELAY_BIN_DIR", ROOT / "build")).resolve()
-HANDOVER_SCHEMA = int(re.search(r"HANDOVER_SCHEMA = (\d+)", (ROOT / "relay/serve/handover.h").read_text())[1])
+
+
+def schema():
+    """Of a state that can be resumed, as relay says it."""
+    asked = subprocess.run([BIN / "relay", "--check-handover", "none"], capture_output=True, text=True, timeout=20)
+    return int(re.search(r"schema none cannot be resumed, expected (\d+)", asked.stderr)[1])
+
 
 # Seconds between two looks at something that makes no event for the loop.
 POLL = 0.005

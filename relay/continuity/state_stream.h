@@ -21,6 +21,7 @@
 
 struct state_stream {
 	bool is_reading;   /* ro */
+	bool has_own_fds;  /* rw: descriptors are written as the numbers that they have */
 	uint8_t *bytes;    /* ro: writing: owned; reading: the caller's           */
 	size_t length;     /* ro: bytes there are                                 */
 	size_t offset;     /* private: reading: where                             */
@@ -69,5 +70,6 @@ void state_bytes(struct state_stream *stream, uint8_t **bytes, size_t length, co
 bool state_array(struct state_stream *stream, void **array, size_t *count, size_t element_bytes,
 		 size_t least_bytes, const char *what);
 
-/* A descriptor, or -1.  Written: the stream refers to it.  Read: the number it has here. */
+/* A descriptor, or -1.  Written: the stream refers to it.  Read: the number it has here.  With
+ * has_own_fds: the number that it has in the process that writes, which is not believed. */
 void state_fd(struct state_stream *stream, int *fd, const char *what);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Streams of state.  Everything is read through take(), the one place that looks at the bounds. */
-#include "base/state_stream.h"
+#include "continuity/state_stream.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -206,10 +206,24 @@ static void put_fd(struct state_stream *stream, int fd)
 	put(stream, &number, sizeof(number));
 }
 
+static void transfer_number(struct state_stream *stream, int *fd, const char *what)
+{
+	uint64_t number = *fd < 0 ? NO_FD : (uint64_t)*fd;
+
+	state_u64(stream, &number, UINT64_MAX, what);
+	if (number != NO_FD && number > INT32_MAX)
+		state_fail(stream, what);
+	*fd = number <= INT32_MAX ? (int)number : -1;
+}
+
 void state_fd(struct state_stream *stream, int *fd, const char *what)
 {
 	uint64_t number = 0;
 
+	if (stream->has_own_fds) {
+		transfer_number(stream, fd, what);
+		return;
+	}
 	if (!stream->is_reading) {
 		put_fd(stream, *fd);
 		return;
