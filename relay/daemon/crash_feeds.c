@@ -134,6 +134,8 @@ static int read_part(struct reading *reading, struct part *part)
 	if (!state->renditions)
 		return -ENOMEM;
 	state->is_after_crash = true;
+	state->counts = record->counts;
+	state->lost_before = state->counts.closed[CLOSE_CRASH];
 	state->is_awake = record->is_home || atomic_load(&record->is_awake);
 	state->is_source_up = atomic_load(&record->is_source_up);
 	state->session = atomic_load(&record->session);
@@ -293,7 +295,7 @@ static struct subscriber_snapshot *add_subscriber(struct part *part, size_t inde
 static void lose(struct reading *reading, struct part *part)
 {
 	if (part)
-		part->state->closed[CLOSE_CRASH]++;
+		part->state->counts.closed[CLOSE_CRASH]++;
 	else
 		reading->ret->lost++;
 }

@@ -27,6 +27,7 @@
 #include "continuity/kept_struct.h"
 #include "fanout/subscriber.h"
 #include "ring/ring_state.h"
+#include "table/metrics.h"
 
 enum {
 	RECORD_NAME_BYTES = 65, /* of a feed, a listener or a format */
@@ -46,10 +47,21 @@ enum part_record_state {
 	RECORD_PART_TAKEN, /* not described yet */
 };
 
+/* What a feed has counted in one worker. */
+struct part_counts {
+	struct metrics metrics;
+	uint64_t closed[CLOSE_REASON_COUNT];
+	uint64_t source_ends[CLOSE_REASON_COUNT];
+	uint64_t skipped_by[SLOW_CAUSE_COUNT];
+	uint64_t closed_slow_by[SLOW_CAUSE_COUNT];
+};
+
 struct part_record {
 #define KEPT KEPT_MEMBER
 #include "fanout/part_record.def"
 	_Atomic int32_t file_fd; /* a file that grows, of a home: its descriptor, -1: none */
+	struct part_counts
+		counts; /* as they were last noted; delivered_messages: of all who ever read */
 	struct rendition_record renditions[RECORD_FORMATS_MAX];
 } __attribute__((aligned(64)));
 

@@ -131,7 +131,9 @@ void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *
 	cursor_restore(&subscriber->cursor, &state->cursor, restored);
 	if (state->counts_anew) {
 		subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
-		fanout->metrics->subscribers_total++;
+		/* It may have joined behind the last note. */
+		fanout->metrics->subscribers_total =
+			u64_max(fanout->metrics->subscribers_total, fanout->metrics->subscribers);
 	}
 	fanout->metrics->subscribers_resumed++;
 	if (state->is_half_closed)

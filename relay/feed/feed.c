@@ -344,6 +344,7 @@ void feed_excuse(struct feed *feed, uint64_t now_ms, uint64_t late_ms)
 void feed_tick(struct feed *feed, uint64_t now_ms)
 {
 	fanout_tick(&feed->fanout, now_ms);
+	feed_record_note_counts(&feed->fanout, feed->source_ends, 0);
 	subscriber_log_tick(&feed->subscriber_log, now_ms * NS_PER_MS);
 	publish_tick(&feed->publish, now_ms * NS_PER_MS);
 	number_tick(&feed->publish, now_ms * NS_PER_MS);

@@ -62,6 +62,7 @@ void feed_record_open(struct fanout *fanout, const struct sequence *sequence, bo
 	(void)snprintf(record->feed, sizeof(record->feed), "%s", fanout->name);
 	for (size_t i = 0; i < RECORD_FORMATS_MAX; i++)
 		set(&record->renditions[i].is_used, 0);
+	record->counts = (struct part_counts){0};
 	fanout->records = records;
 	fanout->record = record;
 	atomic_store(&record->file_fd, -1);
@@ -103,6 +104,33 @@ void feed_record_note_file(struct fanout *fanout, int fd, uint64_t offset)
 		atomic_store(&record->file_fd, -1);
 	atomic_store(&record->file_offset, offset);
 	atomic_store(&record->file_fd, fd);
+}
+
+/* ---- counters ---- */
+
+void feed_capture_counts(const struct fanout *fanout,
+			 const uint64_t source_ends[CLOSE_REASON_COUNT], struct part_counts *ret)
+{
+	ret->metrics = *fanout->metrics;
+	memcpy(ret->closed, fanout->closed, sizeof(ret->closed));
+	memcpy(ret->source_ends, source_ends, sizeof(ret->source_ends));
+	memcpy(ret->skipped_by, fanout->skipped_by, sizeof(ret->skipped_by));
+	memcpy(ret->closed_slow_by, fanout->closed_slow_by, sizeof(ret->closed_slow_by));
+}
+
+void feed_record_note_counts(const struct fanout *fanout,
+			     const uint64_t source_ends[CLOSE_REASON_COUNT], uint64_t delivered)
+{
+	struct part_counts *noted = fanout->record ? &fanout->record->counts : NULL;
+	struct part_counts now;
+
+	if (!noted)
+		return;
+	feed_capture_counts(fanout, source_ends, &now);
+	/* What has been told must not go back. */
+	now.metrics.delivered_messages = u64_max(u64_max(delivered, now.metrics.delivered_messages),
+						 noted->metrics.delivered_messages);
+	*noted = now;
 }
 
 /* ---- packets ---- */

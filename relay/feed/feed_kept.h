@@ -13,7 +13,16 @@
 struct fanout;
 struct rendition;
 
+/* What the feed has counted in this worker; source_ends: the feed's. */
+void feed_capture_counts(const struct fanout *fanout,
+			 const uint64_t source_ends[CLOSE_REASON_COUNT], struct part_counts *ret);
+
 /* All of these do nothing without a record. */
+
+/* Counters survive as far as they have been noted: so before anybody is told of them, and every tick.
+ * delivered: messages, also of subscribers that are there yet; 0: as noted before. */
+void feed_record_note_counts(const struct fanout *fanout,
+			     const uint64_t source_ends[CLOSE_REASON_COUNT], uint64_t delivered);
 
 /* From now on a feed is recorded, as its home or a branch in this worker.  Without a format yet.
  * Without room it is not recorded. */

@@ -2,7 +2,9 @@
 /* Sums over the parts of a feed. */
 #include "feed/feed_report.h"
 
+#include "base/compiler.h"
 #include "feed/feed.h"
+#include "feed/feed_kept.h"
 
 static void add_all(uint64_t *sum, const uint64_t *part, int count)
 {
@@ -16,6 +18,8 @@ void feed_report_add(struct feed_report *sum, const struct feed *feed, bool with
 
 	if (with_subscribers)
 		feed_read_metrics(feed, &metrics);
+	feed_record_note_counts(&feed->fanout, feed->source_ends,
+				with_subscribers ? metrics.delivered_messages : 0);
 	metrics_add(&sum->metrics, &metrics);
 	add_all(sum->closed, feed->fanout.closed, CLOSE_REASON_COUNT);
 	add_all(sum->source_ends, feed->source_ends, CLOSE_REASON_COUNT);

@@ -15,6 +15,7 @@
 #include "fanout/subscriber_resume.h"
 #include "feed/crossing_branch.h"
 #include "feed/feed.h"
+#include "feed/feed_kept.h"
 #include "feed/feed_state.h"
 #include "feed/number.h"
 #include "feed/publish.h"
@@ -221,12 +222,14 @@ static int restore_intake(struct feed *feed, const struct intake_state *state)
 
 static void restore_counters(struct feed *feed, const struct feed_state *state)
 {
-	feed->metrics = state->metrics;
+	const struct part_counts *counts = &state->counts;
+
+	feed->metrics = counts->metrics;
 	feed->metrics.subscribers = 0; /* each one counts itself */
-	memcpy(feed->fanout.closed, state->closed, sizeof(feed->fanout.closed));
-	memcpy(feed->source_ends, state->source_ends, sizeof(feed->source_ends));
-	memcpy(feed->fanout.skipped_by, state->skipped_by, sizeof(feed->fanout.skipped_by));
-	memcpy(feed->fanout.closed_slow_by, state->closed_slow_by,
+	memcpy(feed->fanout.closed, counts->closed, sizeof(feed->fanout.closed));
+	memcpy(feed->source_ends, counts->source_ends, sizeof(feed->source_ends));
+	memcpy(feed->fanout.skipped_by, counts->skipped_by, sizeof(feed->fanout.skipped_by));
+	memcpy(feed->fanout.closed_slow_by, counts->closed_slow_by,
 	       sizeof(feed->fanout.closed_slow_by));
 }
 
@@ -271,5 +274,7 @@ int feed_restore(struct feed *feed, struct crossing *crossing, struct feed_state
 		lose_source(feed, state, has_new_source ? CLOSE_TAKEN_OVER : source_end);
 	if (!crossing && has_new_source)
 		feed_source_up(feed);
+	/* Before another crash. */
+	feed_record_note_counts(&feed->fanout, feed->source_ends, 0);
 	return r;
 }

@@ -12,6 +12,7 @@
 #include "fanout/rendition.h"
 #include "fanout/subscriber.h"
 #include "feed/feed.h"
+#include "feed/feed_kept.h"
 #include "feed/number.h"
 #include "packet/framing.h"
 
@@ -95,11 +96,11 @@ void feed_state_transfer(struct state_stream *stream, struct feed_state *state)
 	void *renditions = state->renditions;
 
 	kept_transfer(stream, &feed_kept_table, state);
-	kept_transfer_counts(stream, (uint64_t *)&state->metrics, &metric_names);
-	kept_transfer_counts(stream, state->closed, &kept_close_reasons);
-	kept_transfer_counts(stream, state->source_ends, &kept_close_reasons);
-	kept_transfer_counts(stream, state->skipped_by, &kept_slow_causes);
-	kept_transfer_counts(stream, state->closed_slow_by, &kept_slow_causes);
+	kept_transfer_counts(stream, (uint64_t *)&state->counts.metrics, &metric_names);
+	kept_transfer_counts(stream, state->counts.closed, &kept_close_reasons);
+	kept_transfer_counts(stream, state->counts.source_ends, &kept_close_reasons);
+	kept_transfer_counts(stream, state->counts.skipped_by, &kept_slow_causes);
+	kept_transfer_counts(stream, state->counts.closed_slow_by, &kept_slow_causes);
 	transfer_intake(stream, &state->intake);
 	if (!state_array(stream, &renditions, &state->rendition_count, sizeof(*state->renditions),
 			 (size_t)8 * NUMBER_BYTES, "renditions"))
@@ -232,12 +233,8 @@ int feed_capture(struct feed *feed, struct feed_state *ret)
 		.is_source_up = feed->publish.sequence.is_source_up,
 		.session = feed->publish.sequence.session,
 		.next_seq = feed->publish.sequence.next_seq,
-		.metrics = feed->metrics,
 	};
-	memcpy(ret->closed, feed->fanout.closed, sizeof(ret->closed));
-	memcpy(ret->source_ends, feed->source_ends, sizeof(ret->source_ends));
-	memcpy(ret->skipped_by, feed->fanout.skipped_by, sizeof(ret->skipped_by));
-	memcpy(ret->closed_slow_by, feed->fanout.closed_slow_by, sizeof(ret->closed_slow_by));
+	feed_capture_counts(&feed->fanout, feed->source_ends, &ret->counts);
 	list_for_each (&feed->fanout.renditions, node)
 		room++;
 	ret->renditions = calloc(room + 1, sizeof(*ret->renditions));

@@ -43,11 +43,9 @@ struct feed_state {
 #define KEPT KEPT_MEMBER
 #include "feed/feed_kept.def"
 	bool is_after_crash; /* not in the stream: the process before died, and said no more */
-	struct metrics metrics;
-	uint64_t closed[CLOSE_REASON_COUNT];
-	uint64_t source_ends[CLOSE_REASON_COUNT];
-	uint64_t skipped_by[SLOW_CAUSE_COUNT];
-	uint64_t closed_slow_by[SLOW_CAUSE_COUNT];
+	uint64_t
+		lost_before; /* not in the stream: subscribers lost in the crashes before this one */
+	struct part_counts counts;
 	struct intake_state intake;
 	struct rendition_state *renditions; /* owned */
 	size_t rendition_count;

@@ -443,7 +443,8 @@ static void restore_in_worker(struct worker *worker, void *data)
 		ingest_restore(&served->ingest, &handed->ingest);
 	if (r < 0)
 		ingest_end_resumed(&served->ingest);
-	resuming->lost += feed->fanout.closed[CLOSE_CRASH];
+	resuming->lost +=
+		feed->fanout.closed[CLOSE_CRASH] - handed->parts[worker->index].lost_before;
 }
 
 /* Branches first: home may send to them from then on.  Returns how many subscribers were lost in a

@@ -102,9 +102,9 @@ void sample_fill(struct sample *sample)
 		.next_seq = 21,
 		.renditions = sample->renditions,
 		.rendition_count = 1,
-		.metrics.in_bytes = 4711,
+		.counts.metrics.in_bytes = 4711,
 		.intake = {.rest = sample->block, .rest_bytes = 3, .framing = 1}};
-	part->closed[CLOSE_LAG] = 3;
+	part->counts.closed[CLOSE_LAG] = 3;
 	sample->feeds[0] = (struct handed_feed){.name = "a",
 						.ingest_text = "listen tcp:127.0.0.1:0",
 						.parts = sample->parts,

@@ -21,6 +21,7 @@
 #include "daemon/crash_feeds.h"
 #include "daemon/crash_record.h"
 #include "fanout/subscriber_kept.h"
+#include "feed/feed_report.h"
 #include "tests/unit/feed_rig.h"
 
 enum {
@@ -206,7 +207,7 @@ static void what_was_there_is_read(void **state)
 		assert_true(handover.feeds[0].parts[0].is_after_crash);
 		assert_int_equal(handover.feeds[0].parts[0].session,
 				 scene.rig.feed->publish.sequence.session);
-		assert_int_equal(handover.feeds[0].parts[0].closed[CLOSE_CRASH], 0);
+		assert_int_equal(handover.feeds[0].parts[0].counts.closed[CLOSE_CRASH], 0);
 		for (size_t i = 0; i < 2; i++)
 			check_rendition(&scene, &handover.feeds[0].parts[0].renditions[i]);
 		handover_fini(&handover);
@@ -249,7 +250,7 @@ static void who_is_lost_is_counted(void **state)
 	}
 	fill_bag(&bag);
 	assert_int_equal(crash_feeds_read(scene.record.map, &bag.list, &handover), 0);
-	assert_int_equal(handover.feeds[0].parts[0].closed[CLOSE_CRASH], 3);
+	assert_int_equal(handover.feeds[0].parts[0].counts.closed[CLOSE_CRASH], 3);
 	assert_int_equal(count_subscribers(&handover), 9);
 	handover_fini(&handover);
 	empty_bag(&bag);
@@ -291,7 +292,7 @@ static void an_answer_that_waits_is_kept(void **state)
 	say(&scene, 6, "me!");
 	fill_bag(&bag);
 	assert_int_equal(crash_feeds_read(scene.record.map, &bag.list, &handover), 0);
-	assert_int_equal(handover.feeds[0].parts[0].closed[CLOSE_CRASH], 0);
+	assert_int_equal(handover.feeds[0].parts[0].counts.closed[CLOSE_CRASH], 0);
 	waits = find_snapshot(&handover.feeds[0].parts[0], 7);
 	answered = find_snapshot(&handover.feeds[0].parts[0], 5);
 	assert_non_null(waits);
@@ -312,7 +313,7 @@ static uint64_t count_lost(const struct scene *scene)
 
 	fill_bag(&bag);
 	assert_int_equal(crash_feeds_read(scene->record.map, &bag.list, &handover), 0);
-	lost = handover.feeds[0].parts[0].closed[CLOSE_CRASH];
+	lost = handover.feeds[0].parts[0].counts.closed[CLOSE_CRASH];
 	assert_int_equal(count_subscribers(&handover), 12 - lost);
 	handover_fini(&handover);
 	empty_bag(&bag);
@@ -335,6 +336,37 @@ static void who_is_in_the_middle_of_its_words_is_lost(void **state)
 	close_scene(&scene);
 }
 
+// As they were last told, or at the last tick.
+static void counters_are_read_as_they_were_noted(void **state)
+{
+	struct handover handover = {.config.fd = -1};
+	struct feed_report report = {0};
+	const struct part_counts *counts;
+	struct scene scene;
+	struct bag bag;
+
+	(void)state;
+	open_scene(&scene, ENGINE_COPY);
+	feed_report_add(&report, scene.rig.feed, true);
+	scene.rig.feed->metrics.gaps += 1000; // nobody has been told
+	fill_bag(&bag);
+	assert_int_equal(crash_feeds_read(scene.record.map, &bag.list, &handover), 0);
+	counts = &handover.feeds[0].parts[0].counts;
+	assert_true(report.metrics.in_bytes > 0 && report.metrics.delivered_messages > 0);
+	assert_int_equal(counts->metrics.in_bytes, report.metrics.in_bytes);
+	assert_int_equal(counts->metrics.delivered_messages, report.metrics.delivered_messages);
+	assert_int_equal(counts->metrics.subscribers_total, 12);
+	assert_int_equal(counts->metrics.gaps, report.metrics.gaps);
+	handover_fini(&handover);
+	empty_bag(&bag);
+	// It never goes back, and the walk over all of them is not needed for that.
+	feed_report_add(&report, scene.rig.feed, false);
+	assert_int_equal(scene.records.parts[0].counts.metrics.gaps, scene.rig.feed->metrics.gaps);
+	assert_true(scene.records.parts[0].counts.metrics.delivered_messages >=
+		    scene.rig.feed->metrics.delivered_messages);
+	close_scene(&scene);
+}
+
 static void a_torn_part_keeps_nobody(void **state)
 {
 	struct handover handover = {.config.fd = -1};
@@ -346,7 +378,7 @@ static void a_torn_part_keeps_nobody(void **state)
 	atomic_store(&scene.records.parts[0].is_torn, 1);
 	fill_bag(&bag);
 	assert_int_equal(crash_feeds_read(scene.record.map, &bag.list, &handover), 0);
-	assert_int_equal(handover.feeds[0].parts[0].closed[CLOSE_CRASH], 12);
+	assert_int_equal(handover.feeds[0].parts[0].counts.closed[CLOSE_CRASH], 12);
 	assert_int_equal(count_subscribers(&handover), 0);
 	handover_fini(&handover);
 	empty_bag(&bag);
@@ -368,7 +400,7 @@ static uint8_t *pick(const struct scene *scene, uint8_t *copy, uint32_t *random)
 
 	if (what == 0) {
 		at = head->parts.offset +
-		     next_random(random) % offsetof(struct part_record, renditions);
+		     next_random(random) % offsetof(struct part_record, counts);
 	} else if (what == 1) {
 		at = head->parts.offset + offsetof(struct part_record, renditions) +
 		     next_random(random) % (3 * sizeof(struct rendition_record));
@@ -444,6 +476,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_answer_that_waits_is_kept, feed_rig_setup,
 						feed_rig_teardown),
 		cmocka_unit_test_setup_teardown(who_is_in_the_middle_of_its_words_is_lost,
+						feed_rig_setup, feed_rig_teardown),
+		cmocka_unit_test_setup_teardown(counters_are_read_as_they_were_noted,
 						feed_rig_setup, feed_rig_teardown),
 		cmocka_unit_test_setup_teardown(a_torn_part_keeps_nobody, feed_rig_setup,
 						feed_rig_teardown),

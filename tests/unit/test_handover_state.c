@@ -53,8 +53,8 @@ static void test_comes_back_as_it_was(void **state)
 	assert_null(read_stream(&one, one.length, &back));
 	assert_int_equal(back.config.fd, FIRST_FD + 2);
 	assert_int_equal(back.config.fallbacks, 5);
-	assert_int_equal(back.feeds[0].parts[0].metrics.in_bytes, 4711);
-	assert_int_equal(back.feeds[0].parts[0].closed[CLOSE_LAG], 3);
+	assert_int_equal(back.feeds[0].parts[0].counts.metrics.in_bytes, 4711);
+	assert_int_equal(back.feeds[0].parts[0].counts.closed[CLOSE_LAG], 3);
 	assert_int_equal(back.feeds[0].parts[0].renditions[0].subscribers[1].fd, FIRST_FD + 6);
 	assert_true(back.feeds[0].parts[0].renditions[0].subscribers[0].has_farewell);
 	assert_true(back.feeds[0].parts[0].renditions[0].subscribers[0].ends_with_fin);
