@@ -79,9 +79,15 @@ void kept_transfer_counts(struct state_stream *stream, uint64_t *counts,
  * written. */
 uint32_t kept_schema(const struct kept_table *const *tables, size_t count);
 
-/* ---- for the macros KEPT and KEPT_IN, which whoever includes a .def defines as one of these ---- */
+/* ---- for continuity/kept_members.def and kept_table.def, which a struct and a .c include:
+ *
+ *   struct cursor_state {                     #define KEPT_TABLE cursor_kept_table
+ *   #define KEPT_DEF "ring/cursor_kept.def"   #define KEPT_OF    struct cursor_state
+ *   #include "continuity/kept_members.def"    #define KEPT_DEF   "ring/cursor_kept.def"
+ *   };                                        #include "continuity/kept_table.def"
+ */
 
-/* In a struct; KEPT_IN adds nothing there. */
+/* KEPT_IN adds nothing to a struct. */
 #define KEPT_MEMBER(kind, member, bound, what) KEPT_MEMBER_##kind(member, bound)
 #define KEPT_MEMBER_BOOL(member, bound)        bool member;
 #define KEPT_MEMBER_U32(member, bound)         uint32_t member;
@@ -97,7 +103,6 @@ uint32_t kept_schema(const struct kept_table *const *tables, size_t count);
 #define KEPT_MEMBER_NAME(member, bound)        unsigned member;
 #define KEPT_MEMBER_FD(member, bound)          int member;
 
-/* In an array of rows. */
 #define KEPT_ROW(type, kind, member, bound, what)                                                  \
 	{what, KEPT_KIND_##kind, offsetof(type, member), sizeof(((type *)0)->member),              \
 	 KEPT_BOUND_##kind(bound)},

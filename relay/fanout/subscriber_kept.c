@@ -25,40 +25,25 @@ static const char *cause_at(size_t index)
 const struct kept_names kept_close_reasons = {reason_at, CLOSE_REASON_COUNT};
 const struct kept_names kept_slow_causes = {cause_at, SLOW_CAUSE_COUNT};
 
-static const struct kept_row rendition_record_rows[] = {
-#define KEPT(...)    KEPT_ROW(struct rendition_record, __VA_ARGS__)
-#define KEPT_IN(...) KEPT_ROW(struct rendition_record, __VA_ARGS__)
-#include "fanout/rendition_record.def"
-};
-const struct kept_table rendition_record_table = {"rendition", rendition_record_rows,
-						  ARRAY_LEN(rendition_record_rows),
-						  sizeof(struct rendition_record)};
+#define KEPT_TABLE rendition_record_table
+#define KEPT_OF    struct rendition_record
+#define KEPT_DEF   "fanout/rendition_record.def"
+#include "continuity/kept_table.def"
 
-static const struct kept_row part_record_rows[] = {
-#define KEPT(...)    KEPT_ROW(struct part_record, __VA_ARGS__)
-#define KEPT_IN(...) KEPT_ROW(struct part_record, __VA_ARGS__)
-#include "fanout/part_record.def"
-};
-const struct kept_table part_record_table = {"part", part_record_rows, ARRAY_LEN(part_record_rows),
-					     sizeof(struct part_record)};
+#define KEPT_TABLE part_record_table
+#define KEPT_OF    struct part_record
+#define KEPT_DEF   "fanout/part_record.def"
+#include "continuity/kept_table.def"
 
-static const struct kept_row subscriber_record_rows[] = {
-#define KEPT(...)    KEPT_ROW(struct subscriber_record, __VA_ARGS__)
-#define KEPT_IN(...) KEPT_ROW(struct subscriber_record, __VA_ARGS__)
-#include "fanout/subscriber_record.def"
-};
-const struct kept_table subscriber_record_table = {"record", subscriber_record_rows,
-						   ARRAY_LEN(subscriber_record_rows),
-						   sizeof(struct subscriber_record)};
+#define KEPT_TABLE subscriber_record_table
+#define KEPT_OF    struct subscriber_record
+#define KEPT_DEF   "fanout/subscriber_record.def"
+#include "continuity/kept_table.def"
 
-static const struct kept_row subscriber_kept_rows[] = {
-#define KEPT(...)    KEPT_ROW(struct subscriber_kept, __VA_ARGS__)
-#define KEPT_IN(...) KEPT_ROW(struct subscriber_kept, __VA_ARGS__)
-#include "fanout/subscriber_kept.def"
-};
-const struct kept_table subscriber_kept_table = {"subscriber", subscriber_kept_rows,
-						 ARRAY_LEN(subscriber_kept_rows),
-						 sizeof(struct subscriber_kept)};
+#define KEPT_TABLE subscriber_kept_table
+#define KEPT_OF    struct subscriber_kept
+#define KEPT_DEF   "fanout/subscriber_kept.def"
+#include "continuity/kept_table.def"
 
 void subscriber_capture(const struct subscriber *subscriber, struct subscriber_kept *ret)
 {

@@ -36,8 +36,8 @@ enum {
 };
 
 struct rendition_record {
-#define KEPT KEPT_MEMBER
-#include "fanout/rendition_record.def"
+#define KEPT_DEF "fanout/rendition_record.def"
+#include "continuity/kept_members.def"
 };
 
 /* Of a part.  It is taken from all workers at once, and described then. */
@@ -57,8 +57,8 @@ struct part_counts {
 };
 
 struct part_record {
-#define KEPT KEPT_MEMBER
-#include "fanout/part_record.def"
+#define KEPT_DEF "fanout/part_record.def"
+#include "continuity/kept_members.def"
 	_Atomic int32_t file_fd; /* a file that grows, of a home: its descriptor, -1: none */
 	struct part_counts
 		counts; /* as they were last noted; delivered_messages: of all who ever read */
@@ -86,15 +86,15 @@ struct recorded_place {
 
 /* What a subscriber is, wherever it stands. */
 struct subscriber_kept {
-#define KEPT KEPT_MEMBER
-#include "fanout/subscriber_kept.def"
+#define KEPT_DEF "fanout/subscriber_kept.def"
+#include "continuity/kept_members.def"
 	struct token_bucket input_bucket; /* what it may still send */
 };
 
 /* In `kept` only what is one word is written while it is not LOST. */
 struct subscriber_record {
-#define KEPT KEPT_MEMBER
-#include "fanout/subscriber_record.def"
+#define KEPT_DEF "fanout/subscriber_record.def"
+#include "continuity/kept_members.def"
 	struct subscriber_kept kept;
 	uint8_t notes[RECORD_NOTES_BYTES];
 	_Alignas(64) struct recorded_place places[2]; /* a cache line each */

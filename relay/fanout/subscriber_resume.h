@@ -20,8 +20,8 @@ struct subscriber_snapshot {
 	union {
 		struct subscriber_kept kept;
 		struct { /* the same */
-#define KEPT KEPT_MEMBER
-#include "fanout/subscriber_kept.def"
+#define KEPT_DEF "fanout/subscriber_kept.def"
+#include "continuity/kept_members.def"
 			struct token_bucket input_bucket;
 		};
 	};

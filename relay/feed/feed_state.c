@@ -20,21 +20,15 @@ enum {
 	NUMBER_BYTES = 8, /* in a stream */
 };
 
-static const struct kept_row intake_kept_rows[] = {
-#define KEPT(...)    KEPT_ROW(struct intake_state, __VA_ARGS__)
-#define KEPT_IN(...) KEPT_ROW(struct intake_state, __VA_ARGS__)
-#include "feed/intake_kept.def"
-};
-const struct kept_table intake_kept_table = {
-	"intake", intake_kept_rows, ARRAY_LEN(intake_kept_rows), sizeof(struct intake_state)};
+#define KEPT_TABLE intake_kept_table
+#define KEPT_OF    struct intake_state
+#define KEPT_DEF   "feed/intake_kept.def"
+#include "continuity/kept_table.def"
 
-static const struct kept_row feed_kept_rows[] = {
-#define KEPT(...)    KEPT_ROW(struct feed_state, __VA_ARGS__)
-#define KEPT_IN(...) KEPT_ROW(struct feed_state, __VA_ARGS__)
-#include "feed/feed_kept.def"
-};
-const struct kept_table feed_kept_table = {"feed", feed_kept_rows, ARRAY_LEN(feed_kept_rows),
-					   sizeof(struct feed_state)};
+#define KEPT_TABLE feed_kept_table
+#define KEPT_OF    struct feed_state
+#define KEPT_DEF   "feed/feed_kept.def"
+#include "continuity/kept_table.def"
 
 static const char *metric_at(size_t index)
 {

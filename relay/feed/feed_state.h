@@ -34,14 +34,14 @@ struct rendition_state {
 
 /* The rest of an unfinished message; all zero: none. */
 struct intake_state {
-#define KEPT KEPT_MEMBER
-#include "feed/intake_kept.def"
+#define KEPT_DEF "feed/intake_kept.def"
+#include "continuity/kept_members.def"
 	uint8_t *rest; /* the intake's, or in the stream that was read */
 };
 
 struct feed_state {
-#define KEPT KEPT_MEMBER
-#include "feed/feed_kept.def"
+#define KEPT_DEF "feed/feed_kept.def"
+#include "continuity/kept_members.def"
 	bool is_after_crash; /* not in the stream: the process before died, and said no more */
 	uint64_t
 		lost_before; /* not in the stream: subscribers lost in the crashes before this one */

@@ -32,15 +32,15 @@ enum ring_record_kind {
 };
 
 struct ring_record_commit {
-#define KEPT KEPT_MEMBER
-#include "ring/commit_record.def"
+#define KEPT_DEF "ring/commit_record.def"
+#include "continuity/kept_members.def"
 	struct ring_media media;
 };
 
 /* A segment with an index that the commit does not cover is not there yet. */
 struct ring_record_slot {
-#define KEPT KEPT_MEMBER
-#include "ring/slot_record.def"
+#define KEPT_DEF "ring/slot_record.def"
+#include "continuity/kept_members.def"
 	struct packet_mark begin;
 };
 

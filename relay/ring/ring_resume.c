@@ -37,22 +37,15 @@ struct reading {
 	size_t count;
 };
 
-static const struct kept_row slot_record_rows[] = {
-#define KEPT(...)    KEPT_ROW(struct ring_record_slot, __VA_ARGS__)
-#define KEPT_IN(...) KEPT_ROW(struct ring_record_slot, __VA_ARGS__)
-#include "ring/slot_record.def"
-};
-const struct kept_table slot_record_table = {"slot", slot_record_rows, ARRAY_LEN(slot_record_rows),
-					     sizeof(struct ring_record_slot)};
+#define KEPT_TABLE slot_record_table
+#define KEPT_OF    struct ring_record_slot
+#define KEPT_DEF   "ring/slot_record.def"
+#include "continuity/kept_table.def"
 
-static const struct kept_row commit_record_rows[] = {
-#define KEPT(...)    KEPT_ROW(struct ring_record_commit, __VA_ARGS__)
-#define KEPT_IN(...) KEPT_ROW(struct ring_record_commit, __VA_ARGS__)
-#include "ring/commit_record.def"
-};
-const struct kept_table commit_record_table = {"commit", commit_record_rows,
-					       ARRAY_LEN(commit_record_rows),
-					       sizeof(struct ring_record_commit)};
+#define KEPT_TABLE commit_record_table
+#define KEPT_OF    struct ring_record_commit
+#define KEPT_DEF   "ring/commit_record.def"
+#include "continuity/kept_table.def"
 
 uint32_t ring_record_schema(void)
 {

@@ -18,37 +18,25 @@ enum {
 
 #define SEGMENT_BYTES_MAX UINT32_MAX
 
-static const struct kept_row cursor_kept_rows[] = {
-#define KEPT(...)    KEPT_ROW(struct cursor_state, __VA_ARGS__)
-#define KEPT_IN(...) KEPT_ROW(struct cursor_state, __VA_ARGS__)
-#include "ring/cursor_kept.def"
-};
-const struct kept_table cursor_kept_table = {
-	"cursor", cursor_kept_rows, ARRAY_LEN(cursor_kept_rows), sizeof(struct cursor_state)};
+#define KEPT_TABLE        cursor_kept_table
+#define KEPT_OF           struct cursor_state
+#define KEPT_DEF          "ring/cursor_kept.def"
+#include "continuity/kept_table.def"
 
-static const struct kept_row mark_kept_rows[] = {
-#define KEPT(...)    KEPT_ROW(struct packet_mark, __VA_ARGS__)
-#define KEPT_IN(...) KEPT_ROW(struct packet_mark, __VA_ARGS__)
-#include "ring/mark_kept.def"
-};
-const struct kept_table mark_kept_table = {"mark", mark_kept_rows, ARRAY_LEN(mark_kept_rows),
-					   sizeof(struct packet_mark)};
+#define KEPT_TABLE mark_kept_table
+#define KEPT_OF    struct packet_mark
+#define KEPT_DEF   "ring/mark_kept.def"
+#include "continuity/kept_table.def"
 
-static const struct kept_row segment_kept_rows[] = {
-#define KEPT(...)    KEPT_ROW(struct segment_state, __VA_ARGS__)
-#define KEPT_IN(...) KEPT_ROW(struct segment_state, __VA_ARGS__)
-#include "ring/segment_kept.def"
-};
-const struct kept_table segment_kept_table = {
-	"segment", segment_kept_rows, ARRAY_LEN(segment_kept_rows), sizeof(struct segment_state)};
+#define KEPT_TABLE segment_kept_table
+#define KEPT_OF    struct segment_state
+#define KEPT_DEF   "ring/segment_kept.def"
+#include "continuity/kept_table.def"
 
-static const struct kept_row ring_kept_rows[] = {
-#define KEPT(...)    KEPT_ROW(struct ring_state, __VA_ARGS__)
-#define KEPT_IN(...) KEPT_ROW(struct ring_state, __VA_ARGS__)
-#include "ring/ring_kept.def"
-};
-const struct kept_table ring_kept_table = {"ring", ring_kept_rows, ARRAY_LEN(ring_kept_rows),
-					   sizeof(struct ring_state)};
+#define KEPT_TABLE ring_kept_table
+#define KEPT_OF    struct ring_state
+#define KEPT_DEF   "ring/ring_kept.def"
+#include "continuity/kept_table.def"
 
 /* ---- capturing ---- */
 

@@ -19,8 +19,8 @@
 #include "ring/ring.h"
 
 struct segment_state {
-#define KEPT KEPT_MEMBER
-#include "ring/segment_kept.def"
+#define KEPT_DEF "ring/segment_kept.def"
+#include "continuity/kept_members.def"
 	struct packet_mark begin;
 	struct packet_mark *marks; /* owned */
 	size_t mark_count;
@@ -29,16 +29,16 @@ struct segment_state {
 
 /* All zero is an empty ring. */
 struct ring_state {
-#define KEPT KEPT_MEMBER
-#include "ring/ring_kept.def"
+#define KEPT_DEF "ring/ring_kept.def"
+#include "continuity/kept_members.def"
 	struct ring_media media;
 	struct segment_state *segments; /* owned; by index */
 	size_t segment_count;
 };
 
 struct cursor_state {
-#define KEPT KEPT_MEMBER
-#include "ring/cursor_kept.def"
+#define KEPT_DEF "ring/cursor_kept.def"
+#include "continuity/kept_members.def"
 };
 
 extern const struct kept_table cursor_kept_table, mark_kept_table, segment_kept_table,

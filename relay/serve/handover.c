@@ -189,29 +189,20 @@ int handover_take(struct service *service, const struct config *config, struct h
 
 /* ---- the stream ---- */
 
-static const struct kept_row socket_kept_rows[] = {
-#define KEPT(...)    KEPT_ROW(struct handed_socket, __VA_ARGS__)
-#define KEPT_IN(...) KEPT_ROW(struct handed_socket, __VA_ARGS__)
-#include "serve/socket_kept.def"
-};
-const struct kept_table socket_kept_table = {
-	"socket", socket_kept_rows, ARRAY_LEN(socket_kept_rows), sizeof(struct handed_socket)};
+#define KEPT_TABLE socket_kept_table
+#define KEPT_OF    struct handed_socket
+#define KEPT_DEF   "serve/socket_kept.def"
+#include "continuity/kept_table.def"
 
-static const struct kept_row served_kept_rows[] = {
-#define KEPT(...)    KEPT_ROW(struct handed_feed, __VA_ARGS__)
-#define KEPT_IN(...) KEPT_ROW(struct handed_feed, __VA_ARGS__)
-#include "serve/served_kept.def"
-};
-static const struct kept_table served_kept_table = {
-	"served", served_kept_rows, ARRAY_LEN(served_kept_rows), sizeof(struct handed_feed)};
+#define KEPT_TABLE served_kept_table
+#define KEPT_OF    struct handed_feed
+#define KEPT_DEF   "serve/served_kept.def"
+#include "continuity/kept_table.def"
 
-static const struct kept_row service_kept_rows[] = {
-#define KEPT(...)    KEPT_ROW(struct handover, __VA_ARGS__)
-#define KEPT_IN(...) KEPT_ROW(struct handover, __VA_ARGS__)
-#include "serve/service_kept.def"
-};
-static const struct kept_table service_kept_table = {
-	"service", service_kept_rows, ARRAY_LEN(service_kept_rows), sizeof(struct handover)};
+#define KEPT_TABLE service_kept_table
+#define KEPT_OF    struct handover
+#define KEPT_DEF   "serve/service_kept.def"
+#include "continuity/kept_table.def"
 
 const struct kept_table *const *handover_tables(size_t *ret_count)
 {

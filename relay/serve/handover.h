@@ -39,12 +39,12 @@ enum handed_kind {
 };
 
 struct handed_socket {
-#define KEPT KEPT_MEMBER
-#include "serve/socket_kept.def"
+#define KEPT_DEF "serve/socket_kept.def"
+#include "continuity/kept_members.def"
 	struct listener_counters counters; /* of a listener */
 };
 
-extern const struct kept_table socket_kept_table;
+extern const struct kept_table socket_kept_table, served_kept_table, service_kept_table;
 
 /* The configuration in effect, as it goes to the next process, which goes on with it when it cannot
  * use the one that is in the file by then. */
@@ -54,8 +54,8 @@ struct kept_config {
 };
 
 struct handover {
-#define KEPT KEPT_MEMBER
-#include "serve/service_kept.def"
+#define KEPT_DEF "serve/service_kept.def"
+#include "continuity/kept_members.def"
 	struct kept_config config; /* fd: owned when it was read, else the giver's */
 	bool is_after_crash;       /* not in the stream: read from what a process left that died */
 	uint64_t lost;             /* subscribers of such a process that cannot go on */

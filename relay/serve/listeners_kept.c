@@ -18,13 +18,10 @@ static const struct kept_names counters = {http_counter_name,
 					   sizeof(struct http_server_counters) / sizeof(uint64_t)};
 static const struct kept_names refusals = {refusal_at, HTTP_REFUSAL_COUNT};
 
-static const struct kept_row http_kept_rows[] = {
-#define KEPT(...)    KEPT_ROW(struct handed_http, __VA_ARGS__)
-#define KEPT_IN(...) KEPT_ROW(struct handed_http, __VA_ARGS__)
-#include "serve/http_kept.def"
-};
-const struct kept_table http_kept_table = {"http", http_kept_rows, ARRAY_LEN(http_kept_rows),
-					   sizeof(struct handed_http)};
+#define KEPT_TABLE http_kept_table
+#define KEPT_OF    struct handed_http
+#define KEPT_DEF   "serve/http_kept.def"
+#include "continuity/kept_table.def"
 
 void handover_http_take(const struct served_listener *served, struct handed_http *ret)
 {

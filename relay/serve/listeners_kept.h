@@ -13,8 +13,8 @@ struct served_listener;
 struct service;
 
 struct handed_http {
-#define KEPT KEPT_MEMBER
-#include "serve/http_kept.def"
+#define KEPT_DEF "serve/http_kept.def"
+#include "continuity/kept_members.def"
 	struct http_server_counters counters;
 	uint64_t refused[HTTP_REFUSAL_COUNT];
 };

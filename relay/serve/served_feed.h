@@ -60,8 +60,8 @@ struct served_feed {
 
 /* A feed as the process before left it. */
 struct handed_feed {
-#define KEPT KEPT_MEMBER
-#include "serve/served_kept.def"
+#define KEPT_DEF "serve/served_kept.def"
+#include "continuity/kept_members.def"
 	struct ingest_state ingest;
 	uint64_t refused[CLOSE_REASON_COUNT];
 	/* CLOSE_REASON_COUNT: its publisher goes on.  Not in the stream: found out when the feed is made. */

@@ -171,12 +171,12 @@ void ingest_set_access(struct ingest *ingest, struct access *access);
 
 /* What an ingest leaves to the next process. */
 struct ingest_state {
-#define KEPT KEPT_MEMBER
-#include "source/ingest_kept.def"
-	uint8_t *datagrams; /* UDP: see datagrams_pack(); the ingest's, or in the stream */
+#define KEPT_DEF "source/ingest_kept.def"
+#include "continuity/kept_members.def"
+	uint8_t *datagrams;   /* UDP: see datagrams_pack(); the ingest's, or in the stream */
 	bool is_after_crash;  /* its process died; fd: what TAIL had open, */
 	uint64_t file_offset; /* and where in it goes on what was not published */
-	bool is_temporary;  /* fd was opened for the state; close it when the ingest goes on */
+	bool is_temporary;    /* fd was opened for the state; close it when the ingest goes on */
 };
 
 extern const struct kept_table ingest_kept_table;

@@ -13,13 +13,10 @@
 #include "intake/body_take.h"
 #include "source/ingest.h"
 
-static const struct kept_row ingest_kept_rows[] = {
-#define KEPT(...)    KEPT_ROW(struct ingest_state, __VA_ARGS__)
-#define KEPT_IN(...) KEPT_ROW(struct ingest_state, __VA_ARGS__)
-#include "source/ingest_kept.def"
-};
-const struct kept_table ingest_kept_table = {
-	"ingest", ingest_kept_rows, ARRAY_LEN(ingest_kept_rows), sizeof(struct ingest_state)};
+#define KEPT_TABLE ingest_kept_table
+#define KEPT_OF    struct ingest_state
+#define KEPT_DEF   "source/ingest_kept.def"
+#include "continuity/kept_table.def"
 
 /* Direct I/O reads ahead; what the feed has taken says where to go on. */
 static int reopen_file(const struct ingest *ingest)
