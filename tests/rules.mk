@@ -160,6 +160,12 @@ soak-fuzz:
 	@tests/install-packages test
 	@exec env MAKEFLAGS= tests/model/soak $(SEED)
 
+# relay killed 200 times beside its history.
+.PHONY: soak-history
+soak-history:
+	@tests/install-packages test
+	@exec env MAKEFLAGS= RELAY_KILLS=200 PYTEST_ARGS='-k test_history_kill --timeout 3600' tests/run e2e
+
 soak-crash: all
 	@reason=$$(tests/service/run --why-not); [ -z "$$reason" ] && exec tests/service/run --soak-crash || echo "left out: $$reason"
 

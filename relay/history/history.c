@@ -89,13 +89,14 @@ void history_unref_file(struct history *history, struct history_file **file_ptr)
 
 /* ---- files that get no more ---- */
 
-int history_add_unsealed(struct history *history, int *fd, int *index_fd, uint64_t entry_count,
-			 const struct history_entry *end)
+int history_add_unsealed(struct history *history, uint64_t number, int *fd, int *index_fd,
+			 uint64_t entry_count, const struct history_entry *end)
 {
 	struct history_unsealed *unsealed = calloc(1, sizeof(*unsealed));
 
 	if (!unsealed)
 		return -ENOMEM;
+	unsealed->number = number;
 	unsealed->fd = *fd;
 	unsealed->index_fd = *index_fd;
 	unsealed->entry_count = entry_count;
@@ -157,7 +158,7 @@ static int load(struct history *history, uint64_t number, bool is_same_boot,
 	if (r == -EBADMSG) {
 		r = history_recover(fd, index_fd, is_same_boot, ret);
 		if (r == 0)
-			r = history_add_unsealed(history, &fd, &index_fd, ret->entry_count,
+			r = history_add_unsealed(history, number, &fd, &index_fd, ret->entry_count,
 						 &ret->end);
 	}
 	fd_close(&fd);
@@ -178,6 +179,41 @@ static int add_file(struct history *history, uint64_t number,
 	return 0;
 }
 
+static struct history_unsealed *find_unsealed(const struct history *history, uint64_t number)
+{
+	struct list_node *node;
+
+	list_for_each (&history->unsealed, node) {
+		struct history_unsealed *unsealed = list_entry(node, struct history_unsealed, node);
+
+		if (unsealed->number == number)
+			return unsealed;
+	}
+	return NULL;
+}
+
+/* After a power cut, the end of more than one file may be missing.  So that no reader takes the next
+ * one for what comes right behind, the file before ends with a gap. */
+static int tell_gap(struct history *history, const struct history_entry *next)
+{
+	struct list_node *newest = list_last(&history->files);
+	struct history_file *file = newest ? history_file_at(newest) : NULL;
+	struct history_unsealed *unsealed = file ? find_unsealed(history, file->number) : NULL;
+	struct history_recovered recovered;
+	int r;
+
+	if (!unsealed || next->session != file->end.session || next->sequence <= file->end.sequence)
+		return 0;
+	recovered = (struct history_recovered){.end = unsealed->end,
+					       .entry_count = unsealed->entry_count};
+	r = history_recover_gap(unsealed->fd, unsealed->index_fd, next->sequence, &recovered);
+	unsealed->end = recovered.end;
+	unsealed->entry_count = recovered.entry_count;
+	if (r == 0)
+		history_show(history, file, &recovered.end, recovered.entry_count);
+	return r;
+}
+
 /* Loads one file; one without a packet goes. */
 static int take_file(struct history *history, uint64_t number, bool is_same_boot,
 		     struct history_found *found)
@@ -189,6 +225,8 @@ static int take_file(struct history *history, uint64_t number, bool is_same_boot
 		found->cut_bytes += recovered.cut_bytes;
 		return history_folder_unlink(history->folder.fd, number);
 	}
+	if (r == 0)
+		r = tell_gap(history, &recovered.first);
 	if (r < 0)
 		return r;
 	found->files++;

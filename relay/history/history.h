@@ -153,14 +153,16 @@ void history_complete(struct history *history, struct history_file **file);
 /* A file that gets no more, and is to be closed for good by history_seal(). */
 struct history_unsealed {
 	struct list_node node;
+	uint64_t number;  /* of the file */
 	int fd, index_fd; /* owned */
 	uint64_t entry_count;
 	struct history_entry end;
 };
 
 /* Adds one.  Takes over the descriptors, which are -1 then.  0 or -ENOMEM, nothing has changed then. */
-must_check int history_add_unsealed(struct history *history, int *fd, int *index_fd,
-				    uint64_t entry_count, const struct history_entry *end);
+must_check int history_add_unsealed(struct history *history, uint64_t number, int *fd,
+				    int *index_fd, uint64_t entry_count,
+				    const struct history_entry *end);
 
 /* The oldest one, which is the caller's; NULL: there is none. */
 struct history_unsealed *history_take_unsealed(struct history *history);

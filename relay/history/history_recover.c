@@ -276,6 +276,57 @@ int history_recover(int fd, int index_fd, bool trusts_tail, struct history_recov
 	return r;
 }
 
+static int read_newest_entry(int index_fd, uint64_t count, struct history_entry *ret)
+{
+	struct history_index index;
+	int r = history_index_map(&index, index_fd, count);
+
+	if (r == 0)
+		*ret = history_index_at(&index, count - 1);
+	history_index_unmap(&index);
+	return r;
+}
+
+/* Sets the crc of an entry that stands behind `before`. */
+static int sum_since(int fd, const struct history_entry *before, struct history_entry *entry)
+{
+	uint32_t crc = 0;
+	int r = history_scan_crc(fd, before->offset, entry->offset, &crc);
+
+	entry->crc = history_index_sum(entry, crc);
+	return r;
+}
+
+int history_recover_gap(int fd, int index_fd, uint64_t sequence, struct history_recovered *file)
+{
+	const struct packet_header gap = {
+		.type = PACKET_GAP,
+		.session = file->end.session,
+		.sequence = file->end.sequence,
+		.time = sequence,
+	};
+	struct history_entry newest = {0}, entry;
+	struct history_rule rule;
+	uint8_t bytes[PACKET_HEADER_BYTES], entry_bytes[HISTORY_ENTRY_BYTES];
+	int r = read_newest_entry(index_fd, file->entry_count, &newest);
+
+	packet_header_encode(&gap, bytes);
+	if (r == 0)
+		r = history_write_at(fd, file->end.offset, bytes, sizeof(bytes));
+	rule = (struct history_rule){true, file->end.time_ns, newest.offset, newest.time_ns};
+	if (r == 0 && history_rule_next(&rule, &gap, file->end.offset, &entry)) {
+		r = sum_since(fd, &newest, &entry);
+		history_index_encode(&entry, entry_bytes);
+		if (r == 0)
+			r = history_write_at(index_fd, history_index_offset(file->entry_count++),
+					     entry_bytes, sizeof(entry_bytes));
+		newest = entry;
+	}
+	file->end =
+		history_rule_end(&rule, gap.session, sequence, file->end.offset + sizeof(bytes));
+	return r == 0 ? sum_since(fd, &newest, &file->end) : r;
+}
+
 int history_seal(int fd, int index_fd, uint64_t entry_count, const struct history_entry *end)
 {
 	uint8_t bytes[HISTORY_ENTRY_BYTES];

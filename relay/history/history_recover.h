@@ -27,6 +27,12 @@ struct history_recovered {
 must_check int history_recover(int fd, int index_fd, bool trusts_tail,
 			       struct history_recovered *ret);
 
+/* For a file that history_recover() has cut, and the next one goes on with `sequence` of the same
+ * session: what lies between is missing, and a gap packet at its end says so.  Changes end and
+ * entry_count of *file.  0, not on the disk yet; or -errno, and it is to be recovered again. */
+must_check int history_recover_gap(int fd, int index_fd, uint64_t sequence,
+				   struct history_recovered *file);
+
 /* Closes a file for good: writes its last entry behind `entry_count` others.  Both are on the disk
  * afterwards.  0 or -errno. */
 must_check int history_seal(int fd, int index_fd, uint64_t entry_count,

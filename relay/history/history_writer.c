@@ -186,8 +186,8 @@ static int close_file(struct history_writer *writer)
 	if (ftruncate(writer->fd, (off_t)writer->shown.offset) < 0 ||
 	    ftruncate(writer->index_fd, (off_t)index_bytes) < 0)
 		return -errno;
-	return history_add_unsealed(writer->history, &writer->fd, &writer->index_fd,
-				    writer->shown_entry_count, &writer->shown);
+	return history_add_unsealed(writer->history, writer->file->number, &writer->fd,
+				    &writer->index_fd, writer->shown_entry_count, &writer->shown);
 }
 
 int history_writer_end(struct history_writer *writer)

@@ -20,6 +20,7 @@
 #include "history/history_folder.h"
 #include "history/history_reader.h"
 #include "history/history_sync.h"
+#include "history_file/history_scan.h"
 #include "history_file/history_verify.h"
 #include "tests/unit/history_rig.h"
 #include "tests/unit/ring_kept_rig.h"
@@ -318,6 +319,67 @@ static void a_wrong_byte_is_named(void **state)
 	}
 }
 
+/* The packets of all files follow one another; what is missing is told by gaps. */
+static void check_no_jump(struct history *history)
+{
+	struct history_reader reader;
+	struct history_run run;
+	uint64_t next_seq = 0;
+	int r;
+
+	assert_int_equal(history_reader_open_oldest(&reader, history), 0);
+	while ((r = history_reader_next(&reader, &run)) > 0) {
+		struct packet_header header;
+		struct history_scan scan;
+		uint64_t offset;
+
+		history_scan_init(&scan, run.fd, run.offset, run.offset + run.length);
+		while (history_scan_next(&scan, &header, &offset) > 0) {
+			assert_true(!next_seq || header.sequence == next_seq);
+			next_seq = packet_header_next_seq(&header);
+		}
+		assert_int_equal(scan.offset, run.offset + run.length);
+		history_reader_advance(&reader, run.length);
+	}
+	assert_int_equal(r, 0);
+	history_reader_close(&reader);
+}
+
+/* None of the files was closed for good, and each may have lost its end. */
+static void what_a_power_cut_took_is_a_gap(void **state)
+{
+	struct history_rig *rig = *state;
+	int joined = 0;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct history_verified verified;
+		struct history_found found;
+		struct history *history;
+		uint64_t newest;
+
+		begin_round(rig);
+		newest = record_and_die(rig, rig->bytes);
+		for (uint64_t number = 1; number <= newest; number++) {
+			size_t entries = file_size(rig, number, HISTORY_INDEX);
+
+			cut_file(rig, number, HISTORY_INDEX, entries - HISTORY_ENTRY_BYTES);
+			cut_file(rig, number, HISTORY_PACKETS,
+				 file_size(rig, number, HISTORY_PACKETS) -
+					 rig_random_below(&rig->random, 2000));
+		}
+		start_machine(rig);
+		history = history_rig_open(rig, &found);
+		check_no_jump(history);
+		assert_int_equal(history_sync(history, true, 0), 0);
+		history_close(&history);
+		for (uint64_t number = 1; number < newest; number++) {
+			assert_int_equal(verify(rig, number, &verified), 0);
+			joined += verified.left_bytes == 0 && verified.gaps > 0;
+		}
+	}
+	assert_true(joined > 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, history_rig_begin, history_rig_end)
@@ -327,6 +389,7 @@ int main(void)
 		TEST(a_power_cut_lets_no_wrong_byte_through),
 		TEST(an_index_can_be_lost_or_wrong),
 		TEST(a_wrong_byte_is_named),
+		TEST(what_a_power_cut_took_is_a_gap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

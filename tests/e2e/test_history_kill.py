@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""relay is killed again and again under full rate, and the disk loses what was not synced: no session and sequence is ever
+given to two messages, and the files hold nothing that was not published.
+
+RELAY_KILLS says how often; make soak-history does it 200 times."""
+
+import hashlib
+import os
+import random
+import signal
+import struct
+from concurrent.futures import ThreadPoolExecutor
+
+from relaytest import address, packet
+from relaytest.ini import feed
+from relaytest.loop import CEILING
+
+KILLS = int(os.environ.get("RELAY_KILLS", "3"))
+BODIES = (20, 300, 5000, 60_000)
+
+
+def messages_of(data):
+    """{(session, sequence): digest} of the whole messages; none is longer than a packet."""
+    found, at = {}, 0
+    while at + packet.BYTES <= len(data):
+        header = packet.decode(data[at:at + packet.BYTES])
+        end = at + packet.BYTES + header.length
+        if end > len(data):
+            break
+        place = at + packet.BYTES
+        for number in range(header.count if header.type == packet.DATA else 0):
+            after = place + 4 + struct.unpack_from(">I", data, place)[0]
+            found[(header.session, header.sequence + number)] = hashlib.sha1(data[place:after]).digest()
+            place = after
+        at = end
+    return found
+
+
+class Seen:
+    """What anybody ever got under a number."""
+
+    def __init__(self):
+        self.messages = {}
+
+    def add(self, found):
+        for key, digest in found.items():
+            assert self.messages.setdefault(key, digest) == digest, f"two messages with the number {key}"
+
+
+def send(where, life):
+    """Other messages in each life, until relay is gone; their digests."""
+    choose = random.Random(life)
+    sent = set()
+    try:
+        with address.connect(where) as publisher:
+            while True:
+                body = choose.randbytes(choose.choice(BODIES))
+                wire = struct.pack(">I", len(body)) + body
+                sent.add(hashlib.sha1(wire).digest())
+                publisher.sendall(wire)
+    except OSError:
+        return sent
+
+
+def receive(where):
+    data = bytearray()
+    try:
+        with address.connect(where) as subscriber:
+            subscriber.settimeout(CEILING)
+            while piece := subscriber.recv(1 << 20):
+                data += piece
+    except ConnectionError:
+        pass
+    return messages_of(bytes(data))
+
+
+def cut_power(folder, choose):
+    """Of the newest file anything may be missing that was never synced, and the machine has been started since."""
+    newest = sorted(folder.glob("*.rly"))[-1:]
+    for path in newest:
+        os.truncate(path, choose.randrange(path.stat().st_size + 1))
+    owner = folder / "history"
+    lines = owner.read_text().splitlines()
+    owner.write_text("".join(line + "\n" for line in lines if not line.startswith("boot ")) + "boot another\n")
+
+
+def begin(lab):
+    folder = lab.directory / "history"
+    return folder, feed("a", framing="u32be", history=folder, history_sync="0", history_file="4m", history_size="64m")
+
+
+def kill_at_random(relay, choose):
+    enough = relay.feed("a")["in_messages"] + choose.randrange(1, 2000)
+    relay.wait("a", test=lambda status: status["in_messages"] >= enough)
+    relay.signal(signal.SIGKILL)
+    relay.wait_exit()
+
+
+def check(lab, folder, seen, sent):
+    """What is in the files is what was published, and what anybody got under its number."""
+    for path in sorted(folder.glob("*.rly")):
+        seen.add(messages_of(path.read_bytes()))
+    assert set(seen.messages.values()) <= sent
+    done = lab.run_tool("relayctl", "history", "verify", folder)
+    assert done.returncode == 0, done.stderr
+
+
+def test_after_a_power_cut_no_number_is_given_twice(lab):
+    folder, sections = begin(lab)
+    choose = random.Random(KILLS)
+    seen, sent = Seen(), set()
+    for life in range(KILLS):
+        relay = lab.start(sections)
+        with ThreadPoolExecutor() as pool:
+            got = pool.submit(receive, relay.address["listener a-framed"])
+            relay.wait("a", subscribers=1)
+            published = pool.submit(send, relay.address["feed a"], life)
+            kill_at_random(relay, choose)
+            seen.add(got.result())
+            sent |= published.result()
+        cut_power(folder, choose)
+    relay = lab.start(sections)
+    relay.signal(signal.SIGTERM)
+    relay.wait_exit()
+    check(lab, folder, seen, sent)
