@@ -95,6 +95,8 @@ static void answer(const struct admin_request *request)
 		admin_answer_error(request, 403,
 				   "this name is not known; expected an address, localhost, or one "
 				   "of hosts in [admin]");
+	else if (route && !route->for_any_host && http_host_is_cross_site(&request->http->fields))
+		admin_answer_error(request, 403, "a page of another site has no business here");
 	else if (route && is_over_rate(request, route))
 		admin_answer_error(request, 429, "too many requests; once a second is enough");
 	else if (route)

@@ -55,3 +55,25 @@ bool http_host_is_known(struct http_text host, const char *names)
 	return name.length == 0 || is_address(name) ||
 	       http_text_equals_any_case(name, "localhost") || is_listed(name, names);
 }
+
+bool http_host_is_loopback(struct http_text host)
+{
+	struct http_text name = http_host_name(host);
+
+	return http_text_equals_any_case(name, "localhost") || http_text_equals(name, "[::1]") ||
+	       (name.length > 4 && memcmp(name.at, "127.", 4) == 0 && is_address(name));
+}
+
+static bool says(const struct http_fields *fields, const char *name, const char *value)
+{
+	struct http_text text;
+
+	return http_fields_find(fields, name, &text) && http_text_equals(text, value);
+}
+
+bool http_host_is_cross_site(const struct http_fields *fields)
+{
+	return says(fields, "Sec-Fetch-Site", "cross-site") &&
+	       !(says(fields, "Sec-Fetch-Mode", "navigate") &&
+		 says(fields, "Sec-Fetch-Dest", "document"));
+}

@@ -261,6 +261,27 @@ static bool is_origin_allowed(struct asking *asking)
 	return origin_is_of_host(&origin, host.at, host.length);
 }
 
+/* A page of any site can have <audio> or <img> ask this machine for a stream, which takes a place and tells
+ * that relay is there.  No Origin comes with that.  Behind a public name, players in pages of other sites are
+ * usual. */
+static bool is_from_page_of_other_site(const struct asking *asking)
+{
+	return !asking->wanted.origin.at && !origins_is_any(asking->http->origins) &&
+	       !http_connection_is_proxied(asking->connection) &&
+	       http_host_is_loopback(asking->request->host) &&
+	       http_host_is_cross_site(&asking->request->fields);
+}
+
+static void refuse_page_of_other_site(struct asking *asking)
+{
+	char line[192];
+
+	(void)snprintf(line, sizeof(line),
+		       "a page of another site asks; origins = * in [listener %s] would let it in",
+		       asking->http->admission->listener);
+	refuse_with(asking, HTTP_REFUSED_ORIGIN, 403, line);
+}
+
 /* A preflight has no token to bring.  A page of any site can have a cookie sent. */
 static bool is_token_valid(const struct asking *asking)
 {
@@ -586,6 +607,8 @@ static void answer_request(struct asking *asking, const char *wrong)
 		refuse_host(asking);
 	else if (!is_origin_allowed(asking))
 		refuse(asking, HTTP_REFUSED_ORIGIN);
+	else if (is_from_page_of_other_site(asking))
+		refuse_page_of_other_site(asking);
 	else if (asking->request->method == HTTP_OPTIONS)
 		send_answer(
 			asking, buf,

@@ -424,6 +424,18 @@ def test_a_web_page_cannot_command(lab):
     assert not Admin(relay).get("/status.json")["relay"]["draining"]
 
 
+def test_a_page_of_another_site_fetches_nothing(lab):
+    """Not even without looking at it: its requests would use up the rate of the user's own page."""
+    relay = start(lab)
+    fetch = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    frame = {**link, "Sec-Fetch-Dest": "iframe"}
+    own = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+    for fields, status in ((fetch, 403), (frame, 403), (link, 200), (own, 200)):
+        assert Admin(relay).ask("/", **fields).status == status, fields
+    assert Admin(relay).ask("/healthz", **fetch).status == 200
+
+
 def test_no_answer_is_for_other_sites(lab):
     relay = start(lab)
     for path in ("/", "/status.json", "/metrics", "/healthz", "/readyz", "/config", "/limits.json", "/none"):

@@ -43,6 +43,32 @@ def test_who_may_bring_cookies(lab, origins, origin, allowed, credentials):
     assert ("access-control-allow-credentials" in seen, "access-control-allow-private-network" in seen) == (False, False)
 
 
+FETCH = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "audio"}
+LINK = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
+
+@pytest.mark.parametrize("host, fields, options, status", [
+    ("localhost:7003", FETCH, {}, 403),
+    ("127.0.0.1:7003", FETCH, {"origins": "https://a.example"}, 403),
+    ("[::1]:7003", {**FETCH, "Sec-Fetch-Dest": "image"}, {}, 403),
+    ("127.0.0.1", {**LINK, "Sec-Fetch-Dest": "iframe"}, {}, 403),
+    ("127.0.0.1", LINK, {}, 200),
+    ("127.0.0.1", FETCH, {"origins": "*"}, 200),
+    ("127.0.0.1", {**FETCH, "Sec-Fetch-Site": "same-site"}, {}, 200),
+    ("127.0.0.1", {**FETCH, "Origin": "https://a.example"}, {"origins": "https://a.example"}, 200),
+    ("radio.example", FETCH, {"hosts": "radio.example"}, 200),
+    ("127.0.0.1", {**FETCH, "X-Forwarded-For": "192.0.2.1"},
+     {"trusted_proxies": "127.0.0.1", "proxy_header": "forwarded"}, 200)])
+def test_a_page_of_another_site_has_nothing_fetched_from_this_machine(lab, host, fields, options, status):
+    relay = lab.start(sections(options))
+    asked = as_host(host).replace(b"\r\n\r\n", "".join(f"\r\n{name}: {fields[name]}" for name in fields).encode() +
+                                  b"\r\n\r\n")
+    assert Answer(relay, "web", asked).wait()[0] == status
+    if status == 403:
+        relay.wait_log(r"reason=origin status=403 path=/a \(a page of another site asks; origins = \* in \[listener web\]")
+    assert relay.feed("a")["subscribers_total"] == 0
+
+
 def test_a_refusal_says_what_was_asked(lab):
     relay = lab.start(sections())
     code, _, _ = Answer(relay, "web", request("/a?token=secret", {"Origin": "https://evil.example/\xff reason=none"},

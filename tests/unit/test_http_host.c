@@ -64,11 +64,26 @@ static void names_are_known_that_are_listed(void **state)
 	assert_false(is_known("b.example ", names));
 }
 
+static void this_machine_has_three_names(void **state)
+{
+	static const char *const good[] = {"localhost", "LOCALHOST:7", "127.0.0.1", "127.1.2.3:80",
+					   "[::1]:7003"};
+	static const char *const bad[] = {
+		"", "127.0.0.1.evil.example", "127.evil", "128.0.0.1", "[::2]", "a.localhost"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
+		assert_true(http_host_is_loopback((struct http_text){good[i], strlen(good[i])}));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_false(http_host_is_loopback((struct http_text){bad[i], strlen(bad[i])}));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_and_localhost_are_always_known),
 		cmocka_unit_test(names_are_known_that_are_listed),
+		cmocka_unit_test(this_machine_has_three_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
