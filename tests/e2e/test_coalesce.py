@@ -7,6 +7,7 @@ import pytest
 
 from relaytest.ini import feed
 from relaytest.stream import script
+from relaytest.web_publisher import KINDS, body_of, connect, head_of, published, statuses
 
 LONG = {"coalesce": "512k", "coalesce_time": "1m", "on_slow": "wait", "stall_timeout": "1h"}
 
@@ -79,3 +80,40 @@ def test_reloads_while_a_unix_socket_is_held(lab):
         relay.wait_log("reloaded", relay.reload(sections))
         lab.loop.run(lambda: reader.position == end, what=f"line {number}")
     assert relay.feed("a")["source_holds"] > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("engine", ["auto", "splice"])
+def test_pieces_of_a_body_are_taken_together(lab, kind, engine):
+    """What is held is the body as it comes, chunk heads and all; its end is answered, though nothing comes behind it."""
+    made = script("line", (1000,) * 20, 1)
+    body = body_of(kind, made.wire, most=700, parts=made.wire_pieces() if kind == "websocket" else None)
+    relay = lab.start(published(lab, framing="line", engine=engine, **{**LONG, "coalesce_time": "300ms"}))
+    readers = relay.subscribe("a-raw", made, 2)
+    relay.wait("a", subscribers=2)
+    publisher = connect(relay, head_of(kind, len(made.wire)))
+    publisher.send_each([body[at:at + 500] for at in range(0, len(body), 500)])
+    relay.run_until_done(readers)
+    seen = relay.feed("a")
+    assert seen["source_holds"] >= 1 and seen["in_packets"] < 10, seen
+    if kind in ("length", "chunked"):
+        lab.loop.run(lambda: statuses(publisher) == [204], what="the answer")
+
+
+@pytest.mark.parametrize("event", ["takeover", "end"])
+def test_a_body_that_is_held_is_not_lost(lab, event):
+    """What had come of a body that is taken over is published, and so is the last part of a whole one."""
+    made = script("line", (1000,) * 20, 1)
+    half = made.ends[9]
+    chunks = body_of("chunked", made.wire[:half], most=700)
+    relay = lab.start(published(lab, framing="line", takeover="replace", **LONG))
+    reader = relay.subscribe("a-raw", made)
+    relay.wait("a", subscribers=1)
+    publisher = connect(relay, head_of("chunked", 0) + (chunks if event == "end" else chunks[:-5]))
+    relay.wait("a", source_connects=1)
+    publisher.flush()
+    if event == "end":
+        publisher.half_close()
+        lab.loop.run(lambda: statuses(publisher) == [204], what="the answer")
+    connect(relay, head_of("length", len(made.wire) - half) + made.wire[half:]).flush().half_close()
+    relay.run_until_done([reader])
