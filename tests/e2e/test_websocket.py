@@ -10,7 +10,7 @@ import pytest
 from relaytest.ini import web
 from relaytest.stream import KIB, script, text_script
 from relaytest.surroundings import needs, python_module
-from relaytest.web import BINARY, CLOSE, PING, PONG, TEXT, WebSocketSubscriber
+from relaytest.web import BINARY, CLOSE, PING, PONG, TEXT, WebSocketSubscriber, frame
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 CONTINUATION = 0
@@ -79,11 +79,7 @@ def test_a_close_is_answered_with_its_code(lab, one, code):
     (1008, "flood", [dict(opcode=PING)] * 40),
 ])
 def test_what_is_wrong_has_its_code(lab, one, code, reason, frames):
-    for each in frames:
-        try:
-            one.send_frame(**each)
-        except OSError:
-            break
+    one.send_frames([frame(**each) for each in frames])
     closed(lab, one, code, reason)
 
 

@@ -345,22 +345,30 @@ class WebSocketSubscriber(WebSubscriber):
         begin = self.position
         assert begin == 0 or begin in self.script.ends, "not at the start of a message"
 
-    def send_frame(self, opcode, data=b"", final=True, mask=True, reserved=0, only=None):
-        """only: no more than so many bytes of the frame."""
-        head = bytes([opcode | (0x80 if final else 0) | reserved])
-        flag = 0x80 if mask else 0
-        if len(data) < 126:
-            head += bytes([flag | len(data)])
-        elif len(data) < 65536:
-            head += struct.pack(">BH", flag | 126, len(data))
-        else:
-            head += struct.pack(">BQ", flag | 127, len(data))
-        if mask:
-            key = os.urandom(4)
-            data = key + bytes(byte ^ key[i % 4] for i, byte in enumerate(data))
+    def send_frame(self, opcode, data=b"", **options):
+        self.send_frames([frame(opcode, data, **options)])
+
+    def send_frames(self, frames):
+        """All at once, so relay has them before it looks at the first."""
         self.sock.setblocking(True)
-        self.sock.sendall((head + data)[:only])
+        self.sock.sendall(b"".join(frames))
         self.sock.setblocking(False)
+
+
+def frame(opcode, data=b"", final=True, mask=True, reserved=0, only=None):
+    """A frame of a WebSocket client. only: no more than so many bytes of it."""
+    head = bytes([opcode | (0x80 if final else 0) | reserved])
+    flag = 0x80 if mask else 0
+    if len(data) < 126:
+        head += bytes([flag | len(data)])
+    elif len(data) < 65536:
+        head += struct.pack(">BH", flag | 126, len(data))
+    else:
+        head += struct.pack(">BQ", flag | 127, len(data))
+    if mask:
+        key = os.urandom(4)
+        data = key + bytes(byte ^ key[i % 4] for i, byte in enumerate(data))
+    return (head + data)[:only]
 
 
 class FramedWebSubscriber(WebSubscriber, FramedSubscriber):
