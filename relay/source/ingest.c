@@ -26,8 +26,9 @@
 #include "source/listener_log.h"
 
 static const uint64_t PUBLISHER_KEEPALIVE_MS =
-	30000;                          /* a dead publisher must give way to the next one */
-static const double RATE_TURN_S = 0.01; /* a paced file is read in such steps */
+	30000;                              /* a dead publisher must give way to the next one */
+static const double RATE_TURN_S = 0.01;     /* a paced file is read in such steps */
+static const double UNWATCHED_TURN_S = 0.1; /* a source that epoll has no room for */
 static const uint64_t SILENCE_MS = 100; /* what is whole need not wait for more to come behind it */
 
 static uint64_t now_ms(void)
@@ -50,8 +51,10 @@ void ingest_watch(struct ingest *ingest)
 {
 	bool want = ingest_may_read(ingest);
 	bool paced = ingest->params.rate_bytes > 0;
+	double turn_s = ingest->is_unwatched ? UNWATCHED_TURN_S : paced ? RATE_TURN_S : 0.;
 	bool by_turns = body_is_ready(ingest->body) ||
-			(ingest->source.is_file && (paced || !ingest->direct_file));
+			(ingest->source.is_file && (paced || !ingest->direct_file)) ||
+			ingest->is_unwatched;
 
 	if (want && !by_turns && !ingest->gathering.is_deaf)
 		ev_io_start(ingest->loop, &ingest->readable);
@@ -60,7 +63,7 @@ void ingest_watch(struct ingest *ingest)
 	if (!want || !by_turns) {
 		ev_timer_stop(ingest->loop, &ingest->file_turn);
 	} else if (!ev_is_active(&ingest->file_turn)) {
-		ev_timer_set(&ingest->file_turn, paced ? RATE_TURN_S : 0., 0.);
+		ev_timer_set(&ingest->file_turn, turn_s, 0.);
 		ev_timer_start(ingest->loop, &ingest->file_turn);
 	}
 	/* The kernel has no more of what has been received. */
@@ -346,8 +349,9 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 	struct ingest *ingest = container_of(watcher, struct ingest, readable);
 
 	(void)loop;
-	if (events & EV_ERROR) { /* epoll_ctl(2) has no room: it would not be heard any more */
-		ingest_end_source(ingest, CLOSE_NO_MEMORY, ENOMEM);
+	if (events & EV_ERROR) { /* epoll_ctl(2) has no room: it is asked from time to time */
+		ingest->is_unwatched = true;
+		ingest_watch(ingest);
 		return;
 	}
 	if (ingest->way && ingest->way->take) {
@@ -384,8 +388,12 @@ static void on_file_turn(struct ev_loop *loop, ev_timer *watcher, int events)
 	bool paced = ingest->params.rate_bytes > 0;
 	uint64_t before = ingest->feed->intake.taken_bytes;
 
-	(void)loop;
 	(void)events;
+	if (ingest->is_unwatched) { /* with this look it is watched again, if there is room now */
+		ingest->is_unwatched = false;
+		on_readable(loop, &ingest->readable, EV_READ);
+		return;
+	}
 	if (ingest_may_read(ingest) && (!paced || refill_allowance(ingest))) {
 		ingest->source.max_bytes = paced ? ingest->allowance : 0;
 		ingest_take_once(ingest);

@@ -148,7 +148,9 @@ struct ingest {
 	struct source_body *better_body; /* its stream; owned; NULL: bare */
 	ev_io readable;
 	struct gathering gathering;
-	ev_timer file_turn; /* for a paced file, and since epoll does not watch regular ones */
+	/* For a paced file, since epoll does not watch regular ones, and while it has no room. */
+	ev_timer file_turn;
+	bool is_unwatched;  /* epoll has no room for the source: it is looked at by turns */
 	uint64_t last_ms;   /* monotonic: the publisher's last byte */
 	uint64_t allowance; /* FILE with a rate: bytes that may be read now */
 	uint64_t allowance_ms;
