@@ -12,7 +12,8 @@ static bool adds_something(const struct encoder *encoder)
 	const struct packet probe = {.type = PACKET_DATA, .length = 1};
 	uint8_t header[ENCODER_HEADER_MAX];
 
-	return encoder->rewrite || encoder->trailer || encoder->header(encoder, &probe, header);
+	return encoder_sees_payload(encoder) || encoder->trailer ||
+	       encoder->header(encoder, &probe, header);
 }
 
 struct rendition *rendition_new(struct fanout *fanout, const struct encoder *encoder,

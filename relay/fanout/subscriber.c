@@ -333,6 +333,23 @@ static void place_cursor(struct subscriber *subscriber, const struct subscriber_
 	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
 }
 
+/* To where the next interval begins, or else to the newest one.  False: the ring has lost that. */
+static bool move_to_interval(struct subscriber *subscriber)
+{
+	const struct encoder *encoder = subscriber->rendition->encoder;
+	const struct ring *ring = &subscriber->rendition->ring;
+	size_t whole = encoder->interval_bytes + encoder->block_bytes;
+	uint64_t pos = subscriber->cursor.pos;
+
+	if (encoder_can_begin(encoder, pos))
+		return true;
+	pos += whole - pos % whole;
+	if (pos > ring->end_pos)
+		pos -= whole;
+	cursor_leave(&subscriber->cursor);
+	return cursor_join_position(&subscriber->cursor, ring, pos);
+}
+
 /* It stands where it begins, but for one with has_from. */
 static void start(struct subscriber *subscriber)
 {
@@ -340,6 +357,8 @@ static void start(struct subscriber *subscriber)
 		place_by_sequence(subscriber);
 		subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
 	}
+	if (!move_to_interval(subscriber))
+		subscriber_close(subscriber, CLOSE_OUT_OF_RANGE);
 	if (subscriber->state != SUBSCRIBER_CLOSED)
 		greet(subscriber);
 	if (subscriber->state == SUBSCRIBER_CLOSED)

@@ -8,6 +8,7 @@
  */
 #include "feed/publish.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,6 +118,38 @@ static void append_copy(struct rendition *rendition, const struct packet *packet
 	append_pieces(rendition, packet, pieces, ARRAY_LEN(pieces));
 }
 
+/* Gives it in pieces, each up to a block at most: a packet of the ring begins behind each block. */
+static void append_intervals(const struct publish *publish, struct rendition *rendition,
+			     const struct packet *packet, const uint8_t *bytes)
+{
+	const struct encoder *encoder = rendition->encoder;
+	uint8_t block[ENCODER_BLOCK_MAX];
+	uint64_t left = packet->length;
+
+	encoder->write_block(publish->title, block);
+	while (left > 0) {
+		size_t rest = encoder_interval_rest(encoder, rendition->ring.end_pos);
+		size_t piece = size_min(rest, left);
+		const struct iovec parts[] = {
+			{(void *)(uintptr_t)bytes, piece},
+			{block, piece == rest ? encoder->block_bytes : 0},
+		};
+		struct ring_packet entry = entry_of(packet);
+
+		bytes += piece;
+		left -= piece;
+		if (left > 0) {
+			entry.count = 0;
+			entry.next_seq = packet->first_seq;
+		}
+		if (ring_append_copy(&rendition->ring, parts, ARRAY_LEN(parts), &entry,
+				     ENGINE_COPY) < 0) {
+			lose_packet(rendition, packet);
+			return;
+		}
+	}
+}
+
 /* Gives the rendition the packet in words of its own.  False: it is header, payload and trailer. */
 static bool rewrite(const struct publish *publish, struct rendition *rendition,
 		    const struct packet *packet, const uint8_t *bytes)
@@ -125,8 +158,12 @@ static bool rewrite(const struct publish *publish, struct rendition *rendition,
 	const struct framing_params framing = framing_published(publish->framing);
 	struct iovec whole;
 
-	if (!encoder->rewrite || packet->length == 0)
+	if (!encoder_sees_payload(encoder) || packet->length == 0)
 		return false;
+	if (encoder->interval_bytes) {
+		append_intervals(publish, rendition, packet, bytes);
+		return true;
+	}
 	whole.iov_base = encoder->rewrite(encoder, packet, &framing, bytes, &whole.iov_len);
 	if (!whole.iov_base && whole.iov_len == ENCODER_AS_IT_IS)
 		return false;
@@ -271,7 +308,7 @@ static bool is_rewritten(const struct publish *publish)
 	struct list_node *node;
 
 	list_for_each (&publish->fanout->renditions, node) {
-		if (rendition_of(node)->encoder->rewrite)
+		if (encoder_sees_payload(rendition_of(node)->encoder))
 			return true;
 	}
 	return false;
@@ -288,7 +325,7 @@ static struct list_node *tee_to_renditions(struct publish *publish, const struct
 		struct rendition *rendition = rendition_of(node);
 		struct list_node *next = list_next(&publish->fanout->renditions, node);
 
-		if (rendition->encoder->rewrite && !seen)
+		if (encoder_sees_payload(rendition->encoder) && !seen)
 			break;
 		if (!(seen && rewrite(publish, rendition, packet, seen)) &&
 		    !put_chain(publish, rendition, packet, payload, !next))
@@ -415,6 +452,11 @@ void publish_set_source(struct publish *publish, bool is_up)
 	note(publish);
 }
 
+void publish_set_title(struct publish *publish, const char *title)
+{
+	(void)snprintf(publish->title, sizeof(publish->title), "%s", title);
+}
+
 void publish_set_awake(struct publish *publish, bool is_awake)
 {
 	publish->is_awake = is_awake;
@@ -539,7 +581,7 @@ void publish_take_past(const struct publish *publish, struct rendition *to)
 	if (!from)
 		return;
 	cursor_join_recent(&cursor, &from->ring,
-			   to->encoder->rewrite ? &past_rewritten : &past_shared);
+			   encoder_sees_payload(to->encoder) ? &past_rewritten : &past_shared);
 	r = take_packets(publish, to, from, &cursor);
 	if (r < 0) {
 		log_error("it begins without a past feed=%s format=%s: %s", to->fanout->name,

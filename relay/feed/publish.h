@@ -15,6 +15,7 @@
 #include "fanout/fanout.h"
 #include "feed/crossing_home.h"
 #include "intake/sink.h"
+#include "packet/encoder_icy.h"
 #include "packet/framing.h"
 #include "packet/packet.h"
 #include "packet/sequence.h"
@@ -40,6 +41,8 @@ struct publish {
 	bool is_branch;                       /* ro: what it publishes, its home has counted */
 	bool is_awake; /* ro: packets come; of a home always, of a branch if it asked */
 	struct source_sequence source;
+	char title[ICY_TITLE_BYTES +
+		   1];    /* ro: of what is published now, for formats that tell it */
 	uint64_t last_ms; /* ro: monotonic, when anything was published */
 };
 
@@ -58,6 +61,9 @@ void publish_take_past(const struct publish *publish, struct rendition *to);
 
 /* Goes on where the process before was. */
 void publish_resume(struct publish *publish, const struct sequence *sequence);
+
+/* What is published from now on has this title; a longer one than ICY_TITLE_BYTES is cut. */
+void publish_set_title(struct publish *publish, const char *title);
 
 /* A publisher has come or gone, which nobody is told here. */
 void publish_set_source(struct publish *publish, bool is_up);

@@ -6,8 +6,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
+#include "packet/encoder_icy.h"
 
 enum {
 	COME_BACK_BYTES = 256,
@@ -40,14 +42,25 @@ static const char *content_type(const struct stream_answer *answer)
 	return media ? media : answer->of_feed.content_type;
 }
 
-static void add_fields(const struct stream_answer *answer, struct http_response *response)
+static bool has_field(const char *fields, const char *name)
 {
-	const char *name = answer->of_feed.fields;
+	for (const char *at = fields; *at;) {
+		if (strcasecmp(at, name) == 0)
+			return true;
+		at += strlen(at) + 1;
+		at += strlen(at) + 1;
+	}
+	return false;
+}
 
-	while (*name) {
+/* but: those that have been added already; NULL: none have. */
+static void add_fields(struct http_response *response, const char *fields, const char *but)
+{
+	for (const char *name = fields; *name;) {
 		const char *value = name + strlen(name) + 1;
 
-		http_response_field(response, name, value);
+		if (!but || !has_field(but, name))
+			http_response_field(response, name, value);
 		name = value + strlen(value) + 1;
 	}
 }
@@ -70,7 +83,11 @@ ssize_t stream_answer_head(const struct stream_answer *answer, const struct stre
 	http_response_field(&response, "Cache-Control", "no-store, no-transform");
 	http_response_field(&response, "X-Accel-Buffering", "no");
 	http_response_field(&response, "X-Content-Type-Options", "nosniff");
-	add_fields(answer, &response);
+	add_fields(&response, answer->of_feed.fields, NULL);
+	/* The operator's word counts more than the publisher's. */
+	add_fields(&response, answer->icy_fields, answer->of_feed.fields);
+	if (carrier == FORMAT_CARRIER_ICY)
+		http_response_field_number(&response, "icy-metaint", ICY_INTERVAL);
 	if (start->is_known) {
 		http_response_field_number(&response, "Relay-Session", start->session);
 		http_response_field_number(&response, "Relay-Sequence", start->sequence);

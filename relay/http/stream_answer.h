@@ -24,7 +24,8 @@
 #define STREAM_ORIGIN_BYTES 256
 #define STREAM_TYPE_BYTES   127
 #define STREAM_FIELDS_BYTES 1023
-#define STREAM_ANSWER_BYTES 6144
+#define STREAM_ICY_BYTES    511
+#define STREAM_ANSWER_BYTES 7168
 
 /* What the operator says of the streams of a feed. */
 struct stream_fields {
@@ -43,12 +44,13 @@ enum stream_dialect {
 struct stream_answer {
 	enum format format;
 	enum stream_dialect dialect;
-	bool is_head;                         /* without a body */
-	char origin[STREAM_ORIGIN_BYTES + 1]; /* whose pages may read it: one, "*", or "" */
-	bool allows_credentials;              /* they may bring cookies; not with "*" */
-	bool allows_publishers;               /* the listener takes POST and PUT */
-	struct websocket_handshake handshake; /* checked, with a WebSocket */
-	struct stream_fields of_feed;         /* not with a WebSocket */
+	bool is_head;                          /* without a body */
+	char origin[STREAM_ORIGIN_BYTES + 1];  /* whose pages may read it: one, "*", or "" */
+	bool allows_credentials;               /* they may bring cookies; not with "*" */
+	bool allows_publishers;                /* the listener takes POST and PUT */
+	struct websocket_handshake handshake;  /* checked, with a WebSocket */
+	struct stream_fields of_feed;          /* not with a WebSocket */
+	char icy_fields[STREAM_ICY_BYTES + 2]; /* of audio: for players, as in of_feed */
 };
 
 /* Where a stream begins. */

@@ -272,6 +272,16 @@ static enum format format_of(const struct http_request *request, bool wants_fram
 	return format;
 }
 
+/* Only where no other format is named. */
+static bool wants_icy(const struct http_request *request, enum format format)
+{
+	struct http_text text;
+
+	return (format == FORMAT_HTTP || format == FORMAT_RAW) &&
+	       http_fields_find(&request->fields, "Icy-MetaData", &text) &&
+	       http_text_equals(text, "1");
+}
+
 const char *stream_request_read(const struct http_request *request, uint64_t now_ns,
 				struct stream_request *ret)
 {
@@ -291,6 +301,7 @@ const char *stream_request_read(const struct http_request *request, uint64_t now
 	(void)http_fields_find(&request->fields, "Origin", &ret->origin);
 	wrong = read_query(request, ret, id);
 	ret->format = format_of(request, ret->wants_framed);
+	ret->wants_icy = wants_icy(request, ret->format);
 	if (wrong)
 		return wrong;
 	read_last_event_id(request, id);

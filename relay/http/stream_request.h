@@ -17,6 +17,7 @@
  *	?until=...           end with what came at that time at the latest
  *	Last-Event-ID: SESSION-SEQ    begin with the one after it; ?lastEventId= the same, for
  *	                     clients that cannot send the field
+ *	Icy-MetaData: 1      titles in a stream of audio, as players know them
  *	?text=1              WebSocket: text messages instead of binary ones
  *	?messages=packet|message    WebSocket: what one message of it is
  *	?publish=1           WebSocket: its messages are published
@@ -53,6 +54,7 @@ struct stream_request {
 	bool is_long;                     /* the path is longer than the name of any feed */
 	enum format format; /* of a WebSocket the plainest one; the next two say which of them */
 	bool wants_framed;  /* its query says so; `format` is right then, of a WebSocket too */
+	bool wants_icy;     /* titles in it; `format` is that without them */
 	bool wants_text;
 	bool has_messages, per_message; /* whether it says so, and what */
 	bool has_burst;

@@ -18,6 +18,7 @@
 enum {
 	ENCODER_HEADER_MAX = 160,
 	ENCODER_TRAILER_MAX = 16,
+	ENCODER_BLOCK_MAX = 512,
 };
 
 /* What rewrite() leaves in *ret_bytes with NULL when the payload can be shared after all. */
@@ -44,6 +45,13 @@ struct encoder {
 			    const struct framing_params *framing, const uint8_t *payload,
 			    size_t *ret_bytes);
 
+	/* For formats with a block behind each interval_bytes of payload, however the packets lie.  The
+	 * position in the rendition says where: all blocks are block_bytes long, at most
+	 * ENCODER_BLOCK_MAX.  A reader begins where an interval begins.  All three are 0 or NULL where
+	 * there are no blocks. */
+	size_t interval_bytes, block_bytes;
+	void (*write_block)(const char *title, uint8_t *out);
+
 	/* Reads back a packet that is `bytes` long on the wire: returns where its payload is, and
 	 * sets packet->length.  The caller has filled in the rest for a data packet, as far as it
 	 * knows it; what the format says of a packet is set.  Of news, length is 0.  The pointer is
@@ -64,6 +72,26 @@ struct encoder {
 	size_t (*farewell)(const struct encoder *encoder, enum close_reason reason,
 			   uint32_t retry_ms, uint8_t *out);
 };
+
+/* Does it have to see the payload? */
+static inline bool encoder_sees_payload(const struct encoder *encoder)
+{
+	return encoder->rewrite || encoder->interval_bytes;
+}
+
+/* Bytes of payload until the next block, at this position of a rendition; between two packets, so
+ * not inside of a block. */
+static inline size_t encoder_interval_rest(const struct encoder *encoder, uint64_t pos)
+{
+	return encoder->interval_bytes - pos % (encoder->interval_bytes + encoder->block_bytes);
+}
+
+/* May a reader begin at this position of a rendition? */
+static inline bool encoder_can_begin(const struct encoder *encoder, uint64_t pos)
+{
+	return !encoder->interval_bytes ||
+	       encoder_interval_rest(encoder, pos) == encoder->interval_bytes;
+}
 
 /* encoder_raw and all others of format.def.  Its file tells what each looks like on the wire. */
 #define FORMAT(id, name, symbol, ...) extern const struct encoder symbol;

@@ -39,6 +39,10 @@ void cursor_join_live(struct cursor *cursor, const struct ring *ring);
 void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t bytes,
 		      uint64_t since_ns);
 
+/* At the packet that begins at this position, or at the live edge where that is it.  False: the ring
+ * has no such packet; then it stands at the live edge. */
+bool cursor_join_position(struct cursor *cursor, const struct ring *ring, uint64_t pos) must_check;
+
 /* In the past: at the newest key frame, or at the tables near before it, as long as the ring has
  * them; at the live edge when it has no key frame. */
 void cursor_join_key_frame(struct cursor *cursor, const struct ring *ring);

@@ -239,17 +239,20 @@ uint64_t cursor_find_later(const struct cursor *cursor, const struct ring *ring,
 	return found.segment ? found.segment->start_pos + mark_of(&found)->offset : UINT64_MAX;
 }
 
-/* False: the packet that begins there is not in the ring. */
-static bool join_at_position(struct cursor *cursor, const struct ring *ring, uint64_t pos)
+bool cursor_join_position(struct cursor *cursor, const struct ring *ring, uint64_t pos)
 {
 	const struct sought within = {.has = is_within, .pos = pos};
 	struct packet_found found;
 
+	cursor_join_live(cursor, ring);
+	if (pos == cursor->pos)
+		return true;
 	if (pos < ring->start_pos)
 		return false;
 	found = find_packet(ring, ring_first_index(ring), &within);
 	if (!found.segment || found.segment->start_pos + mark_of(&found)->offset != pos)
 		return false;
+	cursor_leave(cursor);
 	join_at(cursor, &found);
 	return true;
 }
@@ -258,11 +261,16 @@ void cursor_join_key_frame(struct cursor *cursor, const struct ring *ring)
 {
 	const struct ring_media *media = &ring->media;
 
-	if (media->lead && join_at_position(cursor, ring, media->lead - 1))
-		return;
-	if (media->key_frame && join_at_position(cursor, ring, media->key_frame - 1))
-		return;
+	const uint64_t begins[] = {media->lead, media->key_frame};
+
 	cursor_join_live(cursor, ring);
+	for (size_t i = 0; i < ARRAY_LEN(begins); i++) {
+		if (!begins[i])
+			continue;
+		cursor_leave(cursor);
+		if (cursor_join_position(cursor, ring, begins[i] - 1))
+			return;
+	}
 }
 
 /* The oldest segment of the sequence that runs. */

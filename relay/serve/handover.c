@@ -135,6 +135,8 @@ static int take_feed(struct service *service, const struct config *config,
 	ret->admitted = served->admitted;
 	memcpy(ret->refused, served->refused, sizeof(ret->refused));
 	ingest_settle(&served->ingest);
+	memcpy(ret->icy_fields, served->icy_fields, sizeof(ret->icy_fields));
+	memcpy(ret->title, served->worker_feeds[ret->home].feed->publish.title, sizeof(ret->title));
 	crossing_settle(served->worker_feeds[ret->home].feed);
 	ret->parts = calloc(served->workers->count, sizeof(*ret->parts));
 	if (!ret->parts)
@@ -208,7 +210,7 @@ const struct kept_table *const *handover_tables(size_t *ret_count)
 {
 	/* To be changed with what stands beside the tables: lists, bytes, counters, and their
 	 * order; and with the head of the region of a crash. */
-	static const struct kept_table beside = {.name = "beside 1"};
+	static const struct kept_table beside = {.name = "beside 2"};
 	static const struct kept_table *const tables[] = {
 		&beside,
 		&service_kept_table,
@@ -251,6 +253,20 @@ static void transfer_socket(struct state_stream *stream, struct handed_socket *s
 		state_fail(stream, "listening socket");
 }
 
+/* Name, value, name, value, and an empty text. */
+static void transfer_fields(struct state_stream *stream, char fields[STREAM_ICY_BYTES + 2])
+{
+	size_t at = 0, bytes;
+
+	do {
+		state_text(stream, fields + at, STREAM_ICY_BYTES + 2 - at, "field of a stream");
+		bytes = strlen(fields + at) + 1;
+		at += bytes;
+		if (at >= STREAM_ICY_BYTES + 2 && bytes > 1)
+			state_fail(stream, "fields of a stream");
+	} while (!stream->fault && bytes > 1);
+}
+
 static void transfer_feed(struct state_stream *stream, struct handed_feed *feed, unsigned workers)
 {
 	void *parts = feed->parts;
@@ -261,6 +277,7 @@ static void transfer_feed(struct state_stream *stream, struct handed_feed *feed,
 		state_fail(stream, "home");
 	ingest_state_transfer(stream, &feed->ingest);
 	kept_transfer_counts(stream, feed->refused, &kept_close_reasons);
+	transfer_fields(stream, feed->icy_fields);
 	has_parts = state_array(stream, &parts, &feed->part_count, sizeof(*feed->parts),
 				LEAST_BYTES, "parts of a feed");
 	if (stream->is_reading)
@@ -448,6 +465,8 @@ static uint64_t resume_feed(struct service *service, struct served_feed *served,
 
 	served->admitted = handed->admitted;
 	memcpy(served->refused, handed->refused, sizeof(served->refused));
+	memcpy(served->icy_fields, handed->icy_fields, sizeof(served->icy_fields));
+	workers_set_title(served->workers, served->worker_feeds, handed->title);
 	for (unsigned i = 0; i < handed->part_count; i++) {
 		reopen_formats(served, &handed->parts[i]);
 		if (!prepare_subscribers(service, served, &workers[i], &handed->parts[i]))

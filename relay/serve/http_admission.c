@@ -27,6 +27,7 @@
 #include "serve/http_listener.h"
 #include "serve/service.h"
 #include "web/feed_list.h"
+#include "web/icy.h"
 #include "web/ntrip.h"
 #include "web/publisher_arrival.h"
 #include "web/request_token.h"
@@ -45,6 +46,7 @@ struct asking {
 	struct stream_request wanted;
 	struct request_token token;
 	bool publishes;
+	bool sets_title; /* and nothing else */
 	struct stream_answer answer;
 	struct http_path *path; /* NULL: none, or not known yet */
 	bool has_address;
@@ -304,6 +306,8 @@ static enum format wanted_format(const struct asking *asking)
 				   ? wanted->per_message
 				   : http->per_message && http_path_has_messages(asking->path);
 
+	if (wanted->wants_icy && asking->path->offers[FORMAT_ICY].format)
+		return FORMAT_ICY;
 	if (wanted->wants_framed || format_row(wanted->format)->carrier != FORMAT_CARRIER_WEBSOCKET)
 		return wanted->format;
 	return http_websocket_format(wanted->wants_text, per_message, http->gaps);
@@ -358,6 +362,9 @@ static void set_params(const struct asking *asking, struct subscriber_params *pa
 	*params = asking->path->params;
 	if (asking->path->is_auto)
 		params->on_slow = tells_gaps ? ON_SLOW_SKIP : ON_SLOW_DISCONNECT;
+	/* The live edge is in the middle of an interval. */
+	if (asking->answer.format == FORMAT_ICY && params->on_slow == ON_SLOW_SKIP)
+		params->on_slow = ON_SLOW_DISCONNECT;
 	if (wanted->has_burst || wanted->has_from || wanted->since_ns) {
 		params->burst_bytes = wanted->burst_bytes;
 		params->burst_ms = wanted->burst_ms;
@@ -540,8 +547,32 @@ static void publish(struct asking *asking)
 		.ends_lines = http_path_is_text(asking->path),
 	};
 
+	icy_read_fields(&asking->request->fields, feed->icy_fields);
 	if (publisher_arrive(&from, &feed->ingest, &feed->home->inbox) < 0)
 		refuse(asking, HTTP_REFUSED_NO_MEMORY);
+}
+
+static void set_title(struct asking *asking, const char *title)
+{
+	struct served_feed *feed = asking->path->feed;
+	char buf[STREAM_ANSWER_BYTES];
+
+	workers_set_title(feed->workers, feed->worker_feeds, title);
+	send_answer(asking, buf, icy_print_done(buf, sizeof(buf)));
+}
+
+static void answer_title(struct asking *asking)
+{
+	char feed[STREAM_FEED_BYTES + 1], title[ICY_TITLE_BYTES + 1];
+	const char *wrong = icy_read_update(asking->request, feed, title);
+
+	asking->path = wrong ? NULL : http_listener_find(asking->http, feed);
+	if (wrong)
+		refuse_with(asking, HTTP_REFUSED_BAD_REQUEST, 400, wrong);
+	else if (!asking->path)
+		refuse(asking, HTTP_REFUSED_UNKNOWN_FEED);
+	else
+		set_title(asking, title);
 }
 
 static void answer_publisher(struct asking *asking)
@@ -576,6 +607,9 @@ static void answer_stream(struct asking *asking)
 	refusal = refusal_of_wish(asking->path, asking->answer.format,
 				  asking->wanted.burst_key_frame);
 	asking->answer.of_feed = asking->path->fields;
+	if (asking->path->offers[FORMAT_ICY].format && !format_row(asking->answer.format)->media)
+		icy_fields_of(asking->path->feed->icy_fields, asking->path->feed->name,
+			      asking->answer.icy_fields);
 	if (refusal != HTTP_REFUSAL_COUNT)
 		refuse(asking, refusal);
 	else if (!agrees_on_websocket(asking))
@@ -619,6 +653,8 @@ static void answer_request(struct asking *asking, const char *wrong)
 		refuse(asking, HTTP_REFUSED_DRAINING);
 	else if (wrong)
 		refuse_with(asking, HTTP_REFUSED_BAD_REQUEST, 400, wrong);
+	else if (asking->sets_title)
+		answer_title(asking);
 	else if (asking->path && asking->publishes)
 		answer_publisher(asking);
 	else if (asking->path)
@@ -640,8 +676,9 @@ static void answer(void *owner, struct http_connection *connection,
 	asking.answer.is_head = request->method == HTTP_HEAD;
 	asking.answer.dialect = ntrip_dialect_of(request);
 	asking.answer.allows_publishers = asking.http->publishes;
-	asking.publishes = asking.http->publishes &&
-			   (request->method & HTTP_HAVE_BODY || asking.wanted.publishes);
+	asking.sets_title = asking.http->publishes && icy_is_update(request);
+	asking.publishes = asking.http->publishes && (request->method & HTTP_HAVE_BODY ||
+						      asking.wanted.publishes || asking.sets_title);
 	request_token_find(request, &asking.token);
 	if (!asking.wanted.is_long)
 		asking.path = http_listener_find(asking.http, asking.wanted.feed);

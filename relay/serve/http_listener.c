@@ -12,6 +12,7 @@
 #include "serve/params.h"
 #include "serve/service.h"
 #include "web/forwarded.h"
+#include "web/icy.h"
 
 const char *http_refusal_name(enum http_refusal refusal)
 {
@@ -62,6 +63,8 @@ static bool is_offered(const struct http_listener *http, const struct http_path 
 
 	if (row->carrier == FORMAT_CARRIER_WEBSOCKET && !row->is_framed &&
 	    row->tells_gaps != http->gaps)
+		return false;
+	if (row->carrier == FORMAT_CARRIER_ICY && !icy_is_for(path->fields.content_type))
 		return false;
 	return (!row->is_text || http_path_is_text(path)) &&
 	       (!row->per_message || http_path_has_messages(path));

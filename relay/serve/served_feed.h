@@ -13,6 +13,7 @@
 #include "feed/feed.h"
 #include "feed/feed_report.h"
 #include "feed/feed_state.h"
+#include "http/stream_answer.h"
 #include "net/access.h"
 #include "serve/served_format.h"
 #include "serve/worker.h"
@@ -49,6 +50,9 @@ struct served_feed {
 	uint64_t admitted;        /* that ever had one; also the id of the last */
 	uint64_t refused[CLOSE_REASON_COUNT];
 
+	/* Of the last publisher that said so; see stream_answer.h. */
+	char icy_fields[STREAM_ICY_BYTES + 2];
+
 	struct recorder *recorder;    /* NULL: it has no history */
 	struct worker *recording;     /* where it is recorded: its branch there, or home */
 	struct format_offer recorded; /* what is recorded */
@@ -64,6 +68,7 @@ struct handed_feed {
 #include "continuity/kept_members.def"
 	struct ingest_state ingest;
 	uint64_t refused[CLOSE_REASON_COUNT];
+	char icy_fields[STREAM_ICY_BYTES + 2];
 	/* CLOSE_REASON_COUNT: its publisher goes on.  Not in the stream: found out when the feed is made. */
 	enum close_reason source_end;
 	struct feed_state *parts; /* one for each worker; owned */

@@ -115,6 +115,27 @@ void workers_call(struct workers *workers, void (*function)(struct worker *worke
 	call_each(workers->list, workers->count, function, data);
 }
 
+/* ---- titles ---- */
+
+struct titling {
+	const struct worker_feed *feeds;
+	const char *title;
+};
+
+static void set_title(struct worker *worker, void *data)
+{
+	const struct titling *titling = data;
+
+	publish_set_title(&titling->feeds[worker->index].feed->publish, titling->title);
+}
+
+void workers_set_title(struct workers *workers, const struct worker_feed *feeds, const char *title)
+{
+	struct titling titling = {.feeds = feeds, .title = title};
+
+	workers_call(workers, set_title, &titling);
+}
+
 /* ---- standing still ---- */
 
 struct parking {

@@ -84,6 +84,9 @@ void worker_call(struct worker *worker, void (*call)(struct worker *worker, void
 void workers_call(struct workers *workers, void (*call)(struct worker *worker, void *data),
 		  void *data);
 
+/* What is published of this feed has this title from now on.  feeds: one in each worker. */
+void workers_set_title(struct workers *workers, const struct worker_feed *feeds, const char *title);
+
 /* All workers stand still from here on, each between two callbacks, until they are released; what
  * is theirs is the control thread's meanwhile.  No worker_call() in between.  NULL: no memory. */
 struct parked;

@@ -160,18 +160,20 @@ static enum format asked_for(const struct format_row *row)
 	struct stream_request wanted;
 	char head[512];
 	int length =
-		snprintf(head, sizeof(head), "GET /a%s HTTP/1.%d\r\nHost: h\r\n%s%s%s%s\r\n",
+		snprintf(head, sizeof(head), "GET /a%s HTTP/1.%d\r\nHost: h\r\n%s%s%s%s%s\r\n",
 			 row->is_framed ? "?format=framed" : "",
 			 row->carrier == FORMAT_CARRIER_PLAIN ? 0 : 1, row->media ? "Accept: " : "",
 			 row->media ? row->media : "", row->media ? "\r\n" : "",
 			 row->carrier == FORMAT_CARRIER_WEBSOCKET
 				 ? "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-				 : "");
+				 : "",
+			 row->carrier == FORMAT_CARRIER_ICY ? "Icy-MetaData: 1\r\n" : "");
 
 	http_request_init(&request, HTTP_GET, 0);
 	assert_int_equal(http_request_parse(&request, head, (size_t)length), HTTP_PARSE_WHOLE);
 	assert_null(stream_request_read(&request, 1, &wanted));
-	return wanted.format;
+	assert_int_equal(wanted.wants_icy, row->carrier == FORMAT_CARRIER_ICY);
+	return wanted.wants_icy ? FORMAT_ICY : wanted.format;
 }
 
 static void a_request_gets_the_row_that_it_asks_for(void **state)
@@ -209,7 +211,7 @@ static void an_answer_tells_what_the_row_says(void **state)
 		char head[STREAM_ANSWER_BYTES + 1], type[128];
 		ssize_t length;
 
-		if (row->carrier != FORMAT_CARRIER_PLAIN && row->carrier != FORMAT_CARRIER_CHUNKED)
+		if (row->carrier == FORMAT_CARRIER_WEBSOCKET)
 			continue;
 		length = stream_answer_head(&answer, &start, head, STREAM_ANSWER_BYTES);
 		assert_true(length > 0);
@@ -219,6 +221,8 @@ static void an_answer_tells_what_the_row_says(void **state)
 		assert_non_null(strstr(head, type));
 		assert_int_equal(strstr(head, "\r\nTransfer-Encoding: chunked\r\n") != NULL,
 				 row->carrier == FORMAT_CARRIER_CHUNKED);
+		assert_int_equal(strstr(head, "\r\nicy-metaint: 16000\r\n") != NULL,
+				 row->carrier == FORMAT_CARRIER_ICY);
 	}
 }
 
