@@ -76,6 +76,7 @@ static int pause_recording(struct relay *relay, struct errmsg *err)
 	struct list_node *node;
 	int r = 0;
 
+	inbox_run(&relay->service.control); /* somebody may be on the way to a history */
 	list_for_each (&relay->service.feeds, node) {
 		r = served_feed_pause_recording(served_feed_at(node), err);
 		if (r < 0)

@@ -73,15 +73,23 @@ enum replay_outcome {
 	REPLAY_AT_END,  /* the same, but there is no more for now                           */
 	REPLAY_OVER,    /* all that was asked for has been sent                             */
 	REPLAY_GONE,    /* what comes next has gone while it was sending                    */
-	REPLAY_FAILED,  /* *ret_err                                                         */
+	REPLAY_FAILED,  /* ret->err                                                         */
+};
+
+/* What a call of send() has done. */
+struct replay_progress {
+	size_t sent;               /* bytes that the socket took */
+	uint64_t missed;           /* messages that are missing, of which the format says nothing */
+	struct stream_place place; /* with SEAM and AT_END: what comes next */
+	int err;                   /* with FAILED: an errno */
 };
 
 /* Who sends subscribers what the ring does not have any more. */
 struct subscriber_replay {
-	/* Sends some bytes to the socket, from where it is.  *ret_sent: how many.  *ret_place: with
-	 * SEAM and AT_END, what comes next. */
-	enum replay_outcome (*send)(void *owner, int fd, size_t *ret_sent,
-				    struct stream_place *ret_place, int *ret_err);
+	/* Sends some bytes to the socket, from where it is.  *ret is all zero before. */
+	enum replay_outcome (*send)(void *owner, int fd, struct replay_progress *ret);
+	/* True: the socket has, or may have, a part of a packet, so nothing else may be said. */
+	bool (*is_inside)(const void *owner);
 	/* Once, when it is not needed any more. */
 	void (*free)(void *owner);
 };

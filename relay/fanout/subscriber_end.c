@@ -23,6 +23,12 @@ bool subscriber_has_finished(const struct subscriber *subscriber)
 	       notes_waiting(&subscriber->notes) == 0;
 }
 
+/* Of one with replay: does its socket have a part of a packet? */
+static bool is_inside_replay(const struct subscriber *subscriber)
+{
+	return subscriber->replay->is_inside(subscriber->replay_owner);
+}
+
 /* Forced out, or with a packet half sent: the end must not look like a clean one. */
 static bool must_reset(const struct subscriber *subscriber, enum close_reason reason)
 {
@@ -30,10 +36,10 @@ static bool must_reset(const struct subscriber *subscriber, enum close_reason re
 
 	if (kind == CLOSE_KIND_PEER)
 		return false;
-	if (subscriber->replay)
-		return true;
 	if (notes_waiting(&subscriber->notes))
 		return true;
+	if (subscriber->replay)
+		return subscriber->end != END_BY_INPUT || is_inside_replay(subscriber);
 	if (subscriber_has_finished(subscriber) || subscriber->end == END_TOLD)
 		return false;
 	if (subscriber->end == END_BY_INPUT)
@@ -113,8 +119,10 @@ static void say_last_words(struct subscriber *subscriber, enum close_reason reas
 	const struct cursor *cursor = &subscriber->cursor;
 	int err = 0;
 
-	if (subscriber->state == SUBSCRIBER_BLOCKED || subscriber->replay ||
-	    !cursor_is_at_packet_start(cursor))
+	/* With replay it is always BLOCKED, and the end is still to come. */
+	if (subscriber->replay
+		    ? subscriber->end != END_BY_INPUT || is_inside_replay(subscriber)
+		    : subscriber->state == SUBSCRIBER_BLOCKED || !cursor_is_at_packet_start(cursor))
 		return;
 	if (subscriber->end != END_BY_INPUT &&
 	    (cursor_unread_time(cursor, &subscriber->rendition->ring) ||

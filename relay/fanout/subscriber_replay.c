@@ -51,29 +51,44 @@ static void go_on(struct subscriber *subscriber, const struct stream_place *plac
 	fanout_continue_pass(fanout_of(subscriber));
 }
 
-static void count(struct subscriber *subscriber, size_t sent)
+/* It has all that it asked for.  From here on it is as others who have read all, and are to be told
+ * of the end. */
+static void come_to_end(struct subscriber *subscriber)
 {
-	if (!sent)
-		return;
-	subscriber->sent_bytes += sent;
-	subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
-	fanout_of(subscriber)->metrics->replayed_bytes += sent;
+	subscriber_end_replay(subscriber);
+	list_remove(&subscriber->until_node);
+	cursor_join_live(&subscriber->cursor, &subscriber->rendition->ring);
+	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
+	subscriber_set_state(subscriber, SUBSCRIBER_READY);
+	subscriber_finish(subscriber, CLOSE_UNTIL);
+	fanout_continue_pass(fanout_of(subscriber));
+}
+
+static void count(struct subscriber *subscriber, const struct replay_progress *progress)
+{
+	struct metrics *metrics = fanout_of(subscriber)->metrics;
+
+	if (progress->sent)
+		subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
+	subscriber->sent_bytes += progress->sent;
+	metrics->replayed_bytes += progress->sent;
+	metrics->gaps += progress->missed > 0;
+	metrics->skipped_messages += progress->missed;
 }
 
 static void take_outcome(struct subscriber *subscriber, enum replay_outcome outcome,
-			 const struct stream_place *place, int err)
+			 const struct replay_progress *progress)
 {
 	bool is_seam = outcome == REPLAY_SEAM || outcome == REPLAY_AT_END;
 
-	if (is_seam && can_go_on(subscriber, place)) {
-		go_on(subscriber, place);
+	if (is_seam && can_go_on(subscriber, &progress->place)) {
+		go_on(subscriber, &progress->place);
 	} else if (outcome == REPLAY_OVER) {
-		subscriber_end_replay(subscriber);
-		subscriber_close(subscriber, CLOSE_UNTIL);
+		come_to_end(subscriber);
 	} else if (outcome == REPLAY_GONE) {
 		subscriber_close(subscriber, CLOSE_LAG);
 	} else if (outcome == REPLAY_FAILED) {
-		subscriber_close(subscriber, close_reason_from_errno(err));
+		subscriber_close(subscriber, close_reason_from_errno(progress->err));
 	} else {
 		/* At the end, a packet or a tick wakes it. */
 		subscriber_set_state(subscriber, outcome == REPLAY_AT_END ? SUBSCRIBER_IDLE
@@ -83,14 +98,14 @@ static void take_outcome(struct subscriber *subscriber, enum replay_outcome outc
 
 void subscriber_serve_replay(struct subscriber *subscriber)
 {
-	struct stream_place place = {0};
-	enum send_outcome told;
+	const struct subscriber_replay *replay = subscriber->replay;
+	struct replay_progress progress = {0};
+	enum send_outcome told = SEND_DONE;
 	enum replay_outcome outcome;
-	size_t sent = 0;
 	int err = 0;
 
-	/* Only before the first byte. */
-	told = subscriber_serve_notes(subscriber, &err);
+	if (!replay->is_inside(subscriber->replay_owner))
+		told = subscriber_serve_notes(subscriber, &err);
 	if (told == SEND_FAILED) {
 		subscriber_close(subscriber, close_reason_from_errno(err));
 		return;
@@ -99,10 +114,9 @@ void subscriber_serve_replay(struct subscriber *subscriber)
 		subscriber_set_state(subscriber, SUBSCRIBER_BLOCKED);
 		return;
 	}
-	outcome = subscriber->replay->send(subscriber->replay_owner, subscriber->fd, &sent, &place,
-					   &err);
-	count(subscriber, sent);
-	take_outcome(subscriber, outcome, &place, err);
+	outcome = replay->send(subscriber->replay_owner, subscriber->fd, &progress);
+	count(subscriber, &progress);
+	take_outcome(subscriber, outcome, &progress);
 }
 
 void subscriber_begin_replay(struct subscriber *subscriber, const struct subscriber_params *params)

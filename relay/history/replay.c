@@ -24,7 +24,10 @@ enum {
 
 struct replay {
 	struct history_reader reader;
-	struct history_run run;    /* what is left of the one in hand */
+	struct history_run run; /* what is left of the one in hand */
+	struct replay_format format;
+	struct replay_block block; /* of it, and not sent yet; always empty in the framed format */
+	bool is_inside;            /* the socket has a part of a packet */
 	struct history_reader end; /* with has_end: nothing from here on */
 	bool has_end;
 	uint64_t until_ns; /* wall clock; 0: none */
@@ -108,7 +111,8 @@ static int open_reader(struct replay *replay, struct history *history,
 	return r == -ENOENT ? -EAGAIN : r;
 }
 
-int replay_open(struct history *history, const struct replay_range *range, struct replay **ret,
+int replay_open(struct history *history, const struct replay_range *range,
+		const struct replay_format *format, struct replay **ret,
 		struct stream_place *ret_place)
 {
 	struct replay *replay = calloc(1, sizeof(*replay));
@@ -119,6 +123,7 @@ int replay_open(struct history *history, const struct replay_range *range, struc
 		return r;
 	}
 	replay->until_ns = range->until_ns;
+	replay->format = *format;
 	r = read_place(replay, ret_place);
 	if (r < 0) {
 		replay_free(replay);
@@ -133,27 +138,35 @@ void replay_free(struct replay *replay)
 	history_reader_close(&replay->reader);
 	if (replay->has_end)
 		history_reader_close(&replay->end);
+	replay_block_clear(&replay->block);
 	free(replay);
 }
 
 /* ---- sending ---- */
 
-/* What may be sent of the run. */
-static size_t bytes_allowed(const struct replay *replay)
+/* What may be sent of the run; it ends between two packets. */
+static uint64_t bytes_allowed(const struct replay *replay)
 {
 	uint64_t bytes = replay->run.length;
 
-	if (replay->has_end)
-		bytes = history_reader_is_before(&replay->reader, &replay->end)
-				? u64_min(bytes,
-					  history_reader_distance(&replay->reader, &replay->end))
-				: 0;
-	return (size_t)u64_min(bytes, PIECE_BYTES);
+	if (!replay->has_end)
+		return bytes;
+	if (!history_reader_is_before(&replay->reader, &replay->end))
+		return 0;
+	return u64_min(bytes, history_reader_distance(&replay->reader, &replay->end));
 }
 
-static enum replay_outcome send_piece(struct replay *replay, int fd, size_t bytes, size_t *ret_sent,
-				      int *ret_err)
+static void advance(struct replay *replay, uint64_t bytes)
 {
+	history_reader_advance(&replay->reader, bytes);
+	replay->run.offset += bytes;
+	replay->run.length -= bytes;
+}
+
+/* As it lies. */
+static enum replay_outcome send_file(struct replay *replay, int fd, struct replay_progress *ret)
+{
+	size_t bytes = (size_t)u64_min(bytes_allowed(replay), PIECE_BYTES);
 	off_t offset = (off_t)replay->run.offset;
 	ssize_t sent;
 
@@ -163,41 +176,99 @@ static enum replay_outcome send_piece(struct replay *replay, int fd, size_t byte
 	if (sent < 0 && errno == EAGAIN)
 		return REPLAY_BLOCKED;
 	if (sent <= 0) {
-		*ret_err = sent < 0 ? errno : EIO; /* the file has become shorter */
+		ret->err = sent < 0 ? errno : EIO; /* the file has become shorter */
 		return REPLAY_FAILED;
 	}
-	*ret_sent = (size_t)sent;
-	history_reader_advance(&replay->reader, (uint64_t)sent);
-	replay->run.offset += (uint64_t)sent;
-	replay->run.length -= (uint64_t)sent;
+	ret->sent = (size_t)sent;
+	advance(replay, (uint64_t)sent);
+	replay->is_inside = replay->run.length > 0;
 	return REPLAY_MORE;
 }
 
-static enum replay_outcome send_some(void *owner, int fd, size_t *ret_sent,
-				     struct stream_place *ret_place, int *ret_err)
+/* The next packets go into the block.  MORE: they are there, or there was nothing to send of them. */
+static enum replay_outcome fill_block(struct replay *replay, struct replay_progress *ret)
 {
-	struct replay *replay = owner;
-	enum replay_outcome outcome = REPLAY_AT_END;
-	size_t bytes;
-	int r = 1;
+	uint64_t taken, missed;
+	int r = replay_block_fill(&replay->block, &replay->format, &replay->run,
+				  bytes_allowed(replay), &taken, &missed);
 
-	if (!replay->run.length)
-		r = next_run(replay);
+	if (r < 0) {
+		ret->err = -r;
+		return REPLAY_FAILED;
+	}
+	advance(replay, taken);
+	ret->missed += missed;
+	return missed && !replay->format.passes_gaps ? REPLAY_GONE : REPLAY_MORE;
+}
+
+/* In another format. */
+static enum replay_outcome send_encoded(struct replay *replay, int fd, struct replay_progress *ret)
+{
+	enum replay_outcome outcome = REPLAY_MORE;
+	size_t sent;
+	int r;
+
+	while (outcome == REPLAY_MORE && ret->sent < PIECE_BYTES) {
+		if (replay_block_is_empty(&replay->block)) {
+			if (!bytes_allowed(replay))
+				break;
+			outcome = fill_block(replay, ret);
+			continue;
+		}
+		r = replay_block_send(&replay->block, fd, replay->run.fd, &sent);
+		ret->sent += sent;
+		if (r == 0)
+			outcome = REPLAY_BLOCKED;
+		if (r < 0) {
+			ret->err = -r;
+			outcome = REPLAY_FAILED;
+		}
+	}
+	replay->is_inside = !replay_block_is_empty(&replay->block);
+	return outcome;
+}
+
+static enum replay_outcome send_run(struct replay *replay, int fd, struct replay_progress *ret)
+{
+	if (replay->format.encoder->format == FORMAT_FRAMED)
+		return send_file(replay, fd, ret);
+	return send_encoded(replay, fd, ret);
+}
+
+/* Nothing of a run is in hand: looks for more.  MORE: it is there. */
+static enum replay_outcome find_more(struct replay *replay, struct replay_progress *ret)
+{
+	int r = replay->run.length ? 1 : next_run(replay);
+
 	if (r == -ERANGE)
 		return REPLAY_GONE;
 	if (r < 0) {
-		*ret_err = -r;
+		ret->err = -r;
 		return REPLAY_FAILED;
 	}
-	bytes = bytes_allowed(replay);
-	if (r > 0 && !bytes)
-		return REPLAY_OVER;
-	if (r > 0)
-		outcome = send_piece(replay, fd, bytes, ret_sent, ret_err);
-	if (replay->run.length)
-		return outcome;
-	*ret_place = (struct stream_place){replay->run.session, replay->run.sequence};
-	return r > 0 ? REPLAY_SEAM : REPLAY_AT_END;
+	if (r == 0)
+		return REPLAY_AT_END;
+	return bytes_allowed(replay) ? REPLAY_MORE : REPLAY_OVER;
+}
+
+static enum replay_outcome send_some(void *owner, int fd, struct replay_progress *ret)
+{
+	struct replay *replay = owner;
+	enum replay_outcome outcome = REPLAY_MORE;
+
+	if (replay_block_is_empty(&replay->block))
+		outcome = find_more(replay, ret);
+	if (outcome == REPLAY_MORE)
+		outcome = send_run(replay, fd, ret);
+	ret->place = (struct stream_place){replay->run.session, replay->run.sequence};
+	if (outcome == REPLAY_MORE && !replay->run.length && !replay->is_inside)
+		return REPLAY_SEAM;
+	return outcome;
+}
+
+static bool is_inside(const void *owner)
+{
+	return ((const struct replay *)owner)->is_inside;
 }
 
 static void free_replay(void *owner)
@@ -207,5 +278,6 @@ static void free_replay(void *owner)
 
 const struct subscriber_replay replay_of_history = {
 	.send = send_some,
+	.is_inside = is_inside,
 	.free = free_replay,
 };

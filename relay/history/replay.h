@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * A replay: a subscriber of the framed format gets the history's files as they lie, by sendfile(2),
- * until the ring has what comes next (fanout/subscriber_replay.c).
+ * A replay: a subscriber gets what is in the history's files, until the ring has what comes next
+ * (fanout/subscriber_replay.c).
  *
  *   replay_open() ---> subscriber_join() with params.replay = &replay_of_history ---> ... ---> ring
  *
- * All of it is in the loop that reads the history.
+ * In the framed format it gets the files as they lie, by sendfile(2); for the others they are
+ * encoded anew (replay_block.h).  All of it is in the loop that reads the history.
  */
 #pragma once
 
@@ -13,6 +14,7 @@
 
 #include "base/compiler.h"
 #include "fanout/subscriber.h"
+#include "history/replay_block.h"
 
 struct history;
 struct replay;
@@ -33,7 +35,8 @@ struct replay_range {
  * nothing is written at all;
  * else -errno of reading the disk, or -ENOMEM. */
 must_check int replay_open(struct history *history, const struct replay_range *range,
-			   struct replay **ret, struct stream_place *ret_place);
+			   const struct replay_format *format, struct replay **ret,
+			   struct stream_place *ret_place);
 
 /* For params.replay, with the replay as replay_owner. */
 extern const struct subscriber_replay replay_of_history;

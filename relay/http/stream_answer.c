@@ -124,6 +124,18 @@ ssize_t stream_answer_come_back(const struct stream_answer *answer, const char *
 	return head + bytes;
 }
 
+ssize_t stream_answer_for_now(const struct stream_answer *answer, const char *reason,
+			      const char *text, uint32_t retry_ms, char *buf, size_t size)
+{
+	struct http_response response;
+
+	if (format_is_events(answer->format) && !answer->is_head)
+		return stream_answer_come_back(answer, reason, text, retry_ms, buf, size);
+	stream_answer_begin(answer, &response, buf, size, 503);
+	http_response_field_number(&response, "Retry-After", retry_ms / 1000);
+	return http_response_end_text(&response, text, answer->is_head);
+}
+
 ssize_t stream_answer_out_of_range(const struct stream_answer *answer,
 				   const struct stream_range *range, char *buf, size_t size)
 {

@@ -89,6 +89,11 @@ ssize_t stream_answer_come_back(const struct stream_answer *answer, const char *
 				const char *text, uint32_t retry_ms, char *buf,
 				size_t size) must_check;
 
+/* The same, or 503 with Retry-After to who asked for another format. */
+ssize_t stream_answer_for_now(const struct stream_answer *answer, const char *reason,
+			      const char *text, uint32_t retry_ms, char *buf,
+			      size_t size) must_check;
+
 /* 204, to OPTIONS: a preflight (https://fetch.spec.whatwg.org/#cors-protocol) or a plain question.
  * Pages of an allowed origin may send any field that they ask for: relay reads only few, and passes
  * the others over.  They may also come from a public network into a private one

@@ -12,16 +12,9 @@
 #include "base/compiler.h"
 #include "fanout/subscriber_kept.h"
 #include "net/peer_socket.h"
+#include "serve/arrival.h"
 #include "serve/params.h"
 #include "serve/service.h"
-
-/* A subscriber on its way to its worker. */
-struct arrival {
-	struct task task;
-	struct rendition *rendition;
-	int fd;
-	struct subscriber_params params;
-};
 
 /* ---- the rules ---- */
 
@@ -144,16 +137,6 @@ static struct quota *take_quota(struct admission *admission, struct served_forma
 	return NULL;
 }
 
-/* In the worker. */
-static void arrive(struct task *task)
-{
-	struct arrival *arrival = container_of(task, struct arrival, task);
-
-	if (subscriber_join(arrival->rendition, arrival->fd, &arrival->params) < 0)
-		log_error("out of memory, subscriber refused");
-	free(arrival);
-}
-
 void admission_subscribe(struct admission *admission, struct served_format *format,
 			 const struct subscriber_params *params, int fd,
 			 const struct endpoint_address *peer)
@@ -177,11 +160,9 @@ void admission_subscribe(struct admission *admission, struct served_format *form
 		return;
 	}
 	admission_prepare(admission, fd, quota);
-	arrival->task.run = arrive;
-	arrival->rendition = format->renditions[quota_worker(quota)->index];
+	arrival->format = format;
+	arrival->quota = quota;
 	arrival->fd = fd;
 	arrival->params = *params;
-	arrival->params.id = quota_id(quota);
-	arrival->params.quota = quota_of_subscriber(quota);
-	inbox_post(&quota_worker(quota)->inbox, &arrival->task);
+	arrival_post(arrival);
 }

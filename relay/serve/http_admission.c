@@ -18,12 +18,11 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "config/origin.h"
-#include "history/recorder.h"
 #include "http/http_host.h"
 #include "http/websocket_input.h"
 #include "net/peer_socket.h"
 #include "serve/admission.h"
-#include "serve/http_arrival.h"
+#include "serve/arrival.h"
 #include "serve/http_listener.h"
 #include "serve/service.h"
 #include "web/feed_list.h"
@@ -381,22 +380,22 @@ static void set_params(const struct asking *asking, struct subscriber_params *pa
 	params->until_ns = wanted->until_ns ? clock_mono_of_wall(wanted->until_ns) : 0;
 }
 
-/* Of what reaches beyond the ring, who gets files as they lie can have the history. */
+/* Can what it wants be in the history?  Not if nobody knows which message comes next. */
 static bool may_replay(const struct asking *asking)
 {
 	const struct stream_request *wanted = &asking->wanted;
 
-	return asking->answer.format == FORMAT_FRAMED && asking->path->feed->recorder &&
-	       (wanted->has_from || wanted->since_ns || wanted->burst_ms);
+	if (!asking->path->feed->recorder || (wanted->may_miss && !wanted->from_seq))
+		return false;
+	return wanted->has_from || wanted->since_ns || wanted->burst_ms;
 }
 
-static void set_range(const struct asking *asking, struct http_arrival *arrival)
+static void set_range(const struct asking *asking, struct arrival *arrival)
 {
 	const struct stream_request *wanted = &asking->wanted;
 
-	if (!may_replay(asking))
-		return;
-	arrival->history = recorder_history(asking->path->feed->recorder);
+	arrival->max_replays = asking->http->max_replays;
+	arrival->may_replay = may_replay(asking);
 	arrival->range = (struct replay_range){
 		.has_from = wanted->has_from,
 		.session = wanted->from_session,
@@ -416,7 +415,6 @@ static enum http_refusal take_quota(const struct asking *asking, struct served_f
 		.address = asking->has_address ? &asking->address : NULL,
 		.wants_past = asking->wanted.has_from || asking->wanted.since_ns ||
 			      asking->wanted.has_burst,
-		.replays_in = may_replay(asking) ? format->feed->recording : NULL,
 	};
 	const char *whose;
 	enum close_reason reason =
@@ -448,17 +446,10 @@ static int take_socket(struct asking *asking, struct subscriber_params *params)
 	return fd;
 }
 
-static void free_arrival(struct http_arrival *arrival)
+/* Without its socket.  NULL: no memory. */
+static struct arrival *new_arrival(const struct asking *asking)
 {
-	if (arrival && arrival->params.input)
-		arrival->params.input->free(arrival->params.input_owner);
-	free(arrival);
-}
-
-/* NULL: no memory. */
-static struct http_arrival *new_arrival(const struct asking *asking)
-{
-	struct http_arrival *arrival = calloc(1, sizeof(*arrival));
+	struct arrival *arrival = calloc(1, sizeof(*arrival));
 	struct subscriber_params *params;
 
 	if (!arrival)
@@ -466,12 +457,14 @@ static struct http_arrival *new_arrival(const struct asking *asking)
 	params = &arrival->params;
 	set_params(asking, params);
 	set_range(asking, arrival);
+	arrival->fd = -1;
+	arrival->has_request = true;
 	arrival->answer = asking->answer;
 	if (format_row(asking->answer.format)->carrier != FORMAT_CARRIER_WEBSOCKET)
 		return arrival;
 	params->input_owner = websocket_input_new(params->max_input_bytes);
 	if (!params->input_owner) {
-		free_arrival(arrival);
+		arrival_free(arrival);
 		return NULL;
 	}
 	params->input = &websocket_input;
@@ -481,35 +474,31 @@ static struct http_arrival *new_arrival(const struct asking *asking)
 
 static void subscribe(struct asking *asking)
 {
-	struct http_arrival *arrival = new_arrival(asking);
+	struct arrival *arrival = new_arrival(asking);
 	struct served_format *format = &asking->path->feed->formats[asking->answer.format];
 	enum http_refusal refusal = HTTP_REFUSED_NO_MEMORY;
-	unsigned worker;
 
-	if (may_replay(asking) && format->feed->replays >= asking->http->max_replays)
-		refusal = HTTP_REFUSED_REPLAYS;
-	else if (arrival)
+	if (arrival)
 		refusal = take_quota(asking, format, &arrival->quota);
 	if (refusal == HTTP_REFUSAL_COUNT && served_format_open(format) < 0) {
 		quota_refuse(arrival->quota, CLOSE_REASON_COUNT); /* refuse() counts it */
 		refusal = HTTP_REFUSED_NO_MEMORY;
 	}
 	if (refusal != HTTP_REFUSAL_COUNT) {
-		free_arrival(arrival);
+		if (arrival)
+			arrival_free(arrival);
 		refuse(asking, refusal);
 		return;
 	}
-	worker = quota_worker(arrival->quota)->index;
-	arrival->feed = format->feed->worker_feeds[worker].feed;
-	arrival->rendition = format->renditions[worker];
+	arrival->format = format;
 	arrival->fd = take_socket(asking, &arrival->params);
 	if (arrival->fd < 0) {
 		quota_refuse(arrival->quota, CLOSE_INPUT);
-		free_arrival(arrival);
+		arrival_free(arrival);
 		return;
 	}
 	admission_prepare(asking->http->admission, arrival->fd, arrival->quota);
-	http_arrival_post(arrival);
+	arrival_post(arrival);
 }
 
 /* ---- becoming a publisher ---- */

@@ -22,6 +22,15 @@ struct quota {
 	enum close_reason refused_for; /* CLOSE_REASON_COUNT: it was not */
 };
 
+void quota_begin_replay(struct quota *quota, struct worker *worker)
+{
+	quota->worker->subscribers--;
+	quota->worker = worker;
+	worker->subscribers++;
+	quota->is_replaying = true;
+	quota->format->feed->replays++;
+}
+
 static void stop_replaying(struct quota *quota)
 {
 	quota->format->feed->replays -= quota->is_replaying;
@@ -39,10 +48,8 @@ void quota_end_replay(struct quota *quota)
 	inbox_post(&quota->service->control, &quota->replay_task);
 }
 
-static void give_back(struct task *task)
+static void give_back(struct quota *quota)
 {
-	struct quota *quota = container_of(task, struct quota, task);
-
 	stop_replaying(quota);
 	if (quota->refused_for != CLOSE_REASON_COUNT)
 		quota->format->feed->refused[quota->refused_for]++;
@@ -55,12 +62,17 @@ static void give_back(struct task *task)
 	free(quota);
 }
 
+static void come_back(struct task *task)
+{
+	give_back(container_of(task, struct quota, task));
+}
+
 /* In the worker. */
 static void on_closed(void *owner)
 {
 	struct quota *quota = owner;
 
-	quota->task.run = give_back;
+	quota->task.run = come_back;
 	inbox_post(&quota->service->control, &quota->task);
 }
 
@@ -88,8 +100,6 @@ static struct worker *choose_worker(const struct quota_request *request)
 {
 	struct served_feed *feed = request->format->feed;
 
-	if (request->replays_in)
-		return request->replays_in;
 	if (request->wants_past && request->format->readers < feed->workers->count)
 		return feed->home;
 	return workers_least_loaded(feed->workers, feed->home);
@@ -135,8 +145,6 @@ enum close_reason quota_take(const struct quota_request *request, struct quota *
 	}
 	count(quota, service, request->format, choose_worker(request));
 	quota->id = ++feed->admitted;
-	quota->is_replaying = request->replays_in != NULL;
-	feed->replays += quota->is_replaying;
 	*ret = quota;
 	return CLOSE_REASON_COUNT;
 }
@@ -187,4 +195,10 @@ void quota_refuse(struct quota *quota, enum close_reason reason)
 {
 	quota->refused_for = reason;
 	on_closed(quota);
+}
+
+void quota_drop(struct quota *quota, enum close_reason reason)
+{
+	quota->refused_for = reason;
+	give_back(quota);
 }

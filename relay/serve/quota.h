@@ -7,7 +7,7 @@
  * closed.  The limits are looked at from the widest to the narrowest.
  *
  * All counting is the control thread's.  The worker posts the quota back when its subscriber
- * closes.
+ * closes, and a note when a replay ends.
  */
 #pragma once
 
@@ -28,7 +28,6 @@ struct quota_request {
 	const struct in6_addr *address; /* NULL: a unix socket, not counted by address */
 	/* It wants to begin in the past.  A worker has none of a feed that it has not read yet. */
 	bool wants_past;
-	struct worker *replays_in; /* it may read the history, in this worker; NULL: it does not */
 };
 
 /* Counts one more subscriber.  CLOSE_REASON_COUNT and *ret; or the reason why there can be no more,
@@ -39,7 +38,10 @@ enum close_reason quota_take(const struct quota_request *request, struct quota *
 /* The worker in which the subscriber is to be. */
 struct worker *quota_worker(const struct quota *quota);
 
-/* In the worker, once: it does not read the history, or not any more. */
+/* It goes on in that worker, and reads the history there.  Control thread only. */
+void quota_begin_replay(struct quota *quota, struct worker *worker);
+
+/* In the worker, once for each begin: it does not read the history, or not any more. */
 void quota_end_replay(struct quota *quota);
 
 /* The number that names the subscriber in the log. */
@@ -60,3 +62,6 @@ int quota_resume(struct service *service, struct served_format *format, struct w
 /* Instead of joining: the peer was refused, which the feed counts.  CLOSE_REASON_COUNT: it has
  * been counted. */
 void quota_refuse(struct quota *quota, enum close_reason reason);
+
+/* The same in the control thread: the quota is given back at once. */
+void quota_drop(struct quota *quota, enum close_reason reason);

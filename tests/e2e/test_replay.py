@@ -10,7 +10,7 @@ import pytest
 from relaytest.daemon import POLL
 from relaytest.ini import web
 from relaytest.stream import KIB, script, text_script
-from relaytest.web import FramedWebSubscriber, ask
+from relaytest.web import (CLOSE, FramedWebSubscriber, WebSocketSubscriber, ask, asked, everything)
 
 # Neither who has arrived in the ring nor the recorder skips: then nothing may be missing.
 RING = {"ring": "128k", "segment": "64k", "grace": "0", "on_slow": "wait", "on_history_lag": "wait", "stall_timeout": "1h"}
@@ -76,6 +76,32 @@ def test_everything_since_the_beginning(lab, framing, sizes):
     relay.wait("a", subscribers_replaying=0)
 
 
+@pytest.mark.parametrize("framing, sizes", [("line", (1000,) * 4000), ("none", (64 * KIB,) * 60),
+                                            ("u32be", (300_000, 5, 70_000) * 12)])
+def test_every_format(lab, framing, sizes):
+    """They arrive while it is published: each byte once, in the words of each format."""
+    made = text_script(sizes, 13) if framing == "line" else script(framing, sizes, 13)
+    relay = lab.start(sections(lab, framing))
+    publisher = begin(lab, relay, made)
+    kinds, readers = everything(framing), []
+    step = (len(made.wire) - begun(made)) // 3 + 1
+    for at in range(begun(made), len(made.wire), step):
+        publisher.send(made.wire[at:at + step])
+        readers += [relay.subscribe("web", made, kind=kind, **asked(kind, options, "from=0")) for kind, options in kinds]
+        lab.loop.run(lambda: publisher.done, what="the publisher")
+    relay.run_until_done(readers)
+    seen = relay.feed("a")
+    readers = [relay.subscribe("web", made, kind=kind, **asked(kind, options, "from=0")) for kind, options in kinds]
+    relay.run_until_done(readers)
+    for one in (one for one in readers if isinstance(one, WebSocketSubscriber)):
+        one.send_frame(CLOSE, b"\x03\xe8")
+        lab.loop.run(lambda one=one: one.end, what="the end of a WebSocket")
+        assert (one.end, one.close_code) == ("fin", 1000)
+    # The ring has an eighth of it at most, so nearly all came out of the files.
+    assert relay.feed("a")["replayed_bytes"] - seen["replayed_bytes"] > len(kinds) * len(made.payload) * 3 // 4, seen
+    relay.wait("a", subscribers_replaying=0)
+
+
 def test_from_any_message(lab):
     made = text_script((997,) * 5000, 4)
     relay = lab.start(sections(lab))
@@ -112,9 +138,12 @@ def test_by_time(lab):
                               (f"burst=1h&until={utc(times[1])}", 0, 2000),
                               (f"since=-1h&until={utc(times[2])}", 0, 3000),
                               (f"since={utc(times[2])}&until=-0", 3000, 3000)):
-        one = replay(relay, made, query, start=first * 1000)
-        lab.loop.run(lambda one=one: one.end, what=lambda one=one: f"an end of {one.messages} messages")
-        assert (one.end, one.position, one.messages) == ("fin", last * 1000, last - first), query
+        some = [relay.subscribe("web", made, kind=kind, start=first * 1000, **asked(kind, options, query))
+                for kind, options in everything("line")]
+        lab.loop.run(lambda some=some: all(one.end for one in some), what=f"an end of {query}")
+        for one in some:
+            assert (one.end, one.position) == ("fin", last * 1000), (query, one)
+            assert not isinstance(one, WebSocketSubscriber) or one.close_code == 1000, one.close_code
 
 
 def test_over_a_restart(lab):

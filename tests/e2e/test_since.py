@@ -9,8 +9,8 @@ import pytest
 
 from relaytest.ini import web
 from relaytest.stream import KIB, text_script
-from relaytest.web import (EventSubscriber, FramedWebSocketSubscriber, FramedWebSubscriber, WebSocketSubscriber,
-                           WebSubscriber, ask, everything)
+from relaytest.web import (EventSubscriber, FramedWebSubscriber, WebSocketSubscriber, WebSubscriber, ask, asked,
+                           everything)
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
 MADE = text_script((1000,) * 300, 7)
@@ -41,13 +41,6 @@ def publish_in_three(lab, relay):
         times.append(time.time())
         lab.loop.run_for(0.02)
     return publisher, times
-
-
-def asked(kind, options, query):
-    """The options of such a subscriber that says this as well."""
-    framed = kind in (FramedWebSubscriber, FramedWebSocketSubscriber)
-    path = options.get("path", "/a?format=framed" if framed else "/a")
-    return {**options, **({"base": 1} if framed else {}), "path": f"{path}{'&' if '?' in path else '?'}{query}"}
 
 
 def test_by_time_to_the_message_in_every_format(lab):

@@ -18,6 +18,8 @@
 #include "history/replay.h"
 #include "tests/unit/history_rig.h"
 
+static const struct replay_format as_it_lies = {.encoder = &encoder_framed};
+
 // All that a replay sends; heartbeats that files begin with are left out.
 struct sent {
 	uint8_t *bytes;
@@ -49,15 +51,16 @@ static size_t drop_heartbeats(uint8_t *bytes, size_t count)
 static struct sent send_all(struct replay *replay)
 {
 	struct sent sent = {.bytes = malloc(2 * HISTORY_RIG_STREAM_BYTES), .outcome = REPLAY_MORE};
-	int ends[2], err = 0;
+	int ends[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends),
 			 0);
 	while (sent.outcome != REPLAY_AT_END && sent.outcome != REPLAY_OVER) {
-		size_t count = 0;
+		struct replay_progress progress = {0};
 		ssize_t got;
 
-		sent.outcome = replay_of_history.send(replay, ends[0], &count, &sent.place, &err);
+		sent.outcome = replay_of_history.send(replay, ends[0], &progress);
+		sent.place = progress.place;
 		assert_true(sent.outcome != REPLAY_FAILED && sent.outcome != REPLAY_GONE);
 		while ((got = recv(ends[1], sent.bytes + sent.count,
 				   2 * HISTORY_RIG_STREAM_BYTES - sent.count, 0)) > 0)
@@ -115,7 +118,7 @@ static void it_sends_what_was_written(void **state)
 
 		if (header->type != PACKET_DATA || rig->packets[i].is_continued)
 			continue;
-		assert_int_equal(replay_open(history, &range, &replay, &place), 0);
+		assert_int_equal(replay_open(history, &range, &as_it_lies, &replay, &place), 0);
 		assert_int_equal(place.session, header->session);
 		assert_int_equal(place.sequence, header->sequence);
 		sent = send_all(replay);
@@ -140,13 +143,13 @@ static void it_begins_with_the_oldest_if_asked(void **state)
 	struct sent sent;
 
 	history = history_rig_open(rig, &found);
-	assert_int_equal(replay_open(history, &oldest, &replay, &place), -EAGAIN);
+	assert_int_equal(replay_open(history, &oldest, &as_it_lies, &replay, &place), -EAGAIN);
 	history_close(&history);
 	rig->next_seq = 1000; // not the first of its session
 	history = recorded(rig, 1 << 20);
-	assert_int_equal(replay_open(history, &since, &replay, &place), -ERANGE);
+	assert_int_equal(replay_open(history, &since, &as_it_lies, &replay, &place), -ERANGE);
 	for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
-		assert_int_equal(replay_open(history, ranges[i], &replay, &place), 0);
+		assert_int_equal(replay_open(history, ranges[i], &as_it_lies, &replay, &place), 0);
 		assert_int_equal(place.sequence, 1000);
 		sent = send_all(replay);
 		check(rig, &sent, 0, rig->count);
@@ -191,7 +194,7 @@ static void it_ends_by_time(void **state)
 		if (rig->packets[i].header.type != PACKET_DATA)
 			continue;
 		end = first_later(rig, range.until_ns);
-		assert_int_equal(replay_open(history, &range, &replay, &place), 0);
+		assert_int_equal(replay_open(history, &range, &as_it_lies, &replay, &place), 0);
 		sent = send_all(replay);
 		assert_int_equal(sent.outcome, end < rig->count ? REPLAY_OVER : REPLAY_AT_END);
 		check(rig, &sent, 0, end);
@@ -211,13 +214,13 @@ static void what_is_not_there_is_told(void **state)
 	rig->next_seq = 1000;
 	history = recorded(rig, 1 << 20);
 	range.sequence = 999;
-	assert_int_equal(replay_open(history, &range, &replay, &place), -ERANGE);
+	assert_int_equal(replay_open(history, &range, &as_it_lies, &replay, &place), -ERANGE);
 	range.sequence = rig->next_seq + 1;
-	assert_int_equal(replay_open(history, &range, &replay, &place), -EAGAIN);
+	assert_int_equal(replay_open(history, &range, &as_it_lies, &replay, &place), -EAGAIN);
 	range.session = HISTORY_RIG_SESSION + 1;
-	assert_int_equal(replay_open(history, &range, &replay, &place), -EAGAIN);
+	assert_int_equal(replay_open(history, &range, &as_it_lies, &replay, &place), -EAGAIN);
 	range = (struct replay_range){.has_from = true, .sequence = rig->next_seq};
-	assert_int_equal(replay_open(history, &range, &replay, &place), 0);
+	assert_int_equal(replay_open(history, &range, &as_it_lies, &replay, &place), 0);
 	assert_int_equal(place.session, HISTORY_RIG_SESSION);
 	assert_int_equal(place.sequence, rig->next_seq);
 	replay_free(replay);

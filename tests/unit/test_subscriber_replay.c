@@ -36,8 +36,7 @@ struct past {
 	unsigned seams, frees;
 };
 
-static enum replay_outcome send_past(void *owner, int fd, size_t *ret_sent,
-				     struct stream_place *ret_place, int *ret_err)
+static enum replay_outcome send_past(void *owner, int fd, struct replay_progress *ret)
 {
 	struct past *past = owner;
 	const struct rig_reader *from = &rig.readers[0];
@@ -54,12 +53,12 @@ static enum replay_outcome send_past(void *owner, int fd, size_t *ret_sent,
 			    MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (sent < 0)
 			return REPLAY_BLOCKED;
-		*ret_sent = (size_t)sent;
+		ret->sent = (size_t)sent;
 		past->at += (size_t)sent;
 	}
-	*ret_place = (struct stream_place){rig.feed->publish.sequence.session,
+	ret->place = (struct stream_place){rig.feed->publish.sequence.session,
 					   past->at / PACKET_BYTES + 1};
-	*ret_err = EIO;
+	ret->err = EIO;
 	if (past->at == end)
 		return past->says;
 	if (past->at % PACKET_BYTES)
@@ -73,7 +72,13 @@ static void free_past(void *owner)
 	((struct past *)owner)->frees++;
 }
 
-static const struct subscriber_replay replay_past = {.send = send_past, .free = free_past};
+static bool is_inside_past(const void *owner)
+{
+	return ((const struct past *)owner)->at % PACKET_BYTES;
+}
+
+static const struct subscriber_replay replay_past = {
+	.send = send_past, .is_inside = is_inside_past, .free = free_past};
 
 // PAST lines, of which the ring has the newest; reader 0 has got all.
 static void open_with_past(void)

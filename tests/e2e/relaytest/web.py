@@ -417,3 +417,10 @@ def everything(framing):
                   (WebSocketSubscriber, {"text": True, "path": "/a?text=1"}),
                   (WebSocketSubscriber, {"text": True, "per_message": True, "path": "/a?text=1&messages=message"})]
     return kinds
+
+
+def asked(kind, options, query):
+    """The options of such a subscriber that says this as well."""
+    framed = kind in (FramedWebSubscriber, FramedWebSocketSubscriber)
+    path = options.get("path", "/a?format=framed" if framed else "/a")
+    return {**options, **({"base": 1} if framed else {}), "path": f"{path}{'&' if '?' in path else '?'}{query}"}
