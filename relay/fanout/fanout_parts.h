@@ -67,6 +67,9 @@ enum send_outcome subscriber_serve_notes(struct subscriber *subscriber, int *ret
  * sent already. */
 bool subscriber_add_farewell(struct subscriber *subscriber, enum close_reason reason);
 
+/* It gets what is up to there, and is closed then. */
+void subscriber_set_end(struct subscriber *subscriber, enum close_reason reason, uint64_t end_pos);
+
 /* It gets nothing that came later (monotonic; 0: no such end). */
 void subscriber_set_until(struct subscriber *subscriber, uint64_t until_ns);
 
@@ -83,8 +86,9 @@ void subscriber_begin_replay(struct subscriber *subscriber, const struct subscri
 /* Serves one with replay: one call of its send(), so that each has its turn. */
 void subscriber_serve_replay(struct subscriber *subscriber);
 
-/* At each tick: those who have sent all that there was look for more. */
-void fanout_serve_waiting_replays(struct fanout *fanout);
+/* At each tick: those who have sent all that there was look for more, and who cannot go on is
+ * closed. */
+void fanout_check_replays(struct fanout *fanout);
 
 /* It has no replay any more.  Idempotent. */
 void subscriber_end_replay(struct subscriber *subscriber);

@@ -163,7 +163,7 @@ void fanout_tick(struct fanout *fanout, uint64_t now_ms)
 	list_for_each (&fanout->renditions, node)
 		check_limits(rendition_of(node), now_ms);
 	check_until(fanout, now_ms);
-	fanout_serve_waiting_replays(fanout);
+	fanout_check_replays(fanout);
 	check_windows(fanout, now_ms);
 	check_half_closed(fanout, now_ms);
 }

@@ -522,11 +522,7 @@ void subscriber_finish(struct subscriber *subscriber, enum close_reason reason)
 		subscriber_close(subscriber, reason);
 		return;
 	}
-	if (subscriber->end == END_NONE)
-		subscriber->end = END_READS_OUT;
-	subscriber->end_reason = reason;
-	subscriber->end_pos = subscriber->rendition->ring.end_pos;
-	subscriber_record_describe(subscriber);
+	subscriber_set_end(subscriber, reason, subscriber->rendition->ring.end_pos);
 	subscriber_record_settle(subscriber);
 	if (subscriber->state == SUBSCRIBER_IDLE)
 		subscriber_serve(subscriber);

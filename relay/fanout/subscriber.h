@@ -90,6 +90,8 @@ struct subscriber_replay {
 	enum replay_outcome (*send)(void *owner, int fd, struct replay_progress *ret);
 	/* True: the socket has, or may have, a part of a packet, so nothing else may be said. */
 	bool (*is_inside)(const void *owner);
+	/* True: it would be GONE before it came to the end, so it need not go on. */
+	bool (*is_cut_off)(const void *owner);
 	/* Once, when it is not needed any more. */
 	void (*free)(void *owner);
 };

@@ -131,7 +131,16 @@ static void say_last_words(struct subscriber *subscriber, enum close_reason reas
 	(void)subscriber_serve_notes(subscriber, &err);
 }
 
-/* ---- an end by time ---- */
+/* ---- an end that is known ---- */
+
+void subscriber_set_end(struct subscriber *subscriber, enum close_reason reason, uint64_t end_pos)
+{
+	if (subscriber->end == END_NONE)
+		subscriber->end = END_READS_OUT;
+	subscriber->end_reason = reason;
+	subscriber->end_pos = end_pos;
+	subscriber_record_describe(subscriber);
+}
 
 void subscriber_set_until(struct subscriber *subscriber, uint64_t until_ns)
 {
@@ -150,10 +159,7 @@ void subscriber_look_for_end(struct subscriber *subscriber)
 				subscriber->until_ns);
 	if (pos == UINT64_MAX || (subscriber->end == END_READS_OUT && subscriber->end_pos <= pos))
 		return;
-	subscriber->end = END_READS_OUT;
-	subscriber->end_reason = CLOSE_UNTIL;
-	subscriber->end_pos = pos;
-	subscriber_record_describe(subscriber);
+	subscriber_set_end(subscriber, CLOSE_UNTIL, pos);
 }
 
 /* ---- the end ---- */

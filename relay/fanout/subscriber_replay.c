@@ -59,8 +59,8 @@ static void come_to_end(struct subscriber *subscriber)
 	list_remove(&subscriber->until_node);
 	cursor_join_live(&subscriber->cursor, &subscriber->rendition->ring);
 	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
+	subscriber_set_end(subscriber, CLOSE_UNTIL, subscriber->cursor.pos);
 	subscriber_set_state(subscriber, SUBSCRIBER_READY);
-	subscriber_finish(subscriber, CLOSE_UNTIL);
 	fanout_continue_pass(fanout_of(subscriber));
 }
 
@@ -141,14 +141,16 @@ void subscriber_begin_replay(struct subscriber *subscriber, const struct subscri
 		subscriber_set_state(subscriber, SUBSCRIBER_BLOCKED);
 }
 
-void fanout_serve_waiting_replays(struct fanout *fanout)
+void fanout_check_replays(struct fanout *fanout)
 {
 	struct list_node *node, *next;
 
 	list_for_each_safe (&fanout->replaying, node, next) {
 		struct subscriber *subscriber = list_entry(node, struct subscriber, replay_node);
 
-		if (subscriber->state == SUBSCRIBER_IDLE)
+		if (subscriber->replay->is_cut_off(subscriber->replay_owner))
+			subscriber_close(subscriber, CLOSE_LAG);
+		else if (subscriber->state == SUBSCRIBER_IDLE)
 			subscriber_set_state(subscriber, SUBSCRIBER_BLOCKED);
 	}
 }

@@ -253,7 +253,7 @@ static int go_on(struct history_reader *reader)
 	struct seen_file seen;
 	int r;
 
-	if (history_newest_retired(history) > number)
+	if (history_reader_is_cut_off(reader))
 		return -ERANGE;
 	if (!find_file(history, false, is_behind, &number, &seen))
 		return 0;
@@ -310,6 +310,11 @@ bool history_reader_is_before(const struct history_reader *a, const struct histo
 uint64_t history_reader_distance(const struct history_reader *a, const struct history_reader *b)
 {
 	return a->file == b->file ? b->offset - a->offset : UINT64_MAX;
+}
+
+bool history_reader_is_cut_off(const struct history_reader *reader)
+{
+	return history_newest_retired(reader->history) > reader->file->number;
 }
 
 void history_reader_close(struct history_reader *reader)

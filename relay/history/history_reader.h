@@ -88,5 +88,8 @@ bool history_reader_is_before(const struct history_reader *a, const struct histo
  * UINT64_MAX. */
 uint64_t history_reader_distance(const struct history_reader *a, const struct history_reader *b);
 
+/* True: what comes behind the file that it stands in has been retired, so it cannot go on. */
+bool history_reader_is_cut_off(const struct history_reader *reader);
+
 /* Gives up the file.  Idempotent; fine for one that could not be opened. */
 void history_reader_close(struct history_reader *reader);

@@ -271,6 +271,11 @@ static bool is_inside(const void *owner)
 	return ((const struct replay *)owner)->is_inside;
 }
 
+static bool is_cut_off(const void *owner)
+{
+	return history_reader_is_cut_off(&((const struct replay *)owner)->reader);
+}
+
 static void free_replay(void *owner)
 {
 	replay_free(owner);
@@ -279,5 +284,6 @@ static void free_replay(void *owner)
 const struct subscriber_replay replay_of_history = {
 	.send = send_some,
 	.is_inside = is_inside,
+	.is_cut_off = is_cut_off,
 	.free = free_replay,
 };

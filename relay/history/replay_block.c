@@ -237,8 +237,7 @@ int replay_block_fill(struct replay_block *block, const struct replay_format *fo
 	struct filling filling = {.block = block, .format = format, .run = run, .limit = limit};
 	int r = read_window(&filling, PACKET_HEADER_BYTES);
 
-	while (r == 0 && !filling.is_full && filling.taken < limit &&
-	       block->count < BLOCK_BYTES) {
+	while (r == 0 && !filling.is_full && filling.taken < limit && block->count < BLOCK_BYTES) {
 		if (filling.window_bytes - filling.taken < PACKET_HEADER_BYTES)
 			r = read_on(&filling, filling.taken + PACKET_HEADER_BYTES);
 		else

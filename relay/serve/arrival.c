@@ -101,6 +101,13 @@ static bool is_inside_counted(const void *owner)
 	return replay_of_history.is_inside(counted->replay);
 }
 
+static bool is_counted_cut_off(const void *owner)
+{
+	const struct counted_replay *counted = owner;
+
+	return replay_of_history.is_cut_off(counted->replay);
+}
+
 static void free_counted(void *owner)
 {
 	struct counted_replay *counted = owner;
@@ -113,6 +120,7 @@ static void free_counted(void *owner)
 static const struct subscriber_replay counted_replay = {
 	.send = send_counted,
 	.is_inside = is_inside_counted,
+	.is_cut_off = is_counted_cut_off,
 	.free = free_counted,
 };
 
@@ -321,8 +329,7 @@ static void begin(struct arrival *arrival)
 static void answer_out_of_range(struct arrival *arrival, const struct stream_range *range)
 {
 	char head[STREAM_ANSWER_BYTES];
-	ssize_t length =
-		stream_answer_out_of_range(&arrival->answer, range, head, sizeof(head));
+	ssize_t length = stream_answer_out_of_range(&arrival->answer, range, head, sizeof(head));
 
 	if (arrival->has_request)
 		(void)send_whole(arrival->fd, head, length);

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Replay: what the ring no longer has comes out of the history, and goes on from the ring without a seam."""
 
+import os
 import random
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -172,6 +174,26 @@ def test_who_does_not_read_is_closed(lab):
     slow.resume()
     lab.loop.run(lambda: slow.end, what="the end")
     assert slow.end == "rst"
+
+
+def test_who_keeps_a_deleted_file_is_closed(lab):
+    """Slow readers keep the room of one file more than history_size, and no more."""
+    made = text_script((1000,) * 24000, 11)
+    relay = lab.start(sections(lab, history_size="4m"))
+    publisher = begin(lab, relay, made)
+    publisher.send(made.wire[1000:3_000_000])
+    read(lab, relay, made, 3000).close()
+    slow = [relay.subscribe("web", made, kind=kind, paused=True, receive_buffer=4096, **asked(kind, options, "from=0"))
+            for kind, options in everything("line")]
+    relay.wait("a", subscribers_replaying=len(slow))
+    publisher.send(made.wire[3_000_000:])
+    relay.wait("a", closed_lag=len(slow), subscribers_replaying=0)
+    deleted = [os.readlink(one) for one in Path(f"/proc/{relay.process.pid}/fd").iterdir() if one.is_symlink()]
+    assert sum(one.endswith(".rly (deleted)") for one in deleted) <= 1, deleted
+    for one in slow:
+        one.resume()
+    lab.loop.run(lambda: all(one.end for one in slow), what="an end of all")
+    assert {one.end for one in slow} == {"rst"}
 
 
 def test_only_so_many_at_once(lab):

@@ -38,6 +38,9 @@ ssize_t __real_recv(int, void *, size_t, int);
 ssize_t __real_send(int, const void *, size_t, int);
 ssize_t __real_sendmsg(int, const struct msghdr *, int);
 int __real_accept4(int, struct sockaddr *, socklen_t *, int);
+ssize_t __real_pread(int, void *, size_t, off_t);
+ssize_t __real_sendfile(int, int, off_t *, size_t);
+void *__real_realloc(void *, size_t);
 
 ssize_t __wrap_splice(int, off64_t *, int, off64_t *, size_t, unsigned);
 ssize_t __wrap_tee(int, int, size_t, unsigned);
@@ -48,6 +51,9 @@ ssize_t __wrap_recv(int, void *, size_t, int);
 ssize_t __wrap_send(int, const void *, size_t, int);
 ssize_t __wrap_sendmsg(int, const struct msghdr *, int);
 int __wrap_accept4(int, struct sockaddr *, socklen_t *, int);
+ssize_t __wrap_pread(int, void *, size_t, off_t);
+ssize_t __wrap_sendfile(int, int, off_t *, size_t);
+void *__wrap_realloc(void *, size_t);
 
 void wrap_reset(void)
 {
@@ -241,4 +247,27 @@ int __wrap_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 	if (fails_now(&rules[WRAP_ACCEPT4], 0, (unsigned)flags))
 		return -1;
 	return __real_accept4(fd, addr, len, flags);
+}
+
+ssize_t __wrap_pread(int fd, void *to, size_t bytes, off_t offset)
+{
+	struct wrap_rule *rule = &rules[WRAP_PREAD];
+
+	if (fails_now(rule, bytes, 0))
+		return -1;
+	return __real_pread(fd, to, capped(rule, bytes), offset);
+}
+
+ssize_t __wrap_sendfile(int fd, int from_fd, off_t *offset, size_t bytes)
+{
+	struct wrap_rule *rule = &rules[WRAP_SENDFILE];
+
+	if (fails_now(rule, bytes, 0))
+		return -1;
+	return __real_sendfile(fd, from_fd, offset, capped(rule, bytes));
+}
+
+void *__wrap_realloc(void *memory, size_t bytes)
+{
+	return fails_now(&rules[WRAP_REALLOC], bytes, 0) ? NULL : __real_realloc(memory, bytes);
 }

@@ -24,6 +24,9 @@ enum wrap_call {
 	WRAP_SEND_PAIR, // send(2) into such a pair
 	WRAP_SENDMSG,
 	WRAP_ACCEPT4,
+	WRAP_PREAD,
+	WRAP_SENDFILE,
+	WRAP_REALLOC, // failing only
 	WRAP_CALL_COUNT
 };
 

@@ -19,7 +19,7 @@
 #include "history/history_reader.h"
 #include "history/history_sync.h"
 #include "tests/unit/fd_count.h"
-#include "tests/unit/ring_kept_rig.h"
+#include "tests/unit/rig_random.h"
 
 static int fds_before;
 

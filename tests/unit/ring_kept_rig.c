@@ -14,19 +14,6 @@ enum {
 	LONG_PACKET_BYTES = 3 << 20,
 };
 
-uint64_t rig_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
-
-uint64_t rig_random_below(uint64_t *state, uint64_t limit)
-{
-	return (rig_random(state) >> 11) % limit;
-}
-
 uint8_t rig_byte(uint64_t pos)
 {
 	return (uint8_t)((pos % PERIOD) * 167 >> 3);

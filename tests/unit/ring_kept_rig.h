@@ -17,6 +17,7 @@
 #include "ring/cursor.h"
 #include "ring/ring_kept.h"
 #include "ring/ring_state.h"
+#include "tests/unit/rig_random.h"
 
 enum {
 	RIG_CURSORS = 6,
@@ -78,9 +79,6 @@ struct rig_writer {
 	struct pipe_pool pool;
 	struct cursor cursors[RIG_CURSORS];
 };
-
-uint64_t rig_random(uint64_t *state);
-uint64_t rig_random_below(uint64_t *state, uint64_t limit);
 
 struct rig_stream rig_stream_new(uint64_t seed, bool is_long);
 struct rig_step rig_stream_next(struct rig_stream *stream);

@@ -34,6 +34,7 @@ struct past {
 	size_t stop;              // it has no more, although reader 0 has; 0: no such end
 	enum replay_outcome says; // at the end or at `stop`
 	unsigned seams, frees;
+	bool is_cut_off;
 };
 
 static enum replay_outcome send_past(void *owner, int fd, struct replay_progress *ret)
@@ -77,8 +78,17 @@ static bool is_inside_past(const void *owner)
 	return ((const struct past *)owner)->at % PACKET_BYTES;
 }
 
+static bool is_past_cut_off(const void *owner)
+{
+	return ((const struct past *)owner)->is_cut_off;
+}
+
 static const struct subscriber_replay replay_past = {
-	.send = send_past, .is_inside = is_inside_past, .free = free_past};
+	.send = send_past,
+	.is_inside = is_inside_past,
+	.is_cut_off = is_past_cut_off,
+	.free = free_past,
+};
 
 // PAST lines, of which the ring has the newest; reader 0 has got all.
 static void open_with_past(void)
@@ -199,6 +209,24 @@ static void each_end_has_its_reason(void **state)
 	}
 }
 
+static void who_cannot_go_on_is_closed_while_it_does_not_read(void **state)
+{
+	struct past past = {.piece = 100000, .says = REPLAY_AT_END};
+	struct subscriber *one;
+
+	(void)state;
+	open_with_past();
+	one = join(&past, ON_SLOW_SKIP);
+	rig.readers[1].is_paused = true;
+	fanout_tick(&rig.feed->fanout, one->progress_ms);
+	assert_int_equal(rig.feed->fanout.closed[CLOSE_LAG], 0);
+	past.is_cut_off = true;
+	fanout_tick(&rig.feed->fanout, one->progress_ms);
+	assert_int_equal(rig.feed->fanout.closed[CLOSE_LAG], 1);
+	assert_int_equal(past.frees, 1);
+	feed_rig_close(&rig);
+}
+
 // A reset over TCP, since what was to come is missing.
 static void who_is_closed_on_the_way_is_reset(void **state)
 {
@@ -246,9 +274,12 @@ static void it_holds_nothing_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(it_goes_on_from_the_ring), TEST(it_waits_for_more),
-		TEST(each_end_has_its_reason),  TEST(who_is_closed_on_the_way_is_reset),
+		TEST(it_goes_on_from_the_ring),
+		TEST(it_waits_for_more),
+		TEST(each_end_has_its_reason),
+		TEST(who_is_closed_on_the_way_is_reset),
 		TEST(it_holds_nothing_up),
+		TEST(who_cannot_go_on_is_closed_while_it_does_not_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

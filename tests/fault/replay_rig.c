@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: MIT
+/* The same for replays. */
+#include "tests/unit/replay_rig.c"

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Replays while reading and sending fail, or do less than asked, and while there is no memory.
+ *
+ * What has been sent is a true beginning.  Whatever fails is told by its errno, once, and nothing is
+ * left open.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "tests/fault/wrap.h"
+#include "tests/unit/replay_rig.h"
+
+static const struct framing_params no_framing = {.kind = FRAMING_NONE};
+// Shared payload, chunks with a trailer, and what is rewritten.
+static const enum format formats[] = {FORMAT_RAW, FORMAT_HTTP, FORMAT_EVENTS};
+static const enum wrap_call calls[] = {WRAP_PREAD, WRAP_SENDFILE, WRAP_SEND_PAIR, WRAP_REALLOC};
+static const int errnos[] = {EAGAIN, EINTR, EIO, ENOMEM, ECONNRESET};
+
+static int begin(void **state)
+{
+	wrap_reset();
+	return history_rig_begin(state);
+}
+
+static int end(void **state)
+{
+	wrap_reset();
+	return history_rig_end(state);
+}
+
+static struct history *recorded(struct history_rig *rig)
+{
+	struct history_found found;
+
+	rig->params.max_file_bytes = 1 << 30;
+	history_rig_add(rig, 1 << 19);
+	history_rig_record(rig);
+	return history_rig_open(rig, &found);
+}
+
+// Opened before anything fails.
+static struct replay *open_all(struct history *history, const struct replay_format *format)
+{
+	const struct replay_range all = {.has_from = true};
+	struct stream_place place;
+	struct replay *replay;
+
+	assert_int_equal(replay_open(history, &all, format, &replay, &place), 0);
+	return replay;
+}
+
+static void send_all(struct replay *replay, struct replay_rig_sent *ret)
+{
+	int ends[2];
+
+	replay_rig_open_pair(ends);
+	replay_rig_send_all(replay, ends, ret);
+	replay_free(replay);
+}
+
+static void check_beginning(const struct replay_rig_sent *sent,
+			    const struct replay_rig_sent *expected, const char *what)
+{
+	if (sent->count > expected->count || memcmp(sent->bytes, expected->bytes, sent->count) != 0)
+		fail_msg("%s: wrong bytes", what);
+	if (sent->outcome == REPLAY_AT_END && sent->count != expected->count)
+		fail_msg("%s: %zu of %zu bytes at the end", what, sent->count, expected->count);
+}
+
+static void what_fails_is_told(void **state)
+{
+	struct history_rig *rig = *state;
+	struct history *history = recorded(rig);
+
+	for (size_t f = 0; f < ARRAY_LEN(formats); f++) {
+		const struct replay_format format = {encoder_of(formats[f]), &no_framing, true};
+		struct replay_rig_sent expected, sent;
+
+		replay_rig_encode(rig, &format, &expected);
+		for (size_t i = 0; i < ARRAY_LEN(calls) * ARRAY_LEN(errnos) * 3; i++) {
+			unsigned nth = 1 + (unsigned)(i * i % 7), before;
+			enum wrap_call call = calls[i % ARRAY_LEN(calls)];
+			int err = errnos[i / ARRAY_LEN(calls) % ARRAY_LEN(errnos)];
+			bool is_retried = err == EINTR || (err == EAGAIN && call != WRAP_PREAD);
+			struct replay *replay;
+			char what[80];
+
+			(void)snprintf(what, sizeof(what), "format %d call %d errno %d try %zu",
+				       formats[f], call, err, i);
+			wrap_reset();
+			replay = open_all(history, &format);
+			before = wrap_count(call);
+			wrap_fail_once(call, nth, err);
+			send_all(replay, &sent);
+			check_beginning(&sent, &expected, what);
+			// Of a call that was made often enough to fail.
+			if (wrap_count(call) - before >= nth && call == WRAP_REALLOC)
+				assert_int_equal(sent.err, ENOMEM);
+			else if (wrap_count(call) - before >= nth && !is_retried)
+				assert_int_equal(sent.err, err);
+			else
+				assert_int_equal(sent.outcome, REPLAY_AT_END);
+			free(sent.bytes);
+		}
+		free(expected.bytes);
+	}
+	history_close(&history);
+}
+
+static void less_than_asked_is_no_failure(void **state)
+{
+	struct history_rig *rig = *state;
+	struct history *history = recorded(rig);
+
+	for (size_t f = 0; f < ARRAY_LEN(formats); f++) {
+		const struct replay_format format = {encoder_of(formats[f]), &no_framing, true};
+		struct replay_rig_sent expected, sent;
+
+		replay_rig_encode(rig, &format, &expected);
+		wrap_reset();
+		wrap_cap(WRAP_SENDFILE, 777);
+		wrap_cap(WRAP_SEND_PAIR, 333);
+		send_all(open_all(history, &format), &sent);
+		assert_int_equal(sent.outcome, REPLAY_AT_END);
+		check_beginning(&sent, &expected, "short");
+		free(sent.bytes);
+		free(expected.bytes);
+	}
+	history_close(&history);
+}
+
+// A file that is shorter than its index says was not written so: nothing is made up.
+static void a_file_that_shrinks_is_an_error(void **state)
+{
+	struct history_rig *rig = *state;
+	struct history *history = recorded(rig);
+	const struct replay_format format = {encoder_of(FORMAT_RAW), &no_framing, true};
+	struct replay *replay = open_all(history, &format);
+	struct replay_rig_sent expected, sent;
+
+	replay_rig_encode(rig, &format, &expected);
+	wrap_cap(WRAP_PREAD, 20);
+	send_all(replay, &sent);
+	assert_int_equal(sent.outcome, REPLAY_FAILED);
+	assert_int_equal(sent.err, EBADMSG);
+	check_beginning(&sent, &expected, "shrunk");
+	free(sent.bytes);
+	free(expected.bytes);
+	history_close(&history);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(what_fails_is_told),
+		TEST(less_than_asked_is_no_failure),
+		TEST(a_file_that_shrinks_is_an_error),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
