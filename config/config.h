@@ -79,7 +79,8 @@
 	VALUE(CONFIG_ON_SLOW, AUTO, "auto")                                                        \
 	VALUE(CONFIG_ON_SLOW, SKIP, "skip")                                                        \
 	VALUE(CONFIG_ON_SLOW, DISCONNECT, "disconnect")                                            \
-	VALUE(CONFIG_ON_SLOW, WAIT, "wait")
+	VALUE(CONFIG_ON_SLOW, WAIT, "wait")                                                        \
+	VALUE(CONFIG_ON_SLOW, REPLAY, "replay")
 #define CONFIG_ON_HISTORY_LAGS(VALUE)                                                              \
 	VALUE(CONFIG_ON_HISTORY_LAG, GAP, "gap")                                                   \
 	VALUE(CONFIG_ON_HISTORY_LAG, WAIT, "wait")

@@ -87,6 +87,10 @@ static void check_history(const struct check *check, const struct config_feed *f
 				check, &feed->section, needing[i],
 				"there is no history; expected history = FOLDER, or this left out");
 	}
+	if (!*feed->history && feed->on_slow == CONFIG_ON_SLOW_REPLAY)
+		check_report(check, &feed->section, CONFIG_FEED_on_slow,
+			     "on_slow = replay goes on from the history, and there is none; "
+			     "expected history = FOLDER, or skip, disconnect or wait");
 	if (*feed->history && feed->history[0] != '/')
 		check_report(check, &feed->section, CONFIG_FEED_history,
 			     "history = %.200s is not an absolute path; expected /var/lib/relay/%s",

@@ -60,6 +60,19 @@ static void check_skip(const struct check *check, const struct config_listener *
 		listener->section.name, format_row(listener->format)->name, feed->section.name);
 }
 
+static void check_replay(const struct check *check, const struct config_listener *listener,
+			 const struct config_feed *feed)
+{
+	if (*feed->history || !config_is_served(listener, feed) ||
+	    !config_is_set(&listener->section, CONFIG_LISTENER_on_slow) ||
+	    listener->on_slow != CONFIG_ON_SLOW_REPLAY)
+		return;
+	check_report(check, &listener->section, CONFIG_LISTENER_on_slow,
+		     "on_slow = replay goes on from the history, and [feed %s] has none; expected "
+		     "history = FOLDER there, or skip, disconnect or wait",
+		     feed->section.name);
+}
+
 static void check_burst(const struct check *check, const struct config_listener *listener,
 			const struct config_feed *feed)
 {
@@ -225,5 +238,6 @@ void check_listener(const struct check *check, const struct config_listener *lis
 	for (size_t i = 0; i < config->feed_count; i++) {
 		check_skip(check, listener, &config->feeds[i]);
 		check_burst(check, listener, &config->feeds[i]);
+		check_replay(check, listener, &config->feeds[i]);
 	}
 }

@@ -80,6 +80,10 @@ void subscriber_look_for_end(struct subscriber *subscriber);
  * bytes, 0 where the format cannot say it; without memory the subscriber is closed. */
 size_t subscriber_tell(struct subscriber *subscriber, const struct packet *packet);
 
+/* It is behind, between two packets, and leaves: whoever counts it sees to it that it goes on
+ * elsewhere. */
+void subscriber_go_back(struct subscriber *subscriber);
+
 /* It begins with the replay of its params. */
 void subscriber_begin_replay(struct subscriber *subscriber, const struct subscriber_params *params);
 

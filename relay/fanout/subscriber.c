@@ -94,14 +94,17 @@ static void skip(struct subscriber *subscriber)
 	fanout->events.on_skip(fanout->events.owner, subscriber, &skip);
 }
 
-/* It is behind the ring or over a limit.  A skip waits until the packet in hand is finished. */
+/* It is behind the ring or over a limit.  But for a close, that waits until the packet in hand is
+ * finished. */
 static void leave_the_past(struct subscriber *subscriber)
 {
-	if (subscriber->on_slow == ON_SLOW_DISCONNECT) {
+	if (subscriber->on_slow == ON_SLOW_DISCONNECT)
 		subscriber_close(subscriber, CLOSE_LAG);
+	else if (!cursor_is_at_packet_start(&subscriber->cursor))
 		return;
-	}
-	if (cursor_is_at_packet_start(&subscriber->cursor))
+	else if (subscriber->on_slow == ON_SLOW_REPLAY)
+		subscriber_go_back(subscriber);
+	else
 		skip(subscriber);
 }
 
@@ -394,6 +397,26 @@ struct subscriber *subscriber_new(struct rendition *rendition, int fd,
 	return subscriber;
 }
 
+/* Its times, its input, and itself. */
+static void begin_to_count(struct subscriber *subscriber, const struct subscriber_before *before)
+{
+	struct fanout *fanout = fanout_of(subscriber);
+
+	if (before->is_there) {
+		subscriber->joined_ms = before->joined_ms;
+		subscriber->progress_ms = before->progress_ms;
+		subscriber->user_timeout_ms = before->user_timeout_ms;
+		subscriber->input_bucket = before->input_bucket;
+	} else {
+		subscriber->joined_ms = subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
+		fanout->metrics->subscribers_total++;
+	}
+	if (before->is_half_closed)
+		list_append(&fanout->half_closed, &subscriber->half_node);
+	else
+		ev_io_start(fanout->loop, &subscriber->read_watcher);
+}
+
 /* Can it begin where it is to begin? */
 static bool has_start(const struct rendition *rendition, const struct subscriber_params *params)
 {
@@ -431,9 +454,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	subscriber->from_session = params->from_session;
 	subscriber->from_seq = params->from_seq;
 	subscriber_set_until(subscriber, params->until_ns);
-	subscriber->joined_ms = subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
-	ev_io_start(fanout->loop, &subscriber->read_watcher);
-	fanout->metrics->subscribers_total++;
+	begin_to_count(subscriber, &params->before);
 	place_cursor(subscriber, params);
 	subscriber_set_state(subscriber, SUBSCRIBER_JOINING);
 	if (!params->is_relays_own)

@@ -37,12 +37,18 @@ enum on_slow {
 	ON_SLOW_SKIP,       /* finish the packet in hand, announce the gap, go to the live edge */
 	ON_SLOW_DISCONNECT, /* close with the reason                                            */
 	ON_SLOW_WAIT,       /* the ingest waits                                                 */
+	ON_SLOW_REPLAY,     /* finish the packet in hand, go on elsewhere: quota.on_behind()    */
 };
+
+struct subscriber_params;
 
 /* What a subscriber counts for, with somebody above; given back when it closes, in its loop. */
 struct subscriber_quota {
 	void (*on_closed)(void *owner); /* NULL: nobody does */
 	void *owner;
+	/* With ON_SLOW_REPLAY, it has left, and is to go on with params->from_seq.  Takes over the
+	 * socket and what comes with the params.  NULL: it is closed instead (LAG). */
+	void (*on_behind)(void *owner, int fd, const struct subscriber_params *params);
 };
 
 /* Who reads what subscribers send. */
@@ -96,6 +102,15 @@ struct subscriber_replay {
 	void (*free)(void *owner);
 };
 
+/* What goes on of one that has left another fan-out. */
+struct subscriber_before {
+	bool is_there; /* else nothing here counts */
+	bool is_half_closed;
+	uint32_t user_timeout_ms;
+	uint64_t joined_ms, progress_ms;
+	struct token_bucket input_bucket;
+};
+
 /* What a listener asks for its subscribers; copied at join. */
 struct subscriber_params {
 	uint64_t id; /* names it in the log */
@@ -121,6 +136,7 @@ struct subscriber_params {
 	const struct subscriber_replay *replay;
 	void *replay_owner;        /* its own with the fd */
 	struct stream_place place; /* what comes first */
+	struct subscriber_before before;
 	struct subscriber_quota quota;
 };
 

@@ -205,6 +205,21 @@ void subscriber_end_replay(struct subscriber *subscriber)
 		replay->free(subscriber->replay_owner);
 }
 
+/* It is CLOSED; what is its own beside the socket, the quota and the input is given up. */
+static void leave(struct subscriber *subscriber)
+{
+	struct fanout *fanout = fanout_of(subscriber);
+
+	fanout->metrics->delivered_messages += subscriber_delivered_messages(subscriber);
+	notes_free(&subscriber->notes);
+	cursor_leave(&subscriber->cursor);
+	list_remove(&subscriber->half_node);
+	list_remove(&subscriber->until_node);
+	subscriber_end_replay(subscriber);
+	ev_io_stop(fanout->loop, &subscriber->read_watcher);
+	subscriber_set_state(subscriber, SUBSCRIBER_CLOSED);
+}
+
 static void end(struct subscriber *subscriber, enum close_reason reason)
 {
 	struct fanout *fanout = fanout_of(subscriber);
@@ -215,14 +230,7 @@ static void end(struct subscriber *subscriber, enum close_reason reason)
 	say_last_words(subscriber, reason);
 	if (must_reset(subscriber, reason))
 		sockopt_set_reset_on_close(subscriber->fd);
-	fanout->metrics->delivered_messages += subscriber_delivered_messages(subscriber);
-	notes_free(&subscriber->notes);
-	cursor_leave(&subscriber->cursor);
-	list_remove(&subscriber->half_node);
-	list_remove(&subscriber->until_node);
-	subscriber_end_replay(subscriber);
-	ev_io_stop(fanout->loop, &subscriber->read_watcher);
-	subscriber_set_state(subscriber, SUBSCRIBER_CLOSED);
+	leave(subscriber);
 	peer_socket_close(&subscriber->fd);
 	fanout->closed[reason]++;
 	subscriber_count(subscriber, -1);
@@ -234,4 +242,52 @@ void subscriber_close(struct subscriber *subscriber, enum close_reason reason)
 {
 	if (subscriber->state != SUBSCRIBER_CLOSED)
 		end(subscriber, reason);
+}
+
+/* Its end is not what the ring had at some moment. */
+static bool can_go_back(const struct subscriber *subscriber)
+{
+	return subscriber->quota.on_behind &&
+	       (subscriber->end == END_NONE ||
+		(subscriber->end == END_READS_OUT && subscriber->end_reason == CLOSE_UNTIL));
+}
+
+void subscriber_go_back(struct subscriber *subscriber)
+{
+	struct fanout *fanout = fanout_of(subscriber);
+	const struct subscriber_params params = {
+		.id = subscriber->id,
+		.on_slow = subscriber->on_slow,
+		.has_from = true,
+		.from_session = cursor_unread_session(&subscriber->cursor),
+		.from_seq = cursor_unread_seq(&subscriber->cursor),
+		.until_ns = subscriber->until_ns,
+		.ends_with_fin = subscriber->ends_with_fin,
+		.input = subscriber->input,
+		.input_owner = subscriber->input_owner,
+		.quota = subscriber->quota,
+		.before =
+			{
+				.is_there = true,
+				.is_half_closed = list_is_linked(&subscriber->half_node),
+				.user_timeout_ms = subscriber->user_timeout_ms,
+				.joined_ms = subscriber->joined_ms,
+				.progress_ms = subscriber->progress_ms,
+				.input_bucket = subscriber->input_bucket,
+			},
+	};
+	int fd = subscriber->fd;
+
+	if (!can_go_back(subscriber)) {
+		subscriber_close(subscriber, CLOSE_LAG);
+		return;
+	}
+	fanout->metrics->fell_back++;
+	subscriber_record_close(subscriber);
+	leave(subscriber);
+	subscriber->fd = -1;
+	subscriber->input = NULL;
+	subscriber_count(subscriber, -1);
+	params.quota.on_behind(params.quota.owner, fd, &params);
+	fanout_check_wait(fanout);
 }

@@ -331,8 +331,7 @@ static void answer_out_of_range(struct arrival *arrival, const struct stream_ran
 	char head[STREAM_ANSWER_BYTES];
 	ssize_t length = stream_answer_out_of_range(&arrival->answer, range, head, sizeof(head));
 
-	if (arrival->has_request)
-		(void)send_whole(arrival->fd, head, length);
+	(void)send_whole(arrival->fd, head, length);
 	give_up(arrival, CLOSE_OUT_OF_RANGE);
 }
 
@@ -352,7 +351,13 @@ static void arrive(struct task *task)
 		inbox_post(&arrival->format->feed->service->control, task);
 		return;
 	case BEGINS_NOWHERE:
-		answer_out_of_range(arrival, &range);
+		if (arrival->has_request) {
+			answer_out_of_range(arrival, &range);
+			return;
+		}
+		/* It has come back, and the recorder was slow as well.  It is told, or closed. */
+		arrival->params.may_miss = true;
+		begin(arrival);
 		return;
 	}
 }
@@ -389,6 +394,11 @@ static void turn_to_history(struct task *task)
 
 	if (arrival->format->renditions && feed->recorder) {
 		if (feed->replays < arrival->max_replays) {
+			if (!arrival->has_request)
+				log_debug("subscriber behind the ring feed=%s format=%s "
+					  "subscriber=%llu, goes on from the history",
+					  feed->name, format_row(arrival->format->format)->name,
+					  (unsigned long long)arrival->params.id);
 			quota_begin_replay(quota, feed->recording);
 			arrival->history = recorder_history(feed->recorder);
 			post_to(arrival, feed->recording);
@@ -401,9 +411,41 @@ static void turn_to_history(struct task *task)
 	quota_drop(quota, reason);
 }
 
+void arrival_go_back(void *owner, int fd, const struct subscriber_params *params)
+{
+	struct quota *quota = owner;
+	struct arrival *arrival = calloc(1, sizeof(*arrival));
+
+	if (!arrival) {
+		log_error("out of memory, subscriber closed");
+		if (params->input)
+			params->input->free(params->input_owner);
+		sockopt_set_reset_on_close(fd);
+		peer_socket_close(&fd);
+		quota_refuse(quota, CLOSE_NO_MEMORY);
+		return;
+	}
+	arrival->format = quota_format(quota);
+	arrival->quota = quota;
+	arrival->fd = fd;
+	arrival->params = *params;
+	arrival->may_replay = true;
+	arrival->max_replays = UINT64_MAX;
+	arrival->range = (struct replay_range){
+		.has_from = true,
+		.session = params->from_session,
+		.sequence = params->from_seq,
+		.until_ns =
+			params->until_ns ? clock_wall_ns() + params->until_ns - clock_mono_ns() : 0,
+	};
+	arrival->task.run = turn_to_history;
+	inbox_post(&arrival->format->feed->service->control, &arrival->task);
+}
+
 void arrival_post(struct arrival *arrival)
 {
 	arrival->params.id = quota_id(arrival->quota);
 	arrival->params.quota = quota_of_subscriber(arrival->quota);
+	arrival->params.quota.on_behind = arrival_go_back;
 	post_to(arrival, quota_worker(arrival->quota));
 }

@@ -47,5 +47,9 @@ struct arrival {
  * thread only. */
 void arrival_post(struct arrival *arrival);
 
+/* The on_behind of a subscriber whose quota is the owner: it comes back by the history.  In its
+ * worker. */
+void arrival_go_back(void *quota, int fd, const struct subscriber_params *params);
+
 /* Instead: closes what it has.  Its quota, if any, is the caller's. */
 void arrival_free(struct arrival *arrival);

@@ -16,6 +16,7 @@
 #include "feed/settle.h"
 #include "http/websocket_input.h"
 #include "net/peer_socket.h"
+#include "serve/arrival.h"
 #include "serve/quota.h"
 
 enum {
@@ -411,6 +412,8 @@ static bool prepare_subscribers(struct service *service, struct served_feed *ser
 						   peers_of(service, subscriber->listener),
 						   subscriber->peer_key, &subscriber->quota) < 0)
 				is_complete = false;
+			else if (format)
+				subscriber->quota.on_behind = arrival_go_back;
 		}
 	}
 	return is_complete;

@@ -347,6 +347,8 @@ void params_of_subscriber(const struct config_listener *from, const struct confi
 		ret->on_slow = ON_SLOW_DISCONNECT;
 	else if (on_slow == CONFIG_ON_SLOW_WAIT)
 		ret->on_slow = ON_SLOW_WAIT;
+	else if (on_slow == CONFIG_ON_SLOW_REPLAY)
+		ret->on_slow = ON_SLOW_REPLAY;
 }
 
 static const char *content_type_of(const struct config_framing_choice *framing)

@@ -154,6 +154,11 @@ struct worker *quota_worker(const struct quota *quota)
 	return quota->worker;
 }
 
+struct served_format *quota_format(const struct quota *quota)
+{
+	return quota->format;
+}
+
 uint64_t quota_id(const struct quota *quota)
 {
 	return quota->id;

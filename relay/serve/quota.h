@@ -44,6 +44,9 @@ void quota_begin_replay(struct quota *quota, struct worker *worker);
 /* In the worker, once for each begin: it does not read the history, or not any more. */
 void quota_end_replay(struct quota *quota);
 
+/* What it is for. */
+struct served_format *quota_format(const struct quota *quota);
+
 /* The number that names the subscriber in the log. */
 uint64_t quota_id(const struct quota *quota);
 

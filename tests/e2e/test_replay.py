@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from relaytest.daemon import POLL
-from relaytest.ini import web
+from relaytest.ini import TIGHT, web
 from relaytest.stream import KIB, script, text_script
 from relaytest.web import (CLOSE, FramedWebSubscriber, WebSocketSubscriber, ask, asked, everything)
 
@@ -161,6 +161,56 @@ def test_over_a_restart(lab):
     again.publish("a", made.wire[2_000_000:])
     again.run_until_done(readers)
     assert readers[0].session == readers[1].session == session and not readers[0].gaps
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_on_slow_replay(lab, workers):
+    """Who stops reading falls behind the ring, goes on from the files, and then from the ring; and again."""
+    made = text_script((1000,) * 6000, 14)
+    both = sections(lab, on_slow="replay", ring="256k", max_lag="0")
+    both["relay"]["workers"] = workers
+    for name in ("a-raw", "a-framed", "web"):
+        both[f"listener {name}"].update(TIGHT)
+    both["listener live"] = {"feed": "a", "listen": "tcp:127.0.0.1:0", "format": "framed", "on_slow": "wait"}
+    relay = lab.start(both)
+    live = relay.subscribe("live", made)
+    slow = [relay.subscribe(form, made, receive_buffer=4096) for form in ("a-raw", "a-framed", "a-raw")]
+    slow += [relay.subscribe("web", made, kind=kind, receive_buffer=4096, **options)
+             for kind, options in everything("line")]
+    relay.wait("a", subscribers=1 + len(slow))
+    joined = relay.feed("a")["subscribers_total"]
+    publisher = relay.publish("a")
+    for begin, end in ((0, 2_500_000), (2_500_000, 5_000_000)):
+        for one in slow:
+            one.pause()
+        fell_back = relay.feed("a")["fell_back"]
+        publisher.send(made.wire[begin:end])
+        lab.loop.run(lambda end=end: live.position == end, what=lambda: f"a live reader at {live.position}")
+        for one in slow:
+            one.resume()
+        lab.loop.run(lambda end=end: all(one.position == end for one in slow),
+                     what=lambda: f"all; they are at {[one.position for one in slow]}")
+        assert relay.feed("a")["fell_back"] - fell_back >= len(slow)
+    relay.wait("a", subscribers_replaying=0)
+    seen = relay.feed("a")
+    publisher.send(made.wire[5_000_000:])
+    relay.run_until_done([live, *slow])
+    assert not any(one.gaps for one in slow if hasattr(one, "gaps"))
+    assert (seen["subscribers"], seen["subscribers_total"], seen["skipped_messages"]) == (1 + len(slow), joined, 0)
+    assert "closed_lag" not in relay.feed("a")
+
+
+def test_on_slow_replay_of_who_never_reads(lab):
+    """It holds nobody up, and is closed for it."""
+    made = text_script((1000,) * 4000, 15)
+    relay = lab.start(sections(lab, on_slow="replay", stall_timeout="1s"))
+    slow = relay.subscribe("web", made, kind=FramedWebSubscriber, base=1, paused=True, receive_buffer=4096)
+    relay.wait("a", subscribers=1)
+    relay.publish("a", made.wire)
+    relay.wait("a", closed_stalled=1, subscribers=0)
+    slow.resume()
+    lab.loop.run(lambda: slow.end, what="the end")
+    assert slow.end == "rst"
 
 
 def test_who_does_not_read_is_closed(lab):

@@ -251,7 +251,7 @@ static void end_in_the_future(struct sample *sample)
 
 static void unknown_policy(struct sample *sample)
 {
-	sample->subscribers[1].on_slow = 3;
+	sample->subscribers[1].on_slow = ON_SLOW_REPLAY + 1;
 }
 
 static void long_note(struct sample *sample)

@@ -243,8 +243,10 @@ static void who_cannot_be_kept_leaves_nothing(void **state)
 			subscribers[j] = snapshot();
 			subscribers[j].has_input = true;
 			subscribers[j].delivered = 5;
-			subscribers[j].quota =
-				(struct subscriber_quota){on_quota_closed, j ? &other : &listener};
+			subscribers[j].quota = (struct subscriber_quota){
+				.on_closed = on_quota_closed,
+				.owner = j ? &other : &listener,
+			};
 		}
 		subscribers[1].input = &input;
 		subscribers[1].input_owner = &other;
