@@ -78,7 +78,8 @@ static void take_answer(struct pull *pull, const struct pull_answer *answer)
 	}
 	pull->asks_again = false;
 	if (!pull_answer_is_stream(answer, pull->params.is_framed, &why)) {
-		add_words(pull, &why);
+		if (answer->status != 200)
+			add_words(pull, &why);
 		refuse(pull, why.text, false);
 		return;
 	}
