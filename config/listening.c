@@ -34,7 +34,7 @@ unsigned config_print_place(char *buf, size_t size, const struct config *config,
 /* ---- what is listened on ---- */
 
 enum {
-	ADMIN_ADDRESSES = 2
+	ADMIN_ADDRESSES = 3
 };
 
 size_t config_listening_count(const struct config *config)
@@ -47,6 +47,8 @@ static struct config_listening admin_at(const struct config_admin *admin, size_t
 	if (i == 0)
 		return (struct config_listening){&admin->section, CONFIG_ADMIN_listen,
 						 admin->listen};
+	if (i == 1)
+		return (struct config_listening){&admin->section, CONFIG_ADMIN_agent, admin->agent};
 	return (struct config_listening){&admin->section, CONFIG_ADMIN_socket, admin->socket};
 }
 

@@ -42,6 +42,10 @@ static void check_admin(const struct check *check)
 		check_report(check, &admin->section, CONFIG_ADMIN_listen,
 			     "listen in [admin] is for tcp; expected socket = %.200s",
 			     admin->listen);
+	if (strncmp(admin->agent, "unix:", 5) == 0)
+		check_report(check, &admin->section, CONFIG_ADMIN_agent,
+			     "agent in [admin] is for tcp, since HAProxy asks there; expected "
+			     "tcp:HOST:PORT");
 	if (strncmp(admin->socket, "tcp:", 4) == 0)
 		check_report(
 			check, &admin->section, CONFIG_ADMIN_socket,

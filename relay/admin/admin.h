@@ -3,11 +3,13 @@
  * The admin server.  Operators, their browsers and Prometheus ask it how relay is; relayctl has
  * relay do things through it.  Read this header first in admin/.
  *
- * There are two doors.  At the tcp address one can only look; `allow` and a check of the Host field
- * guard it.  At the unix socket one can also command; file permissions guard it.
+ * There are three doors.  At the tcp address one can only look; `allow` and a check of the Host field
+ * guard it.  At the unix socket one can also command; file permissions guard it.  At the third one, load
+ * balancers get a line.
  *
  *   admin_door.c   the doors, and who may come in
  *   admin_route.c  the table: which path is answered by what
+ *   admin_agent.c  the line for load balancers
  *   admin_...c     the answers: status, metrics, limits, commands, the page
  *   collect.c      asks the workers for what only they know
  *   status.c       the same status in the log
@@ -32,6 +34,8 @@ struct admin;
 enum admin_door_kind {
 	ADMIN_TCP,
 	ADMIN_UNIX,
+	ADMIN_SERVERS, /* so many speak HTTP */
+	ADMIN_AGENT = ADMIN_SERVERS,
 	ADMIN_DOORS
 };
 
@@ -46,11 +50,11 @@ struct admin_door {
 struct admin {
 	struct service *service;
 	const struct admin_actions *actions;
-	void *owner;                             /* of the actions */
-	struct http_server servers[ADMIN_DOORS]; /* they outlive their doors */
-	struct admin_door *doors[ADMIN_DOORS];   /* owned; NULL: closed */
-	struct access access;                    /* of ADMIN_TCP */
-	char *hosts;                             /* "a.example,b.example"; owned */
+	void *owner;                               /* of the actions */
+	struct http_server servers[ADMIN_SERVERS]; /* they outlive their doors */
+	struct admin_door *doors[ADMIN_DOORS];     /* owned; NULL: closed */
+	struct access access;                      /* of ADMIN_TCP and ADMIN_AGENT */
+	char *hosts;                               /* "a.example,b.example"; owned */
 	struct admin_page page;
 	struct peer_rate rate; /* of ADMIN_TCP: what is asked costs the workers a little */
 	struct log_rate denied_log;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/admin_agent.h"
 #include "admin/admin_route.h"
 #include "base/clock.h"
 #include "net/peer_socket.h"
@@ -24,6 +25,7 @@ enum {
 static const char *const door_names[ADMIN_DOORS] = {
 	[ADMIN_TCP] = "listen",
 	[ADMIN_UNIX] = "socket",
+	[ADMIN_AGENT] = "agent",
 };
 
 void admin_init(struct admin *admin, struct service *service, const struct admin_actions *actions,
@@ -81,9 +83,13 @@ static void on_accept(void *owner, int fd, const struct endpoint_address *peer)
 {
 	struct admin_door *door = owner;
 
-	if (door->kind == ADMIN_TCP && !may_come_in(door->admin, peer)) {
+	if (door->kind != ADMIN_UNIX && !may_come_in(door->admin, peer)) {
 		sockopt_set_reset_on_close(fd);
 		peer_socket_close(&fd);
+		return;
+	}
+	if (door->kind == ADMIN_AGENT) {
+		admin_agent_answer(door->admin->service, fd);
 		return;
 	}
 	http_server_adopt(&door->admin->servers[door->kind], fd, peer);
@@ -170,10 +176,15 @@ static void auto_address(const struct admin *admin, const struct config *config,
 static void wanted_address(const struct admin *admin, const struct config *config,
 			   enum admin_door_kind kind, char *buf, size_t size)
 {
-	const char *text = kind == ADMIN_TCP ? config->admin.listen : config->admin.socket;
+	const char *const texts[ADMIN_DOORS] = {
+		[ADMIN_TCP] = config->admin.listen,
+		[ADMIN_UNIX] = config->admin.socket,
+		[ADMIN_AGENT] = config->admin.agent,
+	};
+	const char *text = texts[kind];
 
 	buf[0] = '\0';
-	if ((kind == ADMIN_TCP && !config_has_admin(config)) || strcmp(text, "none") == 0)
+	if ((kind != ADMIN_UNIX && !config_has_admin(config)) || strcmp(text, "none") == 0)
 		return;
 	if (strcmp(text, "auto") == 0)
 		auto_address(admin, config, buf, size);
@@ -274,10 +285,10 @@ void admin_apply(struct admin *admin, const struct config *config, struct admin_
 
 void admin_fini(struct admin *admin)
 {
-	for (int kind = 0; kind < ADMIN_DOORS; kind++) {
+	for (int kind = 0; kind < ADMIN_DOORS; kind++)
 		free_door(&admin->doors[kind]);
+	for (int kind = 0; kind < ADMIN_SERVERS; kind++)
 		http_server_fini(&admin->servers[kind]);
-	}
 	access_fini(&admin->access);
 	free(admin->hosts);
 	admin->hosts = NULL;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "admin/admin_agent.h"
 #include "admin/collect.h"
 #include "base/clock.h"
 #include "base/num.h"
@@ -444,8 +445,7 @@ void admin_get_readyz(const struct admin_request *request)
 	struct service *service = request->admin->service;
 	char name[CONFIG_NAME_BYTES + 1];
 	const struct served_feed *only = NULL;
-	struct list_node *node;
-	bool is_up = false;
+	bool is_up;
 
 	if (admin_parameter(request, "feed", name, sizeof(name))) {
 		only = served_feed_find(&service->feeds, name);
@@ -454,13 +454,7 @@ void admin_get_readyz(const struct admin_request *request)
 			return;
 		}
 	}
-	collect_reports(service, false);
-	list_for_each (&service->feeds, node) {
-		const struct served_feed *served = served_feed_at(node);
-
-		if (!only || only == served)
-			is_up = is_up || served->report.is_source_up;
-	}
+	is_up = admin_has_source(service, only);
 	if (service->is_draining)
 		admin_answer_error(request, 503, "draining");
 	else if (!is_up)

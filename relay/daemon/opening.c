@@ -352,6 +352,11 @@ static int make_new_listeners(struct opening *opening)
 
 static int open_doors(struct opening *opening)
 {
+	static const size_t options[ADMIN_DOORS] = {
+		[ADMIN_TCP] = CONFIG_ADMIN_listen,
+		[ADMIN_UNIX] = CONFIG_ADMIN_socket,
+		[ADMIN_AGENT] = CONFIG_ADMIN_agent,
+	};
 	const struct config_section *section = &opening->config->admin.section;
 	struct admin_change *change = &opening->admin;
 	char way_out[512];
@@ -363,8 +368,7 @@ static int open_doors(struct opening *opening)
 		return 0;
 	}
 	if (r < 0)
-		set_where(opening, section,
-			  change->failed == ADMIN_TCP ? CONFIG_ADMIN_listen : CONFIG_ADMIN_socket,
+		set_where(opening, section, options[change->failed],
 			  listen_way_out(&change->endpoint, r, way_out, sizeof(way_out)));
 	return r;
 }

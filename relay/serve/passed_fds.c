@@ -132,7 +132,8 @@ static bool names(const char *text, const char *name)
 static bool is_named(const char *name, const struct config *config)
 {
 	if (config_has_admin(config) &&
-	    (names(config->admin.listen, name) || names(config->admin.socket, name)))
+	    (names(config->admin.listen, name) || names(config->admin.socket, name) ||
+	     names(config->admin.agent, name)))
 		return true;
 	for (size_t i = 0; i < config->feed_count; i++) {
 		const struct config_ingest *ingest = &config->feeds[i].ingest;
