@@ -163,31 +163,65 @@ const char *kept_fault(const struct kept_table *table, const void *object)
 /* ---- the schema ---- */
 
 /* FNV-1a (draft-eastlake-fnv-17). */
+#define FNV_BASIS 2166136261u
+#define FNV_PRIME 16777619u
+
 static uint32_t add(uint32_t hash, const void *bytes, size_t count)
 {
 	const uint8_t *at = bytes;
 
 	for (size_t i = 0; i < count; i++)
-		hash = (hash ^ at[i]) * 16777619u;
+		hash = (hash ^ at[i]) * FNV_PRIME;
 	return hash;
+}
+
+static uint32_t add_text(uint32_t hash, const char *text)
+{
+	return add(hash, text, strlen(text) + 1);
+}
+
+static uint32_t add_number(uint32_t hash, uint64_t number)
+{
+	return add(hash, &number, sizeof(number));
 }
 
 static uint32_t add_row(uint32_t hash, const struct kept_row *row)
 {
-	const uint64_t numbers[] = {row->kind, row->bytes, row->most};
-
-	return add(add(hash, row->what, strlen(row->what) + 1), numbers, sizeof(numbers));
+	return add_number(add_number(add_text(hash, row->what), row->kind), row->most);
 }
 
 uint32_t kept_schema(const struct kept_table *const *tables, size_t count)
 {
-	uint32_t hash = 2166136261u;
+	uint32_t hash = FNV_BASIS;
 
 	for (size_t i = 0; i < count; i++) {
-		hash = add(hash, tables[i]->name, strlen(tables[i]->name) + 1);
-		hash = add(hash, &tables[i]->bytes, sizeof(tables[i]->bytes));
+		hash = add_text(hash, tables[i]->name);
 		for (size_t k = 0; k < tables[i]->count; k++)
 			hash = add_row(hash, &tables[i]->rows[k]);
+	}
+	return hash;
+}
+
+uint32_t kept_layout_add_names(uint32_t layout, const struct kept_names *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		layout = add_text(layout, names->name_at(i));
+	return layout;
+}
+
+uint32_t kept_layout(const struct kept_table *const *tables, size_t count)
+{
+	uint32_t hash = kept_schema(tables, count);
+
+	for (size_t i = 0; i < count; i++) {
+		hash = add_number(hash, tables[i]->bytes);
+		for (size_t k = 0; k < tables[i]->count; k++) {
+			const struct kept_row *row = &tables[i]->rows[k];
+
+			hash = add_number(add_number(hash, row->offset), row->bytes);
+			if (row->names)
+				hash = kept_layout_add_names(hash, row->names);
+		}
 	}
 	return hash;
 }

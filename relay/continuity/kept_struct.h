@@ -75,9 +75,15 @@ const char *kept_fault(const struct kept_table *table, const void *object);
 void kept_transfer_counts(struct state_stream *stream, uint64_t *counts,
 			  const struct kept_names *names);
 
-/* A number for all that these tables say.  Another one means that the one cannot read what the other has
- * written. */
+/* A number for what these tables say of a stream.  Another one means that the one cannot read what the other
+ * has written.  What a stream has by name does not count: the lists of names, and how large a struct is. */
 uint32_t kept_schema(const struct kept_table *const *tables, size_t count);
+
+/* The same for shared memory, where sizes and places count, and the lists of names. */
+uint32_t kept_layout(const struct kept_table *const *tables, size_t count);
+
+/* Adds a list of names to such a number, for memory that has an array with one element for each name. */
+uint32_t kept_layout_add_names(uint32_t layout, const struct kept_names *names);
 
 /* ---- for continuity/kept_members.def and kept_table.def, which a struct and a .c include:
  *

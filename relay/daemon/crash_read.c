@@ -34,9 +34,9 @@ static int check_head(const struct crash_head *head, size_t bytes, size_t fd_cou
 {
 	uint64_t told = atomic_load(&head->fd_count);
 
-	if (head->schema != handover_schema()) {
+	if (head->schema != crash_schema()) {
 		errmsg_set(err, "region of schema %llu, expected %u",
-			   (unsigned long long)head->schema, handover_schema());
+			   (unsigned long long)head->schema, crash_schema());
 		return -EPROTONOSUPPORT;
 	}
 	if (head->bytes != bytes || told != fd_count || told > head->fds.count) {

@@ -25,6 +25,22 @@ static const uint64_t LIFE_NS = NS_PER_S;
 
 /* ---- the region ---- */
 
+uint32_t crash_schema(void)
+{
+	/* To be changed with the head of the region. */
+	static const struct kept_table head = {.name = "head 1",
+					       .bytes = sizeof(struct crash_head)};
+	static const struct kept_table *const tables[] = {
+		&head, &subscriber_record_table, &part_record_table, &rendition_record_table};
+	size_t count;
+	const struct kept_table *const *handed = handover_tables(&count);
+	uint32_t of_memory = kept_layout(tables, ARRAY_LEN(tables));
+
+	of_memory = kept_layout_add_names(of_memory, &kept_metrics);
+	of_memory = kept_layout_add_names(of_memory, &kept_close_reasons);
+	return of_memory ^ kept_layout(handed, count);
+}
+
 static uint64_t aligned(uint64_t bytes)
 {
 	return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -40,7 +56,7 @@ static void fill_head(struct crash_head *head, const struct crash_room *room)
 {
 	uint64_t end = sizeof(*head);
 
-	*head = (struct crash_head){.schema = handover_schema(), .workers = room->workers};
+	*head = (struct crash_head){.schema = crash_schema(), .workers = room->workers};
 	memcpy(head->magic, CRASH_MAGIC, sizeof(head->magic));
 	lay_out(&head->fds, sizeof(int32_t), room->fd_limit, &end);
 	lay_out(&head->listeners[0], 1, LISTENERS_BYTES, &end);

@@ -44,7 +44,7 @@ struct crash_array {
 
 struct crash_head {
 	char magic[8];
-	uint64_t schema; /* handover_schema() */
+	uint64_t schema; /* crash_schema() */
 	uint64_t bytes;  /* of the region */
 	uint64_t workers;
 	struct crash_array fds;          /* int32_t: the number that each one in the bag had */
@@ -80,6 +80,9 @@ struct crash_room {
 	uint64_t part_bytes, part_count; /* of one, and how many */
 	uint64_t subscriber_bytes;       /* of one; there is one for each descriptor */
 };
+
+/* Of the region.  Another one cannot be read: its structs, counters or close reasons are others. */
+uint32_t crash_schema(void);
 
 /* Makes a region, which says that there is nothing to resume.  0; -errno, and *ret is none. */
 must_check int crash_record_open(struct crash_record *ret, const struct crash_room *room);

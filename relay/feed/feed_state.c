@@ -37,8 +37,7 @@ static const char *metric_at(size_t index)
 	return metrics_rows(&count)[index].name;
 }
 
-static const struct kept_names metric_names = {metric_at,
-					       sizeof(struct metrics) / sizeof(uint64_t)};
+const struct kept_names kept_metrics = {metric_at, sizeof(struct metrics) / sizeof(uint64_t)};
 
 /* ---- subscribers ---- */
 
@@ -90,7 +89,7 @@ void feed_state_transfer(struct state_stream *stream, struct feed_state *state)
 	void *renditions = state->renditions;
 
 	kept_transfer(stream, &feed_kept_table, state);
-	kept_transfer_counts(stream, (uint64_t *)&state->counts.metrics, &metric_names);
+	kept_transfer_counts(stream, (uint64_t *)&state->counts.metrics, &kept_metrics);
 	kept_transfer_counts(stream, state->counts.closed, &kept_close_reasons);
 	kept_transfer_counts(stream, state->counts.source_ends, &kept_close_reasons);
 	kept_transfer_counts(stream, state->counts.skipped_by, &kept_slow_causes);

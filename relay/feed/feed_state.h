@@ -52,6 +52,7 @@ struct feed_state {
 };
 
 extern const struct kept_table intake_kept_table, feed_kept_table;
+extern const struct kept_names kept_metrics;
 
 /* Describes the feed, which must not change until the state is freed; an unfinished message is
  * moved to memory.  0, -ENOMEM, or -EIO when a pipe did not give its bytes. */

@@ -55,7 +55,7 @@ uint32_t ring_record_schema(void)
 	static const struct kept_table *const tables[] = {&layout, &slot_record_table,
 							  &commit_record_table, &mark_kept_table};
 
-	return kept_schema(tables, ARRAY_LEN(tables));
+	return kept_layout(tables, ARRAY_LEN(tables));
 }
 
 /* ---- the memfd ---- */

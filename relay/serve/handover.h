@@ -81,11 +81,11 @@ int handover_take(struct service *service, const struct config *config,
 int handover_take_sockets(const struct service *service, const struct config *config,
 			  struct handed_socket **ret, size_t *ret_count) must_check;
 
-/* The schema of such a state, and of what a process leaves that dies: another one cannot be read.  It
- * comes from all tables of what is kept, so to keep one more member is one row in a .def. */
+/* The schema of such a state: another one cannot be read.  It comes from the tables of what is kept, so to
+ * keep one more member is one row in a .def.  A new counter or close reason does not change it. */
 uint32_t handover_schema(void);
 
-/* All of these tables; rings have some of their own (ring/ring_kept_layout.h). */
+/* These tables. */
 const struct kept_table *const *handover_tables(size_t *ret_count);
 
 /* Writes it to a stream, or reads it from one.  What is read has been checked if the stream has no

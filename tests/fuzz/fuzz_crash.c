@@ -25,7 +25,7 @@ static void put_right(struct crash_head *head, size_t bytes, size_t fd_count, un
 {
 	memcpy(head->magic, CRASH_MAGIC, sizeof(head->magic));
 	if (!(left & 1))
-		head->schema = handover_schema();
+		head->schema = crash_schema();
 	if (!(left & 2))
 		head->bytes = bytes;
 	if (!(left & 4))
