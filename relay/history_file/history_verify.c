@@ -21,21 +21,24 @@ struct verification {
 	uint64_t entry_start; /* where the newest of these is */
 	struct history_verified *ret;
 	struct errmsg *err;
+	bool is_told; /* what is wrong */
 };
 
 /* Between these two bytes, both counted. */
-static int find_wrong(const struct verification *verification, uint64_t from, uint64_t to,
+static int find_wrong(struct verification *verification, uint64_t from, uint64_t to,
 		      const char *what)
 {
 	verification->ret->wrong_from = from;
 	verification->ret->wrong_to = to;
+	verification->is_told = true;
 	errmsg_set(verification->err, "bytes %" PRIu64 " to %" PRIu64 ": %s", from, to, what);
 	return -EBADMSG;
 }
 
-static int find_wrong_entry(const struct verification *verification,
-			    const struct history_entry *entry, const struct history_entry *found)
+static int find_wrong_entry(struct verification *verification, const struct history_entry *entry,
+			    const struct history_entry *found)
 {
+	verification->is_told = true;
 	errmsg_set(verification->err,
 		   "entry %" PRIu64 " of the index says offset %" PRIu64 ", sequence %" PRIu64
 		   ", time %" PRIu64 "; expected offset %" PRIu64 ", sequence %" PRIu64
@@ -99,7 +102,7 @@ static int take_packet(struct verification *verification, const struct packet_he
 }
 
 /* What follows the last packet in order is none. */
-static int explain_rest(const struct verification *verification)
+static int explain_rest(struct verification *verification)
 {
 	uint64_t offset = verification->scan.offset;
 	uint64_t last = verification->size - offset < PACKET_HEADER_BYTES
@@ -175,9 +178,8 @@ int history_verify(int fd, int index_fd, struct history_verified *ret, struct er
 		verification.size = (uint64_t)st.st_size;
 		ret->is_sealed = verification.index.has_end;
 		ret->entries = verification.index.count;
-		errmsg_set(err, "%s", "");
 		r = walk(&verification);
-		if (r < 0 && !*err->text)
+		if (r < 0 && !verification.is_told)
 			errmsg_errno(err, r, "byte %" PRIu64, verification.scan.offset);
 	}
 	history_index_unmap(&verification.index);
