@@ -181,29 +181,29 @@ static void note_turned_away(void *owner, const struct endpoint_address *peer)
 	note_refusal(owner, peer, NULL, HTTP_REFUSED_HEADS, about->status, about->text);
 }
 
-static void answer_list(struct asking *asking)
+/* text: malloc'ed; NULL: no memory. */
+static void answer_with(struct asking *asking, char *text, size_t bytes)
 {
-	const struct http_listener *http = asking->http;
-	size_t count = list_length(&http->paths), at = 0, bytes = 0;
-	const char **names = calloc(count + 1, sizeof(*names));
-	struct list_node *node;
-	char *text = NULL;
-
-	list_for_each (&http->paths, node) {
-		if (names)
-			names[at++] = list_entry(node, struct http_path, node)->feed->name;
-	}
-	if (names)
-		text = asking->answer.dialect == STREAM_HTTP
-			       ? feed_list_print(&asking->answer, names, count, &bytes)
-			       : ntrip_print_table(asking->answer.dialect, names, count,
-						   http->asks_token, &bytes);
 	if (text)
 		send_answer(asking, text, (ssize_t)bytes);
 	else
 		refuse(asking, HTTP_REFUSED_NO_MEMORY);
-	free(names);
 	free(text);
+}
+
+static void answer_list(struct asking *asking)
+{
+	size_t count = list_length(&asking->http->paths), at = 0, bytes = 0;
+	const char **names = calloc(count + 1, sizeof(*names));
+	struct list_node *node;
+
+	list_for_each (&asking->http->paths, node) {
+		if (names)
+			names[at++] = list_entry(node, struct http_path, node)->feed->name;
+	}
+	answer_with(asking, names ? feed_list_print(&asking->answer, names, count, &bytes) : NULL,
+		    bytes);
+	free(names);
 }
 
 /* ---- who may ask ---- */
@@ -616,6 +616,52 @@ static bool wants_list(const struct asking *asking)
 	       (asking->answer.dialect == STREAM_NTRIP_1 && !asking->publishes);
 }
 
+/* ---- the source table ---- */
+
+static bool is_rtcm3(struct list_node *node)
+{
+	return list_entry(node, struct http_path, node)->framing == FRAMING_RTCM3;
+}
+
+/* Receivers ask for the table without a token, and learn from it which mount needs one.  So what is made for
+ * them is told to all. */
+static bool is_table_for_all(const struct asking *asking)
+{
+	struct list_node *node;
+
+	if (asking->answer.dialect == STREAM_HTTP || asking->publishes || asking->wanted.is_long ||
+	    asking->wanted.feed[0])
+		return false;
+	list_for_each (&asking->http->paths, node) {
+		if (is_rtcm3(node))
+			return true;
+	}
+	return false;
+}
+
+/* Receivers take nothing of a mount whose format they are not told. */
+static void answer_source_table(struct asking *asking)
+{
+	const struct http_listener *http = asking->http;
+	struct ntrip_mount *mounts = calloc(list_length(&http->paths) + 1, sizeof(*mounts));
+	bool shows_all = is_token_valid(asking);
+	size_t count = 0, bytes = 0;
+	struct list_node *node;
+	char *text = NULL;
+
+	list_for_each (&http->paths, node) {
+		if (mounts && (shows_all || is_rtcm3(node)))
+			mounts[count++] = (struct ntrip_mount){
+				list_entry(node, struct http_path, node)->feed->name,
+				is_rtcm3(node) ? "RTCM 3" : ""};
+	}
+	if (mounts)
+		text = ntrip_print_table(asking->answer.dialect, mounts, count, http->asks_token,
+					 &bytes);
+	answer_with(asking, text, bytes);
+	free(mounts);
+}
+
 static void answer_request(struct asking *asking, const char *wrong)
 {
 	const char *wrong_peer =
@@ -636,7 +682,7 @@ static void answer_request(struct asking *asking, const char *wrong)
 		send_answer(
 			asking, buf,
 			stream_answer_options(&asking->answer, asking->request, buf, sizeof(buf)));
-	else if (!is_token_valid(asking))
+	else if (!is_token_valid(asking) && !is_table_for_all(asking))
 		refuse(asking, HTTP_REFUSED_TOKEN);
 	else if (asking->http->admission->service->is_draining)
 		refuse(asking, HTTP_REFUSED_DRAINING);
@@ -648,8 +694,10 @@ static void answer_request(struct asking *asking, const char *wrong)
 		answer_publisher(asking);
 	else if (asking->path)
 		answer_stream(asking);
-	else if (wants_list(asking))
+	else if (wants_list(asking) && asking->answer.dialect == STREAM_HTTP)
 		answer_list(asking);
+	else if (wants_list(asking))
+		answer_source_table(asking);
 	else
 		refuse(asking, HTTP_REFUSED_UNKNOWN_FEED);
 }

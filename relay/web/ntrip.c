@@ -37,15 +37,16 @@ enum stream_dialect ntrip_dialect_of(const struct http_request *request)
 
 /* STR;mount;identifier;format;details;carrier;system;network;country;latitude;longitude;nmea;solution;
  * generator;compression;authentication;fee;bit rate; */
-static size_t print_lines(const char *const *names, size_t count, bool has_tokens, char *buf,
-			  size_t size)
+static size_t print_lines(const struct ntrip_mount *mounts, size_t count, bool has_tokens,
+			  char *buf, size_t size)
 {
 	size_t at = 0;
 
 	for (size_t i = 0; i < count; i++)
 		at += (size_t)snprintf(buf + at, size - at,
-				       "STR;%s;%s;;;2;;;;0.00;0.00;0;0;relay;none;%s;N;0;\r\n",
-				       names[i], names[i], has_tokens ? "B" : "N");
+				       "STR;%s;%s;%s;;2;;;;0.00;0.00;0;0;relay;none;%s;N;0;\r\n",
+				       mounts[i].name, mounts[i].name, mounts[i].format,
+				       has_tokens ? "B" : "N");
 	return at + (size_t)snprintf(buf + at, size - at, TABLE_END);
 }
 
@@ -68,14 +69,14 @@ static size_t print_head(enum stream_dialect dialect, size_t body_bytes, char *b
 	return bytes > 0 ? (size_t)bytes : 0;
 }
 
-char *ntrip_print_table(enum stream_dialect dialect, const char *const *names, size_t count,
+char *ntrip_print_table(enum stream_dialect dialect, const struct ntrip_mount *mounts, size_t count,
 			bool has_tokens, size_t *ret_bytes)
 {
 	size_t size = sizeof(TABLE_END), body_bytes, head_bytes;
 	char *body, *whole;
 
 	for (size_t i = 0; i < count; i++)
-		size += LINE_BYTES + 2 * strlen(names[i]);
+		size += LINE_BYTES + 2 * strlen(mounts[i].name) + strlen(mounts[i].format);
 	body = malloc(size);
 	whole = malloc(HEAD_BYTES + size);
 	if (!body || !whole) {
@@ -83,7 +84,7 @@ char *ntrip_print_table(enum stream_dialect dialect, const char *const *names, s
 		free(whole);
 		return NULL;
 	}
-	body_bytes = print_lines(names, count, has_tokens, body, size);
+	body_bytes = print_lines(mounts, count, has_tokens, body, size);
 	head_bytes = print_head(dialect, body_bytes, whole, HEAD_BYTES);
 	memcpy(whole + head_bytes, body, body_bytes);
 	free(body);

@@ -22,9 +22,15 @@
 /* STREAM_HTTP: it is not NTRIP. */
 enum stream_dialect ntrip_dialect_of(const struct http_request *request);
 
-/* The source table: a line for each feed, which says only what relay knows.  has_tokens: rovers have to
- * bring one.  With its head, in malloc'ed memory.  NULL: no memory. */
-char *ntrip_print_table(enum stream_dialect dialect, const char *const *names, size_t count,
+/* A line of the source table, which says only what relay knows. */
+struct ntrip_mount {
+	const char *name;
+	const char *format; /* "RTCM 3"; "" for what is not known */
+};
+
+/* The source table.  has_tokens: rovers have to bring one.  With its head, in malloc'ed memory.  NULL: no
+ * memory. */
+char *ntrip_print_table(enum stream_dialect dialect, const struct ntrip_mount *mounts, size_t count,
 			bool has_tokens, size_t *ret_bytes);
 
 /* What a base that speaks version 1 is refused with. */

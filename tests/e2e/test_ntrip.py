@@ -5,6 +5,7 @@ from base64 import b64encode
 
 import pytest
 
+from relaytest.ini import feed
 from relaytest.stream import script
 from relaytest.web import CRLF, Answer, WebSubscriber, request
 from relaytest.web_publisher import TOKEN, chunk, connect, published
@@ -68,6 +69,23 @@ def test_the_source_table(lab):
     assert status == 200 and fields["content-type"] == "gnss/sourcetable" and body.encode() == row, (fields, body)
     assert Answer(relay, "web", request("/none", {**TWO, **BASIC})).wait()[0] == 404
     assert Answer(relay, "web", request("/", ONE, version="1.0")).wait()[0] == 401
+
+
+def test_the_source_table_for_who_has_no_token(lab):
+    """gpsd asks for it so, and takes mounts of known formats only: those are told, and nothing else."""
+    tokens = lab.directory / "rovers"
+    tokens.write_text(f"{ROVER}\n")
+    tokens.chmod(0o600)
+    relay = lab.start({**published(lab, framing="rtcm3", listener={"token_file": tokens}), **feed("b")})
+    mount = b"STR;a;a;RTCM 3;;2;;;;0.00;0.00;0;0;relay;none;B;N;0;\r\n"
+    end = b"ENDSOURCETABLE\r\n"
+    assert answer(relay, request("/", ONE, version="1.0")).endswith(CRLF + CRLF + mount + end)
+    status, _, body = Answer(relay, "web", request("/", TWO)).wait()
+    assert status == 200 and body.encode() == mount + end, body
+    whole = answer(relay, request("/", {**ONE, **BASIC}, version="1.0"))
+    assert mount in whole and b"STR;b;b;;;" in whole
+    for path, fields in (("/a", TWO), ("/none", TWO), ("/", {})):
+        assert Answer(relay, "web", request(path, fields)).wait()[0] == 401
 
 
 def test_bases_that_are_refused(lab):
