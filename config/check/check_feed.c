@@ -102,6 +102,11 @@ static void check_history(const struct check *check, const struct config_feed *f
 			"history = %.200s is that of [feed %s] as well; expected a folder of its "
 			"own",
 			feed->history, other->section.name);
+	if (*feed->history && feed->history_age && feed->burst.ms > feed->history_age)
+		check_report(check, &feed->section, CONFIG_FEED_burst,
+			     "burst = %s is longer than history_age = %s; expected at most that",
+			     num_print_duration_ms(file, sizeof(file), feed->burst.ms),
+			     num_print_duration_ms(size, sizeof(size), feed->history_age));
 	if (feed->history_size && feed->history_file > feed->history_size / 4)
 		check_report(check, &feed->section, CONFIG_FEED_history_file,
 			     "history_file = %s is more than a quarter of history_size = %s; whole "

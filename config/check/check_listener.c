@@ -85,6 +85,13 @@ static void check_burst(const struct check *check, const struct config_listener 
 		check_report(check, &listener->section, CONFIG_LISTENER_burst,
 			     "burst = keyframe is for framing = ts only, and [feed %s] has another",
 			     feed->section.name);
+	if (*feed->history && feed->history_age && listener->burst.ms > feed->history_age)
+		check_report(check, &listener->section, CONFIG_LISTENER_burst,
+			     "burst = %s is longer than history_age = %s of [feed %s]; expected at "
+			     "most that",
+			     num_print_duration_ms(burst, sizeof(burst), listener->burst.ms),
+			     num_print_duration_ms(ring, sizeof(ring), feed->history_age),
+			     feed->section.name);
 	if (listener->burst.bytes <= feed->ring)
 		return;
 	check_report(
@@ -102,7 +109,7 @@ static bool is_for_http(size_t option)
 	       option == CONFIG_LISTENER_content_type || option == CONFIG_LISTENER_http_fields ||
 	       option == CONFIG_LISTENER_token_file || option == CONFIG_LISTENER_publish ||
 	       option == CONFIG_LISTENER_publish_token_file || option == CONFIG_LISTENER_gaps ||
-	       option == CONFIG_LISTENER_messages || option == CONFIG_LISTENER_max_replays;
+	       option == CONFIG_LISTENER_messages;
 }
 
 /* A PROXY header has to come in time as a request has. */

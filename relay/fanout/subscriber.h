@@ -75,6 +75,7 @@ struct stream_place {
 enum replay_outcome {
 	REPLAY_MORE,    /* there is more to send                                            */
 	REPLAY_BLOCKED, /* the socket takes no more for now                                 */
+	REPLAY_RESTS,   /* it is not to get more for now                                    */
 	REPLAY_SEAM,    /* between two packets: it may go on from the ring, or be called on */
 	REPLAY_AT_END,  /* the same, but there is no more for now                           */
 	REPLAY_OVER,    /* all that was asked for has been sent                             */

@@ -90,9 +90,10 @@ static void take_outcome(struct subscriber *subscriber, enum replay_outcome outc
 	} else if (outcome == REPLAY_FAILED) {
 		subscriber_close(subscriber, close_reason_from_errno(progress->err));
 	} else {
-		/* At the end, a packet or a tick wakes it. */
-		subscriber_set_state(subscriber, outcome == REPLAY_AT_END ? SUBSCRIBER_IDLE
-									  : SUBSCRIBER_BLOCKED);
+		/* Then a packet or a tick wakes it. */
+		bool waits = outcome == REPLAY_AT_END || outcome == REPLAY_RESTS;
+
+		subscriber_set_state(subscriber, waits ? SUBSCRIBER_IDLE : SUBSCRIBER_BLOCKED);
 	}
 }
 

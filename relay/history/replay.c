@@ -16,10 +16,12 @@
 #include "base/packet_header.h"
 #include "history/history.h"
 #include "history/history_reader.h"
+#include "net/token_bucket.h"
 #include "packet/sequence.h"
 
 enum {
 	PIECE_BYTES = 256 * 1024, /* sent in one turn, so that all others have theirs */
+	RATE_PARTS = 10,          /* of a second's bytes, at once */
 };
 
 struct replay {
@@ -28,6 +30,7 @@ struct replay {
 	struct replay_format format;
 	struct replay_block block; /* of it, and not sent yet; always empty in the framed format */
 	bool is_inside;            /* the socket has a part of a packet */
+	struct token_bucket rate;  /* bytes; they are owed where more were sent */
 	struct history_reader end; /* with has_end: nothing from here on */
 	bool has_end;
 	uint64_t until_ns; /* wall clock; 0: none */
@@ -123,6 +126,7 @@ int replay_open(struct history *history, const struct replay_range *range,
 		return r;
 	}
 	replay->until_ns = range->until_ns;
+	token_bucket_init(&replay->rate, range->rate, range->rate / RATE_PARTS + 1);
 	replay->format = *format;
 	r = read_place(replay, ret_place);
 	if (r < 0) {
@@ -156,6 +160,11 @@ static uint64_t bytes_allowed(const struct replay *replay)
 	return u64_min(bytes, history_reader_distance(&replay->reader, &replay->end));
 }
 
+bool replay_is_over(const struct replay *replay)
+{
+	return replay->has_end && !bytes_allowed(replay);
+}
+
 static void advance(struct replay *replay, uint64_t bytes)
 {
 	history_reader_advance(&replay->reader, bytes);
@@ -163,10 +172,18 @@ static void advance(struct replay *replay, uint64_t bytes)
 	replay->run.length -= bytes;
 }
 
+/* That may be sent at once. */
+static uint64_t piece_bytes(const struct replay *replay)
+{
+	uint64_t part = replay->rate.per_second / RATE_PARTS + 1;
+
+	return replay->rate.per_second ? u64_min(part, PIECE_BYTES) : PIECE_BYTES;
+}
+
 /* As it lies. */
 static enum replay_outcome send_file(struct replay *replay, int fd, struct replay_progress *ret)
 {
-	size_t bytes = (size_t)u64_min(bytes_allowed(replay), PIECE_BYTES);
+	size_t bytes = (size_t)u64_min(bytes_allowed(replay), piece_bytes(replay));
 	off_t offset = (off_t)replay->run.offset;
 	ssize_t sent;
 
@@ -208,7 +225,7 @@ static enum replay_outcome send_encoded(struct replay *replay, int fd, struct re
 	size_t sent;
 	int r;
 
-	while (outcome == REPLAY_MORE && ret->sent < PIECE_BYTES) {
+	while (outcome == REPLAY_MORE && ret->sent < piece_bytes(replay)) {
 		if (replay_block_is_empty(&replay->block)) {
 			if (!bytes_allowed(replay))
 				break;
@@ -255,11 +272,15 @@ static enum replay_outcome send_some(void *owner, int fd, struct replay_progress
 {
 	struct replay *replay = owner;
 	enum replay_outcome outcome = REPLAY_MORE;
+	uint64_t now_ns = clock_mono_ns();
 
+	if (token_bucket_wait_ns(&replay->rate, now_ns, 1))
+		return REPLAY_RESTS;
 	if (replay_block_is_empty(&replay->block))
 		outcome = find_more(replay, ret);
 	if (outcome == REPLAY_MORE)
 		outcome = send_run(replay, fd, ret);
+	token_bucket_take(&replay->rate, now_ns, ret->sent);
 	ret->place = (struct stream_place){replay->run.session, replay->run.sequence};
 	if (outcome == REPLAY_MORE && !replay->run.length && !replay->is_inside)
 		return REPLAY_SEAM;

@@ -27,6 +27,7 @@ struct replay_range {
 	uint64_t since_ns; /* wall clock */
 	bool may_miss; /* with since_ns: if the history does not reach so far, with the oldest */
 	uint64_t until_ns; /* wall clock: nothing that came later; 0: no such end */
+	uint64_t rate;     /* bytes a second that it sends; 0: as many as the socket takes */
 };
 
 /* Opens the history there.  ret_place: of the first packet.  Returns 0, or
@@ -37,6 +38,9 @@ struct replay_range {
 must_check int replay_open(struct history *history, const struct replay_range *range,
 			   const struct replay_format *format, struct replay **ret,
 			   struct stream_place *ret_place);
+
+/* True: nothing of the range has come that is not before where it begins, and nothing will. */
+bool replay_is_over(const struct replay *replay);
 
 /* For params.replay, with the replay as replay_owner. */
 extern const struct subscriber_replay replay_of_history;

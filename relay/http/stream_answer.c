@@ -136,6 +136,16 @@ ssize_t stream_answer_for_now(const struct stream_answer *answer, const char *re
 	return http_response_end_text(&response, text, answer->is_head);
 }
 
+ssize_t stream_answer_no_more(const struct stream_answer *answer, char *buf, size_t size)
+{
+	struct http_response response;
+
+	stream_answer_begin(answer, &response, buf, size, 204);
+	http_response_field(&response, "Cache-Control", "no-store, no-transform");
+	http_response_field(&response, "Connection", "close");
+	return http_response_end(&response);
+}
+
 ssize_t stream_answer_out_of_range(const struct stream_answer *answer,
 				   const struct stream_range *range, char *buf, size_t size)
 {

@@ -7,6 +7,7 @@
  *	416      Relay-Session, Relay-Oldest,     which messages can be had instead; the oldest one as
  *	         Relay-Next                       SESSION-SEQUENCE where that is another session's
  *	200      Content-Length                   come back later: of server-sent events
+ *	204                                       there is no more: of server-sent events
  *
  * Only the ring knows whether a message can still be had, and the ring is in a worker.  So a struct
  * stream_answer travels there, and holds no pointer into the request.
@@ -92,6 +93,11 @@ ssize_t stream_answer_come_back(const struct stream_answer *answer, const char *
 /* The same, or 503 with Retry-After to who asked for another format. */
 ssize_t stream_answer_for_now(const struct stream_answer *answer, const char *reason,
 			      const char *text, uint32_t retry_ms, char *buf,
+			      size_t size) must_check;
+
+/* 204, to an EventSource that comes back and has got all that it asked for: behind that status it
+ * does not come back (https://html.spec.whatwg.org/#sse-processing-model).  Returns as above. */
+ssize_t stream_answer_no_more(const struct stream_answer *answer, char *buf,
 			      size_t size) must_check;
 
 /* 204, to OPTIONS: a preflight (https://fetch.spec.whatwg.org/#cors-protocol) or a plain question.

@@ -31,6 +31,8 @@ struct admission {
 	struct access access;     /* who may subscribe */
 	struct peer_count *peers; /* its subscribers by address */
 	uint64_t max_per_ip;      /* 0 = no such limit */
+	uint64_t max_replays;     /* of a feed's history, at once */
+	uint64_t replay_rate;     /* bytes a second for each of them; 0 = any */
 	struct sockopt_params sockopts;
 	struct log_rate sockopt_log, refused_log;
 };

@@ -277,6 +277,30 @@ static void find_start(const struct arrival *arrival, struct stream_start *ret)
 	cursor_leave(&cursor);
 }
 
+/* Is all that it wants before where it begins?  Looked for where an event stream comes back. */
+static bool has_got_all(const struct arrival *arrival)
+{
+	const struct subscriber_params *params = &arrival->params;
+	const struct ring *ring = &arrival->rendition->ring;
+	struct cursor cursor;
+	bool is_over;
+
+	if (!params->may_miss || !params->until_ns || params->until_ns >= clock_mono_ns())
+		return false;
+	if (params->replay) {
+		const struct counted_replay *counted = params->replay_owner;
+
+		return replay_is_over(counted->replay);
+	}
+	if (!rendition_has(arrival->rendition, params->from_session, params->from_seq) ||
+	    cursor_join_seq(&cursor, ring, params->from_seq) < 0)
+		return false;
+	is_over = cursor.pos == ring->end_pos ||
+		  cursor_find_later(&cursor, ring, params->until_ns) == cursor.pos;
+	cursor_leave(&cursor);
+	return is_over;
+}
+
 /* ---- joining ---- */
 
 /* FIN that comes behind the request, before the answer, says only that there is no more to ask (RFC
@@ -305,6 +329,15 @@ static bool send_head(struct arrival *arrival)
 	return send_whole(arrival->fd, head, length);
 }
 
+static void answer_no_more(struct arrival *arrival)
+{
+	char head[STREAM_ANSWER_BYTES];
+	ssize_t length = stream_answer_no_more(&arrival->answer, head, sizeof(head));
+
+	(void)send_whole(arrival->fd, head, length);
+	give_up(arrival, CLOSE_UNTIL);
+}
+
 static void begin(struct arrival *arrival)
 {
 	struct quota *quota = arrival->quota;
@@ -312,6 +345,10 @@ static void begin(struct arrival *arrival)
 
 	if (arrival->history && !arrival->params.replay)
 		quota_end_replay(quota);
+	if (arrival->has_request && has_got_all(arrival)) {
+		answer_no_more(arrival);
+		return;
+	}
 	if (!send_head(arrival)) {
 		give_up(arrival, CLOSE_PEER_RESET);
 		return;
@@ -404,11 +441,31 @@ static void turn_to_history(struct task *task)
 			post_to(arrival, feed->recording);
 			return;
 		}
+		if (arrival->takes_less) {
+			arrival->may_replay = false;
+			post_to(arrival, quota_worker(quota));
+			return;
+		}
 		answer_too_many(arrival);
 		reason = CLOSE_REPLAYS;
 	}
 	arrival_free(arrival);
 	quota_drop(quota, reason);
+}
+
+void arrival_set_burst(struct arrival *arrival, const struct served_feed *feed,
+		       uint64_t max_replays)
+{
+	uint64_t burst_ms = arrival->params.burst_ms;
+
+	if (!feed->recorder || !burst_ms)
+		return;
+	arrival->may_replay = arrival->takes_less = true;
+	arrival->max_replays = max_replays;
+	arrival->range = (struct replay_range){
+		.since_ns = clock_wall_ns() - burst_ms * NS_PER_MS,
+		.may_miss = true,
+	};
 }
 
 void arrival_go_back(void *owner, int fd, const struct subscriber_params *params)

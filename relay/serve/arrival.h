@@ -35,7 +35,8 @@ struct arrival {
 
 	bool may_replay;           /* what the ring does not have, it may have from the history: */
 	struct replay_range range; /* the same wish as that of params */
-	uint64_t max_replays;      /* of the feed at once; then it is refused */
+	uint64_t max_replays;      /* of the feed at once; then it is refused, */
+	bool takes_less;           /* or begins with what the ring has */
 
 	/* Private: where it is. */
 	struct feed *feed;
@@ -46,6 +47,11 @@ struct arrival {
 /* Sends it to the worker of its quota, where its format is open; takes all of it over.  Control
  * thread only. */
 void arrival_post(struct arrival *arrival);
+
+/* The burst that its listener gives to all may come out of the history. */
+struct served_feed;
+void arrival_set_burst(struct arrival *arrival, const struct served_feed *feed,
+		       uint64_t max_replays);
 
 /* The on_behind of a subscriber whose quota is the owner: it comes back by the history.  In its
  * worker. */

@@ -394,7 +394,14 @@ static void set_range(const struct asking *asking, struct arrival *arrival)
 {
 	const struct stream_request *wanted = &asking->wanted;
 
-	arrival->max_replays = asking->http->max_replays;
+	if (!wanted->has_burst && !wanted->has_from && !wanted->since_ns) {
+		arrival_set_burst(arrival, asking->path->feed,
+				  asking->http->admission->max_replays);
+		arrival->range.until_ns = wanted->until_ns;
+		arrival->range.rate = asking->http->admission->replay_rate;
+		return;
+	}
+	arrival->max_replays = asking->http->admission->max_replays;
 	arrival->may_replay = may_replay(asking);
 	arrival->range = (struct replay_range){
 		.has_from = wanted->has_from,
@@ -403,6 +410,7 @@ static void set_range(const struct asking *asking, struct arrival *arrival)
 		.since_ns = wanted->burst_ms ? wanted->now_ns - wanted->burst_ms * NS_PER_MS
 					     : wanted->since_ns,
 		.until_ns = wanted->until_ns,
+		.rate = asking->http->admission->replay_rate,
 		.may_miss = wanted->has_burst,
 	};
 }

@@ -304,7 +304,6 @@ int http_listener_change(struct http_listener *http, const struct config *config
 	int r;
 
 	(void)snprintf(http->feed, sizeof(http->feed), "%s", from->feed);
-	http->max_replays = from->max_replays;
 	http->gaps = from->gaps == CONFIG_YES;
 	http->per_message = from->messages == CONFIG_MESSAGES_MESSAGE;
 	r = change_admission(http, from);

@@ -55,7 +55,6 @@ struct http_listener {
 	char *origins;        /* owned */
 	char *hosts;          /* owned; as the option has it */
 	bool gaps, per_message;
-	uint64_t max_replays;                 /* of a feed at once */
 	uint64_t refused[HTTP_REFUSAL_COUNT]; /* but HEADS; see http_listener_refused() */
 };
 

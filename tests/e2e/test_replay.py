@@ -12,7 +12,7 @@ import pytest
 from relaytest.daemon import POLL
 from relaytest.ini import TIGHT, web
 from relaytest.stream import KIB, script, text_script
-from relaytest.web import (CLOSE, FramedWebSubscriber, WebSocketSubscriber, ask, asked, everything)
+from relaytest.web import (CLOSE, EventSubscriber, FramedWebSubscriber, WebSocketSubscriber, ask, asked, everything)
 
 # Neither who has arrived in the ring nor the recorder skips: then nothing may be missing.
 RING = {"ring": "128k", "segment": "64k", "grace": "0", "on_slow": "wait", "on_history_lag": "wait", "stall_timeout": "1h"}
@@ -146,6 +146,55 @@ def test_by_time(lab):
         for one in some:
             assert (one.end, one.position) == ("fin", last * 1000), (query, one)
             assert not isinstance(one, WebSocketSubscriber) or one.close_code == 1000, one.close_code
+
+
+def test_an_event_source_does_not_come_back_for_ever(lab):
+    """Behind the end of its range it comes back with what it has got last, and is told that there is no more."""
+    made = text_script((1000,) * 3000, 16)
+    relay = lab.start(sections(lab))
+    publisher = begin(lab, relay, made)
+    publisher.send(made.wire[1000:2_000_000])
+    session = read(lab, relay, made, 2000).session
+    lab.loop.run_for(0.02)
+    end = time.time()
+    lab.loop.run_for(0.02)
+    publisher.send(made.wire[2_000_000:])
+    read(lab, relay, made, 3000)
+    path, events = f"/a?since=-1h&until={utc(end)}", {"Accept": "text/event-stream"}
+    for last, status in ((2000, 204), (2500, 204), (3000, 204)):
+        code, fields, body = ask(relay, path, {**events, "Last-Event-ID": f"{session}-{last}"})
+        assert (code, body) == (status, "") and "content-length" not in fields, (last, code, fields, body)
+    for last in (1999, 10):
+        one = relay.subscribe("web", made, kind=EventSubscriber, path=path, start=None,
+                              fields={"Last-Event-ID": f"{session}-{last}"})
+        lab.loop.run(lambda one=one: one.end, what="the end of the range")
+        assert (one.end, one.position, one.last_id) == ("fin", 2_000_000, 2000)
+    relay.wait("a", closed_until=5)
+
+
+def test_the_burst_of_a_listener(lab):
+    """It reaches into the files, in each format; only so many at once, others begin with what the ring has."""
+    made = text_script((1000,) * 3000, 17)
+    both = sections(lab, burst="1h")
+    for name in ("a-raw", "a-framed", "web"):
+        both[f"listener {name}"].update(replay_rate="8m")
+    both["listener few"] = {"feed": "a", "listen": "tcp:127.0.0.1:0", "max_replays": 1, "send_buffer": "32k"}
+    relay = lab.start(both)
+    publisher = relay.publish("a", made.wire[:2_000_000])
+    relay.wait("a", in_messages=2000)
+    read(lab, relay, made, 2000).close()
+    readers = [relay.subscribe(name, made) for name in ("a-raw", "a-framed")]
+    readers += [relay.subscribe("web", made, kind=kind, **options) for kind, options in everything("line")]
+    lab.loop.run(lambda: all(one.position == 2_000_000 for one in readers), what="what was published before")
+    relay.wait("a", subscribers_replaying=0)
+    first = relay.subscribe("few", made, paused=True, receive_buffer=4096)
+    relay.wait("a", subscribers_replaying=1)
+    less = relay.subscribe("few", made, start=None)
+    lab.loop.run(lambda: less.position == 2_000_000, what="what the ring has")
+    assert 2_000_000 - 256 * KIB < less.start < 2_000_000
+    first.resume()
+    publisher.send(made.wire[2_000_000:])
+    relay.run_until_done([first, less, *readers])
 
 
 def test_over_a_restart(lab):

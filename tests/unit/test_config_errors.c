@@ -165,6 +165,8 @@ static void what_is_missing_is_told(void **state)
 		{"", "a.ini", "there is nothing to relay"},
 		{IN_FEED("history = h\n"), "a.ini:6", "not an absolute path"},
 		{IN_FEED("history_age = 1h\n"), "a.ini:6", "there is no history"},
+		{IN_FEED("history = /h\nhistory_age = 1h\nburst = 2h\n"), "a.ini:8",
+		 "burst = 2h is longer than history_age = 1h"},
 		{IN_FEED("on_slow = replay\n"), "a.ini:6",
 		 "on_slow = replay goes on from the history"},
 		{IN_FEED("history = /h\nhistory_size = 8m\nhistory_file = 4m\n"), "a.ini:8",

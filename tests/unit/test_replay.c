@@ -203,6 +203,36 @@ static void it_ends_by_time(void **state)
 	history_close(&history);
 }
 
+static void it_sends_no_faster_than_it_may(void **state)
+{
+	struct history_rig *rig = *state;
+	struct history *history = recorded(rig, 1 << 20);
+	const struct replay_range range = {.has_from = true, .rate = 1000};
+	const enum format formats[] = {FORMAT_FRAMED, FORMAT_HTTP};
+
+	for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
+		const struct replay_format format = {.encoder = encoder_of(formats[i])};
+		struct replay_progress first = {0}, second = {0};
+		struct stream_place place;
+		struct replay *replay;
+		int ends[2];
+
+		assert_int_equal(
+			socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends),
+			0);
+		assert_int_equal(replay_open(history, &range, &format, &replay, &place), 0);
+		assert_int_equal(replay_of_history.send(replay, ends[0], &first), REPLAY_MORE);
+		// A tenth of it, or a block; what is more is owed.
+		assert_in_range(first.sent, 100, formats[i] == FORMAT_FRAMED ? 101 : 1 << 18);
+		assert_int_equal(replay_of_history.send(replay, ends[0], &second), REPLAY_RESTS);
+		assert_int_equal(second.sent, 0);
+		replay_free(replay);
+		fd_close(&ends[0]);
+		fd_close(&ends[1]);
+	}
+	history_close(&history);
+}
+
 static void what_is_not_there_is_told(void **state)
 {
 	struct history_rig *rig = *state;
@@ -232,9 +262,8 @@ static void what_is_not_there_is_told(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(it_sends_what_was_written),
-		TEST(it_begins_with_the_oldest_if_asked),
-		TEST(it_ends_by_time),
+		TEST(it_sends_what_was_written), TEST(it_begins_with_the_oldest_if_asked),
+		TEST(it_ends_by_time),           TEST(it_sends_no_faster_than_it_may),
 		TEST(what_is_not_there_is_told),
 	};
 
