@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "config/config.h"
+#include "daemon/crash_record.h"
 #include "daemon/notify.h"
 #include "daemon/relay.h"
 #include "daemon/reload.h"
@@ -202,8 +203,10 @@ static bool can_resume(const char *schema)
 
 	if (num_parse_count(schema, &number) == 0 && number == handover_schema())
 		return true;
-	(void)fprintf(stderr, "relay: state of schema %s cannot be resumed, expected %u\n", schema,
-		      handover_schema());
+	(void)fprintf(
+		stderr,
+		"relay: state of schema %s cannot be resumed, expected %u (behind a crash: %u)\n",
+		schema, handover_schema(), crash_schema());
 	return false;
 }
 

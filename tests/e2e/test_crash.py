@@ -226,7 +226,7 @@ def test_a_failed_start_leaves_nothing(lab):
     assert not manager.keepers() and not manager.store
 
 
-@pytest.mark.parametrize("arguments", [("-t",), ("-T",), ("--check-handover", str(daemon.schema())), ("--version",)])
+@pytest.mark.parametrize("arguments", [("-t",), ("-T",), ("--check-handover", str(daemon.schemas()[0])), ("--version",)])
 def test_who_only_asks_gets_no_keeper(lab, arguments):
     manager = ServiceManager(lab)
     ini = lab.directory / "relay.ini"
@@ -349,7 +349,7 @@ def test_without_a_keeper(lab, how):
 
 
 # As crash_record.h has it.
-SCHEMA = daemon.schema()
+_, SCHEMA = daemon.schemas()
 HEAD = struct.Struct("<8sQQQ" + "QQQ" * 5 + "IIIxxxxQIxxxxQQQQ")
 BYTES = 8192
 FDS_AT, SOCKETS_AT = 1024, 2048

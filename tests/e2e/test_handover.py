@@ -298,7 +298,7 @@ def test_a_publisher_that_takes_over_meanwhile_begins_anew(lab, engine, call):
 
 
 HEAD = struct.Struct("8sQQQ")
-SCHEMA = daemon.schema()
+SCHEMA, _ = daemon.schemas()
 STATES = {
     "another schema": (HEAD.pack(b"RLYHAND\0", 99, 1, 0), "state of schema 99, expected"),
     "another magic": (HEAD.pack(b"NONSENSE", SCHEMA, 1, 0), "no state of a relay"),

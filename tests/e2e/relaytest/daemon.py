@@ -19,10 +19,11 @@ ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(os.environ.get("RELAY_BIN_DIR", ROOT / "build")).resolve()
 
 
-def schema():
-    """Of a state that can be resumed, as relay says it."""
+def schemas():
+    """Of a state that can be resumed, and of what a crash leaves, as relay says it."""
     asked = subprocess.run([BIN / "relay", "--check-handover", "none"], capture_output=True, text=True, timeout=20)
-    return int(re.search(r"schema none cannot be resumed, expected (\d+)", asked.stderr)[1])
+    told = re.search(r"schema none cannot be resumed, expected (\d+) \(behind a crash: (\d+)\)", asked.stderr)
+    return int(told[1]), int(told[2])
 
 
 # Seconds between two looks at something that makes no event for the loop.
