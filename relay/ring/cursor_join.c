@@ -305,7 +305,8 @@ void cursor_join_recent(struct cursor *cursor, const struct ring *ring,
 
 		if (!take_off(&left, segment))
 			break;
-		found.segment = segment;
+		if (segment->mark_count)
+			found.segment = segment;
 	}
 	join_from(cursor, ring, first, found);
 }

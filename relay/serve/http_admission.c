@@ -196,13 +196,15 @@ static void answer_list(struct asking *asking)
 	size_t count = list_length(&asking->http->paths), at = 0, bytes = 0;
 	const char **names = calloc(count + 1, sizeof(*names));
 	struct list_node *node;
+	char *text = NULL;
 
 	list_for_each (&asking->http->paths, node) {
 		if (names)
 			names[at++] = list_entry(node, struct http_path, node)->feed->name;
 	}
-	answer_with(asking, names ? feed_list_print(&asking->answer, names, count, &bytes) : NULL,
-		    bytes);
+	if (names)
+		text = feed_list_print(&asking->answer, names, count, &bytes);
+	answer_with(asking, text, bytes);
 	free(names);
 }
 

@@ -65,7 +65,9 @@ def test_who_does_not_want_it(lab, login):
     lab.closers.append(ingest.close)
     relay = lab.start(feed("a", ingest.value, send_file=login, retry_max="1s", **LOSSLESS))
     for count in range(1, 3):
-        ingest.open(relay).reset()
+        publisher = ingest.open(relay)
+        relay.wait("a", source_connects=count)
+        publisher.reset()
         relay.wait("a", source_losses=count)
     relay.assert_no_spin()
 
