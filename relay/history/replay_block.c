@@ -79,14 +79,15 @@ static size_t write_trailer(const struct replay_format *format, const struct pac
 static int put_rewritten(struct replay_block *block, const struct replay_format *format,
 			 const struct packet *packet, const uint8_t *payload)
 {
-	const struct framing_params framing = framing_published(format->framing);
 	const struct encoder *encoder = format->encoder;
+	struct framing_params framing;
 	size_t bytes = 0;
 	uint8_t *whole;
 	int r;
 
 	if (!encoder->rewrite || !packet->length)
 		return 0;
+	framing = framing_published(format->framing);
 	whole = encoder->rewrite(encoder, packet, &framing, payload, &bytes);
 	if (!whole)
 		return bytes == ENCODER_AS_IT_IS ? 0 : -ENOMEM;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Replay: what the ring no longer has comes out of the history, and goes on from the ring without a seam."""
 
+import json
 import os
 import random
 import signal
@@ -104,11 +105,23 @@ def test_every_format(lab, framing, sizes):
     relay.wait("a", subscribers_replaying=0)
 
 
+def await_recorder(lab, relay):
+    """Until it has all: what is on its way to a file is nowhere for a moment when the ring has it no longer."""
+    where = relay.address["admin listen"].removeprefix("tcp:")
+
+    def lag():
+        done = lab.run_tool("relayctl", "-s", f"http://{where}", "--json", "history", "--feed", "a")
+        return json.loads(done.stdout)[0]["history"]["lag_messages"]
+
+    lab.loop.run(lambda: lag() == 0, what="the recorder", poll=POLL)
+
+
 def test_from_any_message(lab):
     made = text_script((997,) * 5000, 4)
-    relay = lab.start(sections(lab))
+    relay = lab.start(sections(lab) | {"admin": {"listen": "tcp:127.0.0.1:0"}})
     begin(lab, relay, made).send(made.wire[begun(made):])
     session = read(lab, relay, made, made.count).session
+    await_recorder(lab, relay)
     pick = random.Random(4)
     readers = []
     for _ in range(20):
