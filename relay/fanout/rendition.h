@@ -22,6 +22,7 @@ struct rendition {
 	const struct encoder *encoder;
 	struct ring ring;
 	bool keeps_past;                 /* rw: newcomers may ask for what came before them */
+	bool is_recorded;                /* rw: a recorder reads it, if not at this moment */
 	struct rendition_record *record; /* private: NULL: it would not survive a crash */
 	struct ring_record *ring_record; /* private: the ring's, owned */
 	struct log_rate losses_log;      /* private to feed/publish.c: of packets without memory */

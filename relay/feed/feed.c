@@ -400,13 +400,25 @@ void feed_close_rendition(struct rendition **rendition)
 	*rendition = NULL;
 }
 
-void feed_keep_past(struct rendition *rendition, bool keeps_past)
+/* Packets are collected for it even while it has no subscriber, if that is so now. */
+static void ask_for_packets(struct rendition *rendition)
 {
 	const struct fanout_events *events = &rendition->fanout->events;
 
-	rendition->keeps_past = keeps_past;
-	if (keeps_past)
+	if (rendition->keeps_past || rendition->is_recorded)
 		events->on_wanted(events->owner);
+}
+
+void feed_keep_past(struct rendition *rendition, bool keeps_past)
+{
+	rendition->keeps_past = keeps_past;
+	ask_for_packets(rendition);
+}
+
+void feed_set_recorded(struct rendition *rendition, bool is_recorded)
+{
+	rendition->is_recorded = is_recorded;
+	ask_for_packets(rendition);
 }
 
 /* ---- life ---- */
@@ -485,7 +497,7 @@ bool feed_is_wanted(const struct feed *feed)
 	if (feed->metrics.subscribers || feed->fanout.own_count)
 		return true;
 	list_for_each (&feed->fanout.renditions, node) {
-		if (rendition_of(node)->keeps_past)
+		if (rendition_of(node)->keeps_past || rendition_of(node)->is_recorded)
 			return true;
 	}
 	return false;

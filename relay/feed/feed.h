@@ -111,6 +111,9 @@ void feed_close_rendition(struct rendition **rendition);
  * at first. */
 void feed_keep_past(struct rendition *rendition, bool keeps_past);
 
+/* True: a recorder goes on with what came while it was away, so a branch collects it meanwhile, too. */
+void feed_set_recorded(struct rendition *rendition, bool is_recorded);
+
 /* From now on the feed is recorded, so that it outlives a crash; see fanout/subscriber_kept.h.
  * Before it has formats. */
 void feed_set_records(struct feed *feed, struct feed_records *records, unsigned worker);

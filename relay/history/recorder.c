@@ -13,6 +13,7 @@
 #include "base/thread.h"
 #include "fanout/fanout.h"
 #include "fanout/rendition.h"
+#include "feed/feed.h"
 #include "pipe/socket_pair.h"
 
 enum {
@@ -114,8 +115,11 @@ static struct subscriber *give_up(struct recorder *recorder)
 
 void recorder_finish(struct recorder *recorder)
 {
-	struct subscriber *subscriber = give_up(recorder);
+	struct subscriber *subscriber;
 
+	if (recorder->rendition)
+		feed_set_recorded(recorder->rendition, false);
+	subscriber = give_up(recorder);
 	if (subscriber)
 		subscriber_finish(subscriber, CLOSE_REMOVED);
 }
@@ -217,6 +221,7 @@ int recorder_begin(struct recorder *recorder, struct inbox *inbox, struct rendit
 	recorder->rendition = rendition;
 	recorder->join.run = join;
 	recorder->found_next = (struct sequence){0}; /* it is the feed that knows from now on */
+	feed_set_recorded(rendition, true);
 	if (is_first)
 		join(&recorder->join); /* before anything is published */
 	return run_both(recorder);

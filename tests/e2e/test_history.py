@@ -238,7 +238,6 @@ def hanging(lab, call, sections):
     says_so = lab.directory / "disk-hangs"
     relay = lab.start(sections | ADMIN, env=preload(RELAY_HANG=f"{call}:{says_so}"))
     publish(relay)
-    lab.loop.run(lambda: told(lab, relay)["lag_messages"] == 0, what="the recorder to have it", poll=0.05)
     says_so.touch()
     publish(relay, script("u32be", (1000,) * 10, 2))
     lab.loop.run(lambda: told(lab, relay)["unanswered_ms"] > 0, what="the disk to hang", poll=0.05)
@@ -247,8 +246,7 @@ def hanging(lab, call, sections):
 
 @pytest.mark.parametrize("call", ["pwrite", "fdatasync"])
 def test_an_upgrade_is_refused_while_the_disk_does_not_answer(lab, call):
-    """The feed goes on meanwhile, and once the disk answers the upgrade works. What comes while the recorder is away
-    may be missing, and then the history says so."""
+    """The feed goes on meanwhile, and once the disk answers nothing is missing, and the upgrade works."""
     sections, folder = history(lab)
     relay, says_so = hanging(lab, call, sections)
     relay.expect("upgrade failed").upgrade("upgrade failed: history .*: the disk has not answered for .*nothing has changed")
@@ -258,9 +256,7 @@ def test_an_upgrade_is_refused_while_the_disk_does_not_answer(lab, call):
     publish(relay)
     stop(relay)
     packets = recorded(folder)
-    away = MADE.count + 10 + 1
-    gaps = [(header.sequence, header.time) for header, _ in packets if header.type == packet.GAP]
-    assert gaps in ([], [(away, away + 10)])
+    assert not [header for header, _ in packets if header.type == packet.GAP]
     assert behind(packets) == 1 + 2 * MADE.count + 20
 
 
