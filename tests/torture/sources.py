@@ -59,20 +59,28 @@ class Sources:
         for name in FEEDS:
             self.check_feed(name)
 
-    def join(self, name):
-        reader = address.connect(self.stage.relay.address[f"listener {name}"])
-        reader.setblocking(False)
-        reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # an end that relay sees at once
-        return reader
+    def tell_losses(self, name):
+        """What was lost for another worker for want of memory is told with the next packet, and ends who is there by
+        then: so that is one before the newcomer."""
+        before = self.stage.relay.feed(name)["in_messages"]
+
+        def is_taken():
+            self.send(name)
+            self.stage.loop.turn(0.01)
+            return self.stage.relay.feed(name)["in_messages"] > before
+
+        self.stage.loop.run(is_taken, what=f"feed {name} to take a line", poll=POLL)
 
     def check_feed(self, name):
         """Whole lines of this feed, and in the end the newest one."""
         got = b""
-        reader = self.join(name)
-        was_let_go = False
+        self.tell_losses(name)
+        reader = address.connect(self.stage.relay.address[f"listener {name}"])
+        reader.setblocking(False)
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # an end that relay sees at once
 
         def look():
-            nonlocal got, reader, was_let_go
+            nonlocal got
             line = self.send(name)
             self.stage.loop.turn(0.01)
             try:
@@ -80,10 +88,6 @@ class Sources:
                     got += part
             except BlockingIOError:
                 pass
-            except ConnectionResetError:  # let in while there was no memory yet: once, and told by relay's log
-                assert not was_let_go and any("no_memory" in line for line in self.stage.relay.log)
-                reader.close()
-                got, reader, was_let_go = b"", self.join(name), True
             return line in got or got.count(b"\n") > 1
 
         try:
