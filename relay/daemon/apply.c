@@ -13,7 +13,7 @@
 #include "daemon/opening.h"
 #include "daemon/relay.h"
 #include "serve/handover.h"
-#include "serve/service_list.h"
+#include "serve/service.h"
 
 /* ---- what is gone, and what stays ---- */
 

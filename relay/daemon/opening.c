@@ -11,7 +11,7 @@
 #include "serve/handover.h"
 #include "serve/http_listener.h"
 #include "serve/params.h"
-#include "serve/service_list.h"
+#include "serve/service.h"
 #include "source/ingest_try.h"
 #include "source/send_file.h"
 

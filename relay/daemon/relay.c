@@ -16,7 +16,7 @@
 #include "daemon/notify.h"
 #include "daemon/version.h"
 #include "serve/served_feed.h"
-#include "serve/service_list.h"
+#include "serve/service.h"
 
 static const double TICK_S = 0.1;
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -12,6 +13,8 @@
 #include "packet/encoder_icy.h"
 
 enum {
+	COME_BACK_MS = 5000,
+	COME_BACK_SPREAD_MS = 10000,
 	COME_BACK_BYTES = 256,
 	OUT_OF_RANGE_BYTES = 256,
 	OLDEST_BYTES = 32,
@@ -98,8 +101,13 @@ ssize_t stream_answer_head(const struct stream_answer *answer, const struct stre
 	return http_response_end(&response);
 }
 
+static uint32_t come_back_ms(void)
+{
+	return COME_BACK_MS + arc4random_uniform(COME_BACK_SPREAD_MS);
+}
+
 ssize_t stream_answer_come_back(const struct stream_answer *answer, const char *reason,
-				const char *text, uint32_t retry_ms, char *buf, size_t size)
+				const char *text, char *buf, size_t size)
 {
 	struct http_response response;
 	char body[COME_BACK_BYTES];
@@ -107,7 +115,7 @@ ssize_t stream_answer_come_back(const struct stream_answer *answer, const char *
 	int bytes = snprintf(body, sizeof(body),
 			     "retry: %" PRIu32 "\nevent: refused\n"
 			     "data: {\"reason\":\"%s\",\"text\":\"%s\"}\n\n",
-			     retry_ms, reason, text);
+			     come_back_ms(), reason, text);
 
 	if (bytes < 0 || (size_t)bytes >= sizeof(body))
 		return -ENOSPC;
@@ -125,14 +133,14 @@ ssize_t stream_answer_come_back(const struct stream_answer *answer, const char *
 }
 
 ssize_t stream_answer_for_now(const struct stream_answer *answer, const char *reason,
-			      const char *text, uint32_t retry_ms, char *buf, size_t size)
+			      const char *text, char *buf, size_t size)
 {
 	struct http_response response;
 
 	if (format_is_events(answer->format) && !answer->is_head)
-		return stream_answer_come_back(answer, reason, text, retry_ms, buf, size);
+		return stream_answer_come_back(answer, reason, text, buf, size);
 	stream_answer_begin(answer, &response, buf, size, 503);
-	http_response_field_number(&response, "Retry-After", retry_ms / 1000);
+	http_response_field_number(&response, "Retry-After", come_back_ms() / 1000);
 	return http_response_end_text(&response, text, answer->is_head);
 }
 

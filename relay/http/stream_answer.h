@@ -84,16 +84,14 @@ ssize_t stream_answer_out_of_range(const struct stream_answer *answer,
 
 /* 200, to who asked for server-sent events and is refused for now: an event `refused` with the reason,
  * and when to come back.  An EventSource comes back behind the end of a stream, but never behind any
- * status but 200 (https://html.spec.whatwg.org/#sse-processing-model).  reason: a name of
- * http_refusal.def; text: without quotes.  Returns as above. */
+ * status but 200 (https://html.spec.whatwg.org/#sse-processing-model).  When is chosen at random, so that
+ * not all come back at once.  reason: a name of http_refusal.def; text: without quotes.  Returns as above. */
 ssize_t stream_answer_come_back(const struct stream_answer *answer, const char *reason,
-				const char *text, uint32_t retry_ms, char *buf,
-				size_t size) must_check;
+				const char *text, char *buf, size_t size) must_check;
 
 /* The same, or 503 with Retry-After to who asked for another format. */
 ssize_t stream_answer_for_now(const struct stream_answer *answer, const char *reason,
-			      const char *text, uint32_t retry_ms, char *buf,
-			      size_t size) must_check;
+			      const char *text, char *buf, size_t size) must_check;
 
 /* 204, to an EventSource that comes back and has got all that it asked for: behind that status it
  * does not come back (https://html.spec.whatwg.org/#sse-processing-model).  Returns as above. */

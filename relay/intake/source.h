@@ -34,8 +34,7 @@ struct source_body_functions {
 /* The first member of what its maker knows. */
 struct source_body {
 	const struct source_body_functions *functions;
-	/* From here on the stream stands bare in the connection: read(2) and splice(2) are as good
-	 * as read(). */
+	/* From here on the stream stands bare in the connection, which may be read without read(). */
 	bool is_bare;
 	/* With is_bare: bytes of the stream that are still to come, or SOURCE_ENDLESS: it ends with the
 	 * connection.  Who takes them past read() counts them down. */

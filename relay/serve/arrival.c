@@ -23,8 +23,6 @@
 enum {
 	DISCARD_BYTES = 4096,
 	DISCARD_MAX = 4, /* reads: what has come is bounded by them, not by the peer */
-	COME_BACK_MS = 5000,
-	COME_BACK_SPREAD_MS = 10000,
 };
 
 /* Where it begins. */
@@ -409,14 +407,12 @@ static void post_to(struct arrival *arrival, struct worker *worker)
 	inbox_post(&worker->inbox, &arrival->task);
 }
 
-/* At random, so that not all come back at once. */
 static void answer_too_many(struct arrival *arrival)
 {
-	uint32_t retry_ms = COME_BACK_MS + arc4random_uniform(COME_BACK_SPREAD_MS);
 	char bytes[STREAM_ANSWER_BYTES];
-	ssize_t length = stream_answer_for_now(&arrival->answer, close_reason_name(CLOSE_REPLAYS),
-					       close_reason_text(CLOSE_REPLAYS), retry_ms, bytes,
-					       sizeof(bytes));
+	ssize_t length =
+		stream_answer_for_now(&arrival->answer, close_reason_name(CLOSE_REPLAYS),
+				      close_reason_text(CLOSE_REPLAYS), bytes, sizeof(bytes));
 
 	(void)send_whole(arrival->fd, bytes, length);
 }

@@ -5,8 +5,6 @@
  * The order of the questions: who may ask at all (address, origin, token), then what is asked for,
  * then whether there is room.  Whoever may not ask does not learn what there is.  Publishers have
  * tokens of their own.
- *
- * It is longer than 600 lines because each question has its refusal, and they are asked in one order.
  */
 #include "serve/http_admission.h"
 
@@ -23,6 +21,7 @@
 #include "net/peer_socket.h"
 #include "serve/admission.h"
 #include "serve/arrival.h"
+#include "serve/http_asking.h"
 #include "serve/http_listener.h"
 #include "serve/service.h"
 #include "web/feed_list.h"
@@ -32,164 +31,7 @@
 #include "web/request_token.h"
 #include "web/safe_text.h"
 
-enum {
-	COME_BACK_MS = 5000,
-	COME_BACK_SPREAD_MS = 10000,
-};
-
-/* A request being looked at. */
-struct asking {
-	struct http_listener *http;
-	struct http_connection *connection;
-	const struct http_request *request;
-	struct stream_request wanted;
-	struct request_token token;
-	bool publishes;
-	bool sets_title; /* and nothing else */
-	struct stream_answer answer;
-	struct http_path *path; /* NULL: none, or not known yet */
-	bool has_address;
-	struct in6_addr address;
-};
-
-/* ---- answers ---- */
-
-static void send_answer(struct asking *asking, const char *bytes, ssize_t count)
-{
-	if (count < 0)
-		http_connection_drop(asking->connection);
-	else
-		http_connection_answer(asking->connection, (const uint8_t *)bytes, (size_t)count);
-}
-
-/* request: NULL where there was none.  Of its target only the path: the rest may hold a token. */
-static void note_refusal(struct http_listener *http, const struct endpoint_address *address,
-			 const struct http_request *request, enum http_refusal refusal, int status,
-			 const char *line)
-{
-	char peer[ENDPOINT_TEXT_BYTES], path[SAFE_TEXT_BYTES], origin[SAFE_TEXT_BYTES];
-	struct http_text origin_text = {0};
-	uint64_t suppressed = 0;
-
-	http->refused[refusal]++;
-	if (!log_allow(&http->admission->refused_log, clock_mono_ns(), &suppressed))
-		return;
-	endpoint_print_address(peer, sizeof(peer), address);
-	if (request)
-		(void)http_fields_find(&request->fields, "Origin", &origin_text);
-	log_warn("request refused listener=%s peer=%s reason=%s status=%d%s%s%s%s (%s) "
-		 "suppressed=%llu",
-		 http->admission->listener, peer, http_refusal_name(refusal), status,
-		 request ? " path=" : "",
-		 request ? safe_text_print(path, request->target.path) : "",
-		 origin_text.at ? " origin=" : "",
-		 origin_text.at ? safe_text_print(origin, origin_text) : "", line,
-		 (unsigned long long)suppressed);
-}
-
-struct refusal_words {
-	int status;
-	enum close_reason feed;
-	const char *text;
-};
-
-static const struct refusal_words *refusal_of(enum http_refusal refusal)
-{
-	static const struct refusal_words refusals[] = {
-#define REFUSAL(id, name, status, feed, text) [HTTP_REFUSED_##id] = {status, feed, text},
-#include "table/http_refusal.def"
-	};
-
-	return &refusals[refusal];
-}
-
-/* It may be otherwise soon. */
-static bool is_for_now(int status)
-{
-	return status == 503 || status == 429;
-}
-
-static bool wants_events(const struct asking *asking)
-{
-	return !asking->answer.is_head && format_is_events(asking->wanted.format);
-}
-
-/* At random, so that not all come back at once. */
-static void send_away(struct asking *asking, enum http_refusal refusal, const char *line)
-{
-	uint32_t retry_ms = COME_BACK_MS + arc4random_uniform(COME_BACK_SPREAD_MS);
-	char buf[STREAM_ANSWER_BYTES];
-
-	send_answer(asking, buf,
-		    stream_answer_come_back(&asking->answer, http_refusal_name(refusal), line,
-					    retry_ms, buf, sizeof(buf)));
-}
-
-/* line: NULL for the usual one. */
-static void refuse_with(struct asking *asking, enum http_refusal refusal, int status,
-			const char *line)
-{
-	const struct refusal_words *about = refusal_of(refusal);
-	bool is_sent_away = is_for_now(status) && wants_events(asking);
-	struct http_response response;
-	char buf[STREAM_ANSWER_BYTES];
-
-	line = line ? line : about->text;
-	if (is_sent_away)
-		status = 200;
-	note_refusal(asking->http, http_connection_peer(asking->connection), asking->request,
-		     refusal, status, line);
-	if (asking->path && about->feed != CLOSE_REASON_COUNT)
-		asking->path->feed->refused[about->feed]++;
-	if (is_sent_away) {
-		send_away(asking, refusal, line);
-		return;
-	}
-	if (asking->request->password.at) {
-		send_answer(asking, buf, ntrip_print_refusal(status, line, buf, sizeof(buf)));
-		return;
-	}
-	stream_answer_begin(&asking->answer, &response, buf, sizeof(buf), status);
-	if (is_for_now(status))
-		http_response_field(&response, "Retry-After", "5");
-	else if (status == 401)
-		http_response_field(&response, "WWW-Authenticate",
-				    asking->token.is_there
-					    ? "Basic realm=\"relay\", Bearer realm=\"relay\", "
-					      "error=\"invalid_token\""
-					    : "Basic realm=\"relay\", Bearer realm=\"relay\"");
-	send_answer(asking, buf, http_response_end_text(&response, line, asking->answer.is_head));
-}
-
-static void refuse(struct asking *asking, enum http_refusal refusal)
-{
-	refuse_with(asking, refusal, refusal_of(refusal)->status, NULL);
-}
-
-static void answer_error(void *owner, struct http_connection *connection, int status,
-			 const char *reason)
-{
-	note_refusal(owner, http_connection_peer(connection), NULL,
-		     status == 408 ? HTTP_REFUSED_LATE : HTTP_REFUSED_BAD_REQUEST, status, reason);
-	http_connection_answer_line(connection, status, reason);
-}
-
-static void note_turned_away(void *owner, const struct endpoint_address *peer)
-{
-	const struct refusal_words *about = refusal_of(HTTP_REFUSED_HEADS);
-
-	note_refusal(owner, peer, NULL, HTTP_REFUSED_HEADS, about->status, about->text);
-}
-
-/* text: malloc'ed; NULL: no memory. */
-static void answer_with(struct asking *asking, char *text, size_t bytes)
-{
-	if (text)
-		send_answer(asking, text, (ssize_t)bytes);
-	else
-		refuse(asking, HTTP_REFUSED_NO_MEMORY);
-	free(text);
-}
+/* ---- the list of feeds ---- */
 
 static void answer_list(struct asking *asking)
 {
@@ -204,7 +46,7 @@ static void answer_list(struct asking *asking)
 	}
 	if (names)
 		text = feed_list_print(&asking->answer, names, count, &bytes);
-	answer_with(asking, text, bytes);
+	asking_send_text(asking, text, bytes);
 	free(names);
 }
 
@@ -235,7 +77,7 @@ static void refuse_host(struct asking *asking)
 	(void)snprintf(line, sizeof(line),
 		       "this name is not known here; hosts = %s in [listener %s] would let it in",
 		       safe_text_print(told, name), asking->http->admission->listener);
-	refuse_with(asking, HTTP_REFUSED_HOST, 403, line);
+	asking_refuse_with(asking, HTTP_REFUSED_HOST, 403, line);
 }
 
 /* Programs send no Origin; pages of the server's own address need no leave.  To publish, a page's
@@ -282,7 +124,7 @@ static void refuse_page_of_other_site(struct asking *asking)
 	(void)snprintf(line, sizeof(line),
 		       "a page of another site asks; origins = * in [listener %s] would let it in",
 		       asking->http->admission->listener);
-	refuse_with(asking, HTTP_REFUSED_ORIGIN, 403, line);
+	asking_refuse_with(asking, HTTP_REFUSED_ORIGIN, 403, line);
 }
 
 /* A preflight has no token to bring.  A page of any site can have a cookie sent. */
@@ -348,9 +190,9 @@ static void refuse_handshake(struct asking *asking)
 	const struct websocket_handshake *handshake = &asking->answer.handshake;
 	char buf[WEBSOCKET_ANSWER_BYTES];
 
-	note_refusal(asking->http, http_connection_peer(asking->connection), asking->request,
-		     HTTP_REFUSED_HANDSHAKE, handshake->status, handshake->reason);
-	send_answer(asking, buf, websocket_handshake_answer(handshake, buf, sizeof(buf)));
+	http_refusal_note(asking->http, http_connection_peer(asking->connection), asking->request,
+			  HTTP_REFUSED_HANDSHAKE, handshake->status, handshake->reason);
+	asking_send(asking, buf, websocket_handshake_answer(handshake, buf, sizeof(buf)));
 }
 
 /* ---- becoming a subscriber ---- */
@@ -433,7 +275,7 @@ static enum http_refusal take_quota(const struct asking *asking, struct served_f
 	if (reason == CLOSE_REASON_COUNT)
 		return HTTP_REFUSAL_COUNT;
 	for (int i = 0; i < HTTP_REFUSAL_COUNT; i++) {
-		if (refusal_of((enum http_refusal)i)->feed == reason)
+		if (refusal_words_of((enum http_refusal)i)->feed == reason)
 			return (enum http_refusal)i;
 	}
 	return HTTP_REFUSED_NO_MEMORY;
@@ -491,13 +333,13 @@ static void subscribe(struct asking *asking)
 	if (arrival)
 		refusal = take_quota(asking, format, &arrival->quota);
 	if (refusal == HTTP_REFUSAL_COUNT && served_format_open(format) < 0) {
-		quota_refuse(arrival->quota, CLOSE_REASON_COUNT); /* refuse() counts it */
+		quota_refuse(arrival->quota, CLOSE_REASON_COUNT); /* asking_refuse() counts it */
 		refusal = HTTP_REFUSED_NO_MEMORY;
 	}
 	if (refusal != HTTP_REFUSAL_COUNT) {
 		if (arrival)
 			arrival_free(arrival);
-		refuse(asking, refusal);
+		asking_refuse(asking, refusal);
 		return;
 	}
 	arrival->format = format;
@@ -548,7 +390,7 @@ static void publish(struct asking *asking)
 
 	icy_read_fields(&asking->request->fields, feed->icy_fields);
 	if (publisher_arrive(&from, &feed->ingest, &feed->home->inbox) < 0)
-		refuse(asking, HTTP_REFUSED_NO_MEMORY);
+		asking_refuse(asking, HTTP_REFUSED_NO_MEMORY);
 }
 
 static void set_title(struct asking *asking, const char *title)
@@ -557,7 +399,7 @@ static void set_title(struct asking *asking, const char *title)
 	char buf[STREAM_ANSWER_BYTES];
 
 	workers_set_title(feed->workers, feed->worker_feeds, title);
-	send_answer(asking, buf, icy_print_done(buf, sizeof(buf)));
+	asking_send(asking, buf, icy_print_done(buf, sizeof(buf)));
 }
 
 static void answer_title(struct asking *asking)
@@ -567,9 +409,9 @@ static void answer_title(struct asking *asking)
 
 	asking->path = wrong ? NULL : http_listener_find(asking->http, feed);
 	if (wrong)
-		refuse_with(asking, HTTP_REFUSED_BAD_REQUEST, 400, wrong);
+		asking_refuse_with(asking, HTTP_REFUSED_BAD_REQUEST, 400, wrong);
 	else if (!asking->path)
-		refuse(asking, HTTP_REFUSED_UNKNOWN_FEED);
+		asking_refuse(asking, HTTP_REFUSED_UNKNOWN_FEED);
 	else
 		set_title(asking, title);
 }
@@ -580,7 +422,7 @@ static void answer_publisher(struct asking *asking)
 
 	asking->answer.format = FORMAT_WEBSOCKET;
 	if (refusal != HTTP_REFUSAL_COUNT)
-		refuse(asking, refusal);
+		asking_refuse(asking, refusal);
 	else if (!brings_body(asking) && !agrees_on_websocket(asking))
 		refuse_handshake(asking);
 	else
@@ -594,7 +436,7 @@ static void answer_head(struct asking *asking)
 	const struct stream_start start = {.is_known = false};
 	char buf[STREAM_ANSWER_BYTES];
 
-	send_answer(asking, buf, stream_answer_head(&asking->answer, &start, buf, sizeof(buf)));
+	asking_send(asking, buf, stream_answer_head(&asking->answer, &start, buf, sizeof(buf)));
 }
 
 static void answer_stream(struct asking *asking)
@@ -610,7 +452,7 @@ static void answer_stream(struct asking *asking)
 		icy_fields_of(asking->path->feed->icy_fields, asking->path->feed->name,
 			      asking->answer.icy_fields);
 	if (refusal != HTTP_REFUSAL_COUNT)
-		refuse(asking, refusal);
+		asking_refuse(asking, refusal);
 	else if (!agrees_on_websocket(asking))
 		refuse_handshake(asking);
 	else if (asking->answer.is_head)
@@ -668,7 +510,7 @@ static void answer_source_table(struct asking *asking)
 	if (mounts)
 		text = ntrip_print_table(asking->answer.dialect, mounts, count, http->asks_token,
 					 &bytes);
-	answer_with(asking, text, bytes);
+	asking_send_text(asking, text, bytes);
 	free(mounts);
 }
 
@@ -679,25 +521,25 @@ static void answer_request(struct asking *asking, const char *wrong)
 	char buf[STREAM_ANSWER_BYTES];
 
 	if (wrong_peer)
-		refuse_with(asking, HTTP_REFUSED_BAD_REQUEST, 400, wrong_peer);
+		asking_refuse_with(asking, HTTP_REFUSED_BAD_REQUEST, 400, wrong_peer);
 	else if (!is_address_allowed(asking))
-		refuse(asking, HTTP_REFUSED_DENIED);
+		asking_refuse(asking, HTTP_REFUSED_DENIED);
 	else if (!is_host_known(asking))
 		refuse_host(asking);
 	else if (!is_origin_allowed(asking))
-		refuse(asking, HTTP_REFUSED_ORIGIN);
+		asking_refuse(asking, HTTP_REFUSED_ORIGIN);
 	else if (is_from_page_of_other_site(asking))
 		refuse_page_of_other_site(asking);
 	else if (asking->request->method == HTTP_OPTIONS)
-		send_answer(
+		asking_send(
 			asking, buf,
 			stream_answer_options(&asking->answer, asking->request, buf, sizeof(buf)));
 	else if (!is_token_valid(asking) && !is_table_for_all(asking))
-		refuse(asking, HTTP_REFUSED_TOKEN);
+		asking_refuse(asking, HTTP_REFUSED_TOKEN);
 	else if (asking->http->admission->service->is_draining)
-		refuse(asking, HTTP_REFUSED_DRAINING);
+		asking_refuse(asking, HTTP_REFUSED_DRAINING);
 	else if (wrong)
-		refuse_with(asking, HTTP_REFUSED_BAD_REQUEST, 400, wrong);
+		asking_refuse_with(asking, HTTP_REFUSED_BAD_REQUEST, 400, wrong);
 	else if (asking->sets_title)
 		answer_title(asking);
 	else if (asking->path && asking->publishes)
@@ -709,7 +551,7 @@ static void answer_request(struct asking *asking, const char *wrong)
 	else if (wants_list(asking))
 		answer_source_table(asking);
 	else
-		refuse(asking, HTTP_REFUSED_UNKNOWN_FEED);
+		asking_refuse(asking, HTTP_REFUSED_UNKNOWN_FEED);
 }
 
 static void answer(void *owner, struct http_connection *connection,
@@ -731,6 +573,22 @@ static void answer(void *owner, struct http_connection *connection,
 		asking.path = http_listener_find(asking.http, asking.wanted.feed);
 	answer_request(&asking, wrong);
 	request_token_forget(&asking.token);
+}
+
+static void answer_error(void *owner, struct http_connection *connection, int status,
+			 const char *reason)
+{
+	http_refusal_note(owner, http_connection_peer(connection), NULL,
+			  status == 408 ? HTTP_REFUSED_LATE : HTTP_REFUSED_BAD_REQUEST, status,
+			  reason);
+	http_connection_answer_line(connection, status, reason);
+}
+
+static void note_turned_away(void *owner, const struct endpoint_address *peer)
+{
+	const struct refusal_words *about = refusal_words_of(HTTP_REFUSED_HEADS);
+
+	http_refusal_note(owner, peer, NULL, HTTP_REFUSED_HEADS, about->status, about->text);
 }
 
 const struct http_server_params http_admission = {

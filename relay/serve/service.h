@@ -7,8 +7,6 @@
  *
  * The control thread owns the service.  It accepts peers, applies the configuration and counts.
  * The workers carry the bytes; serve/worker.h says how the control thread has things done there.
- *
- * This is only the struct.  What is done with all of it at once is in serve/service_list.h.
  */
 #pragma once
 
@@ -22,6 +20,7 @@
 #include "intake/engine.h"
 #include "serve/passed_fds.h"
 #include "serve/worker.h"
+#include "table/close_reason.h"
 
 struct service {
 	struct ev_loop *loop;     /* of the control thread */
@@ -37,3 +36,26 @@ struct service {
 	struct feed_records records;         /* kept for after a crash; empty: a crash ends all */
 	struct engine_thresholds thresholds; /* private: measured; all 0 before the first feed */
 };
+
+struct served_feed;
+
+/* An empty service without workers.  Takes the sockets that the service manager has passed, so it
+ * is to be called before there is a second thread. */
+void service_init(struct service *service, struct ev_loop *loop);
+
+/* The listeners give up the formats of the feed, which is about to go. */
+void service_detach(struct service *service, const struct served_feed *feed);
+
+/* Frees the listeners and then the feeds in these lists, which are empty afterwards.  No other
+ * listener may have formats of the feeds. */
+void service_free_all(struct list *feeds, struct list *listeners, enum close_reason reason);
+
+/* Nobody is let in any more, and the feeds end their sessions. */
+void service_drain(struct service *service);
+
+/* 10 times a second: what the log owes is told, and what nobody reads is given up.  now_ms:
+ * monotonic. */
+void service_tick(struct service *service, uint64_t now_ms);
+
+/* Ends everything that is served. */
+void service_fini(struct service *service);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* All feeds and all listeners. */
-#include "serve/service_list.h"
+#include "serve/service.h"
 
 #include "base/clock.h"
 #include "serve/served_feed.h"
