@@ -44,19 +44,6 @@ static int put(struct replay_block *block, const void *bytes, size_t count)
 	return 0;
 }
 
-static struct packet packet_of(const struct packet_header *header)
-{
-	return (struct packet){
-		.type = (enum packet_type)header->type,
-		.flags = header->flags,
-		.count = header->count,
-		.session = header->session,
-		.first_seq = header->sequence,
-		.time_ns = header->time,
-		.length = header->length,
-	};
-}
-
 /* What the format puts before the payload.  *ret_bytes: how much; 0: it says nothing. */
 static int put_header(struct replay_block *block, const struct replay_format *format,
 		      const struct packet *packet, size_t *ret_bytes)
@@ -211,7 +198,7 @@ static int take_packet(struct filling *filling)
 
 	if (packet_header_decode(filling->window + filling->taken, &header) < 0)
 		return -EBADMSG;
-	packet = packet_of(&header);
+	packet = packet_of_header(&header);
 	whole = PACKET_HEADER_BYTES + (uint64_t)header.length;
 	if (whole > filling->limit - filling->taken)
 		return -EBADMSG;

@@ -15,21 +15,6 @@
 #include "intake/intake_memory.h"
 #include "intake/intake_unseen.h"
 
-static struct packet packet_of(const struct intake_relay *relay)
-{
-	const struct packet_header *header = &relay->header;
-
-	return (struct packet){
-		.type = header->type,
-		.flags = header->flags,
-		.count = header->count,
-		.session = header->session,
-		.first_seq = header->sequence,
-		.time_ns = header->time,
-		.length = header->length,
-	};
-}
-
 /* ---- a message in several packets ---- */
 
 /* The last packet goes on in the next one. */
@@ -168,7 +153,7 @@ static enum intake_result take_payload(struct intake *intake, const struct sourc
 /* The packet is complete. */
 static enum intake_result put_data(struct intake *intake, int *ret_err)
 {
-	struct packet packet = packet_of(&intake->relay);
+	struct packet packet = packet_of_header(&intake->relay.header);
 	bool in_pipes = intake_pipe_bytes(intake) > 0;
 	int r;
 
@@ -195,7 +180,7 @@ enum intake_result intake_take_relay(struct intake *intake, const struct source 
 			return result;
 	}
 	if (relay->header.type != PACKET_DATA) {
-		struct packet packet = packet_of(relay);
+		struct packet packet = packet_of_header(&relay->header);
 
 		relay->head_bytes = 0;
 		(void)intake->sink.put_packet(intake->sink.owner, &packet, NULL);

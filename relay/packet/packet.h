@@ -36,6 +36,20 @@ struct packet {
 	enum media_start media_start;
 };
 
+/* The packet of such a header, as it was when it was written. */
+static inline struct packet packet_of_header(const struct packet_header *header)
+{
+	return (struct packet){
+		.type = (enum packet_type)header->type,
+		.flags = header->flags,
+		.count = header->count,
+		.session = header->session,
+		.first_seq = header->sequence,
+		.time_ns = header->time,
+		.length = header->length,
+	};
+}
+
 /* The sequence behind it. */
 static inline uint64_t packet_next_seq(const struct packet *packet)
 {

@@ -90,15 +90,7 @@ void replay_rig_encode(const struct history_rig *rig, const struct replay_format
 					.outcome = REPLAY_AT_END};
 	for (size_t i = 0; i < rig->count; i++) {
 		const struct packet_header *header = &rig->packets[i].header;
-		const struct packet packet = {
-			.type = (enum packet_type)header->type,
-			.flags = header->flags,
-			.count = header->count,
-			.session = header->session,
-			.first_seq = header->sequence,
-			.time_ns = header->time,
-			.length = header->length,
-		};
+		const struct packet packet = packet_of_header(header);
 		const uint8_t *payload = rig->stream + rig->packets[i].offset + PACKET_HEADER_BYTES;
 		uint8_t words[ENCODER_HEADER_MAX];
 		size_t bytes;
