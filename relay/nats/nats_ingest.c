@@ -143,7 +143,10 @@ static void tick(struct ingest *ingest)
 	}
 	if (backbone->reader && ingest->source.fd < 0)
 		nats_reader_stop(&backbone->reader); /* the feed has ended the source */
-	if (!backbone->reader && now_ms >= backbone->start_ms)
+	if (backbone->reader)
+		nats_reader_set_max_message(backbone->reader,
+					    ingest->feed->params.framing.max_message);
+	else if (now_ms >= backbone->start_ms)
 		start_reader(ingest, now_ms);
 	look_at_news(ingest);
 	ingest_watch(ingest);

@@ -190,6 +190,22 @@ def test_empty_messages_are_holes_and_long_ones_are_told(lab, server):
     relay.wait_log("nats message passed over feed=a sequence=3 bytes=1001, more than max_message")
 
 
+def test_a_reload_changes_what_is_too_long(lab, server):
+    nats = server()
+    nats.stream()
+    relay = start(lab, nats, max_message="1000")
+    client = nats.client()
+    client.store(SUBJECT, bytes(1001))
+    relay.wait("a", nats_too_long=1)
+    relay.wait_log(r" reloaded\b", relay.reload(reading(nats, "jetstream:PRICES", max_message="2000")))
+
+    def is_taken():  # the reader is told within a tick
+        client.store(SUBJECT, bytes(1001))
+        return relay.feed("a")["in_messages"] > 0
+
+    lab.loop.run(is_taken, what="a message to be taken", poll=POLL)
+
+
 def test_a_mirror_gets_its_session_by_hand(lab, server):
     nats = server()
     nats.stream()
