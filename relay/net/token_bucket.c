@@ -18,12 +18,6 @@ void token_bucket_init(struct token_bucket *bucket, uint64_t per_second, uint64_
 	bucket->depth_ns = fill_ns(bucket, burst);
 }
 
-bool token_bucket_is_sound(const struct token_bucket *bucket)
-{
-	return bucket->per_second <= NS_PER_S && bucket->depth_ns <= INT64_MAX &&
-	       bucket->full_ns <= INT64_MAX;
-}
-
 uint64_t token_bucket_wait_ns(const struct token_bucket *bucket, uint64_t now_ns, uint64_t tokens)
 {
 	uint64_t full_ns = u64_max(bucket->full_ns, now_ns) + fill_ns(bucket, tokens);

@@ -19,9 +19,6 @@ struct token_bucket {
 /* Full at first.  per_second: up to 10^9; 0 = no limit.  burst: what it holds, up to 2^33. */
 void token_bucket_init(struct token_bucket *bucket, uint64_t per_second, uint64_t burst);
 
-/* Can token_bucket_init() and what follows have made it?  For what another process left. */
-bool token_bucket_is_sound(const struct token_bucket *bucket);
-
 /* How long until there are so many tokens; 0 when they are there.  More than the bucket holds are
  * never there: it is then how long it would take. */
 uint64_t token_bucket_wait_ns(const struct token_bucket *bucket, uint64_t now_ns, uint64_t tokens);

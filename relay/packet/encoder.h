@@ -99,6 +99,16 @@ static inline bool encoder_can_begin(const struct encoder *encoder, uint64_t pos
 
 const struct encoder *encoder_of(enum format format);
 
+/* The `header` of a format that puts nothing before the payload. */
+static inline size_t encoder_no_header(const struct encoder *encoder, const struct packet *packet,
+				       uint8_t *out)
+{
+	(void)encoder;
+	(void)packet;
+	(void)out;
+	return 0;
+}
+
 /* As the log and the status show it. */
 static inline const char *encoder_name(const struct encoder *encoder)
 {

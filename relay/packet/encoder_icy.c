@@ -19,18 +19,9 @@ void icy_write_block(const char *title, uint8_t out[ICY_BLOCK_BYTES])
 	(void)snprintf((char *)out + 1, ICY_BLOCK_BYTES - 1, "StreamTitle='%s';", title);
 }
 
-static size_t write_nothing(const struct encoder *encoder, const struct packet *packet,
-			    uint8_t *out)
-{
-	(void)encoder;
-	(void)packet;
-	(void)out;
-	return 0;
-}
-
 const struct encoder encoder_icy = {
 	.format = FORMAT_ICY,
-	.header = write_nothing,
+	.header = encoder_no_header,
 	.interval_bytes = ICY_INTERVAL,
 	.block_bytes = ICY_BLOCK_BYTES,
 	.write_block = icy_write_block,

@@ -3,15 +3,6 @@
  * unnoticed unless the messages delimit themselves. */
 #include "packet/encoder.h"
 
-static size_t write_nothing(const struct encoder *encoder, const struct packet *packet,
-			    uint8_t *out)
-{
-	(void)encoder;
-	(void)packet;
-	(void)out;
-	return 0;
-}
-
 static const uint8_t *read_packet(const uint8_t *wire, size_t bytes, struct packet *packet)
 {
 	packet->length = bytes;
@@ -20,6 +11,6 @@ static const uint8_t *read_packet(const uint8_t *wire, size_t bytes, struct pack
 
 const struct encoder encoder_raw = {
 	.format = FORMAT_RAW,
-	.header = write_nothing,
+	.header = encoder_no_header,
 	.read = read_packet,
 };

@@ -242,9 +242,6 @@ void ingest_excuse(struct ingest *ingest, uint64_t now_ms, uint64_t late_ms);
 /* 10 times a second: source_timeout, and whether enough subscribers have come. */
 void ingest_tick(struct ingest *ingest, uint64_t now_ms);
 
-/* Where it listens, with the real port; "" when it does not listen. */
-const char *ingest_address(const struct ingest *ingest);
-
 enum {
 	INGEST_ORIGIN_BYTES = PULL_URL_BYTES,
 };

@@ -161,8 +161,3 @@ void ingest_look_again(struct ingest *ingest)
 	log_info("fifo made anew feed=%s path=%s", ingest->feed->params.name, ingest->params.path);
 	ingest_reopen_fifo(ingest);
 }
-
-const char *ingest_address(const struct ingest *ingest)
-{
-	return ingest->params.kind == INGEST_LISTEN ? listener_address(&ingest->listener) : "";
-}
