@@ -10,7 +10,7 @@
 
 #include "base/compiler.h"
 #include "fanout/census.h"
-#include "serve/loop_lag.h"
+#include "loop/loop_lag.h"
 
 struct service;
 struct served_feed;

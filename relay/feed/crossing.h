@@ -26,7 +26,7 @@
 
 #include "base/compiler.h"
 #include "base/list.h"
-#include "feed/inbox.h"
+#include "loop/inbox.h"
 #include "feed/spsc.h"
 
 struct crossing_item;

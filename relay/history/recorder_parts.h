@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-#include "feed/inbox.h"
+#include "loop/inbox.h"
 #include "history/history.h"
 #include "history/history_writer.h"
 #include "history/recorder.h"

@@ -24,31 +24,11 @@
 #include "serve/http_asking.h"
 #include "serve/http_listener.h"
 #include "serve/service.h"
-#include "web/feed_list.h"
 #include "web/icy.h"
 #include "web/ntrip.h"
 #include "web/publisher_arrival.h"
 #include "web/request_token.h"
 #include "web/safe_text.h"
-
-/* ---- the list of feeds ---- */
-
-static void answer_list(struct asking *asking)
-{
-	size_t count = list_length(&asking->http->paths), at = 0, bytes = 0;
-	const char **names = calloc(count + 1, sizeof(*names));
-	struct list_node *node;
-	char *text = NULL;
-
-	list_for_each (&asking->http->paths, node) {
-		if (names)
-			names[at++] = list_entry(node, struct http_path, node)->feed->name;
-	}
-	if (names)
-		text = feed_list_print(&asking->answer, names, count, &bytes);
-	asking_send_text(asking, text, bytes);
-	free(names);
-}
 
 /* ---- who may ask ---- */
 
@@ -468,13 +448,6 @@ static bool wants_list(const struct asking *asking)
 	       (asking->answer.dialect == STREAM_NTRIP_1 && !asking->publishes);
 }
 
-/* ---- the source table ---- */
-
-static bool is_rtcm3(struct list_node *node)
-{
-	return list_entry(node, struct http_path, node)->framing == FRAMING_RTCM3;
-}
-
 /* Receivers ask for the table without a token, and learn from it which mount needs one.  So what is made for
  * them is told to all. */
 static bool is_table_for_all(const struct asking *asking)
@@ -485,33 +458,10 @@ static bool is_table_for_all(const struct asking *asking)
 	    asking->wanted.feed[0])
 		return false;
 	list_for_each (&asking->http->paths, node) {
-		if (is_rtcm3(node))
+		if (http_path_is_rtcm3(list_entry(node, struct http_path, node)))
 			return true;
 	}
 	return false;
-}
-
-/* Receivers take nothing of a mount whose format they are not told. */
-static void answer_source_table(struct asking *asking)
-{
-	const struct http_listener *http = asking->http;
-	struct ntrip_mount *mounts = calloc(list_length(&http->paths) + 1, sizeof(*mounts));
-	bool shows_all = is_token_valid(asking);
-	size_t count = 0, bytes = 0;
-	struct list_node *node;
-	char *text = NULL;
-
-	list_for_each (&http->paths, node) {
-		if (mounts && (shows_all || is_rtcm3(node)))
-			mounts[count++] = (struct ntrip_mount){
-				list_entry(node, struct http_path, node)->feed->name,
-				is_rtcm3(node) ? "RTCM 3" : ""};
-	}
-	if (mounts)
-		text = ntrip_print_table(asking->answer.dialect, mounts, count, http->asks_token,
-					 &bytes);
-	asking_send_text(asking, text, bytes);
-	free(mounts);
 }
 
 static void answer_request(struct asking *asking, const char *wrong)
@@ -547,9 +497,9 @@ static void answer_request(struct asking *asking, const char *wrong)
 	else if (asking->path)
 		answer_stream(asking);
 	else if (wants_list(asking) && asking->answer.dialect == STREAM_HTTP)
-		answer_list(asking);
+		asking_send_list(asking);
 	else if (wants_list(asking))
-		answer_source_table(asking);
+		asking_send_source_table(asking, is_token_valid(asking));
 	else
 		asking_refuse(asking, HTTP_REFUSED_UNKNOWN_FEED);
 }

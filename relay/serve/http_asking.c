@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "serve/admission.h"
 #include "serve/served_feed.h"
+#include "web/feed_list.h"
 #include "web/ntrip.h"
 #include "web/safe_text.h"
 
@@ -124,4 +125,46 @@ void asking_send_text(struct asking *asking, char *text, size_t bytes)
 	else
 		asking_refuse(asking, HTTP_REFUSED_NO_MEMORY);
 	free(text);
+}
+
+/* ---- what there is ---- */
+
+void asking_send_list(struct asking *asking)
+{
+	size_t count = list_length(&asking->http->paths), at = 0, bytes = 0;
+	const char **names = calloc(count + 1, sizeof(*names));
+	struct list_node *node;
+	char *text = NULL;
+
+	list_for_each (&asking->http->paths, node) {
+		if (names)
+			names[at++] = list_entry(node, struct http_path, node)->feed->name;
+	}
+	if (names)
+		text = feed_list_print(&asking->answer, names, count, &bytes);
+	asking_send_text(asking, text, bytes);
+	free(names);
+}
+
+/* Receivers take nothing of a mount whose format they are not told. */
+void asking_send_source_table(struct asking *asking, bool shows_all)
+{
+	const struct http_listener *http = asking->http;
+	struct ntrip_mount *mounts = calloc(list_length(&http->paths) + 1, sizeof(*mounts));
+	size_t count = 0, bytes = 0;
+	struct list_node *node;
+	char *text = NULL;
+
+	list_for_each (&http->paths, node) {
+		const struct http_path *path = list_entry(node, struct http_path, node);
+
+		if (mounts && (shows_all || http_path_is_rtcm3(path)))
+			mounts[count++] = (struct ntrip_mount){
+				path->feed->name, http_path_is_rtcm3(path) ? "RTCM 3" : ""};
+	}
+	if (mounts)
+		text = ntrip_print_table(asking->answer.dialect, mounts, count, http->asks_token,
+					 &bytes);
+	asking_send_text(asking, text, bytes);
+	free(mounts);
 }

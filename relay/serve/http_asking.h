@@ -49,6 +49,12 @@ void asking_send(struct asking *asking, const char *bytes, ssize_t count);
  * the answer. */
 void asking_send_text(struct asking *asking, char *text, size_t bytes);
 
+/* Answers with the list of the feeds that there are here. */
+void asking_send_list(struct asking *asking);
+
+/* Answers with the source table of NTRIP.  shows_all: also mounts of other formats than RTCM 3. */
+void asking_send_source_table(struct asking *asking, bool shows_all);
+
 /* Refuses it, with a line of its own (NULL: the usual one) and a status of its own. */
 void asking_refuse_with(struct asking *asking, enum http_refusal refusal, int status,
 			const char *line);

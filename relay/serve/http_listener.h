@@ -101,6 +101,12 @@ static inline bool http_path_is_text(const struct http_path *path)
 	return framing_row(path->framing)->is_text;
 }
 
+/* Does it have corrections for GNSS receivers? */
+static inline bool http_path_is_rtcm3(const struct http_path *path)
+{
+	return path->framing == FRAMING_RTCM3;
+}
+
 /* NULL: there is no such feed here. */
 struct http_path *http_listener_find(const struct http_listener *http, const char *name);
 

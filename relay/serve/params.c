@@ -6,10 +6,12 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "base/log.h"
 #include "base/num.h"
 #include "config/answer_field.h"
 #include "config/address.h"
 #include "config/ingest.h"
+#include "intake/engine_measure.h"
 #include "nats/nats_ingest.h"
 #include "serve/passed_fds.h"
 
@@ -30,9 +32,25 @@ static enum engine engine_of(enum config_engine engine)
 	return ENGINE_COPY;
 }
 
-static struct engine_thresholds thresholds_of(const struct config_feed *from,
-					      const struct engine_thresholds *measured)
+/* Measured when the first feed needs them: some milliseconds, once in the life of the process. */
+static void measure(struct engine_thresholds *measured)
 {
+	bool is_measured = engine_measure(measured);
+
+	log_info("engine thresholds copy_below=%llu compact_readers=%llu%s",
+		 (unsigned long long)measured->copy_below,
+		 (unsigned long long)measured->compact_readers,
+		 is_measured ? "" : " (usual ones: they cannot be measured here)");
+}
+
+static struct engine_thresholds thresholds_of(const struct config_feed *from,
+					      struct engine_thresholds *measured)
+{
+	bool is_needed = from->engine == CONFIG_ENGINE_AUTO &&
+			 (from->copy_below == CONFIG_AUTO || from->compact_readers == CONFIG_AUTO);
+
+	if (is_needed && !measured->copy_below)
+		measure(measured);
 	return (struct engine_thresholds){
 		.copy_below =
 			from->copy_below == CONFIG_AUTO ? measured->copy_below : from->copy_below,
@@ -42,7 +60,7 @@ static struct engine_thresholds thresholds_of(const struct config_feed *from,
 }
 
 void params_of_feed(const struct config *config, const struct config_feed *from,
-		    const struct engine_thresholds *measured, struct feed_params *ret)
+		    struct engine_thresholds *measured, struct feed_params *ret)
 {
 	*ret = (struct feed_params){
 		.framing =

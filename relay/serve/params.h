@@ -16,9 +16,10 @@
 #include "packet/encoder.h"
 #include "source/ingest.h"
 
-/* measured: thresholds of the engines where the feed has none of its own. */
+/* measured: thresholds of the engines, for a feed that has none of its own.  All zero: they are
+ * measured now, if they are needed. */
 void params_of_feed(const struct config *config, const struct config_feed *from,
-		    const struct engine_thresholds *measured, struct feed_params *ret);
+		    struct engine_thresholds *measured, struct feed_params *ret);
 
 /* Of a feed with a history.  What it points to is the configuration's. */
 void params_of_recorder(const struct config_feed *from, struct recorder_params *ret);

@@ -14,7 +14,6 @@
 
 #include "base/log.h"
 #include "feed/crossing_branch.h"
-#include "intake/engine_measure.h"
 #include "serve/params.h"
 #include "serve/service.h"
 #include "source/listener_log.h"
@@ -367,25 +366,6 @@ static struct served_feed *new_empty(struct service *service, const char *name, 
 	return served;
 }
 
-/* Measured when the first feed needs them: some milliseconds, once in the life of the process. */
-static const struct engine_thresholds *thresholds(struct service *service,
-						  const struct config_feed *from)
-{
-	struct engine_thresholds *measured = &service->thresholds;
-	bool is_needed = from->engine == CONFIG_ENGINE_AUTO &&
-			 (from->copy_below == CONFIG_AUTO || from->compact_readers == CONFIG_AUTO);
-
-	if (is_needed && !measured->copy_below) {
-		bool is_measured = engine_measure(measured);
-
-		log_info("engine thresholds copy_below=%llu compact_readers=%llu%s",
-			 (unsigned long long)measured->copy_below,
-			 (unsigned long long)measured->compact_readers,
-			 is_measured ? "" : " (usual ones: they cannot be measured here)");
-	}
-	return measured;
-}
-
 /* Can its publisher go on where it stood in the process before?  CLOSE_REASON_COUNT: yes.  Else it has to
  * begin anew. */
 static enum close_reason source_end(const struct handed_feed *handed,
@@ -425,7 +405,7 @@ int served_feed_new(struct service *service, const struct config *config,
 		order.result = params_of_publishers(from, &publishers, err);
 	if (order.result < 0)
 		goto out;
-	params_of_feed(config, from, thresholds(service, from), &order.params);
+	params_of_feed(config, from, &service->thresholds, &order.params);
 	if (kept)
 		kept->source_end = source_end(kept, from, &order.params.framing);
 	order.result = open_history(served, from, kept != NULL, &order.next, err);
@@ -571,7 +551,7 @@ void served_feed_change(struct service *service, struct served_feed *served,
 		log_error("%s feed=%s, who may publish has not changed", err.text, served->name);
 		order.access = NULL;
 	}
-	params_of_feed(config, from, thresholds(service, from), &order.params);
+	params_of_feed(config, from, &service->thresholds, &order.params);
 	if (served->recorder) {
 		params_of_recorder(from, &recorder);
 		recorder_change(served->recorder, &recorder);

@@ -16,7 +16,7 @@
 
 #include "base/list.h"
 #include "feed/feed_kept.h"
-#include "feed/inbox.h"
+#include "loop/inbox.h"
 #include "intake/engine.h"
 #include "serve/passed_fds.h"
 #include "serve/worker.h"

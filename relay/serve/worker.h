@@ -19,8 +19,8 @@
 #include "base/list.h"
 #include "config/config.h"
 #include "feed/feed.h"
-#include "feed/inbox.h"
-#include "serve/loop_lag.h"
+#include "loop/inbox.h"
+#include "loop/loop_lag.h"
 #include "source/ingest.h"
 
 enum {

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "feed/inbox.h"
+#include "loop/inbox.h"
 #include "http/http_connection.h"
 #include "http/stream_answer.h"
 #include "source/ingest.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Loop lag: a check watcher that runs first, and a prepare watcher that runs last. */
-#include "serve/loop_lag.h"
+#include "loop/loop_lag.h"
 
 #include "base/clock.h"
 #include "base/compiler.h"

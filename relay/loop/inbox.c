@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Inboxes: a list that threads push to without a lock, and an ev_async that is sent when it is no
  * longer empty. */
-#include "feed/inbox.h"
+#include "loop/inbox.h"
 
 #include <stddef.h>
 
