@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Signals that come while relay starts, or upgrades itself (SIGUSR2): none is lost, whatever step it comes in."""
+"""Signals that come while relay starts, reloads, drains, or upgrades itself (SIGUSR2): none is lost, whatever step it
+comes in."""
 
 import signal
 
 import pytest
 
 from relaytest import daemon
-from relaytest.ini import feed
-from relaytest.stream import script
+from relaytest.ini import TIGHT, feed
+from relaytest.stream import MIB, script
+
+SLOW = {"receive_buffer": 4096, "paused": True}
 
 # Calls before which relay stands still: tests/fault/refuse.c. The new program has counts of its own.
 STEPS = {
@@ -74,6 +77,7 @@ def test_an_end_is_not_forgotten(lab, step, number):
     assert relay.wait_exit() == 0
     assert any(" draining " in line for line in relay.log)
 
+
 # Before these calls relay stands still while it starts.
 STARTING = {
     "limits are read": "prlimit:1",
@@ -95,3 +99,59 @@ def test_signals_wait_for_the_start(lab, step, number):
         return
     since = relay.log.index(relay.wait_log(r" info ready\b")) + 1
     relay.wait_log(r" reloaded\b" if number == signal.SIGHUP else " status end", since)
+
+
+LISTENING = 4  # times that relay listens as it starts with one feed: its ingest, two listeners, the admin socket
+ANSWERS = {signal.SIGHUP: r" reloaded$", signal.SIGUSR1: " status end", signal.SIGUSR2: r" resumed subscribers=1 ",
+           signal.SIGTERM: " draining ", signal.SIGINT: " draining "}
+
+
+@pytest.mark.parametrize("number", ANSWERS)
+def test_signals_wait_for_a_reload(lab, number):
+    """It stands still where it begins to listen for a feed that is new. Each signal is acted upon after that."""
+    made = script("line", (100,) * 100, 1)
+    sections = {"relay": {"workers": 2}} | feed("a", framing="line", on_slow="wait")
+    relay = lab.start(sections, env=daemon.preload(RELAY_STOP=f"listen:{LISTENING + 1}"))
+    reader = relay.subscribe("a-raw", made)
+    relay.wait("a", subscribers=1)
+    since = relay.reload(sections | feed("b"))
+    relay.wait_stopped()
+    ends = number in (signal.SIGTERM, signal.SIGINT)
+    relay.signalled = ends
+    go_on(relay, number)
+    reloaded = relay.log.index(relay.wait_log(r" reloaded$", since)) + 1
+    relay.wait_log(ANSWERS[number], reloaded)
+    if ends:
+        assert relay.wait_exit() == 0
+        return
+    relay.wait("b", subscribers=0)
+    relay.publish("a", made.wire)
+    relay.run_until_done([reader])
+    relay.wait_log(r" reloaded$", relay.reload(sections))
+
+
+REFUSED_IN_DRAIN = {signal.SIGHUP: "reload failed: relay is shutting down",
+                    signal.SIGUSR2: "upgrade failed: relay is shutting down"}
+
+
+def test_signals_in_a_drain(lab):
+    """What would serve anew is refused, the status is told, and the drain goes on."""
+    made = script("none", (3 * MIB,), 1)
+    relay = lab.start({"relay": {"drain": "1h"}} | feed("a", raw=TIGHT, on_slow="wait", stall_timeout="1h"))
+    slow = relay.subscribe("a-raw", made, **SLOW)
+    relay.wait("a", subscribers=1)
+    relay.publish("a", made.wire)
+    relay.wait("a", test=lambda seen: seen["subscribers_blocked"])
+    relay.signal(signal.SIGTERM)
+    relay.wait_log(" draining ")
+    for number in REFUSED_IN_DRAIN:
+        relay.expect(REFUSED_IN_DRAIN[number])
+        relay.process.send_signal(number)
+        relay.wait_log(REFUSED_IN_DRAIN[number])
+    since = len(relay.log)
+    relay.process.send_signal(signal.SIGUSR1)
+    relay.wait_log(" status end", since)
+    slow.resume()
+    lab.loop.run(lambda: slow.end == "fin", what="the end of the slow one")
+    assert slow.done
+    assert relay.wait_exit() == 0

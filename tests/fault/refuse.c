@@ -13,8 +13,8 @@
  * waiting), tee, vmsplice, pread, pwrite, fdatasync, passrights (getsockopt and
  * setsockopt of SO_PASSRIGHTS),
  * memfd_create, state_memory (memfd_create for what is handed over), execv, waitpid, sendmsg,
- * recvmsg, sigprocmask, prlimit (getrlimit and setrlimit) or epoll_add (epoll_ctl of a descriptor
- * that is new there).
+ * recvmsg, sigprocmask, prlimit (getrlimit and setrlimit), listen or epoll_add (epoll_ctl of a
+ * descriptor that is new there).
  * A rule for splice_in, splice_out, splice_pair or state_memory goes before that for the call.  A
  * rule that cannot be read ends the process: a test must not pass because its fault was misspelt.
  */
@@ -63,6 +63,7 @@ enum call {
 	CALL_RECVMSG,
 	CALL_SIGPROCMASK,
 	CALL_PRLIMIT,
+	CALL_LISTEN,
 	CALL_EPOLL_ADD,
 	CALL_COUNT
 };
@@ -88,6 +89,7 @@ static const char *const call_names[CALL_COUNT] = {
 	[CALL_RECVMSG] = "recvmsg",
 	[CALL_SIGPROCMASK] = "sigprocmask",
 	[CALL_PRLIMIT] = "prlimit",
+	[CALL_LISTEN] = "listen",
 	[CALL_EPOLL_ADD] = "epoll_add",
 };
 
@@ -416,6 +418,13 @@ int sigprocmask(int how, const sigset_t *set, sigset_t *before)
 	if (before)
 		(void)sigemptyset(before);
 	return (int)syscall(SYS_rt_sigprocmask, how, set, before, (size_t)8);
+}
+
+int listen(int fd, int backlog)
+{
+	size_t none = SIZE_MAX;
+
+	return apply_rule(CALL_LISTEN, &none) ? -1 : (int)syscall(SYS_listen, fd, backlog);
 }
 
 /* Both are prlimit64 to a sandbox. */
