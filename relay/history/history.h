@@ -9,6 +9,7 @@
  *   history_writer.h    appends to the newest file, and begins the next one
  *   history_reader.h    reads from any moment on
  *   history_sync.h      what waits for the disk
+ *   history_cache.h     what stays in the page cache
  *   history_recover.h   what has to be done about a file that was not closed for good
  *
  * A file holds exactly what a framed subscriber gets, in whole messages, and begins with a
@@ -53,6 +54,7 @@ struct history_file {
 	/* Its first packet, and what is behind its last one: offset is its length, sequence the
 	 * next one to come, time that of the last packet.  With the lock. */
 	struct history_entry first, end;
+	uint64_t dropped; /* with the lock: so far it has been dropped from the page cache */
 
 	/* The reading thread's. */
 	unsigned readers;

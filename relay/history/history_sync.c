@@ -10,6 +10,7 @@
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "history/history.h"
+#include "history/history_cache.h"
 #include "history/history_recover.h"
 
 enum {
@@ -24,15 +25,6 @@ void history_set_open(struct history *history, int fd, int index_fd)
 	if (fd >= 0)
 		history->has_new_name = true;
 	(void)pthread_mutex_unlock(&history->lock);
-}
-
-/* What is dirty stays. */
-static void drop_cached(int fd)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) == 0 && st.st_size > HISTORY_CACHED_BYTES)
-		(void)posix_fadvise(fd, 0, st.st_size - HISTORY_CACHED_BYTES, POSIX_FADV_DONTNEED);
 }
 
 /* Waits until the bytes of a file are on the disk, piece by piece: so a disk that is slow is seen to
@@ -66,7 +58,6 @@ static int seal_all(struct history *history)
 			r = history_seal(unsealed->fd, unsealed->index_fd, unsealed->entry_count,
 					 &unsealed->end);
 		first_error = first_error ? first_error : r;
-		drop_cached(unsealed->fd);
 		history_free_unsealed(unsealed);
 	}
 	return first_error;
@@ -103,10 +94,8 @@ static int flush_open(struct history *history, bool is_due)
 	int fd, index_fd, r = 0;
 
 	duplicate_open(history, &fd, &index_fd, &has_new_name);
-	if (fd >= 0 && index_fd >= 0) {
+	if (fd >= 0 && index_fd >= 0)
 		r = flush(history, fd, index_fd, is_due);
-		drop_cached(fd);
-	}
 	fd_close(&fd);
 	fd_close(&index_fd);
 	if (r == 0 && has_new_name && fsync(history->folder.fd) < 0)
@@ -121,6 +110,7 @@ int history_sync(struct history *history, bool is_due, uint64_t now_ns)
 	history_note_asked(history, HISTORY_SYNCING);
 	seal_error = seal_all(history);
 	flush_error = flush_open(history, is_due);
+	history_drop_old(history);
 	history_note_asked(history, HISTORY_SYNCING);
 	r = history_retire(history, now_ns);
 	history_note_answered(history, HISTORY_SYNCING);

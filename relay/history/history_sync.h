@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * What waits for the disk, in a thread of its own: writing back, closing files for good, retiring
- * old ones, and keeping the page cache clean.  So the writing thread waits for room in the page
- * cache only.
- *
- * What has been written stays in the page cache for HISTORY_CACHED_BYTES, for those who read
- * right behind the live edge.  What is older is dropped, once it is on the disk.
+ * old ones, and keeping the page cache clean (history_cache.h).  So the writing thread waits for
+ * room in the page cache only.
  */
 #pragma once
 
@@ -15,10 +12,6 @@
 #include "base/compiler.h"
 
 struct history;
-
-enum {
-	HISTORY_CACHED_BYTES = 64 << 20,
-};
 
 /* In a thread of its own.  Waits until what has been written is on the disk (is_due;
  * fdatasync(2)), or only begins to write it (sync_file_range(2)).  Closes files for good, once

@@ -21,7 +21,7 @@
 
 enum {
 	RETRY_MS = 1000, /* between two streams */
-	IDLE_SYNC_MS = 1000,
+	BEGIN_MS = 1000, /* so often writing to the disk is begun, at least */
 	WORKS_MS = 5000, /* a stream that has been written for so long works again */
 };
 
@@ -197,22 +197,24 @@ void *recorder_write(void *data)
 
 /* ---- the sync thread ---- */
 
-/* Waits for its time.  False: this is the last one. */
-static bool await_sync(struct recorder *recorder, bool *ret_is_due)
+/* Waits for its time.  False: this is the last one.  synced_ns: monotonic; when the disk was last
+ * waited for.  In between, writing to it is only begun. */
+static bool await_sync(struct recorder *recorder, uint64_t synced_ns, bool *ret_is_due)
 {
-	uint64_t begun_ns = clock_mono_ns();
-	uint64_t ms;
+	uint64_t begin_ns = clock_mono_ns() + BEGIN_MS * NS_PER_MS;
 	bool goes_on;
 
 	(void)pthread_mutex_lock(&recorder->lock);
 	for (;;) {
-		ms = recorder->sync_ms ? recorder->sync_ms : IDLE_SYNC_MS;
-		if (recorder->must_end[HISTORY_SYNCING] ||
-		    clock_mono_ns() - begun_ns >= ms * NS_PER_MS)
+		uint64_t due_ns = synced_ns + recorder->sync_ms * NS_PER_MS;
+		uint64_t end_ns = recorder->sync_ms ? u64_min(begin_ns, due_ns) : begin_ns;
+		uint64_t now_ns = clock_mono_ns();
+
+		*ret_is_due = recorder->sync_ms && now_ns >= due_ns;
+		if (recorder->must_end[HISTORY_SYNCING] || now_ns >= end_ns)
 			break;
-		recorder_wait(recorder, ms);
+		recorder_wait(recorder, (end_ns - now_ns) / NS_PER_MS + 1);
 	}
-	*ret_is_due = recorder->sync_ms != 0;
 	goes_on = !recorder->must_end[HISTORY_SYNCING];
 	(void)pthread_mutex_unlock(&recorder->lock);
 	return goes_on;
@@ -266,10 +268,14 @@ static void sync_last(struct recorder *recorder)
 void *recorder_sync(void *data)
 {
 	struct recorder *recorder = data;
+	uint64_t synced_ns = clock_mono_ns();
 	bool is_due;
 
-	while (await_sync(recorder, &is_due))
+	while (await_sync(recorder, synced_ns, &is_due)) {
 		(void)sync_once(recorder, is_due);
+		if (is_due)
+			synced_ns = clock_mono_ns();
+	}
 	sync_last(recorder);
 	(void)pthread_mutex_lock(&recorder->lock);
 	end_thread(recorder, HISTORY_SYNCING);

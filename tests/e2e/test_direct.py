@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: MIT
 """ingest = file: past the page cache (direct = auto | yes | no): bytes, path, page cache, refusals, removal."""
 
-import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pytest
 
 from relaytest.daemon import preload
 from relaytest.ini import ENGINES, feed
+from relaytest.page_cache import cached_share, drop_from_cache
 from relaytest.stream import KIB, MIB, script
 from relaytest.surroundings import direct_io, file_system_in_memory, many_pipes, needs, program
 
@@ -59,18 +58,6 @@ def check_direct(feeds, scripts):
 
 def way_of(relay, name):
     return relay.wait_log(rf"file open feed={name} ").rsplit("way=", 1)[1]
-
-
-def cached_share(path):
-    shown = subprocess.run(["fincore", "-nbo", "RES", path], capture_output=True, text=True, check=True)
-    return int(shown.stdout) / path.stat().st_size
-
-
-def drop_from_cache(path):
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    assert cached_share(path) < 0.01, "the file does not leave the page cache"
 
 
 @pytest.mark.parametrize("engine", ["splice", "copy"])

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+/* Parts of files are picked with the lock, and dropped without it. */
+#include "history/history_cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "base/num.h"
+#include "history/history.h"
+#include "history/history_folder.h"
+
+enum {
+	PARTS = 64,               /* picked at once */
+	PART_MIN_BYTES = 1 << 20, /* of a file that still grows: less is not worth a call */
+	PIECE_BYTES = 16 << 20,   /* that the disk is asked for at once */
+	/* A large folio is dropped as a whole only.  So what lies before a part is dropped again. */
+	FOLIO_BYTES = 2 << 20,
+};
+
+/* Of one file. */
+struct old_part {
+	uint64_t number;
+	uint64_t from, to;
+};
+
+/* With the lock: the file is older than `kept` bytes.  What is picked counts as dropped. */
+static bool pick_part(struct history_file *file, uint64_t kept, struct old_part *ret)
+{
+	uint64_t room = HISTORY_CACHED_BYTES - u64_min(kept, HISTORY_CACHED_BYTES);
+	uint64_t to = file->end.offset - u64_min(room, file->end.offset);
+
+	if (to <= file->dropped || (!file->is_complete && to - file->dropped < PART_MIN_BYTES))
+		return false;
+	*ret = (struct old_part){file->number, file->dropped, to};
+	file->dropped = to;
+	return true;
+}
+
+/* The newest ones.  How many. */
+static size_t pick_parts(struct history *history, struct old_part *parts)
+{
+	struct list_node *node;
+	uint64_t kept = 0;
+	size_t count = 0;
+
+	(void)pthread_mutex_lock(&history->lock);
+	for (node = history->files.head.prev; node != &history->files.head && count < PARTS;
+	     node = node->prev) {
+		struct history_file *file = history_file_at(node);
+
+		count += pick_part(file, kept, &parts[count]);
+		kept += file->end.offset;
+	}
+	(void)pthread_mutex_unlock(&history->lock);
+	return count;
+}
+
+/* Piece by piece, so that a disk that is slow is seen to answer. */
+static void drop_part(struct history *history, const struct old_part *part)
+{
+	int fd;
+
+	/* It may have been retired. */
+	if (history_folder_open_file(history->folder.fd, part->number, HISTORY_PACKETS, O_RDONLY,
+				     &fd) < 0)
+		return;
+	for (uint64_t from = part->from - u64_min(part->from, FOLIO_BYTES); from < part->to;
+	     from += PIECE_BYTES) {
+		off_t bytes = (off_t)u64_min(PIECE_BYTES, part->to - from);
+
+		history_note_asked(history, HISTORY_SYNCING);
+		/* Who seals or syncs the file is told of errors; here they leave it in the cache. */
+		(void)sync_file_range(fd, (off_t)from, bytes,
+				      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+					      SYNC_FILE_RANGE_WAIT_AFTER);
+		(void)posix_fadvise(fd, (off_t)from, bytes, POSIX_FADV_DONTNEED);
+	}
+	fd_close(&fd);
+}
+
+void history_drop_old(struct history *history)
+{
+	struct old_part parts[PARTS];
+	size_t count;
+
+	do {
+		count = pick_parts(history, parts);
+		for (size_t i = 0; i < count; i++)
+			drop_part(history, &parts[i]);
+	} while (count == PARTS);
+}
