@@ -116,7 +116,7 @@ _relayctl()
 		case ${COMP_WORDS[i]} in
 		-s | --socket | -u | --unit) which=("${COMP_WORDS[i]}" "${COMP_WORDS[++i]}") ;;
 		@) which[1]+=@${COMP_WORDS[++i]} ;; # bash takes relay@NAME apart
-		--feed | --limit | --interval | --since | --until | --timeout) ((++i)) ;;
+		--feed | --limit | --interval | --since | --until | --spread | --timeout) ((++i)) ;;
 		-*) ;;
 		*) : "${command:=${COMP_WORDS[i]}}" ;;
 		esac
@@ -126,7 +126,7 @@ _relayctl()
 	-s | --socket) _relay_files "$2" ;;
 	-u | --unit) _relay_offer "$word" '' < <(_relay_units) ;;
 	--feed) _relay_offer "$word" '' < <("$program" "${which[@]}" --timeout 1s feeds --names 2>/dev/null) ;;
-	--limit | --interval | --since | --until | --timeout) ;;
+	--limit | --interval | --since | --until | --spread | --timeout) ;;
 	*)
 		case $word:$command in
 		-*) _relay_offer "$word" '' < <(_relay_options "$program") ;;

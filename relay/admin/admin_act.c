@@ -11,6 +11,10 @@
 #include "serve/served_feed.h"
 #include "serve/service.h"
 
+enum {
+	SPREAD_MAX_MS = 24 * 3600 * 1000,
+};
+
 static json_t *lines_json(const struct reload_report *report)
 {
 	json_t *lines = json_array();
@@ -56,6 +60,41 @@ void admin_post_drain(const struct admin_request *request)
 			  json_pack("{s:b,s:I}", "ok", true, "subscribers",
 				    (json_int_t)admin->service->subscribers));
 	admin->actions->drain(admin->owner);
+}
+
+/* spread_ms: 0 takes it back. */
+static void drain_slowly(const struct admin_request *request, uint64_t spread_ms)
+{
+	struct admin *admin = request->admin;
+	int r = admin->actions->drain_slowly(admin->owner, spread_ms);
+
+	if (r < 0)
+		admin_answer_error(request, 409,
+				   r == -EBUSY ? "relay is draining already, nothing changes that"
+					       : "relay is not draining");
+	else
+		admin_answer_json(request, 200,
+				  json_pack("{s:b,s:I}", "ok", true, "subscribers",
+					    (json_int_t)admin->service->subscribers));
+}
+
+void admin_post_drain_slowly(const struct admin_request *request)
+{
+	char text[24];
+	uint64_t spread_ms;
+
+	if (admin_parameter(request, "spread", text, sizeof(text)) &&
+	    num_parse_duration_ms(text, &spread_ms) == 0 && spread_ms &&
+	    spread_ms <= SPREAD_MAX_MS) {
+		drain_slowly(request, spread_ms);
+		return;
+	}
+	admin_answer_error(request, 400, "expected ?spread=DURATION, such as 5m, at most 24h");
+}
+
+void admin_post_drain_cancel(const struct admin_request *request)
+{
+	drain_slowly(request, 0);
 }
 
 void admin_post_kick(const struct admin_request *request)

@@ -85,8 +85,12 @@ struct admin_actions {
 	/* As SIGTERM when it is no restart: a second call ends the process at once. */
 	void (*drain)(void *owner);
 
+	/* Lets subscribers go one after the other for so long, and drains then; 0: takes that back.
+	 * 0; -EBUSY while draining; -EALREADY when there is nothing to take back. */
+	int (*drain_slowly)(void *owner, uint64_t spread_ms);
+
 	/* Begins to run the program anew.  0: it has begun, and upgrade_report() says how it ends;
-	 * -EBUSY while draining; -EALREADY when one is under way; or another -errno.  `err` says
+	 * -EBUSY while draining, also slowly; -EALREADY when one is under way; or another -errno.  `err` says
 	 * why. */
 	int (*upgrade)(void *owner, struct errmsg *err);
 

@@ -40,7 +40,7 @@ void admin_agent_answer(struct service *service, int fd)
 	char line[32] = "drain\n";
 	int bytes = 6;
 
-	if (!service->is_draining && admin_has_source(service, NULL))
+	if (!service_is_leaving(service) && admin_has_source(service, NULL))
 		bytes = snprintf(line, sizeof(line), "ready %u%%\n", weight_of(service));
 	(void)!send(fd, line, (size_t)bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
 	peer_socket_close(&fd);

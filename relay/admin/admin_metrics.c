@@ -314,7 +314,8 @@ static void print_relay(FILE *to, const struct service *service,
 	print_head(to, "relay_log_lines_lost_total", "counter",
 		   "lines of the log that nobody took from standard error in time");
 	(void)fprintf(to, "relay_log_lines_lost_total %" PRIu64 "\n", process->log_lost);
-	print_gauge(to, "relay_draining", service->is_draining, "1 while relay finishes to stop");
+	print_gauge(to, "relay_draining", service_is_leaving(service),
+		    "1 while relay lets its subscribers go, to stop");
 	print_gauge(to, "relay_feeds", feeds, "feeds");
 	print_gauge(to, "relay_workers", service->workers.count, "threads that carry bytes");
 	print_gauge(to, "relay_subscribers", service->subscribers, "subscribers of all feeds");

@@ -45,6 +45,8 @@ static const struct route routes[] = {
 	{"/limits.json", HTTP_GET, admin_get_limits, false},
 	{"/reload", HTTP_POST, admin_post_reload, false},
 	{"/drain", HTTP_POST, admin_post_drain, false},
+	{"/drain-slowly", HTTP_POST, admin_post_drain_slowly, false},
+	{"/drain-cancel", HTTP_POST, admin_post_drain_cancel, false},
 	{"/kick", HTTP_POST, admin_post_kick, false},
 	{"/log-level", HTTP_POST, admin_post_log_level, false},
 	{"/upgrade", HTTP_POST, admin_post_upgrade, false},

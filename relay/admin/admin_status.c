@@ -386,6 +386,14 @@ static json_t *listener_json(const struct served_listener *served)
 	return json;
 }
 
+/* 0: no slow drain is under way. */
+static uint64_t slow_drain_left_ms(const struct service *service)
+{
+	uint64_t now_ms = clock_mono_ns() / NS_PER_MS, end_ms = service->slow_drain_end_ms;
+
+	return service->is_draining ? 0 : u64_max(end_ms, now_ms) - now_ms;
+}
+
 static json_t *relay_json(const struct service *service, const struct admin_process *process)
 {
 	uint64_t now_ns = clock_wall_ns();
@@ -397,7 +405,8 @@ static json_t *relay_json(const struct service *service, const struct admin_proc
 	set(json, "uptime_s",
 	    json_real((double)(clock_mono_ns() - process->started_mono_ns) / NS_PER_S));
 	set(json, "time", json_string(clock_print_utc(time, sizeof(time), now_ns)));
-	set(json, "draining", json_boolean(service->is_draining));
+	set(json, "draining", json_boolean(service_is_leaving(service)));
+	set_count(json, "slow_drain_left_ms", slow_drain_left_ms(service));
 	set(json, "survives_crash", json_boolean(process->survives_crash));
 	set_count(json, "workers", service->workers.count);
 	set_count(json, "subscribers", service->subscribers);
@@ -455,7 +464,7 @@ void admin_get_readyz(const struct admin_request *request)
 		}
 	}
 	is_up = admin_has_source(service, only);
-	if (service->is_draining)
+	if (service_is_leaving(service))
 		admin_answer_error(request, 503, "draining");
 	else if (!is_up)
 		admin_answer_error(request, 503,

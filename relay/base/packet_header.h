@@ -23,6 +23,10 @@
  * stream is read through a filter. */
 #define PACKET_FLAG_HOLE 2
 
+/* Flag of a heartbeat: the subscriber is let go, nothing comes behind it.  The sequence goes on, best at
+ * another address. */
+#define PACKET_FLAG_MOVED 4
+
 enum packet_type {
 	PACKET_DATA = 0,
 	PACKET_HEARTBEAT = 1,

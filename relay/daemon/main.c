@@ -233,6 +233,13 @@ static void do_drain(void *owner)
 	relay_drain(&daemon->relay);
 }
 
+static int do_drain_slowly(void *owner, uint64_t spread_ms)
+{
+	struct daemon *daemon = owner;
+
+	return relay_drain_slowly(&daemon->relay, spread_ms);
+}
+
 static int do_upgrade(void *owner, struct errmsg *err)
 {
 	struct daemon *daemon = owner;
@@ -258,6 +265,7 @@ static const struct admin_actions admin_actions = {
 	.describe = describe,
 	.reload = do_reload,
 	.drain = do_drain,
+	.drain_slowly = do_drain_slowly,
 	.upgrade = do_upgrade,
 	.upgrade_report = report_upgrade,
 	.set_log_level = do_set_log_level,

@@ -2,6 +2,7 @@
 /* Draining, and the tick of the control thread. */
 #include "daemon/relay.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "admin/admin_door.h"
@@ -23,7 +24,7 @@ static const double TICK_S = 0.1;
 enum {
 	COLLECT_EVERY_MS = 1000,
 	TELL_EVERY_MS = 5000,
-	TELL_DRAINING_EVERY_MS = 1000,
+	TELL_DRAINING_EVERY_MS = 1000, /* also while it drains slowly */
 	DRAIN_SIGN_MS = 10000, /* a relay that gives no sign for so long while it drains, hangs */
 };
 
@@ -110,10 +111,24 @@ static void tell(struct relay *relay, uint64_t now_ms)
 
 	if (relay->service.is_draining && since_ms >= TELL_DRAINING_EVERY_MS) {
 		tell_drain(relay, now_ms);
+	} else if (relay->service.slow_drain_end_ms && since_ms >= TELL_DRAINING_EVERY_MS) {
+		relay->told_ms = now_ms;
+		tell_draining(&relay->service,
+			      relay->service.slow_drain_end_ms + relay->config->relay.drain);
 	} else if (!relay->service.is_draining && since_ms >= TELL_EVERY_MS) {
 		relay->told_ms = now_ms;
 		relay_tell_status(relay);
 	}
+}
+
+/* Its time is over, or nobody is left to be let go. */
+static void end_slow_drain(struct relay *relay, uint64_t now_ms)
+{
+	const struct service *service = &relay->service;
+
+	if (!service->is_draining && service->slow_drain_end_ms &&
+	    (service->subscribers == 0 || now_ms >= service->slow_drain_end_ms))
+		relay_drain(relay);
 }
 
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -126,6 +141,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
 	service_tick(&relay->service, now_ms);
 	admin_tick(&relay->admin);
 	tell(relay, now_ms);
+	end_slow_drain(relay, now_ms);
 	if (relay->service.is_draining &&
 	    (relay->service.subscribers == 0 || now_ms >= relay->drain_end_ms))
 		ev_break(loop, EVBREAK_ALL);
@@ -283,6 +299,25 @@ void relay_drain(struct relay *relay)
 	service_drain(service);
 	if (service->subscribers == 0)
 		ev_break(service->loop, EVBREAK_ALL);
+}
+
+int relay_drain_slowly(struct relay *relay, uint64_t spread_ms)
+{
+	struct service *service = &relay->service;
+
+	if (service->is_draining)
+		return -EBUSY;
+	if (!spread_ms && !service->slow_drain_end_ms)
+		return -EALREADY;
+	if (spread_ms)
+		log_info("slow drain begins subscribers=%llu over_ms=%llu",
+			 (unsigned long long)service->subscribers, (unsigned long long)spread_ms);
+	else
+		log_info("slow drain taken back subscribers=%llu",
+			 (unsigned long long)service->subscribers);
+	service_drain_slowly(service, spread_ms);
+	relay->told_ms = 0;
+	return 0;
 }
 
 void relay_fini(struct relay *relay)

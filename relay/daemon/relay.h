@@ -104,6 +104,12 @@ void relay_describe(const struct relay *relay, struct admin_process *ret);
  * the configured drain time is over.  A second call ends it at once. */
 void relay_drain(struct relay *relay);
 
+/* Lets the subscribers that there are go one after the other, over spread_ms, and then drains as
+ * relay_drain() does.  Until then all goes on, and balancers are told to send nobody.  Where one is under
+ * way, it begins anew; 0 takes it back.  0; -EBUSY while draining; -EALREADY: there is none to be taken
+ * back.  It does not outlive the process. */
+int relay_drain_slowly(struct relay *relay, uint64_t spread_ms);
+
 /* Closes and frees all. */
 void relay_fini(struct relay *relay);
 

@@ -370,6 +370,10 @@ static int start_check(struct upgrade *upgrade, bool is_restart, struct errmsg *
 		errmsg_set(err, "relay is shutting down");
 		return -EBUSY;
 	}
+	if (upgrade->relay->service.slow_drain_end_ms && !is_restart) {
+		errmsg_set(err, "relay is draining; relayctl drain --cancel takes that back");
+		return -EBUSY;
+	}
 	if (upgrade->report.is_under_way) {
 		errmsg_set(err, "an upgrade is under way");
 		return -EALREADY;

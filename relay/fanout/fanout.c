@@ -163,6 +163,7 @@ void fanout_add_metrics(const struct fanout *fanout, struct metrics *ret)
 	struct list_node *node;
 
 	ret->subscribers_replaying += list_length(&fanout->replaying);
+	ret->subscribers_to_go += fanout_left_to_drain(fanout);
 	list_for_each (&fanout->renditions, node) {
 		struct rendition *rendition = rendition_of(node);
 

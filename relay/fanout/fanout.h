@@ -87,6 +87,15 @@ struct fanout_pass {
 	uint64_t spent_ns;
 };
 
+/* Letting go, bit by bit, who was there when it began. */
+struct fanout_drain {
+	uint64_t spread_ms; /* it takes so long; 0: it is not under way */
+	uint64_t begin_ms;  /* monotonic */
+	uint64_t total;     /* subscribers that were there */
+	uint64_t let_go;    /* of these, that it has ended */
+	double phase;       /* below 1: when, between two of them, the first one goes */
+};
+
 struct fanout {
 	struct ev_loop *loop;                  /* ro */
 	const char *name;                      /* ro: of the feed */
@@ -101,16 +110,17 @@ struct fanout {
 	unsigned own_count; /* ro: subscribers of relay's own */
 
 	struct list renditions;
-	struct fanout_pass pass; /* rw: its cost */
-	bool is_waiting;         /* ro: for a subscriber with on_slow = wait */
-	ev_idle turn_watcher;    /* private: the rest of a pass that did not fit its turn */
-	struct list half_closed; /* private: subscribers that have sent FIN */
-	struct list until;       /* private: subscribers that end at a time */
-	struct list replaying;   /* private: subscribers with replay */
-	uint64_t half_closed_ms; /* private: when to look at them next */
-	uint64_t windows_ms;     /* private: when to look at closed windows next */
-	struct list reap;        /* private: closed subscribers, freed at the end of the turn */
-	ev_prepare turn_end;     /* private: started when a turn has something to end */
+	struct fanout_pass pass;   /* rw: its cost */
+	bool is_waiting;           /* ro: for a subscriber with on_slow = wait */
+	ev_idle turn_watcher;      /* private: the rest of a pass that did not fit its turn */
+	struct list half_closed;   /* private: subscribers that have sent FIN */
+	struct list until;         /* private: subscribers that end at a time */
+	struct list replaying;     /* private: subscribers with replay */
+	uint64_t half_closed_ms;   /* private: when to look at them next */
+	uint64_t windows_ms;       /* private: when to look at closed windows next */
+	struct fanout_drain drain; /* private */
+	struct list reap;          /* private: closed subscribers, freed at the end of the turn */
+	ev_prepare turn_end;       /* private: started when a turn has something to end */
 
 	struct feed_records *records; /* of feed_kept.c; NULL: none */
 	struct part_record *record;   /* of feed_kept.c; NULL: none */
@@ -139,6 +149,13 @@ void fanout_begin_joining(struct fanout *fanout);
 
 /* Each gets what is in its ring now, and is closed then. */
 void fanout_finish_all(struct fanout *fanout, enum close_reason reason);
+
+/* The same for all who have joined by begin_ms (monotonic), one after the other, over spread_ms; reason
+ * MOVED.  Who joins later is not meant.  The first one goes earlier the larger `phase` is (0 to below
+ * 1): so many fan-outs with one subscriber each do not all wait for the end.  spread_ms = 0: those who
+ * are still there stay. */
+void fanout_drain_slowly(struct fanout *fanout, uint64_t begin_ms, uint64_t spread_ms,
+			 double phase);
 
 void fanout_close_all(struct fanout *fanout, enum close_reason reason);
 
@@ -169,8 +186,8 @@ void fanout_add_metrics(const struct fanout *fanout, struct metrics *ret);
  * against nobody. */
 void fanout_excuse(struct fanout *fanout, uint64_t now_ms, uint64_t late_ms);
 
-/* 10 times a second: limits of slow subscribers, closed windows, and half-closed ones that have
- * gone. */
+/* 10 times a second: limits of slow subscribers, closed windows, half-closed ones that have gone, and
+ * those whose turn it is to be let go. */
 void fanout_tick(struct fanout *fanout, uint64_t now_ms);
 
 /* ---- passes ---- */

@@ -13,6 +13,9 @@
 void fanout_init_pass(struct fanout *fanout);
 void fanout_init_turn_end(struct fanout *fanout);
 
+/* fanout_tick.c: of those whom a slow drain is to let go, how many have not been told yet. */
+uint64_t fanout_left_to_drain(const struct fanout *fanout);
+
 /* rendition.c: true when a ring is over full, since a subscriber with on_slow = wait needs it. */
 bool fanout_must_wait(const struct fanout *fanout);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* What time brings to a fan-out: limits, closed windows, half-closed subscribers, and the end of each
- * turn. */
+/* What time brings to a fan-out: limits, closed windows, half-closed subscribers, a slow drain, and the
+ * end of each turn. */
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "fanout/fanout_parts.h"
@@ -154,6 +154,94 @@ static void check_windows(struct fanout *fanout, uint64_t now_ms)
 	}
 }
 
+/* ---- a slow drain ---- */
+
+/* Is it one of those who are to go, and has not been told yet?  One that still joins is not: it does not
+ * know its place, and will in a moment. */
+static bool is_to_go(const struct subscriber *subscriber, const struct fanout_drain *drain)
+{
+	return subscriber->joined_ms <= drain->begin_ms && !subscriber->is_relays_own &&
+	       (subscriber->end == END_NONE ||
+		(subscriber->end == END_READS_OUT && subscriber->end_reason == CLOSE_UNTIL));
+}
+
+static uint64_t count_to_go(const struct list *list, const struct fanout_drain *drain)
+{
+	struct list_node *node;
+	uint64_t count = 0;
+
+	list_for_each (list, node)
+		count += is_to_go(list_entry(node, struct subscriber, node), drain);
+	return count;
+}
+
+static void let_go(struct fanout_drain *drain, const struct list *list, uint64_t due)
+{
+	struct list_node *node, *next;
+
+	list_for_each_safe (list, node, next) {
+		struct subscriber *subscriber = list_entry(node, struct subscriber, node);
+
+		if (drain->let_go >= due)
+			return;
+		if (!is_to_go(subscriber, drain))
+			continue;
+		drain->let_go++;
+		subscriber_finish(subscriber, CLOSE_MOVED);
+	}
+}
+
+uint64_t fanout_left_to_drain(const struct fanout *fanout)
+{
+	const struct fanout_drain *drain = &fanout->drain;
+	struct list_node *node;
+	uint64_t count = 0;
+
+	if (!drain->spread_ms)
+		return 0;
+	list_for_each (&fanout->renditions, node) {
+		const struct rendition *rendition = rendition_of(node);
+
+		count += count_to_go(&rendition->joining, drain) +
+			 count_to_go(&rendition->idle, drain) +
+			 count_to_go(&rendition->ready, drain) +
+			 count_to_go(&rendition->blocked, drain);
+	}
+	return count;
+}
+
+void fanout_drain_slowly(struct fanout *fanout, uint64_t begin_ms, uint64_t spread_ms, double phase)
+{
+	fanout->drain =
+		(struct fanout_drain){.spread_ms = spread_ms, .begin_ms = begin_ms, .phase = phase};
+	fanout->drain.total = fanout_left_to_drain(fanout);
+}
+
+/* Who has gone by itself makes the last ones go a little earlier. */
+static void drain_slowly(struct fanout *fanout, uint64_t now_ms)
+{
+	struct fanout_drain *drain = &fanout->drain;
+	uint64_t since_ms = now_ms - u64_min(drain->begin_ms, now_ms);
+	uint64_t due = drain->total;
+	struct list_node *node;
+
+	if (drain->let_go == drain->total)
+		return;
+	if (since_ms < drain->spread_ms)
+		due = (uint64_t)((double)drain->total * (double)since_ms /
+					 (double)drain->spread_ms +
+				 drain->phase);
+	if (drain->let_go >= due)
+		return;
+	list_for_each (&fanout->renditions, node) {
+		struct rendition *rendition = rendition_of(node);
+
+		let_go(drain, &rendition->blocked, due);
+		let_go(drain, &rendition->ready, due);
+		let_go(drain, &rendition->idle, due);
+	}
+}
+
 /* ---- the tick ---- */
 
 void fanout_tick(struct fanout *fanout, uint64_t now_ms)
@@ -166,6 +254,7 @@ void fanout_tick(struct fanout *fanout, uint64_t now_ms)
 	fanout_check_replays(fanout);
 	check_windows(fanout, now_ms);
 	check_half_closed(fanout, now_ms);
+	drain_slowly(fanout, now_ms);
 }
 
 void fanout_free_closed(struct fanout *fanout)

@@ -99,12 +99,19 @@ uint32_t subscriber_retry_ms(const struct subscriber *subscriber, bool is_end)
 bool subscriber_add_farewell(struct subscriber *subscriber, enum close_reason reason)
 {
 	const struct encoder *encoder = subscriber->rendition->encoder;
+	const struct packet place = {
+		.type = PACKET_HEARTBEAT,
+		.session = cursor_unread_session(&subscriber->cursor),
+		.first_seq = cursor_unread_seq(&subscriber->cursor),
+		.time_ns = clock_wall_ns(),
+	};
+	uint32_t retry_ms = subscriber_retry_ms(subscriber, reason != CLOSE_MOVED);
 	uint8_t words[ENCODER_HEADER_MAX];
 	size_t length;
 
 	if (!encoder->farewell || subscriber->end == END_TOLD)
 		return false;
-	length = encoder->farewell(encoder, reason, subscriber_retry_ms(subscriber, true), words);
+	length = encoder->farewell(encoder, reason, &place, retry_ms, words);
 	subscriber_record_lose(subscriber);
 	if (!length || !notes_add(&subscriber->notes, words, length, NOTES_OWN_MAX))
 		return false;

@@ -67,10 +67,10 @@ struct encoder {
 
 	/* Writes the last words to a subscriber that has read all there is and is closed for
 	 * `reason` (at most ENCODER_HEADER_MAX bytes); returns their length, 0: none for this
-	 * reason.  retry_ms: as above, from now on.  The pointer is NULL where there never are any.
-	 */
+	 * reason.  place, retry_ms: as above, from now on.  The pointer is NULL where there never
+	 * are any. */
 	size_t (*farewell)(const struct encoder *encoder, enum close_reason reason,
-			   uint32_t retry_ms, uint8_t *out);
+			   const struct packet *place, uint32_t retry_ms, uint8_t *out);
 };
 
 /* Does it have to see the payload? */

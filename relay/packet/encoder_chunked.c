@@ -61,8 +61,9 @@ static const uint8_t *read_packet(const uint8_t *wire, size_t bytes, struct pack
 }
 
 static size_t write_farewell(const struct encoder *encoder, enum close_reason reason,
-			     uint32_t retry_ms, uint8_t *out)
+			     const struct packet *place, uint32_t retry_ms, uint8_t *out)
 {
+	(void)place;
 	(void)retry_ms;
 	(void)encoder;
 	return chunk_last(reason, out);

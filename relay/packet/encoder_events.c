@@ -206,13 +206,14 @@ static size_t write_greeting(const struct encoder *encoder, const struct packet 
 	return wrap(encoder, words, (size_t)bytes, out);
 }
 
-/* After a clean end only: then all come back, and should not do so at once. */
+/* After a clean end only: then many come back, and should not do so at once. */
 static size_t write_farewell(const struct encoder *encoder, enum close_reason reason,
-			     uint32_t retry_ms, uint8_t *out)
+			     const struct packet *place, uint32_t retry_ms, uint8_t *out)
 {
 	char words[NEWS_MAX];
 	size_t bytes;
 
+	(void)place;
 	if (close_reason_row(reason)->kind != CLOSE_KIND_CLEAN)
 		return 0;
 	bytes = (size_t)snprintf(words, sizeof(words), "retry: %u\n\n", retry_ms);

@@ -33,8 +33,22 @@ static const uint8_t *read_packet(const uint8_t *wire, size_t bytes, struct pack
 	return wire + PACKET_HEADER_BYTES;
 }
 
+/* What else there is to say of an end stands in the ring. */
+static size_t write_farewell(const struct encoder *encoder, enum close_reason reason,
+			     const struct packet *place, uint32_t retry_ms, uint8_t *out)
+{
+	struct packet last = *place;
+
+	(void)retry_ms;
+	if (reason != CLOSE_MOVED)
+		return 0;
+	last.flags |= PACKET_FLAG_MOVED;
+	return write_header(encoder, &last, out);
+}
+
 const struct encoder encoder_framed = {
 	.format = FORMAT_FRAMED,
 	.header = write_header,
 	.read = read_packet,
+	.farewell = write_farewell,
 };

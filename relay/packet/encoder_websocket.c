@@ -146,31 +146,45 @@ static uint8_t *rewrite(const struct encoder *encoder, const struct packet *pack
 
 /* Who is closed for what it sent has been told by whoever read it. */
 static size_t write_farewell(const struct encoder *encoder, enum close_reason reason,
-			     uint32_t retry_ms, uint8_t *out)
+			     const struct packet *place, uint32_t retry_ms, uint8_t *out)
 {
 	const struct close_reason_row *row = close_reason_row(reason);
 
 	(void)encoder;
+	(void)place;
 	(void)retry_ms;
 	if (row->kind == CLOSE_KIND_PEER || row->kind == CLOSE_KIND_INPUT)
 		return 0;
 	return websocket_close_frame(out, row->websocket_code, row->text);
 }
 
-#define ENCODER(name, id, rewrites) ENCODER_WITH(name, id, write_head, rewrites)
-#define ENCODER_WITH(name, id, writes, rewrites)                                                   \
+/* The packet says where to go on, and the close frame why. */
+static size_t write_framed_farewell(const struct encoder *encoder, enum close_reason reason,
+				    const struct packet *place, uint32_t retry_ms, uint8_t *out)
+{
+	size_t head_bytes =
+		websocket_frame_head(out, opcode_of(encoder), true, PACKET_HEADER_BYTES);
+	size_t bytes = encoder_framed.farewell(encoder, reason, place, retry_ms, out + head_bytes);
+
+	if (bytes)
+		bytes += head_bytes;
+	return bytes + write_farewell(encoder, reason, place, retry_ms, out + bytes);
+}
+
+#define ENCODER(name, id, rewrites) ENCODER_WITH(name, id, write_head, rewrites, write_farewell)
+#define ENCODER_WITH(name, id, writes, rewrites, ends)                                             \
 	const struct encoder name = {                                                              \
 		.format = FORMAT_##id,                                                             \
 		.header = writes,                                                                  \
 		.rewrite = rewrites,                                                               \
-		.farewell = write_farewell,                                                        \
+		.farewell = ends,                                                                  \
 	}
 
 ENCODER(encoder_websocket, WEBSOCKET, NULL);
 ENCODER(encoder_websocket_text, WEBSOCKET_TEXT, rewrite);
 ENCODER(encoder_websocket_messages, WEBSOCKET_MESSAGES, rewrite);
 ENCODER(encoder_websocket_text_messages, WEBSOCKET_TEXT_MESSAGES, rewrite);
-ENCODER_WITH(encoder_websocket_framed, WEBSOCKET_FRAMED, write_framed, NULL);
+ENCODER_WITH(encoder_websocket_framed, WEBSOCKET_FRAMED, write_framed, NULL, write_framed_farewell);
 ENCODER(encoder_websocket_gaps, WEBSOCKET_GAPS, NULL);
 ENCODER(encoder_websocket_gaps_text, WEBSOCKET_GAPS_TEXT, rewrite);
 ENCODER(encoder_websocket_gaps_messages, WEBSOCKET_GAPS_MESSAGES, rewrite);

@@ -53,6 +53,43 @@ void service_drain(struct service *service)
 	inbox_run(&service->control);
 }
 
+struct slow_drain {
+	uint64_t begin_ms, spread_ms;
+	unsigned workers;
+};
+
+/* Numbers that follow one another, spread evenly over 0 to below 1 (by the golden ratio; Knuth, TAOCP 3,
+ * 6.4). */
+static double phase_of(uint32_t number)
+{
+	return number * 2654435769u / 4294967296.0;
+}
+
+static void drain_slowly(struct worker *worker, void *data)
+{
+	const struct slow_drain *drain = data;
+	uint32_t number = worker->index;
+	struct list_node *node;
+
+	list_for_each (&worker->feeds, node) {
+		fanout_drain_slowly(&list_entry(node, struct worker_feed, node)->feed->fanout,
+				    drain->begin_ms, drain->spread_ms, phase_of(number));
+		number += drain->workers;
+	}
+}
+
+void service_drain_slowly(struct service *service, uint64_t spread_ms)
+{
+	struct slow_drain drain = {
+		.begin_ms = clock_mono_ns() / NS_PER_MS,
+		.spread_ms = spread_ms,
+		.workers = service->workers.count,
+	};
+
+	service->slow_drain_end_ms = spread_ms ? drain.begin_ms + spread_ms : 0;
+	workers_call(&service->workers, drain_slowly, &drain);
+}
+
 void service_tick(struct service *service, uint64_t now_ms)
 {
 	struct list_node *node;

@@ -33,6 +33,7 @@ struct service {
 	uint64_t subscribers;     /* that have a quota */
 	uint64_t max_subscribers;
 	bool is_draining;                    /* nobody is let in any more */
+	uint64_t slow_drain_end_ms;          /* monotonic: a slow drain is under way; 0: none */
 	struct feed_records records;         /* kept for after a crash; empty: a crash ends all */
 	struct engine_thresholds thresholds; /* private: measured; all 0 before the first feed */
 };
@@ -52,6 +53,16 @@ void service_free_all(struct list *feeds, struct list *listeners, enum close_rea
 
 /* Nobody is let in any more, and the feeds end their sessions. */
 void service_drain(struct service *service);
+
+/* Lets all go who are here now, one after the other, over spread_ms; nothing else changes, and who
+ * comes now is let in.  Begins anew where one is under way.  0: there is none any more. */
+void service_drain_slowly(struct service *service, uint64_t spread_ms);
+
+/* No balancer should send anybody. */
+static inline bool service_is_leaving(const struct service *service)
+{
+	return service->is_draining || service->slow_drain_end_ms;
+}
 
 /* 10 times a second: what the log owes is told, and what nobody reads is given up.  now_ms:
  * monotonic. */

@@ -292,18 +292,20 @@ static void a_long_text_gets_a_long_head(void **state)
 
 static void farewells_fit_the_reason(void **state)
 {
+	const struct packet place = {
+		.type = PACKET_HEARTBEAT, .session = 5, .first_seq = 12, .time_ns = 9};
 	const struct encoder *websocket = &encoder_websocket;
 	uint8_t out[ENCODER_HEADER_MAX];
 
 	(void)state;
 	assert_null(encoder_raw.farewell);
-	assert_null(encoder_framed.farewell);
 	for (int i = 0; i < CLOSE_REASON_COUNT; i++) {
 		const enum close_reason reason = (enum close_reason)i;
 		const bool is_clean = reason == CLOSE_DRAIN || reason == CLOSE_SOURCE_LOST ||
-				      reason == CLOSE_REMOVED || reason == CLOSE_UNTIL;
+				      reason == CLOSE_REMOVED || reason == CLOSE_UNTIL ||
+				      reason == CLOSE_MOVED;
 		const struct bytes last = {"0\r\n\r\n", is_clean ? 5 : 0};
-		size_t count = websocket->farewell(websocket, reason, 7, out);
+		size_t count = websocket->farewell(websocket, reason, &place, 7, out);
 
 		if (reason == CLOSE_PEER_CLOSED || reason == CLOSE_PEER_RESET ||
 		    reason == CLOSE_INPUT || reason == CLOSE_INPUT_TOO_LONG ||
@@ -314,20 +316,54 @@ static void farewells_fit_the_reason(void **state)
 			assert_int_equal(out[0], 0x88);
 			assert_int_equal(out[1], count - 2);
 			assert_int_equal(out[2] << 8 | out[3], reason == CLOSE_UNTIL       ? 1000
+							       : reason == CLOSE_MOVED     ? 1012
 							       : is_clean                  ? 1001
 							       : reason == CLOSE_HANDOVER  ? 1012
 							       : reason == CLOSE_NO_MEMORY ? 1011
 											   : 1008);
 			assert_memory_equal(out + 4, close_reason_text(reason), count - 4);
 		}
-		check("http", out, encoder_chunked.farewell(&encoder_chunked, reason, 7, out),
-		      last);
-		check("events", out, encoder_events.farewell(&encoder_events, reason, 7, out),
+		check("http", out,
+		      encoder_chunked.farewell(&encoder_chunked, reason, &place, 7, out), last);
+		check("events", out,
+		      encoder_events.farewell(&encoder_events, reason, &place, 7, out),
 		      (struct bytes){"a\r\nretry: 7\n\n\r\n0\r\n\r\n", is_clean ? 20 : 0});
 		check("plain events", out,
-		      encoder_events_plain.farewell(&encoder_events_plain, reason, 7, out),
+		      encoder_events_plain.farewell(&encoder_events_plain, reason, &place, 7, out),
 		      (struct bytes){"retry: 7\n\n", is_clean ? 10 : 0});
 	}
+}
+
+/* Who is let go is told where the stream goes on, framed; no other end needs such words. */
+static void a_framed_farewell_says_where_to_go_on(void **state)
+{
+	const struct packet place = {
+		.type = PACKET_HEARTBEAT, .session = 5, .first_seq = 12, .time_ns = 9};
+	const struct encoder *in_messages = &encoder_websocket_framed;
+	uint8_t out[ENCODER_HEADER_MAX];
+	struct packet_header header;
+
+	(void)state;
+	for (int i = 0; i < CLOSE_REASON_COUNT; i++) {
+		const enum close_reason reason = (enum close_reason)i;
+		size_t count = encoder_framed.farewell(&encoder_framed, reason, &place, 7, out);
+
+		assert_int_equal(count, reason == CLOSE_MOVED ? PACKET_HEADER_BYTES : 0);
+	}
+	assert_int_equal(encoder_framed.farewell(&encoder_framed, CLOSE_MOVED, &place, 7, out),
+			 PACKET_HEADER_BYTES);
+	assert_int_equal(packet_header_decode(out, &header), 0);
+	assert_int_equal(header.type, PACKET_HEARTBEAT);
+	assert_int_equal(header.flags, PACKET_FLAG_MOVED);
+	assert_int_equal(header.session, 5);
+	assert_int_equal(header.sequence, 12);
+
+	size_t count = in_messages->farewell(in_messages, CLOSE_MOVED, &place, 7, out);
+
+	assert_memory_equal(out, "\x82\x20RLY1\1\4", 8);
+	assert_memory_equal(out + 34, "\x88", 1);
+	assert_int_equal(out[36] << 8 | out[37], 1012);
+	assert_int_equal(out[35], count - 36);
 }
 
 /* In the words of an event stream: where it begins, and what it has missed. */
@@ -370,6 +406,7 @@ int main(void)
 		cmocka_unit_test(websocket_messages_are_rewritten_only_where_they_must),
 		cmocka_unit_test(a_long_text_gets_a_long_head),
 		cmocka_unit_test(farewells_fit_the_reason),
+		cmocka_unit_test(a_framed_farewell_says_where_to_go_on),
 		cmocka_unit_test(an_event_stream_says_where_it_stands),
 	};
 

@@ -267,6 +267,70 @@ static void takes_nobody_at_the_end(void **state)
 	close(fd);
 }
 
+/* One after the other, as their time comes; who has joined later stays, and so do all when it is taken
+ * back. */
+static void lets_go_bit_by_bit(void **state)
+{
+	enum {
+		COUNT = 4,
+		SPREAD_MS = 1000,
+	};
+	struct rig *rig = *state;
+	struct subscriber_params params = {.on_slow = ON_SLOW_SKIP};
+	int fds[COUNT + 1];
+	uint64_t begin_ms;
+
+	for (params.id = 1; params.id <= COUNT + 1; params.id++)
+		fds[params.id - 1] = join_with(rig, &params);
+	begin_ms = fanout_find_subscriber(&rig->fanout, COUNT)->joined_ms;
+	fanout_find_subscriber(&rig->fanout, COUNT + 1)->joined_ms = begin_ms + 1;
+	fanout_drain_slowly(&rig->fanout, begin_ms, SPREAD_MS, 0.5);
+	fanout_tick(&rig->fanout, begin_ms + 124);
+	assert_int_equal(rig->closes, 0);
+	fanout_tick(&rig->fanout, begin_ms + 126);
+	assert_int_equal(rig->closes, 1);
+	assert_int_equal(rig->reason, CLOSE_MOVED);
+	fanout_tick(&rig->fanout, begin_ms + 374);
+	assert_int_equal(rig->closes, 1);
+	fanout_tick(&rig->fanout, begin_ms + 626);
+	assert_int_equal(rig->closes, 3);
+	fanout_drain_slowly(&rig->fanout, begin_ms, 0, 0);
+	fanout_tick(&rig->fanout, begin_ms + SPREAD_MS);
+	assert_int_equal(rig->closes, 3);
+	fanout_drain_slowly(&rig->fanout, begin_ms, SPREAD_MS, 0);
+	fanout_tick(&rig->fanout, begin_ms + SPREAD_MS - 1);
+	assert_int_equal(rig->closes, 3);
+	fanout_tick(&rig->fanout, begin_ms + SPREAD_MS);
+	assert_int_equal(rig->closes, COUNT);
+	assert_non_null(fanout_find_subscriber(&rig->fanout, COUNT + 1));
+	for (int i = 0; i <= COUNT; i++)
+		close(fds[i]);
+}
+
+/* A slow one gets what was there when its turn came, and is closed behind it. */
+static void lets_a_slow_one_finish(void **state)
+{
+	struct rig *rig = *state;
+	int fd = join(rig, ON_SLOW_SKIP);
+	uint64_t begin_ms = subscriber_of(rig)->joined_ms, want;
+	uint64_t got = 0;
+
+	block(rig);
+	want = rig->raw->ring.end_pos;
+	fanout_drain_slowly(&rig->fanout, begin_ms, 1, 0);
+	fanout_tick(&rig->fanout, begin_ms + 1);
+	assert_int_equal(rig->closes, 0);
+	put_packet(rig);
+	for (int i = 0; i < TURNS_MAX && !rig->closes; i++) {
+		got += read_all(fd);
+		(void)ev_run(rig->loop, EVRUN_NOWAIT);
+	}
+	got += read_all(fd);
+	assert_int_equal(rig->reason, CLOSE_MOVED);
+	assert_int_equal(got, want);
+	close(fd);
+}
+
 static void tells_of_a_skip(void **state)
 {
 	struct rig *rig = *state;
@@ -464,6 +528,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(serves_who_joined, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(waits_for_packets, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(takes_nobody_at_the_end, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(lets_go_bit_by_bit, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(lets_a_slow_one_finish, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_of_a_skip, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_what_a_skip_misses_of_each_session, set_up,
 						tear_down),

@@ -132,7 +132,7 @@ static void an_encoder_does_what_its_row_says(void **state)
 		assert_string_equal(encoder_name(encoder), row->name);
 		assert_int_equal(encoder->header(encoder, &gap, out) > 0, row->tells_gaps);
 		if (encoder->farewell)
-			last = encoder->farewell(encoder, CLOSE_DRAIN, 0, out);
+			last = encoder->farewell(encoder, CLOSE_DRAIN, &gap, 0, out);
 		assert_int_equal(last >= 5 && begins_with(out + last - 5, 5, "0\r\n\r\n"),
 				 row->carrier == FORMAT_CARRIER_CHUNKED);
 		assert_int_equal(begins_with(out, last, "\x88"),

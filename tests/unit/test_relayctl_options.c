@@ -58,6 +58,11 @@ static const struct {
 	{"kick --feed a", "kick: expected ID (see --help)"},
 	{"kick --feed a -5", "unknown option -5 (see --help)"},
 	{"kick --feed a 5x", "kick: \"5x\" is not a number of at least 0"},
+	{"drain --spread", "--spread: expected a value after it (see --help)"},
+	{"drain --spread 5", "--spread: \"5\" is not a duration such as 500ms, 10s or 5m"},
+	{"drain --spread 0s", "--spread: expected a time above 0"},
+	{"drain --spread 5m --cancel", "drain: expected --spread or --cancel, not both"},
+	{"reload --cancel", "reload takes no --spread and --cancel (see --help)"},
 	{"log-level", "log-level: expected LEVEL (see --help)"},
 	{"status --socket", "--socket: expected a value after it (see --help)"},
 	{"status --sock=", ""}, // an abbreviation, and an empty path

@@ -9,6 +9,8 @@ static const char *flag_word(const struct packet_header *header)
 {
 	if (header->type == PACKET_GAP)
 		return header->flags & PACKET_FLAG_HOLE ? " hole" : "";
+	if (header->type == PACKET_HEARTBEAT)
+		return header->flags & PACKET_FLAG_MOVED ? " moved" : "";
 	return header->flags & PACKET_FLAG_CONTINUED ? " continued" : "";
 }
 
@@ -40,8 +42,15 @@ const char *packet_print_event(const struct packet_header *header, char buf[PACK
 		return "source down";
 	case PACKET_SOURCE_UP:
 		return "source up";
-	case PACKET_DATA:
 	case PACKET_HEARTBEAT:
+		if (!(header->flags & PACKET_FLAG_MOVED))
+			return NULL;
+		(void)snprintf(buf, PACKET_TEXT_BYTES,
+			       "let go, session %" PRIu32 " goes on with message %" PRIu64
+			       ", best at another address",
+			       header->session, header->sequence);
+		return buf;
+	case PACKET_DATA:
 		break;
 	}
 	return NULL;

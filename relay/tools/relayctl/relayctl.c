@@ -4,6 +4,7 @@
  * Everything that is foreign goes to a terminal escaped; JSON goes out as ASCII.  Each error is one
  * line on standard error, with --json {"error": ...} on standard output as well. */
 #include "base/fd.h"
+#include "base/num.h"
 #include "tools/relayctl/admin_client.h"
 #include "tools/relayctl/relayctl_answer.h"
 #include "tools/relayctl/relayctl_doctor.h"
@@ -16,6 +17,7 @@
 #include "tools/shared/stop.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -254,6 +256,21 @@ static enum relayctl_exit kick(struct relayctl *ctl)
 	return act(ctl, target, done);
 }
 
+static enum relayctl_exit drain(struct relayctl *ctl)
+{
+	uint64_t spread_ms = ctl->options->spread_ms;
+	char target[64], done[64], over[NUM_PRINT_BYTES];
+
+	if (ctl->options->cancel)
+		return act(ctl, "/drain-cancel", "the drain is taken back");
+	if (!spread_ms)
+		return act(ctl, "/drain", "draining");
+	(void)snprintf(target, sizeof target, "/drain-slowly?spread=%" PRIu64 "ms", spread_ms);
+	(void)snprintf(done, sizeof done, "draining over %s",
+		       num_print_duration_ms(over, sizeof over, spread_ms));
+	return act(ctl, target, done);
+}
+
 static enum relayctl_exit set_log_level(struct relayctl *ctl)
 {
 	char level[64], target[128], done[128], safe[64];
@@ -297,7 +314,7 @@ static enum relayctl_exit run(struct relayctl *ctl)
 	case COMMAND_KICK:
 		return kick(ctl);
 	case COMMAND_DRAIN:
-		return act(ctl, "/drain", "draining");
+		return drain(ctl);
 	case COMMAND_RELOAD:
 		return act(ctl, "/reload", "reloaded");
 	case COMMAND_LOG_LEVEL:

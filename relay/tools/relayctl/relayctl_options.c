@@ -16,8 +16,9 @@ enum {
 	TAKES_INTERVAL = 1 << 3,
 	TAKES_NAMES = 1 << 4,
 	TAKES_RANGE = 1 << 5,
-	NEEDS_FEED = 1 << 6,
-	LOOKS = 1 << 7, // it changes nothing
+	TAKES_SPREAD = 1 << 6,
+	NEEDS_FEED = 1 << 7,
+	LOOKS = 1 << 8, // it changes nothing
 };
 
 enum {
@@ -29,6 +30,8 @@ enum {
 	OPTION_NAMES,
 	OPTION_SINCE,
 	OPTION_UNTIL,
+	OPTION_SPREAD,
+	OPTION_CANCEL,
 	OPTION_TIMEOUT,
 };
 
@@ -65,6 +68,8 @@ static const struct option long_options[] = {
 	{"names", no_argument, NULL, OPTION_NAMES},
 	{"since", required_argument, NULL, OPTION_SINCE},
 	{"until", required_argument, NULL, OPTION_UNTIL},
+	{"spread", required_argument, NULL, OPTION_SPREAD},
+	{"cancel", no_argument, NULL, OPTION_CANCEL},
 	{"timeout", required_argument, NULL, OPTION_TIMEOUT},
 	{"help", no_argument, NULL, 'h'},
 	{0},
@@ -81,6 +86,8 @@ static const char usage_options[] =
 	"      --names            feeds: the names only, one a line\n"
 	"      --since T, --until T  history export: what came between these; a time such as\n"
 	"                         2026-11-28T09:30:00Z, or a duration before now such as -15m\n"
+	"      --spread D         drain: let subscribers go one after the other, over this time\n"
+	"      --cancel           drain: take such a drain back\n"
 	"      --interval D       top: time between two looks (1s)\n"
 	"      --timeout D        how long to wait for an answer (10s; reload, upgrade: 1m)\n"
 	"  -h, --help\n"
@@ -144,6 +151,16 @@ static int set_option(struct relayctl_options *options, int option, const char *
 	case OPTION_UNTIL:
 		r = arguments_parse_time("--until", value, &options->until_ns, error);
 		return r < 0 ? r : TAKES_RANGE;
+	case OPTION_SPREAD:
+		r = arguments_parse_duration("--spread", value, &options->spread_ms, error);
+		if (r == 0 && options->spread_ms == 0) {
+			errmsg_set(error, "--spread: expected a time above 0");
+			r = -EINVAL;
+		}
+		return r < 0 ? r : TAKES_SPREAD;
+	case OPTION_CANCEL:
+		options->cancel = true;
+		return TAKES_SPREAD;
 	case OPTION_TIMEOUT:
 		return arguments_parse_duration("--timeout", value, &options->timeout_ms, error);
 	default:
@@ -167,8 +184,13 @@ static int find_command(const char *name, enum relayctl_command *ret_command, st
 static int refuse_option(const struct command_row *row, unsigned given, struct errmsg *error)
 {
 	// In the order of the TAKES_ bits.
-	static const char *const names[] = {"--feed",     "--slow",  "--limit",
-					    "--interval", "--names", "--since and --until"};
+	static const char *const names[] = {"--feed",
+					    "--slow",
+					    "--limit",
+					    "--interval",
+					    "--names",
+					    "--since and --until",
+					    "--spread and --cancel"};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (!(given & ~row->takes & 1u << i))
@@ -214,6 +236,10 @@ static int check_argument(const struct relayctl_options *options, struct errmsg 
 {
 	uint64_t id;
 
+	if (options->spread_ms && options->cancel) {
+		errmsg_set(error, "drain: expected --spread or --cancel, not both");
+		return -EINVAL;
+	}
 	if (options->command == COMMAND_KICK)
 		return arguments_parse_count("kick", options->argument, 0, &id, error);
 	if (options->command == COMMAND_SHOW && strcmp(options->argument, "config") != 0 &&

@@ -29,6 +29,8 @@ struct relayctl_options {
 	bool names;
 	uint64_t since_ns;    // history export: wall clock; 0: all
 	uint64_t until_ns;    // the same
+	uint64_t spread_ms;   // drain: 0: at once
+	bool cancel;          // drain: take a slow one back
 	uint64_t limit;       // subscribers
 	uint64_t interval_ms; // of top
 	uint64_t timeout_ms;  // of one request

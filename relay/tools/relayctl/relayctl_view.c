@@ -65,10 +65,22 @@ static uint64_t microseconds(double seconds)
 	return seconds > 0 && seconds < 1e12 ? (uint64_t)(seconds * 1e6) : 0;
 }
 
+static uint64_t subscribers_to_go(const json_t *status)
+{
+	const json_t *feed;
+	uint64_t count = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "feeds"), i, feed) count +=
+		answer_count(json_object_get(feed, "metrics"), "subscribers_to_go");
+	return count;
+}
+
 void view_relay(const struct view *view, const json_t *status)
 {
 	const json_t *relay = json_object_get(status, "relay");
 	bool drains = answer_flag(relay, "draining");
+	uint64_t left_ms = answer_count(relay, "slow_drain_left_ms");
 	enum table_style style = drains ? TABLE_WARN : TABLE_GOOD;
 	char version[TEXT_BYTES], level[TEXT_BYTES], up[TEXT_BYTES], now[TEXT_BYTES],
 		most[TEXT_BYTES], pinned[NUM_PRINT_BYTES], fault[FAULT_BYTES];
@@ -86,6 +98,10 @@ void view_relay(const struct view *view, const json_t *status)
 		text_count(now, sizeof now, answer_count(relay, "subscribers")),
 		text_count(most, sizeof most, answer_count(relay, "max_subscribers")),
 		progress_print_bytes(pinned, answer_count(relay, "pinned_bytes")));
+	if (left_ms)
+		(void)fprintf(view->out, "draining slowly  to go %s  left %s\n",
+			      text_count(now, sizeof now, subscribers_to_go(status)),
+			      text_duration_us(up, sizeof up, left_ms * 1000));
 	if (*answer_text(relay, "config_fault"))
 		(void)fprintf(view->out, "%sthe configuration in the file is not in effect:%s %s\n",
 			      table_style_on(TABLE_WARN, view->has_colours),

@@ -11,6 +11,8 @@ LAYOUT = struct.Struct(">4sBBHIIQQ")
 DATA, HEARTBEAT, GAP, END, SOURCE_DOWN, SOURCE_UP = range(6)
 CONTINUED = 1
 HOLE = 2
+MOVED = 4
+FLAGS = {HEARTBEAT: MOVED, GAP: HOLE}
 
 
 class Packet(NamedTuple):
@@ -41,7 +43,7 @@ def decode(head):
     assert magic == MAGIC, f"packet starts with {magic!r}"
     packet = Packet(*fields)
     assert packet.type <= SOURCE_UP, f"unknown type: {packet}"
-    assert packet.flags & ~(HOLE if packet.type == GAP else CONTINUED) == 0, f"unknown flag: {packet}"
+    assert packet.flags & ~FLAGS.get(packet.type, CONTINUED) == 0, f"unknown flag: {packet}"
     if packet.type != DATA:
         assert packet.count == 0 and packet.length == 0, f"payload announced: {packet}"
     else:
