@@ -91,13 +91,8 @@ static void go_on(struct relay *relay, struct parked **parked)
 	struct list_node *node;
 
 	workers_release(parked);
-	list_for_each (&relay->service.feeds, node) {
-		struct served_feed *served = served_feed_at(node);
-		const struct config_feed *from = config_find_feed(relay->config, served->name);
-
-		if (from)
-			served_feed_resume_recording(served, from);
-	}
+	list_for_each (&relay->service.feeds, node)
+		served_feed_resume_recording(served_feed_at(node));
 }
 
 /* 0: the workers are parked, and all is in the bag. */

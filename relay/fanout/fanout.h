@@ -164,9 +164,6 @@ void fanout_close_all(struct fanout *fanout, enum close_reason reason);
 void fanout_lose(struct rendition *rendition);
 void fanout_lose_all(struct fanout *fanout);
 
-/* Closes those who get what the ring no longer has: their place cannot be kept. */
-void fanout_close_replaying(struct fanout *fanout, enum close_reason reason);
-
 /* Frees closed ones before the turn ends.  Not from a callback of a subscriber. */
 void fanout_free_closed(struct fanout *fanout);
 

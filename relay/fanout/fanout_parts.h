@@ -90,6 +90,10 @@ void subscriber_go_back(struct subscriber *subscriber);
 /* It begins with the replay of its params. */
 void subscriber_begin_replay(struct subscriber *subscriber, const struct subscriber_params *params);
 
+/* From now on it gets what this sends, and stands nowhere in the ring. */
+void subscriber_attach_replay(struct subscriber *subscriber, const struct subscriber_replay *replay,
+			      void *owner);
+
 /* Serves one with replay: one call of its send(), so that each has its turn. */
 void subscriber_serve_replay(struct subscriber *subscriber);
 
@@ -111,6 +115,7 @@ bool subscriber_has_finished(const struct subscriber *subscriber);
  * time. */
 enum slow_cause subscriber_find_cause(const struct subscriber *subscriber);
 
-/* Gives up what comes with its params: the input's owner, the quota. */
+/* Gives up what comes with its params: the owners of input and replay, the quota. */
 void subscriber_free_input(const struct subscriber_input *input, void *owner);
+void subscriber_free_replay(const struct subscriber_replay *replay, void *owner);
 void subscriber_give_back(const struct subscriber_quota *quota);

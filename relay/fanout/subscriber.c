@@ -181,12 +181,13 @@ void subscriber_serve(struct subscriber *subscriber)
 {
 	int steps = 0;
 
-	if (subscriber->replay) {
-		subscriber_serve_replay(subscriber);
-		return;
-	}
 	if (subscriber->record)
 		subscriber_record_begin(subscriber);
+	if (subscriber->replay) {
+		subscriber_serve_replay(subscriber);
+		subscriber_record_settle(subscriber);
+		return;
+	}
 	while (steps < VISIT_SEGMENTS && serve_step(subscriber))
 		steps++;
 	if (subscriber->state == SUBSCRIBER_IDLE && subscriber_is_ending(subscriber))
@@ -439,8 +440,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	subscriber = subscriber_new(rendition, fd, &params->quota, params->is_relays_own);
 	if (!subscriber) {
 		subscriber_free_input(params->input, params->input_owner);
-		if (params->replay)
-			params->replay->free(params->replay_owner);
+		subscriber_free_replay(params->replay, params->replay_owner);
 		return -ENOMEM;
 	}
 	subscriber->id = params->id;

@@ -91,6 +91,22 @@ struct replay_progress {
 	int err;                   /* with FAILED: an errno */
 };
 
+/* The next byte that comes out of files. */
+struct replay_place {
+	uint64_t file;   /* its number */
+	uint64_t offset; /* in it: where a packet begins; in the framed format, anywhere */
+	uint64_t sent;   /* of what the format makes of the file from there on: the socket has it */
+	bool is_inside;  /* as that of struct subscriber_replay */
+};
+
+/* What another process has to know to go on with it. */
+struct kept_replay {
+	uint64_t device, inode; /* of the folder; stat(2) */
+	uint64_t until_ns;      /* wall clock: nothing that came later; 0: no such end */
+	uint64_t rate;          /* bytes a second; 0: as many as the socket takes */
+	struct replay_place place;
+};
+
 /* Who sends subscribers what the ring does not have any more. */
 struct subscriber_replay {
 	/* Sends some bytes to the socket, from where it is.  *ret is all zero before. */
@@ -99,6 +115,8 @@ struct subscriber_replay {
 	bool (*is_inside)(const void *owner);
 	/* True: it would be GONE before it came to the end, so it need not go on. */
 	bool (*is_cut_off)(const void *owner);
+	/* Where it is. */
+	void (*capture)(const void *owner, struct kept_replay *ret);
 	/* Once, when it is not needed any more. */
 	void (*free)(void *owner);
 };

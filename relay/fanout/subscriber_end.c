@@ -177,6 +177,12 @@ void subscriber_free_input(const struct subscriber_input *input, void *owner)
 		input->free(owner);
 }
 
+void subscriber_free_replay(const struct subscriber_replay *replay, void *owner)
+{
+	if (replay)
+		replay->free(owner);
+}
+
 void subscriber_free(struct subscriber *subscriber)
 {
 	subscriber_free_input(subscriber->input, subscriber->input_owner);
@@ -208,8 +214,7 @@ void subscriber_end_replay(struct subscriber *subscriber)
 
 	subscriber->replay = NULL;
 	list_remove(&subscriber->replay_node);
-	if (replay)
-		replay->free(subscriber->replay_owner);
+	subscriber_free_replay(replay, subscriber->replay_owner);
 }
 
 /* It is CLOSED; what is its own beside the socket, the quota and the input is given up. */

@@ -78,6 +78,9 @@ void subscriber_capture(const struct subscriber *subscriber, struct subscriber_k
 	};
 	if (input && input->may_go_on)
 		(void)input->may_go_on(subscriber->input_owner, &ret->input_max_bytes);
+	ret->is_replaying = subscriber->replay != NULL;
+	if (subscriber->replay)
+		subscriber->replay->capture(subscriber->replay_owner, &ret->from_files);
 }
 
 /* All that was stored before it is there, too, and nothing that is stored behind it is there
@@ -171,10 +174,22 @@ static bool write_notes(struct subscriber_record *record, const struct notes *no
 	return true;
 }
 
+static void write_place(struct recorded_place *place, const struct subscriber *subscriber)
+{
+	struct kept_replay from_files;
+
+	if (subscriber->replay) {
+		subscriber->replay->capture(subscriber->replay_owner, &from_files);
+		place->files = from_files.place;
+	} else {
+		cursor_capture(&subscriber->cursor, &place->cursor);
+	}
+	place->sent_bytes = subscriber->sent_bytes;
+}
+
 void subscriber_record_settle(struct subscriber *subscriber)
 {
 	struct subscriber_record *record = subscriber->record;
-	struct recorded_place *place;
 	uint32_t other;
 
 	if (!record)
@@ -187,9 +202,7 @@ void subscriber_record_settle(struct subscriber *subscriber)
 		set_state(record, RECORD_LOST, 0);
 		return;
 	}
-	place = &record->places[other];
-	cursor_capture(&subscriber->cursor, &place->cursor);
-	place->sent_bytes = subscriber->sent_bytes;
+	write_place(&record->places[other], subscriber);
 	set_state(record, RECORD_SETTLED, other);
 }
 

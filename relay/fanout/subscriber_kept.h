@@ -15,7 +15,8 @@
  *   join --> LOST --> SETTLED <--> BUSY (while it is served) --> FREE (before its socket is closed)
  *
  * While a subscriber gets anything but the bytes of its ring in order (a note, a skip), and while
- * its input takes what it has sent, it is LOST until it is settled again.
+ * its input takes what it has sent, it is LOST until it is settled again.  Who is sent what the ring
+ * does not have any more gets the bytes of files in order instead.
  */
 #pragma once
 
@@ -69,8 +70,8 @@ struct part_record {
 enum subscriber_record_state {
 	RECORD_FREE,    /* nobody, or somebody who cannot go on */
 	RECORD_SETTLED, /* stands at its place */
-	RECORD_BUSY, /* stood at its place; since then got bytes of its ring from there on, only */
-	RECORD_LOST, /* nothing is known of where it stands */
+	RECORD_BUSY,    /* stood at its place; since then got bytes from there on, only */
+	RECORD_LOST,    /* nothing is known of where it stands */
 };
 
 enum {
@@ -80,7 +81,10 @@ enum {
 
 /* Where a subscriber stands, and how many bytes its socket has got so far. */
 struct recorded_place {
-	struct cursor_state cursor;
+	union {
+		struct cursor_state cursor;
+		struct replay_place files; /* with is_replaying */
+	};
 	uint64_t sent_bytes; /* since it joined, notes included */
 };
 
@@ -89,6 +93,7 @@ struct subscriber_kept {
 #define KEPT_DEF "fanout/subscriber_kept.def"
 #include "continuity/kept_members.def"
 	struct token_bucket input_bucket; /* what it may still send */
+	struct kept_replay from_files;
 };
 
 /* In `kept` only what is one word is written while it is not LOST. */

@@ -120,6 +120,19 @@ void subscriber_serve_replay(struct subscriber *subscriber)
 	take_outcome(subscriber, outcome, &progress);
 }
 
+void subscriber_attach_replay(struct subscriber *subscriber, const struct subscriber_replay *replay,
+			      void *owner)
+{
+	subscriber->replay = replay;
+	subscriber->replay_owner = owner;
+	list_append(&fanout_of(subscriber)->replaying, &subscriber->replay_node);
+	/* It holds nothing. */
+	cursor_leave(&subscriber->cursor);
+	cursor_join_live(&subscriber->cursor, &subscriber->rendition->ring);
+	cursor_leave(&subscriber->cursor);
+	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
+}
+
 void subscriber_begin_replay(struct subscriber *subscriber, const struct subscriber_params *params)
 {
 	const struct packet begin = {
@@ -129,17 +142,12 @@ void subscriber_begin_replay(struct subscriber *subscriber, const struct subscri
 		.time_ns = clock_wall_ns(),
 	};
 
-	subscriber->replay = params->replay;
-	subscriber->replay_owner = params->replay_owner;
-	list_append(&fanout_of(subscriber)->replaying, &subscriber->replay_node);
-	/* It stands nowhere, and holds nothing. */
-	cursor_leave(&subscriber->cursor);
-	cursor_join_live(&subscriber->cursor, &subscriber->rendition->ring);
-	cursor_leave(&subscriber->cursor);
-	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
+	subscriber_attach_replay(subscriber, params->replay, params->replay_owner);
 	(void)subscriber_tell(subscriber, &begin);
-	if (subscriber->state != SUBSCRIBER_CLOSED)
-		subscriber_set_state(subscriber, SUBSCRIBER_BLOCKED);
+	if (subscriber->state == SUBSCRIBER_CLOSED)
+		return;
+	subscriber_set_state(subscriber, SUBSCRIBER_BLOCKED);
+	subscriber_record_describe(subscriber);
 }
 
 void fanout_check_replays(struct fanout *fanout)
@@ -154,12 +162,4 @@ void fanout_check_replays(struct fanout *fanout)
 		else if (subscriber->state == SUBSCRIBER_IDLE)
 			subscriber_set_state(subscriber, SUBSCRIBER_BLOCKED);
 	}
-}
-
-void fanout_close_replaying(struct fanout *fanout, enum close_reason reason)
-{
-	struct list_node *node, *next;
-
-	list_for_each_safe (&fanout->replaying, node, next)
-		subscriber_close(list_entry(node, struct subscriber, replay_node), reason);
 }

@@ -48,6 +48,38 @@ static bool is_sound(const struct subscriber_record *record, const struct ring_s
 	       record->kept.end_pos <= ring->end_pos;
 }
 
+/* Moves on by `more` bytes from the place that was written down.  0; -ESTALE: nobody knows where that
+ * is; -EBADMSG: it is no place. */
+static int find_place(const struct recorded_place *place, const struct ring_state *ring,
+		      uint64_t more, struct subscriber_snapshot *ret)
+{
+	struct replay_place *files = &ret->from_files.place;
+
+	if (!ret->is_replaying) {
+		ret->cursor = place->cursor;
+		return cursor_state_advance(&ret->cursor, ring, more) < 0 ? -ESTALE : 0;
+	}
+	*files = place->files;
+	if (kept_fault(&subscriber_kept_table, &ret->kept))
+		return -EBADMSG;
+	files->sent += more;
+	files->is_inside |= more > 0;
+	return 0;
+}
+
+/* In memory of which any byte may be anything. */
+static int check_place(const struct subscriber_record *record, const struct recorded_place *place,
+		       const struct ring_state *ring, bool is_busy)
+{
+	if (record->kept.is_replaying)
+		return 0;
+	if (kept_fault(&cursor_kept_table, &place->cursor))
+		return -EBADMSG;
+	if (cursor_state_fault(&place->cursor, ring))
+		return is_busy ? -ESTALE : -EBADMSG;
+	return 0;
+}
+
 int subscriber_record_read(const struct subscriber_record *record, int fd,
 			   const struct ring_state *ring, struct subscriber_snapshot *ret)
 {
@@ -55,7 +87,6 @@ int subscriber_record_read(const struct subscriber_record *record, int fd,
 	bool is_busy = (state & RECORD_STATE_MASK) == RECORD_BUSY;
 	uint32_t number = state >> RECORD_PLACE_SHIFT;
 	const struct recorded_place *place;
-	struct cursor_state cursor;
 	uint64_t more = 0;
 	int r;
 
@@ -64,23 +95,22 @@ int subscriber_record_read(const struct subscriber_record *record, int fd,
 	if (number > 1 || !is_sound(record, ring) || !sockopt_has_cookie(fd, record->cookie))
 		return -EBADMSG;
 	place = &record->places[number];
-	if (kept_fault(&cursor_kept_table, &place->cursor))
-		return -EBADMSG;
-	cursor = place->cursor;
-	if (cursor_state_fault(&cursor, ring))
-		return is_busy ? -ESTALE : -EBADMSG;
-	r = count_more(record, place, fd, is_busy, &more);
+	r = check_place(record, place, ring, is_busy);
+	if (r == 0)
+		r = count_more(record, place, fd, is_busy, &more);
+	/* Nobody who had notes to get was marked as busy. */
+	if (r == 0 && more && record->kept.note_bytes)
+		r = -ESTALE;
 	if (r < 0)
 		return r;
-	/* Nobody who had notes to get was marked as busy. */
-	if (more && (record->kept.note_bytes || cursor_state_advance(&cursor, ring, more) < 0))
-		return -ESTALE;
 	*ret = (struct subscriber_snapshot){
 		.kept = record->kept,
-		.cursor = cursor,
 		.counts_anew = true,
 		.note = (uint8_t *)(uintptr_t)record->notes,
 	};
+	r = find_place(place, ring, more, ret);
+	if (r < 0)
+		return r;
 	ret->fd = fd;
 	ret->is_joining = ret->must_skip = ret->has_farewell = ret->has_from = false;
 	ret->progress_ms = clock_mono_ns() / NS_PER_MS;
@@ -113,6 +143,36 @@ static void take_over(struct subscriber *subscriber, struct subscriber_snapshot 
 	subscriber->from_seq = state->from_seq;
 }
 
+/* Its place, and the accounts that begin there. */
+static void put_in_place(struct subscriber *subscriber, const struct subscriber_snapshot *state,
+			 const struct ring_restored *restored)
+{
+	const struct fanout *fanout = fanout_of(subscriber);
+
+	if (state->replay)
+		subscriber_attach_replay(subscriber, state->replay, state->replay_owner);
+	else
+		cursor_restore(&subscriber->cursor, &state->cursor, restored);
+	if (!state->counts_anew)
+		return;
+	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
+	/* It may have joined behind the last note. */
+	fanout->metrics->subscribers_total =
+		u64_max(fanout->metrics->subscribers_total, fanout->metrics->subscribers);
+}
+
+/* A pass finds out whether one that reads the ring is idle. */
+static void wake(struct subscriber *subscriber, const struct subscriber_snapshot *state)
+{
+	struct fanout *fanout = fanout_of(subscriber);
+
+	if (state->is_joining || state->replay)
+		fanout->events.on_wanted(fanout->events.owner);
+	subscriber_set_state(subscriber, state->is_joining ? SUBSCRIBER_JOINING
+					 : state->replay   ? SUBSCRIBER_BLOCKED
+							   : SUBSCRIBER_READY);
+}
+
 void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *state,
 		       const struct ring_restored *restored)
 {
@@ -123,30 +183,21 @@ void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *
 	if (!subscriber) {
 		subscriber_free_input(state->input, state->input_owner);
 		state->input = NULL;
+		subscriber_free_replay(state->replay, state->replay_owner);
+		state->replay = NULL;
 		fanout->closed[CLOSE_NO_MEMORY]++;
 		fanout->metrics->delivered_messages += state->delivered;
 		return;
 	}
 	take_over(subscriber, state);
-	cursor_restore(&subscriber->cursor, &state->cursor, restored);
-	if (state->counts_anew) {
-		subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
-		/* It may have joined behind the last note. */
-		fanout->metrics->subscribers_total =
-			u64_max(fanout->metrics->subscribers_total, fanout->metrics->subscribers);
-	}
+	put_in_place(subscriber, state, restored);
 	fanout->metrics->subscribers_resumed++;
 	if (state->is_half_closed)
 		list_append(&fanout->half_closed, &subscriber->half_node);
 	else
 		ev_io_start(fanout->loop, &subscriber->read_watcher);
-	if (state->is_joining) {
-		subscriber_set_state(subscriber, SUBSCRIBER_JOINING);
-		fanout->events.on_wanted(fanout->events.owner);
-	} else {
-		/* A pass finds out whether it is idle. */
-		subscriber_set_state(subscriber, SUBSCRIBER_READY);
-	}
+	wake(subscriber, state);
+	state->replay = NULL;
 	/* What it was to be told must not get lost in silence. */
 	if (!notes_add(&subscriber->notes, state->note, state->note_bytes, NOTES_OWN_MAX)) {
 		subscriber_close(subscriber, CLOSE_NO_MEMORY);

@@ -23,10 +23,11 @@ struct subscriber_snapshot {
 #define KEPT_DEF "fanout/subscriber_kept.def"
 #include "continuity/kept_members.def"
 			struct token_bucket input_bucket;
+			struct kept_replay from_files;
 		};
 	};
-	struct cursor_state cursor;
-	uint8_t *note; /* the subscriber's, or in the stream that was read */
+	struct cursor_state cursor; /* says nothing with is_replaying */
+	uint8_t *note;              /* the subscriber's, or in the stream that was read */
 
 	/* All of these are not in the stream. */
 	bool counts_anew; /* its accounts begin where it stands */
@@ -34,6 +35,9 @@ struct subscriber_snapshot {
 	 * ending. */
 	const struct subscriber_input *input;
 	void *input_owner;
+	/* To be set before restoring, too; without, one with is_replaying cannot be kept. */
+	const struct subscriber_replay *replay;
+	void *replay_owner;
 	struct subscriber_quota quota; /* captured, and to be set before restoring */
 };
 
@@ -44,7 +48,7 @@ bool subscriber_record_is_used(const struct subscriber_record *record);
  * where it stood in the ring; the notes are the record's.  Its accounts begin anew.
  *
  * Who was being served when the process died is where TCP says: so many bytes farther on in the
- * ring as its socket has got since.  0; -ESTALE: its place is not known; -EBADMSG: the record is
+ * ring, or in the files, as its socket has got since.  0; -ESTALE: its place is not known; -EBADMSG: the record is
  * not that of this socket, or does not hold together. */
 must_check int subscriber_record_read(const struct subscriber_record *record, int fd,
 				      const struct ring_state *ring,
@@ -53,7 +57,7 @@ must_check int subscriber_record_read(const struct subscriber_record *record, in
 /* The text is whole and says something. */
 bool record_text_is_good(const char text[RECORD_NAME_BYTES]);
 
-/* Attaches a subscriber of the process before, where it was.  Its socket, quota and input are taken
- * out of *state, and given up when there is no memory. */
+/* Attaches a subscriber of the process before, where it was.  Its socket, quota, input and replay are
+ * taken out of *state, and given up when there is no memory. */
 void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *state,
 		       const struct ring_restored *restored);

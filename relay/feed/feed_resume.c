@@ -29,6 +29,9 @@ static void close_subscriber(struct subscriber_snapshot *state)
 		return;
 	sockopt_set_reset_on_close(state->fd);
 	peer_socket_close(&state->fd);
+	if (state->replay)
+		state->replay->free(state->replay_owner);
+	state->replay = NULL;
 	if (state->quota.on_closed)
 		state->quota.on_closed(state->quota.owner);
 	if (state->input)
@@ -109,9 +112,12 @@ static bool can_resume(const struct rendition *rendition, const struct feed_stat
 {
 	if (subscriber->has_input && !subscriber->input && !subscriber->is_ending)
 		return false;
+	if (subscriber->is_replaying && !subscriber->replay)
+		return false;
 	if (!part->is_after_crash || subscriber->is_joining || subscriber->on_slow == ON_SLOW_SKIP)
 		return true;
-	return missing == 0 && !is_behind(rendition, subscriber, restored);
+	return missing == 0 &&
+	       (subscriber->is_replaying || !is_behind(rendition, subscriber, restored));
 }
 
 static void resume_subscribers(struct feed *feed, struct rendition *rendition,

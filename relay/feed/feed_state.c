@@ -45,7 +45,8 @@ static void transfer_subscriber(struct state_stream *stream, struct subscriber_s
 				const struct ring_state *ring)
 {
 	kept_transfer(stream, &subscriber_kept_table, &state->kept);
-	cursor_state_transfer(stream, &state->cursor, ring);
+	if (!state->is_replaying)
+		cursor_state_transfer(stream, &state->cursor, ring);
 	state_bytes(stream, &state->note, state->note_bytes, "notes");
 	if (stream->is_reading && state->end_pos > ring->end_pos)
 		state_fail(stream, "end of a subscriber");

@@ -291,18 +291,42 @@ static int open_folder(const char *path, int *ret)
 	return *ret < 0 ? -errno : 0;
 }
 
-static int lock(int fd, const struct history_params *params, struct errmsg *err)
+int history_folder_lock(const struct history_folder *folder)
 {
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+	if (flock(folder->fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
-	if (errno != EWOULDBLOCK) {
-		errmsg_errno(err, errno, "history %s: lock", params->path);
+	return errno == EWOULDBLOCK ? -EBUSY : -errno;
+}
+
+void history_folder_unlock(const struct history_folder *folder)
+{
+	(void)flock(folder->fd, LOCK_UN);
+}
+
+static int lock(const struct history_folder *folder, const struct history_params *params,
+		struct errmsg *err)
+{
+	int r = history_folder_lock(folder);
+
+	if (r == -EBUSY)
+		errmsg_set(err,
+			   "history %s: another relay has it open, or this one still waits for its "
+			   "disk",
+			   params->path);
+	else if (r < 0)
+		errmsg_errno(err, -r, "history %s: lock", params->path);
+	return r;
+}
+
+static int identify(struct history_folder *folder)
+{
+	struct stat status;
+
+	if (fstat(folder->fd, &status) < 0)
 		return -errno;
-	}
-	errmsg_set(err,
-		   "history %s: another relay has it open, or this one still waits for its disk",
-		   params->path);
-	return -EBUSY;
+	folder->device = status.st_dev;
+	folder->inode = status.st_ino;
+	return 0;
 }
 
 int history_folder_open(struct history_folder *folder, const struct history_params *params,
@@ -317,11 +341,13 @@ int history_folder_open(struct history_folder *folder, const struct history_para
 		r = -errno;
 	if (r == 0)
 		r = open_folder(params->path, &folder->fd);
+	if (r == 0)
+		r = identify(folder);
 	if (r < 0) {
 		errmsg_errno(err, r, "history %s", params->path);
 		return r;
 	}
-	r = lock(folder->fd, params, err);
+	r = lock(folder, params, err);
 	if (r == 0)
 		r = check(folder->fd, params, &names, text, err);
 	folder->numbers = names.numbers;

@@ -25,6 +25,7 @@ enum {
 
 struct history_folder {
 	int fd;                          /* locked; -1: not open */
+	uint64_t device, inode;          /* which it is; stat(2) */
 	char owner[HISTORY_OWNER_BYTES]; /* private: the words of `history` while it is open */
 	uint64_t *numbers;               /* of the files with packets, in order; owned */
 	size_t count;
@@ -43,6 +44,10 @@ must_check int history_folder_open(struct history_folder *folder,
 must_check int history_folder_set_next(const struct history_folder *folder,
 				       const struct sequence *next);
 void history_folder_close(struct history_folder *folder);
+
+/* Another process may open it from now on; and no other may again.  -EBUSY: another one has. */
+void history_folder_unlock(const struct history_folder *folder);
+must_check int history_folder_lock(const struct history_folder *folder);
 
 /* Would history_open() take it?  Nothing is changed or locked.  0, also for one that is not there
  * but can be made; else as above. */

@@ -236,6 +236,30 @@ int history_reader_open_oldest(struct history_reader *reader, struct history *hi
 							      : -ENOENT;
 }
 
+static bool has_number(const struct history_file *file, const void *wanted)
+{
+	return file->number == *(const uint64_t *)wanted;
+}
+
+int history_reader_open_place(struct history_reader *reader, struct history *history,
+			      uint64_t number, uint64_t offset)
+{
+	struct seen_file seen;
+
+	*reader = (struct history_reader){.history = history};
+	if (!find_file(history, true, has_number, &number, &seen))
+		return -ERANGE;
+	if (offset <= seen.end.offset)
+		return enter(reader, seen.file, offset);
+	history_unref_file(history, &seen.file);
+	return -ERANGE;
+}
+
+uint64_t history_reader_file(const struct history_reader *reader)
+{
+	return reader->file->number;
+}
+
 /* ---- reading on ---- */
 
 static bool is_behind(const struct history_file *file, const void *wanted)

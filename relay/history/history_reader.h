@@ -38,6 +38,9 @@ struct history_reader {
 	uint64_t offset;           /* ro: of the next byte to read */
 };
 
+/* The number of the file that it stands in. */
+uint64_t history_reader_file(const struct history_reader *reader);
+
 /* Bytes that may be read, or sent by sendfile(2), in any pieces. */
 struct history_run {
 	int fd; /* for pread(2) and sendfile(2); open as long as the reader stands in that file */
@@ -67,6 +70,11 @@ must_check int history_reader_open_since(struct history_reader *reader, struct h
 
 /* At the oldest packet.  Returns 0, or as above: -ENOENT where there is no packet. */
 must_check int history_reader_open_oldest(struct history_reader *reader, struct history *history);
+
+/* At this byte of the file with this number, which may be inside of a packet.  Returns 0, or as above:
+ * -ERANGE where there is no such file, or it does not have so many bytes. */
+must_check int history_reader_open_place(struct history_reader *reader, struct history *history,
+					 uint64_t number, uint64_t offset);
 
 /* What comes next, up to the end of what is written of this file.  Goes on into the next file
  * where this one has been read.  The same run again, perhaps longer, until the reader advances.

@@ -216,7 +216,10 @@ static int run_both(struct recorder *recorder)
 int recorder_begin(struct recorder *recorder, struct inbox *inbox, struct rendition *rendition)
 {
 	bool is_first = !recorder->has_thread[HISTORY_WRITING];
+	int r = history_folder_lock(&recorder->history->folder);
 
+	if (r < 0)
+		return r;
 	recorder->inbox = inbox;
 	recorder->rendition = rendition;
 	recorder->join.run = join;
@@ -295,12 +298,10 @@ void recorder_free(struct recorder **recorder_ptr, const struct sequence *next)
 	recorder_free_ended(recorder);
 }
 
-int recorder_pause(struct recorder **recorder_ptr, struct errmsg *err)
+int recorder_pause(struct recorder *recorder, struct errmsg *err)
 {
-	const struct recorder *recorder = *recorder_ptr;
-
-	if (end(*recorder_ptr, NULL, PAUSE_MS)) {
-		recorder_free(recorder_ptr, NULL);
+	if (end(recorder, NULL, PAUSE_MS)) {
+		history_folder_unlock(&recorder->history->folder);
 		return 0;
 	}
 	errmsg_set(err, "history %s: the disk has not answered for %llu ms",

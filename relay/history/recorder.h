@@ -52,8 +52,8 @@ must_check int recorder_new(const struct recorder_params *params, struct recorde
 			    struct history_found *ret_found, struct errmsg *err);
 
 /* Records from now on what the rendition has, which is of the framed format.  `inbox` is that of
- * its loop.  In that loop; again after recorder_pause().  0
- * or -errno of pthread_create(3). */
+ * its loop.  In that loop; again after recorder_pause().  0, -errno of pthread_create(3), or -EBUSY: another
+ * relay has opened the folder since recorder_pause(). */
 must_check int recorder_begin(struct recorder *recorder, struct inbox *inbox,
 			      struct rendition *rendition);
 
@@ -66,10 +66,10 @@ void recorder_await_end(struct recorder *recorder);
  * written. */
 void recorder_leave(struct recorder *recorder);
 
-/* For a hand-over, after recorder_leave(), while nobody is served: recorder_free() without `next`, if
- * that takes no long time.  0; or -ETIMEDOUT with a message: the disk does not answer, or has not
- * taken all in time.  Then it is still there, and recorder_begin() is next. */
-must_check int recorder_pause(struct recorder **recorder, struct errmsg *err);
+/* For a hand-over, after recorder_leave(), while nobody is served: its threads end, and another process
+ * may open the folder; who reads it here still can.  recorder_begin() is next, or the end of the process.  0;
+ * or -ETIMEDOUT with a message: the disk does not answer, or has not taken all in time. */
+must_check int recorder_pause(struct recorder *recorder, struct errmsg *err);
 
 /* Writes what is left and unlocks the folder.  After recorder_leave(), or when its rendition has
  * gone, or where it never began.  The loop still runs, or its inbox has been run since.  next:

@@ -29,6 +29,10 @@ struct replay {
 	struct history_run run; /* what is left of the one in hand */
 	struct replay_format format;
 	struct replay_block block; /* of it, and not sent yet; always empty in the framed format */
+	uint64_t block_offset;     /* where in the file what is in the block begins */
+	uint64_t block_sent;       /* bytes of it that have been sent */
+	uint64_t
+		passed_over; /* the socket has so many bytes from here on; then nothing else is in hand */
 	bool is_inside;            /* the socket has a part of a packet */
 	struct token_bucket rate;  /* bytes; they are owed where more were sent */
 	struct history_reader end; /* with has_end: nothing from here on */
@@ -114,25 +118,66 @@ static int open_reader(struct replay *replay, struct history *history,
 	return r == -ENOENT ? -EAGAIN : r;
 }
 
+static struct replay *new_replay(const struct replay_format *format, uint64_t until_ns,
+				 uint64_t rate)
+{
+	struct replay *replay = calloc(1, sizeof(*replay));
+
+	if (!replay)
+		return NULL;
+	replay->format = *format;
+	replay->until_ns = until_ns;
+	token_bucket_init(&replay->rate, rate, rate / RATE_PARTS + 1);
+	return replay;
+}
+
 int replay_open(struct history *history, const struct replay_range *range,
 		const struct replay_format *format, struct replay **ret,
 		struct stream_place *ret_place)
 {
-	struct replay *replay = calloc(1, sizeof(*replay));
+	struct replay *replay = new_replay(format, range->until_ns, range->rate);
 	int r = replay ? open_reader(replay, history, range) : -ENOMEM;
 
 	if (r < 0) {
 		free(replay);
 		return r;
 	}
-	replay->until_ns = range->until_ns;
-	token_bucket_init(&replay->rate, range->rate, range->rate / RATE_PARTS + 1);
-	replay->format = *format;
 	r = read_place(replay, ret_place);
 	if (r < 0) {
 		replay_free(replay);
 		return r;
 	}
+	*ret = replay;
+	return 0;
+}
+
+static bool is_framed(const struct replay *replay)
+{
+	return replay->format.encoder->format == FORMAT_FRAMED;
+}
+
+int replay_resume(struct history *history, const struct kept_replay *kept,
+		  const struct replay_format *format, struct replay **ret)
+{
+	const struct history_folder *folder = &history->folder;
+	struct replay *replay;
+	int r;
+
+	if (kept->device != folder->device || kept->inode != folder->inode)
+		return -ERANGE;
+	replay = new_replay(format, kept->until_ns, kept->rate);
+	if (!replay)
+		return -ENOMEM;
+	r = history_reader_open_place(&replay->reader, history, kept->place.file,
+				      kept->place.offset);
+	if (r == 0)
+		r = next_run(replay);
+	if (r < 0) {
+		replay_free(replay);
+		return r;
+	}
+	replay->passed_over = kept->place.sent;
+	replay->is_inside = kept->place.is_inside && (replay->passed_over || is_framed(replay));
 	*ret = replay;
 	return 0;
 }
@@ -206,8 +251,12 @@ static enum replay_outcome send_file(struct replay *replay, int fd, struct repla
 static enum replay_outcome fill_block(struct replay *replay, struct replay_progress *ret)
 {
 	uint64_t taken, missed;
-	int r = replay_block_fill(&replay->block, &replay->format, &replay->run,
-				  bytes_allowed(replay), &taken, &missed);
+	int r;
+
+	replay->block_offset = replay->run.offset;
+	replay->block_sent = 0;
+	r = replay_block_fill(&replay->block, &replay->format, &replay->run, bytes_allowed(replay),
+			      &taken, &missed);
 
 	if (r < 0) {
 		ret->err = -r;
@@ -234,6 +283,7 @@ static enum replay_outcome send_encoded(struct replay *replay, int fd, struct re
 		}
 		r = replay_block_send(&replay->block, fd, replay->run.fd, &sent);
 		ret->sent += sent;
+		replay->block_sent += sent;
 		if (r == 0)
 			outcome = REPLAY_BLOCKED;
 		if (r < 0) {
@@ -247,7 +297,7 @@ static enum replay_outcome send_encoded(struct replay *replay, int fd, struct re
 
 static enum replay_outcome send_run(struct replay *replay, int fd, struct replay_progress *ret)
 {
-	if (replay->format.encoder->format == FORMAT_FRAMED)
+	if (is_framed(replay))
 		return send_file(replay, fd, ret);
 	return send_encoded(replay, fd, ret);
 }
@@ -268,6 +318,46 @@ static enum replay_outcome find_more(struct replay *replay, struct replay_progre
 	return bytes_allowed(replay) ? REPLAY_MORE : REPLAY_OVER;
 }
 
+static void pass_over_file(struct replay *replay)
+{
+	uint64_t bytes = u64_min(bytes_allowed(replay), replay->passed_over);
+
+	advance(replay, bytes);
+	replay->passed_over -= bytes;
+	replay->is_inside = replay->run.length > 0;
+}
+
+static void pass_over_block(struct replay *replay)
+{
+	uint64_t dropped = replay_block_drop(&replay->block, replay->passed_over);
+
+	replay->block_sent += dropped;
+	replay->passed_over -= dropped;
+	replay->is_inside = !replay_block_is_empty(&replay->block);
+}
+
+/* Makes anew what another process has sent, and leaves it out.  MORE: done. */
+static enum replay_outcome pass_over(struct replay *replay, struct replay_progress *ret)
+{
+	enum replay_outcome outcome = REPLAY_MORE;
+
+	while (outcome == REPLAY_MORE && replay->passed_over) {
+		outcome = find_more(replay, ret);
+		if (outcome != REPLAY_MORE)
+			break;
+		if (is_framed(replay))
+			pass_over_file(replay);
+		else
+			outcome = fill_block(replay, ret);
+		if (!replay_block_is_empty(&replay->block))
+			pass_over_block(replay);
+	}
+	if (outcome != REPLAY_AT_END && outcome != REPLAY_OVER)
+		return outcome;
+	ret->err = EBADMSG; /* so much was there once */
+	return REPLAY_FAILED;
+}
+
 static enum replay_outcome send_some(void *owner, int fd, struct replay_progress *ret)
 {
 	struct replay *replay = owner;
@@ -276,7 +366,9 @@ static enum replay_outcome send_some(void *owner, int fd, struct replay_progress
 
 	if (token_bucket_wait_ns(&replay->rate, now_ns, 1))
 		return REPLAY_RESTS;
-	if (replay_block_is_empty(&replay->block))
+	if (replay->passed_over)
+		outcome = pass_over(replay, ret);
+	if (outcome == REPLAY_MORE && replay_block_is_empty(&replay->block))
 		outcome = find_more(replay, ret);
 	if (outcome == REPLAY_MORE)
 		outcome = send_run(replay, fd, ret);
@@ -297,6 +389,27 @@ static bool is_cut_off(const void *owner)
 	return history_reader_is_cut_off(&((const struct replay *)owner)->reader);
 }
 
+static void capture(const void *owner, struct kept_replay *ret)
+{
+	const struct replay *replay = owner;
+	const struct history_folder *folder = &replay->reader.history->folder;
+	bool has_block = !replay_block_is_empty(&replay->block);
+
+	*ret = (struct kept_replay){
+		.device = folder->device,
+		.inode = folder->inode,
+		.until_ns = replay->until_ns,
+		.rate = replay->rate.per_second,
+		.place =
+			{
+				.file = history_reader_file(&replay->reader),
+				.offset = has_block ? replay->block_offset : replay->reader.offset,
+				.sent = has_block ? replay->block_sent : replay->passed_over,
+				.is_inside = replay->is_inside,
+			},
+	};
+}
+
 static void free_replay(void *owner)
 {
 	replay_free(owner);
@@ -306,5 +419,6 @@ const struct subscriber_replay replay_of_history = {
 	.send = send_some,
 	.is_inside = is_inside,
 	.is_cut_off = is_cut_off,
+	.capture = capture,
 	.free = free_replay,
 };

@@ -250,6 +250,43 @@ static void begin_trailer(struct replay_block *block)
 	memcpy(block->bytes, block->trailer, block->count);
 }
 
+static bool is_at_payload(const struct replay_block *block)
+{
+	return block->sent == block->count;
+}
+
+/* Of the piece that comes next.  0: nothing is left. */
+static uint64_t piece_left(const struct replay_block *block)
+{
+	return is_at_payload(block) ? block->payload_left : block->count - block->sent;
+}
+
+/* So many bytes of that piece are done with. */
+static void pass(struct replay_block *block, size_t bytes)
+{
+	if (!is_at_payload(block)) {
+		block->sent += bytes;
+		return;
+	}
+	block->payload_offset += bytes;
+	block->payload_left -= bytes;
+	if (!block->payload_left)
+		begin_trailer(block);
+}
+
+uint64_t replay_block_drop(struct replay_block *block, uint64_t bytes)
+{
+	uint64_t dropped = 0, step;
+
+	while ((step = u64_min(piece_left(block), bytes - dropped))) {
+		pass(block, (size_t)step);
+		dropped += step;
+	}
+	if (!piece_left(block))
+		replay_block_clear(block);
+	return dropped;
+}
+
 /* One call.  Bytes, or -errno. */
 static ssize_t send_bytes(const struct replay_block *block, int fd)
 {
@@ -276,24 +313,16 @@ int replay_block_send(struct replay_block *block, int fd, int file_fd, size_t *r
 
 	*ret_sent = 0;
 	do {
-		bool is_payload = block->sent == block->count;
-
-		if (is_payload && !block->payload_left) {
+		if (!piece_left(block)) {
 			replay_block_clear(block);
 			return 1;
 		}
-		sent = is_payload ? send_payload(block, fd, file_fd) : send_bytes(block, fd);
+		sent = is_at_payload(block) ? send_payload(block, fd, file_fd)
+					    : send_bytes(block, fd);
 		if (sent > 0) {
 			*ret_sent += (size_t)sent;
-			if (is_payload) {
-				block->payload_offset += (uint64_t)sent;
-				block->payload_left -= (uint64_t)sent;
-			} else {
-				block->sent += (size_t)sent;
-			}
+			pass(block, (size_t)sent);
 		}
-		if (is_payload && !block->payload_left)
-			begin_trailer(block);
 	} while (sent > 0 || sent == -EINTR);
 	return sent == -EAGAIN ? 0 : (int)sent;
 }

@@ -55,5 +55,8 @@ must_check int replay_block_fill(struct replay_block *block, const struct replay
  * -errno of send(2) or sendfile(2), -EIO where the file has become shorter. */
 must_check int replay_block_send(struct replay_block *block, int fd, int file_fd, size_t *ret_sent);
 
+/* Leaves out the first `bytes` of what is to be sent, or as many as there are; returns how many. */
+uint64_t replay_block_drop(struct replay_block *block, uint64_t bytes);
+
 /* Gives up what is in it. */
 void replay_block_clear(struct replay_block *block);

@@ -12,6 +12,7 @@
 #include "base/compiler.h"
 #include "base/log.h"
 #include "fanout/rendition.h"
+#include "fanout/subscriber_resume.h"
 #include "feed/feed.h"
 #include "history/history.h"
 #include "history/recorder.h"
@@ -106,6 +107,13 @@ static bool is_counted_cut_off(const void *owner)
 	return replay_of_history.is_cut_off(counted->replay);
 }
 
+static void capture_counted(const void *owner, struct kept_replay *ret)
+{
+	const struct counted_replay *counted = owner;
+
+	replay_of_history.capture(counted->replay, ret);
+}
+
 static void free_counted(void *owner)
 {
 	struct counted_replay *counted = owner;
@@ -119,18 +127,32 @@ static const struct subscriber_replay counted_replay = {
 	.send = send_counted,
 	.is_inside = is_inside_counted,
 	.is_cut_off = is_counted_cut_off,
+	.capture = capture_counted,
 	.free = free_counted,
 };
+
+static struct replay_format format_of(const struct feed *feed, const struct rendition *rendition,
+				      enum on_slow on_slow)
+{
+	return (struct replay_format){
+		.encoder = rendition->encoder,
+		.framing = feed->publish.framing,
+		.passes_gaps = on_slow == ON_SLOW_SKIP,
+	};
+}
+
+static void log_unreadable(const struct feed *feed, int r)
+{
+	if (r != -ERANGE && r != -EAGAIN)
+		log_warn("history cannot be read feed=%s: %s", feed->fanout.name, strerror(-r));
+}
 
 /* True: the history has it. */
 static bool open_replay(struct arrival *arrival)
 {
 	struct subscriber_params *params = &arrival->params;
-	const struct replay_format format = {
-		.encoder = arrival->rendition->encoder,
-		.framing = arrival->feed->publish.framing,
-		.passes_gaps = params->on_slow == ON_SLOW_SKIP,
-	};
+	const struct replay_format format =
+		format_of(arrival->feed, arrival->rendition, params->on_slow);
 	struct counted_replay *counted = malloc(sizeof(*counted));
 	int r;
 
@@ -145,10 +167,38 @@ static bool open_replay(struct arrival *arrival)
 		return true;
 	}
 	free(counted);
-	if (r != -ERANGE && r != -EAGAIN)
-		log_warn("history cannot be read feed=%s: %s", arrival->feed->fanout.name,
-			 strerror(-r));
+	log_unreadable(arrival->feed, r);
 	return false;
+}
+
+void arrival_resume_replay(struct served_format *format, struct worker *worker,
+			   struct subscriber_snapshot *subscriber)
+{
+	struct served_feed *served = format->feed;
+	const struct feed *feed = served->worker_feeds[worker->index].feed;
+	struct counted_replay *counted;
+	struct replay_format wanted;
+	int r;
+
+	if (!served->recorder || worker != served->recording || !format->renditions ||
+	    !subscriber->quota.owner)
+		return;
+	wanted = format_of(feed, format->renditions[worker->index],
+			   (enum on_slow)subscriber->on_slow);
+	counted = malloc(sizeof(*counted));
+	if (!counted)
+		return;
+	counted->quota = subscriber->quota.owner;
+	r = replay_resume(recorder_history(served->recorder), &subscriber->from_files, &wanted,
+			  &counted->replay);
+	if (r < 0) {
+		log_unreadable(feed, r);
+		free(counted);
+		return;
+	}
+	quota_begin_replay(counted->quota, worker);
+	subscriber->replay = &counted_replay;
+	subscriber->replay_owner = counted;
 }
 
 /* ---- where it begins ---- */

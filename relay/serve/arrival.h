@@ -57,5 +57,12 @@ void arrival_set_burst(struct arrival *arrival, const struct served_feed *feed,
  * worker. */
 void arrival_go_back(void *quota, int fd, const struct subscriber_params *params);
 
+/* For a subscriber of the process before that was reading the history: opens it for it, where it was, if
+ * there is that byte, and this is the worker that reads the history.  Nobody reads there just now.  The
+ * quota has been taken. */
+struct subscriber_snapshot;
+void arrival_resume_replay(struct served_format *format, struct worker *worker,
+			   struct subscriber_snapshot *subscriber);
+
 /* Instead: closes what it has.  Its quota, if any, is the caller's. */
 void arrival_free(struct arrival *arrival);

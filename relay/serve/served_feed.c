@@ -260,16 +260,13 @@ int served_feed_pause_recording(struct served_feed *served, struct errmsg *err)
 	if (!served->recorder)
 		return 0;
 	inbox_run(&served->recording->inbox); /* somebody may be on the way to the history */
-	fanout_close_replaying(&worker_feed(served, served->recording)->feed->fanout,
-			       CLOSE_HANDOVER);
 	recorder_leave(served->recorder);
 	inbox_run(&served->recording->inbox); /* the recorder may wait for an answer */
-	return recorder_pause(&served->recorder, err);
+	return recorder_pause(served->recorder, err);
 }
 
-void served_feed_resume_recording(struct served_feed *served, const struct config_feed *from)
+void served_feed_resume_recording(struct served_feed *served)
 {
-	served_feed_record(served, from);
 	if (served->recorder)
 		record(served);
 }

@@ -94,12 +94,12 @@ int served_feed_new(struct service *service, const struct config *config,
  * it is logged, and the feed is not recorded. */
 void served_feed_record(struct served_feed *served, const struct config_feed *from);
 
-/* For a hand-over: the history is left to the next process, and what it lacks is in the rings.  The
- * workers are parked.  0; or -ETIMEDOUT with a message: the disk does not answer, and whoever waits
+/* For a hand-over: the history is left to the next process, and what it lacks is in the rings.  Who reads
+ * it stays where it is.  The workers are parked.  0; or -ETIMEDOUT with a message: the disk does not answer, and whoever waits
  * for it would hold up the next program for ever.  The other one is for both: they go on, in this
  * process after all. */
 must_check int served_feed_pause_recording(struct served_feed *served, struct errmsg *err);
-void served_feed_resume_recording(struct served_feed *served, const struct config_feed *from);
+void served_feed_resume_recording(struct served_feed *served);
 
 /* What is recorded.  False: it has no history. */
 bool served_feed_read_history(const struct served_feed *served, struct recorder_report *ret);

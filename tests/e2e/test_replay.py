@@ -325,20 +325,3 @@ def test_only_so_many_at_once(lab):
     relay.run_until_done([replay(relay, made)])
     slow[1].close()
     relay.wait("a", subscribers_replaying=0)
-
-
-def test_an_upgrade_closes_who_replays(lab):
-    """It is told to come back, by a reset; and whoever has arrived at the live edge stays."""
-    made = text_script((1000,) * 8000, 8)
-    relay = lab.start(sections(lab))
-    publisher = begin(lab, relay, made)
-    publisher.send(made.wire[1000:7_000_000])
-    live = read(lab, relay, made, 7000)
-    slow = replay(relay, made, paused=True, receive_buffer=4096)
-    relay.wait("a", subscribers_replaying=1)
-    relay.upgrade()
-    slow.resume()
-    lab.loop.run(lambda: slow.end, what="the end")
-    assert slow.end == "rst"
-    publisher.send(made.wire[7_000_000:])
-    relay.run_until_done([live, replay(relay, made)])

@@ -77,7 +77,7 @@ void sample_fill(struct sample *sample)
 	fill_ring(sample, &rendition->ring);
 	memcpy(rendition->format, "framed", 7);
 	rendition->subscribers = sample->subscribers;
-	rendition->subscriber_count = 2;
+	rendition->subscriber_count = 3;
 	sample->subscribers[0] = (struct subscriber_snapshot){
 		.fd = FIRST_FD + 5,
 		.id = 1,
@@ -96,6 +96,15 @@ void sample_fill(struct sample *sample)
 		.cursor = {.is_inside = true, .index = 3, .offset = 4, .pos = 44, .next_index = 4}};
 	sample->subscribers[1] = (struct subscriber_snapshot){
 		.fd = FIRST_FD + 6, .id = 2, .cursor = {.pos = 142, .next_index = 8}};
+	sample->subscribers[2] = (struct subscriber_snapshot){
+		.fd = FIRST_FD + 7,
+		.id = 3,
+		.is_replaying = true,
+		.from_files = {.device = 1,
+			       .inode = 2,
+			       .until_ns = 3,
+			       .rate = 4,
+			       .place = {.file = 5, .offset = 6, .sent = UINT64_C(7) << 40}}};
 	*part = (struct feed_state){
 		.is_awake = true,
 		.session = 7,

@@ -10,7 +10,7 @@
 #include "serve/handover.h"
 
 enum {
-	FDS = 7,        // in the sample
+	FDS = 8,        // in the sample
 	FIRST_FD = 900, // not open: nothing here may touch a descriptor
 	SAMPLE_BLOCK_BYTES = 17,
 };
@@ -24,12 +24,12 @@ struct sample {
 	struct rendition_state renditions[1];
 	struct segment_state segments[3];
 	struct packet_mark marks[2], mark_of_rest;
-	struct subscriber_snapshot subscribers[2];
+	struct subscriber_snapshot subscribers[3];
 	uint8_t block[SAMPLE_BLOCK_BYTES];
 	struct handed_http http_listeners[1];
 };
 
-// A listener, a feed with a ring of three segments and two subscribers, and a listener of HTTP.
+// A listener, a feed with a ring of three segments and two subscribers, one that reads files, and a listener of HTTP.
 void sample_fill(struct sample *sample);
 
 #endif

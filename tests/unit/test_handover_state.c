@@ -60,6 +60,9 @@ static void test_comes_back_as_it_was(void **state)
 	assert_true(back.feeds[0].parts[0].renditions[0].subscribers[0].ends_with_fin);
 	assert_int_equal(back.feeds[0].parts[0].renditions[0].subscribers[0].until_ns, 77000000000);
 	assert_int_equal(back.feeds[0].parts[0].renditions[0].subscribers[0].input_max_bytes, 4096);
+	assert_true(back.feeds[0].parts[0].renditions[0].subscribers[2].is_replaying);
+	assert_memory_equal(&back.feeds[0].parts[0].renditions[0].subscribers[2].from_files,
+			    &sample.subscribers[2].from_files, sizeof(struct kept_replay));
 	assert_int_equal(back.http_listeners[0].refused[HTTP_REFUSED_TOKEN], 8);
 	assert_int_equal(back.http_listeners[0].counters.requests, 42);
 	assert_int_equal(one.fd_count, FDS);

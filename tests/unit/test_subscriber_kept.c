@@ -3,6 +3,7 @@
  * What a feed's records say of its subscribers after it was killed at any moment: for each of them
  * exactly as many bytes of the ring as its socket got, or that its place is not known.  Some are
  * listened to: then a whole number of their messages has been taken, and the rest is in the socket.
+ * Some are sent what a ring does not have any more, as out of files.
  *
  * The feed runs in a process of its own that shares the descriptors (CLONE_FILES), as with the
  * keeper: what it had open is open here when it is dead.
@@ -38,7 +39,8 @@
 #include "tests/unit/tcp_pair.h"
 
 enum {
-	SUBSCRIBERS = 12,
+	RING_READERS = 12,
+	SUBSCRIBERS = RING_READERS + 3,
 	DESCRIPTORS = 1024,
 	ROUNDS = 15,
 	STREAM_BYTES = 3 << 20,
@@ -55,7 +57,7 @@ struct tables {
 
 struct peer {
 	int feed_fd, fd;
-	bool is_tcp, is_framed, is_heard;
+	bool is_tcp, is_framed, is_heard, is_replaying;
 	uint64_t received, said;
 };
 
@@ -116,6 +118,59 @@ static const struct subscriber_input counting_input = {
 	.free = free,
 };
 
+// The stream, in pieces; it never comes to a seam.
+struct past {
+	const struct rig_stream *stream;
+	uint64_t at;
+};
+
+static enum replay_outcome send_past(void *owner, int fd, struct replay_progress *ret)
+{
+	struct past *past = owner;
+	size_t left = past->stream->payload_size - past->at;
+	ssize_t sent = send(fd, past->stream->payload + past->at, size_min(left, 10000),
+			    MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (sent <= 0)
+		return REPLAY_BLOCKED;
+	past->at += (uint64_t)sent;
+	ret->sent = (size_t)sent;
+	return REPLAY_MORE;
+}
+
+static bool is_inside_past(const void *owner)
+{
+	return owner;
+}
+
+static bool is_past_cut_off(const void *owner)
+{
+	return !owner;
+}
+
+static void capture_past(const void *owner, struct kept_replay *ret)
+{
+	*ret = (struct kept_replay){.rate = 4711, .place.offset = ((const struct past *)owner)->at};
+}
+
+static const struct subscriber_replay replay_past = {
+	.send = send_past,
+	.is_inside = is_inside_past,
+	.is_cut_off = is_past_cut_off,
+	.capture = capture_past,
+	.free = free,
+};
+
+static struct past *new_past(const struct rig_stream *stream)
+{
+	struct past *past = malloc(sizeof(*past));
+
+	if (!past)
+		_exit(1);
+	*past = (struct past){.stream = stream};
+	return past;
+}
+
 static _Noreturn void run_feed(struct crash *crash, const struct feed_params *params)
 {
 	struct feed_records records = {
@@ -143,6 +198,8 @@ static _Noreturn void run_feed(struct crash *crash, const struct feed_params *pa
 			.on_slow = ON_SLOW_WAIT,
 			.input = peer->is_heard ? &counting_input : NULL,
 			.input_owner = peer->is_heard ? calloc(1, sizeof(uint64_t)) : NULL,
+			.replay = peer->is_replaying ? &replay_past : NULL,
+			.replay_owner = peer->is_replaying ? new_past(&crash->stream) : NULL,
 		};
 
 		if (subscriber_join(peer->is_framed ? rig.framed : rig.raw, peer->feed_fd, &join) <
@@ -172,7 +229,8 @@ static void start(struct crash *crash, const struct feed_params *params)
 	make_pair(true, false, &crash->publisher);
 	for (size_t i = 0; i < SUBSCRIBERS; i++) {
 		make_pair(i % 4 != 3, i % 3 == 0, &crash->peers[i]);
-		crash->peers[i].is_framed = i % 2;
+		crash->peers[i].is_replaying = i >= RING_READERS;
+		crash->peers[i].is_framed = i % 2 && i < RING_READERS;
 		crash->peers[i].is_heard = i % 5 < 2;
 	}
 	crash->stream = feed_rig_make_stream(&params->framing, STREAM_BYTES, 20000, 7);
@@ -231,8 +289,18 @@ static int same(void *owner, int fd)
 }
 
 struct tally {
-	unsigned settled, advanced, lost;
+	unsigned settled, advanced, lost, replaying;
 };
+
+// Bytes that its socket should have got.
+static uint64_t place_of(const struct peer *peer, const struct subscriber_snapshot *snapshot)
+{
+	assert_int_equal(snapshot->is_replaying, peer->is_replaying);
+	if (!peer->is_replaying)
+		return snapshot->cursor.pos;
+	assert_int_equal(snapshot->from_files.rate, 4711);
+	return snapshot->from_files.place.offset + snapshot->from_files.place.sent;
+}
 
 static void check_input(const struct peer *peer, const struct subscriber_snapshot *snapshot)
 {
@@ -258,6 +326,7 @@ static void check_subscriber(struct crash *crash, struct peer *peer, const struc
 	struct subscriber_snapshot snapshot;
 	struct pollfd more = {.fd = peer->fd, .events = POLLIN};
 	int r = subscriber_record_read(record, peer->feed_fd, ring, &snapshot);
+	uint64_t place;
 
 	assert_true(subscriber_record_is_used(record));
 	if (r < 0) {
@@ -269,15 +338,17 @@ static void check_subscriber(struct crash *crash, struct peer *peer, const struc
 	tally->settled += !is_busy;
 	assert_int_equal(snapshot.fd, peer->feed_fd);
 	assert_int_equal(snapshot.id, (uint64_t)(peer - crash->peers) + 1);
+	tally->replaying += peer->is_replaying;
+	place = place_of(peer, &snapshot);
 	check_input(peer, &snapshot);
 	// All that is on its way: the sockets are still there, so it comes. (Who joined in the
 	// framed format got a heartbeat, as long as what stood in the ring before.)
-	while (peer->received < snapshot.cursor.pos) {
+	while (peer->received < place) {
 		assert_int_equal(poll(&more, 1, 10000), 1);
 		assert_true(read_some(crash, peer, SIZE_MAX));
 	}
 	assert_int_equal(poll(&more, 1, 0), 0);
-	assert_int_equal(peer->received, snapshot.cursor.pos);
+	assert_int_equal(peer->received, place);
 }
 
 static void check(struct crash *crash, struct tally *tally)
@@ -392,8 +463,10 @@ static void every_place_is_right(void **state)
 		for (enum engine engine = 0; engine <= ENGINE_COUNT; engine++)
 			die_at_any_moment(kinds[i], engine, i == 1, &sum);
 	}
-	print_message("settled %u, advanced %u, lost %u\n", sum.settled, sum.advanced, sum.lost);
+	print_message("settled %u, advanced %u, lost %u, replaying %u\n", sum.settled, sum.advanced,
+		      sum.lost, sum.replaying);
 	assert_true(sum.settled > sum.lost);
+	assert_true(sum.replaying > ROUNDS);
 }
 
 int main(void)

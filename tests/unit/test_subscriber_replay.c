@@ -83,10 +83,16 @@ static bool is_past_cut_off(const void *owner)
 	return ((const struct past *)owner)->is_cut_off;
 }
 
+static void capture_past(const void *owner, struct kept_replay *ret)
+{
+	*ret = (struct kept_replay){.place.offset = ((const struct past *)owner)->at};
+}
+
 static const struct subscriber_replay replay_past = {
 	.send = send_past,
 	.is_inside = is_inside_past,
 	.is_cut_off = is_past_cut_off,
+	.capture = capture_past,
 	.free = free_past,
 };
 
@@ -242,7 +248,7 @@ static void who_is_closed_on_the_way_is_reset(void **state)
 	params.place.sequence = 1;
 	feed_rig_join(&rig, true, true, 0, &params);
 	(void)feed_rig_turn(&rig);
-	fanout_close_replaying(&rig.feed->fanout, CLOSE_HANDOVER);
+	subscriber_close(feed_rig_newest(rig.framed), CLOSE_HANDOVER);
 	feed_rig_settle(&rig);
 	assert_int_equal(rig.feed->fanout.closed[CLOSE_HANDOVER], 1);
 	assert_int_equal(past.frees, 1);
