@@ -117,6 +117,39 @@ static void print_words(FILE *to, const struct service *service, const struct wo
 	}
 }
 
+/* As the value of a label: a URL and a path may have a quote or a backslash. */
+static void print_label(FILE *to, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\' || *text == '\n')
+			(void)fputc('\\', to);
+		(void)fputc(*text == '\n' ? 'n' : *text, to);
+	}
+}
+
+static void print_origins(FILE *to, const struct service *service)
+{
+	struct list_node *node;
+
+	print_head(to, "relay_feed_origin_info", "gauge",
+		   "1; origin is whom the feed is taken from: a server, a parent or a publisher");
+	list_for_each (&service->feeds, node) {
+		const struct served_feed *served = served_feed_at(node);
+
+		if (!served->origin.name[0])
+			continue;
+		(void)fprintf(to, "relay_feed_origin_info{feed=\"%s\",origin=\"", served->name);
+		print_label(to, served->origin.name);
+		(void)fprintf(to, "\"} 1\n");
+	}
+	print_head(to, "relay_feed_origin_since_seconds", "gauge",
+		   "when that began; 0 without a source");
+	list_for_each (&service->feeds, node)
+		(void)fprintf(to, "relay_feed_origin_since_seconds{feed=\"%s\"} %.3f\n",
+			      served_feed_at(node)->name,
+			      (double)(served_feed_at(node)->origin.since_ns / NS_PER_MS) / 1e3);
+}
+
 static void print_feeds(FILE *to, const struct service *service)
 {
 	struct list_node *node;
@@ -125,6 +158,7 @@ static void print_feeds(FILE *to, const struct service *service)
 	list_for_each (&service->feeds, node)
 		(void)fprintf(to, "relay_feed_up{feed=\"%s\"} %d\n", served_feed_at(node)->name,
 			      served_feed_at(node)->report.is_source_up);
+	print_origins(to, service);
 	print_feed_metrics(to, service);
 	for (size_t i = 0; i < ARRAY_LEN(word_families); i++)
 		print_words(to, service, &word_families[i]);

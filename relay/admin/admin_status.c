@@ -268,6 +268,8 @@ static json_t *feed_json(const struct config *config, const struct served_feed *
 	set_count(json, "next_seq", report->next_seq);
 	set(json, "source_up", json_boolean(report->is_source_up));
 	set(json, "source", json_string(from ? from->ingest.text : ""));
+	set(json, "origin", json_string(served->origin.name));
+	set_count(json, "origin_since_ms", served->origin.since_ns / NS_PER_MS);
 	set_count(json, "rate_in", served->rates.in_bytes);
 	set_count(json, "rate_out", served->rates.out_bytes);
 	set(json, "metrics", metrics_json(&report->metrics));

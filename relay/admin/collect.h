@@ -15,7 +15,8 @@
 struct service;
 struct served_feed;
 
-/* Brings served->report of every feed up to date; with_subscribers as in feed_report_add(). */
+/* Brings served->report of every feed up to date; with_subscribers as in feed_report_add(), and
+ * served->origin, too. */
 void collect_reports(struct service *service, bool with_subscribers);
 
 /* Once a second: the rates of every feed. */

@@ -76,6 +76,8 @@ static void look_at_news(struct ingest *ingest)
 	metrics->nats_renewals += report.renewals - backbone->seen.renewals;
 	metrics->nats_too_long += report.too_long - backbone->seen.too_long;
 	metrics->nats_lag = report.lag;
+	if (strcmp(report.server, backbone->seen.server) != 0)
+		ingest->origin_since_ns = clock_wall_ns();
 	/* Who is told that it is up may ask for messages of its session. */
 	if (report.is_up && !is_told_up && report.session == ingest->feed->publish.sequence.session)
 		go_up(ingest, &report);
@@ -164,6 +166,11 @@ static void stop(struct ingest *ingest)
 	free(backbone);
 }
 
+static const char *origin(const struct ingest *ingest)
+{
+	return ingest->backbone ? ingest->backbone->seen.server : "";
+}
+
 /* Other servers or secrets: the next reader has them, and begins where this one is. */
 static void change(struct ingest *ingest)
 {
@@ -177,4 +184,5 @@ const struct ingest_way nats_ingest_way = {
 	.stop = stop,
 	.tick = tick,
 	.change = change,
+	.origin = origin,
 };

@@ -41,6 +41,7 @@ struct served_feed {
 	struct ingest ingest;             /* home's, from served_feed_open() on */
 	struct worker_feed *worker_feeds; /* one in each worker; owned */
 	struct crossing **crossings;      /* from home to each worker, NULL to home itself; owned */
+	struct ingest_origin origin;      /* as of the last report with subscribers */
 	struct served_format formats[FORMAT_COUNT];
 	uint64_t keep_past_ms; /* so long a format stays open that nobody reads any more */
 	bool has_begun;        /* ro: served_formats_begin() has been called */

@@ -120,6 +120,7 @@ void ingest_attach(struct ingest *ingest, int fd)
 	if (!ingest->source.is_file && !ingest->datagrams)
 		gathering_begin(&ingest->gathering, fd);
 	ingest->last_ms = now_ms();
+	ingest->origin_since_ns = clock_wall_ns();
 	ev_io_set(&ingest->readable, fd, EV_READ);
 }
 

@@ -120,6 +120,8 @@ struct ingest_way {
 	void (*stop)(struct ingest *ingest);
 	/* 10 times a second, from ingest_begin() on. */
 	void (*tick)(struct ingest *ingest);
+	/* Whom the source comes from, where its descriptor does not show it; "": nobody. */
+	const char *(*origin)(const struct ingest *ingest);
 	/* params.backbone has changed. */
 	void (*change)(struct ingest *ingest);
 };
@@ -135,6 +137,7 @@ struct ingest {
 	struct newcomers newcomers; /* LISTEN, HTTP: who may become the publisher */
 	struct connector connector;
 	struct source source;            /* fd -1: no publisher */
+	uint64_t origin_since_ns;        /* wall clock: it comes from where it does */
 	struct source_body *body;        /* HTTP: how it stands there; owned; NULL: bare */
 	struct direct_file *direct_file; /* source.fd is its pipe; NULL: none */
 	struct datagrams *datagrams;     /* UDP; NULL: not open */
@@ -248,6 +251,17 @@ enum {
 
 /* CONNECT: endpoint `index` as the operator wrote it.  Returns buf, of INGEST_ORIGIN_BYTES or more. */
 const char *ingest_print_origin(char *buf, size_t size, const struct ingest *ingest, size_t index);
+
+/* Whom a feed is taken from. */
+struct ingest_origin {
+	/* An address, or a URL without its query; "": from nobody, or the configuration says all there is
+	 * to say. */
+	char name[INGEST_ORIGIN_BYTES];
+	uint64_t since_ns; /* wall clock; 0: from nobody */
+};
+
+/* In its loop.  A system call, where it is a peer. */
+void ingest_find_origin(const struct ingest *ingest, struct ingest_origin *ret);
 
 /* ---- for the other files of the ingest ---- */
 

@@ -47,6 +47,7 @@ void ingest_capture(struct ingest *ingest, struct ingest_state *ret)
 
 	*ret = (struct ingest_state){
 		.fd = ingest->source.fd,
+		.since_ns = ingest->origin_since_ns,
 		.has_started = ingest->has_started,
 		.has_ended = (kind == INGEST_STDIN || kind == INGEST_FILE) && ingest->source.fd < 0,
 		.endpoint = ingest->connector.current,
@@ -110,6 +111,8 @@ void ingest_restore(struct ingest *ingest, struct ingest_state *state)
 	if (state->is_stdin)
 		ingest->stdin_flags = (int)state->flags;
 	ingest_attach(ingest, fd);
+	if (state->since_ns)
+		ingest->origin_since_ns = state->since_ns;
 	ingest_note_taken(ingest);
 	if (ingest->params.kind == INGEST_CONNECT)
 		connector_resume(&ingest->connector, state->endpoint);

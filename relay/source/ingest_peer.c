@@ -2,6 +2,9 @@
 /* Peers that want to publish. */
 #include "source/ingest_peer.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "net/sockopt.h"
 #include "source/ingest_log.h"
 
@@ -27,6 +30,30 @@ void ingest_find_peer(int fd, const struct source_body *body, struct endpoint_ad
 		*ret = body->peer;
 	else
 		endpoint_peer(fd, ret);
+}
+
+static void print_origin(const struct ingest *ingest, char *buf, size_t size)
+{
+	struct endpoint_address peer;
+
+	if (ingest->way && ingest->way->origin) {
+		(void)snprintf(buf, size, "%s", ingest->way->origin(ingest));
+	} else if (ingest->params.kind == INGEST_CONNECT) {
+		(void)ingest_print_origin(buf, size, ingest, ingest->connector.current);
+		buf[strcspn(buf, "?")] = '\0';
+	} else if (ingest->source.is_socket) {
+		ingest_find_peer(ingest->source.fd, ingest->body, &peer);
+		endpoint_print_address(buf, size, &peer);
+	}
+}
+
+void ingest_find_origin(const struct ingest *ingest, struct ingest_origin *ret)
+{
+	*ret = (struct ingest_origin){.name = ""};
+	if (!ingest->feed->publish.sequence.is_source_up || ingest->source.fd < 0)
+		return;
+	ret->since_ns = ingest->origin_since_ns;
+	print_origin(ingest, ret->name, sizeof(ret->name));
 }
 
 enum close_reason ingest_check_peer(struct ingest *ingest, const struct endpoint_address *peer)

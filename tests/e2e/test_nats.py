@@ -3,10 +3,12 @@
 
 import json
 import signal
+import time
 
 import pytest
 
 from relaytest import packet
+from relaytest.admin import Admin
 from relaytest.ini import feed, web
 from relaytest.nats import POLL, Server, free_port
 from relaytest.stream import Script, position_coded
@@ -416,3 +418,25 @@ def test_a_secret_that_cannot_be_read_is_named(lab, server):
     relay.wait_log(f"nats source not read feed=a: cannot read {lab.directory}/none: No such file")
     told = lab.run_tool("relay", "-t", "-c", relay.ini)
     assert told.returncode and f"cannot read {lab.directory}/none" in told.stderr
+
+
+def test_whom_it_is_read_from_is_shown(lab, server):
+    """On the page and in the metrics: which server, and since when. After its death, the other one."""
+    one, other = server("one"), server("other")
+    relay = lab.start({"admin": {"listen": "tcp:127.0.0.1:0", "socket": "none"},
+                       **reading(one, f"nats:{SUBJECT}", servers=f"{one.url}, {other.url}")})
+    relay.wait("a", source_up=1)
+    admin = Admin(relay)
+    shown = admin.get("/status.json")["feeds"][0]
+    assert shown["origin"] in (one.url, other.url) and shown["origin_since_ms"] / 1000 <= time.time()
+    now, then = (one, other) if shown["origin"] == one.url else (other, one)
+    metrics = admin.ask("/metrics").text
+    assert f'relay_feed_origin_info{{feed="a",origin="{now.url}"}} 1\n' in metrics
+    assert f'relay_feed_origin_since_seconds{{feed="a"}} {shown["origin_since_ms"] / 1000:.3f}\n' in metrics
+    now.kill()
+    lab.loop.run(lambda: admin.get("/status.json")["feeds"][0]["origin"] == then.url, what="the other server", poll=POLL)
+    assert admin.get("/status.json")["feeds"][0]["origin_since_ms"] > shown["origin_since_ms"]
+    then.kill()
+    relay.wait("a", source_up=0)
+    assert admin.get("/status.json")["feeds"][0]["origin"] == ""
+    assert "relay_feed_origin_info{" not in admin.ask("/metrics").text

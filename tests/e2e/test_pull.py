@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from relaytest.admin import Admin
 from relaytest.ini import feed
 from relaytest.origin import OK, Origin, chunk
 from relaytest.stream import script, text_script
@@ -175,6 +176,25 @@ def test_it_goes_on_over_an_upgrade(lab):
     origin.asked[0].send(MADE.wire[half:])
     relay.run_until_done([reader])
     assert len(origin.connections) == 1
+
+
+def test_whom_it_is_pulled_from_is_shown(lab):
+    """Without the query of the URL, which may say more than all should see; the same, and since then, over an upgrade."""
+    origin = Origin(lab, OK + b"\r\n" + MADE.wire)
+    sections = pull(origin, framing="line")
+    sections["feed a"]["ingest"] += "?key=p4ss"
+    relay = lab.start({"admin": {"listen": "tcp:127.0.0.1:0", "socket": "none"}, **sections})
+    relay.wait("a", in_messages=50)
+    admin = Admin(relay)
+    shown = admin.get("/status.json")["feeds"][0]
+    assert shown["origin"] == origin.url() and shown["origin_since_ms"] > 0
+    metrics = admin.ask("/metrics").text
+    assert f'relay_feed_origin_info{{feed="a",origin="{origin.url()}"}} 1\n' in metrics and "p4ss" not in metrics
+    relay.upgrade()
+    again = admin.get("/status.json")["feeds"][0]
+    assert [again[key] for key in ("origin", "origin_since_ms")] == [shown[key] for key in ("origin", "origin_since_ms")]
+    origin.asked[0].end()
+    relay.wait("a", source_losses=1)
 
 
 def test_chunks_are_asked_for_again_over_an_upgrade(lab):

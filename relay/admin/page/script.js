@@ -335,7 +335,7 @@ function makeFeed(feed) {
   element.update = (now) => {
     state.className = `pill ${now.source_up ? "good" : "bad"}`;
     say(state, now.source_up ? "source up" : "no source");
-    say(source, now.source);
+    say(source, now.origin ? `${now.source} · ${now.origin} for ${span(Date.now() - now.origin_since_ms)}` : now.source);
     const values = cells.map((one) => one.lastChild);
     say(values[0], rate(now.rate_in));
     say(values[1], rate(now.rate_out));
