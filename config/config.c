@@ -20,6 +20,17 @@ bool config_is_nats(const struct config_feed *feed)
 				     feed->ingest.kind == CONFIG_INGEST_JETSTREAM);
 }
 
+const char *config_forward_stream(const struct config_feed *feed)
+{
+	static const char before[] = "jetstream:";
+	const char *stream = feed->forward + strlen(before);
+
+	if (strncmp(feed->forward, before, strlen(before)) != 0 || !*stream ||
+	    strpbrk(stream, CONFIG_NATS_NOT_IN_STREAM))
+		return NULL;
+	return stream;
+}
+
 const struct config_feed *config_find_feed(const struct config *config, const char *name)
 {
 	for (size_t i = 0; i < config->feed_count; i++) {

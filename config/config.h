@@ -39,6 +39,9 @@
 /* Longest name of a stream, and longest subject, of NATS. */
 #define CONFIG_NATS_NAME_BYTES 255
 
+/* What the servers do not have in the name of a stream. */
+#define CONFIG_NATS_NOT_IN_STREAM " \t.*>/\\"
+
 /* --- values --- */
 
 /* Every word that a key can be set to, once: VALUE(prefix, identifier, word).  A list belongs to the
@@ -84,6 +87,9 @@
 #define CONFIG_ON_HISTORY_LAGS(VALUE)                                                              \
 	VALUE(CONFIG_ON_HISTORY_LAG, GAP, "gap")                                                   \
 	VALUE(CONFIG_ON_HISTORY_LAG, WAIT, "wait")
+#define CONFIG_FORWARD_ACKS(VALUE)                                                                 \
+	VALUE(CONFIG_FORWARD_ACK, NONE, "none")                                                    \
+	VALUE(CONFIG_FORWARD_ACK, WAIT, "wait")
 #define CONFIG_MESSAGES(VALUE)                                                                     \
 	VALUE(CONFIG_MESSAGES, PACKET, "packet")                                                   \
 	VALUE(CONFIG_MESSAGES, MESSAGE, "message")
@@ -106,6 +112,7 @@ enum config_direct         { CONFIG_DIRECTS(CONFIG_ENUMERATOR) };
 enum config_survive_crash  { CONFIG_SURVIVE_CRASHES(CONFIG_ENUMERATOR) };
 enum config_on_slow        { CONFIG_ON_SLOWS(CONFIG_ENUMERATOR) };
 enum config_on_history_lag { CONFIG_ON_HISTORY_LAGS(CONFIG_ENUMERATOR) };
+enum config_forward_ack    { CONFIG_FORWARD_ACKS(CONFIG_ENUMERATOR) };
 enum config_messages       { CONFIG_MESSAGES(CONFIG_ENUMERATOR) };
 enum config_proxy_header   { CONFIG_PROXY_HEADERS(CONFIG_ENUMERATOR) };
 enum config_yes_no         { CONFIG_YES_NOS(CONFIG_ENUMERATOR) };
@@ -396,6 +403,9 @@ bool config_has_admin(const struct config *config);
 
 /* Is the feed read from NATS? */
 bool config_is_nats(const struct config_feed *feed);
+
+/* The stream that a feed is forwarded to.  NULL: it is not, or what it says is none. */
+const char *config_forward_stream(const struct config_feed *feed);
 
 /* --- the option table --- */
 

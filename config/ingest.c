@@ -228,7 +228,7 @@ static int parse_udp(struct config_ingest *ingest, const char *rest, struct errm
 static int parse_nats(struct config_ingest *ingest, const char *rest, struct errmsg *e)
 {
 	bool is_stream = ingest->kind == CONFIG_INGEST_JETSTREAM;
-	size_t wrong = strcspn(rest, is_stream ? " \t.*>/\\" : " \t");
+	size_t wrong = strcspn(rest, is_stream ? CONFIG_NATS_NOT_IN_STREAM : " \t");
 
 	if (rest[wrong]) {
 		errmsg_set(e, "'%.80s' is no %s: it has a '%c' in it", rest,

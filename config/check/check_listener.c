@@ -209,7 +209,8 @@ static void check_publish(const struct check *check, const struct config_listene
 void check_is_served(const struct check *check, const struct config_feed *feed)
 {
 	const struct config *config = check->config;
-	bool is_served = false, is_published = false;
+	bool is_served = *feed->forward != '\0'; /* its stream is who reads it */
+	bool is_published = false;
 
 	for (size_t i = 0; i < config->listener_count; i++) {
 		is_served = is_served || config_is_served(&config->listeners[i], feed);

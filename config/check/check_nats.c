@@ -8,6 +8,9 @@
 
 #define BLANKS ", \t"
 
+#define NO_SERVERS                                                                                 \
+	"%s = %.200s, but there are no servers; expected servers = nats://HOST:PORT in [nats]"
+
 /* ---- [nats] ---- */
 
 static void check_server(const struct check *check, const char *url, size_t bytes)
@@ -63,24 +66,24 @@ static void check_secrets(const struct check *check)
 
 /* ---- feeds ---- */
 
+/* An option that is for something else. */
+static void check_left_out(const struct check *check, const struct config_feed *feed, size_t option,
+			   const char *key, const char *what)
+{
+	if (!check_is_default(&feed->section, option))
+		check_report(check, &feed->section, option,
+			     "%s is for %s; expected it to be left out", key, what);
+}
+
 static void check_options(const struct check *check, const struct config_feed *feed)
 {
-	static const struct {
-		size_t option;
-		const char *key;
-	} options[] = {{CONFIG_FEED_subject, "subject"},
-		       {CONFIG_FEED_backfill, "backfill"},
-		       {CONFIG_FEED_session, "session"}};
+	static const char what[] = "ingest = jetstream:STREAM only";
 
 	if (!feed->ingest.text || feed->ingest.kind == CONFIG_INGEST_JETSTREAM)
 		return;
-	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-		if (!check_is_default(&feed->section, options[i].option))
-			check_report(check, &feed->section, options[i].option,
-				     "%s is for ingest = jetstream:STREAM only; expected it to be "
-				     "left out",
-				     options[i].key);
-	}
+	check_left_out(check, feed, CONFIG_FEED_subject, "subject", what);
+	check_left_out(check, feed, CONFIG_FEED_backfill, "backfill", what);
+	check_left_out(check, feed, CONFIG_FEED_session, "session", what);
 }
 
 static void check_reading(const struct check *check, const struct config_feed *feed)
@@ -88,9 +91,7 @@ static void check_reading(const struct check *check, const struct config_feed *f
 	if (!config_is_nats(feed))
 		return;
 	if (!*check->config->nats.servers)
-		check_report(check, &feed->section, CONFIG_FEED_ingest,
-			     "ingest = %.200s, but there are no servers; expected servers = "
-			     "nats://HOST:PORT in [nats]",
+		check_report(check, &feed->section, CONFIG_FEED_ingest, NO_SERVERS, "ingest",
 			     feed->ingest.text);
 	if (feed->framing.kind != FRAMING_RELAY)
 		check_report(check, &feed->section, CONFIG_FEED_framing,
@@ -101,6 +102,68 @@ static void check_reading(const struct check *check, const struct config_feed *f
 			     "'%.80s' is no subject: it has a blank in it", feed->subject);
 }
 
+/* ---- forward ---- */
+
+static void check_subject(const struct check *check, const struct config_feed *feed)
+{
+	if (!*feed->forward_subject)
+		check_report(check, &feed->section, CONFIG_FEED_forward,
+			     "forward = %s needs a subject; expected forward_subject = SUBJECT, "
+			     "one that the stream has",
+			     feed->forward);
+	else if (strpbrk(feed->forward_subject, " \t*>"))
+		check_report(check, &feed->section, CONFIG_FEED_forward_subject,
+			     "'%.80s' is no subject to publish to: blanks and wildcards have no "
+			     "place in it",
+			     feed->forward_subject);
+	for (const struct config_feed *other = check->config->feeds; other < feed; other++) {
+		if (*other->forward && strcmp(other->forward_subject, feed->forward_subject) == 0 &&
+		    *feed->forward_subject)
+			check_report(check, &feed->section, CONFIG_FEED_forward_subject,
+				     "forward_subject = %s is that of [feed %s] as well, so "
+				     "messages would be taken for one another; expected one of "
+				     "its own",
+				     feed->forward_subject, other->section.name);
+	}
+}
+
+/* What comes out of a stream does not go into it again. */
+static bool is_circle(const struct config_feed *feed, const char *stream)
+{
+	return feed->ingest.text && feed->ingest.kind == CONFIG_INGEST_JETSTREAM &&
+	       strcmp(feed->ingest.addresses[0], stream) == 0;
+}
+
+static void check_forward(const struct check *check, const struct config_feed *feed)
+{
+	static const char what[] = "feeds with forward = jetstream:STREAM";
+	const char *stream = config_forward_stream(feed);
+
+	if (!*feed->forward) {
+		check_left_out(check, feed, CONFIG_FEED_forward_subject, "forward_subject", what);
+		check_left_out(check, feed, CONFIG_FEED_forward_ack, "forward_ack", what);
+		return;
+	}
+	if (!stream)
+		check_report(check, &feed->section, CONFIG_FEED_forward,
+			     "'%.80s' is no stream; expected forward = jetstream:STREAM",
+			     feed->forward);
+	else if (is_circle(feed, stream))
+		check_report(check, &feed->section, CONFIG_FEED_forward,
+			     "stream %s would be forwarded into itself; expected another one",
+			     stream);
+	if (!*check->config->nats.servers)
+		check_report(check, &feed->section, CONFIG_FEED_forward, NO_SERVERS, "forward",
+			     feed->forward);
+	check_subject(check, feed);
+	if (stream && feed->forward_ack == CONFIG_FORWARD_ACK_WAIT)
+		check_report(check, &feed->section, CONFIG_FEED_forward_ack,
+			     "forward_ack = wait takes two feeds; expected it to be left out here, "
+			     "and listeners of another feed with ingest = jetstream:%s and "
+			     "subject = %s",
+			     stream, feed->forward_subject);
+}
+
 void check_nats(const struct check *check)
 {
 	check_servers(check);
@@ -108,5 +171,6 @@ void check_nats(const struct check *check)
 	for (size_t i = 0; i < check->config->feed_count; i++) {
 		check_options(check, &check->config->feeds[i]);
 		check_reading(check, &check->config->feeds[i]);
+		check_forward(check, &check->config->feeds[i]);
 	}
 }

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "history/recorder.h"
+#include "nats/forwarder.h"
 #include "serve/http_listener.h"
 #include "serve/served_listener.h"
 #include "serve/service.h"
@@ -256,6 +257,24 @@ static json_t *history_json(const struct served_feed *served)
 	return json;
 }
 
+/* null where it is not forwarded. */
+static json_t *forward_json(const struct config_feed *from, const struct served_feed *served)
+{
+	struct forwarder_report report;
+	json_t *json;
+
+	if (!from || !served_forward_read(&served->forward, &report))
+		return json_null();
+	json = json_object();
+	set(json, "to", json_string(from->forward));
+	set(json, "subject", json_string(from->forward_subject));
+	set(json, "server", json_string(report.server));
+	set(json, "up", json_boolean(report.is_up));
+	set_count(json, "session", report.next.session);
+	set_count(json, "next_seq", report.next.sequence);
+	return json;
+}
+
 static json_t *feed_json(const struct config *config, const struct served_feed *served,
 			 const struct census *census)
 {
@@ -281,6 +300,7 @@ static json_t *feed_json(const struct config *config, const struct served_feed *
 	set(json, "lag_ms", lag_json(census));
 	set(json, "slowest", rows_json(census));
 	set(json, "history", history_json(served));
+	set(json, "forward", forward_json(from, served));
 	return json;
 }
 

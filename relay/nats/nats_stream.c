@@ -6,6 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
+
+#define ADVICE_TO_PUBLISH                                                                          \
+	"the user needs to publish to %s, $JS.API.STREAM.INFO.%s and "                             \
+	"$JS.API.STREAM.MSG.GET.%s, and to subscribe to _INBOX.>"
 #define ADVICE_PERMISSIONS                                                                         \
 	"the user needs to publish to $JS.API.STREAM.INFO.%s, $JS.API.STREAM.MSG.GET.%s, "         \
 	"$JS.API.CONSUMER.CREATE.%s and $JS.FC.%s.>, and to subscribe to _INBOX.>"
@@ -20,14 +25,20 @@ static jsOptions wait_options(void)
 }
 
 /* Of a refusal nothing comes back but a line on the connection. */
-static bool tell_refusal(struct nats_connection *connection, const char *stream, struct errmsg *err)
+bool nats_stream_take_refusal(struct nats_connection *connection,
+			      const struct backbone_params *params, struct errmsg *err)
 {
+	const char *stream = params->stream;
 	struct errmsg refusal;
 
 	if (!nats_connection_take_refusal(connection, &refusal))
 		return false;
-	errmsg_set(err, "stream %s: %.150s; " ADVICE_PERMISSIONS, stream, refusal.text, stream,
-		   stream, stream, stream);
+	if (params->is_published_to)
+		errmsg_set(err, "stream %s: %.150s; " ADVICE_TO_PUBLISH, stream, refusal.text,
+			   params->subject, stream, stream);
+	else
+		errmsg_set(err, "stream %s: %.150s; " ADVICE_PERMISSIONS, stream, refusal.text,
+			   stream, stream, stream, stream);
 	return true;
 }
 
@@ -38,7 +49,7 @@ int nats_stream_error(struct nats_connection *connection, const struct backbone_
 	natsStatus ignored;
 	const char *text = nats_GetLastError(&ignored);
 
-	if (tell_refusal(connection, stream, err))
+	if (nats_stream_take_refusal(connection, params, err))
 		return -EACCES;
 	if (code == JSStreamNotFoundErr) {
 		errmsg_set(err,
@@ -62,6 +73,35 @@ int nats_stream_error(struct nats_connection *connection, const struct backbone_
 	return status == NATS_TIMEOUT ? -ETIMEDOUT : -EIO;
 }
 
+static int ask_for_info(struct nats_connection *connection, const struct backbone_params *params,
+			jsStreamInfo **ret, struct errmsg *err)
+{
+	jsOptions options = wait_options();
+	jsErrCode code = 0;
+	natsStatus status =
+		js_GetStreamInfo(ret, connection->stream_api, params->stream, &options, &code);
+
+	return status == NATS_OK ? 0 : nats_stream_error(connection, params, status, code, err);
+}
+
+/* The newest message of the subject.  0 and NULL: there is none. */
+static int find_last(struct nats_connection *connection, const struct backbone_params *params,
+		     natsMsg **ret, struct errmsg *err)
+{
+	jsOptions options = wait_options();
+	jsErrCode code = 0;
+	natsStatus status;
+
+	*ret = NULL;
+	status = js_GetLastMsg(ret, connection->stream_api, params->stream, params->subject,
+			       &options, &code);
+	if (status == NATS_OK || code == JSNoMessageFoundErr || status == NATS_NOT_FOUND)
+		return 0;
+	return nats_stream_error(connection, params, status, code, err);
+}
+
+/* ---- to be read ---- */
+
 static int check_retention(const jsStreamInfo *info, const char *stream, struct errmsg *err)
 {
 	if (info->Config->Retention == js_LimitsPolicy)
@@ -78,34 +118,23 @@ static int check_retention(const jsStreamInfo *info, const char *stream, struct 
 static int find_match(struct nats_connection *connection, const struct backbone_params *params,
 		      uint64_t *ret, struct errmsg *err)
 {
-	jsOptions options = wait_options();
-	natsMsg *message = NULL;
-	jsErrCode code = 0;
-	natsStatus status = js_GetLastMsg(&message, connection->stream_api, params->stream,
-					  params->subject, &options, &code);
+	natsMsg *message;
+	int r = find_last(connection, params, &message, err);
 
-	*ret = 0;
-	if (status == NATS_OK)
-		*ret = natsMsg_GetSequence(message);
+	*ret = message ? natsMsg_GetSequence(message) : 0;
 	natsMsg_Destroy(message);
-	if (status == NATS_OK || code == JSNoMessageFoundErr || status == NATS_NOT_FOUND)
-		return 0;
-	return nats_stream_error(connection, params, status, code, err);
+	return r;
 }
 
 int nats_stream_look(struct nats_connection *connection, const struct backbone_params *params,
 		     struct stream_seen *ret, struct errmsg *err)
 {
-	jsOptions options = wait_options();
 	struct stream_seen seen;
 	jsStreamInfo *info = NULL;
-	jsErrCode code = 0;
-	natsStatus status =
-		js_GetStreamInfo(&info, connection->stream_api, params->stream, &options, &code);
-	int r;
+	int r = ask_for_info(connection, params, &info, err);
 
-	if (status != NATS_OK)
-		return nats_stream_error(connection, params, status, code, err);
+	if (r < 0)
+		return r;
 	seen = (struct stream_seen){
 		.created_ns = (uint64_t)info->Created,
 		.last_seq = info->State.LastSeq,
@@ -121,5 +150,56 @@ int nats_stream_look(struct nats_connection *connection, const struct backbone_p
 	}
 	if (r == 0)
 		*ret = seen;
+	return r;
+}
+
+/* ---- to be published to ---- */
+
+static int check_target(const jsStreamInfo *info, const struct backbone_params *params,
+			struct errmsg *err)
+{
+	const jsStreamConfig *config = info->Config;
+	bool has_subject = false;
+
+	for (int i = 0; i < config->SubjectsLen && !has_subject; i++)
+		has_subject = forward_subject_matches(config->Subjects[i], params->subject);
+	if (!has_subject)
+		errmsg_set(err,
+			   "stream %s has no subject %s; `nats stream info %s` lists its own, "
+			   "`nats stream edit %s --subjects` adds one",
+			   params->stream, params->subject, params->stream, params->stream);
+	else if (config->NoAck)
+		errmsg_set(err,
+			   "stream %s acknowledges nothing (no_ack), so nobody knows what it has; "
+			   "expected a stream without that",
+			   params->stream);
+	return has_subject && !config->NoAck ? 0 : -EINVAL;
+}
+
+int nats_stream_look_at_target(struct nats_connection *connection,
+			       const struct backbone_params *params, struct stream_target *ret,
+			       struct errmsg *err)
+{
+	const char *id = NULL;
+	natsMsg *last = NULL;
+	jsStreamInfo *info = NULL;
+	int64_t max_bytes = natsConnection_GetMaxPayload(connection->connection);
+	int r = ask_for_info(connection, params, &info, err);
+
+	if (r < 0)
+		return r;
+	r = check_target(info, params, err);
+	if (info->Config->MaxMsgSize > 0 && info->Config->MaxMsgSize < max_bytes)
+		max_bytes = info->Config->MaxMsgSize;
+	*ret = (struct stream_target){
+		.max_bytes = max_bytes > 0 ? (size_t)max_bytes : SIZE_MAX,
+		.window_ms = (uint64_t)info->Config->Duplicates / NS_PER_MS,
+	};
+	jsStreamInfo_Destroy(info);
+	if (r == 0)
+		r = find_last(connection, params, &last, err);
+	if (last && natsMsgHeader_Get(last, "Nats-Msg-Id", &id) == NATS_OK && id)
+		ret->has_last = forward_id_parse(id, params->subject, &ret->last);
+	natsMsg_Destroy(last);
 	return r;
 }

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a reader has to know of a stream of JetStream before it reads, and while nothing comes.
+ * What has to be known of a stream of JetStream before it is read or published to, and while nothing comes.
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
 #include "base/errmsg.h"
+#include "nats/forward_id.h"
 #include "nats/nats_connection.h"
 #include "nats/stream_position.h"
 
@@ -20,3 +23,22 @@ int nats_stream_look(struct nats_connection *connection, const struct backbone_p
 /* What a call to the stream's API has come to, in words for the operator: as nats_stream_look(). */
 int nats_stream_error(struct nats_connection *connection, const struct backbone_params *params,
 		      natsStatus status, jsErrCode code, struct errmsg *err);
+
+/* For who publishes to params->subject. */
+struct stream_target {
+	size_t max_bytes; /* a message may have, with its header fields: to the server and the stream */
+	uint64_t window_ms;     /* so long the stream remembers ids of messages */
+	bool has_last;          /* the newest message of the subject has an id of it: */
+	struct forward_id last; /* this one */
+};
+
+/* Asks for it.  0; or -errno, with what is wrong and what to do about it in *err: there is no such stream, it
+ * does not have the subject, or it acknowledges nothing. */
+int nats_stream_look_at_target(struct nats_connection *connection,
+			       const struct backbone_params *params, struct stream_target *ret,
+			       struct errmsg *err) must_check;
+
+/* Has the server refused something for want of permission?  Then *err says what, and what is needed.  It is
+ * said once. */
+bool nats_stream_take_refusal(struct nats_connection *connection,
+			      const struct backbone_params *params, struct errmsg *err);

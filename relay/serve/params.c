@@ -3,6 +3,7 @@
 #include "serve/params.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
@@ -231,20 +232,53 @@ static void copy(char *to, size_t size, const char *text)
 	(void)snprintf(to, size, "%s", text);
 }
 
-static void backbone_params_of(const struct config *config, const struct config_feed *from,
-			       struct backbone_params *ret)
+/* The same for what is read and for what is published to. */
+static void servers_of(const struct config_nats *nats, struct backbone_params *ret)
 {
-	const struct config_nats *nats = &config->nats;
-	const char *name = from->ingest.addresses[0];
-	bool is_stream = from->ingest.kind == CONFIG_INGEST_JETSTREAM;
-
-	ret->way = &nats_ingest_way;
 	copy(ret->servers, sizeof(ret->servers), nats->servers);
 	copy(ret->credentials_file, sizeof(ret->credentials_file), nats->credentials_file);
 	copy(ret->user, sizeof(ret->user), nats->user);
 	copy(ret->password_file, sizeof(ret->password_file), nats->password_file);
 	copy(ret->token_file, sizeof(ret->token_file), nats->token_file);
 	copy(ret->ca_file, sizeof(ret->ca_file), nats->ca_file);
+}
+
+static enum on_slow on_slow_of_forwarder(enum config_on_slow on_slow)
+{
+	switch (on_slow) {
+	case CONFIG_ON_SLOW_WAIT:
+		return ON_SLOW_WAIT;
+	case CONFIG_ON_SLOW_REPLAY:
+		return ON_SLOW_REPLAY;
+	case CONFIG_ON_SLOW_AUTO:
+	case CONFIG_ON_SLOW_SKIP:
+	case CONFIG_ON_SLOW_DISCONNECT:
+		break;
+	}
+	return ON_SLOW_SKIP;
+}
+
+void params_of_forwarder(const struct config *config, const struct config_feed *from,
+			 struct forwarder_params *ret)
+{
+	const char *stream = config_forward_stream(from);
+
+	memset(ret, 0, sizeof(*ret)); /* so that two can be compared */
+	ret->on_slow = on_slow_of_forwarder(from->on_slow);
+	ret->backbone.is_published_to = true;
+	servers_of(&config->nats, &ret->backbone);
+	copy(ret->backbone.stream, sizeof(ret->backbone.stream), stream ? stream : "");
+	copy(ret->backbone.subject, sizeof(ret->backbone.subject), from->forward_subject);
+}
+
+static void backbone_params_of(const struct config *config, const struct config_feed *from,
+			       struct backbone_params *ret)
+{
+	const char *name = from->ingest.addresses[0];
+	bool is_stream = from->ingest.kind == CONFIG_INGEST_JETSTREAM;
+
+	ret->way = &nats_ingest_way;
+	servers_of(&config->nats, ret);
 	copy(ret->stream, sizeof(ret->stream), is_stream ? name : "");
 	copy(ret->subject, sizeof(ret->subject), is_stream ? from->subject : name);
 	ret->session = from->session;

@@ -11,6 +11,7 @@
 #include "feed/feed.h"
 #include "history/recorder.h"
 #include "http/stream_answer.h"
+#include "nats/forwarder.h"
 #include "net/access.h"
 #include "net/sockopt.h"
 #include "packet/encoder.h"
@@ -47,6 +48,10 @@ int params_of_admin_address(const struct config *config, const char *text,
 /* 0, or -EINVAL with the reason: an address that config/ let pass but endpoint_parse() does not. */
 int params_of_ingest(const struct config *config, const struct config_feed *from,
 		     struct ingest_params *ret, struct errmsg *err);
+
+/* Of a feed that is forwarded.  Two that say the same are the same bytes. */
+void params_of_forwarder(const struct config *config, const struct config_feed *from,
+			 struct forwarder_params *ret);
 
 /* Of a listener that offers the feed. */
 void params_of_subscriber(const struct config_listener *from, const struct config_feed *feed,

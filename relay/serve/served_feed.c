@@ -239,6 +239,7 @@ static void finish(struct served_feed *served)
 {
 	struct order order = {.served = served};
 
+	served_forward_end(&served->forward);
 	if (served->recorder && served->has_begun) {
 		worker_call(served->recording, finish_recording, &order);
 		recorder_await_end(served->recorder);
@@ -257,6 +258,7 @@ bool served_feed_read_history(const struct served_feed *served, struct recorder_
 
 int served_feed_pause_recording(struct served_feed *served, struct errmsg *err)
 {
+	served_forward_pause(&served->forward);
 	if (!served->recorder)
 		return 0;
 	inbox_run(&served->recording->inbox); /* somebody may be on the way to the history */
@@ -269,6 +271,7 @@ void served_feed_resume_recording(struct served_feed *served)
 {
 	if (served->recorder)
 		record(served);
+	served_forward_resume(&served->forward);
 }
 
 /* ---- unmaking ---- */
@@ -408,6 +411,9 @@ int served_feed_new(struct service *service, const struct config *config,
 	order.result = open_history(served, from, kept != NULL, &order.next, err);
 	if (order.result < 0)
 		goto out;
+	order.result = served_forward_offer(served, config, from, err);
+	if (order.result < 0)
+		goto out;
 	workers_call(workers, make_in_worker, &order);
 	order.result = first_error(&order);
 	if (order.result == 0)
@@ -511,6 +517,7 @@ void served_feed_begin(struct served_feed *served)
 		served_format_enter(served->recorded.format);
 		record(served);
 	}
+	served_forward_begin(&served->forward);
 	served_formats_begin(served);
 	worker_call(served->home, begin, &order);
 }
@@ -554,6 +561,7 @@ void served_feed_change(struct service *service, struct served_feed *served,
 		recorder_change(served->recorder, &recorder);
 	}
 	workers_call(served->workers, change_in_worker, &order);
+	served_forward_change(&served->forward, config, from);
 	served->max_subscribers = from->max_subscribers;
 	served->keep_past_ms = from->keep_past;
 	access_fini(&publishers);

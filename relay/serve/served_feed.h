@@ -16,6 +16,7 @@
 #include "http/stream_answer.h"
 #include "net/access.h"
 #include "serve/served_format.h"
+#include "serve/served_forward.h"
 #include "serve/worker.h"
 #include "source/ingest.h"
 
@@ -58,6 +59,8 @@ struct served_feed {
 	struct worker *recording;     /* where it is recorded: its branch there, or home */
 	struct format_offer recorded; /* what is recorded */
 	uint64_t replays;             /* subscribers that read the history, or are about to */
+
+	struct served_forward forward;
 
 	struct feed_report report; /* as of the last collect.h */
 	struct feed_rates rates;

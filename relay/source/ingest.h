@@ -53,9 +53,11 @@ enum ingest_direct {
 	INGEST_DIRECT_NO,
 };
 
-/* BACKBONE: what is read, and from where.  For nats/ only; the ingest hands it on. */
+/* BACKBONE: what is read, and from where.  For nats/ only; the ingest hands it on.  Also what a feed is
+ * forwarded to. */
 struct backbone_params {
 	const struct ingest_way *way; /* that of nats/ */
+	bool is_published_to;         /* not read */
 	char servers[2048];           /* URLs, separated by commas */
 	char credentials_file[1024];  /* each may be "", and credential:NAME */
 	char user[256];
@@ -63,7 +65,7 @@ struct backbone_params {
 	char token_file[1024];
 	char ca_file[1024];
 	char stream[256];     /* "": a plain subject */
-	char subject[256];    /* of a stream: "" for all of it */
+	char subject[256];    /* of a stream: "" for all of it, where it is read */
 	uint64_t session;     /* of the stream, by hand, 32 bits; 0: by the time of its creation */
 	uint64_t backfill_ms; /* of the past, where nothing is known */
 };

@@ -85,6 +85,50 @@ static void there_is_one_way_to_say_who_relay_is(void **state)
 				    "a.ini:6", "expected one of them");
 }
 
+#define FORWARD "forward = jetstream:S\n" /* in line 6, behind the ingest */
+#define TO_X    "forward_subject = x\n"
+
+static void a_feed_is_forwarded(void **state)
+{
+	struct config_rig *rig = *state;
+
+	config_rig_load(rig, IN_FEED(FORWARD TO_X "forward_ack = none\n") NATS);
+	assert_string_equal(config_forward_stream(&rig->config->feeds[0]), "S");
+	config_rig_load(rig, IN_FEED(""));
+	assert_null(config_forward_stream(&rig->config->feeds[0]));
+	config_rig_load(rig, READING("forward = jetstream:T\n" TO_X));
+}
+
+static void what_is_forwarded_needs_a_stream_a_subject_and_servers(void **state)
+{
+	struct config_rig *rig = *state;
+
+	config_rig_check_only_error(rig, IN_FEED(FORWARD) NATS, "a.ini:6",
+				    "expected forward_subject = SUBJECT");
+	config_rig_check_only_error(rig, IN_FEED(FORWARD TO_X), "a.ini:6",
+				    "expected servers = nats://HOST:PORT in [nats]");
+	config_rig_check_only_error(rig, IN_FEED("forward = S\n" TO_X) NATS, "a.ini:6",
+				    "'S' is no stream; expected forward = jetstream:STREAM");
+	config_rig_check_only_error(rig, IN_FEED("forward = jetstream:a.b\n" TO_X) NATS, "a.ini:6",
+				    "expected forward = jetstream:STREAM");
+	config_rig_check_only_error(rig, IN_FEED(FORWARD "forward_subject = x.>\n") NATS, "a.ini:7",
+				    "'x.>' is no subject to publish to");
+	config_rig_check_only_error(rig, IN_FEED(TO_X), "a.ini:6",
+				    "forward_subject is for feeds with forward");
+	config_rig_check_only_error(rig, READING(FORWARD TO_X), "a.ini:8",
+				    "stream S would be forwarded into itself");
+	config_rig_check_only_error(
+		rig, IN_FEED(FORWARD TO_X) NATS "[feed b]\ningest = stdin\n" FORWARD TO_X,
+		"a.ini:13", "forward_subject = x is that of [feed a] as well");
+}
+
+static void waiting_for_a_stream_takes_two_feeds(void **state)
+{
+	config_rig_check_only_error(*state, IN_FEED(FORWARD TO_X "forward_ack = wait\n") NATS,
+				    "a.ini:8",
+				    "another feed with ingest = jetstream:S and subject = x");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -94,6 +138,9 @@ int main(void)
 		CONFIG_TEST(a_feed_needs_servers),
 		CONFIG_TEST(servers_are_urls_without_a_user),
 		CONFIG_TEST(there_is_one_way_to_say_who_relay_is),
+		CONFIG_TEST(a_feed_is_forwarded),
+		CONFIG_TEST(what_is_forwarded_needs_a_stream_a_subject_and_servers),
+		CONFIG_TEST(waiting_for_a_stream_takes_two_feeds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -238,11 +238,12 @@ class Relay:
         return sum(seen["pipes_open"] for seen in self.status()["feed"].values())
 
     def outgoing(self):
-        """Feeds that connect: they may do so after ready."""
+        """Feeds that connect: they may do so after ready. What is forwarded has its pair before that."""
         feeds = self.sections.values() if isinstance(self.sections, dict) else ()
+        forwarded = sum("forward" in one for one in feeds)
         ingests = [str(one.get("ingest", "")) for one in feeds]
         of_nats = sum(one.startswith(("nats:", "jetstream:")) for one in ingests)
-        return sum(one.startswith("connect") for one in ingests) + NATS_SOCKETS * of_nats
+        return sum(one.startswith("connect") for one in ingests) + NATS_SOCKETS * of_nats + forwarded
 
     def pipes(self):
         return sum(link.startswith("pipe:") for link in self.links())

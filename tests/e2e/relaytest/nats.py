@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """nats-server, and a client of its text protocol (docs.nats.io, Client Protocol): there is no package with one."""
 
+import base64
 import json
 import re
 import signal
@@ -105,6 +106,17 @@ class Client:
     def store(self, subject, *bodies):
         """Publishes, one after the other; the sequences that the stream has given."""
         return [self.request(subject, body)["seq"] for body in bodies]
+
+    def stored(self, name="PRICES"):
+        """What a stream has, in its order: (subject, id of the message, body) of each."""
+        state = self.api(f"STREAM.INFO.{name}")["state"]
+        found = []
+        for number in range(state["first_seq"], state["last_seq"] + 1):
+            one = self.api(f"STREAM.MSG.GET.{name}", seq=number)["message"]
+            fields = base64.b64decode(one.get("hdrs", "")).decode()
+            found.append((one["subject"], (re.findall(r"Nats-Msg-Id: (.*)\r", fields) or [None])[0],
+                          base64.b64decode(one.get("data", ""))))
+        return found
 
     def close(self):
         self.sock.close()

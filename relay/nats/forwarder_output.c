@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+/* What the thread sends to the stream, and what the stream says to it. */
+#include "nats/forwarder_parts.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/num.h"
+
+/* What a message has beside its bytes, as the servers count it. */
+static size_t header_bytes(const struct forwarder *forwarder, const char *id)
+{
+	static const char around[] = "NATS/1.0\r\nNats-Msg-Id: \r\nNats-Expected-Stream: \r\n\r\n";
+
+	return strlen(around) + strlen(id) + strlen(forwarder->params.backbone.stream);
+}
+
+static bool is_too_long(const struct forwarder *forwarder, const struct forward_id *id,
+			size_t count)
+{
+	char text[FORWARD_ID_BYTES];
+
+	forward_id_print(id, forwarder->params.backbone.subject, text);
+	return count + header_bytes(forwarder, text) > forwarder->target.max_bytes;
+}
+
+static void note_too_long(struct forwarder *forwarder, const struct forward_id *id, size_t count)
+{
+	uint64_t suppressed;
+
+	forwarder->counts.too_long++;
+	if (log_allow(&forwarder->too_long_log, clock_mono_ns(), &suppressed))
+		log_warn("forward leaves out a message feed=%s session=%u sequence=%llu bytes=%zu: "
+			 "it is longer than max_payload of the server or the stream's "
+			 "max_msg_size, which leave %zu bytes with the header fields; expected "
+			 "shorter ones from the publisher suppressed=%llu",
+			 forwarder->feed_name, id->session, (unsigned long long)id->sequence, count,
+			 forwarder->target.max_bytes, (unsigned long long)suppressed);
+}
+
+static natsStatus set_fields(natsMsg *message, const char *id, const char *stream)
+{
+	natsStatus status = natsMsgHeader_Set(message, "Nats-Msg-Id", id);
+
+	if (status == NATS_OK)
+		status = natsMsgHeader_Set(message, "Nats-Expected-Stream", stream);
+	return status;
+}
+
+/* Once or again.  0 or -errno with a message. */
+static int publish(struct forwarder *forwarder, struct nats_connection *connection,
+		   const struct acks *acks, uint64_t number, struct errmsg *err)
+{
+	struct unacked_message *unacked = unacked_find(&forwarder->unacked, number);
+	const struct backbone_params *params = &forwarder->params.backbone;
+	char id[FORWARD_ID_BYTES], reply[128];
+	natsMsg *message = NULL;
+	natsStatus status;
+
+	forward_id_print(&unacked->id, params->subject, id);
+	(void)snprintf(reply, sizeof(reply), "%s.%llu", acks->inbox, (unsigned long long)number);
+	status = natsMsg_Create(&message, params->subject, reply, (const char *)unacked->bytes,
+				(int)unacked->count);
+	if (status == NATS_OK)
+		status = set_fields(message, id, params->stream);
+	if (status == NATS_OK)
+		status = natsConnection_PublishMsg(connection->connection, message);
+	natsMsg_Destroy(message);
+	unacked->sent_ms = clock_mono_ns() / NS_PER_MS;
+	forwarder->counts.sent += status == NATS_OK;
+	if (status == NATS_OK)
+		return 0;
+	errmsg_set(err, "stream %s: cannot publish: %s", params->stream,
+		   natsStatus_GetText(status));
+	return -EIO;
+}
+
+/* Bytes of the message at the beginning of the hand.  The last one of a packet is all that is left. */
+static size_t message_bytes(const struct forwarder *forwarder)
+{
+	const struct packet_in_hand *hand = &forwarder->hand;
+
+	if (hand->sequence + 1 >= hand->next_seq)
+		return hand->count;
+	return framing_message_bytes(&forwarder->framing, hand->bytes, hand->count);
+}
+
+int forwarder_publish_hand(struct forwarder *forwarder, struct nats_connection *connection,
+			   const struct acks *acks, struct errmsg *err)
+{
+	struct packet_in_hand *hand = &forwarder->hand;
+	struct forward_id *position = &forwarder->position;
+	int r = 0;
+
+	while (r == 0 && hand->count && !unacked_is_full(&forwarder->unacked)) {
+		const struct forward_id id = {position->session, hand->sequence};
+		const uint8_t *bytes = hand->bytes;
+		size_t count = message_bytes(forwarder);
+		bool is_new = id.sequence >= position->sequence;
+		bool is_long = is_new && is_too_long(forwarder, &id, count);
+
+		if (is_new && !is_long && unacked_add(&forwarder->unacked, &id, bytes, count) < 0) {
+			errmsg_errno(err, ENOMEM, "message");
+			return -ENOMEM;
+		}
+		hand->bytes += count;
+		hand->count -= count;
+		hand->sequence = hand->count ? hand->sequence + 1 : hand->next_seq;
+		if (is_new)
+			position->sequence = hand->sequence;
+		if (is_long)
+			note_too_long(forwarder, &id, count);
+		else if (is_new)
+			r = publish(forwarder, connection, acks, forwarder->unacked.next - 1, err);
+	}
+	return r;
+}
+
+int forwarder_publish_again(struct forwarder *forwarder, struct nats_connection *connection,
+			    const struct acks *acks, struct errmsg *err)
+{
+	const struct forward_id *floor = &forwarder->floor;
+	struct unacked *unacked = &forwarder->unacked;
+	uint64_t next = unacked->next;
+	int r = 0;
+
+	for (uint64_t number = unacked->first; number < next && r == 0; number++) {
+		const struct unacked_message *message = unacked_find(unacked, number);
+
+		if (!message)
+			continue;
+		if (forwarder->has_floor && message->id.session == floor->session &&
+		    message->id.sequence <= floor->sequence) {
+			forwarder->counts.acked++;
+			(void)unacked_settle(unacked, number);
+		} else if (is_too_long(forwarder, &message->id, message->count)) {
+			note_too_long(forwarder, &message->id, message->count);
+			(void)unacked_settle(unacked, number);
+		} else {
+			r = publish(forwarder, connection, acks, number, err);
+		}
+	}
+	return r;
+}
+
+/* ---- what the stream says ---- */
+
+static int take_refusal(struct forwarder *forwarder, uint64_t number, const json_t *error,
+			struct errmsg *err)
+{
+	const struct unacked_message *message = unacked_find(&forwarder->unacked, number);
+	const char *text = json_string_value(json_object_get(error, "description"));
+
+	if (json_integer_value(json_object_get(error, "err_code")) ==
+		    JSStreamMessageExceedsMaximumErr &&
+	    message) {
+		note_too_long(forwarder, &message->id, message->count);
+		(void)unacked_settle(&forwarder->unacked, number);
+		return 0;
+	}
+	errmsg_set(err, "stream %s takes no message: %.200s", forwarder->params.backbone.stream,
+		   text ? text : "it does not say why");
+	return -EIO;
+}
+
+static int take_ack(struct forwarder *forwarder, natsMsg *message, struct errmsg *err)
+{
+	const char *dot = strrchr(natsMsg_GetSubject(message), '.');
+	const json_t *error;
+	uint64_t number;
+	json_t *ack;
+	int r = 0;
+
+	if (!dot || num_parse_count(dot + 1, &number) < 0)
+		return 0;
+	ack = json_loadb(natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message), 0, NULL);
+	error = json_object_get(ack, "error");
+	if (error) {
+		r = take_refusal(forwarder, number, error, err);
+	} else if (json_is_object(ack) && unacked_settle(&forwarder->unacked, number)) {
+		forwarder->counts.acked++;
+		forwarder->counts.duplicates += json_is_true(json_object_get(ack, "duplicate"));
+		forwarder->heard_ms = clock_mono_ns() / NS_PER_MS;
+	}
+	json_decref(ack);
+	return r;
+}
+
+int forwarder_take_acks(struct forwarder *forwarder, const struct acks *acks, uint32_t wait_ms,
+			struct errmsg *err)
+{
+	const struct backbone_params *params = &forwarder->params.backbone;
+	natsMsg *message;
+	int r = 0;
+
+	while (r == 0) {
+		natsStatus status = natsSubscription_NextMsg(&message, acks->subscription, wait_ms);
+
+		if (status == NATS_TIMEOUT)
+			return 0;
+		if (status == NATS_NO_RESPONDERS) {
+			errmsg_set(err, "stream %s does not answer: no server takes %s just now",
+				   params->stream, params->subject);
+			return -EAGAIN;
+		}
+		if (status != NATS_OK) {
+			errmsg_set(err, "the connection is lost");
+			return -EIO;
+		}
+		wait_ms = 0;
+		r = take_ack(forwarder, message, err);
+		natsMsg_Destroy(message);
+	}
+	return r;
+}
+
+/* ---- the subscription ---- */
+
+int forwarder_open_acks(struct nats_connection *connection, struct acks *ret, struct errmsg *err)
+{
+	char subject[128];
+	natsStatus status = natsInbox_Create(&ret->inbox);
+
+	if (status == NATS_OK) {
+		(void)snprintf(subject, sizeof(subject), "%s.*", ret->inbox);
+		status = natsConnection_SubscribeSync(&ret->subscription, connection->connection,
+						      subject);
+	}
+	if (status == NATS_OK)
+		return 0;
+	errmsg_set(err, "cannot subscribe: %s", natsStatus_GetText(status));
+	return -EIO;
+}
+
+void forwarder_close_acks(struct acks *acks)
+{
+	natsSubscription_Destroy(acks->subscription);
+	natsInbox_Destroy(acks->inbox);
+}

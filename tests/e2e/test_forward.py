@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: MIT
+"""forward = jetstream: what a publisher sends is in the stream, each message once, over deaths of servers and relays."""
+
+import signal
+
+import pytest
+
+from relaytest.crashing import Crashing
+from relaytest.ini import feed
+from relaytest.nats import POLL, Server, free_port
+from relaytest.stream import Script, position_coded, script, text_script
+
+SUBJECT = "prices.x"
+FORWARD = {"forward": "jetstream:PRICES", "forward_subject": SUBJECT}
+LINES = text_script((200,) * 900, 3)
+
+
+@pytest.fixture
+def server(lab):
+    def start(name="s", **options):
+        made = Server(lab.loop, lab.directory, name, **options)
+        lab.closers.append(made.close)
+        return made
+
+    return start
+
+
+def forwarding(nats, name="a", framing="line", **options):
+    return {"nats": {"servers": nats.url}, **feed(name, framing=framing, **{**FORWARD, **options})}
+
+
+def start(lab, nats, name=None, **options):
+    relay = lab.start(forwarding(nats, **options), **({"name": name} if name else {}))
+    relay.wait("a", forward_up=1)
+    return relay
+
+
+def bodies(nats, **options):
+    return [body for _, _, body in nats.client().stored(**options)]
+
+
+def wait_stored(lab, nats, count):
+    client = nats.client()
+    lab.loop.run(lambda: client.api("STREAM.INFO.PRICES")["state"]["messages"] >= count,
+                 what=lambda: client.api("STREAM.INFO.PRICES")["state"], poll=POLL)
+
+
+def part(made, first, last):
+    """The wire bytes of these messages of a text script."""
+    return made.wire[made.start_of(first):made.start_of(last)]
+
+
+# ---- what lands in the stream ----
+
+
+def test_each_message_is_one_of_the_stream(lab, server):
+    nats = server()
+    nats.stream()
+    relay = start(lab, nats)
+    readers = [relay.subscribe("a-raw", LINES), relay.subscribe("a-framed", LINES)]
+    relay.wait("a", subscribers=2)
+    relay.publish("a", LINES.wire)
+    relay.run_until_done(readers)
+    relay.wait("a", forward_acked=900, forward_sent=900, forward_duplicates=0, forward_missed=0, forward_errors=0,
+               forward_lag=0, forward_connects=1)
+    session = relay.feed("a")["session"]
+    assert nats.client().stored() == [(SUBJECT, f"{SUBJECT}:{session}-{i + 1}", LINES.message(i))
+                                      for i in range(900)]
+    relay.wait_log(rf"forward up feed=a server={nats.url} stream=PRICES subject={SUBJECT}$")
+
+
+@pytest.mark.parametrize("framing", ["u32be", "nul", "fixed:188", "octet-counted"])
+def test_messages_of_each_framing(lab, server, framing):
+    nats = server()
+    nats.stream()
+    made = script(framing, (188,) * 40 if framing == "fixed:188" else (70_000, 300, 4096, 1) * 10, 2)
+    relay = start(lab, nats, framing=framing)
+    relay.publish("a", made.wire)
+    relay.wait("a", forward_acked=40)
+    assert bodies(nats) == made.wire_pieces()
+
+
+def test_packets_without_messages_are_passed_on_as_they_came(lab, server):
+    nats = server()
+    nats.stream()
+    payload = position_coded(5, 3 << 20)
+    relay = start(lab, nats, framing="none")
+    relay.publish("a", payload)
+    relay.wait("a", in_bytes=len(payload), test=lambda now: now["forward_acked"] == now["in_packets"])
+    assert b"".join(bodies(nats)) == payload
+
+
+def test_two_feeds_give_subscribers_what_the_stream_has(lab, server):
+    """As forward_ack = wait would: they get a message once the stream has it, with its sequence."""
+    nats = server()
+    session = nats.stream()
+    made = Script("relay", LINES.payload, ends=LINES.ends, first=1, session=session)
+    relay = lab.start({**forwarding(nats, on_slow="wait"),
+                       **feed("b", "jetstream:PRICES", subject=SUBJECT)})
+    relay.wait("a", forward_up=1)
+    relay.wait("b", source_up=1)
+    reader = relay.subscribe("b-framed", made)
+    relay.wait("b", subscribers=1)
+    relay.publish("a", LINES.wire)
+    relay.run_until_done([reader])
+    assert reader.session == session and not reader.gaps and not reader.holes
+
+
+# ---- over deaths ----
+
+
+def test_a_server_that_is_killed_costs_no_message_and_doubles_none(lab, server):
+    nats = server()
+    nats.stream()
+    relay = start(lab, nats)
+    publisher = relay.publish("a", part(LINES, 0, 300))
+    lab.loop.run(lambda: relay.feed("a")["forward_acked"] > 0, poll=POLL)
+    nats.kill()
+    publisher.send(part(LINES, 300, 600))
+    relay.wait_log("forward stopped feed=a: ")
+    relay.wait("a", in_messages=600, forward_up=0)
+    nats.start()
+    publisher.send(part(LINES, 600, 900))
+    relay.wait("a", forward_lag=0, in_messages=900, forward_missed=0, forward_up=1)
+    assert bodies(nats) == LINES.wire_pieces()
+
+
+@pytest.mark.parametrize("how", ["upgrade", "reload", "crash", "term"])
+def test_a_relay_goes_on_behind_what_the_stream_has(lab, server, how):
+    nats = server()
+    nats.stream()
+    sections = forwarding(nats, on_slow="wait", stall_timeout="1h")
+    crashing = Crashing(lab, sections) if how == "crash" else None
+    relay = crashing.relay if crashing else lab.start(sections)
+    relay.wait("a", forward_up=1)
+    publisher = relay.publish("a", part(LINES, 0, 500))
+    relay.wait("a", in_messages=500)
+    if how == "upgrade":
+        relay.upgrade()
+    elif how == "reload":
+        sections["nats"]["servers"] = f"{nats.url}, {nats.url}"
+        relay.wait_log("reloaded", relay.reload(sections))
+    elif how == "crash":
+        crashing.die()
+        relay = crashing.relay
+        publisher = relay.publish("a")
+    else:
+        relay.signal(signal.SIGTERM)
+        relay.wait_exit()
+        assert bodies(nats) == LINES.wire_pieces()[:500], "what was in the ring was forwarded first"
+        relay = lab.start(sections, name="second.ini")
+        publisher = relay.publish("a")
+    publisher.send(part(LINES, 500, 900))
+    wait_stored(lab, nats, 900)
+    relay.wait("a", forward_lag=0, forward_missed=0)
+    assert bodies(nats) == LINES.wire_pieces()
+
+
+def test_a_relay_with_a_history_forwards_what_the_one_before_could_not(lab, server):
+    nats = server()
+    nats.stream()
+    options = {"history": lab.directory / "history"}
+    first = start(lab, nats, **options)
+    first.publish("a", part(LINES, 0, 300))
+    first.wait("a", forward_acked=300)
+    nats.kill()
+    first.publish("a", part(LINES, 300, 600))
+    first.wait("a", in_messages=600)
+    first.signal(signal.SIGTERM)
+    first.wait_exit()
+    nats.start()
+    second = start(lab, nats, name="second.ini", **options)
+    second.publish("a", part(LINES, 600, 900))
+    second.wait("a", forward_acked=600, forward_missed=0, forward_lag=0)
+    assert bodies(nats) == LINES.wire_pieces()
+
+
+# ---- origins in pairs ----
+
+NUMBERED = script("relay", (900,) * 600, 4, 2)
+
+
+def pair(lab, nats):
+    return [start(lab, nats, name=f"{i}.ini", framing="relay:fixed:900") for i in range(2)]
+
+
+def packets_until(count):
+    """The wire bytes of so many messages of NUMBERED: two in each packet."""
+    return count // 2 * (32 + 2 * 900)
+
+
+def test_of_two_origins_either_may_die(lab, server):
+    nats = server()
+    nats.stream()
+    relays = pair(lab, nats)
+    publishers = [relay.publish("a", NUMBERED.wire[:packets_until(200)]) for relay in relays]
+    for relay in relays:
+        relay.wait("a", forward_acked=200)
+    assert sum(relay.feed("a")["forward_duplicates"] for relay in relays) == 200
+    relays[0].signal(signal.SIGKILL)
+    relays[0].wait_exit()
+    publishers[1].send(NUMBERED.wire[packets_until(200):packets_until(400)])
+    relays[1].wait("a", forward_acked=400)
+    again = start(lab, nats, name="again.ini", framing="relay:fixed:900")
+    later = again.publish("a", NUMBERED.wire[packets_until(300):packets_until(500)])
+    again.wait("a", in_messages=200, forward_lag=0)
+    relays[1].signal(signal.SIGKILL)
+    relays[1].wait_exit()
+    later.send(NUMBERED.wire[packets_until(500):])
+    again.wait("a", in_messages=300, forward_lag=0, forward_missed=0)
+    assert bodies(nats) == [NUMBERED.payload[i * 900:(i + 1) * 900] for i in range(600)]
+
+
+def test_an_origin_that_was_away_for_longer_than_the_window_doubles_nothing(lab, server):
+    nats = server()
+    nats.stream(duplicate_window=100_000_000)
+    relays = pair(lab, nats)
+    publishers = [relay.publish("a", NUMBERED.wire[:packets_until(200)]) for relay in relays]
+    for relay in relays:
+        relay.wait("a", forward_lag=0, in_messages=200)
+    nats.kill()
+    for relay, publisher in zip(relays, publishers):
+        publisher.send(NUMBERED.wire[packets_until(200):])
+        relay.wait("a", in_messages=600, forward_up=0)
+    relays[1].process.send_signal(signal.SIGSTOP)
+    nats.start()
+    relays[0].wait("a", forward_lag=0, forward_up=1)
+    assert len(bodies(nats)) == 600
+    relays[1].process.send_signal(signal.SIGCONT)
+    relays[1].wait("a", forward_lag=0, forward_up=1)
+    assert bodies(nats) == [NUMBERED.payload[i * 900:(i + 1) * 900] for i in range(600)]
+
+
+# ---- slow ----
+
+BIG = text_script((4000,) * 1500, 6)  # 6 MB
+SLOW = {"ring": "512k", "segment": "64k", "grace": "0"}
+
+
+def test_what_the_ring_loses_is_told_and_counted(lab, server):
+    nats = server()
+    nats.stream()
+    relay = start(lab, nats, **SLOW)
+    nats.process.send_signal(signal.SIGSTOP)
+    relay.publish("a", BIG.wire)
+    relay.wait("a", in_messages=1500, test=lambda now: now["gaps"] > 0)
+    nats.process.send_signal(signal.SIGCONT)
+    relay.wait("a", forward_lag=0, test=lambda now: now["forward_missed"] > 0)
+    relay.wait_log("forward misses messages feed=a session=")
+    got = bodies(nats)
+    seen = relay.feed("a")
+    assert len(got) + seen["forward_missed"] == 1500
+    places = [BIG.wire_pieces().index(one) for one in got]
+    assert places == sorted(set(places)) and places[0] == 0
+
+
+def test_the_publisher_waits(lab, server):
+    nats = server()
+    nats.stream()
+    relay = start(lab, nats, on_slow="wait", stall_timeout="1h", **SLOW)
+    nats.process.send_signal(signal.SIGSTOP)
+    relay.publish("a", BIG.wire)
+    relay.wait("a", test=lambda now: now["wait_pauses"] > 0)
+    assert relay.feed("a")["in_messages"] < 1500
+    nats.process.send_signal(signal.SIGCONT)
+    relay.wait("a", in_messages=1500, forward_lag=0, forward_missed=0)
+    assert bodies(nats) == BIG.wire_pieces()
+
+
+def test_what_the_ring_loses_comes_from_the_history(lab, server):
+    nats = server()
+    nats.stream()
+    relay = start(lab, nats, on_slow="replay", history=lab.directory / "history", on_history_lag="wait", **SLOW)
+    nats.process.send_signal(signal.SIGSTOP)
+    relay.publish("a", BIG.wire)
+    relay.wait("a", in_messages=1500)
+    nats.process.send_signal(signal.SIGCONT)
+    relay.wait("a", forward_lag=0, forward_missed=0, test=lambda now: now["replayed_bytes"] > 0)
+    assert bodies(nats) == BIG.wire_pieces()
+
+
+# ---- what is wrong ----
+
+BAD = {
+    "no-stream": ({}, None, "there is no stream PRICES; `nats stream ls` lists"),
+    "no-subject": ({}, {"subjects": ["other.>"]}, "stream PRICES has no subject prices.x; `nats stream info PRICES`"),
+    "no-ack": ({}, {"no_ack": True}, r"stream PRICES acknowledges nothing \(no_ack\)"),
+    "no-jetstream": ({"jetstream": False}, None, "JetStream is not there"),
+    "login": ({"more": 'authorization { user: u, password: p }\n'}, None, "the servers do not take the user"),
+}
+
+
+def serves_on(relay, words):
+    """It says so once, and goes on with all else."""
+    made = Script("line", b"one\n", ends=[4])
+    other = relay.subscribe("a-raw", made)
+    relay.wait("a", subscribers=1)
+    relay.publish("a", b"one\n")
+    relay.wait_log(f"forward stopped feed=a: .*{words}")
+    relay.run_until_done([other])
+    relay.wait("a", forward_up=0, test=lambda now: now["forward_errors"] > 2)
+    assert sum("forward stopped" in line for line in relay.log) == 1
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_forwarded_to_is_said_once(lab, server, case):
+    server_options, stream, words = BAD[case]
+    nats = server(**server_options)
+    if stream is not None:
+        nats.stream(**stream)
+    relay = lab.start(forwarding(nats))
+    serves_on(relay, words)
+    if case == "no-stream":
+        nats.stream()
+        relay.wait("a", forward_up=1, forward_lag=0)
+        assert bodies(nats) == [b"one\n"]
+
+
+def test_servers_that_are_not_there_hold_up_nothing(lab, server):
+    port = free_port()
+    relay = lab.start({**forwarding(server("other")), "nats": {"servers": f"nats://127.0.0.1:{port}"}})
+    serves_on(relay, r"cannot connect: .*no server of \[nats\] servers answers")
+    late = server("late", port=port)
+    late.stream()
+    relay.wait("a", forward_up=1, forward_lag=0)
+    assert bodies(late) == [b"one\n"]
+
+
+def test_what_a_user_may_not_publish_is_named(lab, server):
+    users = '{ user: boss, password: p }, { user: joe, password: p, permissions: { publish: "$JS.API.>" } }'
+    nats = server(more=f"authorization {{ users: [ {users} ] }}\n")
+    boss = nats.client(user="boss", **{"pass": "p"})
+    boss.api("STREAM.CREATE.PRICES", name="PRICES", subjects=["prices.>"], storage="file", num_replicas=1)
+    secret = lab.directory / "secret"
+    secret.write_text("p\n")
+    sections = forwarding(nats)
+    sections["nats"].update(user="joe", password_file=secret)
+    relay = lab.start(sections)
+    serves_on(relay, rf'Permissions Violation for Publish to "{SUBJECT}".*the user needs to publish to {SUBJECT}, ')
+
+
+@pytest.mark.parametrize("whose", ["server", "stream"])
+def test_too_long_a_message_is_left_out_and_named(lab, server, whose):
+    nats = server(**({"more": "max_payload: 2000\n"} if whose == "server" else {}))
+    nats.stream(**({"max_msg_size": 2000} if whose == "stream" else {}))
+    relay = start(lab, nats)
+    relay.publish("a", b"one\n" + bytes(2000) + b"\n" + b"two\n")
+    relay.wait("a", forward_acked=2, forward_too_long=1, forward_lag=0, forward_errors=0)
+    relay.wait_log("forward leaves out a message feed=a session=[0-9]+ sequence=2 bytes=2001: it is longer than")
+    assert bodies(nats) == [b"one\n", b"two\n"]
