@@ -95,8 +95,10 @@ def test_two_feeds_give_subscribers_what_the_stream_has(lab, server):
     nats = server()
     session = nats.stream()
     made = Script("relay", LINES.payload, ends=LINES.ends, first=1, session=session)
-    relay = lab.start({**forwarding(nats, on_slow="wait"),
-                       **feed("b", "jetstream:PRICES", subject=SUBJECT)})
+    sections = {**forwarding(nats, on_slow="wait"), **feed("b", "jetstream:PRICES", subject=SUBJECT)}
+    for name in ("a-raw", "a-framed"):
+        del sections[f"listener {name}"]
+    relay = lab.start(sections)
     relay.wait("a", forward_up=1)
     relay.wait("b", source_up=1)
     reader = relay.subscribe("b-framed", made)

@@ -97,6 +97,8 @@ static void a_feed_is_forwarded(void **state)
 	config_rig_load(rig, IN_FEED(""));
 	assert_null(config_forward_stream(&rig->config->feeds[0]));
 	config_rig_load(rig, READING("forward = jetstream:T\n" TO_X));
+	/* Without a listener, too. */
+	config_rig_load(rig, NATS "[feed a]\ningest = stdin\n" FORWARD TO_X);
 }
 
 static void what_is_forwarded_needs_a_stream_a_subject_and_servers(void **state)
@@ -118,7 +120,7 @@ static void what_is_forwarded_needs_a_stream_a_subject_and_servers(void **state)
 	config_rig_check_only_error(rig, READING(FORWARD TO_X), "a.ini:8",
 				    "stream S would be forwarded into itself");
 	config_rig_check_only_error(
-		rig, IN_FEED(FORWARD TO_X) NATS "[feed b]\ningest = stdin\n" FORWARD TO_X,
+		rig, IN_FEED(FORWARD TO_X) NATS "[feed b]\ningest = file:/x\n" FORWARD TO_X,
 		"a.ini:13", "forward_subject = x is that of [feed a] as well");
 }
 
