@@ -12,7 +12,7 @@
 #include "base/backoff.h"
 #include "base/errmsg.h"
 #include "base/log_rate.h"
-#include "feed/inbox.h"
+#include "loop/inbox.h"
 #include "nats/forwarder.h"
 #include "nats/nats_stream.h"
 #include "nats/packet_input.h"
