@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/compiler.h"
 #include "base/log.h"
 #include "base/num.h"
 
@@ -110,8 +111,7 @@ int forwarder_publish_hand(struct forwarder *forwarder, struct nats_connection *
 		hand->bytes += count;
 		hand->count -= count;
 		hand->sequence = hand->count ? hand->sequence + 1 : hand->next_seq;
-		if (is_new)
-			position->sequence = hand->sequence;
+		position->sequence = u64_max(position->sequence, hand->sequence);
 		if (is_long)
 			note_too_long(forwarder, &id, count);
 		else if (is_new)
@@ -133,7 +133,7 @@ int forwarder_publish_again(struct forwarder *forwarder, struct nats_connection 
 
 		if (!message)
 			continue;
-		if (forwarder->has_floor && message->id.session == floor->session &&
+		if (forwarder->is_late && message->id.session == floor->session &&
 		    message->id.sequence <= floor->sequence) {
 			forwarder->counts.acked++;
 			(void)unacked_settle(unacked, number);

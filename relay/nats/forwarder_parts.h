@@ -66,8 +66,8 @@ struct forwarder {
 	struct unacked unacked;
 	struct forward_id position; /* of the next message to publish; session 0: not known yet */
 	bool has_floor;
-	struct forward_id
-		floor; /* with has_floor: the stream has had this message, and those before */
+	struct forward_id floor; /* with has_floor: the stream has had it, and those before */
+	bool is_late; /* with has_floor: it may no longer know what comes a second time */
 	struct stream_target target;
 	uint64_t joined_ms; /* monotonic: when a stream was last asked for */
 	uint64_t heard_ms;  /* monotonic: when the stream last had all, or acknowledged anything */

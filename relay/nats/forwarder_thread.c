@@ -111,15 +111,17 @@ static int look_for_trouble(struct forwarder *forwarder, struct nats_connection 
 
 /* ---- with one connection ---- */
 
-/* Half of the window: what is published again has to get there, too. */
+/* What was never published by this origin, but by another one, is not published again.  What was, may stand in the
+ * stream in another order: it is left to the stream to drop it, while it can.  Half of the window, since what is
+ * published again has to get there, too. */
 static void find_floor(struct forwarder *forwarder)
 {
 	const struct stream_target *target = &forwarder->target;
-	bool is_new = !forwarder->position.session;
 
-	forwarder->has_floor = target->has_last &&
-			       (is_new || now_ms() - forwarder->heard_ms > target->window_ms / 2);
+	forwarder->has_floor = target->has_last;
 	forwarder->floor = target->last;
+	forwarder->is_late =
+		target->has_last && now_ms() - forwarder->heard_ms > target->window_ms / 2;
 	forwarder_raise_to_floor(forwarder);
 }
 
