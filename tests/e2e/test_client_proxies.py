@@ -70,12 +70,6 @@ def started():
             one.wait()
 
 
-def free_port():
-    listener, where = address.listen("tcp:127.0.0.1:0")
-    listener.close()
-    return address.parse(where)[1][1]
-
-
 def until_it_listens(lab, process, port):
     def look():
         assert process.poll() is None, f"{process.args} ended"
@@ -98,7 +92,7 @@ def test_behind_a_proxy(lab, started, name):
                 **feed("b")}
     relay = lab.start(sections)
     port = address.parse(relay.address["listener web"])[1][1]
-    own = free_port()
+    own = address.spare_port()
     process = started(make(lab.directory, port, own))
     until_it_listens(lab, process, own)
     readers = []
@@ -121,8 +115,8 @@ def test_haproxy_before_a_stream(lab, started):
     made = script("u32be", (100_000,) * 30, 2)
     more = {"trusted_proxies": "127.0.0.1", "deny": "127.0.0.9"}
     relay = lab.start(feed("a", framing="u32be", on_slow="wait", raw=more, framed=more))
-    own = {kind: free_port() for kind in ("raw", "framed")}
-    ready = free_port()
+    own = {kind: address.spare_port() for kind in ("raw", "framed")}
+    ready = address.spare_port()
     text = ("defaults\n    mode tcp\n    timeout connect 5s\n    timeout client 1h\n"
             f"frontend ready\n    bind 127.0.0.1:{ready}\n    tcp-request connection reject\n")
     for kind, port in own.items():

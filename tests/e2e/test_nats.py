@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from relaytest import packet
+from relaytest import address, packet
 from relaytest.admin import Admin
 from relaytest.ini import feed, web
-from relaytest.nats import POLL, Server, free_port
+from relaytest.nats import POLL, Server
 from relaytest.stream import Script, position_coded
 from relaytest.web import EventSubscriber, FramedWebSubscriber, ask
 
@@ -247,7 +247,7 @@ def test_another_server_is_taken(lab, server):
     nats = server()
     session = nats.stream()
     made = messages(10, session=session)
-    relay = start(lab, nats, servers=f"nats://127.0.0.1:{free_port()}, {nats.url}")
+    relay = start(lab, nats, servers=f"nats://127.0.0.1:{address.spare_port()}, {nats.url}")
     reader = framed(relay, made)
     relay.wait("a", subscribers=1)
     nats.client().store(SUBJECT, *made.wire_pieces())
@@ -377,7 +377,7 @@ def test_what_cannot_be_read_is_said_once(lab, server, case):
 
 
 def test_servers_that_are_not_there_hold_up_nothing(lab, server):
-    port = free_port()
+    port = address.spare_port()
     options = reading(None, "jetstream:PRICES", servers=f"nats://127.0.0.1:{port}")
     relay = lab.start(options)
     relay.wait_log("nats source not read feed=a: cannot connect: .*no server of \\[nats\\] servers answers")

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Addresses as relay writes them (tcp:HOST:PORT, tcp:[v6]:PORT, unix:PATH), and sockets for them."""
 
+import random
 import socket
 import struct
+from pathlib import Path
 
 from .loop import CEILING
 
@@ -17,6 +19,17 @@ def parse(text):
     if host.startswith("["):
         return socket.AF_INET6, (host.strip("[]"), int(port))
     return socket.AF_INET, (host, int(port))
+
+
+def spare_port():
+    """A port of 127.0.0.1 for a server that listens a little later, or again after its death. It is none of those that the
+    kernel gives to whoever asks for any (ip(7), ip_local_port_range): another test would get it meanwhile."""
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    while True:
+        port = random.choice([one for one in range(10_000, 65_536) if not first <= one <= last])
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
 
 
 def connect(text, receive_buffer=0, source=None):

@@ -9,15 +9,10 @@ import socket
 import subprocess
 from datetime import datetime, timezone
 
+from .address import spare_port
 from .loop import CEILING
 
 POLL = 0.02
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def nanoseconds(text):
@@ -128,7 +123,7 @@ class Server:
     def __init__(self, loop, directory, name="s", *, jetstream=True, more="", port=None):
         self.loop = loop
         self.name = name
-        self.port = port or free_port()
+        self.port = port or spare_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self.process = None
         self.log = directory / f"{name}.log"
@@ -177,7 +172,7 @@ class Cluster:
 
     def __init__(self, loop, directory):
         self.loop = loop
-        routes = [free_port() for _ in range(3)]
+        routes = [spare_port() for _ in range(3)]
         urls = ", ".join(f"nats-route://127.0.0.1:{port}" for port in routes)
         self.nodes = [
             Server(loop, directory, f"n{i}",
