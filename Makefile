@@ -50,7 +50,7 @@ endif
 all_cflags  = -std=gnu17 -D_GNU_SOURCE -Irelay -I. $(CPPFLAGS) $(WARNINGS) $(if $(WERROR),-Werror) \
 	$(HARDENING) $(mode_$(MODE)) $(sanitize) -pthread $(CFLAGS)
 all_ldflags = $(HARDENING_LINK) $(sanitize) $(if $(filter coverage,$(MODE)),--coverage) -pthread $(LDFLAGS)
-LIBS       := -lev -linih -lsystemd -lcrypto -ljansson -lnats
+LIBS       := -lev -linih -lsystemd -lcrypto -ljansson -lnats -lz
 
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(Q),@printf '  %-7s %s\n' $(1) $@)

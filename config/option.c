@@ -19,7 +19,7 @@ const char config_inherited[] = "the feed's";
 #define HELP_OPTION(name, help) " " name ": " help
 #define HELP_NO_OPTION(name, help)
 static const char format_help[] = "What subscribers of this listener get."
-#define FORMAT(id, name, encoder, option, carrier, media, text, unit, gaps, help)                  \
+#define FORMAT(id, name, encoder, option, carrier, media, text, unit, gaps, coding, help)          \
 	HELP_##option(name, help)
 #include "table/format.def"
 	;

@@ -167,6 +167,10 @@ static bool rewrite(const struct publish *publish, struct rendition *rendition,
 	whole.iov_base = encoder->rewrite(encoder, packet, &framing, bytes, &whole.iov_len);
 	if (!whole.iov_base && whole.iov_len == ENCODER_AS_IT_IS)
 		return false;
+	if (format_row(encoder->format)->coding != FORMAT_CODING_IDENTITY) {
+		publish->fanout->metrics->compressed_bytes += packet->length;
+		publish->fanout->metrics->compressed_to_bytes += whole.iov_len;
+	}
 	if (whole.iov_base)
 		append_pieces(rendition, packet, &whole, 1);
 	else

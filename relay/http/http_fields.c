@@ -70,9 +70,7 @@ size_t http_fields_count(const struct http_fields *fields, const char *name)
 	return count;
 }
 
-/* Takes what stands before the first `separator` outside of quoted strings (RFC 9110, 5.6.4) off
- * the start of *rest, with the separator.  A quoted string without an end reaches to the end. */
-static struct http_text take_until(struct http_text *rest, char separator)
+struct http_text http_list_take(struct http_text *rest, char separator)
 {
 	struct http_text taken = {rest->at, 0};
 	bool is_quoted = false;
@@ -99,7 +97,7 @@ bool http_list_next(struct http_list *list, struct http_text *ret)
 {
 	for (;;) {
 		while (list->rest.length > 0) {
-			*ret = take_until(&list->rest, ',');
+			*ret = http_list_take(&list->rest, ',');
 			if (ret->length > 0)
 				return true;
 		}
@@ -162,7 +160,7 @@ static int fit_range(struct http_text range, const char *type, const char *subty
 static int find_weight(struct http_text parameters)
 {
 	while (parameters.length > 0) {
-		struct http_text one = take_until(&parameters, ';');
+		struct http_text one = http_list_take(&parameters, ';');
 
 		if (one.length < 2 || (one.at[0] != 'q' && one.at[0] != 'Q') || one.at[1] != '=')
 			continue;
@@ -180,7 +178,7 @@ unsigned http_fields_accept(const struct http_fields *fields, const char *type, 
 	if (http_fields_count(fields, "Accept") == 0)
 		return 1000;
 	while (http_list_next(&list, &element)) {
-		int fit = fit_range(take_until(&element, ';'), type, subtype);
+		int fit = fit_range(http_list_take(&element, ';'), type, subtype);
 		int weight = find_weight(element);
 
 		if (fit == 0 || weight < 0 || fit < closest)
@@ -190,4 +188,29 @@ unsigned http_fields_accept(const struct http_fields *fields, const char *type, 
 		closest = fit;
 	}
 	return (unsigned)best;
+}
+
+/* The weight of this coding, that of "*" in its place, or -1: nothing is said of it. */
+static int coding_weight(const struct http_fields *fields, const char *coding)
+{
+	struct http_list list = {.fields = fields, .name = "Accept-Encoding"};
+	struct http_text element;
+	int own = -1, any = -1;
+
+	while (http_list_next(&list, &element)) {
+		struct http_text name = http_list_take(&element, ';');
+
+		if (http_text_equals_any_case(name, coding))
+			own = find_weight(element);
+		else if (http_text_equals(name, "*"))
+			any = find_weight(element);
+	}
+	return own >= 0 ? own : any;
+}
+
+bool http_fields_accept_coding(const struct http_fields *fields, const char *coding)
+{
+	int weight = coding_weight(fields, coding);
+
+	return weight > 0 && weight >= coding_weight(fields, "identity");
 }

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "packet/encoder_chunked.h"
 #include "packet/encoder_icy.h"
 
 enum {
@@ -68,6 +69,35 @@ static void add_fields(struct http_response *response, const char *fields, const
 	}
 }
 
+/* How the body is sent. */
+static void add_codings(const struct stream_answer *answer, struct http_response *response)
+{
+	const struct format_row *row = format_row(answer->format);
+
+	if (row->carrier != FORMAT_CARRIER_CHUNKED)
+		return;
+	if (answer->may_compress)
+		http_response_field(response, "Vary", "Accept-Encoding");
+	if (row->coding == FORMAT_CODING_GZIP)
+		http_response_field(response, "Content-Encoding", "gzip");
+	http_response_field(response, "Transfer-Encoding", "chunked");
+}
+
+/* Ends the head.  A body of gzip has a head of its own, which nobody else sends. */
+static ssize_t end_head(const struct stream_answer *answer, struct http_response *response,
+			char *buf, size_t size)
+{
+	ssize_t bytes = http_response_end(response);
+
+	if (bytes < 0 || answer->is_head ||
+	    format_row(answer->format)->coding != FORMAT_CODING_GZIP)
+		return bytes;
+	if (size - (size_t)bytes < CHUNK_GZIP_HEAD_BYTES)
+		return -ENOSPC;
+	memcpy(buf + bytes, CHUNK_GZIP_HEAD, CHUNK_GZIP_HEAD_BYTES);
+	return bytes + (ssize_t)CHUNK_GZIP_HEAD_BYTES;
+}
+
 ssize_t stream_answer_head(const struct stream_answer *answer, const struct stream_start *start,
 			   char *buf, size_t size)
 {
@@ -95,10 +125,9 @@ ssize_t stream_answer_head(const struct stream_answer *answer, const struct stre
 		http_response_field_number(&response, "Relay-Session", start->session);
 		http_response_field_number(&response, "Relay-Sequence", start->sequence);
 	}
-	if (carrier == FORMAT_CARRIER_CHUNKED)
-		http_response_field(&response, "Transfer-Encoding", "chunked");
+	add_codings(answer, &response);
 	http_response_field(&response, "Connection", "close");
-	return http_response_end(&response);
+	return end_head(answer, &response, buf, size);
 }
 
 static uint32_t come_back_ms(void)

@@ -49,6 +49,7 @@ struct stream_answer {
 	char origin[STREAM_ORIGIN_BYTES + 1];  /* whose pages may read it: one, "*", or "" */
 	bool allows_credentials;               /* they may bring cookies; not with "*" */
 	bool allows_publishers;                /* the listener takes POST and PUT */
+	bool may_compress;                     /* the listener does, for clients that take it */
 	struct websocket_handshake handshake;  /* checked, with a WebSocket */
 	struct stream_fields of_feed;          /* not with a WebSocket */
 	char icy_fields[STREAM_ICY_BYTES + 2]; /* of audio: for players, as in of_feed */

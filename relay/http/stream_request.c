@@ -245,7 +245,8 @@ static enum format find_format(const struct http_request *request, enum format_c
 	for (int i = 0; i < FORMAT_COUNT; i++) {
 		const struct format_row *row = format_row((enum format)i);
 
-		if (row->carrier == carrier && has_media == (row->media != NULL) &&
+		if (row->carrier == carrier && row->coding == FORMAT_CODING_IDENTITY &&
+		    has_media == (row->media != NULL) &&
 		    (!has_media || is_wanted(&request->fields, row->media)))
 			return (enum format)i;
 	}
@@ -302,6 +303,8 @@ const char *stream_request_read(const struct http_request *request, uint64_t now
 	wrong = read_query(request, ret, id);
 	ret->format = format_of(request, ret->wants_framed);
 	ret->wants_icy = wants_icy(request, ret->format);
+	ret->takes_gzip = http_fields_accept_coding(&request->fields, "gzip");
+	ret->deflate = websocket_select_deflate(request);
 	if (wrong)
 		return wrong;
 	read_last_event_id(request, id);

@@ -18,6 +18,8 @@
  *	Last-Event-ID: SESSION-SEQ    begin with the one after it; ?lastEventId= the same, for
  *	                     clients that cannot send the field
  *	Icy-MetaData: 1      titles in a stream of audio, as players know them
+ *	Accept-Encoding: gzip                                compressed, where the listener does that
+ *	Sec-WebSocket-Extensions: permessage-deflate         the same of a WebSocket
  *	?text=1              WebSocket: text messages instead of binary ones
  *	?messages=packet|message    WebSocket: what one message of it is
  *	?publish=1           WebSocket: its messages are published
@@ -55,6 +57,8 @@ struct stream_request {
 	enum format format; /* of a WebSocket the plainest one; the next two say which of them */
 	bool wants_framed;  /* its query says so; `format` is right then, of a WebSocket too */
 	bool wants_icy;     /* titles in it; `format` is that without them */
+	bool takes_gzip;
+	const char *deflate; /* what to answer to a WebSocket that takes it; NULL: it does not */
 	bool wants_text;
 	bool has_messages, per_message; /* whether it says so, and what */
 	bool has_burst;

@@ -49,11 +49,24 @@ static bool is_final(const struct websocket_decoder *decoder)
 	return decoder->head[0] & BIT_FINAL;
 }
 
+static bool begins_message(const struct websocket_decoder *decoder)
+{
+	unsigned opcode = decoder->head[0] & BITS_OPCODE;
+
+	return opcode == WEBSOCKET_TEXT || opcode == WEBSOCKET_BINARY;
+}
+
+/* Reserved bits that an extension has given a meaning (RFC 7692, 6). */
+static unsigned allowed_bits(const struct websocket_decoder *decoder)
+{
+	return decoder->takes_compressed && begins_message(decoder) ? WEBSOCKET_COMPRESSED : 0;
+}
+
 static bool check_first_byte(struct websocket_decoder *decoder)
 {
 	unsigned opcode = decoder->head[0] & BITS_OPCODE;
 
-	if (decoder->head[0] & BITS_RSV)
+	if (decoder->head[0] & BITS_RSV & ~allowed_bits(decoder))
 		return break_protocol(decoder, "a reserved bit is set, but no extension agreed");
 	if ((opcode > WEBSOCKET_BINARY && opcode < WEBSOCKET_CLOSE) || opcode > WEBSOCKET_PONG)
 		return break_protocol(decoder, "a frame with a reserved opcode");
@@ -113,13 +126,6 @@ static bool check_length(struct websocket_decoder *decoder)
 	return true;
 }
 
-static bool begins_message(const struct websocket_decoder *decoder)
-{
-	unsigned opcode = decoder->head[0] & BITS_OPCODE;
-
-	return opcode == WEBSOCKET_TEXT || opcode == WEBSOCKET_BINARY;
-}
-
 static void begin_payload(struct websocket_decoder *decoder)
 {
 	decoder->mask_at = 0;
@@ -127,6 +133,7 @@ static void begin_payload(struct websocket_decoder *decoder)
 	if (begins_message(decoder)) {
 		decoder->message_opcode = decoder->head[0] & BITS_OPCODE;
 		decoder->utf8 = (struct utf8_check){0};
+		decoder->is_compressed = decoder->head[0] & WEBSOCKET_COMPRESSED;
 	}
 }
 
@@ -177,7 +184,7 @@ static void take_data(struct websocket_decoder *decoder, const uint8_t *bytes, s
 
 	if (decoder->frame_left == 0)
 		end_frame(decoder);
-	if (opcode == WEBSOCKET_TEXT) {
+	if (opcode == WEBSOCKET_TEXT && !decoder->is_compressed) {
 		if (!utf8_check(&decoder->utf8, bytes, count) ||
 		    (is_message_end && !utf8_is_whole(&decoder->utf8))) {
 			fail(decoder, WEBSOCKET_CLOSE_NOT_UTF8, "a text that is not UTF-8");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * WebSocket frames, the server's side (RFC 6455, 5 to 7): reading those of clients, strictly.  No
- * extension.  Writing ours is packet/websocket_frame.h.
+ * WebSocket frames, the server's side (RFC 6455, 5 to 7): reading those of clients, strictly.
+ * Writing ours is packet/websocket_frame.h.
  *
  * Pure: bytes in, events out.  The bytes may be cut anywhere; what is told of messages, control
  * frames and errors does not depend on it, only the pieces in which data comes do.  What a ping or
@@ -37,7 +37,12 @@ struct websocket_event {
 };
 
 struct websocket_decoder {
+	/* rw: messages may be compressed (RFC 7692); they are told as they came, still compressed.  What is
+	 * in them is not looked at, so text may be anything. */
+	bool takes_compressed;
+
 	/* private */
+	bool is_compressed; /* the message begun */
 	uint64_t max_message_bytes;
 	uint64_t message_bytes; /* of the message begun, with all of the frame at hand */
 	uint64_t frame_left;    /* payload bytes of the frame at hand that have not come yet */

@@ -9,7 +9,9 @@
 
 #include <openssl/evp.h>
 
+#include "base/compiler.h"
 #include "http/http_response.h"
+#include "packet/deflate_blocks.h"
 
 #define KEY_BYTES 24 /* base64 of 16 bytes */
 
@@ -133,6 +135,107 @@ const char *websocket_select_protocol(const struct http_request *request,
 	return NULL;
 }
 
+/* ---- permessage-deflate ---- */
+
+enum parameter_value {
+	NO_VALUE,
+	PERHAPS_VALUE,
+	HAS_VALUE,
+};
+
+enum {
+	SERVER_WINDOW = 2, /* in the list below */
+};
+
+/* RFC 7692, 7.1 */
+static const struct {
+	const char *name;
+	enum parameter_value value;
+} deflate_parameters[] = {
+	{"server_no_context_takeover", NO_VALUE},
+	{"client_no_context_takeover", NO_VALUE},
+	{"server_max_window_bits", HAS_VALUE},
+	{"client_max_window_bits", PERHAPS_VALUE},
+};
+
+/* A value may be quoted (RFC 6455, 9.1). */
+static struct http_text unquote(struct http_text value)
+{
+	if (value.length >= 2 && value.at[0] == '"' && value.at[value.length - 1] == '"')
+		return (struct http_text){value.at + 1, value.length - 2};
+	return value;
+}
+
+/* 8 to 15; 0: it is none of them. */
+static unsigned read_window_bits(struct http_text value)
+{
+	static const char *const numbers[] = {"8", "9", "10", "11", "12", "13", "14", "15"};
+
+	for (unsigned i = 0; i < ARRAY_LEN(numbers); i++) {
+		if (http_text_equals(value, numbers[i]))
+			return 8 + i;
+	}
+	return 0;
+}
+
+/* Which one it is; -1: it is none, or not as it has to be. */
+static int find_parameter(struct http_text name, struct http_text value, bool has_value)
+{
+	for (size_t i = 0; i < ARRAY_LEN(deflate_parameters); i++) {
+		enum parameter_value expected = deflate_parameters[i].value;
+
+		if (!http_text_equals_any_case(name, deflate_parameters[i].name))
+			continue;
+		if (has_value ? expected == NO_VALUE || !read_window_bits(value)
+			      : expected == HAS_VALUE)
+			return -1;
+		return (int)i;
+	}
+	return -1;
+}
+
+/* Can it be met?  *ret_has_window: it says how large the window may be. */
+static bool can_meet(struct http_text parameters, bool *ret_has_window)
+{
+	unsigned seen = 0;
+
+	while (parameters.length > 0) {
+		struct http_text one = http_list_take(&parameters, ';');
+		struct http_text name = http_list_take(&one, '=');
+		bool has_value = one.at > name.at + name.length;
+		struct http_text value = unquote(http_text_trim(one));
+		int index = find_parameter(name, value, has_value);
+
+		if (index < 0 || seen & 1u << index)
+			return false;
+		if (index == SERVER_WINDOW && read_window_bits(value) < DEFLATE_WINDOW_BITS)
+			return false;
+		seen |= 1u << index;
+	}
+	*ret_has_window = seen & 1u << SERVER_WINDOW;
+	return true;
+}
+
+const char *websocket_select_deflate(const struct http_request *request)
+{
+	struct http_list list = {.fields = &request->fields, .name = "Sec-WebSocket-Extensions"};
+	struct http_text offer;
+	bool has_window;
+
+	while (http_list_next(&list, &offer)) {
+		if (!http_text_equals_any_case(http_list_take(&offer, ';'), "permessage-deflate") ||
+		    !can_meet(offer, &has_window))
+			continue;
+		return has_window ? "permessage-deflate; server_no_context_takeover; "
+				    "client_no_context_takeover; server_max_window_bits=15"
+				  : "permessage-deflate; server_no_context_takeover; "
+				    "client_no_context_takeover";
+	}
+	return NULL;
+}
+
+/* ---- the answer ---- */
+
 ssize_t websocket_handshake_answer(const struct websocket_handshake *handshake, char *buf,
 				   size_t size)
 {
@@ -155,5 +258,7 @@ ssize_t websocket_handshake_answer(const struct websocket_handshake *handshake, 
 	http_response_field(&response, "Sec-WebSocket-Accept", handshake->accept);
 	if (handshake->protocol)
 		http_response_field(&response, "Sec-WebSocket-Protocol", handshake->protocol);
+	if (handshake->extension)
+		http_response_field(&response, "Sec-WebSocket-Extensions", handshake->extension);
 	return http_response_end(&response);
 }

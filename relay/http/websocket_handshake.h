@@ -2,19 +2,20 @@
 /*
  * The server's part of the opening handshake of WebSocket (RFC 6455, 4.2).
  *
- * No extension is ever agreed to.  Who may connect (origin, token) is left to the caller, who asks
+ * The one extension is permessage-deflate (RFC 7692), without context from one message to the next.  Who may connect (origin, token) is left to the caller, who asks
  * for that between checking and answering.
  */
 #pragma once
 
-#include "http/http_request.h"
-
 #include <sys/types.h>
+
+#include "http/http_request.h"
 
 /* Base64 of a SHA-1 digest, with its zero byte. */
 #define WEBSOCKET_ACCEPT_BYTES 29
 
-/* A head that the answer is sure to fit into, if the protocol is not longer than 128 bytes. */
+/* A head that the answer is sure to fit into, if the protocol is not longer than 128 bytes, and the
+ * extension one of websocket_select_deflate(). */
 #define WEBSOCKET_ANSWER_BYTES 512
 
 struct websocket_handshake {
@@ -22,8 +23,9 @@ struct websocket_handshake {
 	int status;
 	const char *reason;
 	char accept[WEBSOCKET_ACCEPT_BYTES]; /* ro: with 101 */
-	const char *protocol; /* rw: the subprotocol to name in the answer, NULL for none */
-	bool is_head;         /* private: the answer has no body */
+	const char *protocol;  /* rw: the subprotocol to name in the answer, NULL for none */
+	const char *extension; /* rw: what is agreed to of extensions, NULL for nothing */
+	bool is_head;          /* private: the answer has no body */
 };
 
 /* Does the request ask for WebSocket at all?  (An Upgrade field that lists it.) */
@@ -38,6 +40,11 @@ void websocket_handshake_check(const struct http_request *request, struct websoc
  * NULL when there is none. */
 const char *websocket_select_protocol(const struct http_request *request,
 				      const char *const *supported, size_t count);
+
+/* What to answer to the first offer of permessage-deflate that can be met, as a static text; NULL:
+ * there is none.  Messages of the server are compressed with a window of 2^15 bytes, each by itself, and
+ * so is the client to do it.  An offer that demands a smaller window cannot be met. */
+const char *websocket_select_deflate(const struct http_request *request);
 
 /* Writes the answer to a checked handshake, also one with 4xx and its reason.  Returns its bytes or
  * what http_response_end() returns. */

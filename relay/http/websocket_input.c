@@ -31,13 +31,14 @@ struct input {
 	uint64_t pongs_per_s;
 };
 
-void *websocket_input_new(uint64_t max_bytes)
+void *websocket_input_new(uint64_t max_bytes, bool takes_compressed)
 {
 	struct input *input = calloc(1, sizeof(*input));
 
 	if (!input)
 		return NULL;
 	websocket_decoder_init(&input->decoder, max_bytes);
+	input->decoder.takes_compressed = takes_compressed;
 	token_bucket_init(&input->controls, CONTROLS_PER_S, CONTROLS_PER_S);
 	return input;
 }

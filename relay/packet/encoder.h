@@ -71,6 +71,10 @@ struct encoder {
 	 * are any. */
 	size_t (*farewell)(const struct encoder *encoder, enum close_reason reason,
 			   const struct packet *place, uint32_t retry_ms, uint8_t *out);
+
+	/* Of a format that compresses: what makes the same stream for one reader alone, with nothing compressed in
+	 * it.  To compress is worth its time only for many.  Else NULL. */
+	const struct encoder *alone;
 };
 
 /* Does it have to see the payload? */
@@ -107,6 +111,12 @@ static inline size_t encoder_no_header(const struct encoder *encoder, const stru
 	(void)packet;
 	(void)out;
 	return 0;
+}
+
+/* What makes the format for one reader alone. */
+static inline const struct encoder *encoder_for_one(const struct encoder *encoder)
+{
+	return encoder->alone ? encoder->alone : encoder;
 }
 
 /* As the log and the status show it. */

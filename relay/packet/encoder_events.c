@@ -20,7 +20,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
-#include "packet/chunk.h"
+#include "packet/encoder_chunked.h"
 #include "packet/encoder.h"
 
 enum {

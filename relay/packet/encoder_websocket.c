@@ -13,6 +13,8 @@
  * packets, too.
  * Else a heartbeat is an empty ping, so that the peer's own code answers.  The farewell is a close
  * frame that says why.
+ * coding DEFLATE: permessage-deflate (RFC 7692).  Each message is compressed by itself, once for all
+ * who read it.  One that would not become shorter goes as it is, and so do gaps.
  *
  * Each frame is a whole message: a fragmented one could not be finished when its publisher is lost.
  */
@@ -22,6 +24,7 @@
 
 #include "base/compiler.h"
 #include "base/utf8.h"
+#include "packet/deflate_blocks.h"
 #include "packet/encoder.h"
 #include "packet/websocket_frame.h"
 
@@ -82,9 +85,30 @@ static size_t text_bytes(const uint8_t *message, size_t count)
 	return utf8_is_valid(message, count) ? count : utf8_replace(message, count, NULL);
 }
 
-/* One frame; only measured when `out` is NULL. */
+/* What compresses, and room for what is compressed. */
+struct compression {
+	z_stream stream;
+	uint8_t *room;
+};
+
+/* A frame of `text_bytes` behind a head becomes a compressed one, if that is shorter.  Returns its bytes. */
+static size_t compress_frame(const struct encoder *encoder, struct compression *compression,
+			     uint8_t *frame, size_t head_bytes, size_t text_bytes)
+{
+	size_t bytes = deflate_piece(&compression->stream, frame + head_bytes, text_bytes,
+				     compression->room);
+
+	if (!bytes)
+		return head_bytes + text_bytes;
+	head_bytes = websocket_frame_head(frame, opcode_of(encoder), true, bytes);
+	frame[0] |= WEBSOCKET_COMPRESSED;
+	memcpy(frame + head_bytes, compression->room, bytes);
+	return head_bytes + bytes;
+}
+
+/* One frame; only measured when `out` is NULL.  compression: NULL where there is none. */
 static size_t put_frame(const struct encoder *encoder, const uint8_t *message, size_t count,
-			uint8_t *out)
+			uint8_t *out, struct compression *compression)
 {
 	bool is_text = row_of(encoder)->is_text;
 	size_t bytes = is_text ? text_bytes(message, count) : count;
@@ -98,11 +122,14 @@ static size_t put_frame(const struct encoder *encoder, const uint8_t *message, s
 		(void)utf8_replace(message, count, out + head_bytes);
 	else if (count)
 		memcpy(out + head_bytes, message, count);
+	if (compression)
+		return compress_frame(encoder, compression, out, head_bytes, bytes);
 	return head_bytes + bytes;
 }
 
 static size_t put_frames(const struct encoder *encoder, const struct framing_params *framing,
-			 const uint8_t *payload, size_t length, uint8_t *out)
+			 const uint8_t *payload, size_t length, uint8_t *out,
+			 struct compression *compression)
 {
 	size_t at = 0, bytes = 0;
 
@@ -111,7 +138,8 @@ static size_t put_frames(const struct encoder *encoder, const struct framing_par
 
 		if (row_of(encoder)->per_message)
 			count = framing_message_bytes(framing, payload + at, length - at);
-		bytes += put_frame(encoder, payload + at, count, out ? out + bytes : NULL);
+		bytes += put_frame(encoder, payload + at, count, out ? out + bytes : NULL,
+				   compression);
 		at += count;
 	} while (at < length);
 	return bytes;
@@ -138,9 +166,30 @@ static uint8_t *rewrite(const struct encoder *encoder, const struct packet *pack
 	*ret_bytes = ENCODER_AS_IT_IS;
 	if (is_shareable(encoder, framing, payload, length))
 		return NULL;
-	bytes = put_frames(encoder, framing, payload, length, NULL);
+	bytes = put_frames(encoder, framing, payload, length, NULL, NULL);
 	out = malloc(bytes);
-	*ret_bytes = out ? put_frames(encoder, framing, payload, length, out) : 0;
+	*ret_bytes = out ? put_frames(encoder, framing, payload, length, out, NULL) : 0;
+	return out;
+}
+
+/* Without memory to compress, the messages go as they are. */
+static uint8_t *rewrite_compressed(const struct encoder *encoder, const struct packet *packet,
+				   const struct framing_params *framing, const uint8_t *payload,
+				   size_t *ret_bytes)
+{
+	size_t length = (size_t)packet->length;
+	size_t bytes = put_frames(encoder, framing, payload, length, NULL, NULL);
+	struct compression compression = {.room = malloc(bytes + DEFLATE_END_BYTES)};
+	uint8_t *out = malloc(bytes);
+
+	if (!out || !compression.room || !deflate_open(&compression.stream, length)) {
+		free(compression.room);
+		free(out);
+		return rewrite(encoder, packet, framing, payload, ret_bytes);
+	}
+	*ret_bytes = put_frames(encoder, framing, payload, length, out, &compression);
+	deflate_close(&compression.stream);
+	free(compression.room);
 	return out;
 }
 
@@ -171,21 +220,27 @@ static size_t write_framed_farewell(const struct encoder *encoder, enum close_re
 	return bytes + write_farewell(encoder, reason, place, retry_ms, out + bytes);
 }
 
-#define ENCODER(name, id, rewrites) ENCODER_WITH(name, id, write_head, rewrites, write_farewell)
-#define ENCODER_WITH(name, id, writes, rewrites, ends)                                             \
+#define ENCODER(name, id, writes, rewrites, ends, alone_or_null)                                   \
 	const struct encoder name = {                                                              \
 		.format = FORMAT_##id,                                                             \
 		.header = writes,                                                                  \
 		.rewrite = rewrites,                                                               \
 		.farewell = ends,                                                                  \
+		.alone = alone_or_null,                                                            \
 	}
+/* Both ways. */
+#define ENCODERS(name, id, rewrites)                                                               \
+	ENCODER(name, id, write_head, rewrites, write_farewell, NULL);                             \
+	ENCODER(name##_deflate, id##_DEFLATE, write_head, rewrite_compressed, write_farewell,      \
+		&(name))
 
-ENCODER(encoder_websocket, WEBSOCKET, NULL);
-ENCODER(encoder_websocket_text, WEBSOCKET_TEXT, rewrite);
-ENCODER(encoder_websocket_messages, WEBSOCKET_MESSAGES, rewrite);
-ENCODER(encoder_websocket_text_messages, WEBSOCKET_TEXT_MESSAGES, rewrite);
-ENCODER_WITH(encoder_websocket_framed, WEBSOCKET_FRAMED, write_framed, NULL, write_framed_farewell);
-ENCODER(encoder_websocket_gaps, WEBSOCKET_GAPS, NULL);
-ENCODER(encoder_websocket_gaps_text, WEBSOCKET_GAPS_TEXT, rewrite);
-ENCODER(encoder_websocket_gaps_messages, WEBSOCKET_GAPS_MESSAGES, rewrite);
-ENCODER(encoder_websocket_gaps_text_messages, WEBSOCKET_GAPS_TEXT_MESSAGES, rewrite);
+ENCODERS(encoder_websocket, WEBSOCKET, NULL);
+ENCODERS(encoder_websocket_text, WEBSOCKET_TEXT, rewrite);
+ENCODERS(encoder_websocket_messages, WEBSOCKET_MESSAGES, rewrite);
+ENCODERS(encoder_websocket_text_messages, WEBSOCKET_TEXT_MESSAGES, rewrite);
+ENCODER(encoder_websocket_framed, WEBSOCKET_FRAMED, write_framed, NULL, write_framed_farewell,
+	NULL);
+ENCODERS(encoder_websocket_gaps, WEBSOCKET_GAPS, NULL);
+ENCODERS(encoder_websocket_gaps_text, WEBSOCKET_GAPS_TEXT, rewrite);
+ENCODERS(encoder_websocket_gaps_messages, WEBSOCKET_GAPS_MESSAGES, rewrite);
+ENCODERS(encoder_websocket_gaps_text_messages, WEBSOCKET_GAPS_TEXT_MESSAGES, rewrite);

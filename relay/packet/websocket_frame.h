@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * The frames that relay writes to a WebSocket (RFC 6455, 5 and 7), the server's side: heads, and
- * whole control frames.  Not masked, no extension.  Reading frames is http/websocket_codec.h.
+ * whole control frames.  Not masked.  Reading frames is http/websocket_codec.h.
  */
 #pragma once
 
@@ -12,6 +12,9 @@
 #define WEBSOCKET_HEAD_BYTES    10 /* of our frames, at most: they are not masked */
 #define WEBSOCKET_CONTROL_BYTES 125
 #define WEBSOCKET_REASON_BYTES  123
+
+/* Of the first byte of a frame: the message that it begins is compressed (RFC 7692, 6). */
+#define WEBSOCKET_COMPRESSED 0x40
 
 enum websocket_opcode {
 	WEBSOCKET_CONTINUATION = 0,

@@ -135,7 +135,7 @@ static struct replay_format format_of(const struct feed *feed, const struct rend
 				      enum on_slow on_slow)
 {
 	return (struct replay_format){
-		.encoder = rendition->encoder,
+		.encoder = encoder_for_one(rendition->encoder),
 		.framing = feed->publish.framing,
 		.passes_gaps = on_slow == ON_SLOW_SKIP,
 	};

@@ -381,11 +381,12 @@ static struct peer_count *peers_of(const struct service *service, const char *li
 }
 
 /* Who reads what it sends goes on: a WebSocket's reader is the only kind. */
-static void give_input(struct subscriber_snapshot *subscriber)
+static void give_input(struct subscriber_snapshot *subscriber, bool takes_compressed)
 {
 	if (!subscriber->has_input || subscriber->is_ending)
 		return;
-	subscriber->input_owner = websocket_input_new(subscriber->input_max_bytes);
+	subscriber->input_owner =
+		websocket_input_new(subscriber->input_max_bytes, takes_compressed);
 	if (subscriber->input_owner)
 		subscriber->input = &websocket_input;
 }
@@ -399,11 +400,13 @@ static bool prepare_subscribers(struct service *service, struct served_feed *ser
 	for (size_t i = 0; i < state->rendition_count; i++) {
 		struct rendition_state *rendition = &state->renditions[i];
 		struct served_format *format = served_format_find(served, rendition->format);
+		bool is_deflated =
+			format && format_row(format->format)->coding == FORMAT_CODING_DEFLATE;
 
 		for (size_t j = 0; j < rendition->subscriber_count; j++) {
 			struct subscriber_snapshot *subscriber = &rendition->subscribers[j];
 
-			give_input(subscriber);
+			give_input(subscriber, is_deflated);
 			/* Those of a format that is not there are closed. */
 			if (format && quota_resume(service, format, worker,
 						   peers_of(service, subscriber->listener),

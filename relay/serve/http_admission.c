@@ -120,22 +120,6 @@ static bool is_token_valid(const struct asking *asking)
 
 /* ---- what is asked for ---- */
 
-/* The format that is asked for; of WebSocket also by the parameters of the request. */
-static enum format wanted_format(const struct asking *asking)
-{
-	const struct http_listener *http = asking->http;
-	const struct stream_request *wanted = &asking->wanted;
-	bool per_message = wanted->has_messages
-				   ? wanted->per_message
-				   : http->per_message && http_path_has_messages(asking->path);
-
-	if (wanted->wants_icy && asking->path->offers[FORMAT_ICY].format)
-		return FORMAT_ICY;
-	if (wanted->wants_framed || format_row(wanted->format)->carrier != FORMAT_CARRIER_WEBSOCKET)
-		return wanted->format;
-	return http_websocket_format(wanted->wants_text, per_message, http->gaps);
-}
-
 /* HTTP_REFUSAL_COUNT: the feed can be had in this format, from where it is wanted. */
 static enum http_refusal refusal_of_wish(const struct http_path *path, enum format format,
 					 bool from_key_frame)
@@ -162,6 +146,8 @@ static bool agrees_on_websocket(struct asking *asking)
 	websocket_handshake_check(asking->request, handshake);
 	handshake->protocol =
 		websocket_select_protocol(asking->request, protocols, ARRAY_LEN(protocols));
+	if (format_row(asking->answer.format)->coding == FORMAT_CODING_DEFLATE)
+		handshake->extension = asking->wanted.deflate;
 	return handshake->status == 101;
 }
 
@@ -294,7 +280,8 @@ static struct arrival *new_arrival(const struct asking *asking)
 	arrival->answer = asking->answer;
 	if (format_row(asking->answer.format)->carrier != FORMAT_CARRIER_WEBSOCKET)
 		return arrival;
-	params->input_owner = websocket_input_new(params->max_input_bytes);
+	params->input_owner = websocket_input_new(params->max_input_bytes,
+						  asking->answer.handshake.extension != NULL);
 	if (!params->input_owner) {
 		arrival_free(arrival);
 		return NULL;
@@ -423,8 +410,8 @@ static void answer_stream(struct asking *asking)
 {
 	enum http_refusal refusal;
 
-	asking->answer.format =
-		asking->answer.dialect == STREAM_NTRIP_1 ? FORMAT_RAW : wanted_format(asking);
+	asking->answer.format = http_path_format(asking->http, asking->path, &asking->wanted,
+						 asking->answer.dialect);
 	refusal = refusal_of_wish(asking->path, asking->answer.format,
 				  asking->wanted.burst_key_frame);
 	asking->answer.of_feed = asking->path->fields;
@@ -515,6 +502,7 @@ static void answer(void *owner, struct http_connection *connection,
 	asking.answer.is_head = request->method == HTTP_HEAD;
 	asking.answer.dialect = ntrip_dialect_of(request);
 	asking.answer.allows_publishers = asking.http->publishes;
+	asking.answer.may_compress = asking.http->compresses;
 	asking.sets_title = asking.http->publishes && icy_is_update(request);
 	asking.publishes = asking.http->publishes && (request->method & HTTP_HAVE_BODY ||
 						      asking.wanted.publishes || asking.sets_title);

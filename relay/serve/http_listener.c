@@ -64,6 +64,8 @@ static bool is_offered(const struct http_listener *http, const struct http_path 
 	if (row->carrier == FORMAT_CARRIER_WEBSOCKET && !row->is_framed &&
 	    row->tells_gaps != http->gaps)
 		return false;
+	if (row->coding != FORMAT_CODING_IDENTITY && !http->compresses)
+		return false;
 	if (row->carrier == FORMAT_CARRIER_ICY && !icy_is_for(path->fields.content_type))
 		return false;
 	return (!row->is_text || http_path_is_text(path)) &&
@@ -76,11 +78,37 @@ enum format http_websocket_format(bool is_text, bool per_message, bool tells_gap
 		const struct format_row *row = format_row((enum format)i);
 
 		if (row->carrier == FORMAT_CARRIER_WEBSOCKET && !row->is_framed &&
-		    row->is_text == is_text && row->per_message == per_message &&
-		    row->tells_gaps == tells_gaps)
+		    row->coding == FORMAT_CODING_IDENTITY && row->is_text == is_text &&
+		    row->per_message == per_message && row->tells_gaps == tells_gaps)
 			return (enum format)i;
 	}
 	return FORMAT_COUNT;
+}
+
+/* How it can be compressed for this client. */
+static enum format_coding coding_of(enum format format, const struct stream_request *wanted)
+{
+	if (format_row(format)->carrier == FORMAT_CARRIER_WEBSOCKET)
+		return wanted->deflate ? FORMAT_CODING_DEFLATE : FORMAT_CODING_IDENTITY;
+	return wanted->takes_gzip ? FORMAT_CODING_GZIP : FORMAT_CODING_IDENTITY;
+}
+
+enum format http_path_format(const struct http_listener *http, const struct http_path *path,
+			     const struct stream_request *wanted, enum stream_dialect dialect)
+{
+	bool per_message = wanted->has_messages ? wanted->per_message
+						: http->per_message && http_path_has_messages(path);
+	enum format format = wanted->format;
+
+	if (dialect == STREAM_NTRIP_1)
+		return FORMAT_RAW;
+	if (wanted->wants_icy && path->offers[FORMAT_ICY].format)
+		return FORMAT_ICY;
+	if (!wanted->wants_framed && format_row(format)->carrier == FORMAT_CARRIER_WEBSOCKET)
+		format = http_websocket_format(wanted->wants_text, per_message, http->gaps);
+	if (!http->compresses || dialect != STREAM_HTTP)
+		return format;
+	return format_coded(format, coding_of(format, wanted));
 }
 
 /* Is it what most ask for?  Of lines also events: their bytes are looked at one by one anyway. */
@@ -306,6 +334,7 @@ int http_listener_change(struct http_listener *http, const struct config *config
 	(void)snprintf(http->feed, sizeof(http->feed), "%s", from->feed);
 	http->gaps = from->gaps == CONFIG_YES;
 	http->per_message = from->messages == CONFIG_MESSAGES_MESSAGE;
+	http->compresses = from->compress == CONFIG_YES;
 	r = change_admission(http, from);
 	if (r < 0)
 		return r;

@@ -55,6 +55,7 @@ struct http_listener {
 	char *origins;        /* owned */
 	char *hosts;          /* owned; as the option has it */
 	bool gaps, per_message;
+	bool compresses;                      /* for clients that take it */
 	uint64_t refused[HTTP_REFUSAL_COUNT]; /* but HEADS; see http_listener_refused() */
 };
 
@@ -110,7 +111,11 @@ static inline bool http_path_is_rtcm3(const struct http_path *path)
 /* NULL: there is no such feed here. */
 struct http_path *http_listener_find(const struct http_listener *http, const char *name);
 
-/* Of the formats of WebSocket that are not framed the one with these properties; FORMAT_COUNT: there
+/* The format of the path that a request gets; of a WebSocket also by the parameters of the request. */
+enum format http_path_format(const struct http_listener *http, const struct http_path *path,
+			     const struct stream_request *wanted, enum stream_dialect dialect);
+
+/* Of the formats of WebSocket that are not framed or compressed the one with these properties; FORMAT_COUNT: there
  * is none. */
 enum format http_websocket_format(bool is_text, bool per_message, bool tells_gaps);
 

@@ -18,10 +18,18 @@ enum format_carrier {
 	FORMAT_CARRIER_WEBSOCKET,
 };
 
+/* How a format is compressed. */
+enum format_coding {
+	FORMAT_CODING_IDENTITY, /* not at all */
+	FORMAT_CODING_GZIP,
+	FORMAT_CODING_DEFLATE,
+};
+
 struct format_row {
 	const char *name;  /* never NULL */
 	const char *media; /* "text/event-stream"; NULL: the media type of the feed */
 	enum format_carrier carrier;
+	enum format_coding coding;
 	bool is_text;     /* TEXT     */
 	bool per_message; /* MESSAGES */
 	bool is_framed;   /* FRAMED   */
@@ -30,8 +38,12 @@ struct format_row {
 
 const struct format_row *format_row(enum format format);
 
+/* The format that differs by its coding only; where there is none, the format itself. */
+enum format format_coded(enum format format, enum format_coding coding);
+
 /* Server-sent events. */
 static inline bool format_is_events(enum format format)
 {
-	return format == FORMAT_EVENTS || format == FORMAT_EVENTS_PLAIN;
+	return format == FORMAT_EVENTS || format == FORMAT_EVENTS_GZIP ||
+	       format == FORMAT_EVENTS_PLAIN;
 }

@@ -34,7 +34,7 @@ static struct subscriber *begin(void)
 		.input_rate = 1,
 		.max_input_bytes = MAX_BYTES + WEBSOCKET_INPUT_SLACK,
 		.input = &websocket_input,
-		.input_owner = websocket_input_new(MAX_BYTES),
+		.input_owner = websocket_input_new(MAX_BYTES, false),
 	};
 
 	feed_rig_open(&rig, &params, false);
@@ -78,7 +78,7 @@ static bool hand_over(struct subscriber *subscriber)
 		return false;
 	assert_int_equal(max_bytes, MAX_BYTES);
 	subscriber->input->free(subscriber->input_owner);
-	subscriber->input_owner = websocket_input_new(max_bytes);
+	subscriber->input_owner = websocket_input_new(max_bytes, false);
 	assert_non_null(subscriber->input_owner);
 	return true;
 }
