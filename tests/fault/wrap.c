@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <zlib.h>
 
 struct wrap_rule {
 	unsigned count;
@@ -41,6 +42,7 @@ int __real_accept4(int, struct sockaddr *, socklen_t *, int);
 ssize_t __real_pread(int, void *, size_t, off_t);
 ssize_t __real_sendfile(int, int, off_t *, size_t);
 void *__real_realloc(void *, size_t);
+int __real_deflateInit2_(z_streamp, int, int, int, int, int, const char *, int);
 
 ssize_t __wrap_splice(int, off64_t *, int, off64_t *, size_t, unsigned);
 ssize_t __wrap_tee(int, int, size_t, unsigned);
@@ -54,6 +56,7 @@ int __wrap_accept4(int, struct sockaddr *, socklen_t *, int);
 ssize_t __wrap_pread(int, void *, size_t, off_t);
 ssize_t __wrap_sendfile(int, int, off_t *, size_t);
 void *__wrap_realloc(void *, size_t);
+int __wrap_deflateInit2_(z_streamp, int, int, int, int, int, const char *, int);
 
 void wrap_reset(void)
 {
@@ -270,4 +273,13 @@ ssize_t __wrap_sendfile(int fd, int from_fd, off_t *offset, size_t bytes)
 void *__wrap_realloc(void *memory, size_t bytes)
 {
 	return fails_now(&rules[WRAP_REALLOC], bytes, 0) ? NULL : __real_realloc(memory, bytes);
+}
+
+int __wrap_deflateInit2_(z_streamp stream, int level, int method, int window_bits, int memory_level,
+			 int strategy, const char *version, int stream_bytes)
+{
+	if (fails_now(&rules[WRAP_DEFLATE_INIT], 0, 0))
+		return Z_MEM_ERROR;
+	return __real_deflateInit2_(stream, level, method, window_bits, memory_level, strategy,
+				    version, stream_bytes);
 }

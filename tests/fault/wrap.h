@@ -26,7 +26,8 @@ enum wrap_call {
 	WRAP_ACCEPT4,
 	WRAP_PREAD,
 	WRAP_SENDFILE,
-	WRAP_REALLOC, // failing only
+	WRAP_REALLOC,      // failing only
+	WRAP_DEFLATE_INIT, // of zlib; failing only: it has no memory
 	WRAP_CALL_COUNT
 };
 

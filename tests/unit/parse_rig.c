@@ -122,6 +122,8 @@ static void expect_fields_within(const struct http_request *request, const char 
 
 	EXPECT(request->fields.count <= HTTP_FIELDS_MAX);
 	EXPECT(http_fields_accept(&request->fields, "text", "html") <= 1000);
+	(void)http_fields_accept_coding(&request->fields, "gzip");
+	(void)websocket_select_deflate(request);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		struct http_list list = {.fields = &request->fields, .name = names[i]};
 		struct http_text text;

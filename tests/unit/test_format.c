@@ -140,7 +140,11 @@ static void an_encoder_does_what_its_row_says(void **state)
 		if (encoder->rewrite)
 			whole = encoder->rewrite(encoder, &two, &line, (const uint8_t *)"a\nb\n",
 						 &bytes);
-		assert_int_equal(whole != NULL, row->per_message);
+		/* gzip has no way to say that a packet is as it is. */
+		assert_int_equal(whole != NULL,
+				 row->per_message || row->coding != FORMAT_CODING_IDENTITY);
+		assert_int_equal(encoder_for_one(encoder) != encoder,
+				 row->coding != FORMAT_CODING_IDENTITY);
 		free(whole);
 		if (!row->is_text)
 			continue;
@@ -154,25 +158,36 @@ static void an_encoder_does_what_its_row_says(void **state)
 
 // --- HTTP
 
-static enum format asked_for(const struct format_row *row)
+static struct stream_request request_for(const struct format_row *row)
 {
 	static struct http_request request;
 	struct stream_request wanted;
 	char head[512];
 	int length =
-		snprintf(head, sizeof(head), "GET /a%s HTTP/1.%d\r\nHost: h\r\n%s%s%s%s%s\r\n",
+		snprintf(head, sizeof(head), "GET /a%s HTTP/1.%d\r\nHost: h\r\n%s%s%s%s%s%s%s\r\n",
 			 row->is_framed ? "?format=framed" : "",
 			 row->carrier == FORMAT_CARRIER_PLAIN ? 0 : 1, row->media ? "Accept: " : "",
 			 row->media ? row->media : "", row->media ? "\r\n" : "",
 			 row->carrier == FORMAT_CARRIER_WEBSOCKET
 				 ? "Upgrade: websocket\r\nConnection: Upgrade\r\n"
 				 : "",
-			 row->carrier == FORMAT_CARRIER_ICY ? "Icy-MetaData: 1\r\n" : "");
+			 row->carrier == FORMAT_CARRIER_ICY ? "Icy-MetaData: 1\r\n" : "",
+			 row->coding == FORMAT_CODING_GZIP ? "Accept-Encoding: gzip\r\n" : "",
+			 row->coding == FORMAT_CODING_DEFLATE
+				 ? "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+				 : "");
 
 	http_request_init(&request, HTTP_GET, 0);
 	assert_int_equal(http_request_parse(&request, head, (size_t)length), HTTP_PARSE_WHOLE);
 	assert_null(stream_request_read(&request, 1, &wanted));
 	assert_int_equal(wanted.wants_icy, row->carrier == FORMAT_CARRIER_ICY);
+	return wanted;
+}
+
+static enum format asked_for(const struct format_row *row)
+{
+	const struct stream_request wanted = request_for(row);
+
 	return wanted.wants_icy ? FORMAT_ICY : wanted.format;
 }
 
@@ -183,17 +198,52 @@ static void a_request_gets_the_row_that_it_asks_for(void **state)
 	{
 		const struct format_row *row = format_row(i);
 
+		enum format plain = format_coded(i, FORMAT_CODING_IDENTITY);
+
+		assert_int_equal(plain == i, row->coding == FORMAT_CODING_IDENTITY);
 		if (row->carrier == FORMAT_CARRIER_WEBSOCKET && !row->is_framed)
 			assert_int_equal(http_websocket_format(row->is_text, row->per_message,
 							       row->tells_gaps),
-					 i);
+					 plain);
 		else
-			assert_int_equal(asked_for(row), i);
+			assert_int_equal(asked_for(row), plain);
 	}
 	for (int bits = 0; bits < 8; bits++)
 		assert_int_not_equal(http_websocket_format(bits & 1, bits & 2, bits & 4),
 				     FORMAT_COUNT);
 	assert_int_equal(asked_for(format_row(FORMAT_WEBSOCKET_GAPS)), FORMAT_WEBSOCKET);
+}
+
+/* Of a feed of lines, which can have all of them. */
+static void a_listener_compresses_for_who_takes_it(void **state)
+{
+	struct served_format open = {.format = FORMAT_ICY};
+	struct http_path path = {.framing = FRAMING_LINE};
+
+	(void)state;
+	path.offers[FORMAT_ICY].format = &open;
+	FOR_EACH_FORMAT(i)
+	{
+		const struct format_row *row = format_row(i);
+		struct http_listener http = {.gaps = row->tells_gaps};
+		struct stream_request wanted = request_for(row);
+		enum format plain = format_coded(i, FORMAT_CODING_IDENTITY);
+
+		wanted.wants_text = row->is_text;
+		wanted.has_messages = wanted.per_message = row->per_message;
+		assert_int_equal(http_path_format(&http, &path, &wanted, STREAM_HTTP), plain);
+		http.compresses = true;
+		assert_int_equal(http_path_format(&http, &path, &wanted, STREAM_HTTP), i);
+		assert_int_equal(http_path_format(&http, &path, &wanted, STREAM_NTRIP_2), plain);
+		assert_int_equal(http_path_format(&http, &path, &wanted, STREAM_NTRIP_1),
+				 FORMAT_RAW);
+		/* Who takes both gets what its format has. */
+		wanted.takes_gzip = true;
+		wanted.deflate = "permessage-deflate";
+		assert_int_equal(format_coded(http_path_format(&http, &path, &wanted, STREAM_HTTP),
+					      FORMAT_CODING_IDENTITY),
+				 plain);
+	}
 }
 
 static void an_answer_tells_what_the_row_says(void **state)
@@ -223,6 +273,10 @@ static void an_answer_tells_what_the_row_says(void **state)
 				 row->carrier == FORMAT_CARRIER_CHUNKED);
 		assert_int_equal(strstr(head, "\r\nicy-metaint: 16000\r\n") != NULL,
 				 row->carrier == FORMAT_CARRIER_ICY);
+		assert_int_equal(strstr(head, "\r\nContent-Encoding: gzip\r\n") != NULL,
+				 row->coding == FORMAT_CODING_GZIP);
+		assert_int_equal(strstr(head, "\r\n\r\n")[4] != '\0',
+				 row->coding == FORMAT_CODING_GZIP);
 	}
 }
 
@@ -324,6 +378,7 @@ int main(void)
 		CONFIG_TEST(what_is_not_told_of_a_gap_is_not_skipped),
 		cmocka_unit_test(an_encoder_does_what_its_row_says),
 		cmocka_unit_test(a_request_gets_the_row_that_it_asks_for),
+		cmocka_unit_test(a_listener_compresses_for_who_takes_it),
 		cmocka_unit_test(an_answer_tells_what_the_row_says),
 		cmocka_unit_test(a_framing_finds_messages_if_its_row_says_so),
 		CONFIG_TEST(a_feed_can_have_each_framing),

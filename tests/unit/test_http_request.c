@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "http/http_request.h"
 #include "tests/unit/parse_check.h"
 
@@ -262,6 +263,51 @@ static void accept_is_weighed(void **state)
 	}
 }
 
+#define CODINGS(value) FIELDS("Accept-Encoding: " value "\r\n")
+
+static void a_coding_is_taken_where_it_is_welcome(void **state)
+{
+	static const struct {
+		const char *head;
+		bool is_taken;
+	} table[] = {
+		{FIELDS(""), false},
+		{CODINGS(""), false},
+		{CODINGS("identity"), false},
+		{CODINGS("gzip"), true},
+		{CODINGS("GZip"), true},
+		{CODINGS("gzip, deflate, br, zstd"), true},
+		{CODINGS("deflate, br"), false},
+		{CODINGS("br"), false},
+		{FIELDS("Accept-Encoding: br\r\nAccept-Encoding: gzip\r\n"), true},
+		{CODINGS("*"), true},
+		{CODINGS("*;q=0"), false},
+		{CODINGS("gzip;q=0"), false},
+		{CODINGS("gzip;q=0.000"), false},
+		{CODINGS("gzip; q=0, *"), false},
+		{CODINGS("*;q=0, gzip"), true},
+		{CODINGS("gzip;q=0.001"), true},
+		{CODINGS("gzip;q=0.5, identity"), false},
+		{CODINGS("gzip;q=0.5, identity;q=0.5"), true},
+		{CODINGS("gzip;q=0.5, identity;q=0.1"), true},
+		{CODINGS("identity;q=1, *;q=0"), false},
+		{CODINGS("gzip;q=high"), false},
+		{CODINGS("gzip;q=1.5"), false},
+		{CODINGS("notgzip"), false},
+		{CODINGS("gzipped"), false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct http_request request;
+
+		print_message("%s", table[i].head);
+		read_head(&request, table[i].head);
+		assert_int_equal(http_fields_accept_coding(&request.fields, "gzip"),
+				 table[i].is_taken);
+	}
+}
+
 static void what_does_not_fit_is_said_and_not_cut(void **state)
 {
 	struct http_request request;
@@ -311,6 +357,7 @@ int main(void)
 		cmocka_unit_test(lists_go_over_all_fields_of_the_name),
 		cmocka_unit_test(a_list_has_a_token_or_not),
 		cmocka_unit_test(accept_is_weighed),
+		cmocka_unit_test(a_coding_is_taken_where_it_is_welcome),
 		cmocka_unit_test(what_does_not_fit_is_said_and_not_cut),
 		cmocka_unit_test(parameters_are_read_one_by_one),
 	};

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -327,11 +328,43 @@ static void heads_are_what_they_should_be(void **state)
 	assert_non_null(strstr(buf, "Content-Type: text/event-stream\r\n"));
 }
 
+/* What depends on Accept-Encoding says so, whatever it is this time. */
+static void a_compressed_body_begins_with_the_head_of_gzip(void **state)
+{
+	static const char gzip[] = "a\r\n\x1f\x8b\x08\0\0\0\0\0\0\xff\r\n";
+	const struct stream_start start = {.is_known = false};
+	struct stream_answer answer = {.format = FORMAT_EVENTS, .may_compress = true};
+	char buf[STREAM_ANSWER_BYTES], *body;
+	ssize_t length = stream_answer_head(&answer, &start, buf, sizeof(buf) - 1);
+
+	(void)state;
+	buf[length] = '\0';
+	assert_non_null(strstr(buf, "\r\nVary: Accept-Encoding\r\n"));
+	assert_null(strstr(buf, "Content-Encoding"));
+	answer.format = FORMAT_EVENTS_GZIP;
+	length = stream_answer_head(&answer, &start, buf, sizeof(buf));
+	assert_true(length > 0);
+	body = strstr(buf, "\r\n\r\n") + 4;
+	assert_int_equal(buf + length - body, sizeof(gzip) - 1);
+	assert_memory_equal(body, gzip, sizeof(gzip) - 1);
+	assert_non_null(strstr(buf, "\r\nVary: Accept-Encoding\r\nContent-Encoding: gzip\r\n"));
+	assert_int_equal(stream_answer_head(&answer, &start, buf, (size_t)length - 1), -ENOSPC);
+	answer.is_head = true;
+	length = stream_answer_head(&answer, &start, buf, sizeof(buf) - 1);
+	buf[length] = '\0';
+	assert_non_null(strstr(buf, "\r\nContent-Encoding: gzip\r\n"));
+	assert_string_equal(strstr(buf, "\r\n\r\n"), "\r\n\r\n");
+	answer = (struct stream_answer){.format = FORMAT_RAW, .may_compress = true};
+	length = stream_answer_head(&answer, &start, buf, sizeof(buf) - 1);
+	buf[length] = '\0';
+	assert_null(strstr(buf, "Vary"));
+}
+
 /* With the longest origin and type, the most fields, and the largest numbers. */
 static void every_answer_fits(void **state)
 {
 	static const enum format formats[] = {FORMAT_HTTP, FORMAT_RAW, FORMAT_EVENTS,
-					      FORMAT_EVENTS_PLAIN};
+					      FORMAT_EVENTS_PLAIN, FORMAT_EVENTS_GZIP};
 	const struct stream_start start = {
 		.is_known = true, .session = UINT32_MAX, .sequence = UINT64_MAX};
 	const struct stream_range range = {UINT32_MAX, 1, UINT64_MAX, UINT64_MAX, UINT64_MAX};
@@ -344,7 +377,7 @@ static void every_answer_fits(void **state)
 		(void)strcat(fields, "Access-Control-Request-Headers: x-a-rather-long-name,"
 				     "x-another-name-that-is-long\r\n");
 	ask(&asked, "/a", fields, 1);
-	answer.allows_credentials = true;
+	answer.allows_credentials = answer.may_compress = true;
 	memset(answer.of_feed.content_type, 't', STREAM_TYPE_BYTES);
 	for (size_t i = 0; i + 4 < sizeof(answer.of_feed.fields); i += 4)
 		memcpy(answer.of_feed.fields + i, "a\0b", 4);
@@ -402,6 +435,7 @@ int main(void)
 		cmocka_unit_test(where_a_client_goes_on_is_read),
 		cmocka_unit_test(a_path_that_no_feed_has_is_told),
 		cmocka_unit_test(heads_are_what_they_should_be),
+		cmocka_unit_test(a_compressed_body_begins_with_the_head_of_gzip),
 		cmocka_unit_test(every_answer_fits),
 		cmocka_unit_test(a_preflight_is_allowed_what_it_asks_for),
 	};

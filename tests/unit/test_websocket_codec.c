@@ -146,6 +146,43 @@ static void a_decoder_is_small(void **state)
 	assert_true(sizeof(struct websocket_decoder) <= 200);
 }
 
+/* Reads frames with an empty mask and one byte of payload each; returns the code of the error, 0: none. */
+static unsigned read_frames(bool takes_compressed, const char *first_bytes)
+{
+	struct websocket_decoder decoder;
+	struct websocket_event event;
+
+	websocket_decoder_init(&decoder, 100);
+	decoder.takes_compressed = takes_compressed;
+	for (; *first_bytes; first_bytes++) {
+		uint8_t bytes[] = {(uint8_t)*first_bytes, 0x81, 0, 0, 0, 0, 0xff};
+
+		for (size_t at = 0; at < sizeof(bytes);) {
+			at += websocket_decode(&decoder, bytes + at, sizeof(bytes) - at, &event);
+			if (event.kind == WEBSOCKET_EVENT_ERROR)
+				return event.code;
+		}
+	}
+	return 0;
+}
+
+/* 0x40 is the bit, 0x80 ends a message. */
+static void a_message_may_be_compressed_where_that_is_agreed(void **state)
+{
+	(void)state;
+	assert_int_equal(read_frames(true, "\xc1\xc2"), 0);
+	assert_int_equal(read_frames(true, "\x41\x01"), 1002); // begun anew inside
+	assert_int_equal(read_frames(true, "\x42\x80"), 0);    // in fragments
+	assert_int_equal(read_frames(true, "\x42\x89\x80"), 0);
+	assert_int_equal(read_frames(true, "\x02\xc0"), 1002); // only the first one has it
+	assert_int_equal(read_frames(true, "\xc9"), 1002);     // a control frame never
+	assert_int_equal(read_frames(true, "\xe1"), 1002);     // the other bits never
+	assert_int_equal(read_frames(true, "\xd1"), 1002);
+	assert_int_equal(read_frames(true, "\xc1\x81"), 1007); // this text is not compressed
+	assert_int_equal(read_frames(false, "\xc2"), 1002);
+	assert_int_equal(read_frames(false, "\x82"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -155,6 +192,7 @@ int main(void)
 		cmocka_unit_test(control_frames_are_whole),
 		cmocka_unit_test(a_close_frame_fits_and_is_cut_between_characters),
 		cmocka_unit_test(a_new_one_goes_on_between_messages_only),
+		cmocka_unit_test(a_message_may_be_compressed_where_that_is_agreed),
 		cmocka_unit_test(a_decoder_is_small),
 	};
 

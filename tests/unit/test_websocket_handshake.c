@@ -160,6 +160,96 @@ static void answers_are_as_they_should_be(void **state)
 		     "HTTP/1.1 405 Method Not Allowed\r\nAllow: GET\r\n" TEXT_FIELDS("28"));
 }
 
+#define OFFER(list) WITH("Sec-WebSocket-Extensions: " list "\r\n")
+#define AGREED      "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+#define WITH_WINDOW AGREED "; server_max_window_bits=15"
+
+static void an_offer_of_compression_is_met_or_passed_over(void **state)
+{
+	static const struct {
+		const char *head;
+		const char *answer;
+	} table[] = {
+		{WITH(""), NULL},
+		{OFFER(""), NULL},
+		{OFFER("permessage-bzip2"), NULL},
+		{OFFER("permessage-deflate"), AGREED},
+		{OFFER("Permessage-Deflate"), AGREED},
+		{OFFER("permessage-deflate; client_max_window_bits"), AGREED},
+		{OFFER("permessage-deflate; client_max_window_bits=8"), AGREED},
+		{OFFER("permessage-deflate; client_max_window_bits=15"), AGREED},
+		{OFFER("permessage-deflate; server_no_context_takeover; "
+		       "client_no_context_takeover"),
+		 AGREED},
+		{OFFER("permessage-deflate ;server_max_window_bits = 15"), WITH_WINDOW},
+		{OFFER("permessage-deflate; server_max_window_bits=\"15\""), WITH_WINDOW},
+		{OFFER("permessage-deflate; server_max_window_bits=14"), NULL},
+		{OFFER("permessage-deflate; server_max_window_bits=8"), NULL},
+		/* The first one that can be met. */
+		{OFFER("permessage-deflate; server_max_window_bits=10, permessage-deflate"),
+		 AGREED},
+		{OFFER("foo, permessage-deflate; bar, permessage-deflate; "
+		       "server_max_window_bits=15"),
+		 WITH_WINDOW},
+		{WITH("Sec-WebSocket-Extensions: foo\r\nSec-WebSocket-Extensions: "
+		      "permessage-deflate\r\n"),
+		 AGREED},
+		/* RFC 7692, 7.1: what is not known, given twice, or has a value that is none. */
+		{OFFER("permessage-deflate; memory=5"), NULL},
+		{OFFER("permessage-deflate; server_max_window_bits"), NULL},
+		{OFFER("permessage-deflate; server_max_window_bits="), NULL},
+		{OFFER("permessage-deflate; server_max_window_bits=16"), NULL},
+		{OFFER("permessage-deflate; server_max_window_bits=7"), NULL},
+		{OFFER("permessage-deflate; server_max_window_bits=015"), NULL},
+		{OFFER("permessage-deflate; server_max_window_bits=\"15"), NULL},
+		{OFFER("permessage-deflate; client_max_window_bits=7"), NULL},
+		{OFFER("permessage-deflate; client_max_window_bits="), NULL},
+		{OFFER("permessage-deflate; server_no_context_takeover=1"), NULL},
+		{OFFER("permessage-deflate; client_no_context_takeover="), NULL},
+		{OFFER("permessage-deflate; client_max_window_bits; client_max_window_bits"), NULL},
+		{OFFER("permessage-deflate; server_no_context_takeover; "
+		       "server_no_context_takeover"),
+		 NULL},
+		{OFFER("permessage-deflate; ; client_max_window_bits"), NULL},
+		{OFFER("permessage-deflate=1"), NULL},
+		{OFFER("\"permessage-deflate\""), NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct http_request request;
+		const char *answer;
+
+		http_request_init(&request, HTTP_GET, 0);
+		assert_int_equal(http_request_parse(&request, table[i].head, strlen(table[i].head)),
+				 HTTP_PARSE_WHOLE);
+		answer = websocket_select_deflate(&request);
+		print_message("%s", table[i].head);
+		if (table[i].answer)
+			assert_string_equal(answer, table[i].answer);
+		else
+			assert_null(answer);
+	}
+}
+
+/* With the longest protocol and extension. */
+static void an_agreed_extension_is_named(void **state)
+{
+	struct websocket_handshake handshake = {.status = 101, .extension = WITH_WINDOW};
+	char buf[WEBSOCKET_ANSWER_BYTES + 1], protocol[129];
+	ssize_t length;
+
+	(void)state;
+	memset(protocol, 'p', sizeof(protocol) - 1);
+	protocol[sizeof(protocol) - 1] = '\0';
+	handshake.protocol = protocol;
+	memset(handshake.accept, 'a', sizeof(handshake.accept) - 1);
+	length = websocket_handshake_answer(&handshake, buf, WEBSOCKET_ANSWER_BYTES);
+	assert_true(length > 0);
+	buf[length] = '\0';
+	assert_non_null(strstr(buf, "\r\nSec-WebSocket-Extensions: " WITH_WINDOW "\r\n"));
+}
+
 static void a_protocol_cannot_break_out_of_its_line(void **state)
 {
 	struct websocket_handshake handshake = {.status = 101, .protocol = "a\r\nX: b"};
@@ -174,6 +264,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_request_is_judged_as_the_table_says),
 		cmocka_unit_test(answers_are_as_they_should_be),
+		cmocka_unit_test(an_offer_of_compression_is_met_or_passed_over),
+		cmocka_unit_test(an_agreed_extension_is_named),
 		cmocka_unit_test(a_protocol_cannot_break_out_of_its_line),
 	};
 
