@@ -23,17 +23,21 @@
 #include "ring/cursor.h"
 
 /* What a new rendition takes of the past of another one.  The worker does nothing else meanwhile, so
- * it is as much as can be done in some milliseconds; to rewrite takes longer than to copy. */
+ * it is as much as can be done in some milliseconds; to rewrite takes longer than to copy, and to
+ * compress even longer. */
 static const struct cursor_reach past_shared = {
-	.bytes = 8 << 20,
-	.messages = UINT64_MAX,
-	.packets = 8192,
-};
+	.bytes = 8 << 20, .messages = UINT64_MAX, .packets = 8192};
 static const struct cursor_reach past_rewritten = {
-	.bytes = 1 << 19,
-	.messages = 8192,
-	.packets = 8192,
-};
+	.bytes = 1 << 19, .messages = 8192, .packets = 8192};
+static const struct cursor_reach past_compressed = {
+	.bytes = 1 << 18, .messages = 1024, .packets = 1024};
+
+static const struct cursor_reach *past_of(const struct encoder *encoder)
+{
+	if (encoder->alone)
+		return &past_compressed;
+	return encoder_sees_payload(encoder) ? &past_rewritten : &past_shared;
+}
 
 static struct ring_packet entry_of(const struct packet *packet)
 {
@@ -167,7 +171,7 @@ static bool rewrite(const struct publish *publish, struct rendition *rendition,
 	whole.iov_base = encoder->rewrite(encoder, packet, &framing, bytes, &whole.iov_len);
 	if (!whole.iov_base && whole.iov_len == ENCODER_AS_IT_IS)
 		return false;
-	if (format_row(encoder->format)->coding != FORMAT_CODING_IDENTITY) {
+	if (encoder->alone) {
 		publish->fanout->metrics->compressed_bytes += packet->length;
 		publish->fanout->metrics->compressed_to_bytes += whole.iov_len;
 	}
@@ -584,8 +588,7 @@ void publish_take_past(const struct publish *publish, struct rendition *to)
 
 	if (!from)
 		return;
-	cursor_join_recent(&cursor, &from->ring,
-			   encoder_sees_payload(to->encoder) ? &past_rewritten : &past_shared);
+	cursor_join_recent(&cursor, &from->ring, past_of(to->encoder));
 	r = take_packets(publish, to, from, &cursor);
 	if (r < 0) {
 		log_error("it begins without a past feed=%s format=%s: %s", to->fanout->name,

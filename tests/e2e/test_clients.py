@@ -77,38 +77,43 @@ def page():
     server.server_close()
 
 
-def test_a_browser(lab, page):
-    """EventSource, WebSocket and fetch in Chromium, from a page of another origin, 1,000 raw ones beside."""
+@pytest.mark.parametrize("browser, compress", [("chromium", "no"), ("chromium", "yes"), ("firefox", "yes")])
+def test_a_browser(lab, page, browser, compress):
+    """EventSource, WebSocket and fetch, from a page of another origin, 1,000 raw ones beside."""
     (lab.directory / "tokens").write_text("t0ken\n")
     (lab.directory / "tokens").chmod(0o600)
     origin = f"http://127.0.0.1:{page.server_address[1]}"
-    relay = lab.start({**feed("a", framing="line", **LOSSLESS),
-                       "listener web": http_listener(token_file=lab.directory / "tokens", origins=origin),
-                       "listener open": http_listener(origins=origin)})
+    relay = lab.start({"relay": {"workers": 2}, **feed("a", framing="line", **LOSSLESS),
+                       "listener web": http_listener(token_file=lab.directory / "tokens", origins=origin, compress=compress),
+                       "listener open": http_listener(origins=origin, compress=compress)})
     made = text_script((1000, 30, 5000) * 60, 7)
     raw = relay.subscribe("a-raw", made, 1000)
-    browser = subprocess.Popen(
-        ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-         "--no-first-run", f"--user-data-dir={lab.directory}/profile",
+    profile = lab.directory / "profile"
+    profile.mkdir()
+    shown = subprocess.Popen(
+        [*(word.format(profile) for word in BROWSERS[browser]),
          f"{origin}/?relay={place(relay, 'web')}&open={place(relay, 'open')}&total={len(made.payload)}"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        env={**os.environ, "HOME": str(profile)})
     try:
         relay.wait("a", subscribers=1004, ceiling=60)
         relay.publish("a", made.wire)
         relay.run_until_done(raw, ceiling=60)
         lab.loop.run(lambda: page.results, 60, "the page's result", poll=0.01)
     finally:
-        os.killpg(browser.pid, 15)
-        browser.wait(20)
+        os.killpg(shown.pid, 15)
+        shown.wait(20)
     right = [len(made.payload), hashlib.sha256(made.payload).hexdigest()]
     assert page.results == [{name: right for name in ("websocket", "text", "fetch", "events")}]
-    relay.wait("a", subscribers=1000)
+    relay.wait("a", subscribers=1000, compressed_bytes=2 * 4 * len(made.payload) if compress == "yes" else 0)
 
 
-def test_node_ws(lab):
+@pytest.mark.parametrize("compress", ["no", "yes"])
+def test_node_ws(lab, compress):
+    """It offers permessage-deflate."""
     made = script("u32be", (70_000, 300_000, 5) * 20, 8)
-    relay = lab.start({**feed("a", framing="u32be", on_source_loss="close", **LOSSLESS),
-                       "listener web": http_listener()})
+    relay = lab.start({"relay": {"workers": 2}, **feed("a", framing="u32be", on_source_loss="close", **LOSSLESS),
+                       "listener web": http_listener(compress=compress)})
     raw = relay.subscribe("a-raw", made, 1000)
     nodes = [subprocess.Popen(["node", HERE / "client.mjs", f"ws://{place(relay, 'web')}/a{query}",
                                lab.directory / f"out{index}"],
@@ -121,6 +126,7 @@ def test_node_ws(lab):
     for index, node in enumerate(nodes):
         assert wait_exit(lab, node).strip() == "1001"
         assert (lab.directory / f"out{index}").read_bytes() == made.payload
+    assert relay.feed("a")["compressed_bytes"] == (2 * 2 * len(made.payload) if compress == "yes" else 0)
 
 
 @pytest.fixture(scope="module")

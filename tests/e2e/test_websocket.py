@@ -157,9 +157,10 @@ def test_a_blocked_one_can_close(lab):
 class Received:
     """What python3-websockets makes of a stream, in a thread with a loop of its own."""
 
-    def __init__(self, url, total, **options):
+    def __init__(self, url, total, compression=None, **options):
         self.url = url
         self.total = total
+        self.compression = compression
         self.options = options
         self.messages = []
         self.error = None
@@ -176,7 +177,7 @@ class Received:
     async def read(self):
         import websockets
 
-        async with websockets.connect(self.url, max_size=None, compression=None,
+        async with websockets.connect(self.url, max_size=None, compression=self.compression,
                                       **self.options) as client:
             self.opened = True
             have = 0

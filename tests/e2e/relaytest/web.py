@@ -277,6 +277,8 @@ class EventSubscriber(WebSubscriber):
 class WebSocketSubscriber(WebSubscriber):
     """A WebSocket; messages are taken apart and compared. per_message: each is one of the script."""
 
+    reserved = 0x70  # bits that no frame has
+
     def __init__(self, loop, target, script, text=False, per_message=False, path="/a", fields=(),
                  **options):
         self.text = text
@@ -304,7 +306,7 @@ class WebSocketSubscriber(WebSubscriber):
         if len(data) < 2:
             return False
         assert self.close_code is None, f"bytes behind the close frame: {data[:40]!r}"
-        assert data[0] & 0x80 and not data[0] & 0x70, f"no whole message: {data[:2].hex()}"
+        assert data[0] & 0x80 and not data[0] & self.reserved, f"no whole message: {data[:2].hex()}"
         assert not data[1] & 0x80, "a masked frame of a server"
         length, at = data[1], 2
         if length >= 126:
@@ -315,8 +317,12 @@ class WebSocketSubscriber(WebSubscriber):
         if len(data) < at + length:
             return False
         self.rest = data[at + length:]
-        self.take_message(data[0] & 15, data[at:at + length])
+        self.take_message(data[0] & 15, self.unpack(data[0], data[at:at + length]))
         return True
+
+    def unpack(self, _first, data):
+        """The message of a frame with this first byte."""
+        return data
 
     def take_message(self, opcode, data):
         if opcode == PING:
