@@ -9,7 +9,7 @@
 #include "base/list.h"
 #include "base/log_rate.h"
 #include "packet/encoder.h"
-#include "packet/sequence.h"
+#include "packet/packet.h"
 #include "ring/ring.h"
 
 struct fanout;

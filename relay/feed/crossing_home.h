@@ -8,7 +8,6 @@
 #include "base/list.h"
 #include "intake/sink.h"
 #include "packet/packet.h"
-#include "packet/sequence.h"
 
 struct crossing;
 struct fanout;

@@ -8,7 +8,6 @@
 
 #include "fanout/subscriber_kept.h"
 #include "packet/packet.h"
-#include "packet/sequence.h"
 
 struct fanout;
 struct rendition;

@@ -18,7 +18,6 @@
 #include "packet/encoder_icy.h"
 #include "packet/framing.h"
 #include "packet/packet.h"
-#include "packet/sequence.h"
 
 struct rendition;
 

@@ -33,7 +33,7 @@
 #include "base/list.h"
 #include "history/history_folder.h"
 #include "history_file/history_index.h"
-#include "packet/sequence.h"
+#include "packet/packet.h"
 
 struct history_params {
 	const char *path;        /* of the folder */

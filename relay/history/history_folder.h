@@ -15,7 +15,7 @@
 #include "base/compiler.h"
 #include "base/errmsg.h"
 #include "history_file/history_name.h"
-#include "packet/sequence.h"
+#include "packet/packet.h"
 
 struct history_params;
 

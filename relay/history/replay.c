@@ -17,7 +17,7 @@
 #include "history/history.h"
 #include "history/history_reader.h"
 #include "net/token_bucket.h"
-#include "packet/sequence.h"
+#include "packet/packet.h"
 
 enum {
 	PIECE_BYTES = 256 * 1024, /* sent in one turn, so that all others have theirs */

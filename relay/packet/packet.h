@@ -55,3 +55,14 @@ static inline uint64_t packet_next_seq(const struct packet *packet)
 {
 	return packet->type == PACKET_GAP ? packet->time_ns : packet->first_seq + packet->count;
 }
+
+enum {
+	SEQUENCE_FIRST = 1, /* of a session that relay numbers */
+};
+
+/* How far a feed is: what a branch has to know before packets make sense to it. */
+struct sequence {
+	uint32_t session;  /* see base/packet_header.h           */
+	uint64_t next_seq; /* number of the next message to come */
+	bool is_source_up; /* a publisher is there               */
+};

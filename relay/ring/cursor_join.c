@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-#include "packet/sequence.h"
+#include "packet/packet.h"
 
 enum {
 	SINCE_SLACK_NS = 1000000, /* times are told to the millisecond */

@@ -267,16 +267,16 @@ static void first_and_last_words_are_stored(void **state)
 	assert_string_equal(got.bytes,
 			    "id: 4294967295-18446744073709551614\nretry: 4294967295\n\n");
 	free(got.bytes);
-	bytes = encoder->farewell(encoder, CLOSE_DRAIN, 7, out);
+	bytes = encoder->farewell(encoder, CLOSE_DRAIN, &place, 7, out);
 	assert_memory_equal(out + bytes - 5, "0\r\n\r\n", 5);
 	got = inflate_rig_chunks(out, bytes);
 	got.bytes[got.size] = '\0';
 	assert_string_equal(got.bytes, "retry: 7\n\n");
 	free(got.bytes);
-	assert_int_equal(encoder->farewell(encoder, CLOSE_LAG, 7, out), 0);
+	assert_int_equal(encoder->farewell(encoder, CLOSE_LAG, &place, 7, out), 0);
 	encoder = &encoder_chunked_gzip;
 	assert_null(encoder->greeting);
-	assert_int_equal(encoder->farewell(encoder, CLOSE_DRAIN, 7, out), 5);
+	assert_int_equal(encoder->farewell(encoder, CLOSE_DRAIN, &place, 7, out), 5);
 	assert_memory_equal(out, "0\r\n\r\n", 5);
 }
 
