@@ -55,8 +55,9 @@ struct http_list {
 /* False at the end; *ret has no blanks around it and is never empty. */
 bool http_list_next(struct http_list *list, struct http_text *ret) must_check;
 
-/* Takes what stands before the first `separator` outside of quoted strings (RFC 9110, 5.6.4) off the start of *rest,
- * with the separator; without blanks around it.  A quoted string without an end reaches to the end. */
+/* Takes what stands before the first `separator` outside of quoted strings (RFC 9110, 5.6.4) off
+ * the start of *rest, with the separator; without blanks around it.  A quoted string without an end
+ * reaches to the end. */
 struct http_text http_list_take(struct http_text *rest, char separator);
 
 /* Is `token` an element of the list-valued field?  Without case. */
@@ -69,6 +70,6 @@ bool http_fields_list_has(const struct http_fields *fields, const char *name, co
 unsigned http_fields_accept(const struct http_fields *fields, const char *type,
 			    const char *subtype);
 
-/* Is a body with this content coding at least as welcome as one without (RFC 9110, 12.5.3)?  Not where no field
- * Accept-Encoding names it or "*". */
+/* Is a body with this content coding at least as welcome as one without (RFC 9110, 12.5.3)?  Not
+ * where no field Accept-Encoding names it or "*". */
 bool http_fields_accept_coding(const struct http_fields *fields, const char *coding);

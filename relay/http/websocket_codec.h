@@ -37,8 +37,8 @@ struct websocket_event {
 };
 
 struct websocket_decoder {
-	/* rw: messages may be compressed (RFC 7692); they are told as they came, still compressed.  What is
-	 * in them is not looked at, so text may be anything. */
+	/* rw: messages may be compressed (RFC 7692); they are told as they came, still compressed.
+	 * What is in them is not looked at, so text may be anything. */
 	bool takes_compressed;
 
 	/* private */
@@ -63,8 +63,8 @@ struct websocket_decoder {
  * so. */
 void websocket_decoder_init(struct websocket_decoder *decoder, uint64_t max_message_bytes);
 
-/* True when no message and no frame has begun, and it has not ended: a new decoder would go on in the
- * same way. */
+/* True when no message and no frame has begun, and it has not ended: a new decoder would go on in
+ * the same way. */
 bool websocket_decoder_is_between(const struct websocket_decoder *decoder);
 
 /* Reads on in what the client has sent, unmasking payload where it stands.  Returns how many bytes

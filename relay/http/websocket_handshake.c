@@ -144,7 +144,10 @@ enum parameter_value {
 };
 
 enum {
-	SERVER_WINDOW = 2, /* in the list below */
+	SERVER_CONTEXT,
+	CLIENT_CONTEXT,
+	SERVER_WINDOW,
+	CLIENT_WINDOW,
 };
 
 /* RFC 7692, 7.1 */
@@ -152,10 +155,10 @@ static const struct {
 	const char *name;
 	enum parameter_value value;
 } deflate_parameters[] = {
-	{"server_no_context_takeover", NO_VALUE},
-	{"client_no_context_takeover", NO_VALUE},
-	{"server_max_window_bits", HAS_VALUE},
-	{"client_max_window_bits", PERHAPS_VALUE},
+	[SERVER_CONTEXT] = {"server_no_context_takeover", NO_VALUE},
+	[CLIENT_CONTEXT] = {"client_no_context_takeover", NO_VALUE},
+	[SERVER_WINDOW] = {"server_max_window_bits", HAS_VALUE},
+	[CLIENT_WINDOW] = {"client_max_window_bits", PERHAPS_VALUE},
 };
 
 /* A value may be quoted (RFC 6455, 9.1). */

@@ -2,8 +2,9 @@
 /*
  * The server's part of the opening handshake of WebSocket (RFC 6455, 4.2).
  *
- * The one extension is permessage-deflate (RFC 7692), without context from one message to the next.  Who may connect (origin, token) is left to the caller, who asks
- * for that between checking and answering.
+ * The one extension is permessage-deflate (RFC 7692), without context from one message to the next.
+ * Who may connect (origin, token) is left to the caller, who asks for that between checking and
+ * answering.
  */
 #pragma once
 
@@ -42,8 +43,8 @@ const char *websocket_select_protocol(const struct http_request *request,
 				      const char *const *supported, size_t count);
 
 /* What to answer to the first offer of permessage-deflate that can be met, as a static text; NULL:
- * there is none.  Messages of the server are compressed with a window of 2^15 bytes, each by itself, and
- * so is the client to do it.  An offer that demands a smaller window cannot be met. */
+ * there is none.  Messages of the server are compressed with a window of 2^15 bytes, each by
+ * itself, and so is the client to do it.  An offer that demands a smaller window cannot be met. */
 const char *websocket_select_deflate(const struct http_request *request);
 
 /* Writes the answer to a checked handshake, also one with 4xx and its reason.  Returns its bytes or

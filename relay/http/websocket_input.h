@@ -23,6 +23,6 @@ enum {
 extern const struct subscriber_input websocket_input;
 
 /* max_bytes: the longest message; as may_go_on() has told it, for one of the process before.
- * takes_compressed: it may compress what it sends, which is passed over all the same.  NULL: no memory.
- * Freed by websocket_input.free. */
+ * takes_compressed: it may compress what it sends, which is passed over all the same.  NULL: no
+ * memory. Freed by websocket_input.free. */
 void *websocket_input_new(uint64_t max_bytes, bool takes_compressed);

@@ -2,9 +2,10 @@
 /*
  * Blocks of deflate.
  *
- * zlib's fastest level: it runs where packets are published.  The others make the result a tenth smaller and take
- * two to three times as long.  A window as large as the piece loses nothing, since nothing before the piece is
- * referred to; so small pieces take little memory, and to begin costs next to nothing beside the compression.
+ * zlib's fastest level: it runs where packets are published.  The others make the result a tenth
+ * smaller and take two to three times as long.  A window as large as the piece loses nothing, since
+ * nothing before the piece is referred to; so small pieces take little memory, and to begin costs
+ * next to nothing beside the compression.
  */
 #include "packet/deflate_blocks.h"
 
@@ -13,7 +14,7 @@
 #include "base/compiler.h"
 
 enum {
-	WINDOW_BITS_MIN = 9, /* zlib turns 8 into 9 */
+	WINDOW_BITS_MIN = 9, /* for blocks alone zlib takes no less */
 	MEMORY_LEVEL_MAX = 8,
 	WINDOW_BITS_PER_LEVEL = 7, /* a hash table of as many entries as the window has bytes */
 	STORED_MAX = 65535,

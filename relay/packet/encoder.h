@@ -45,10 +45,10 @@ struct encoder {
 			    const struct framing_params *framing, const uint8_t *payload,
 			    size_t *ret_bytes);
 
-	/* For formats with a block behind each interval_bytes of payload, however the packets lie.  The
-	 * position in the rendition says where: all blocks are block_bytes long, at most
-	 * ENCODER_BLOCK_MAX.  A reader begins where an interval begins.  All three are 0 or NULL where
-	 * there are no blocks. */
+	/* For formats with a block behind each interval_bytes of payload, however the packets lie.
+	 * The position in the rendition says where: all blocks are block_bytes long, at most
+	 * ENCODER_BLOCK_MAX.  A reader begins where an interval begins.  All three are 0 or NULL
+	 * where there are no blocks. */
 	size_t interval_bytes, block_bytes;
 	void (*write_block)(const char *title, uint8_t *out);
 
@@ -72,8 +72,9 @@ struct encoder {
 	size_t (*farewell)(const struct encoder *encoder, enum close_reason reason,
 			   const struct packet *place, uint32_t retry_ms, uint8_t *out);
 
-	/* Of a format that compresses: what makes the same stream for one reader alone, with nothing compressed in
-	 * it.  To compress is worth its time only for many.  Else NULL. */
+	/* Of a format that compresses: what makes the same stream for one reader alone, with
+	 * nothing compressed in it.  To compress is worth its time only for many, and another zlib
+	 * may make other bytes of a packet that was half sent.  Else NULL. */
 	const struct encoder *alone;
 };
 

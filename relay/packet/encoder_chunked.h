@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The chunks in which HTTP/1.1 sends a body of unknown length (RFC 9112, 7.1), for the encoders that do so; and what
- * a body of gzip begins with.
+ * The chunks in which HTTP/1.1 sends a body of unknown length (RFC 9112, 7.1), for the encoders
+ * that do so; and what a body of gzip begins with.
  */
 #pragma once
 
@@ -19,7 +19,8 @@ enum {
 /* The head of a chunk of `bytes` > 0 data bytes; returns its length. */
 size_t chunk_head(uint64_t bytes, uint8_t out[CHUNK_HEAD_MAX]);
 
-/* The chunk with the head of gzip (RFC 1952, 2.3), which comes before all of an encoder that compresses. */
+/* The chunk with the head of gzip (RFC 1952, 2.3), which comes before all of an encoder that
+ * compresses. */
 #define CHUNK_GZIP_HEAD       "a\r\n\x1f\x8b\x08\0\0\0\0\0\0\xff\r\n"
 #define CHUNK_GZIP_HEAD_BYTES (sizeof(CHUNK_GZIP_HEAD) - 1)
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * A body of gzip (RFC 1952), in chunks.  What another format says is compressed: the payload, or events.
+ * A body of gzip (RFC 1952), in chunks.  What another format says is compressed: the payload, or
+ * events.
  *
- * Each packet is a piece of blocks that needs none before it, so a reader can begin with any of them.  News and last
- * words are stored, not compressed.  The head of gzip comes with the head of the answer (http/stream_answer.c).
+ * Each packet is a piece of blocks that needs none before it, so a reader can begin with any of
+ * them.  News and last words are stored, not compressed.  The head of gzip comes with the head of
+ * the answer (http/stream_answer.c).
  *
- * There is no trailer: its sum would be another for each reader, who began somewhere else.  The chunks say where the
- * body ends, and clients go by that.
+ * There is no trailer: its sum would be another for each reader, who began somewhere else.  The
+ * chunks say where the body ends, and clients go by that.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -55,8 +57,7 @@ static size_t store_farewell(const struct encoder *encoder, enum close_reason re
 {
 	const struct encoder *inner = inner_of(encoder);
 	uint8_t words[ENCODER_HEADER_MAX];
-	size_t bytes =
-		inner->farewell ? inner->farewell(inner, reason, place, retry_ms, words) : 0;
+	size_t bytes = inner->farewell ? inner->farewell(inner, reason, place, retry_ms, words) : 0;
 
 	bytes = store_words(words, bytes, out);
 	return bytes + chunk_last(reason, out + bytes);

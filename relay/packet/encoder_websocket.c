@@ -13,8 +13,8 @@
  * packets, too.
  * Else a heartbeat is an empty ping, so that the peer's own code answers.  The farewell is a close
  * frame that says why.
- * coding DEFLATE: permessage-deflate (RFC 7692).  Each message is compressed by itself, once for all
- * who read it.  One that would not become shorter goes as it is, and so do gaps.
+ * coding DEFLATE: permessage-deflate (RFC 7692).  Each message is compressed by itself, once for
+ * all who read it.  One that would not become shorter goes as it is, and so do gaps.
  *
  * Each frame is a whole message: a fragmented one could not be finished when its publisher is lost.
  */
@@ -91,7 +91,8 @@ struct compression {
 	uint8_t *room;
 };
 
-/* A frame of `text_bytes` behind a head becomes a compressed one, if that is shorter.  Returns its bytes. */
+/* A frame of `text_bytes` behind a head becomes a compressed one, if that is shorter.  Returns its
+ * bytes. */
 static size_t compress_frame(const struct encoder *encoder, struct compression *compression,
 			     uint8_t *frame, size_t head_bytes, size_t text_bytes)
 {

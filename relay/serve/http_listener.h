@@ -66,8 +66,8 @@ uint64_t http_listener_refused(const struct http_listener *http, enum http_refus
  * message. */
 int http_listener_check(const struct config_listener *from, struct errmsg *err);
 
-/* `answers`: the methods and the functions of its server.  `admission` and `listener` must outlive it.
- * NULL: no memory. */
+/* `answers`: the methods and the functions of its server.  `admission` and `listener` must outlive
+ * it. NULL: no memory. */
 struct http_listener *http_listener_new(struct admission *admission,
 					const struct listener *listener,
 					const struct http_server_params *answers,
@@ -81,8 +81,8 @@ int http_listener_change(struct http_listener *http, const struct config *config
 /* May it be asked by this name (the Host field)? */
 bool http_listener_knows_host(const struct http_listener *http, struct http_text host);
 
-/* Finds out who asks, where a trusted proxy says it in the request.  NULL, or what is wrong with that, as
- * a static text. */
+/* Finds out who asks, where a trusted proxy says it in the request.  NULL, or what is wrong with
+ * that, as a static text. */
 const char *http_listener_find_peer(const struct http_listener *http,
 				    struct http_connection *connection,
 				    const struct http_request *request);
@@ -111,12 +111,13 @@ static inline bool http_path_is_rtcm3(const struct http_path *path)
 /* NULL: there is no such feed here. */
 struct http_path *http_listener_find(const struct http_listener *http, const char *name);
 
-/* The format of the path that a request gets; of a WebSocket also by the parameters of the request. */
+/* The format of the path that a request gets; of a WebSocket also by the parameters of the request.
+ */
 enum format http_path_format(const struct http_listener *http, const struct http_path *path,
 			     const struct stream_request *wanted, enum stream_dialect dialect);
 
-/* Of the formats of WebSocket that are not framed or compressed the one with these properties; FORMAT_COUNT: there
- * is none. */
+/* Of the formats of WebSocket that are not framed or compressed the one with these properties;
+ * FORMAT_COUNT: there is none. */
 enum format http_websocket_format(bool is_text, bool per_message, bool tells_gaps);
 
 /* Closes clients that are at their requests; subscribers go with their formats.  Clears the

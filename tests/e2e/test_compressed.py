@@ -15,8 +15,9 @@ from relaytest.crashing import Crashing
 from relaytest.ini import ENGINES, TIGHT, web
 from relaytest.stream import KIB, Script, script, text_script
 from relaytest.surroundings import chromium, needs, python_module
-from relaytest.web import (BINARY, CLOSE, PING, PONG, TEXT, Answer, EventSubscriber, FramedWebSocketSubscriber,
-                           WebSocketSubscriber, WebSubscriber, ask, asked, everything, request, upgrade)
+from relaytest.web import (BINARY, CLOSE, PING, TEXT, EventSubscriber, FramedWebSocketSubscriber, WebSocketSubscriber,
+                           WebSubscriber, ask, asked, everything)
+import test_replay_kept
 from test_websocket import Received
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h"}
@@ -351,6 +352,32 @@ def test_a_crash_keeps_who_is_at_rest(lab):
         if end < 3000:
             assert crashing.die_at_rest() == (len(everybody), 0)
     assert not any(one.gaps for one in everybody if hasattr(one, "gaps"))
+
+
+@pytest.mark.parametrize("how", ["upgrade", "crash"])
+def test_who_reads_the_history_goes_on(lab, how):
+    """Each in the middle of a packet that the next process makes anew."""
+    made = text_script((1000,) * 6000, 3)
+    options = test_replay_kept.sections(lab, "line", options={"compress": "yes"})
+    crashing = Crashing(lab, options) if how == "crash" else None
+    relay = crashing.relay if crashing else lab.start(options)
+    _, live = test_replay_kept.fill(relay, made)
+    live.close()
+    some = [relay.subscribe("web", made, kind=kind, **SLOW, **asked(kind, options, "from=0"))
+            for kind, options in everything_compressed("line")]
+    pick = random.Random(how)
+    for _ in range(3):
+        relay.wait("a", subscribers=len(some), subscribers_replaying=len(some))
+        test_replay_kept.read_some(lab.loop, some, pick)
+        if crashing:
+            assert crashing.die_at_rest() == (len(some), 0)
+            relay = crashing.relay
+        else:
+            relay.upgrade()
+    for one in some:
+        one.unlimited()
+    relay.run_until_done(some)
+    relay.wait("a", subscribers_replaying=0)
 
 
 # --- clients that others wrote
