@@ -308,7 +308,10 @@ static void on_hup(struct ev_loop *loop, ev_signal *watcher, int events)
 
 	(void)loop;
 	(void)events;
-	(void)reload(&daemon->relay, &daemon->source, NULL);
+	if (daemon->relay.service.is_draining)
+		log_error("reload failed: relay is shutting down, nothing has changed");
+	else
+		(void)reload(&daemon->relay, &daemon->source, NULL);
 }
 
 static void on_usr1(struct ev_loop *loop, ev_signal *watcher, int events)

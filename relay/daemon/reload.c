@@ -142,10 +142,8 @@ int reload(struct relay *relay, const struct config_source *source, struct reloa
 {
 	int r;
 
-	if (relay->service.is_draining) {
-		log_error("reload failed: relay is shutting down, nothing has changed");
+	if (relay->service.is_draining)
 		return -EBUSY;
-	}
 	notify_reloading();
 	r = load_and_apply(relay, source, report);
 	if (r == 0) {
