@@ -5,9 +5,10 @@ import signal
 
 import pytest
 
+from relaytest import address
 from relaytest.crashing import Crashing
 from relaytest.ini import feed
-from relaytest.nats import POLL, Server, free_port
+from relaytest.nats import POLL, Server
 from relaytest.stream import Script, position_coded, script, text_script
 
 SUBJECT = "prices.x"
@@ -320,7 +321,7 @@ def test_what_cannot_be_forwarded_to_is_said_once(lab, server, case):
 
 
 def test_servers_that_are_not_there_hold_up_nothing(lab, server):
-    port = free_port()
+    port = address.spare_port()
     relay = lab.start({**forwarding(server("other")), "nats": {"servers": f"nats://127.0.0.1:{port}"}})
     serves_on(relay, r"cannot connect: .*no server of \[nats\] servers answers")
     late = server("late", port=port)
