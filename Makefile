@@ -181,7 +181,7 @@ help:
 	@echo 'make run        install what is missing, build, and run relay with a demo publisher (Ctrl-C ends it)'
 	@echo 'make test       install what is missing, build, and run all tests and lint; SUITES="unit fault ..."'
 	@echo 'make test-repeat    all that REPEAT=10 times beside LOAD=4 busy processes; SUITES="e2e service"'
-	@echo 'make test-cluster   feeds from three NATS nodes that are killed, stopped and shut down one after the other'
+	@echo 'make test-cluster   NATS, relays and HAProxy that are killed, stopped and cut off one after the other'
 	@echo 'make test-clients   http listeners with browsers, players, a proxy and 5,000 slow clients, which it installs'
 	@echo 'make test-service   of these, those that boot systemd in a container (root; systemd-nspawn)'
 	@echo 'make lint       the rules of the tree; LINTS="floors calls ..." for some of them'

@@ -104,7 +104,7 @@ test-service:
 
 .PHONY: test-cluster
 test-cluster:
-	@tests/install-packages test
+	@tests/install-packages cluster
 	@exec env MAKEFLAGS= PYTEST_ARGS='-m cluster' tests/run e2e
 
 test-clients:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The files of deploy/doc/examples: each is good as it stands, but for where it lies, and does what it is for."""
 
-import configparser
 import re
 
 import pytest
 
 from relaytest.daemon import ROOT
+from relaytest.ini import parsed
 from relaytest.stream import script
 from relaytest.web import Answer, WebSubscriber, request
 from relaytest.web_publisher import connect, publish
@@ -22,13 +22,12 @@ def sections_of(lab, name):
         (lab.directory / token).write_text(f"{token}-token\n")
         (lab.directory / token).chmod(0o600)
     text = re.sub(r"tcp:(\*|127\.0\.0\.1):\d+", "tcp:127.0.0.1:0", text).replace("/etc/relay/", f"{lab.directory}/")
+    text = text.replace("/var/lib/relay/", f"{lab.directory}/")
     text = text.replace("udp:198.51.100.9@232.1.2.3%eth1:", "udp:127.0.0.1@232.1.2.3%lo:")
-    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#",))
-    parser.read_string(text)
-    return {section: dict(parser[section]) for section in parser.sections()}
+    return parsed(text)
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.ini")))
+@pytest.mark.parametrize("name", sorted(str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.ini")))
 def test_each_is_good(lab, name):
     relay = lab.start(sections_of(lab, name))
     checked = lab.run_tool("relay", "-t", "-c", relay.ini)

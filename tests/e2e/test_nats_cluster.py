@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from relaytest.ini import web
-from relaytest.nats import POLL, Client, Cluster, NatsError, nanoseconds
+from relaytest.nats import POLL, Client, Cluster, NatsError, nanoseconds, nodes_here
 from relaytest.stream import Script
 from relaytest.web import FramedWebSubscriber
 
@@ -85,7 +85,7 @@ class Site:
 
     def __init__(self, lab):
         self.lab = lab
-        self.cluster = Cluster(lab.loop, lab.directory)
+        self.cluster = Cluster(lab.loop, nodes_here(lab.loop, lab.directory))
         lab.closers.append(self.cluster.close)
         self.started = 0
         made = self.cluster.wait_api(f"STREAM.CREATE.{STREAM}", name=STREAM, subjects=["prices.>"], storage="file",

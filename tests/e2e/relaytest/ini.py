@@ -1,6 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Pieces of relay.ini as dicts, for daemon.Relay."""
 
+import configparser
+
+
+def parsed(text):
+    """A whole file."""
+    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#",))
+    parser.read_string(text)
+    return {section: dict(parser[section]) for section in parser.sections()}
+
 
 def feed(name, ingest="listen tcp:127.0.0.1:0", raw=None, framed=None, **options):
     """A feed with two listeners on free ports: NAME-raw and NAME-framed, with their own options."""

@@ -113,40 +113,57 @@ class Client:
                           base64.b64decode(one.get("data", ""))))
         return found
 
+    def store_with_ids(self, subject, bodies):
+        """The same for {ID: body}, all at once; of what has come before with the same ID, the stream keeps one."""
+        self.requests += 1
+        inbox = f"_INBOX.{id(self)}.{self.requests}"
+        lines = [f"SUB {inbox} {self.requests}\r\nUNSUB {self.requests} {len(bodies)}\r\n".encode()]
+        for identity, body in bodies.items():
+            head = f"NATS/1.0\r\nNats-Msg-Id: {identity}\r\n\r\n".encode()
+            lines.append(f"HPUB {subject} {inbox} {len(head)} {len(head) + len(body)}\r\n".encode() + head + body + b"\r\n")
+        self.sock.sendall(b"".join(lines))
+        answers = [json.loads(self.message()) for _ in bodies]
+        if wrong := [answer["error"] for answer in answers if "error" in answer]:
+            raise NatsError(wrong)
+
     def close(self):
         self.sock.close()
 
 
 class Server:
-    """A nats-server on a port of 127.0.0.1, which it keeps over its death."""
+    """A nats-server, which keeps its port over its death: one of 127.0.0.1, or as `conf` says. prefix: the command that
+    runs it elsewhere."""
 
-    def __init__(self, loop, directory, name="s", *, jetstream=True, more="", port=None):
+    def __init__(self, loop, directory, name="s", *, jetstream=True, more="", port=None, host="127.0.0.1", conf=None,
+                 prefix=()):
         self.loop = loop
         self.name = name
+        self.host = host
         self.port = port or spare_port()
-        self.url = f"nats://127.0.0.1:{self.port}"
+        self.url = f"nats://{host}:{self.port}"
         self.process = None
         self.log = directory / f"{name}.log"
         self.conf = directory / f"{name}.conf"
         storing = f'jetstream {{ store_dir: "{directory}/{name}" }}\n' if jetstream else ""
-        self.conf.write_text(f'host: "127.0.0.1"\nport: {self.port}\nserver_name: {name}\n{storing}{more}')
+        self.conf.write_text(conf or f'host: "{host}"\nport: {self.port}\nserver_name: {name}\n{storing}{more}')
+        self.prefix = prefix
         self.clients = []
         self.start()
 
     def start(self):
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(["nats-server", "-c", str(self.conf)], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
+            self.process = subprocess.Popen([*self.prefix, "nats-server", "-c", str(self.conf)],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.loop.run(self.answers, what=lambda: self.log.read_text()[-2000:], poll=POLL)
         return self
 
     def answers(self):
         assert self.process.poll() is None, self.log.read_text()[-2000:]
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex((self.host, self.port)) == 0
 
     def client(self, **login):
-        made = Client(self.port, **login)
+        made = Client(self.port, self.host, **login)
         self.clients.append(made)
         return made
 
@@ -167,25 +184,27 @@ class Server:
         self.kill()
 
 
-class Cluster:
+def nodes_here(loop, directory):
     """Three servers, each a node of one cluster."""
-
-    def __init__(self, loop, directory):
-        self.loop = loop
-        routes = [spare_port() for _ in range(3)]
-        urls = ", ".join(f"nats-route://127.0.0.1:{port}" for port in routes)
-        self.nodes = [
-            Server(loop, directory, f"n{i}",
+    routes = [spare_port() for _ in range(3)]
+    urls = ", ".join(f"nats-route://127.0.0.1:{port}" for port in routes)
+    return [Server(loop, directory, f"n{i}",
                    more=f'cluster {{ name: c, listen: "127.0.0.1:{port}", routes: [{urls}] }}\n'
                         'lame_duck_duration: "30s"\nlame_duck_grace_period: "1s"\n')
             for i, port in enumerate(routes)]
-        self.urls = ", ".join(node.url for node in self.nodes)
+
+
+class Cluster:
+    def __init__(self, loop, nodes):
+        self.loop = loop
+        self.nodes = nodes
+        self.urls = ", ".join(node.url for node in nodes)
 
     def try_api(self, call, **body):
         """The answer of any node; None while there is no leader that could give one."""
         for node in self.nodes:
             try:
-                client = Client(node.port, timeout=1)
+                client = Client(node.port, node.host, timeout=1)
             except OSError:
                 continue
             try:

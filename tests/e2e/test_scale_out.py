@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: MIT
+"""The example of deploy/doc/scale-out.md: three NATS nodes, three edges and HAProxy, each on a host of its own, with the
+files of deploy/doc/examples/scale-out. Whatever dies or loses its link, subscribers that come back lose nothing."""
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from itertools import cycle
+
+import pytest
+
+from relaytest.daemon import ROOT
+from relaytest.ini import parsed
+from relaytest.nats import POLL, Client, Cluster, NatsError, Server, nanoseconds
+from relaytest.network import Network
+from relaytest.stream import Script
+from relaytest.surroundings import needs, network_link, program
+from relaytest.web import FramedWebSubscriber
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200), needs(network_link), needs(program, "haproxy"),
+              needs(program, "nats-server")]
+
+FILES = ROOT / "deploy/doc/examples/scale-out"
+NODES = {"nats-a": "192.0.2.11", "nats-b": "192.0.2.12", "nats-c": "192.0.2.13"}
+EDGES = {"edge-1": "192.0.2.31", "edge-2": "192.0.2.32", "edge-3": "192.0.2.33"}
+BALANCER = "192.0.2.41"
+HERE = "192.0.2.254"
+STREAM = "PRICES"
+SIZE = 1024
+RATE = int(os.environ.get("RELAY_TEST_RATE", "200"))  # messages a second
+BATCH_S = 0.05
+SILENT_S = 4  # a subscriber that hears nothing for so long comes back; heartbeats are a second apart
+CEILING = 120
+
+
+class Load(threading.Thread):
+    """Some messages at a time, each with a number and an ID; the same again until some node has taken them all."""
+
+    def __init__(self, network, nodes):
+        super().__init__(daemon=True)
+        self.network = network
+        self.nodes = cycle(nodes)
+        self.client = None
+        self.stored = 0
+        self.must_end = threading.Event()
+
+    def run(self):
+        self.network.enter()
+        while not self.must_end.is_set():
+            begun = time.monotonic()
+            self.store(range(self.stored, self.stored + max(1, int(RATE * BATCH_S))))
+            self.must_end.wait(max(0, begun + BATCH_S - time.monotonic()))
+        if self.client:
+            self.client.close()
+
+    def store(self, numbers):
+        while not self.must_end.is_set():
+            try:
+                self.client = self.client or Client(*next(self.nodes), timeout=2)
+                self.client.store_with_ids("prices.x", {str(n): (b"%d " % n).ljust(SIZE, b"\0") for n in numbers})
+                self.stored += len(numbers)
+                return
+            except (OSError, NatsError, ValueError):
+                if self.client:
+                    self.client.close()
+                self.client = None
+                self.must_end.wait(POLL)
+
+    def end(self):
+        self.must_end.set()
+        self.join()
+
+
+class Connection(FramedWebSubscriber):
+    """One of a subscriber's connections: it hands each whole message on."""
+
+    def __init__(self, owner, target, path):
+        self.owner = owner
+        self.body = b""
+        self.heard = time.monotonic()
+        super().__init__(owner.loop, target, Script("relay", b"", ends=None), path=path, same_session=False)
+
+    def check_status(self):
+        if self.status != 200:
+            self.owner.refusals[self.status] = self.owner.refusals.get(self.status, 0) + 1
+            self.finish("refused")
+        else:
+            super().check_status()
+
+    def take(self, data):
+        self.heard = time.monotonic()
+        super().take(data)
+
+    def take_body(self, data):
+        if self.end != "refused":
+            super().take_body(data)
+
+    def compare(self, data):
+        self.body += data
+
+    def close_packet(self):
+        assert self.packet.count == 1, self.packet
+        self.owner.take(self.packet.session, self.next, self.body)
+        self.next += 1
+        self.body = b""
+
+
+class Subscriber:
+    """Comes back for the next message as soon as its connection ends, or is silent."""
+
+    def __init__(self, loop, target, path, first=None):
+        self.loop = loop
+        self.target = target
+        self.path = path
+        self.session = None
+        self.next = first
+        self.seen = {}
+        self.refusals = {}
+        self.connections = 0
+        self.last = time.monotonic()
+        self.stall = 0
+        self.connection = None
+        self.look()
+
+    def look(self):
+        one = self.connection
+        if one and not one.end and time.monotonic() - one.heard < SILENT_S:
+            return
+        if one:
+            one.reset()
+        place = f"&from={f'{self.session}-' if self.session else ''}{self.next}" if self.next else ""
+        self.connections += 1
+        self.connection = Connection(self, self.target, f"{self.path}?format=framed{place}")
+
+    def take(self, session, sequence, body):
+        assert session == self.session or not self.session, f"session {session} after {self.session}"
+        assert sequence == self.next or not self.next, f"message {sequence}, expected {self.next}"
+        self.session, self.next = session, sequence + 1
+        self.seen[sequence] = body
+        now = time.monotonic()
+        self.stall = max(self.stall, now - self.last)
+        self.last = now
+
+    def close(self):
+        self.connection.reset()
+
+
+class Site:
+    """All hosts of the example, a load, and a subscriber for each edge, behind HAProxy."""
+
+    def __init__(self, lab, network):
+        self.lab = lab
+        self.loop = lab.loop
+        self.network = network
+        self.hosts = {name: network.host(address) for name, address in {**NODES, **EDGES}.items()}
+        self.cluster = Cluster(lab.loop, nodes=[self.start_node(name) for name in NODES])
+        lab.closers.append(self.cluster.close)
+        made = self.cluster.wait_api(f"STREAM.CREATE.{STREAM}", name=STREAM, subjects=["prices.>"], storage="file",
+                                     retention="limits", num_replicas=3)
+        self.session = (nanoseconds(made["created"]) // 10**6) % 2**32 | 1
+        self.cluster.wait_current(STREAM)
+        self.load = Load(network, [(node.port, node.host) for node in self.cluster.nodes])
+        lab.closers.append(self.load.end)
+        self.load.start()
+        self.edges = {}
+        self.starts = 0
+
+    def start_node(self, name):
+        text = (FILES / f"{name}.conf").read_text().replace("/var/lib/nats", f"{self.lab.directory}/{name}")
+        return Server(self.loop, self.lab.directory, name, port=4222, host=NODES[name], conf=text,
+                      prefix=self.hosts[name].command())
+
+    def start_edge(self, name):
+        self.starts += 1
+        directory = self.lab.directory
+        sections = parsed((FILES / "edge.ini").read_text().replace("/var/lib/relay", f"{directory}/{name}"))
+        sections["admin"]["socket"] = f"unix:{directory}/{name}.sock"
+        (directory / name).mkdir(exist_ok=True)
+        edge = self.edges[name] = self.lab.start(sections, name=f"{name}-{self.starts}.ini",
+                                                 prefix=self.hosts[name].command())
+        edge.control = directory / f"{name}.sock"
+        edge.wait("prices", source_up=1)
+
+    def start_balancer(self):
+        host = self.network.host(BALANCER)
+        directory = self.lab.directory
+        (directory / "haproxy.cfg").write_text(
+            (FILES / "haproxy.cfg").read_text().replace("global\n", f"global\n    stats socket {directory}/stats\n"))
+        balancer = subprocess.Popen(host.command("haproxy", "-f", directory / "haproxy.cfg", "-db", "-q"))
+        self.lab.closers.append(lambda: (balancer.kill(), balancer.wait()))
+        self.wait_balancer(*EDGES)
+
+    def server_states(self):
+        """Of HAProxy (management.txt, show stat): UP, DOWN, DRAIN."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            try:
+                sock.connect(f"{self.lab.directory}/stats")
+                sock.sendall(b"show stat\n")
+                text = b"".join(iter(lambda: sock.recv(65536), b"")).decode()
+            except OSError:
+                return {}
+        head, *lines = text.strip().split("\n")
+        status = head.lstrip("# ").split(",").index("status")
+        return {fields[1]: fields[status] for fields in (line.split(",") for line in lines) if fields[0] == "edges"}
+
+    def wait_balancer(self, *names, state="UP"):
+        self.loop.run(lambda: all(self.server_states().get(name, "").startswith(state) for name in names), CEILING,
+                      what=lambda: f"{names} {state}: {self.server_states()}", poll=POLL)
+
+    def subscribe(self, count):
+        self.subscribers = []
+        for _ in range(count):
+            self.subscribers.append(Subscriber(self.loop, f"tcp:{BALANCER}:7003", "/prices"))
+            self.lab.closers.append(self.subscribers[-1].close)
+        self.wait_progress()
+
+    def wait_progress(self, count=RATE):
+        """Until so many messages more are stored, and each subscriber has them."""
+        want = self.load.stored + count
+
+        def there():
+            for one in self.subscribers:
+                one.look()
+            return self.load.stored >= want and all((one.next or 0) > want for one in self.subscribers)
+
+        self.loop.run(there, CEILING, poll=POLL, what=lambda: f"{want}: {[one.next for one in self.subscribers]}, stored "
+                      f"{self.load.stored}; {self.server_states()}; {[one.refusals for one in self.subscribers]}")
+
+    def tell_stalls(self, what):
+        """Printed; then they are counted anew."""
+        print(f"{what}: no message for {', '.join(f'{one.stall:.2f} s' for one in self.subscribers)}")
+        for one in self.subscribers:
+            one.stall = 0
+
+    def check(self, fresh):
+        """Each subscriber has all that the stream has from its first message on: `fresh` has all of it, and each number
+        that was stored once."""
+        everybody = (*self.subscribers, fresh)
+        self.load.end()
+        last = self.cluster.wait_api(f"STREAM.INFO.{STREAM}")["state"]["last_seq"]
+
+        def there():
+            for one in everybody:
+                one.look()
+            return all(one.next == last + 1 for one in everybody)
+
+        self.loop.run(there, CEILING, poll=POLL, what=lambda: f"{last}: {[one.next for one in everybody]}")
+        assert sorted(fresh.seen) == list(range(1, last + 1))
+        numbers = sorted(int(body.split()[0]) for body in fresh.seen.values())
+        assert numbers == list(range(last)) and self.load.stored <= last
+        for one in everybody:
+            assert one.session == self.session
+            assert one.seen == {sequence: fresh.seen[sequence] for sequence in range(min(one.seen), last + 1)}
+            one.close()
+        print(f"{last} messages, {sum(one.connections for one in everybody)} connections, refused "
+              f"{[one.refusals for one in everybody]}")
+
+
+@pytest.fixture
+def network():
+    with Network(HERE) as made, made.entered():
+        yield made
+
+
+@pytest.fixture
+def site(network, lab):
+    made = Site(lab, network)
+    for name in EDGES:
+        made.start_edge(name)
+    made.start_balancer()
+    made.subscribe(len(EDGES))
+    made.tell_stalls("at first")
+    return made
+
+
+def fresh_reader(site, name):
+    reader = Subscriber(site.loop, f"tcp:{EDGES[name]}:7003", "/prices", first=1)
+    site.lab.closers.append(reader.close)
+    return reader
+
+
+def test_each_is_killed(site):
+    for node in site.cluster.nodes:
+        role = "leader" if node is site.cluster.leader(STREAM) else "follower"
+        node.kill()
+        site.wait_progress()
+        site.tell_stalls(f"{node.name}, {role}, killed")
+        node.start()
+        site.cluster.wait_current(STREAM)
+        site.wait_progress()
+        site.tell_stalls(f"{node.name} is back")
+    for name in EDGES:
+        site.edges[name].signal(signal.SIGKILL)
+        site.edges[name].wait_exit()
+        site.wait_progress()
+        site.tell_stalls(f"{name} killed")
+        site.wait_balancer(name, state="DOWN")
+        site.start_edge(name)
+        site.wait_balancer(name)
+        site.wait_progress()
+        site.tell_stalls(f"{name} is back")
+    site.check(fresh_reader(site, "edge-1"))
+
+
+def test_each_loses_its_link(site):
+    for name in (*NODES, *EDGES):
+        site.hosts[name].pull()
+        site.wait_progress(5 * RATE)
+        site.tell_stalls(f"{name} without link")
+        if name in EDGES:
+            site.wait_balancer(name, state="DOWN")
+        site.hosts[name].plug()
+        if name in EDGES:
+            site.wait_balancer(name)
+        else:
+            site.cluster.wait_current(STREAM)
+        site.wait_progress()
+        site.tell_stalls(f"{name} is back")
+    site.check(fresh_reader(site, "edge-1"))
+
+
+def test_an_edge_is_drained(site):
+    """Its subscribers go on at the others; HAProxy sends nobody to it, and it ends."""
+    for name in EDGES:
+        edge = site.edges[name]
+        before = sum(one.connections for one in site.subscribers)
+        edge.signalled = True
+        done = site.lab.run_tool("relayctl", "-s", edge.control, "drain", "--spread", "3s")
+        assert done.returncode == 0, done
+        site.wait_balancer(name, state="DRAIN")
+        site.loop.run(lambda: [one.look() for one in site.subscribers] and edge.code is not None, CEILING, poll=POLL,
+                      what="the edge to end")
+        assert edge.code == 0
+        site.wait_progress()
+        site.tell_stalls(f"{name} drained")
+        assert sum(one.connections for one in site.subscribers) > before
+        site.start_edge(name)
+        site.wait_balancer(name)
+    site.check(fresh_reader(site, "edge-1"))
+
+
+def test_a_cold_edge_has_what_was_before_its_birth(network, lab):
+    site = Site(lab, network)
+    site.start_edge("edge-1")
+    site.start_edge("edge-2")
+    site.subscribers = [fresh_reader(site, name) for name in ("edge-1", "edge-2")]
+    site.wait_progress(10 * RATE)
+    site.start_edge("edge-3")
+    cold = fresh_reader(site, "edge-3")
+    site.wait_progress()
+    site.check(cold)
+    assert min(cold.seen) == 1 and not cold.refusals
