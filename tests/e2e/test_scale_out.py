@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The example of deploy/doc/scale-out.md: three NATS nodes, three edges and HAProxy, each on a host of its own, with the
-files of deploy/doc/examples/scale-out. Whatever dies or loses its link, subscribers that come back lose nothing."""
+"""The example of deploy/doc/scale-out.md: three NATS nodes, two origins, three edges and HAProxy, each on a host of its
+own, with the files of deploy/doc/examples/scale-out. Whatever dies or loses its link, subscribers that come back lose
+nothing."""
 
 import os
 import signal
@@ -8,13 +9,13 @@ import socket
 import subprocess
 import threading
 import time
-from itertools import cycle
 
 import pytest
 
+from relaytest import packet
 from relaytest.daemon import ROOT
 from relaytest.ini import parsed
-from relaytest.nats import POLL, Client, Cluster, NatsError, Server, nanoseconds
+from relaytest.nats import POLL, Cluster, Server, nanoseconds
 from relaytest.network import Network
 from relaytest.stream import Script
 from relaytest.surroundings import needs, network_link, program
@@ -24,11 +25,13 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200), needs(network_link
               needs(program, "nats-server")]
 
 FILES = ROOT / "deploy/doc/examples/scale-out"
+ORIGINS = {"origin-a": "192.0.2.21", "origin-b": "192.0.2.22"}
 NODES = {"nats-a": "192.0.2.11", "nats-b": "192.0.2.12", "nats-c": "192.0.2.13"}
 EDGES = {"edge-1": "192.0.2.31", "edge-2": "192.0.2.32", "edge-3": "192.0.2.33"}
 BALANCER = "192.0.2.41"
 HERE = "192.0.2.254"
 STREAM = "PRICES"
+SESSION = 77  # of the publisher
 SIZE = 1024
 RATE = int(os.environ.get("RELAY_TEST_RATE", "200"))  # messages a second
 BATCH_S = 0.05
@@ -37,41 +40,68 @@ CEILING = 120
 
 
 class Load(threading.Thread):
-    """Some messages at a time, each with a number and an ID; the same again until some node has taken them all."""
+    """A publisher that numbers its messages, and sends each to all origins that it reaches."""
 
-    def __init__(self, network, nodes):
+    def __init__(self, network, origins):
+        super().__init__(daemon=True)
+        self.made = []
+        self.must_end = threading.Event()
+        self.links = [Link(network, self, where) for where in origins]
+
+    @property
+    def count(self):
+        return len(self.made)
+
+    def run(self):
+        for link in self.links:
+            link.start()
+        while not self.must_end.wait(BATCH_S):
+            for number in range(self.count, self.count + max(1, int(RATE * BATCH_S))):
+                self.made.append(packet.encode(count=1, length=SIZE, session=SESSION, sequence=number + 1,
+                                               time=time.time_ns()) + (b"%d " % number).ljust(SIZE, b"\0"))
+
+    def end(self):
+        self.must_end.set()
+        self.join()
+
+    def close(self):
+        self.end()
+        for link in self.links:
+            link.must_end.set()
+            link.join()
+
+
+class Link(threading.Thread):
+    """To one origin. What is made while it is cut is left to the others."""
+
+    def __init__(self, network, load, where):
         super().__init__(daemon=True)
         self.network = network
-        self.nodes = cycle(nodes)
-        self.client = None
-        self.stored = 0
+        self.load = load
+        self.where = where
+        self.sent = 0
+        self.is_up = False
         self.must_end = threading.Event()
 
     def run(self):
         self.network.enter()
         while not self.must_end.is_set():
-            begun = time.monotonic()
-            self.store(range(self.stored, self.stored + max(1, int(RATE * BATCH_S))))
-            self.must_end.wait(max(0, begun + BATCH_S - time.monotonic()))
-        if self.client:
-            self.client.close()
-
-    def store(self, numbers):
-        while not self.must_end.is_set():
             try:
-                self.client = self.client or Client(*next(self.nodes), timeout=2)
-                self.client.store_with_ids("prices.x", {str(n): (b"%d " % n).ljust(SIZE, b"\0") for n in numbers})
-                self.stored += len(numbers)
-                return
-            except (OSError, NatsError, ValueError):
-                if self.client:
-                    self.client.close()
-                self.client = None
-                self.must_end.wait(POLL)
+                with socket.create_connection(self.where, timeout=1) as sock:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2000)
+                    self.is_up = True
+                    self.send_all(sock)
+            except OSError:
+                self.must_end.wait(BATCH_S)
+            self.is_up = False
+            self.sent = self.load.count
 
-    def end(self):
-        self.must_end.set()
-        self.join()
+    def send_all(self, sock):
+        sock.settimeout(10)
+        while not self.must_end.wait(BATCH_S):
+            end = self.load.count
+            sock.sendall(b"".join(self.load.made[self.sent:end]))
+            self.sent = end
 
 
 class Connection(FramedWebSubscriber):
@@ -155,34 +185,50 @@ class Site:
         self.lab = lab
         self.loop = lab.loop
         self.network = network
-        self.hosts = {name: network.host(address) for name, address in {**NODES, **EDGES}.items()}
+        self.hosts = {name: network.host(address) for name, address in {**NODES, **ORIGINS, **EDGES}.items()}
         self.cluster = Cluster(lab.loop, nodes=[self.start_node(name) for name in NODES])
         lab.closers.append(self.cluster.close)
         made = self.cluster.wait_api(f"STREAM.CREATE.{STREAM}", name=STREAM, subjects=["prices.>"], storage="file",
                                      retention="limits", num_replicas=3)
         self.session = (nanoseconds(made["created"]) // 10**6) % 2**32 | 1
         self.cluster.wait_current(STREAM)
-        self.load = Load(network, [(node.port, node.host) for node in self.cluster.nodes])
-        lab.closers.append(self.load.end)
-        self.load.start()
-        self.edges = {}
+        self.relays = {}
         self.starts = 0
+        for name in ORIGINS:
+            self.start_origin(name)
+        self.load = Load(network, [(address, 7101) for address in ORIGINS.values()])
+        lab.closers.append(self.load.close)
+        self.load.start()
 
     def start_node(self, name):
         text = (FILES / f"{name}.conf").read_text().replace("/var/lib/nats", f"{self.lab.directory}/{name}")
         return Server(self.loop, self.lab.directory, name, port=4222, host=NODES[name], conf=text,
                       prefix=self.hosts[name].command())
 
-    def start_edge(self, name):
+    def start_relay(self, name, file):
         self.starts += 1
         directory = self.lab.directory
-        sections = parsed((FILES / "edge.ini").read_text().replace("/var/lib/relay", f"{directory}/{name}"))
+        sections = parsed((FILES / file).read_text().replace("/var/lib/relay", f"{directory}/{name}"))
         sections["admin"]["socket"] = f"unix:{directory}/{name}.sock"
         (directory / name).mkdir(exist_ok=True)
-        edge = self.edges[name] = self.lab.start(sections, name=f"{name}-{self.starts}.ini",
-                                                 prefix=self.hosts[name].command())
-        edge.control = directory / f"{name}.sock"
-        edge.wait("prices", source_up=1)
+        relay = self.relays[name] = self.lab.start(sections, name=f"{name}-{self.starts}.ini",
+                                                   prefix=self.hosts[name].command())
+        relay.control = directory / f"{name}.sock"
+        return relay
+
+    def start_origin(self, name):
+        self.start_relay(name, "origin.ini").wait("prices", forward_up=1)
+
+    def start_edge(self, name):
+        self.start_relay(name, "edge.ini").wait("prices", source_up=1)
+
+    def wait_origin(self, name):
+        """Until the publisher reaches both origins again, and what this one forwards is acknowledged."""
+        relay = self.relays[name]
+        self.loop.run(lambda: all(one.is_up and one.sent + RATE > self.load.count for one in self.load.links), CEILING,
+                      poll=POLL, what="the publisher to reach both origins")
+        acked = relay.feed("prices")["forward_acked"]
+        relay.wait("prices", test=lambda seen: seen["forward_acked"] > acked + RATE, ceiling=CEILING)
 
     def start_balancer(self):
         host = self.network.host(BALANCER)
@@ -219,15 +265,15 @@ class Site:
 
     def wait_progress(self, count=RATE):
         """Until so many messages more are stored, and each subscriber has them."""
-        want = self.load.stored + count
+        want = self.load.count + count
 
         def there():
             for one in self.subscribers:
                 one.look()
-            return self.load.stored >= want and all((one.next or 0) > want for one in self.subscribers)
+            return self.load.count >= want and all((one.next or 0) > want for one in self.subscribers)
 
         self.loop.run(there, CEILING, poll=POLL, what=lambda: f"{want}: {[one.next for one in self.subscribers]}, stored "
-                      f"{self.load.stored}; {self.server_states()}; {[one.refusals for one in self.subscribers]}")
+                      f"{self.load.count}; {self.server_states()}; {[one.refusals for one in self.subscribers]}")
 
     def tell_stalls(self, what):
         """Printed; then they are counted anew."""
@@ -240,7 +286,7 @@ class Site:
         that was stored once."""
         everybody = (*self.subscribers, fresh)
         self.load.end()
-        last = self.cluster.wait_api(f"STREAM.INFO.{STREAM}")["state"]["last_seq"]
+        last = self.load.count
 
         def there():
             for one in everybody:
@@ -250,7 +296,8 @@ class Site:
         self.loop.run(there, CEILING, poll=POLL, what=lambda: f"{last}: {[one.next for one in everybody]}")
         assert sorted(fresh.seen) == list(range(1, last + 1))
         numbers = sorted(int(body.split()[0]) for body in fresh.seen.values())
-        assert numbers == list(range(last)) and self.load.stored <= last
+        assert numbers == list(range(last))
+        assert self.cluster.wait_api(f"STREAM.INFO.{STREAM}")["state"]["last_seq"] == last
         for one in everybody:
             assert one.session == self.session
             assert one.seen == {sequence: fresh.seen[sequence] for sequence in range(min(one.seen), last + 1)}
@@ -292,9 +339,18 @@ def test_each_is_killed(site):
         site.cluster.wait_current(STREAM)
         site.wait_progress()
         site.tell_stalls(f"{node.name} is back")
+    for name in ORIGINS:
+        site.relays[name].signal(signal.SIGKILL)
+        site.relays[name].wait_exit()
+        site.wait_progress()
+        site.tell_stalls(f"{name} killed")
+        site.start_origin(name)
+        site.wait_origin(name)
+        site.wait_progress()
+        site.tell_stalls(f"{name} is back")
     for name in EDGES:
-        site.edges[name].signal(signal.SIGKILL)
-        site.edges[name].wait_exit()
+        site.relays[name].signal(signal.SIGKILL)
+        site.relays[name].wait_exit()
         site.wait_progress()
         site.tell_stalls(f"{name} killed")
         site.wait_balancer(name, state="DOWN")
@@ -306,7 +362,7 @@ def test_each_is_killed(site):
 
 
 def test_each_loses_its_link(site):
-    for name in (*NODES, *EDGES):
+    for name in (*NODES, *ORIGINS, *EDGES):
         site.hosts[name].pull()
         site.wait_progress(5 * RATE)
         site.tell_stalls(f"{name} without link")
@@ -315,8 +371,10 @@ def test_each_loses_its_link(site):
         site.hosts[name].plug()
         if name in EDGES:
             site.wait_balancer(name)
-        else:
+        elif name in NODES:
             site.cluster.wait_current(STREAM)
+        else:
+            site.wait_origin(name)
         site.wait_progress()
         site.tell_stalls(f"{name} is back")
     site.check(fresh_reader(site, "edge-1"))
@@ -325,7 +383,7 @@ def test_each_loses_its_link(site):
 def test_an_edge_is_drained(site):
     """Its subscribers go on at the others; HAProxy sends nobody to it, and it ends."""
     for name in EDGES:
-        edge = site.edges[name]
+        edge = site.relays[name]
         before = sum(one.connections for one in site.subscribers)
         edge.signalled = True
         done = site.lab.run_tool("relayctl", "-s", edge.control, "drain", "--spread", "3s")

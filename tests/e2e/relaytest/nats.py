@@ -113,19 +113,6 @@ class Client:
                           base64.b64decode(one.get("data", ""))))
         return found
 
-    def store_with_ids(self, subject, bodies):
-        """The same for {ID: body}, all at once; of what has come before with the same ID, the stream keeps one."""
-        self.requests += 1
-        inbox = f"_INBOX.{id(self)}.{self.requests}"
-        lines = [f"SUB {inbox} {self.requests}\r\nUNSUB {self.requests} {len(bodies)}\r\n".encode()]
-        for identity, body in bodies.items():
-            head = f"NATS/1.0\r\nNats-Msg-Id: {identity}\r\n\r\n".encode()
-            lines.append(f"HPUB {subject} {inbox} {len(head)} {len(head) + len(body)}\r\n".encode() + head + body + b"\r\n")
-        self.sock.sendall(b"".join(lines))
-        answers = [json.loads(self.message()) for _ in bodies]
-        if wrong := [answer["error"] for answer in answers if "error" in answer]:
-            raise NatsError(wrong)
-
     def close(self):
         self.sock.close()
 
