@@ -302,6 +302,7 @@ class Site:
             assert one.session == self.session
             assert one.seen == {sequence: fresh.seen[sequence] for sequence in range(min(one.seen), last + 1)}
             one.close()
+        self.load.close()
         print(f"{last} messages, {sum(one.connections for one in everybody)} connections, refused "
               f"{[one.refusals for one in everybody]}")
 
