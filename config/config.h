@@ -241,6 +241,9 @@ enum config_origin_kind {
 /* A number that relay is to choose: `auto`. */
 #define CONFIG_AUTO UINT64_MAX
 
+/* history_sync: each packet, before anybody gets it. */
+#define CONFIG_SYNC_PACKET UINT64_MAX
+
 /* Where a value comes from. */
 struct config_origin {
 	enum config_origin_kind kind;

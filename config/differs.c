@@ -58,7 +58,13 @@ bool config_is_live_change(const struct config_option *option, const struct conf
 			   const struct config_section *new)
 {
 	const struct config_ingest *a, *b;
+	const uint64_t *sync_a, *sync_b;
 
+	if (option->type == CONFIG_TYPE_HISTORY_SYNC) {
+		sync_a = config_option_value_const(old, option);
+		sync_b = config_option_value_const(new, option);
+		return *sync_a != CONFIG_SYNC_PACKET && *sync_b != CONFIG_SYNC_PACKET;
+	}
 	if (option->is_reloadable || option->type != CONFIG_TYPE_INGEST)
 		return option->is_reloadable;
 	a = config_option_value_const(old, option);

@@ -129,6 +129,12 @@ static bool can_be_none(const struct config_option *option)
 	return option->type == CONFIG_TYPE_COALESCE;
 }
 
+/* Is there a word for more often than any duration? */
+static bool can_be_packet(const struct config_option *option)
+{
+	return option->type == CONFIG_TYPE_HISTORY_SYNC;
+}
+
 /* A number that relay can choose. */
 static bool can_be_auto(const struct config_option *option)
 {
@@ -149,6 +155,10 @@ static int parse_number(const struct config_option *option, const char *text, ui
 		*ret = 0;
 		return 0;
 	}
+	if (can_be_packet(option) && strcmp(text, "packet") == 0) {
+		*ret = CONFIG_SYNC_PACKET;
+		return 0;
+	}
 	r = notation_of(option)->unit->parse(text, &value);
 	if (r < 0)
 		return r;
@@ -164,6 +174,8 @@ static void print_number(char *buf, size_t size, const struct config_option *opt
 		snprintf(buf, size, "auto");
 	else if (value == 0 && can_be_none(option))
 		snprintf(buf, size, "none");
+	else if (value == CONFIG_SYNC_PACKET && can_be_packet(option))
+		snprintf(buf, size, "packet");
 	else
 		notation_of(option)->unit->print(buf, size, value);
 }
@@ -173,10 +185,11 @@ static void print_range(const struct config_option *option, char *buf, size_t si
 {
 	const struct unit *unit = notation_of(option)->unit;
 	bool has_zero = strcmp(option->default_text, "0") == 0 && strcmp(option->min, "0") != 0;
-	const char *other = can_be_none(option)   ? "auto, none, or "
-			    : can_be_auto(option) ? "auto, or "
-			    : has_zero            ? "0, or "
-						  : "";
+	const char *other = can_be_none(option)     ? "auto, none, or "
+			    : can_be_auto(option)   ? "auto, or "
+			    : can_be_packet(option) ? "packet, or "
+			    : has_zero              ? "0, or "
+						    : "";
 
 	snprintf(buf, size, "%s%s from %s to %s%s", other, unit->what, option->min, option->max,
 		 unit->note);

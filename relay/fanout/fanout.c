@@ -168,6 +168,7 @@ void fanout_add_metrics(const struct fanout *fanout, struct metrics *ret)
 		struct rendition *rendition = rendition_of(node);
 
 		ret->ring_bytes += rendition->ring.end_pos - rendition->ring.start_pos;
+		ret->held_bytes += rendition_held_bytes(rendition);
 		ret->ring_memory += rendition->ring.cost;
 		ret->ring_pipes += rendition->ring.pipe_count;
 		ret->pipes_to_blocks += rendition->ring.blocks_made;

@@ -80,6 +80,12 @@ struct fanout_events {
 	void (*on_turn_end)(void *owner);
 };
 
+/* How far a feed is on the disk. */
+struct fanout_disk {
+	uint32_t session;
+	uint64_t next_seq; /* of the first message that is not */
+};
+
 /* A pass, and what it has cost so far. */
 struct fanout_pass {
 	bool is_running;
@@ -109,6 +115,9 @@ struct fanout {
 
 	unsigned own_count; /* ro: subscribers of relay's own */
 
+	bool waits_for_disk;        /* ro: subscribers get only what is on the disk: */
+	struct fanout_disk on_disk; /* ro: all before this; session 0: nothing is known yet */
+
 	struct list renditions;
 	struct fanout_pass pass;   /* rw: its cost */
 	bool is_waiting;           /* ro: for a subscriber with on_slow = wait */
@@ -133,6 +142,12 @@ void fanout_init(struct fanout *fanout, struct ev_loop *loop, const char *name,
 
 /* Stops the watchers and frees closed subscribers, which must be all; the renditions are left. */
 void fanout_stop(struct fanout *fanout);
+
+/* Subscribers get a packet only once fanout_note_on_disk() has said that it is on the disk; those of
+ * relay's own get it at once.  So much may wait as is half a ring, then the next packet has to.  Before
+ * anything is published. */
+void fanout_wait_for_disk(struct fanout *fanout);
+void fanout_note_on_disk(struct fanout *fanout, const struct fanout_disk *on_disk);
 
 /* ---- renditions ---- */
 

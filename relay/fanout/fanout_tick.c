@@ -242,6 +242,30 @@ static void drain_slowly(struct fanout *fanout, uint64_t now_ms)
 	}
 }
 
+/* ---- the disk ---- */
+
+void fanout_wait_for_disk(struct fanout *fanout)
+{
+	struct list_node *node;
+
+	fanout->waits_for_disk = true;
+	list_for_each (&fanout->renditions, node)
+		rendition_of(node)->held_from = 0;
+}
+
+void fanout_note_on_disk(struct fanout *fanout, const struct fanout_disk *on_disk)
+{
+	struct list_node *node;
+
+	fanout->on_disk = *on_disk;
+	list_for_each (&fanout->renditions, node) {
+		if (rendition_update_held(rendition_of(node)))
+			subscriber_wake_all(rendition_of(node));
+	}
+	fanout_serve_ready(fanout);
+	fanout_check_wait(fanout);
+}
+
 /* ---- the tick ---- */
 
 void fanout_tick(struct fanout *fanout, uint64_t now_ms)
@@ -250,6 +274,8 @@ void fanout_tick(struct fanout *fanout, uint64_t now_ms)
 
 	list_for_each (&fanout->renditions, node)
 		check_limits(rendition_of(node), now_ms);
+	if (fanout->waits_for_disk) /* a new format may have a past */
+		fanout_note_on_disk(fanout, &fanout->on_disk);
 	check_until(fanout, now_ms);
 	fanout_check_replays(fanout);
 	check_windows(fanout, now_ms);

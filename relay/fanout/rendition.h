@@ -12,6 +12,7 @@
 #include "packet/packet.h"
 #include "ring/ring.h"
 
+struct cursor;
 struct fanout;
 struct rendition_record;
 struct ring_record;
@@ -21,6 +22,9 @@ struct rendition {
 	struct fanout *fanout; /* ro */
 	const struct encoder *encoder;
 	struct ring ring;
+	uint64_t
+		held_from; /* ro: what lies from this position on waits for the disk, or is not there yet;
+			     * UINT64_MAX: nothing ever waits */
 	bool keeps_past;                 /* rw: newcomers may ask for what came before them */
 	bool is_recorded;                /* rw: a recorder reads it, if not at this moment */
 	struct rendition_record *record; /* private: NULL: it would not survive a crash */
@@ -43,6 +47,21 @@ void rendition_free(struct rendition *rendition);
 
 /* Cuts the ring to size, but keeps what subscribers with on_slow = wait still need. */
 void rendition_trim(struct rendition *rendition);
+
+/* Looks how far it is on the disk; what is not, is held.  After each packet, and when the disk has
+ * answered.  True: subscribers may get more than before. */
+bool rendition_update_held(struct rendition *rendition);
+
+/* Bytes that are held. */
+uint64_t rendition_held_bytes(const struct rendition *rendition);
+
+/* Where who reads what comes from now on begins: at the live edge, or before what is held.  Returns the
+ * sequence to come there. */
+uint64_t rendition_join_live(const struct rendition *rendition, struct cursor *cursor);
+
+/* Something has been appended to its ring, which is cut to size.  Whoever waited for it is ready, if it
+ * may be had. */
+void rendition_note_appended(struct rendition *rendition);
 
 /* The oldest sequence that a subscriber can begin with, and the next one to come; the same when
  * there is no past.  Of a branch that sleeps: as it was when it fell asleep. */

@@ -57,6 +57,29 @@ static bool tell_gap(struct subscriber *subscriber, uint32_t session, uint64_t f
 	return to > from;
 }
 
+/* From this position on it gets nothing yet. */
+static uint64_t held_from(const struct subscriber *subscriber)
+{
+	return subscriber->is_relays_own ? UINT64_MAX : subscriber->rendition->held_from;
+}
+
+/* There is more, but it is not on the disk. */
+static bool waits_for_disk(const struct subscriber *subscriber)
+{
+	return subscriber->cursor.pos >= held_from(subscriber) &&
+	       !subscriber_has_finished(subscriber);
+}
+
+/* Returns the sequence that comes next there. */
+static uint64_t join_live(struct subscriber *subscriber)
+{
+	cursor_leave(&subscriber->cursor);
+	if (!subscriber->is_relays_own)
+		return rendition_join_live(subscriber->rendition, &subscriber->cursor);
+	cursor_join_live(&subscriber->cursor, &subscriber->rendition->ring);
+	return subscriber->rendition->ring.next_seq;
+}
+
 /* Jumps to the live edge and says what is missed. */
 static void skip(struct subscriber *subscriber)
 {
@@ -68,24 +91,28 @@ static void skip(struct subscriber *subscriber)
 	uint64_t of_session = u64_max(ring->sequence_messages, read) - read;
 	struct skip skip = {
 		.from = cursor_unread_seq(cursor),
-		.to = ring->next_seq,
-		.bytes = ring->end_pos - cursor->pos,
+		.bytes = cursor->pos,
 		.cause = subscriber->must_skip ? subscriber->slow_cause
 					       : subscriber_find_cause(subscriber),
 	};
-	bool is_told = false;
+	bool is_told = false, is_at_end;
+	uint32_t session_there;
+	uint64_t missed;
 
 	subscriber_record_lose(subscriber);
 	subscriber->must_skip = false;
-	cursor_leave(&subscriber->cursor);
-	cursor_join_live(&subscriber->cursor, ring);
-	subscriber->skipped += ring->message_count - read;
-	fanout->metrics->skipped_messages += ring->message_count - read;
-	if (session != ring->session) {
+	skip.to = join_live(subscriber);
+	skip.bytes = cursor->pos - skip.bytes;
+	is_at_end = cursor->pos == ring->end_pos;
+	missed = (is_at_end ? ring->message_count : cursor_messages_read(cursor)) - read;
+	session_there = is_at_end ? ring->session : cursor_unread_session(cursor);
+	subscriber->skipped += missed;
+	fanout->metrics->skipped_messages += missed;
+	if (session != session_there) {
 		is_told = tell_gap(subscriber, session, skip.from, skip.from + of_session);
 		skip.from = ring->sequence_first;
 	}
-	is_told |= tell_gap(subscriber, ring->session, skip.from, skip.to);
+	is_told |= tell_gap(subscriber, session_there, skip.from, skip.to);
 	if (!is_told) /* nothing but news was missed */
 		return;
 	fanout->metrics->gaps++;
@@ -113,7 +140,7 @@ static void leave_the_past(struct subscriber *subscriber)
 static size_t limit_of(const struct subscriber *subscriber)
 {
 	const struct cursor *cursor = &subscriber->cursor;
-	size_t limit = SIZE_MAX;
+	size_t limit = held_from(subscriber) - cursor->pos;
 
 	if (subscriber->must_skip || notes_waiting(&subscriber->notes))
 		limit = segment_packet_rest(cursor_segment(cursor), cursor_offset(cursor));
@@ -144,6 +171,10 @@ static bool serve_packets(struct subscriber *subscriber, enum send_outcome *ret_
 	*ret_outcome = SEND_DONE;
 	if (subscriber->until_ns)
 		subscriber_look_for_end(subscriber);
+	if (lag == CURSOR_UNREAD && waits_for_disk(subscriber)) {
+		subscriber_set_state(subscriber, SUBSCRIBER_IDLE);
+		return false;
+	}
 	if (lag == CURSOR_BEHIND || (lag == CURSOR_UNREAD && subscriber->must_skip)) {
 		leave_the_past(subscriber);
 		if (subscriber->state == SUBSCRIBER_CLOSED)
@@ -190,7 +221,7 @@ void subscriber_serve(struct subscriber *subscriber)
 	}
 	while (steps < VISIT_SEGMENTS && serve_step(subscriber))
 		steps++;
-	if (subscriber->state == SUBSCRIBER_IDLE && subscriber_is_ending(subscriber))
+	if (subscriber->state == SUBSCRIBER_IDLE && subscriber_has_finished(subscriber))
 		subscriber_close(subscriber, subscriber->end_reason);
 	if (subscriber->record)
 		subscriber_record_settle(subscriber);
@@ -309,7 +340,7 @@ static void place_by_sequence(struct subscriber *subscriber)
 	if (is_known && cursor_join_seq(&subscriber->cursor, ring, subscriber->from_seq) == 0)
 		return;
 	if (cursor_join_seq(&subscriber->cursor, ring, cursor_oldest_seq(ring)) < 0)
-		cursor_join_live(&subscriber->cursor, ring);
+		(void)join_live(subscriber);
 	gap.first_seq = is_known ? subscriber->from_seq : 0;
 	gap.time_ns = cursor_unread_seq(&subscriber->cursor);
 	if (subscriber_tell(subscriber, &gap) == 0)
@@ -327,13 +358,13 @@ static void place_cursor(struct subscriber *subscriber, const struct subscriber_
 	if (params->since_ns) {
 		/* A branch that sleeps may not have it; it is placed anew then. */
 		if (cursor_join_since(&subscriber->cursor, ring, params->since_ns) < 0)
-			cursor_join_live(&subscriber->cursor, ring);
+			(void)join_live(subscriber);
 	} else if (params->burst_key_frame)
 		cursor_join_key_frame(&subscriber->cursor, ring);
 	else if (params->burst_bytes || params->burst_ms)
 		cursor_join_past(&subscriber->cursor, ring, params->burst_bytes, since_ns);
 	else
-		cursor_join_live(&subscriber->cursor, ring);
+		(void)join_live(subscriber);
 	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
 }
 
@@ -472,8 +503,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 
 void subscriber_begin(struct subscriber *subscriber)
 {
-	cursor_leave(&subscriber->cursor);
-	cursor_join_live(&subscriber->cursor, &subscriber->rendition->ring);
+	(void)join_live(subscriber);
 	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
 	start(subscriber);
 }
@@ -497,7 +527,8 @@ void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms)
 {
 	const struct fanout_params *params = fanout_of(subscriber)->params;
 	const struct ring *ring = &subscriber->rendition->ring;
-	uint64_t lag_bytes = ring->end_pos - subscriber->cursor.pos;
+	uint64_t edge = u64_min(ring->end_pos, held_from(subscriber));
+	uint64_t lag_bytes = edge - u64_min(edge, subscriber->cursor.pos);
 	uint64_t now_ns = now_ms * NS_PER_MS;
 	uint64_t oldest_ns;
 	bool is_over;
@@ -512,7 +543,7 @@ void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms)
 	if (subscriber->on_slow == ON_SLOW_WAIT || subscriber->replay)
 		return;
 	is_over = params->max_lag_bytes && lag_bytes > params->max_lag_bytes;
-	if (!is_over && params->max_lag_ms) {
+	if (!is_over && params->max_lag_ms && lag_bytes) {
 		oldest_ns = cursor_unread_time(&subscriber->cursor, ring);
 		is_over = oldest_ns && now_ns > oldest_ns &&
 			  now_ns - oldest_ns > params->max_lag_ms * NS_PER_MS;

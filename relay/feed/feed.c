@@ -385,6 +385,7 @@ struct rendition *feed_open_rendition(struct feed *feed, const struct encoder *e
 void feed_take_past(const struct feed *feed, struct rendition *rendition)
 {
 	publish_take_past(&feed->publish, rendition);
+	(void)rendition_update_held(rendition);
 }
 
 static void free_rendition(struct rendition *rendition, enum close_reason reason)

@@ -423,12 +423,8 @@ static void wake(struct publish *publish)
 {
 	struct list_node *node;
 
-	list_for_each (&publish->fanout->renditions, node) {
-		struct rendition *rendition = rendition_of(node);
-
-		rendition_trim(rendition);
-		subscriber_wake_all(rendition);
-	}
+	list_for_each (&publish->fanout->renditions, node)
+		rendition_note_appended(rendition_of(node));
 }
 
 void publish_packet(struct publish *publish, const struct packet *packet, struct payload *payload)
@@ -506,8 +502,7 @@ void publish_missing(struct rendition *rendition, uint32_t session, uint64_t nex
 	if (frame.header_bytes)
 		append_copy(rendition, &gap, &frame, NULL);
 	ring_set_sequence(&rendition->ring, session, next_seq);
-	rendition_trim(rendition);
-	subscriber_wake_all(rendition);
+	rendition_note_appended(rendition);
 }
 
 /* ---- the past of a new rendition ---- */

@@ -296,6 +296,9 @@ int history_open(const struct history_params *params, struct history **ret,
 	}
 	ret_found->is_same_boot = history->folder.is_same_boot;
 	ret_found->next = history->folder.next;
+	if (!ret_found->next.session && history->folder.is_on_disk_first)
+		ret_found->next = (struct sequence){.session = ret_found->end.session,
+						    .next_seq = ret_found->end.sequence};
 	*ret = history;
 	return 0;
 }

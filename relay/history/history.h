@@ -42,6 +42,9 @@ struct history_params {
 	uint64_t max_bytes;      /* of all files, the newest one counted as full; 0: no limit */
 	uint64_t max_age_ms;     /* of what is in them; 0: no limit */
 	uint64_t max_file_bytes; /* a file that is longer is not gone on with */
+	/* Nobody is given what is not on the disk: so what comes next is known after a power cut, too. */
+	bool is_on_disk_first;
+	bool goes_on; /* the feed goes on from another process, which may have given out more */
 };
 
 /* One file, and its index.  The list has a reference, and so has each reader in it. */
@@ -98,8 +101,9 @@ struct history_found {
 	uint64_t rebuilt;         /* indexes that were missing or wrong */
 	struct history_entry end; /* behind the newest packet; session 0: there is none */
 	bool is_same_boot;        /* the machine has not been started since it was last open */
-	/* What the feed would have given out next, as history_keep_next() was told; session 0: it was
-	 * not closed in good order, so what has been given out nobody knows. */
+	/* What the feed would have given out next: as history_keep_next() was told, or behind all there
+	 * is where nobody got what was not on the disk.  session 0: it was not closed in good order,
+	 * so what has been given out nobody knows. */
 	struct sequence next;
 };
 

@@ -256,6 +256,9 @@ static struct sequence parse_next(const char *text)
 	return (struct sequence){.session = (uint32_t)session, .next_seq = next_seq};
 }
 
+/* What is said of who gives nothing out that is not on the disk. */
+static const char on_disk_first[] = "sync packet\n";
+
 /* Says that it is used since this start of the machine, and forgets what would come next. */
 static int claim(struct history_folder *folder, const struct history_params *params,
 		 const char *found)
@@ -268,10 +271,23 @@ static int claim(struct history_folder *folder, const struct history_params *par
 	find_line(found, "boot ", old, sizeof(old));
 	folder->is_same_boot = *old && strcmp(old, boot_id) == 0;
 	folder->next = parse_next(found);
+	find_line(found, "sync ", line, sizeof(line));
+	folder->is_on_disk_first = strcmp(line, "packet") == 0;
 	print_owner(folder->owner, params);
 	used = strlen(folder->owner);
-	(void)snprintf(folder->owner + used, sizeof(folder->owner) - used, "boot %s\n", boot_id);
+	(void)snprintf(folder->owner + used, sizeof(folder->owner) - used, "boot %s\n%s", boot_id,
+		       params->is_on_disk_first && folder->is_on_disk_first ? on_disk_first : "");
 	return strcmp(folder->owner, found) == 0 ? 0 : write_owner(folder->fd, folder->owner);
+}
+
+int history_folder_set_on_disk_first(struct history_folder *folder)
+{
+	size_t used = strlen(folder->owner);
+
+	if (strstr(folder->owner, on_disk_first))
+		return 0;
+	(void)snprintf(folder->owner + used, sizeof(folder->owner) - used, "%s", on_disk_first);
+	return write_owner(folder->fd, folder->owner);
 }
 
 int history_folder_set_next(const struct history_folder *folder, const struct sequence *next)

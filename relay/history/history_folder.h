@@ -29,7 +29,8 @@ struct history_folder {
 	char owner[HISTORY_OWNER_BYTES]; /* private: the words of `history` while it is open */
 	uint64_t *numbers;               /* of the files with packets, in order; owned */
 	size_t count;
-	bool is_same_boot; /* it was last opened since the machine started */
+	bool is_same_boot;     /* it was last opened since the machine started */
+	bool is_on_disk_first; /* what it has is all that has been given out, or more */
 	struct sequence
 		next; /* as history_folder_set_next() was told before; session 0: it was not */
 };
@@ -43,6 +44,10 @@ must_check int history_folder_open(struct history_folder *folder,
  * disk.  0 or -errno. */
 must_check int history_folder_set_next(const struct history_folder *folder,
 				       const struct sequence *next);
+
+/* From now on nothing is given out that is not on the disk, and nothing of the session has been.  On the
+ * disk.  Idempotent.  0 or -errno. */
+must_check int history_folder_set_on_disk_first(struct history_folder *folder);
 void history_folder_close(struct history_folder *folder);
 
 /* Another process may open it from now on; and no other may again.  -EBUSY: another one has. */

@@ -57,7 +57,7 @@ static int begin(struct walk *walk)
 	walk->bytes = malloc(history_index_offset(walk->room));
 	if (!walk->bytes)
 		return -ENOMEM;
-	history_index_encode_head(walk->bytes);
+	history_index_encode_head(history_index_committed(&walk->old), walk->bytes);
 	return 0;
 }
 
@@ -256,19 +256,26 @@ static int finish(struct walk *walk, int fd, int index_fd, uint64_t size,
 int history_recover(int fd, int index_fd, bool trusts_tail, struct history_recovered *ret)
 {
 	struct walk walk = {.believes_old = true};
+	uint64_t committed, limit;
 	struct stat st;
 	int r;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	*ret = (struct history_recovered){.cut_bytes = (uint64_t)st.st_size};
+	limit = (uint64_t)st.st_size;
+	*ret = (struct history_recovered){.cut_bytes = limit};
 	r = history_index_map(&walk.old, index_fd, UINT64_MAX);
 	if (r < 0 && r != -EBADMSG)
 		return r;
 	walk.has_wrong = r < 0;
+	committed = history_index_committed(&walk.old);
+	if (!trusts_tail && committed && committed <= limit) {
+		limit = committed;
+		trusts_tail = true;
+	}
 	r = begin(&walk);
 	if (r == 0)
-		r = walk_over(&walk, fd, (uint64_t)st.st_size, trusts_tail);
+		r = walk_over(&walk, fd, limit, trusts_tail);
 	if (r == 0)
 		r = finish(&walk, fd, index_fd, (uint64_t)st.st_size, ret);
 	history_index_unmap(&walk.old);

@@ -63,6 +63,18 @@ static int seal_all(struct history *history)
 	return first_error;
 }
 
+int history_sync_found(struct history *history)
+{
+	int r;
+
+	history_note_asked(history, HISTORY_SYNCING);
+	r = seal_all(history);
+	if (r == 0 && fsync(history->folder.fd) < 0)
+		r = -errno;
+	history_note_answered(history, HISTORY_SYNCING);
+	return r;
+}
+
 /* Descriptors of the open file that are the caller's; -1: there is none. */
 static void duplicate_open(struct history *history, int *ret_fd, int *ret_index_fd,
 			   bool *ret_has_new_name)
@@ -109,7 +121,8 @@ int history_sync(struct history *history, bool is_due, uint64_t now_ns)
 
 	history_note_asked(history, HISTORY_SYNCING);
 	seal_error = seal_all(history);
-	flush_error = flush_open(history, is_due);
+	/* The kernel tells of an error once: it is for the thread that answers for what is on the disk. */
+	flush_error = history->params.is_on_disk_first ? 0 : flush_open(history, is_due);
 	history_drop_old(history);
 	history_note_asked(history, HISTORY_SYNCING);
 	r = history_retire(history, now_ns);

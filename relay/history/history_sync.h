@@ -19,6 +19,10 @@ struct history;
  * -errno; what failed is as a crash would leave it. */
 must_check int history_sync(struct history *history, bool is_due, uint64_t now_ns);
 
+/* Waits until all that history_open() has found is on the disk, names as well.  Before anything is
+ * written, and before history_sync().  0 or -errno. */
+must_check int history_sync_found(struct history *history);
+
 /* ---- for history_writer.c ---- */
 
 /* These are being written from now on; they stay the writer's.  -1: none. */

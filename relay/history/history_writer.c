@@ -50,7 +50,14 @@ static int write_pending(struct history_writer *writer)
 	return r;
 }
 
-/* Writes what is in hand: it ends at writer->offset.  Then readers see it. */
+static void show(struct history_writer *writer)
+{
+	writer->shown = writer->end;
+	writer->shown_entry_count = writer->end_entry_count;
+	history_show(writer->history, writer->file, &writer->shown, writer->shown_entry_count);
+}
+
+/* Writes what is in hand: it ends at writer->offset.  Then readers see it, if they may. */
 static int flush(struct history_writer *writer, const uint8_t *bytes, size_t count)
 {
 	int r;
@@ -63,11 +70,31 @@ static int flush(struct history_writer *writer, const uint8_t *bytes, size_t cou
 	writer->written += count;
 	writer->total_bytes += count;
 	r = write_pending(writer);
+	if (r == 0 && !writer->shows_committed)
+		show(writer);
+	return r;
+}
+
+int history_writer_commit(struct history_writer *writer)
+{
+	uint8_t head[HISTORY_ENTRY_BYTES];
+	int r;
+
+	if (!writer->file || writer->end.offset == writer->shown.offset)
+		return 0;
+	if (fdatasync(writer->fd) < 0)
+		return -errno;
+	if (writer->is_new && fsync(writer->history->folder.fd) < 0)
+		return -errno;
+	writer->is_new = false;
+	/* Only then: it says that the bytes are there. */
+	history_index_encode_head(writer->end.offset, head);
+	r = history_write_at(writer->index_fd, 0, head, sizeof(head));
 	if (r < 0)
 		return r;
-	writer->shown = writer->end;
-	writer->shown_entry_count = writer->end_entry_count;
-	history_show(writer->history, writer->file, &writer->shown, writer->shown_entry_count);
+	if (fdatasync(writer->index_fd) < 0)
+		return -errno;
+	show(writer);
 	return 0;
 }
 
@@ -134,7 +161,7 @@ static int open_files(struct history_writer *writer, uint64_t number)
 	if (r == 0)
 		r = history_folder_open_file(history->folder.fd, number, HISTORY_INDEX, flags,
 					     &writer->index_fd);
-	history_index_encode_head(head);
+	history_index_encode_head(0, head);
 	return r == 0 ? history_write_at(writer->index_fd, 0, head, sizeof(head)) : r;
 }
 
@@ -174,7 +201,8 @@ static int make_file(struct history_writer *writer, uint64_t now_ns)
 	writer->entry_count = writer->pending_count = 0;
 	writer->end_entry_count = writer->shown_entry_count = 0;
 	writer->crc = 0;
-	writer->end = (struct history_entry){.is_end = true};
+	writer->is_new = true;
+	writer->end = writer->shown = (struct history_entry){.is_end = true};
 	return 0;
 }
 
@@ -204,6 +232,7 @@ int history_writer_end(struct history_writer *writer)
 		writer->next_seq = writer->shown.sequence;
 	} else {
 		r = history_folder_unlink(writer->history->folder.fd, writer->file->number);
+		writer->next_seq = writer->file->first.sequence;
 	}
 	fd_close(&writer->fd);
 	fd_close(&writer->index_fd);
@@ -233,8 +262,10 @@ static int begin_file(struct history_writer *writer, const struct packet_header 
 		.sequence = sequence,
 		.time = header->type == PACKET_GAP ? now_ns : header->time,
 	};
-	int r = history_writer_end(writer);
+	int r = writer->shows_committed ? history_writer_commit(writer) : 0;
 
+	if (r == 0)
+		r = history_writer_end(writer);
 	if (r == 0)
 		r = make_file(writer, now_ns);
 	if (r < 0)

@@ -42,6 +42,10 @@ struct history_writer {
 	bool is_message_open; /* the next packet goes on with a message */
 	uint32_t session;     /* 0: nothing yet */
 	uint64_t next_seq;
+	/* Readers are shown what history_writer_commit() has brought to the disk, and no more.  Rw, before
+	 * anything is appended. */
+	bool shows_committed;
+	bool is_new;           /* private: the name of the file is not on the disk yet */
 	uint64_t gaps, missed; /* ro: how many gap packets, and the messages in them */
 	uint64_t total_bytes;  /* ro: written to all files */
 
@@ -69,6 +73,10 @@ void history_writer_begin(struct history_writer *writer, struct history *history
  * After an error, what readers are shown ends with the last whole packet that was written. */
 must_check ssize_t history_writer_append(struct history_writer *writer, const uint8_t *bytes,
 					 size_t count, uint64_t now_ns);
+
+/* Waits until all whole messages that were appended are on the disk, and shows them; shown.sequence is
+ * behind them.  0 or -errno: after that, nobody knows what is on the disk of them. */
+must_check int history_writer_commit(struct history_writer *writer);
 
 /* The file gets no more, also in the middle of a packet, which is then cut off; what comes next
  * begins one.  It is closed for good by history_sync().  Idempotent.  0 or -errno: on the

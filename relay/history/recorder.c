@@ -14,6 +14,7 @@
 #include "fanout/fanout.h"
 #include "fanout/rendition.h"
 #include "feed/feed.h"
+#include "history/disk_answer.h"
 #include "pipe/socket_pair.h"
 
 enum {
@@ -160,7 +161,12 @@ static struct recorder *new_recorder(const struct recorder_params *params)
 	recorder->buffer = malloc(RECORDER_BUFFER_BYTES);
 	recorder->on_lag = params->on_lag;
 	recorder->sync_ms = params->sync_ms;
-	if (!recorder->feed || !recorder->buffer)
+	recorder->goes_on = params->history.goes_on;
+	recorder->has_found_synced = !params->history.is_on_disk_first;
+	if (params->history.is_on_disk_first)
+		recorder->answer = disk_answer_new(params->fanouts_max);
+	if (!recorder->feed || !recorder->buffer ||
+	    (params->history.is_on_disk_first && !recorder->answer))
 		recorder_free(&recorder, NULL);
 	return recorder;
 }
@@ -181,9 +187,27 @@ int recorder_new(const struct recorder_params *params, struct recorder **ret,
 		return r;
 	}
 	history_writer_begin(&recorder->writer, recorder->history, &ret_found->end);
+	recorder->writer.shows_committed = recorder->answer != NULL;
 	recorder->found_next = ret_found->next;
 	*ret = recorder;
 	return 0;
+}
+
+void recorder_tell_found(const struct recorder *recorder, const struct history_found *found)
+{
+	if (found->cut_bytes || found->rebuilt)
+		log_warn("history was not closed in good order feed=%s cut_bytes=%llu "
+			 "rebuilt_indexes=%llu",
+			 recorder->feed, (unsigned long long)found->cut_bytes,
+			 (unsigned long long)found->rebuilt);
+	if (!recorder->goes_on && !found->next.session && found->files)
+		log_warn("history begins a new session feed=%s, since it is not known what was "
+			 "sent last after session=%u sequence=%llu",
+			 recorder->feed, found->end.session,
+			 (unsigned long long)found->end.sequence);
+	log_info("history feed=%s files=%llu session=%u sequence=%llu", recorder->feed,
+		 (unsigned long long)found->files, found->end.session,
+		 (unsigned long long)found->end.sequence);
 }
 
 /* A thread that has ended begins anew, one that runs goes on. */
@@ -315,6 +339,19 @@ void recorder_change(struct recorder *recorder, const struct recorder_params *pa
 	(void)pthread_mutex_lock(&recorder->lock);
 	recorder->sync_ms = params->sync_ms;
 	recorder_tell_change(recorder);
+}
+
+void recorder_add_fanout(struct recorder *recorder, unsigned number, struct inbox *inbox,
+			 struct fanout *fanout)
+{
+	if (recorder->answer)
+		disk_answer_add(recorder->answer, number, inbox, fanout);
+}
+
+void recorder_remove_fanout(struct recorder *recorder, unsigned number)
+{
+	if (recorder->answer)
+		disk_answer_remove(recorder->answer, number);
 }
 
 struct history *recorder_history(struct recorder *recorder)

@@ -25,6 +25,7 @@
 #include "fanout/subscriber.h"
 #include "history/history.h"
 
+struct fanout;
 struct inbox;
 struct recorder;
 struct rendition;
@@ -34,6 +35,7 @@ struct recorder_params {
 	enum on_slow on_lag; /* ON_SLOW_SKIP, ON_SLOW_WAIT */
 	uint64_t
 		sync_ms; /* on the disk so often; 0: when the kernel likes, and when a file is full */
+	unsigned fanouts_max; /* with history.is_on_disk_first: see recorder_add_fanout() */
 };
 
 struct recorder_report {
@@ -50,6 +52,9 @@ struct recorder_report {
 /* Opens the history; see history_open().  Records nothing yet. */
 must_check int recorder_new(const struct recorder_params *params, struct recorder **ret,
 			    struct history_found *ret_found, struct errmsg *err);
+
+/* Logs what was found, and whether a new session begins. */
+void recorder_tell_found(const struct recorder *recorder, const struct history_found *found);
 
 /* Records from now on what the rendition has, which is of the framed format.  `inbox` is that of
  * its loop.  In that loop; again after recorder_pause().  0, -errno of pthread_create(3), or -EBUSY: another
@@ -81,6 +86,13 @@ void recorder_free(struct recorder **recorder, const struct sequence *next);
 
 /* Takes over what a reload changes: the limits, and how often to sync.  From any thread. */
 void recorder_change(struct recorder *recorder, const struct recorder_params *params);
+
+/* Subscribers of this fan-out, which has published nothing, get only what is on the disk, until it is
+ * removed.  number: below fanouts_max.  In its loop, and before recorder_begin().  Both do nothing without
+ * history.is_on_disk_first. */
+void recorder_add_fanout(struct recorder *recorder, unsigned number, struct inbox *inbox,
+			 struct fanout *fanout);
+void recorder_remove_fanout(struct recorder *recorder, unsigned number);
 
 /* For readers: of the loop of its rendition, as long as the recorder is there. */
 struct history *recorder_history(struct recorder *recorder);

@@ -28,6 +28,9 @@ struct recorder {
 	/* The recording thread's. */
 	struct history_writer writer;
 	uint8_t *buffer;
+	struct disk_answer *answer; /* NULL: nobody waits for the disk */
+	int found_error;            /* of bringing to the disk what was found; 0: none */
+	bool goes_on;               /* the feed goes on from another process */
 
 	pthread_t threads[HISTORY_STEP_COUNT];
 	bool has_thread[HISTORY_STEP_COUNT]; /* to be joined */
@@ -41,8 +44,9 @@ struct recorder {
 	struct sequence next; /* with a session: the sync thread ends when all is on the disk, and
 				 keeps this */
 	bool fails[HISTORY_STEP_COUNT];
-	bool is_answered; /* the thread's question for a stream */
-	int stream;       /* the answer; -1: there is none */
+	bool has_found_synced; /* what the history had is on the disk, or need not be */
+	bool is_answered;      /* the thread's question for a stream */
+	int stream;            /* the answer; -1: there is none */
 	uint64_t sync_ms;
 	struct recorder_report report; /* but for the history */
 };

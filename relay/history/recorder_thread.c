@@ -17,6 +17,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "history/disk_answer.h"
+#include "history/history_folder.h"
 #include "history/history_sync.h"
 
 enum {
@@ -46,6 +48,7 @@ void recorder_free_ended(struct recorder *recorder)
 {
 	fd_close(&recorder->stream);
 	history_close(&recorder->history);
+	disk_answer_unref(&recorder->answer);
 	(void)pthread_cond_destroy(&recorder->changed);
 	(void)pthread_mutex_destroy(&recorder->lock);
 	free(recorder->buffer);
@@ -83,6 +86,43 @@ static bool rest(struct recorder *recorder, uint64_t ms)
 }
 
 /* ---- the recording thread ---- */
+
+/* What readers are shown is on the disk.  The recorder may have been left meanwhile: nobody hears it
+ * then. */
+static void give_answer(struct recorder *recorder)
+{
+	const struct history_writer *writer = &recorder->writer;
+	const struct history_entry *shown = &writer->shown;
+	struct fanout_disk on_disk = {writer->session, writer->next_seq};
+
+	if (writer->file && !shown->session)
+		return;
+	if (writer->file)
+		on_disk = (struct fanout_disk){shown->session, shown->sequence};
+	(void)pthread_mutex_lock(&recorder->lock);
+	if (!recorder->is_left)
+		disk_answer_give(recorder->answer, &on_disk);
+	(void)pthread_mutex_unlock(&recorder->lock);
+}
+
+/* Before anything is written: what was there before is on the disk as well.  Where that has failed once,
+ * nobody can tell any more: the kernel tells of an error only once (fsync(2)). */
+static int bring_found_to_disk(struct recorder *recorder)
+{
+	int r;
+
+	if (recorder->has_found_synced)
+		return 0;
+	r = recorder->found_error ? recorder->found_error : history_sync_found(recorder->history);
+	recorder->found_error = r;
+	if (r < 0)
+		return r;
+	(void)pthread_mutex_lock(&recorder->lock);
+	recorder->has_found_synced = true;
+	(void)pthread_mutex_unlock(&recorder->lock);
+	give_answer(recorder);
+	return 0;
+}
 
 /* The first one is there already.  -1: there is none now. */
 static int ask_for_stream(struct recorder *recorder)
@@ -133,8 +173,11 @@ static void note_outcome(struct recorder *recorder, enum history_step step, int 
 		recorder->fails[HISTORY_WRITING] || recorder->fails[HISTORY_SYNCING];
 	(void)pthread_mutex_unlock(&recorder->lock);
 	if (r < 0 && !was_failing)
-		log_error("history cannot be %s feed=%s folder=%s: %s, the feed goes on without it",
-			  names[step], recorder->feed, recorder->history->path, strerror(-r));
+		log_error("history cannot be %s feed=%s folder=%s: %s, %s", names[step],
+			  recorder->feed, recorder->history->path, strerror(-r),
+			  recorder->answer && step == HISTORY_WRITING
+				  ? "subscribers and the publisher wait"
+				  : "the feed goes on without it");
 	else if (r == 0 && was_failing)
 		log_warn("history is %s again feed=%s", names[step], recorder->feed);
 }
@@ -153,12 +196,33 @@ static void note_written(struct recorder *recorder, uint64_t since_ns)
 		note_outcome(recorder, HISTORY_WRITING, 0);
 }
 
+/* Subscribers may have all that has been appended, once it is on the disk. */
+static int bring_to_disk(struct recorder *recorder)
+{
+	const struct history_writer *writer = &recorder->writer;
+	int r = 0;
+
+	if (!recorder->answer)
+		return 0;
+	history_note_asked(recorder->history, HISTORY_WRITING);
+	r = history_writer_commit(&recorder->writer);
+	if (r == 0 && writer->file && writer->shown.session && !recorder->goes_on)
+		r = history_folder_set_on_disk_first(&recorder->history->folder);
+	history_note_answered(recorder->history, HISTORY_WRITING);
+	if (r == 0)
+		give_answer(recorder);
+	return r;
+}
+
 /* Writes what comes until the stream ends.  0 or -errno. */
 static int write_stream(struct recorder *recorder, int stream)
 {
 	uint64_t begun_ns = clock_mono_ns();
 	size_t count = 0, got;
+	int r = bring_found_to_disk(recorder);
 
+	if (r < 0)
+		return r;
 	while ((got = receive(stream, recorder->buffer + count, RECORDER_BUFFER_BYTES - count))) {
 		ssize_t taken;
 
@@ -171,6 +235,9 @@ static int write_stream(struct recorder *recorder, int stream)
 			return (int)taken;
 		count -= (size_t)taken;
 		memmove(recorder->buffer, recorder->buffer + taken, count);
+		r = bring_to_disk(recorder);
+		if (r < 0)
+			return r;
 		note_written(recorder, clock_mono_ns() - begun_ns);
 	}
 	return 0;
@@ -218,6 +285,17 @@ static bool await_sync(struct recorder *recorder, uint64_t synced_ns, bool *ret_
 	goes_on = !recorder->must_end[HISTORY_SYNCING];
 	(void)pthread_mutex_unlock(&recorder->lock);
 	return goes_on;
+}
+
+/* Not before the other thread has brought to the disk what was found. */
+static bool may_sync(struct recorder *recorder)
+{
+	bool has_found_synced;
+
+	(void)pthread_mutex_lock(&recorder->lock);
+	has_found_synced = recorder->has_found_synced;
+	(void)pthread_mutex_unlock(&recorder->lock);
+	return has_found_synced;
 }
 
 static int sync_once(struct recorder *recorder, bool is_due)
@@ -272,6 +350,8 @@ void *recorder_sync(void *data)
 	bool is_due;
 
 	while (await_sync(recorder, synced_ns, &is_due)) {
+		if (!may_sync(recorder))
+			continue;
 		(void)sync_once(recorder, is_due);
 		if (is_due)
 			synced_ns = clock_mono_ns();

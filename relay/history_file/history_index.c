@@ -58,11 +58,31 @@ struct history_entry history_rule_end(const struct history_rule *rule, uint32_t 
 	};
 }
 
-void history_index_encode_head(uint8_t out[HISTORY_ENTRY_BYTES])
+static uint32_t sum_head(const uint8_t head[HISTORY_ENTRY_BYTES])
 {
-	memset(out, 0, HISTORY_ENTRY_BYTES);
+	return htobe32(crc32c(0, head, HISTORY_ENTRY_BYTES - sizeof(uint32_t)));
+}
+
+void history_index_encode_head(uint64_t committed, uint8_t out[HISTORY_ENTRY_BYTES])
+{
+	struct entry_bytes head = {.offset = htobe64(committed)};
+	uint32_t sum;
+
+	memcpy(out, &head, sizeof(head));
 	memcpy(out, magic, sizeof(magic));
 	out[sizeof(magic)] = VERSION;
+	sum = sum_head(out);
+	memcpy(out + offsetof(struct entry_bytes, crc), &sum, sizeof(sum));
+}
+
+uint64_t history_index_committed(const struct history_index *index)
+{
+	struct entry_bytes head;
+
+	if (!index->bytes)
+		return 0;
+	memcpy(&head, index->bytes, sizeof(head));
+	return head.crc == sum_head(index->bytes) ? be64toh(head.offset) : 0;
 }
 
 void history_index_encode(const struct history_entry *entry, uint8_t out[HISTORY_ENTRY_BYTES])

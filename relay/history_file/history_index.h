@@ -13,6 +13,9 @@
  * entry of a file that has been closed for good is its end: it stands behind the last packet, has
  * the sequence that comes next, and its offset has the highest bit set.
  *
+ * The head says how many bytes of the file are surely on the disk, at 16, and has at 28 the CRC-32C of
+ * the 28 bytes before; 0 at 16, or another CRC: nothing is said.
+ *
  * The rules depend on the file only, so an index that is lost can be made anew, and is the same.
  */
 #pragma once
@@ -58,7 +61,7 @@ struct history_entry history_rule_end(const struct history_rule *rule, uint32_t 
 
 /* ---- as it is on disk ---- */
 
-void history_index_encode_head(uint8_t out[HISTORY_ENTRY_BYTES]);
+void history_index_encode_head(uint64_t committed, uint8_t out[HISTORY_ENTRY_BYTES]);
 void history_index_encode(const struct history_entry *entry, uint8_t out[HISTORY_ENTRY_BYTES]);
 
 /* Where entry i is in the index file; also its length when it has i entries. */
@@ -87,6 +90,9 @@ struct history_index {
  * -errno of fstat(2), mmap(2) or madvise(2).  Something to unmap on 0 only. */
 must_check int history_index_map(struct history_index *index, int fd, uint64_t count);
 void history_index_unmap(struct history_index *index);
+
+/* So many bytes of the file are surely on the disk; 0: it does not say. */
+uint64_t history_index_committed(const struct history_index *index);
 
 /* Entry i, which may be the end. */
 struct history_entry history_index_at(const struct history_index *index, uint64_t i);

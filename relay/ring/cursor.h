@@ -75,6 +75,10 @@ void cursor_join_recent(struct cursor *cursor, const struct ring *ring,
  * that started anew does not count. */
 uint64_t cursor_oldest_seq(const struct ring *ring);
 
+/* The position of the first packet of the sequence that runs whose first message is `seq` or one behind
+ * it; the live edge when there is none yet. */
+uint64_t cursor_find_seq(const struct ring *ring, uint64_t seq);
+
 /* When the oldest packet in the ring came (monotonic), of whatever sequence; 0 when there is none. */
 uint64_t cursor_oldest_time(const struct ring *ring);
 

@@ -318,6 +318,14 @@ uint64_t cursor_oldest_seq(const struct ring *ring)
 	return found.segment ? mark_of(&found)->first_seq : ring->next_seq;
 }
 
+uint64_t cursor_find_seq(const struct ring *ring, uint64_t seq)
+{
+	const struct sought from = {.has = is_above_seq, .above = seq ? seq - 1 : 0};
+	struct packet_found found = find_packet(ring, first_of_sequence(ring), &from);
+
+	return found.segment ? found.segment->start_pos + mark_of(&found)->offset : ring->end_pos;
+}
+
 /* True when all messages of the packet come before `seq`.  `next`: the packet behind, or NULL. */
 static bool ends_before(const struct ring *ring, const struct packet_mark *mark,
 			const struct packet_mark *next, uint64_t seq)

@@ -313,8 +313,9 @@ static void find_start(const struct arrival *arrival, struct stream_start *ret)
 		.is_known = params->has_from ||
 			    (!params->since_ns && !subscriber_params_have_burst(params)),
 		.session = arrival->feed->publish.sequence.session,
-		.sequence = ring->next_seq,
+		.sequence = rendition_join_live(arrival->rendition, &cursor),
 	};
+	cursor_leave(&cursor);
 	if (!params->has_from)
 		return;
 	if (!rendition_has(arrival->rendition, params->from_session, from_seq))

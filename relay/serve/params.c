@@ -19,6 +19,9 @@
 /* A parent may be silent for so long, unless source_timeout says otherwise. */
 #define PARENT_TIMEOUT_MS 10000u
 
+/* How often indexes are brought to the disk where packets are at once. */
+#define INDEX_SYNC_MS 1000u
+
 static enum engine engine_of(enum config_engine engine)
 {
 	switch (engine) {
@@ -103,6 +106,7 @@ void params_of_recorder(const struct config_feed *from, struct recorder_params *
 #include "table/framing.def"
 	};
 	bool is_relay = config_reads_relay(&from->framing);
+	bool is_on_disk_first = from->history_sync == CONFIG_SYNC_PACKET;
 	const char *framing = framings[is_relay ? FRAMING_RELAY : from->framing.kind];
 
 	*ret = (struct recorder_params){
@@ -113,10 +117,12 @@ void params_of_recorder(const struct config_feed *from, struct recorder_params *
 				.max_bytes = from->history_size,
 				.max_age_ms = from->history_age,
 				.max_file_bytes = from->history_file,
+				.is_on_disk_first = is_on_disk_first,
 			},
-		.on_lag = from->on_history_lag == CONFIG_ON_HISTORY_LAG_WAIT ? ON_SLOW_WAIT
-									     : ON_SLOW_SKIP,
-		.sync_ms = from->history_sync,
+		.on_lag = is_on_disk_first || from->on_history_lag == CONFIG_ON_HISTORY_LAG_WAIT
+				  ? ON_SLOW_WAIT
+				  : ON_SLOW_SKIP,
+		.sync_ms = is_on_disk_first ? INDEX_SYNC_MS : from->history_sync,
 	};
 	if (from->framing.kind == FRAMING_FIXED && !is_relay)
 		(void)snprintf(ret->history.framing, sizeof(ret->history.framing), "%s:%u", framing,

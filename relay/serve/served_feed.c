@@ -70,6 +70,17 @@ struct served_feed *served_feed_find(const struct list *feeds, const char *name)
 
 /* ---- making ---- */
 
+/* If its history is to be on the disk first. */
+static void wait_for_disk(struct worker *worker, void *data)
+{
+	const struct order *order = data;
+	struct served_feed *served = order->served;
+
+	if (served->recorder)
+		recorder_add_fanout(served->recorder, worker->index, &worker->inbox,
+				    &worker_feed(served, worker)->feed->fanout);
+}
+
 static void make_in_worker(struct worker *worker, void *data)
 {
 	struct order *order = data;
@@ -90,6 +101,7 @@ static void make_in_worker(struct worker *worker, void *data)
 		publish_resume(&own->feed->publish, &order->next);
 	feed_set_records(own->feed, order->records, worker->index);
 	list_append(&worker->feeds, &own->node);
+	wait_for_disk(worker, data);
 }
 
 static void attach_branch(struct worker *worker, void *data)
@@ -143,24 +155,6 @@ static int connect_branches(struct served_feed *served, struct order *order)
 
 /* ---- history ---- */
 
-/* What was found is for the log; where the feed goes on in its sequence, for order->next. */
-static void tell_found(const struct served_feed *served, const struct history_found *found,
-		       bool is_resumed)
-{
-	if (found->cut_bytes || found->rebuilt)
-		log_warn("history was not closed in good order feed=%s cut_bytes=%llu "
-			 "rebuilt_indexes=%llu",
-			 served->name, (unsigned long long)found->cut_bytes,
-			 (unsigned long long)found->rebuilt);
-	if (!is_resumed && !found->next.session && found->files)
-		log_warn("history begins a new session feed=%s, since it is not known what was "
-			 "sent last after session=%u sequence=%llu",
-			 served->name, found->end.session, (unsigned long long)found->end.sequence);
-	log_info("history feed=%s files=%llu session=%u sequence=%llu", served->name,
-		 (unsigned long long)found->files, found->end.session,
-		 (unsigned long long)found->end.sequence);
-}
-
 /* The feed that this one replaces still has it open: served_feed_record() is next then. */
 static bool is_held_by_old(const struct served_feed *served)
 {
@@ -180,11 +174,13 @@ static int open_history(struct served_feed *served, const struct config_feed *fr
 	if (!*from->history || is_held_by_old(served))
 		return 0;
 	params_of_recorder(from, &params);
+	params.history.goes_on = is_kept;
+	params.fanouts_max = served->workers->count;
 	r = recorder_new(&params, &served->recorder, &found, err);
 	if (r < 0)
 		return r;
 	params_of_sequence(from, &found);
-	tell_found(served, &found, is_kept);
+	recorder_tell_found(served->recorder, &found);
 	if (!is_kept)
 		*ret_next = found.next;
 	r = format_offer_change(&served->recorded, &served->formats[FORMAT_FRAMED], PAST_NEVER);
@@ -217,6 +213,7 @@ static void record(struct served_feed *served)
 
 void served_feed_record(struct served_feed *served, const struct config_feed *from)
 {
+	struct order order = {.served = served};
 	struct sequence next;
 	struct errmsg err;
 
@@ -224,6 +221,8 @@ void served_feed_record(struct served_feed *served, const struct config_feed *fr
 		return;
 	if (open_history(served, from, true, &next, &err) < 0)
 		log_error("%s", err.text);
+	else
+		workers_call(served->workers, wait_for_disk, &order);
 }
 
 static void finish_recording(struct worker *worker, void *data)
@@ -300,6 +299,8 @@ static void free_in_worker(struct worker *worker, void *data)
 	if (!own->feed)
 		return;
 	list_remove(&own->node);
+	if (served->recorder)
+		recorder_remove_fanout(served->recorder, worker->index);
 	if (served->crossings[worker->index])
 		crossing_detach_branch(served->crossings[worker->index]);
 	feed_free(&own->feed, order->reason);

@@ -53,6 +53,7 @@ def send(where, life):
     sent = set()
     try:
         with address.connect(where) as publisher:
+            publisher.settimeout(CEILING)
             while True:
                 body = choose.randbytes(choose.choice(BODIES))
                 wire = struct.pack(">I", len(body)) + body

@@ -7,6 +7,8 @@
  *   RELAY_SHORT=CALL:BYTES,...              the call moves at most BYTES at once
  *   RELAY_STOP=CALL:N,...                   before the Nth call the process gets SIGSTOP
  *   RELAY_HANG=CALL:PATH,...                the call does not return as long as there is such a file
+ *   RELAY_SYNCED=FOLDER                     how many bytes of a file fdatasync has brought to the disk is
+ *                                           written to a file of its name there
  *
  * CALL is splice, splice_in (to a pipe), splice_out (to a socket), splice_pair (to a pipe, from a
  * socket pair within the process), send_pair (send to such a pair), socketpair (a stream, never
@@ -334,13 +336,40 @@ ssize_t pwrite(int fd, const void *from, size_t bytes, off_t to)
 	return syscall(SYS_pwrite64, fd, from, bytes, to);
 }
 
+// For tests of power cuts.  In one write, so it is there whole or not at all.
+static void note_synced(const char *folder, int fd, off_t size)
+{
+	char link[64], path[512], note[600], text[32];
+	ssize_t length;
+	int out;
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	length = readlink(link, path, sizeof(path) - 1);
+	if (length < 0)
+		die("RELAY_SYNCED", link);
+	path[length] = '\0';
+	(void)snprintf(note, sizeof(note), "%s/%s", folder, strrchr(path, '/') + 1);
+	(void)snprintf(text, sizeof(text), "%020lld\n", (long long)size);
+	out = open(note, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (out < 0 || syscall(SYS_pwrite64, out, text, strlen(text), (off_t)0) < 0)
+		die("RELAY_SYNCED", note);
+	(void)close(out);
+}
+
 int fdatasync(int fd)
 {
+	const char *folder = getenv("RELAY_SYNCED");
 	size_t none = SIZE_MAX;
+	struct stat st = {0};
+	int r;
 
 	if (apply_rule(CALL_FDATASYNC, &none))
 		return -1;
-	return (int)syscall(SYS_fdatasync, fd);
+	(void)fstat(fd, &st); // what is appended meanwhile may not be on the disk
+	r = (int)syscall(SYS_fdatasync, fd);
+	if (r == 0 && folder)
+		note_synced(folder, fd, st.st_size);
+	return r;
 }
 
 int memfd_create(const char *name, unsigned flags)
