@@ -109,7 +109,8 @@ static bool is_for_http(size_t option)
 	       option == CONFIG_LISTENER_content_type || option == CONFIG_LISTENER_http_fields ||
 	       option == CONFIG_LISTENER_token_file || option == CONFIG_LISTENER_publish ||
 	       option == CONFIG_LISTENER_publish_token_file || option == CONFIG_LISTENER_gaps ||
-	       option == CONFIG_LISTENER_messages || option == CONFIG_LISTENER_compress;
+	       option == CONFIG_LISTENER_messages || option == CONFIG_LISTENER_compress ||
+	       option == CONFIG_LISTENER_max_combinations;
 }
 
 /* A PROXY header has to come in time as a request has. */

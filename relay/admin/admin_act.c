@@ -99,7 +99,7 @@ void admin_post_drain_cancel(const struct admin_request *request)
 
 void admin_post_kick(const struct admin_request *request)
 {
-	char name[CONFIG_NAME_BYTES + 1], text[24];
+	char name[FEED_NAME_BYTES + 1], text[24];
 	struct service *service = request->admin->service;
 	const struct served_feed *feed;
 	uint64_t id;

@@ -111,7 +111,7 @@ static int parse_order(const char *text, enum census_order *ret)
 void admin_get_subscribers(const struct admin_request *request)
 {
 	struct service *service = request->admin->service;
-	char feed_name[CONFIG_NAME_BYTES + 1], sort[16], slow[8], limit_text[24];
+	char feed_name[FEED_NAME_BYTES + 1], sort[16], slow[8], limit_text[24];
 	const struct served_feed *feed = NULL;
 	enum census_order order = CENSUS_BY_LAG;
 	uint64_t limit = LIST_DEFAULT;
@@ -474,7 +474,7 @@ void admin_get_healthz(const struct admin_request *request)
 void admin_get_readyz(const struct admin_request *request)
 {
 	struct service *service = request->admin->service;
-	char name[CONFIG_NAME_BYTES + 1];
+	char name[FEED_NAME_BYTES + 1];
 	const struct served_feed *only = NULL;
 	bool is_up;
 

@@ -35,7 +35,7 @@ static void add_reports(struct worker *worker, void *data)
 
 		feed_report_add(&served->report, served->worker_feeds[worker->index].feed,
 				order->with_subscribers);
-		if (order->with_subscribers && worker == served->home)
+		if (order->with_subscribers && worker == served->home && !served->is_combination)
 			ingest_find_origin(&served->ingest, &served->origin);
 	}
 }

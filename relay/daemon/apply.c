@@ -12,10 +12,19 @@
 #include "daemon/budget.h"
 #include "daemon/opening.h"
 #include "daemon/relay.h"
+#include "serve/combination.h"
 #include "serve/handover.h"
 #include "serve/service.h"
 
 /* ---- what is gone, and what stays ---- */
+
+static bool stays(struct opening *opening, const struct served_feed *served)
+{
+	const struct config_feed *from = config_find_feed(opening->config, served->name);
+
+	return from && !served_feed_find(&opening->feeds, served->name) &&
+	       opening_staying_feed(opening, from);
+}
 
 static void close_old_feeds(struct opening *opening)
 {
@@ -24,13 +33,28 @@ static void close_old_feeds(struct opening *opening)
 
 	list_for_each_safe (&service->feeds, node, next) {
 		struct served_feed *served = served_feed_at(node);
-		const struct config_feed *from = config_find_feed(opening->config, served->name);
 
-		if (from && !served_feed_find(&opening->feeds, served->name) &&
-		    opening_staying_feed(opening, from))
+		if (served->is_combination || stays(opening, served))
 			continue;
 		service_detach(service, served);
 		served_feed_free(&served, CLOSE_REMOVED);
+	}
+}
+
+/* They go with any of their members. */
+static void close_old_combinations(struct opening *opening)
+{
+	struct service *service = &opening->relay->service;
+	struct list_node *node, *next;
+
+	list_for_each_safe (&service->combinations, node, next) {
+		struct combination *combination = combination_at(node);
+		size_t staying = 0;
+
+		for (size_t i = 0; i < combination->members.count; i++)
+			staying += stays(opening, combination->parents[i]);
+		if (staying < combination->members.count)
+			combination_free(&combination, CLOSE_REMOVED);
 	}
 }
 
@@ -183,12 +207,14 @@ static int change_over(struct opening *opening, struct config *config, bool is_s
 	struct relay *relay = opening->relay;
 	int r;
 
+	close_old_combinations(opening);
 	close_old_listeners(opening);
 	close_old_feeds(opening);
 	list_splice(&relay->service.feeds, &opening->feeds);
 	list_splice(&relay->service.listeners, &opening->listeners);
 	r = settle_feeds(relay, config, opening->err);
 	settle_listeners(relay, config);
+	service_settle_combinations(&relay->service);
 	if (relay->resumed)
 		handover_resume(&relay->service, &relay->resumed);
 	listen_all(opening);

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "daemon/handover_bag.h"
 #include "daemon/notify.h"
+#include "serve/combination.h"
 
 enum {
 	ARGUMENTS_MAX = 1024,
@@ -101,6 +102,7 @@ static int park_and_pack(struct relay *relay, struct parked **parked, struct han
 {
 	int r;
 
+	combinations_free(&relay->service, CLOSE_HANDOVER);
 	*parked = workers_park(&relay->service.workers);
 	if (!*parked) {
 		errmsg_errno(err, ENOMEM, "workers");

@@ -4,7 +4,7 @@
  *
  * Pipes change pools on the way.  They leave home's for good and are adopted by the branch's, which
  * sends empty ones back: as many as it got, when it has them.  Both pools are of one feed, so no
- * pipe ever meets another feed's bytes.
+ * pipe ever meets another feed's bytes.  A combination of feeds sends none back.
  */
 #include "feed/crossing.h"
 
@@ -41,6 +41,34 @@ void crossing_ring(struct crossing_bell *bell)
 void crossing_hear(struct crossing_bell *bell)
 {
 	atomic_store(&bell->is_rung, false);
+}
+
+struct crossing_item *crossing_pop(struct crossing *crossing)
+{
+	struct crossing_item *item = spsc_pop(&crossing->there);
+
+	if (!item)
+		return NULL;
+	atomic_fetch_sub(&crossing->bytes_under_way, (size_t)item->packet.length);
+	if (atomic_exchange(&crossing->is_home_waiting, false))
+		crossing_ring(&crossing->returned);
+	return item;
+}
+
+void crossing_take_payload(struct crossing *crossing, struct crossing_item *item,
+			   struct pipe_pool *pool, struct payload *ret)
+{
+	*ret = (struct payload){.engine = item->engine};
+	if (item->chain.count) {
+		ret->kind = PAYLOAD_PIPES;
+		ret->pipes = item->chain.pipes;
+		ret->count = item->chain.count;
+		ret->last_bytes = item->last_bytes;
+		crossing_adopt(crossing, pool, item->chain.count);
+	} else if (item->block) {
+		ret->kind = PAYLOAD_COPY;
+		ret->bytes = item->block->bytes;
+	}
 }
 
 /* Nobody is attached yet, and whoever comes looks by himself. */

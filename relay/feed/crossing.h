@@ -32,6 +32,7 @@
 struct crossing_item;
 struct crossings;
 struct feed;
+struct payload;
 struct pipe_pool;
 
 enum branch_state {
@@ -84,6 +85,13 @@ must_check int crossing_new(struct crossings *home, struct inbox *home_inbox, st
 
 /* After both ends are detached, and both inboxes have run since; NULL inside is fine. */
 void crossing_free(struct crossing **crossing);
+
+/* At the branch's end: takes what home has sent next; the caller's.  NULL: nothing. */
+struct crossing_item *crossing_pop(struct crossing *crossing);
+
+/* The payload of what was taken, as it lies in the item.  Its pipes are of this pool from now on. */
+void crossing_take_payload(struct crossing *crossing, struct crossing_item *item,
+			   struct pipe_pool *pool, struct payload *ret);
 
 /* From either end. */
 void crossing_ring(struct crossing_bell *bell);

@@ -59,22 +59,13 @@ static void ask(struct crossing *crossing, bool is_wanted)
 
 static void receive_packet(struct crossing *crossing, struct crossing_item *item)
 {
-	struct payload payload = {.engine = item->engine};
 	struct feed *branch = crossing->branch;
 	struct publish *publish = &branch->publish;
 	bool was_up = publish->sequence.is_source_up;
+	struct payload payload;
 
 	publish_set_source(publish, item->is_source_up);
-	if (item->chain.count) {
-		payload.kind = PAYLOAD_PIPES;
-		payload.pipes = item->chain.pipes;
-		payload.count = item->chain.count;
-		payload.last_bytes = item->last_bytes;
-		crossing_adopt(crossing, &branch->pipes.pool, item->chain.count);
-	} else if (item->block) {
-		payload.kind = PAYLOAD_COPY;
-		payload.bytes = item->block->bytes;
-	}
+	crossing_take_payload(crossing, item, &branch->pipes.pool, &payload);
 	publish_packet(publish, &item->packet, item->packet.type == PACKET_DATA ? &payload : NULL);
 	for (size_t i = 0; i < item->chain.count; i++)
 		pipe_pool_put_drained(&branch->pipes.pool, &item->chain.pipes[i]);
@@ -119,18 +110,6 @@ static void receive(struct crossing *crossing, struct crossing_item *item)
 	}
 }
 
-static struct crossing_item *pop(struct crossing *crossing)
-{
-	struct crossing_item *item = spsc_pop(&crossing->there);
-
-	if (!item)
-		return NULL;
-	atomic_fetch_sub(&crossing->bytes_under_way, (size_t)item->packet.length);
-	if (atomic_exchange(&crossing->is_home_waiting, false))
-		crossing_ring(&crossing->returned);
-	return item;
-}
-
 /* For one turn at most. */
 static void take(void *owner)
 {
@@ -140,7 +119,7 @@ static void take(void *owner)
 	uint64_t now_ns = start_ns;
 	struct crossing_item *item;
 
-	while (feed_can_take(branch) && (item = pop(crossing))) {
+	while (feed_can_take(branch) && (item = crossing_pop(crossing))) {
 		send_back(crossing);
 		crossing->current = item;
 		fanout_reset_cost(&branch->fanout);
@@ -158,7 +137,7 @@ void crossing_take_all(struct crossing *crossing)
 {
 	struct crossing_item *item;
 
-	while ((item = pop(crossing))) {
+	while ((item = crossing_pop(crossing))) {
 		send_back(crossing);
 		crossing->current = item;
 		receive(crossing, item);

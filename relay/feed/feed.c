@@ -223,7 +223,7 @@ static void init_publish(struct feed *feed)
 		/* The session changes with every start, and is never 0. */
 		.sequence.session = (uint32_t)(clock_wall_ns() / NS_PER_MS) | 1u,
 		.sequence.next_seq = 1,
-		.is_branch = feed->params.is_branch,
+		.is_counted = feed->params.is_branch || feed->params.is_combination,
 		.is_awake = !feed->params.is_branch,
 		.last_ms = clock_mono_ns() / NS_PER_MS,
 	};

@@ -38,8 +38,12 @@ struct encoder;
 struct feed_records;
 struct rendition;
 
+enum {
+	FEED_NAME_BYTES = 255, /* of a combination: the names of several feeds */
+};
+
 struct feed_params {
-	char name[65];
+	char name[FEED_NAME_BYTES + 1];
 	struct framing_params framing;
 	bool is_auto;       /* the engine is chosen for each packet      */
 	enum engine engine; /* else it is this one                       */
@@ -50,6 +54,7 @@ struct feed_params {
 	struct fanout_params fanout;
 	bool close_on_source_loss; /* subscribers are closed when the publisher goes */
 	bool is_branch;            /* its source is a home; it opens pipes when it wakes */
+	bool is_combination;       /* its source are other feeds (crossing_member.h)     */
 };
 
 /* News for its source.  Each may be NULL. */

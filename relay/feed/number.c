@@ -52,14 +52,27 @@ static void end_session(struct publish *publish)
 	publish->source.jump_from = publish->source.jump_to = 0;
 }
 
-/* The session is a number that neither the feed nor its source has now. */
-static void begin_anew(struct publish *publish, uint64_t sequence, const char *why)
+/* A number that neither the feed nor its source has now. */
+static uint32_t new_session(const struct publish *publish)
 {
 	uint32_t session = (uint32_t)(clock_wall_ns() / NS_PER_MS) | 1U;
-	uint64_t suppressed;
 
 	while (session == publish->sequence.session || session == publish->source.session)
 		session += 2;
+	return session;
+}
+
+void number_begin_session(struct publish *publish)
+{
+	end_session(publish);
+	number_set(publish, new_session(publish), SEQUENCE_FIRST);
+}
+
+static void begin_anew(struct publish *publish, uint64_t sequence, const char *why)
+{
+	uint32_t session = new_session(publish);
+	uint64_t suppressed;
+
 	publish->fanout->metrics->source_restarts++;
 	if (log_allow(&publish->source.restarts_log, clock_mono_ns(), &suppressed))
 		log_warn("sequence begins anew feed=%s session=%u from=%llu expected=%llu: the "

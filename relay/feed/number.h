@@ -22,6 +22,9 @@ bool number_put(void *publish, struct packet *packet, struct payload *payload);
 /* The next message is number `next_seq` of `session`.  Branches are told. */
 void number_set(struct publish *publish, uint32_t session, uint64_t next_seq);
 
+/* Begins a new session of the feed's own, since nobody can say what is missing before it. */
+void number_begin_session(struct publish *publish);
+
 /* So many messages are missing behind the last one: a gap is told, and the next one has its number
  * behind them. */
 void number_miss(struct publish *publish, uint64_t count);

@@ -159,7 +159,8 @@ static bool rewrite(const struct publish *publish, struct rendition *rendition,
 		    const struct packet *packet, const uint8_t *bytes)
 {
 	const struct encoder *encoder = rendition->encoder;
-	const struct framing_params framing = framing_published(publish->framing);
+	const struct framing_params framing =
+		packet->feed ? *packet->feed->framing : framing_published(publish->framing);
 	struct iovec whole;
 
 	if (!encoder_sees_payload(encoder) || packet->length == 0)
@@ -402,13 +403,12 @@ static void put_payload(struct publish *publish, const struct packet *packet,
 	}
 }
 
-/* A branch gets what its home has counted. */
 static void count(struct publish *publish, const struct packet *packet,
 		  const struct payload *payload)
 {
 	struct metrics *metrics = publish->fanout->metrics;
 
-	if (publish->is_branch)
+	if (publish->is_counted)
 		return;
 	metrics->in_packets++;
 	metrics->in_messages += packet->count;

@@ -37,8 +37,8 @@ struct publish {
 	const struct framing_params *framing; /* the feed's */
 	struct crossings crossings;           /* to branches; none when this is a branch */
 	struct sequence sequence;             /* ro: see number.h */
-	bool is_branch;                       /* ro: what it publishes, its home has counted */
-	bool is_awake; /* ro: packets come; of a home always, of a branch if it asked */
+	bool is_counted; /* ro: what it publishes has been counted where it came from */
+	bool is_awake;   /* ro: packets come; of a home always, of a branch if it asked */
 	struct source_sequence source;
 	char title[ICY_TITLE_BYTES +
 		   1];    /* ro: of what is published now, for formats that tell it */

@@ -6,6 +6,7 @@
  *	GET /FEED                                    a stream of chunks; to HTTP/1.0 until it closes
  *	GET /FEED with Accept: text/event-stream     events; for other types see format.def
  *	GET /FEED with Upgrade: websocket            WebSocket
+ *	GET /FEED+FEED...                            events or WebSocket, of several feeds
  *	GET /FEED?format=framed                      the framed format; on a WebSocket a message is a
  *	                                             packet of it
  *
@@ -44,7 +45,7 @@
 #include "http/http_request.h"
 #include "table/format.h"
 
-#define STREAM_FEED_BYTES 64
+#define STREAM_FEED_BYTES 255 /* of the names of several feeds, with plus signs between them */
 
 /* A WebSocket cannot have an Authorization field in a browser; so it may offer this and the token
  * as subprotocol, beside the one that is agreed to. */
@@ -52,8 +53,8 @@
 #define STREAM_PROTOCOL       "relay"
 
 struct stream_request {
-	char feed[STREAM_FEED_BYTES + 1]; /* "" for "/" */
-	bool is_long;                     /* the path is longer than the name of any feed */
+	char feed[STREAM_FEED_BYTES + 1]; /* or several; "" for "/" */
+	bool is_long;                     /* the path is longer than that */
 	enum format format; /* of a WebSocket the plainest one; the next two say which of them */
 	bool wants_framed;  /* its query says so; `format` is right then, of a WebSocket too */
 	bool wants_icy;     /* titles in it; `format` is that without them */

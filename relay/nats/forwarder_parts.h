@@ -34,10 +34,10 @@ struct packet_in_hand {
 };
 
 struct forwarder {
-	struct forwarder_params params; /* ro */
-	char feed_name[65];             /* ro */
-	struct framing_params framing;  /* ro: where messages end in a packet */
-	bool has_history;               /* ro */
+	struct forwarder_params params;      /* ro */
+	char feed_name[FEED_NAME_BYTES + 1]; /* ro */
+	struct framing_params framing;       /* ro: where messages end in a packet */
+	bool has_history;                    /* ro */
 	_Atomic unsigned owners; /* the loop's, the thread's, and that of a task on its way */
 	_Atomic bool is_stopped; /* it is to end at once; set with the lock */
 	_Atomic bool is_ending;  /* with the stream that it has */

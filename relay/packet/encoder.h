@@ -16,7 +16,7 @@
 #include "table/format.h"
 
 enum {
-	ENCODER_HEADER_MAX = 160,
+	ENCODER_HEADER_MAX = 256,
 	ENCODER_TRAILER_MAX = 16,
 	ENCODER_BLOCK_MAX = 512,
 };

@@ -12,6 +12,9 @@
  * Other events: `gap` {"from":F,"to":T} (first one missed, null if nobody knows; first one after
  * it), with the id of the message before T, and `source` up or down.  A heartbeat is a comment.
  *
+ * Where packets are of several feeds, the event of a message has the name of its feed, and the data
+ * of a gap and of `source` are {"feed":"NAME","from":F,"to":T} and {"feed":"NAME","source":"down"}.
+ *
  * The greeting is no event: it sets `retry`, and the id of the message before the first one.  So
  * nothing is lost in silence when the connection breaks before that.  The farewell sets `retry`.
  */
@@ -25,6 +28,7 @@
 
 enum {
 	NEWS_MAX = ENCODER_HEADER_MAX - CHUNK_HEAD_MAX - 2,
+	FEED_MAX = PACKET_FEED_BYTES + 16,
 };
 
 static bool is_in_chunks(const struct encoder *encoder)
@@ -52,6 +56,16 @@ static void put_id(struct text *text, uint32_t session, uint64_t sequence)
 		snprintf(id, sizeof(id), "id: %u-%llu\n", session, (unsigned long long)sequence);
 
 	put(text, id, (size_t)count);
+}
+
+/* The feed of a message names its event. */
+static void put_name(struct text *text, const struct packet *packet)
+{
+	if (!packet->feed)
+		return;
+	put(text, "event: ", 7);
+	put(text, packet->feed->name, strlen(packet->feed->name));
+	put(text, "\n", 1);
 }
 
 static void put_data_line(struct text *text, const uint8_t *line, size_t count)
@@ -108,6 +122,7 @@ static void put_events(struct text *text, const struct packet *packet,
 			put_id(text, packet->session, sequence++);
 		else if (packet_next_seq(packet) > 0)
 			put_id(text, packet->session, packet_next_seq(packet) - 1);
+		put_name(text, packet);
 		put_message(text, framing->kind, payload + at, count);
 		put(text, "\n", 1);
 		at += count;
@@ -139,17 +154,36 @@ static uint8_t *rewrite(const struct encoder *encoder, const struct packet *pack
 	return out;
 }
 
+/* The feed as the first member of an object of JSON; "": there is only one. */
+static const char *print_feed(const struct packet *packet, char buf[FEED_MAX])
+{
+	buf[0] = '\0';
+	if (packet->feed)
+		(void)snprintf(buf, FEED_MAX, "\"feed\":\"%s\",", packet->feed->name);
+	return buf;
+}
+
 /* The id is that of the last message missed: who comes back with it does not ask for it again. */
 static int write_gap(const struct packet *packet, char out[NEWS_MAX])
 {
 	unsigned long long to = packet_next_seq(packet);
-	char from[24] = "null";
+	char from[24] = "null", feed[FEED_MAX];
 
 	if (packet->first_seq)
 		(void)snprintf(from, sizeof(from), "%llu", (unsigned long long)packet->first_seq);
 	return snprintf(out, NEWS_MAX,
-			"event: gap\nid: %u-%llu\ndata: {\"from\":%s,\"to\":%llu}\n\n",
-			packet->session, to - 1, from, to);
+			"event: gap\nid: %u-%llu\ndata: {%s\"from\":%s,\"to\":%llu}\n\n",
+			packet->session, to - 1, print_feed(packet, feed), from, to);
+}
+
+static int write_source(const struct packet *packet, const char *word, char out[NEWS_MAX])
+{
+	char feed[FEED_MAX];
+
+	if (!packet->feed)
+		return snprintf(out, NEWS_MAX, "event: source\ndata: %s\n\n", word);
+	return snprintf(out, NEWS_MAX, "event: source\ndata: {%s\"source\":\"%s\"}\n\n",
+			print_feed(packet, feed), word);
 }
 
 /* The event that says it; 0: there is none. */
@@ -161,9 +195,9 @@ static int write_event(const struct packet *packet, char out[NEWS_MAX])
 	case PACKET_GAP: /* a hole shows in the next id */
 		return packet->flags & PACKET_FLAG_HOLE ? 0 : write_gap(packet, out);
 	case PACKET_SOURCE_DOWN:
-		return snprintf(out, NEWS_MAX, "event: source\ndata: down\n\n");
+		return write_source(packet, "down", out);
 	case PACKET_SOURCE_UP:
-		return snprintf(out, NEWS_MAX, "event: source\ndata: up\n\n");
+		return write_source(packet, "up", out);
 	case PACKET_DATA:
 	case PACKET_END:
 		break;

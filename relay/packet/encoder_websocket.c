@@ -16,6 +16,10 @@
  * coding DEFLATE: permessage-deflate (RFC 7692).  Each message is compressed by itself, once for
  * all who read it.  One that would not become shorter goes as it is, and so do gaps.
  *
+ * Where packets are of several feeds, a line stands before the payload: "NAME SESSION-SEQ" and LF,
+ * SEQ that of the first message behind it.  A gap of one of them is
+ * {"gap":{"feed":"NAME","from":F,"to":T}}, which no such line can begin like.
+ *
  * Each frame is a whole message: a fragmented one could not be finished when its publisher is lost.
  */
 #include <stdio.h>
@@ -28,7 +32,12 @@
 #include "packet/encoder.h"
 #include "packet/websocket_frame.h"
 
+enum {
+	LINE_MAX_BYTES = PACKET_FEED_BYTES + 48, /* a session of 10 digits, a number of 20 */
+};
+
 _Static_assert(2 + WEBSOCKET_CONTROL_BYTES <= ENCODER_HEADER_MAX, "a control frame fits");
+_Static_assert(WEBSOCKET_HEAD_BYTES + LINE_MAX_BYTES <= ENCODER_HEADER_MAX, "a head fits");
 
 static const struct format_row *row_of(const struct encoder *encoder)
 {
@@ -40,14 +49,38 @@ static enum websocket_opcode opcode_of(const struct encoder *encoder)
 	return row_of(encoder)->is_text ? WEBSOCKET_TEXT : WEBSOCKET_BINARY;
 }
 
+/* The line before the payload; returns its bytes, 0: there is only one feed. */
+static size_t write_line(const struct packet *packet, char out[LINE_MAX_BYTES])
+{
+	if (!packet->feed)
+		return 0;
+	return (size_t)snprintf(out, LINE_MAX_BYTES, "%s %u-%llu\n", packet->feed->name,
+				packet->session, (unsigned long long)packet->first_seq);
+}
+
+static size_t write_data_head(const struct encoder *encoder, const struct packet *packet,
+			      uint8_t *out)
+{
+	char line[LINE_MAX_BYTES];
+	size_t line_bytes = write_line(packet, line);
+	size_t head_bytes =
+		websocket_frame_head(out, opcode_of(encoder), true, line_bytes + packet->length);
+
+	memcpy(out + head_bytes, line, line_bytes);
+	return head_bytes + line_bytes;
+}
+
 static size_t write_gap(const struct packet *packet, uint8_t *out)
 {
-	char text[ENCODER_HEADER_MAX - WEBSOCKET_HEAD_BYTES];
-	size_t bytes = (size_t)snprintf(text, sizeof(text), "{\"gap\":{\"from\":%llu,\"to\":%llu}}",
-					(unsigned long long)packet->first_seq,
-					(unsigned long long)packet_next_seq(packet));
-	size_t head_bytes = websocket_frame_head(out, WEBSOCKET_TEXT, true, bytes);
+	char text[ENCODER_HEADER_MAX - WEBSOCKET_HEAD_BYTES], feed[PACKET_FEED_BYTES + 16] = "";
+	size_t bytes, head_bytes;
 
+	if (packet->feed)
+		(void)snprintf(feed, sizeof(feed), "\"feed\":\"%s\",", packet->feed->name);
+	bytes = (size_t)snprintf(text, sizeof(text), "{\"gap\":{%s\"from\":%llu,\"to\":%llu}}",
+				 feed, (unsigned long long)packet->first_seq,
+				 (unsigned long long)packet_next_seq(packet));
+	head_bytes = websocket_frame_head(out, WEBSOCKET_TEXT, true, bytes);
 	memcpy(out + head_bytes, text, bytes);
 	return head_bytes + bytes;
 }
@@ -56,7 +89,7 @@ static size_t write_head(const struct encoder *encoder, const struct packet *pac
 {
 	switch (packet->type) {
 	case PACKET_DATA:
-		return websocket_frame_head(out, opcode_of(encoder), true, packet->length);
+		return write_data_head(encoder, packet, out);
 	case PACKET_HEARTBEAT:
 		return websocket_control_frame(out, WEBSOCKET_PING, NULL, 0);
 	case PACKET_GAP:
@@ -107,31 +140,40 @@ static size_t compress_frame(const struct encoder *encoder, struct compression *
 	return head_bytes + bytes;
 }
 
-/* One frame; only measured when `out` is NULL.  compression: NULL where there is none. */
-static size_t put_frame(const struct encoder *encoder, const uint8_t *message, size_t count,
-			uint8_t *out, struct compression *compression)
+/* One frame, the line of its feed before the message; only measured when `out` is NULL.  compression:
+ * NULL where there is none. */
+static size_t put_frame(const struct encoder *encoder, const struct packet *packet,
+			const uint8_t *message, size_t count, uint8_t *out,
+			struct compression *compression)
 {
 	bool is_text = row_of(encoder)->is_text;
 	size_t bytes = is_text ? text_bytes(message, count) : count;
+	char line[LINE_MAX_BYTES];
+	size_t line_bytes = write_line(packet, line);
 	uint8_t head[WEBSOCKET_HEAD_BYTES];
-	size_t head_bytes = websocket_frame_head(head, opcode_of(encoder), true, bytes);
+	size_t head_bytes =
+		websocket_frame_head(head, opcode_of(encoder), true, line_bytes + bytes);
+	size_t at = head_bytes + line_bytes;
 
 	if (!out)
-		return head_bytes + bytes;
+		return at + bytes;
 	memcpy(out, head, head_bytes);
+	memcpy(out + head_bytes, line, line_bytes);
 	if (bytes != count)
-		(void)utf8_replace(message, count, out + head_bytes);
+		(void)utf8_replace(message, count, out + at);
 	else if (count)
-		memcpy(out + head_bytes, message, count);
+		memcpy(out + at, message, count);
 	if (compression)
-		return compress_frame(encoder, compression, out, head_bytes, bytes);
-	return head_bytes + bytes;
+		return compress_frame(encoder, compression, out, head_bytes, line_bytes + bytes);
+	return at + bytes;
 }
 
-static size_t put_frames(const struct encoder *encoder, const struct framing_params *framing,
-			 const uint8_t *payload, size_t length, uint8_t *out,
+static size_t put_frames(const struct encoder *encoder, const struct packet *packet,
+			 const struct framing_params *framing, const uint8_t *payload, uint8_t *out,
 			 struct compression *compression)
 {
+	size_t length = (size_t)packet->length;
+	struct packet own = *packet;
 	size_t at = 0, bytes = 0;
 
 	do {
@@ -139,8 +181,9 @@ static size_t put_frames(const struct encoder *encoder, const struct framing_par
 
 		if (row_of(encoder)->per_message)
 			count = framing_message_bytes(framing, payload + at, length - at);
-		bytes += put_frame(encoder, payload + at, count, out ? out + bytes : NULL,
+		bytes += put_frame(encoder, &own, payload + at, count, out ? out + bytes : NULL,
 				   compression);
+		own.first_seq++;
 		at += count;
 	} while (at < length);
 	return bytes;
@@ -167,9 +210,9 @@ static uint8_t *rewrite(const struct encoder *encoder, const struct packet *pack
 	*ret_bytes = ENCODER_AS_IT_IS;
 	if (is_shareable(encoder, framing, payload, length))
 		return NULL;
-	bytes = put_frames(encoder, framing, payload, length, NULL, NULL);
+	bytes = put_frames(encoder, packet, framing, payload, NULL, NULL);
 	out = malloc(bytes);
-	*ret_bytes = out ? put_frames(encoder, framing, payload, length, out, NULL) : 0;
+	*ret_bytes = out ? put_frames(encoder, packet, framing, payload, out, NULL) : 0;
 	return out;
 }
 
@@ -179,7 +222,7 @@ static uint8_t *rewrite_compressed(const struct encoder *encoder, const struct p
 				   size_t *ret_bytes)
 {
 	size_t length = (size_t)packet->length;
-	size_t bytes = put_frames(encoder, framing, payload, length, NULL, NULL);
+	size_t bytes = put_frames(encoder, packet, framing, payload, NULL, NULL);
 	struct compression compression = {.room = malloc(bytes + DEFLATE_END_BYTES)};
 	uint8_t *out = malloc(bytes);
 
@@ -188,7 +231,7 @@ static uint8_t *rewrite_compressed(const struct encoder *encoder, const struct p
 		free(out);
 		return rewrite(encoder, packet, framing, payload, ret_bytes);
 	}
-	*ret_bytes = put_frames(encoder, framing, payload, length, out, &compression);
+	*ret_bytes = put_frames(encoder, packet, framing, payload, out, &compression);
 	deflate_close(&compression.stream);
 	free(compression.room);
 	return out;

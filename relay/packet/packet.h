@@ -23,6 +23,16 @@ enum media_start {
 	MEDIA_START_KEY_FRAME, /* a picture that needs none before it             */
 };
 
+#define PACKET_FEED_BYTES 64 /* of the name of a feed, at most */
+
+struct framing_params;
+
+/* Which feed of a combination a packet is from. */
+struct packet_feed {
+	const char *name;
+	const struct framing_params *framing; /* of its messages, as they are published */
+};
+
 struct packet {
 	enum packet_type type;
 	uint8_t flags;  /* PACKET_FLAG_... */
@@ -34,6 +44,7 @@ struct packet {
 	uint64_t arrived_ns; /* monotonic, when relay took it in; 0: just now */
 	uint64_t length;     /* payload bytes */
 	enum media_start media_start;
+	const struct packet_feed *feed; /* NULL: there is only one */
 };
 
 /* The packet of such a header, as it was when it was written. */

@@ -129,7 +129,7 @@ static int take_feed(struct service *service, const struct config *config,
 	const struct config_feed *from = config_find_feed(config, served->name);
 	int r = 0;
 
-	(void)snprintf(ret->name, sizeof(ret->name), "%s", served->name);
+	(void)snprintf(ret->name, sizeof(ret->name), "%.*s", CONFIG_NAME_BYTES, served->name);
 	(void)snprintf(ret->ingest_text, sizeof(ret->ingest_text), "%s",
 		       from ? from->ingest.text : "");
 	ret->home = served->home->index;
@@ -159,8 +159,8 @@ static int take_http(struct service *service, struct handover *ret)
 		return -ENOMEM;
 	list_for_each (&service->listeners, node) {
 		if (served_listener_at(node)->http)
-			handover_http_take(served_listener_at(node),
-					   &ret->http_listeners[ret->http_listener_count++]);
+			http_listener_capture(served_listener_at(node)->http,
+					      &ret->http_listeners[ret->http_listener_count++]);
 	}
 	return 0;
 }
@@ -314,7 +314,7 @@ void handover_transfer(struct state_stream *stream, struct handover *handover)
 	if (stream->is_reading)
 		handover->http_listeners = http_listeners;
 	for (size_t i = 0; has_http && i < handover->http_listener_count; i++)
-		handover_http_transfer(stream, &handover->http_listeners[i]);
+		handed_http_transfer(stream, &handover->http_listeners[i]);
 	state_end(stream);
 }
 
@@ -484,6 +484,16 @@ static uint64_t resume_feed(struct service *service, struct served_feed *served,
 	return resuming.lost;
 }
 
+/* There may be no such listener any more, or it has another format now. */
+static void resume_http(const struct service *service, const struct handed_http *handed)
+{
+	const struct served_listener *served =
+		served_listener_find(&service->listeners, handed->listener);
+
+	if (served && served->http)
+		http_listener_restore(served->http, handed);
+}
+
 void handover_resume(struct service *service, struct handover **handover_ptr)
 {
 	struct handover *handover = *handover_ptr;
@@ -503,7 +513,7 @@ void handover_resume(struct service *service, struct handover **handover_ptr)
 			 handed->name);
 	}
 	for (size_t i = 0; i < handover->http_listener_count; i++)
-		handover_http_resume(service, &handover->http_listeners[i]);
+		resume_http(service, &handover->http_listeners[i]);
 	still_ns = clock_mono_ns() - handover->still_since_ns;
 	handover_close(handover_ptr);
 	/* The quotas of those that could not be resumed. */

@@ -24,7 +24,7 @@
 #include "config/config.h"
 #include "net/listener.h"
 #include "ring/ring_kept.h"
-#include "serve/listeners_kept.h"
+#include "serve/http_listener.h"
 #include "serve/served_feed.h"
 #include "serve/served_listener.h"
 #include "serve/service.h"

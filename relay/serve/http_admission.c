@@ -21,6 +21,7 @@
 #include "net/peer_socket.h"
 #include "serve/admission.h"
 #include "serve/arrival.h"
+#include "serve/combination.h"
 #include "serve/http_asking.h"
 #include "serve/http_listener.h"
 #include "serve/service.h"
@@ -291,6 +292,22 @@ static struct arrival *new_arrival(const struct asking *asking)
 	return arrival;
 }
 
+/* Finds or makes the feed that several feeds are together.  HTTP_REFUSAL_COUNT: it is there. */
+static enum http_refusal combine(struct asking *asking)
+{
+	const struct http_listener *http = asking->http;
+	struct http_several *several = &asking->several;
+	struct combination *combination;
+	int r = combination_get(http->admission->service, http->admission->listener,
+				http->max_combinations, several->feeds, several->count,
+				&combination);
+
+	if (r < 0)
+		return r == -EUSERS ? HTTP_REFUSED_COMBINATIONS : HTTP_REFUSED_NO_MEMORY;
+	several->path.feed = combination->feed;
+	return HTTP_REFUSAL_COUNT;
+}
+
 static void subscribe(struct asking *asking)
 {
 	struct arrival *arrival = new_arrival(asking);
@@ -418,12 +435,17 @@ static void answer_stream(struct asking *asking)
 	if (asking->path->offers[FORMAT_ICY].format && !format_row(asking->answer.format)->media)
 		icy_fields_of(asking->path->feed->icy_fields, asking->path->feed->name,
 			      asking->answer.icy_fields);
-	if (refusal != HTTP_REFUSAL_COUNT)
+	if (asking->several.count && !http_several_can_have(asking->answer.format))
+		asking_refuse_with(asking, HTTP_REFUSED_NOT_ACCEPTABLE, 406,
+				   "several feeds come as text/event-stream or by WebSocket");
+	else if (refusal != HTTP_REFUSAL_COUNT)
 		asking_refuse(asking, refusal);
 	else if (!agrees_on_websocket(asking))
 		refuse_handshake(asking);
 	else if (asking->answer.is_head)
 		answer_head(asking);
+	else if (asking->several.count && (refusal = combine(asking)) != HTTP_REFUSAL_COUNT)
+		asking_refuse(asking, refusal);
 	else
 		subscribe(asking);
 }
@@ -487,8 +509,26 @@ static void answer_request(struct asking *asking, const char *wrong)
 		asking_send_list(asking);
 	else if (wants_list(asking))
 		asking_send_source_table(asking, is_token_valid(asking));
+	else if (asking->several.wrong.text[0])
+		asking_refuse_with(asking, asking->several_refusal,
+				   refusal_words_of(asking->several_refusal)->status,
+				   asking->several.wrong.text);
 	else
 		asking_refuse(asking, HTTP_REFUSED_UNKNOWN_FEED);
+}
+
+static void find_path(struct asking *asking)
+{
+	const char *names = asking->wanted.feed;
+
+	if (asking->wanted.is_long)
+		return;
+	asking->path = http_listener_find(asking->http, names);
+	if (!strchr(names, '+') || asking->publishes || asking->answer.dialect != STREAM_HTTP)
+		return;
+	asking->several_refusal = http_listener_find_several(asking->http, names, &asking->several);
+	if (asking->several_refusal == HTTP_REFUSAL_COUNT)
+		asking->path = &asking->several.path;
 }
 
 static void answer(void *owner, struct http_connection *connection,
@@ -507,8 +547,7 @@ static void answer(void *owner, struct http_connection *connection,
 	asking.publishes = asking.http->publishes && (request->method & HTTP_HAVE_BODY ||
 						      asking.wanted.publishes || asking.sets_title);
 	request_token_find(request, &asking.token);
-	if (!asking.wanted.is_long)
-		asking.path = http_listener_find(asking.http, asking.wanted.feed);
+	find_path(&asking);
 	answer_request(&asking, wrong);
 	request_token_forget(&asking.token);
 }

@@ -91,7 +91,7 @@ void asking_refuse_with(struct asking *asking, enum http_refusal refusal, int st
 		status = 200;
 	http_refusal_note(asking->http, http_connection_peer(asking->connection), asking->request,
 			  refusal, status, line);
-	if (asking->path && about->feed != CLOSE_REASON_COUNT)
+	if (asking->path && asking->path->feed && about->feed != CLOSE_REASON_COUNT)
 		asking->path->feed->refused[about->feed]++;
 	if (is_sent_away) {
 		send_away(asking, refusal, line);

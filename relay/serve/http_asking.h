@@ -28,7 +28,9 @@ struct asking {
 	bool publishes;
 	bool sets_title; /* and nothing else */
 	struct stream_answer answer;
-	struct http_path *path; /* NULL: none, or not known yet */
+	struct http_path *path;            /* NULL: none, or not known yet */
+	struct http_several several;       /* path is in there, where it is several feeds */
+	enum http_refusal several_refusal; /* with several.wrong */
 	bool has_address;
 	struct in6_addr address;
 };

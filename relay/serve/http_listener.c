@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "base/log.h"
 #include "http/http_host.h"
 #include "serve/params.h"
 #include "serve/service.h"
 #include "web/forwarded.h"
 #include "web/icy.h"
+#include "web/safe_text.h"
 
 const char *http_refusal_name(enum http_refusal refusal)
 {
@@ -105,7 +107,8 @@ enum format http_path_format(const struct http_listener *http, const struct http
 	if (wanted->wants_icy && path->offers[FORMAT_ICY].format)
 		return FORMAT_ICY;
 	if (!wanted->wants_framed && format_row(format)->carrier == FORMAT_CARRIER_WEBSOCKET)
-		format = http_websocket_format(wanted->wants_text, per_message, http->gaps);
+		format = http_websocket_format(wanted->wants_text, per_message,
+					       http->gaps || path->is_several);
 	if (!http->compresses || dialect != STREAM_HTTP)
 		return format;
 	return format_coded(format, coding_of(format, wanted));
@@ -207,6 +210,131 @@ struct http_path *http_listener_find(const struct http_listener *http, const cha
 	return NULL;
 }
 
+/* ---- several feeds at once ---- */
+
+/* Events of relay's own have these names, or those of an EventSource. */
+static bool is_event_name(const char *name)
+{
+	static const char *const names[] = {"gap", "source", "refused", "open", "error"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcmp(names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Puts it where it belongs by its name.  False: it is there already. */
+static bool put_feed(struct http_several *several, struct served_feed *feed)
+{
+	size_t at = several->count;
+
+	for (; at > 0; at--) {
+		int order = strcmp(several->feeds[at - 1]->name, feed->name);
+
+		if (order < 0)
+			break;
+		if (order == 0)
+			return false;
+	}
+	memmove(&several->feeds[at + 1], &several->feeds[at],
+		(several->count - at) * sizeof(several->feeds[0]));
+	several->feeds[at] = feed;
+	several->count++;
+	return true;
+}
+
+static enum http_refusal add_feed(const struct http_listener *http, const char *name,
+				  struct http_several *several)
+{
+	const struct http_path *path = http_listener_find(http, name);
+	char told[SAFE_TEXT_BYTES];
+
+	if (!path) {
+		errmsg_set(&several->wrong, "there is no feed '%s'",
+			   safe_text_print(told, (struct http_text){name, strlen(name)}));
+		return HTTP_REFUSED_UNKNOWN_FEED;
+	}
+	if (!http_path_has_messages(path)) {
+		errmsg_set(&several->wrong,
+			   "feed %s does not know where its messages end, so it cannot be had "
+			   "with others on one connection",
+			   name);
+		return HTTP_REFUSED_NO_MESSAGES;
+	}
+	if (is_event_name(name))
+		errmsg_set(&several->wrong,
+			   "feed %s has the name of another event, so it cannot be had with "
+			   "others on one connection",
+			   name);
+	else if (several->count == MEMBERS_MAX)
+		errmsg_set(&several->wrong, "more than %d feeds for one connection", MEMBERS_MAX);
+	else if (!put_feed(several, path->feed))
+		errmsg_set(&several->wrong, "feed %s is named twice", name);
+	else
+		return HTTP_REFUSAL_COUNT;
+	return HTTP_REFUSED_BAD_REQUEST;
+}
+
+/* What is so for one of them only is so for none, but for a longer burst. */
+static void join_path(struct http_path *path, const struct http_path *other)
+{
+	path->is_auto =
+		path->is_auto || other->is_auto || path->params.on_slow != other->params.on_slow;
+	path->params.burst_bytes = u64_max(path->params.burst_bytes, other->params.burst_bytes);
+	path->params.burst_ms = u64_max(path->params.burst_ms, other->params.burst_ms);
+	if (http_path_is_text(other))
+		return;
+	path->framing = other->framing;
+	path->is_nats = other->is_nats;
+}
+
+/* A combination has no history and no key frames. */
+static void join_paths(const struct http_listener *http, struct http_several *several)
+{
+	struct http_path *path = &several->path;
+
+	*path = *find_path(http, several->feeds[0]);
+	for (size_t i = 1; i < several->count; i++)
+		join_path(path, find_path(http, several->feeds[i]));
+	path->feed = NULL;
+	path->is_several = true;
+	path->params.burst_key_frame = false;
+	path->is_auto = path->is_auto || path->params.on_slow == ON_SLOW_REPLAY;
+	memset(path->offers, 0, sizeof(path->offers));
+}
+
+enum http_refusal http_listener_find_several(const struct http_listener *http, const char *names,
+					     struct http_several *ret)
+{
+	enum http_refusal refusal = HTTP_REFUSAL_COUNT;
+	char name[STREAM_FEED_BYTES + 1];
+	bool is_last;
+
+	*ret = (struct http_several){.count = 0};
+	do {
+		size_t bytes = strcspn(names, "+");
+
+		(void)snprintf(name, sizeof(name), "%.*s", (int)bytes, names);
+		refusal = add_feed(http, name, ret);
+		is_last = !names[bytes];
+		names += bytes + 1;
+	} while (refusal == HTTP_REFUSAL_COUNT && !is_last);
+	if (refusal == HTTP_REFUSAL_COUNT)
+		join_paths(http, ret);
+	else
+		ret->count = 0;
+	return refusal;
+}
+
+bool http_several_can_have(enum format format)
+{
+	const struct format_row *row = format_row(format);
+
+	return format_is_events(format) ||
+	       (row->carrier == FORMAT_CARRIER_WEBSOCKET && row->tells_gaps && !row->is_framed);
+}
+
 /* ---- who may ask ---- */
 
 static int check_tokens(const struct config_listener *from, const char *key, const char *path,
@@ -303,6 +431,42 @@ static int change_admission(struct http_listener *http, const struct config_list
 	return 0;
 }
 
+/* ---- what is kept ---- */
+
+static const char *refusal_at(size_t index)
+{
+	return http_refusal_name((enum http_refusal)index);
+}
+
+static const struct kept_names counters = {http_counter_name,
+					   sizeof(struct http_server_counters) / sizeof(uint64_t)};
+static const struct kept_names refusals = {refusal_at, HTTP_REFUSAL_COUNT};
+
+#define KEPT_TABLE http_kept_table
+#define KEPT_OF    struct handed_http
+#define KEPT_DEF   "serve/http_kept.def"
+#include "continuity/kept_table.def"
+
+void http_listener_capture(const struct http_listener *http, struct handed_http *ret)
+{
+	*ret = (struct handed_http){.counters = http->server.counters};
+	(void)snprintf(ret->listener, sizeof(ret->listener), "%s", http->admission->listener);
+	memcpy(ret->refused, http->refused, sizeof(ret->refused));
+}
+
+void handed_http_transfer(struct state_stream *stream, struct handed_http *handed)
+{
+	kept_transfer(stream, &http_kept_table, handed);
+	kept_transfer_counts(stream, (uint64_t *)&handed->counters, &counters);
+	kept_transfer_counts(stream, handed->refused, &refusals);
+}
+
+void http_listener_restore(struct http_listener *http, const struct handed_http *handed)
+{
+	http->server.counters = handed->counters;
+	memcpy(http->refused, handed->refused, sizeof(http->refused));
+}
+
 /* ---- life ---- */
 
 struct http_listener *http_listener_new(struct admission *admission,
@@ -335,6 +499,7 @@ int http_listener_change(struct http_listener *http, const struct config *config
 	http->gaps = from->gaps == CONFIG_YES;
 	http->per_message = from->messages == CONFIG_MESSAGES_MESSAGE;
 	http->compresses = from->compress == CONFIG_YES;
+	http->max_combinations = from->max_combinations;
 	r = change_admission(http, from);
 	if (r < 0)
 		return r;

@@ -9,7 +9,10 @@
  */
 #pragma once
 
+#include "base/errmsg.h"
+#include "continuity/kept_struct.h"
 #include "fanout/subscriber.h"
+#include "feed/crossing_member.h"
 #include "http/http_connection.h"
 #include "http/stream_answer.h"
 #include "http/stream_request.h"
@@ -34,9 +37,18 @@ struct http_path {
 	struct subscriber_params params;
 	struct stream_fields fields;
 	enum framing_kind framing;
-	bool is_nats; /* each packet is one message */
-	bool is_auto; /* on_slow: skip where a gap can be told, else disconnect */
+	bool is_nats;    /* each packet is one message */
+	bool is_auto;    /* on_slow: skip where a gap can be told, else disconnect */
+	bool is_several; /* several feeds on one connection: see struct http_several */
 	struct format_offer offers[FORMAT_COUNT];
+};
+
+/* Several feeds on one connection. */
+struct http_several {
+	struct http_path path; /* what they are together; its feed is that of the combination */
+	struct served_feed *feeds[MEMBERS_MAX]; /* in the order of their names */
+	size_t count;                           /* 0: it is one feed only */
+	struct errmsg wrong;                    /* why they cannot be had */
 };
 
 struct http_listener {
@@ -56,8 +68,28 @@ struct http_listener {
 	char *hosts;          /* owned; as the option has it */
 	bool gaps, per_message;
 	bool compresses;                      /* for clients that take it */
+	uint64_t max_combinations;            /* that are made for it, at once */
 	uint64_t refused[HTTP_REFUSAL_COUNT]; /* but HEADS; see http_listener_refused() */
 };
+
+/* What it leaves to the next process beside its socket and its subscribers: what it has counted.  A
+ * client that is still at its request is closed, and asks again. */
+struct handed_http {
+#define KEPT_DEF "serve/http_kept.def"
+#include "continuity/kept_members.def"
+	struct http_server_counters counters;
+	uint64_t refused[HTTP_REFUSAL_COUNT];
+};
+
+extern const struct kept_table http_kept_table;
+
+void http_listener_capture(const struct http_listener *http, struct handed_http *ret);
+
+/* Written to, or read from. */
+void handed_http_transfer(struct state_stream *stream, struct handed_http *handed);
+
+/* It counts on. */
+void http_listener_restore(struct http_listener *http, const struct handed_http *handed);
 
 /* How often it has refused for this. */
 uint64_t http_listener_refused(const struct http_listener *http, enum http_refusal refusal);
@@ -110,6 +142,15 @@ static inline bool http_path_is_rtcm3(const struct http_path *path)
 
 /* NULL: there is no such feed here. */
 struct http_path *http_listener_find(const struct http_listener *http, const char *name);
+
+/* The feeds of a path such as a+b, in whichever order.  HTTP_REFUSAL_COUNT; or why they cannot be had,
+ * with a line in ret->wrong.  Then ret->count is 0. */
+enum http_refusal http_listener_find_several(const struct http_listener *http, const char *names,
+					     struct http_several *ret);
+
+/* Can several feeds be had in this format?  Each message has to say of which feed it is, and gaps must
+ * be told. */
+bool http_several_can_have(enum format format);
 
 /* The format of the path that a request gets; of a WebSocket also by the parameters of the request.
  */

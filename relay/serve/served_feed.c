@@ -23,7 +23,7 @@ struct order {
 	struct served_feed *served;
 	struct sequence next; /* of the first message; session 0: a new sequence */
 	struct feed_params params;
-	struct ingest_params *ingest;
+	struct ingest_params *ingest; /* NULL: of a combination */
 	struct access *access;
 	const struct ingest_state *kept; /* NULL: the ingest begins anew */
 	struct feed_records *records;    /* NULL: a crash would end all */
@@ -40,21 +40,6 @@ static struct worker_feed *worker_feed(const struct served_feed *served,
 				       const struct worker *worker)
 {
 	return &served->worker_feeds[worker->index];
-}
-
-static bool is_home(const struct served_feed *served, const struct worker *worker)
-{
-	return served->home == worker;
-}
-
-/* The first error in order->results; 0: none. */
-static int first_error(const struct order *order)
-{
-	for (unsigned i = 0; i < order->served->workers->count; i++) {
-		if (order->results[i] < 0)
-			return order->results[i];
-	}
-	return 0;
 }
 
 struct served_feed *served_feed_find(const struct list *feeds, const char *name)
@@ -91,13 +76,13 @@ static void make_in_worker(struct worker *worker, void *data)
 	struct feed_params params = order->params;
 	int r;
 
-	params.is_branch = !is_home(served, worker);
-	r = feed_new(worker->loop, &params, is_home(served, worker) ? &events : &no_events,
-		     &own->feed);
+	params.is_branch = served->home != worker;
+	r = feed_new(worker->loop, &params,
+		     params.is_branch || !order->ingest ? &no_events : &events, &own->feed);
 	order->results[worker->index] = r;
 	if (r < 0)
 		return;
-	if (is_home(served, worker) && order->next.session)
+	if (served->home == worker && order->next.session)
 		publish_resume(&own->feed->publish, &order->next);
 	feed_set_records(own->feed, order->records, worker->index);
 	list_append(&worker->feeds, &own->node);
@@ -128,9 +113,11 @@ static void set_up_home(struct worker *worker, void *data)
 	struct served_feed *served = order->served;
 	struct worker_feed *own = worker_feed(served, worker);
 
-	ingest_init(&served->ingest, worker->loop, own->feed, order->ingest);
-	ingest_set_access(&served->ingest, order->access);
-	own->ingest = &served->ingest;
+	if (order->ingest) {
+		ingest_init(&served->ingest, worker->loop, own->feed, order->ingest);
+		ingest_set_access(&served->ingest, order->access);
+		own->ingest = &served->ingest;
+	}
 	attach_home(order);
 }
 
@@ -151,6 +138,21 @@ static int connect_branches(struct served_feed *served, struct order *order)
 	}
 	workers_call(served->workers, attach_branch, order);
 	return 0;
+}
+
+static int make(struct order *order)
+{
+	const struct workers *workers = order->served->workers;
+	int r = 0;
+
+	workers_call(order->served->workers, make_in_worker, order);
+	for (unsigned i = 0; r == 0 && i < workers->count; i++)
+		r = order->results[i];
+	if (r == 0)
+		r = connect_branches(order->served, order);
+	if (r == 0)
+		worker_call(order->served->home, set_up_home, order);
+	return r;
 }
 
 /* ---- history ---- */
@@ -310,7 +312,7 @@ static void free_branch(struct worker *worker, void *data)
 {
 	const struct order *order = data;
 
-	if (!is_home(order->served, worker))
+	if (order->served->home != worker)
 		free_in_worker(worker, data);
 }
 
@@ -415,14 +417,9 @@ int served_feed_new(struct service *service, const struct config *config,
 	order.result = served_forward_offer(served, config, from, err);
 	if (order.result < 0)
 		goto out;
-	workers_call(workers, make_in_worker, &order);
-	order.result = first_error(&order);
-	if (order.result == 0)
-		order.result = connect_branches(served, &order);
+	order.result = make(&order);
 	if (order.result < 0)
 		errmsg_errno(err, order.result, "feed %s", from->section.name);
-	else
-		worker_call(served->home, set_up_home, &order);
 out:
 	access_fini(&publishers);
 	free(ingest);
@@ -433,6 +430,23 @@ out:
 	served->max_subscribers = from->max_subscribers;
 	served->keep_past_ms = from->keep_past;
 	*ret = served;
+	return 0;
+}
+
+int served_feed_new_combined(struct service *service, const struct feed_params *params,
+			     struct served_feed **ret)
+{
+	struct order order = {
+		.served = new_empty(service, params->name, workers_for_home(&service->workers)),
+		.params = *params,
+	};
+	int r = order.served ? make(&order) : -ENOMEM;
+
+	if (r < 0) {
+		served_feed_free(&order.served, CLOSE_NO_MEMORY);
+		return r;
+	}
+	*ret = order.served;
 	return 0;
 }
 

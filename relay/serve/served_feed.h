@@ -35,7 +35,8 @@ struct feed_rates {
 
 struct served_feed {
 	struct list_node node; /* rw: the owner's list */
-	char name[CONFIG_NAME_BYTES + 1];
+	char name[FEED_NAME_BYTES + 1];
+	bool is_combination; /* of combination.h: it has no ingest and no history */
 	struct service *service;
 	struct workers *workers;
 	struct worker *home;
@@ -93,6 +94,10 @@ struct served_feed *served_feed_find(const struct list *feeds, const char *name)
 int served_feed_new(struct service *service, const struct config *config,
 		    const struct config_feed *from, struct handed_feed *kept,
 		    struct served_feed **ret, struct errmsg *err);
+
+/* Makes the feed of a combination, without an ingest.  The caller puts it into a list.  0 or -errno. */
+must_check int served_feed_new_combined(struct service *service, const struct feed_params *params,
+					struct served_feed **ret);
 
 /* Opens the history of a feed that has been made while another of its name had it.  Where that fails,
  * it is logged, and the feed is not recorded. */

@@ -3,6 +3,8 @@
 #include "serve/service.h"
 
 #include "base/clock.h"
+#include "serve/combination.h"
+#include "serve/http_listener.h"
 #include "serve/served_feed.h"
 #include "serve/served_listener.h"
 #include "source/listener_log.h"
@@ -11,6 +13,7 @@ void service_init(struct service *service, struct ev_loop *loop)
 {
 	*service = (struct service){.loop = loop};
 	list_init(&service->feeds);
+	list_init(&service->combinations);
 	list_init(&service->listeners);
 	list_init(&service->unread);
 	inbox_open(&service->control, loop);
@@ -23,6 +26,37 @@ void service_detach(struct service *service, const struct served_feed *feed)
 
 	list_for_each (&service->listeners, node)
 		served_listener_detach(served_listener_at(node), feed);
+}
+
+/* At one listener at least. */
+static bool is_served(const struct service *service, const struct combination *combination)
+{
+	struct list_node *node;
+
+	list_for_each (&service->listeners, node) {
+		const struct http_listener *http = served_listener_at(node)->http;
+		size_t found = 0;
+
+		for (size_t i = 0; http && i < combination->members.count; i++)
+			found += http_listener_find(http, combination->parents[i]->name) != NULL;
+		if (found == combination->members.count)
+			return true;
+	}
+	return false;
+}
+
+void service_settle_combinations(struct service *service)
+{
+	struct list_node *node, *next;
+
+	list_for_each_safe (&service->combinations, node, next) {
+		struct combination *combination = combination_at(node);
+
+		if (is_served(service, combination))
+			combination_change(combination);
+		else
+			combination_free(&combination, CLOSE_REMOVED);
+	}
 }
 
 void service_free_all(struct list *feeds, struct list *listeners, enum close_reason reason)
@@ -48,8 +82,10 @@ void service_drain(struct service *service)
 	service->is_draining = true;
 	list_for_each (&service->listeners, node)
 		served_listener_stop(served_listener_at(node));
-	list_for_each (&service->feeds, node)
-		served_feed_drain(served_feed_at(node));
+	list_for_each (&service->feeds, node) {
+		if (!served_feed_at(node)->is_combination) /* it drains with its members */
+			served_feed_drain(served_feed_at(node));
+	}
 	inbox_run(&service->control);
 }
 
@@ -103,10 +139,12 @@ void service_tick(struct service *service, uint64_t now_ms)
 		listener_log_sums(&served->listener, now_ms * NS_PER_MS);
 	}
 	served_formats_tick(service, now_ms);
+	combinations_tick(service);
 }
 
 void service_fini(struct service *service)
 {
+	combinations_free(service, CLOSE_DRAIN);
 	service_free_all(&service->feeds, &service->listeners, CLOSE_DRAIN);
 	workers_stop(&service->workers);
 	inbox_close(&service->control);

@@ -27,6 +27,7 @@ struct service {
 	struct inbox control;     /* for tasks that come back from the workers */
 	struct workers workers;   /* none before the first configuration is applied */
 	struct list feeds;        /* struct served_feed; owned */
+	struct list combinations; /* struct combination; owned */
 	struct list listeners;    /* struct served_listener; owned */
 	struct list unread;       /* struct served_format: open, and nobody reads it */
 	struct passed_fds passed; /* sockets from the service manager */
@@ -46,6 +47,10 @@ void service_init(struct service *service, struct ev_loop *loop);
 
 /* The listeners give up the formats of the feed, which is about to go. */
 void service_detach(struct service *service, const struct served_feed *feed);
+
+/* A configuration has been applied: combinations take it over, and those that no listener serves any
+ * more are freed. */
+void service_settle_combinations(struct service *service);
 
 /* Frees the listeners and then the feeds in these lists, which are empty afterwards.  No other
  * listener may have formats of the feeds. */

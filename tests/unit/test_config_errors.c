@@ -250,6 +250,8 @@ static void contradictions_are_refused(void **state)
 		"proxy_header = forwarded is for format = http only; expected proxy");
 	config_rig_check_only_error(rig, IN_LISTENER("max_heads = 3\n"), "a.ini:6",
 				    "max_heads is for format = http or trusted_proxies only");
+	config_rig_check_only_error(rig, IN_LISTENER("max_combinations = 3\n"), "a.ini:6",
+				    "max_combinations is for format = http only");
 	config_rig_load(rig, IN_LISTENER("trusted_proxies = ::1\nhead_timeout = 3s\n"));
 	config_rig_load(rig, IN_LISTENER("gaps = no\norigins = none\nmax_heads = 256\n"));
 	config_rig_check_only_error(rig, IN_LISTENER("content_type = a/b\n"), "a.ini:6",

@@ -396,6 +396,60 @@ static void an_event_stream_says_where_it_stands(void **state)
 	assert_null(encoder_chunked.greeting);
 }
 
+/* Where packets are of several feeds: messages, a gap and news of one of them, and the longest. */
+static void a_packet_says_which_feed_it_is_from(void **state)
+{
+	static const char longest_name[] =
+		"0123456789012345678901234567890123456789012345678901234567890123";
+	const struct packet_feed feed = {"air", &line}, longest_feed = {longest_name, &line};
+	const struct packet data = {.type = PACKET_DATA,
+				    .count = 2,
+				    .session = 9,
+				    .first_seq = 41,
+				    .length = 4,
+				    .feed = &feed};
+	const struct packet gap = {
+		.type = PACKET_GAP, .session = 9, .first_seq = 41, .time_ns = 43, .feed = &feed};
+	const struct packet down = {.type = PACKET_SOURCE_DOWN, .first_seq = 41, .feed = &feed};
+	const struct packet longest = {.type = PACKET_GAP,
+				       .session = UINT32_MAX,
+				       .first_seq = UINT64_MAX - 1,
+				       .time_ns = UINT64_MAX,
+				       .feed = &longest_feed};
+	const struct encoder *plain = &encoder_events_plain;
+	const struct encoder *messages = &encoder_websocket_gaps_messages;
+	const struct encoder *packets = &encoder_websocket_gaps;
+	uint8_t out[ENCODER_HEADER_MAX], *made;
+	size_t bytes;
+
+	(void)state;
+	made = plain->rewrite(plain, &data, &line, (const uint8_t *)"a\nb\n", &bytes);
+	check("events", made, bytes,
+	      (struct bytes)BYTES("id: 9-41\nevent: air\ndata: a\n\n"
+				  "id: 9-42\nevent: air\ndata: b\n\n"));
+	free(made);
+	made = messages->rewrite(messages, &data, &line, (const uint8_t *)"a\nb\n", &bytes);
+	check("messages", made, bytes,
+	      (struct bytes)BYTES("\x82\x0b\x61ir 9-41\na\n\x82\x0b\x61ir 9-42\nb\n"));
+	free(made);
+	check("packets", out, packets->header(packets, &data, out),
+	      (struct bytes)BYTES("\x82\x0d\x61ir 9-41\n"));
+	check("gap event", out, plain->header(plain, &gap, out),
+	      (struct bytes)BYTES("event: gap\nid: 9-42\n"
+				  "data: {\"feed\":\"air\",\"from\":41,\"to\":43}\n\n"));
+	check("gap message", out, packets->header(packets, &gap, out),
+	      (struct bytes)BYTES("\x81\x28{\"gap\":{\"feed\":\"air\",\"from\":41,\"to\":43}}"));
+	check("source", out, plain->header(plain, &down, out),
+	      (struct bytes)BYTES("event: source\n"
+				  "data: {\"feed\":\"air\",\"source\":\"down\"}\n\n"));
+	bytes = encoder_events.header(&encoder_events, &longest, out);
+	assert_in_range(bytes, 1, ENCODER_HEADER_MAX);
+	assert_memory_equal(out + bytes - 5, "}\n\n\r\n", 5);
+	bytes = packets->header(packets, &longest, out);
+	assert_in_range(bytes, 1, ENCODER_HEADER_MAX);
+	assert_memory_equal(out + bytes - 3, "5}}", 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -408,6 +462,7 @@ int main(void)
 		cmocka_unit_test(farewells_fit_the_reason),
 		cmocka_unit_test(a_framed_farewell_says_where_to_go_on),
 		cmocka_unit_test(an_event_stream_says_where_it_stands),
+		cmocka_unit_test(a_packet_says_which_feed_it_is_from),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Combinations: several feeds on one connection, GET /a+b.
+ *
+ *   asked for first --> made: a feed of its own, fed by its members (feed/crossing_member.h)
+ *   nobody reads it, and nobody has come back within keep_past --> freed
+ *
+ * It is made once for all who ask for the same feeds, at whichever listener, and is built once for
+ * each format.  Its subscribers are served, limited and counted as those of any feed: it is in service->feeds,
+ * under the names of its members with a plus sign between them.
+ *
+ * It goes with each of its members, and with the last listener that serves all of them.  It is not
+ * kept over a hand-over or a crash: its subscribers are closed, and told of a gap when they come
+ * back, since it has another session then.
+ *
+ * Control thread only.
+ */
+#pragma once
+
+#include "base/compiler.h"
+#include "base/list.h"
+#include "feed/crossing_member.h"
+#include "serve/served_feed.h"
+
+struct combination {
+	struct list_node node;                    /* private: in service->combinations */
+	struct served_feed *feed;                 /* ro: it is in service->feeds, too; owned */
+	struct served_feed *parents[MEMBERS_MAX]; /* ro: the feed of each member */
+	struct members members;                   /* private: those of its home's loop */
+	struct format_offer offers[FORMAT_COUNT]; /* private */
+	char listener[CONFIG_NAME_BYTES + 1];     /* ro: at which it was asked for first */
+};
+
+static inline struct combination *combination_at(struct list_node *node)
+{
+	return list_entry(node, struct combination, node);
+}
+
+/* The combination of these feeds, which are in the order of their names.  It is made if there is none.
+ * listener: at which it is asked for; max: that may be there of those made for it.  0; -EUSERS: they
+ * are there; -ENOMEM. */
+must_check int combination_get(struct service *service, const char *listener, uint64_t max,
+			       struct served_feed *const feeds[], size_t count,
+			       struct combination **ret);
+
+/* Closes its subscribers with the reason, and frees it.  Clears the pointer. */
+void combination_free(struct combination **combination, enum close_reason reason);
+
+/* The same for all of them. */
+void combinations_free(struct service *service, enum close_reason reason);
+
+/* Takes over what has changed of its members. */
+void combination_change(struct combination *combination);
+
+/* Often: gives up those that nobody reads any more. */
+void combinations_tick(struct service *service);
