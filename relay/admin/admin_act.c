@@ -8,8 +8,15 @@
 #include "admin/collect.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "serve/http_listener.h"
 #include "serve/served_feed.h"
+#include "serve/served_listener.h"
 #include "serve/service.h"
+#include "web/icy.h"
+
+enum {
+	TITLE_TEXT_BYTES = 1024, /* as asked for; what is longer than a title is cut */
+};
 
 enum {
 	SPREAD_MAX_MS = 24 * 3600 * 1000,
@@ -117,6 +124,50 @@ void admin_post_kick(const struct admin_request *request)
 	} else {
 		log_info("subscriber kicked feed=%s subscriber=%s by the admin socket", name, text);
 		admin_answer_json(request, 200, json_pack("{s:b}", "ok", true));
+	}
+}
+
+static bool has_titles(const struct service *service, const char *feed)
+{
+	struct list_node *node;
+
+	list_for_each (&service->listeners, node) {
+		const struct http_listener *http = served_listener_at(node)->http;
+		const struct http_path *path = http ? http_listener_find(http, feed) : NULL;
+
+		if (path && icy_is_for(path->fields.content_type))
+			return true;
+	}
+	return false;
+}
+
+void admin_post_title(const struct admin_request *request)
+{
+	char name[CONFIG_NAME_BYTES + 1], text[TITLE_TEXT_BYTES], title[ICY_TITLE_BYTES + 1];
+	const struct service *service = request->admin->service;
+	const struct served_feed *feed;
+
+	if (!admin_parameter(request, "feed", name, sizeof(name)) ||
+	    !admin_parameter(request, "title", text, sizeof(text))) {
+		admin_answer_error(request, 400,
+				   "expected ?feed=NAME&title=TEXT, of UTF-8 without control "
+				   "characters and less than %d bytes",
+				   TITLE_TEXT_BYTES);
+		return;
+	}
+	feed = served_feed_find(&service->feeds, name);
+	if (!feed) {
+		admin_answer_error(request, 404, "there is no feed '%s'", name);
+	} else if (!has_titles(service, name)) {
+		admin_answer_error(request, 409,
+				   "feed '%s' has no titles: they need a listener with format = "
+				   "http, and content_type = audio/... but Ogg and Opus",
+				   name);
+	} else {
+		icy_copy_title(text, title);
+		workers_set_title(feed->workers, feed->worker_feeds, title);
+		log_info("title set feed=%s by the admin socket", name);
+		admin_answer_json(request, 200, json_pack("{s:b,s:s}", "ok", true, "title", title));
 	}
 }
 

@@ -22,6 +22,10 @@ void admin_post_drain_cancel(const struct admin_request *request);
 /* ?feed=F&id=N: closes that subscriber, by reset (reason kicked). */
 void admin_post_kick(const struct admin_request *request);
 
+/* ?feed=F&title=TEXT: what players of this feed are told that they hear; an empty text takes it
+ * away.  409 where no http listener serves the feed as audio that can have titles. */
+void admin_post_title(const struct admin_request *request);
+
 /* ?level=error|warn|info|debug, until the next reload. */
 void admin_post_log_level(const struct admin_request *request);
 

@@ -48,6 +48,7 @@ static const struct route routes[] = {
 	{"/drain-slowly", HTTP_POST, admin_post_drain_slowly, false},
 	{"/drain-cancel", HTTP_POST, admin_post_drain_cancel, false},
 	{"/kick", HTTP_POST, admin_post_kick, false},
+	{"/title", HTTP_POST, admin_post_title, false},
 	{"/log-level", HTTP_POST, admin_post_log_level, false},
 	{"/upgrade", HTTP_POST, admin_post_upgrade, false},
 	{"/upgrade.json", HTTP_GET, admin_get_upgrade, false},

@@ -392,7 +392,7 @@ def test_nothing_can_be_changed_over_tcp(lab):
     relay = start(lab)
     admin = Admin(relay)
     before = admin.ask("/config").text
-    for path in ("/reload", "/drain", "/kick?feed=a&id=1", "/log-level?level=debug", "/upgrade"):
+    for path in ("/reload", "/drain", "/kick?feed=a&id=1", "/title?feed=a&title=x", "/log-level?level=debug", "/upgrade"):
         for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS"):
             answer = admin.ask(path, method)
             assert answer.status == 405 and answer.headers["Allow"] == "GET, HEAD", (path, method, answer.status)

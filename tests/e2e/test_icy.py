@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from relaytest.ini import ENGINES, TIGHT, web
+from relaytest.ini import ENGINES, TIGHT, feed, web
 from relaytest.stream import script
 from relaytest.web import Answer, WebSubscriber, ask, parse_head, request
 from relaytest.web_publisher import BEARER, TOKEN, connect, published
@@ -165,6 +165,35 @@ def test_bad_updates(lab):
         assert answer[0] == status and words in answer[2], (query, answer)
     publisher.send(b"x" * INTERVAL)
     lab.loop.run(lambda: player.split()[1] == ["first"], what="the title")
+
+
+def test_relayctl(lab):
+    """Without a token, and for a feed that is published by TCP."""
+    made = script("none", (INTERVAL,) * 3, 7)
+    sections = web(**AUDIO)
+    sections.update(feed("other"))
+    path = lab.directory / "admin.sock"
+    relay = lab.start({**sections, "relay": {"workers": 2}, "admin": {"listen": "none", "socket": f"unix:{path}"}})
+    players = [Player(relay) for _ in range(3)]
+    relay.wait("a", subscribers=3)
+    publisher = relay.publish("a")
+
+    def title(*words):
+        return lab.run_tool("relayctl", "-s", path, "title", *words)
+
+    for number, text in enumerate(("Blue – Joni Mitchell & more + 1%", "", "ü" * 200)):
+        done = title("--feed", "a", text)
+        assert (done.returncode, done.stdout) == (0, "set the title of feed a\n"), done
+        publisher.send(made.payload[number * INTERVAL:(number + 1) * INTERVAL])
+        for player in players:
+            lab.loop.run(lambda player=player: len(player.split()[1]) > number, what="a title")
+    for name, text, words in (("b", "x", "there is no feed 'b'"), ("other", "x", "has no titles"),
+                              ("a", "a\nb", "without control characters"), ("a", "x" * 2000, "less than 1024 bytes"),
+                              ("a", "x" * 5000, "TEXT is too long")):
+        done = title("--feed", name, text)
+        assert done.returncode == (2 if len(text) == 5000 else 1) and done.stdout == "" and words in done.stderr, done
+    for player in players:
+        assert player.split() == (made.payload, ["Blue – Joni Mitchell & more + 1%", "", "ü" * 120])
 
 
 def test_where_nobody_publishes(lab):

@@ -142,6 +142,8 @@ def test_colours_are_for_terminals(ctl, stub, env, coloured):
 @pytest.mark.parametrize("words, request_, said", [
     (("kick", "--feed", "my feed", "17"), ("POST", "/kick", "feed=my%20feed&id=17"),
      "closed subscriber 17 of feed my feed\n"),
+    (("title", "--feed", "my feed", "So What & more"), ("POST", "/title", "feed=my%20feed&title=So%20What%20%26%20more"),
+     "set the title of feed my feed\n"),
     (("drain",), ("POST", "/drain", ""), "draining\n"),
     (("log-level", "debug"), ("POST", "/log-level", "level=debug"), "log level is debug\n"),
 ])

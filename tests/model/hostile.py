@@ -15,7 +15,7 @@ PROXY = (b"PROXY TCP4 10.1.2.3 10.0.0.1 1234 80\r\n", b"PROXY UNKNOWN\r\n",
          b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\1\2\3\x0a\0\0\1\x04\xd2\0\x50")
 ADMIN = ("/status.json", "/metrics", "/", "/subscribers.json?limit=5&sort=age", "/subscribers.json?limit=1000000&sort=lag",
          "/config", "/limits.json", "/readyz", "/readyz?feed=%ff", "/healthz", "/no-such-thing")
-POSTS = ("/kick?feed=lines&id=N", "/kick?feed=long&id=N", "/log-level?level=info", "/no-such-thing")
+POSTS = ("/kick?feed=lines&id=N", "/kick?feed=long&id=N", "/title?feed=lines&title=x", "/log-level?level=info", "/no-such-thing")
 
 
 def mutate(pick, data):

@@ -18,6 +18,7 @@
 
 enum {
 	FIRST_BYTES = 64 << 10,
+	REQUEST_BYTES = 8192, // a title, encoded, is most of it
 };
 
 struct exchange {
@@ -180,7 +181,7 @@ int admin_answer_parse(char *bytes, size_t count, unsigned *ret_status, char **r
 
 static int exchange_run(struct exchange *exchange, const char *method, const char *target)
 {
-	char request[1024];
+	char request[REQUEST_BYTES];
 	int length = snprintf(request, sizeof request,
 			      "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
 			      method, target);

@@ -25,6 +25,7 @@
 enum {
 	JSON_STYLE = JSON_ENSURE_ASCII | JSON_INDENT(2),
 	LINE_BYTES = 4096,
+	FEED_BYTES = 768, // a name, encoded
 };
 
 struct relayctl {
@@ -241,18 +242,40 @@ static enum relayctl_exit upgrade(struct relayctl *ctl)
 	return tell(ctl, r, answer, done);
 }
 
+static bool encode_feed(struct relayctl *ctl, char feed[FEED_BYTES])
+{
+	if (admin_client_encode(feed, FEED_BYTES, ctl->options->feed) == 0)
+		return true;
+	errmsg_set(&ctl->error, "--feed: the name is too long");
+	return false;
+}
+
 static enum relayctl_exit kick(struct relayctl *ctl)
 {
 	const struct relayctl_options *options = ctl->options;
-	char feed[768], target[900], done[LINE_BYTES], safe[1024];
+	char feed[FEED_BYTES], target[900], done[LINE_BYTES], safe[1024];
 
-	if (admin_client_encode(feed, sizeof feed, options->feed) < 0) {
-		errmsg_set(&ctl->error, "--feed: the name is too long");
+	if (!encode_feed(ctl, feed))
 		return RELAYCTL_USAGE;
-	}
 	(void)snprintf(target, sizeof target, "/kick?feed=%s&id=%s", feed, options->argument);
 	(void)snprintf(done, sizeof done, "closed subscriber %s of feed %s", options->argument,
 		       text_escape(safe, sizeof safe, options->feed));
+	return act(ctl, target, done);
+}
+
+static enum relayctl_exit set_title(struct relayctl *ctl)
+{
+	char feed[FEED_BYTES], title[LINE_BYTES], target[LINE_BYTES + 900], done[1200], safe[1024];
+
+	if (!encode_feed(ctl, feed))
+		return RELAYCTL_USAGE;
+	if (admin_client_encode(title, sizeof title, ctl->options->argument) < 0) {
+		errmsg_set(&ctl->error, "title: TEXT is too long");
+		return RELAYCTL_USAGE;
+	}
+	(void)snprintf(target, sizeof target, "/title?feed=%s&title=%s", feed, title);
+	(void)snprintf(done, sizeof done, "set the title of feed %s",
+		       text_escape(safe, sizeof safe, ctl->options->feed));
 	return act(ctl, target, done);
 }
 
@@ -313,6 +336,8 @@ static enum relayctl_exit run(struct relayctl *ctl)
 		return show(ctl);
 	case COMMAND_KICK:
 		return kick(ctl);
+	case COMMAND_TITLE:
+		return set_title(ctl);
 	case COMMAND_DRAIN:
 		return drain(ctl);
 	case COMMAND_RELOAD:

@@ -80,7 +80,7 @@ static const char usage_options[] =
 	"  -s, --socket PATH      the admin socket; or http://HOST:PORT, to look only\n"
 	"  -u, --unit UNIT        of relay, or of relay@NAME; without it, of the one that runs\n"
 	"      --json             write JSON, for programs\n"
-	"      --feed FEED        subscribers, history, kick: of this feed\n"
+	"      --feed FEED        subscribers, history, kick, title: of this feed\n"
 	"      --slow             subscribers: only those that lag\n"
 	"      --limit N          subscribers: at most N (50)\n"
 	"      --names            feeds: the names only, one a line\n"
