@@ -145,6 +145,13 @@ struct config_serial_mode {
 	unsigned stop_bits; /* 1 or 2 */
 };
 
+/* On the earth. */
+struct config_position {
+	bool is_known;
+	int32_t latitude_e7, longitude_e7; /* degrees * 10^7; north and east are positive */
+	int32_t altitude_cm;
+};
+
 /* One of them at most is not 0. */
 struct config_burst {
 	uint64_t bytes;

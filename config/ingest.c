@@ -291,6 +291,15 @@ bool config_ingest_has_url(const struct config_ingest *ingest)
 	return has_url;
 }
 
+bool config_ingest_has_caster(const struct config_ingest *ingest)
+{
+	bool has_caster = false;
+
+	for (size_t i = 0; ingest->kind == CONFIG_INGEST_CONNECT && i < ingest->address_count; i++)
+		has_caster = has_caster || strncasecmp(ingest->addresses[i], "ntrip://", 8) == 0;
+	return has_caster;
+}
+
 void config_ingest_free(struct config_ingest *ingest)
 {
 	for (size_t i = 0; i < ingest->address_count; i++)
@@ -329,6 +338,96 @@ void config_serial_mode_print(char *buf, size_t size, const struct config_serial
 {
 	snprintf(buf, size, "%u %u%c%u", mode->speed, mode->data_bits, mode->parity,
 		 mode->stop_bits);
+}
+
+/* ---- a position: decimal numbers between commas ---- */
+
+enum {
+	DEGREE_DIGITS = 7, /* behind the point; what follows is passed over */
+	DEGREE_UNITS = 10000000,
+	ALTITUDE_DIGITS = 2,
+	ALTITUDE_UNITS = 100,
+	ALTITUDE_MAX = 20000, /* metres */
+};
+
+/* Reads one, in units of 10^-digits, and the blanks around it; *text stands behind it then. */
+static int parse_decimal(const char **text, int digits, int64_t max, int32_t *ret)
+{
+	const char *at = *text + strspn(*text, " \t");
+	bool is_negative = *at == '-';
+	int64_t value = 0;
+	int left = digits;
+
+	at += *at == '-' || *at == '+';
+	if (*at < '0' || *at > '9')
+		return -EINVAL;
+	for (; *at >= '0' && *at <= '9' && value <= max; at++)
+		value = value * 10 + (*at - '0');
+	if (*at == '.')
+		at++;
+	for (; *at >= '0' && *at <= '9'; at++) {
+		if (left > 0 && left-- && value <= max)
+			value = value * 10 + (*at - '0');
+	}
+	for (; left > 0 && value <= max; left--)
+		value *= 10;
+	if (value > max)
+		return -ERANGE;
+	*ret = (int32_t)(is_negative ? -value : value);
+	*text = at + strspn(at, " \t");
+	return 0;
+}
+
+static int parse_next(const char **text, int digits, int64_t max, int32_t *ret)
+{
+	if (**text != ',')
+		return -EINVAL;
+	*text += 1;
+	return parse_decimal(text, digits, max, ret);
+}
+
+int config_position_parse(const char *text, struct config_position *ret)
+{
+	struct config_position position = {.is_known = strcmp(text, "none") != 0};
+	int r;
+
+	if (!position.is_known) {
+		*ret = position;
+		return 0;
+	}
+	r = parse_decimal(&text, DEGREE_DIGITS, INT64_C(90) * DEGREE_UNITS, &position.latitude_e7);
+	if (r == 0)
+		r = parse_next(&text, DEGREE_DIGITS, INT64_C(180) * DEGREE_UNITS,
+			       &position.longitude_e7);
+	if (r == 0 && *text)
+		r = parse_next(&text, ALTITUDE_DIGITS, ALTITUDE_MAX * ALTITUDE_UNITS,
+			       &position.altitude_cm);
+	if (r == 0 && *text)
+		r = -EINVAL;
+	if (r == 0)
+		*ret = position;
+	return r;
+}
+
+static const char *sign_of(int32_t value)
+{
+	return value < 0 ? "-" : "";
+}
+
+void config_position_print(char *buf, size_t size, const struct config_position *position)
+{
+	long latitude = labs(position->latitude_e7), longitude = labs(position->longitude_e7);
+	long altitude = labs(position->altitude_cm);
+
+	if (!position->is_known)
+		snprintf(buf, size, "none");
+	else
+		snprintf(buf, size, "%s%ld.%07ld, %s%ld.%07ld, %s%ld.%02ld",
+			 sign_of(position->latitude_e7), latitude / DEGREE_UNITS,
+			 latitude % DEGREE_UNITS, sign_of(position->longitude_e7),
+			 longitude / DEGREE_UNITS, longitude % DEGREE_UNITS,
+			 sign_of(position->altitude_cm), altitude / ALTITUDE_UNITS,
+			 altitude % ALTITUDE_UNITS);
 }
 
 /* ---- framing: a word, fixed:N, or relay: and one of these ---- */

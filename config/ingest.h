@@ -24,6 +24,10 @@ enum {
 #define CONFIG_SERIAL_MODE_EXPECTED                                                                \
 	"the speed in baud, bits, parity (N, E or O) and stop bits, such as 115200 8N1"
 
+#define CONFIG_POSITION_EXPECTED                                                                   \
+	"none, or latitude, longitude and perhaps altitude, in degrees and metres, such as "       \
+	"48.1371, 11.5754, 520"
+
 /* Returns 0 and the caller's *ret; -EINVAL with what is wrong in *e (empty when all that can be
  * said is what was expected); -ENOMEM. */
 int config_ingest_parse(const char *text, struct config_ingest *ret, struct errmsg *e) must_check;
@@ -31,12 +35,19 @@ int config_ingest_parse(const char *text, struct config_ingest *ret, struct errm
 /* Is an HTTP origin among its addresses? */
 bool config_ingest_has_url(const struct config_ingest *ingest);
 
+/* Is a caster of NTRIP among them? */
+bool config_ingest_has_caster(const struct config_ingest *ingest);
+
 /* All zero is fine, and all zero is what it is then. */
 void config_ingest_free(struct config_ingest *ingest);
 
 /* The value of `serial_mode`.  0, -EINVAL or -ERANGE; *ret has changed after 0 only. */
 int config_serial_mode_parse(const char *text, struct config_serial_mode *ret) must_check;
 void config_serial_mode_print(char *buf, size_t size, const struct config_serial_mode *mode);
+
+/* The value of `ntrip_gga`.  0, -EINVAL or -ERANGE; *ret has changed after 0 only. */
+int config_position_parse(const char *text, struct config_position *ret) must_check;
+void config_position_print(char *buf, size_t size, const struct config_position *position);
 
 /* 0; -EINVAL: it is none; -ERANGE: its blocks are too long, or have no byte. */
 int config_framing_parse(const char *text, struct config_framing_choice *ret) must_check;

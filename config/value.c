@@ -27,6 +27,7 @@ struct notation {
 		BURST,
 		FRAMING,
 		SERIAL_MODE,
+		POSITION,
 		TEXT,
 		INGEST,
 	} kind;
@@ -413,6 +414,7 @@ static int parse_text(const struct config_option *option, const char *text, char
 
 static const struct notation notation_serial_mode = {SERIAL_MODE,
 						     .expected = CONFIG_SERIAL_MODE_EXPECTED};
+static const struct notation notation_position = {POSITION, .expected = CONFIG_POSITION_EXPECTED};
 static const struct notation notation_ingest = {INGEST, .expected = CONFIG_INGEST_EXPECTED};
 
 static int parse_ingest(const char *text, struct config_ingest *value, struct errmsg *e)
@@ -456,6 +458,8 @@ static int parse_any(const struct config_option *option, const char *text, void 
 		return config_framing_parse(text, value);
 	case SERIAL_MODE:
 		return config_serial_mode_parse(text, value);
+	case POSITION:
+		return config_position_parse(text, value);
 	case TEXT:
 		return parse_text(option, text, value, e);
 	case INGEST:
@@ -526,6 +530,9 @@ const char *config_value_print(const struct config_option *option, const void *v
 		break;
 	case SERIAL_MODE:
 		config_serial_mode_print(buf, size, value);
+		break;
+	case POSITION:
+		config_position_print(buf, size, value);
 		break;
 	case TEXT:
 		snprintf(buf, size, "%s", *(const char *const *)value);

@@ -197,6 +197,11 @@ void check_feed(const struct check *check, const struct config_feed *feed)
 		check_report(check, &feed->section, CONFIG_FEED_ingest_token_file,
 			     "ingest_token_file is for ingest = connect http:// or ntrip:// only; "
 			     "nobody else asks for it");
+	if (feed->ntrip_gga.is_known && feed->ingest.text &&
+	    !config_ingest_has_caster(&feed->ingest))
+		check_report(check, &feed->section, CONFIG_FEED_ntrip_gga,
+			     "ntrip_gga is for ingest = connect ntrip:// only; nobody else asks "
+			     "for a position");
 	if (!check_is_default(&feed->section, CONFIG_FEED_serial_mode) && feed->ingest.text &&
 	    feed->ingest.kind != CONFIG_INGEST_SERIAL)
 		check_report(check, &feed->section, CONFIG_FEED_serial_mode,

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "net/peer_socket.h"
 #include "pull/pull_body.h"
 #include "pull/pull_token.h"
@@ -162,16 +163,20 @@ static int send_request(int fd, const char *bytes, size_t count)
 static int print_and_send(struct pull *pull, int fd, const char *url, struct errmsg *err)
 {
 	char authorization[PULL_AUTHORIZATION_BYTES], text[PULL_REQUEST_BYTES];
+	char gga[GGA_BYTES] = "";
 	const struct pull_request request = {
 		.url = url,
 		.is_framed = pull->params.is_framed,
 		.place = pull->asked,
 		.authorization = authorization,
+		.gga = gga,
 	};
 	int r = pull_token_read(pull->params.token_file, authorization, err);
 
 	if (r < 0)
 		return r;
+	if (pull->params.position->is_known)
+		(void)gga_print(pull->params.position, clock_wall_ns(), gga);
 	r = send_request(fd, text, pull_request_print(&request, text));
 	if (r < 0)
 		errmsg_errno(err, r, "the request could not be sent");

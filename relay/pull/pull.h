@@ -4,6 +4,7 @@
  * head comes in.  What follows in the connection is the body.  Read this header first in pull/.
  *
  *	pull_request.h   what is asked        pull_answer.h   what is answered, and what that means
+ *	gga.h            where relay is, for casters
  *	pull_token.h     who relay is         pull_body.h, chunk_decoder.h   how the stream stands behind it
  *
  * A parent may not have the message that is asked for (416).  Then it is asked once more, for the next one
@@ -19,12 +20,14 @@
 #include <stdint.h>
 
 #include "intake/source.h"
+#include "pull/gga.h"
 #include "pull/pull_answer.h"
 #include "pull/pull_request.h"
 
 struct pull_params {
 	bool is_framed;
-	const char *token_file; /* "": none; must outlive the pull */
+	const char *token_file;              /* "": none; must outlive the pull */
+	const struct gga_position *position; /* for casters; must outlive the pull */
 };
 
 /* What has been counted so far. */

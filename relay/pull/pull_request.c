@@ -114,6 +114,8 @@ size_t pull_request_print(const struct pull_request *request, char buf[PULL_REQU
 	add_field(&text, "User-Agent", is_ntrip ? "NTRIP relay" : "relay");
 	if (is_ntrip)
 		add_field(&text, "Ntrip-Version", "Ntrip/2.0");
+	if (is_ntrip && *request->gga)
+		add_field(&text, "Ntrip-GGA", request->gga);
 	add_field(&text, "Accept", request->is_framed ? format_row(FORMAT_FRAMED)->media : "*/*");
 	add_field(&text, "Accept-Encoding", "identity");
 	if (*request->authorization)

@@ -33,6 +33,7 @@ struct pull_request {
 	bool is_framed;            /* the packets of another relay */
 	struct pull_place place;   /* is_framed */
 	const char *authorization; /* "": none */
+	const char *gga;           /* ntrip://: where the rover is (gga.h); "": not told */
 };
 
 bool pull_url_is_ntrip(const char *url);

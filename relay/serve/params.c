@@ -315,6 +315,12 @@ static int connect_params_of(const struct config_feed *from, struct ingest_param
 
 	ret->is_framed = config_reads_relay(&from->framing);
 	(void)snprintf(ret->token_file, sizeof(ret->token_file), "%s", from->ingest_token_file);
+	ret->position = (struct gga_position){
+		.is_known = from->ntrip_gga.is_known,
+		.latitude_e7 = from->ntrip_gga.latitude_e7,
+		.longitude_e7 = from->ntrip_gga.longitude_e7,
+		.altitude_cm = from->ntrip_gga.altitude_cm,
+	};
 	ret->endpoint_count = size_min(ingest->address_count, CONNECTOR_MAX_ENDPOINTS);
 	for (size_t i = 0; i < ret->endpoint_count; i++) {
 		const char *text = ingest->addresses[i];

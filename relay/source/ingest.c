@@ -121,6 +121,7 @@ void ingest_attach(struct ingest *ingest, int fd)
 		gathering_begin(&ingest->gathering, fd);
 	ingest->last_ms = now_ms();
 	ingest->origin_since_ns = clock_wall_ns();
+	ingest->position_ms = 0;
 	ev_io_set(&ingest->readable, fd, EV_READ);
 }
 
@@ -574,6 +575,7 @@ void ingest_tick(struct ingest *ingest, uint64_t now)
 	note_direct_bytes(ingest);
 	if (ingest->may_begin && ingest->is_open && ingest->way && ingest->way->tick)
 		ingest->way->tick(ingest);
+	ingest_tell_position(ingest, now);
 	if (ingest->datagrams) /* its socket stays, also where it could not be watched */
 		ingest_watch(ingest);
 	if (!ingest->has_started &&

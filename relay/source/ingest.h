@@ -93,6 +93,7 @@ struct ingest_params {
 	uint64_t start_subscribers;        /* wait for so many before reading; 0 = at once */
 	struct gathering_params gathering; /* not of a file */
 	struct backbone_params backbone;   /* BACKBONE */
+	struct gga_position position;      /* CONNECT: what casters are told */
 };
 
 /* SERIAL, TAIL: what comes and goes; for ingest_device.c only. */
@@ -149,6 +150,7 @@ struct ingest {
 	struct send_file send_file; /* CONNECT, SERIAL */
 	struct backbone *backbone;  /* BACKBONE; its way's; NULL: not read */
 	struct pull pull;           /* CONNECT, with URLs */
+	uint64_t position_ms;       /* CONNECT: monotonic; when a caster is told the next time */
 	int better_fd; /* a preferred publisher, taken on at the next message boundary */
 	struct source_body *better_body; /* its stream; owned; NULL: bare */
 	ev_io readable;
@@ -298,6 +300,9 @@ void ingest_init_asking(struct ingest *ingest);
 
 /* CONNECT: goes by retry_max and source_timeout from now on. */
 void ingest_pace_connect(struct ingest *ingest);
+
+/* CONNECT: tells a caster the position, if it is time. */
+void ingest_tell_position(struct ingest *ingest, uint64_t now_ms);
 
 /* on_opening and on_given_up of struct connector_events. */
 bool ingest_ask(void *ingest, int fd, size_t index);

@@ -2,7 +2,9 @@
 /* What is said on a connection that relay makes, before the stream comes. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "base/log.h"
 #include "feed/number.h"
@@ -104,6 +106,38 @@ static const struct pull_events pull_events = {
 	.on_refused = on_refused,
 };
 
+/* ---- what a caster is told behind its answer ---- */
+
+enum {
+	POSITION_MS = 10000, /* as rovers do; casters ask for 5 s to a minute */
+};
+
+/* While a better publisher waits for the end of a message, connector.current is that one. */
+static bool is_read_from_caster(const struct ingest *ingest)
+{
+	return ingest->params.kind == INGEST_CONNECT && ingest->source.fd >= 0 &&
+	       ingest->better_fd < 0 &&
+	       pull_url_is_ntrip(url_of(ingest, ingest->connector.current));
+}
+
+/* One that reads nothing has no room in the end, and is told no more. */
+void ingest_tell_position(struct ingest *ingest, uint64_t now)
+{
+	char text[GGA_BYTES + 2];
+	size_t bytes;
+
+	if (!ingest->params.position.is_known || now < ingest->position_ms ||
+	    !is_read_from_caster(ingest))
+		return;
+	ingest->position_ms = now + POSITION_MS;
+	bytes = gga_print(&ingest->params.position, clock_wall_ns(), text);
+	memcpy(text + bytes, "\r\n", 2);
+	if (send(ingest->source.fd, text, bytes + 2, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+		ingest->feed->metrics.source_positions++;
+}
+
+/* ---- how it is asked ---- */
+
 /* An origin that does not answer is silent, too. */
 void ingest_pace_connect(struct ingest *ingest)
 {
@@ -124,6 +158,7 @@ void ingest_init_asking(struct ingest *ingest)
 	const struct pull_params pull = {
 		.is_framed = params->is_framed,
 		.token_file = params->token_file,
+		.position = &params->position,
 	};
 	const struct pull_counts counts = {
 		.requests = &metrics->source_requests,

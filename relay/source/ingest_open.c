@@ -122,6 +122,7 @@ void ingest_change(struct ingest *ingest, const struct ingest_params *params)
 	ingest->params.rate_bytes = params->rate_bytes;
 	ingest->params.retry_max_ms = params->retry_max_ms;
 	memcpy(ingest->params.token_file, params->token_file, sizeof(params->token_file));
+	ingest->params.position = params->position;
 	ingest_pace_connect(ingest);
 	ingest->params.gathering = params->gathering;
 	gathering_change(&ingest->gathering, &params->gathering);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """ingest = connect http://...: relay is the client of an HTTP origin."""
 
+import functools
 import re
 
 import pytest
@@ -89,6 +90,57 @@ def test_ntrip(lab, tmp_path, answer):
     one.send(made.wire)
     relay.run_until_done([reader])
     assert not any("gehe" in line for line in relay.log)
+
+
+def gga(text):
+    """The fields of a sentence whose checksum is right."""
+    match = re.fullmatch(r"\$(GPGGA,[^*]*)\*([0-9A-F]{2})", text)
+    assert match, text
+    assert functools.reduce(lambda a, b: a ^ b, match[1].encode()) == int(match[2], 16), text
+    return match[1].split(",")[2:]
+
+
+def sentences(one):
+    """What came behind the request."""
+    text = one.request.partition(b"\r\n\r\n")[2].decode()
+    assert text == "" or text.endswith("\r\n"), text
+    return [gga(line) for line in text.split("\r\n")[:-1]]
+
+
+MUNICH = "4808.22600,N,01134.52400,E,1,12,1.0,520.0,M,0.0,M,,".split(",")
+CAPE = "3355.50000,S,01825.20000,W,1,12,1.0,-4.2,M,0.0,M,,".split(",")
+
+
+@pytest.mark.parametrize("answer", (b"ICY 200 OK\r\n\r\n", OK + b"Transfer-Encoding: chunked\r\n\r\n"))
+def test_position(lab, answer):
+    """A caster is told with the request, behind its answer, and again and again; over an upgrade and by a reload, too."""
+    made = script("rtcm3", (100,) * 20, 9)
+    as_body = (lambda data: chunk(data)) if b"chunked" in answer else lambda data: data
+    origin = Origin(lab, *[lambda one: one.send(answer)] * 2)
+    sections = feed("a", f"connect ntrip://{origin.where}/VRS", framing="rtcm3", retry_max="1s",
+                    ntrip_gga="48.1371, 11.5754, 520")
+    relay = lab.start(sections)
+    one = origin.wait_asked()
+    assert gga(one.field("Ntrip-GGA")) == MUNICH
+    one.send(as_body(made.wire))
+    relay.wait("a", in_messages=20, source_positions=2)
+    lab.loop.run(lambda: sentences(one) == [MUNICH] * 2, what="two sentences")
+    relay.upgrade()
+    lab.loop.run(lambda: sentences(origin.connections[-1])[-1:] == [MUNICH], what="a sentence to the new process")
+    sections["feed a"]["ntrip_gga"] = "-33.925, -18.42, -4.2"
+    relay.reload(sections)
+    lab.loop.run(lambda: sentences(origin.connections[-1])[-1:] == [CAPE], what="the new position")
+
+
+def test_no_position(lab):
+    """Neither without one, nor to who is no caster."""
+    caster, other = Origin(lab, b"ICY 200 OK\r\n\r\n" + MADE.wire), Origin(lab, OK + b"\r\n" + MADE.wire)
+    relay = lab.start({**feed("a", f"connect ntrip://{caster.where}/M", framing="line"),
+                       **feed("b", f"connect {other.url()}, ntrip://{caster.where}/M", framing="line", ntrip_gga="1, 2")})
+    assert caster.wait_asked().field("Ntrip-GGA") is None and other.wait_asked().field("Ntrip-GGA") is None
+    for name in "ab":
+        relay.wait(name, in_messages=50, source_positions=0)
+    assert not sentences(caster.asked[0]) and not sentences(other.asked[0])
 
 
 def test_a_token_is_read_for_each_request(lab, tmp_path):

@@ -82,6 +82,31 @@ static void values_of_all_types_are_read(void **state)
 	assert_int_equal(rig->config->feeds[0].framing.kind, FRAMING_U32LE);
 }
 
+static void check_position(struct config_rig *rig, const char *text, int32_t latitude_e7,
+			   int32_t longitude_e7, int32_t altitude_cm)
+{
+	const struct config_position *position;
+	char file[1024];
+
+	snprintf(file, sizeof(file),
+		 LISTENER "[feed a]\ningest = connect ntrip://h/M\nntrip_gga = %s\n", text);
+	config_rig_load(rig, file);
+	position = &rig->config->feeds[0].ntrip_gga;
+	assert_true(position->is_known);
+	assert_int_equal(position->latitude_e7, latitude_e7);
+	assert_int_equal(position->longitude_e7, longitude_e7);
+	assert_int_equal(position->altitude_cm, altitude_cm);
+}
+
+static void positions_are_read(void **state)
+{
+	check_position(*state, "48.1371, 11.5754, 520", 481371000, 115754000, 52000);
+	check_position(*state, "-0.5,+0", -5000000, 0, 0);
+	check_position(*state, "90 , -180 ,\t-20.005", 900000000, -1800000000, -2000);
+	check_position(*state, "1.23456789, 007.00000009, 20000.00", 12345678, 70000000, 2000000);
+	config_rig_load(*state, IN_FEED("ntrip_gga = none\n"));
+}
+
 static void check_ingest(struct config_rig *rig, const char *text, enum config_ingest_kind kind,
 			 const char *const *addresses)
 {
@@ -424,6 +449,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CONFIG_TEST(defaults_are_those_of_the_table),
 		CONFIG_TEST(values_of_all_types_are_read),
+		CONFIG_TEST(positions_are_read),
 		CONFIG_TEST(ingests_of_all_forms_are_read),
 		CONFIG_TEST(bad_ingests_are_refused),
 		CONFIG_TEST(listeners_have_the_values_of_their_feed),

@@ -16,6 +16,8 @@
 #include "config/config.h"
 #include "tests/unit/config_rig.h"
 
+#define AT_CASTER LISTENER "[feed a]\ningest = connect ntrip://h/M\n" /* from line 6 on */
+
 /* The one error that a file of this text has: where it stands, and what is said of it. */
 struct bad_text {
 	const char *text, *place, *words;
@@ -84,6 +86,19 @@ static void bad_values_are_refused_with_what_was_expected(void **state)
 		 "such as 115200 8N1"},
 		{LISTENER "[feed a]\ningest = serial:d\nserial_mode = 9600 8M1\n", "a.ini:6",
 		 "such as 115200 8N1"},
+		{IN_FEED("ntrip_gga = 48.1, 11.5\n"), "a.ini:6",
+		 "for ingest = connect ntrip:// only"},
+		{AT_CASTER "ntrip_gga = 48.1\n", "a.ini:6", "such as 48.1371, 11.5754, 520"},
+		{AT_CASTER "ntrip_gga = 48.1, 11.5, 520, 3\n", "a.ini:6",
+		 "such as 48.1371, 11.5754, 520"},
+		{AT_CASTER "ntrip_gga = 48.1, east\n", "a.ini:6", "such as 48.1371, 11.5754, 520"},
+		{AT_CASTER "ntrip_gga = 48.1N, 11.5E\n", "a.ini:6",
+		 "such as 48.1371, 11.5754, 520"},
+		{AT_CASTER "ntrip_gga = .1, .5\n", "a.ini:6", "such as 48.1371, 11.5754, 520"},
+		{AT_CASTER "ntrip_gga = 90.0000001, 0\n", "a.ini:6", "out of range"},
+		{AT_CASTER "ntrip_gga = 0, -180.1\n", "a.ini:6", "out of range"},
+		{AT_CASTER "ntrip_gga = 0, 99999999999999999999\n", "a.ini:6", "out of range"},
+		{AT_CASTER "ntrip_gga = 0, 0, 20001\n", "a.ini:6", "out of range"},
 		{IN_FEED("framing = ts\nmax_message = 100\n"), "a.ini:6",
 		 "188 bytes are all longer"},
 		{IN_FEED("engine = fast\n"), "a.ini:6",

@@ -136,7 +136,9 @@ static void what_is_in_effect_loads_to_the_same(void **state)
 				"listen = unix:/a b\ncongestion = cubic\nburst = 300s\n"
 				"[listener n]\nfeed = a\nlisten = unix:/n\nformat = http\n"
 				"http_fields =\n[listener o]\nfeed = all\nlisten = unix:/o\n"
-				"format = http\n"),
+				"format = http\n[feed g]\n"
+				"ingest = connect ntrip://h/M\nntrip_gga = -0.5, 180, -20.005\n"
+				"[listener p]\nfeed = g\nlisten = unix:/p\n"),
 			"feed a.ring=12m"),
 		0);
 	first = rig->config;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "pull/gga.h"
 #include "pull/pull_answer.h"
 #include "pull/pull_request.h"
 #include "pull/pull_token.h"
@@ -28,6 +29,7 @@ static void expect_line(const char *url, bool is_framed, const struct pull_place
 		.is_framed = is_framed,
 		.place = *place,
 		.authorization = "",
+		.gga = "",
 	};
 	char text[PULL_REQUEST_BYTES];
 
@@ -62,6 +64,7 @@ static void test_longest_request(void **state)
 		.is_framed = true,
 		.place = {true, UINT32_MAX, UINT64_MAX},
 		.authorization = authorization,
+		.gga = "",
 	};
 	size_t bytes;
 
@@ -75,6 +78,48 @@ static void test_longest_request(void **state)
 	assert_true(bytes < sizeof(text));
 	assert_memory_equal(text + bytes - 4, "\r\n\r\n", 4);
 	assert_non_null(strstr(text, "&from=4294967295-18446744073709551615 HTTP/1.1\r\n"));
+}
+
+/* ---- the position ---- */
+
+static void expect_gga(int32_t latitude_e7, int32_t longitude_e7, int32_t altitude_cm,
+		       uint64_t wall_ns, const char *sentence)
+{
+	const struct gga_position position = {true, latitude_e7, longitude_e7, altitude_cm};
+	char text[GGA_BYTES];
+	size_t bytes = gga_print(&position, wall_ns, text);
+
+	assert_int_equal(bytes, strlen(text));
+	assert_string_equal(text, sentence);
+}
+
+/* The checksums are those of another program. */
+static void test_gga(void **state)
+{
+	const uint64_t morning_ns = (UINT64_C(1764408600) * 100 + 7) * 10000000; /* 09:30:00.07 */
+
+	(void)state;
+	expect_gga(481371540, 115753820, 52000, morning_ns,
+		   "$GPGGA,093000.07,4808.22924,N,01134.52292,E,1,12,1.0,520.0,M,0.0,M,,*56");
+	expect_gga(-5, 0, -4, 0,
+		   "$GPGGA,000000.00,0000.00003,S,00000.00000,E,1,12,1.0,0.0,M,0.0,M,,*40");
+	/* The minutes carry into the degree. */
+	expect_gga(89999999 * 10 + 9, -1799999999, -2000000, 86399990000000,
+		   "$GPGGA,235959.99,9000.00000,N,17959.99999,W,1,12,1.0,-20000.0,M,0.0,M,,*61");
+}
+
+static void test_field_of_gga(void **state)
+{
+	struct pull_request request = {
+		.url = "ntrip://h/M", .authorization = "", .gga = "$GPGGA,*00"};
+	char text[PULL_REQUEST_BYTES];
+
+	(void)state;
+	(void)pull_request_print(&request, text);
+	assert_non_null(strstr(text, "\r\nNtrip-GGA: $GPGGA,*00\r\n"));
+	request.url = "http://h/M";
+	(void)pull_request_print(&request, text);
+	assert_null(strstr(text, "GGA"));
 }
 
 /* ---- where the head of an answer ends ---- */
@@ -218,6 +263,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_target), cmocka_unit_test(test_longest_request),
+		cmocka_unit_test(test_gga),    cmocka_unit_test(test_field_of_gga),
 		cmocka_unit_test(test_end),    cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_place),  cmocka_unit_test(test_token),
 	};
