@@ -91,7 +91,7 @@ class Origin:
     @property
     def asked(self):
         """Those whose request has come whole."""
-        return [one for one in self.connections if one.request.endswith(b"\r\n\r\n")]
+        return [one for one in self.connections if b"\r\n\r\n" in one.request]
 
     def wait_asked(self, count=1):
         self.loop.run(lambda: len(self.asked) >= count, what=f"request {count}")
