@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* GGA, reckoned in integers: no digit goes by the locale, and 59.999999 minutes carry. */
+/* GGA, reckoned in integers: no digit goes by the locale. */
 #include "pull/gga.h"
 
 #include <stdio.h>

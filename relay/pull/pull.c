@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "net/peer_socket.h"
+#include "net/sockopt.h"
 #include "pull/pull_body.h"
 #include "pull/pull_token.h"
 
@@ -93,12 +94,23 @@ static void take_answer(struct pull *pull, const struct pull_answer *answer)
 	pull->events->on_stream(pull->owner);
 }
 
+/* What has come so far of an answer of NTRIP 1 may turn out to be the stream.  Nothing is taken of it, and
+ * the loop is told to wait for more. */
+static ssize_t wait_for_more(const struct pull *pull, size_t bytes, bool is_all)
+{
+	if (is_all)
+		return -ENODATA;
+	sockopt_set_low_water(pull->fd, bytes + 1);
+	return 0;
+}
+
 /* Only the head is taken: what follows stays where the kernel can pass it on.  Returns its bytes, 0 if more
  * has to come, or -errno. */
 static ssize_t take_head(struct pull *pull)
 {
 	char *at = pull->head + pull->head_bytes;
 	size_t room = PULL_HEAD_BYTES - pull->head_bytes;
+	bool is_all = sockopt_is_peer_closed(pull->fd);
 	ssize_t got = recv(pull->fd, at, room, MSG_PEEK | MSG_DONTWAIT);
 	ssize_t end;
 
@@ -111,6 +123,10 @@ static ssize_t take_head(struct pull *pull)
 		return end;
 	if (end == 0 && (size_t)got == room)
 		return -EMSGSIZE;
+	if (end == 0 && pull->is_ntrip)
+		return wait_for_more(pull, (size_t)got, is_all);
+	if (pull->is_ntrip)
+		sockopt_clear_low_water(pull->fd);
 	if (end)
 		got = end - (ssize_t)pull->head_bytes;
 	if (peer_socket_receive(pull->fd, at, (size_t)got, MSG_DONTWAIT) != got)
