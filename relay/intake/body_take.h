@@ -26,6 +26,14 @@ static inline bool body_is_ready(const struct source_body *body)
 	return body && body->is_ready;
 }
 
+/* That the connection can still give.  0: some are there that it has given already. */
+static inline uint64_t body_left_bytes(const struct source_body *body)
+{
+	if (body_is_ready(body))
+		return 0;
+	return body ? body->left_bytes : SOURCE_ENDLESS;
+}
+
 /* Is what comes from now on a stream like any other, until the connection ends? */
 static inline bool body_is_plain(const struct source_body *body)
 {

@@ -134,8 +134,9 @@ void gathering_end(struct gathering *gathering)
 	gathering->fd = -1;
 }
 
-bool gathering_holds(struct gathering *gathering)
+bool gathering_holds(struct gathering *gathering, uint64_t left_bytes)
 {
+	uint64_t enough = u64_min(enough_bytes(gathering), left_bytes);
 	uint32_t ms;
 	uint64_t queued;
 
@@ -148,12 +149,12 @@ bool gathering_holds(struct gathering *gathering)
 	if (ms == 0)
 		return false;
 	queued = queued_bytes(gathering);
-	if (queued == 0 || queued >= enough_bytes(gathering))
+	if (queued == 0 || queued >= enough)
 		return false;
 	gathering->since_ns = clock_wall_ns();
 	gathering->is_deaf = !gathering->can_tell;
 	if (gathering->can_tell)
-		sockopt_set_low_water(gathering->fd, enough_bytes(gathering));
+		sockopt_set_low_water(gathering->fd, enough);
 	ev_timer_set(&gathering->timer, ms * 1e-3, 0.);
 	ev_timer_start(gathering->loop, &gathering->timer);
 	return true;

@@ -62,8 +62,9 @@ void gathering_end(struct gathering *gathering);
 /* What is held is due now.  Returns how many bytes that is; 0: nothing was held. */
 uint64_t gathering_let_go(struct gathering *gathering);
 
-/* The source is readable.  True: not yet to be taken.  Then the timer runs. */
-bool gathering_holds(struct gathering *gathering);
+/* The source is readable, and gives left_bytes more at most.  True: not yet to be taken.  Then the timer
+ * runs. */
+bool gathering_holds(struct gathering *gathering, uint64_t left_bytes);
 
 /* Something was taken. */
 void gathering_note_take(struct gathering *gathering);

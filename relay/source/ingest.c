@@ -364,7 +364,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 	if (ingest_may_read(ingest))
 		note_fifo_publisher(ingest);
 	if (ingest_may_read(ingest)) {
-		if (gathering_holds(&ingest->gathering))
+		if (gathering_holds(&ingest->gathering, body_left_bytes(ingest->body)))
 			ingest->feed->metrics.source_holds++;
 		else
 			ingest_take_once(ingest);

@@ -92,12 +92,30 @@ def test_pieces_of_a_body_are_taken_together(lab, kind, engine):
     readers = relay.subscribe("a-raw", made, 2)
     relay.wait("a", subscribers=2)
     publisher = connect(relay, head_of(kind, len(made.wire)))
-    publisher.send_each([body[at:at + 500] for at in range(0, len(body), 500)])
+    parts = [body[at:at + 500] for at in range(0, len(body), 500)]
+    publisher.send_each(parts[:-1])
+    relay.wait("a", test=lambda seen: seen["source_holds"] >= 1)
+    publisher.send_each(parts[-1:])
     relay.run_until_done(readers)
     seen = relay.feed("a")
     assert seen["source_holds"] >= 1 and seen["in_packets"] < 10, seen
     if kind in ("length", "chunked"):
         lab.loop.run(lambda: statuses(publisher) == [204], what="the answer")
+
+
+def test_a_body_of_known_length_is_not_held_at_its_end(lab):
+    """Nothing more can come, so who waits for the answer need not wait for coalesce_time."""
+    made = script("line", (1000,) * 20, 1)
+    half = made.ends[9] + 300
+    relay = lab.start(published(lab, framing="line", **LONG))
+    reader = relay.subscribe("a-raw", made)
+    relay.wait("a", subscribers=1)
+    publisher = connect(relay, head_of("length", len(made.wire))).flush()
+    publisher.send(made.wire[:half])
+    relay.wait("a", source_holds=1)
+    publisher.send(made.wire[half:])
+    lab.loop.run(lambda: statuses(publisher) == [204], ceiling=30, what="the answer")
+    relay.run_until_done([reader])
 
 
 @pytest.mark.parametrize("event", ["takeover", "end"])

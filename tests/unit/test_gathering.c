@@ -84,7 +84,7 @@ static void put_and_hold(struct rig *rig)
 {
 	put(rig, 10);
 	assert_true(is_readable(rig, -1));
-	assert_true(gathering_holds(&rig->gathering));
+	assert_true(gathering_holds(&rig->gathering, UINT64_MAX));
 }
 
 static void tcp_is_readable_once_there_is_enough(void **state)
@@ -101,17 +101,40 @@ static void tcp_is_readable_once_there_is_enough(void **state)
 	assert_false(is_readable(&rig, 0));
 	put(&rig, 990);
 	assert_true(is_readable(&rig, -1));
-	assert_false(gathering_holds(&rig.gathering));
+	assert_false(gathering_holds(&rig.gathering, UINT64_MAX));
 	assert_true(rig.gathering.since_ns >= before_ns);
 	/* What is left has waited as well. */
 	take(&rig, 400);
 	assert_int_equal(rig.gathering.since_ns, 0);
 	assert_true(is_readable(&rig, 0));
-	assert_false(gathering_holds(&rig.gathering));
+	assert_false(gathering_holds(&rig.gathering, UINT64_MAX));
 	take(&rig, 600);
 	/* And then it begins anew. */
 	put_and_hold(&rig);
 	assert_int_equal(rig.dues, 0);
+	stop(&rig);
+}
+
+/* The last of a body of known length: there is no more to wait for. */
+static void no_more_is_waited_for_than_comes(void **state)
+{
+	const struct gathering_params params = {.bytes = 1000, .time_ms = 60000};
+	struct rig rig;
+
+	(void)state;
+	start(&rig, true, &params);
+	put(&rig, 10);
+	assert_true(is_readable(&rig, -1));
+	assert_true(gathering_holds(&rig.gathering, 15));
+	assert_false(is_readable(&rig, 0));
+	put(&rig, 5);
+	assert_true(is_readable(&rig, -1));
+	assert_false(gathering_holds(&rig.gathering, 15));
+	take(&rig, 15);
+	put(&rig, 10);
+	assert_true(is_readable(&rig, -1));
+	assert_false(gathering_holds(&rig.gathering, 10));
+	assert_false(gathering_holds(&rig.gathering, 0));
 	stop(&rig);
 }
 
@@ -142,9 +165,9 @@ static void the_end_is_not_held(void **state)
 	put_and_hold(&rig);
 	assert_int_equal(shutdown(rig.publisher, SHUT_WR), 0);
 	assert_true(is_readable(&rig, -1));
-	assert_false(gathering_holds(&rig.gathering));
+	assert_false(gathering_holds(&rig.gathering, UINT64_MAX));
 	take(&rig, 10);
-	assert_false(gathering_holds(&rig.gathering));
+	assert_false(gathering_holds(&rig.gathering, UINT64_MAX));
 	stop(&rig);
 }
 
@@ -163,7 +186,7 @@ static void the_time_is_up(void **state)
 		assert_int_equal(rig.dues, 1);
 		assert_false(rig.gathering.is_deaf);
 		assert_true(is_readable(&rig, 0));
-		assert_false(gathering_holds(&rig.gathering));
+		assert_false(gathering_holds(&rig.gathering, UINT64_MAX));
 		take(&rig, 10);
 		stop(&rig);
 	}
@@ -184,7 +207,7 @@ static void enough_is_not_held_and_none_holds_nothing(void **state)
 		start(&rig, true, &rows[i]);
 		put(&rig, 10);
 		assert_true(is_readable(&rig, -1));
-		assert_false(gathering_holds(&rig.gathering));
+		assert_false(gathering_holds(&rig.gathering, UINT64_MAX));
 		stop(&rig);
 	}
 }
@@ -200,7 +223,7 @@ static void a_change_and_the_end_leave_the_socket_as_it_was(void **state)
 	put_and_hold(&rig);
 	gathering_change(&rig.gathering, &none);
 	assert_true(is_readable(&rig, 0));
-	assert_false(gathering_holds(&rig.gathering));
+	assert_false(gathering_holds(&rig.gathering, UINT64_MAX));
 	take(&rig, 10);
 	gathering_change(&rig.gathering, &params);
 	put_and_hold(&rig);
@@ -236,6 +259,7 @@ static void the_hold_follows_the_load(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_more_is_waited_for_than_comes),
 		cmocka_unit_test(tcp_is_readable_once_there_is_enough),
 		cmocka_unit_test(a_large_mark_leaves_the_window_alone),
 		cmocka_unit_test(the_end_is_not_held),
