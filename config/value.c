@@ -578,6 +578,8 @@ const char *config_value_expected(const struct config_option *option, char *buf,
 	else if (option->type == CONFIG_TYPE_ADDRESS)
 		snprintf(buf, size, "%s%s%s", option->min ? option->min : "",
 			 option->min ? ", or " : "", CONFIG_ADDRESS_EXPECTED);
+	else if (option->type == CONFIG_TYPE_LIST)
+		snprintf(buf, size, "a list between commas, of at most %s bytes", option->max);
 	else
 		snprintf(buf, size, "at most %s bytes without blanks", option->max);
 	return buf;

@@ -31,6 +31,7 @@ static bool is_listed(struct http_text name, const char *names)
 		struct http_text one = {names, strcspn(names, ",")};
 
 		names += one.length + (names[one.length] == ',');
+		one = http_text_trim(one);
 		if (one.length == name.length && strncasecmp(one.at, name.at, name.length) == 0)
 			return true;
 	}

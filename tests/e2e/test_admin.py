@@ -408,7 +408,7 @@ def test_nothing_can_be_changed_over_tcp(lab):
     ("xrelay.example", 403), ("relay.example.evil", 403), ("localhost.evil:7090", 403),
 ])
 def test_a_name_that_is_not_its_own_is_refused(lab, host, status):
-    relay = start(lab, admin={"hosts": "relay.example,ops.example"})
+    relay = start(lab, admin={"hosts": "relay.example, ops.example"})
     answer = Admin(relay).ask("/status.json", Host=host)
     assert answer.status == status, answer.text
     assert ("feeds" in answer.json) == (status == 200)

@@ -83,7 +83,7 @@ def test_a_refusal_says_what_was_asked(lab):
 
 @pytest.mark.parametrize("hosts, listen, known, unknown", [
     ("auto", "tcp:127.0.0.1:0", ["127.0.0.1:7", "localhost", "[::1]", "10.1.2.3"], ["evil.example:7003", "relay"]),
-    ("relay,b.example", "tcp:127.0.0.1:0", ["Relay:7003", "b.example", "localhost"], ["evil.example"]),
+    ("relay , b.example,\tc", "tcp:127.0.0.1:0", ["Relay:7003", "b.example", "c", "localhost"], ["evil.example"]),
     ("relay", "tcp:0.0.0.0:0", ["relay", "127.0.0.1"], ["evil.example"]),
     ("*", "tcp:127.0.0.1:0", ["evil.example"], []),
     ("auto", "tcp:0.0.0.0:0", ["evil.example"], [])])

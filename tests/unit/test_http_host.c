@@ -58,6 +58,9 @@ static void names_are_known_that_are_listed(void **state)
 	assert_true(is_known("RELAY.example:7003", names));
 	assert_true(is_known("b.example", names));
 	assert_true(is_known("c:1", names));
+	assert_true(is_known("c", " b.example ,\tc"));
+	assert_true(is_known("b.example", " b.example ,\tc"));
+	assert_false(is_known("c", "b.example c"));
 	assert_false(is_known("relay.exampl", names));
 	assert_false(is_known("relay.example.evil", names));
 	assert_false(is_known("evil.relay.example", names));
