@@ -223,3 +223,25 @@ def test_str2str(lab, started):
     lab.loop.run(lambda: rover_out.exists() and epochs[-1] in rover_out.read_bytes(), what="the last epoch", poll=0.05)
     receiver.close()
     source.close()
+
+
+def test_str2str_as_a_caster(lab, started):
+    """relay is its rover, and tells it a position; the stream begins right behind ICY 200 OK."""
+    frame = script("rtcm3", (100,), 9).wire
+    port = free_port()
+    relay = lab.start({**feed("base", framing="rtcm3"),
+                       **feed("a", f"connect ntrip://127.0.0.1:{port}/M", framing="rtcm3", retry_max="1s",
+                              ntrip_gga="48.1371, 11.5754")})
+    base = relay.address["listener base-raw"].removeprefix("tcp:")
+    started(["str2str", "-in", f"tcpcli://{base}", "-out", f"ntripc://:{port}/M"], stdout=subprocess.DEVNULL)
+    relay.wait("base", subscribers=1)
+    publisher = relay.publish("base")
+
+    def comes():
+        """It answers only while it has bytes for its rover."""
+        publisher.send(frame)
+        seen = relay.feed("a")
+        return seen["source_positions"] >= 1 and seen["in_messages"] >= 20
+
+    lab.loop.run(comes, 60, "frames from the caster", poll=0.05)
+    assert relay.feed("a")["unsynced_bytes"] == 0
