@@ -48,8 +48,9 @@ static size_t find_line(const char *bytes, size_t count, size_t at, struct http_
 	return (size_t)(end + 1 - bytes) - at;
 }
 
-/* Behind "ICY 200 OK", NTRIP 1 has no fields, and no blank line is sure. */
-static bool may_be_field(struct http_text line)
+/* Behind "ICY 200 OK", NTRIP 1 has no fields, and no blank line is sure.  A line that has come whole is none
+ * without a colon. */
+static bool may_be_field(struct http_text line, bool is_whole)
 {
 	size_t i = 0;
 
@@ -57,7 +58,9 @@ static bool may_be_field(struct http_text line)
 		return line.length < 2;
 	while (i < line.length && i < NAME_MAX_BYTES && http_is_token_char(line.at[i]))
 		i++;
-	return i == line.length ? i < NAME_MAX_BYTES : line.at[i] == ':';
+	if (i == line.length)
+		return !is_whole && i < NAME_MAX_BYTES;
+	return line.at[i] == ':';
 }
 
 ssize_t pull_answer_find_end(const char *bytes, size_t count, bool is_ntrip)
@@ -71,11 +74,11 @@ ssize_t pull_answer_find_end(const char *bytes, size_t count, bool is_ntrip)
 	while ((taken = find_line(bytes, count, at, &line)) > 0) {
 		if (at > 0 && line.length == 0)
 			return (ssize_t)(at + taken);
-		if (at > 0 && is_bare && !may_be_field(line))
+		if (at > 0 && is_bare && !may_be_field(line, true))
 			return (ssize_t)at;
 		at += taken;
 	}
-	return at > 0 && is_bare && !may_be_field(line) ? (ssize_t)at : 0;
+	return at > 0 && is_bare && !may_be_field(line, false) ? (ssize_t)at : 0;
 }
 
 /* ---- what it says ---- */

@@ -8,7 +8,7 @@ import pytest
 
 from relaytest import address
 from relaytest.ini import feed
-from test_client_proxies import PROXIES, free_port, started, until_it_listens  # noqa: F401 (started is a fixture)
+from test_client_proxies import PROXIES, started, until_it_listens  # noqa: F401 (started is a fixture)
 from test_clients import BROWSERS, page  # noqa: F401 (page is one, too)
 
 pytestmark = pytest.mark.clients
@@ -28,7 +28,7 @@ def behind_proxies(lab, started, origin):  # noqa: F811
     relay.wait("radio", in_bytes=sound.stat().st_size)
     origins = []
     for name, (make, header) in PROXIES.items():
-        directory, own = lab.directory / name, free_port()
+        directory, own = lab.directory / name, address.spare_port()
         directory.mkdir()
         process = started(make(directory, address.parse(relay.address[f"listener {header}"])[1][1], own))
         until_it_listens(lab, process, own)

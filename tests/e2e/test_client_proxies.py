@@ -228,7 +228,7 @@ def test_str2str(lab, started):
 def test_str2str_as_a_caster(lab, started):
     """relay is its rover, and tells it a position; the stream begins right behind ICY 200 OK."""
     frame = script("rtcm3", (100,), 9).wire
-    port = free_port()
+    port = address.spare_port()
     relay = lab.start({**feed("base", framing="rtcm3"),
                        **feed("a", f"connect ntrip://127.0.0.1:{port}/M", framing="rtcm3", retry_max="1s",
                               ntrip_gga="48.1371, 11.5754")})

@@ -42,11 +42,12 @@ static void on_stream(void *owner)
 
 static void on_refused(void *owner, const char *why, bool again)
 {
+	const char *words = strstr(why, " (\"");
 	struct got *got = owner;
 
 	got->is_refused = true;
 	got->is_again = again;
-	errmsg_set(&got->why, "%.*s", (int)(strcspn(why, "\"")), why);
+	errmsg_set(&got->why, "%.*s", (int)(words ? words - why : (long)strlen(why)), why);
 }
 
 // As an ingest does, but for its pipes.

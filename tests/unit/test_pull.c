@@ -145,6 +145,8 @@ static void test_end(void **state)
 	expect_end("ICY 200 OK\r\n\xd3stream", true, 12, 13);
 	expect_end("ICY 200 OK\r\n$GPGGA,1\r\n", true, 12, 19);
 	expect_end("ICY 200 OK\r\n$GPGGA,1\r\n", false, 0, 0);
+	expect_end("ICY 200 OK\r\nhello\r\n", true, 12, 18);
+	expect_end("ICY 200 OK\r\nhello\n", true, 12, 18);
 	assert_int_equal(pull_answer_find_end("GET / HTTP/1.1", 14, false), -EPROTO);
 	assert_int_equal(pull_answer_find_end("\xd3", 1, true), -EPROTO);
 }
