@@ -69,6 +69,16 @@ static void cut_file(const struct history_rig *rig, uint64_t number, enum histor
 	assert_int_equal(close(fd), 0);
 }
 
+/* What it has not is zero bytes. */
+static void extend_file(const struct history_rig *rig, uint64_t number, enum history_kind kind,
+			size_t size)
+{
+	int fd = open_number(rig, number, kind);
+
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	assert_int_equal(close(fd), 0);
+}
+
 static void flip_byte(const struct history_rig *rig, uint64_t number, enum history_kind kind,
 		      size_t offset)
 {
@@ -236,6 +246,78 @@ static void a_power_cut_lets_no_wrong_byte_through(void **state)
 	}
 }
 
+/* Appends as far as `bytes`, commits, and appends `more`, of which readers are shown no more than that new
+ * files have committed; then dies.  *ret: what was shown last.  Returns the number of its file. */
+static uint64_t commit_and_die(struct history_rig *rig, size_t bytes, size_t more,
+			       struct history_writer *ret)
+{
+	struct history_entry oldest, before, end;
+	struct history_found found;
+	struct history *history = history_rig_open(rig, &found);
+	struct history_writer *writer = ret;
+	uint64_t number;
+	size_t taken;
+
+	history_writer_begin(writer, history, &found.end);
+	writer->shows_committed = true;
+	taken = history_rig_append(rig, writer, 0, bytes);
+	assert_int_equal(history_writer_commit(writer), 0);
+	assert_true(history_range(history, &oldest, &before));
+	assert_int_equal(before.sequence, rig->packets[whole_packets(rig, taken)].header.sequence);
+	number = history->next_number - 1;
+	(void)history_rig_append(rig, writer, taken, more);
+	assert_true(history_range(history, &oldest, &end));
+	if (history->next_number - 1 == number)
+		assert_int_equal(end.offset, before.offset);
+	number = history->next_number - 1;
+	(void)close(writer->fd);
+	(void)close(writer->index_fd);
+	history_unref_file(history, &writer->file);
+	assert_int_equal(history_sync(history, false, 0), 0);
+	history_close(&history);
+	return number;
+}
+
+/* What lies behind: as if it never came to the disk, or not all of it. */
+static void lose_tail(struct history_rig *rig, uint64_t number, enum history_kind kind,
+		      size_t least)
+{
+	size_t size = file_size(rig, number, kind);
+	size_t left = least + rig_random_below(&rig->random, size - least + 1);
+
+	if (rig_random_below(&rig->random, 2))
+		cut_file(rig, number, kind, least);
+	extend_file(rig, number, kind, left);
+}
+
+/* Nothing that was committed is missing, whatever became of the rest; and none of the rest is there. */
+static void a_power_cut_takes_nothing_that_was_committed(void **state)
+{
+	struct history_rig *rig = *state;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct history_found found;
+		struct history_writer writer;
+		uint64_t number;
+		size_t bytes, count;
+
+		begin_round(rig);
+		bytes = 100000 + rig_random_below(&rig->random, rig->bytes - 200000);
+		number = commit_and_die(rig, bytes,
+					bytes + rig_random_below(&rig->random, rig->bytes - bytes),
+					&writer);
+		lose_tail(rig, number, HISTORY_PACKETS, (size_t)writer.shown.offset);
+		lose_tail(rig, number, HISTORY_INDEX,
+			  (size_t)history_index_offset(writer.shown_entry_count));
+		start_machine(rig);
+		count = check_prefix(rig, &found);
+		assert_true(count >= whole_packets(rig, bytes));
+		if (writer.shown.session)
+			assert_int_equal(found.end.sequence, writer.shown.sequence);
+		assert_int_equal(check_prefix(rig, &found), count);
+	}
+}
+
 /* Everything is found without the index, and with one that is not right. */
 static void an_index_can_be_lost_or_wrong(void **state)
 {
@@ -390,6 +472,7 @@ int main(void)
 		TEST(an_index_can_be_lost_or_wrong),
 		TEST(a_wrong_byte_is_named),
 		TEST(what_a_power_cut_took_is_a_gap),
+		TEST(a_power_cut_takes_nothing_that_was_committed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
