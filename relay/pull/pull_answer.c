@@ -55,7 +55,7 @@ static bool may_be_field(struct http_text line, bool is_whole)
 	size_t i = 0;
 
 	if (line.length == 0 || line.at[0] == '\r')
-		return line.length < 2;
+		return !is_whole && line.length < 2;
 	while (i < line.length && i < NAME_MAX_BYTES && http_is_token_char(line.at[i]))
 		i++;
 	if (i == line.length)

@@ -150,7 +150,7 @@ BAD = {
     "mode=updinfo&mount=/a&song=%FC": (400, TOKEN, "no UTF-8"),
     "mode=updinfo&mount=/a&song=a%0Ab": (400, TOKEN, "no UTF-8"),
     "mode=updinfo&mount=/a&song=" + "x" * 2000: (400, TOKEN, "too long"),
-    "mode=updinfo&mount=/" + "a" * 100 + "&song=x": (400, TOKEN, "too long"),
+    "mode=updinfo&mount=/" + "a" * 3000 + "&song=x": (400, TOKEN, "too long"),
 }
 
 

@@ -118,6 +118,7 @@ static void streams_begin_where_they_begin(void **state)
 		      "a-text-that-has-no-colon-and-no-end-of-a-line-"
 		      "is-longer-than-any-name-of-a-field");
 	expect_stream("ntrip://h/M", "ICY 200 OK\r\n", "hello\r\n.\r\n");
+	expect_stream("ntrip://h/M", "ICY 200 OK\r\n", "\r\r\nBBB");
 	expect_stream("ntrip://h/M", "ICY 200 OK\r\n", "\xd3stream");
 	expect_stream("ntrip://h/M", "ICY 200 OK\r\n\r\n", "a: b\r\n\r\n");
 	expect_stream("ntrip://h/M", "ICY 200 OK\r\nServer: x\r\n\r\n", "stream");
