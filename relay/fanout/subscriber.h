@@ -75,7 +75,7 @@ struct stream_place {
 enum replay_outcome {
 	REPLAY_MORE,    /* there is more to send                                            */
 	REPLAY_BLOCKED, /* the socket takes no more for now                                 */
-	REPLAY_RESTS,   /* it is not to get more for now                                    */
+	REPLAY_RESTS,   /* it gets no more for now: it is called on at a tick, or wakes       */
 	REPLAY_SEAM,    /* between two packets: it may go on from the ring, or be called on */
 	REPLAY_AT_END,  /* the same, but there is no more for now                           */
 	REPLAY_OVER,    /* all that was asked for has been sent                             */
@@ -109,6 +109,9 @@ struct kept_replay {
 
 /* Who sends subscribers what the ring does not have any more. */
 struct subscriber_replay {
+	/* Before all else: what to call, in its loop, when it need not rest any longer.  NULL: it
+	 * is called on at a tick, and that is soon enough. */
+	void (*attend)(void *owner, void (*wake)(void *subscriber), void *subscriber);
 	/* Sends some bytes to the socket, from where it is.  *ret is all zero before. */
 	enum replay_outcome (*send)(void *owner, int fd, struct replay_progress *ret);
 	/* True: the socket has, or may have, a part of a packet, so nothing else may be said. */

@@ -120,11 +120,22 @@ void subscriber_serve_replay(struct subscriber *subscriber)
 	take_outcome(subscriber, outcome, &progress);
 }
 
+/* It need not rest any longer. */
+static void wake(void *owner)
+{
+	struct subscriber *subscriber = owner;
+
+	if (subscriber->state == SUBSCRIBER_IDLE)
+		subscriber_set_state(subscriber, SUBSCRIBER_BLOCKED);
+}
+
 void subscriber_attach_replay(struct subscriber *subscriber, const struct subscriber_replay *replay,
 			      void *owner)
 {
 	subscriber->replay = replay;
 	subscriber->replay_owner = owner;
+	if (replay->attend)
+		replay->attend(owner, wake, subscriber);
 	list_append(&fanout_of(subscriber)->replaying, &subscriber->replay_node);
 	/* It holds nothing. */
 	cursor_leave(&subscriber->cursor);

@@ -28,8 +28,8 @@ struct history_file *history_new_file(uint64_t number)
 	file->number = number;
 	file->refs = 1;
 	file->fd = -1;
-	file->index_fd = -1;
 	list_node_init(&file->node);
+	list_node_init(&file->closing_node);
 	return file;
 }
 
@@ -68,7 +68,6 @@ static bool drop(struct history_file *file)
 static void free_file(struct history_file *file)
 {
 	fd_close(&file->fd);
-	fd_close(&file->index_fd);
 	free(file);
 }
 
@@ -263,6 +262,9 @@ static struct history *new_history(const struct history_params *params)
 		return NULL;
 	list_init(&history->files);
 	list_init(&history->unsealed);
+	list_init(&history->reads.waiting);
+	list_init(&history->reads.closing);
+	(void)pthread_cond_init(&history->reads.changed, NULL);
 	(void)pthread_mutex_init(&history->lock, NULL);
 	history->folder.fd = history->open_fd = history->open_index_fd = -1;
 	history->next_number = 1;
@@ -317,6 +319,12 @@ void history_close(struct history **history_ptr)
 	*history_ptr = NULL;
 	if (!history)
 		return;
+	while ((node = list_first(&history->reads.closing))) {
+		struct history_file *file = list_entry(node, struct history_file, closing_node);
+
+		list_remove(node);
+		history_unref_file(history, &file);
+	}
 	while ((unsealed = history_take_unsealed(history)))
 		history_free_unsealed(unsealed);
 	while ((node = list_first(&history->files))) {
@@ -324,6 +332,7 @@ void history_close(struct history **history_ptr)
 		free_file(history_file_at(node));
 	}
 	history_folder_close(&history->folder);
+	(void)pthread_cond_destroy(&history->reads.changed);
 	(void)pthread_mutex_destroy(&history->lock);
 	free(history->path);
 	free(history);

@@ -8,6 +8,7 @@
  *
  *   history_writer.h    appends to the newest file, and begins the next one
  *   history_reader.h    reads from any moment on
+ *   history_read.h      what readers wait for
  *   history_sync.h      what waits for the disk
  *   history_cache.h     what stays in the page cache
  *   history_recover.h   what has to be done about a file that was not closed for good
@@ -18,8 +19,8 @@
  * unlink(2).  So what a reader has been given stays as it is, even while a socket still refers to
  * its pages.
  *
- * One thread writes, one thread reads, and one thread waits for the disk.  Anybody may ask for a
- * report.
+ * One thread writes, one waits for the disk, and one reads for all readers, who are in one loop.
+ * Anybody may ask for a report.
  */
 #pragma once
 
@@ -32,6 +33,7 @@
 #include "base/errmsg.h"
 #include "base/list.h"
 #include "history/history_folder.h"
+#include "history/history_read.h"
 #include "history_file/history_index.h"
 #include "packet/packet.h"
 
@@ -59,10 +61,10 @@ struct history_file {
 	struct history_entry first, end;
 	uint64_t dropped; /* with the lock: so far it has been dropped from the page cache */
 
-	/* The reading thread's. */
+	/* With the lock. */
 	unsigned readers;
-	int fd;       /* -1: nobody reads */
-	int index_fd; /* -1: nobody has searched */
+	int fd;                        /* of its packets; -1: nobody has read for some time */
+	struct list_node closing_node; /* in history->reads.closing */
 };
 
 static inline struct history_file *history_file_at(struct list_node *node)
@@ -74,6 +76,7 @@ static inline struct history_file *history_file_at(struct list_node *node)
 enum history_step {
 	HISTORY_WRITING,
 	HISTORY_SYNCING,
+	HISTORY_READING,
 	HISTORY_STEP_COUNT,
 };
 
@@ -84,6 +87,9 @@ struct history {
 	pthread_mutex_t lock;         /* held for some instructions, never over a call that waits */
 	struct list files;            /* struct history_file, the oldest first */
 	struct list unsealed;         /* with the lock: struct history_unsealed */
+	struct history_reads reads;   /* private */
+	unsigned readers;             /* with the lock: of all files */
+	bool is_unseen;               /* with the lock: nothing is kept in the page cache */
 	int open_fd, open_index_fd;   /* with the lock: what is being written; -1: nothing */
 	bool has_new_name;       /* with the lock: a file was made since the folder was synced */
 	uint64_t next_number;    /* the writing thread's */

@@ -4,14 +4,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "base/num.h"
 #include "history/history.h"
 #include "history/history_folder.h"
+#include "history/history_reader.h"
 
 enum {
+	PAGE_MIN_BYTES = 4096,
 	PARTS = 64,               /* picked at once */
 	PART_MIN_BYTES = 1 << 20, /* of a file that still grows: less is not worth a call */
 	PIECE_BYTES = 16 << 20,   /* that the disk is asked for at once */
@@ -78,6 +82,52 @@ static void drop_part(struct history *history, const struct old_part *part)
 		(void)posix_fadvise(fd, (off_t)from, bytes, POSIX_FADV_DONTNEED);
 	}
 	fd_close(&fd);
+}
+
+/* How many pages are there, before the first one that is not. */
+static size_t count_pages(int fd, off_t offset, size_t bytes, size_t page)
+{
+	unsigned char is_there[HISTORY_LOOK_BYTES / PAGE_MIN_BYTES + 1];
+	size_t pages = (bytes + page - 1) / page;
+	void *map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, offset);
+	size_t count = 0;
+	int r;
+
+	if (map == MAP_FAILED)
+		return pages;
+	r = mincore(map, bytes, is_there);
+	(void)munmap(map, bytes);
+	if (r < 0)
+		return pages;
+	while (count < pages && is_there[count] & 1)
+		count++;
+	return count;
+}
+
+static uint64_t cached_bytes(int fd, uint64_t offset, uint64_t bytes)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	uint64_t before = offset % page; /* of its first page */
+	uint64_t cached;
+
+	bytes = u64_min(bytes, HISTORY_LOOK_BYTES);
+	cached = page * count_pages(fd, (off_t)(offset - before), (size_t)(before + bytes), page);
+	return u64_min(bytes, cached - u64_min(cached, before));
+}
+
+uint64_t history_cached(const struct history_run *run, uint64_t offset, uint64_t bytes)
+{
+	return run->is_unseen ? bytes : cached_bytes(run->fd, offset, bytes);
+}
+
+bool history_is_unseen(struct history *history, int fd, uint64_t offset)
+{
+	if (cached_bytes(fd, offset, 1))
+		return false;
+	(void)pthread_mutex_lock(&history->lock);
+	history->is_unseen = true;
+	(void)pthread_mutex_unlock(&history->lock);
+	return true;
 }
 
 void history_drop_old(struct history *history)

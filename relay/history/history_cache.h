@@ -6,9 +6,11 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct history;
+struct history_run;
 
 enum {
 	HISTORY_CACHED_BYTES = 64 << 20,
@@ -18,3 +20,16 @@ enum {
  * POSIX_FADV_DONTNEED, which leaves what is dirty).  Waits for the disk.  What cannot be dropped
  * stays until the kernel needs the room. */
 void history_drop_old(struct history *history);
+
+enum {
+	HISTORY_LOOK_BYTES = 1 << 20,
+};
+
+/* How many bytes of the file of a run, from `offset` on, are in the page cache, of `bytes` and of
+ * HISTORY_LOOK_BYTES: they can be read or sent without waiting for the disk (mincore(2)).  Where it
+ * cannot be told, they are taken to be. */
+uint64_t history_cached(const struct history_run *run, uint64_t offset, uint64_t bytes);
+
+/* What is at `offset` has just been read.  True: it is not in the page cache all the same.  So the
+ * file system keeps nothing there, and from now on the runs say so. */
+bool history_is_unseen(struct history *history, int fd, uint64_t offset);

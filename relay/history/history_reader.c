@@ -33,36 +33,70 @@ static struct seen_file see(struct history_file *file)
 /* Gives up a file that the reader has a reference of. */
 static void leave(struct history_reader *reader)
 {
+	struct history *history = reader->history;
 	struct history_file *file = reader->file;
+	bool is_last;
 
-	if (file && --file->readers == 0) {
-		fd_close(&file->fd);
-		fd_close(&file->index_fd);
-	}
-	history_unref_file(reader->history, &reader->file);
+	if (!file)
+		return;
+	(void)pthread_mutex_lock(&history->lock);
+	is_last = --file->readers == 0;
+	history->readers--;
+	(void)pthread_mutex_unlock(&history->lock);
+	if (is_last)
+		history_reads_close_file(history, file);
+	history_unref_file(history, &reader->file);
 }
 
-static int open_once(const struct history *history, const struct history_file *file,
-		     enum history_kind kind, int *fd)
+/* Whose files they are may read them without a note of when, which might wait for the disk. */
+static int open_file(const struct history *history, const struct history_file *file,
+		     enum history_kind kind, int *ret_fd)
 {
-	int r;
+	int r = history_folder_open_file(history->folder.fd, file->number, kind,
+					 O_RDONLY | O_NOATIME, ret_fd);
 
-	if (*fd >= 0)
-		return 0;
-	r = history_folder_open_file(history->folder.fd, file->number, kind, O_RDONLY, fd);
+	if (r == -EPERM)
+		r = history_folder_open_file(history->folder.fd, file->number, kind, O_RDONLY,
+					     ret_fd);
 	return r == -ENOENT ? -ERANGE : r; /* it has just been retired */
 }
 
-/* Takes over a reference of `file`, also on an error. */
-static int enter(struct history_reader *reader, struct history_file *file, uint64_t offset)
+/* One more reads it, if it is open; else it gets *fd, if there is one. */
+static bool join(struct history *history, struct history_file *file, int *fd)
 {
-	int r = open_once(reader->history, file, HISTORY_PACKETS, &file->fd);
+	bool is_open;
 
+	(void)pthread_mutex_lock(&history->lock);
+	if (file->fd < 0) {
+		file->fd = *fd;
+		*fd = -1;
+	}
+	is_open = file->fd >= 0;
+	file->readers += is_open;
+	history->readers += is_open;
+	(void)pthread_mutex_unlock(&history->lock);
+	return is_open;
+}
+
+/* Takes over a reference of `file`, also on an error.  -EINPROGRESS: it is not open, and the
+ * caller must not wait. */
+static int enter(struct history_reader *reader, struct history_file *file, uint64_t offset,
+		 bool may_wait)
+{
+	int fd = -1;
+	int r = 0;
+
+	if (!join(reader->history, file, &fd)) {
+		r = may_wait ? open_file(reader->history, file, HISTORY_PACKETS, &fd)
+			     : -EINPROGRESS;
+		if (r == 0)
+			(void)join(reader->history, file, &fd);
+		fd_close(&fd); /* another one was quicker */
+	}
 	if (r < 0) {
 		history_unref_file(reader->history, &file);
 		return r;
 	}
-	file->readers++;
 	reader->file = file;
 	reader->offset = offset;
 	return 0;
@@ -103,14 +137,20 @@ struct search {
 		    uint64_t *ret);
 };
 
-/* Maps the index of the file that the reader has entered. */
+/* Maps the index of the file that the reader has entered.  It is read before: a page that is
+ * waited for in a mapping may hold up whoever else maps or unmaps something. */
 static int map_index(const struct history_reader *reader, const struct seen_file *seen,
 		     struct history_index *index)
 {
-	struct history_file *file = seen->file;
-	int r = open_once(reader->history, file, HISTORY_INDEX, &file->index_fd);
+	int fd;
+	int r = open_file(reader->history, seen->file, HISTORY_INDEX, &fd);
 
-	return r < 0 ? r : history_index_map(index, file->index_fd, seen->entry_count);
+	if (r == 0)
+		r = history_bring_in(fd, 0, history_index_offset(seen->entry_count));
+	if (r == 0)
+		r = history_index_map(index, fd, seen->entry_count);
+	fd_close(&fd);
+	return r;
 }
 
 /* Moves the reader to the first packet of its file that the search is for; to the end of the file
@@ -132,7 +172,7 @@ static int search_file(struct history_reader *reader, const struct seen_file *se
 static int open_in(struct history_reader *reader, const struct seen_file *seen,
 		   const struct search *search)
 {
-	int r = enter(reader, seen->file, 0);
+	int r = enter(reader, seen->file, 0, true);
 
 	if (r < 0)
 		return r;
@@ -223,7 +263,7 @@ int history_reader_open_since(struct history_reader *reader, struct history *his
 	if (find_file(history, false, has_ended_after, &time_ns, &seen))
 		return open_in(reader, &seen, &search);
 	if (find_file(history, true, is_any, NULL, &seen))
-		return enter(reader, seen.file, seen.end.offset);
+		return enter(reader, seen.file, seen.end.offset, true);
 	return -ENOENT;
 }
 
@@ -232,7 +272,7 @@ int history_reader_open_oldest(struct history_reader *reader, struct history *hi
 	struct seen_file seen;
 
 	*reader = (struct history_reader){.history = history};
-	return find_file(history, false, is_any, NULL, &seen) ? enter(reader, seen.file, 0)
+	return find_file(history, false, is_any, NULL, &seen) ? enter(reader, seen.file, 0, true)
 							      : -ENOENT;
 }
 
@@ -250,7 +290,7 @@ int history_reader_open_place(struct history_reader *reader, struct history *his
 	if (!find_file(history, true, has_number, &number, &seen))
 		return -ERANGE;
 	if (offset <= seen.end.offset)
-		return enter(reader, seen.file, offset);
+		return enter(reader, seen.file, offset, true);
 	history_unref_file(history, &seen.file);
 	return -ERANGE;
 }
@@ -269,7 +309,7 @@ static bool is_behind(const struct history_file *file, const void *wanted)
 
 /* The file has been read.  Goes on into the next one: 1; 0: there is none; or an error, and the
  * reader stays. */
-static int go_on(struct history_reader *reader)
+static int go_on(struct history_reader *reader, bool may_wait)
 {
 	struct history *history = reader->history;
 	struct history_reader next = {.history = history};
@@ -281,7 +321,7 @@ static int go_on(struct history_reader *reader)
 		return -ERANGE;
 	if (!find_file(history, false, is_behind, &number, &seen))
 		return 0;
-	r = enter(&next, seen.file, 0);
+	r = enter(&next, seen.file, 0, may_wait);
 	if (r < 0)
 		return r;
 	leave(reader);
@@ -294,9 +334,10 @@ static bool look(const struct history_reader *reader, struct history_run *ret)
 {
 	struct history *history = reader->history;
 	struct history_entry end;
-	bool is_complete;
+	bool is_complete, is_unseen;
 
 	(void)pthread_mutex_lock(&history->lock);
+	is_unseen = history->is_unseen;
 	end = reader->file->end;
 	is_complete = reader->file->is_complete;
 	(void)pthread_mutex_unlock(&history->lock);
@@ -306,14 +347,15 @@ static bool look(const struct history_reader *reader, struct history_run *ret)
 		.length = end.offset - reader->offset,
 		.session = end.session,
 		.sequence = end.sequence,
+		.is_unseen = is_unseen,
 	};
 	return is_complete;
 }
 
-int history_reader_next(struct history_reader *reader, struct history_run *ret)
+static int next(struct history_reader *reader, bool may_wait, struct history_run *ret)
 {
 	while (look(reader, ret) && !ret->length) {
-		int r = go_on(reader);
+		int r = go_on(reader, may_wait);
 
 		if (r <= 0)
 			return r;
@@ -321,9 +363,36 @@ int history_reader_next(struct history_reader *reader, struct history_run *ret)
 	return ret->length > 0;
 }
 
+int history_reader_next(struct history_reader *reader, struct history_run *ret)
+{
+	return next(reader, true, ret);
+}
+
+int history_reader_next_open(struct history_reader *reader, struct history_run *ret)
+{
+	return next(reader, false, ret);
+}
+
 void history_reader_advance(struct history_reader *reader, uint64_t bytes)
 {
 	reader->offset += bytes;
+}
+
+void history_reader_copy(struct history_reader *reader, const struct history_reader *from)
+{
+	struct history *history = from->history;
+
+	*reader = *from;
+	(void)pthread_mutex_lock(&history->lock);
+	reader->file->refs++;
+	reader->file->readers++;
+	history->readers++;
+	(void)pthread_mutex_unlock(&history->lock);
+}
+
+int history_reader_fd(const struct history_reader *reader)
+{
+	return reader->file->fd;
 }
 
 bool history_reader_is_before(const struct history_reader *a, const struct history_reader *b)

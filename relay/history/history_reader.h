@@ -17,9 +17,8 @@
  * begins with a heartbeat, so a reader that goes on into the next file gets one.  It says nothing
  * new. Gaps are gap packets.
  *
- * All readers of a history are used in one thread.  Opening one reads the disk: one index, and
- * twice what lies between two of its entries; so much more where only heartbeats came for a long
- * time.
+ * Opening one waits for the disk: one index, and twice what lies between two of its entries; so
+ * much more where only heartbeats came for a long time.  A reader is used in one thread at a time.
  */
 #pragma once
 
@@ -48,6 +47,7 @@ struct history_run {
 	uint64_t length;   /* not 0 */
 	uint32_t session;  /* behind this run: of what comes next, */
 	uint64_t sequence; /* and its sequence */
+	bool is_unseen;    /* what of it is in the page cache, nobody can tell */
 };
 
 /* At the packet that holds message `sequence`, so what that packet holds before it comes as
@@ -85,8 +85,18 @@ must_check int history_reader_open_place(struct history_reader *reader, struct h
  * else -errno of open(2). */
 must_check int history_reader_next(struct history_reader *reader, struct history_run *ret);
 
+/* The same, without waiting for the disk.  -EINPROGRESS: the next file has to be opened, which
+ * history_reader_next() does. */
+must_check int history_reader_next_open(struct history_reader *reader, struct history_run *ret);
+
 /* `bytes` of the run have been read. */
 void history_reader_advance(struct history_reader *reader, uint64_t bytes);
+
+/* Opens one where another one stands.  It is as if both had been opened alike. */
+void history_reader_copy(struct history_reader *reader, const struct history_reader *from);
+
+/* Of the file that it stands in; open as long as it stands there. */
+int history_reader_fd(const struct history_reader *reader);
 
 /* True: `a` stands before `b`, both of the same history.  For reading up to where another one
  * stands. */

@@ -37,9 +37,11 @@ static void order_end(struct recorder *recorder, enum history_step thread)
 	(void)pthread_mutex_lock(&recorder->lock);
 	recorder->must_end[thread] = true;
 	recorder_tell_change(recorder);
+	if (thread == HISTORY_READING && recorder->history)
+		history_reads_end(recorder->history);
 }
 
-/* So long the disk has not answered either thread. */
+/* So long the disk has not answered one of the threads. */
 static uint64_t unanswered_ms(const struct recorder *recorder)
 {
 	uint64_t now_ns = clock_mono_ns();
@@ -230,11 +232,19 @@ static int run(struct recorder *recorder, enum history_step step, void *(*thread
 	return r;
 }
 
-static int run_both(struct recorder *recorder)
+static int run_all(struct recorder *recorder)
 {
 	int r = run(recorder, HISTORY_WRITING, recorder_write);
 
-	return r == 0 ? run(recorder, HISTORY_SYNCING, recorder_sync) : r;
+	if (r == 0)
+		r = run(recorder, HISTORY_SYNCING, recorder_sync);
+	if (r < 0)
+		return r;
+	history_reads_open(recorder->history, recorder->inbox);
+	r = run(recorder, HISTORY_READING, recorder_read);
+	if (r < 0)
+		history_reads_end(recorder->history);
+	return r;
 }
 
 int recorder_begin(struct recorder *recorder, struct inbox *inbox, struct rendition *rendition)
@@ -251,23 +261,25 @@ int recorder_begin(struct recorder *recorder, struct inbox *inbox, struct rendit
 	feed_set_recorded(rendition, true);
 	if (is_first)
 		join(&recorder->join); /* before anything is published */
-	return run_both(recorder);
+	return run_all(recorder);
 }
 
-/* Did both threads end? */
+/* Did all threads end? */
 static bool end(struct recorder *recorder, const struct sequence *next, uint64_t max_ms)
 {
 	uint64_t end_ns = clock_mono_ns() + max_ms * NS_PER_MS;
 	bool has_ended;
 
 	order_end(recorder, HISTORY_WRITING);
+	order_end(recorder, HISTORY_READING);
 	(void)pthread_mutex_lock(&recorder->lock);
 	recorder->next = next ? *next : (struct sequence){0};
 	has_ended = await_end(recorder, HISTORY_WRITING, end_ns);
 	if (has_ended) {
 		recorder->must_end[HISTORY_SYNCING] = true;
 		(void)pthread_cond_broadcast(&recorder->changed);
-		has_ended = await_end(recorder, HISTORY_SYNCING, end_ns);
+		has_ended = await_end(recorder, HISTORY_SYNCING, end_ns) &&
+			    await_end(recorder, HISTORY_READING, end_ns);
 	}
 	(void)pthread_mutex_unlock(&recorder->lock);
 	return has_ended;
@@ -288,7 +300,9 @@ static bool take_back(struct recorder *recorder)
 	bool is_left;
 
 	(void)pthread_mutex_lock(&recorder->lock);
-	is_left = recorder->is_running[HISTORY_WRITING] || recorder->is_running[HISTORY_SYNCING];
+	is_left = false;
+	for (size_t i = 0; i < HISTORY_STEP_COUNT; i++)
+		is_left = is_left || recorder->is_running[i];
 	for (size_t i = 0; is_left && i < HISTORY_STEP_COUNT; i++) {
 		recorder->must_end[i] = true;
 		if (recorder->has_thread[i])

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* For the files of the recorder only: recorder.c, which is the loop's, and recorder_thread.c, which
- * is that of its two threads. */
+ * is that of its threads. */
 #pragma once
 
 #include <pthread.h>
@@ -62,6 +62,7 @@ void recorder_tell_change(struct recorder *recorder);
 /* What the threads do. */
 void *recorder_write(void *recorder);
 void *recorder_sync(void *recorder);
+void *recorder_read(void *recorder);
 
 /* Frees a recorder whose threads have ended. */
 void recorder_free_ended(struct recorder *recorder);

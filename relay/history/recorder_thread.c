@@ -59,11 +59,11 @@ void recorder_free_ended(struct recorder *recorder)
 /* With the lock, which is given up: the calling thread ends, and touches nothing any more. */
 static void end_thread(struct recorder *recorder, enum history_step thread)
 {
-	bool is_last;
+	bool is_last = recorder->is_left;
 
 	recorder->is_running[thread] = false;
-	is_last = recorder->is_left && !recorder->is_running[HISTORY_WRITING] &&
-		  !recorder->is_running[HISTORY_SYNCING];
+	for (size_t i = 0; i < HISTORY_STEP_COUNT; i++)
+		is_last = is_last && !recorder->is_running[i];
 	recorder_tell_change(recorder);
 	if (is_last)
 		recorder_free_ended(recorder);
@@ -359,5 +359,23 @@ void *recorder_sync(void *data)
 	sync_last(recorder);
 	(void)pthread_mutex_lock(&recorder->lock);
 	end_thread(recorder, HISTORY_SYNCING);
+	return NULL;
+}
+
+/* ---- the reading thread ---- */
+
+void *recorder_read(void *data)
+{
+	struct recorder *recorder = data;
+
+	for (;;) {
+		history_reads_serve(recorder->history);
+		(void)pthread_mutex_lock(&recorder->lock);
+		if (recorder->must_end[HISTORY_READING])
+			break;
+		/* It has been told to go on meanwhile. */
+		(void)pthread_mutex_unlock(&recorder->lock);
+	}
+	end_thread(recorder, HISTORY_READING);
 	return NULL;
 }

@@ -4,6 +4,9 @@
  *
  * A run is sent to the end that it had when it was looked at: there the ring is asked.  It has what
  * comes next as soon as the run that is left has been short.
+ *
+ * Its loop never waits for the disk.  What is not in the page cache, and whatever else has to be
+ * read, is asked for (replay_read.h), and the replay rests until it is there.
  */
 #include "history/replay.h"
 
@@ -15,7 +18,9 @@
 #include "base/clock.h"
 #include "base/packet_header.h"
 #include "history/history.h"
+#include "history/history_cache.h"
 #include "history/history_reader.h"
+#include "history/replay_read.h"
 #include "net/token_bucket.h"
 #include "packet/packet.h"
 
@@ -37,39 +42,117 @@ struct replay {
 	struct token_bucket rate;  /* bytes; they are owed where more were sent */
 	struct history_reader end; /* with has_end: nothing from here on */
 	bool has_end;
-	uint64_t until_ns; /* wall clock; 0: none */
+	uint64_t until_ns;        /* wall clock; 0: none */
+	struct replay_read *read; /* owned */
+	bool is_reading;          /* it rests until that is done */
+	bool has_looked;          /* for the end, behind the run in hand */
+	int error;                /* of reading, not told yet: an errno; 0: none */
+	void (*wake)(void *subscriber);
+	void *subscriber;
 };
+
+/* ---- asking the disk ---- */
+
+static void take_reader(struct history_reader *reader, struct history_reader *from)
+{
+	const struct history_reader before = *reader;
+
+	*reader = *from;
+	*from = before;
+}
+
+static void take_read(void *owner)
+{
+	struct replay *replay = owner;
+	struct replay_read *read = replay->read;
+	int r = read->read.result;
+
+	replay->is_reading = false;
+	replay->error = r < 0 ? -r : 0;
+	if (read->wish == REPLAY_WANTS_NEXT && r >= 0)
+		take_reader(&replay->reader, &read->reader);
+	if (read->wish == REPLAY_WANTS_END && r >= 0) {
+		replay->has_looked = true;
+		replay->has_end = r > 0;
+		if (replay->has_end)
+			take_reader(&replay->end, &read->reader);
+	}
+	if (read->wish == REPLAY_WANTS_PAGES && r > 0)
+		replay->run.is_unseen = true;
+	if (replay->wake)
+		replay->wake(replay->subscriber);
+}
+
+/* The rest of the wish is set.  MORE: it has been done at once. */
+static enum replay_outcome ask(struct replay *replay, enum replay_wish wish)
+{
+	replay->read->wish = wish;
+	replay->is_reading = true;
+	if (!replay_read_begin(replay->read, &replay->reader))
+		return REPLAY_RESTS;
+	return REPLAY_MORE;
+}
+
+static uint64_t bytes_ahead(const struct replay *replay)
+{
+	return history_bytes_ahead(replay->reader.history);
+}
+
+static enum replay_outcome ask_for_pages(struct replay *replay, uint64_t offset, uint64_t bytes)
+{
+	replay->read->offset = offset;
+	replay->read->bytes = bytes;
+	return ask(replay, REPLAY_WANTS_PAGES);
+}
 
 /* ---- runs ---- */
 
 /* Once its time has passed, and something later is written, that is the end.  Before, nothing later
  * can be in a run that has been looked at, and perhaps the ring will have to find the end. */
-static int look_for_end(struct replay *replay)
+static bool must_look_for_end(const struct replay *replay)
 {
-	struct history_run later;
-	int r;
-
-	if (!replay->until_ns || replay->has_end || clock_wall_ns() <= replay->until_ns)
-		return 0;
-	r = history_reader_open_since(&replay->end, replay->reader.history, replay->until_ns + 1);
-	if (r == 0)
-		r = history_reader_next(&replay->end, &later);
-	replay->has_end = r > 0;
-	if (!replay->has_end)
-		history_reader_close(&replay->end);
-	return r == -ENOENT ? 0 : r < 0 ? r : 0;
+	return replay->until_ns && !replay->has_end && !replay->has_looked &&
+	       clock_wall_ns() > replay->until_ns;
 }
 
-/* The next run: 1, or 0 when there is none. */
-static int next_run(struct replay *replay)
+/* The next run.  MORE: it is in hand, or has length 0; AT_END: there is none. */
+static enum replay_outcome next_run(struct replay *replay, struct replay_progress *ret)
 {
-	int r = history_reader_next(&replay->reader, &replay->run);
-	int end_error = look_for_end(replay);
+	int r = 0;
 
-	return end_error < 0 ? end_error : r;
+	/* The end is looked for behind the run that was looked at before. */
+	if (!replay->has_looked)
+		r = history_reader_next_open(&replay->reader, &replay->run);
+	if (r == -EINPROGRESS) {
+		replay->read->bytes = bytes_ahead(replay);
+		return ask(replay, REPLAY_WANTS_NEXT);
+	}
+	if (r < 0) {
+		ret->err = -r;
+		return r == -ERANGE ? REPLAY_GONE : REPLAY_FAILED;
+	}
+	if (must_look_for_end(replay)) {
+		replay->read->until_ns = replay->until_ns;
+		return ask(replay, REPLAY_WANTS_END);
+	}
+	replay->has_looked = false;
+	return replay->run.length ? REPLAY_MORE : REPLAY_AT_END;
 }
 
 /* ---- opening ---- */
+
+/* The run that comes first: 1, or 0 when there is none. */
+static int first_run(struct replay *replay)
+{
+	int r = history_reader_next(&replay->reader, &replay->run);
+	int end_error = 0;
+
+	if (r >= 0 && must_look_for_end(replay)) {
+		end_error = replay_find_end(&replay->end, replay->reader.history, replay->until_ns);
+		replay->has_end = end_error > 0;
+	}
+	return end_error < 0 ? end_error : r;
+}
 
 /* What comes next there.  0 or -errno. */
 static int read_place(struct replay *replay, struct stream_place *ret)
@@ -77,7 +160,7 @@ static int read_place(struct replay *replay, struct stream_place *ret)
 	struct history_run *run = &replay->run;
 	uint8_t bytes[PACKET_HEADER_BYTES];
 	struct packet_header header;
-	int r = next_run(replay);
+	int r = first_run(replay);
 
 	if (r <= 0) {
 		*ret = (struct stream_place){run->session, run->sequence};
@@ -118,13 +201,18 @@ static int open_reader(struct replay *replay, struct history *history,
 	return r == -ENOENT ? -EAGAIN : r;
 }
 
-static struct replay *new_replay(const struct replay_format *format, uint64_t until_ns,
-				 uint64_t rate)
+static struct replay *new_replay(struct history *history, const struct replay_format *format,
+				 uint64_t until_ns, uint64_t rate)
 {
 	struct replay *replay = calloc(1, sizeof(*replay));
 
 	if (!replay)
 		return NULL;
+	replay->read = replay_read_new(history, take_read, replay);
+	if (!replay->read) {
+		free(replay);
+		return NULL;
+	}
 	replay->format = *format;
 	replay->until_ns = until_ns;
 	token_bucket_init(&replay->rate, rate, rate / RATE_PARTS + 1);
@@ -135,11 +223,14 @@ int replay_open(struct history *history, const struct replay_range *range,
 		const struct replay_format *format, struct replay **ret,
 		struct stream_place *ret_place)
 {
-	struct replay *replay = new_replay(format, range->until_ns, range->rate);
-	int r = replay ? open_reader(replay, history, range) : -ENOMEM;
+	struct replay *replay = new_replay(history, format, range->until_ns, range->rate);
+	int r;
 
+	if (!replay)
+		return -ENOMEM;
+	r = open_reader(replay, history, range);
 	if (r < 0) {
-		free(replay);
+		replay_free(replay);
 		return r;
 	}
 	r = read_place(replay, ret_place);
@@ -165,13 +256,13 @@ int replay_resume(struct history *history, const struct kept_replay *kept,
 
 	if (kept->device != folder->device || kept->inode != folder->inode)
 		return -ERANGE;
-	replay = new_replay(format, kept->until_ns, kept->rate);
+	replay = new_replay(history, format, kept->until_ns, kept->rate);
 	if (!replay)
 		return -ENOMEM;
 	r = history_reader_open_place(&replay->reader, history, kept->place.file,
 				      kept->place.offset);
 	if (r == 0)
-		r = next_run(replay);
+		r = first_run(replay);
 	if (r < 0) {
 		replay_free(replay);
 		return r;
@@ -188,6 +279,7 @@ void replay_free(struct replay *replay)
 	if (replay->has_end)
 		history_reader_close(&replay->end);
 	replay_block_clear(&replay->block);
+	replay_read_drop(&replay->read);
 	free(replay);
 }
 
@@ -228,10 +320,15 @@ static uint64_t piece_bytes(const struct replay *replay)
 /* As it lies. */
 static enum replay_outcome send_file(struct replay *replay, int fd, struct replay_progress *ret)
 {
-	size_t bytes = (size_t)u64_min(bytes_allowed(replay), piece_bytes(replay));
+	uint64_t allowed = bytes_allowed(replay);
+	size_t bytes = (size_t)history_cached(&replay->run, replay->run.offset,
+					      u64_min(allowed, piece_bytes(replay)));
 	off_t offset = (off_t)replay->run.offset;
 	ssize_t sent;
 
+	if (!bytes)
+		return ask_for_pages(replay, replay->run.offset,
+				     u64_min(allowed, bytes_ahead(replay)));
 	do
 		sent = sendfile(fd, replay->run.fd, &offset, bytes);
 	while (sent < 0 && errno == EINTR);
@@ -258,6 +355,10 @@ static enum replay_outcome fill_block(struct replay *replay, struct replay_progr
 	r = replay_block_fill(&replay->block, &replay->format, &replay->run, bytes_allowed(replay),
 			      &taken, &missed);
 
+	if (r == -EINPROGRESS)
+		return ask_for_pages(
+			replay, replay->run.offset,
+			u64_min(u64_max(taken, bytes_ahead(replay)), bytes_allowed(replay)));
 	if (r < 0) {
 		ret->err = -r;
 		return REPLAY_FAILED;
@@ -267,29 +368,36 @@ static enum replay_outcome fill_block(struct replay *replay, struct replay_progr
 	return missed && !replay->format.passes_gaps ? REPLAY_GONE : REPLAY_MORE;
 }
 
+static enum replay_outcome send_block(struct replay *replay, int fd, struct replay_progress *ret)
+{
+	struct replay_block *block = &replay->block;
+	size_t sent;
+	int r = replay_block_send(block, fd, &replay->run, &sent);
+
+	ret->sent += sent;
+	replay->block_sent += sent;
+	if (r == -EINPROGRESS)
+		return ask_for_pages(replay, block->payload_offset,
+				     u64_min(block->payload_left, bytes_ahead(replay)));
+	if (r < 0) {
+		ret->err = -r;
+		return REPLAY_FAILED;
+	}
+	return r ? REPLAY_MORE : REPLAY_BLOCKED;
+}
+
 /* In another format. */
 static enum replay_outcome send_encoded(struct replay *replay, int fd, struct replay_progress *ret)
 {
 	enum replay_outcome outcome = REPLAY_MORE;
-	size_t sent;
-	int r;
 
 	while (outcome == REPLAY_MORE && ret->sent < piece_bytes(replay)) {
-		if (replay_block_is_empty(&replay->block)) {
-			if (!bytes_allowed(replay))
-				break;
+		if (!replay_block_is_empty(&replay->block))
+			outcome = send_block(replay, fd, ret);
+		else if (bytes_allowed(replay))
 			outcome = fill_block(replay, ret);
-			continue;
-		}
-		r = replay_block_send(&replay->block, fd, replay->run.fd, &sent);
-		ret->sent += sent;
-		replay->block_sent += sent;
-		if (r == 0)
-			outcome = REPLAY_BLOCKED;
-		if (r < 0) {
-			ret->err = -r;
-			outcome = REPLAY_FAILED;
-		}
+		else
+			break;
 	}
 	replay->is_inside = !replay_block_is_empty(&replay->block);
 	return outcome;
@@ -305,17 +413,21 @@ static enum replay_outcome send_run(struct replay *replay, int fd, struct replay
 /* Nothing of a run is in hand: looks for more.  MORE: it is there. */
 static enum replay_outcome find_more(struct replay *replay, struct replay_progress *ret)
 {
-	int r = replay->run.length ? 1 : next_run(replay);
+	enum replay_outcome outcome = REPLAY_MORE;
 
-	if (r == -ERANGE)
-		return REPLAY_GONE;
-	if (r < 0) {
-		ret->err = -r;
-		return REPLAY_FAILED;
-	}
-	if (r == 0)
-		return REPLAY_AT_END;
-	return bytes_allowed(replay) ? REPLAY_MORE : REPLAY_OVER;
+	while (outcome == REPLAY_MORE && (!replay->run.length || replay->has_looked))
+		outcome = next_run(replay, ret);
+	if (outcome == REPLAY_MORE && !bytes_allowed(replay))
+		return REPLAY_OVER;
+	return outcome;
+}
+
+/* Reading has failed since it was called last. */
+static enum replay_outcome tell_error(struct replay *replay, struct replay_progress *ret)
+{
+	ret->err = replay->error;
+	replay->error = 0;
+	return ret->err == ERANGE ? REPLAY_GONE : REPLAY_FAILED;
 }
 
 static void pass_over_file(struct replay *replay)
@@ -364,8 +476,10 @@ static enum replay_outcome send_some(void *owner, int fd, struct replay_progress
 	enum replay_outcome outcome = REPLAY_MORE;
 	uint64_t now_ns = clock_mono_ns();
 
-	if (token_bucket_wait_ns(&replay->rate, now_ns, 1))
+	if (replay->is_reading || token_bucket_wait_ns(&replay->rate, now_ns, 1))
 		return REPLAY_RESTS;
+	if (replay->error)
+		return tell_error(replay, ret);
 	if (replay->passed_over)
 		outcome = pass_over(replay, ret);
 	if (outcome == REPLAY_MORE && replay_block_is_empty(&replay->block))
@@ -377,6 +491,14 @@ static enum replay_outcome send_some(void *owner, int fd, struct replay_progress
 	if (outcome == REPLAY_MORE && !replay->run.length && !replay->is_inside)
 		return REPLAY_SEAM;
 	return outcome;
+}
+
+static void attend(void *owner, void (*wake)(void *subscriber), void *subscriber)
+{
+	struct replay *replay = owner;
+
+	replay->wake = wake;
+	replay->subscriber = subscriber;
 }
 
 static bool is_inside(const void *owner)
@@ -416,6 +538,7 @@ static void free_replay(void *owner)
 }
 
 const struct subscriber_replay replay_of_history = {
+	.attend = attend,
 	.send = send_some,
 	.is_inside = is_inside,
 	.is_cut_off = is_cut_off,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/packet_header.h"
+#include "history/history_cache.h"
 #include "history/history_reader.h"
 
 enum {
@@ -137,8 +138,20 @@ struct filling {
 	uint64_t missed; /* messages */
 	uint8_t *window; /* owned: of the run, from its start on */
 	size_t window_bytes;
-	bool is_full; /* nothing more goes in */
+	uint64_t wanted; /* bytes of the run that are to be brought in */
+	bool is_full;    /* nothing more goes in */
 };
+
+static bool is_cached(const struct history_run *run, uint64_t bytes)
+{
+	uint64_t done = 0, more = 1;
+
+	while (done < bytes && more) {
+		more = history_cached(run, run->offset + done, bytes - done);
+		done += more;
+	}
+	return done == bytes;
+}
 
 /* Its first bytes, `bytes` of them at least. */
 static int read_window(struct filling *filling, size_t bytes)
@@ -150,6 +163,10 @@ static int read_window(struct filling *filling, size_t bytes)
 	if (!grown)
 		return -ENOMEM;
 	filling->window = grown;
+	if (!is_cached(filling->run, wanted)) {
+		filling->wanted = wanted;
+		return -EINPROGRESS;
+	}
 	do
 		got = pread(filling->run->fd, grown, wanted, (off_t)filling->run->offset);
 	while (got < 0 && errno == EINTR);
@@ -235,7 +252,7 @@ int replay_block_fill(struct replay_block *block, const struct replay_format *fo
 	free(filling.window);
 	if (r < 0 || (!block->count && !block->payload_left))
 		replay_block_clear(block);
-	*ret_taken = filling.taken;
+	*ret_taken = r == -EINPROGRESS ? filling.wanted : filling.taken;
 	*ret_missed = filling.missed;
 	return r;
 }
@@ -297,17 +314,22 @@ static ssize_t send_bytes(const struct replay_block *block, int fd)
 	return sent < 0 ? -errno : sent;
 }
 
-static ssize_t send_payload(const struct replay_block *block, int fd, int file_fd)
+static ssize_t send_payload(const struct replay_block *block, int fd, const struct history_run *run)
 {
 	off_t offset = (off_t)block->payload_offset;
-	ssize_t sent = sendfile(fd, file_fd, &offset, (size_t)block->payload_left);
+	uint64_t cached = history_cached(run, block->payload_offset, block->payload_left);
+	ssize_t sent;
 
+	if (!cached)
+		return -EINPROGRESS;
+	sent = sendfile(fd, run->fd, &offset, (size_t)cached);
 	if (sent == 0)
 		return -EIO;
 	return sent < 0 ? -errno : sent;
 }
 
-int replay_block_send(struct replay_block *block, int fd, int file_fd, size_t *ret_sent)
+int replay_block_send(struct replay_block *block, int fd, const struct history_run *run,
+		      size_t *ret_sent)
 {
 	ssize_t sent;
 
@@ -317,8 +339,7 @@ int replay_block_send(struct replay_block *block, int fd, int file_fd, size_t *r
 			replay_block_clear(block);
 			return 1;
 		}
-		sent = is_at_payload(block) ? send_payload(block, fd, file_fd)
-					    : send_bytes(block, fd);
+		sent = is_at_payload(block) ? send_payload(block, fd, run) : send_bytes(block, fd);
 		if (sent > 0) {
 			*ret_sent += (size_t)sent;
 			pass(block, (size_t)sent);

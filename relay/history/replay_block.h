@@ -30,7 +30,7 @@ struct replay_format {
 struct replay_block {
 	uint8_t *bytes; /* private: owned; NULL: it is empty */
 	size_t room, count, sent;
-	uint64_t payload_offset, payload_left; /* private: what is sent behind it, of the file */
+	uint64_t payload_offset, payload_left; /* ro: what is sent behind it, of the file */
 	uint8_t trailer[ENCODER_TRAILER_MAX];  /* private: and what behind that */
 	size_t trailer_bytes;
 };
@@ -44,16 +44,19 @@ static inline bool replay_block_is_empty(const struct replay_block *block)
  * between two packets.  The block is empty before.  *ret_taken: bytes of the run.
  * *ret_missed: messages that a gap says are missing, where the format cannot tell of a gap; that
  * gap has been taken alone.  Heartbeats are left out, but where the format is framed.  Returns 0;
- * -ENOMEM, -EBADMSG: the file is not as it was written; or -errno of pread(2).  The block is empty
+ * -ENOMEM, -EBADMSG: the file is not as it was written; or -errno of pread(2).  -EINPROGRESS: so many
+ * bytes of the run, *ret_taken, have to be brought into the page cache first.  The block is empty
  * after an error. */
 must_check int replay_block_fill(struct replay_block *block, const struct replay_format *format,
 				 const struct history_run *run, uint64_t limit, uint64_t *ret_taken,
 				 uint64_t *ret_missed);
 
-/* Sends what the socket takes.  file_fd: that of the run.  *ret_sent: how many bytes, also when
+/* Sends what the socket takes.  run: as before.  *ret_sent: how many bytes, also when
  * there is an error.  Returns 1: the block is empty; 0: the socket takes no more for now; or
- * -errno of send(2) or sendfile(2), -EIO where the file has become shorter. */
-must_check int replay_block_send(struct replay_block *block, int fd, int file_fd, size_t *ret_sent);
+ * -errno of send(2) or sendfile(2), -EIO where the file has become shorter.  -EINPROGRESS: the
+ * payload has to be brought into the page cache first, from payload_offset on. */
+must_check int replay_block_send(struct replay_block *block, int fd, const struct history_run *run,
+				 size_t *ret_sent);
 
 /* Leaves out the first `bytes` of what is to be sent, or as many as there are; returns how many. */
 uint64_t replay_block_drop(struct replay_block *block, uint64_t bytes);

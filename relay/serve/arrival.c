@@ -86,6 +86,13 @@ struct counted_replay {
 	struct quota *quota;
 };
 
+static void attend_counted(void *owner, void (*wake)(void *subscriber), void *subscriber)
+{
+	struct counted_replay *counted = owner;
+
+	replay_of_history.attend(counted->replay, wake, subscriber);
+}
+
 static enum replay_outcome send_counted(void *owner, int fd, struct replay_progress *ret)
 {
 	struct counted_replay *counted = owner;
@@ -124,6 +131,7 @@ static void free_counted(void *owner)
 }
 
 static const struct subscriber_replay counted_replay = {
+	.attend = attend_counted,
 	.send = send_counted,
 	.is_inside = is_inside_counted,
 	.is_cut_off = is_counted_cut_off,

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: MIT
 """History and the page cache: what is old leaves it, and what comes from the disk holds nobody else up."""
 
+import contextlib
+import json
+import signal
+
 import pytest
 
-from relaytest.daemon import POLL
-from relaytest.ini import feed
-from relaytest.page_cache import cached_bytes
-from relaytest.stream import MIB, script
+from relaytest.daemon import POLL, preload
+from relaytest.ini import TIGHT, feed
+from relaytest.page_cache import cached_bytes, drop_from_cache
+from relaytest.stream import KIB, MIB, script
 from relaytest.surroundings import direct_io, needs, program
+from relaytest.web import FramedWebSubscriber, asked, everything
 
 KEPT = 64 * MIB  # what relay leaves there, HISTORY_CACHED_BYTES
 LOSSLESS = {"framing": "u32be", "on_slow": "wait", "on_history_lag": "wait", "stall_timeout": "1h"}
@@ -53,3 +58,103 @@ def test_what_is_old_is_dropped_behind_the_recorder(lab, size, sync):
     assert sum(cached()) > KEPT - 4 * MIB and cached()[-1] > 0, cached()
     if size == "8m":
         assert sum(cached()[:8]) == 0, cached()
+
+
+# Neither who has arrived in the ring nor the recorder skips.
+RING = {"ring": "128k", "segment": "64k", "grace": "0"}
+
+
+def served(lab, name, **options):
+    """A feed with a history and a listener, which is named after it."""
+    return {**feed(name, history=lab.directory / name, **{**RING, **LOSSLESS, **options}),
+            f"listener web-{name}": {"feed": name, "listen": "tcp:127.0.0.1:0", "format": "http", **TIGHT}}
+
+
+def record(lab, relay, name, made):
+    """All of it is in files, and on the disk."""
+    publisher = relay.publish(name, made.wire)
+    publisher.flush()
+    publisher.close()
+    lab.loop.run(lambda: sum(path.stat().st_size for path in files_of(lab.directory / name)) > len(made.payload),
+                 what="the recorder", poll=POLL)
+
+
+def replay(relay, name, made, **options):
+    return relay.subscribe(f"web-{name}", made, kind=FramedWebSubscriber, path=f"/{name}?format=framed&from=0", base=1,
+                           **options)
+
+
+@needs(program, "fincore")
+def test_from_a_cold_disk_in_every_format(lab):
+    """Small packets that are gathered, and large ones that are sent out of the file."""
+    made = script("u32be", (300, 70_000, 5, 300_000) * 60, 6)
+    relay = lab.start(served(lab, "a", history_file="2m"))
+    record(lab, relay, "a", made)
+    for path in files_of(lab.directory / "a"):
+        drop_from_cache(path)
+    readers = [relay.subscribe("web-a", made, kind=kind, **asked(kind, options, "from=0"))
+               for kind, options in everything("u32be")]
+    relay.run_until_done(readers)
+    assert relay.feed("a")["replayed_bytes"] > len(made.payload)
+
+
+def unanswered_ms(lab, relay):
+    where = relay.address["admin listen"].removeprefix("tcp:")
+    done = lab.run_tool("relayctl", "-s", f"http://{where}", "--json", "history", "--feed", "a")
+    if "once a second is enough" in done.stderr:
+        return 0
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)[0]["history"]["unanswered_ms"]
+
+
+@contextlib.contextmanager
+def hanging(lab):
+    """A relay whose disk does not answer who reads from it, as long as a file says so; a reader of feed a who waits for the
+    disk, one of feed b who stands still and does not need it, and both scripts."""
+    says_so = lab.directory / "disk-hangs"
+    made = {"a": script("u32be", (64 * KIB,) * 200, 7), "b": script("u32be", (64 * KIB,) * 100, 8)}
+    relay = lab.start({**served(lab, "a", history_file="1m"), **served(lab, "b", history_file="64m"),
+                       "admin": {"listen": "tcp:127.0.0.1:0"}},
+                      env=preload(RELAY_HANG=f"pread:{says_so}"))
+    readers = {}
+    for name, one in made.items():
+        record(lab, relay, name, one)
+        readers[name] = replay(relay, name, one, paused=True, receive_buffer=4096)
+        relay.wait(name, subscribers_replaying=1)
+    for path in files_of(lab.directory / "a")[1:]:
+        drop_from_cache(path)
+    says_so.touch()
+    readers["a"].resume()
+    # So long only a reader waits: the disk does answer who writes.
+    lab.loop.run(lambda: unanswered_ms(lab, relay) > 2000, what="a reader to wait for the disk", poll=POLL)
+    yield relay, readers, says_so
+
+
+@needs(program, "fincore")
+def test_a_disk_that_hangs_holds_up_only_who_reads_from_it(lab):
+    """Another reader in the same worker goes on.  Once the disk answers, nothing is missing."""
+    with hanging(lab) as (relay, readers, says_so):
+        readers["b"].resume()
+        relay.run_until_done([readers["b"]])
+        assert not readers["a"].done
+        says_so.unlink()
+        relay.run_until_done([readers["a"]])
+
+
+@needs(program, "fincore")
+def test_an_upgrade_is_refused_while_somebody_waits_for_the_disk(lab):
+    with hanging(lab) as (relay, readers, says_so):
+        relay.expect("upgrade failed").upgrade("upgrade failed: history .*: the disk has not answered for .*nothing has changed")
+        says_so.unlink()
+        for reader in readers.values():
+            reader.resume()
+        relay.run_until_done(list(readers.values()))
+
+
+@needs(program, "fincore")
+def test_a_stop_does_not_wait_for_who_waits_for_the_disk(lab):
+    with hanging(lab) as (relay, _, _):
+        relay.expect("history is left as a crash would leave it")
+        relay.signal(signal.SIGTERM)
+        assert relay.wait_exit() == 0
+        relay.wait_log("history is left as a crash would leave it feed=a ")

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What a replay asks of the disk (history_read.h), one thing at a time.
+ *
+ * It has a reader of its own meanwhile.  So the replay may end, and the file stays open for as long
+ * as the reading thread needs it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "history/history_read.h"
+#include "history/history_reader.h"
+
+enum replay_wish {
+	REPLAY_WANTS_PAGES, /* bytes in the page cache; 1: history_is_unseen()                    */
+	REPLAY_WANTS_NEXT,  /* the next file, and its first bytes in the page cache               */
+	REPLAY_WANTS_END,   /* the first packet that came later than until_ns; 1: there is one    */
+};
+
+struct replay_read {
+	struct history_read read; /* its result: 0; 1: see the wish; or -errno */
+	enum replay_wish wish;
+	struct history_reader
+		reader;         /* closed, but from replay_read_begin() to the end of done() */
+	uint64_t offset, bytes; /* with PAGES; of NEXT only bytes */
+	uint64_t until_ns;      /* with END: wall clock */
+	void (*done)(void *owner);
+	void *owner;
+};
+
+/* done: in the loop, when what was asked for has been done.  NULL: no memory. */
+struct replay_read *replay_read_new(struct history *history, void (*done)(void *owner),
+				    void *owner);
+
+/* Asks for what `wish` and the rest say; `from` is where the replay stands.  True: it has been done
+ * at once, and done() has been called. */
+must_check bool replay_read_begin(struct replay_read *read, const struct history_reader *from);
+
+/* The first packet that came later than until_ns: 1, and the reader stands there, open; 0 and closed:
+ * there is none.  Or -errno.  Waits for the disk. */
+must_check int replay_find_end(struct history_reader *reader, struct history *history,
+			       uint64_t until_ns);
+
+/* Clears the pointer; NULL inside is fine. */
+void replay_read_drop(struct replay_read **read);
