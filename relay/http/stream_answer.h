@@ -25,7 +25,7 @@
 #define STREAM_ORIGIN_BYTES 256
 #define STREAM_TYPE_BYTES   127
 #define STREAM_FIELDS_BYTES 1023
-#define STREAM_ICY_BYTES    511
+#define STREAM_ICY_BYTES    702
 #define STREAM_ANSWER_BYTES 7168
 
 /* What the operator says of the streams of a feed. */
