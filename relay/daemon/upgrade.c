@@ -91,9 +91,11 @@ static void go_on(struct relay *relay, struct parked **parked)
 {
 	struct list_node *node;
 
-	workers_release(parked);
 	list_for_each (&relay->service.feeds, node)
 		served_feed_resume_recording(served_feed_at(node));
+	workers_release(parked);
+	list_for_each (&relay->service.feeds, node)
+		served_forward_resume(&served_feed_at(node)->forward);
 }
 
 /* 0: the workers are parked, and all is in the bag. */

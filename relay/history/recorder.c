@@ -247,9 +247,18 @@ static int run_all(struct recorder *recorder)
 	return r;
 }
 
+static bool is_writing(struct recorder *recorder)
+{
+	bool is_writing;
+
+	(void)pthread_mutex_lock(&recorder->lock);
+	is_writing = recorder->is_running[HISTORY_WRITING];
+	(void)pthread_mutex_unlock(&recorder->lock);
+	return is_writing;
+}
+
 int recorder_begin(struct recorder *recorder, struct inbox *inbox, struct rendition *rendition)
 {
-	bool is_first = !recorder->has_thread[HISTORY_WRITING];
 	int r = history_folder_lock(&recorder->history->folder);
 
 	if (r < 0)
@@ -259,7 +268,7 @@ int recorder_begin(struct recorder *recorder, struct inbox *inbox, struct rendit
 	recorder->join.run = join;
 	recorder->found_next = (struct sequence){0}; /* it is the feed that knows from now on */
 	feed_set_recorded(rendition, true);
-	if (is_first)
+	if (!is_writing(recorder))
 		join(&recorder->join); /* before anything is published */
 	return run_all(recorder);
 }

@@ -55,7 +55,6 @@ struct served_feed *served_feed_find(const struct list *feeds, const char *name)
 
 /* ---- making ---- */
 
-/* If its history is to be on the disk first. */
 static void wait_for_disk(struct worker *worker, void *data)
 {
 	const struct order *order = data;
@@ -195,22 +194,22 @@ static void begin_recording(struct worker *worker, void *data)
 {
 	struct order *order = data;
 	struct served_feed *served = order->served;
-	const struct served_format *format = &served->formats[FORMAT_FRAMED];
+	struct rendition **renditions = served->formats[FORMAT_FRAMED].renditions;
 
-	order->result =
-		recorder_begin(served->recorder, &worker->inbox, format->renditions[worker->index]);
+	if (order->result == 0)
+		order->result =
+			recorder_begin(served->recorder, &worker->inbox, renditions[worker->index]);
+	if (order->result < 0)
+		log_error("history cannot be written feed=%s: %s", served->name,
+			  strerror(-order->result));
 }
 
 static void record(struct served_feed *served)
 {
-	struct order order = {.served = served};
+	struct order order = {.served = served,
+			      .result = served_format_open(served->recorded.format)};
 
-	order.result = served_format_open(served->recorded.format);
-	if (order.result == 0)
-		worker_call(served->recording, begin_recording, &order);
-	if (order.result < 0)
-		log_error("history cannot be written feed=%s: %s", served->name,
-			  strerror(-order.result));
+	worker_call(served->recording, begin_recording, &order);
 }
 
 void served_feed_record(struct served_feed *served, const struct config_feed *from)
@@ -270,9 +269,10 @@ int served_feed_pause_recording(struct served_feed *served, struct errmsg *err)
 
 void served_feed_resume_recording(struct served_feed *served)
 {
+	struct order order = {.served = served};
+
 	if (served->recorder)
-		record(served);
-	served_forward_resume(&served->forward);
+		begin_recording(served->recording, &order);
 }
 
 /* ---- unmaking ---- */

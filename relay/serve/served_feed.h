@@ -103,10 +103,11 @@ must_check int served_feed_new_combined(struct service *service, const struct fe
  * it is logged, and the feed is not recorded. */
 void served_feed_record(struct served_feed *served, const struct config_feed *from);
 
-/* For a hand-over: the history is left to the next process, and what it lacks is in the rings.  Who reads
- * it stays where it is.  The workers are parked.  0; or -ETIMEDOUT with a message: the disk does not answer, and whoever waits
- * for it would hold up the next program for ever.  The other one is for both: they go on, in this
- * process after all. */
+/* For a hand-over: the history is left to the next process, and what it lacks is in the rings.  Who
+ * reads it stays where it is.  The workers are parked.  0; or -ETIMEDOUT with a message: the disk
+ * does not answer, and whoever waits for it would hold up the next program for ever.  The other one
+ * is for both: they go on, in this process after all.  The workers are parked then as well, so that
+ * nothing is published before it is recorded. */
 must_check int served_feed_pause_recording(struct served_feed *served, struct errmsg *err);
 void served_feed_resume_recording(struct served_feed *served);
 
