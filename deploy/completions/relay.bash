@@ -83,6 +83,9 @@ _relaycat_relaypub()
 	--from | --since | --until | --bytes | --timeout | --connect-retry | --positions | --size | --rate | -n | --count)
 		COMPREPLY=()
 		;;
+	--token-file)
+		_relay_files "$word"
+		;;
 	*)
 		if [[ $word == -* ]]; then
 			_relay_offer "$word" '' < <(_relay_options "$program")

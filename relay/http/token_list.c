@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "file/secret_file.h"
+#include "base/secret_file.h"
 
 /* b64token of RFC 6750, 2.1. */
 #define TOKEN_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"

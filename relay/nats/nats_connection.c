@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "file/secret_file.h"
+#include "base/secret_file.h"
 
 enum {
 	SERVERS_MAX = 32,

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "file/secret_file.h"
+#include "base/secret_file.h"
 #include "http/http_text.h"
 
 enum {

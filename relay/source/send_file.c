@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "file/secret_file.h"
+#include "base/secret_file.h"
 
 /* ---- reading ---- */
 

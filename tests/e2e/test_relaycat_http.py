@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """relaycat http://HOST:PORT/FEED: from, since and until, and going on where it was after a break."""
 
+import os
 import signal
 import time
 
@@ -54,6 +55,35 @@ def test_refusals(lab):
              "")):
         cat = Tool(lab, "relaycat", *arguments)
         assert words in cat.wait_end(code) and cat.told.startswith("relaycat: "), (arguments, cat.told)
+
+
+def test_a_token_comes_out_of_a_file(lab):
+    """Never out of the arguments, which all on the machine can read; and no message has a byte of it."""
+    tokens, mine = lab.directory / "tokens", lab.directory / "token"
+    tokens.write_text("other\nsesame\n")
+    both = web(framing="line", burst="1")
+    both["listener web"]["token_file"] = tokens
+    relay = lab.start(both)
+    relay.publish("a", MADE.wire)
+    relay.wait("a", in_messages=MADE.count)
+    good = ("--from", "0", "-n", str(MADE.count), "--token-file", mine, url(relay))
+    for text, code, words in (("# of me\n\nsesame\n", 0, ""), ("wrong\n", 1, "refused with 401"),
+                              ("open sesame\n", 2, "is no token"), ("# nothing\n", 2, "has no token"),
+                              ("x" * 600, 2, "is no token"), (None, 2, "cannot read")):
+        mine.unlink(missing_ok=True)
+        if text is not None:
+            mine.write_text(text)
+        cat = Tool(lab, "relaycat", *map(str, good))
+        told = cat.wait_end(code)
+        assert words in told and "sesame" not in told, told
+        assert code or cat.out == MADE.payload
+    of_systemd = {**os.environ, "CREDENTIALS_DIRECTORY": str(lab.directory)}
+    mine.write_text("sesame\n")
+    done = lab.run_tool("relaycat", "-q", "--from", "0", "-n", MADE.count, "--token-file", "credential:token", url(relay),
+                        env=of_systemd)
+    assert done.returncode == 0 and done.stdout.encode() == MADE.payload, done.stderr
+    done = lab.run_tool("relaycat", "--token-file", mine, relay.address["listener a-raw"])
+    assert done.returncode == 2 and "--token-file needs an address http://" in done.stderr
 
 
 def port_of(relay, what):

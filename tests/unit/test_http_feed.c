@@ -56,18 +56,18 @@ static void a_request_says_where_to_begin(void **state)
 	size_t length;
 
 	(void)state;
-	length = http_feed_print_request(&url, &range, request);
+	length = http_feed_print_request(&url, &range, "", request);
 	assert_int_equal(length, strlen(request));
 	assert_string_equal(request,
 			    "GET /a?format=framed&since=2026-11-28T09:30:00Z&until=-5m HTTP/1.0\r\n"
 			    "Host: h:1\r\nAccept: application/vnd.relay.framed\r\n\r\n");
 	http_feed_go_on(&range, UINT32_MAX, UINT64_MAX);
-	(void)http_feed_print_request(&url, &range, request);
+	(void)http_feed_print_request(&url, &range, "", request);
 	assert_non_null(strstr(request, "?format=framed&from=4294967295-18446744073709551615"
 					"&until=-5m HTTP/1.0\r\n"));
 	http_feed_go_on(&range, 0, 0);
 	range.until[0] = '\0';
-	(void)http_feed_print_request(&url, &range, request);
+	(void)http_feed_print_request(&url, &range, "", request);
 	assert_non_null(strstr(request, "?format=framed&from=0 HTTP/1.0\r\n"));
 }
 

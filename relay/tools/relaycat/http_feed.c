@@ -75,7 +75,7 @@ static size_t add_parameter(char *buf, size_t length, const char *name, const ch
 }
 
 size_t http_feed_print_request(const struct http_feed_url *url, const struct http_feed_range *range,
-			       char buf[HTTP_FEED_REQUEST_BYTES])
+			       const char *token, char buf[HTTP_FEED_REQUEST_BYTES])
 {
 	size_t length =
 		(size_t)snprintf(buf, HTTP_FEED_REQUEST_BYTES, "GET %s?format=framed", url->path);
@@ -84,8 +84,9 @@ size_t http_feed_print_request(const struct http_feed_url *url, const struct htt
 	length = add_parameter(buf, length, "since", range->since);
 	length = add_parameter(buf, length, "until", range->until);
 	return length + (size_t)snprintf(buf + length, HTTP_FEED_REQUEST_BYTES - length,
-					 " HTTP/1.0\r\nHost: %s\r\nAccept: %s\r\n\r\n",
-					 url->authority, media);
+					 " HTTP/1.0\r\nHost: %s\r\nAccept: %s%s%s\r\n\r\n",
+					 url->authority, media,
+					 *token ? "\r\nAuthorization: Bearer " : "", token);
 }
 
 /* "HTTP/1.1 200 ..." (RFC 9112, 4). */

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 enum {
-	HTTP_FEED_REQUEST_BYTES = 1024,
+	HTTP_FEED_REQUEST_BYTES = 2048,
 	HTTP_FEED_ANSWER_BYTES = 8192,
 	HTTP_FEED_START_BYTES = 64, // of SESSION-SEQUENCE, or of a time
 };
@@ -51,9 +51,10 @@ must_check int http_feed_parse_url(const char *text, struct http_feed_url *ret,
  * one there is.  Where it ends stays. */
 void http_feed_go_on(struct http_feed_range *range, uint32_t session, uint64_t sequence);
 
-/* Writes the request, terminated; returns its length. */
+/* Writes the request, terminated; returns its length.  token: "" without one, else of up to 512
+ * bytes. */
 size_t http_feed_print_request(const struct http_feed_url *url, const struct http_feed_range *range,
-			       char buf[HTTP_FEED_REQUEST_BYTES]);
+			       const char *token, char buf[HTTP_FEED_REQUEST_BYTES]);
 
 /* Takes bytes of the answer, from its beginning on, and sets *ret_used to how many.  Returns 1: what
  * follows them is the stream; 0: there is no stream yet, or none at all; -EPROTO: this is no answer

@@ -472,7 +472,7 @@ static void ask(struct relaycat *cat)
 		http_feed_go_on(&range, check->parted_session, check->parted_next);
 	if (cat->from_oldest)
 		http_feed_go_on(&range, 0, 0);
-	length = http_feed_print_request(&cat->options->url, &range, request);
+	length = http_feed_print_request(&cat->options->url, &range, cat->options->token, request);
 	// A fresh socket takes a request whole; where there is none any more, recv() says why.
 	(void)send(cat->connection.fd, request, length, MSG_NOSIGNAL);
 }

@@ -25,6 +25,7 @@ enum {
 	OPTION_FROM,
 	OPTION_SINCE,
 	OPTION_UNTIL,
+	OPTION_TOKEN_FILE,
 };
 
 static const char short_options[] = ":fhn:q";
@@ -44,6 +45,7 @@ static const struct option long_options[] = {
 	{"from", required_argument, NULL, OPTION_FROM},
 	{"since", required_argument, NULL, OPTION_SINCE},
 	{"until", required_argument, NULL, OPTION_UNTIL},
+	{"token-file", required_argument, NULL, OPTION_TOKEN_FILE},
 	{"quiet", no_argument, NULL, 'q'},
 	{"help", no_argument, NULL, 'h'},
 	{0},
@@ -88,6 +90,7 @@ static const char usage[] =
 	"framed;\n"
 	"                         with --reconnect it goes on with the message that it missed "
 	"first\n"
+	"      --token-file FILE  for http:// only: a file with the token, or credential:NAME\n"
 	"  -q, --quiet            no progress, gap reports or summary\n"
 	"  -h, --help\n"
 	"\n"
@@ -189,6 +192,8 @@ static int set_value(struct relaycat_options *options, int option, const char *v
 	case OPTION_UNTIL:
 		return parse_time("--until", value, options->range.until, &options->until_ns,
 				  error);
+	case OPTION_TOKEN_FILE:
+		return feed_token_read(value, options->token, error);
 	case OPTION_FRAMING:
 		if (delimiter_parse(value, &options->framing) == 0 &&
 		    options->framing != DELIMITER_RELAY)
@@ -222,6 +227,10 @@ static int parse_address(const char *text, struct relaycat_options *options, str
 	if (!options->is_http && (*range->from || *range->since || *range->until)) {
 		errmsg_set(error, "--from, --since and --until need an address "
 				  "http://HOST[:PORT]/FEED");
+		return -EINVAL;
+	}
+	if (!options->is_http && *options->token) {
+		errmsg_set(error, "--token-file needs an address http://HOST[:PORT]/FEED");
 		return -EINVAL;
 	}
 	if (*range->from && *range->since) {

@@ -4,6 +4,7 @@
 
 #include "base/compiler.h"
 #include "base/errmsg.h"
+#include "tools/relaycat/feed_token.h"
 #include "tools/relaycat/http_feed.h"
 #include "tools/shared/connect_address.h"
 #include "tools/shared/delimiter.h"
@@ -30,7 +31,8 @@ struct relaycat_options {
 	bool is_http; // the address is a URL
 	struct http_feed_url url;
 	struct http_feed_range range;
-	uint64_t until_ns; // wall clock; 0: not said
+	char token[FEED_TOKEN_BYTES]; // of the URL; "": none
+	uint64_t until_ns;            // wall clock; 0: not said
 };
 
 /* 0, or -EINVAL with the reason in `error`.  With help asked for, nothing else is set. */

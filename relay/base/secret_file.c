@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Which file a name means, and who else can read it. */
-#include "file/secret_file.h"
+#include "base/secret_file.h"
 
 #include <errno.h>
 #include <stdlib.h>
