@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What relay tells the service manager.  (What it gets from there: serve/passed_fds.h.)
+/* What relay tells the service manager.  (What it gets from there: systemd/passed_fds.h.)
  *
  * Everything here is advice to a listener that may not exist: without NOTIFY_SOCKET in the
  * environment each call does nothing, and a failure to send is ignored, since no part of relay

@@ -22,7 +22,7 @@
 #include "pull/pull_token.h"
 #include "serve/http_listener.h"
 #include "serve/params.h"
-#include "serve/passed_fds.h"
+#include "systemd/passed_fds.h"
 #include "source/ingest_try.h"
 #include "source/send_file.h"
 

@@ -14,7 +14,7 @@
 #include "config/ingest.h"
 #include "intake/engine_measure.h"
 #include "nats/nats_ingest.h"
-#include "serve/passed_fds.h"
+#include "systemd/passed_fds.h"
 
 /* A parent may be silent for so long, unless source_timeout says otherwise. */
 #define PARENT_TIMEOUT_MS 10000u

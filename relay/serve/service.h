@@ -18,7 +18,7 @@
 #include "feed/feed_kept.h"
 #include "loop/inbox.h"
 #include "intake/engine.h"
-#include "serve/passed_fds.h"
+#include "systemd/passed_fds.h"
 #include "serve/worker.h"
 #include "table/close_reason.h"
 
@@ -30,6 +30,7 @@ struct service {
 	struct list combinations; /* struct combination; owned */
 	struct list listeners;    /* struct served_listener; owned */
 	struct list unread;       /* struct served_format: open, and nobody reads it */
+	struct list waiting;      /* struct arrival: for a recorder; owned */
 	struct passed_fds passed; /* sockets from the service manager */
 	uint64_t subscribers;     /* that have a quota */
 	uint64_t max_subscribers;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* sd_listen_fds_with_names(3) and a search by name.  Two sockets of one name are refused, because a
  * listener has one socket: which of them was meant cannot be known. */
-#include "serve/passed_fds.h"
+#include "systemd/passed_fds.h"
 
 #include <errno.h>
 #include <stdio.h>
