@@ -278,6 +278,8 @@ static const struct {
 	{"relay_history_bytes", "gauge", "what they have on disk"},
 	{"relay_history_oldest_timestamp_seconds", "gauge",
 	 "when the oldest packet of the history came, since 1970; 0: there is none"},
+	{"relay_history_oldest_sequence", "gauge", "the sequence of that packet"},
+	{"relay_history_lag_messages", "gauge", "messages that are published and not recorded yet"},
 	{"relay_history_failing", "gauge", "1 while nothing can be recorded"},
 	{"relay_history_unanswered_seconds", "gauge",
 	 "so long the disk has not answered; 0: nothing is asked of it"},
@@ -287,12 +289,15 @@ static const struct {
 };
 
 /* In the order of the families. */
-static uint64_t history_value(const struct recorder_report *report, size_t family)
+static uint64_t history_value(const struct served_feed *served,
+			      const struct recorder_report *report, size_t family)
 {
 	const uint64_t values[ARRAY_LEN(history_families)] = {
 		report->history.files,
 		report->history.bytes,
 		report->history.oldest.time_ns / NS_PER_S,
+		report->history.oldest.sequence,
+		collect_unrecorded(served, report),
 		report->is_failing,
 		report->unanswered_ms * NS_PER_MS / NS_PER_S,
 		report->written_bytes,
@@ -313,9 +318,11 @@ static void print_histories(FILE *to, const struct service *service)
 		print_head(to, history_families[i].name, history_families[i].type,
 			   history_families[i].help);
 		list_for_each (&service->feeds, node) {
-			if (served_feed_read_history(served_feed_at(node), &report))
-				print_sample(to, history_families[i].name, "feed",
-					     served_feed_at(node)->name, history_value(&report, i));
+			const struct served_feed *served = served_feed_at(node);
+
+			if (served_feed_read_history(served, &report))
+				print_sample(to, history_families[i].name, "feed", served->name,
+					     history_value(served, &report, i));
 		}
 	}
 }

@@ -61,6 +61,7 @@ static json_t *subscriber_json(const struct census_row *row)
 	set_count(json, "sent_bytes", row->sent_bytes);
 	set_count(json, "connected_ms", row->connected_ms);
 	set_count(json, "queued_bytes", row->queued_bytes);
+	set(json, "replaying", json_boolean(row->is_replaying));
 	if (row->state == SUBSCRIBER_BLOCKED)
 		set(json, "cause", json_string(slow_cause_name(row->cause)));
 	return json;
@@ -220,14 +221,6 @@ static json_t *lag_json(const struct census *census)
 	return json;
 }
 
-/* Messages that are published and not recorded yet; of another session, all. */
-static uint64_t unrecorded(const struct feed_report *report, const struct history_report *history)
-{
-	uint64_t recorded = history->end.session == report->session ? history->end.sequence : 1;
-
-	return report->next_seq > recorded ? report->next_seq - recorded : 0;
-}
-
 /* null where there is none. */
 static json_t *history_json(const struct served_feed *served)
 {
@@ -246,7 +239,8 @@ static json_t *history_json(const struct served_feed *served)
 	set_count(json, "session", report.history.end.session);
 	set_count(json, "next_seq", report.history.end.sequence);
 	set_count(json, "newest_ms", report.history.end.time_ns / NS_PER_MS);
-	set_count(json, "lag_messages", unrecorded(&served->report, &report.history));
+	set_count(json, "lag_messages", collect_unrecorded(served, &report));
+	set_count(json, "readers", served->report.metrics.subscribers_replaying);
 	set(json, "failing", json_boolean(report.is_failing));
 	set_count(json, "errors", report.errors);
 	set_count(json, "gaps", report.gaps);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "fanout/pinned.h"
+#include "history/recorder.h"
 #include "serve/served_feed.h"
 #include "serve/service.h"
 
@@ -261,4 +262,13 @@ static void copy_lag(struct worker *worker, void *data)
 void collect_loop_lag(struct service *service, unsigned index, struct loop_lag_counts *ret)
 {
 	worker_call(&service->workers.list[index], copy_lag, ret);
+}
+
+uint64_t collect_unrecorded(const struct served_feed *served, const struct recorder_report *report)
+{
+	const struct history_entry *end = &report->history.end;
+	const struct feed_report *feed = &served->report;
+	uint64_t recorded = end->session == feed->session ? end->sequence : 1;
+
+	return feed->next_seq > recorded ? feed->next_seq - recorded : 0;
 }

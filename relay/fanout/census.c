@@ -180,6 +180,7 @@ void census_add(struct census *census, const struct fanout *fanout, uint64_t now
 		meet_all(census, &rendition->joining, now_ns);
 		meet_all(census, &rendition->ready, now_ns);
 		meet_all(census, &rendition->idle, now_ns);
+		meet_all(census, &rendition->resting, now_ns);
 	}
 }
 
@@ -209,6 +210,7 @@ static void describe(struct census_row *row, const struct census_pick *pick, uin
 		.format = encoder_name(rendition->encoder),
 		.id = subscriber->id,
 		.state = subscriber->state,
+		.is_replaying = subscriber->replay != NULL,
 		.lag_bytes = lag_bytes_of(subscriber),
 		.lag_ms = lag_ms_of(subscriber, now_ns),
 		.delivered_messages = delivered_by(subscriber),

@@ -48,6 +48,7 @@ struct census_row {
 	unsigned worker; /* rw: the owner's */
 	uint64_t id;
 	enum subscriber_state state;
+	bool is_replaying; /* it reads the history */
 	uint64_t lag_bytes;
 	uint64_t lag_ms;
 	uint64_t lag_messages;

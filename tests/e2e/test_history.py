@@ -5,6 +5,7 @@ import contextlib
 import json
 import signal
 import subprocess
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -72,6 +73,12 @@ def told(lab, relay):
 def stop(relay):
     relay.signal(signal.SIGTERM)
     assert relay.wait_exit() == 0
+
+
+def doctors_row(lab, relay):
+    where = f"http://{relay.address['admin listen'].removeprefix('tcp:')}"
+    told = json.loads(lab.run_tool("relayctl", "-s", where, "--json", "doctor").stdout)
+    return next(one for one in told["checks"] if one["name"] == "relay_history")
 
 
 def publish(relay, made=MADE):
@@ -300,4 +307,10 @@ def test_relayctl_tells_how_far_back(lab):
     lab.loop.run(lambda: told(lab, relay)["lag_messages"] == 0, what="the recorder", poll=0.05)
     seen = told(lab, relay)
     assert (seen["oldest_seq"], seen["next_seq"], seen["failing"]) == (1, 1 + MADE.count, False)
-    assert seen["written_bytes"] > len(MADE.payload)
+    assert seen["written_bytes"] > len(MADE.payload) and seen["readers"] == 0
+    where = f"http://{relay.address['admin listen'].removeprefix('tcp:')}"
+    row = doctors_row(lab, relay)
+    assert (row["verdict"], "relay records 1 feeds" in row["found"]) == ("ok", True), row
+    with urllib.request.urlopen(f"{where}/metrics") as answer:
+        text = answer.read().decode()
+    assert 'relay_history_lag_messages{feed="a"} 0\n' in text and 'relay_history_oldest_sequence{feed="a"} 1\n' in text

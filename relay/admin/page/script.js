@@ -292,7 +292,7 @@ function part(title, ...inside) {
 const subscriberColumns = [
   {name: "Subscriber", text: (one) => `#${one.id} ${one.peer}`},
   {name: "Format", text: (one) => one.format},
-  {name: "State", text: (one) => one.cause ? `blocked: ${words(one.cause)}` : one.state,
+  {name: "State", text: (one) => (one.cause ? `blocked: ${words(one.cause)}` : one.state) + (one.replaying ? ", reads the history" : ""),
     style: (one) => one.state === "blocked" ? "warn-text" : ""},
   {name: "Behind", number: true, text: (one) => bytes(one.lag_bytes)},
   {name: "By time", number: true, text: (one) => span(one.lag_ms)},
@@ -321,9 +321,11 @@ function makeFeed(feed) {
   enginePart.className = "wide";
   const slowPart = part("Slowest subscribers", slowest.element, none);
   slowPart.className = "wide";
+  const past = make("p"), pastPart = part("History", past);
+  pastPart.className = "wide";
   const detail = make("div", {class: "detail", id},
     part("Subscribers, by how far behind", lag), part("Closed, by reason", closed, notClosed),
-    part("Skips, by cause", skipped, notSkipped), slowPart, enginePart);
+    part("Skips, by cause", skipped, notSkipped), pastPart, slowPart, enginePart);
   const set = (open) => {
     isOpen.set(feed.name, open);
     button.setAttribute("aria-expanded", open);
@@ -345,6 +347,9 @@ function makeFeed(feed) {
     values[3].className = `value ${now.metrics.gaps ? "warn-text" : ""}`;
     say(values[4], enginesOf(now));
     if (detail.hidden) return;
+    pastPart.hidden = !now.history;
+    if (now.history) say(past, historyOf(now.history));
+    past.className = now.history?.failing ? "warn-text" : "";
     bars(lag, trimmed(named(now.lag_ms.buckets, span)));
     bars(closed, listed(now.closed));
     notClosed.hidden = sum(now.closed) > 0;
@@ -368,6 +373,14 @@ function enginesUsed(feed) {
 
 function enginesOf(feed) {
   return feed.engine === "auto" ? enginesUsed(feed).join(", ") || "auto" : feed.engine;
+}
+
+function historyOf(history) {
+  const reach = history.oldest_session
+    ? `Reaches back ${span(Date.now() - history.oldest_ms)}, to ${history.oldest_session}-${history.oldest_seq}`
+    : "Nothing is recorded yet";
+  return `${reach}. The recorder has ${count(history.lag_messages)} messages to write. `
+    + `${count(history.readers)} subscribers read it.${history.failing ? " It cannot be written." : ""}`;
 }
 
 function ruleOf(feed) {

@@ -66,6 +66,43 @@ void relayctl_doctor_check_limits(const json_t *limits, struct doctor_report *re
 	check_memory(budget, report);
 }
 
+enum {
+	HISTORY_HANGS_MS = 5000, // as relay has it (history/recorder.c), and the alert
+};
+
+/* Of feeds that are recorded. */
+static void check_histories(const json_t *status, struct doctor_report *report)
+{
+	uint64_t recorded = 0, most = 0;
+	char found[DOCTOR_TEXT_BYTES], name[TEXT_BYTES], text[TEXT_BYTES];
+	const json_t *feed, *bad = NULL;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "feeds"), i, feed)
+	{
+		const json_t *history = json_object_get(feed, "history");
+
+		recorded += json_is_object(history);
+		most = u64_max(most, answer_count(history, "lag_messages"));
+		if (answer_flag(history, "failing") ||
+		    answer_count(history, "unanswered_ms") >= HISTORY_HANGS_MS)
+			bad = feed;
+	}
+	if (!recorded)
+		return;
+	if (bad)
+		(void)snprintf(found, sizeof found, "feed %s cannot be recorded now",
+			       text_escape(name, sizeof name, answer_text(bad, "name")));
+	else
+		(void)snprintf(found, sizeof found,
+			       "relay records %" PRIu64
+			       " feeds; %s messages are to be written where it is furthest behind",
+			       recorded, text_count(text, sizeof text, most));
+	doctor_report_add(report, "relay_history", bad ? DOCTOR_FINDING : DOCTOR_OK, found,
+			  "journalctl -u relay says why: most often the disk is full, or does not "
+			  "answer");
+}
+
 void relayctl_doctor_check_status(const json_t *status, struct doctor_report *report)
 {
 	uint64_t refused = 0, short_of_pipes = 0;
@@ -93,6 +130,7 @@ void relayctl_doctor_check_status(const json_t *status, struct doctor_report *re
 		       short_of_pipes);
 	doctor_report_add(report, "relay_fallbacks", short_of_pipes ? DOCTOR_FINDING : DOCTOR_OK,
 			  found, "see pipe_pages_soft, relay_pipes and relay_calls; restart relay");
+	check_histories(status, report);
 }
 
 /* Is the word one of the list's, which has single blanks between them? */
