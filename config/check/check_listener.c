@@ -92,6 +92,11 @@ static void check_burst(const struct check *check, const struct config_listener 
 			     num_print_duration_ms(burst, sizeof(burst), listener->burst.ms),
 			     num_print_duration_ms(ring, sizeof(ring), feed->history_age),
 			     feed->section.name);
+	if (listener->max_age && listener->burst.ms > listener->max_age)
+		check_report(check, &listener->section, CONFIG_LISTENER_burst,
+			     "burst = %s is longer than max_age = %s; expected at most that",
+			     num_print_duration_ms(burst, sizeof(burst), listener->burst.ms),
+			     num_print_duration_ms(ring, sizeof(ring), listener->max_age));
 	if (listener->burst.bytes <= feed->ring)
 		return;
 	check_report(
@@ -103,6 +108,47 @@ static void check_burst(const struct check *check, const struct config_listener 
 		num_print_bytes(ring, sizeof(ring), feed->ring));
 }
 
+/* What has no effect with a delay, or leaves nothing to be had. */
+static void check_delay(const struct check *check, const struct config_listener *listener,
+			const struct config_feed *feed)
+{
+	const struct config_burst burst = config_burst_of(listener, feed);
+	char text[NUM_PRINT_BYTES], age[NUM_PRINT_BYTES];
+
+	if (!listener->delay || !config_is_served(listener, feed))
+		return;
+	(void)num_print_duration_ms(text, sizeof(text), listener->delay);
+	if (!*feed->history)
+		check_report(
+			check, &listener->section, CONFIG_LISTENER_delay,
+			"delay = %s comes out of the history, and [feed %s] has none; expected "
+			"history = FOLDER there, or delay left out",
+			text, feed->section.name);
+	else if (feed->history_age && listener->delay + burst.ms > feed->history_age)
+		check_report(check, &listener->section, CONFIG_LISTENER_delay,
+			     "delay = %s%s is longer than history_age = %s of [feed %s]; expected "
+			     "at most that",
+			     text, burst.ms ? " with its burst" : "",
+			     num_print_duration_ms(age, sizeof(age), feed->history_age),
+			     feed->section.name);
+	if (burst.bytes || burst.from_key_frame)
+		check_report(check, &listener->section, CONFIG_LISTENER_delay,
+			     "delay = %s needs a burst of time, and that of [feed %s] is another; "
+			     "expected burst = 5s, or 0, here",
+			     text, feed->section.name);
+	if (config_is_set(&listener->section, CONFIG_LISTENER_on_slow) &&
+	    listener->on_slow == CONFIG_ON_SLOW_WAIT)
+		check_report(
+			check, &listener->section, CONFIG_LISTENER_on_slow,
+			"on_slow = wait is for who reads the ring, and with delay nobody does; "
+			"expected skip or disconnect");
+	if (listener->max_age && listener->max_age <= listener->delay)
+		check_report(check, &listener->section, CONFIG_LISTENER_max_age,
+			     "max_age = %s is not longer than delay = %s, so nothing could be "
+			     "asked for",
+			     num_print_duration_ms(age, sizeof(age), listener->max_age), text);
+}
+
 static bool is_for_http(size_t option)
 {
 	return option == CONFIG_LISTENER_origins || option == CONFIG_LISTENER_hosts ||
@@ -110,7 +156,7 @@ static bool is_for_http(size_t option)
 	       option == CONFIG_LISTENER_token_file || option == CONFIG_LISTENER_publish ||
 	       option == CONFIG_LISTENER_publish_token_file || option == CONFIG_LISTENER_gaps ||
 	       option == CONFIG_LISTENER_messages || option == CONFIG_LISTENER_compress ||
-	       option == CONFIG_LISTENER_max_combinations;
+	       option == CONFIG_LISTENER_max_combinations || option == CONFIG_LISTENER_max_age;
 }
 
 /* A PROXY header has to come in time as a request has. */
@@ -248,5 +294,6 @@ void check_listener(const struct check *check, const struct config_listener *lis
 		check_skip(check, listener, &config->feeds[i]);
 		check_burst(check, listener, &config->feeds[i]);
 		check_replay(check, listener, &config->feeds[i]);
+		check_delay(check, listener, &config->feeds[i]);
 	}
 }

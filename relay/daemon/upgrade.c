@@ -23,6 +23,7 @@
 #include "daemon/handover_bag.h"
 #include "daemon/notify.h"
 #include "serve/combination.h"
+#include "serve/arrival.h"
 
 enum {
 	ARGUMENTS_MAX = 1024,
@@ -60,6 +61,7 @@ static int pack(struct relay *relay, struct handover_bag *bag, struct errmsg *er
 	int r;
 
 	inbox_run(&relay->service.control); /* quotas of subscribers that have gone */
+	arrivals_send_away(&relay->service, NULL);
 	r = handover_take(&relay->service, relay->config, &handover);
 	if (r < 0) {
 		errmsg_errno(err, -r, "state");

@@ -44,8 +44,8 @@ static struct subscriber *first_of(struct list *list)
 
 static void close_subscribers(struct rendition *rendition, enum close_reason reason)
 {
-	struct list *const lists[] = {&rendition->joining, &rendition->idle, &rendition->ready,
-				      &rendition->blocked};
+	struct list *const lists[] = {&rendition->joining, &rendition->idle, &rendition->resting,
+				      &rendition->ready, &rendition->blocked};
 	struct subscriber *subscriber;
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
@@ -103,6 +103,7 @@ void fanout_finish_all(struct fanout *fanout, enum close_reason reason)
 		finish_list(&rendition->blocked, reason);
 		finish_list(&rendition->ready, reason);
 		finish_list(&rendition->idle, reason);
+		finish_list(&rendition->resting, reason);
 		finish_list(&rendition->joining, reason);
 	}
 }
@@ -139,7 +140,8 @@ struct subscriber *fanout_find_subscriber(const struct fanout *fanout, uint64_t 
 	list_for_each (&fanout->renditions, node) {
 		const struct rendition *rendition = rendition_of(node);
 		const struct list *lists[] = {&rendition->joining, &rendition->idle,
-					      &rendition->ready, &rendition->blocked};
+					      &rendition->resting, &rendition->ready,
+					      &rendition->blocked};
 
 		for (size_t i = 0; i < ARRAY_LEN(lists) && !found; i++)
 			found = find_in(lists[i], id);

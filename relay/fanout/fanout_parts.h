@@ -99,7 +99,7 @@ void subscriber_serve_replay(struct subscriber *subscriber);
 
 /* At each tick: those who have sent all that there was look for more, and who cannot go on is
  * closed. */
-void fanout_check_replays(struct fanout *fanout);
+void fanout_check_replays(struct fanout *fanout, uint64_t now_ms);
 
 /* It has no replay any more.  Idempotent. */
 void subscriber_end_replay(struct subscriber *subscriber);

@@ -64,6 +64,7 @@ void fanout_excuse(struct fanout *fanout, uint64_t now_ms, uint64_t late_ms)
 
 		excuse_all(&rendition->joining, now_ms, late_ms);
 		excuse_all(&rendition->idle, now_ms, late_ms);
+		excuse_all(&rendition->resting, now_ms, late_ms);
 		excuse_all(&rendition->ready, now_ms, late_ms);
 		excuse_all(&rendition->blocked, now_ms, late_ms);
 		ring_move_arrivals(&rendition->ring, late_ms * NS_PER_MS, now_ms * NS_PER_MS);
@@ -149,6 +150,7 @@ static void check_windows(struct fanout *fanout, uint64_t now_ms)
 		struct rendition *rendition = rendition_of(node);
 
 		check_windows_of(&rendition->idle, now_ms);
+		check_windows_of(&rendition->resting, now_ms);
 		check_windows_of(&rendition->ready, now_ms);
 		check_windows_of(&rendition->blocked, now_ms);
 	}
@@ -277,7 +279,7 @@ void fanout_tick(struct fanout *fanout, uint64_t now_ms)
 	if (fanout->waits_for_disk) /* a new format may have a past */
 		fanout_note_on_disk(fanout, &fanout->on_disk);
 	check_until(fanout, now_ms);
-	fanout_check_replays(fanout);
+	fanout_check_replays(fanout, now_ms);
 	check_windows(fanout, now_ms);
 	check_half_closed(fanout, now_ms);
 	drain_slowly(fanout, now_ms);

@@ -32,6 +32,7 @@ struct rendition *rendition_new(struct fanout *fanout, const struct encoder *enc
 	(void)rendition_update_held(rendition);
 	list_init(&rendition->joining);
 	list_init(&rendition->idle);
+	list_init(&rendition->resting);
 	list_init(&rendition->ready);
 	list_init(&rendition->blocked);
 	if (adds_something(encoder))

@@ -34,6 +34,7 @@ struct rendition {
 	/* The subscribers, by state; see subscriber.h. */
 	struct list joining; /* until the branch is awake                              */
 	struct list idle;    /* at the live edge                                       */
+	struct list resting; /* idle as well, but no packet wakes them                 */
 	struct list ready;   /* to be served in the pass under way                     */
 	struct list blocked; /* their socket is full                                   */
 };

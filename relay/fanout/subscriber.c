@@ -335,11 +335,13 @@ static void place_by_sequence(struct subscriber *subscriber)
 		.session = fanout_source_of(subscriber).session,
 	};
 	bool is_known = !subscriber->from_session || subscriber->from_session == gap.session;
+	uint64_t oldest = u64_max(cursor_oldest_seq(ring), subscriber->oldest_seq);
 
 	cursor_leave(&subscriber->cursor);
-	if (is_known && cursor_join_seq(&subscriber->cursor, ring, subscriber->from_seq) == 0)
+	if (is_known && subscriber->from_seq >= oldest &&
+	    cursor_join_seq(&subscriber->cursor, ring, subscriber->from_seq) == 0)
 		return;
-	if (cursor_join_seq(&subscriber->cursor, ring, cursor_oldest_seq(ring)) < 0)
+	if (cursor_join_seq(&subscriber->cursor, ring, oldest) < 0)
 		(void)join_live(subscriber);
 	gap.first_seq = is_known ? subscriber->from_seq : 0;
 	gap.time_ns = cursor_unread_seq(&subscriber->cursor);
@@ -484,6 +486,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 	subscriber->has_from = params->has_from;
 	subscriber->from_session = params->from_session;
 	subscriber->from_seq = params->from_seq;
+	subscriber->oldest_seq = params->oldest_seq;
 	subscriber_set_until(subscriber, params->until_ns);
 	begin_to_count(subscriber, &params->before);
 	place_cursor(subscriber, params);
@@ -570,7 +573,10 @@ void subscriber_check_half_closed(struct subscriber *subscriber)
 
 void subscriber_finish(struct subscriber *subscriber, enum close_reason reason)
 {
-	if (subscriber->state == SUBSCRIBER_JOINING) {
+	/* What was published last is not for one with a delay yet, so it has no end to wait for. */
+	if (subscriber->delay_ns && reason == CLOSE_SOURCE_LOST)
+		return;
+	if (subscriber->state == SUBSCRIBER_JOINING || subscriber->delay_ns) {
 		subscriber_close(subscriber, reason);
 		return;
 	}

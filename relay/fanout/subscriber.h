@@ -75,7 +75,7 @@ struct stream_place {
 enum replay_outcome {
 	REPLAY_MORE,    /* there is more to send                                            */
 	REPLAY_BLOCKED, /* the socket takes no more for now                                 */
-	REPLAY_RESTS,   /* it gets no more for now: it is called on at a tick, or wakes       */
+	REPLAY_RESTS,   /* it gets no more for now, whatever is published: rests(), or wake() */
 	REPLAY_SEAM,    /* between two packets: it may go on from the ring, or be called on */
 	REPLAY_AT_END,  /* the same, but there is no more for now                           */
 	REPLAY_OVER,    /* all that was asked for has been sent                             */
@@ -85,10 +85,11 @@ enum replay_outcome {
 
 /* What a call of send() has done. */
 struct replay_progress {
-	size_t sent;               /* bytes that the socket took */
-	uint64_t missed;           /* messages that are missing, of which the format says nothing */
-	struct stream_place place; /* with SEAM and AT_END: what comes next */
-	int err;                   /* with FAILED: an errno */
+	size_t sent;     /* bytes that the socket took */
+	uint64_t missed; /* messages that are missing, of which the format says nothing */
+	struct stream_place
+		place; /* with SEAM, AT_END and RESTS: what comes next; session 0: unknown */
+	int err;       /* with FAILED: an errno */
 };
 
 /* The next byte that comes out of files. */
@@ -103,6 +104,7 @@ struct replay_place {
 struct kept_replay {
 	uint64_t device, inode; /* of the folder; stat(2) */
 	uint64_t until_ns;      /* wall clock: nothing that came later; 0: no such end */
+	uint64_t delay_ns;      /* everything so much later; 0: at once */
 	uint64_t rate;          /* bytes a second; 0: as many as the socket takes */
 	struct replay_place place;
 };
@@ -116,6 +118,8 @@ struct subscriber_replay {
 	enum replay_outcome (*send)(void *owner, int fd, struct replay_progress *ret);
 	/* True: the socket has, or may have, a part of a packet, so nothing else may be said. */
 	bool (*is_inside)(const void *owner);
+	/* True: send() would only say RESTS. */
+	bool (*rests)(void *owner);
 	/* True: it would be GONE before it came to the end, so it need not go on. */
 	bool (*is_cut_off)(const void *owner);
 	/* Where it is. */
@@ -144,6 +148,7 @@ struct subscriber_params {
 	bool may_miss;            /* with has_from: if it is gone, tell a gap   */
 	uint32_t from_session;    /* of from_seq; 0 = of whichever there is  */
 	uint64_t from_seq;        /* 0 = nobody knows: a gap                 */
+	uint64_t oldest_seq;      /* with may_miss: what is older counts as gone */
 	uint64_t since_ns;        /* monotonic: begin with what came then; 0 = no    */
 	uint64_t until_ns;        /* monotonic: end with what came then; 0 = never   */
 	uint64_t input_rate;      /* bytes a second it may send; 0 = any     */
@@ -158,6 +163,8 @@ struct subscriber_params {
 	const struct subscriber_replay *replay;
 	void *replay_owner;        /* its own with the fd */
 	struct stream_place place; /* what comes first */
+	bool has_missed;   /* with replay: what lies between from_seq and place is told as a gap */
+	uint64_t delay_ns; /* with replay: all is so old at least, and it never reads the ring */
 	struct subscriber_before before;
 	struct subscriber_quota quota;
 };
@@ -215,12 +222,16 @@ struct subscriber {
 	uint64_t end_pos;             /* private: with READS_OUT and TOLD */
 	struct notes notes;           /* private: for it alone, before the next packet */
 	uint64_t from_seq;            /* private: with has_from */
+	uint64_t oldest_seq;          /* private: with has_from */
 	uint64_t until_ns;            /* private: monotonic: nothing that came later; 0: all */
 	const struct subscriber_input *input;   /* private */
 	void *input_owner;                      /* private */
 	const struct subscriber_replay *replay; /* private: NULL: it reads the ring */
 	void *replay_owner;                     /* private */
 	struct list_node replay_node;           /* private: in fanout->replaying, with replay */
+	uint64_t delay_ns;                      /* private: with replay */
+	struct stream_place rests_at;           /* private: what comes next while it rests */
+	bool is_resting;                        /* private: IDLE, and no packet wakes it */
 	struct subscriber_quota quota;          /* private */
 	struct subscriber_record *record;       /* private: NULL: it would not survive a crash */
 };
@@ -240,7 +251,9 @@ static inline bool subscriber_is_ending(const struct subscriber *subscriber)
  * then.
  *
  * With replay it gets what that one sends, and goes on from the ring as soon as that has what comes
- * next.  Until then it stands nowhere in the ring, and no limit but stall_timeout counts.
+ * next.  Until then it stands nowhere in the ring, and no limit but stall_timeout counts.  With
+ * delay_ns it never goes on from the ring: it outlives a source that is lost, and has no end to wait
+ * for when the feed ends.
  *
  * `fd`, the quota, replay_owner and input_owner are its own from here on: closed, given back and freed on -ENOMEM
  * as well.  Returns 0, -ENOMEM, or -ERANGE when the rendition does not have from_seq

@@ -213,6 +213,7 @@ void subscriber_end_replay(struct subscriber *subscriber)
 	const struct subscriber_replay *replay = subscriber->replay;
 
 	subscriber->replay = NULL;
+	subscriber->is_resting = false;
 	list_remove(&subscriber->replay_node);
 	subscriber_free_replay(replay, subscriber->replay_owner);
 }

@@ -90,9 +90,11 @@ static void take_outcome(struct subscriber *subscriber, enum replay_outcome outc
 	} else if (outcome == REPLAY_FAILED) {
 		subscriber_close(subscriber, close_reason_from_errno(progress->err));
 	} else {
-		/* Then a packet or a tick wakes it. */
+		/* Then a tick wakes it, and a packet if it does not rest. */
 		bool waits = outcome == REPLAY_AT_END || outcome == REPLAY_RESTS;
 
+		subscriber->is_resting = outcome == REPLAY_RESTS;
+		subscriber->rests_at = progress->place;
 		subscriber_set_state(subscriber, waits ? SUBSCRIBER_IDLE : SUBSCRIBER_BLOCKED);
 	}
 }
@@ -144,24 +146,76 @@ void subscriber_attach_replay(struct subscriber *subscriber, const struct subscr
 	subscriber->joined_messages = cursor_messages_read(&subscriber->cursor);
 }
 
+/* It has come back with a message that is gone, and is told what it misses. */
+static void tell_missed(struct subscriber *subscriber, const struct subscriber_params *params)
+{
+	const struct stream_place *place = &params->place;
+	bool is_same = params->from_session == place->session;
+	const struct packet gap = {
+		.type = PACKET_GAP,
+		.session = place->session,
+		.first_seq = is_same ? params->from_seq : 0,
+		.time_ns = place->sequence,
+	};
+
+	(void)subscriber_tell(subscriber, &gap);
+}
+
 void subscriber_begin_replay(struct subscriber *subscriber, const struct subscriber_params *params)
 {
 	const struct packet begin = {
 		.type = PACKET_HEARTBEAT,
 		.session = params->place.session,
 		.first_seq = params->place.sequence,
-		.time_ns = clock_wall_ns(),
+		.time_ns = clock_wall_ns() - params->delay_ns,
 	};
 
 	subscriber_attach_replay(subscriber, params->replay, params->replay_owner);
+	subscriber->delay_ns = params->delay_ns;
 	(void)subscriber_tell(subscriber, &begin);
+	if (subscriber->state != SUBSCRIBER_CLOSED && params->has_missed)
+		tell_missed(subscriber, params);
 	if (subscriber->state == SUBSCRIBER_CLOSED)
 		return;
 	subscriber_set_state(subscriber, SUBSCRIBER_BLOCKED);
 	subscriber_record_describe(subscriber);
 }
 
-void fanout_check_replays(struct fanout *fanout)
+/* It has read all that it was to have, so it has not been held up since. */
+static void end_rest(struct subscriber *subscriber, uint64_t now_ms)
+{
+	subscriber->progress_ms = now_ms;
+	subscriber_set_state(subscriber, SUBSCRIBER_BLOCKED);
+}
+
+/* The feed may live, but what it has is not old enough. */
+static void tell_alive(struct subscriber *subscriber, uint64_t now_ms)
+{
+	const struct encoder *encoder = subscriber->rendition->encoder;
+	uint64_t heartbeat_ms = fanout_of(subscriber)->params->heartbeat_ms;
+	const struct packet heartbeat = {
+		.type = PACKET_HEARTBEAT,
+		.session = subscriber->rests_at.session,
+		.first_seq = subscriber->rests_at.sequence,
+		.time_ns = clock_wall_ns() - subscriber->delay_ns,
+	};
+	uint8_t header[ENCODER_HEADER_MAX];
+	size_t length;
+
+	if (!subscriber->delay_ns || !heartbeat_ms || !heartbeat.session ||
+	    now_ms - subscriber->progress_ms < heartbeat_ms)
+		return;
+	length = encoder->header(encoder, &heartbeat, header);
+	if (!length)
+		return;
+	subscriber_record_lose(subscriber);
+	if (notes_add(&subscriber->notes, header, length, NOTES_OWN_MAX))
+		end_rest(subscriber, now_ms);
+	else
+		subscriber_close(subscriber, CLOSE_NO_MEMORY);
+}
+
+void fanout_check_replays(struct fanout *fanout, uint64_t now_ms)
 {
 	struct list_node *node, *next;
 
@@ -170,7 +224,12 @@ void fanout_check_replays(struct fanout *fanout)
 
 		if (subscriber->replay->is_cut_off(subscriber->replay_owner))
 			subscriber_close(subscriber, CLOSE_LAG);
-		else if (subscriber->state == SUBSCRIBER_IDLE)
-			subscriber_set_state(subscriber, SUBSCRIBER_BLOCKED);
+		else if (subscriber->state != SUBSCRIBER_IDLE)
+			continue;
+		else if (subscriber->is_resting &&
+			 subscriber->replay->rests(subscriber->replay_owner))
+			tell_alive(subscriber, now_ms);
+		else
+			end_rest(subscriber, now_ms);
 	}
 }

@@ -149,6 +149,7 @@ static void put_in_place(struct subscriber *subscriber, const struct subscriber_
 {
 	const struct fanout *fanout = fanout_of(subscriber);
 
+	subscriber->delay_ns = state->from_files.delay_ns;
 	if (state->replay)
 		subscriber_attach_replay(subscriber, state->replay, state->replay_owner);
 	else

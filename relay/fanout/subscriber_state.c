@@ -13,7 +13,7 @@ static struct list *list_of(const struct subscriber *subscriber)
 	case SUBSCRIBER_JOINING:
 		return &rendition->joining;
 	case SUBSCRIBER_IDLE:
-		return &rendition->idle;
+		return subscriber->is_resting ? &rendition->resting : &rendition->idle;
 	case SUBSCRIBER_READY:
 		return &rendition->ready;
 	case SUBSCRIBER_BLOCKED:

@@ -262,6 +262,7 @@ static struct history *new_history(const struct history_params *params)
 		return NULL;
 	list_init(&history->files);
 	list_init(&history->unsealed);
+	list_init(&history->delays);
 	list_init(&history->reads.waiting);
 	list_init(&history->reads.closing);
 	(void)pthread_cond_init(&history->reads.changed, NULL);

@@ -86,6 +86,7 @@ struct history {
 	struct history_folder folder; /* ro */
 	pthread_mutex_t lock;         /* held for some instructions, never over a call that waits */
 	struct list files;            /* struct history_file, the oldest first */
+	struct list delays;           /* struct history_delay, the reading thread's */
 	struct list unsealed;         /* with the lock: struct history_unsealed */
 	struct history_reads reads;   /* private */
 	unsigned readers;             /* with the lock: of all files */

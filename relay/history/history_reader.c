@@ -9,8 +9,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "base/fd.h"
+#include "base/packet_header.h"
 #include "history/history.h"
 #include "history/history_folder.h"
 #include "history_file/history_search.h"
@@ -250,21 +252,34 @@ static bool is_any(const struct history_file *file, const void *wanted)
 	return true;
 }
 
-int history_reader_open_since(struct history_reader *reader, struct history *history,
-			      uint64_t time_ns)
+/* In the oldest file that ends then or later. */
+static int open_by_time(struct history_reader *reader, struct history *history,
+			const struct search *search, uint64_t time_ns)
 {
-	const struct search search = {
-		.key = time_ns,
-		.find = history_search_time,
-	};
 	struct seen_file seen;
 
 	*reader = (struct history_reader){.history = history};
 	if (find_file(history, false, has_ended_after, &time_ns, &seen))
-		return open_in(reader, &seen, &search);
+		return open_in(reader, &seen, search);
 	if (find_file(history, true, is_any, NULL, &seen))
 		return enter(reader, seen.file, seen.end.offset, true);
 	return -ENOENT;
+}
+
+int history_reader_open_since(struct history_reader *reader, struct history *history,
+			      uint64_t time_ns)
+{
+	const struct search search = {.key = time_ns, .find = history_search_time};
+
+	return open_by_time(reader, history, &search, time_ns);
+}
+
+int history_reader_open_behind(struct history_reader *reader, struct history *history,
+			       uint64_t time_ns)
+{
+	const struct search search = {.key = time_ns, .find = history_search_later};
+
+	return open_by_time(reader, history, &search, time_ns + 1);
 }
 
 int history_reader_open_oldest(struct history_reader *reader, struct history *history)
@@ -361,6 +376,25 @@ static int next(struct history_reader *reader, bool may_wait, struct history_run
 			return r;
 	}
 	return ret->length > 0;
+}
+
+int history_reader_place(struct history_reader *reader, struct history_entry *ret)
+{
+	uint8_t bytes[PACKET_HEADER_BYTES];
+	struct packet_header header;
+	struct history_run run;
+	int r = history_reader_next(reader, &run);
+
+	*ret = (struct history_entry){.session = run.session, .sequence = run.sequence};
+	if (r <= 0)
+		return r;
+	if (pread(run.fd, bytes, sizeof(bytes), (off_t)run.offset) != (ssize_t)sizeof(bytes) ||
+	    packet_header_decode(bytes, &header) < 0)
+		return -EBADMSG;
+	ret->session = header.session;
+	ret->sequence = header.sequence;
+	ret->time_ns = header.type == PACKET_GAP ? 0 : header.time;
+	return 0;
 }
 
 int history_reader_next(struct history_reader *reader, struct history_run *ret)

@@ -68,6 +68,11 @@ must_check int history_reader_open_at(struct history_reader *reader, struct hist
 must_check int history_reader_open_since(struct history_reader *reader, struct history *history,
 					 uint64_t time_ns);
 
+/* At the first packet that came later than time_ns, also if it goes on with a message: for reading
+ * up to it.  Else as above. */
+must_check int history_reader_open_behind(struct history_reader *reader, struct history *history,
+					  uint64_t time_ns);
+
 /* At the oldest packet.  Returns 0, or as above: -ENOENT where there is no packet. */
 must_check int history_reader_open_oldest(struct history_reader *reader, struct history *history);
 
@@ -89,8 +94,17 @@ must_check int history_reader_next(struct history_reader *reader, struct history
  * history_reader_next() does. */
 must_check int history_reader_next_open(struct history_reader *reader, struct history_run *ret);
 
+/* What comes next where it stands, between two packets: session, sequence and time of the packet
+ * there; time 0: it is a gap, or still to be written.  Returns 0; -EBADMSG, or as above. */
+must_check int history_reader_place(struct history_reader *reader, struct history_entry *ret);
+
 /* `bytes` of the run have been read. */
 void history_reader_advance(struct history_reader *reader, uint64_t bytes);
+
+static inline bool history_reader_is_open(const struct history_reader *reader)
+{
+	return reader->file;
+}
 
 /* Opens one where another one stands.  It is as if both had been opened alike. */
 void history_reader_copy(struct history_reader *reader, const struct history_reader *from);

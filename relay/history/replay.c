@@ -19,6 +19,7 @@
 #include "base/packet_header.h"
 #include "history/history.h"
 #include "history/history_cache.h"
+#include "history/history_delay.h"
 #include "history/history_reader.h"
 #include "history/replay_read.h"
 #include "net/token_bucket.h"
@@ -42,7 +43,10 @@ struct replay {
 	struct token_bucket rate;  /* bytes; they are owed where more were sent */
 	struct history_reader end; /* with has_end: nothing from here on */
 	bool has_end;
-	uint64_t until_ns;        /* wall clock; 0: none */
+	uint64_t until_ns;             /* wall clock; 0: none */
+	struct history_delay *delay;   /* nothing from its end on yet; NULL: none */
+	void (*on_freed)(void *owner); /* NULL: nobody is told */
+	void *owner;
 	struct replay_read *read; /* owned */
 	bool is_reading;          /* it rests until that is done */
 	bool has_looked;          /* for the end, behind the run in hand */
@@ -154,53 +158,6 @@ static int first_run(struct replay *replay)
 	return end_error < 0 ? end_error : r;
 }
 
-/* What comes next there.  0 or -errno. */
-static int read_place(struct replay *replay, struct stream_place *ret)
-{
-	struct history_run *run = &replay->run;
-	uint8_t bytes[PACKET_HEADER_BYTES];
-	struct packet_header header;
-	int r = first_run(replay);
-
-	if (r <= 0) {
-		*ret = (struct stream_place){run->session, run->sequence};
-		return r;
-	}
-	if (pread(run->fd, bytes, sizeof(bytes), (off_t)run->offset) != (ssize_t)sizeof(bytes) ||
-	    packet_header_decode(bytes, &header) < 0)
-		return -EBADMSG;
-	*ret = (struct stream_place){header.session, header.sequence};
-	return 0;
-}
-
-/* Would a reader by time have missed what came before the oldest there is?  Not if that is the first
- * message of all. */
-static bool reaches(struct history *history, uint64_t since_ns)
-{
-	struct history_entry oldest, end;
-
-	return history_range(history, &oldest, &end) &&
-	       (oldest.time_ns <= since_ns + NS_PER_MS || oldest.sequence <= SEQUENCE_FIRST);
-}
-
-static int open_reader(struct replay *replay, struct history *history,
-		       const struct replay_range *range)
-{
-	int r;
-
-	if (range->has_from && range->sequence)
-		r = history_reader_open_at(&replay->reader, history, range->session,
-					   range->sequence);
-	else if (range->has_from)
-		r = history_reader_open_oldest(&replay->reader, history);
-	else if (range->may_miss || reaches(history, range->since_ns))
-		r = history_reader_open_since(&replay->reader, history, range->since_ns);
-	else
-		r = -ERANGE;
-	/* Of a session nothing may be written yet. */
-	return r == -ENOENT ? -EAGAIN : r;
-}
-
 static struct replay *new_replay(struct history *history, const struct replay_format *format,
 				 uint64_t until_ns, uint64_t rate)
 {
@@ -224,20 +181,26 @@ int replay_open(struct history *history, const struct replay_range *range,
 		struct stream_place *ret_place)
 {
 	struct replay *replay = new_replay(history, format, range->until_ns, range->rate);
+	struct history_entry first = {0};
 	int r;
 
 	if (!replay)
 		return -ENOMEM;
-	r = open_reader(replay, history, range);
+	r = replay_open_reader(&replay->reader, history, range);
+	if (r == 0 && range->delay_ns)
+		r = history_delay_open(history, range->delay_ns, &replay->delay);
 	if (r < 0) {
 		replay_free(replay);
 		return r;
 	}
-	r = read_place(replay, ret_place);
+	r = first_run(replay);
+	if (r >= 0)
+		r = history_reader_place(&replay->reader, &first);
 	if (r < 0) {
 		replay_free(replay);
 		return r;
 	}
+	*ret_place = (struct stream_place){first.session, first.sequence};
 	*ret = replay;
 	return 0;
 }
@@ -261,6 +224,8 @@ int replay_resume(struct history *history, const struct kept_replay *kept,
 		return -ENOMEM;
 	r = history_reader_open_place(&replay->reader, history, kept->place.file,
 				      kept->place.offset);
+	if (r == 0 && kept->delay_ns)
+		r = history_delay_open(history, kept->delay_ns, &replay->delay);
 	if (r == 0)
 		r = first_run(replay);
 	if (r < 0) {
@@ -273,33 +238,50 @@ int replay_resume(struct history *history, const struct kept_replay *kept,
 	return 0;
 }
 
+void replay_set_owner(struct replay *replay, void (*on_freed)(void *owner), void *owner)
+{
+	replay->on_freed = on_freed;
+	replay->owner = owner;
+}
+
 void replay_free(struct replay *replay)
 {
 	history_reader_close(&replay->reader);
 	if (replay->has_end)
 		history_reader_close(&replay->end);
+	history_delay_close(&replay->delay);
 	replay_block_clear(&replay->block);
 	replay_read_drop(&replay->read);
+	if (replay->on_freed)
+		replay->on_freed(replay->owner);
 	free(replay);
 }
 
 /* ---- sending ---- */
+
+/* What of the run lies before that. */
+static uint64_t bytes_before(const struct replay *replay, const struct history_reader *end)
+{
+	if (!history_reader_is_open(end) || !history_reader_is_before(&replay->reader, end))
+		return 0;
+	return u64_min(replay->run.length, history_reader_distance(&replay->reader, end));
+}
 
 /* What may be sent of the run; it ends between two packets. */
 static uint64_t bytes_allowed(const struct replay *replay)
 {
 	uint64_t bytes = replay->run.length;
 
-	if (!replay->has_end)
-		return bytes;
-	if (!history_reader_is_before(&replay->reader, &replay->end))
-		return 0;
-	return u64_min(bytes, history_reader_distance(&replay->reader, &replay->end));
+	if (replay->has_end)
+		bytes = bytes_before(replay, &replay->end);
+	if (replay->delay)
+		bytes = u64_min(bytes, bytes_before(replay, &replay->delay->end));
+	return bytes;
 }
 
 bool replay_is_over(const struct replay *replay)
 {
-	return replay->has_end && !bytes_allowed(replay);
+	return replay->has_end && !bytes_before(replay, &replay->end);
 }
 
 static void advance(struct replay *replay, uint64_t bytes)
@@ -340,7 +322,7 @@ static enum replay_outcome send_file(struct replay *replay, int fd, struct repla
 	}
 	ret->sent = (size_t)sent;
 	advance(replay, (uint64_t)sent);
-	replay->is_inside = replay->run.length > 0;
+	replay->is_inside = ret->sent < allowed;
 	return REPLAY_MORE;
 }
 
@@ -417,9 +399,27 @@ static enum replay_outcome find_more(struct replay *replay, struct replay_progre
 
 	while (outcome == REPLAY_MORE && (!replay->run.length || replay->has_looked))
 		outcome = next_run(replay, ret);
+	if (outcome == REPLAY_AT_END && replay->delay)
+		return REPLAY_RESTS;
 	if (outcome == REPLAY_MORE && !bytes_allowed(replay))
-		return REPLAY_OVER;
+		return replay_is_over(replay) ? REPLAY_OVER : REPLAY_RESTS;
 	return outcome;
+}
+
+/* Of one that rests between two packets: what comes next, if that needs no disk. */
+static struct stream_place find_next(const struct replay *replay)
+{
+	const struct history_run *run = &replay->run;
+	uint8_t bytes[PACKET_HEADER_BYTES];
+	struct packet_header header;
+
+	if (!run->length)
+		return (struct stream_place){run->session, run->sequence};
+	if (history_cached(run, run->offset, sizeof(bytes)) < sizeof(bytes) ||
+	    pread(run->fd, bytes, sizeof(bytes), (off_t)run->offset) != (ssize_t)sizeof(bytes) ||
+	    packet_header_decode(bytes, &header) < 0)
+		return (struct stream_place){0};
+	return (struct stream_place){header.session, header.sequence};
 }
 
 /* Reading has failed since it was called last. */
@@ -432,11 +432,12 @@ static enum replay_outcome tell_error(struct replay *replay, struct replay_progr
 
 static void pass_over_file(struct replay *replay)
 {
-	uint64_t bytes = u64_min(bytes_allowed(replay), replay->passed_over);
+	uint64_t allowed = bytes_allowed(replay);
+	uint64_t bytes = u64_min(allowed, replay->passed_over);
 
 	advance(replay, bytes);
 	replay->passed_over -= bytes;
-	replay->is_inside = replay->run.length > 0;
+	replay->is_inside = bytes < allowed;
 }
 
 static void pass_over_block(struct replay *replay)
@@ -475,7 +476,12 @@ static enum replay_outcome send_some(void *owner, int fd, struct replay_progress
 	struct replay *replay = owner;
 	enum replay_outcome outcome = REPLAY_MORE;
 	uint64_t now_ns = clock_mono_ns();
+	int r = replay->delay ? history_delay_look(replay->delay) : 0;
 
+	if (r < 0) {
+		ret->err = -r;
+		return REPLAY_FAILED;
+	}
 	if (replay->is_reading || token_bucket_wait_ns(&replay->rate, now_ns, 1))
 		return REPLAY_RESTS;
 	if (replay->error)
@@ -488,9 +494,24 @@ static enum replay_outcome send_some(void *owner, int fd, struct replay_progress
 		outcome = send_run(replay, fd, ret);
 	token_bucket_take(&replay->rate, now_ns, ret->sent);
 	ret->place = (struct stream_place){replay->run.session, replay->run.sequence};
-	if (outcome == REPLAY_MORE && !replay->run.length && !replay->is_inside)
+	if (outcome == REPLAY_RESTS)
+		ret->place = replay->is_reading ? (struct stream_place){0} : find_next(replay);
+	if (outcome == REPLAY_MORE && !replay->run.length && !replay->is_inside && !replay->delay)
 		return REPLAY_SEAM;
 	return outcome;
+}
+
+static bool rests(void *owner)
+{
+	struct replay *replay = owner;
+
+	if (replay->is_reading || token_bucket_wait_ns(&replay->rate, clock_mono_ns(), 1))
+		return true;
+	if (!replay->delay || history_delay_look(replay->delay) < 0)
+		return false;
+	return replay_block_is_empty(&replay->block) &&
+	       !(history_reader_is_open(&replay->delay->end) &&
+		 history_reader_is_before(&replay->reader, &replay->delay->end));
 }
 
 static void attend(void *owner, void (*wake)(void *subscriber), void *subscriber)
@@ -521,6 +542,7 @@ static void capture(const void *owner, struct kept_replay *ret)
 		.device = folder->device,
 		.inode = folder->inode,
 		.until_ns = replay->until_ns,
+		.delay_ns = replay->delay ? replay->delay->delay_ns : 0,
 		.rate = replay->rate.per_second,
 		.place =
 			{
@@ -541,6 +563,7 @@ const struct subscriber_replay replay_of_history = {
 	.attend = attend,
 	.send = send_some,
 	.is_inside = is_inside,
+	.rests = rests,
 	.is_cut_off = is_cut_off,
 	.capture = capture,
 	.free = free_replay,

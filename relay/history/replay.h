@@ -5,6 +5,8 @@
  *
  *   replay_open() ---> subscriber_join() with params.replay = &replay_of_history ---> ... ---> ring
  *
+ * With a delay it never goes on from the ring: it rests until what comes next is old enough.
+ *
  * In the framed format it gets the files as they lie, by sendfile(2); for the others they are
  * encoded anew (replay_block.h).  All of it is in the loop that reads the history.
  */
@@ -26,12 +28,14 @@ struct replay_range {
 	uint64_t sequence; /* with has_from; 0: the oldest there is */
 	uint64_t since_ns; /* wall clock */
 	bool may_miss; /* with since_ns: if the history does not reach so far, with the oldest */
-	uint64_t until_ns; /* wall clock: nothing that came later; 0: no such end */
-	uint64_t rate;     /* bytes a second that it sends; 0: as many as the socket takes */
+	uint64_t oldest_ns; /* wall clock: nothing that came before is to be had; 0: all there is */
+	uint64_t delay_ns;  /* everything so much later, by the time of its packets; 0: at once */
+	uint64_t until_ns;  /* wall clock: nothing that came later; 0: no such end */
+	uint64_t rate;      /* bytes a second that it sends; 0: as many as the socket takes */
 };
 
 /* Opens the history there.  ret_place: of the first packet.  Returns 0, or
- * -ERANGE: what is asked for is older than what there is, or of a session that is not there;
+ * -ERANGE: what is asked for is older than what there is, or is to be had, or of a session that is not there;
  * -EAGAIN: the history does not have it, but the ring may: it is newer than what is written, or
  * nothing is written at all;
  * else -errno of reading the disk, or -ENOMEM. */
@@ -51,6 +55,9 @@ bool replay_is_over(const struct replay *replay);
 
 /* For params.replay, with the replay as replay_owner. */
 extern const struct subscriber_replay replay_of_history;
+
+/* Who is told once, when it is freed. */
+void replay_set_owner(struct replay *replay, void (*on_freed)(void *owner), void *owner);
 
 /* Frees one that no subscriber owns. */
 void replay_free(struct replay *replay);

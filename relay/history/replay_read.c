@@ -5,7 +5,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
+#include "history/history.h"
 #include "history/history_cache.h"
+#include "history/replay.h"
+#include "packet/packet.h"
 
 int replay_find_end(struct history_reader *reader, struct history *history, uint64_t until_ns)
 {
@@ -18,6 +22,67 @@ int replay_find_end(struct history_reader *reader, struct history *history, uint
 		history_reader_close(reader);
 	return r == -ENOENT ? 0 : r;
 }
+
+/* ---- where a range begins ---- */
+
+/* Would a reader by time have missed what came before the oldest there is?  Not if that is the first
+ * message of all. */
+static bool reaches(struct history *history, uint64_t since_ns)
+{
+	struct history_entry oldest, end;
+
+	return history_range(history, &oldest, &end) &&
+	       (oldest.time_ns <= since_ns + NS_PER_MS || oldest.sequence <= SEQUENCE_FIRST);
+}
+
+/* The reader stands at a message that was asked for.  Is it old enough to be refused? */
+static int check_age(struct history_reader *reader, uint64_t oldest_ns)
+{
+	struct history_reader oldest;
+	int r = history_reader_open_since(&oldest, reader->history, oldest_ns);
+
+	if (r == 0 && history_reader_is_before(reader, &oldest))
+		r = -ERANGE;
+	history_reader_close(&oldest);
+	if (r < 0)
+		history_reader_close(reader);
+	return r;
+}
+
+static int open_by_sequence(struct history_reader *reader, struct history *history,
+			    const struct replay_range *range)
+{
+	int r;
+
+	if (!range->sequence && range->oldest_ns)
+		return history_reader_open_since(reader, history, range->oldest_ns);
+	if (!range->sequence)
+		return history_reader_open_oldest(reader, history);
+	r = history_reader_open_at(reader, history, range->session, range->sequence);
+	return r == 0 && range->oldest_ns ? check_age(reader, range->oldest_ns) : r;
+}
+
+static int open_by_time(struct history_reader *reader, struct history *history,
+			const struct replay_range *range)
+{
+	uint64_t since_ns = u64_max(range->since_ns, range->oldest_ns);
+
+	if (!range->may_miss && (since_ns > range->since_ns || !reaches(history, since_ns)))
+		return -ERANGE;
+	return history_reader_open_since(reader, history, since_ns);
+}
+
+int replay_open_reader(struct history_reader *reader, struct history *history,
+		       const struct replay_range *range)
+{
+	int r = range->has_from ? open_by_sequence(reader, history, range)
+				: open_by_time(reader, history, range);
+
+	/* Of a session nothing may be written yet. */
+	return r == -ENOENT ? -EAGAIN : r;
+}
+
+/* ---- wishes ---- */
 
 static int find_next(struct replay_read *read)
 {

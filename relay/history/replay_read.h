@@ -44,5 +44,11 @@ must_check bool replay_read_begin(struct replay_read *read, const struct history
 must_check int replay_find_end(struct history_reader *reader, struct history *history,
 			       uint64_t until_ns);
 
+struct replay_range;
+
+/* Opens it where the range begins.  Waits for the disk.  0, or as replay_open(), and it is closed. */
+must_check int replay_open_reader(struct history_reader *reader, struct history *history,
+				  const struct replay_range *range);
+
 /* Clears the pointer; NULL inside is fine. */
 void replay_read_drop(struct replay_read **read);

@@ -83,19 +83,46 @@ int history_search_sequence(int fd, const struct history_index *index, uint64_t 
 	return search_from(&search, fd, index, i, end, ret);
 }
 
-static bool has_come_since(struct search *search, const struct packet_header *header,
-			   bool is_continued)
+static bool has_come_by_key(struct search *search, const struct packet_header *header)
 {
 	if (header->type != PACKET_GAP)
 		search->time_ns = u64_max(search->time_ns, header->time);
-	return search->time_ns >= search->key && !is_continued;
+	return search->time_ns >= search->key;
+}
+
+static bool has_come_since(struct search *search, const struct packet_header *header,
+			   bool is_continued)
+{
+	return has_come_by_key(search, header) && !is_continued;
+}
+
+static bool has_come_later(struct search *search, const struct packet_header *header,
+			   bool is_continued)
+{
+	(void)is_continued;
+	return has_come_by_key(search, header);
+}
+
+static int search_by_time(struct search search, int fd, const struct history_index *index,
+			  uint64_t end, uint64_t *ret)
+{
+	uint64_t i = index->count ? history_index_find_time(index, search.key) : 0;
+
+	return search_from(&search, fd, index, i, end, ret);
 }
 
 int history_search_time(int fd, const struct history_index *index, uint64_t end, uint64_t time_ns,
 			uint64_t *ret)
 {
-	struct search search = {.key = time_ns, .is_it = has_come_since};
-	uint64_t i = index->count ? history_index_find_time(index, time_ns) : 0;
+	const struct search search = {.key = time_ns, .is_it = has_come_since};
 
-	return search_from(&search, fd, index, i, end, ret);
+	return search_by_time(search, fd, index, end, ret);
+}
+
+int history_search_later(int fd, const struct history_index *index, uint64_t end, uint64_t time_ns,
+			 uint64_t *ret)
+{
+	const struct search search = {.key = time_ns + 1, .is_it = has_come_later};
+
+	return search_by_time(search, fd, index, end, ret);
 }

@@ -22,3 +22,7 @@ must_check int history_search_sequence(int fd, const struct history_index *index
  * set back is taken to have stood still. */
 must_check int history_search_time(int fd, const struct history_index *index, uint64_t end,
 				   uint64_t time_ns, uint64_t *ret);
+
+/* The first packet that came later than that, also if it goes on with a message. */
+must_check int history_search_later(int fd, const struct history_index *index, uint64_t end,
+				    uint64_t time_ns, uint64_t *ret);

@@ -37,6 +37,8 @@ int admission_change(struct admission *admission, const struct config_listener *
 	params_of_sockets(from, &admission->sockopts);
 	admission->max_per_ip = from->max_per_ip;
 	admission->max_replays = from->max_replays;
+	admission->delay_ms = from->delay;
+	admission->max_age_ms = from->max_age;
 	admission->replay_rate = from->replay_rate;
 	r = params_of_subscribers(from, &access, err);
 	if (r < 0)
@@ -166,7 +168,7 @@ void admission_subscribe(struct admission *admission, struct served_format *form
 	arrival->quota = quota;
 	arrival->fd = fd;
 	arrival->params = *params;
-	arrival_set_burst(arrival, format->feed, admission->max_replays);
-	arrival->range.rate = admission->replay_rate;
+	arrival_set_limits(arrival, admission, clock_wall_ns());
+	arrival_set_burst(arrival, format->feed);
 	arrival_post(arrival);
 }

@@ -32,6 +32,8 @@ struct admission {
 	struct peer_count *peers; /* its subscribers by address */
 	uint64_t max_per_ip;      /* 0 = no such limit */
 	uint64_t max_replays;     /* of a feed's history, at once */
+	uint64_t delay_ms;        /* everything so much later */
+	uint64_t max_age_ms;      /* how far back who asks may go; 0: all there is */
 	uint64_t replay_rate;     /* bytes a second for each of them; 0 = any */
 	struct sockopt_params sockopts;
 	struct log_rate sockopt_log, refused_log;

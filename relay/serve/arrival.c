@@ -11,26 +11,19 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/log.h"
-#include "fanout/rendition.h"
-#include "fanout/subscriber_resume.h"
 #include "feed/feed.h"
-#include "history/history.h"
 #include "history/recorder.h"
 #include "net/peer_socket.h"
 #include "net/sockopt.h"
+#include "serve/admission.h"
+#include "serve/arrival_begin.h"
 #include "serve/served_feed.h"
 #include "serve/service.h"
 
 enum {
 	DISCARD_BYTES = 4096,
 	DISCARD_MAX = 4, /* reads: what has come is bounded by them, not by the peer */
-};
-
-/* Where it begins. */
-enum beginning {
-	BEGINS_HERE,     /* in the ring, or with params->replay */
-	BEGINS_IN_FILES, /* perhaps, and they are read elsewhere */
-	BEGINS_NOWHERE,  /* there is no such message */
+	WAIT_MS = 5000,  /* for a recorder that is behind */
 };
 
 /* ---- answers ---- */
@@ -78,286 +71,6 @@ static void give_up(struct arrival *arrival, enum close_reason reason)
 	quota_refuse(quota, reason);
 }
 
-/* ---- the history ---- */
-
-/* A replay that is counted until it ends. */
-struct counted_replay {
-	struct replay *replay;
-	struct quota *quota;
-};
-
-static void attend_counted(void *owner, void (*wake)(void *subscriber), void *subscriber)
-{
-	struct counted_replay *counted = owner;
-
-	replay_of_history.attend(counted->replay, wake, subscriber);
-}
-
-static enum replay_outcome send_counted(void *owner, int fd, struct replay_progress *ret)
-{
-	struct counted_replay *counted = owner;
-
-	return replay_of_history.send(counted->replay, fd, ret);
-}
-
-static bool is_inside_counted(const void *owner)
-{
-	const struct counted_replay *counted = owner;
-
-	return replay_of_history.is_inside(counted->replay);
-}
-
-static bool is_counted_cut_off(const void *owner)
-{
-	const struct counted_replay *counted = owner;
-
-	return replay_of_history.is_cut_off(counted->replay);
-}
-
-static void capture_counted(const void *owner, struct kept_replay *ret)
-{
-	const struct counted_replay *counted = owner;
-
-	replay_of_history.capture(counted->replay, ret);
-}
-
-static void free_counted(void *owner)
-{
-	struct counted_replay *counted = owner;
-
-	replay_free(counted->replay);
-	quota_end_replay(counted->quota);
-	free(counted);
-}
-
-static const struct subscriber_replay counted_replay = {
-	.attend = attend_counted,
-	.send = send_counted,
-	.is_inside = is_inside_counted,
-	.is_cut_off = is_counted_cut_off,
-	.capture = capture_counted,
-	.free = free_counted,
-};
-
-static struct replay_format format_of(const struct feed *feed, const struct rendition *rendition,
-				      enum on_slow on_slow)
-{
-	return (struct replay_format){
-		.encoder = encoder_for_one(rendition->encoder),
-		.framing = feed->publish.framing,
-		.passes_gaps = on_slow == ON_SLOW_SKIP,
-	};
-}
-
-static void log_unreadable(const struct feed *feed, int r)
-{
-	if (r != -ERANGE && r != -EAGAIN)
-		log_warn("history cannot be read feed=%s: %s", feed->fanout.name, strerror(-r));
-}
-
-/* True: the history has it. */
-static bool open_replay(struct arrival *arrival)
-{
-	struct subscriber_params *params = &arrival->params;
-	const struct replay_format format =
-		format_of(arrival->feed, arrival->rendition, params->on_slow);
-	struct counted_replay *counted = malloc(sizeof(*counted));
-	int r;
-
-	if (!counted)
-		return false;
-	counted->quota = arrival->quota;
-	r = replay_open(arrival->history, &arrival->range, &format, &counted->replay,
-			&params->place);
-	if (r == 0) {
-		params->replay = &counted_replay;
-		params->replay_owner = counted;
-		return true;
-	}
-	free(counted);
-	log_unreadable(arrival->feed, r);
-	return false;
-}
-
-void arrival_resume_replay(struct served_format *format, struct worker *worker,
-			   struct subscriber_snapshot *subscriber)
-{
-	struct served_feed *served = format->feed;
-	const struct feed *feed = served->worker_feeds[worker->index].feed;
-	struct counted_replay *counted;
-	struct replay_format wanted;
-	int r;
-
-	if (!served->recorder || worker != served->recording || !format->renditions ||
-	    !subscriber->quota.owner)
-		return;
-	wanted = format_of(feed, format->renditions[worker->index],
-			   (enum on_slow)subscriber->on_slow);
-	counted = malloc(sizeof(*counted));
-	if (!counted)
-		return;
-	counted->quota = subscriber->quota.owner;
-	r = replay_resume(recorder_history(served->recorder), &subscriber->from_files, &wanted,
-			  &counted->replay);
-	if (r < 0) {
-		log_unreadable(feed, r);
-		free(counted);
-		return;
-	}
-	quota_begin_replay(counted->quota, worker);
-	subscriber->replay = &counted_replay;
-	subscriber->replay_owner = counted;
-}
-
-/* ---- where it begins ---- */
-
-/* The messages there are.  The client may have been served by a worker that is further than this
- * one. */
-static void find_range(const struct arrival *arrival, struct stream_range *ret)
-{
-	struct history_entry oldest, end;
-	uint64_t mono_ns;
-
-	feed_catch_up(arrival->feed);
-	ret->session = arrival->feed->publish.sequence.session;
-	rendition_range(arrival->rendition, &ret->oldest, &ret->next);
-	mono_ns = cursor_oldest_time(&arrival->rendition->ring);
-	ret->oldest_ns = mono_ns ? clock_wall_ns() - (clock_mono_ns() - mono_ns) : 0;
-	ret->oldest_session = ret->session;
-	if (!arrival->history || !history_range(arrival->history, &oldest, &end))
-		return;
-	ret->oldest_session = oldest.session;
-	ret->oldest = oldest.sequence;
-	ret->oldest_ns = oldest.time_ns;
-}
-
-/* Can the stream begin with the message that was asked for? */
-static bool has_from(struct arrival *arrival, const struct stream_range *range)
-{
-	struct subscriber_params *params = &arrival->params;
-	bool is_awake = arrival->feed->publish.is_awake;
-
-	if (params->may_miss) {
-		if (is_awake && params->from_seq > range->next)
-			params->from_seq = 0;
-		return true;
-	}
-	if (params->from_seq == 0) {
-		params->has_from = is_awake; /* else nothing is there yet */
-		params->from_seq = range->oldest;
-	}
-	return rendition_has(arrival->rendition, params->from_session, params->from_seq) &&
-	       params->from_seq <= range->next;
-}
-
-/* Has the ring all that was asked for?  The oldest there is lies in the history, if there is one.
- * What has come while the branch slept, nobody can say here. */
-static bool is_in_ring(struct arrival *arrival, const struct stream_range *range)
-{
-	const struct subscriber_params *params = &arrival->params;
-	bool is_awake = arrival->feed->publish.is_awake;
-
-	if (params->since_ns)
-		return is_awake && rendition_reaches(arrival->rendition, params->since_ns);
-	if (!arrival->may_replay)
-		return has_from(arrival, range);
-	return is_awake && params->from_seq &&
-	       rendition_has(arrival->rendition, params->from_session, params->from_seq) &&
-	       params->from_seq <= range->next;
-}
-
-/* A burst gives what there is, from the history where the ring does not reach so far. */
-static enum beginning find_burst(struct arrival *arrival)
-{
-	uint64_t since_ns = clock_mono_of_wall(arrival->range.since_ns);
-
-	if (!arrival->may_replay)
-		return BEGINS_HERE;
-	feed_catch_up(arrival->feed);
-	if (arrival->feed->publish.is_awake && rendition_reaches(arrival->rendition, since_ns))
-		return BEGINS_HERE;
-	if (!arrival->history)
-		return BEGINS_IN_FILES;
-	(void)open_replay(arrival);
-	return BEGINS_HERE;
-}
-
-/* *ret_range: with BEGINS_NOWHERE, what can be had instead. */
-static enum beginning find_beginning(struct arrival *arrival, struct stream_range *ret_range)
-{
-	if (!arrival->params.has_from && !arrival->params.since_ns)
-		return find_burst(arrival);
-	find_range(arrival, ret_range);
-	if (is_in_ring(arrival, ret_range))
-		return BEGINS_HERE;
-	if (arrival->may_replay && !arrival->history)
-		return BEGINS_IN_FILES;
-	if (arrival->history && open_replay(arrival))
-		return BEGINS_HERE;
-	/* Nothing is recorded yet. */
-	if (arrival->params.has_from && has_from(arrival, ret_range))
-		return BEGINS_HERE;
-	return BEGINS_NOWHERE;
-}
-
-/* Where the stream begins, as far as that is known before it is joined: of a packet that holds the
- * message asked for among others, at the first of them. */
-static void find_start(const struct arrival *arrival, struct stream_start *ret)
-{
-	const struct subscriber_params *params = &arrival->params;
-	const struct ring *ring = &arrival->rendition->ring;
-	uint64_t from_seq = params->from_seq;
-	struct cursor cursor;
-
-	if (params->replay) {
-		*ret = (struct stream_start){
-			.is_known = true,
-			.session = params->place.session,
-			.sequence = params->place.sequence,
-		};
-		return;
-	}
-	*ret = (struct stream_start){
-		.is_known = params->has_from ||
-			    (!params->since_ns && !subscriber_params_have_burst(params)),
-		.session = arrival->feed->publish.sequence.session,
-		.sequence = rendition_join_live(arrival->rendition, &cursor),
-	};
-	cursor_leave(&cursor);
-	if (!params->has_from)
-		return;
-	if (!rendition_has(arrival->rendition, params->from_session, from_seq))
-		from_seq = cursor_oldest_seq(ring);
-	if (cursor_join_seq(&cursor, ring, from_seq) < 0)
-		return;
-	ret->sequence = cursor_unread_seq(&cursor);
-	cursor_leave(&cursor);
-}
-
-/* Is all that it wants before where it begins?  Looked for where an event stream comes back. */
-static bool has_got_all(const struct arrival *arrival)
-{
-	const struct subscriber_params *params = &arrival->params;
-	const struct ring *ring = &arrival->rendition->ring;
-	struct cursor cursor;
-	bool is_over;
-
-	if (!params->may_miss || !params->until_ns || params->until_ns >= clock_mono_ns())
-		return false;
-	if (params->replay) {
-		const struct counted_replay *counted = params->replay_owner;
-
-		return replay_is_over(counted->replay);
-	}
-	if (!rendition_has(arrival->rendition, params->from_session, params->from_seq) ||
-	    cursor_join_seq(&cursor, ring, params->from_seq) < 0)
-		return false;
-	is_over = cursor.pos == ring->end_pos ||
-		  cursor_find_later(&cursor, ring, params->until_ns) == cursor.pos;
-	cursor_leave(&cursor);
-	return is_over;
-}
-
 /* ---- joining ---- */
 
 /* FIN that comes behind the request, before the answer, says only that there is no more to ask (RFC
@@ -381,7 +94,7 @@ static bool send_head(struct arrival *arrival)
 		return true;
 	if (is_half_closed(arrival))
 		arrival->params.ends_with_fin = false;
-	find_start(arrival, &start);
+	arrival_find_start(arrival, &start);
 	length = stream_answer_head(&arrival->answer, &start, head, sizeof(head));
 	return send_whole(arrival->fd, head, length);
 }
@@ -400,9 +113,14 @@ static void begin(struct arrival *arrival)
 	struct quota *quota = arrival->quota;
 	int r;
 
+	/* What the ring has is not for it. */
+	if (arrival->range.delay_ns && !arrival->params.replay) {
+		give_up(arrival, CLOSE_RECORDER_BEHIND);
+		return;
+	}
 	if (arrival->history && !arrival->params.replay)
 		quota_end_replay(quota);
-	if (arrival->has_request && has_got_all(arrival)) {
+	if (arrival->has_request && arrival_has_got_all(arrival)) {
 		answer_no_more(arrival);
 		return;
 	}
@@ -410,6 +128,7 @@ static void begin(struct arrival *arrival)
 		give_up(arrival, CLOSE_PEER_RESET);
 		return;
 	}
+	arrival_bound_past(arrival);
 	r = subscriber_join(arrival->rendition, arrival->fd, &arrival->params);
 	if (r == -ERANGE) {
 		give_up(arrival, CLOSE_OUT_OF_RANGE);
@@ -429,29 +148,78 @@ static void answer_out_of_range(struct arrival *arrival, const struct stream_ran
 	give_up(arrival, CLOSE_OUT_OF_RANGE);
 }
 
+/* It may be otherwise soon. */
+static void answer_for_now(const struct arrival *arrival, enum close_reason reason)
+{
+	char bytes[STREAM_ANSWER_BYTES];
+	ssize_t length = stream_answer_for_now(&arrival->answer, close_reason_name(reason),
+					       close_reason_text(reason), bytes, sizeof(bytes));
+
+	if (arrival->has_request)
+		(void)send_whole(arrival->fd, bytes, length);
+}
+
+/* It has come back, and the recorder was slow as well.  It is told, or closed. */
+static void begin_behind_gap(struct arrival *arrival)
+{
+	arrival->params.may_miss = true;
+	begin(arrival);
+}
+
+static void begin_to_wait(struct arrival *arrival, uint64_t now_ms)
+{
+	arrival->waits_until_ms = now_ms + WAIT_MS;
+	log_debug("subscriber waits for the recorder feed=%s format=%s subscriber=%llu",
+		  arrival->feed->fanout.name, format_row(arrival->format->format)->name,
+		  (unsigned long long)arrival->params.id);
+}
+
+/* The recorder takes too long. */
+static void wait_no_longer(struct arrival *arrival)
+{
+	if (arrival->has_request) {
+		answer_for_now(arrival, CLOSE_RECORDER_BEHIND);
+		give_up(arrival, CLOSE_RECORDER_BEHIND);
+	} else {
+		begin_behind_gap(arrival);
+	}
+}
+
+static void go_to_control(struct arrival *arrival, void (*run)(struct task *task))
+{
+	arrival->task.run = run;
+	inbox_post(&arrival->format->feed->service->control, &arrival->task);
+}
+
 static void turn_to_history(struct task *task);
+static void await_recorder(struct task *task);
 
 static void arrive(struct task *task)
 {
 	struct arrival *arrival = container_of(task, struct arrival, task);
+	uint64_t now_ms = clock_mono_ns() / NS_PER_MS;
 	struct stream_range range;
 
-	switch (find_beginning(arrival, &range)) {
+	switch (arrival_find_beginning(arrival, &range)) {
 	case BEGINS_HERE:
 		begin(arrival);
 		return;
 	case BEGINS_IN_FILES:
-		task->run = turn_to_history;
-		inbox_post(&arrival->format->feed->service->control, task);
+		go_to_control(arrival, turn_to_history);
+		return;
+	case BEGINS_LATER:
+		if (!arrival->waits_until_ms)
+			begin_to_wait(arrival, now_ms);
+		if (now_ms < arrival->waits_until_ms)
+			go_to_control(arrival, await_recorder);
+		else
+			wait_no_longer(arrival);
 		return;
 	case BEGINS_NOWHERE:
-		if (arrival->has_request) {
+		if (arrival->has_request)
 			answer_out_of_range(arrival, &range);
-			return;
-		}
-		/* It has come back, and the recorder was slow as well.  It is told, or closed. */
-		arrival->params.may_miss = true;
-		begin(arrival);
+		else
+			begin_behind_gap(arrival);
 		return;
 	}
 }
@@ -466,14 +234,60 @@ static void post_to(struct arrival *arrival, struct worker *worker)
 	inbox_post(&worker->inbox, &arrival->task);
 }
 
-static void answer_too_many(struct arrival *arrival)
+/* By HTTP, it may come again. */
+static void drop(struct arrival *arrival, enum close_reason reason)
 {
-	char bytes[STREAM_ANSWER_BYTES];
-	ssize_t length =
-		stream_answer_for_now(&arrival->answer, close_reason_name(CLOSE_REPLAYS),
-				      close_reason_text(CLOSE_REPLAYS), bytes, sizeof(bytes));
+	struct quota *quota = arrival->quota;
 
-	(void)send_whole(arrival->fd, bytes, length);
+	answer_for_now(arrival, reason);
+	arrival_free(arrival);
+	quota_drop(quota, reason);
+}
+
+/* What it waits for may have gone meanwhile. */
+static bool is_recorded(const struct arrival *arrival)
+{
+	return arrival->format->renditions && arrival->format->feed->recorder;
+}
+
+static void await_recorder(struct task *task)
+{
+	struct arrival *arrival = container_of(task, struct arrival, task);
+
+	list_node_init(&arrival->node);
+	if (is_recorded(arrival))
+		list_append(&arrival->format->feed->service->waiting, &arrival->node);
+	else
+		drop(arrival, CLOSE_REMOVED);
+}
+
+void arrivals_try_again(struct service *service)
+{
+	struct list_node *node;
+
+	while ((node = list_first(&service->waiting))) {
+		struct arrival *arrival = list_entry(node, struct arrival, node);
+
+		list_remove(node);
+		if (is_recorded(arrival))
+			post_to(arrival, arrival->format->feed->recording);
+		else
+			drop(arrival, CLOSE_REMOVED);
+	}
+}
+
+void arrivals_send_away(struct service *service, const struct served_feed *feed)
+{
+	struct list_node *node, *next;
+
+	list_for_each_safe (&service->waiting, node, next) {
+		struct arrival *arrival = list_entry(node, struct arrival, node);
+
+		if (feed && arrival->format->feed != feed)
+			continue;
+		list_remove(node);
+		drop(arrival, CLOSE_RECORDER_BEHIND);
+	}
 }
 
 /* Its worker does not have what it wants, or not all of it. */
@@ -484,14 +298,14 @@ static void turn_to_history(struct task *task)
 	struct quota *quota = arrival->quota;
 	enum close_reason reason = CLOSE_REMOVED;
 
-	if (arrival->format->renditions && feed->recorder) {
-		if (feed->replays < arrival->max_replays) {
+	if (is_recorded(arrival)) {
+		if (feed->replays < arrival->max_replays || arrival->range.delay_ns) {
 			if (!arrival->has_request)
 				log_debug("subscriber behind the ring feed=%s format=%s "
 					  "subscriber=%llu, goes on from the history",
 					  feed->name, format_row(arrival->format->format)->name,
 					  (unsigned long long)arrival->params.id);
-			quota_begin_replay(quota, feed->recording);
+			quota_begin_replay(quota, feed->recording, !arrival->range.delay_ns);
 			arrival->history = recorder_history(feed->recorder);
 			post_to(arrival, feed->recording);
 			return;
@@ -501,26 +315,29 @@ static void turn_to_history(struct task *task)
 			post_to(arrival, quota_worker(quota));
 			return;
 		}
-		answer_too_many(arrival);
 		reason = CLOSE_REPLAYS;
 	}
-	arrival_free(arrival);
-	quota_drop(quota, reason);
+	drop(arrival, reason);
 }
 
-void arrival_set_burst(struct arrival *arrival, const struct served_feed *feed,
-		       uint64_t max_replays)
+void arrival_set_limits(struct arrival *arrival, const struct admission *admission, uint64_t now_ns)
+{
+	uint64_t max_age_ns = admission->max_age_ms * NS_PER_MS + ANSWER_HOLDS_NS;
+
+	arrival->max_replays = admission->max_replays;
+	arrival->range.rate = admission->replay_rate;
+	arrival->range.delay_ns = arrival->params.delay_ns = admission->delay_ms * NS_PER_MS;
+	if (admission->max_age_ms && max_age_ns < now_ns)
+		arrival->range.oldest_ns = now_ns - max_age_ns;
+}
+
+void arrival_set_burst(struct arrival *arrival, const struct served_feed *feed)
 {
 	uint64_t burst_ms = arrival->params.burst_ms;
 
-	if (!feed->recorder || !burst_ms)
-		return;
-	arrival->may_replay = arrival->takes_less = true;
-	arrival->max_replays = max_replays;
-	arrival->range = (struct replay_range){
-		.since_ns = clock_wall_ns() - burst_ms * NS_PER_MS,
-		.may_miss = true,
-	};
+	arrival->range.may_miss = true;
+	arrival->range.since_ns = clock_wall_ns() - arrival->range.delay_ns - burst_ms * NS_PER_MS;
+	arrival->may_replay = arrival->takes_less = feed->recorder && burst_ms;
 }
 
 void arrival_go_back(void *owner, int fd, const struct subscriber_params *params)
@@ -550,8 +367,7 @@ void arrival_go_back(void *owner, int fd, const struct subscriber_params *params
 		.until_ns =
 			params->until_ns ? clock_wall_ns() + params->until_ns - clock_mono_ns() : 0,
 	};
-	arrival->task.run = turn_to_history;
-	inbox_post(&arrival->format->feed->service->control, &arrival->task);
+	go_to_control(arrival, turn_to_history);
 }
 
 void arrival_post(struct arrival *arrival)

@@ -10,6 +10,10 @@
  * that reads the history, and stays there.  The control thread is on that way, since it counts, and
  * since it is the one that takes feeds and formats down.
  *
+ * A message may be on its way from the ring to the files, and be in neither.  Who asks for it waits in the
+ * control thread, which sends it to that worker again and again, until the recorder has come so far,
+ * for some seconds at most.
+ *
  * By HTTP, the head of the answer is sent in the worker, right before the first byte of the stream:
  * nothing can be trimmed between looking and joining, since both are one task.
  */
@@ -33,7 +37,9 @@ struct arrival {
 	bool has_request; /* it comes by HTTP: */
 	struct stream_answer answer;
 
-	bool may_replay;           /* what the ring does not have, it may have from the history: */
+	/* What the ring does not have, it may have from the history.  With a delay all comes from
+	 * there. */
+	bool may_replay;
 	struct replay_range range; /* the same wish as that of params */
 	uint64_t max_replays;      /* of the feed at once; then it is refused, */
 	bool takes_less;           /* or begins with what the ring has */
@@ -42,27 +48,35 @@ struct arrival {
 	struct feed *feed;
 	struct rendition *rendition;
 	struct history *history; /* that is read there; NULL: none */
+	struct list_node node;   /* in service->waiting, and the control thread's then */
+	uint64_t waits_until_ms; /* monotonic; 0: it has not waited */
 };
 
 /* Sends it to the worker of its quota, where its format is open; takes all of it over.  Control
  * thread only. */
 void arrival_post(struct arrival *arrival);
 
+/* What its listener lets it have of the past.  now_ns: wall clock, when it came. */
+struct admission;
+void arrival_set_limits(struct arrival *arrival, const struct admission *admission,
+			uint64_t now_ns);
+
 /* The burst that its listener gives to all may come out of the history. */
 struct served_feed;
-void arrival_set_burst(struct arrival *arrival, const struct served_feed *feed,
-		       uint64_t max_replays);
+void arrival_set_burst(struct arrival *arrival, const struct served_feed *feed);
 
 /* The on_behind of a subscriber whose quota is the owner: it comes back by the history.  In its
  * worker. */
 void arrival_go_back(void *quota, int fd, const struct subscriber_params *params);
 
-/* For a subscriber of the process before that was reading the history: opens it for it, where it was, if
- * there is that byte, and this is the worker that reads the history.  Nobody reads there just now.  The
- * quota has been taken. */
-struct subscriber_snapshot;
-void arrival_resume_replay(struct served_format *format, struct worker *worker,
-			   struct subscriber_snapshot *subscriber);
+/* Often: those that wait for a recorder look again whether it has come so far.  Control thread
+ * only. */
+struct service;
+void arrivals_try_again(struct service *service);
+
+/* Those that wait for the recorder of this feed have to come back later.  feed NULL: all.  Before a
+ * history goes.  Control thread only. */
+void arrivals_send_away(struct service *service, const struct served_feed *feed);
 
 /* Instead: closes what it has.  Its quota, if any, is the caller's. */
 void arrival_free(struct arrival *arrival);

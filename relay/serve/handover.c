@@ -17,6 +17,7 @@
 #include "http/websocket_input.h"
 #include "net/peer_socket.h"
 #include "serve/arrival.h"
+#include "serve/arrival_begin.h"
 #include "serve/quota.h"
 
 enum {

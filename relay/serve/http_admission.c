@@ -122,12 +122,15 @@ static bool is_token_valid(const struct asking *asking)
 /* ---- what is asked for ---- */
 
 /* HTTP_REFUSAL_COUNT: the feed can be had in this format, from where it is wanted. */
-static enum http_refusal refusal_of_wish(const struct http_path *path, enum format format,
-					 bool from_key_frame)
+static enum http_refusal refusal_of_wish(const struct asking *asking, enum format format)
 {
+	const struct stream_request *wanted = &asking->wanted;
+	const struct http_path *path = asking->path;
 	const struct format_row *row = format_row(format);
 
-	if (from_key_frame && path->framing != FRAMING_TS)
+	if (asking->http->admission->delay_ms && (wanted->burst_bytes || wanted->burst_key_frame))
+		return HTTP_REFUSED_BURST;
+	if (wanted->burst_key_frame && path->framing != FRAMING_TS)
 		return HTTP_REFUSED_NO_KEY_FRAMES;
 	if (row->is_text && !http_path_is_text(path))
 		return HTTP_REFUSED_NO_TEXT;
@@ -204,26 +207,22 @@ static bool may_replay(const struct asking *asking)
 static void set_range(const struct asking *asking, struct arrival *arrival)
 {
 	const struct stream_request *wanted = &asking->wanted;
+	struct replay_range *range = &arrival->range;
 
+	arrival_set_limits(arrival, asking->http->admission, wanted->now_ns);
+	range->until_ns = wanted->until_ns;
 	if (!wanted->has_burst && !wanted->has_from && !wanted->since_ns) {
-		arrival_set_burst(arrival, asking->path->feed,
-				  asking->http->admission->max_replays);
-		arrival->range.until_ns = wanted->until_ns;
-		arrival->range.rate = asking->http->admission->replay_rate;
+		arrival_set_burst(arrival, asking->path->feed);
 		return;
 	}
-	arrival->max_replays = asking->http->admission->max_replays;
 	arrival->may_replay = may_replay(asking);
-	arrival->range = (struct replay_range){
-		.has_from = wanted->has_from,
-		.session = wanted->from_session,
-		.sequence = wanted->from_seq,
-		.since_ns = wanted->burst_ms ? wanted->now_ns - wanted->burst_ms * NS_PER_MS
-					     : wanted->since_ns,
-		.until_ns = wanted->until_ns,
-		.rate = asking->http->admission->replay_rate,
-		.may_miss = wanted->has_burst,
-	};
+	range->has_from = wanted->has_from;
+	range->session = wanted->from_session;
+	range->sequence = wanted->from_seq;
+	range->since_ns = wanted->since_ns;
+	if (wanted->has_burst)
+		range->since_ns = wanted->now_ns - range->delay_ns - wanted->burst_ms * NS_PER_MS;
+	range->may_miss = wanted->has_burst;
 }
 
 static enum http_refusal take_quota(const struct asking *asking, struct served_format *format,
@@ -429,8 +428,7 @@ static void answer_stream(struct asking *asking)
 
 	asking->answer.format = http_path_format(asking->http, asking->path, &asking->wanted,
 						 asking->answer.dialect);
-	refusal = refusal_of_wish(asking->path, asking->answer.format,
-				  asking->wanted.burst_key_frame);
+	refusal = refusal_of_wish(asking, asking->answer.format);
 	asking->answer.of_feed = asking->path->fields;
 	if (asking->path->offers[FORMAT_ICY].format && !format_row(asking->answer.format)->media)
 		icy_fields_of(asking->path->feed->icy_fields, asking->path->feed->name,

@@ -68,7 +68,9 @@ static bool is_offered(const struct http_listener *http, const struct http_path 
 		return false;
 	if (row->coding != FORMAT_CODING_IDENTITY && !http->compresses)
 		return false;
-	if (row->carrier == FORMAT_CARRIER_ICY && !icy_is_for(path->fields.content_type))
+	/* Of titles, the history has none. */
+	if (row->carrier == FORMAT_CARRIER_ICY &&
+	    (http->admission->delay_ms || !icy_is_for(path->fields.content_type)))
 		return false;
 	return (!row->is_text || http_path_is_text(path)) &&
 	       (!row->per_message || http_path_has_messages(path));
@@ -127,7 +129,7 @@ static bool is_usual(const struct http_listener *http, const struct http_path *p
 static enum offered_past past_of(const struct http_listener *http, const struct http_path *path,
 				 enum format format)
 {
-	bool has_burst = subscriber_params_have_burst(&path->params);
+	bool has_burst = subscriber_params_have_burst(&path->params) && !http->admission->delay_ms;
 
 	return has_burst && is_usual(http, path, format) ? PAST_ALWAYS : PAST_ASKED;
 }
@@ -320,6 +322,10 @@ enum http_refusal http_listener_find_several(const struct http_listener *http, c
 		is_last = !names[bytes];
 		names += bytes + 1;
 	} while (refusal == HTTP_REFUSAL_COUNT && !is_last);
+	if (refusal == HTTP_REFUSAL_COUNT && http->admission->delay_ms) {
+		errmsg_set(&ret->wrong, "with a delay, each feed comes on a connection of its own");
+		refusal = HTTP_REFUSED_BAD_REQUEST;
+	}
 	if (refusal == HTTP_REFUSAL_COUNT)
 		join_paths(http, ret);
 	else

@@ -22,13 +22,13 @@ struct quota {
 	enum close_reason refused_for; /* CLOSE_REASON_COUNT: it was not */
 };
 
-void quota_begin_replay(struct quota *quota, struct worker *worker)
+void quota_begin_replay(struct quota *quota, struct worker *worker, bool is_counted)
 {
 	quota->worker->subscribers--;
 	quota->worker = worker;
 	worker->subscribers++;
-	quota->is_replaying = true;
-	quota->format->feed->replays++;
+	quota->is_replaying = is_counted;
+	quota->format->feed->replays += is_counted;
 }
 
 static void stop_replaying(struct quota *quota)

@@ -38,8 +38,9 @@ enum close_reason quota_take(const struct quota_request *request, struct quota *
 /* The worker in which the subscriber is to be. */
 struct worker *quota_worker(const struct quota *quota);
 
-/* It goes on in that worker, and reads the history there.  Control thread only. */
-void quota_begin_replay(struct quota *quota, struct worker *worker);
+/* It goes on in that worker, and reads the history there.  is_counted: among the feed's replays.
+ * Control thread only. */
+void quota_begin_replay(struct quota *quota, struct worker *worker, bool is_counted);
 
 /* In the worker, once for each begin: it does not read the history, or not any more. */
 void quota_end_replay(struct quota *quota);

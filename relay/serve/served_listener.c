@@ -130,6 +130,7 @@ int served_listener_change(struct served_listener *served, const struct config *
 {
 	struct served_feed *feed = served_feed_find(&served->admission.service->feeds, from->feed);
 	const struct subscriber_params *params = &served->subscriber_params;
+	bool has_burst;
 	struct errmsg err;
 
 	listener_set_rate(&served->listener, from->accept_rate);
@@ -146,8 +147,10 @@ int served_listener_change(struct served_listener *served, const struct config *
 		return 0;
 	params_of_subscriber(from, config_find_feed(config, from->feed),
 			     &served->subscriber_params);
+	/* With a delay the past is in the history alone. */
+	has_burst = subscriber_params_have_burst(params) && !served->admission.delay_ms;
 	return format_offer_change(&served->offer, &feed->formats[from->format],
-				   subscriber_params_have_burst(params) ? PAST_ALWAYS : PAST_NEVER);
+				   has_burst ? PAST_ALWAYS : PAST_NEVER);
 }
 
 void served_listener_detach(struct served_listener *served, const struct served_feed *feed)

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "serve/combination.h"
 #include "serve/http_listener.h"
+#include "serve/arrival.h"
 #include "serve/served_feed.h"
 #include "serve/served_listener.h"
 #include "source/listener_log.h"
@@ -16,6 +17,7 @@ void service_init(struct service *service, struct ev_loop *loop)
 	list_init(&service->combinations);
 	list_init(&service->listeners);
 	list_init(&service->unread);
+	list_init(&service->waiting);
 	inbox_open(&service->control, loop);
 	passed_fds_collect(&service->passed);
 }
@@ -26,6 +28,7 @@ void service_detach(struct service *service, const struct served_feed *feed)
 
 	list_for_each (&service->listeners, node)
 		served_listener_detach(served_listener_at(node), feed);
+	arrivals_send_away(service, feed);
 }
 
 /* At one listener at least. */
@@ -71,6 +74,7 @@ void service_free_all(struct list *feeds, struct list *listeners, enum close_rea
 	}
 	while ((node = list_first(feeds))) {
 		feed = served_feed_at(node);
+		arrivals_send_away(feed->service, feed);
 		served_feed_free(&feed, reason);
 	}
 }
@@ -140,6 +144,7 @@ void service_tick(struct service *service, uint64_t now_ms)
 	}
 	served_formats_tick(service, now_ms);
 	combinations_tick(service);
+	arrivals_try_again(service);
 }
 
 void service_fini(struct service *service)

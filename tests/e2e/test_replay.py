@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Replay: what the ring no longer has comes out of the history, and goes on from the ring without a seam."""
 
-import json
 import os
 import random
 import signal
@@ -10,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from relaytest.daemon import POLL
+from relaytest.daemon import POLL, preload
 from relaytest.ini import TIGHT, web
 from relaytest.stream import KIB, script, text_script
-from relaytest.web import (CLOSE, EventSubscriber, FramedWebSubscriber, WebSocketSubscriber, ask, asked, everything)
+from relaytest.web import (CLOSE, Answer, EventSubscriber, FramedWebSubscriber, WebSocketSubscriber, ask, asked, everything,
+                           request)
 
 # Neither who has arrived in the ring nor the recorder skips: then nothing may be missing.
 RING = {"ring": "128k", "segment": "64k", "grace": "0", "on_slow": "wait", "on_history_lag": "wait", "stall_timeout": "1h"}
@@ -105,23 +105,11 @@ def test_every_format(lab, framing, sizes):
     relay.wait("a", subscribers_replaying=0)
 
 
-def await_recorder(lab, relay):
-    """Until it has all: what is on its way to a file is nowhere for a moment when the ring has it no longer."""
-    where = relay.address["admin listen"].removeprefix("tcp:")
-
-    def lag():
-        done = lab.run_tool("relayctl", "-s", f"http://{where}", "--json", "history", "--feed", "a")
-        return json.loads(done.stdout)[0]["history"]["lag_messages"]
-
-    lab.loop.run(lambda: lag() == 0, what="the recorder", poll=POLL)
-
-
 def test_from_any_message(lab):
     made = text_script((997,) * 5000, 4)
-    relay = lab.start(sections(lab) | {"admin": {"listen": "tcp:127.0.0.1:0"}})
+    relay = lab.start(sections(lab))
     begin(lab, relay, made).send(made.wire[begun(made):])
     session = read(lab, relay, made, made.count).session
-    await_recorder(lab, relay)
     pick = random.Random(4)
     readers = []
     for _ in range(20):
@@ -136,6 +124,60 @@ def test_from_any_message(lab):
     code, fields, body = ask(relay, f"/a?format=framed&from={session + 1}-1")
     assert code == 416 and fields["relay-oldest"] == "1" and "oldest one it has is 1, of 20" in body, (fields, body)
     assert ask(relay, f"/a?format=framed&from={session}-5002")[0] == 416
+
+
+def hanging(lab, made):
+    """A relay whose recorder has got more than the first message, and written that one only; its ring begins behind what
+    the recorder has got. And the session, and the file that says that the disk hangs."""
+    says_so = lab.directory / "disk-hangs"
+    both = sections(lab)
+    both["relay"]["log_level"] = "debug"
+    relay = lab.start(both, env=preload(RELAY_HANG=f"pwrite:{says_so}"))
+    publisher = begin(lab, relay, made)
+    session = read(lab, relay, made, 1).session
+    says_so.touch()
+    publisher.send(made.wire[begun(made):made.ends[1]])
+    relay.wait("a", in_messages=2)  # so the third begins a packet
+    publisher.send(made.wire[made.ends[1]:])
+    relay.wait("a", test=lambda seen: seen["wait_pauses"] > 0)
+    return relay, session, says_so
+
+
+def await_waiting(lab, relay, count):
+    lab.loop.run(lambda: sum("subscriber waits for the recorder" in line for line in relay.log) == count,
+                 what=f"{count} to wait for the recorder")
+
+
+def test_a_message_that_is_neither_in_the_ring_nor_in_a_file(lab):
+    """It is on its way from the one to the other: who asks for it waits until it has got there."""
+    made = text_script((997,) * 4000, 18)
+    relay, session, says_so = hanging(lab, made)
+    early = [relay.subscribe("web", made, kind=kind, start=2 * 997, **asked(kind, options, f"from={session}-3"))
+             for kind, options in everything("line")]
+    await_waiting(lab, relay, len(early))
+    assert not any(one.received for one in early)
+    says_so.unlink()
+    relay.run_until_done(early)
+    relay.wait("a", subscribers_replaying=0)
+
+
+@pytest.mark.parametrize("events", [False, True])
+def test_a_recorder_that_does_not_get_there(lab, events):
+    """Whoever waits for it is told to come back, after some seconds, or at once when the listener goes."""
+    made = text_script((997,) * 4000, 19)
+    relay, session, says_so = hanging(lab, made)
+    path, fields = f"/a?from={session}-3", {"Accept": "text/event-stream"} if events else {}
+    code, fields_back, body = ask(relay, path, fields)
+    assert "has not written yet" in body, body
+    assert (code, "retry-after" in fields_back, "event: refused" in body) == ((200, False, True) if events else (503, True, False))
+    relay.wait("a", closed_recorder_behind=1)
+    waiting = Answer(relay, "web", request(path, fields))
+    await_waiting(lab, relay, 2)
+    relay.reload({name: section for name, section in relay.sections.items() if name != "listener web"})
+    assert "no longer has it" in waiting.wait()[2]
+    relay.wait("a", closed_removed=1)
+    says_so.unlink()
+    relay.wait("a", in_messages=made.count)
 
 
 def test_by_time(lab):

@@ -225,3 +225,18 @@ def test_a_history_that_the_disk_has_no_room_for(lab):
     assert done.returncode == 0, done.stderr
     assert re.search(rf":{line}: warning: history_size = 60000g, and the file system of \S+ has room for \d+[mg]\n",
                      done.stderr), done.stderr
+
+
+@needs(another_user)
+def test_a_history_that_may_not_be_written(lab, program_for_all):
+    """It says which folder, and nothing is made or changed there."""
+    folder = lab.directory / "history"
+    lab.directory.chmod(0o755)
+    folder.mkdir(mode=0o700)
+    sections = listener(listen="tcp:127.0.0.1:0")
+    sections["feed a"] |= {"history": folder}
+    done, lines = check(lab, sections, *as_user(NOBODY), program=program_for_all("relay"))
+    line = 1 + next(number for number, text in enumerate(lines) if text.startswith("history ="))
+    assert done.returncode != 0 and f":{line}: error: " in done.stderr, done.stderr
+    assert f"history {folder}" in done.stderr and "Permission denied" in done.stderr, done.stderr
+    assert not list(folder.iterdir())

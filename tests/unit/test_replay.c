@@ -13,8 +13,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "base/fd.h"
+#include "history/history.h"
 #include "history/replay.h"
 #include "tests/unit/history_rig.h"
 
@@ -48,14 +50,16 @@ static size_t drop_heartbeats(uint8_t *bytes, size_t count)
 	return kept;
 }
 
-static struct sent send_all(struct replay *replay)
+// Until it has no more, or says `last`.
+static struct sent send_until(struct replay *replay, enum replay_outcome last)
 {
 	struct sent sent = {.bytes = malloc(2 * HISTORY_RIG_STREAM_BYTES), .outcome = REPLAY_MORE};
 	int ends[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends),
 			 0);
-	while (sent.outcome != REPLAY_AT_END && sent.outcome != REPLAY_OVER) {
+	while (sent.outcome != REPLAY_AT_END && sent.outcome != REPLAY_OVER &&
+	       sent.outcome != last) {
 		struct replay_progress progress = {0};
 		ssize_t got;
 
@@ -70,6 +74,11 @@ static struct sent send_all(struct replay *replay)
 	fd_close(&ends[1]);
 	sent.count = drop_heartbeats(sent.bytes, sent.count);
 	return sent;
+}
+
+static struct sent send_all(struct replay *replay)
+{
+	return send_until(replay, REPLAY_AT_END);
 }
 
 // The stream from packet `first` on, and before packet `end`, without heartbeats.
@@ -174,6 +183,57 @@ static size_t first_later(const struct history_rig *rig, uint64_t time_ns)
 	return rig->count;
 }
 
+// The bytes, without heartbeats, of what came at `time_ns` or before; a message may be cut.
+static size_t bytes_until(const struct history_rig *rig, uint64_t time_ns)
+{
+	uint64_t now_ns = 0; // it never goes back
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < rig->count; i++) {
+		const struct packet_header *header = &rig->packets[i].header;
+
+		if (header->type != PACKET_GAP)
+			now_ns = u64_max(now_ns, header->time);
+		if (now_ns > time_ns)
+			break;
+		if (header->type != PACKET_HEARTBEAT)
+			bytes += PACKET_HEADER_BYTES + header->length;
+	}
+	return bytes;
+}
+
+// By the time of the packets, also within a message, and it rests then.  Time goes on meanwhile.
+static void what_is_too_young_waits(void **state)
+{
+	struct history_rig *rig = *state;
+	struct stream_place place;
+	struct history *history;
+
+	rig->params.max_file_bytes = 1 << 20;
+	history = recorded(rig, 3 << 20);
+	for (size_t i = 0; i < rig->count; i += 1 + rig->count / 10) {
+		uint64_t begun_ns = clock_wall_ns();
+		struct replay_range range = {
+			.has_from = true,
+			.delay_ns = begun_ns - rig->packets[i].header.time,
+		};
+		struct replay *replay;
+		struct sent sent;
+
+		if (rig->packets[i].header.type != PACKET_DATA)
+			continue;
+		assert_int_equal(replay_open(history, &range, &as_it_lies, &replay, &place), 0);
+		sent = send_until(replay, REPLAY_RESTS);
+		assert_int_equal(sent.outcome, REPLAY_RESTS);
+		assert_in_range(sent.count, bytes_until(rig, rig->packets[i].header.time),
+				bytes_until(rig, clock_wall_ns() - range.delay_ns));
+		free(sent.bytes);
+		replay_free(replay);
+	}
+	assert_true(list_is_empty(&history->delays));
+	history_close(&history);
+}
+
 static void it_ends_by_time(void **state)
 {
 	struct history_rig *rig = *state;
@@ -262,9 +322,9 @@ static void what_is_not_there_is_told(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(it_sends_what_was_written), TEST(it_begins_with_the_oldest_if_asked),
-		TEST(it_ends_by_time),           TEST(it_sends_no_faster_than_it_may),
-		TEST(what_is_not_there_is_told),
+		TEST(it_sends_what_was_written),      TEST(it_begins_with_the_oldest_if_asked),
+		TEST(what_is_too_young_waits),        TEST(it_ends_by_time),
+		TEST(it_sends_no_faster_than_it_may), TEST(what_is_not_there_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

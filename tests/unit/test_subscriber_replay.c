@@ -35,6 +35,7 @@ struct past {
 	enum replay_outcome says; // at the end or at `stop`
 	unsigned seams, frees;
 	bool is_cut_off;
+	bool rests;
 };
 
 static enum replay_outcome send_past(void *owner, int fd, struct replay_progress *ret)
@@ -78,6 +79,11 @@ static bool is_inside_past(const void *owner)
 	return ((const struct past *)owner)->at % PACKET_BYTES;
 }
 
+static bool past_rests(void *owner)
+{
+	return ((const struct past *)owner)->rests;
+}
+
 static bool is_past_cut_off(const void *owner)
 {
 	return ((const struct past *)owner)->is_cut_off;
@@ -91,6 +97,7 @@ static void capture_past(const void *owner, struct kept_replay *ret)
 static const struct subscriber_replay replay_past = {
 	.send = send_past,
 	.is_inside = is_inside_past,
+	.rests = past_rests,
 	.is_cut_off = is_past_cut_off,
 	.capture = capture_past,
 	.free = free_past,
@@ -183,6 +190,43 @@ static void it_waits_for_more(void **state)
 	feed_rig_settle(&rig);
 	assert_int_equal(past.frees, 1);
 	check_got(1, PAST + 1);
+	feed_rig_close(&rig);
+}
+
+// It is not to have more yet, whatever is published: no packet wakes it, and a tick only if it is to have more.
+// Meanwhile it is told that the feed lives.
+static void it_rests(void **state)
+{
+	struct past past = {
+		.piece = 10000, .stop = 20 * PACKET_BYTES, .says = REPLAY_RESTS, .rests = true};
+	struct subscriber *one;
+	uint64_t sent;
+
+	(void)state;
+	open_with_past();
+	one = join(&past, ON_SLOW_SKIP);
+	one->delay_ns = 1;
+	feed_rig_settle(&rig);
+	assert_int_equal(past.at, past.stop);
+	past.stop = 40 * PACKET_BYTES;
+	line_rig_publish(&rig, PAST, 1);
+	fanout_tick(&rig.feed->fanout, one->progress_ms);
+	feed_rig_settle(&rig);
+	assert_int_equal(past.at, 20 * PACKET_BYTES);
+	assert_int_equal(one->state, SUBSCRIBER_IDLE);
+	assert_int_equal(list_length(&rig.framed->resting), 1);
+	sent = rig.readers[1].size;
+	fanout_tick(&rig.feed->fanout, one->progress_ms + rig.feed->fanout.params->heartbeat_ms);
+	feed_rig_settle(&rig);
+	assert_int_equal(rig.readers[1].size - sent,
+			 rig.feed->fanout.params->heartbeat_ms ? PACKET_HEADER_BYTES : 0);
+	past.rests = false;
+	past.stop = 0;
+	past.says = REPLAY_AT_END;
+	fanout_tick(&rig.feed->fanout, one->progress_ms);
+	feed_rig_settle(&rig);
+	assert_int_equal(past.frees, 1);
+	assert_int_equal(list_length(&rig.framed->resting), 0);
 	feed_rig_close(&rig);
 }
 
@@ -282,6 +326,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(it_goes_on_from_the_ring),
 		TEST(it_waits_for_more),
+		TEST(it_rests),
 		TEST(each_end_has_its_reason),
 		TEST(who_is_closed_on_the_way_is_reset),
 		TEST(it_holds_nothing_up),
