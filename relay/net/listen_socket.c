@@ -27,6 +27,7 @@
 
 enum {
 	GROUP_BUFFER_BYTES = 16384,
+	ASKED_AGAIN = 3, /* getsockname(2), ENOBUFS */
 };
 
 /* ---- addresses ---- */
@@ -97,11 +98,19 @@ bool listen_addresses_clash(const struct endpoint_address *a, bool a_is_ipv6_onl
 	return v4_of(a) ? takes_v4(b, b_is_ipv6_only) : takes_v4(a, a_is_ipv6_only);
 }
 
-/* Of a socket.  False: it cannot be asked. */
+/* Of a socket.  False: it cannot be asked.  A socket whose address nobody knows is in the way of the
+ * one that would listen there.  So it is asked again where the kernel was short of memory. */
 static bool local_address(int fd, struct endpoint_address *ret)
 {
-	*ret = (struct endpoint_address){.bytes = sizeof(ret->storage)};
-	return getsockname(fd, (struct sockaddr *)&ret->storage, &ret->bytes) == 0;
+	int r = -1;
+
+	for (int tries = 0; tries < ASKED_AGAIN; tries++) {
+		*ret = (struct endpoint_address){.bytes = sizeof(ret->storage)};
+		r = getsockname(fd, (struct sockaddr *)&ret->storage, &ret->bytes);
+		if (r == 0 || errno != ENOBUFS)
+			break;
+	}
+	return r == 0;
 }
 
 static int set_number(int fd, int level, int option, int value)

@@ -126,6 +126,7 @@ def test_it_is_for_the_asking_and_off_by_itself(lab):
     readers = [relay.subscribe("web", made, kind=WebSocketSubscriber, fields=OFFER),
                relay.subscribe("web", made, kind=EventSubscriber, fields=GZIP),
                relay.subscribe("web", made, kind=WebSubscriber, fields=GZIP, version="1.0")]
+    relay.wait("a", subscribers=3)
     assert relay.reload(sections(framing="line")) is not None
     relay.wait_log("reloaded")
     readers.append(relay.subscribe("web", made, kind=EventSubscriber, fields=GZIP, version="1.0"))

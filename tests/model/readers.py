@@ -89,9 +89,12 @@ class Asking:
     """By HTTP: goes before a subscriber of relaytest, and takes a refusal for an answer."""
 
     def check_status(self):
-        self.refused = self.status in REFUSALS
+        self.refused = self.is_refusal()
         if not self.refused:
             super().check_status()
+
+    def is_refusal(self):
+        return self.status in REFUSALS
 
     def take_body(self, data):
         if not self.refused:
@@ -108,6 +111,10 @@ class EventReader(Asking, EventSubscriber, Reader):
     def __init__(self, loop, target, stream, **options):
         self.expected = None
         super().__init__(loop, target, stream, **options)
+
+    def is_refusal(self):
+        """An EventSource would not come back after another status than 200: it is told in one event, and that is all."""
+        return super().is_refusal() or (self.status == 200 and "content-length" in self.fields)
 
     def take_event(self, lines):
         gaps = len(self.gaps)
