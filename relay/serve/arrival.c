@@ -23,7 +23,7 @@
 enum {
 	DISCARD_BYTES = 4096,
 	DISCARD_MAX = 4, /* reads: what has come is bounded by them, not by the peer */
-	WAIT_MS = 5000,  /* for a recorder that is behind */
+	WAIT_MS = 5000,  /* for a recorder that is behind, or for a message to come */
 };
 
 /* ---- answers ---- */
@@ -166,10 +166,10 @@ static void begin_behind_gap(struct arrival *arrival)
 	begin(arrival);
 }
 
-static void begin_to_wait(struct arrival *arrival, uint64_t now_ms)
+static void begin_to_wait(struct arrival *arrival, uint64_t now_ms, const char *what)
 {
 	arrival->waits_until_ms = now_ms + WAIT_MS;
-	log_debug("subscriber waits for the recorder feed=%s format=%s subscriber=%llu",
+	log_debug("subscriber waits for %s feed=%s format=%s subscriber=%llu", what,
 		  arrival->feed->fanout.name, format_row(arrival->format->format)->name,
 		  (unsigned long long)arrival->params.id);
 }
@@ -192,7 +192,7 @@ static void go_to_control(struct arrival *arrival, void (*run)(struct task *task
 }
 
 static void turn_to_history(struct task *task);
-static void await_recorder(struct task *task);
+static void await(struct task *task);
 
 static void arrive(struct task *task)
 {
@@ -209,11 +209,16 @@ static void arrive(struct task *task)
 		return;
 	case BEGINS_LATER:
 		if (!arrival->waits_until_ms)
-			begin_to_wait(arrival, now_ms);
+			begin_to_wait(arrival, now_ms, "the recorder");
 		if (now_ms < arrival->waits_until_ms)
-			go_to_control(arrival, await_recorder);
+			go_to_control(arrival, await);
 		else
 			wait_no_longer(arrival);
+		return;
+	case BEGINS_AHEAD:
+		if (!arrival->waits_until_ms)
+			begin_to_wait(arrival, now_ms, "a message to come");
+		go_to_control(arrival, await);
 		return;
 	case BEGINS_NOWHERE:
 		if (arrival->has_request)
@@ -250,12 +255,17 @@ static bool is_recorded(const struct arrival *arrival)
 	return arrival->format->renditions && arrival->format->feed->recorder;
 }
 
-static void await_recorder(struct task *task)
+static bool may_go_on_waiting(const struct arrival *arrival)
+{
+	return arrival->history ? is_recorded(arrival) : arrival->format->renditions != NULL;
+}
+
+static void await(struct task *task)
 {
 	struct arrival *arrival = container_of(task, struct arrival, task);
 
 	list_node_init(&arrival->node);
-	if (is_recorded(arrival))
+	if (may_go_on_waiting(arrival))
 		list_append(&arrival->format->feed->service->waiting, &arrival->node);
 	else
 		drop(arrival, CLOSE_REMOVED);
@@ -269,8 +279,8 @@ void arrivals_try_again(struct service *service)
 		struct arrival *arrival = list_entry(node, struct arrival, node);
 
 		list_remove(node);
-		if (is_recorded(arrival))
-			post_to(arrival, arrival->format->feed->recording);
+		if (may_go_on_waiting(arrival))
+			post_to(arrival, quota_worker(arrival->quota));
 		else
 			drop(arrival, CLOSE_REMOVED);
 	}
@@ -278,6 +288,7 @@ void arrivals_try_again(struct service *service)
 
 void arrivals_send_away(struct service *service, const struct served_feed *feed)
 {
+	enum close_reason other = feed ? CLOSE_REMOVED : CLOSE_HANDOVER;
 	struct list_node *node, *next;
 
 	list_for_each_safe (&service->waiting, node, next) {
@@ -286,7 +297,7 @@ void arrivals_send_away(struct service *service, const struct served_feed *feed)
 		if (feed && arrival->format->feed != feed)
 			continue;
 		list_remove(node);
-		drop(arrival, CLOSE_RECORDER_BEHIND);
+		drop(arrival, arrival->history ? CLOSE_RECORDER_BEHIND : other);
 	}
 }
 

@@ -10,9 +10,10 @@
  * that reads the history, and stays there.  The control thread is on that way, since it counts, and
  * since it is the one that takes feeds and formats down.
  *
- * A message may be on its way from the ring to the files, and be in neither.  Who asks for it waits in the
- * control thread, which sends it to that worker again and again, until the recorder has come so far,
- * for some seconds at most.
+ * A message may be on its way from the ring to the files, and be in neither.  Or it is yet to come: who has
+ * lost another relay with the same sequence may be a little further than this one.  Who asks for such a
+ * message waits in the control thread, which sends it to its worker again and again, until the message
+ * is there, for some seconds at most.
  *
  * By HTTP, the head of the answer is sent in the worker, right before the first byte of the stream:
  * nothing can be trimmed between looking and joining, since both are one task.
@@ -69,12 +70,11 @@ void arrival_set_burst(struct arrival *arrival, const struct served_feed *feed);
  * worker. */
 void arrival_go_back(void *quota, int fd, const struct subscriber_params *params);
 
-/* Often: those that wait for a recorder look again whether it has come so far.  Control thread
- * only. */
+/* Often: those that wait look again whether their message is there.  Control thread only. */
 struct service;
 void arrivals_try_again(struct service *service);
 
-/* Those that wait for the recorder of this feed have to come back later.  feed NULL: all.  Before a
+/* Those that wait for a message of this feed have to come back later.  feed NULL: all.  Before a
  * history goes.  Control thread only. */
 void arrivals_send_away(struct service *service, const struct served_feed *feed);
 

@@ -16,6 +16,10 @@
 #include "serve/arrival.h"
 #include "serve/served_feed.h"
 
+enum {
+	AHEAD_MAX = 1 << 16, /* messages: what is further ahead does not come in a moment */
+};
+
 /* ---- the history ---- */
 
 static void end_replay(void *quota)
@@ -245,6 +249,18 @@ static enum beginning find_delayed(struct arrival *arrival, struct stream_range 
 	return open_replay(arrival) ? BEGINS_HERE : BEGINS_NOWHERE;
 }
 
+/* Another relay with the same sequence has served it so far, and is a little further than this one.  It
+ * has not waited for too long already. */
+static bool is_ahead(const struct arrival *arrival, const struct stream_range *range)
+{
+	const struct subscriber_params *params = &arrival->params;
+
+	return params->has_from && params->from_session && params->from_session == range->session &&
+	       arrival->feed->publish.is_awake && params->from_seq > range->next &&
+	       params->from_seq - range->next <= AHEAD_MAX &&
+	       (!arrival->waits_until_ms || clock_mono_ns() / NS_PER_MS < arrival->waits_until_ms);
+}
+
 enum beginning arrival_find_beginning(struct arrival *arrival, struct stream_range *ret_range)
 {
 	/* Its blocks lie where the positions of the ring say. */
@@ -255,6 +271,8 @@ enum beginning arrival_find_beginning(struct arrival *arrival, struct stream_ran
 	if (!arrival->params.has_from && !arrival->params.since_ns)
 		return find_burst(arrival);
 	find_range(arrival, ret_range);
+	if (is_ahead(arrival, ret_range))
+		return BEGINS_AHEAD;
 	if (is_in_ring(arrival, ret_range))
 		return BEGINS_HERE;
 	if (arrival->may_replay && !arrival->history)

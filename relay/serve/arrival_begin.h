@@ -22,6 +22,7 @@ enum beginning {
 	BEGINS_HERE,     /* in the ring, or with params->replay */
 	BEGINS_IN_FILES, /* perhaps, and they are read elsewhere */
 	BEGINS_LATER,    /* the recorder has the message, and is yet to write it */
+	BEGINS_AHEAD,    /* the message is yet to come, and may do so in a moment */
 	BEGINS_NOWHERE,  /* there is no such message */
 };
 

@@ -30,7 +30,7 @@ struct service {
 	struct list combinations; /* struct combination; owned */
 	struct list listeners;    /* struct served_listener; owned */
 	struct list unread;       /* struct served_format: open, and nobody reads it */
-	struct list waiting;      /* struct arrival: for a recorder; owned */
+	struct list waiting;      /* struct arrival: for a message; owned */
 	struct passed_fds passed; /* sockets from the service manager */
 	uint64_t subscribers;     /* that have a quota */
 	uint64_t max_subscribers;
