@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "history/history.h"
+#include "history/replay_read.h"
 
 #define LOOK_NS (50 * NS_PER_MS) /* between two looks */
 
@@ -23,12 +24,47 @@ static struct history_delay *find(struct history *history, uint64_t delay_ns)
 	return NULL;
 }
 
+/* The end as it was found.  reader: closed then. */
+static void take_end(struct history_delay *delay, struct history_reader *reader)
+{
+	const struct history_reader end = *reader;
+
+	if (history_reader_is_open(&delay->end) && history_reader_is_before(reader, &delay->end))
+		return;
+	*reader = delay->end;
+	delay->end = end;
+}
+
+static void take_read(void *owner)
+{
+	struct history_delay *delay = owner;
+	int r = delay->read->read.result;
+
+	delay->is_looking = false;
+	if (r == 0)
+		take_end(delay, &delay->read->reader);
+	else if (r != -ENOENT)
+		delay->error = r;
+}
+
+static uint64_t old_enough_ns(const struct history_delay *delay)
+{
+	uint64_t now_ns = clock_wall_ns();
+
+	return now_ns > delay->delay_ns ? now_ns - delay->delay_ns : 0;
+}
+
 static struct history_delay *new_delay(struct history *history, uint64_t delay_ns)
 {
 	struct history_delay *delay = calloc(1, sizeof(*delay));
 
 	if (!delay)
 		return NULL;
+	delay->read = replay_read_new(history, take_read, delay);
+	if (!delay->read) {
+		free(delay);
+		return NULL;
+	}
 	list_node_init(&delay->node);
 	delay->end.history = history;
 	delay->delay_ns = delay_ns;
@@ -39,6 +75,7 @@ static struct history_delay *new_delay(struct history *history, uint64_t delay_n
 int history_delay_open(struct history *history, uint64_t delay_ns, struct history_delay **ret)
 {
 	struct history_delay *delay = find(history, delay_ns);
+	struct history_reader end;
 	int r;
 
 	if (!delay)
@@ -46,33 +83,38 @@ int history_delay_open(struct history *history, uint64_t delay_ns, struct histor
 	if (!delay)
 		return -ENOMEM;
 	delay->readers++;
-	r = history_delay_look(delay);
-	if (r < 0)
-		history_delay_close(&delay);
 	*ret = delay;
+	if (history_reader_is_open(&delay->end))
+		return 0;
+	r = history_reader_open_behind(&end, history, old_enough_ns(delay));
+	if (r == 0)
+		take_end(delay, &end);
+	history_reader_close(&end);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		history_delay_close(ret);
 	return r;
 }
 
 int history_delay_look(struct history_delay *delay)
 {
-	uint64_t now_ns = clock_mono_ns(), wall_ns = clock_wall_ns();
-	struct history_reader end;
-	int r;
+	uint64_t now_ns = clock_mono_ns();
+	int r = delay->error;
 
-	if (delay->looked_ns && now_ns - delay->looked_ns < LOOK_NS)
-		return 0;
-	r = history_reader_open_behind(&end, delay->end.history,
-				       wall_ns > delay->delay_ns ? wall_ns - delay->delay_ns : 0);
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
+	delay->error = 0;
+	if (r < 0 || delay->is_looking || now_ns - delay->looked_ns < LOOK_NS)
+		return r;
 	delay->looked_ns = now_ns;
-	if (history_reader_is_open(&delay->end) && history_reader_is_before(&end, &delay->end)) {
-		history_reader_close(&end);
+	delay->is_looking = true;
+	delay->read->wish = REPLAY_WANTS_DELAY;
+	delay->read->until_ns = old_enough_ns(delay);
+	/* Where no thread reads, it has been done by now. */
+	if (!replay_read_begin(delay->read, NULL))
 		return 0;
-	}
-	history_reader_close(&delay->end);
-	delay->end = end;
-	return 0;
+	r = delay->error;
+	delay->error = 0;
+	return r;
 }
 
 void history_delay_close(struct history_delay **delay_ptr)
@@ -83,6 +125,7 @@ void history_delay_close(struct history_delay **delay_ptr)
 	if (!delay || --delay->readers)
 		return;
 	history_reader_close(&delay->end);
+	replay_read_drop(&delay->read);
 	list_remove(&delay->node);
 	free(delay);
 }

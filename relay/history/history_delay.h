@@ -13,28 +13,36 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
 #include "base/list.h"
 #include "history/history_reader.h"
 
+struct replay_read;
+
 struct history_delay {
 	struct list_node node; /* private: in history->delays */
 	/* ro: nothing from here on may be had yet; it may stand within a message.  Closed: nothing is
 	 * recorded yet. */
 	struct history_reader end;
-	uint64_t delay_ns;  /* ro */
-	unsigned readers;   /* private */
-	uint64_t looked_ns; /* private: monotonic */
+	uint64_t delay_ns;        /* ro */
+	unsigned readers;         /* private */
+	uint64_t looked_ns;       /* private: monotonic */
+	struct replay_read *read; /* private: owned */
+	bool is_looking;          /* private: the disk is being asked */
+	int error;                /* private: of looking, not told yet: -errno */
 };
 
-/* Of this history with this delay, as of now.  0, -ENOMEM, or what history_delay_look() returns. */
+/* Of this history with this delay, as of now.  Waits for the disk.  0, -ENOMEM, or -errno as
+ * history_reader_open_behind(). */
 must_check int history_delay_open(struct history *history, uint64_t delay_ns,
 				  struct history_delay **ret);
 
-/* Time has passed: moves the end on, some ten times a second at most.  It never goes back, whatever
- * the clock does.  0 or -errno as history_reader_open_behind(), and the end has not moved then. */
+/* Time has passed: the end is moved on, some ten times a second at most, as soon as the disk has said
+ * where it is.  It never goes back, whatever the clock does.  0; or -errno once where that has
+ * failed, and the end has not moved. */
 must_check int history_delay_look(struct history_delay *delay);
 
 /* For each history_delay_open().  Clears the pointer; NULL inside is fine. */

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/sendfile.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -90,9 +91,11 @@ static void take_read(void *owner)
 /* The rest of the wish is set.  MORE: it has been done at once. */
 static enum replay_outcome ask(struct replay *replay, enum replay_wish wish)
 {
+	bool is_elsewhere = wish == REPLAY_WANTS_END;
+
 	replay->read->wish = wish;
 	replay->is_reading = true;
-	if (!replay_read_begin(replay->read, &replay->reader))
+	if (!replay_read_begin(replay->read, is_elsewhere ? NULL : &replay->reader))
 		return REPLAY_RESTS;
 	return REPLAY_MORE;
 }
@@ -411,12 +414,12 @@ static struct stream_place find_next(const struct replay *replay)
 {
 	const struct history_run *run = &replay->run;
 	uint8_t bytes[PACKET_HEADER_BYTES];
+	const struct iovec into = {bytes, sizeof(bytes)};
 	struct packet_header header;
 
 	if (!run->length)
 		return (struct stream_place){run->session, run->sequence};
-	if (history_cached(run, run->offset, sizeof(bytes)) < sizeof(bytes) ||
-	    pread(run->fd, bytes, sizeof(bytes), (off_t)run->offset) != (ssize_t)sizeof(bytes) ||
+	if (preadv2(run->fd, &into, 1, (off_t)run->offset, RWF_NOWAIT) != (ssize_t)sizeof(bytes) ||
 	    packet_header_decode(bytes, &header) < 0)
 		return (struct stream_place){0};
 	return (struct stream_place){header.session, header.sequence};

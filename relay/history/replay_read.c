@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Three wishes. */
+/* Four wishes. */
 #include "history/replay_read.h"
 
 #include <errno.h>
@@ -112,6 +112,9 @@ static int run(struct history_read *history_read)
 		return find_next(read);
 	case REPLAY_WANTS_END:
 		return replay_find_end(&read->reader, history_read->history, read->until_ns);
+	case REPLAY_WANTS_DELAY:
+		return history_reader_open_behind(&read->reader, history_read->history,
+						  read->until_ns);
 	}
 	return -EINVAL;
 }
@@ -152,7 +155,7 @@ struct replay_read *replay_read_new(struct history *history, void (*done)(void *
 
 bool replay_read_begin(struct replay_read *read, const struct history_reader *from)
 {
-	if (read->wish != REPLAY_WANTS_END)
+	if (from)
 		history_reader_copy(&read->reader, from);
 	if (!history_read_begin(&read->read))
 		return false;

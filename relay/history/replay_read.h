@@ -18,6 +18,7 @@ enum replay_wish {
 	REPLAY_WANTS_PAGES, /* bytes in the page cache; 1: history_is_unseen()                    */
 	REPLAY_WANTS_NEXT,  /* the next file, and its first bytes in the page cache               */
 	REPLAY_WANTS_END,   /* the first packet that came later than until_ns; 1: there is one    */
+	REPLAY_WANTS_DELAY, /* history_reader_open_behind() that, which may be where all ends     */
 };
 
 struct replay_read {
@@ -26,7 +27,7 @@ struct replay_read {
 	struct history_reader
 		reader;         /* closed, but from replay_read_begin() to the end of done() */
 	uint64_t offset, bytes; /* with PAGES; of NEXT only bytes */
-	uint64_t until_ns;      /* with END: wall clock */
+	uint64_t until_ns;      /* with END and DELAY: wall clock */
 	void (*done)(void *owner);
 	void *owner;
 };
@@ -35,7 +36,7 @@ struct replay_read {
 struct replay_read *replay_read_new(struct history *history, void (*done)(void *owner),
 				    void *owner);
 
-/* Asks for what `wish` and the rest say; `from` is where the replay stands.  True: it has been done
+/* Asks for what `wish` and the rest say.  from: where the replay stands, of PAGES and NEXT; else NULL.  True: it has been done
  * at once, and done() has been called. */
 must_check bool replay_read_begin(struct replay_read *read, const struct history_reader *from);
 

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from relaytest.daemon import POLL, preload
 from relaytest.ini import TIGHT, web
 from relaytest.past import SESSION, packet_start, past_script, record_past
 from relaytest.stream import text_script
@@ -283,3 +284,26 @@ def test_what_cannot_be_is_refused(lab, of_feed, of_listener, words):
                    + "".join(f"{key} = {value}\n" for key, value in of_listener.items()))
     done = lab.run_tool("relay", "-t", "-c", ini)
     assert done.returncode != 0 and words in done.stderr and f"{ini}:" in done.stderr, done.stderr
+
+
+def test_a_disk_that_hangs_holds_up_nobody_else(lab):
+    """How far the delay reaches cannot be looked up meanwhile. Who is delayed waits, and then has all; others go on."""
+    says_so = lab.directory / "disk-hangs"
+    made = text_script((1000,) * 300, 40)
+    relay = lab.start(sections(lab), env=preload(RELAY_HANG=f"pread:{says_so}"))
+    clock, publisher = Clock(made), relay.publish("a")
+    live = relay.subscribe("live", made)
+    readers = [clock.watch(relay.subscribe("a-framed", made, kind=TimelyFramed, base=1)),
+               clock.watch(relay.subscribe("web", made, kind=TimelyWeb, base=1))]
+    relay.wait("a", subscribers_replaying=len(readers))
+    clock.publish(publisher, 0, 100_000)
+    lab.loop.run(lambda: all(one.position == 100_000 for one in readers), what="what is old enough")
+    says_so.touch()
+    clock.publish(publisher, 100_000, 300_000)
+    relay.run_until_done([live])
+    lab.loop.run(lambda: time.time() > clock.times[-1][1] + DELAY + 0.5, what="it to be old enough", poll=POLL)
+    again = relay.subscribe("live", made, start=300_000)
+    relay.wait("a", subscribers=2 + len(readers))
+    assert not any(one.position > 100_000 for one in readers)
+    says_so.unlink()
+    relay.run_until_done([again, *readers])
