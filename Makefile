@@ -163,8 +163,9 @@ install: all
 	$(put) -t $(DESTDIR)$(DOCDIR) $(filter-out deploy/doc/examples,$(wildcard deploy/doc/*)) \
 		deploy/debian/copyright
 	sed -E 's!\]\(deploy/(doc|debian)/!](!g' README.md >$(DESTDIR)$(DOCDIR)/README.md
-	$(put) -t $(DESTDIR)$(DOCDIR)/examples deploy/doc/examples/* relay.ini.example deploy/grafana/relay.json \
+	$(put) -t $(DESTDIR)$(DOCDIR)/examples deploy/doc/examples/*.ini relay.ini.example deploy/grafana/relay.json \
 		deploy/prometheus/relay.rules.yml
+	$(put) -t $(DESTDIR)$(DOCDIR)/examples/scale-out deploy/doc/examples/scale-out/*
 	test -e $(etc)/relay.ini || install -m 644 relay.ini.example $(etc)/relay.ini
 	@[ -n "$(DESTDIR)" ] || echo 'Installed. To start the service: systemd-sysusers; systemd-tmpfiles --create;' \
 		'sysctl --system; journalctl --update-catalog; systemctl daemon-reload; systemctl enable --now relay'
