@@ -79,12 +79,13 @@ static bool let_go(struct gathering *gathering)
 		sockopt_clear_low_water(gathering->fd);
 	gathering->is_deaf = false;
 	gathering->is_due = true;
+	gathering->due_bytes = queued_bytes(gathering);
 	return true;
 }
 
 uint64_t gathering_let_go(struct gathering *gathering)
 {
-	return let_go(gathering) ? queued_bytes(gathering) : 0;
+	return let_go(gathering) ? gathering->due_bytes : 0;
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
@@ -160,9 +161,13 @@ bool gathering_holds(struct gathering *gathering, uint64_t left_bytes)
 	return true;
 }
 
-void gathering_note_take(struct gathering *gathering)
+void gathering_note_take(struct gathering *gathering, uint64_t bytes)
 {
 	gathering->since_ns = 0;
-	if (gathering->is_due && queued_bytes(gathering) == 0)
+	if (!gathering->is_due)
+		return;
+	gathering->due_bytes -= u64_min(bytes, gathering->due_bytes);
+	/* What stands around the chunks of a body is not counted among `bytes`. */
+	if (gathering->due_bytes == 0 || queued_bytes(gathering) == 0)
 		gathering->is_due = false;
 }

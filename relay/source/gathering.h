@@ -5,7 +5,7 @@
  * A packet costs each subscriber about the same, whether it has 1 KiB or 20 KiB.  So small pieces are
  * left where they are for a moment, and are taken together.
  *
- *	OPEN ---bytes come---> HELD ---enough, the time is up, or the end---> DUE ---all taken---> OPEN
+ *	OPEN ---bytes come---> HELD ---enough, the time is up, or the end---> DUE ---taken---> OPEN
  *
  * The kernel has the bytes meanwhile, and relay none.  With TCP it also says when there are enough
  * (SO_RCVLOWAT, socket(7)).  Unix sockets and fifos cannot say that, and a full one stops its writer.
@@ -40,7 +40,9 @@ struct gathering {
 	ev_timer timer;
 	bool can_tell; /* SO_RCVLOWAT works */
 	bool is_due;
-	uint32_t auto_ms;   /* auto: what it has come to */
+	uint64_t
+		due_bytes; /* with is_due: of those that were held, so many are still to be taken */
+	uint32_t auto_ms;  /* auto: what it has come to */
 	uint64_t looked_ns; /* auto: at the load of the thread, monotonic */
 	uint64_t thread_ns; /* and what it had worked until then */
 };
@@ -66,8 +68,9 @@ uint64_t gathering_let_go(struct gathering *gathering);
  * runs. */
 bool gathering_holds(struct gathering *gathering, uint64_t left_bytes);
 
-/* Something was taken. */
-void gathering_note_take(struct gathering *gathering);
+/* So many bytes were taken; UINT64_MAX: nothing is left that can be.  Only what was held is due.  What
+ * has come meanwhile waits anew: else a thread that is busy would hold nothing any more. */
+void gathering_note_take(struct gathering *gathering, uint64_t bytes);
 
 /* auto: how long to hold from now on, in ms, after the thread has worked `worked_ns` of `passed_ns`.
  * One more above a quarter, one less below an eighth, up to `limit_ms`. */

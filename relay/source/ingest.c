@@ -293,11 +293,11 @@ void ingest_take_once(struct ingest *ingest)
 	switch (feed_take(feed, &ingest->source, &err)) {
 	case INTAKE_TOOK:
 		ingest->last_ms = now_ms();
-		gathering_note_take(&ingest->gathering);
+		gathering_note_take(&ingest->gathering, feed->intake.taken_bytes - before);
 		ingest_note_taken(ingest);
 		break;
 	case INTAKE_EMPTY:
-		gathering_note_take(&ingest->gathering);
+		gathering_note_take(&ingest->gathering, UINT64_MAX);
 		break;
 	case INTAKE_END:
 		take_end(ingest, err);

@@ -77,7 +77,7 @@ static void take(struct rig *rig, size_t bytes)
 	char buf[4096];
 
 	assert_int_equal(recv(rig->source, buf, bytes, MSG_DONTWAIT), bytes);
-	gathering_note_take(&rig->gathering);
+	gathering_note_take(&rig->gathering, bytes);
 }
 
 static void put_and_hold(struct rig *rig)
@@ -192,6 +192,30 @@ static void the_time_is_up(void **state)
 	}
 }
 
+/* A thread that is busy always finds something new: that is not due with what was held. */
+static void what_comes_meanwhile_is_held_anew(void **state)
+{
+	const struct gathering_params params = {.bytes = 1000, .time_ms = 5};
+	struct rig rig;
+
+	(void)state;
+	start(&rig, true, &params);
+	put_and_hold(&rig);
+	(void)ev_run(rig.loop, 0);
+	put(&rig, 20);
+	assert_false(gathering_holds(&rig.gathering, UINT64_MAX));
+	take(&rig, 10);
+	assert_true(is_readable(&rig, -1));
+	assert_true(gathering_holds(&rig.gathering, UINT64_MAX));
+	assert_false(is_readable(&rig, 0));
+	/* Less is left in the socket than was held, since it cannot be taken yet. */
+	(void)ev_run(rig.loop, 0);
+	gathering_note_take(&rig.gathering, UINT64_MAX);
+	assert_true(is_readable(&rig, 0));
+	assert_true(gathering_holds(&rig.gathering, UINT64_MAX));
+	stop(&rig);
+}
+
 static void enough_is_not_held_and_none_holds_nothing(void **state)
 {
 	static const struct gathering_params rows[] = {
@@ -264,6 +288,7 @@ int main(void)
 		cmocka_unit_test(a_large_mark_leaves_the_window_alone),
 		cmocka_unit_test(the_end_is_not_held),
 		cmocka_unit_test(the_time_is_up),
+		cmocka_unit_test(what_comes_meanwhile_is_held_anew),
 		cmocka_unit_test(enough_is_not_held_and_none_holds_nothing),
 		cmocka_unit_test(a_change_and_the_end_leave_the_socket_as_it_was),
 		cmocka_unit_test(the_hold_follows_the_load),
