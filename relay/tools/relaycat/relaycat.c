@@ -9,14 +9,12 @@
 
 #include "base/clock.h"
 #include "base/num.h"
-#include "tools/relaycat/latency.h"
 #include "tools/relaycat/output.h"
-#include "tools/relaycat/packet_check.h"
 #include "tools/relaycat/packet_reader.h"
 #include "tools/relaycat/packet_text.h"
+#include "tools/relaycat/totals.h"
 #include "tools/shared/connection.h"
 #include "tools/shared/positions.h"
-#include "tools/shared/progress.h"
 #include "tools/shared/stop.h"
 
 #include <errno.h>
@@ -74,6 +72,17 @@ struct relaycat {
 static uint64_t message_count(const struct relaycat *cat)
 {
 	return cat->options->framed ? cat->check.messages : cat->raw_messages;
+}
+
+/* Bytes alone do not show where messages end. */
+static struct totals totals_of(const struct relaycat *cat)
+{
+	return (struct totals){.check = cat->options->framed ? &cat->check : NULL,
+			       .knows_messages =
+				       cat->options->framed || cat->scan.kind != DELIMITER_NONE,
+			       .messages = message_count(cat),
+			       .bytes = cat->bytes,
+			       .errors = cat->errors};
 }
 
 static void say(struct relaycat *cat, const char *fmt, ...) printf_like(2, 3);
@@ -435,16 +444,12 @@ static void show_second(struct relaycat *cat, uint64_t now_ns)
 {
 	struct progress_rates rates =
 		progress_take_rates(&cat->progress, now_ns, cat->bytes, message_count(cat));
+	const struct totals totals = totals_of(cat);
 	char text[LATENCY_TEXT_BYTES] = "";
-	char total[NUM_PRINT_BYTES];
-	char rate[NUM_PRINT_BYTES];
+	char total[NUM_PRINT_BYTES], rate[NUM_PRINT_BYTES];
 
 	if (cat->options->stats) {
-		if (cat->options->framed)
-			latency_print(&cat->second, text);
-		(void)fprintf(stderr, "%s  %" PRIu64 " messages/s  %s\n",
-			      num_print_rate(rate, sizeof rate, rates.bytes_per_s),
-			      rates.messages_per_s, text);
+		totals_print_second(&totals, &rates, &cat->second, stderr);
 		latency_init(&cat->second);
 		return;
 	}
@@ -525,20 +530,15 @@ static void run(struct relaycat *cat)
 
 static void finish(struct relaycat *cat)
 {
-	char text[LATENCY_TEXT_BYTES];
+	struct totals totals;
 	struct errmsg error;
 
 	if (cat->options->positions)
 		count_errors(cat, positions_check_finish(&cat->positions, &error), &error);
 	if (cat->options->quiet)
 		return;
-	if (cat->options->stats && cat->options->framed)
-		(void)fprintf(stderr, "%s\n", latency_print(&cat->overall, text));
-	(void)fprintf(stderr,
-		      "packets=%" PRIu64 " messages=%" PRIu64 " bytes=%" PRIu64 " gaps=%" PRIu64
-		      " missed=%" PRIu64 " errors=%" PRIu64,
-		      cat->check.packets, message_count(cat), cat->bytes, cat->check.gaps,
-		      cat->check.missed, cat->errors);
+	totals = totals_of(cat);
+	totals_print(&totals, cat->options->stats ? &cat->overall : NULL, stderr);
 	if (cat->options->positions)
 		(void)fprintf(stderr, " verified=%" PRIu64, cat->positions.verified);
 	if (cat->options->reconnects)
