@@ -172,6 +172,9 @@ void fanout_finish_all(struct fanout *fanout, enum close_reason reason);
 void fanout_drain_slowly(struct fanout *fanout, uint64_t begin_ms, uint64_t spread_ms,
 			 double phase);
 
+/* The end comes before the slow drain is through: those who are still to go, go now. */
+void fanout_drain_rest(struct fanout *fanout);
+
 void fanout_close_all(struct fanout *fanout, enum close_reason reason);
 
 /* For want of memory packets are missing in the ring, and nobody may take them for delivered: all

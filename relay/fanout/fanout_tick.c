@@ -206,6 +206,7 @@ uint64_t fanout_left_to_drain(const struct fanout *fanout)
 
 		count += count_to_go(&rendition->joining, drain) +
 			 count_to_go(&rendition->idle, drain) +
+			 count_to_go(&rendition->resting, drain) +
 			 count_to_go(&rendition->ready, drain) +
 			 count_to_go(&rendition->blocked, drain);
 	}
@@ -241,7 +242,13 @@ static void drain_slowly(struct fanout *fanout, uint64_t now_ms)
 		let_go(drain, &rendition->blocked, due);
 		let_go(drain, &rendition->ready, due);
 		let_go(drain, &rendition->idle, due);
+		let_go(drain, &rendition->resting, due);
 	}
+}
+
+void fanout_drain_rest(struct fanout *fanout)
+{
+	drain_slowly(fanout, UINT64_MAX);
 }
 
 /* ---- the disk ---- */

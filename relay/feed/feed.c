@@ -545,6 +545,7 @@ void feed_drain(struct feed *feed)
 		return;
 	feed->is_draining = true;
 	crossings_send_drain(&feed->publish.crossings);
+	fanout_drain_rest(&feed->fanout);
 	tell(feed, PACKET_END);
 	fanout_finish_all(&feed->fanout, CLOSE_DRAIN);
 }

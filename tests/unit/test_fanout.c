@@ -267,13 +267,16 @@ static void takes_nobody_at_the_end(void **state)
 	close(fd);
 }
 
+enum {
+	SPREAD_MS = 1000, /* of a slow drain */
+};
+
 /* One after the other, as their time comes; who has joined later stays, and so do all when it is taken
  * back. */
 static void lets_go_bit_by_bit(void **state)
 {
 	enum {
 		COUNT = 4,
-		SPREAD_MS = 1000,
 	};
 	struct rig *rig = *state;
 	struct subscriber_params params = {.on_slow = ON_SLOW_SKIP};
@@ -305,6 +308,21 @@ static void lets_go_bit_by_bit(void **state)
 	assert_non_null(fanout_find_subscriber(&rig->fanout, COUNT + 1));
 	for (int i = 0; i <= COUNT; i++)
 		close(fds[i]);
+}
+
+/* The end has come before its last tick. */
+static void lets_the_rest_go(void **state)
+{
+	struct rig *rig = *state;
+	int fds[] = {join(rig, ON_SLOW_SKIP), join(rig, ON_SLOW_SKIP)};
+
+	fanout_drain_rest(&rig->fanout);
+	assert_int_equal(rig->closes, 0);
+	fanout_drain_slowly(&rig->fanout, subscriber_of(rig)->joined_ms + 1, SPREAD_MS, 0);
+	fanout_drain_rest(&rig->fanout);
+	assert_int_equal(rig->fanout.closed[CLOSE_MOVED], 2);
+	close(fds[0]);
+	close(fds[1]);
 }
 
 /* A slow one gets what was there when its turn came, and is closed behind it. */
@@ -529,6 +547,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(waits_for_packets, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(takes_nobody_at_the_end, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(lets_go_bit_by_bit, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(lets_the_rest_go, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(lets_a_slow_one_finish, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_of_a_skip, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_what_a_skip_misses_of_each_session, set_up,

@@ -230,6 +230,31 @@ static void it_rests(void **state)
 	feed_rig_close(&rig);
 }
 
+static void a_slow_drain_lets_go_who_rests(void **state)
+{
+	struct past past = {
+		.piece = 10000, .stop = 20 * PACKET_BYTES, .says = REPLAY_RESTS, .rests = true};
+	struct subscriber *later, *one;
+	uint64_t begin_ms;
+
+	(void)state;
+	open_with_past();
+	later = feed_rig_newest(rig.framed);
+	one = join(&past, ON_SLOW_SKIP);
+	one->delay_ns = 1;
+	feed_rig_settle(&rig);
+	assert_int_equal(list_length(&rig.framed->resting), 1);
+	begin_ms = one->joined_ms;
+	later->joined_ms = begin_ms + 1;
+	fanout_drain_slowly(&rig.feed->fanout, begin_ms, 1000, 0.5);
+	assert_int_equal(line_rig_metrics(&rig).subscribers_to_go, 1);
+	fanout_tick(&rig.feed->fanout, begin_ms + 501);
+	feed_rig_settle(&rig);
+	assert_int_equal(rig.feed->fanout.closed[CLOSE_MOVED], 1);
+	assert_int_equal(past.frees, 1);
+	feed_rig_close(&rig);
+}
+
 static void each_end_has_its_reason(void **state)
 {
 	static const struct {
@@ -327,6 +352,7 @@ int main(void)
 		TEST(it_goes_on_from_the_ring),
 		TEST(it_waits_for_more),
 		TEST(it_rests),
+		TEST(a_slow_drain_lets_go_who_rests),
 		TEST(each_end_has_its_reason),
 		TEST(who_is_closed_on_the_way_is_reset),
 		TEST(it_holds_nothing_up),
