@@ -28,12 +28,13 @@
 #include "continuity/kept_struct.h"
 #include "fanout/subscriber.h"
 #include "ring/ring_state.h"
+#include "table/format.h"
 #include "table/metrics.h"
 
 enum {
-	RECORD_NAME_BYTES = 65, /* of a feed, a listener or a format */
-	RECORD_FORMATS_MAX = 24,
-	RECORD_NOTES_BYTES = 128, /* a newcomer's in the framed format fit */
+	RECORD_NAME_BYTES = 65,            /* of a feed, a listener or a format */
+	RECORD_FORMATS_MAX = FORMAT_COUNT, /* of a feed: it may have all of them at once */
+	RECORD_NOTES_BYTES = 128,          /* a newcomer's in the framed format fit */
 };
 
 struct rendition_record {

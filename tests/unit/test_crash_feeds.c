@@ -216,6 +216,27 @@ static void what_was_there_is_read(void **state)
 	}
 }
 
+static void each_format_is_read(void **state)
+{
+	struct handover handover = {.config.fd = -1};
+	struct scene scene;
+	struct bag bag;
+
+	(void)state;
+	open_scene(&scene, ENGINE_COPY);
+	for (enum format i = 0; i < FORMAT_COUNT; i++) {
+		if (i != FORMAT_RAW && i != FORMAT_FRAMED)
+			assert_non_null(feed_open_rendition(scene.rig.feed, encoder_of(i)));
+	}
+	fill_bag(&bag);
+	assert_int_equal(crash_feeds_read(scene.record.map, &bag.list, &handover), 0);
+	assert_int_equal(handover.feed_count, 1);
+	assert_int_equal(handover.feeds[0].parts[0].rendition_count, FORMAT_COUNT);
+	handover_fini(&handover);
+	empty_bag(&bag);
+	close_scene(&scene);
+}
+
 /* Of the feed's first part. */
 static size_t count_subscribers(const struct handover *handover)
 {
@@ -470,6 +491,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_was_there_is_read, feed_rig_setup,
+						feed_rig_teardown),
+		cmocka_unit_test_setup_teardown(each_format_is_read, feed_rig_setup,
 						feed_rig_teardown),
 		cmocka_unit_test_setup_teardown(who_is_lost_is_counted, feed_rig_setup,
 						feed_rig_teardown),
