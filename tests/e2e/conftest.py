@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from relaytest import daemon  # noqa: E402
 from relaytest.ingest import Ingest  # noqa: E402
 from relaytest.loop import CEILING, Loop  # noqa: E402
+from relaytest.nats import Server  # noqa: E402
 from relaytest.surroundings import descriptors  # noqa: E402
 
 FROZEN = set()
@@ -138,6 +139,17 @@ def lab(request, tmp_path):
         for relay in made.relays:
             relay.kill()
         made.close()
+
+
+@pytest.fixture
+def server(lab):
+    """Called, it starts a server of NATS, which ends with the test."""
+    def start(name="s", **options):
+        made = Server(lab.loop, lab.directory, name, **options)
+        lab.closers.append(made.close)
+        return made
+
+    return start
 
 
 def freeze_once(path, relays):

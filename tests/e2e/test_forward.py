@@ -8,22 +8,12 @@ import pytest
 from relaytest import address
 from relaytest.crashing import Crashing
 from relaytest.ini import feed
-from relaytest.nats import POLL, Server
+from relaytest.nats import POLL
 from relaytest.stream import Script, position_coded, script, text_script
 
 SUBJECT = "prices.x"
 FORWARD = {"forward": "jetstream:PRICES", "forward_subject": SUBJECT}
 LINES = text_script((200,) * 900, 3)
-
-
-@pytest.fixture
-def server(lab):
-    def start(name="s", **options):
-        made = Server(lab.loop, lab.directory, name, **options)
-        lab.closers.append(made.close)
-        return made
-
-    return start
 
 
 def forwarding(nats, name="a", framing="line", **options):

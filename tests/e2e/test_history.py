@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: MIT
 """History: what a framed subscriber gets is on disk, over restarts, crashes and a disk that is full."""
 
-import contextlib
 import json
 import signal
-import subprocess
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from relaytest import address, packet
+from relaytest import address, packet, small_disk
 from relaytest.daemon import preload
 from relaytest.ini import ENGINES, feed
 from relaytest.loop import CEILING
@@ -216,18 +214,11 @@ def test_a_full_disk_is_a_gap_and_the_feed_goes_on(lab):
     """A file system of 8 MiB, the rest of which somebody else takes for a while. What comes first fits into the ring,
     so the recorder gets it, however late, and finds the disk full; what comes then does not."""
     sections, folder = history(lab, on_history_lag="gap", on_slow="skip", ring="1m", segment="128k")
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "history", folder], check=False,
-                             capture_output=True, text=True)
-    if lab.lacks(lambda: mounted.returncode and f"mount: {mounted.stderr.strip()}"):
+    if not small_disk.mount(lab, folder):
         return
-    lab.closers.append(lambda: subprocess.run(["umount", "-l", folder], check=True))
     relay = lab.start(sections).expect("history cannot be written")
     publish(relay, script("u32be", (1000,) * 10, 2))
-    ballast = folder / "lost+found"  # not relay's, and no reason to refuse the folder
-    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while file.write(bytes(1 << 20)):
-            pass
+    ballast = small_disk.fill(folder, 1 << 20)
     publish(relay, script("u32be", (100_000,) * 5, 2))
     relay.wait_log("history cannot be written")
     publish(relay, script("u32be", (100_000,) * 35, 2))

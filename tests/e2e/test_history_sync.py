@@ -2,15 +2,14 @@
 """history_sync = packet: subscribers get what is on the disk, and nothing else. The disk is slow, silent, full or broken,
 relay is upgraded or killed, and the power is cut."""
 
-import contextlib
 import os
 import random
 import signal
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from relaytest import small_disk
 from relaytest.crashing import Crashing
 from relaytest.daemon import POLL, preload
 from relaytest.ini import TIGHT, feed, web
@@ -111,22 +110,15 @@ def test_the_publisher_waits_for_a_disk_that_hangs(lab):
 
 def test_a_full_disk_stops_all_until_there_is_room(lab):
     folder = lab.directory / "history"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "history", folder], check=False,
-                             capture_output=True, text=True)
-    if lab.lacks(lambda: mounted.returncode and f"mount: {mounted.stderr.strip()}"):
+    if not small_disk.mount(lab, folder):
         return
-    lab.closers.append(lambda: subprocess.run(["umount", "-l", folder], check=True))
     relay = lab.start(sections(lab, ring="1m", segment="128k")).expect("history cannot be written")
     some = readers_of(relay, MADE)
     relay.wait("a", subscribers=len(some))
     half = MADE.ends[599]
     publisher = relay.publish("a", MADE.wire[:half])
     lab.loop.run(lambda: all(one.position == half for one in some), what="the first half")
-    ballast = folder / "lost+found"  # not relay's, and no reason to refuse the folder
-    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while file.write(bytes(1 << 16)):
-            pass
+    ballast = small_disk.fill(folder, 1 << 16)
     publisher.send(MADE.wire[half:])
     relay.wait_log("history cannot be written .*: No space left on device, subscribers and the publisher wait")
     had = [one.position for one in some]

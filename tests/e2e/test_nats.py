@@ -10,22 +10,12 @@ import pytest
 from relaytest import address, packet
 from relaytest.admin import Admin
 from relaytest.ini import feed, web
-from relaytest.nats import POLL, Server
+from relaytest.nats import POLL
 from relaytest.stream import Script, position_coded
 from relaytest.web import EventSubscriber, FramedWebSubscriber, ask
 
 KEPT = {"burst": "4096k"}
 SUBJECT = "prices.x"
-
-
-@pytest.fixture
-def server(lab):
-    def start(name="s", **options):
-        made = Server(lab.loop, lab.directory, name, **options)
-        lab.closers.append(made.close)
-        return made
-
-    return start
 
 
 def messages(count, seed=1, size=900, first=1, session=None):
