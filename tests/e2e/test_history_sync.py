@@ -191,13 +191,13 @@ KILLS = int(os.environ.get("RELAY_KILLS", "3"))
 
 def cut_power(folder, synced, choose):
     """Of each file as much is left as was synced, and perhaps some more: as it was, or as the length of bytes that never
-    came to the disk."""
+    came to the disk. A note may be empty: relay was killed before it was written, so nobody knew of it."""
     for path in folder.iterdir():
         note = synced / path.name
         if path.suffix not in (".rly", ".idx"):
             continue
         size = path.stat().st_size
-        least = min(int(note.read_text()) if note.exists() else 0, size)
+        least = min(int(note.read_text() or 0) if note.exists() else 0, size)
         left = choose.randrange(least, size + 1)
         os.truncate(path, choose.choice((least, left)))
         os.truncate(path, left)
