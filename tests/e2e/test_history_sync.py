@@ -93,9 +93,10 @@ def test_the_publisher_waits_for_a_disk_that_hangs(lab):
     some = readers_of(relay, made)
     relay.wait("a", subscribers=len(some))
     says_so.touch()
-    publisher = relay.publish("a", made.wire)
+    publisher = relay.publish("a", made.wire[:made.ends[0]])
+    silent(lab, relay)  # with the first message in hand, so that the others do not fit on the way to the disk
+    publisher.send(made.wire[made.ends[0]:])
     relay.wait("a", test=lambda seen: seen["wait_pauses"] + seen["crossing_holds"] > 0)
-    silent(lab, relay)
     # The recorder comes back by itself, and nobody else takes it for a reason to go on.
     relay.wait_log("subscriber closed feed=a format=framed subscriber=0 reason=stalled")
     assert relay.feed("a")["in_bytes"] < 4 << 20 and not publisher.done
