@@ -7,11 +7,10 @@
 #include <dirent.h>
 #include <sched.h>
 
-/* Only differences between two counts mean something: the directory being read is counted, too.
- * Fails the running test when it cannot be read. */
-static inline int count_fds(void)
+/* Of a directory, with . and ..  Fails the running test when it cannot be read. */
+static inline int count_entries(const char *path)
 {
-	DIR *dir = opendir("/proc/self/fd");
+	DIR *dir = opendir(path);
 	int count = 0;
 
 	assert_non_null(dir);
@@ -19,6 +18,12 @@ static inline int count_fds(void)
 		count++;
 	closedir(dir);
 	return count;
+}
+
+/* Only differences between two counts mean something: the directory being read is counted, too. */
+static inline int count_fds(void)
+{
+	return count_entries("/proc/self/fd");
 }
 
 /* The same count when it is `want`; some are closed by another thread (net/peer_socket.h).  What has

@@ -16,23 +16,24 @@ enum {
 	CEILING_S = 20
 };
 
-/* The thread of a cancelled look-up closes its files when the look-up has ended, which a name
- * server that does not answer puts off; the ceiling is its time-out. */
-static void assert_no_fd_is_left(int fds_at_start)
+static int count_threads(void)
 {
-	int count = count_fds();
+	return count_entries("/proc/self/task");
+}
 
-	for (int i = 0; i < 30000 && count != fds_at_start; i++) {
+/* A cancelled look-up goes on in its thread, which opens and closes one file after the other:
+ * between two of them there is nothing to see of it.  A name server that does not answer puts its
+ * end off; the ceiling is its time-out. */
+static void await_threads(int threads_at_start)
+{
+	for (int i = 0; i < 30000 && count_threads() != threads_at_start; i++)
 		(void)poll(NULL, 0, 1);
-		count = count_fds();
-	}
-	/* A second count would meet the thread's next file. */
-	assert_int_equal(count, fds_at_start);
+	assert_int_equal(count_threads(), threads_at_start);
 }
 
 void net_rig_open(struct net_rig *rig)
 {
-	*rig = (struct net_rig){.fds_at_start = count_fds()};
+	*rig = (struct net_rig){.fds_at_start = count_fds(), .threads_at_start = count_threads()};
 	rig->loop = begin_loop(&rig->ceiling, CEILING_S);
 }
 
@@ -41,7 +42,8 @@ void net_rig_close(struct net_rig *rig)
 	while (rig->peer_count > 0)
 		fd_close(&rig->peers[--rig->peer_count]);
 	end_loop(rig->loop, &rig->ceiling);
-	assert_no_fd_is_left(rig->fds_at_start);
+	await_threads(rig->threads_at_start);
+	assert_int_equal(count_fds(), rig->fds_at_start);
 }
 
 int net_rig_connect(const char *text)

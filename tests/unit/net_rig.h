@@ -23,6 +23,7 @@ struct net_rig {
 	struct ev_loop *loop;
 	struct ev_timer ceiling;
 	int fds_at_start;
+	int threads_at_start;
 
 	struct listener *listener; /* what on_accept may touch */
 	struct endpoint_address last_peer;

@@ -314,11 +314,13 @@ static void lets_go_bit_by_bit(void **state)
 static void lets_the_rest_go(void **state)
 {
 	struct rig *rig = *state;
-	int fds[] = {join(rig, ON_SLOW_SKIP), join(rig, ON_SLOW_SKIP)};
+	struct subscriber_params second = {.id = 2, .on_slow = ON_SLOW_SKIP};
+	int fds[] = {join(rig, ON_SLOW_SKIP), join_with(rig, &second)};
+	uint64_t begin_ms = fanout_find_subscriber(&rig->fanout, second.id)->joined_ms;
 
 	fanout_drain_rest(&rig->fanout);
 	assert_int_equal(rig->closes, 0);
-	fanout_drain_slowly(&rig->fanout, subscriber_of(rig)->joined_ms + 1, SPREAD_MS, 0);
+	fanout_drain_slowly(&rig->fanout, begin_ms, SPREAD_MS, 0);
 	fanout_drain_rest(&rig->fanout);
 	assert_int_equal(rig->fanout.closed[CLOSE_MOVED], 2);
 	close(fds[0]);
