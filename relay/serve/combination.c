@@ -9,6 +9,8 @@
 
 #include "base/log.h"
 #include "feed/crossing.h"
+#include "serve/http_listener.h"
+#include "serve/served_listener.h"
 #include "serve/service.h"
 
 _Static_assert((int)PACKET_FEED_BYTES >= (int)CONFIG_NAME_BYTES, "a packet has room for a name");
@@ -172,14 +174,41 @@ static bool connect_members(struct combination *combination)
 	return is_open;
 }
 
+/* At one listener at least. */
+static bool is_offered(const struct combination *combination, enum format format)
+{
+	struct list_node *node;
+
+	list_for_each (&combination->feed->service->listeners, node) {
+		const struct http_listener *http = served_listener_at(node)->http;
+
+		if (http && http_listener_offers_several(http, combination->parents,
+							 combination->members.count, format))
+			return true;
+	}
+	return false;
+}
+
 static int offer_formats(struct combination *combination)
 {
 	int r = 0;
 
-	for (int i = 0; r == 0 && i < FORMAT_COUNT; i++)
-		r = format_offer_change(&combination->offers[i], &combination->feed->formats[i],
-					PAST_ASKED);
+	for (int i = 0; r == 0 && i < FORMAT_COUNT; i++) {
+		struct served_format *format = &combination->feed->formats[i];
+		bool has = is_offered(combination, (enum format)i);
+
+		r = format_offer_change(&combination->offers[i], has ? format : NULL, PAST_ASKED);
+	}
 	return r;
+}
+
+static bool offers_any(const struct combination *combination)
+{
+	for (int i = 0; i < FORMAT_COUNT; i++) {
+		if (combination->offers[i].format)
+			return true;
+	}
+	return false;
 }
 
 static int make(struct service *service, struct combination *combination)
@@ -336,11 +365,14 @@ int combination_get(struct service *service, const char *listener, uint64_t max,
 	return *ret ? 0 : -ENOMEM;
 }
 
-void combination_change(struct combination *combination)
+bool combination_change(struct combination *combination)
 {
 	struct order order = {.combination = combination};
 
+	if (offer_formats(combination) < 0 || !offers_any(combination))
+		return false;
 	find_params(combination, &order.params);
 	take_over(combination);
 	workers_call(combination->feed->workers, change_in, &order);
+	return true;
 }

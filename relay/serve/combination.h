@@ -9,7 +9,8 @@
  * each format.  Its subscribers are served, limited and counted as those of any feed: it is in service->feeds,
  * under the names of its members with a plus sign between them.
  *
- * It goes with each of its members, and with the last listener that serves all of them.  It is not
+ * It offers the formats that a listener which serves all of its members would give.  It goes with each
+ * of its members, and with the last such listener.  It is not
  * kept over a hand-over or a crash: its subscribers are closed, and told of a gap when they come
  * back, since it has another session then.
  *
@@ -49,8 +50,9 @@ void combination_free(struct combination **combination, enum close_reason reason
 /* The same for all of them. */
 void combinations_free(struct service *service, enum close_reason reason);
 
-/* Takes over what has changed of its members. */
-void combination_change(struct combination *combination);
+/* Takes over what has changed of its members and of the listeners.  False: no listener serves it any
+ * more, and it is to be freed. */
+must_check bool combination_change(struct combination *combination);
 
 /* Often: gives up those that nobody reads any more. */
 void combinations_tick(struct service *service);

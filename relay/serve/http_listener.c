@@ -57,6 +57,12 @@ static void free_path(struct http_path *path)
 	free(path);
 }
 
+/* Of a WebSocket.  Who has several feeds is always told. */
+static bool tells_gaps(const struct http_listener *http, const struct http_path *path)
+{
+	return http->gaps || path->is_several;
+}
+
 /* Can it be had here, of this feed? */
 static bool is_offered(const struct http_listener *http, const struct http_path *path,
 		       enum format format)
@@ -64,7 +70,7 @@ static bool is_offered(const struct http_listener *http, const struct http_path 
 	const struct format_row *row = format_row(format);
 
 	if (row->carrier == FORMAT_CARRIER_WEBSOCKET && !row->is_framed &&
-	    row->tells_gaps != http->gaps)
+	    row->tells_gaps != tells_gaps(http, path))
 		return false;
 	if (row->coding != FORMAT_CODING_IDENTITY && !http->compresses)
 		return false;
@@ -110,7 +116,7 @@ enum format http_path_format(const struct http_listener *http, const struct http
 		return FORMAT_ICY;
 	if (!wanted->wants_framed && format_row(format)->carrier == FORMAT_CARRIER_WEBSOCKET)
 		format = http_websocket_format(wanted->wants_text, per_message,
-					       http->gaps || path->is_several);
+					       tells_gaps(http, path));
 	if (!http->compresses || dialect != STREAM_HTTP)
 		return format;
 	return format_coded(format, coding_of(format, wanted));
@@ -291,19 +297,26 @@ static void join_path(struct http_path *path, const struct http_path *other)
 	path->is_nats = other->is_nats;
 }
 
-/* A combination has no history and no key frames. */
-static void join_paths(const struct http_listener *http, struct http_several *several)
+/* A combination has no history and no key frames.  False: not all of them are served here. */
+static bool join_paths(const struct http_listener *http, struct served_feed *const feeds[],
+		       size_t count, struct http_path *ret)
 {
-	struct http_path *path = &several->path;
+	for (size_t i = 0; i < count; i++) {
+		const struct http_path *path = find_path(http, feeds[i]);
 
-	*path = *find_path(http, several->feeds[0]);
-	for (size_t i = 1; i < several->count; i++)
-		join_path(path, find_path(http, several->feeds[i]));
-	path->feed = NULL;
-	path->is_several = true;
-	path->params.burst_key_frame = false;
-	path->is_auto = path->is_auto || path->params.on_slow == ON_SLOW_REPLAY;
-	memset(path->offers, 0, sizeof(path->offers));
+		if (!path)
+			return false;
+		if (i == 0)
+			*ret = *path;
+		else
+			join_path(ret, path);
+	}
+	ret->feed = NULL;
+	ret->is_several = true;
+	ret->params.burst_key_frame = false;
+	ret->is_auto = ret->is_auto || ret->params.on_slow == ON_SLOW_REPLAY;
+	memset(ret->offers, 0, sizeof(ret->offers));
+	return true;
 }
 
 enum http_refusal http_listener_find_several(const struct http_listener *http, const char *names,
@@ -327,7 +340,7 @@ enum http_refusal http_listener_find_several(const struct http_listener *http, c
 		refusal = HTTP_REFUSED_BAD_REQUEST;
 	}
 	if (refusal == HTTP_REFUSAL_COUNT)
-		join_paths(http, ret);
+		(void)join_paths(http, ret->feeds, ret->count, &ret->path); /* they are served */
 	else
 		ret->count = 0;
 	return refusal;
@@ -339,6 +352,16 @@ bool http_several_can_have(enum format format)
 
 	return format_is_events(format) ||
 	       (row->carrier == FORMAT_CARRIER_WEBSOCKET && row->tells_gaps && !row->is_framed);
+}
+
+bool http_listener_offers_several(const struct http_listener *http,
+				  struct served_feed *const feeds[], size_t count,
+				  enum format format)
+{
+	struct http_path path;
+
+	return http_several_can_have(format) && join_paths(http, feeds, count, &path) &&
+	       is_offered(http, &path, format);
 }
 
 /* ---- who may ask ---- */

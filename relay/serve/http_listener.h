@@ -152,6 +152,11 @@ enum http_refusal http_listener_find_several(const struct http_listener *http, c
  * be told. */
 bool http_several_can_have(enum format format);
 
+/* Can these feeds be had here on one connection, in this format? */
+bool http_listener_offers_several(const struct http_listener *http,
+				  struct served_feed *const feeds[], size_t count,
+				  enum format format);
+
 /* The format of the path that a request gets; of a WebSocket also by the parameters of the request.
  */
 enum format http_path_format(const struct http_listener *http, const struct http_path *path,

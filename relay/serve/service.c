@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "serve/combination.h"
-#include "serve/http_listener.h"
 #include "serve/arrival.h"
 #include "serve/served_feed.h"
 #include "serve/served_listener.h"
@@ -31,23 +30,6 @@ void service_detach(struct service *service, const struct served_feed *feed)
 	arrivals_send_away(service, feed);
 }
 
-/* At one listener at least. */
-static bool is_served(const struct service *service, const struct combination *combination)
-{
-	struct list_node *node;
-
-	list_for_each (&service->listeners, node) {
-		const struct http_listener *http = served_listener_at(node)->http;
-		size_t found = 0;
-
-		for (size_t i = 0; http && i < combination->members.count; i++)
-			found += http_listener_find(http, combination->parents[i]->name) != NULL;
-		if (found == combination->members.count)
-			return true;
-	}
-	return false;
-}
-
 void service_settle_combinations(struct service *service)
 {
 	struct list_node *node, *next;
@@ -55,9 +37,7 @@ void service_settle_combinations(struct service *service)
 	list_for_each_safe (&service->combinations, node, next) {
 		struct combination *combination = combination_at(node);
 
-		if (is_served(service, combination))
-			combination_change(combination);
-		else
+		if (!combination_change(combination))
 			combination_free(&combination, CLOSE_REMOVED);
 	}
 }

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from relaytest import packet
+from relaytest.compressed import GZIP, OFFER
 from relaytest.ini import TIGHT, feed, web
 from relaytest.service_manager import ServiceManager
 from relaytest.several import SeveralEvents, SeveralWebSocket
@@ -283,6 +284,38 @@ def test_a_listener_that_no_longer_serves_one_ends_it(lab):
     lab.loop.run(lambda: one.end, what="the end")
     assert one.close_code == 1001
     assert set(relay.status()["feed"]) == {"a", "b"}
+
+
+def test_a_reload_without_compress_ends_the_compressed_ones(lab):
+    made = scripts(10)
+    relay = lab.start(sections(options={"compress": "yes"}))
+    stays = join(relay, made)
+    packed = [Answer(relay, "web", request(BOTH, fields)) for fields in ({**EVENTS, **GZIP}, {**upgrade(), **OFFER})]
+    relay.wait("a+b", subscribers=3)
+    relay.wait_log("reloaded", relay.reload(sections(options={"compress": "no"})))
+    lab.loop.run(lambda: all(one.end for one in packed), what="their ends")
+    relay.wait("a+b", subscribers=1, closed_removed=2)
+    publish(relay, made)
+    relay.run_until_done([stays])
+
+
+@pytest.mark.parametrize("how", ["reload", "upgrade"])
+def test_who_waits_for_a_message_goes_with_it(lab, how):
+    """For one that is yet to come (test_ahead.py)."""
+    made = scripts(10)
+    ini = sections(relay={"log_level": "debug"})
+    relay = lab.start(ini)
+    one = join(relay, made)
+    publishers = publish(relay, made)
+    relay.run_until_done([one])
+    waiting = Answer(relay, "web", request(f"{BOTH}?from={one.session}-{one.sequence + 2}", upgrade()))
+    relay.wait_log("subscriber waits for a message to come feed=a\\+b")
+    if how == "upgrade":
+        relay.upgrade()
+    else:
+        relay.reload({name: one for name, one in ini.items() if not name.startswith(("feed b", "listener b"))})
+    code, fields, body = waiting.wait()
+    assert code == 503 and "retry-after" in fields and publishers, body
 
 
 def test_an_upgrade_ends_it_and_says_so(lab):
