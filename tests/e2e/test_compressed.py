@@ -31,11 +31,13 @@ def sections(options=None, workers=1, **more):
     return {"relay": {"workers": workers}, **web(options={"compress": "yes", **(options or {})}, **more)}
 
 
-def json_lines(count, seed):
+def json_lines(count, seed, trades=1):
+    """From 5 trades on, each is long enough to be compressed among others."""
     pick = random.Random(seed)
-    lines = [b'{"symbol":"%s","price":%d.%02d,"size":%d,"venue":"XNAS"}\n'
-             % (pick.choice((b"ABC", b"XYZ", b"QQQ")), pick.randrange(500), pick.randrange(100), pick.randrange(1000))
-             for _ in range(count)]
+    lines = [b",".join(b'{"symbol":"%s","price":%d.%02d,"size":%d,"venue":"XNAS"}'
+                       % (pick.choice((b"ABC", b"XYZ", b"QQQ")), pick.randrange(500), pick.randrange(100), pick.randrange(1000))
+                       for _ in range(trades)) for _ in range(count)]
+    lines = [b"%s\n" % line if trades == 1 else b"[%s]\n" % line for line in lines]
     ends, at = [], 0
     for line in lines:
         at += len(line)
@@ -92,6 +94,22 @@ def test_what_cannot_be_compressed_goes_as_it_is(lab):
     publisher.send_each(made.wire_pieces())
     relay.run_until_done([whole, plain])
     assert whole.received <= plain.received and 0 < whole.packed < made.count
+
+
+def test_short_messages_of_one_packet_go_as_they_are(lab):
+    """Alone in its packet, each is worth it."""
+    made = json_lines(200, 12, 4)
+    relay = lab.start(sections(framing="line", **LOSSLESS))
+    one = relay.subscribe("web", made, kind=DeflateSubscriber, path="/a?messages=message", per_message=True)
+    relay.wait("a", subscribers=1)
+    publisher = relay.publish("a")
+    for at in range(20):
+        publisher.send(made.message(at))
+        lab.loop.run(lambda: one.position == made.start_of(at + 1), what="each line")
+    assert one.packed == 20 == relay.feed("a")["in_packets"]
+    publisher.send(made.wire[made.start_of(20):])
+    relay.run_until_done([one])
+    assert one.packed < relay.feed("a")["in_packets"] < 40  # more than one at once may have come in pieces
 
 
 # --- who gets it
@@ -217,7 +235,7 @@ def test_a_client_may_compress_what_is_passed_over(lab, frames, code):
 
 def test_a_reader_begins_anywhere(lab):
     """With a burst, from any message, and where an event stream left off."""
-    made = json_lines(3000, 2)
+    made = json_lines(3000, 2, 5)
     relay = lab.start(sections(framing="line", ring="4m"))
     relay.subscribe("a-raw", made)  # of which what is made anew has its past
     first = relay.subscribe("web", made, kind=GzipEventSubscriber)
@@ -285,7 +303,7 @@ def test_news_are_in_the_stream(lab):
 
 def test_the_history_is_sent_as_it_is(lab):
     """To compress for one reader alone is not worth it: the stream is the same, and goes on compressed from the ring."""
-    made = json_lines(30_000, 6)
+    made = json_lines(30_000, 6, 5)
     relay = lab.start(sections(workers=2, framing="line", history=lab.directory / "history", history_file="1m", ring="128k",
                                segment="64k", grace="0", on_slow="wait", on_history_lag="wait", stall_timeout="1h"))
     publisher = relay.publish("a", made.wire[:made.start_of(25_000)])
@@ -403,7 +421,7 @@ def test_curl_takes_it(lab):
 @needs(python_module, "websockets")
 @pytest.mark.parametrize("query", ["", "?text=1", "?messages=message"])
 def test_python_websockets_takes_it(lab, query):
-    made = json_lines(2000, 9)
+    made = json_lines(2000, 9, 5)
     relay = lab.start(sections(framing="line", **LOSSLESS))
     url = "ws://" + relay.address["listener web"].removeprefix("tcp:") + "/a"
     client = Received(url + query, len(made.payload), compression="deflate")
@@ -414,7 +432,7 @@ def test_python_websockets_takes_it(lab, query):
     assert (joined.encode() if "text" in query else joined) == made.payload
     seen = relay.feed("a")
     assert seen["compressed_bytes"] == len(made.payload)
-    # A line alone is hardly worth it, and each has a head.
+    # Each has a head.
     assert seen["compressed_to_bytes"] < len(made.payload) + (2 * made.count if "message" in query else 0)
 
 

@@ -20,7 +20,9 @@ enum {
 };
 
 static const struct framing_params framing = {.kind = FRAMING_LINE, .max_message = 1 << 20};
-static const char line[] = "one line of text, and one line of text\n";
+/* Long enough to be compressed among others. */
+#define WORDS "one line of text, and one line of text, "
+static const char line[] = WORDS WORDS WORDS WORDS WORDS WORDS WORDS "\n";
 
 /* What the encoder makes of the lines, in the words of its plain twin. */
 static struct inflate_wire encode(const struct encoder *encoder)

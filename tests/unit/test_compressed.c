@@ -37,7 +37,7 @@ static size_t write_line(uint64_t *seed, uint8_t *out)
 {
 	size_t bytes = rig_random_below(seed, 300);
 
-	switch (rig_random_below(seed, 4)) {
+	switch (rig_random_below(seed, 5)) {
 	case 0:
 		out[0] = '\n';
 		return 1;
@@ -46,6 +46,9 @@ static size_t write_line(uint64_t *seed, uint8_t *out)
 			out[i] = (uint8_t)(11 + rig_random_below(seed, 245));
 		out[bytes] = '\n';
 		return bytes + 1;
+	case 2:
+		return (size_t)sprintf((char *)out, "{\"symbol\":\"%0300u\",\"price\":%u}\n", 7,
+				       (unsigned)rig_random_below(seed, 100000));
 	default:
 		return (size_t)sprintf((char *)out,
 				       "{\"symbol\":\"ABC\",\"price\":%u,\"size\":%u}\n",
@@ -222,6 +225,37 @@ static void what_gains_nothing_goes_as_it_is(void **state)
 	}
 }
 
+static struct inflate_wire compress_messages(const char *text, uint16_t count)
+{
+	const struct packet packet = {
+		.type = PACKET_DATA, .count = count, .first_seq = 1, .length = strlen(text)};
+	struct inflate_wire got;
+	size_t bytes;
+	uint8_t *wire =
+		encode(&encoder_websocket_messages_deflate, &packet, (const uint8_t *)text, &bytes);
+
+	got = inflate_rig_frames(wire, bytes);
+	free(wire);
+	free(got.bytes);
+	return got;
+}
+
+/* From 256 bytes on, its end included, a message is compressed whatever stands beside it. */
+static void a_short_message_is_compressed_alone_only(void **state)
+{
+	char text[600];
+
+	(void)state;
+	(void)sprintf(text, "%0100u\n", 7);
+	assert_int_equal(compress_messages(text, 1).compressed, 1);
+	(void)sprintf(text, "%0100u\n%0200u\n", 7, 7);
+	assert_int_equal(compress_messages(text, 2).compressed, 0);
+	(void)sprintf(text, "%0254u\n%0254u\n", 7, 7);
+	assert_int_equal(compress_messages(text, 2).compressed, 0);
+	(void)sprintf(text, "%0254u\n%0255u\n", 7, 7);
+	assert_int_equal(compress_messages(text, 2).compressed, 1);
+}
+
 /* Stored blocks have at most 65,535 bytes. */
 static void a_long_piece_is_stored_in_blocks(void **state)
 {
@@ -285,6 +319,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_reader_of_any_packet_gets_what_is_plain),
 		cmocka_unit_test(what_gains_nothing_goes_as_it_is),
+		cmocka_unit_test(a_short_message_is_compressed_alone_only),
 		cmocka_unit_test(a_long_piece_is_stored_in_blocks),
 		cmocka_unit_test(first_and_last_words_are_stored),
 	};
