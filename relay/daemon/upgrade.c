@@ -107,6 +107,7 @@ static int park_and_pack(struct relay *relay, struct parked **parked, struct han
 	int r;
 
 	combinations_free(&relay->service, CLOSE_HANDOVER);
+	service_end_bodies(&relay->service);
 	*parked = workers_park(&relay->service.workers);
 	if (!*parked) {
 		errmsg_errno(err, ENOMEM, "workers");

@@ -73,6 +73,24 @@ void service_drain(struct service *service)
 	inbox_run(&service->control);
 }
 
+static void end_bodies(struct worker *worker, void *data)
+{
+	struct list_node *node;
+
+	(void)data;
+	list_for_each (&worker->feeds, node) {
+		struct ingest *ingest = list_entry(node, struct worker_feed, node)->ingest;
+
+		if (ingest)
+			ingest_end_bodies(ingest);
+	}
+}
+
+void service_end_bodies(struct service *service)
+{
+	workers_call(&service->workers, end_bodies, NULL);
+}
+
 struct slow_drain {
 	uint64_t begin_ms, spread_ms;
 	unsigned workers;

@@ -190,6 +190,11 @@ struct ingest_state {
 
 extern const struct kept_table ingest_kept_table;
 
+/* Before a hand-over, in the loop: a publisher whose body the next process could not go on with is ended
+ * (HANDOVER), and so is any other such one that takes its place.  What it has sent is taken before, as
+ * far as the feed takes any.  Of what was asked for it is taken as well, but the next process ends it. */
+void ingest_end_bodies(struct ingest *ingest);
+
 /* Before the feed is described for the next process, with all loops standing still: of a source that can
  * be read once more, what has been begun is dropped.  It goes on by itself where this process goes on
  * after all. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -29,6 +30,37 @@ static int reopen_file(const struct ingest *ingest)
 		log_error("file not handed over feed=%s path=%s error=%s",
 			  ingest->feed->params.name, ingest->params.path, strerror(errno));
 	return fd;
+}
+
+/* What has come by now; more may come meanwhile. */
+static void take_what_has_come(struct ingest *ingest)
+{
+	const struct source_body *body = ingest->body;
+	const uint64_t *taken = &ingest->feed->intake.taken_bytes;
+	uint64_t begin = *taken, before;
+	int queued = 0;
+
+	(void)ioctl(ingest->source.fd, FIONREAD, &queued);
+	do {
+		before = *taken;
+		if (ingest_may_read(ingest))
+			ingest_take_once(ingest);
+	} while (ingest->body == body && *taken > before && *taken < begin + (uint64_t)queued);
+}
+
+void ingest_end_bodies(struct ingest *ingest)
+{
+	const struct source_body *body;
+
+	while (!body_is_plain(ingest->body)) {
+		body = ingest->body;
+		take_what_has_come(ingest);
+		/* It would be asked for anew at once, and so will it by the next process. */
+		if (ingest->params.kind == INGEST_CONNECT)
+			return;
+		if (ingest->body == body)
+			ingest_end_source(ingest, CLOSE_HANDOVER, 0);
+	}
 }
 
 void ingest_settle(struct ingest *ingest)

@@ -118,20 +118,31 @@ def test_a_body_of_known_length_is_not_held_at_its_end(lab):
     relay.run_until_done([reader])
 
 
-@pytest.mark.parametrize("event", ["takeover", "end"])
-def test_a_body_that_is_held_is_not_lost(lab, event):
+@pytest.mark.parametrize("kind", ["chunked", "length", "websocket"])
+@pytest.mark.parametrize("event", ["takeover", "end", "upgrade"])
+def test_a_body_that_is_held_is_not_lost(lab, event, kind):
     """What had come of a body that is taken over is published, and so is the last part of a whole one."""
     made = script("line", (1000,) * 20, 1)
     half = made.ends[9]
-    chunks = body_of("chunked", made.wire[:half], most=700)
+    parts = made.wire_pieces()[:10] if kind == "websocket" else None
+    body = body_of(kind, made.wire[:half], most=700, parts=parts)
+    end_bytes = {"chunked": 5, "length": 0, "websocket": 8}[kind]
     relay = lab.start(published(lab, framing="line", takeover="replace", **LONG))
     reader = relay.subscribe("a-raw", made)
     relay.wait("a", subscribers=1)
-    publisher = connect(relay, head_of("chunked", 0) + (chunks if event == "end" else chunks[:-5]))
+    length = half if event == "end" else len(made.wire)
+    publisher = connect(relay, head_of(kind, length) + (body if event == "end" else body[:len(body) - end_bytes]))
     relay.wait("a", source_connects=1)
     publisher.flush()
     if event == "end":
         publisher.half_close()
-        lab.loop.run(lambda: statuses(publisher) == [204], what="the answer")
+        lab.loop.run(lambda: publisher.lost, what="the answer")
+        assert statuses(publisher) == [101 if kind == "websocket" else 204]
+    elif event == "upgrade":
+        relay.upgrade()
+        lab.loop.run(lambda: publisher.lost, what="the answer")
+        assert statuses(publisher) == [101 if kind == "websocket" else 503] and publisher.lost == "fin"
+        assert kind != "websocket" or publisher.received.count(b"\x03\xf4") == 1  # 1012, the server restarts
+        relay.wait("a", source_handover=1, in_messages=10)
     connect(relay, head_of("length", len(made.wire) - half) + made.wire[half:]).flush().half_close()
     relay.run_until_done([reader])
