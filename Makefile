@@ -107,7 +107,7 @@ $(obj)/relay/admin/admin_page.o: $(wildcard relay/admin/page/*)
 define link
 $(call say,LINK)
 @mkdir -p $(@D)
-$(Q)$(CC) $(all_ldflags) $(1) -o $@ $(filter %.o %.a,$^)
+$(Q)$(CC) $(all_ldflags) $(1) -o $@ $(filter %.o,$^) $(filter %.a,$^)
 endef
 
 $(bin)/relay: $(call objects,$(relay_src) $(coverage_src))

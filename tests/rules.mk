@@ -5,7 +5,8 @@
 library_src  := $(filter-out relay/daemon/main.c,$(relay_src))
 
 unit_tests   := $(wildcard tests/unit/test_*.c)
-unit_src     := $(filter-out $(unit_tests),$(wildcard tests/unit/*.c))
+kill_src     := $(wildcard tests/unit/kill_*.c)
+unit_src     := $(filter-out $(unit_tests) $(kill_src),$(wildcard tests/unit/*.c))
 fault_tests  := $(wildcard tests/fault/test_*.c)
 fault_src    := $(filter-out $(fault_tests) tests/fault/refuse.c,$(wildcard tests/fault/*.c))
 transfer_src := $(wildcard tests/bench/transfer*.c)
@@ -51,6 +52,13 @@ $(obj)/librelay.a: $(call objects,$(library_src))
 $(unit_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(unit_src)) $(obj)/librelay.a
 	$(call link) $(LIBS) -lcmocka
 
+# All kept structs, so that each has its kill test: tests/unit/kill_rig.h.
+build/kept_tables.def: $(relay_src)
+	@mkdir -p $(@D)
+	$(Q)sed -n 's/^#define KEPT_TABLE *\(.*\)/KEPT_TABLE(\1)/p' $(filter relay/%,$^) >$@
+$(call objects,$(kill_src) tests/unit/test_kept_kill.c): build/kept_tables.def
+$(test)/unit/test_kept_kill: $(call objects,$(kill_src))
+
 # The load of the benchmarks is tested like the rest.
 $(test)/unit/test_bench_follower: $(call objects,$(addprefix tests/bench/,dialect.c follower.c reader.c wire.c))
 $(test)/unit/test_bench_loose: $(call objects,$(addprefix tests/bench/,loose.c wire.c))
@@ -85,7 +93,7 @@ $(preloaded): tests/rules.mk
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -Irelay -I. $(WARNINGS) -O2 -g -fPIC -shared -o $@ $(filter %.c,$^)
 
--include $(patsubst %.o,%.d,$(call objects,$(bench_src) $(soak_src) $(unit_tests) $(unit_src) $(fault_tests) \
+-include $(patsubst %.o,%.d,$(call objects,$(bench_src) $(soak_src) $(unit_tests) $(unit_src) $(kill_src) $(fault_tests) \
 	$(fault_src) $(fuzz_targets) $(fuzz_src) tests/fuzz/hostile_server.c $(transfer_src) $(wildcard tests/bench/peers/*.c)))
 
 # --- use ----------------------------------------------------------------------------------------------------------

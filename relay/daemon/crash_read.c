@@ -86,41 +86,23 @@ static int keep_sockets(const struct crash_socket *sockets, size_t count, struct
 	return 0;
 }
 
-static int read_listeners(uint8_t *map, const struct crash_head *head, struct kept_fds *fds,
-			  struct handover *ret, struct errmsg *err)
+static int read_listeners(uint8_t *map, struct kept_fds *fds, struct handover *ret,
+			  struct errmsg *err)
 {
-	uint32_t current = atomic_load(&head->listeners_current);
-	uint64_t length = current < 2 ? atomic_load(&head->listeners_bytes[current]) : UINT64_MAX;
-	struct crash_listeners listeners = {.socket_count = 0};
-	struct state_stream stream;
-	int r;
+	struct crash_listeners listeners;
+	const char *fault = crash_listeners_read(map, &listeners);
+	int r = -EPROTO;
 
-	if (current > 1 || length > head->listeners[current].count) {
-		errmsg_set(err, "region: listening sockets");
-		return -EPROTO;
+	if (!fault) {
+		r = keep_sockets(listeners.sockets, listeners.socket_count, fds, ret);
+		ret->config = (struct kept_config){
+			.fd = kept_fds_take(fds, listeners.config.fd),
+			.fallbacks = listeners.config.fallbacks,
+		};
 	}
-	if (length == 0)
-		return 0;
-	r = state_stream_read(&stream, map + head->listeners[current].offset, (size_t)length, NULL,
-			      0);
-	if (r == 0) {
-		crash_listeners_transfer(&stream, &listeners);
-		if (stream.fault) {
-			errmsg_set(err, "listening sockets: %s at byte %zu of %zu", stream.fault,
-				   stream.fault_offset, stream.length);
-			r = -EPROTO;
-		} else {
-			r = keep_sockets(listeners.sockets, listeners.socket_count, fds, ret);
-			ret->config = (struct kept_config){
-				.fd = kept_fds_take(fds, listeners.config.fd),
-				.fallbacks = listeners.config.fallbacks,
-			};
-		}
-	}
-	state_stream_free(&stream);
+	if (r < 0)
+		errmsg_set(err, "listening sockets: %s", fault ? fault : strerror(-r));
 	crash_listeners_free(&listeners);
-	if (r == -ENOMEM)
-		errmsg_errno(err, -r, "listening sockets");
 	return r;
 }
 
@@ -148,7 +130,7 @@ int crash_read(uint8_t *map, size_t bytes, int *fds, size_t fd_count, struct han
 	died_ns = atomic_load(&head->died_ns);
 	*ret = (struct handover){
 		.config.fd = -1, .is_after_crash = true, .still_since_ns = died_ns};
-	r = read_listeners(map, head, &own, ret, err);
+	r = read_listeners(map, &own, ret, err);
 	if (r == 0 && !crash_head_is_steady(head, died_ns)) {
 		log_warn("relay died within a second of being resumed, its subscribers are closed");
 	} else if (r == 0) {

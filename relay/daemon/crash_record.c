@@ -147,7 +147,7 @@ void crash_record_set_done(struct crash_record *record)
 
 /* ---- what can be asked for ---- */
 
-void crash_listeners_transfer(struct state_stream *stream, struct crash_listeners *listeners)
+static void transfer_listeners(struct state_stream *stream, struct crash_listeners *listeners)
 {
 	void *sockets = listeners->sockets;
 	bool has_sockets;
@@ -163,6 +163,28 @@ void crash_listeners_transfer(struct state_stream *stream, struct crash_listener
 		state_u64(stream, &listeners->sockets[i].cookie, UINT64_MAX, "socket cookie");
 	}
 	state_end(stream);
+}
+
+const char *crash_listeners_read(uint8_t *map, struct crash_listeners *ret)
+{
+	const struct crash_head *head = (const struct crash_head *)(const void *)map;
+	uint32_t current = atomic_load(&head->listeners_current);
+	uint64_t length = current < 2 ? atomic_load(&head->listeners_bytes[current]) : UINT64_MAX;
+	struct state_stream stream;
+	const char *fault;
+
+	*ret = (struct crash_listeners){.config.fd = -1};
+	if (current > 1 || length > head->listeners[current].count)
+		return "length";
+	if (length == 0)
+		return NULL;
+	if (state_stream_read(&stream, map + head->listeners[current].offset, (size_t)length, NULL,
+			      0) < 0)
+		return "out of memory";
+	transfer_listeners(&stream, ret);
+	fault = stream.fault;
+	state_stream_free(&stream);
+	return fault;
 }
 
 void crash_listeners_free(struct crash_listeners *listeners)
@@ -191,22 +213,17 @@ static int describe_sockets(const struct service *service, const struct config *
 	return ret->sockets ? r : -ENOMEM;
 }
 
-void crash_record_set_listeners(struct crash_record *record, const struct service *service,
-				const struct config *config, const struct kept_config *kept)
+void crash_record_write_listeners(struct crash_record *record, struct crash_listeners *listeners)
 {
 	struct crash_head *head = crash_record_head(record);
-	struct crash_listeners listeners = {.config = *kept};
+	uint32_t other = !atomic_load(&head->listeners_current);
 	struct state_stream stream;
-	uint32_t other;
 
-	if (!head)
-		return;
-	other = !atomic_load(&head->listeners_current);
 	state_stream_write(&stream);
-	if (describe_sockets(service, config, &listeners) < 0)
-		state_fail(&stream, "out of memory");
+	if (listeners)
+		transfer_listeners(&stream, listeners);
 	else
-		crash_listeners_transfer(&stream, &listeners);
+		state_fail(&stream, "out of memory");
 	if (!stream.fault && stream.length > head->listeners[other].count)
 		state_fail(&stream, "too many");
 	if (stream.fault) {
@@ -219,5 +236,17 @@ void crash_record_set_listeners(struct crash_record *record, const struct servic
 	atomic_store(&head->listeners_bytes[other], stream.length);
 	atomic_store(&head->listeners_current, other);
 	state_stream_free(&stream);
+}
+
+void crash_record_set_listeners(struct crash_record *record, const struct service *service,
+				const struct config *config, const struct kept_config *kept)
+{
+	struct crash_listeners listeners = {.config = *kept};
+	bool is_described;
+
+	if (!record->map)
+		return;
+	is_described = describe_sockets(service, config, &listeners) == 0;
+	crash_record_write_listeners(record, is_described ? &listeners : NULL);
 	crash_listeners_free(&listeners);
 }

@@ -143,6 +143,9 @@ struct crash_listeners {
 	size_t socket_count;
 };
 
-/* Written to, or read from; to be freed in both cases. */
-void crash_listeners_transfer(struct state_stream *stream, struct crash_listeners *listeners);
+/* Into the region, in place of those before.  NULL, or too many: none of them is kept, which is logged. */
+void crash_record_write_listeners(struct crash_record *record, struct crash_listeners *listeners);
+
+/* Out of the region; *ret is to be freed.  NULL, or what is wrong with them. */
+const char *crash_listeners_read(uint8_t *map, struct crash_listeners *ret);
 void crash_listeners_free(struct crash_listeners *listeners);

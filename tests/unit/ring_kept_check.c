@@ -189,6 +189,15 @@ static const struct segment_state *find(const struct ring_state *state, uint64_t
 	return NULL;
 }
 
+static const char *check_media(const struct checking *checking)
+{
+	const struct rig_step *last =
+		checking->step_count ? &checking->steps[checking->step_count - 1] : NULL;
+	struct ring_media expected = last ? last->media : (struct ring_media){0};
+
+	return memcmp(&checking->state->media, &expected, sizeof(expected)) == 0 ? NULL : "media";
+}
+
 static const char *check_places(const struct checking *checking)
 {
 	const struct rig_progress *progress = checking->progress;
@@ -229,6 +238,8 @@ static const char *check_all(struct checking *checking)
 	const struct ring_state *state = checking->state;
 	const char *fault = ring_state_fault(state);
 
+	if (!fault)
+		fault = check_media(checking);
 	if (!fault)
 		fault = check_start(checking);
 	for (size_t i = 0; !fault && i < state->segment_count; i++) {

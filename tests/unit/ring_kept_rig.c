@@ -54,6 +54,24 @@ static uint64_t length_of_next(struct rig_stream *stream, enum rig_step_kind kin
 	return 1 + rig_random_below(&stream->random, chance < 20 ? 30 : 1500);
 }
 
+/* Every third packet has tables, every third a key frame; all of them come soon. */
+static enum media_start media_of(struct rig_stream *stream, uint64_t number, uint64_t pos)
+{
+	struct ring_media *media = &stream->media;
+
+	if (number % 3 == 1) {
+		media->tables = pos + 1;
+		media->tables_ns = number;
+		return MEDIA_START_TABLES;
+	}
+	if (number % 3 == 2) {
+		media->key_frame = pos + 1;
+		media->lead = media->tables ? media->tables : pos + 1;
+		return MEDIA_START_KEY_FRAME;
+	}
+	return MEDIA_START_NONE;
+}
+
 struct rig_step rig_stream_next(struct rig_stream *stream)
 {
 	uint64_t chance = rig_random_below(&stream->random, 20);
@@ -83,8 +101,11 @@ struct rig_step rig_stream_next(struct rig_stream *stream)
 			.count = (uint32_t)count,
 			.arrived_ns = step.number, /* so that a mark says which packet it is */
 		};
+		if (step.length)
+			step.packet.media_start = media_of(stream, step.number, step.pos);
 		stream->messages += count;
 	}
+	step.media = stream->media;
 	stream->pos += step.length;
 	step.session = stream->session;
 	stream->next_seq = step.next_seq;

@@ -43,6 +43,7 @@ struct rig_step {
 	uint64_t messages_before;
 	uint32_t session;  /* of the ring, after it */
 	uint64_t next_seq; /* and its number */
+	struct ring_media media;
 };
 
 /* The stream up to its next step. */
@@ -51,6 +52,7 @@ struct rig_stream {
 	bool is_long; /* packets over several blocks, now and then */
 	uint32_t session;
 	uint64_t number, pos, next_seq, messages;
+	struct ring_media media;
 };
 
 /* Where a cursor of the writer is. */

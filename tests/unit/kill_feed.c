@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a feed's records say of its subscribers after it was killed at any moment: for each of them
- * exactly as many bytes of the ring as its socket got, or that its place is not known.  Some are
+ * What a feed's records say of its subscribers after it was killed at any moment, and at each of its
+ * instructions: for each of them exactly as many bytes of the ring as its socket got, or that its
+ * place is not known.  Some are
  * listened to: then a whole number of their messages has been taken, and the rest is in the socket.
  * Some are sent what a ring does not have any more, as out of files.
  *
@@ -16,17 +17,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
@@ -34,8 +31,12 @@
 #include "fanout/subscriber_kept.h"
 #include "fanout/subscriber_resume.h"
 #include "feed/feed_kept.h"
+#include "feed/number.h"
 #include "ring/ring_kept.h"
 #include "tests/unit/feed_rig.h"
+#include "tests/unit/kill_past.h"
+#include "tests/unit/kill_rig.h"
+#include "tests/unit/leave_out.h"
 #include "tests/unit/tcp_pair.h"
 
 enum {
@@ -47,7 +48,16 @@ enum {
 	SMALL_BUFFER = 8192,
 	INPUT_BYTES = 300, // at a time
 	MESSAGE_BYTES = 2,
+	PART = 1, // so that its number shows
+	WORKER = 3,
+	INSTRUCTIONS = 120000, // gone through one by one, for each engine
+	STEPS_A_MOVE = 1500,   // of these, until somebody publishes, reads and speaks
+	TURNS_A_CHANGE = 3,    // of the feed, until what seldom changes does
 };
+
+KILLED(part_record_table);
+KILLED(rendition_record_table);
+KILLED(subscriber_record_table);
 
 struct tables {
 	struct part_record parts[2];
@@ -62,6 +72,8 @@ struct peer {
 };
 
 struct crash {
+	struct feed_params params;
+	bool is_traced;
 	struct tables *tables;
 	struct peer peers[SUBSCRIBERS];
 	struct peer publisher;
@@ -86,6 +98,9 @@ static void make_pair(bool over_tcp, bool is_small, struct peer *ret)
 
 		ret->feed_fd = pair.accepted;
 		ret->fd = pair.connected;
+		// What was said before it joined counts for the socket, and not for it.
+		assert_int_equal(write(ret->feed_fd, "", 1), 1);
+		assert_int_equal(read(ret->fd, &(char){0}, 1), 1);
 	}
 	if (is_small)
 		assert_int_equal(setsockopt(ret->feed_fd, SOL_SOCKET, SO_SNDBUF, &bytes, 4), 0);
@@ -118,64 +133,41 @@ static const struct subscriber_input counting_input = {
 	.free = free,
 };
 
-// The stream, in pieces; it never comes to a seam.
-struct past {
-	const struct rig_stream *stream;
-	uint64_t at;
-};
-
-static enum replay_outcome send_past(void *owner, int fd, struct replay_progress *ret)
+// What a publisher and a file that grows would do.
+static void change(struct feed *feed, uint64_t number)
 {
-	struct past *past = owner;
-	size_t left = past->stream->payload_size - past->at;
-	ssize_t sent = send(fd, past->stream->payload + past->at, size_min(left, 10000),
-			    MSG_NOSIGNAL | MSG_DONTWAIT);
+	const struct sequence *now = &feed->publish.sequence;
 
-	if (sent <= 0)
-		return REPLAY_BLOCKED;
-	past->at += (uint64_t)sent;
-	ret->sent = (size_t)sent;
-	return REPLAY_MORE;
+	number_set(&feed->publish, now->session + 1, now->next_seq + 5);
+	feed_record_note_file(&feed->fanout, number % 2 ? -1 : STDERR_FILENO, number + 1);
 }
 
-static bool is_inside_past(const void *owner)
+static void join_all(const struct crash *crash, const struct feed_rig *rig)
 {
-	return owner;
+	for (size_t i = 0; i < SUBSCRIBERS; i++) {
+		const struct peer *peer = &crash->peers[i];
+		const struct subscriber_params join = {
+			.id = i + 1,
+			.on_slow = ON_SLOW_WAIT,
+			.input = peer->is_heard ? &counting_input : NULL,
+			.input_owner = peer->is_heard ? calloc(1, sizeof(uint64_t)) : NULL,
+			.replay = peer->is_replaying ? &kill_past : NULL,
+			.replay_owner = peer->is_replaying ? kill_past_new(&crash->stream) : NULL,
+		};
+
+		if (subscriber_join(peer->is_framed ? rig->framed : rig->raw, peer->feed_fd,
+				    &join) < 0)
+			_exit(1);
+	}
 }
 
-static bool is_past_cut_off(const void *owner)
+static void run_feed(void *owner)
 {
-	return !owner;
-}
-
-static void capture_past(const void *owner, struct kept_replay *ret)
-{
-	*ret = (struct kept_replay){.rate = 4711, .place.offset = ((const struct past *)owner)->at};
-}
-
-static const struct subscriber_replay replay_past = {
-	.send = send_past,
-	.is_inside = is_inside_past,
-	.is_cut_off = is_past_cut_off,
-	.capture = capture_past,
-	.free = free,
-};
-
-static struct past *new_past(const struct rig_stream *stream)
-{
-	struct past *past = malloc(sizeof(*past));
-
-	if (!past)
-		_exit(1);
-	*past = (struct past){.stream = stream};
-	return past;
-}
-
-static _Noreturn void run_feed(struct crash *crash, const struct feed_params *params)
-{
+	const struct crash *crash = owner;
 	struct feed_records records = {
 		.parts = crash->tables->parts,
 		.part_count = ARRAY_LEN(crash->tables->parts),
+		.next_part = PART,
 		.subscribers = crash->tables->subscribers,
 		.subscriber_count = DESCRIPTORS,
 	};
@@ -185,29 +177,18 @@ static _Noreturn void run_feed(struct crash *crash, const struct feed_params *pa
 			       .source = {.fd = crash->publisher.feed_fd, .is_socket = true}};
 	struct pollfd readable = {.fd = rig.source.fd, .events = POLLIN};
 
-	if (!rig.loop || feed_new(rig.loop, params, &none, &rig.feed) < 0)
+	if (!rig.loop || feed_new(rig.loop, &crash->params, &none, &rig.feed) < 0 ||
+	    (crash->is_traced && !kill_rig_be_traced()))
 		_exit(1);
-	feed_set_records(rig.feed, &records, 0);
+	feed_set_records(rig.feed, &records, WORKER);
 	rig.raw = feed_open_rendition(rig.feed, &encoder_raw);
 	rig.framed = feed_open_rendition(rig.feed, &encoder_framed);
 	feed_source_up(rig.feed);
-	for (size_t i = 0; i < SUBSCRIBERS; i++) {
-		const struct peer *peer = &crash->peers[i];
-		const struct subscriber_params join = {
-			.id = i + 1,
-			.on_slow = ON_SLOW_WAIT,
-			.input = peer->is_heard ? &counting_input : NULL,
-			.input_owner = peer->is_heard ? calloc(1, sizeof(uint64_t)) : NULL,
-			.replay = peer->is_replaying ? &replay_past : NULL,
-			.replay_owner = peer->is_replaying ? new_past(&crash->stream) : NULL,
-		};
-
-		if (subscriber_join(peer->is_framed ? rig.framed : rig.raw, peer->feed_fd, &join) <
-		    0)
-			_exit(1);
-	}
+	join_all(crash, &rig);
 	atomic_store(&crash->tables->has_joined, true);
-	for (;;) {
+	for (uint64_t turns = 0;; turns++) {
+		if (crash->is_traced && turns % TURNS_A_CHANGE == 0)
+			change(rig.feed, turns);
 		if (!feed_rig_turn(&rig))
 			(void)poll(&readable, feed_can_take(rig.feed), 1);
 	}
@@ -221,7 +202,7 @@ static uint32_t next_random(uint32_t *state)
 	return *state >> 8;
 }
 
-static void start(struct crash *crash, const struct feed_params *params)
+static void start(struct crash *crash)
 {
 	crash->tables = mmap(NULL, sizeof(*crash->tables), PROT_READ | PROT_WRITE,
 			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -233,11 +214,8 @@ static void start(struct crash *crash, const struct feed_params *params)
 		crash->peers[i].is_framed = i % 2 && i < RING_READERS;
 		crash->peers[i].is_heard = i % 5 < 2;
 	}
-	crash->stream = feed_rig_make_stream(&params->framing, STREAM_BYTES, 20000, 7);
-	crash->pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
-	if (crash->pid == 0)
-		run_feed(crash, params);
-	assert_true(crash->pid > 0);
+	crash->stream = feed_rig_make_stream(&crash->params.framing, STREAM_BYTES, 20000, 7);
+	crash->pid = kill_rig_start(run_feed, crash);
 }
 
 static void publish_some(struct crash *crash)
@@ -273,15 +251,6 @@ static void say_some(struct peer *peer, size_t most)
 		peer->said += (uint64_t)put;
 }
 
-static void kill_it(struct crash *crash)
-{
-	int status = 0;
-
-	assert_int_equal(kill(crash->pid, SIGKILL), 0);
-	assert_int_equal(waitpid(crash->pid, &status, 0), crash->pid);
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-}
-
 static int same(void *owner, int fd)
 {
 	(void)owner;
@@ -298,7 +267,7 @@ static uint64_t place_of(const struct peer *peer, const struct subscriber_snapsh
 	assert_int_equal(snapshot->is_replaying, peer->is_replaying);
 	if (!peer->is_replaying)
 		return snapshot->cursor.pos;
-	assert_int_equal(snapshot->from_files.rate, 4711);
+	assert_int_equal(snapshot->from_files.rate, KILL_PAST_RATE);
 	return snapshot->from_files.place.offset + snapshot->from_files.place.sent;
 }
 
@@ -328,7 +297,6 @@ static void check_subscriber(struct crash *crash, struct peer *peer, const struc
 	int r = subscriber_record_read(record, peer->feed_fd, ring, &snapshot);
 	uint64_t place;
 
-	assert_true(subscriber_record_is_used(record));
 	if (r < 0) {
 		assert_int_equal(r, -ESTALE);
 		tally->lost++;
@@ -351,33 +319,58 @@ static void check_subscriber(struct crash *crash, struct peer *peer, const struc
 	assert_int_equal(peer->received, place);
 }
 
-static void check(struct crash *crash, struct tally *tally)
+static void check_rendition(struct crash *crash, size_t index, struct tally *tally)
 {
-	const struct part_record *part = &crash->tables->parts[0];
+	const struct part_record *part = &crash->tables->parts[PART];
+	struct ring_record_map map;
+	struct ring_state ring;
 
-	assert_true(atomic_load(&part->state) == RECORD_PART_USED && part->is_home &&
-		    atomic_load(&part->is_awake));
+	assert_int_equal(ring_record_read(part->renditions[index].ring_fd, same, NULL, &ring, &map),
+			 0);
+	if (!atomic_load(&part->is_torn))
+		assert_true(ring.next_seq <= atomic_load(&part->next_seq));
+	for (size_t k = 0; k < SUBSCRIBERS; k++) {
+		struct peer *peer = &crash->peers[k];
+		const struct subscriber_record *record = &crash->tables->subscribers[peer->feed_fd];
+
+		if (!subscriber_record_is_used(record))
+			continue;
+		assert_int_equal(record->part, PART);
+		if (record->rendition == index)
+			check_subscriber(crash, peer, &ring, tally);
+	}
+	ring_state_free(&ring);
+	ring_record_close(&map);
+}
+
+// What is there by now.
+static void check_known(struct crash *crash, struct tally *tally)
+{
+	const struct part_record *part = &crash->tables->parts[PART];
+
+	if (atomic_load(&part->state) != RECORD_PART_USED)
+		return;
+	assert_null(kept_fault(&part_record_table, part));
+	assert_true(part->is_home && atomic_load(&part->is_awake));
+	assert_int_equal(part->worker, WORKER);
 	assert_string_equal(part->feed, "test");
 	for (size_t i = 0; i < 2; i++) {
-		const struct rendition_record *rendition = &part->renditions[i];
-		struct ring_record_map map;
-		struct ring_state ring;
-
-		assert_true(atomic_load(&rendition->is_used));
-		assert_int_equal(ring_record_read(rendition->ring_fd, same, NULL, &ring, &map), 0);
-		assert_true(ring.next_seq <= atomic_load(&part->next_seq));
-		for (size_t k = 0; k < SUBSCRIBERS; k++) {
-			struct peer *peer = &crash->peers[k];
-			const struct subscriber_record *record =
-				&crash->tables->subscribers[peer->feed_fd];
-
-			assert_int_equal(record->part, 0);
-			if (record->rendition == i)
-				check_subscriber(crash, peer, &ring, tally);
-		}
-		ring_state_free(&ring);
-		ring_record_close(&map);
+		if (atomic_load(&part->renditions[i].is_used))
+			check_rendition(crash, i, tally);
 	}
+}
+
+static void check(struct crash *crash, struct tally *tally)
+{
+	const struct part_record *part = &crash->tables->parts[PART];
+
+	assert_int_equal(atomic_load(&part->state), RECORD_PART_USED);
+	for (size_t i = 0; i < 2; i++)
+		assert_true(atomic_load(&part->renditions[i].is_used));
+	for (size_t i = 0; i < SUBSCRIBERS; i++)
+		assert_true(subscriber_record_is_used(
+			&crash->tables->subscribers[crash->peers[i].feed_fd]));
+	check_known(crash, tally);
 }
 
 static void note_open(bool open_before[DESCRIPTORS])
@@ -417,7 +410,7 @@ static void kill_it_at_work(struct crash *crash, uint32_t looks)
 	}
 	while (looks-- && !is_any_busy(crash))
 		;
-	kill_it(crash);
+	assert_true(kill_rig_kill(crash->pid));
 }
 
 static void die_at_any_moment(enum framing_kind kind, enum engine engine, bool with_pauses,
@@ -426,14 +419,13 @@ static void die_at_any_moment(enum framing_kind kind, enum engine engine, bool w
 	uint32_t random = 11 + (uint32_t)engine;
 
 	for (int round = 0; round < ROUNDS; round++) {
-		struct feed_params params = feed_rig_params(kind, engine);
-		struct crash crash = {.published = 0};
+		struct crash crash = {.params = feed_rig_params(kind, engine)};
 		bool open_before[DESCRIPTORS];
 		uint32_t steps = next_random(&random) % 400;
 
-		params.ring_bytes = 1 << 20;
+		crash.params.ring_bytes = 1 << 20;
 		note_open(open_before);
-		start(&crash, &params);
+		start(&crash);
 		while (!atomic_load(&crash.tables->has_joined))
 			(void)poll(NULL, 0, 1);
 		for (uint32_t step = 0; step < steps; step++) {
@@ -453,7 +445,7 @@ static void die_at_any_moment(enum framing_kind kind, enum engine engine, bool w
 	}
 }
 
-static void every_place_is_right(void **state)
+void feed_killed_at_any_moment(void **state)
 {
 	static const enum framing_kind kinds[] = {FRAMING_LINE, FRAMING_U32BE};
 	struct tally sum = {0};
@@ -469,12 +461,105 @@ static void every_place_is_right(void **state)
 	assert_true(sum.replaying > ROUNDS);
 }
 
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(every_place_is_right, feed_rig_setup,
-						feed_rig_teardown),
-	};
+// --- instruction by instruction
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+// Part and subscribers as they were seen last.
+struct seen {
+	struct part_record part;
+	struct subscriber_record subscribers[SUBSCRIBERS];
+};
+
+static bool has_part_changed(struct part_record *seen, const struct part_record *now)
+{
+	if (memcmp(seen, now, sizeof(*seen)) == 0)
+		return false;
+	killed_note(&killed_part_record_table, seen, now);
+	for (size_t i = 0; i < RECORD_FORMATS_MAX; i++)
+		killed_note(&killed_rendition_record_table, &seen->renditions[i],
+			    &now->renditions[i]);
+	memcpy(seen, now, sizeof(*seen));
+	return true;
+}
+
+static bool has_subscriber_changed(struct subscriber_record *seen,
+				   const struct subscriber_record *now)
+{
+	if (memcmp(seen, now, sizeof(*seen)) == 0)
+		return false;
+	killed_note(&killed_subscriber_record_table, seen, now);
+	memcpy(seen, now, sizeof(*seen));
+	return true;
+}
+
+static bool has_changed(struct seen *seen, const struct crash *crash)
+{
+	bool has_changed = has_part_changed(&seen->part, &crash->tables->parts[PART]);
+
+	for (size_t i = 0; i < SUBSCRIBERS; i++)
+		has_changed |= has_subscriber_changed(
+			&seen->subscribers[i],
+			&crash->tables->subscribers[crash->peers[i].feed_fd]);
+	return has_changed;
+}
+
+static void move(struct crash *crash, uint32_t *random)
+{
+	struct peer *peer = &crash->peers[next_random(random) % SUBSCRIBERS];
+
+	publish_some(crash);
+	say_some(peer, 1 + next_random(random) % INPUT_BYTES);
+	(void)read_some(crash, peer, next_random(random) % 30000 + 1);
+}
+
+static uint64_t go_through(struct crash *crash, struct tally *tally)
+{
+	struct seen *seen = calloc(1, sizeof(*seen));
+	uint32_t random = 5;
+	uint64_t reads = 0;
+
+	assert_non_null(seen);
+	for (uint64_t i = 0; i < INSTRUCTIONS; i++) {
+		if (i % STEPS_A_MOVE == 0)
+			move(crash, &random);
+		assert_true(kill_rig_step(crash->pid));
+		if (!has_changed(seen, crash))
+			continue;
+		check_known(crash, tally);
+		reads++;
+	}
+	free(seen);
+	return reads;
+}
+
+void feed_stopped_at_each_instruction(void **state)
+{
+	struct tally sum = {0};
+	uint64_t reads = 0;
+
+	(void)state;
+	for (enum engine engine = 0; engine < ENGINE_COUNT; engine++) {
+		struct crash crash = {.params = feed_rig_params(FRAMING_LINE, engine),
+				      .is_traced = true};
+		bool open_before[DESCRIPTORS];
+
+		crash.params.ring_bytes = 1 << 18;
+		crash.params.segment_bytes = 1 << 14;
+		note_open(open_before);
+		start(&crash);
+		if (!kill_rig_await(crash.pid)) {
+			close_others(open_before);
+			leave_out("no tracing of another process: ptrace(2) is refused");
+		}
+		reads += go_through(&crash, &sum);
+		assert_true(atomic_load(&crash.tables->has_joined));
+		assert_true(kill_rig_kill(crash.pid));
+		check(&crash, &sum);
+		feed_rig_free_stream(&crash.stream);
+		(void)munmap(crash.tables, sizeof(*crash.tables));
+		close_others(open_before);
+	}
+	print_message("read %llu times: settled %u, advanced %u, lost %u, replaying %u\n",
+		      (unsigned long long)reads, sum.settled, sum.advanced, sum.lost,
+		      sum.replaying);
+	assert_true(sum.settled && sum.advanced && sum.lost && sum.replaying);
 }

@@ -12,22 +12,17 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/ptrace.h>
-#include <sys/random.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
 #include "ring/ring_kept_layout.h"
+#include "tests/unit/kill_rig.h"
 #include "tests/unit/leave_out.h"
 #include "tests/unit/pipe_rig.h"
 #include "tests/unit/ring_kept_rig.h"
@@ -41,9 +36,13 @@ enum {
 	READ_ANYWAY = 97, /* also where nothing in head and slots has changed */
 };
 
+KILLED(slot_record_table);
+KILLED(commit_record_table);
+KILLED(mark_kept_table);
+
 struct round {
 	uint64_t seed;
-	bool is_long;
+	bool is_long, is_traced;
 	struct rig_progress *progress; /* shared with the writer */
 	bool is_ours[FDS];             /* open before; all others are the writer's */
 	pid_t writer;
@@ -56,24 +55,20 @@ static void fail_round(const struct round *round, const char *fault)
 }
 
 /* In the process of its own: until it is killed, or something fails. */
-static void write_on(const struct round *round, bool is_traced)
+static void write_on(void *owner)
 {
-	static const int caught[] = {SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGSYS};
+	const struct round *round = owner;
 	struct rig_writer writer;
 
-	/* The test's own would go on with the tests, here. */
-	for (size_t i = 0; i < ARRAY_LEN(caught); i++)
-		(void)signal(caught[i], SIG_DFL);
 	if (!rig_writer_open(&writer, round->seed, round->is_long, round->progress))
 		_exit(1);
-	if (is_traced && (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0 || kill(getpid(), SIGSTOP) < 0))
+	if (round->is_traced && !kill_rig_be_traced())
 		_exit(2);
 	while (rig_writer_operate(&writer)) {
 	}
-	_exit(3);
 }
 
-static void start_writer(struct round *round, bool is_traced)
+static void start_writer(struct round *round)
 {
 	void *shared = mmap(NULL, sizeof(*round->progress), PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -83,20 +78,12 @@ static void start_writer(struct round *round, bool is_traced)
 	atomic_store(&round->progress->record_fd, -1);
 	for (int fd = 0; fd < FDS; fd++)
 		round->is_ours[fd] = fcntl(fd, F_GETFD) >= 0;
-	round->writer = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
-	assert_true(round->writer >= 0);
-	if (round->writer == 0)
-		write_on(round, is_traced);
+	round->writer = kill_rig_start(write_on, round);
 }
 
 static void kill_writer(struct round *round)
 {
-	int status = 0;
-
-	assert_int_equal(kill(round->writer, SIGKILL), 0);
-	while (waitpid(round->writer, &status, 0) < 0 || WIFSTOPPED(status))
-		assert_true(errno == EINTR || WIFSTOPPED(status));
-	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+	if (!kill_rig_kill(round->writer))
 		fail_round(round, "the writer has ended by itself");
 }
 
@@ -153,14 +140,6 @@ static void restore(struct round *round, struct ring_state *state)
 	ring_record_free(&record);
 }
 
-static uint64_t some_seed(void)
-{
-	uint64_t seed;
-
-	assert_int_equal(getrandom(&seed, sizeof(seed), 0), sizeof(seed));
-	return seed % 1000000000;
-}
-
 static void wait_for_operations(struct round *round, uint64_t count)
 {
 	int status;
@@ -172,9 +151,9 @@ static void wait_for_operations(struct round *round, uint64_t count)
 	}
 }
 
-static void killed_at_any_moment(void **state)
+void ring_killed_at_any_moment(void **state)
 {
-	uint64_t seed = some_seed(), random = seed + 1, kept = 0, pipes = 0;
+	uint64_t seed = kill_rig_seed(), random = seed + 1, kept = 0, pipes = 0;
 
 	(void)state;
 	print_message("seeds from %llu on\n", (unsigned long long)seed);
@@ -183,7 +162,7 @@ static void killed_at_any_moment(void **state)
 		struct ring_record_map map;
 		struct ring_state ring;
 
-		start_writer(&round, false);
+		start_writer(&round);
 		wait_for_operations(
 			&round,
 			1 + rig_random_below(&random, OPERATIONS_MAX / (round.is_long ? 8 : 1)));
@@ -206,16 +185,6 @@ static void killed_at_any_moment(void **state)
 	assert_true(pipes > KILLS);
 }
 
-/* One instruction further.  False: the writer is not there. */
-static bool step(const struct round *round)
-{
-	int status = 0;
-
-	return ptrace(PTRACE_SINGLESTEP, round->writer, NULL, NULL) == 0 &&
-	       waitpid(round->writer, &status, 0) == round->writer && WIFSTOPPED(status) &&
-	       WSTOPSIG(status) == SIGTRAP;
-}
-
 /* Head and slots as they were seen last; what is in use of them is small. */
 struct seen {
 	const uint8_t *map;
@@ -223,12 +192,45 @@ struct seen {
 	uint8_t copy[1 << 16];
 };
 
+/* Where both lie alike: commits, and slots with their first mark. */
+static void note_changes(const uint8_t *before, const uint8_t *now)
+{
+	const size_t slots = ring_record_layout(0, 0).slots_offset;
+	const size_t each = sizeof(struct ring_record_slot);
+
+	for (size_t i = 0; i < 2; i++) {
+		size_t at = offsetof(struct ring_record_head, commits[i]);
+
+		killed_note(&killed_commit_record_table, before + at, now + at);
+	}
+	for (size_t at = slots; at + each <= sizeof(((struct seen *)0)->copy); at += each) {
+		size_t mark = at + offsetof(struct ring_record_slot, begin);
+
+		if (memcmp(before + at, now + at, each) == 0)
+			continue;
+		killed_note(&killed_slot_record_table, before + at, now + at);
+		killed_note(&killed_mark_kept_table, before + mark, now + mark);
+	}
+}
+
 static bool has_changed(struct seen *seen)
 {
 	if (memcmp(seen->copy, seen->map, seen->bytes) == 0)
 		return false;
+	note_changes(seen->copy, seen->map);
 	memcpy(seen->copy, seen->map, seen->bytes);
 	return true;
+}
+
+/* Those behind the first one of a segment lie elsewhere; they have been checked. */
+static void note_marks(const struct ring_state *ring)
+{
+	const struct segment_state *newest =
+		ring->segment_count ? &ring->segments[ring->segment_count - 1] : NULL;
+
+	if (newest && newest->mark_count)
+		killed_note(&killed_mark_kept_table, &newest->begin,
+			    &newest->marks[newest->mark_count - 1]);
 }
 
 static void go_through(struct round *round, unsigned count, uint64_t *reads)
@@ -241,11 +243,12 @@ static void go_through(struct round *round, unsigned count, uint64_t *reads)
 	seen.map = mmap(NULL, seen.bytes, PROT_READ, MAP_SHARED, round->progress->record_fd, 0);
 	assert_true(seen.map != MAP_FAILED);
 	for (unsigned i = 0; i < count; i++) {
-		if (!step(round))
+		if (!kill_rig_step(round->writer))
 			fail_round(round, "the writer has ended by itself");
 		if (!has_changed(&seen) && i % READ_ANYWAY)
 			continue;
 		read_and_check(round, &ring, &map);
+		note_marks(&ring);
 		ring_state_free(&ring);
 		ring_record_close(&map);
 		++*reads;
@@ -253,28 +256,24 @@ static void go_through(struct round *round, unsigned count, uint64_t *reads)
 	assert_int_equal(munmap((void *)(uintptr_t)seen.map, seen.bytes), 0);
 }
 
-static void stopped_at_each_instruction(void **state)
+void ring_stopped_at_each_instruction(void **state)
 {
-	uint64_t seed = some_seed(), random = seed + 1, reads = 0;
+	uint64_t seed = kill_rig_seed(), random = seed + 1, reads = 0;
 
 	(void)state;
 	print_message("seeds from %llu on\n", (unsigned long long)seed);
 	for (unsigned i = 0; i < TRACED_RUNS; i++) {
-		struct round round = {.seed = seed + i};
-		int status = 0;
+		struct round round = {.seed = seed + i, .is_traced = true};
 
-		start_writer(&round, true);
-		if (waitpid(round.writer, &status, 0) != round.writer || !WIFSTOPPED(status)) {
+		start_writer(&round);
+		if (!kill_rig_await(round.writer)) {
 			end_round(&round);
 			leave_out("no tracing of another process: ptrace(2) is refused");
 		}
 		// Not from the start each time: on until some more has been done.
 		uint64_t until = rig_random_below(&random, 400);
-		while (atomic_load(&round.progress->operations) < until) {
-			assert_int_equal(ptrace(PTRACE_SYSCALL, round.writer, NULL, NULL), 0);
-			assert_int_equal(waitpid(round.writer, &status, 0), round.writer);
-			assert_true(WIFSTOPPED(status));
-		}
+		while (atomic_load(&round.progress->operations) < until)
+			assert_true(kill_rig_step_far(round.writer));
 		go_through(&round, INSTRUCTIONS / TRACED_RUNS, &reads);
 		kill_writer(&round);
 		end_round(&round);
@@ -282,15 +281,4 @@ static void stopped_at_each_instruction(void **state)
 	print_message("%d instructions, read %llu times\n", INSTRUCTIONS,
 		      (unsigned long long)reads);
 	assert_true(reads > TRACED_RUNS);
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(killed_at_any_moment, pipe_rig_begin, pipe_rig_end),
-		cmocka_unit_test_setup_teardown(stopped_at_each_instruction, pipe_rig_begin,
-						pipe_rig_end),
-	};
-
-	return cmocka_run_group_tests(tests, NULL, NULL);
 }

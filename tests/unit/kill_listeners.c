@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Listening sockets with any values that their .def allows are written down, one list after the
+ * other, by a process that is stopped at each of its instructions: each time those of before can be
+ * read, or those behind, whole.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "daemon/crash_record.h"
+#include "tests/unit/kept_rig.h"
+#include "tests/unit/kill_rig.h"
+#include "tests/unit/leave_out.h"
+
+enum {
+	SOCKETS = 3,
+	LISTS = 20,
+	STREAM_BYTES = 4096, // more than they take
+};
+
+KILLED(socket_kept_table);
+
+struct sockets {
+	struct kept_config config;
+	size_t count;
+	struct crash_socket sockets[SOCKETS];
+};
+
+// Shared: the list with number n is lists[n].
+struct lists {
+	struct sockets lists[LISTS];
+	_Atomic unsigned done; // written down
+};
+
+struct writing {
+	struct crash_record record;
+	struct lists *lists;
+	pid_t pid;
+};
+
+static void fill(struct sockets *list, unsigned number, uint64_t *random)
+{
+	list->config = (struct kept_config){.fd = (int)number, .fallbacks = rig_random(random)};
+	list->count = rig_random_below(random, SOCKETS + 1);
+	for (size_t i = 0; i < list->count; i++) {
+		kept_rig_fill(&socket_kept_table, &list->sockets[i].handed, random);
+		list->sockets[i].handed.fd = (int)rig_random_below(random, 1000);
+		list->sockets[i].cookie = rig_random(random);
+	}
+}
+
+static void write_down(struct crash_record *record, struct sockets *list)
+{
+	struct crash_listeners listeners = {
+		.config = list->config, .sockets = list->sockets, .socket_count = list->count};
+
+	crash_record_write_listeners(record, &listeners);
+}
+
+static void write_all(void *owner)
+{
+	struct writing *writing = owner;
+
+	if (!kill_rig_be_traced())
+		_exit(1);
+	for (unsigned i = 1; i < LISTS; i++) {
+		write_down(&writing->record, &writing->lists->lists[i]);
+		atomic_store(&writing->lists->done, i);
+	}
+}
+
+static bool is_list(const struct sockets *list, const struct crash_listeners *read)
+{
+	if (read->socket_count != list->count || read->config.fd != list->config.fd ||
+	    read->config.fallbacks != list->config.fallbacks)
+		return false;
+	for (size_t i = 0; i < list->count; i++) {
+		if (read->sockets[i].cookie != list->sockets[i].cookie ||
+		    kept_rig_difference(&socket_kept_table, &read->sockets[i].handed,
+					&list->sockets[i].handed))
+			return false;
+	}
+	return true;
+}
+
+// Which one is there: its number.
+static unsigned check(const struct writing *writing)
+{
+	const struct sockets *lists = writing->lists->lists;
+	unsigned done = atomic_load(&writing->lists->done);
+	struct crash_listeners read;
+	unsigned found = done;
+
+	assert_null(crash_listeners_read(writing->record.map, &read));
+	if (!is_list(&lists[done], &read)) {
+		found = done + 1;
+		assert_true(found < LISTS && is_list(&lists[found], &read));
+	}
+	crash_listeners_free(&read);
+	return found;
+}
+
+// The head, and where both lists are.
+static bool has_changed(const struct writing *writing)
+{
+	static uint8_t copies[3][STREAM_BYTES];
+	const struct crash_head *head = crash_record_head(&writing->record);
+	const uint8_t *const now[] = {writing->record.map,
+				      writing->record.map + head->listeners[0].offset,
+				      writing->record.map + head->listeners[1].offset};
+	bool has_changed = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(now); i++) {
+		has_changed |= memcmp(copies[i], now[i], STREAM_BYTES) != 0;
+		memcpy(copies[i], now[i], STREAM_BYTES);
+	}
+	return has_changed;
+}
+
+static void go_through(const struct writing *writing)
+{
+	const struct sockets *lists = writing->lists->lists;
+	unsigned last = 0;
+
+	while (atomic_load(&writing->lists->done) < LISTS - 1) {
+		unsigned found;
+
+		assert_true(kill_rig_step(writing->pid));
+		if (!has_changed(writing))
+			continue;
+		found = check(writing);
+		assert_true(found >= last);
+		if (found != last)
+			killed_note(&killed_socket_kept_table, &lists[last].sockets[0].handed,
+				    &lists[found].sockets[0].handed);
+		last = found;
+	}
+	assert_int_equal(last, LISTS - 1);
+}
+
+void listeners_stopped_at_each_instruction(void **state)
+{
+	const struct crash_room room = {.fd_limit = 64, .workers = 1};
+	uint64_t random = kill_rig_seed() + 1;
+	struct writing writing;
+	void *shared = mmap(NULL, sizeof(*writing.lists), PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	(void)state;
+	print_message("seed %llu\n", (unsigned long long)random);
+	assert_true(shared != MAP_FAILED);
+	writing.lists = shared;
+	for (unsigned i = 0; i < LISTS; i++)
+		fill(&writing.lists->lists[i], i, &random);
+	assert_int_equal(crash_record_open(&writing.record, &room), 0);
+	write_down(&writing.record, &writing.lists->lists[0]);
+	writing.pid = kill_rig_start(write_all, &writing);
+	if (kill_rig_await(writing.pid)) {
+		go_through(&writing);
+		assert_true(kill_rig_kill(writing.pid));
+	} else {
+		leave_out_part("no tracing of another process: ptrace(2) is refused");
+	}
+	crash_record_close(&writing.record);
+	assert_int_equal(munmap(shared, sizeof(*writing.lists)), 0);
+}
