@@ -259,8 +259,11 @@ static bool is_writing(struct recorder *recorder)
 
 int recorder_begin(struct recorder *recorder, struct inbox *inbox, struct rendition *rendition)
 {
-	int r = history_folder_lock(&recorder->history->folder);
+	int r;
 
+	if (recorder->rendition)
+		return 0;
+	r = history_folder_lock(&recorder->history->folder);
 	if (r < 0)
 		return r;
 	recorder->inbox = inbox;

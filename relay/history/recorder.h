@@ -57,8 +57,8 @@ must_check int recorder_new(const struct recorder_params *params, struct recorde
 void recorder_tell_found(const struct recorder *recorder, const struct history_found *found);
 
 /* Records from now on what the rendition has, which is of the framed format.  `inbox` is that of
- * its loop.  In that loop; again after recorder_pause().  0, -errno of pthread_create(3), or -EBUSY: another
- * relay has opened the folder since recorder_pause(). */
+ * its loop.  In that loop; again after recorder_pause(), and one that was not paused stays as it is.  0, -errno of
+ * pthread_create(3), or -EBUSY: another relay has opened the folder since recorder_pause(). */
 must_check int recorder_begin(struct recorder *recorder, struct inbox *inbox,
 			      struct rendition *rendition);
 

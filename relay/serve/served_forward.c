@@ -117,7 +117,7 @@ void served_forward_pause(struct served_forward *forward)
 
 void served_forward_resume(struct served_forward *forward)
 {
-	if (forward->params)
+	if (forward->params && !forward->forwarder)
 		start(forward);
 }
 

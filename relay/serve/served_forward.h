@@ -38,7 +38,7 @@ void served_forward_change(struct served_forward *forward, const struct config *
 			   const struct config_feed *from);
 
 /* For a hand-over: it leaves the feed.  The workers are parked.  The other one is for when they go on, in this process
- * after all. */
+ * after all; one that was not paused stays as it is. */
 void served_forward_pause(struct served_forward *forward);
 void served_forward_resume(struct served_forward *forward);
 

@@ -7,6 +7,7 @@ import pytest
 
 from relaytest import address
 from relaytest.crashing import Crashing
+from relaytest.daemon import preload
 from relaytest.ini import feed
 from relaytest.nats import POLL
 from relaytest.stream import Script, position_coded, script, text_script
@@ -165,6 +166,25 @@ def test_a_relay_with_a_history_forwards_what_the_one_before_could_not(lab, serv
     second = start(lab, nats, name="second.ini", **options)
     second.publish("a", part(LINES, 600, 900))
     second.wait("a", forward_acked=600, forward_missed=0, forward_lag=0)
+    assert bodies(nats) == LINES.wire_pieces()
+
+
+def test_after_an_upgrade_that_failed_whoever_was_not_paused_goes_on(lab, server):
+    """The disk of the feed before does not answer, so the forwarder and the recorder of this one are not asked to pause."""
+    nats = server()
+    nats.stream()
+    says_so = lab.directory / "disk-hangs"
+    before = feed("a", framing="line", history=lab.directory / "history-a")
+    relay = lab.start({**before, **forwarding(nats, "b", history=lab.directory / "history-b")},
+                      env=preload(RELAY_HANG=f"pwrite:{says_so}"))
+    relay.wait("b", forward_up=1)
+    says_so.touch()
+    relay.publish("a", b"one\n")
+    relay.wait("a", in_messages=1)
+    relay.expect("upgrade failed").upgrade("upgrade failed: history .*-a: the disk has not answered for .*nothing has changed")
+    says_so.unlink()
+    relay.publish("b", LINES.wire)
+    relay.wait("b", forward_acked=900, forward_sent=900, forward_duplicates=0, forward_connects=1, subscribers_total=2)
     assert bodies(nats) == LINES.wire_pieces()
 
 
