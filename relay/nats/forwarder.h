@@ -12,6 +12,7 @@
  *   forwarder_output   published, and acknowledged
  *   packet_input       packets out of the socket
  *   unacked            what is published and not acknowledged                 pure
+ *   stream_tail        what the stream has of the last messages               pure
  *   forward_id         the ids of messages                                    pure
  *
  * To its feed it is a subscriber like any other, of the framed format.  While the stream takes no more, the thread
@@ -20,7 +21,7 @@
  *
  * Each message has an id (forward_id.h).  What is not acknowledged when a connection is lost is published again, and
  * the stream drops what it has.  That holds within its duplicate window.  Whoever comes back later, or is new, asks
- * the stream for its newest message of the subject, and goes on behind that.
+ * the stream for its last messages of the subject, and publishes those that it lacks.
  */
 #pragma once
 

@@ -19,17 +19,19 @@ static uint64_t now_ms(void)
 	return clock_mono_ns() / NS_PER_MS;
 }
 
+/* But for what the stream has of them. */
 static void note_missed(struct forwarder *forwarder, uint64_t from, uint64_t to)
 {
+	uint32_t session = forwarder->position.session;
+	uint64_t missed = to - from - stream_tail_count(&forwarder->tail, session, from, to);
 	uint64_t suppressed;
 
-	forwarder->counts.missed += to - from;
-	if (log_allow(&forwarder->missed_log, clock_mono_ns(), &suppressed))
+	forwarder->counts.missed += missed;
+	if (missed && log_allow(&forwarder->missed_log, clock_mono_ns(), &suppressed))
 		log_warn("forward misses messages feed=%s session=%u from=%llu to=%llu: the ring "
 			 "or the publisher no longer had them suppressed=%llu",
-			 forwarder->feed_name, forwarder->position.session,
-			 (unsigned long long)from, (unsigned long long)to,
-			 (unsigned long long)suppressed);
+			 forwarder->feed_name, session, (unsigned long long)from,
+			 (unsigned long long)to, (unsigned long long)suppressed);
 }
 
 /* ---- a stream of the feed ---- */
@@ -65,23 +67,23 @@ static void leave_stream(struct forwarder *forwarder)
 static bool must_begin_before(const struct forwarder *forwarder, uint32_t session,
 			      uint64_t sequence)
 {
-	const struct forward_id *floor = &forwarder->floor;
+	const struct stream_tail *tail = &forwarder->tail;
 
-	if (!forwarder->has_floor)
+	if (!tail->session)
 		return false;
-	if (floor->session == session)
-		return floor->sequence + 1 < sequence;
+	if (tail->session == session)
+		return tail->floor + 1 < sequence;
 	return forwarder->has_history;
 }
 
 void forwarder_raise_to_floor(struct forwarder *forwarder)
 {
-	const struct forward_id *floor = &forwarder->floor;
+	const struct stream_tail *tail = &forwarder->tail;
 	struct forward_id *position = &forwarder->position;
 
-	if (forwarder->has_floor && floor->session == position->session &&
-	    floor->sequence >= position->sequence)
-		position->sequence = floor->sequence + 1;
+	if (tail->session && tail->session == position->session &&
+	    tail->floor >= position->sequence)
+		position->sequence = tail->floor + 1;
 }
 
 /* The next message is this one.  False: the stream of the feed is to begin elsewhere. */
@@ -91,8 +93,7 @@ static bool move_to(struct forwarder *forwarder, const struct packet_header *hea
 	struct forward_id *position = &forwarder->position;
 
 	if (!position->session && must_begin_before(forwarder, header->session, sequence)) {
-		*position = forwarder->floor;
-		position->sequence++;
+		*position = (struct forward_id){forwarder->tail.session, forwarder->tail.floor + 1};
 		return false;
 	}
 	if (position->session != header->session) {

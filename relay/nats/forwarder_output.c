@@ -101,7 +101,8 @@ int forwarder_publish_hand(struct forwarder *forwarder, struct nats_connection *
 		const struct forward_id id = {position->session, hand->sequence};
 		const uint8_t *bytes = hand->bytes;
 		size_t count = message_bytes(forwarder);
-		bool is_new = id.sequence >= position->sequence;
+		bool is_new = id.sequence >= position->sequence &&
+			      !stream_tail_has(&forwarder->tail, &id);
 		bool is_long = is_new && is_too_long(forwarder, &id, count);
 
 		if (is_new && !is_long && unacked_add(&forwarder->unacked, &id, bytes, count) < 0) {
@@ -123,7 +124,6 @@ int forwarder_publish_hand(struct forwarder *forwarder, struct nats_connection *
 int forwarder_publish_again(struct forwarder *forwarder, struct nats_connection *connection,
 			    const struct acks *acks, struct errmsg *err)
 {
-	const struct forward_id *floor = &forwarder->floor;
 	struct unacked *unacked = &forwarder->unacked;
 	uint64_t next = unacked->next;
 	int r = 0;
@@ -133,8 +133,7 @@ int forwarder_publish_again(struct forwarder *forwarder, struct nats_connection 
 
 		if (!message)
 			continue;
-		if (forwarder->is_late && message->id.session == floor->session &&
-		    message->id.sequence <= floor->sequence) {
+		if (forwarder->is_late && stream_tail_has(&forwarder->tail, &message->id)) {
 			forwarder->counts.acked++;
 			(void)unacked_settle(unacked, number);
 		} else if (is_too_long(forwarder, &message->id, message->count)) {

@@ -16,6 +16,7 @@
 #include "nats/forwarder.h"
 #include "nats/nats_stream.h"
 #include "nats/packet_input.h"
+#include "nats/stream_tail.h"
 #include "nats/unacked.h"
 #include "packet/framing.h"
 
@@ -65,12 +66,11 @@ struct forwarder {
 	struct packet_in_hand hand;
 	struct unacked unacked;
 	struct forward_id position; /* of the next message to publish; session 0: not known yet */
-	bool has_floor;
-	struct forward_id floor; /* with has_floor: the stream has had it, and those before */
-	bool is_late; /* with has_floor: it may no longer know what comes a second time */
 	struct stream_target target;
-	uint64_t joined_ms; /* monotonic: when a stream was last asked for */
-	uint64_t heard_ms;  /* monotonic: when the stream last had all, or acknowledged anything */
+	struct stream_tail tail; /* what the stream has */
+	bool is_late;            /* it may no longer know what comes a second time */
+	uint64_t joined_ms;      /* monotonic: when a stream was last asked for */
+	uint64_t heard_ms; /* monotonic: when the stream last had all, or acknowledged anything */
 	struct backoff backoff;
 	struct errmsg told; /* what the log has been told of the trouble there is; "": none */
 	struct log_rate missed_log, too_long_log;
@@ -91,7 +91,7 @@ int forwarder_ask_for_stream(struct forwarder *forwarder);
 /* Takes the next packet into the empty hand; there may be none.  Waits for one for a moment.  0 or -ENOMEM. */
 must_check int forwarder_take_packet(struct forwarder *forwarder);
 
-/* The stream has had what comes up to the floor: it is not the next to be published. */
+/* The stream has had what comes up to the floor of its tail: it is not the next to be published. */
 void forwarder_raise_to_floor(struct forwarder *forwarder);
 
 /* ---- forwarder_output.c ---- */

@@ -113,16 +113,21 @@ static int look_for_trouble(struct forwarder *forwarder, struct nats_connection 
 
 /* What was never published by this origin, but by another one, is not published again.  What was, may stand in the
  * stream in another order: it is left to the stream to drop it, while it can.  Half of the window, since what is
- * published again has to get there, too. */
-static void find_floor(struct forwarder *forwarder)
+ * published again has to get there, too.  Who has just begun does not know what was on its way before. */
+static int find_tail(struct forwarder *forwarder, struct nats_connection *connection,
+		     struct errmsg *err)
 {
 	const struct stream_target *target = &forwarder->target;
+	int r;
 
-	forwarder->has_floor = target->has_last;
-	forwarder->floor = target->last;
-	forwarder->is_late =
-		target->has_last && now_ms() - forwarder->heard_ms > target->window_ms / 2;
-	forwarder_raise_to_floor(forwarder);
+	forwarder->is_late = !unacked_is_empty(&forwarder->unacked) &&
+			     now_ms() - forwarder->heard_ms > target->window_ms / 2;
+	r = nats_stream_find_tail(connection, &forwarder->params.backbone, target->first_seq,
+				  forwarder->is_late || !forwarder->position.session,
+				  &forwarder->tail, err);
+	if (r == 0)
+		forwarder_raise_to_floor(forwarder);
+	return r;
 }
 
 static bool has_more(const struct forwarder *forwarder)
@@ -167,10 +172,10 @@ static int forward(struct forwarder *forwarder, struct nats_connection *connecti
 	int r = nats_stream_look_at_target(connection, &forwarder->params.backbone,
 					   &forwarder->target, err);
 
-	if (r < 0)
-		return r;
-	find_floor(forwarder);
-	r = forwarder_open_acks(connection, &acks, err);
+	if (r == 0)
+		r = find_tail(forwarder, connection, err);
+	if (r == 0)
+		r = forwarder_open_acks(connection, &acks, err);
 	if (r == 0)
 		r = go_on(forwarder, connection, &acks, err);
 	forwarder_close_acks(&acks);

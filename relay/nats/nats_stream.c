@@ -8,6 +8,10 @@
 
 #include "base/clock.h"
 
+enum {
+	TAIL_ASKED_MAX = 8192, /* messages: others stand between those of a subject */
+};
+
 #define ADVICE_TO_PUBLISH                                                                          \
 	"the user needs to publish to %s, $JS.API.STREAM.INFO.%s and "                             \
 	"$JS.API.STREAM.MSG.GET.%s, and to subscribe to _INBOX.>"
@@ -180,8 +184,6 @@ int nats_stream_look_at_target(struct nats_connection *connection,
 			       const struct backbone_params *params, struct stream_target *ret,
 			       struct errmsg *err)
 {
-	const char *id = NULL;
-	natsMsg *last = NULL;
 	jsStreamInfo *info = NULL;
 	int64_t max_bytes = natsConnection_GetMaxPayload(connection->connection);
 	int r = ask_for_info(connection, params, &info, err);
@@ -194,12 +196,65 @@ int nats_stream_look_at_target(struct nats_connection *connection,
 	*ret = (struct stream_target){
 		.max_bytes = max_bytes > 0 ? (size_t)max_bytes : SIZE_MAX,
 		.window_ms = (uint64_t)info->Config->Duplicates / NS_PER_MS,
+		.first_seq = info->State.FirstSeq,
 	};
 	jsStreamInfo_Destroy(info);
-	if (r == 0)
-		r = find_last(connection, params, &last, err);
-	if (last && natsMsgHeader_Get(last, "Nats-Msg-Id", &id) == NATS_OK && id)
-		ret->has_last = forward_id_parse(id, params->subject, &ret->last);
-	natsMsg_Destroy(last);
+	return r;
+}
+
+/* ---- what it has of a subject ---- */
+
+/* 0 and NULL: there is none of this number. */
+static int get(struct nats_connection *connection, const struct backbone_params *params,
+	       uint64_t sequence, natsMsg **ret, struct errmsg *err)
+{
+	jsOptions options = wait_options();
+	jsErrCode code = 0;
+	natsStatus status;
+
+	*ret = NULL;
+	status = js_GetMsg(ret, connection->stream_api, params->stream, sequence, &options, &code);
+	if (status == NATS_OK || code == JSNoMessageFoundErr || status == NATS_NOT_FOUND)
+		return 0;
+	return nats_stream_error(connection, params, status, code, err);
+}
+
+/* True: the one before it counts, too.  One that is gone was deleted: whether it belongs to the subject nobody knows, and
+ * it is not to come back. */
+static bool add_to_tail(struct stream_tail *tail, const struct backbone_params *params,
+			natsMsg *message)
+{
+	const char *text = NULL;
+	struct forward_id id;
+
+	if (!message)
+		return false;
+	if (strcmp(natsMsg_GetSubject(message), params->subject) != 0 ||
+	    natsMsgHeader_Get(message, "Nats-Msg-Id", &text) != NATS_OK ||
+	    !forward_id_parse(text, params->subject, &id))
+		return true;
+	return stream_tail_add(tail, &id, (size_t)natsMsg_GetDataLength(message));
+}
+
+int nats_stream_find_tail(struct nats_connection *connection, const struct backbone_params *params,
+			  uint64_t first_seq, bool is_whole, struct stream_tail *ret,
+			  struct errmsg *err)
+{
+	natsMsg *message;
+	int r = find_last(connection, params, &message, err);
+	uint64_t sequence = message ? natsMsg_GetSequence(message) : 0;
+	bool is_wanted = true;
+
+	*ret = (struct stream_tail){0};
+	for (int asked = 0; r == 0 && sequence && is_wanted; asked++) {
+		is_wanted = add_to_tail(ret, params, message) && is_whole && sequence > first_seq &&
+			    asked < TAIL_ASKED_MAX;
+		natsMsg_Destroy(message);
+		message = NULL;
+		if (is_wanted)
+			r = get(connection, params, --sequence, &message, err);
+	}
+	natsMsg_Destroy(message);
+	stream_tail_end(ret);
 	return r;
 }

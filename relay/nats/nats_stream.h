@@ -10,9 +10,9 @@
 
 #include "base/compiler.h"
 #include "base/errmsg.h"
-#include "nats/forward_id.h"
 #include "nats/nats_connection.h"
 #include "nats/stream_position.h"
+#include "nats/stream_tail.h"
 
 /* Asks for it.  *ret is what was seen before, all 0 at first: what has not changed since is not asked for
  * again.  0; or -errno, with what is wrong and what to do about it in *err.  A stream from which
@@ -27,9 +27,8 @@ int nats_stream_error(struct nats_connection *connection, const struct backbone_
 /* For who publishes to params->subject. */
 struct stream_target {
 	size_t max_bytes; /* a message may have, with its header fields: to the server and the stream */
-	uint64_t window_ms;     /* so long the stream remembers ids of messages */
-	bool has_last;          /* the newest message of the subject has an id of it: */
-	struct forward_id last; /* this one */
+	uint64_t window_ms; /* so long the stream remembers ids of messages */
+	uint64_t first_seq; /* of the stream: its oldest message */
 };
 
 /* Asks for it.  0; or -errno, with what is wrong and what to do about it in *err: there is no such stream, it
@@ -37,6 +36,12 @@ struct stream_target {
 int nats_stream_look_at_target(struct nats_connection *connection,
 			       const struct backbone_params *params, struct stream_target *ret,
 			       struct errmsg *err) must_check;
+
+/* Asks for the newest message of params->subject; or, is_whole, for as many as there are in a tail.  first_seq: of the
+ * stream.  0; or -errno with a message. */
+int nats_stream_find_tail(struct nats_connection *connection, const struct backbone_params *params,
+			  uint64_t first_seq, bool is_whole, struct stream_tail *ret,
+			  struct errmsg *err) must_check;
 
 /* Has the server refused something for want of permission?  Then *err says what, and what is needed.  It is
  * said once. */

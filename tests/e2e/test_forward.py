@@ -9,7 +9,7 @@ from relaytest import address
 from relaytest.crashing import Crashing
 from relaytest.daemon import preload
 from relaytest.ini import feed
-from relaytest.nats import POLL
+from relaytest.nats import POLL, Losing
 from relaytest.stream import Script, position_coded, script, text_script
 
 SUBJECT = "prices.x"
@@ -186,6 +186,85 @@ def test_after_an_upgrade_that_failed_whoever_was_not_paused_goes_on(lab, server
     relay.publish("b", LINES.wire)
     relay.wait("b", forward_acked=900, forward_sent=900, forward_duplicates=0, forward_connects=1, subscribers_total=2)
     assert bodies(nats) == LINES.wire_pieces()
+
+
+# ---- what the stream has not, though it has later ones ----
+
+
+def losing(lab, nats, number):
+    way = Losing(nats, f"-{number}")
+    lab.closers.append(way.close)
+    return way.url
+
+
+@pytest.mark.parametrize("how", ["upgrade", "reload", "crash", "term"])
+def test_who_goes_on_finds_what_was_lost_on_the_way(lab, server, how):
+    """Nobody has noticed yet that the stream does not acknowledge it."""
+    nats = server()
+    nats.stream()
+    sections = forwarding(nats, history=lab.directory / "history", on_slow="replay", on_history_lag="wait")
+    sections["nats"] = {"servers": losing(lab, nats, 300)}
+    crashing = Crashing(lab, sections) if how == "crash" else None
+    relay = crashing.relay if crashing else lab.start(sections)
+    relay.wait("a", forward_up=1)
+    publisher = relay.publish("a", part(LINES, 0, 600))
+    relay.wait("a", test=lambda seen: seen["forward_acked"] >= 599)
+    if how == "upgrade":
+        relay.upgrade()
+    elif how == "reload":
+        relay.wait_log("reloaded", relay.reload({**sections, "nats": {"servers": nats.url}}))
+    elif how == "crash":
+        crashing.die()
+        relay = crashing.relay
+        publisher = relay.publish("a")
+    else:
+        relay.signal(signal.SIGTERM)
+        relay.wait_exit()
+        relay = lab.start(sections, name="second.ini")
+        publisher = relay.publish("a")
+    publisher.send(part(LINES, 600, 900))
+    wait_stored(lab, nats, 900)
+    relay.wait("a", forward_lag=0, forward_up=1, forward_missed=0)
+    got = bodies(nats)
+    assert sorted(got) == sorted(LINES.wire_pieces())
+    assert [one for one in got if one != LINES.message(299)] == LINES.wire_pieces()[:299] + LINES.wire_pieces()[300:]
+
+
+def test_what_was_deleted_from_the_stream_does_not_come_back(lab, server):
+    nats = server()
+    nats.stream(duplicate_window=100_000_000)
+    options = {"history": lab.directory / "history"}
+    first = start(lab, nats, **options)
+    first.publish("a", part(LINES, 0, 600))
+    first.wait("a", forward_acked=600)
+    nats.client().api("STREAM.MSG.DELETE.PRICES", seq=300)
+    first.signal(signal.SIGTERM)
+    first.wait_exit()
+    second = start(lab, nats, name="second.ini", **options)
+    second.publish("a", part(LINES, 600, 900))
+    second.wait("a", forward_acked=300, forward_sent=300, forward_lag=0, forward_missed=0)
+    state = nats.client().api("STREAM.INFO.PRICES")["state"]
+    assert (state["messages"], state["last_seq"], state["num_deleted"]) == (899, 900, 1)
+
+
+def test_what_stands_behind_later_ones_hides_none_of_them(lab, server):
+    """What was lost on the way is the newest message then; and the stream knows no ids any more."""
+    nats = server()
+    nats.stream(duplicate_window=100_000_000)
+    sections = forwarding(nats, history=lab.directory / "history")
+    sections["nats"] = {"servers": losing(lab, nats, 300)}
+    first = lab.start(sections)
+    first.publish("a", part(LINES, 0, 600))
+    first.wait_log("forward stopped feed=a: stream PRICES has acknowledged nothing for 5 s")
+    first.wait("a", forward_acked=600, forward_sent=601, forward_duplicates=0, forward_up=1)
+    want = LINES.wire_pieces()[:299] + LINES.wire_pieces()[300:600] + [LINES.message(299)]
+    assert bodies(nats) == want
+    first.signal(signal.SIGTERM)
+    first.wait_exit()
+    second = lab.start(sections, name="second.ini")
+    second.publish("a", part(LINES, 600, 900))
+    second.wait("a", forward_acked=300, forward_lag=0, forward_missed=0)
+    assert bodies(nats) == want + LINES.wire_pieces()[600:]
 
 
 # ---- origins in pairs ----

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 from datetime import datetime, timezone
 
 from .address import spare_port
@@ -169,6 +170,57 @@ class Server:
         for client in self.clients:
             client.close()
         self.kill()
+
+
+class Losing(threading.Thread):
+    """A way to a server on which one published message is lost, as in a server that dies: the first with such an end of
+    its id."""
+
+    def __init__(self, server, end):
+        super().__init__(daemon=True)
+        self.to = (server.host, server.port)
+        self.end = f"{end}\r\n".encode()
+        self.listening = socket.create_server((server.host, 0))
+        self.url = f"nats://{server.host}:{self.listening.getsockname()[1]}"
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                near, _ = self.listening.accept()
+            except OSError:
+                return
+            far = socket.create_connection(self.to)
+            threading.Thread(target=self.pass_on, args=(near, far), daemon=True).start()
+            threading.Thread(target=self.pass_back, args=(far, near), daemon=True).start()
+
+    def pass_on(self, near, far):
+        try:
+            with near.makefile("rb") as commands:
+                while line := commands.readline():
+                    about = line.split()
+                    if about[0] in (b"PUB", b"HPUB"):
+                        line += commands.read(int(about[-1]) + 2)
+                    if self.end and self.end in line:
+                        self.end = b""
+                    else:
+                        far.sendall(line)
+            far.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def pass_back(self, far, near):
+        try:
+            while data := far.recv(1 << 16):
+                near.sendall(data)
+            near.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        far.close()
+
+    def close(self):
+        self.listening.shutdown(socket.SHUT_RDWR)
+        self.listening.close()
 
 
 def nodes_here(loop, directory):
