@@ -157,11 +157,13 @@ static void check_forward(const struct check *check, const struct config_feed *f
 			     feed->forward);
 	check_subject(check, feed);
 	if (stream && feed->forward_ack == CONFIG_FORWARD_ACK_WAIT)
-		check_report(check, &feed->section, CONFIG_FEED_forward_ack,
-			     "forward_ack = wait takes two feeds; expected it to be left out here, "
-			     "and listeners of another feed with ingest = jetstream:%s and "
-			     "subject = %s",
-			     stream, feed->forward_subject);
+		check_report(
+			check, &feed->section, CONFIG_FEED_forward_ack,
+			"forward_ack = wait takes two feeds, since a message has its number here "
+			"before the stream gives it one; expected [feed %s] without forward_ack, "
+			"with on_slow = wait and no listeners, and listeners of another feed with "
+			"ingest = jetstream:%s and subject = %s (nats.md)",
+			feed->section.name, stream, feed->forward_subject);
 }
 
 void check_nats(const struct check *check)

@@ -83,7 +83,7 @@ def test_packets_without_messages_are_passed_on_as_they_came(lab, server):
 
 
 def test_two_feeds_give_subscribers_what_the_stream_has(lab, server):
-    """As forward_ack = wait would: they get a message once the stream has it, with its sequence."""
+    """What forward_ack = wait would mean: they get a message once the stream has it, with its sequence."""
     nats = server()
     session = nats.stream()
     made = Script("relay", LINES.payload, ends=LINES.ends, first=1, session=session)

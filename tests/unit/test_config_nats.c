@@ -126,9 +126,11 @@ static void what_is_forwarded_needs_a_stream_a_subject_and_servers(void **state)
 
 static void waiting_for_a_stream_takes_two_feeds(void **state)
 {
-	config_rig_check_only_error(*state, IN_FEED(FORWARD TO_X "forward_ack = wait\n") NATS,
-				    "a.ini:8",
-				    "another feed with ingest = jetstream:S and subject = x");
+	config_rig_check_only_error(
+		*state, IN_FEED(FORWARD TO_X "forward_ack = wait\n") NATS, "a.ini:8",
+		"expected [feed a] without forward_ack, with on_slow = wait and no "
+		"listeners, and listeners of "
+		"another feed with ingest = jetstream:S and subject = x (nats.md)");
 }
 
 int main(void)
