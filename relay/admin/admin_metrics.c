@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "history/recorder.h"
+#include "nats/forwarder.h"
 #include "serve/http_listener.h"
 #include "serve/served_listener.h"
 #include "serve/service.h"
@@ -127,21 +128,41 @@ static void print_label(FILE *to, const char *text)
 	}
 }
 
-static void print_origins(FILE *to, const struct service *service)
+/* value: of the label; "": there is nothing to say. */
+static void print_info(FILE *to, const char *name, const struct served_feed *served,
+		       const char *label, const char *value)
 {
+	if (!*value)
+		return;
+	(void)fprintf(to, "%s{feed=\"%s\",%s=\"", name, served->name, label);
+	print_label(to, value);
+	(void)fprintf(to, "\"} 1\n");
+}
+
+static void print_forwarded(FILE *to, const struct service *service)
+{
+	static const char name[] = "relay_feed_forward_info";
+	struct forwarder_report report;
 	struct list_node *node;
 
-	print_head(to, "relay_feed_origin_info", "gauge",
-		   "1; origin is whom the feed is taken from: a server, a parent or a publisher");
+	print_head(to, name, "gauge",
+		   "1; server is that of NATS through which the feed is forwarded");
 	list_for_each (&service->feeds, node) {
-		const struct served_feed *served = served_feed_at(node);
-
-		if (!served->origin.name[0])
-			continue;
-		(void)fprintf(to, "relay_feed_origin_info{feed=\"%s\",origin=\"", served->name);
-		print_label(to, served->origin.name);
-		(void)fprintf(to, "\"} 1\n");
+		if (served_forward_read(&served_feed_at(node)->forward, &report))
+			print_info(to, name, served_feed_at(node), "server", report.server);
 	}
+}
+
+static void print_origins(FILE *to, const struct service *service)
+{
+	static const char name[] = "relay_feed_origin_info";
+	struct list_node *node;
+
+	print_head(to, name, "gauge",
+		   "1; origin is whom the feed is taken from: a server, a parent or a publisher");
+	list_for_each (&service->feeds, node)
+		print_info(to, name, served_feed_at(node), "origin",
+			   served_feed_at(node)->origin.name);
 	print_head(to, "relay_feed_origin_since_seconds", "gauge",
 		   "when that began; 0 without a source");
 	list_for_each (&service->feeds, node)
@@ -159,6 +180,7 @@ static void print_feeds(FILE *to, const struct service *service)
 		(void)fprintf(to, "relay_feed_up{feed=\"%s\"} %d\n", served_feed_at(node)->name,
 			      served_feed_at(node)->report.is_source_up);
 	print_origins(to, service);
+	print_forwarded(to, service);
 	print_feed_metrics(to, service);
 	for (size_t i = 0; i < ARRAY_LEN(word_families); i++)
 		print_words(to, service, &word_families[i]);

@@ -16,7 +16,7 @@ import pytest
 
 from relaytest import address
 from relaytest.admin import Admin, is_listening, read_all
-from relaytest.daemon import CARRIERS, ini_text
+from relaytest.daemon import CARRIERS, ROOT, ini_text
 from relaytest.ini import TIGHT, feed
 from relaytest.stream import KIB, MIB, script
 from relaytest.surroundings import needs, program
@@ -118,6 +118,15 @@ def test_metrics_are_what_prometheus_wants(lab):
         assert counted == sorted(counted) and counted[-1] == int(values[f"relay_loop_lag_seconds_count{{{label}}}"]) > 0
     assert float(values["process_cpu_seconds_total"]) >= 0 and int(values["process_open_fds"]) > 5
     assert int(values["process_resident_memory_bytes"]) > 100_000
+
+
+@pytest.mark.parametrize("file", ["grafana/relay.json", "prometheus/relay.rules.yml"])
+def test_dashboard_and_alerts_ask_for_what_is_told(lab, file):
+    relay = start(lab, feed("a", framing="line", history=lab.directory / "history"))
+    told = set(re.findall(r"^# TYPE (\S+)", Admin(relay).ask("/metrics").text, re.M))
+    asked = re.findall(r"\b((?:relay|process)_[a-z_]+)(?=[{ \[)])", (ROOT / "deploy" / file).read_text())
+    assert len(set(asked)) > 20
+    assert {name.removesuffix("_bucket") for name in asked} <= told
 
 
 def counter_rows(kind):

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from relaytest import address
+from relaytest.admin import Admin
 from relaytest.crashing import Crashing
 from relaytest.daemon import preload
 from relaytest.ini import feed
@@ -98,6 +99,27 @@ def test_two_feeds_give_subscribers_what_the_stream_has(lab, server):
     relay.publish("a", LINES.wire)
     relay.run_until_done([reader])
     assert reader.session == session and not reader.gaps and not reader.holes
+
+
+def test_operators_see_the_server_and_what_waits(lab, server):
+    nats = server()
+    nats.stream()
+    relay = lab.start({"admin": {"listen": "tcp:127.0.0.1:0"}, **forwarding(nats)})
+    admin = Admin(relay)
+    publisher = relay.publish("a", part(LINES, 0, 300))
+    relay.wait("a", forward_acked=300, forward_lag=0, forward_up=1)
+    told = admin.ask("/metrics").text
+    assert f'relay_feed_forward_info{{feed="a",server="{nats.url}"}} 1\n' in told
+    assert 'relay_feed_forward_lag{feed="a"} 0\n' in told and 'relay_feed_forward_acked_total{feed="a"} 300\n' in told
+    shown = admin.get("/status.json")["feeds"][0]["forward"]
+    assert (shown["server"], shown["up"], shown["next_seq"]) == (nats.url, True, 301)
+    nats.kill()
+    publisher.send(part(LINES, 300, 600))
+    relay.wait("a", in_messages=600, forward_up=0, forward_lag=300)
+    told = admin.ask("/metrics").text
+    assert "relay_feed_forward_info{" not in told and 'relay_feed_forward_lag{feed="a"} 300\n' in told
+    shown = admin.get("/status.json")["feeds"][0]["forward"]
+    assert (shown["server"], shown["up"], shown["next_seq"]) == ("", False, 301)
 
 
 # ---- over deaths ----

@@ -6,6 +6,7 @@ import pytest
 from relaytest.admin import Admin
 from relaytest.browser import Browser
 from relaytest.ini import feed
+from relaytest.nats import Server
 from relaytest.stream import KIB, script
 from relaytest.surroundings import chromium, needs
 
@@ -105,6 +106,29 @@ def test_it_fits_and_has_two_colour_schemes(page, width):
     browser.click("#theme")
     assert browser.value("document.documentElement.dataset.theme") == "light"
     assert len(grounds) == 2
+
+
+def test_it_tells_how_far_nats_is(lab):
+    nats = Server(lab.loop, lab.directory)
+    lab.closers.append(nats.close)
+    nats.stream()
+    relay = lab.start({"admin": {"listen": "tcp:127.0.0.1:0", "socket": "none"}, "nats": {"servers": nats.url},
+                       **feed("a", "jetstream:PRICES"),
+                       **feed("b", framing="line", forward="jetstream:PRICES", forward_subject="prices.x")})
+    relay.publish("b", b"one\ntwo\n")
+    relay.wait("b", forward_acked=2)
+    relay.wait("a", in_messages=2)
+    with Browser(lab.directory) as browser:
+        browser.open(f"http://{Admin(relay).target[4:]}/")
+        browser.wait("document.querySelectorAll('.feed').length === 2")
+        for name, text in {"a": "0 messages of the stream have not come yet. It was read anew 0 times.",
+                           "b": f"Forwarded to jetstream:PRICES by {nats.url}: 0 messages wait. 0 were there already, 0 left out."
+                           }.items():
+            browser.click(f"button[aria-controls=detail-{name}]")
+            browser.wait(f"document.getElementById('detail-{name}').textContent.includes('NATS{text}')")
+        nats.kill()
+        browser.wait("document.getElementById('detail-b').textContent.includes('NATSNot forwarded to jetstream:PRICES: 0')")
+        assert not browser.console and not browser.errors, (browser.console, browser.errors)
 
 
 def test_it_tells_when_relay_is_silent(lab, page):

@@ -323,9 +323,11 @@ function makeFeed(feed) {
   slowPart.className = "wide";
   const past = make("p"), pastPart = part("History", past);
   pastPart.className = "wide";
+  const backbone = make("p"), backbonePart = part("NATS", backbone);
+  backbonePart.className = "wide";
   const detail = make("div", {class: "detail", id},
     part("Subscribers, by how far behind", lag), part("Closed, by reason", closed, notClosed),
-    part("Skips, by cause", skipped, notSkipped), pastPart, slowPart, enginePart);
+    part("Skips, by cause", skipped, notSkipped), pastPart, backbonePart, slowPart, enginePart);
   const set = (open) => {
     isOpen.set(feed.name, open);
     button.setAttribute("aria-expanded", open);
@@ -350,6 +352,9 @@ function makeFeed(feed) {
     pastPart.hidden = !now.history;
     if (now.history) say(past, historyOf(now.history));
     past.className = now.history?.failing ? "warn-text" : "";
+    say(backbone, backboneOf(now));
+    backbonePart.hidden = !backbone.textContent;
+    backbone.className = now.forward && !now.forward.up ? "warn-text" : "";
     bars(lag, trimmed(named(now.lag_ms.buckets, span)));
     bars(closed, listed(now.closed));
     notClosed.hidden = sum(now.closed) > 0;
@@ -381,6 +386,18 @@ function historyOf(history) {
     : "Nothing is recorded yet";
   return `${reach}. The recorder has ${count(history.lag_messages)} messages to write. `
     + `${count(history.readers)} subscribers read it.${history.failing ? " It cannot be written." : ""}`;
+}
+
+function backboneOf(feed) {
+  const seen = feed.metrics, said = [];
+  if (feed.source.startsWith("jetstream:")) said.push(`${count(seen.nats_lag)} messages of the stream have not come yet.`);
+  if (/^(jetstream|nats):/.test(feed.source)) said.push(`It was read anew ${count(seen.nats_renewals)} times.`);
+  if (feed.forward) {
+    const {to, server, up} = feed.forward;
+    said.push(`${up ? "Forwarded" : "Not forwarded"} to ${to}${server && ` by ${server}`}: ${count(seen.forward_lag)} messages `
+      + `wait. ${count(seen.forward_duplicates)} were there already, ${count(seen.forward_missed + seen.forward_too_long)} left out.`);
+  }
+  return said.join(" ");
 }
 
 function ruleOf(feed) {
