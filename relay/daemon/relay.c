@@ -131,6 +131,12 @@ static void end_slow_drain(struct relay *relay, uint64_t now_ms)
 		relay_drain(relay);
 }
 
+/* All subscribers have gone, and what came last is in the histories. */
+static bool is_drained(const struct relay *relay)
+{
+	return relay->service.subscribers == 0 && !service_is_recording(&relay->service);
+}
+
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
 {
 	struct relay *relay = container_of(watcher, struct relay, tick);
@@ -142,8 +148,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
 	admin_tick(&relay->admin);
 	tell(relay, now_ms);
 	end_slow_drain(relay, now_ms);
-	if (relay->service.is_draining &&
-	    (relay->service.subscribers == 0 || now_ms >= relay->drain_end_ms))
+	if (relay->service.is_draining && (is_drained(relay) || now_ms >= relay->drain_end_ms))
 		ev_break(loop, EVBREAK_ALL);
 }
 
@@ -297,7 +302,7 @@ void relay_drain(struct relay *relay)
 	notify_stopping();
 	tell_drain(relay, now_ms);
 	service_drain(service);
-	if (service->subscribers == 0)
+	if (is_drained(relay))
 		ev_break(service->loop, EVBREAK_ALL);
 }
 

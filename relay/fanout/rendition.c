@@ -29,6 +29,7 @@ struct rendition *rendition_new(struct fanout *fanout, const struct encoder *enc
 	rendition->ring.session = from->session;
 	rendition->ring.next_seq = from->next_seq;
 	rendition->held_from = fanout->waits_for_disk ? 0 : UINT64_MAX;
+	rendition->kept_from = UINT64_MAX;
 	(void)rendition_update_held(rendition);
 	list_init(&rendition->joining);
 	list_init(&rendition->idle);
@@ -177,8 +178,14 @@ void rendition_trim(struct rendition *rendition)
 		keep = oldest_index_needed(&rendition->blocked, keep);
 		keep = oldest_index_needed(&rendition->ready, keep);
 		keep = u64_min(keep, held_index(rendition));
+		keep = u64_min(keep, rendition->kept_from);
 	}
 	ring_trim(&rendition->ring, keep);
+}
+
+void rendition_keep_unread(struct rendition *rendition, const struct subscriber *subscriber)
+{
+	rendition->kept_from = subscriber ? index_needed(subscriber) : 0;
 }
 
 void rendition_note_appended(struct rendition *rendition)
@@ -201,6 +208,12 @@ bool fanout_must_wait(const struct fanout *fanout)
 			return true;
 	}
 	return false;
+}
+
+void rendition_release(struct rendition *rendition)
+{
+	rendition->kept_from = UINT64_MAX;
+	fanout_check_wait(rendition->fanout);
 }
 
 void fanout_look_for_end_of_wait(struct fanout *fanout)

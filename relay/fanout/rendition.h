@@ -16,6 +16,7 @@ struct cursor;
 struct fanout;
 struct rendition_record;
 struct ring_record;
+struct subscriber;
 
 struct rendition {
 	struct list_node node; /* private: in fanout->renditions */
@@ -27,6 +28,8 @@ struct rendition {
 			     * UINT64_MAX: nothing ever waits */
 	bool keeps_past;                 /* rw: newcomers may ask for what came before them */
 	bool is_recorded;                /* rw: a recorder reads it, if not at this moment */
+	uint64_t kept_from;              /* private: from this segment on the ring keeps all;
+					  * UINT64_MAX: nothing */
 	struct rendition_record *record; /* private: NULL: it would not survive a crash */
 	struct ring_record *ring_record; /* private: the ring's, owned */
 	struct log_rate losses_log;      /* private to feed/publish.c: of packets without memory */
@@ -48,6 +51,11 @@ void rendition_free(struct rendition *rendition);
 
 /* Cuts the ring to size, but keeps what subscribers with on_slow = wait still need. */
 void rendition_trim(struct rendition *rendition);
+
+/* One of these leaves, and will be back: what it has not read is kept until rendition_release().
+ * NULL: all that is there. */
+void rendition_keep_unread(struct rendition *rendition, const struct subscriber *subscriber);
+void rendition_release(struct rendition *rendition);
 
 /* Looks how far it is on the disk; what is not, is held.  After each packet, and when the disk has
  * answered.  True: subscribers may get more than before. */

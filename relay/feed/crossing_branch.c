@@ -203,6 +203,14 @@ static void catch_up(void *owner)
 	} while (crossing->branch->publish.sequence.next_seq != before);
 }
 
+void crossing_take_rest(struct crossing *crossing)
+{
+	if (!crossing)
+		return;
+	catch_up(crossing);
+	crossing_take_all(crossing);
+}
+
 void crossing_attach_branch(struct crossing *crossing)
 {
 	const struct feed_events events = {

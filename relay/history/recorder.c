@@ -73,6 +73,7 @@ static void answer(struct recorder *recorder, int stream)
 	(void)pthread_mutex_lock(&recorder->lock);
 	recorder->stream = stream;
 	recorder->is_answered = true;
+	recorder->has_stream = stream >= 0;
 	recorder_tell_change(recorder);
 }
 
@@ -103,6 +104,8 @@ static void join(struct task *task)
 		ends[0] = -1;
 	if (ends[0] < 0)
 		fd_close(&ends[1]);
+	else
+		rendition_release(recorder->rendition);
 	answer(recorder, ends[1]);
 }
 
@@ -127,12 +130,31 @@ void recorder_finish(struct recorder *recorder)
 		subscriber_finish(subscriber, CLOSE_REMOVED);
 }
 
+bool recorder_is_recording(struct recorder *recorder)
+{
+	bool has_stream;
+
+	(void)pthread_mutex_lock(&recorder->lock);
+	has_stream = recorder->has_stream;
+	(void)pthread_mutex_unlock(&recorder->lock);
+	return has_stream && unanswered_ms(recorder) < UNANSWERED_MS;
+}
+
 void recorder_leave(struct recorder *recorder)
 {
 	struct subscriber *subscriber = give_up(recorder);
 
-	if (subscriber)
-		subscriber_close(subscriber, CLOSE_REMOVED);
+	if (!subscriber)
+		return;
+	if (recorder->on_lag == ON_SLOW_WAIT)
+		rendition_keep_unread(subscriber->rendition, subscriber);
+	subscriber_close(subscriber, CLOSE_REMOVED);
+}
+
+void recorder_keep_ring(const struct recorder *recorder, struct rendition *rendition)
+{
+	if (recorder->on_lag == ON_SLOW_WAIT)
+		rendition_keep_unread(rendition, NULL);
 }
 
 void recorder_await_end(struct recorder *recorder)
@@ -257,15 +279,8 @@ static bool is_writing(struct recorder *recorder)
 	return is_writing;
 }
 
-int recorder_begin(struct recorder *recorder, struct inbox *inbox, struct rendition *rendition)
+static int begin(struct recorder *recorder, struct inbox *inbox, struct rendition *rendition)
 {
-	int r;
-
-	if (recorder->rendition)
-		return 0;
-	r = history_folder_lock(&recorder->history->folder);
-	if (r < 0)
-		return r;
 	recorder->inbox = inbox;
 	recorder->rendition = rendition;
 	recorder->join.run = join;
@@ -274,6 +289,20 @@ int recorder_begin(struct recorder *recorder, struct inbox *inbox, struct rendit
 	if (!is_writing(recorder))
 		join(&recorder->join); /* before anything is published */
 	return run_all(recorder);
+}
+
+int recorder_begin(struct recorder *recorder, struct inbox *inbox, struct rendition *rendition)
+{
+	int r;
+
+	if (recorder->rendition)
+		return 0;
+	r = history_folder_lock(&recorder->history->folder);
+	if (r == 0)
+		r = begin(recorder, inbox, rendition);
+	if (r < 0)
+		rendition_release(rendition);
+	return r;
 }
 
 /* Did all threads end? */
@@ -304,6 +333,23 @@ static void log_left(const struct recorder *recorder)
 		"be brought to the disk, which has not answered for %llu ms",
 		recorder->feed, recorder->history->path,
 		(unsigned long long)unanswered_ms(recorder));
+}
+
+/* Where the feed has given out more than is written, and nobody has been told of it yet.  next: what it
+ * would give out next; NULL: it goes on. */
+static void log_unwritten(const struct recorder *recorder, const struct sequence *next)
+{
+	const struct history_writer *writer = &recorder->writer;
+	bool is_same = next && next->session == writer->session;
+
+	if (!next || !recorder->has_thread[HISTORY_WRITING] || recorder->report.is_failing ||
+	    next->next_seq <= (is_same ? writer->next_seq : 1))
+		return;
+	log_error("history lacks what came last feed=%s: it ends at session=%u sequence=%llu, the "
+		  "feed at session=%u sequence=%llu; the disk was too slow for the time that it "
+		  "had, and the next start records a gap",
+		  recorder->feed, writer->session, (unsigned long long)writer->next_seq,
+		  next->session, (unsigned long long)next->next_seq);
 }
 
 /* False: a thread has it now.  The feed may go on without it, so what comes next is not kept. */
@@ -345,6 +391,7 @@ void recorder_free(struct recorder **recorder_ptr, const struct sequence *next)
 		if (recorder->has_thread[i])
 			(void)pthread_join(recorder->threads[i], NULL);
 	}
+	log_unwritten(recorder, next);
 	recorder_free_ended(recorder);
 }
 

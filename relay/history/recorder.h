@@ -67,9 +67,18 @@ must_check int recorder_begin(struct recorder *recorder, struct inbox *inbox,
 void recorder_finish(struct recorder *recorder);
 void recorder_await_end(struct recorder *recorder);
 
-/* In that loop, before the rendition goes: it leaves the feed at once.  What it has got is still
- * written. */
+/* True: it gets what its feed has, and the disk takes it.  False as well when all has been written and
+ * the feed has ended, when nothing can be written, or when the disk has not answered for some time.
+ * From any thread. */
+bool recorder_is_recording(struct recorder *recorder);
+
+/* In that loop: it leaves the feed at once.  What it has got is still written.  With ON_SLOW_WAIT what
+ * it has not got stays in the ring, so that nothing is missing when it comes back. */
 void recorder_leave(struct recorder *recorder);
+
+/* Before recorder_begin(), of a feed that goes on from another process: the same, for all that is in the
+ * ring. */
+void recorder_keep_ring(const struct recorder *recorder, struct rendition *rendition);
 
 /* For a hand-over, after recorder_leave(), while nobody is served: its threads end, and another process
  * may open the folder; who reads it here still can.  recorder_begin() is next, or the end of the process.  0;

@@ -46,6 +46,7 @@ struct recorder {
 	bool fails[HISTORY_STEP_COUNT];
 	bool has_found_synced; /* what the history had is on the disk, or need not be */
 	bool is_answered;      /* the thread's question for a stream */
+	bool has_stream;       /* it is being given, or written */
 	int stream;            /* the answer; -1: there is none */
 	uint64_t sync_ms;
 	struct recorder_report report; /* but for the history */

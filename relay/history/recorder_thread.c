@@ -69,12 +69,13 @@ static void end_thread(struct recorder *recorder, enum history_step thread)
 		recorder_free_ended(recorder);
 }
 
-/* False: the recording thread has ended. */
+/* The recording thread has no stream any more.  False: it has ended. */
 static bool rest(struct recorder *recorder, uint64_t ms)
 {
 	uint64_t end_ns = clock_mono_ns() + ms * NS_PER_MS;
 
 	(void)pthread_mutex_lock(&recorder->lock);
+	recorder->has_stream = false;
 	while (!recorder->must_end[HISTORY_WRITING] && clock_mono_ns() < end_ns)
 		recorder_wait(recorder, ms);
 	if (recorder->must_end[HISTORY_WRITING]) {

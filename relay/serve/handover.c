@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "feed/settle.h"
+#include "history/recorder.h"
 #include "http/websocket_input.h"
 #include "net/peer_socket.h"
 #include "serve/arrival.h"
@@ -441,6 +442,15 @@ struct resuming {
 	uint64_t lost; /* subscribers, in a crash */
 };
 
+/* What its recorder has not got yet must not be cut off before that is back. */
+static void keep_for_recorder(const struct served_feed *served, const struct worker *worker)
+{
+	struct rendition **renditions = served->formats[FORMAT_FRAMED].renditions;
+
+	if (served->recorder && worker == served->recording && renditions)
+		recorder_keep_ring(served->recorder, renditions[worker->index]);
+}
+
 static void restore_in_worker(struct worker *worker, void *data)
 {
 	struct resuming *resuming = data;
@@ -451,6 +461,7 @@ static void restore_in_worker(struct worker *worker, void *data)
 
 	/* Before what is told of a publisher that does not go on. */
 	crossings_resume(&feed->publish.crossings);
+	keep_for_recorder(served, worker);
 	r = feed_restore(feed, served->crossings[worker->index], &handed->parts[worker->index],
 			 handed->source_end);
 	if (worker == served->home && handed->source_end == CLOSE_REASON_COUNT)

@@ -230,7 +230,7 @@ static void finish_recording(struct worker *worker, void *data)
 {
 	struct order *order = data;
 
-	feed_catch_up(worker_feed(order->served, worker)->feed);
+	crossing_take_rest(order->served->crossings[worker->index]);
 	recorder_finish(order->served->recorder);
 }
 

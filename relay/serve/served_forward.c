@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "feed/crossing_branch.h"
 #include "history/recorder.h"
 #include "nats/forwarder.h"
 #include "serve/params.h"
@@ -57,7 +58,7 @@ static void finish_in(struct worker *worker, void *data)
 {
 	struct served_forward *forward = data;
 
-	feed_catch_up(forward->feed->worker_feeds[worker->index].feed);
+	crossing_take_rest(forward->feed->crossings[worker->index]);
 	forwarder_finish(forward->forwarder);
 }
 

@@ -3,6 +3,7 @@
 #include "serve/service.h"
 
 #include "base/clock.h"
+#include "history/recorder.h"
 #include "serve/combination.h"
 #include "serve/arrival.h"
 #include "serve/served_feed.h"
@@ -89,6 +90,19 @@ static void end_bodies(struct worker *worker, void *data)
 void service_end_bodies(struct service *service)
 {
 	workers_call(&service->workers, end_bodies, NULL);
+}
+
+bool service_is_recording(const struct service *service)
+{
+	struct list_node *node;
+
+	list_for_each (&service->feeds, node) {
+		struct recorder *recorder = served_feed_at(node)->recorder;
+
+		if (recorder && recorder_is_recording(recorder))
+			return true;
+	}
+	return false;
 }
 
 struct slow_drain {

@@ -63,6 +63,9 @@ void service_drain(struct service *service);
 /* Before a hand-over: publishers that the next process could not go on with are ended. */
 void service_end_bodies(struct service *service);
 
+/* True: what a feed has is being written into its history.  Of one that drains: still. */
+bool service_is_recording(const struct service *service);
+
 /* Lets all go who are here now, one after the other, over spread_ms; nothing else changes, and who
  * comes now is let in.  Begins anew where one is under way.  0: there is none any more. */
 void service_drain_slowly(struct service *service, uint64_t spread_ms);

@@ -20,6 +20,7 @@ ADMIN = {"admin": {"listen": "tcp:127.0.0.1:0"}}
 # What dies sooner than a second after it was resumed is not resumed again.
 LIVES_S = 1.1
 MADE = script("u32be", (70_000, 300, 4096, 1, 900_000) * 8, 2)
+SMALL = script("u32be", (1000,) * 4000, 2)
 
 
 def history(lab, **options):
@@ -272,6 +273,109 @@ def test_a_stop_does_not_wait_for_a_disk_that_never_answers(lab, call):
     publish(relay)
     stop(relay)
     assert len({header.session for header, _ in recorded(folder)}) == 2
+
+
+# history_sync; so many messages are taken in any case, and no more once this counter has gone up by that.  With packet, half
+# a ring waits for the disk at most, at home and in the branch of the recorder.
+LATER = ("1s", 256, "crossing_holds", 1)
+HELD_UP = pytest.mark.parametrize("held", [LATER, ("packet", 32, "wait_pauses", 2)])
+
+
+def held_up(lab, held=LATER, relay_options=None):
+    """A relay whose disk does not answer, and that has taken in all it can: the ring is full, and so is the way into it.
+    The last of what it returns: how many messages."""
+    sync, sent, counter, more = held
+    sections, folder = history(lab, ring="128k", segment="64k", history_sync=sync)
+    says_so = lab.directory / "disk-hangs"
+    relay = lab.start({"relay": relay_options or {}} | sections | ADMIN, env=preload(RELAY_HANG=f"pwrite:{says_so}"))
+    says_so.touch()
+    publisher = relay.publish("a", SMALL.wire[:1004 * sent])
+    seen = relay.wait("a", in_messages=sent)
+    end = seen[counter] + more
+    while seen[counter] < end:
+        publisher.send(SMALL.wire[1004 * sent:1004 * (sent + 16)])
+        sent += 16
+        seen = relay.wait("a", test=lambda seen, sent=sent: seen["in_messages"] == sent or seen[counter] >= end)
+    assert sent < SMALL.count
+    return relay, folder, says_so, seen["in_messages"]
+
+
+def assert_all_written(folder, messages):
+    packets = recorded(folder)
+    assert behind(packets) == 1 + messages
+    assert not [header for header, _ in packets if header.type == packet.GAP]
+    assert len({header.session for header, _ in packets}) == 1
+    assert len(payload_of(packets)) == 1004 * messages
+    assert SMALL.payload.startswith(payload_of(packets))
+
+
+@HELD_UP
+def test_a_stop_writes_what_a_slow_disk_has_held_up(lab, held):
+    """What fills the ring, and what waits on its way into it, is written before the end."""
+    relay, folder, says_so, messages = held_up(lab, held)
+    relay.signal(signal.SIGTERM)
+    relay.wait_log("draining")
+    says_so.unlink()
+    assert relay.wait_exit() == 0
+    assert_all_written(folder, messages)
+
+
+@HELD_UP
+def test_a_reload_writes_what_a_slow_disk_has_held_up(lab, held):
+    """The feed is removed, and the disk answers then."""
+    relay, folder, says_so, messages = held_up(lab, held)
+    since = relay.reload(ADMIN | feed("b"))
+    relay.wait_log("reload: ", since)
+    says_so.unlink()
+    relay.wait_log("reloaded", since)
+    assert_all_written(folder, messages)
+
+
+@HELD_UP
+def test_an_upgrade_keeps_what_a_slow_disk_has_held_up(lab, held):
+    """The disk answers once nobody is served any more."""
+    relay, folder, says_so, messages = held_up(lab, held)
+    since = len(relay.log)
+    relay.signal(signal.SIGUSR2)
+    relay.wait_log("upgrading", since)
+    says_so.unlink()
+    relay.wait_log(r" info ready\b", since)
+    stop(relay)
+    assert_all_written(folder, messages)
+
+
+def test_a_refused_upgrade_keeps_what_a_slow_disk_has_held_up(lab):
+    """The recorder has left its feed for it, which waits until that is back."""
+    relay, folder, says_so, _ = held_up(lab)
+    relay.expect("upgrade failed").upgrade("upgrade failed: history .*: the disk has not answered")
+    says_so.unlink()
+    relay.close_peers()
+    relay.wait("a", source_up=0)
+    lab.loop.run(lambda: told(lab, relay)["lag_messages"] == 0, what="the recorder", poll=0.05)
+    messages = relay.feed("a")["in_messages"]
+    stop(relay)
+    assert_all_written(folder, messages)
+
+
+def test_what_a_slow_disk_has_not_taken_by_the_end_is_a_gap(lab):
+    """The disk answers, but only when the feed is not there any more. What it has got by then is written."""
+    relay, folder, says_so, messages = held_up(lab, relay_options={"drain": "0"})
+    relay.expect("history lacks what came last").signal(signal.SIGTERM)
+    # The recorder has a pair of sockets: its own is the last one of relay's.
+    lab.loop.run(lambda: relay.socket_links() == 1, what="the feed to go", poll=0.001)
+    says_so.unlink()
+    assert relay.wait_exit() == 0
+    there = behind(recorded(folder))
+    relay.wait_log(f"history lacks what came last feed=a: it ends at session=.* sequence={there}, the feed at .* sequence={1 + messages};")
+    assert there < 1 + messages
+    sections, _ = history(lab)
+    relay = lab.start(sections)
+    publish(relay, script("u32be", (1000,) * 10, 2))
+    stop(relay)
+    packets = recorded(folder)
+    assert behind(packets) == 1 + messages + 10
+    assert len({header.session for header, _ in packets}) == 1
+    assert [(header.sequence, header.time) for header, _ in packets if header.type == packet.GAP] == [(there, 1 + messages)]
 
 
 def test_a_reload_does_not_wait_for_a_disk_that_never_answers(lab):
