@@ -16,8 +16,10 @@
 static size_t header_bytes(const struct forwarder *forwarder, const char *id)
 {
 	static const char around[] = "NATS/1.0\r\nNats-Msg-Id: \r\nNats-Expected-Stream: \r\n\r\n";
+	static const char before[] = "Nats-Expected-Last-Msg-Id: \r\n";
+	size_t bytes = strlen(around) + strlen(id) + strlen(forwarder->params.backbone.stream);
 
-	return strlen(around) + strlen(id) + strlen(forwarder->params.backbone.stream);
+	return forwarder->target.is_ours_alone ? bytes + strlen(before) + FORWARD_ID_BYTES : bytes;
 }
 
 static bool is_too_long(const struct forwarder *forwarder, const struct forward_id *id,
@@ -43,6 +45,17 @@ static void note_too_long(struct forwarder *forwarder, const struct forward_id *
 			 forwarder->target.max_bytes, (unsigned long long)suppressed);
 }
 
+/* Where nobody else publishes to the stream, its newest message has to be the one before: a message that was lost on the
+ * way is not overtaken by those behind it. */
+static natsStatus expect_before(natsMsg *message, const struct forward_id *before,
+				const char *subject)
+{
+	char id[FORWARD_ID_BYTES];
+
+	forward_id_print(before, subject, id);
+	return natsMsgHeader_Set(message, "Nats-Expected-Last-Msg-Id", id);
+}
+
 static natsStatus set_fields(natsMsg *message, const char *id, const char *stream)
 {
 	natsStatus status = natsMsgHeader_Set(message, "Nats-Msg-Id", id);
@@ -57,6 +70,7 @@ static int publish(struct forwarder *forwarder, struct nats_connection *connecti
 		   const struct acks *acks, uint64_t number, struct errmsg *err)
 {
 	struct unacked_message *unacked = unacked_find(&forwarder->unacked, number);
+	const struct forward_id *before = unacked_before(&forwarder->unacked, number);
 	const struct backbone_params *params = &forwarder->params.backbone;
 	char id[FORWARD_ID_BYTES], reply[128];
 	natsMsg *message = NULL;
@@ -68,6 +82,8 @@ static int publish(struct forwarder *forwarder, struct nats_connection *connecti
 				(int)unacked->count);
 	if (status == NATS_OK)
 		status = set_fields(message, id, params->stream);
+	if (status == NATS_OK && forwarder->target.is_ours_alone && before)
+		status = expect_before(message, before, params->subject);
 	if (status == NATS_OK)
 		status = natsConnection_PublishMsg(connection->connection, message);
 	natsMsg_Destroy(message);
@@ -138,7 +154,7 @@ int forwarder_publish_again(struct forwarder *forwarder, struct nats_connection 
 			(void)unacked_settle(unacked, number);
 		} else if (is_too_long(forwarder, &message->id, message->count)) {
 			note_too_long(forwarder, &message->id, message->count);
-			(void)unacked_settle(unacked, number);
+			(void)unacked_leave_out(unacked, number);
 		} else {
 			r = publish(forwarder, connection, acks, number, err);
 		}
@@ -153,13 +169,19 @@ static int take_refusal(struct forwarder *forwarder, uint64_t number, const json
 {
 	const struct unacked_message *message = unacked_find(&forwarder->unacked, number);
 	const char *text = json_string_value(json_object_get(error, "description"));
+	json_int_t code = json_integer_value(json_object_get(error, "err_code"));
 
-	if (json_integer_value(json_object_get(error, "err_code")) ==
-		    JSStreamMessageExceedsMaximumErr &&
-	    message) {
+	if (code == JSStreamMessageExceedsMaximumErr && message) {
 		note_too_long(forwarder, &message->id, message->count);
-		(void)unacked_settle(&forwarder->unacked, number);
+		(void)unacked_leave_out(&forwarder->unacked, number);
 		return 0;
+	}
+	if (code == JSStreamWrongLastMsgIDErr) {
+		errmsg_set(err,
+			   "stream %s lacks a message that was published before; relay begins "
+			   "again with that",
+			   forwarder->params.backbone.stream);
+		return -EAGAIN;
 	}
 	errmsg_set(err, "stream %s takes no message: %.200s", forwarder->params.backbone.stream,
 		   text ? text : "it does not say why");

@@ -180,6 +180,12 @@ static int check_target(const jsStreamInfo *info, const struct backbone_params *
 	return has_subject && !config->NoAck ? 0 : -EINVAL;
 }
 
+static bool is_alone(const jsStreamConfig *config, const char *subject)
+{
+	return config->SubjectsLen == 1 && strcmp(config->Subjects[0], subject) == 0 &&
+	       config->SourcesLen == 0;
+}
+
 int nats_stream_look_at_target(struct nats_connection *connection,
 			       const struct backbone_params *params, struct stream_target *ret,
 			       struct errmsg *err)
@@ -197,6 +203,7 @@ int nats_stream_look_at_target(struct nats_connection *connection,
 		.max_bytes = max_bytes > 0 ? (size_t)max_bytes : SIZE_MAX,
 		.window_ms = (uint64_t)info->Config->Duplicates / NS_PER_MS,
 		.first_seq = info->State.FirstSeq,
+		.is_ours_alone = is_alone(info->Config, params->subject),
 	};
 	jsStreamInfo_Destroy(info);
 	return r;

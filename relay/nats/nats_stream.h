@@ -29,6 +29,7 @@ struct stream_target {
 	size_t max_bytes; /* a message may have, with its header fields: to the server and the stream */
 	uint64_t window_ms; /* so long the stream remembers ids of messages */
 	uint64_t first_seq; /* of the stream: its oldest message */
+	bool is_ours_alone; /* it has this subject and no other, and nothing comes into it elsewhere */
 };
 
 /* Asks for it.  0; or -errno, with what is wrong and what to do about it in *err: there is no such stream, it

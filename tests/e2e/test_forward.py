@@ -219,6 +219,20 @@ def losing(lab, nats, number):
     return way.url
 
 
+def test_nothing_overtakes_what_was_lost_on_the_way(lab, server):
+    """In a stream that has this subject alone: those behind it wait until it is published again."""
+    nats = server()
+    nats.stream(subjects=[SUBJECT])
+    sections = forwarding(nats)
+    sections["nats"] = {"servers": losing(lab, nats, 300)}
+    relay = lab.start(sections)
+    relay.wait("a", forward_up=1)
+    relay.expect("stream PRICES lacks a message that was published before; relay begins again with that")
+    relay.publish("a", LINES.wire)
+    relay.wait("a", forward_acked=900, forward_errors=1, forward_connects=2, forward_up=1)
+    assert bodies(nats) == LINES.wire_pieces()
+
+
 @pytest.mark.parametrize("how", ["upgrade", "reload", "crash", "term"])
 def test_who_goes_on_finds_what_was_lost_on_the_way(lab, server, how):
     """Nobody has noticed yet that the stream does not acknowledge it."""
@@ -292,6 +306,7 @@ def test_what_stands_behind_later_ones_hides_none_of_them(lab, server):
 # ---- origins in pairs ----
 
 NUMBERED = script("relay", (900,) * 600, 4, 2)
+SUBJECTS = pytest.mark.parametrize("subjects", [["prices.>"], [SUBJECT]], ids=["of-several", "alone"])
 
 
 def pair(lab, nats):
@@ -303,9 +318,10 @@ def packets_until(count):
     return count // 2 * (32 + 2 * 900)
 
 
-def test_of_two_origins_either_may_die(lab, server):
+@SUBJECTS
+def test_of_two_origins_either_may_die(lab, server, subjects):
     nats = server()
-    nats.stream()
+    nats.stream(subjects=subjects)
     relays = pair(lab, nats)
     publishers = [relay.publish("a", NUMBERED.wire[:packets_until(200)]) for relay in relays]
     for relay in relays:
@@ -325,9 +341,10 @@ def test_of_two_origins_either_may_die(lab, server):
     assert bodies(nats) == [NUMBERED.payload[i * 900:(i + 1) * 900] for i in range(600)]
 
 
-def test_an_origin_that_was_away_for_longer_than_the_window_doubles_nothing(lab, server):
+@SUBJECTS
+def test_an_origin_that_was_away_for_longer_than_the_window_doubles_nothing(lab, server, subjects):
     nats = server()
-    nats.stream(duplicate_window=100_000_000)
+    nats.stream(subjects=subjects, duplicate_window=100_000_000)
     relays = pair(lab, nats)
     publishers = [relay.publish("a", NUMBERED.wire[:packets_until(200)]) for relay in relays]
     for relay in relays:
