@@ -40,7 +40,7 @@ static int add(struct token_list *list, const char *token, size_t bytes)
 		return -ENOMEM;
 	list->digests = digests;
 	if (!digest(token, bytes, digests[list->count]))
-		return -EIO;
+		return -ENOMEM;
 	list->count++;
 	return 0;
 }
@@ -121,15 +121,15 @@ void token_list_free(struct token_list *list)
 	*list = (struct token_list){0};
 }
 
-bool token_list_has(const struct token_list *list, const char *token, size_t bytes)
+int token_list_has(const struct token_list *list, const char *token, size_t bytes)
 {
 	uint8_t asked[TOKEN_DIGEST_BYTES];
 	unsigned found = 0;
 
 	if (!digest(token, bytes, asked))
-		return false;
+		return -ENOMEM;
 	/* All are compared, so the time does not say which one it was. */
 	for (size_t i = 0; i < list->count; i++)
 		found |= CRYPTO_memcmp(asked, list->digests[i], sizeof(asked)) == 0;
-	return found;
+	return (int)found;
 }

@@ -33,5 +33,6 @@ int token_list_load(struct token_list *ret, const char *path, struct errmsg *err
 /* Idempotent; leaves it all zero. */
 void token_list_free(struct token_list *list);
 
-/* Takes as long whatever the token is, as far as its length allows. */
-bool token_list_has(const struct token_list *list, const char *token, size_t bytes);
+/* 1: it is one of them; 0: it is not; -ENOMEM: libcrypto has no memory to say.  Takes as long whatever the
+ * token is, as far as its length allows. */
+int token_list_has(const struct token_list *list, const char *token, size_t bytes);

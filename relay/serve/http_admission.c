@@ -108,15 +108,19 @@ static void refuse_page_of_other_site(struct asking *asking)
 	asking_refuse_with(asking, HTTP_REFUSED_ORIGIN, 403, line);
 }
 
-/* A preflight has no token to bring.  A page of any site can have a cookie sent. */
-static bool is_token_valid(const struct asking *asking)
+/* HTTP_REFUSAL_COUNT: it has what it needs.  A page of any site can have a cookie sent. */
+static enum http_refusal refusal_of_token(const struct asking *asking)
 {
 	const struct http_listener *http = asking->http;
+	int r;
 
-	if (asking->publishes)
-		return !asking->token.is_cookie &&
-		       request_token_is_in(&asking->token, &http->publishers);
-	return !http->asks_token || request_token_is_in(&asking->token, &http->tokens);
+	if (!asking->publishes && !http->asks_token)
+		return HTTP_REFUSAL_COUNT;
+	if (asking->publishes && asking->token.is_cookie)
+		return HTTP_REFUSED_TOKEN;
+	r = request_token_is_in(&asking->token,
+				asking->publishes ? &http->publishers : &http->tokens);
+	return r < 0 ? HTTP_REFUSED_NO_MEMORY : r == 0 ? HTTP_REFUSED_TOKEN : HTTP_REFUSAL_COUNT;
 }
 
 /* ---- what is asked for ---- */
@@ -475,6 +479,7 @@ static void answer_request(struct asking *asking, const char *wrong)
 {
 	const char *wrong_peer =
 		http_listener_find_peer(asking->http, asking->connection, asking->request);
+	const enum http_refusal of_token = refusal_of_token(asking);
 	char buf[STREAM_ANSWER_BYTES];
 
 	if (wrong_peer)
@@ -487,12 +492,12 @@ static void answer_request(struct asking *asking, const char *wrong)
 		asking_refuse(asking, HTTP_REFUSED_ORIGIN);
 	else if (is_from_page_of_other_site(asking))
 		refuse_page_of_other_site(asking);
-	else if (asking->request->method == HTTP_OPTIONS)
+	else if (asking->request->method == HTTP_OPTIONS) /* has no token to bring */
 		asking_send(
 			asking, buf,
 			stream_answer_options(&asking->answer, asking->request, buf, sizeof(buf)));
-	else if (!is_token_valid(asking) && !is_table_for_all(asking))
-		asking_refuse(asking, HTTP_REFUSED_TOKEN);
+	else if (of_token != HTTP_REFUSAL_COUNT && !is_table_for_all(asking))
+		asking_refuse(asking, of_token);
 	else if (asking->http->admission->service->is_draining)
 		asking_refuse(asking, HTTP_REFUSED_DRAINING);
 	else if (wrong)
@@ -506,7 +511,7 @@ static void answer_request(struct asking *asking, const char *wrong)
 	else if (wants_list(asking) && asking->answer.dialect == STREAM_HTTP)
 		asking_send_list(asking);
 	else if (wants_list(asking))
-		asking_send_source_table(asking, is_token_valid(asking));
+		asking_send_source_table(asking, of_token == HTTP_REFUSAL_COUNT);
 	else if (asking->several.wrong.text[0])
 		asking_refuse_with(asking, asking->several_refusal,
 				   refusal_words_of(asking->several_refusal)->status,

@@ -147,7 +147,7 @@ void request_token_forget(struct request_token *token)
 	OPENSSL_cleanse(token, sizeof(*token));
 }
 
-bool request_token_is_in(const struct request_token *token, const struct token_list *list)
+int request_token_is_in(const struct request_token *token, const struct token_list *list)
 {
-	return token->text[0] && token_list_has(list, token->text, strlen(token->text));
+	return token->text[0] ? token_list_has(list, token->text, strlen(token->text)) : 0;
 }

@@ -30,5 +30,5 @@ struct request_token {
 void request_token_find(const struct http_request *request, struct request_token *ret);
 void request_token_forget(struct request_token *token);
 
-/* Is it one of the list? */
-bool request_token_is_in(const struct request_token *token, const struct token_list *list);
+/* Is it one of the list?  As token_list_has(). */
+int request_token_is_in(const struct request_token *token, const struct token_list *list);

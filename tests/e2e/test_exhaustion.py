@@ -13,12 +13,13 @@ import pytest
 
 from relaytest import address
 from relaytest.daemon import preload
-from relaytest.ini import feed
+from relaytest.ini import feed, web
 from relaytest.loop import CEILING
 from relaytest.namespace import Namespace
 from relaytest.stream import script
 from relaytest.subscriber import Subscriber
 from relaytest.surroundings import needs, network_link
+from relaytest.web import ask
 
 LOSSLESS = {"on_slow": "wait", "stall_timeout": "1h", "framing": "u32be"}
 
@@ -63,6 +64,24 @@ def test_descriptors_run_out(lab, workers):
     late = Subscriber(lab.loop, relay.address["listener a-raw"], made, start=None)
     relay.peers.append(late)
     relay.wait("a", test=lambda seen: seen["subscribers"] >= 7)
+
+
+def test_a_token_cannot_be_looked_up(lab):
+    """libcrypto has no memory: that is relay's failure, and not a wrong token of whoever asks."""
+    tokens = lab.directory / "tokens"
+    tokens.write_text("known\n")
+    tokens.chmod(0o600)
+    relay = lab.start(web(options={"token_file": tokens}), env=preload(RELAY_REFUSE="digest:ENOMEM:after=10"))
+
+    def code(token):
+        return ask(relay, fields={"Authorization": f"Bearer {token}"}, method="HEAD")[0]
+
+    codes = [code("known") for _ in range(20)]
+    assert codes == sorted(codes) and set(codes) == {200, 503}, codes  # the first of them are known
+    assert code("unknown") == 503
+    assert ask(relay, method="HEAD")[0] == 401
+    seen = relay.status()["relay"]
+    assert (seen["http_refused_web_no_memory"], seen["http_refused_web_token"]) == (codes.count(503) + 1, 1)
 
 
 def test_nothing_more_can_be_watched(lab):

@@ -15,11 +15,12 @@
  * waiting), tee, vmsplice, pread, pwrite, fdatasync, passrights (getsockopt and
  * setsockopt of SO_PASSRIGHTS),
  * memfd_create, state_memory (memfd_create for what is handed over), execv, waitpid, sendmsg,
- * recvmsg, sigprocmask, prlimit (getrlimit and setrlimit), listen or epoll_add (epoll_ctl of a
- * descriptor that is new there).
+ * recvmsg, sigprocmask, prlimit (getrlimit and setrlimit), listen, epoll_add (epoll_ctl of a
+ * descriptor that is new there) or digest (EVP_Digest of libcrypto).
  * A rule for splice_in, splice_out, splice_pair or state_memory goes before that for the call.  A
  * rule that cannot be read ends the process: a test must not pass because its fault was misspelt.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -67,6 +68,7 @@ enum call {
 	CALL_PRLIMIT,
 	CALL_LISTEN,
 	CALL_EPOLL_ADD,
+	CALL_DIGEST,
 	CALL_COUNT
 };
 
@@ -93,6 +95,7 @@ static const char *const call_names[CALL_COUNT] = {
 	[CALL_PRLIMIT] = "prlimit",
 	[CALL_LISTEN] = "listen",
 	[CALL_EPOLL_ADD] = "epoll_add",
+	[CALL_DIGEST] = "digest",
 };
 
 static const struct {
@@ -487,4 +490,21 @@ int epoll_ctl(int epoll_fd, int what, int fd, struct epoll_event *event)
 	(void)syscall(SYS_epoll_ctl, epoll_fd, EPOLL_CTL_DEL, fd, event);
 	errno = refused_with;
 	return -1;
+}
+
+typedef int digest_fn(const void *bytes, size_t count, unsigned char *ret, unsigned *ret_bytes,
+		      const void *type, void *engine);
+
+/* As where libcrypto has no memory. */
+digest_fn EVP_Digest;
+int EVP_Digest(const void *bytes, size_t count, unsigned char *ret, unsigned *ret_bytes,
+	       const void *type, void *engine)
+{
+	size_t none = SIZE_MAX;
+	void *next = dlsym(RTLD_NEXT, "EVP_Digest");
+	digest_fn *digest;
+
+	memcpy(&digest, &next, sizeof(digest));
+	return apply_rule(CALL_DIGEST, &none) ? 0
+					      : digest(bytes, count, ret, ret_bytes, type, engine);
 }

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <openssl/evp.h>
 #include <zlib.h>
 
 struct wrap_rule {
@@ -43,6 +44,7 @@ ssize_t __real_pread(int, void *, size_t, off_t);
 ssize_t __real_sendfile(int, int, off_t *, size_t);
 void *__real_realloc(void *, size_t);
 int __real_deflateInit2_(z_streamp, int, int, int, int, int, const char *, int);
+int __real_EVP_Digest(const void *, size_t, unsigned char *, unsigned *, const EVP_MD *, ENGINE *);
 
 ssize_t __wrap_splice(int, off64_t *, int, off64_t *, size_t, unsigned);
 ssize_t __wrap_tee(int, int, size_t, unsigned);
@@ -57,6 +59,7 @@ ssize_t __wrap_pread(int, void *, size_t, off_t);
 ssize_t __wrap_sendfile(int, int, off_t *, size_t);
 void *__wrap_realloc(void *, size_t);
 int __wrap_deflateInit2_(z_streamp, int, int, int, int, int, const char *, int);
+int __wrap_EVP_Digest(const void *, size_t, unsigned char *, unsigned *, const EVP_MD *, ENGINE *);
 
 void wrap_reset(void)
 {
@@ -282,4 +285,12 @@ int __wrap_deflateInit2_(z_streamp stream, int level, int method, int window_bit
 		return Z_MEM_ERROR;
 	return __real_deflateInit2_(stream, level, method, window_bits, memory_level, strategy,
 				    version, stream_bytes);
+}
+
+int __wrap_EVP_Digest(const void *bytes, size_t count, unsigned char *ret, unsigned *ret_bytes,
+		      const EVP_MD *type, ENGINE *engine)
+{
+	if (fails_now(&rules[WRAP_DIGEST], count, 0))
+		return 0;
+	return __real_EVP_Digest(bytes, count, ret, ret_bytes, type, engine);
 }

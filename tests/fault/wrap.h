@@ -28,6 +28,7 @@ enum wrap_call {
 	WRAP_SENDFILE,
 	WRAP_REALLOC,      // failing only
 	WRAP_DEFLATE_INIT, // of zlib; failing only: it has no memory
+	WRAP_DIGEST,       // of libcrypto; the same
 	WRAP_CALL_COUNT
 };
 
