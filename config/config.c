@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "table/framing.h"
+
 bool config_has_admin(const struct config *config)
 {
 	const struct config_section *section = &config->admin.section;
@@ -18,6 +20,12 @@ bool config_is_nats(const struct config_feed *feed)
 {
 	return feed->ingest.text && (feed->ingest.kind == CONFIG_INGEST_NATS ||
 				     feed->ingest.kind == CONFIG_INGEST_JETSTREAM);
+}
+
+bool config_has_messages(const struct config_feed *feed)
+{
+	/* From NATS, each packet is one. */
+	return framing_row(feed->framing.kind)->has_messages || config_is_nats(feed);
 }
 
 const char *config_forward_stream(const struct config_feed *feed)

@@ -414,6 +414,9 @@ bool config_has_admin(const struct config *config);
 /* Is the feed read from NATS? */
 bool config_is_nats(const struct config_feed *feed);
 
+/* Is it known where its messages end? */
+bool config_has_messages(const struct config_feed *feed);
+
 /* The stream that a feed is forwarded to.  NULL: it is not, or what it says is none. */
 const char *config_forward_stream(const struct config_feed *feed);
 

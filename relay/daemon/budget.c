@@ -23,6 +23,7 @@ enum {
 	FDS_RESERVED = 64,           /* log, loop, signals, listeners, a configuration being read */
 	FDS_RESERVED_PER_FEED = 256, /* in each worker, at least; a pipe has two */
 	HTTP_FORMATS = 2,            /* that an http listener offers from the start */
+	FEEDS_FOR_ANY_MAX = 10,      /* they have more combinations than max_combinations can be */
 	PIPE_SLOT_BYTES = 4096,
 	PATH_BYTES = 1024,
 	PIPES_TRIED_MAX = 1024, /* more are not worth the time at start */
@@ -53,13 +54,19 @@ static size_t rings_of(const struct config *config, const struct config_feed *fe
 	return workers * formats;
 }
 
+static size_t ring_pipes_of(const struct config_feed *feed, size_t rings)
+{
+	if (feed->engine == CONFIG_ENGINE_COPY)
+		return 0;
+	return rings * rendition_max_pipes(feed->ring, feed->segment);
+}
+
 static size_t pipes_of(const struct config *config, const struct config_feed *feed,
 		       unsigned workers)
 {
 	if (feed->engine == CONFIG_ENGINE_COPY)
 		return 0;
-	return INTAKE_PIPES_MAX +
-	       rings_of(config, feed, workers) * rendition_max_pipes(feed->ring, feed->segment);
+	return INTAKE_PIPES_MAX + ring_pipes_of(feed, rings_of(config, feed, workers));
 }
 
 /* Of a feed, those in which laggards stand included. */
@@ -70,6 +77,36 @@ static uint64_t descriptors_of(const struct config *config, const struct config_
 		pipes_of(config, feed, workers) + RING_HELD_PIPES * rings_of(config, feed, workers);
 
 	return u64_max(2 * pipes, FDS_RESERVED_PER_FEED * workers);
+}
+
+/* Of so many feeds, two or more are asked for at once. */
+static uint64_t count_combinations(unsigned feeds, uint64_t max)
+{
+	return feeds < FEEDS_FOR_ANY_MAX ? u64_min((1U << feeds) - 1 - feeds, max) : max;
+}
+
+/* Of combinations that are first asked for at this listener, each in one format.  *widest: the ring and
+ * the segments of any of them are no larger. */
+static size_t combined_rings_of(const struct config *config, const struct config_listener *listener,
+				unsigned workers, struct config_feed *widest)
+{
+	unsigned feeds = 0;
+
+	*widest = (struct config_feed){.engine = CONFIG_ENGINE_COPY};
+	if (listener->format != FORMAT_HTTP || listener->delay)
+		return 0;
+	for (size_t i = 0; i < config->feed_count; i++) {
+		const struct config_feed *feed = &config->feeds[i];
+
+		if (!config_is_served(listener, feed) || !config_has_messages(feed))
+			continue;
+		feeds++;
+		widest->ring = size_max(widest->ring, feed->ring);
+		widest->segment = size_max(widest->segment, feed->segment);
+		if (feed->engine != CONFIG_ENGINE_COPY)
+			widest->engine = feed->engine;
+	}
+	return workers * count_combinations(feeds, listener->max_combinations);
 }
 
 static uint64_t ring_bytes_of(const struct config_feed *feed)
@@ -94,7 +131,11 @@ void budget_reckon(const struct config *config, unsigned workers, uint64_t fd_li
 	}
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct config_listener *listener = &config->listeners[i];
+		struct config_feed widest;
+		size_t combined = combined_rings_of(config, listener, workers, &widest);
 
+		reserved += 2 * (ring_pipes_of(&widest, combined) + RING_HELD_PIPES * combined);
+		rings += combined * ring_bytes_of(&widest);
 		if (listener->format == FORMAT_HTTP || *listener->trusted_proxies)
 			heads += listener->max_heads;
 	}
@@ -114,34 +155,45 @@ void budget_reckon(const struct config *config, unsigned workers, uint64_t fd_li
 
 /* ---- pipes ---- */
 
-/* Opens pipes for one feed behind those that are open already; false when there are no more. */
-static bool try_pipes(struct pipe *pipes, size_t *count, size_t max, const struct config_feed *feed)
+/* Pipes that are open to find out if there are so many. */
+struct tried_pipes {
+	struct pipe *list;
+	size_t count, max;
+	size_t wanted;
+	bool goes_on; /* none has failed yet */
+};
+
+static void try_pipes(struct tried_pipes *tried, size_t more, const struct config_feed *feed)
 {
-	for (; *count < max; (*count)++) {
-		if (pipe_open(&pipes[*count], pipe_set_slots(feed->segment)) < 0)
-			return false;
+	tried->wanted += more;
+	while (tried->goes_on && tried->count < size_min(tried->wanted, tried->max)) {
+		struct pipe *next = &tried->list[tried->count];
+
+		tried->goes_on = pipe_open(next, pipe_set_slots(feed->segment)) == 0;
+		tried->count += tried->goes_on;
 	}
-	return true;
 }
 
 static void probe_pipes(const struct config *config, unsigned workers, struct budget *budget)
 {
 	size_t tried_max = (size_t)u64_min(PIPES_TRIED_MAX, budget->descriptors / 4);
-	struct pipe *pipes = calloc(tried_max + 1, sizeof(*pipes));
-	size_t wanted = 0, count = 0;
-	bool goes_on = pipes != NULL;
+	struct tried_pipes tried = {.list = calloc(tried_max + 1, sizeof(struct pipe)),
+				    .max = tried_max};
 
-	for (size_t i = 0; i < config->feed_count; i++) {
-		wanted += pipes_of(config, &config->feeds[i], workers);
-		if (goes_on)
-			goes_on = try_pipes(pipes, &count, size_min(wanted, tried_max),
-					    &config->feeds[i]);
+	tried.goes_on = tried.list != NULL;
+	for (size_t i = 0; i < config->feed_count; i++)
+		try_pipes(&tried, pipes_of(config, &config->feeds[i], workers), &config->feeds[i]);
+	for (size_t i = 0; i < config->listener_count; i++) {
+		struct config_feed widest;
+		size_t rings = combined_rings_of(config, &config->listeners[i], workers, &widest);
+
+		try_pipes(&tried, ring_pipes_of(&widest, rings), &widest);
 	}
-	budget->pipes_wanted = goes_on ? size_min(wanted, tried_max) : wanted;
-	budget->pipes = count;
-	while (count > 0)
-		pipe_close(&pipes[--count]);
-	free(pipes);
+	budget->pipes_wanted = tried.goes_on ? size_min(tried.wanted, tried.max) : tried.wanted;
+	budget->pipes = tried.count;
+	while (tried.count > 0)
+		pipe_close(&tried.list[--tried.count]);
+	free(tried.list);
 }
 
 /* Text of a small file.  False: it cannot be read. */

@@ -138,7 +138,7 @@ static enum http_refusal refusal_of_wish(const struct asking *asking, enum forma
 		return HTTP_REFUSED_NO_KEY_FRAMES;
 	if (row->is_text && !http_path_is_text(path))
 		return HTTP_REFUSED_NO_TEXT;
-	if (!row->per_message || http_path_has_messages(path))
+	if (!row->per_message || path->has_messages)
 		return HTTP_REFUSAL_COUNT;
 	return format_is_events(format) ? HTTP_REFUSED_NOT_ACCEPTABLE : HTTP_REFUSED_NO_MESSAGES;
 }

@@ -79,7 +79,7 @@ static bool is_offered(const struct http_listener *http, const struct http_path 
 	    (http->admission->delay_ms || !icy_is_for(path->fields.content_type)))
 		return false;
 	return (!row->is_text || http_path_is_text(path)) &&
-	       (!row->per_message || http_path_has_messages(path));
+	       (!row->per_message || path->has_messages);
 }
 
 enum format http_websocket_format(bool is_text, bool per_message, bool tells_gaps)
@@ -107,7 +107,7 @@ enum format http_path_format(const struct http_listener *http, const struct http
 			     const struct stream_request *wanted, enum stream_dialect dialect)
 {
 	bool per_message = wanted->has_messages ? wanted->per_message
-						: http->per_message && http_path_has_messages(path);
+						: http->per_message && path->has_messages;
 	enum format format = wanted->format;
 
 	if (dialect == STREAM_NTRIP_1)
@@ -126,7 +126,7 @@ enum format http_path_format(const struct http_listener *http, const struct http
 static bool is_usual(const struct http_listener *http, const struct http_path *path,
 		     enum format format)
 {
-	bool per_message = http->per_message && http_path_has_messages(path);
+	bool per_message = http->per_message && path->has_messages;
 
 	return format == FORMAT_HTTP || (format == FORMAT_EVENTS && http_path_is_text(path)) ||
 	       format == http_websocket_format(false, per_message, http->gaps);
@@ -169,7 +169,7 @@ static int serve_feed(struct http_listener *http, struct served_feed *feed,
 	params_of_subscriber(from, config, &path->params);
 	params_of_stream(from, config, &path->fields);
 	path->framing = config->framing.kind;
-	path->is_nats = config_is_nats(config);
+	path->has_messages = config_has_messages(config);
 	path->is_auto = config_on_slow_of(from, config) == CONFIG_ON_SLOW_AUTO;
 	return offer_formats(http, path);
 }
@@ -263,7 +263,7 @@ static enum http_refusal add_feed(const struct http_listener *http, const char *
 			   safe_text_print(told, (struct http_text){name, strlen(name)}));
 		return HTTP_REFUSED_UNKNOWN_FEED;
 	}
-	if (!http_path_has_messages(path)) {
+	if (!path->has_messages) {
 		errmsg_set(&several->wrong,
 			   "feed %s does not know where its messages end, so it cannot be had "
 			   "with others on one connection",
@@ -291,10 +291,8 @@ static void join_path(struct http_path *path, const struct http_path *other)
 		path->is_auto || other->is_auto || path->params.on_slow != other->params.on_slow;
 	path->params.burst_bytes = u64_max(path->params.burst_bytes, other->params.burst_bytes);
 	path->params.burst_ms = u64_max(path->params.burst_ms, other->params.burst_ms);
-	if (http_path_is_text(other))
-		return;
-	path->framing = other->framing;
-	path->is_nats = other->is_nats;
+	if (!http_path_is_text(other))
+		path->framing = other->framing;
 }
 
 /* A combination has no history and no key frames.  False: not all of them are served here. */

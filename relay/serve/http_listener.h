@@ -37,9 +37,9 @@ struct http_path {
 	struct subscriber_params params;
 	struct stream_fields fields;
 	enum framing_kind framing;
-	bool is_nats;    /* each packet is one message */
-	bool is_auto;    /* on_slow: skip where a gap can be told, else disconnect */
-	bool is_several; /* several feeds on one connection: see struct http_several */
+	bool has_messages; /* it is known where they end */
+	bool is_auto;      /* on_slow: skip where a gap can be told, else disconnect */
+	bool is_several;   /* several feeds on one connection: see struct http_several */
 	struct format_offer offers[FORMAT_COUNT];
 };
 
@@ -121,12 +121,6 @@ const char *http_listener_find_peer(const struct http_listener *http,
 
 /* Gives up the feed's formats, before it goes. */
 void http_listener_detach(struct http_listener *http, const struct served_feed *feed);
-
-/* Is it known where messages end? */
-static inline bool http_path_has_messages(const struct http_path *path)
-{
-	return framing_row(path->framing)->has_messages || path->is_nats;
-}
 
 /* Are they all text? */
 static inline bool http_path_is_text(const struct http_path *path)

@@ -291,6 +291,23 @@ def test_budget(lab):
     relay.wait_log(rf"reserved={64 + 2 * (32 + 2 * (2048 + 16))} .*rings_bytes={2 * (80 << 20)} memory_limit=\d+ ")
 
 
+@pytest.mark.parametrize(("options", "most"), [({}, 4), ({"max_combinations": 3}, 3), ({"max_combinations": 0}, 0)])
+def test_budget_of_combinations(lab, options, most):
+    """a+b, a+c, b+c and a+b+c, each in one format, with the largest ring. d has no messages."""
+    names = ("a", "b", "c", "d")
+    sections = {f"feed {name}": {"ingest": "listen tcp:127.0.0.1:0", "framing": "line"} for name in names}
+    sections["feed b"] |= {"ring": "16m"}
+    sections["feed d"] |= {"ring": "24m", "framing": "none"}
+    web = {"format": "http", "listen": "tcp:127.0.0.1:0", "feed": "all", **options}
+    relay = lab.start({"relay": {"workers": 1}, "listener web": web, **sections})
+    rings = [8, 16, 8, 24]  # MiB, each in two formats
+    pipes = sum(32 + 2 * 4 * ring for ring in rings)
+    reserved = sum(max(256, 2 * (32 + 2 * (4 * ring + 16))) for ring in rings)
+    rings_bytes = sum(2 * ring * 5 // 4 for ring in rings) + most * 16 * 5 // 4
+    relay.wait_log(rf" reserved={64 + 256 + reserved + most * 2 * (64 + 16)} .* rings_bytes={rings_bytes << 20} .*"
+                   rf" pipes=\d+/{pipes + most * 64}( |$)")
+
+
 @needs(another_user)
 def test_a_reload_keeps_what_the_start_has_found(lab, program_for_all):
     """Pages for pipes are limited for an ordinary user alone."""
