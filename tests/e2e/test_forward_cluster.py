@@ -9,7 +9,7 @@ import pytest
 
 from relaytest import address, packet
 from relaytest.ini import feed
-from relaytest.nats import POLL, Client, Cluster
+from relaytest.nats import POLL, Client, Cluster, nodes_here
 
 pytestmark = pytest.mark.cluster
 
@@ -61,7 +61,7 @@ class Site:
 
     def __init__(self, lab):
         self.lab = lab
-        self.cluster = Cluster(lab.loop, lab.directory)
+        self.cluster = Cluster(lab.loop, nodes_here(lab.loop, lab.directory))
         lab.closers.append(self.cluster.close)
         self.cluster.wait_api(f"STREAM.CREATE.{STREAM}", name=STREAM, subjects=["prices.>"], storage="file",
                               retention="limits", num_replicas=3)

@@ -33,32 +33,46 @@ HERE = "192.0.2.254"
 STREAM = "PRICES"
 SESSION = 77  # of the publisher
 SIZE = 1024
-RATE = int(os.environ.get("RELAY_TEST_RATE", "200"))  # messages a second
+FULL = 0  # as much as the slowest subscriber takes
+RATES = [FULL if one == "full" else int(one) for one in os.environ.get("RELAY_TEST_RATE", "1000 full").split()]
+LEAD = 4000  # messages on their way, with FULL
+PAST = int(os.environ.get("RELAY_TEST_PAST", "60000"))  # messages of the last hour
+CHUNK = 1000
 BATCH_S = 0.05
 SILENT_S = 4  # a subscriber that hears nothing for so long comes back; heartbeats are a second apart
 CEILING = 120
 
 
-class Load(threading.Thread):
-    """A publisher that numbers its messages, and sends each to all origins that it reaches."""
+def message(number):
+    return (b"%d " % number).ljust(SIZE, b"\0")
 
-    def __init__(self, network, origins):
+
+def wire(number):
+    return packet.encode(count=1, length=SIZE, session=SESSION, sequence=number + 1, time=number + 1) + message(number)
+
+
+class Load(threading.Thread):
+    """A publisher that numbers its messages, and sends each to all origins that it reaches. The first `count` at once."""
+
+    def __init__(self, network, origins, rate, count):
         super().__init__(daemon=True)
-        self.made = []
+        self.rate = rate
+        self.count = count
+        self.subscribers = ()  # FULL goes by the slowest of these
         self.must_end = threading.Event()
         self.links = [Link(network, self, where) for where in origins]
-
-    @property
-    def count(self):
-        return len(self.made)
 
     def run(self):
         for link in self.links:
             link.start()
-        while not self.must_end.wait(BATCH_S):
-            for number in range(self.count, self.count + max(1, int(RATE * BATCH_S))):
-                self.made.append(packet.encode(count=1, length=SIZE, session=SESSION, sequence=number + 1,
-                                               time=time.time_ns()) + (b"%d " % number).ljust(SIZE, b"\0"))
+        while not self.must_end.wait(BATCH_S if self.rate else BATCH_S / 10):
+            taken = [one.next for one in self.subscribers]
+            if self.rate:
+                self.count += max(1, int(self.rate * BATCH_S))
+            elif taken and all(taken):
+                self.count = max(self.count, min(taken) + LEAD)
+            else:
+                self.count += 1  # they begin with what comes next
 
     def end(self):
         self.must_end.set()
@@ -98,9 +112,11 @@ class Link(threading.Thread):
 
     def send_all(self, sock):
         sock.settimeout(10)
-        while not self.must_end.wait(BATCH_S):
-            end = self.load.count
-            sock.sendall(b"".join(self.load.made[self.sent:end]))
+        while not self.must_end.is_set():
+            end = min(self.load.count, self.sent + CHUNK)
+            if end == self.sent:
+                self.must_end.wait(BATCH_S / 10)
+            sock.sendall(b"".join(map(wire, range(self.sent, end))))
             self.sent = end
 
 
@@ -169,7 +185,8 @@ class Subscriber:
         assert session == self.session or not self.session, f"session {session} after {self.session}"
         assert sequence == self.next or not self.next, f"message {sequence}, expected {self.next}"
         self.session, self.next = session, sequence + 1
-        self.seen[sequence] = body
+        self.seen[sequence] = int(body.split()[0])
+        assert body == message(self.seen[sequence])
         now = time.monotonic()
         self.stall = max(self.stall, now - self.last)
         self.last = now
@@ -179,10 +196,12 @@ class Subscriber:
 
 
 class Site:
-    """All hosts of the example, a load, and a subscriber for each edge, behind HAProxy."""
+    """All hosts of the example, a load, and a subscriber for each edge, behind HAProxy. past: the stream has so many
+    messages before."""
 
-    def __init__(self, lab, network):
+    def __init__(self, lab, network, rate, past=0):
         self.lab = lab
+        self.step = rate or LEAD  # messages that are progress
         self.loop = lab.loop
         self.network = network
         self.hosts = {name: network.host(address) for name, address in {**NODES, **ORIGINS, **EDGES}.items()}
@@ -196,9 +215,15 @@ class Site:
         self.starts = 0
         for name in ORIGINS:
             self.start_origin(name)
-        self.load = Load(network, [(address, 7101) for address in ORIGINS.values()])
+        self.load = Load(network, [(address, 7101) for address in ORIGINS.values()], rate, past)
         lab.closers.append(self.load.close)
         self.load.start()
+        self.began = time.monotonic()
+        self.loop.run(lambda: self.state().get("messages", 0) >= past, CEILING, poll=POLL,
+                      what=lambda: f"{past} messages of the past: {self.state()}")
+
+    def state(self):
+        return (self.cluster.try_api(f"STREAM.INFO.{STREAM}") or {}).get("state", {})
 
     def start_node(self, name):
         text = (FILES / f"{name}.conf").read_text().replace("/var/lib/nats", f"{self.lab.directory}/{name}")
@@ -225,10 +250,10 @@ class Site:
     def wait_origin(self, name):
         """Until the publisher reaches both origins again, and what this one forwards is acknowledged."""
         relay = self.relays[name]
-        self.loop.run(lambda: all(one.is_up and one.sent + RATE > self.load.count for one in self.load.links), CEILING,
-                      poll=POLL, what="the publisher to reach both origins")
+        self.loop.run(lambda: all(one.is_up and one.sent + self.step > self.load.count for one in self.load.links),
+                      CEILING, poll=POLL, what="the publisher to reach both origins")
         acked = relay.feed("prices")["forward_acked"]
-        relay.wait("prices", test=lambda seen: seen["forward_acked"] > acked + RATE, ceiling=CEILING)
+        relay.wait("prices", test=lambda seen: seen["forward_acked"] > acked + self.step, ceiling=CEILING)
 
     def start_balancer(self):
         host = self.network.host(BALANCER)
@@ -261,11 +286,12 @@ class Site:
         for _ in range(count):
             self.subscribers.append(Subscriber(self.loop, f"tcp:{BALANCER}:7003", "/prices"))
             self.lab.closers.append(self.subscribers[-1].close)
+        self.load.subscribers = self.subscribers
         self.wait_progress()
 
-    def wait_progress(self, count=RATE):
+    def wait_progress(self, steps=1):
         """Until so many messages more are stored, and each subscriber has them."""
-        want = self.load.count + count
+        want = self.load.count + steps * self.step
 
         def there():
             for one in self.subscribers:
@@ -295,16 +321,16 @@ class Site:
 
         self.loop.run(there, CEILING, poll=POLL, what=lambda: f"{last}: {[one.next for one in everybody]}")
         assert sorted(fresh.seen) == list(range(1, last + 1))
-        numbers = sorted(int(body.split()[0]) for body in fresh.seen.values())
-        assert numbers == list(range(last))
+        assert sorted(fresh.seen.values()) == list(range(last))
         assert self.cluster.wait_api(f"STREAM.INFO.{STREAM}")["state"]["last_seq"] == last
         for one in everybody:
             assert one.session == self.session
             assert one.seen == {sequence: fresh.seen[sequence] for sequence in range(min(one.seen), last + 1)}
             one.close()
         self.load.close()
-        print(f"{last} messages, {sum(one.connections for one in everybody)} connections, refused "
-              f"{[one.refusals for one in everybody]}")
+        seconds = time.monotonic() - self.began
+        print(f"{last} messages, {last * SIZE / seconds / 1e6:.1f} MB/s, {sum(one.connections for one in everybody)} "
+              f"connections, refused {[one.refusals for one in everybody]}")
 
 
 @pytest.fixture
@@ -313,9 +339,9 @@ def network():
         yield made
 
 
-@pytest.fixture
-def site(network, lab):
-    made = Site(lab, network)
+@pytest.fixture(params=RATES, ids=lambda rate: f"{rate or 'full'}")
+def site(request, network, lab):
+    made = Site(lab, network, request.param)
     for name in EDGES:
         made.start_edge(name)
     made.start_balancer()
@@ -365,7 +391,7 @@ def test_each_is_killed(site):
 def test_each_loses_its_link(site):
     for name in (*NODES, *ORIGINS, *EDGES):
         site.hosts[name].pull()
-        site.wait_progress(5 * RATE)
+        site.wait_progress(5)
         site.tell_stalls(f"{name} without link")
         if name in EDGES:
             site.wait_balancer(name, state="DOWN")
@@ -401,14 +427,22 @@ def test_an_edge_is_drained(site):
     site.check(fresh_reader(site, "edge-1"))
 
 
-def test_a_cold_edge_has_what_was_before_its_birth(network, lab):
-    site = Site(lab, network)
+def test_a_cold_edge_joins_under_load_and_has_the_last_hour(network, lab):
+    site = Site(lab, network, RATES[0], PAST)
     site.start_edge("edge-1")
     site.start_edge("edge-2")
     site.subscribers = [fresh_reader(site, name) for name in ("edge-1", "edge-2")]
-    site.wait_progress(10 * RATE)
+    site.wait_progress(10)
+    site.tell_stalls("before")
+    began = time.monotonic()
     site.start_edge("edge-3")
     cold = fresh_reader(site, "edge-3")
+    site.loop.run(lambda: cold.seen, CEILING, what="the first message", poll=POLL)
+    first = time.monotonic() - began
+    site.subscribers.append(cold)
     site.wait_progress()
+    print(f"a cold edge: a message after {first:.2f} s, {len(cold.seen)} after {time.monotonic() - began:.2f} s")
+    site.tell_stalls("a cold edge joins")
+    site.subscribers.remove(cold)
     site.check(cold)
-    assert min(cold.seen) == 1 and not cold.refusals
+    assert min(cold.seen) == 1 and len(cold.seen) > PAST and not cold.refusals
