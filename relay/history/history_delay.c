@@ -75,8 +75,6 @@ static struct history_delay *new_delay(struct history *history, uint64_t delay_n
 int history_delay_open(struct history *history, uint64_t delay_ns, struct history_delay **ret)
 {
 	struct history_delay *delay = find(history, delay_ns);
-	struct history_reader end;
-	int r;
 
 	if (!delay)
 		delay = new_delay(history, delay_ns);
@@ -84,17 +82,7 @@ int history_delay_open(struct history *history, uint64_t delay_ns, struct histor
 		return -ENOMEM;
 	delay->readers++;
 	*ret = delay;
-	if (history_reader_is_open(&delay->end))
-		return 0;
-	r = history_reader_open_behind(&end, history, old_enough_ns(delay));
-	if (r == 0)
-		take_end(delay, &end);
-	history_reader_close(&end);
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
-		history_delay_close(ret);
-	return r;
+	return 0;
 }
 
 int history_delay_look(struct history_delay *delay)

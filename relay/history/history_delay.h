@@ -25,7 +25,7 @@ struct replay_read;
 struct history_delay {
 	struct list_node node; /* private: in history->delays */
 	/* ro: nothing from here on may be had yet; it may stand within a message.  Closed: nothing is
-	 * recorded yet. */
+	 * recorded yet, or the disk has not said where. */
 	struct history_reader end;
 	uint64_t delay_ns;        /* ro */
 	unsigned readers;         /* private */
@@ -35,8 +35,7 @@ struct history_delay {
 	int error;                /* private: of looking, not told yet: -errno */
 };
 
-/* Of this history with this delay, as of now.  Waits for the disk.  0, -ENOMEM, or -errno as
- * history_reader_open_behind(). */
+/* Of this history with this delay.  Where its end is, is not looked up yet.  0 or -ENOMEM. */
 must_check int history_delay_open(struct history *history, uint64_t delay_ns,
 				  struct history_delay **ret);
 

@@ -34,13 +34,13 @@ static void come_back(struct task *task)
 {
 	struct history_read *read = container_of(task, struct history_read, task);
 
+	if (!read->is_dropped)
+		read->done(read);
 	lock(read->history);
 	read->state = HISTORY_READ_IDLE;
 	unlock(read->history);
 	if (read->is_dropped)
 		read->free(read);
-	else
-		read->done(read);
 }
 
 bool history_read_begin(struct history_read *read)

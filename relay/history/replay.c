@@ -148,19 +148,6 @@ static enum replay_outcome next_run(struct replay *replay, struct replay_progres
 
 /* ---- opening ---- */
 
-/* The run that comes first: 1, or 0 when there is none. */
-static int first_run(struct replay *replay)
-{
-	int r = history_reader_next(&replay->reader, &replay->run);
-	int end_error = 0;
-
-	if (r >= 0 && must_look_for_end(replay)) {
-		end_error = replay_find_end(&replay->end, replay->reader.history, replay->until_ns);
-		replay->has_end = end_error > 0;
-	}
-	return end_error < 0 ? end_error : r;
-}
-
 static struct replay *new_replay(struct history *history, const struct replay_format *format,
 				 uint64_t until_ns, uint64_t rate)
 {
@@ -179,33 +166,39 @@ static struct replay *new_replay(struct history *history, const struct replay_fo
 	return replay;
 }
 
+int replay_begin(struct history *history, const struct replay_range *range,
+		 const struct replay_format *format, struct replay_start *start,
+		 struct replay **ret)
+{
+	struct replay *replay = new_replay(history, format, range->until_ns, range->rate);
+	int r = replay ? 0 : -ENOMEM;
+
+	if (r == 0 && range->delay_ns)
+		r = history_delay_open(history, range->delay_ns, &replay->delay);
+	if (r < 0) {
+		if (replay)
+			replay_free(replay);
+		replay_start_close(start);
+		return r;
+	}
+	take_reader(&replay->reader, &start->reader);
+	replay->has_end = history_reader_is_open(&start->end);
+	take_reader(&replay->end, &start->end);
+	*ret = replay;
+	return 0;
+}
+
 int replay_open(struct history *history, const struct replay_range *range,
 		const struct replay_format *format, struct replay **ret,
 		struct stream_place *ret_place)
 {
-	struct replay *replay = new_replay(history, format, range->until_ns, range->rate);
-	struct history_entry first = {0};
-	int r;
+	struct replay_start start;
+	int r = replay_find_start(history, range, &start);
 
-	if (!replay)
-		return -ENOMEM;
-	r = replay_open_reader(&replay->reader, history, range);
-	if (r == 0 && range->delay_ns)
-		r = history_delay_open(history, range->delay_ns, &replay->delay);
-	if (r < 0) {
-		replay_free(replay);
+	if (r < 0)
 		return r;
-	}
-	r = first_run(replay);
-	if (r >= 0)
-		r = history_reader_place(&replay->reader, &first);
-	if (r < 0) {
-		replay_free(replay);
-		return r;
-	}
-	*ret_place = (struct stream_place){first.session, first.sequence};
-	*ret = replay;
-	return 0;
+	*ret_place = start.place;
+	return replay_begin(history, range, format, &start, ret);
 }
 
 static bool is_framed(const struct replay *replay)
@@ -229,8 +222,6 @@ int replay_resume(struct history *history, const struct kept_replay *kept,
 				      kept->place.offset);
 	if (r == 0 && kept->delay_ns)
 		r = history_delay_open(history, kept->delay_ns, &replay->delay);
-	if (r == 0)
-		r = first_run(replay);
 	if (r < 0) {
 		replay_free(replay);
 		return r;
@@ -284,7 +275,7 @@ static uint64_t bytes_allowed(const struct replay *replay)
 
 bool replay_is_over(const struct replay *replay)
 {
-	return replay->has_end && !bytes_before(replay, &replay->end);
+	return replay->has_end && !history_reader_is_before(&replay->reader, &replay->end);
 }
 
 static void advance(struct replay *replay, uint64_t bytes)

@@ -16,6 +16,7 @@
 
 #include "base/compiler.h"
 #include "fanout/subscriber.h"
+#include "history/history_reader.h"
 #include "history/replay_block.h"
 
 struct history;
@@ -34,11 +35,32 @@ struct replay_range {
 	uint64_t rate;      /* bytes a second that it sends; 0: as many as the socket takes */
 };
 
-/* Opens the history there.  ret_place: of the first packet.  Returns 0, or
+/* Where a range begins, looked up on the disk. */
+struct replay_start {
+	struct history_reader reader; /* stands there */
+	struct history_reader end;    /* where it ends; closed: not known yet, or it has no end */
+	struct stream_place place;    /* of the first packet */
+};
+
+/* Looks it up, and waits for the disk: the reading thread does so for who must not (replay_read.h).
+ * Returns 0; or, and all is closed,
  * -ERANGE: what is asked for is older than what there is, or is to be had, or of a session that is not there;
  * -EAGAIN: the history does not have it, but the ring may: it is newer than what is written, or
  * nothing is written at all;
- * else -errno of reading the disk, or -ENOMEM. */
+ * else -errno of reading the disk. */
+must_check int replay_find_start(struct history *history, const struct replay_range *range,
+				 struct replay_start *ret);
+
+/* Gives up what it has; fine for one that could not be found. */
+void replay_start_close(struct replay_start *start);
+
+/* A replay that begins there, without waiting for the disk.  start: closed then, on an error too.
+ * 0 or -ENOMEM. */
+must_check int replay_begin(struct history *history, const struct replay_range *range,
+			    const struct replay_format *format, struct replay_start *start,
+			    struct replay **ret);
+
+/* Both.  ret_place: of the first packet. */
 must_check int replay_open(struct history *history, const struct replay_range *range,
 			   const struct replay_format *format, struct replay **ret,
 			   struct stream_place *ret_place);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Four wishes. */
+/* Five wishes. */
 #include "history/replay_read.h"
 
 #include <errno.h>
@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "history/history.h"
 #include "history/history_cache.h"
-#include "history/replay.h"
 #include "packet/packet.h"
 
 int replay_find_end(struct history_reader *reader, struct history *history, uint64_t until_ns)
@@ -72,7 +71,7 @@ static int open_by_time(struct history_reader *reader, struct history *history,
 	return history_reader_open_since(reader, history, since_ns);
 }
 
-int replay_open_reader(struct history_reader *reader, struct history *history,
+static int open_reader(struct history_reader *reader, struct history *history,
 		       const struct replay_range *range)
 {
 	int r = range->has_from ? open_by_sequence(reader, history, range)
@@ -82,7 +81,61 @@ int replay_open_reader(struct history_reader *reader, struct history *history,
 	return r == -ENOENT ? -EAGAIN : r;
 }
 
+/* Once its time has passed, what came later may be there. */
+static int find_range_end(struct history_reader *end, struct history *history, uint64_t until_ns)
+{
+	*end = (struct history_reader){.history = history};
+	if (!until_ns || clock_wall_ns() <= until_ns)
+		return 0;
+	return replay_find_end(end, history, until_ns);
+}
+
+int replay_find_start(struct history *history, const struct replay_range *range,
+		      struct replay_start *ret)
+{
+	struct history_entry first = {0};
+	int r;
+
+	*ret = (struct replay_start){.reader.history = history, .end.history = history};
+	r = open_reader(&ret->reader, history, range);
+	if (r == 0)
+		r = history_reader_place(&ret->reader, &first);
+	if (r >= 0)
+		r = find_range_end(&ret->end, history, range->until_ns);
+	ret->place = (struct stream_place){first.session, first.sequence};
+	if (r >= 0)
+		return 0;
+	replay_start_close(ret);
+	return r;
+}
+
+void replay_start_close(struct replay_start *start)
+{
+	history_reader_close(&start->reader);
+	history_reader_close(&start->end);
+}
+
 /* ---- wishes ---- */
+
+/* Nobody needs to know it where it cannot be read. */
+static void find_oldest(struct replay_read *read)
+{
+	struct history_reader oldest;
+	int r = history_reader_open_since(&oldest, read->read.history, read->since_ns);
+
+	if (r == 0)
+		r = history_reader_place(&oldest, &read->oldest);
+	if (r < 0)
+		read->oldest = (struct history_entry){0};
+	history_reader_close(&oldest);
+}
+
+static int find_start(struct replay_read *read)
+{
+	if (read->since_ns)
+		find_oldest(read);
+	return replay_find_start(read->read.history, &read->range, &read->start);
+}
 
 static int find_next(struct replay_read *read)
 {
@@ -115,8 +168,16 @@ static int run(struct history_read *history_read)
 	case REPLAY_WANTS_DELAY:
 		return history_reader_open_behind(&read->reader, history_read->history,
 						  read->until_ns);
+	case REPLAY_WANTS_START:
+		return find_start(read);
 	}
 	return -EINVAL;
+}
+
+static void close_readers(struct replay_read *read)
+{
+	history_reader_close(&read->reader);
+	replay_start_close(&read->start);
 }
 
 static void finish(struct history_read *history_read)
@@ -124,14 +185,14 @@ static void finish(struct history_read *history_read)
 	struct replay_read *read = container_of(history_read, struct replay_read, read);
 
 	read->done(read->owner);
-	history_reader_close(&read->reader);
+	close_readers(read);
 }
 
 static void free_read(struct history_read *history_read)
 {
 	struct replay_read *read = container_of(history_read, struct replay_read, read);
 
-	history_reader_close(&read->reader);
+	close_readers(read);
 	free(read);
 }
 

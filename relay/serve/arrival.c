@@ -51,6 +51,7 @@ void arrival_free(struct arrival *arrival)
 {
 	const struct subscriber_params *params = &arrival->params;
 
+	arrival_forget_start(arrival);
 	if (params->input)
 		params->input->free(params->input_owner);
 	if (params->replay)
@@ -113,6 +114,7 @@ static void begin(struct arrival *arrival)
 	struct quota *quota = arrival->quota;
 	int r;
 
+	arrival_forget_start(arrival);
 	/* What the ring has is not for it. */
 	if (arrival->range.delay_ns && !arrival->params.replay) {
 		give_up(arrival, CLOSE_RECORDER_BEHIND);
@@ -207,6 +209,8 @@ static void arrive(struct task *task)
 	case BEGINS_IN_FILES:
 		go_to_control(arrival, turn_to_history);
 		return;
+	case BEGINS_WHEN_READ:
+		return;
 	case BEGINS_LATER:
 		if (!arrival->waits_until_ms)
 			begin_to_wait(arrival, now_ms, "the recorder");
@@ -227,6 +231,67 @@ static void arrive(struct task *task)
 			begin_behind_gap(arrival);
 		return;
 	}
+}
+
+/* ---- while the disk is asked ---- */
+
+void arrival_look_again(struct arrival *arrival)
+{
+	arrive(&arrival->task);
+}
+
+/* The disk need not answer any more. */
+static void stop_reading(struct arrival *arrival)
+{
+	list_remove(&arrival->node);
+	arrival->is_reading = false;
+	arrival_forget_start(arrival);
+}
+
+void arrivals_refuse_reading(struct served_format *format)
+{
+	struct list_node *node;
+
+	while ((node = list_first(&format->reading))) {
+		struct arrival *arrival = list_entry(node, struct arrival, node);
+
+		stop_reading(arrival);
+		answer_for_now(arrival, CLOSE_REMOVED);
+		give_up(arrival, CLOSE_REMOVED);
+	}
+}
+
+static void refuse_all_reading(struct worker *worker, void *data)
+{
+	struct served_feed *feed = data;
+
+	(void)worker;
+	for (int i = 0; i < FORMAT_COUNT; i++)
+		arrivals_refuse_reading(&feed->formats[i]);
+}
+
+/* Nobody else is served, and no thread reads: they ask anew, and have the answer at once. */
+static void join_reading(struct served_format *format)
+{
+	struct list_node *node;
+
+	while ((node = list_first(&format->reading))) {
+		struct arrival *arrival = list_entry(node, struct arrival, node);
+
+		stop_reading(arrival);
+		arrive(&arrival->task);
+	}
+}
+
+static void join_all_reading(struct service *service)
+{
+	struct list_node *node;
+
+	list_for_each (&service->feeds, node) {
+		for (int i = 0; i < FORMAT_COUNT; i++)
+			join_reading(&served_feed_at(node)->formats[i]);
+	}
+	inbox_run(&service->control); /* they may have to wait for the recorder */
 }
 
 /* ---- in the control thread ---- */
@@ -286,11 +351,15 @@ void arrivals_try_again(struct service *service)
 	}
 }
 
-void arrivals_send_away(struct service *service, const struct served_feed *feed)
+void arrivals_send_away(struct service *service, struct served_feed *feed)
 {
 	enum close_reason other = feed ? CLOSE_REMOVED : CLOSE_HANDOVER;
 	struct list_node *node, *next;
 
+	if (feed)
+		worker_call(feed->recording, refuse_all_reading, feed);
+	else
+		join_all_reading(service);
 	list_for_each_safe (&service->waiting, node, next) {
 		struct arrival *arrival = list_entry(node, struct arrival, node);
 

@@ -15,6 +15,9 @@
  * message waits in the control thread, which sends it to its worker again and again, until the message
  * is there, for some seconds at most.
  *
+ * Where it begins in the files, the reading thread of the history looks up.  Until the disk has said so,
+ * the arrival waits in the worker that reads the history, and then looks in the ring again first.
+ *
  * By HTTP, the head of the answer is sent in the worker, right before the first byte of the stream:
  * nothing can be trimmed between looking and joining, since both are one task.
  */
@@ -27,6 +30,7 @@
 #include "serve/served_format.h"
 
 struct feed;
+struct replay_read;
 
 struct arrival {
 	struct task task; /* private */
@@ -49,8 +53,17 @@ struct arrival {
 	struct feed *feed;
 	struct rendition *rendition;
 	struct history *history; /* that is read there; NULL: none */
-	struct list_node node;   /* in service->waiting, and the control thread's then */
+	struct list_node node;   /* in service->waiting, and the control thread's then; or in
+				  * format->reading */
 	uint64_t waits_until_ms; /* monotonic; 0: it has not waited */
+
+	/* Private to arrival_begin.c: where it begins in the history, which the disk is asked. */
+	struct replay_read *read;    /* NULL: nothing has been asked */
+	bool is_reading;             /* it has not answered yet */
+	bool has_start;              /* it has: */
+	int start_error;             /* -errno; 0: */
+	struct replay_start start;   /* this is where; else closed */
+	struct history_entry oldest; /* that it may ask for; session 0: not known */
 };
 
 /* Sends it to the worker of its quota, where its format is open; takes all of it over.  Control
@@ -74,9 +87,13 @@ void arrival_go_back(void *quota, int fd, const struct subscriber_params *params
 struct service;
 void arrivals_try_again(struct service *service);
 
-/* Those that wait for a message of this feed have to come back later.  feed NULL: all.  Before a
- * history goes.  Control thread only. */
-void arrivals_send_away(struct service *service, const struct served_feed *feed);
+/* Those that wait for a message of this feed, or for the disk of its history, have to come back later.
+ * Before a history goes.  feed NULL: of all feeds, for a hand-over; those that wait for the disk join
+ * now.  Control thread only. */
+void arrivals_send_away(struct service *service, struct served_feed *feed);
+
+/* The format, or its feed, goes: who waits for the disk is refused.  In the worker that reads the history. */
+void arrivals_refuse_reading(struct served_format *format);
 
 /* Instead: closes what it has.  Its quota, if any, is the caller's. */
 void arrival_free(struct arrival *arrival);

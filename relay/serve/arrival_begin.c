@@ -13,6 +13,7 @@
 #include "history/history.h"
 #include "history/history_reader.h"
 #include "history/recorder.h"
+#include "history/replay_read.h"
 #include "serve/arrival.h"
 #include "serve/served_feed.h"
 
@@ -43,15 +44,78 @@ static void log_unreadable(const struct feed *feed, int r)
 		log_warn("history cannot be read feed=%s: %s", feed->fanout.name, strerror(-r));
 }
 
-/* True: the history has it. */
+/* The oldest message that it may ask for came then (wall clock) or later; 0: all there is. */
+static uint64_t allowed_since_ns(const struct arrival *arrival)
+{
+	uint64_t oldest_ns = arrival->range.oldest_ns;
+
+	return oldest_ns ? oldest_ns + ANSWER_HOLDS_NS : 0;
+}
+
+/* The disk has answered. */
+static void take_start(void *owner)
+{
+	struct arrival *arrival = owner;
+	struct replay_read *read = arrival->read;
+
+	arrival->has_start = true;
+	arrival->start_error = read->read.result;
+	arrival->start = read->start;
+	read->start = (struct replay_start){0};
+	arrival->oldest = read->oldest;
+	if (!arrival->is_reading)
+		return;
+	arrival->is_reading = false;
+	list_remove(&arrival->node);
+	arrival_look_again(arrival);
+}
+
+void arrival_forget_start(struct arrival *arrival)
+{
+	replay_start_close(&arrival->start);
+	arrival->has_start = false;
+	replay_read_drop(&arrival->read);
+}
+
+/* False: the disk has to be waited for. */
+static bool find_start(struct arrival *arrival)
+{
+	if (arrival->has_start)
+		return true;
+	replay_read_drop(&arrival->read);
+	arrival->read = replay_read_new(arrival->history, take_start, arrival);
+	if (!arrival->read) {
+		arrival->start_error = -ENOMEM;
+		return true;
+	}
+	arrival->read->wish = REPLAY_WANTS_START;
+	arrival->read->range = arrival->range;
+	arrival->read->since_ns = allowed_since_ns(arrival);
+	if (replay_read_begin(arrival->read, NULL))
+		return true;
+	arrival->is_reading = true;
+	list_node_init(&arrival->node);
+	list_append(&arrival->format->reading, &arrival->node);
+	return false;
+}
+
+/* True: the history has it.  False as well while the disk is asked (is_reading). */
 static bool open_replay(struct arrival *arrival)
 {
 	struct subscriber_params *params = &arrival->params;
 	const struct replay_format format =
 		format_of(arrival->feed, arrival->rendition, params->on_slow);
 	struct replay *replay;
-	int r = replay_open(arrival->history, &arrival->range, &format, &replay, &params->place);
+	int r;
 
+	if (!find_start(arrival))
+		return false;
+	arrival->has_start = false;
+	r = arrival->start_error;
+	params->place = arrival->start.place;
+	if (r == 0)
+		r = replay_begin(arrival->history, &arrival->range, &format, &arrival->start,
+				 &replay);
 	if (r == 0) {
 		replay_set_owner(replay, end_replay, arrival->quota);
 		params->replay = &replay_of_history;
@@ -112,31 +176,25 @@ static bool is_in_ring_and_allowed(const struct arrival *arrival)
 	       params->from_seq >= oldest_seq_since(arrival, arrival->range.oldest_ns);
 }
 
-/* Of those that came then or later.  False: nothing is recorded. */
+/* Of those that came then or later.  False: nothing is recorded, or the disk has not said what. */
 static bool find_oldest_in_history(const struct arrival *arrival, uint64_t since_ns,
 				   struct history_entry *ret)
 {
-	struct history_reader reader;
 	struct history_entry end;
-	int r;
 
 	if (!arrival->history || !history_range(arrival->history, ret, &end))
 		return false;
 	if (ret->time_ns >= since_ns)
 		return true;
-	r = history_reader_open_since(&reader, arrival->history, since_ns);
-	if (r == 0)
-		r = history_reader_place(&reader, ret);
-	history_reader_close(&reader);
-	return r == 0;
+	*ret = arrival->oldest;
+	return ret->session != 0;
 }
 
 /* The messages that it may ask for.  The client may have been served by a worker that is further than
  * this one. */
 static void find_range(const struct arrival *arrival, struct stream_range *ret)
 {
-	uint64_t oldest_ns = arrival->range.oldest_ns;
-	uint64_t since_ns = oldest_ns ? oldest_ns + ANSWER_HOLDS_NS : 0;
+	uint64_t since_ns = allowed_since_ns(arrival);
 	struct history_entry oldest;
 	uint64_t mono_ns;
 
@@ -203,7 +261,7 @@ static enum beginning find_burst(struct arrival *arrival)
 	if (!arrival->history)
 		return BEGINS_IN_FILES;
 	(void)open_replay(arrival);
-	return BEGINS_HERE;
+	return arrival->is_reading ? BEGINS_WHEN_READ : BEGINS_HERE;
 }
 
 /* Has the message come, and is on its way from the ring to the files? */
@@ -219,8 +277,9 @@ static bool is_being_recorded(const struct arrival *arrival, const struct stream
 		return false;
 	if (!history_range(arrival->history, &oldest, &end))
 		return session == range->session;
+	/* Or it has been written since the disk was asked. */
 	if (session == end.session)
-		return params->from_seq > end.sequence;
+		return params->from_seq > end.sequence || arrival->start_error == -EAGAIN;
 	return session == range->session;
 }
 
@@ -235,9 +294,11 @@ static enum beginning find_delayed(struct arrival *arrival, struct stream_range 
 	if (!arrival->history)
 		return BEGINS_IN_FILES;
 	find_range(arrival, ret_range);
-	params->has_missed = params->may_miss && !params->from_seq;
+	params->has_missed |= params->may_miss && !params->from_seq;
 	if (!params->has_missed && open_replay(arrival))
 		return BEGINS_HERE;
+	if (arrival->is_reading)
+		return BEGINS_WHEN_READ;
 	if (!history_range(arrival->history, &oldest, &end) ||
 	    is_being_recorded(arrival, ret_range))
 		return BEGINS_LATER;
@@ -246,7 +307,9 @@ static enum beginning find_delayed(struct arrival *arrival, struct stream_range 
 	range->since_ns = clock_wall_ns() - range->delay_ns;
 	range->has_from = false;
 	range->may_miss = params->has_missed = true;
-	return open_replay(arrival) ? BEGINS_HERE : BEGINS_NOWHERE;
+	if (open_replay(arrival))
+		return BEGINS_HERE;
+	return arrival->is_reading ? BEGINS_WHEN_READ : BEGINS_NOWHERE;
 }
 
 /* Another relay with the same sequence has served it so far, and is a little further than this one.  It
@@ -279,6 +342,8 @@ enum beginning arrival_find_beginning(struct arrival *arrival, struct stream_ran
 		return BEGINS_IN_FILES;
 	if (arrival->may_replay && open_replay(arrival))
 		return BEGINS_HERE;
+	if (arrival->is_reading)
+		return BEGINS_WHEN_READ;
 	if (arrival->may_replay && is_being_recorded(arrival, ret_range))
 		return BEGINS_LATER;
 	/* Nothing is recorded yet. */

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "feed/feed.h"
 #include "packet/encoder.h"
+#include "serve/arrival.h"
 #include "serve/served_feed.h"
 #include "serve/service.h"
 
@@ -45,6 +46,8 @@ static void close_in(struct worker *worker, void *data)
 	const struct order *order = data;
 	struct rendition **rendition = &order->format->renditions[worker->index];
 
+	if (worker == order->format->feed->recording)
+		arrivals_refuse_reading(order->format);
 	if (*rendition)
 		feed_close_rendition(rendition);
 }
@@ -196,6 +199,7 @@ void served_formats_init(struct served_feed *feed)
 	for (int i = 0; i < FORMAT_COUNT; i++) {
 		feed->formats[i] = (struct served_format){.feed = feed, .format = (enum format)i};
 		list_node_init(&feed->formats[i].node);
+		list_init(&feed->formats[i].reading);
 	}
 }
 

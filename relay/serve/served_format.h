@@ -42,6 +42,7 @@ struct served_format {
 	uint64_t readers;              /* ro: subscribers that have a quota */
 	bool keeps_past;               /* private: what the workers have been told */
 	uint64_t unread_ms;            /* private: monotonic, since when nobody reads it */
+	struct list reading; /* arrival.c: arrivals that wait for the disk of the history */
 };
 
 /* What one listener offers.  All zero: nothing. */

@@ -22,7 +22,7 @@ void service_init(struct service *service, struct ev_loop *loop)
 	passed_fds_collect(&service->passed);
 }
 
-void service_detach(struct service *service, const struct served_feed *feed)
+void service_detach(struct service *service, struct served_feed *feed)
 {
 	struct list_node *node;
 

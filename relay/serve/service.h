@@ -47,7 +47,7 @@ struct served_feed;
 void service_init(struct service *service, struct ev_loop *loop);
 
 /* The listeners give up the formats of the feed, which is about to go. */
-void service_detach(struct service *service, const struct served_feed *feed);
+void service_detach(struct service *service, struct served_feed *feed);
 
 /* A configuration has been applied: combinations take it over, and those that no listener serves any
  * more are freed. */

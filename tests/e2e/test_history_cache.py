@@ -10,9 +10,10 @@ import pytest
 from relaytest.daemon import POLL, preload
 from relaytest.ini import TIGHT, feed
 from relaytest.page_cache import cached_bytes, drop_from_cache
-from relaytest.stream import KIB, MIB, script
+from relaytest.stream import KIB, MIB, script, text_script
 from relaytest.surroundings import direct_io, needs, program
-from relaytest.web import FramedWebSubscriber, asked, everything
+from relaytest.web import Answer, FramedWebSubscriber, asked, everything, request
+from test_history import told
 
 KEPT = 64 * MIB  # what relay leaves there, HISTORY_CACHED_BYTES
 LOSSLESS = {"framing": "u32be", "on_slow": "wait", "on_history_lag": "wait", "stall_timeout": "1h"}
@@ -158,3 +159,82 @@ def test_a_stop_does_not_wait_for_who_waits_for_the_disk(lab):
         relay.signal(signal.SIGTERM)
         assert relay.wait_exit() == 0
         relay.wait_log("history is left as a crash would leave it feed=a ")
+
+
+def hung(lab):
+    """A relay whose disk does not answer who reads from it. Half of feed a is in files. A reader of feed b, who began before,
+    stands still and does not need the disk. Both scripts."""
+    says_so = lab.directory / "disk-hangs"
+    made = {"a": text_script((1000, 20_000) * 100, 7), "b": script("u32be", (64 * KIB,) * 50, 8)}
+    both = {**served(lab, "a", framing="line"), **served(lab, "b"), "admin": {"listen": "tcp:127.0.0.1:0"}}
+    both["listener web-a"]["max_age"] = "1h"
+    relay = lab.start(both, env=preload(RELAY_HANG=f"pread:{says_so}"))
+    publisher = relay.publish("a", made["a"].wire[:made["a"].ends[99]])
+    relay.wait("a", in_messages=100)
+    record(lab, relay, "b", made["b"])
+    goes_on = replay(relay, "b", made["b"], paused=True, receive_buffer=4096)
+    relay.wait("b", subscribers_replaying=1)
+    lab.loop.run(lambda: told(lab, relay)["lag_messages"] == 0, what="the recorder", poll=POLL)
+    says_so.touch()
+    return relay, made, publisher, goes_on, says_so
+
+
+def await_reading(lab, relay):
+    lab.loop.run(lambda: unanswered_ms(lab, relay) > 0, what="somebody to wait for the disk", poll=POLL)
+
+
+def begin(lab, relay, made):
+    """In each format, by number and by time."""
+    late = [relay.subscribe("web-a", made, kind=kind, **asked(kind, options, wish))
+            for kind, options in everything("line") for wish in ("from=0", "since=-30m")]
+    await_reading(lab, relay)
+    return late
+
+
+def test_who_begins_on_a_disk_that_hangs_holds_up_nobody_else(lab):
+    """The other reader goes on, and the recorder. Once the disk answers, they begin, and nothing is missing."""
+    relay, made, publisher, goes_on, says_so = hung(lab)
+    late = begin(lab, relay, made["a"])
+    goes_on.resume()
+    relay.run_until_done([goes_on])
+    publisher.send(made["a"].wire[made["a"].ends[99]:])
+    lab.loop.run(lambda: told(lab, relay)["next_seq"] == 201, what="the recorder", poll=POLL)
+    assert relay.feed("a")["subscribers_replaying"] == 0
+    assert not any(one.received for one in late)
+    says_so.unlink()
+    relay.run_until_done(late)
+
+
+def test_an_upgrade_while_some_begin(lab):
+    """The disk answers one of them then; the others have not been looked up yet."""
+    relay, made, publisher, goes_on, says_so = hung(lab)
+    late = begin(lab, relay, made["a"])
+    since = len(relay.log)
+    relay.signal(signal.SIGUSR2)
+    relay.wait_log("upgrading", since)
+    says_so.unlink()
+    relay.wait_log(r" info ready\b", since)
+    relay.signalled = False
+    publisher.send(made["a"].wire[made["a"].ends[99]:])
+    goes_on.resume()
+    relay.run_until_done([goes_on, *late])
+
+
+@pytest.mark.parametrize("gone", ["listener web-a", "feed a"])
+def test_what_goes_while_some_begin(lab, gone):
+    """They are told so at once, however long the disk does not answer."""
+    relay, _, publisher, goes_on, says_so = hung(lab)
+    late = [Answer(relay, "web-a", request(f"/a?{wish}")) for wish in ("from=0", "since=-30m")]
+    await_reading(lab, relay)
+    relay.expect("history is left as a crash would leave it")
+    left = {name: options for name, options in relay.sections.items()
+            if gone not in (name, f"feed {options.get('feed')}")}
+    since = relay.reload(left)
+    for one in late:
+        code, fields, body = one.wait()
+        assert code == 503 and "retry-after" in fields and "no longer has it" in body, (code, fields, body)
+    relay.wait_log("reloaded", since)
+    publisher.close()
+    says_so.unlink()
+    goes_on.resume()
+    relay.run_until_done([goes_on])
