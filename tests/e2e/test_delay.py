@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """delay: a listener whose subscribers get everything so much later, out of the history; never before its time."""
 
+import random
 import signal
 import time
 
 import pytest
 
+from relaytest.crashing import Crashing
 from relaytest.daemon import POLL, preload
 from relaytest.ini import TIGHT, web
 from relaytest.past import SESSION, packet_start, past_script, record_past
@@ -307,3 +309,30 @@ def test_a_disk_that_hangs_holds_up_nobody_else(lab):
     assert not any(one.position > 100_000 for one in readers)
     says_so.unlink()
     relay.run_until_done([again, *readers])
+
+
+def test_killed_again_and_again(lab):
+    """Once while what has come is being recorded, and then while they are sent to. Who goes on does so at the next byte, and
+    not before its time; who is lost is closed by a reset. What was not recorded, they are told."""
+    made, pick = text_script((1000,) * 3000, 41), random.Random(41)
+    crashing, clock = Crashing(lab, sections(lab)), Clock(made)
+    readers = readers_of_all(crashing.relay, made, clock)
+    crashing.relay.wait("a", subscribers_replaying=len(readers))
+    for begin in range(0, 3_000_000, 1_000_000):
+        clock.publish(crashing.relay.publish("a"), begin, begin + 1_000_000)
+        crashing.relay.wait("a", next_seq=1 + (begin + 1_000_000) // 1000)
+        alive = [one for one in readers if one.end is None]
+        if begin:
+            much = begin + pick.randrange(1, 800_000)
+            lab.loop.run(lambda much=much, alive=alive: max(one.position for one in alive) >= much, what="some of it")
+        resumed, lost = crashing.die()
+        assert resumed + lost == len(alive)
+        lab.loop.run(lambda resumed=resumed: sum(one.end is None for one in readers) == resumed, what="the lost ones to go")
+    assert crashing.resumed > crashing.lost
+    left = [one for one in readers if one.end is None]
+    again = clock.watch(crashing.relay.subscribe("web", made, kind=TimelyWeb, path="/a?format=framed&from=0", base=1))
+    crashing.relay.run_until_done([again])
+    lab.loop.run(lambda: all(one.done or one.end for one in left), what="all that was recorded")
+    assert {one.end for one in readers} <= {None, "rst"}
+    assert again.gaps or all(one.done for one in left)
+    assert all(one.done and one.gaps == again.gaps for one in left if isinstance(one, Timely))

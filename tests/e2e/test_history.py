@@ -366,7 +366,7 @@ def test_what_a_slow_disk_has_not_taken_by_the_end_is_a_gap(lab):
     says_so.unlink()
     assert relay.wait_exit() == 0
     there = behind(recorded(folder))
-    relay.wait_log(f"history lacks what came last feed=a: it ends at session=.* sequence={there}, the feed at .* sequence={1 + messages};")
+    relay.wait_log(f"history lacks what came last feed=a: it ends at .* sequence={there}, the feed at .* sequence={1 + messages};")
     assert there < 1 + messages
     sections, _ = history(lab)
     relay = lab.start(sections)
@@ -409,3 +409,25 @@ def test_relayctl_tells_how_far_back(lab):
     with urllib.request.urlopen(f"{where}/metrics") as answer:
         text = answer.read().decode()
     assert 'relay_history_lag_messages{feed="a"} 0\n' in text and 'relay_history_oldest_sequence{feed="a"} 1\n' in text
+
+
+def test_the_doctor_finds_what_cannot_be_recorded(lab):
+    """A disk that refuses, and one that does not answer; and that all is well again."""
+    sections, _ = history(lab, on_history_lag="gap", on_slow="skip")
+    says_so = lab.directory / "disk-hangs"
+    relay = lab.start(sections | ADMIN, env=preload(RELAY_REFUSE="pwrite:ENOSPC:after=40", RELAY_HANG=f"pwrite:{says_so}"))
+    says_so.touch()
+    publisher = relay.expect("history cannot be").publish("a", script("u32be", (1000,), 2).wire)
+
+    def found():
+        row = doctors_row(lab, relay)
+        return (row["verdict"], "feed a cannot be recorded now" in row["found"], "the disk is full" in row.get("change", ""))
+
+    lab.loop.run(lambda: told(lab, relay)["unanswered_ms"] >= 5000, what="the disk to hang", poll=1)
+    assert found() == ("finding", True, True)
+    says_so.unlink()
+    lab.loop.run(lambda: found()[0] == "ok", what="the disk to answer", poll=1)
+    while not any("history cannot be written" in line for line in relay.log):
+        publisher.send(script("u32be", (1000,), 2).wire)
+        relay.status()
+    assert found() == ("finding", True, True)

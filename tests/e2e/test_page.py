@@ -5,6 +5,7 @@ import pytest
 
 from relaytest.admin import Admin
 from relaytest.browser import Browser
+from relaytest.daemon import preload
 from relaytest.ini import feed
 from relaytest.nats import Server
 from relaytest.stream import KIB, script
@@ -167,3 +168,28 @@ def test_nothing_from_outside_runs(page):
     assert browser.value("window.ran === undefined")
     assert len(browser.errors) >= 2 and all("Content Security Policy" in text for text in browser.errors)
     browser.errors.clear()
+
+
+def test_how_far_a_history_reaches(lab):
+    """And that it cannot be written, in the colour of a warning."""
+    made = script("u32be", (1000,) * 1000, 1)
+    relay = lab.start({"admin": {"listen": "tcp:127.0.0.1:0"},
+                       **feed("a", framing="u32be", history=lab.directory / "history", on_slow="wait")},
+                      env=preload(RELAY_REFUSE="pwrite:ENOSPC:after=100")).expect("history cannot be")
+    told, sent = "document.getElementById('detail-a').textContent", 1
+    publisher = relay.publish("a", made.wire[:1004])
+    with Browser(lab.directory) as browser:
+        browser.size(1280, 900)
+        browser.open(f"http://{Admin(relay).target[4:]}/")
+        # The only feed shows its details.
+        session = relay.feed("a")["session"]
+        browser.wait(rf"/Reaches back [^,]+, to {session}-1\. The recorder has 0 messages to write\. 0 subscribers read it\./"
+                     f".test({told})")
+        assert browser.value("document.querySelectorAll('#detail-a .warn-text').length") == 0
+        while not any("history cannot be written" in line for line in relay.log):
+            publisher.send(made.wire[1004 * sent:1004 * (sent + 1)])
+            sent += 1
+            relay.wait("a", in_messages=sent)
+        browser.wait(f"{told}.includes('subscribers read it. It cannot be written.')")
+        assert browser.value("document.querySelectorAll('#detail-a .warn-text').length") == 1
+        assert not browser.console and not browser.errors, (browser.console, browser.errors)
