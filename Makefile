@@ -195,7 +195,7 @@ help:
 	@echo 'make bench-sweep       copy, splice and compact over segment, message size, receive buffer; build/bench/sweep'
 	@echo 'make soak-short        15,000 subscribers that come and go, then 10,000 that stand still: about 4 minutes'
 	@echo 'make soak-upgrade      10,000 subscribers at full rate over 20 upgrades in place and 20 restarts: 4 minutes'
-	@echo 'make soak-history      200 times SIGKILL to relay, and its history loses what was not synced: 20 minutes'
+	@echo 'make soak-history      200 times SIGKILL to relay, and its history loses what was not synced, or is damaged: 20 minutes'
 	@echo 'make soak-crash        100 times SIGKILL to relay.service, in a container: nobody may be refused: 4 minutes'
 	@echo 'make soak              two hours of all that happens in a year, and nothing left behind; SECONDS=7200 SEED=...'
 	@echo 'make soak-fuzz         random peers of all kinds against a model, with sanitizers; SECONDS=600 SEED=...'

@@ -169,7 +169,7 @@ soak-fuzz:
 	@tests/install-packages test
 	@exec env MAKEFLAGS= tests/model/soak $(SEED)
 
-# relay killed 200 times beside its history.
+# relay killed 200 times beside its history, and as often with a file of it damaged.
 .PHONY: soak-history
 soak-history:
 	@tests/install-packages test

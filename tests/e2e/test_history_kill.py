@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""relay is killed again and again under full rate, and the disk loses what was not synced: no session and sequence is ever
-given to two messages, and the files hold nothing that was not published.
+"""relay is killed again and again under full rate, and the disk loses what was not synced, or files are cut and corrupted: no
+session and sequence is ever given to two messages, and the files hold, and give, nothing that was not published.
 
-RELAY_KILLS says how often; make soak-history does it 200 times."""
+RELAY_KILLS says how often; make soak-history does both 200 times."""
 
 import hashlib
 import os
 import random
 import signal
 import struct
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 from relaytest import address, packet
-from relaytest.ini import feed
+from relaytest.ini import feed, web
 from relaytest.loop import CEILING
 
 KILLS = int(os.environ.get("RELAY_KILLS", "3"))
@@ -80,14 +82,44 @@ def cut_power(folder, choose):
     newest = sorted(folder.glob("*.rly"))[-1:]
     for path in newest:
         os.truncate(path, choose.randrange(path.stat().st_size + 1))
+    start_machine(folder)
+
+
+def start_machine(folder):
+    """It seems to have been started since."""
     owner = folder / "history"
     lines = owner.read_text().splitlines()
     owner.write_text("".join(line + "\n" for line in lines if not line.startswith("boot ")) + "boot another\n")
 
 
-def begin(lab):
+def damage(folder, choose):
+    """The newest file, or an index, is cut at random or has other bits, and the machine has been started since."""
+    newest = sorted(folder.glob("*.rly"))[-1]
+    path = choose.choice([newest, choose.choice(sorted(folder.glob("*.idx")))])
+    data = bytearray(path.read_bytes())
+    if not data or choose.random() < 0.5:
+        del data[choose.randrange(len(data) + 1):]
+    else:
+        for _ in range(choose.randrange(1, 5)):
+            data[choose.randrange(len(data))] ^= 1 << choose.randrange(8)
+    path.write_bytes(data)
+    start_machine(folder)
+
+
+def replayed(relay):
+    """All that the files have, as a client gets it; 416 says that they have nothing."""
+    where = relay.address["listener web"].removeprefix("tcp:")
+    try:
+        with urllib.request.urlopen(f"http://{where}/a?format=framed&from=0&until=-0s", timeout=CEILING) as answer:
+            return messages_of(answer.read())
+    except urllib.error.HTTPError as error:
+        assert error.code == 416
+        return {}
+
+
+def begin(lab, make=feed):
     folder = lab.directory / "history"
-    return folder, feed("a", framing="u32be", history=folder, history_sync="0", history_file="4m", history_size="64m")
+    return folder, make("a", framing="u32be", history=folder, history_sync="0", history_file="4m", history_size="64m")
 
 
 def kill_at_random(relay, choose):
@@ -124,3 +156,30 @@ def test_after_a_power_cut_no_number_is_given_twice(lab):
     relay.signal(signal.SIGTERM)
     relay.wait_exit()
     check(lab, folder, seen, sent)
+
+
+def test_a_damaged_file_gives_nobody_a_wrong_byte(lab):
+    """What is left of it is the beginning of what was written, and the files before are whole."""
+    folder, sections = begin(lab, web)
+    choose = random.Random(KILLS)
+    seen, sent, most = Seen(), set(), 0
+    for life in range(KILLS):
+        relay = lab.start(sections)
+        with ThreadPoolExecutor() as pool:
+            published = pool.submit(send, relay.address["feed a"], life)
+            kill_at_random(relay, choose)
+            sent |= published.result()
+        for path in sorted(folder.glob("*.rly")):
+            seen.add(messages_of(path.read_bytes()))
+        damage(folder, choose)
+        relay = lab.start(sections)
+        found = replayed(relay)
+        assert found.items() <= seen.messages.items()
+        most = max(most, len(found))
+        relay.signal(signal.SIGKILL)
+        relay.wait_exit()
+    relay = lab.start(sections)
+    relay.signal(signal.SIGTERM)
+    relay.wait_exit()
+    check(lab, folder, seen, sent)
+    assert most
