@@ -21,10 +21,14 @@ static const struct path_kind {
 	const char *group;   /* that may usually read it; NULL: none */
 	bool may_come_later; /* relay tries again every second */
 } path_kinds[] = {
-	[INGEST_FIFO] = {"fifo", S_IFIFO, "not a fifo",
-			 "a named pipe, file:PATH for a regular file", NULL, false},
-	[INGEST_FILE] = {"file", S_IFREG, "not a regular file",
-			 "a regular file, fifo:PATH for a named pipe", NULL, false},
+	[INGEST_FIFO] =
+		{"fifo", S_IFIFO, "not a fifo",
+		 "a named pipe, file:PATH for a regular file, serial:PATH for a serial device",
+		 NULL, false},
+	[INGEST_FILE] =
+		{"file", S_IFREG, "not a regular file",
+		 "a regular file, fifo:PATH for a named pipe, serial:PATH for a serial device",
+		 NULL, false},
 	[INGEST_SERIAL] = {"serial", S_IFCHR, "not a serial device",
 			   "a device such as /dev/ttyUSB0, fifo:PATH for a named pipe", "dialout",
 			   true},

@@ -30,6 +30,8 @@ MISSING = {
     "fifo": (feed("a", ingest="fifo:/nonexistent/f"), "ingest", "No such file or directory; mkfifo /nonexistent/f"),
     "not a fifo": (feed("a", ingest="fifo:/dev/null"), "ingest", "not a fifo; .*file:PATH for a regular file"),
     "file": (feed("a", ingest="file:/nonexistent/f"), "ingest", "file:/nonexistent/f: No such file or directory"),
+    "not a file": (feed("a", ingest="file:/dev/ptmx"), "ingest",
+                   "file:/dev/ptmx: not a regular file; .*serial:PATH for a serial device"),
     "directory of a socket": (listener(listen="unix:/nonexistent/s"), "listen = unix",
                               "No such file or directory; mkdir -p /nonexistent"),
     "group": (listener(listen="unix:s", socket_group="no-such-group"), "listen = unix",
