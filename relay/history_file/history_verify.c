@@ -124,6 +124,15 @@ static int explain_rest(struct verification *verification)
 	return find_wrong(verification, verification->entry_start, last, what);
 }
 
+/* Of a file that is being written, a part of the newest packet may be there, and its entry. */
+static bool ends_in_newest_packet(const struct verification *verification)
+{
+	const struct history_index *index = &verification->index;
+
+	return !verification->ret->is_sealed && verification->count + 1 == index->count &&
+	       history_index_at(index, verification->count).offset == verification->scan.offset;
+}
+
 static int check_end(struct verification *verification)
 {
 	struct history_verified *ret = verification->ret;
@@ -136,7 +145,7 @@ static int check_end(struct verification *verification)
 	ret->left_bytes = verification->size - ret->bytes;
 	if (ret->is_sealed && ret->left_bytes)
 		return explain_rest(verification);
-	if (verification->count < verification->index.count)
+	if (verification->count < verification->index.count && !ends_in_newest_packet(verification))
 		return ret->left_bytes ? explain_rest(verification)
 				       : find_wrong(verification, verification->entry_start,
 						    verification->size,
