@@ -21,6 +21,7 @@ from relaytest.daemon import BIN
 from relaytest.ini import feed
 from relaytest.stream import Script, script, text_script
 from relaytest.web import WebSocketSubscriber, WebSubscriber
+from relaytest.web_publisher import TOKEN, published
 from test_websocket import Received
 
 pytestmark = pytest.mark.clients
@@ -127,6 +128,22 @@ def test_node_ws(lab, compress):
         assert wait_exit(lab, node).strip() == "1001"
         assert (lab.directory / f"out{index}").read_bytes() == made.payload
     assert relay.feed("a")["compressed_bytes"] == (2 * 2 * len(made.payload) if compress == "yes" else 0)
+
+
+def test_node_ws_publishes(lab):
+    """It says its token as a page must, offers permessage-deflate, which is not agreed to, and sends lines without their ends."""
+    made = text_script((100, 20_000, 1) * 100, 4)
+    relay = lab.start(published(lab, framing="line", **LOSSLESS))
+    readers = relay.subscribe("a-raw", made, 2)
+    relay.wait("a", subscribers=2)
+    lines = lab.directory / "lines"
+    lines.write_bytes(made.payload)
+    node = subprocess.Popen(["node", HERE / "publisher.mjs", f"ws://{place(relay, 'web')}/a?publish=1", TOKEN, lines],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert wait_exit(lab, node).strip() == "1000"
+    relay.run_until_done(readers)
+    seen = relay.wait("a", source_losses=1)
+    assert seen["in_messages"] == made.count and seen["source_peer_closed"] == 1
 
 
 @pytest.fixture(scope="module")
