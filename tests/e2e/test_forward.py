@@ -213,8 +213,8 @@ def test_after_an_upgrade_that_failed_whoever_was_not_paused_goes_on(lab, server
 # ---- what the stream has not, though it has later ones ----
 
 
-def losing(lab, nats, number):
-    way = Losing(nats, f"-{number}")
+def losing(lab, nats, number, **options):
+    way = Losing(nats, f"-{number}", **options)
     lab.closers.append(way.close)
     return way.url
 
@@ -264,6 +264,28 @@ def test_who_goes_on_finds_what_was_lost_on_the_way(lab, server, how):
     got = bodies(nats)
     assert sorted(got) == sorted(LINES.wire_pieces())
     assert [one for one in got if one != LINES.message(299)] == LINES.wire_pieces()[:299] + LINES.wire_pieces()[300:]
+
+
+def test_who_goes_on_finds_what_was_refused(lab, server):
+    """Relay is killed before it could publish that again."""
+    nats = server()
+    nats.stream()
+    sections = {"admin": {"listen": "tcp:127.0.0.1:0"}, **forwarding(nats, history=lab.directory / "history")}
+    relay = lab.start({**sections, "nats": {"servers": losing(lab, nats, 300, refused=True)}})
+    relay.wait("a", forward_up=1)
+    relay.publish("a", part(LINES, 0, 600))
+    relay.wait_log("forward stopped feed=a: stream PRICES takes no message: expected stream does not match")
+    admin = Admin(relay)
+    lab.loop.run(lambda: admin.get("/status.json")["feeds"][0]["history"]["next_seq"] == 601, poll=POLL)
+    relay.signal(signal.SIGKILL)
+    relay.wait_exit()
+    before = bodies(nats)
+    assert LINES.message(299) not in before and LINES.message(300) in before
+    second = lab.start(sections, name="second.ini")
+    second.publish("a", part(LINES, 600, 900))
+    wait_stored(lab, nats, 900)
+    second.wait("a", forward_lag=0, forward_up=1, forward_missed=0, forward_acked=900 - len(before))
+    assert sorted(bodies(nats)) == sorted(LINES.wire_pieces())
 
 
 def test_what_was_deleted_from_the_stream_does_not_come_back(lab, server):

@@ -413,7 +413,7 @@ def test_an_edge_is_drained(site):
         edge = site.relays[name]
         before = sum(one.connections for one in site.subscribers)
         edge.signalled = True
-        done = site.lab.run_tool("relayctl", "-s", edge.control, "drain", "--spread", "3s")
+        done = site.lab.run_tool("relayctl", "-s", edge.control, "drain", "--spread", "8s")
         assert done.returncode == 0, done
         site.wait_balancer(name, state="DRAIN")
         site.loop.run(lambda: [one.look() for one in site.subscribers] and edge.code is not None, CEILING, poll=POLL,

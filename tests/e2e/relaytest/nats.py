@@ -174,10 +174,11 @@ class Server:
 
 class Losing(threading.Thread):
     """A way to a server on which one published message is lost, as in a server that dies: the first with such an end of
-    its id."""
+    its id. refused: instead, the server refuses it, and then there is no way any more."""
 
-    def __init__(self, server, end):
+    def __init__(self, server, end, refused=False):
         super().__init__(daemon=True)
+        self.refused = refused
         self.to = (server.host, server.port)
         self.end = f"{end}\r\n".encode()
         self.listening = socket.create_server((server.host, 0))
@@ -201,10 +202,14 @@ class Losing(threading.Thread):
                     about = line.split()
                     if about[0] in (b"PUB", b"HPUB"):
                         line += commands.read(int(about[-1]) + 2)
-                    if self.end and self.end in line:
-                        self.end = b""
-                    else:
+                    if not self.end or self.end not in line:
                         far.sendall(line)
+                        continue
+                    self.end = b""
+                    if self.refused:
+                        self.close()
+                        stream = re.search(rb"Nats-Expected-Stream: (.*)\r", line)[1]
+                        far.sendall(line.replace(stream, bytes(len(stream)).replace(b"\0", b"x")))
             far.shutdown(socket.SHUT_WR)
         except OSError:
             pass
@@ -219,8 +224,9 @@ class Losing(threading.Thread):
         far.close()
 
     def close(self):
-        self.listening.shutdown(socket.SHUT_RDWR)
-        self.listening.close()
+        if self.listening.fileno() >= 0:
+            self.listening.shutdown(socket.SHUT_RDWR)
+            self.listening.close()
 
 
 def nodes_here(loop, directory):
