@@ -116,6 +116,7 @@ def test_it_tells_how_far_nats_is(lab):
     relay = lab.start({"admin": {"listen": "tcp:127.0.0.1:0", "socket": "none"}, "nats": {"servers": nats.url},
                        **feed("a", "jetstream:PRICES"),
                        **feed("b", framing="line", forward="jetstream:PRICES", forward_subject="prices.x")})
+    relay.wait("a", source_up=1)
     relay.publish("b", b"one\ntwo\n")
     relay.wait("b", forward_acked=2)
     relay.wait("a", in_messages=2)
