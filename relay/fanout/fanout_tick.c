@@ -22,6 +22,16 @@ static void check_limits(struct rendition *rendition, uint64_t now_ms)
 		subscriber_check_limits(list_entry(node, struct subscriber, node), now_ms);
 }
 
+/* Who was to come back does not. */
+static void check_kept(struct rendition *rendition, uint64_t now_ms)
+{
+	uint64_t timeout_ms = rendition->fanout->params->stall_timeout_ms;
+
+	if (rendition->kept_from != UINT64_MAX && timeout_ms &&
+	    now_ms >= rendition->kept_ms + timeout_ms)
+		rendition_release(rendition);
+}
+
 /* A peer that has closed altogether looks like a half-closed one until its kernel answers with a
  * reset: at once over a unix socket, to the next bytes or keepalive probe over TCP. */
 static void check_half_closed(struct fanout *fanout, uint64_t now_ms)
@@ -281,8 +291,10 @@ void fanout_tick(struct fanout *fanout, uint64_t now_ms)
 {
 	struct list_node *node;
 
-	list_for_each (&fanout->renditions, node)
+	list_for_each (&fanout->renditions, node) {
 		check_limits(rendition_of(node), now_ms);
+		check_kept(rendition_of(node), now_ms);
+	}
 	if (fanout->waits_for_disk) /* a new format may have a past */
 		fanout_note_on_disk(fanout, &fanout->on_disk);
 	check_until(fanout, now_ms);

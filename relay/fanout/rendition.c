@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "fanout/fanout_parts.h"
 
 /* A format that adds nothing can have the ingest pipe itself, if it comes last. */
@@ -186,6 +187,7 @@ void rendition_trim(struct rendition *rendition)
 void rendition_keep_unread(struct rendition *rendition, const struct subscriber *subscriber)
 {
 	rendition->kept_from = subscriber ? index_needed(subscriber) : 0;
+	rendition->kept_ms = clock_mono_ns() / NS_PER_MS;
 }
 
 void rendition_note_appended(struct rendition *rendition)

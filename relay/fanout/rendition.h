@@ -30,6 +30,7 @@ struct rendition {
 	bool is_recorded;                /* rw: a recorder reads it, if not at this moment */
 	uint64_t kept_from;              /* private: from this segment on the ring keeps all;
 					  * UINT64_MAX: nothing */
+	uint64_t kept_ms;                /* private: monotonic; since when */
 	struct rendition_record *record; /* private: NULL: it would not survive a crash */
 	struct ring_record *ring_record; /* private: the ring's, owned */
 	struct log_rate losses_log;      /* private to feed/publish.c: of packets without memory */
@@ -52,8 +53,8 @@ void rendition_free(struct rendition *rendition);
 /* Cuts the ring to size, but keeps what subscribers with on_slow = wait still need. */
 void rendition_trim(struct rendition *rendition);
 
-/* One of these leaves, and will be back: what it has not read is kept until rendition_release().
- * NULL: all that is there. */
+/* One of these leaves, and will be back: what it has not read is kept until rendition_release(), for
+ * stall_timeout at most.  NULL: all that is there. */
 void rendition_keep_unread(struct rendition *rendition, const struct subscriber *subscriber);
 void rendition_release(struct rendition *rendition);
 

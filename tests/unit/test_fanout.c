@@ -498,6 +498,30 @@ static void tells_when_a_wait_is_over(void **state)
 	close(fd);
 }
 
+// For stall_timeout at most.
+static void keeps_what_one_that_comes_back_has_not_read(void **state)
+{
+	struct rig *rig = *state;
+	int fd = join(rig, ON_SLOW_WAIT);
+	uint64_t unread;
+
+	rig->params.stall_timeout_ms = 1000;
+	while (!fanout_is_busy(&rig->fanout))
+		put_packet(rig);
+	unread = cursor_unread_seq(&subscriber_of(rig)->cursor);
+	rendition_keep_unread(rig->raw, subscriber_of(rig));
+	subscriber_close(subscriber_of(rig), CLOSE_REMOVED);
+	fanout_tick(&rig->fanout, rig->raw->kept_ms + 999);
+	assert_true(rig->fanout.is_waiting);
+	assert_true(rendition_has(rig->raw, 0, unread));
+	assert_int_equal(rig->ready, 0);
+	fanout_tick(&rig->fanout, rig->raw->kept_ms + 1000);
+	assert_false(rig->fanout.is_waiting);
+	assert_false(rendition_has(rig->raw, 0, unread));
+	assert_int_equal(rig->ready, 1);
+	close(fd);
+}
+
 // Only when there is something to end: in a loop with thousands of feeds, most have nothing.
 static void tells_when_a_turn_ends(void **state)
 {
@@ -557,6 +581,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(has_no_past_before_a_loss, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_why_it_closes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_when_a_wait_is_over, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(keeps_what_one_that_comes_back_has_not_read, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(tells_when_a_turn_ends, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_pass_goes_on, set_up, tear_down),
 	};
