@@ -390,14 +390,14 @@ static void print_relay(FILE *to, const struct service *service,
 
 static void print_admin(FILE *to, const struct admin *admin)
 {
-	static const char *const doors[ADMIN_DOORS] = {"tcp", "unix"};
+	static const char *const doors[ADMIN_SERVERS] = {"tcp", "unix"};
 	char name[NAME_BYTES];
 	size_t count;
 	const struct counter_row *rows = http_counter_rows(&count);
 
 	for (size_t i = 0; i < count; i++) {
 		begin_counter(to, name, "admin", &rows[i]);
-		for (int door = 0; door < ADMIN_DOORS; door++)
+		for (int door = 0; door < ADMIN_SERVERS; door++)
 			print_sample(to, name, "door", doors[door],
 				     counter_value(&admin->servers[door].counters, &rows[i]));
 	}

@@ -107,6 +107,7 @@ def test_metrics_are_what_prometheus_wants(lab):
     assert done.returncode == 0 and not done.stdout and not done.stderr, done
     values = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#"))
     assert len(values) == sum(not line.startswith("#") for line in answer.text.splitlines()), "a sample twice"
+    assert set(re.findall(r'^relay_admin_\w+{door="(.*?)"', answer.text, re.M)) == {"tcp", "unix"}
     status = admin.get("/status.json")
     for name, value in status["feeds"][0]["metrics"].items():
         assert any(f'relay_feed_{name}{tail}{{feed="a"}}' in values for tail in ("", "_total")), name
