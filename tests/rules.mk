@@ -5,7 +5,7 @@
 library_src  := $(filter-out relay/daemon/main.c,$(relay_src))
 
 unit_tests   := $(wildcard tests/unit/test_*.c)
-kill_src     := $(wildcard tests/unit/kill_*.c)
+kill_src     := $(filter-out %/kill_start.c,$(wildcard tests/unit/kill_*.c))
 unit_src     := $(filter-out $(unit_tests) $(kill_src),$(wildcard tests/unit/*.c))
 fault_tests  := $(wildcard tests/fault/test_*.c)
 fault_src    := $(filter-out $(fault_tests) tests/fault/refuse.c,$(wildcard tests/fault/*.c))
@@ -14,7 +14,7 @@ bench_src    := $(filter-out $(transfer_src),$(wildcard tests/bench/*.c))
 soak_src     := $(wildcard tests/soak/*.c) $(addprefix tests/bench/,cost.c histogram.c wire.c)
 
 fuzz_targets := $(wildcard tests/fuzz/fuzz_*.c)
-fuzz_src     := tests/fuzz/fuzz.c $(addprefix tests/unit/,parse_rig.c handover_sample.c sync_reader.c frame_rig.c)
+fuzz_src     := tests/fuzz/fuzz.c $(addprefix tests/unit/,parse_rig.c handover_sample.c sync_reader.c frame_rig.c put_right.c)
 fuzz_tools   := fuzz_relaycat fuzz_relayctl
 
 unit_bins    := $(unit_tests:tests/%.c=$(test)/%)

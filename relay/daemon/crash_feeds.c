@@ -18,6 +18,7 @@
 /* A part as it was read: where it is in the handover. */
 struct part {
 	const struct part_record *record; /* NULL: there is none, or it cannot be used */
+	struct part_now now;
 	struct handed_feed *feed;
 	struct feed_state *state;
 	bool is_torn;   /* no subscriber can go on in it */
@@ -112,7 +113,7 @@ static void read_rendition(struct reading *reading, struct part *part, size_t in
 
 	if (!atomic_load(&record->is_used))
 		return;
-	if (record_text_is_good(record->format))
+	if (record_text_is_good(record->format) && record->sum == rendition_record_sum(record))
 		r = read_ring(reading, record, state);
 	if (r < 0) {
 		log_warn("ring not known after a crash feed=%s format=%.64s: %s", part->feed->name,
@@ -136,21 +137,23 @@ static int read_part(struct reading *reading, struct part *part)
 	state->is_after_crash = true;
 	state->counts = record->counts;
 	state->lost_before = state->counts.closed[CLOSE_CRASH];
-	state->is_awake = record->is_home || atomic_load(&record->is_awake);
-	state->is_source_up = atomic_load(&record->is_source_up);
-	state->session = atomic_load(&record->session);
-	state->next_seq = atomic_load(&record->next_seq);
-	part->is_torn = atomic_load(&record->is_torn);
+	state->is_awake = record->is_home || part->now.is_awake;
+	state->is_source_up = part->now.is_source_up;
+	state->session = part->now.session;
+	state->next_seq = part->now.next_seq;
+	part->is_torn = part->now.is_torn;
 	for (size_t i = 0; state->is_awake && i < RECORD_FORMATS_MAX; i++)
 		read_rendition(reading, part, i);
 	return 0;
 }
 
-static bool is_good(const struct reading *reading, const struct part_record *record)
+static bool is_good(const struct reading *reading, const struct part_record *record,
+		    struct part_now *ret)
 {
 	return atomic_load(&record->state) == RECORD_PART_USED &&
 	       record->worker < reading->head->workers && record_text_is_good(record->feed) &&
-	       !kept_fault(&part_record_table, record);
+	       !kept_fault(&part_record_table, record) && record->sum == part_record_sum(record) &&
+	       part_record_read(record, ret) == 0;
 }
 
 static struct handed_feed *find_feed(const struct handover *handover, const char *name)
@@ -163,14 +166,11 @@ static struct handed_feed *find_feed(const struct handover *handover, const char
 }
 
 /* What a file that grows was read through.  Where that is not known, the ingest begins anew. */
-static void read_file(struct reading *reading, const struct part_record *record,
-		      struct ingest_state *ret)
+static void read_file(struct reading *reading, const struct part_now *now, struct ingest_state *ret)
 {
-	int number = atomic_load(&record->file_fd);
-
 	ret->is_after_crash = true;
-	ret->file_offset = atomic_load(&record->file_offset);
-	ret->fd = number >= 0 ? kept_fds_take(reading->fds, number) : -1;
+	ret->file_offset = now->file_offset;
+	ret->fd = now->file_fd >= 0 ? kept_fds_take(reading->fds, now->file_fd) : -1;
 }
 
 /* There is a feed for each home. */
@@ -185,14 +185,16 @@ static int read_homes(struct reading *reading)
 	for (size_t i = 0; i < count; i++) {
 		const struct part_record *record = record_of(reading, i);
 		struct handed_feed *feed = &ret->feeds[ret->feed_count];
+		struct part_now now;
 
-		if (!is_good(reading, record) || !record->is_home || find_feed(ret, record->feed))
+		if (!is_good(reading, record, &now) || !record->is_home ||
+		    find_feed(ret, record->feed))
 			continue;
 		feed->parts = calloc(reading->head->workers, sizeof(*feed->parts));
 		if (!feed->parts)
 			return -ENOMEM;
 		(void)snprintf(feed->name, sizeof(feed->name), "%s", record->feed);
-		read_file(reading, record, &feed->ingest);
+		read_file(reading, &now, &feed->ingest);
 		feed->home = record->worker;
 		feed->part_count = reading->head->workers;
 		ret->feed_count++;
@@ -206,9 +208,10 @@ static int read_parts(struct reading *reading)
 
 	for (size_t i = 0; r == 0 && i < reading->head->parts.count; i++) {
 		const struct part_record *record = record_of(reading, i);
-		struct handed_feed *feed =
-			is_good(reading, record) ? find_feed(reading->ret, record->feed) : NULL;
 		struct part *part = &reading->parts[i];
+		struct handed_feed *feed = is_good(reading, record, &part->now)
+						   ? find_feed(reading->ret, record->feed)
+						   : NULL;
 
 		if (!feed || feed->parts[record->worker].renditions ||
 		    (record->is_home != 0) != (feed->home == record->worker))

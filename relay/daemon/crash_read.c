@@ -39,6 +39,10 @@ static int check_head(const struct crash_head *head, size_t bytes, size_t fd_cou
 			   (unsigned long long)head->schema, crash_schema());
 		return -EPROTONOSUPPORT;
 	}
+	if (head->sum != crash_head_sum(head)) {
+		errmsg_set(err, "region: sum of the head");
+		return -EPROTO;
+	}
 	if (head->bytes != bytes || told != fd_count || told > head->fds.count) {
 		errmsg_set(err, "region of %llu bytes and %llu descriptors, there are %zu and %zu",
 			   (unsigned long long)head->bytes, (unsigned long long)told, bytes,
@@ -55,8 +59,12 @@ static int check_head(const struct crash_head *head, size_t bytes, size_t fd_cou
 	return 0;
 }
 
-static int check_numbers(const struct kept_fds *fds, struct errmsg *err)
+static int check_numbers(const struct kept_fds *fds, uint64_t sum, struct errmsg *err)
 {
+	if (sum != crash_fds_sum(fds->numbers, fds->count)) {
+		errmsg_set(err, "region: sum of the descriptors");
+		return -EPROTO;
+	}
 	for (size_t i = 1; i < fds->count; i++) {
 		if (fds->numbers[i] > fds->numbers[i - 1])
 			continue;
@@ -124,7 +132,7 @@ int crash_read(uint8_t *map, size_t bytes, int *fds, size_t fd_count, struct han
 	if (r < 0)
 		return r;
 	own.numbers = (const int32_t *)(const void *)(map + head->fds.offset);
-	r = check_numbers(&own, err);
+	r = check_numbers(&own, atomic_load(&head->fds_sum), err);
 	if (r < 0)
 		return r;
 	died_ns = atomic_load(&head->died_ns);

@@ -28,10 +28,11 @@ static const uint64_t LIFE_NS = NS_PER_S;
 uint32_t crash_schema(void)
 {
 	/* To be changed with the head of the region. */
-	static const struct kept_table head = {.name = "head 1",
+	static const struct kept_table head = {.name = "head 2",
 					       .bytes = sizeof(struct crash_head)};
-	static const struct kept_table *const tables[] = {
-		&head, &subscriber_record_table, &part_record_table, &rendition_record_table};
+	static const struct kept_table *const tables[] = {&head, &subscriber_record_table,
+							  &part_record_table, &part_now_table,
+							  &rendition_record_table};
 	size_t count;
 	const struct kept_table *const *handed = handover_tables(&count);
 	uint32_t of_memory = kept_layout(tables, ARRAY_LEN(tables));
@@ -65,6 +66,7 @@ static void fill_head(struct crash_head *head, const struct crash_room *room)
 	lay_out(&head->subscribers, aligned(room->subscriber_bytes),
 		room->subscriber_bytes ? room->fd_limit : 0, &end);
 	head->bytes = aligned(end);
+	head->sum = crash_head_sum(head);
 }
 
 int crash_record_open(struct crash_record *ret, const struct crash_room *room)
@@ -105,6 +107,7 @@ void crash_record_arm(struct crash_record *record, unsigned workers, bool was_re
 	if (!head)
 		return;
 	head->workers = workers;
+	head->sum = crash_head_sum(head);
 	atomic_store(&head->was_resumed, was_resumed);
 	atomic_store(&head->armed_ns, clock_mono_ns());
 	atomic_store(&head->is_armed, 1);
@@ -168,14 +171,22 @@ static void transfer_listeners(struct state_stream *stream, struct crash_listene
 const char *crash_listeners_read(uint8_t *map, struct crash_listeners *ret)
 {
 	const struct crash_head *head = (const struct crash_head *)(const void *)map;
-	uint32_t current = atomic_load(&head->listeners_current);
-	uint64_t length = current < 2 ? atomic_load(&head->listeners_bytes[current]) : UINT64_MAX;
+	uint64_t stamp = atomic_load(&head->listeners_version);
+	uint32_t version = kept_stamp_version(stamp), current = version % 2;
+	uint64_t length = head->listeners_bytes[current];
 	struct state_stream stream;
 	const char *fault;
 
 	*ret = (struct crash_listeners){.config.fd = -1};
-	if (current > 1 || length > head->listeners[current].count)
+	if (stamp == 0)
+		return NULL;
+	if (!kept_stamp_is_whole(stamp))
+		return "version";
+	if (length > head->listeners[current].count)
 		return "length";
+	if (head->listeners_sum[current] !=
+	    kept_sum(version, map + head->listeners[current].offset, length))
+		return "sum";
 	if (length == 0)
 		return NULL;
 	if (state_stream_read(&stream, map + head->listeners[current].offset, (size_t)length, NULL,
@@ -216,7 +227,8 @@ static int describe_sockets(const struct service *service, const struct config *
 void crash_record_write_listeners(struct crash_record *record, struct crash_listeners *listeners)
 {
 	struct crash_head *head = crash_record_head(record);
-	uint32_t other = !atomic_load(&head->listeners_current);
+	uint32_t version = kept_stamp_version(atomic_load(&head->listeners_version)) + 1;
+	uint32_t other = version % 2;
 	struct state_stream stream;
 
 	state_stream_write(&stream);
@@ -233,8 +245,9 @@ void crash_record_write_listeners(struct crash_record *record, struct crash_list
 	if (stream.length > 0)
 		memcpy(crash_record_at(record, &head->listeners[other], 0), stream.bytes,
 		       stream.length);
-	atomic_store(&head->listeners_bytes[other], stream.length);
-	atomic_store(&head->listeners_current, other);
+	head->listeners_bytes[other] = stream.length;
+	head->listeners_sum[other] = kept_sum(version, stream.bytes, stream.length);
+	atomic_store(&head->listeners_version, kept_stamp(version));
 	state_stream_free(&stream);
 }
 

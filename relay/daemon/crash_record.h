@@ -7,7 +7,8 @@
  *
  * Whatever moment relay dies at, the region says what was before a step or what was after it.  The
  * stores of a dead process are all there, in their order.  Nothing is locked, because each part of
- * the region has one writer.  An atomic commits each step; it is stored last (release).
+ * the region has one writer.  An atomic commits each step; it is stored last (release).  Sums tell where
+ * a bit has become another one (continuity/kept_sum.h).
  *
  *   part of the region   its writer          what is in it
  *   struct crash_head    the control thread  where the arrays are, and whether they count
@@ -31,6 +32,7 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "continuity/kept_sum.h"
 #include "continuity/state_stream.h"
 #include "feed/feed_kept.h"
 #include "serve/handover.h"
@@ -51,6 +53,7 @@ struct crash_head {
 	struct crash_array listeners[2]; /* uint8_t: a stream, crash_listeners_transfer() */
 	struct crash_array parts;
 	struct crash_array subscribers;
+	uint64_t sum; /* crash_head_sum(): of all before it */
 
 	_Atomic uint32_t is_armed; /* relay is ready: before, there is nothing to resume */
 	_Atomic uint32_t is_done;  /* an orderly end has begun: nothing is to be resumed */
@@ -58,9 +61,11 @@ struct crash_head {
 	_Atomic uint32_t was_resumed;
 	_Atomic uint64_t armed_ns; /* monotonic */
 
-	_Atomic uint32_t listeners_current; /* which of the two holds */
-	_Atomic uint64_t listeners_bytes[2];
+	_Atomic uint64_t listeners_version; /* a kept_stamp(): listeners[version % 2] holds */
+	uint64_t listeners_bytes[2];
+	uint64_t listeners_sum[2]; /* of these bytes */
 
+	_Atomic uint64_t fds_sum;  /* crash_fds_sum(); by the keeper */
 	_Atomic uint64_t fd_count; /* in the bag, of fds[]; stored by the keeper, last of all */
 	_Atomic uint64_t died_ns;  /* monotonic; by the keeper */
 };
@@ -125,6 +130,17 @@ void crash_record_set_listeners(struct crash_record *record, const struct servic
 bool crash_record_is_kept(const struct crash_record *record);
 
 /* ---- for crash_read.c, too ---- */
+
+static inline uint64_t crash_head_sum(const struct crash_head *head)
+{
+	return kept_sum(0, head, offsetof(struct crash_head, sum));
+}
+
+/* Of the numbers of descriptors. */
+static inline uint64_t crash_fds_sum(const int32_t *numbers, uint64_t count)
+{
+	return kept_sum(0, numbers, count * sizeof(*numbers));
+}
 
 /* False: what the process was given may be what it dies of, so it is not resumed once more.  That
  * is so when it was resumed itself, and dies (`died_ns`, monotonic) within a second of being

@@ -173,6 +173,9 @@ static _Noreturn void keep(const struct keeper *keeper)
 	(void)close(keeper->relay_fd); /* so there is one for the listing */
 	collect_all(&collection);
 	if (collection.is_kept) {
+		atomic_store(&head->fds_sum,
+			     crash_fds_sum(crash_record_at(keeper->record, &head->fds, 0),
+					   collection.count));
 		atomic_store(&head->fd_count, collection.count);
 		give_to_manager(keeper);
 	}

@@ -30,6 +30,11 @@ const struct kept_names kept_slow_causes = {cause_at, SLOW_CAUSE_COUNT};
 #define KEPT_DEF   "fanout/rendition_record.def"
 #include "continuity/kept_table.def"
 
+#define KEPT_TABLE part_now_table
+#define KEPT_OF    struct part_now
+#define KEPT_DEF   "fanout/part_now.def"
+#include "continuity/kept_table.def"
+
 #define KEPT_TABLE part_record_table
 #define KEPT_OF    struct part_record
 #define KEPT_DEF   "fanout/part_record.def"
@@ -86,11 +91,9 @@ void subscriber_capture(const struct subscriber *subscriber, struct subscriber_k
 /* All that was stored before it is there, too, and nothing that is stored behind it is there
  * before. The order of the program is enough for that: the stores of a process that has died are
  * done. */
-static void set_state(struct subscriber_record *record, enum subscriber_record_state state,
-		      uint32_t place)
+static void set_state(struct subscriber_record *record, uint32_t word)
 {
-	atomic_store_explicit(&record->state, (uint32_t)state | place << RECORD_PLACE_SHIFT,
-			      memory_order_release);
+	atomic_store_explicit(&record->state, word, memory_order_release);
 	atomic_signal_fence(memory_order_seq_cst);
 }
 
@@ -125,7 +128,7 @@ void subscriber_record_close(struct subscriber *subscriber)
 
 	subscriber->record = NULL;
 	if (record)
-		set_state(record, RECORD_FREE, 0);
+		set_state(record, RECORD_FREE);
 }
 
 void subscriber_record_begin(struct subscriber *subscriber)
@@ -137,15 +140,15 @@ void subscriber_record_begin(struct subscriber *subscriber)
 		return;
 	state = load(record);
 	if ((state & RECORD_STATE_MASK) == RECORD_SETTLED && notes_waiting(&subscriber->notes) == 0)
-		set_state(record, RECORD_BUSY, state >> RECORD_PLACE_SHIFT);
+		set_state(record, (state & ~(uint32_t)RECORD_STATE_MASK) | RECORD_BUSY);
 	else
-		set_state(record, RECORD_LOST, 0);
+		set_state(record, RECORD_LOST);
 }
 
 void subscriber_record_lose(struct subscriber *subscriber)
 {
 	if (subscriber->record)
-		set_state(subscriber->record, RECORD_LOST, 0);
+		set_state(subscriber->record, RECORD_LOST);
 }
 
 /* An ending one is heard no more. */
@@ -165,12 +168,13 @@ static bool write_notes(struct subscriber_record *record, const struct notes *no
 
 	if (waiting == 0 && record->kept.note_bytes == 0)
 		return true;
-	set_state(record, RECORD_LOST, 0);
+	set_state(record, RECORD_LOST);
 	if (waiting > sizeof(record->notes))
 		return false;
 	if (waiting)
 		memcpy(record->notes, notes_begin(notes), waiting);
 	record->kept.note_bytes = (uint32_t)waiting;
+	record->notes_sum = subscriber_notes_sum(record);
 	return true;
 }
 
@@ -194,16 +198,30 @@ void subscriber_record_settle(struct subscriber *subscriber)
 
 	if (!record)
 		return;
-	other = !(load(record) >> RECORD_PLACE_SHIFT);
+	other = !subscriber_record_place(load(record));
 	/* Has no place yet; or has said its last words, which must not be said again; or is in the
 	 * middle of what it says. */
 	if (subscriber->state == SUBSCRIBER_JOINING || subscriber->end == END_TOLD ||
 	    !may_input_go_on(subscriber) || !write_notes(record, &subscriber->notes)) {
-		set_state(record, RECORD_LOST, 0);
+		set_state(record, RECORD_LOST);
 		return;
 	}
 	write_place(&record->places[other], subscriber);
-	set_state(record, RECORD_SETTLED, other);
+	set_state(record, subscriber_record_word(record, RECORD_SETTLED, other));
+}
+
+uint64_t subscriber_record_sum(const struct subscriber_record *record)
+{
+	struct subscriber_kept kept;
+	uint64_t sum;
+
+	memcpy(&kept, &record->kept, sizeof(kept));
+	kept.note_bytes = 0;
+	kept.user_timeout_ms = kept.input_bucket.full_ns = 0;
+	kept.is_half_closed = false;
+	sum = kept_sum(record->cookie, &kept, sizeof(kept));
+	sum = kept_sum_add(sum, record->counted_before, record->is_tcp);
+	return kept_sum_add(sum, record->part, record->rendition);
 }
 
 void subscriber_record_describe(struct subscriber *subscriber)
@@ -213,12 +231,14 @@ void subscriber_record_describe(struct subscriber *subscriber)
 
 	if (!record)
 		return;
-	set_state(record, RECORD_LOST, 0);
+	set_state(record, RECORD_LOST);
 	subscriber_capture(subscriber, &kept);
 	memcpy(kept.listener, record->kept.listener, sizeof(kept.listener));
 	kept.peer_key = record->kept.peer_key;
 	kept.note_bytes = 0;
 	record->kept = kept;
+	record->notes_sum = subscriber_notes_sum(record);
+	record->sum = subscriber_record_sum(record);
 }
 
 void subscriber_record_begin_input(struct subscriber *subscriber)

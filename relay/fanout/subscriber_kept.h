@@ -9,7 +9,8 @@
  * Each element has one writer, the loop that owns the thing, and nothing is locked.  Whatever
  * moment the process dies at, an element says what was before a step or what was after it, or that
  * a thing is unknown: the stores of a dead process are all there, in their order, and an atomic
- * that is stored last (release) commits.  What bytes are in a ring is ring/ring_kept.h, parts are
+ * that is stored last (release) commits.  All that a subscriber's bytes depend on has a sum; what has
+ * counted (part_counts) has none.  What bytes are in a ring is ring/ring_kept.h, parts are
  * feed/feed_kept.h; reading subscribers is subscriber_resume.h.
  *
  *   join --> LOST --> SETTLED <--> BUSY (while it is served) --> FREE (before its socket is closed)
@@ -26,6 +27,7 @@
 
 #include "base/clock.h"
 #include "continuity/kept_struct.h"
+#include "continuity/kept_sum.h"
 #include "fanout/subscriber.h"
 #include "ring/ring_state.h"
 #include "table/format.h"
@@ -58,25 +60,33 @@ struct part_counts {
 	uint64_t closed_slow_by[SLOW_CAUSE_COUNT];
 };
 
+/* Changed by writing the other one of two, which differs from it in the sequence at most. */
+struct part_now {
+#define KEPT_DEF "fanout/part_now.def"
+#include "continuity/kept_members.def"
+};
+
 struct part_record {
 #define KEPT_DEF "fanout/part_record.def"
 #include "continuity/kept_members.def"
-	_Atomic int32_t file_fd; /* a file that grows, of a home: its descriptor, -1: none */
+	struct part_now now[2];
 	struct part_counts
 		counts; /* as they were last noted; delivered_messages: of all who ever read */
 	struct rendition_record renditions[RECORD_FORMATS_MAX];
 } __attribute__((aligned(64)));
 
-/* In one word with the number of the place that holds (0 or 1), so that both change at once. */
+/* In one word with the number of the place that holds (0 or 1) and with its sum, so that all change at
+ * once.  Each differs from each in four bits: one that has become wrong is none of them. */
 enum subscriber_record_state {
-	RECORD_FREE,    /* nobody, or somebody who cannot go on */
-	RECORD_SETTLED, /* stands at its place */
-	RECORD_BUSY,    /* stood at its place; since then got bytes from there on, only */
-	RECORD_LOST,    /* nothing is known of where it stands */
+	RECORD_FREE = 0,       /* nobody, or somebody who cannot go on */
+	RECORD_SETTLED = 0x33, /* stands at its place */
+	RECORD_BUSY = 0x55,    /* stood at its place; since then got bytes from there on, only */
+	RECORD_LOST = 0x0f,    /* nothing is known of where it stands */
 };
 
 enum {
 	RECORD_PLACE_SHIFT = 8,
+	RECORD_SUM_SHIFT = 9,
 	RECORD_STATE_MASK = (1 << RECORD_PLACE_SHIFT) - 1,
 };
 
@@ -124,8 +134,53 @@ struct feed_records {
 };
 
 extern const struct kept_table rendition_record_table, part_record_table, subscriber_record_table,
-	subscriber_kept_table;
+	subscriber_kept_table, part_now_table;
 extern const struct kept_names kept_close_reasons, kept_slow_causes;
+
+/* ---- sums ---- */
+
+static inline uint64_t rendition_record_sum(const struct rendition_record *record)
+{
+	return kept_sum((uint32_t)record->ring_fd, record->format, sizeof(record->format));
+}
+
+static inline uint64_t part_record_sum(const struct part_record *record)
+{
+	return kept_sum((uint64_t)record->worker << 32 | record->is_home, record->feed,
+			sizeof(record->feed));
+}
+
+static inline uint64_t part_now_sum(const struct part_now *now, uint32_t version)
+{
+	uint64_t sum = kept_sum_add(version, now->next_seq, now->file_offset);
+
+	return kept_sum_add(sum, (uint64_t)now->session << 32 | (uint32_t)now->file_fd,
+			    (uint64_t)now->is_awake << 16 | (uint64_t)now->is_source_up << 8 |
+				    now->is_torn);
+}
+
+/* Of what is written while it is LOST, but for notes.  What is one word and may change later has no
+ * sum: its bytes do not depend on that. */
+uint64_t subscriber_record_sum(const struct subscriber_record *record);
+
+static inline uint64_t subscriber_notes_sum(const struct subscriber_record *record)
+{
+	return kept_sum(record->kept.note_bytes, record->notes, record->kept.note_bytes);
+}
+
+/* `number`: of the place. */
+static inline uint32_t subscriber_record_word(const struct subscriber_record *record,
+					      enum subscriber_record_state state, uint32_t number)
+{
+	uint64_t sum = kept_sum(number, &record->places[number], sizeof(record->places[number]));
+
+	return (uint32_t)(state | number << RECORD_PLACE_SHIFT | sum << RECORD_SUM_SHIFT);
+}
+
+static inline uint32_t subscriber_record_place(uint32_t word)
+{
+	return word >> RECORD_PLACE_SHIFT & 1;
+}
 
 /* Describes the subscriber, but for the listener and the address that it counts for. */
 void subscriber_capture(const struct subscriber *subscriber, struct subscriber_kept *ret);

@@ -45,6 +45,8 @@ static bool is_sound(const struct subscriber_record *record, const struct ring_s
 	return !kept_fault(&subscriber_record_table, record) &&
 	       !kept_fault(&subscriber_kept_table, &record->kept) &&
 	       record->kept.note_bytes <= sizeof(record->notes) &&
+	       record->sum == subscriber_record_sum(record) &&
+	       record->notes_sum == subscriber_notes_sum(record) &&
 	       record->kept.end_pos <= ring->end_pos;
 }
 
@@ -85,14 +87,15 @@ int subscriber_record_read(const struct subscriber_record *record, int fd,
 {
 	uint32_t state = atomic_load(&record->state);
 	bool is_busy = (state & RECORD_STATE_MASK) == RECORD_BUSY;
-	uint32_t number = state >> RECORD_PLACE_SHIFT;
+	uint32_t number = subscriber_record_place(state);
 	const struct recorded_place *place;
 	uint64_t more = 0;
 	int r;
 
 	if (!is_busy && (state & RECORD_STATE_MASK) != RECORD_SETTLED)
 		return -ESTALE;
-	if (number > 1 || !is_sound(record, ring) || !sockopt_has_cookie(fd, record->cookie))
+	if (state != subscriber_record_word(record, state & RECORD_STATE_MASK, number) ||
+	    !is_sound(record, ring) || !sockopt_has_cookie(fd, record->cookie))
 		return -EBADMSG;
 	place = &record->places[number];
 	r = check_place(record, place, ring, is_busy);

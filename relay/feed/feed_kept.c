@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* Feeds and renditions in the records.  Invariant: who is marked as used is described; is_torn
- * is set before, and cleared after, what subscribers could be left in the middle of. */
+ * is set before, and cleared after, what subscribers could be left in the middle of.  How a part is
+ * now lies in two places in turns, of which its version names the valid one. */
 #include "feed/feed_kept.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,6 +25,63 @@ static void set(_Atomic uint32_t *flag, uint32_t value)
 static uint32_t get(const _Atomic uint32_t *flag)
 {
 	return atomic_load_explicit(flag, memory_order_acquire);
+}
+
+/* ---- how a part is now ---- */
+
+static uint32_t version_of(const struct part_record *record)
+{
+	return kept_stamp_version(atomic_load_explicit(&record->version, memory_order_relaxed));
+}
+
+/* As it is, but for the sequence: to be changed, and then to be finished. */
+static struct part_now *next_of(struct part_record *record)
+{
+	return &record->now[(version_of(record) + 1) % 2];
+}
+
+/* From now on it holds. */
+static void finish(struct part_record *record, struct part_now *next)
+{
+	uint32_t version = version_of(record) + 1;
+
+	next->sum = part_now_sum(next, version);
+	atomic_store_explicit(&record->version, kept_stamp(version), memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static struct part_now *begin_change(struct part_record *record)
+{
+	struct part_now *next = next_of(record);
+
+	*next = record->now[version_of(record) % 2];
+	return next;
+}
+
+static void finish_change(struct part_record *record, const struct part_now *next)
+{
+	finish(record, next_of(record));
+	*next_of(record) = *next;
+}
+
+static void set_torn(struct part_record *record, bool is_torn)
+{
+	struct part_now *next = begin_change(record);
+
+	next->is_torn = is_torn;
+	finish_change(record, next);
+}
+
+int part_record_read(const struct part_record *record, struct part_now *ret)
+{
+	uint64_t stamp = atomic_load(&record->version);
+	uint32_t version = kept_stamp_version(stamp);
+
+	*ret = record->now[version % 2];
+	return kept_stamp_is_whole(stamp) && ret->sum == part_now_sum(ret, version) &&
+			       !kept_fault(&part_now_table, ret)
+		       ? 0
+		       : -EBADMSG;
 }
 
 /* ---- feeds ---- */
@@ -46,6 +105,14 @@ static struct part_record *take_free(struct feed_records *records)
 	}
 }
 
+static void begin_anew(struct part_record *record)
+{
+	struct part_now *now = begin_change(record);
+
+	*now = (struct part_now){.file_fd = -1};
+	finish_change(record, now);
+}
+
 void feed_record_open(struct fanout *fanout, const struct sequence *sequence, bool is_branch,
 		      struct feed_records *records, unsigned worker)
 {
@@ -63,10 +130,10 @@ void feed_record_open(struct fanout *fanout, const struct sequence *sequence, bo
 	for (size_t i = 0; i < RECORD_FORMATS_MAX; i++)
 		set(&record->renditions[i].is_used, 0);
 	record->counts = (struct part_counts){0};
+	record->sum = part_record_sum(record);
+	begin_anew(record);
 	fanout->records = records;
 	fanout->record = record;
-	atomic_store(&record->file_fd, -1);
-	set(&record->is_torn, 0);
 	feed_record_note(fanout, sequence, !is_branch);
 	set(&record->state, RECORD_PART_USED);
 }
@@ -75,6 +142,8 @@ void feed_record_close(struct fanout *fanout)
 {
 	if (!fanout->record)
 		return;
+	/* Before others may take it. */
+	fanout->record->sum = 0;
 	set(&fanout->record->state, RECORD_PART_FREE);
 	atomic_fetch_sub(&fanout->records->parts_taken, 1);
 	fanout->record = NULL;
@@ -83,27 +152,26 @@ void feed_record_close(struct fanout *fanout)
 
 void feed_record_note(struct fanout *fanout, const struct sequence *sequence, bool is_awake)
 {
-	struct part_record *record = fanout->record;
+	struct part_now *next = fanout->record ? begin_change(fanout->record) : NULL;
 
-	if (!record)
+	if (!next)
 		return;
-	atomic_store(&record->session, sequence->session);
-	atomic_store(&record->next_seq, sequence->next_seq);
-	set(&record->is_source_up, sequence->is_source_up);
-	set(&record->is_awake, is_awake);
+	next->session = sequence->session;
+	next->next_seq = sequence->next_seq;
+	next->is_source_up = sequence->is_source_up;
+	next->is_awake = is_awake;
+	finish_change(fanout->record, next);
 }
 
 void feed_record_note_file(struct fanout *fanout, int fd, uint64_t offset)
 {
-	struct part_record *record = fanout->record;
+	struct part_now *next = fanout->record ? begin_change(fanout->record) : NULL;
 
-	if (!record)
+	if (!next)
 		return;
-	/* An offset of one file must not be taken for that of another one. */
-	if (atomic_load(&record->file_fd) != fd)
-		atomic_store(&record->file_fd, -1);
-	atomic_store(&record->file_offset, offset);
-	atomic_store(&record->file_fd, fd);
+	next->file_fd = fd;
+	next->file_offset = offset;
+	finish_change(fanout->record, next);
 }
 
 /* ---- counters ---- */
@@ -137,15 +205,18 @@ void feed_record_note_counts(const struct fanout *fanout,
 
 void feed_record_note_packet(struct fanout *fanout, const struct packet *packet)
 {
-	if (fanout->record)
-		atomic_store_explicit(&fanout->record->next_seq, packet_next_seq(packet),
-				      memory_order_relaxed);
+	struct part_now *next = fanout->record ? next_of(fanout->record) : NULL;
+
+	if (!next)
+		return;
+	next->next_seq = packet_next_seq(packet);
+	finish(fanout->record, next);
 }
 
 void feed_record_begin_sequence(struct fanout *fanout)
 {
 	if (fanout->record)
-		set(&fanout->record->is_torn, 1);
+		set_torn(fanout->record, true);
 }
 
 void feed_record_end_sequence(struct fanout *fanout, const struct sequence *sequence, bool is_awake)
@@ -153,7 +224,7 @@ void feed_record_end_sequence(struct fanout *fanout, const struct sequence *sequ
 	if (!fanout->record)
 		return;
 	feed_record_note(fanout, sequence, is_awake);
-	set(&fanout->record->is_torn, 0);
+	set_torn(fanout->record, false);
 }
 
 /* ---- renditions ---- */
@@ -188,6 +259,7 @@ void feed_record_open_rendition(struct rendition *rendition, size_t max_message)
 	record->ring_fd = ring_record_fd(ring);
 	(void)snprintf(record->format, sizeof(record->format), "%s",
 		       encoder_name(rendition->encoder));
+	record->sum = rendition_record_sum(record);
 	rendition->record = record;
 	rendition->ring_record = ring;
 	set(&record->is_used, 1);
@@ -195,8 +267,10 @@ void feed_record_open_rendition(struct rendition *rendition, size_t max_message)
 
 void feed_record_close_rendition(struct rendition *rendition)
 {
-	if (rendition->record)
+	if (rendition->record) {
 		set(&rendition->record->is_used, 0);
+		rendition->record->sum = 0;
+	}
 	rendition->record = NULL;
 	ring_record_free(&rendition->ring_record);
 }

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/compiler.h"
 #include "fanout/subscriber_kept.h"
 #include "packet/packet.h"
 
@@ -15,6 +16,9 @@ struct rendition;
 /* What the feed has counted in this worker; source_ends: the feed's. */
 void feed_capture_counts(const struct fanout *fanout,
 			 const uint64_t source_ends[CLOSE_REASON_COUNT], struct part_counts *ret);
+
+/* How a part is, in a process that died.  0; -EBADMSG: that is not known. */
+int part_record_read(const struct part_record *record, struct part_now *ret) must_check;
 
 /* All of these do nothing without a record. */
 

@@ -40,7 +40,7 @@ struct ring_record {
 	uint32_t slots_used;
 	uint32_t first_free; /* slot given back last; 0: none */
 	struct page_room room;
-	uint64_t version;
+	uint32_t version;
 	uint64_t added_until; /* segments from this index on have no slot yet */
 };
 
@@ -209,6 +209,8 @@ static struct ring_record_slot *slot_of(const struct segment *segment)
 
 static void set_kind(struct ring_record_slot *slot, enum ring_record_kind kind)
 {
+	if (kind == RING_RECORD_BLOCK || kind == RING_RECORD_PIPE)
+		slot->sum = ring_record_slot_sum(slot, kind);
 	ring_record_step();
 	atomic_store_explicit(&slot->kind, kind, memory_order_relaxed);
 	ring_record_step();
@@ -217,6 +219,21 @@ static void set_kind(struct ring_record_slot *slot, enum ring_record_kind kind)
 static struct ring_record_commit *last_commit(const struct ring_record *record)
 {
 	return &record->head->commits[record->version % 2];
+}
+
+/* To be written, and then to be finished: from then on it holds. */
+static struct ring_record_commit *next_commit(const struct ring_record *record)
+{
+	return &record->head->commits[(record->version + 1) % 2];
+}
+
+static void finish_commit(struct ring_record *record, struct ring_record_commit *commit)
+{
+	commit->sum = ring_record_commit_sum(commit, ++record->version);
+	ring_record_step();
+	atomic_store_explicit(&record->head->version, kept_stamp(record->version),
+			      memory_order_relaxed);
+	ring_record_step();
 }
 
 /* 0: there is none. */
@@ -246,6 +263,8 @@ static void write_growth(const struct segment *segment)
 	slot->mark_count = segment->mark_count;
 	slot->next_seq = segment->next_seq;
 	slot->next_messages = segment->next_messages;
+	slot->marks_sum = segment->marks_sum;
+	slot->growth_sum = ring_record_growth_sum(slot);
 }
 
 static enum ring_record_kind write_backing(const struct segment *segment)
@@ -281,16 +300,24 @@ static bool place_marks(struct segment *segment)
 	return offset_of(segment->record, marks);
 }
 
+/* Of an earlier life of the ring; that segment's slot says the same. */
+static void forget_newest(struct ring_record *record)
+{
+	struct ring_record_commit *commit = next_commit(record);
+
+	*commit = *last_commit(record);
+	commit->newest_index = UINT64_MAX;
+	finish_commit(record, commit);
+}
+
 void ring_record_add(struct ring_record *record, struct segment *segment)
 {
-	struct ring_record_commit *commit = last_commit(record);
 	enum ring_record_kind kind;
 	struct ring_record_slot *slot;
 
 	record->added_until = segment->index + 1;
-	/* Of an earlier life of the ring; that segment's slot says the same. */
-	if (commit->newest_index == segment->index)
-		commit->newest_index = UINT64_MAX;
+	if (last_commit(record)->newest_index == segment->index)
+		forget_newest(record);
 	segment->slot = take_slot(record);
 	if (!segment->slot)
 		return;
@@ -384,6 +411,7 @@ static void write_newest(struct ring_record_commit *commit, const struct segment
 	commit->newest_index = newest->index;
 	commit->newest_length = newest->length;
 	commit->newest_mark_count = newest->mark_count;
+	commit->newest_marks_sum = newest->marks_sum;
 	commit->newest_next_seq = newest->next_seq;
 	commit->newest_next_messages = newest->next_messages;
 	commit->newest_is_sealed = newest->is_sealed;
@@ -392,12 +420,13 @@ static void write_newest(struct ring_record_commit *commit, const struct segment
 void ring_record_commit(struct ring_record *record, struct ring *ring, uint64_t first_index)
 {
 	const struct segment *newest = ring_newest(ring);
-	/* Written where it lies: this is done for each packet. */
-	struct ring_record_commit *commit = &record->head->commits[(record->version + 1) % 2];
+	struct ring_record_commit *commit;
 
 	if (record->added_until != ring->next_index)
 		add_new(record, ring);
 	record->added_until = ring->next_index;
+	/* Written where it lies: this is done for each packet. */
+	commit = next_commit(record);
 	if (newest)
 		write_newest(commit, newest);
 	else
@@ -413,10 +442,7 @@ void ring_record_commit(struct ring_record *record, struct ring *ring, uint64_t 
 	commit->message_count = ring->message_count;
 	commit->blocks_made = ring->blocks_made;
 	commit->media = ring->media;
-	record->version++;
-	ring_record_step();
-	atomic_store_explicit(&record->head->version, record->version, memory_order_relaxed);
-	ring_record_step();
+	finish_commit(record, commit);
 }
 
 void ring_set_record(struct ring *ring, struct ring_record *record)

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "continuity/kept_struct.h"
+#include "continuity/kept_sum.h"
 #include "ring/ring.h"
 
 #define RING_RECORD_MAGIC "RLYRING"
@@ -24,11 +25,12 @@ enum {
 	RING_RECORD_PAGE_BYTES = 4096,
 };
 
+/* Each differs from each in four bits: one that has become wrong is none of them. */
 enum ring_record_kind {
-	RING_RECORD_FREE,   /* no segment, or one that is being given up  */
-	RING_RECORD_HIDDEN, /* a segment whose bytes cannot be told       */
-	RING_RECORD_BLOCK,
-	RING_RECORD_PIPE,
+	RING_RECORD_FREE = 0,      /* no segment, or one that is being given up  */
+	RING_RECORD_HIDDEN = 0x0f, /* a segment whose bytes cannot be told       */
+	RING_RECORD_BLOCK = 0x33,
+	RING_RECORD_PIPE = 0x55,
 };
 
 struct ring_record_commit {
@@ -51,7 +53,8 @@ struct ring_record_head {
 	uint32_t slot_count;
 	uint64_t page_count;
 	_Atomic uint32_t slots_used; /* no other slot has ever held a segment                   */
-	_Atomic uint64_t version;    /* counts the commits; the last one is commits[version % 2] */
+	/* A kept_stamp(), counts the commits; the last one is commits[version % 2]. */
+	_Atomic uint64_t version;
 	struct ring_record_commit commits[2];
 };
 
@@ -76,6 +79,37 @@ static inline struct ring_record_layout ring_record_layout(uint32_t slot_count, 
 		.pages_offset = pages,
 		.bytes = pages + page_count * RING_RECORD_PAGE_BYTES,
 	};
+}
+
+static inline uint64_t ring_record_commit_sum(const struct ring_record_commit *commit,
+					      uint32_t version)
+{
+	const size_t summed = offsetof(struct ring_record_commit, first_index);
+
+	return kept_sum(version, &commit->first_index, sizeof(*commit) - summed);
+}
+
+/* Of all that stays as it is while a segment has this kind.  How long its block is needs none: it is
+ * checked against the length. */
+static inline uint64_t ring_record_slot_sum(const struct ring_record_slot *slot,
+					    enum ring_record_kind kind)
+{
+	uint64_t sum = kept_sum(kind, &slot->begin, sizeof(slot->begin));
+	uint64_t flags = (uint64_t)slot->is_continuation << 1 | slot->is_continued;
+
+	sum = kept_sum_add(sum, slot->index, slot->start_pos);
+	sum = kept_sum_add(sum, (uint64_t)slot->tag << 32 | slot->session, flags);
+	sum = kept_sum_add(sum, slot->block_offset, slot->pipe_slots);
+	return kept_sum_add(sum, (uint32_t)slot->read_fd, (uint32_t)slot->write_fd);
+}
+
+/* Of what counts when the segment is not the newest any more. */
+static inline uint64_t ring_record_growth_sum(const struct ring_record_slot *slot)
+{
+	uint64_t sum = kept_sum_add(slot->index, slot->length, slot->mark_count);
+
+	sum = kept_sum_add(sum, slot->next_seq, slot->next_messages);
+	return kept_sum_add(sum, slot->marks_sum, 0);
 }
 
 /* What stands before it in the program is written before what stands behind it. */

@@ -110,6 +110,8 @@ static int restore_segment(struct segment_state *state, struct pipe_pool *pool, 
 	segment->next_messages = state->next_messages;
 	segment->marks = state->marks;
 	segment->mark_count = segment->mark_room = state->mark_count;
+	for (size_t i = 0; i < segment->mark_count; i++)
+		segment->marks_sum = segment_sum_mark(segment->marks_sum, &segment->marks[i]);
 	state->marks = NULL;
 	state->mark_count = 0;
 	*ret = segment;

@@ -86,7 +86,8 @@ void ring_record_close(struct ring_record_map *map)
 static int read_head(const struct ring_record_map *map, struct reading *reading)
 {
 	const struct ring_record_head *head = (const void *)map->start;
-	uint64_t version = atomic_load_explicit(&head->version, memory_order_acquire);
+	uint64_t stamp = atomic_load_explicit(&head->version, memory_order_acquire);
+	uint32_t version = kept_stamp_version(stamp);
 
 	reading->map = map->start;
 	reading->head = head;
@@ -100,12 +101,15 @@ static int read_head(const struct ring_record_map *map, struct reading *reading)
 	reading->layout = ring_record_layout(head->slot_count, head->page_count);
 	if (reading->layout.bytes != map->bytes)
 		return -EBADMSG;
-	if (version == 0)
+	if (stamp == 0)
 		return -ENODATA;
+	if (!kept_stamp_is_whole(stamp))
+		return -EBADMSG;
 	reading->slots =
 		(const struct ring_record_slot *)(reading->map + reading->layout.slots_offset);
 	reading->commit = head->commits[version % 2];
-	return kept_fault(&commit_record_table, &reading->commit) ||
+	return reading->commit.sum != ring_record_commit_sum(&reading->commit, version) ||
+			       kept_fault(&commit_record_table, &reading->commit) ||
 			       reading->commit.first_index > reading->commit.next_index
 		       ? -EBADMSG
 		       : 0;
@@ -134,7 +138,11 @@ static bool find_slot(const struct reading *reading, const struct ring_record_sl
 	uint32_t kind = atomic_load_explicit(&slot->kind, memory_order_acquire);
 
 	if ((kind != RING_RECORD_BLOCK && kind != RING_RECORD_PIPE) ||
+	    slot->sum != ring_record_slot_sum(slot, kind) ||
 	    slot->index >= reading->commit.next_index)
+		return false;
+	if (slot->index != reading->commit.newest_index &&
+	    slot->growth_sum != ring_record_growth_sum(slot))
 		return false;
 	*ret = (struct found){.slot = slot, .index = slot->index, .read_fd = -1, .write_fd = -1};
 	if (kind == RING_RECORD_BLOCK)
@@ -200,11 +208,12 @@ static size_t leave_out_unfinished(struct reading *reading, size_t start)
 /* ---- what they are ---- */
 
 static int read_marks(const struct reading *reading, const struct ring_record_slot *slot,
-		      struct segment_state *ret)
+		      uint64_t sum, struct segment_state *ret)
 {
 	uint64_t offset = atomic_load_explicit(&slot->marks_offset, memory_order_acquire);
 	const struct packet_mark *from = &slot->begin;
 	size_t most = slot->is_continuation ? 0 : 1;
+	uint64_t found = 0;
 
 	if (offset)
 		most = reading->used_bytes / sizeof(*from);
@@ -219,7 +228,9 @@ static int read_marks(const struct reading *reading, const struct ring_record_sl
 	if (!ret->marks)
 		return -ENOMEM;
 	memcpy(ret->marks, from, ret->mark_count * sizeof(*from));
-	return 0;
+	for (size_t i = 0; i < ret->mark_count; i++)
+		found = segment_sum_mark(found, &ret->marks[i]);
+	return found == sum ? 0 : -EBADMSG;
 }
 
 static int read_segment(const struct reading *reading, const struct found *found, bool is_retained,
@@ -256,7 +267,8 @@ static int read_segment(const struct reading *reading, const struct found *found
 		/* The state's blocks are nobody's to write to; its type does not say so. */
 		ret->block = (uint8_t *)(uintptr_t)(reading->map + slot->block_offset);
 	}
-	return read_marks(reading, slot, ret);
+	return read_marks(reading, slot, is_newest ? commit->newest_marks_sum : slot->marks_sum,
+			  ret);
 }
 
 static int compare_fd(const void *a, const void *b)

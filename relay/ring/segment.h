@@ -51,7 +51,8 @@ struct segment {
 
 	struct packet_mark *marks; /* ro: in order of offset */
 	size_t mark_count;
-	size_t mark_room; /* private */
+	size_t mark_room;   /* private */
+	uint64_t marks_sum; /* private: segment_sum_mark() over them */
 
 	struct pipe pipe; /* SEGMENT_PIPE: holds exactly `length` bytes */
 	struct pipe_pool *pool;
@@ -94,6 +95,9 @@ size_t segment_cost(const struct segment *segment);
 
 /* Notes that a packet begins at mark->offset.  Returns 0 or -ENOMEM (nothing has changed). */
 int segment_add_mark(struct segment *segment, const struct packet_mark *mark);
+
+/* A sum of marks with one more, for who keeps them; when it came does not count. */
+uint64_t segment_sum_mark(uint64_t sum, const struct packet_mark *mark);
 
 /* Bytes from `offset` to the end of the packet that `offset` is in, or to the end of the segment
  * when the packet goes on in the next one; 0 when a packet begins at `offset`, or nothing is behind

@@ -350,7 +350,8 @@ def test_without_a_keeper(lab, how):
 
 # As crash_record.h has it.
 _, SCHEMA = daemon.schemas()
-HEAD = struct.Struct("<8sQQQ" + "QQQ" * 5 + "IIIxxxxQIxxxxQQQQ")
+ARRAYS = struct.Struct("<8sQQQ" + "QQQ" * 5)
+HEAD = struct.Struct("<QIIIxxxxQQQQQQQQQ")
 BYTES = 8192
 FDS_AT, SOCKETS_AT = 1024, 2048
 
@@ -359,8 +360,27 @@ def text_of(value):
     return struct.pack("<Q", len(value)) + value.encode()
 
 
-def region(numbers, sockets=(), *, schema=SCHEMA, size=BYTES, bytes=BYTES, fd_count=None, fds_at=FDS_AT, current=0,
-           sockets_bytes=None):
+def sum_add(total, first, second):
+    """As kept_sum.h has it, like the next two."""
+    product = (total ^ first ^ 0x6d5ad4c3b9378e1b) * (second ^ 0xb3c6a5925e974d63)
+    return product % 2 ** 64 ^ product >> 64
+
+
+def sum_of(seed, data):
+    total, other, length = seed, ~seed % 2 ** 64, len(data)
+    while len(data) >= 32:
+        words, data = struct.unpack("<4Q", data[:32]), data[32:]
+        total, other = sum_add(total, *words[:2]), sum_add(other, *words[2:])
+    words = struct.unpack("<4Q", data.ljust(32, b"\0"))
+    return sum_add(sum_add(total, *words[:2]), length, sum_add(other, *words[2:]))
+
+
+def stamp(version):
+    return version << 32 | (version + 1) * 0x9d2c5b81 % 2 ** 32
+
+
+def region(numbers, sockets=(), *, schema=SCHEMA, size=BYTES, bytes=BYTES, fd_count=None, fds_at=FDS_AT,
+           version=stamp(2), sockets_bytes=None, flipped=None):
     """What a relay leaves that had these numbers open and these (kind, name, address, number, cookie)."""
     no_config, fallbacks = 2 ** 64 - 1, 0
     listing = struct.pack("<QQQ", no_config, fallbacks, len(sockets))
@@ -368,12 +388,17 @@ def region(numbers, sockets=(), *, schema=SCHEMA, size=BYTES, bytes=BYTES, fd_co
         listing += struct.pack("<Q", kind) + text_of(name) + text_of(where) + struct.pack("<QQ", number, cookie)
     length = len(listing) if sockets_bytes is None else sockets_bytes
     fd_count = len(numbers) if fd_count is None else fd_count
-    head = HEAD.pack(b"RLYCRSH\0", schema, bytes, 1, fds_at, 4, 64, SOCKETS_AT, 1, 4096, SOCKETS_AT, 1, 4096,
-                     *(SOCKETS_AT, 0, 0) * 2, 1, 0, 0, 1, current, length, length, fd_count, 2)
+    arrays = ARRAYS.pack(b"RLYCRSH\0", schema, bytes, 1, fds_at, 4, 64, SOCKETS_AT, 1, 4096, SOCKETS_AT, 1, 4096,
+                         *(SOCKETS_AT, 0, 0) * 2)
+    fds = struct.pack(f"<{len(numbers)}i", *numbers)
+    head = HEAD.pack(sum_of(0, arrays), 1, 0, 0, 1, version, length, length, sum_of(2, listing[:length]), 0,
+                     sum_of(0, fds), fd_count, 2)
     memory = bytearray(BYTES)
-    memory[:len(head)] = head
-    struct.pack_into(f"<{len(numbers)}i", memory, FDS_AT, *numbers)
+    memory[:len(arrays + head)] = arrays + head
+    memory[FDS_AT:FDS_AT + len(fds)] = fds
     memory[SOCKETS_AT:SOCKETS_AT + len(listing)] = listing
+    if flipped is not None:
+        memory[flipped] ^= 0x10
     return memory[:size]
 
 
@@ -389,8 +414,11 @@ REGIONS = {
     "numbers in disorder": ({"numbers": (9, 9)}, "descriptors are not in order"),
     "an array outside": ({"fds_at": BYTES}, "an array is not in it"),
     "an array nowhere": ({"fds_at": 2 ** 64 - 64}, "an array is not in it"),
-    "no such place": ({"current": 2}, "region: listening sockets"),
-    "too long a list": ({"sockets_bytes": 4097}, "region: listening sockets"),
+    "a wrong bit in the head": ({"flipped": 40}, "region: sum of the head"),
+    "a wrong bit in a number": ({"flipped": FDS_AT}, "region: sum of the descriptors"),
+    "a wrong bit in a list": ({"flipped": SOCKETS_AT + 40}, "listening sockets: sum"),
+    "no such version": ({"version": 3 << 32}, "listening sockets: version"),
+    "too long a list": ({"sockets_bytes": 4097}, "listening sockets: length"),
     "half a list": ({"sockets_bytes": 56}, "listening sockets: "),
     "a kind that is none": ({"sockets": [(7, "a", "", 9, 1)]}, "listening sockets: kind of socket"),
     "short": ({"size": 128}, "region of 128 bytes"),

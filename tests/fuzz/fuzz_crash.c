@@ -3,8 +3,8 @@
  * What a process that died has left.
  *
  * The input is the region; what the keeper alone can know (that it is one, how long, how many
- * descriptors) is put right, else nothing but the first check would ever be seen.  The first byte
- * says which of that is left as it is.
+ * descriptors) and the sums are put right, else nothing but the first check would ever be seen.  The
+ * first byte says which of that is left as it is.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +13,7 @@
 #include "daemon/crash_read.h"
 #include "daemon/crash_record.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/put_right.h"
 
 #define EXPECT(condition) fuzz_expect(condition, #condition)
 
@@ -30,6 +31,8 @@ static void put_right(struct crash_head *head, size_t bytes, size_t fd_count, un
 		head->bytes = bytes;
 	if (!(left & 4))
 		atomic_store(&head->fd_count, fd_count);
+	if (!(left & 8))
+		put_right_region((uint8_t *)head, bytes);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)

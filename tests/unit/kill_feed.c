@@ -50,12 +50,13 @@ enum {
 	MESSAGE_BYTES = 2,
 	PART = 1, // so that its number shows
 	WORKER = 3,
-	INSTRUCTIONS = 120000, // gone through one by one, for each engine
-	STEPS_A_MOVE = 1500,   // of these, until somebody publishes, reads and speaks
-	TURNS_A_CHANGE = 3,    // of the feed, until what seldom changes does
+	INSTRUCTIONS = 70000, // gone through one by one once all have joined, for each engine
+	STEPS_A_MOVE = 1500,  // of these, until somebody publishes, reads and speaks
+	TURNS_A_CHANGE = 3,   // of the feed, until what seldom changes does
 };
 
 KILLED(part_record_table);
+KILLED(part_now_table);
 KILLED(rendition_record_table);
 KILLED(subscriber_record_table);
 
@@ -324,11 +325,15 @@ static void check_rendition(struct crash *crash, size_t index, struct tally *tal
 	const struct part_record *part = &crash->tables->parts[PART];
 	struct ring_record_map map;
 	struct ring_state ring;
+	struct part_now now;
 
+	assert_int_equal(part->renditions[index].sum,
+			 rendition_record_sum(&part->renditions[index]));
 	assert_int_equal(ring_record_read(part->renditions[index].ring_fd, same, NULL, &ring, &map),
 			 0);
-	if (!atomic_load(&part->is_torn))
-		assert_true(ring.next_seq <= atomic_load(&part->next_seq));
+	assert_int_equal(part_record_read(part, &now), 0);
+	if (!now.is_torn)
+		assert_true(ring.next_seq <= now.next_seq);
 	for (size_t k = 0; k < SUBSCRIBERS; k++) {
 		struct peer *peer = &crash->peers[k];
 		const struct subscriber_record *record = &crash->tables->subscribers[peer->feed_fd];
@@ -347,11 +352,14 @@ static void check_rendition(struct crash *crash, size_t index, struct tally *tal
 static void check_known(struct crash *crash, struct tally *tally)
 {
 	const struct part_record *part = &crash->tables->parts[PART];
+	struct part_now now;
 
 	if (atomic_load(&part->state) != RECORD_PART_USED)
 		return;
 	assert_null(kept_fault(&part_record_table, part));
-	assert_true(part->is_home && atomic_load(&part->is_awake));
+	assert_int_equal(part->sum, part_record_sum(part));
+	assert_int_equal(part_record_read(part, &now), 0);
+	assert_true(part->is_home && now.is_awake);
 	assert_int_equal(part->worker, WORKER);
 	assert_string_equal(part->feed, "test");
 	for (size_t i = 0; i < 2; i++) {
@@ -474,6 +482,8 @@ static bool has_part_changed(struct part_record *seen, const struct part_record 
 	if (memcmp(seen, now, sizeof(*seen)) == 0)
 		return false;
 	killed_note(&killed_part_record_table, seen, now);
+	for (size_t i = 0; i < 2; i++)
+		killed_note(&killed_part_now_table, &seen->now[i], &now->now[i]);
 	for (size_t i = 0; i < RECORD_FORMATS_MAX; i++)
 		killed_note(&killed_rendition_record_table, &seen->renditions[i],
 			    &now->renditions[i]);
@@ -518,7 +528,8 @@ static uint64_t go_through(struct crash *crash, struct tally *tally)
 	uint64_t reads = 0;
 
 	assert_non_null(seen);
-	for (uint64_t i = 0; i < INSTRUCTIONS; i++) {
+	for (uint64_t i = 0, joined = 0; joined < INSTRUCTIONS; i++) {
+		joined += atomic_load(&crash->tables->has_joined);
 		if (i % STEPS_A_MOVE == 0)
 			move(crash, &random);
 		assert_true(kill_rig_step(crash->pid));
@@ -551,7 +562,6 @@ void feed_stopped_at_each_instruction(void **state)
 			leave_out("no tracing of another process: ptrace(2) is refused");
 		}
 		reads += go_through(&crash, &sum);
-		assert_true(atomic_load(&crash.tables->has_joined));
 		assert_true(kill_rig_kill(crash.pid));
 		check(&crash, &sum);
 		feed_rig_free_stream(&crash.stream);

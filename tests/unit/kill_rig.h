@@ -12,9 +12,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "continuity/kept_struct.h"
+#include "tests/unit/kill_start.h"
 
 enum {
 	KILLED_ROWS_MAX = 64,
@@ -38,26 +38,6 @@ void killed_note(struct killed *killed, const void *before, const void *now);
 
 // The first row that has never changed, as its `what`; NULL: each has.
 const char *killed_missing(const struct killed *killed);
-
-// In the process that is to be stopped, once: from here on it goes as it is told.  False: ptrace(2) is
-// refused.
-bool kill_rig_be_traced(void);
-
-// A process with the descriptors of the test's, as the keeper has relay's.
-pid_t kill_rig_start(void (*run)(void *owner), void *owner);
-
-// It has come to kill_rig_be_traced().  False: it has ended.
-bool kill_rig_await(pid_t pid);
-
-// On to its next system call, or one instruction further.  False: it has ended.
-bool kill_rig_step_far(pid_t pid);
-bool kill_rig_step(pid_t pid);
-
-// SIGKILL.  False: it had ended before.
-bool kill_rig_kill(pid_t pid);
-
-// A number for tests that say which they took.
-uint64_t kill_rig_seed(void);
 
 // --- the tests, for test_kept_kill.c
 

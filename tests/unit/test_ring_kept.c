@@ -21,6 +21,7 @@
 #include "base/compiler.h"
 #include "ring/ring_kept_layout.h"
 #include "tests/unit/pipe_rig.h"
+#include "tests/unit/put_right.h"
 #include "tests/unit/ring_kept_rig.h"
 
 enum {
@@ -489,6 +490,8 @@ static void corrupted_bytes_do_no_harm(void **state)
 		while (times--)
 			corrupt_somewhere(map, sizeof(*head), used_bytes, marks_offset,
 					  &allowed.random);
+		if (i % 2)
+			put_right_ring(map, bytes);
 		r = ring_record_read(progress.record_fd, any_pipe, &allowed, &read.state,
 				     &read.map);
 		refused += r < 0;
