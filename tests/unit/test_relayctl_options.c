@@ -12,27 +12,13 @@
 
 #include "relay/tools/shared/arguments.c"
 #include "relay/tools/relayctl/relayctl_options.c"
+#include "tests/unit/word_rig.h"
 
-enum {
-	WORDS_MAX = 12,
-};
-
-/* Parses words that are separated by single blanks. */
 static int parse(const char *line, struct relayctl_options *options, struct errmsg *error)
 {
-	static char text[256]; // the options point into it
-	static char program[] = "relayctl";
-	char *words[WORDS_MAX] = {program};
-	int count = 1;
+	char *words[WORDS_MAX];
+	int count = split_words(line, words);
 
-	(void)snprintf(text, sizeof text, "%s", line);
-	for (char *at = text; *at && count < WORDS_MAX - 1;) {
-		words[count++] = at;
-		at += strcspn(at, " ");
-		if (*at)
-			*at++ = '\0';
-	}
-	optind = 0; // getopt_long(3): begin anew
 	return relayctl_options_parse(count, words, options, error);
 }
 

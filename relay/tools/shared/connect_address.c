@@ -51,7 +51,9 @@ static int split_host_port(const char *text, struct connect_address *address)
 		// Which colon is the port's?  Brackets would say it.
 		return -EINVAL;
 	}
-	if (copy_text(address->host, sizeof address->host, host, host_bytes) < 0)
+	// A URL of another scheme is no host and port.
+	if (strchr(colon + 1, '/') ||
+	    copy_text(address->host, sizeof address->host, host, host_bytes) < 0)
 		return -EINVAL;
 	return copy_text(address->port, sizeof address->port, colon + 1, strlen(colon + 1));
 }
