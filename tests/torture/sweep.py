@@ -87,11 +87,24 @@ class Sweep:
             return theatre
         except Exception as error:
             print(f"{name}, {fault.name}:\n{traceback.format_exc()}", flush=True)
-            lines = [line[:400] for line in theatre.stage.relay.log if " info status " not in line]
-            print(*lines[-15:], sep="\n  ", flush=True)
+            relay = theatre.stage.relay
+            lines = [line[:400] for line in relay.log if " info status " not in line]
+            print(*lines[-15:], ended(relay), sep="\n  ", flush=True)
             self.failed.append((name, fault.name, str(error)[:200]))
             theatre.stage.close()
             return make(env)
+
+
+def ended(relay):
+    """Whose end it was that a reader saw: that of relay, or why relay has ended whom."""
+    if (code := relay.process.poll()) is not None:
+        return f"relay has ended with {code}"
+    try:
+        feeds = relay.status()["feed"]
+    except AssertionError:
+        return "relay runs, and does not answer"
+    return {name: {key: count for key, count in seen.items() if key.startswith(("closed_", "source_")) and count}
+            for name, seen in feeds.items()}
 
 
 class Shortage:

@@ -44,7 +44,8 @@ class Subscriber:
         self.loop.unwatch(self.sock)
 
     def resume(self):
-        self.loop.watch(self.sock, READ, self.ready)
+        if self.end is None:  # behind a reset there would be what looks like a good end
+            self.loop.watch(self.sock, READ, self.ready)
 
     def ready(self, _events):
         try:
