@@ -5,7 +5,7 @@
 #define TESTS_UNIT_FD_COUNT_H
 
 #include <dirent.h>
-#include <sched.h>
+#include <poll.h>
 
 /* Of a directory, with . and ..  Fails the running test when it cannot be read. */
 static inline int count_entries(const char *path)
@@ -27,13 +27,13 @@ static inline int count_fds(void)
 }
 
 /* The same count when it is `want`; some are closed by another thread (net/peer_socket.h).  What has
- * been counted last when that takes too long. */
+ * been counted last when that takes 30 s. */
 static inline int await_fds(int want)
 {
 	int count = count_fds();
 
-	for (int i = 0; i < 100000 && count != want; i++) {
-		(void)sched_yield();
+	for (int i = 0; i < 30000 && count != want; i++) {
+		(void)poll(NULL, 0, 1);
 		count = count_fds();
 	}
 	return count;

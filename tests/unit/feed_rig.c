@@ -325,6 +325,37 @@ static bool may_be_stuck(const struct feed_rig *rig)
 	return false;
 }
 
+static bool is_reading(const struct feed_rig *rig, uint64_t id)
+{
+	return id - 1 < rig->reader_count && !rig->readers[id - 1].is_paused &&
+	       !rig->readers[id - 1].has_ended;
+}
+
+/* For somebody who reads something is on its way, or in its socket.  It comes, but the kernel may let an
+ * acknowledgement wait for 40 ms, and a window for 200. */
+static bool is_more_to_come(const struct feed_rig *rig)
+{
+	struct list_node *node, *at;
+
+	list_for_each (&rig->feed->fanout.renditions, node) {
+		const struct rendition *rendition = rendition_of(node);
+		const struct list *const lists[] = {&rendition->idle, &rendition->blocked};
+
+		for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+			list_for_each (lists[i], at) {
+				const struct subscriber *s =
+					list_entry(at, struct subscriber, node);
+				int queued = 0;
+
+				if (is_reading(rig, s->id) &&
+				    ioctl(s->fd, SIOCOUTQ, &queued) == 0 && queued)
+					return true;
+			}
+		}
+	}
+	return false;
+}
+
 void feed_rig_settle(struct feed_rig *rig)
 {
 	unsigned idle = 0;
@@ -337,7 +368,7 @@ void feed_rig_settle(struct feed_rig *rig)
 		}
 		idle++;
 		if (may_be_stuck(rig) && idle > QUIET_TURNS &&
-		    (is_taken(rig) || !feed_can_take(rig->feed)))
+		    (is_taken(rig) || !feed_can_take(rig->feed)) && !is_more_to_come(rig))
 			return;
 		if (idle > IDLE_TURNS_MAX)
 			fail_msg("does not settle: in %lu, delivered %lu, result %d, left %lu",
