@@ -195,6 +195,7 @@ static void go_to_control(struct arrival *arrival, void (*run)(struct task *task
 
 static void turn_to_history(struct task *task);
 static void await(struct task *task);
+static void await_disk(struct arrival *arrival);
 
 static void arrive(struct task *task)
 {
@@ -210,6 +211,7 @@ static void arrive(struct task *task)
 		go_to_control(arrival, turn_to_history);
 		return;
 	case BEGINS_WHEN_READ:
+		await_disk(arrival);
 		return;
 	case BEGINS_LATER:
 		if (!arrival->waits_until_ms)
@@ -235,8 +237,9 @@ static void arrive(struct task *task)
 
 /* ---- while the disk is asked ---- */
 
-void arrival_look_again(struct arrival *arrival)
+static void look_again(struct arrival *arrival)
 {
+	list_remove(&arrival->node);
 	arrive(&arrival->task);
 }
 
@@ -248,7 +251,8 @@ static void stop_reading(struct arrival *arrival)
 	arrival_forget_start(arrival);
 }
 
-void arrivals_refuse_reading(struct served_format *format)
+/* The format, or its feed, goes. */
+static void refuse_reading(struct served_format *format)
 {
 	struct list_node *node;
 
@@ -261,13 +265,23 @@ void arrivals_refuse_reading(struct served_format *format)
 	}
 }
 
+static void await_disk(struct arrival *arrival)
+{
+	struct served_format *format = arrival->format;
+
+	arrival->look_again = look_again;
+	format->refuse_reading = refuse_reading;
+	list_node_init(&arrival->node);
+	list_append(&format->reading, &arrival->node);
+}
+
 static void refuse_all_reading(struct worker *worker, void *data)
 {
 	struct served_feed *feed = data;
 
 	(void)worker;
 	for (int i = 0; i < FORMAT_COUNT; i++)
-		arrivals_refuse_reading(&feed->formats[i]);
+		refuse_reading(&feed->formats[i]);
 }
 
 /* Nobody else is served, and no thread reads: they ask anew, and have the answer at once. */

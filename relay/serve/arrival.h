@@ -57,6 +57,8 @@ struct arrival {
 				  * format->reading */
 	uint64_t waits_until_ms; /* monotonic; 0: it has not waited */
 
+	void (*look_again)(struct arrival *arrival); /* the disk has said where it begins */
+
 	/* Private to arrival_begin.c: where it begins in the history, which the disk is asked. */
 	struct replay_read *read;    /* NULL: nothing has been asked */
 	bool is_reading;             /* it has not answered yet */
@@ -91,9 +93,6 @@ void arrivals_try_again(struct service *service);
  * Before a history goes.  feed NULL: of all feeds, for a hand-over; those that wait for the disk join
  * now.  Control thread only. */
 void arrivals_send_away(struct service *service, struct served_feed *feed);
-
-/* The format, or its feed, goes: who waits for the disk is refused.  In the worker that reads the history. */
-void arrivals_refuse_reading(struct served_format *format);
 
 /* Instead: closes what it has.  Its quota, if any, is the caller's. */
 void arrival_free(struct arrival *arrival);

@@ -66,8 +66,7 @@ static void take_start(void *owner)
 	if (!arrival->is_reading)
 		return;
 	arrival->is_reading = false;
-	list_remove(&arrival->node);
-	arrival_look_again(arrival);
+	arrival->look_again(arrival);
 }
 
 void arrival_forget_start(struct arrival *arrival)
@@ -94,8 +93,6 @@ static bool find_start(struct arrival *arrival)
 	if (replay_read_begin(arrival->read, NULL))
 		return true;
 	arrival->is_reading = true;
-	list_node_init(&arrival->node);
-	list_append(&arrival->format->reading, &arrival->node);
 	return false;
 }
 

@@ -21,7 +21,7 @@ struct worker;
 enum beginning {
 	BEGINS_HERE,      /* in the ring, or with params->replay */
 	BEGINS_IN_FILES,  /* perhaps, and they are read elsewhere */
-	BEGINS_WHEN_READ, /* the disk is asked where; arrival_look_again() comes then */
+	BEGINS_WHEN_READ, /* the disk is asked where; look_again() comes then */
 	BEGINS_LATER,     /* the recorder has the message, and is yet to write it */
 	BEGINS_AHEAD,     /* the message is yet to come, and may do so in a moment */
 	BEGINS_NOWHERE,   /* there is no such message */
@@ -30,9 +30,6 @@ enum beginning {
 /* Opens the replay, too, where it begins with one.  *ret_range: with BEGINS_NOWHERE, what can be had
  * instead. */
 enum beginning arrival_find_beginning(struct arrival *arrival, struct stream_range *ret_range);
-
-/* Of arrival.c, for arrival_begin.c: it looks where it begins again. */
-void arrival_look_again(struct arrival *arrival);
 
 /* What was asked of the disk, and the answer, are given up.  Idempotent. */
 void arrival_forget_start(struct arrival *arrival);

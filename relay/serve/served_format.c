@@ -10,7 +10,6 @@
 #include "base/clock.h"
 #include "feed/feed.h"
 #include "packet/encoder.h"
-#include "serve/arrival.h"
 #include "serve/served_feed.h"
 #include "serve/service.h"
 
@@ -44,10 +43,11 @@ static void open_in(struct worker *worker, void *data)
 static void close_in(struct worker *worker, void *data)
 {
 	const struct order *order = data;
-	struct rendition **rendition = &order->format->renditions[worker->index];
+	struct served_format *format = order->format;
+	struct rendition **rendition = &format->renditions[worker->index];
 
-	if (worker == order->format->feed->recording)
-		arrivals_refuse_reading(order->format);
+	if (worker == format->feed->recording && format->refuse_reading)
+		format->refuse_reading(format);
 	if (*rendition)
 		feed_close_rendition(rendition);
 }
