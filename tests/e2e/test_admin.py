@@ -113,8 +113,7 @@ def test_metrics_are_what_prometheus_wants(lab):
         assert any(f'relay_feed_{name}{tail}{{feed="a"}}' in values for tail in ("", "_total")), name
     assert values['relay_feed_in_bytes_total{feed="a"}'] == str(len(made.wire))
     assert values['relay_feed_up{feed="a"}'] == "1" and values['relay_feed_up{feed="b"}'] == "0"
-    for worker in status["workers"]:
-        label = f'worker="{worker["index"]}"'
+    for label in (f'worker="{worker["index"]}"' for worker in status["workers"]):
         counted = [int(value) for name, value in values.items() if name.startswith(f"relay_loop_lag_seconds_bucket{{{label}")]
         assert counted == sorted(counted) and counted[-1] == int(values[f"relay_loop_lag_seconds_count{{{label}}}"]) > 0
     assert float(values["process_cpu_seconds_total"]) >= 0 and int(values["process_open_fds"]) > 5
