@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "continuity/kept_sum.h"
 #include "pipe/pipe_io.h"
 #include "ring/ring_kept.h"
 
@@ -155,12 +154,6 @@ int segment_add_mark(struct segment *segment, const struct packet_mark *mark)
 	segment->marks[segment->mark_count++] = *mark;
 	segment->marks_sum = segment_sum_mark(segment->marks_sum, mark);
 	return 0;
-}
-
-uint64_t segment_sum_mark(uint64_t sum, const struct packet_mark *mark)
-{
-	return kept_sum_add(kept_sum_add(sum, mark->first_seq, mark->messages_before), mark->offset,
-			    0);
 }
 
 const struct packet_mark *segment_mark_from(const struct segment *segment, size_t offset)

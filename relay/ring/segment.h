@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "continuity/kept_sum.h"
 #include "pipe/pipe.h"
 #include "pipe/pipe_pool.h"
 
@@ -97,7 +98,11 @@ size_t segment_cost(const struct segment *segment);
 int segment_add_mark(struct segment *segment, const struct packet_mark *mark);
 
 /* A sum of marks with one more, for who keeps them; when it came does not count. */
-uint64_t segment_sum_mark(uint64_t sum, const struct packet_mark *mark);
+static inline uint64_t segment_sum_mark(uint64_t sum, const struct packet_mark *mark)
+{
+	sum = kept_sum_add(sum, mark->first_seq, mark->messages_before);
+	return kept_sum_add(sum, mark->offset, 0);
+}
 
 /* Bytes from `offset` to the end of the packet that `offset` is in, or to the end of the segment
  * when the packet goes on in the next one; 0 when a packet begins at `offset`, or nothing is behind
