@@ -100,6 +100,8 @@ static const struct row rows[] = {
 			false),
 };
 
+static const uint8_t nothing[1]; // has come with the head
+
 struct reading {
 	struct source_body *body;
 	int fds[2]; // relay's end, the publisher's
@@ -238,7 +240,7 @@ static void bare_bytes_are_left_to_the_kernel(void **state)
 	struct reading reading;
 
 	(void)state;
-	begin(&reading, &length, NULL, 0, 100);
+	begin(&reading, &length, nothing, 0, 100);
 	assert_true(reading.body->is_bare);
 	assert_int_equal(reading.body->left_bytes, 5);
 	end(&reading);
@@ -247,7 +249,7 @@ static void bare_bytes_are_left_to_the_kernel(void **state)
 	read_on(&reading);
 	assert_true(reading.body->is_bare);
 	end(&reading);
-	begin(&reading, &chunked, NULL, 0, 100);
+	begin(&reading, &chunked, nothing, 0, 100);
 	assert_false(reading.body->is_bare);
 	end(&reading);
 }
@@ -262,7 +264,7 @@ static void pings_are_answered(void **state)
 	struct reading reading;
 
 	(void)state;
-	begin(&reading, &row, NULL, 0, 100);
+	begin(&reading, &row, nothing, 0, 100);
 	say(&reading, wire, count);
 	assert_int_equal(recv(reading.fds[1], heard, sizeof(heard), 0), 6);
 	assert_memory_equal(heard, "\x8a\x02hi\x8a\x00", 6);
@@ -306,7 +308,7 @@ static void the_end_has_an_answer(void **state)
 		ssize_t got;
 		bool is_told;
 
-		begin(&reading, &row, NULL, 0, 100);
+		begin(&reading, &row, nothing, 0, 100);
 		if (answers[i].has_begun)
 			publisher_body_note_begun(reading.body);
 		assert_int_equal(send(reading.fds[1], "unread", 6, 0), 6);
