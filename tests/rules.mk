@@ -23,7 +23,8 @@ fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
 preloaded    := $(bin)/librefuse.so $(bin)/liballocation.so $(bin)/libprobe.so
 
 .PHONY: tests test test-repeat test-service test-clients test-package lint fuzz fuzzers bench bench-isolation bench-workers \
-	bench-matrix bench-transfer bench-peers bench-sweep torture soak soak-short soak-upgrade soak-crash soak-fuzz coverage
+	bench-compressed bench-matrix bench-transfer bench-peers bench-sweep torture soak soak-short soak-upgrade soak-crash \
+	soak-fuzz coverage
 
 tests: all $(unit_bins) $(fault_bins) $(preloaded)
 
@@ -132,6 +133,9 @@ bench-isolation: all $(bin)/relay-bench
 
 bench-workers: all $(bin)/relay-bench
 	@RELAY_BIN_DIR=$(bin) tests/bench/workers
+
+bench-compressed: all
+	@RELAY_BIN_DIR=$(bin) tests/bench/compressed
 
 bench-matrix: all $(bin)/relay-bench
 	@RELAY_BIN_DIR=$(bin) tests/bench/matrix
