@@ -34,7 +34,7 @@ STREAM = "PRICES"
 SESSION = 77  # of the publisher
 SIZE = 1024
 FULL = 0  # as much as the slowest subscriber takes
-RATES = [FULL if one == "full" else int(one) for one in os.environ.get("RELAY_TEST_RATE", "1000 full").split()]
+RATES = [FULL if one == "full" else int(one) for one in os.environ.get("RELAY_TEST_RATE", "1000").split()]
 LEAD = 4000  # messages on their way, with FULL
 PAST = int(os.environ.get("RELAY_TEST_PAST", "60000"))  # messages of the last hour
 CHUNK = 1000
