@@ -70,6 +70,7 @@ static void run_turn(struct fanout *fanout)
 		fanout_continue_pass(fanout);
 	else
 		end_pass(fanout);
+	fanout_check_wait(fanout);
 }
 
 static void on_next_turn(struct ev_loop *loop, ev_idle *watcher, int events)

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* A fan-out without a feed: what it asks and what it tells whoever feeds it. */
+/*
+ * A fan-out without a feed: what it asks and what it tells whoever feeds it.  It is longer than 600 lines because
+ * all its tests share the rig, which is a third of it.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +17,7 @@
 #include "base/clock.h"
 #include "base/packet_header.h"
 #include "fanout/fanout.h"
+#include "fanout/fanout_parts.h"
 #include "fanout/rendition.h"
 #include "fanout/subscriber.h"
 #include "tests/unit/fd_count.h"
@@ -498,6 +502,34 @@ static void tells_when_a_wait_is_over(void **state)
 	close(fd);
 }
 
+// Whoever held the ring last has read on in a turn, as one who comes from a replay does.
+static void a_wait_ends_with_a_turn(void **state)
+{
+	struct rig *rig = *state;
+	const struct subscriber_params params = {.id = 2, .on_slow = ON_SLOW_WAIT};
+	int fd = join(rig, ON_SLOW_WAIT), other_fd = join_with(rig, &params);
+	struct subscriber *other = fanout_find_subscriber(&rig->fanout, params.id);
+
+	while (!fanout_is_busy(&rig->fanout))
+		put_packet(rig);
+	while (subscriber_of(rig)->state != SUBSCRIBER_IDLE) {
+		read_all(fd);
+		(void)ev_run(rig->loop, EVRUN_NOWAIT);
+	}
+	assert_true(rig->fanout.is_waiting);
+	while (other->state == SUBSCRIBER_BLOCKED) {
+		read_all(other_fd);
+		subscriber_set_state(other, SUBSCRIBER_READY);
+		fanout_continue_pass(&rig->fanout);
+		(void)ev_run(rig->loop, EVRUN_NOWAIT);
+	}
+	assert_int_equal(other->state, SUBSCRIBER_IDLE);
+	assert_false(rig->fanout.is_waiting);
+	assert_true(rig->ready >= 1);
+	close(fd);
+	close(other_fd);
+}
+
 // For stall_timeout at most.
 static void keeps_what_one_that_comes_back_has_not_read(void **state)
 {
@@ -581,6 +613,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(has_no_past_before_a_loss, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_why_it_closes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_when_a_wait_is_over, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_wait_ends_with_a_turn, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(keeps_what_one_that_comes_back_has_not_read, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(tells_when_a_turn_ends, set_up, tear_down),
