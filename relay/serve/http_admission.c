@@ -479,7 +479,7 @@ static void answer_request(struct asking *asking, const char *wrong)
 {
 	const char *wrong_peer =
 		http_listener_find_peer(asking->http, asking->connection, asking->request);
-	const enum http_refusal of_token = refusal_of_token(asking);
+	enum http_refusal of_token = HTTP_REFUSAL_COUNT;
 	char buf[STREAM_ANSWER_BYTES];
 
 	if (wrong_peer)
@@ -496,7 +496,8 @@ static void answer_request(struct asking *asking, const char *wrong)
 		asking_send(
 			asking, buf,
 			stream_answer_options(&asking->answer, asking->request, buf, sizeof(buf)));
-	else if (of_token != HTTP_REFUSAL_COUNT && !is_table_for_all(asking))
+	else if ((of_token = refusal_of_token(asking)) != HTTP_REFUSAL_COUNT &&
+		 !is_table_for_all(asking))
 		asking_refuse(asking, of_token);
 	else if (asking->http->admission->service->is_draining)
 		asking_refuse(asking, HTTP_REFUSED_DRAINING);
