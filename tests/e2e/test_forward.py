@@ -141,7 +141,30 @@ def test_a_server_that_is_killed_costs_no_message_and_doubles_none(lab, server):
     assert bodies(nats) == LINES.wire_pieces()
 
 
-@pytest.mark.parametrize("how", ["upgrade", "reload", "crash", "term"])
+WAYS = pytest.mark.parametrize("how", ["upgrade", "reload", "crash", "term"])
+
+
+def go_on(lab, relay, publisher, how, sections, nats, crashing, at_end=lambda: None):
+    """The relay that goes on, and its publisher: another one where the first was closed. nats: the section of a reload.
+    at_end: between the end of one relay and the start of the next."""
+    if how == "upgrade":
+        relay.upgrade()
+        return relay, publisher
+    if how == "reload":
+        relay.wait_log("reloaded", relay.reload({**sections, "nats": nats}))
+        return relay, publisher
+    if how == "crash":
+        crashing.die()
+        relay = crashing.relay
+    else:
+        relay.signal(signal.SIGTERM)
+        relay.wait_exit()
+        at_end()
+        relay = lab.start(sections, name="second.ini")
+    return relay, relay.publish("a")
+
+
+@WAYS
 def test_a_relay_goes_on_behind_what_the_stream_has(lab, server, how):
     nats = server()
     nats.stream()
@@ -151,21 +174,12 @@ def test_a_relay_goes_on_behind_what_the_stream_has(lab, server, how):
     relay.wait("a", forward_up=1)
     publisher = relay.publish("a", part(LINES, 0, 500))
     relay.wait("a", in_messages=500)
-    if how == "upgrade":
-        relay.upgrade()
-    elif how == "reload":
-        sections["nats"]["servers"] = f"{nats.url}, {nats.url}"
-        relay.wait_log("reloaded", relay.reload(sections))
-    elif how == "crash":
-        crashing.die()
-        relay = crashing.relay
-        publisher = relay.publish("a")
-    else:
-        relay.signal(signal.SIGTERM)
-        relay.wait_exit()
+
+    def at_end():
         assert bodies(nats) == LINES.wire_pieces()[:500], "what was in the ring was forwarded first"
-        relay = lab.start(sections, name="second.ini")
-        publisher = relay.publish("a")
+
+    twice = {"servers": f"{nats.url}, {nats.url}"}
+    relay, publisher = go_on(lab, relay, publisher, how, sections, twice, crashing, at_end)
     publisher.send(part(LINES, 500, 900))
     wait_stored(lab, nats, 900)
     relay.wait("a", forward_lag=0, forward_missed=0)
@@ -233,7 +247,7 @@ def test_nothing_overtakes_what_was_lost_on_the_way(lab, server):
     assert bodies(nats) == LINES.wire_pieces()
 
 
-@pytest.mark.parametrize("how", ["upgrade", "reload", "crash", "term"])
+@WAYS
 def test_who_goes_on_finds_what_was_lost_on_the_way(lab, server, how):
     """Nobody has noticed yet that the stream does not acknowledge it."""
     nats = server()
@@ -245,19 +259,7 @@ def test_who_goes_on_finds_what_was_lost_on_the_way(lab, server, how):
     relay.wait("a", forward_up=1)
     publisher = relay.publish("a", part(LINES, 0, 600))
     relay.wait("a", test=lambda seen: seen["forward_acked"] >= 599)
-    if how == "upgrade":
-        relay.upgrade()
-    elif how == "reload":
-        relay.wait_log("reloaded", relay.reload({**sections, "nats": {"servers": nats.url}}))
-    elif how == "crash":
-        crashing.die()
-        relay = crashing.relay
-        publisher = relay.publish("a")
-    else:
-        relay.signal(signal.SIGTERM)
-        relay.wait_exit()
-        relay = lab.start(sections, name="second.ini")
-        publisher = relay.publish("a")
+    relay, publisher = go_on(lab, relay, publisher, how, sections, {"servers": nats.url}, crashing)
     publisher.send(part(LINES, 600, 900))
     wait_stored(lab, nats, 900)
     relay.wait("a", forward_lag=0, forward_up=1, forward_missed=0)

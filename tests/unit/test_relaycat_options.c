@@ -29,9 +29,14 @@ static int parse(const char *line, struct relaycat_options *options, struct errm
 	return relaycat_options_parse(count, words, options, error);
 }
 
-static const struct {
-	const char *line, *reason;
-} refused[] = {
+static int take(const char *line, struct errmsg *error)
+{
+	struct relaycat_options options;
+
+	return parse(line, &options, error);
+}
+
+static const struct refused_line refused[] = {
 	{"", "expected an ADDRESS (see --help)"},
 	{"-q", "expected an ADDRESS (see --help)"},
 	{"a:1 b:2", "expected one ADDRESS only (see --help)"},
@@ -103,16 +108,8 @@ static const struct {
 
 static void what_is_wrong_is_said(void **state)
 {
-	struct relaycat_options options;
-	struct errmsg error;
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
-		error.text[0] = '\0';
-		if (parse(refused[i].line, &options, &error) != -EINVAL)
-			fail_msg("taken: %s", refused[i].line);
-		assert_string_equal(error.text, refused[i].reason);
-	}
+	assert_refused(refused, ARRAY_LEN(refused), take);
 }
 
 static void a_path_has_a_length(void **state)

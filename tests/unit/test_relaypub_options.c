@@ -25,11 +25,16 @@ static int parse(const char *line, struct relaypub_options *options, struct errm
 	return relaypub_options_parse(count, words, options, error);
 }
 
+static int take(const char *line, struct errmsg *error)
+{
+	struct relaypub_options options;
+
+	return parse(line, &options, error);
+}
+
 static void what_is_wrong_is_said(void **state)
 {
-	static const struct {
-		const char *line, *reason;
-	} refused[] = {
+	static const struct refused_line refused[] = {
 		{"", "expected an ADDRESS (see --help)"},
 		{"--demo", "expected an ADDRESS (see --help)"},
 		{"-x a:1", "unknown option -x (see --help)"},
@@ -57,16 +62,9 @@ static void what_is_wrong_is_said(void **state)
 		{"http://h/a",
 		 "http://h/a: not an address; expected tcp:HOST:PORT, tcp:[V6]:PORT or unix:PATH"},
 	};
-	struct relaypub_options options;
-	struct errmsg error;
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
-		error.text[0] = '\0';
-		if (parse(refused[i].line, &options, &error) != -EINVAL)
-			fail_msg("taken: %s", refused[i].line);
-		assert_string_equal(error.text, refused[i].reason);
-	}
+	assert_refused(refused, ARRAY_LEN(refused), take);
 }
 
 static void defaults_follow_from_what_is_published(void **state)
