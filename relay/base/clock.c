@@ -29,11 +29,35 @@ uint64_t clock_wall_ns(void)
 	return read_clock(CLOCK_REALTIME);
 }
 
+/* The thread may lose the CPU between two reads, for milliseconds: the narrowest of some pairs of reads
+ * of one clock tells best what the other one showed between them. */
+static int64_t wall_ahead_of_mono(void)
+{
+	uint64_t narrowest = UINT64_MAX, before, wall, after;
+	int64_t ahead = 0;
+
+	for (int i = 0; i < 4; i++) {
+		before = clock_mono_ns();
+		wall = clock_wall_ns();
+		after = clock_mono_ns();
+		if (after - before >= narrowest)
+			continue;
+		narrowest = after - before;
+		ahead = (int64_t)(wall - (before + narrowest / 2));
+	}
+	return ahead;
+}
+
 uint64_t clock_mono_of_wall(uint64_t wall_ns)
 {
-	int64_t mono = (int64_t)(clock_mono_ns() + (wall_ns - clock_wall_ns()));
+	int64_t mono = (int64_t)wall_ns - wall_ahead_of_mono();
 
 	return mono > 0 ? (uint64_t)mono : 1;
+}
+
+uint64_t clock_wall_of_mono(uint64_t mono_ns)
+{
+	return (uint64_t)((int64_t)mono_ns + wall_ahead_of_mono());
 }
 
 uint64_t clock_thread_ns(void)

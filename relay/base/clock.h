@@ -22,9 +22,12 @@ uint64_t clock_mono_ns(void);
 /* CLOCK_REALTIME: nanoseconds since 1970-01-01 UTC. */
 uint64_t clock_wall_ns(void);
 
-/* The monotonic time of a wall time, as the two clocks stand now; 1 for one before the machine was
- * started. */
+/* The monotonic time of a wall time, as the two clocks stand now, to less than a microsecond; 1 for one
+ * before the machine was started. */
 uint64_t clock_mono_of_wall(uint64_t wall_ns);
+
+/* The reverse. */
+uint64_t clock_wall_of_mono(uint64_t mono_ns);
 
 /* CLOCK_THREAD_CPUTIME_ID: what the calling thread has worked.  A system call. */
 uint64_t clock_thread_ns(void);

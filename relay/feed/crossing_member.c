@@ -20,6 +20,7 @@ static struct packet packet_of(const struct members *members, const struct membe
 
 	packet.session = sequence->session;
 	packet.first_seq = sequence->next_seq;
+	packet.arrived_ns = 0; /* in the order in which they are mixed */
 	packet.feed = &member->from;
 	return packet;
 }

@@ -45,7 +45,7 @@ static struct ring_packet entry_of(const struct packet *packet)
 		.first_seq = packet->first_seq,
 		.next_seq = packet_next_seq(packet),
 		.count = packet->count,
-		.arrived_ns = packet->arrived_ns ? packet->arrived_ns : clock_mono_ns(),
+		.arrived_ns = packet->arrived_ns,
 		.media_start = packet->media_start,
 	};
 }
@@ -392,15 +392,12 @@ static void put_news(struct publish *publish, const struct packet *packet)
 static void put_payload(struct publish *publish, const struct packet *packet,
 			struct payload *payload)
 {
-	switch (payload->kind) {
-	case PAYLOAD_COPY:
-		(void)crossings_send(&publish->crossings, packet, payload);
-		copy_to_renditions(publish, packet, payload->bytes);
-		break;
-	case PAYLOAD_PIPES:
+	if (payload->kind == PAYLOAD_PIPES) {
 		put_pipes(publish, packet, payload);
-		break;
+		return;
 	}
+	(void)crossings_send(&publish->crossings, packet, payload);
+	copy_to_renditions(publish, packet, payload->bytes);
 }
 
 static void count(struct publish *publish, const struct packet *packet,
@@ -427,19 +424,24 @@ static void wake(struct publish *publish)
 		rendition_note_appended(rendition_of(node));
 }
 
-void publish_packet(struct publish *publish, const struct packet *packet, struct payload *payload)
+void publish_packet(struct publish *publish, const struct packet *numbered, struct payload *payload)
 {
-	publish->sequence.session = packet->session;
-	publish->sequence.next_seq = packet_next_seq(packet);
-	feed_record_note_packet(publish->fanout, packet);
+	struct packet packet = *numbered;
+
+	/* Whoever asks for a time gets the same messages in each format and from each worker. */
+	if (!packet.arrived_ns)
+		packet.arrived_ns = clock_mono_ns();
+	publish->sequence.session = packet.session;
+	publish->sequence.next_seq = packet_next_seq(&packet);
+	feed_record_note_packet(publish->fanout, &packet);
 	if (payload) {
 		publish->crossings.engine = payload->engine;
-		put_payload(publish, packet, payload);
-		count(publish, packet, payload);
+		put_payload(publish, &packet, payload);
+		count(publish, &packet, payload);
 	} else {
-		put_news(publish, packet);
+		put_news(publish, &packet);
 	}
-	publish->last_ms = clock_mono_ns() / NS_PER_MS;
+	publish->last_ms = packet.arrived_ns / NS_PER_MS;
 	wake(publish);
 }
 
@@ -495,6 +497,7 @@ void publish_missing(struct rendition *rendition, uint32_t session, uint64_t nex
 		.session = session,
 		.first_seq = rendition->ring.next_seq,
 		.time_ns = next_seq,
+		.arrived_ns = clock_mono_ns(),
 	};
 	struct frame frame;
 

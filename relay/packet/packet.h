@@ -41,7 +41,7 @@ struct packet {
 	uint64_t first_seq;  /* of its first message; in a gap, of the first one missed, 0: not
 				known, for it belongs to another session */
 	uint64_t time_ns;    /* wall clock; in a gap, sequence of the first one after it */
-	uint64_t arrived_ns; /* monotonic, when relay took it in; 0: just now */
+	uint64_t arrived_ns; /* monotonic, when relay published it; 0: just now */
 	uint64_t length;     /* payload bytes */
 	enum media_start media_start;
 	const struct packet_feed *feed; /* NULL: there is only one */

@@ -173,14 +173,23 @@ static void note_media(struct ring *ring, const struct ring_packet *packet, uint
 	}
 }
 
+static const struct packet_mark *newest_mark(const struct segment *last)
+{
+	return last->mark_count ? &last->marks[last->mark_count - 1] : &last->begin;
+}
+
+/* Where a reader begins is looked up by halves: no packet came before the one ahead of it. */
 static struct packet_mark mark_of(const struct ring *ring, const struct ring_packet *packet,
 				  size_t offset)
 {
+	const struct segment *last = ring_newest(ring);
+	uint64_t before_ns = last ? newest_mark(last)->arrived_ns : 0;
+
 	return (struct packet_mark){
 		.offset = (uint32_t)offset,
 		.first_seq = packet->first_seq,
 		.messages_before = ring->message_count,
-		.arrived_ns = packet->arrived_ns,
+		.arrived_ns = u64_max(packet->arrived_ns, before_ns),
 	};
 }
 
@@ -194,7 +203,7 @@ static int append(struct ring *ring, struct segment *segment, bool starts,
 	if (starts && segment_add_mark(segment, &mark) < 0)
 		return -ENOMEM;
 	if (!starts)
-		mark = last->mark_count ? last->marks[last->mark_count - 1] : last->begin;
+		mark = *newest_mark(last);
 	segment->is_continuation = !starts;
 	segment->index = ring->next_index;
 	segment->session = ring->session;

@@ -71,7 +71,7 @@ struct ring_packet {
 	uint64_t first_seq;
 	uint64_t next_seq;   /* sequence behind this packet */
 	uint32_t count;      /* messages that end in it   */
-	uint64_t arrived_ns; /* monotonic */
+	uint64_t arrived_ns; /* monotonic; one before the last packet's is taken for that */
 	enum media_start media_start;
 };
 

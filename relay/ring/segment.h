@@ -31,7 +31,7 @@ enum segment_kind {
 struct packet_mark {
 	uint64_t first_seq;       /* sequence of the packet's first message           */
 	uint64_t messages_before; /* published in this ring before the packet         */
-	uint64_t arrived_ns;      /* monotonic, when it came into this ring           */
+	uint64_t arrived_ns;      /* monotonic, when it was published                 */
 	uint32_t offset;          /* of the packet's first byte in the segment        */
 };
 

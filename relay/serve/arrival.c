@@ -458,8 +458,7 @@ void arrival_go_back(void *owner, int fd, const struct subscriber_params *params
 		.has_from = true,
 		.session = params->from_session,
 		.sequence = params->from_seq,
-		.until_ns =
-			params->until_ns ? clock_wall_ns() + params->until_ns - clock_mono_ns() : 0,
+		.until_ns = params->until_ns ? clock_wall_of_mono(params->until_ns) : 0,
 	};
 	go_to_control(arrival, turn_to_history);
 }

@@ -199,7 +199,7 @@ static void find_range(const struct arrival *arrival, struct stream_range *ret)
 	ret->session = arrival->feed->publish.sequence.session;
 	rendition_range(arrival->rendition, &ret->oldest, &ret->next);
 	mono_ns = cursor_oldest_time(&arrival->rendition->ring);
-	ret->oldest_ns = mono_ns ? clock_wall_ns() - (clock_mono_ns() - mono_ns) : 0;
+	ret->oldest_ns = mono_ns ? clock_wall_of_mono(mono_ns) : 0;
 	ret->oldest_ns = u64_max(ret->oldest_ns, since_ns);
 	ret->oldest = u64_max(ret->oldest, oldest_seq_since(arrival, since_ns));
 	ret->oldest_session = ret->session;

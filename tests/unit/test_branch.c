@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "feed/crossing.h"
 #include "feed/crossing_branch.h"
 #include "tests/unit/web_rig.h"
@@ -212,6 +213,28 @@ static void a_branch_can_be_made_to_catch_up(void **state)
 	close_branch();
 }
 
+/* A request for a time may be answered by any worker, and in any format. */
+static void a_packet_came_at_one_time_everywhere(void **state)
+{
+	const struct feed_params params = feed_rig_params(FRAMING_LINE, ENGINE_COPY);
+	uint64_t came_ns;
+
+	(void)state;
+	web_rig_open(&web, &params);
+	open_branch(params);
+	feed_rig_join_rendition(&web.rig, branch.renditions[CHUNKED], false, 0, NULL);
+	feed_rig_run_until(&web.rig, is_awake);
+	publish_at_home("1\n2\n");
+	came_ns = cursor_oldest_time(&web.formats[CHUNKED].rendition->ring);
+	assert_in_range(came_ns, 1, clock_mono_ns());
+	feed_catch_up(branch.feed);
+	for (size_t i = 0; i < FORMATS; i++) {
+		assert_int_equal(cursor_oldest_time(&web.formats[i].rendition->ring), came_ns);
+		assert_int_equal(cursor_oldest_time(&branch.renditions[i]->ring), came_ns);
+	}
+	close_branch();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, feed_rig_setup, feed_rig_teardown)
 
 int main(void)
@@ -222,6 +245,7 @@ int main(void)
 		TEST(a_branch_gets_what_comes_after_it_asked),
 		TEST(a_branch_hears_of_a_source_that_comes_after_it_asked),
 		TEST(a_branch_can_be_made_to_catch_up),
+		TEST(a_packet_came_at_one_time_everywhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,12 +84,25 @@ static void a_wall_time_has_its_monotonic_one(void **state)
 	assert_true(clock_mono_of_wall(clock_wall_ns() + 3600 * NS_PER_S) > clock_mono_ns());
 }
 
+/* A message that is asked for by the time that relay named must be found.  A thread that loses the CPU
+ * between two reads must not move that time. */
+static void a_monotonic_time_comes_back(void **state)
+{
+	uint64_t mono = clock_mono_ns();
+
+	(void)state;
+	for (int i = 0; i < 100000; i++)
+		assert_in_range(clock_mono_of_wall(clock_wall_of_mono(mono)), mono - NS_PER_MS / 10,
+				mono + NS_PER_MS / 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_time_is_read_as_it_is_printed),
 		cmocka_unit_test(what_is_no_time_is_refused),
 		cmocka_unit_test(a_wall_time_has_its_monotonic_one),
+		cmocka_unit_test(a_monotonic_time_comes_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
