@@ -56,7 +56,8 @@ static inline void subscriber_count(const struct subscriber *subscriber, int cha
 	fanout->events.on_count(fanout->events.owner);
 }
 
-/* One on no list yet, which owns the socket and the quota.  NULL: no memory; both are given up. */
+/* One on no list yet, which owns the socket and the quota.  NULL: no memory; the quota is given back,
+ * and the socket closed by reset. */
 struct subscriber *subscriber_new(struct rendition *rendition, int fd,
 				  const struct subscriber_quota *quota, bool is_relays_own);
 

@@ -16,6 +16,7 @@
 #include "fanout/subscriber_kept.h"
 #include "fanout/fanout_parts.h"
 #include "net/peer_socket.h"
+#include "net/sockopt.h"
 
 enum {
 	VISIT_SEGMENTS = 16, /* served to one at most before the others have their turn */
@@ -414,6 +415,7 @@ struct subscriber *subscriber_new(struct rendition *rendition, int fd,
 
 	if (!subscriber) {
 		subscriber_give_back(quota);
+		sockopt_set_reset_on_close(fd); /* it may have a part of a message from before */
 		peer_socket_close(&fd);
 		return NULL;
 	}

@@ -216,7 +216,8 @@ class Peers:
         if reader.was_killed or reader.has_said_goodbye or reader.refused:
             return
         if reader.end == "fin" and reader.sock.family != socket.AF_UNIX and reader.stream.knows_messages:
-            assert not reader.cutter.rest, f"{reader.name}: FIN within a message: {reader.cutter.rest[:60]!r}"
+            state = reader.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]  # 8: CLOSE_WAIT, behind a FIN
+            assert not reader.cutter.rest, f"{reader.name}: FIN within a message, {state=}: {reader.cutter.rest[:60]!r}"
 
     # The hostile ones.
 
