@@ -37,12 +37,12 @@ def scripts(count=300):
 
 
 def join(relay, made, kind=SeveralEvents, count=1, path=BOTH, **options):
+    before = relay.status()["feed"].get("a+b", {}).get("subscribers_total", 0)
     some = [kind(relay.loop, relay.address["listener web"], made, path=path, **options) for _ in range(count)]
     for one in some:
         one.feed = "a+b"
     relay.peers.extend(some)
-    before = relay.status()["feed"].get("a+b", {}).get("subscribers", 0)
-    relay.wait("a+b", test=lambda seen: seen.get("subscribers", 0) >= max(count, before))
+    relay.wait("a+b", test=lambda seen: seen.get("subscribers_total", 0) >= before + count)
     return some if count > 1 else some[0]
 
 
