@@ -17,8 +17,6 @@
 #include "net/token_bucket.h"
 
 enum {
-	DISCARD_BYTES = 4096,
-	DISCARD_READS = 64,
 	CONTROLS_PER_S =
 		10, /* keep-alives come once in seconds; this is for jitter and reconnects */
 	CONTROL_HEAD_BYTES = 6,
@@ -56,17 +54,6 @@ static bool is_pong_wanted(struct input *input, const struct subscriber *subscri
 	return token_bucket_try_take(&input->pongs, clock_mono_ns(), 1);
 }
 
-/* Closing with bytes unread would send RST, which may overtake the last words. */
-static void discard(int fd)
-{
-	uint8_t bytes[DISCARD_BYTES];
-
-	for (int i = 0; i < DISCARD_READS; i++) {
-		if (peer_socket_receive(fd, bytes, sizeof(bytes), MSG_DONTWAIT) <= 0)
-			break;
-	}
-}
-
 /* Says the last words.  A close is answered with the code that it had (RFC 6455, 5.5.1); whoever
  * has more notes waiting than there is room for does not read, and gets none. */
 static enum close_reason end(struct subscriber *subscriber, enum close_reason reason, unsigned code,
@@ -76,7 +63,7 @@ static enum close_reason end(struct subscriber *subscriber, enum close_reason re
 	size_t bytes = websocket_close_frame(frame, code, words);
 
 	(void)!subscriber_send_note(subscriber, frame, bytes);
-	discard(subscriber->fd);
+	peer_socket_discard(subscriber->fd);
 	return reason;
 }
 

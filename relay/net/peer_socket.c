@@ -3,6 +3,7 @@
 #include "net/peer_socket.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -17,6 +18,11 @@
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83 /* asm/socket.h of Linux 6.16 */
 #endif
+
+enum {
+	DISCARD_BYTES = 4096,
+	DISCARD_READS = 64, /* what has come is bounded by them, not by the peer */
+};
 
 /* What a thread is to close; owned by it. */
 struct closing {
@@ -87,6 +93,22 @@ ssize_t peer_socket_receive(int fd, void *bytes, size_t count, int flags)
 	if (got < 0)
 		errno = (int)-got;
 	return got < 0 ? -1 : got;
+}
+
+void peer_socket_discard(int fd)
+{
+	uint8_t bytes[DISCARD_BYTES];
+
+	for (int i = 0; i < DISCARD_READS; i++) {
+		if (peer_socket_receive(fd, bytes, sizeof(bytes), MSG_DONTWAIT) <= 0)
+			break;
+	}
+}
+
+void peer_socket_finish(int fd)
+{
+	(void)shutdown(fd, SHUT_WR);
+	peer_socket_discard(fd);
 }
 
 /* Descriptors come with bytes, and after this there come no more. */

@@ -32,6 +32,13 @@ bool peer_socket_may_have_descriptors(int fd);
  * queue.  With descriptors among the bytes it fails with EPROTO: such a peer is to be closed. */
 must_check ssize_t peer_socket_receive(int fd, void *bytes, size_t count, int flags);
 
+/* Reads what has come, up to 256 KiB of it, before the socket is closed: closing with bytes unread
+ * sends RST, which may overtake the last words. */
+void peer_socket_discard(int fd);
+
+/* The same, and FIN behind what was sent. */
+void peer_socket_finish(int fd);
+
 /* As fd_close(), for a socket that is connected or listens.  The connection ends, also where there
  * are duplicates.  A unix socket may be closed a little later. */
 void peer_socket_close(int *fd);

@@ -21,9 +21,7 @@
 #include "serve/service.h"
 
 enum {
-	DISCARD_BYTES = 4096,
-	DISCARD_MAX = 4, /* reads: what has come is bounded by them, not by the peer */
-	WAIT_MS = 5000,  /* for a recorder that is behind, or for a message to come */
+	WAIT_MS = 5000, /* for a recorder that is behind, or for a message to come */
 };
 
 /* ---- answers ---- */
@@ -32,19 +30,6 @@ enum {
 static bool send_whole(int fd, const char *bytes, ssize_t count)
 {
 	return count > 0 && send(fd, bytes, (size_t)count, MSG_NOSIGNAL | MSG_DONTWAIT) == count;
-}
-
-/* Whatever has come is read, so that close() sends the answer and FIN, and no RST. */
-static void close_after_answer(int *fd)
-{
-	char discarded[DISCARD_BYTES];
-
-	for (int i = 0; i < DISCARD_MAX; i++) {
-		if (peer_socket_receive(*fd, discarded, sizeof(discarded), MSG_DONTWAIT) <= 0)
-			break;
-	}
-	(void)shutdown(*fd, SHUT_WR);
-	peer_socket_close(fd);
 }
 
 void arrival_free(struct arrival *arrival)
@@ -58,8 +43,9 @@ void arrival_free(struct arrival *arrival)
 		params->replay->free(params->replay_owner);
 	if (arrival->fd >= 0 && !arrival->has_request)
 		sockopt_set_reset_on_close(arrival->fd);
-	if (arrival->fd >= 0)
-		close_after_answer(&arrival->fd);
+	else if (arrival->fd >= 0)
+		peer_socket_finish(arrival->fd);
+	peer_socket_close(&arrival->fd);
 	free(arrival);
 }
 

@@ -12,11 +12,6 @@
 #include "net/peer_socket.h"
 #include "pull/chunk_decoder.h"
 
-enum {
-	DISCARD_BYTES = 4096,
-	DISCARD_MAX = 64, /* reads: what has come is bounded by them, not by the peer */
-};
-
 struct publisher_body {
 	struct source_body base;
 	enum publisher_body_kind kind;
@@ -241,17 +236,6 @@ static ssize_t last_words(const struct publisher_body *body, enum close_reason r
 	return print_answer(body, reason, buf, size);
 }
 
-/* Closing with bytes unread sends RST, which may overtake the last words. */
-static void discard(int fd)
-{
-	uint8_t bytes[DISCARD_BYTES];
-
-	for (int i = 0; i < DISCARD_MAX; i++) {
-		if (peer_socket_receive(fd, bytes, sizeof(bytes), MSG_DONTWAIT) <= 0)
-			break;
-	}
-}
-
 static bool end_body(struct source_body *base, int fd, enum close_reason reason)
 {
 	struct publisher_body *body = body_of(base);
@@ -262,10 +246,8 @@ static bool end_body(struct source_body *base, int fd, enum close_reason reason)
 	if (reason != CLOSE_PEER_RESET && reason != CLOSE_NETWORK)
 		bytes = last_words(body, reason, buf, sizeof(buf));
 	is_told = bytes > 0 && send(fd, buf, (size_t)bytes, MSG_NOSIGNAL | MSG_DONTWAIT) == bytes;
-	if (is_told) {
-		(void)shutdown(fd, SHUT_WR);
-		discard(fd);
-	}
+	if (is_told)
+		peer_socket_finish(fd);
 	free(body);
 	return is_told;
 }
