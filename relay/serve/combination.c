@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "feed/crossing.h"
+#include "serve/arrival.h"
 #include "serve/http_listener.h"
 #include "serve/served_listener.h"
 #include "serve/service.h"
@@ -257,6 +258,7 @@ void combination_free(struct combination **combination_ptr, enum close_reason re
 
 	*combination_ptr = NULL;
 	if (combination->feed) {
+		arrivals_send_away(combination->feed->service, combination->feed);
 		disconnect_members(combination);
 		workers_call(combination->feed->workers, close_in, &order);
 		for (size_t i = 0; i < FORMAT_COUNT; i++)
