@@ -22,7 +22,6 @@
 #include "base/log.h"
 #include "daemon/handover_bag.h"
 #include "daemon/notify.h"
-#include "serve/combination.h"
 #include "serve/arrival.h"
 
 enum {
@@ -61,7 +60,7 @@ static int pack(struct relay *relay, struct handover_bag *bag, struct errmsg *er
 	int r;
 
 	inbox_run(&relay->service.control); /* quotas of subscribers that have gone */
-	arrivals_send_away(&relay->service, NULL);
+	arrivals_join_reading(&relay->service);
 	r = handover_take(&relay->service, relay->config, &handover);
 	if (r < 0) {
 		errmsg_errno(err, -r, "state");
@@ -106,8 +105,7 @@ static int park_and_pack(struct relay *relay, struct parked **parked, struct han
 {
 	int r;
 
-	combinations_free(&relay->service, CLOSE_HANDOVER);
-	service_end_bodies(&relay->service);
+	service_take_bodies(&relay->service);
 	*parked = workers_park(&relay->service.workers);
 	if (!*parked) {
 		errmsg_errno(err, ENOMEM, "workers");

@@ -4,6 +4,7 @@
 
 #include "base/compiler.h"
 #include "fanout/fanout_parts.h"
+#include "fanout/subscriber_kept.h"
 
 void fanout_init(struct fanout *fanout, struct ev_loop *loop, const char *name,
 		 const struct fanout_params *params, const struct fanout_events *events,
@@ -68,6 +69,37 @@ void fanout_close_all(struct fanout *fanout, enum close_reason reason)
 
 	list_for_each (&fanout->renditions, node)
 		close_subscribers(rendition_of(node), reason);
+}
+
+static int capture_farewells(const struct rendition *rendition, enum close_reason reason,
+			     struct farewells *ret)
+{
+	const struct list *lists[] = {&rendition->joining, &rendition->idle, &rendition->resting,
+				      &rendition->ready, &rendition->blocked};
+	struct list_node *node;
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		list_for_each (lists[i], node) {
+			if (r == 0)
+				r = subscriber_capture_farewell(
+					list_entry(node, struct subscriber, node), reason, ret);
+		}
+	}
+	return r;
+}
+
+int fanout_capture_farewells(const struct fanout *fanout, enum close_reason reason,
+			     struct farewells *ret)
+{
+	struct list_node *node;
+	int r = 0;
+
+	list_for_each (&fanout->renditions, node) {
+		if (r == 0)
+			r = capture_farewells(rendition_of(node), reason, ret);
+	}
+	return r;
 }
 
 void fanout_lose(struct rendition *rendition)

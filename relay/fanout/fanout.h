@@ -177,6 +177,11 @@ void fanout_drain_rest(struct fanout *fanout);
 
 void fanout_close_all(struct fanout *fanout, enum close_reason reason);
 
+/* Another process is to do that: adds them to *ret.  Nothing here has changed.  0 or -ENOMEM. */
+struct farewells;
+int fanout_capture_farewells(const struct fanout *fanout, enum close_reason reason,
+			     struct farewells *ret) must_check;
+
 /* For want of memory packets are missing in the ring, and nobody may take them for delivered: all
  * subscribers of the rendition are closed, and its past is given up.  Or of all renditions. */
 void fanout_lose(struct rendition *rendition);

@@ -96,7 +96,9 @@ uint32_t subscriber_retry_ms(const struct subscriber *subscriber, bool is_end)
 	return RETRY_LEAST_MS + (uint32_t)((uint64_t)spread * (most - RETRY_LEAST_MS) >> 32);
 }
 
-bool subscriber_add_farewell(struct subscriber *subscriber, enum close_reason reason)
+/* Returns its bytes; 0: there are no last words, or they are there or sent already. */
+static size_t write_farewell(const struct subscriber *subscriber, enum close_reason reason,
+			     uint8_t words[ENCODER_HEADER_MAX])
 {
 	const struct encoder *encoder = subscriber->rendition->encoder;
 	const struct packet place = {
@@ -106,36 +108,70 @@ bool subscriber_add_farewell(struct subscriber *subscriber, enum close_reason re
 		.time_ns = clock_wall_ns(),
 	};
 	uint32_t retry_ms = subscriber_retry_ms(subscriber, reason != CLOSE_MOVED);
-	uint8_t words[ENCODER_HEADER_MAX];
-	size_t length;
 
 	if (!encoder->farewell || subscriber->end == END_TOLD)
+		return 0;
+	return encoder->farewell(encoder, reason, &place, retry_ms, words);
+}
+
+bool subscriber_add_farewell(struct subscriber *subscriber, enum close_reason reason)
+{
+	uint8_t words[ENCODER_HEADER_MAX];
+	size_t length = write_farewell(subscriber, reason, words);
+
+	if (!length)
 		return false;
-	length = encoder->farewell(encoder, reason, &place, retry_ms, words);
 	subscriber_record_lose(subscriber);
-	if (!length || !notes_add(&subscriber->notes, words, length, NOTES_OWN_MAX))
+	if (!notes_add(&subscriber->notes, words, length, NOTES_OWN_MAX))
 		return false;
 	subscriber->end = END_TOLD;
 	return true;
 }
 
+/* Nothing is cut short by what it is sent now, as far as that is known. */
+static bool is_between_packets(const struct subscriber *subscriber)
+{
+	/* With replay it is always BLOCKED, and the end is still to come. */
+	if (subscriber->replay)
+		return subscriber->end == END_BY_INPUT && !is_inside_replay(subscriber);
+	return subscriber->state != SUBSCRIBER_BLOCKED &&
+	       cursor_is_at_packet_start(&subscriber->cursor);
+}
+
+/* A farewell is for those. */
+static bool has_read_all(const struct subscriber *subscriber)
+{
+	return cursor_unread_time(&subscriber->cursor, &subscriber->rendition->ring) == 0;
+}
+
 /* Before a close: what is left to say, if nothing is cut short by it and the socket takes it at
- * once; what it does not take shows as notes that wait.  A farewell is for who has read all. */
+ * once; what it does not take shows as notes that wait. */
 static void say_last_words(struct subscriber *subscriber, enum close_reason reason)
 {
-	const struct cursor *cursor = &subscriber->cursor;
 	int err = 0;
 
-	/* With replay it is always BLOCKED, and the end is still to come. */
-	if (subscriber->replay
-		    ? subscriber->end != END_BY_INPUT || is_inside_replay(subscriber)
-		    : subscriber->state == SUBSCRIBER_BLOCKED || !cursor_is_at_packet_start(cursor))
+	if (!is_between_packets(subscriber))
 		return;
 	if (subscriber->end != END_BY_INPUT &&
-	    (cursor_unread_time(cursor, &subscriber->rendition->ring) ||
-	     !subscriber_add_farewell(subscriber, reason)))
+	    (!has_read_all(subscriber) || !subscriber_add_farewell(subscriber, reason)))
 		return;
 	(void)subscriber_serve_notes(subscriber, &err);
+}
+
+static bool can_take_farewell(const struct subscriber *subscriber)
+{
+	return subscriber->end != END_BY_INPUT && !notes_waiting(&subscriber->notes) &&
+	       is_between_packets(subscriber) && has_read_all(subscriber);
+}
+
+int subscriber_capture_farewell(const struct subscriber *subscriber, enum close_reason reason,
+				struct farewells *ret)
+{
+	uint8_t words[ENCODER_HEADER_MAX];
+	size_t length =
+		can_take_farewell(subscriber) ? write_farewell(subscriber, reason, words) : 0;
+
+	return farewells_add(ret, subscriber->fd, words, length);
 }
 
 /* ---- an end that is known ---- */

@@ -26,6 +26,8 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "base/compiler.h"
+#include "continuity/farewell.h"
 #include "continuity/kept_struct.h"
 #include "continuity/kept_sum.h"
 #include "fanout/subscriber.h"
@@ -181,6 +183,11 @@ static inline uint32_t subscriber_record_place(uint32_t word)
 {
 	return word >> RECORD_PLACE_SHIFT & 1;
 }
+
+/* Another process is to close it, as subscriber_close() would: with its last words, or by reset.  Nothing
+ * here has changed.  0 or -ENOMEM. */
+must_check int subscriber_capture_farewell(const struct subscriber *subscriber,
+					   enum close_reason reason, struct farewells *ret);
 
 /* Describes the subscriber, but for the listener and the address that it counts for. */
 void subscriber_capture(const struct subscriber *subscriber, struct subscriber_kept *ret);

@@ -18,8 +18,12 @@ void crossing_settle(struct feed *home)
 	for (int round = 0; round < ROUNDS; round++) {
 		crossings_collect(crossings);
 		crossings_answer(crossings);
-		list_for_each (&crossings->list, node)
-			crossing_take_all(list_entry(node, struct crossing, node));
+		list_for_each (&crossings->list, node) {
+			struct crossing *crossing = list_entry(node, struct crossing, node);
+
+			if (!crossing->branch->params.is_combination)
+				crossing_take_all(crossing);
+		}
 		crossings_collect(crossings);
 	}
 }

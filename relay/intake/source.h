@@ -27,6 +27,14 @@ struct source_body_functions {
 	/* The publisher ends for this reason, and is told so if it can be.  Then frees the body.  fd
 	 * is open, and stays the caller's.  True: it has been told. */
 	bool (*end)(struct source_body *body, int fd, enum close_reason reason);
+
+	/* What end() would send, for somebody else to send it; a buffer of SOURCE_WORDS_BYTES.  Returns
+	 * its bytes, 0 for none.  NULL: there never are any. */
+	size_t (*last_words)(struct source_body *body, enum close_reason reason, char *ret);
+};
+
+enum {
+	SOURCE_WORDS_BYTES = 7168, /* an answer by HTTP fits */
 };
 
 #define SOURCE_ENDLESS UINT64_MAX

@@ -136,15 +136,20 @@ static void answer_out_of_range(struct arrival *arrival, const struct stream_ran
 	give_up(arrival, CLOSE_OUT_OF_RANGE);
 }
 
+static ssize_t print_for_now(const struct arrival *arrival, enum close_reason reason,
+			     char ret[STREAM_ANSWER_BYTES])
+{
+	return stream_answer_for_now(&arrival->answer, close_reason_name(reason),
+				     close_reason_text(reason), ret, STREAM_ANSWER_BYTES);
+}
+
 /* It may be otherwise soon. */
 static void answer_for_now(const struct arrival *arrival, enum close_reason reason)
 {
 	char bytes[STREAM_ANSWER_BYTES];
-	ssize_t length = stream_answer_for_now(&arrival->answer, close_reason_name(reason),
-					       close_reason_text(reason), bytes, sizeof(bytes));
 
 	if (arrival->has_request)
-		(void)send_whole(arrival->fd, bytes, length);
+		(void)send_whole(arrival->fd, bytes, print_for_now(arrival, reason, bytes));
 }
 
 /* It has come back, and the recorder was slow as well.  It is told, or closed. */
@@ -283,7 +288,7 @@ static void join_reading(struct served_format *format)
 	}
 }
 
-static void join_all_reading(struct service *service)
+void arrivals_join_reading(struct service *service)
 {
 	struct list_node *node;
 
@@ -353,21 +358,45 @@ void arrivals_try_again(struct service *service)
 
 void arrivals_send_away(struct service *service, struct served_feed *feed)
 {
-	enum close_reason other = feed ? CLOSE_REMOVED : CLOSE_HANDOVER;
 	struct list_node *node, *next;
 
-	if (feed)
-		worker_call(feed->recording, refuse_all_reading, feed);
-	else
-		join_all_reading(service);
+	worker_call(feed->recording, refuse_all_reading, feed);
 	list_for_each_safe (&service->waiting, node, next) {
 		struct arrival *arrival = list_entry(node, struct arrival, node);
 
-		if (feed && arrival->format->feed != feed)
+		if (arrival->format->feed != feed)
 			continue;
 		list_remove(node);
-		drop(arrival, arrival->history ? CLOSE_RECORDER_BEHIND : other);
+		drop(arrival, arrival->history ? CLOSE_RECORDER_BEHIND : CLOSE_REMOVED);
 	}
+}
+
+static int capture_farewell(const struct arrival *arrival, enum close_reason reason,
+			    struct farewells *ret)
+{
+	char bytes[STREAM_ANSWER_BYTES];
+	ssize_t length = arrival->has_request ? print_for_now(arrival, reason, bytes) : 0;
+
+	return farewells_add(ret, arrival->fd, bytes, length > 0 ? (size_t)length : 0);
+}
+
+int arrivals_capture_farewells(const struct served_feed *feed, uint64_t refused[CLOSE_REASON_COUNT],
+			       struct farewells *ret)
+{
+	struct list_node *node;
+	int r = 0;
+
+	list_for_each (&feed->service->waiting, node) {
+		const struct arrival *arrival = list_entry(node, struct arrival, node);
+		enum close_reason reason =
+			arrival->history ? CLOSE_RECORDER_BEHIND : CLOSE_HANDOVER;
+
+		if (r < 0 || arrival->format->feed != feed)
+			continue;
+		r = capture_farewell(arrival, reason, ret);
+		refused[reason]++;
+	}
+	return r;
 }
 
 /* Its worker does not have what it wants, or not all of it. */

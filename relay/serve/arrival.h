@@ -90,9 +90,18 @@ struct service;
 void arrivals_try_again(struct service *service);
 
 /* Those that wait for a message of this feed, or for the disk of its history, have to come back later.
- * Before a history goes.  feed NULL: of all feeds, for a hand-over; those that wait for the disk join
- * now.  Control thread only. */
+ * Before a history goes.  Control thread only. */
 void arrivals_send_away(struct service *service, struct served_feed *feed);
+
+/* Before a hand-over, with all workers standing still and no thread that reads: those that wait for the
+ * disk join now. */
+void arrivals_join_reading(struct service *service);
+
+/* Then those that wait for a message of this feed are told by the next process to come back; counted in
+ * refused[].  0 or -ENOMEM. */
+must_check int arrivals_capture_farewells(const struct served_feed *feed,
+					  uint64_t refused[CLOSE_REASON_COUNT],
+					  struct farewells *ret);
 
 /* Instead: closes what it has.  Its quota, if any, is the caller's. */
 void arrival_free(struct arrival *arrival);

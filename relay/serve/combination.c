@@ -280,6 +280,29 @@ void combinations_free(struct service *service, enum close_reason reason)
 	}
 }
 
+static int capture_farewells(const struct served_feed *feed, struct farewells *ret)
+{
+	uint64_t refused[CLOSE_REASON_COUNT] = {0}; /* its counters go with it */
+	int r = arrivals_capture_farewells(feed, refused, ret);
+
+	for (unsigned i = 0; r == 0 && i < feed->workers->count; i++)
+		r = fanout_capture_farewells(&feed->worker_feeds[i].feed->fanout, CLOSE_HANDOVER,
+					     ret);
+	return r;
+}
+
+int combinations_capture_farewells(const struct service *service, struct farewells *ret)
+{
+	struct list_node *node;
+	int r = 0;
+
+	list_for_each (&service->combinations, node) {
+		if (r == 0)
+			r = capture_farewells(combination_at(node)->feed, ret);
+	}
+	return r;
+}
+
 static bool is_open(const struct served_feed *feed)
 {
 	for (int i = 0; i < FORMAT_COUNT; i++) {

@@ -11,8 +11,8 @@
  *
  * It offers the formats that a listener which serves all of its members would give.  It goes with each
  * of its members, and with the last such listener.  It is not
- * kept over a hand-over or a crash: its subscribers are closed, and told of a gap when they come
- * back, since it has another session then.
+ * kept over a hand-over or a crash: its subscribers are closed by the next process, and told of a gap
+ * when they come back, since it has another session then.
  *
  * Control thread only.
  */
@@ -49,6 +49,11 @@ void combination_free(struct combination **combination, enum close_reason reason
 
 /* The same for all of them. */
 void combinations_free(struct service *service, enum close_reason reason);
+
+/* Before a hand-over, with all workers standing still: the next process closes their subscribers, and those
+ * who wait there for a message, and tells them the reason (HANDOVER).  Nothing here has changed.  0 or
+ * -ENOMEM. */
+must_check int combinations_capture_farewells(const struct service *service, struct farewells *ret);
 
 /* Takes over what has changed of its members and of the listeners.  False: no listener serves it any
  * more, and it is to be freed. */

@@ -19,6 +19,7 @@
 #include "net/peer_socket.h"
 #include "serve/arrival.h"
 #include "serve/arrival_begin.h"
+#include "serve/combination.h"
 #include "serve/quota.h"
 
 enum {
@@ -126,10 +127,11 @@ static int capture_feed(struct service *service, struct feed *feed, struct feed_
 }
 
 static int take_feed(struct service *service, const struct config *config,
-		     struct served_feed *served, struct handed_feed *ret)
+		     struct served_feed *served, struct handed_feed *ret,
+		     struct farewells *farewells)
 {
 	const struct config_feed *from = config_find_feed(config, served->name);
-	int r = 0;
+	int r = ingest_capture_farewells(&served->ingest, farewells);
 
 	(void)snprintf(ret->name, sizeof(ret->name), "%.*s", CONFIG_NAME_BYTES, served->name);
 	(void)snprintf(ret->ingest_text, sizeof(ret->ingest_text), "%s",
@@ -137,6 +139,8 @@ static int take_feed(struct service *service, const struct config *config,
 	ret->home = served->home->index;
 	ret->admitted = served->admitted;
 	memcpy(ret->refused, served->refused, sizeof(ret->refused));
+	if (r == 0)
+		r = arrivals_capture_farewells(served, ret->refused, farewells);
 	ingest_settle(&served->ingest);
 	memcpy(ret->icy_fields, served->icy_fields, sizeof(ret->icy_fields));
 	memcpy(ret->title, served->worker_feeds[ret->home].feed->publish.title, sizeof(ret->title));
@@ -183,10 +187,12 @@ int handover_take(struct service *service, const struct config *config, struct h
 	if (r == 0)
 		r = take_http(service, ret);
 	list_for_each (&service->feeds, node) {
-		if (r == 0)
+		if (r == 0 && !served_feed_at(node)->is_combination)
 			r = take_feed(service, config, served_feed_at(node),
-				      &ret->feeds[ret->feed_count++]);
+				      &ret->feeds[ret->feed_count++], &ret->farewells);
 	}
+	if (r == 0)
+		r = combinations_capture_farewells(service, &ret->farewells);
 	if (r < 0)
 		handover_free(ret);
 	return r;
@@ -213,7 +219,7 @@ const struct kept_table *const *handover_tables(size_t *ret_count)
 {
 	/* To be changed with what stands beside the tables: lists, bytes, counters, and their
 	 * order; and with what a format makes of a packet, which who reads files gets in two halves. */
-	static const struct kept_table beside = {.name = "beside 3"};
+	static const struct kept_table beside = {.name = "beside 4"};
 	static const struct kept_table *const tables[] = {
 		&beside,
 		&service_kept_table,
@@ -317,6 +323,7 @@ void handover_transfer(struct state_stream *stream, struct handover *handover)
 		handover->http_listeners = http_listeners;
 	for (size_t i = 0; has_http && i < handover->http_listener_count; i++)
 		handed_http_transfer(stream, &handover->http_listeners[i]);
+	farewells_transfer(stream, &handover->farewells);
 	state_end(stream);
 }
 
@@ -552,6 +559,7 @@ void handover_free(struct handover *handover)
 			fd_close(&feed->ingest.fd);
 		free(feed->parts);
 	}
+	farewells_free(&handover->farewells);
 	free(handover->http_listeners);
 	free(handover->feeds);
 	free(handover->sockets);
@@ -566,6 +574,7 @@ void handover_free(struct handover *handover)
 void handover_fini(struct handover *handover)
 {
 	fd_close(&handover->config.fd);
+	farewells_say(&handover->farewells);
 	for (size_t i = 0; i < handover->socket_count; i++)
 		peer_socket_close(&handover->sockets[i].fd);
 	for (size_t i = 0; i < handover->feed_count; i++) {

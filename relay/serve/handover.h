@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "continuity/farewell.h"
 #include "continuity/kept_struct.h"
 #include "config/config.h"
 #include "net/listener.h"
@@ -63,6 +64,7 @@ struct handover {
 	size_t socket_count;
 	struct handed_feed *feeds;
 	size_t feed_count;
+	struct farewells farewells; /* who is told by the next process that it cannot go on */
 	struct handed_http *http_listeners; /* of listeners with format = http */
 	size_t http_listener_count;
 	struct ring_record_map *ring_maps; /* where blocks of rings are, after a crash; owned */
@@ -72,7 +74,9 @@ struct handover {
 };
 
 /* Describes the service.  Its workers must be parked until the struct is freed.  `config` is the
- * one in effect.  0 or -errno; the service can go on in both cases. */
+ * one in effect.  Who cannot go on in the next process is among the farewells: subscribers of
+ * combinations, publishers in the middle of a body, who waits for a message.  0 or -errno; the
+ * service, with all of them, can go on in both cases. */
 int handover_take(struct service *service, const struct config *config,
 		  struct handover *ret) must_check;
 
@@ -95,7 +99,8 @@ void handover_transfer(struct state_stream *stream, struct handover *handover);
 /* After handover_take().  Closes nothing that the service uses. */
 void handover_free(struct handover *handover);
 
-/* After reading.  Closes what nobody has taken, subscribers by reset.  Frees all but the struct. */
+/* After reading.  Says the farewells, and closes what nobody has taken, subscribers by reset.  Frees all
+ * but the struct. */
 void handover_fini(struct handover *handover);
 
 /* The same, and frees the struct.  Clears the pointer.  NULL inside is fine. */

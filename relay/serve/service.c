@@ -74,7 +74,7 @@ void service_drain(struct service *service)
 	inbox_run(&service->control);
 }
 
-static void end_bodies(struct worker *worker, void *data)
+static void take_bodies(struct worker *worker, void *data)
 {
 	struct list_node *node;
 
@@ -83,13 +83,13 @@ static void end_bodies(struct worker *worker, void *data)
 		struct ingest *ingest = list_entry(node, struct worker_feed, node)->ingest;
 
 		if (ingest)
-			ingest_end_bodies(ingest);
+			ingest_take_bodies(ingest);
 	}
 }
 
-void service_end_bodies(struct service *service)
+void service_take_bodies(struct service *service)
 {
-	workers_call(&service->workers, end_bodies, NULL);
+	workers_call(&service->workers, take_bodies, NULL);
 }
 
 bool service_is_recording(const struct service *service)

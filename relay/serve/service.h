@@ -60,8 +60,8 @@ void service_free_all(struct list *feeds, struct list *listeners, enum close_rea
 /* Nobody is let in any more, and the feeds end their sessions. */
 void service_drain(struct service *service);
 
-/* Before a hand-over: publishers that the next process could not go on with are ended. */
-void service_end_bodies(struct service *service);
+/* Before a hand-over: takes what publishers have sent that the next process could not go on with. */
+void service_take_bodies(struct service *service);
 
 /* True: what a feed has is being written into its history.  Of one that drains: still. */
 bool service_is_recording(const struct service *service);

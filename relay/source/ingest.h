@@ -190,17 +190,21 @@ struct ingest_state {
 
 extern const struct kept_table ingest_kept_table;
 
-/* Before a hand-over, in the loop: a publisher whose body the next process could not go on with is ended
- * (HANDOVER), and so is any other such one that takes its place.  What it has sent is taken before, as
- * far as the feed takes any.  Of what was asked for it is taken as well, but the next process ends it. */
-void ingest_end_bodies(struct ingest *ingest);
+/* Before a hand-over, in the loop: of a publisher whose body the next process could not go on with, what it
+ * has sent is taken, as far as the feed takes any. */
+void ingest_take_bodies(struct ingest *ingest);
 
 /* Before the feed is described for the next process, with all loops standing still: of a source that can
  * be read once more, what has been begun is dropped.  It goes on by itself where this process goes on
  * after all. */
 void ingest_settle(struct ingest *ingest);
 
-/* Describes it.  A file that is read past the page cache goes on through it from the same byte. */
+/* Such a publisher, and those by HTTP that wait for its place, are ended by the next process, which tells
+ * them the reason (HANDOVER).  What was asked for is only closed there, and asked for anew.  0 or -ENOMEM. */
+struct farewells;
+must_check int ingest_capture_farewells(const struct ingest *ingest, struct farewells *ret);
+
+/* Describes it, without those.  A file that is read past the page cache goes on through it from the same byte. */
 void ingest_capture(struct ingest *ingest, struct ingest_state *ret);
 void ingest_state_transfer(struct state_stream *stream, struct ingest_state *state);
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "continuity/farewell.h"
 #include "net/peer_socket.h"
 #include "intake/body_take.h"
 #include "source/ingest.h"
@@ -48,19 +49,16 @@ static void take_what_has_come(struct ingest *ingest)
 	} while (ingest->body == body && *taken > before && *taken < begin + (uint64_t)queued);
 }
 
-void ingest_end_bodies(struct ingest *ingest)
+void ingest_take_bodies(struct ingest *ingest)
 {
 	const struct source_body *body;
 
-	while (!body_is_plain(ingest->body)) {
+	/* Behind one that has ended, another one may be next. */
+	do {
 		body = ingest->body;
-		take_what_has_come(ingest);
-		/* It would be asked for anew at once, and so will it by the next process. */
-		if (ingest->params.kind == INGEST_CONNECT)
-			return;
-		if (ingest->body == body)
-			ingest_end_source(ingest, CLOSE_HANDOVER, 0);
-	}
+		if (!body_is_plain(body))
+			take_what_has_come(ingest);
+	} while (ingest->body != body);
 }
 
 void ingest_settle(struct ingest *ingest)
@@ -71,6 +69,34 @@ void ingest_settle(struct ingest *ingest)
 		ingest->way->stop(ingest);
 	ingest_drop_source(ingest);
 	(void)intake_reset(&ingest->feed->intake);
+}
+
+static bool has_last_words(const struct source_body *body)
+{
+	return body && body->functions->last_words;
+}
+
+static int add_farewell(int fd, struct source_body *body, struct farewells *ret)
+{
+	char words[SOURCE_WORDS_BYTES];
+	size_t bytes = body->functions->last_words(body, CLOSE_HANDOVER, words);
+
+	return farewells_add(ret, fd, words, bytes);
+}
+
+int ingest_capture_farewells(const struct ingest *ingest, struct farewells *ret)
+{
+	int r = 0;
+
+	if (!body_is_plain(ingest->body) && has_last_words(ingest->body))
+		r = add_farewell(ingest->source.fd, ingest->body, ret);
+	for (size_t i = 0; r == 0 && i < NEWCOMERS_MAX; i++) {
+		const struct newcomer *newcomer = &ingest->newcomers.list[i];
+
+		if (newcomer->fd >= 0 && has_last_words(newcomer->body))
+			r = add_farewell(newcomer->fd, newcomer->body, ret);
+	}
+	return r;
 }
 
 void ingest_capture(struct ingest *ingest, struct ingest_state *ret)
@@ -98,6 +124,8 @@ void ingest_capture(struct ingest *ingest, struct ingest_state *ret)
 	/* Chunks, lengths and WebSockets begin anew: half of one is worth nothing to who comes next.  So does
 	 * a login. */
 	ret->is_cut = !body_is_plain(ingest->body) || send_file_is_under_way(&ingest->send_file);
+	if (!body_is_plain(ingest->body) && has_last_words(ingest->body))
+		ret->fd = -1;
 	/* The better one that waits is dropped; from the last place all better ones are probed. */
 	if (ingest->better_fd >= 0)
 		ret->endpoint = ingest->params.endpoint_count - 1;

@@ -220,8 +220,8 @@ static ssize_t print_answer(const struct publisher_body *body, enum close_reason
 	return http_response_end(&response);
 }
 
-static ssize_t last_words(const struct publisher_body *body, enum close_reason reason, char *buf,
-			  size_t size)
+static ssize_t print_words(const struct publisher_body *body, enum close_reason reason, char *buf,
+			   size_t size)
 {
 	const struct close_reason_row *row = close_reason_row(reason);
 
@@ -236,19 +236,26 @@ static ssize_t last_words(const struct publisher_body *body, enum close_reason r
 	return print_answer(body, reason, buf, size);
 }
 
-static bool end_body(struct source_body *base, int fd, enum close_reason reason)
+static size_t last_words(struct source_body *base, enum close_reason reason, char *ret)
 {
-	struct publisher_body *body = body_of(base);
-	char buf[STREAM_ANSWER_BYTES];
+	const struct publisher_body *body = body_of(base);
 	ssize_t bytes = 0;
-	bool is_told;
 
 	if (reason != CLOSE_PEER_RESET && reason != CLOSE_NETWORK)
-		bytes = last_words(body, reason, buf, sizeof(buf));
-	is_told = bytes > 0 && send(fd, buf, (size_t)bytes, MSG_NOSIGNAL | MSG_DONTWAIT) == bytes;
+		bytes = print_words(body, reason, ret, SOURCE_WORDS_BYTES);
+	return bytes > 0 ? (size_t)bytes : 0;
+}
+
+static bool end_body(struct source_body *base, int fd, enum close_reason reason)
+{
+	char words[SOURCE_WORDS_BYTES];
+	size_t bytes = last_words(base, reason, words);
+	bool is_told =
+		bytes && send(fd, words, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)bytes;
+
 	if (is_told)
 		peer_socket_finish(fd);
-	free(body);
+	free(body_of(base));
 	return is_told;
 }
 
@@ -257,6 +264,7 @@ static bool end_body(struct source_body *base, int fd, enum close_reason reason)
 static const struct source_body_functions functions = {
 	.read = read_body,
 	.end = end_body,
+	.last_words = last_words,
 };
 
 struct source_body *publisher_body_new(const struct publisher_body_params *params)

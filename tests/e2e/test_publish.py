@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from relaytest import address
+from relaytest import address, daemon
 from relaytest.ini import ENGINES, feed
 from relaytest.stream import KIB, MIB, script, text_script
 from relaytest.web import (BINARY, CLOSE, CRLF, PING, PONG, TEXT, Answer, WebSubscriber, request, upgrade)
@@ -340,7 +340,7 @@ def test_silence_within_a_body(lab):
 def test_over_an_upgrade(lab, kind):
     """What is sent to the end of its connection goes on. All else is ended, and comes back."""
     made = text_script((30,) * 40, 12)
-    relay = lab.start(published(lab, framing="line"))
+    relay = lab.start(published(lab, framing="line", takeover="replace"))
     reader = relay.subscribe("a-raw", made)
     relay.wait("a", subscribers=1)
     half = made.start_of(20)
@@ -349,14 +349,34 @@ def test_over_an_upgrade(lab, kind):
     cut_off = {"chunked": 5, "websocket": 8}.get(kind, 0)
     one = connect(relay, head_of(kind, 10_000) + body[:len(body) - cut_off])
     relay.wait("a", in_messages=20)
+    silent = connect(relay, head_of("chunked", 0, fields={**BEARER, "Expect": "100-continue"}))
+    relay.loop.run(lambda: silent.received, what="to be let in")
     relay.upgrade()
     if goes_on:
         one.send(made.payload[half + 7:])
     else:
         relay.wait("a", source_losses=1, source_handover=1)
         ended(relay, one)
+        assert statuses(one) == [101 if kind == "websocket" else 503]
         publish(relay, kind, made.payload[half:])
+    ended(relay, silent)
+    assert statuses(silent) == [100, 503]
     relay.run_until_done([reader])
+
+
+@pytest.mark.parametrize("kind", ["length", "chunked", "websocket"])
+def test_an_upgrade_that_fails_ends_nobody(lab, kind):
+    made = text_script((30,) * 40, 12)
+    relay = lab.start(published(lab, framing="line"), env=daemon.preload(RELAY_REFUSE="execv:EPERM"))
+    reader = relay.subscribe("a-raw", made)
+    relay.wait("a", subscribers=1)
+    body = body_of(kind, made.payload)
+    one = connect(relay, head_of(kind, len(made.payload)) + body[:600])
+    relay.wait("a", test=lambda seen: seen["in_messages"] >= 15)
+    relay.expect("upgrade failed").upgrade("upgrade failed: .*nothing has changed")
+    one.send(body[600:])
+    relay.run_until_done([reader])
+    assert relay.wait("a", source_peer_closed=1)["source_losses"] == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)

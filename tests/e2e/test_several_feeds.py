@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from relaytest import packet
+from relaytest import daemon, packet
 from relaytest.compressed import GZIP, OFFER
 from relaytest.ini import TIGHT, feed, web
 from relaytest.service_manager import ServiceManager
@@ -331,6 +331,29 @@ def test_an_upgrade_ends_it_and_says_so(lab):
     back = Answer(relay, "web", request(BOTH, {**EVENTS, "Last-Event-ID": events.last_event_id}))
     lab.loop.run(lambda: b"event: gap" in back.data, what="a gap")
     assert b'data: {"from":null,"to":1}' in back.data
+
+
+@pytest.mark.parametrize("call", ["state_memory", "execv"])
+def test_an_upgrade_that_fails_does_not_show(lab, call):
+    """Not to who reads, in whichever worker, nor to who waits for a message to come."""
+    made = scripts(40)
+    relay = lab.start(sections(2, relay={"log_level": "debug"}), env=daemon.preload(RELAY_REFUSE=f"{call}:EPERM"))
+    readers = join(relay, made, count=2) + join(relay, made, SeveralWebSocket, count=2)
+    relay.wait("a+b", subscribers=4)
+    publishers = {name: relay.publish(name) for name in made}
+    publishers["a"].send_each(made["a"].wire_pieces()[:20])
+    lab.loop.run(lambda: readers[0].sequence == 21, what="a part")
+    waiting = Answer(relay, "web", request(f"{BOTH}?from={readers[0].session}-23", upgrade()))
+    relay.wait_log("subscriber waits for a message to come feed=a\\+b")
+    relay.expect("upgrade failed")
+    relay.upgrade("upgrade failed: .*nothing has changed")
+    publishers["b"].send_each(made["b"].wire_pieces())
+    relay.upgrade("upgrade failed: .*nothing has changed")
+    publishers["a"].send_each(made["a"].wire_pieces()[20:])
+    relay.run_until_done(readers)
+    lab.loop.run(lambda: waiting.data, what="an answer")
+    assert b" 503 " not in waiting.data.split(b"\r\n")[0]
+    waiting.reset()
 
 
 def test_a_crash_ends_it_and_nothing_is_lost_in_silence(lab):

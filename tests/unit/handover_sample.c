@@ -128,6 +128,10 @@ void sample_fill(struct sample *sample)
 					     .feeds = sample->feeds,
 					     .feed_count = 1,
 					     .http_listeners = sample->http_listeners,
-					     .http_listener_count = 1};
+					     .http_listener_count = 1,
+					     .farewells = {.list = sample->farewells, .count = 1}};
+	memcpy(sample->last_words, "bye", 3);
+	sample->farewells[0] =
+		(struct farewell){.fd = FIRST_FD + 8, .bytes = sample->last_words, .byte_count = 3};
 	fill_web(sample);
 }

@@ -10,7 +10,7 @@
 #include "serve/handover.h"
 
 enum {
-	FDS = 8,        // in the sample
+	FDS = 9,        // in the sample
 	FIRST_FD = 900, // not open: nothing here may touch a descriptor
 	SAMPLE_BLOCK_BYTES = 17,
 };
@@ -27,9 +27,12 @@ struct sample {
 	struct subscriber_snapshot subscribers[3];
 	uint8_t block[SAMPLE_BLOCK_BYTES];
 	struct handed_http http_listeners[1];
+	struct farewell farewells[1];
+	uint8_t last_words[FAREWELL_BYTES_MAX + 1];
 };
 
-// A listener, a feed with a ring of three segments and two subscribers, one that reads files, and a listener of HTTP.
+// A listener, a feed with a ring of three segments and two subscribers, one that reads files, a listener of HTTP,
+// and somebody who is only told something.
 void sample_fill(struct sample *sample);
 
 #endif

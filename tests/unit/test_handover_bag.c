@@ -143,10 +143,10 @@ static void a_head_that_is_wrong_is_refused(void **state)
 		{6, -EPROTO, "no state of a relay"},
 		{8, -EPROTONOSUPPORT, "state of schema "},
 		{15, -EPROTONOSUPPORT, "state of schema "},
-		{16, -EPROTO, " and 9 descriptors, there are "},
+		{16, -EPROTO, " and 10 descriptors, there are "},
 		{23, -EPROTO, " descriptors, there are "},
-		{24, -EPROTO, " and 8 descriptors, there are "},
-		{31, -EPROTO, " and 8 descriptors, there are "},
+		{24, -EPROTO, " and 9 descriptors, there are "},
+		{31, -EPROTO, " and 9 descriptors, there are "},
 	};
 
 	(void)state;
@@ -238,10 +238,10 @@ static void descriptors_that_are_not_all_are_refused(void **state)
 	} rows[] = {
 		{FDS - 1, 0, 0, 0, " descriptors, there are "},
 		{FDS + 1, 0, 0, 0, " descriptors, there are "},
-		{FDS, 1, 0, 0, "descriptors, after 8"},
-		{FDS / 2, 0, FDS / 2, 0, "descriptors, after 8"},
-		{FDS / 2, 0, FDS / 2, FDS, "descriptors, after 8"},
-		{FDS, 0, 1, FDS, " and 8 descriptors, there are "},
+		{FDS, 1, 0, 0, "descriptors, after 9"},
+		{FDS / 2, 0, FDS - FDS / 2, 0, "descriptors, after 9"},
+		{FDS / 2, 0, FDS - FDS / 2, FDS, "descriptors, after 9"},
+		{FDS, 0, 1, FDS, " and 9 descriptors, there are "},
 	};
 
 	(void)state;
@@ -261,7 +261,7 @@ static void words_among_the_descriptors_are_refused(void **state)
 {
 	(void)state;
 	assert_int_equal(send(scene.bag.in_fd, "abc", 3, 0), 3);
-	expect_refused(-EPROTO, "descriptors, after 8");
+	expect_refused(-EPROTO, "descriptors, after 9");
 }
 
 // --- the environment

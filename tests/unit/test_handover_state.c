@@ -65,6 +65,8 @@ static void test_comes_back_as_it_was(void **state)
 			    &sample.subscribers[2].from_files, sizeof(struct kept_replay));
 	assert_int_equal(back.http_listeners[0].refused[HTTP_REFUSED_TOKEN], 8);
 	assert_int_equal(back.http_listeners[0].counters.requests, 42);
+	assert_int_equal(back.farewells.list[0].fd, FIRST_FD + 8);
+	assert_memory_equal(back.farewells.list[0].bytes, "bye", 3);
 	assert_int_equal(one.fd_count, FDS);
 	state_stream_write(&other);
 	handover_transfer(&other, &back);
@@ -145,6 +147,16 @@ static void no_listening_socket(struct sample *sample)
 static void no_subscriber_socket(struct sample *sample)
 {
 	sample->subscribers[0].fd = -1;
+}
+
+static void no_socket_to_say_goodbye(struct sample *sample)
+{
+	sample->farewells[0].fd = -1;
+}
+
+static void long_goodbye(struct sample *sample)
+{
+	sample->farewells[0].byte_count = FAREWELL_BYTES_MAX + 1;
 }
 
 static void half_a_pipe(struct sample *sample)
@@ -289,6 +301,8 @@ static void test_each_place_wrong(void **state)
 		{no_parts, "parts of a feed"},
 		{no_listening_socket, "listening socket"},
 		{no_subscriber_socket, "socket of a subscriber"},
+		{no_socket_to_say_goodbye, "socket of a farewell"},
+		{long_goodbye, "length of a farewell"},
 		{half_a_pipe, "pipe segment"},
 		{growing_pipe, "pipe segment"},
 		{growing_in_the_middle, "growing segment"},
