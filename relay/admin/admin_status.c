@@ -43,11 +43,10 @@ static void set_count(json_t *object, const char *name, uint64_t count)
 
 static json_t *subscriber_json(const struct census_row *row)
 {
-	struct endpoint_address address = {.storage = row->peer, .bytes = row->peer_bytes};
 	char peer[ENDPOINT_TEXT_BYTES];
 	json_t *json = json_object();
 
-	endpoint_print_address(peer, sizeof(peer), &address);
+	endpoint_print_address(peer, sizeof(peer), &row->peer);
 	set_count(json, "id", row->id);
 	set(json, "feed", json_string(row->feed));
 	set(json, "format", json_string(row->format));

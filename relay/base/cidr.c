@@ -48,8 +48,7 @@ void cidr_set_zone(struct in6_addr *address, uint32_t interface)
 		memcpy(&address->s6_addr[ZONE_AT], &number, sizeof(number));
 }
 
-/* Takes the number out again; 0: there is none. */
-static uint32_t take_zone(struct in6_addr *address)
+uint32_t cidr_take_zone(struct in6_addr *address)
 {
 	uint32_t number = 0;
 
@@ -200,7 +199,7 @@ static bool has(const struct cidr *cidr, const struct in6_addr *address)
 bool cidr_contains(const struct cidr *cidr, const struct in6_addr *address)
 {
 	struct in6_addr plain = *address, translated;
-	uint32_t zone = take_zone(&plain);
+	uint32_t zone = cidr_take_zone(&plain);
 
 	if (has(cidr, &plain))
 		return is_in_zone(cidr, zone);

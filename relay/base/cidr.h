@@ -45,6 +45,9 @@ bool cidr_contains(const struct cidr *cidr, const struct in6_addr *address);
 /* Puts the number of its interface into a link-local address; others stay as they are. */
 void cidr_set_zone(struct in6_addr *address, uint32_t interface);
 
+/* Takes it out again, and returns it; 0: there is none. */
+uint32_t cidr_take_zone(struct in6_addr *address);
+
 /* True when `address` is that of an IPv4 client behind a translator: *ret is its IPv4 address, as
  * above.  Private addresses, and others that nobody may send from elsewhere, are never meant by
  * 64:ff9b::/96 (RFC 6052, 3.1): they could be made up to get into somebody's network. */

@@ -186,17 +186,17 @@ void census_add(struct census *census, const struct fanout *fanout, uint64_t now
 
 /* ---- the rows ---- */
 
-static void ask_socket(struct census_row *row, int fd)
+static void ask_socket(struct census_row *row, const struct subscriber *subscriber)
 {
+	int fd = subscriber->fd;
 	int queued = 0;
 
 	if (ioctl(fd, SIOCOUTQ, &queued) == 0 && queued > 0)
 		row->queued_bytes = (uint64_t)queued;
 	if (row->state == SUBSCRIBER_BLOCKED)
 		row->cause = slow_cause_of(fd);
-	row->peer_bytes = sizeof(row->peer);
-	if (getpeername(fd, (struct sockaddr *)&row->peer, &row->peer_bytes) < 0)
-		row->peer_bytes = 0;
+	if (!endpoint_unpack_peer(&subscriber->peer, &row->peer))
+		endpoint_peer(fd, &row->peer);
 }
 
 static void describe(struct census_row *row, const struct census_pick *pick, uint64_t now_ns)
@@ -221,7 +221,7 @@ static void describe(struct census_row *row, const struct census_pick *pick, uin
 	if (row->lag_bytes)
 		row->lag_messages =
 			rendition->ring.message_count - cursor_messages_read(&subscriber->cursor);
-	ask_socket(row, subscriber->fd);
+	ask_socket(row, subscriber);
 }
 
 int census_list(struct census *census, uint64_t now_ns)

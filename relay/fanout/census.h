@@ -57,8 +57,7 @@ struct census_row {
 	uint64_t sent_bytes;   /* that its socket took since it joined, or since an upgrade */
 	uint64_t queued_bytes; /* in its socket, not yet acknowledged */
 	enum slow_cause cause; /* of a blocked one */
-	struct sockaddr_storage peer;
-	socklen_t peer_bytes; /* 0: the kernel does not tell */
+	struct endpoint_address peer; /* bytes 0: nobody knows */
 };
 
 struct census {

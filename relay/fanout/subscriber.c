@@ -479,6 +479,7 @@ int subscriber_join(struct rendition *rendition, int fd, const struct subscriber
 		return -ENOMEM;
 	}
 	subscriber->id = params->id;
+	subscriber->peer = params->peer;
 	subscriber->on_slow = params->on_slow;
 	token_bucket_init(&subscriber->input_bucket, params->input_rate, params->max_input_bytes);
 	token_bucket_take(&subscriber->input_bucket, clock_mono_ns(), params->input_bytes);

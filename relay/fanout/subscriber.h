@@ -25,6 +25,7 @@
 #include "base/list.h"
 #include "fanout/notes.h"
 #include "fanout/slow_cause.h"
+#include "net/endpoint.h"
 #include "net/token_bucket.h"
 #include "ring/cursor.h"
 #include "table/close_reason.h"
@@ -165,6 +166,7 @@ struct subscriber_params {
 	struct stream_place place; /* what comes first */
 	bool has_missed;   /* with replay: what lies between from_seq and place is told as a gap */
 	uint64_t delay_ns; /* with replay: all is so old at least, and it never reads the ring */
+	struct peer_address peer; /* unknown: as its socket says */
 	struct subscriber_before before;
 	struct subscriber_quota quota;
 };
@@ -205,6 +207,7 @@ struct subscriber {
 	uint64_t skipped;                 /* private: messages it was told it missed          */
 	uint64_t sent_bytes;              /* private: that its socket took since it joined    */
 	struct token_bucket input_bucket; /* bytes it may still send: subscriber_spend_input() */
+	struct peer_address peer;         /* ro: who it is, whatever proxies stand between */
 	int fd;                           /* ro: -1 once closed */
 	bool is_relays_own;               /* ro: not counted among metrics->subscribers */
 	enum subscriber_state state;      /* ro */

@@ -314,6 +314,7 @@ void subscriber_go_back(struct subscriber *subscriber)
 		.ends_with_fin = subscriber->ends_with_fin,
 		.input = subscriber->input,
 		.input_owner = subscriber->input_owner,
+		.peer = subscriber->peer,
 		.quota = subscriber->quota,
 		.before =
 			{

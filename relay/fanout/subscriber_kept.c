@@ -80,6 +80,7 @@ void subscriber_capture(const struct subscriber *subscriber, struct subscriber_k
 		/* Who waits and has named a session is told of a gap: the session is not handed on. */
 		.from_seq = subscriber->from_session ? 0 : subscriber->from_seq,
 		.input_bucket = subscriber->input_bucket,
+		.peer = subscriber->peer,
 	};
 	if (input && input->may_go_on)
 		(void)input->may_go_on(subscriber->input_owner, &ret->input_max_bytes);

@@ -106,6 +106,7 @@ struct subscriber_kept {
 #define KEPT_DEF "fanout/subscriber_kept.def"
 #include "continuity/kept_members.def"
 	struct token_bucket input_bucket; /* what it may still send */
+	struct peer_address peer;
 	struct kept_replay from_files;
 };
 

@@ -127,6 +127,7 @@ static void take_over(struct subscriber *subscriber, struct subscriber_snapshot 
 	subscriber->input_owner = state->input_owner;
 	state->input = NULL;
 	subscriber->id = state->id;
+	subscriber->peer = state->peer;
 	subscriber->joined_ms = state->joined_ms;
 	subscriber->progress_ms = state->progress_ms;
 	subscriber->joined_messages = state->joined_messages;

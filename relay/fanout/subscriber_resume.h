@@ -23,6 +23,7 @@ struct subscriber_snapshot {
 #define KEPT_DEF "fanout/subscriber_kept.def"
 #include "continuity/kept_members.def"
 			struct token_bucket input_bucket;
+			struct peer_address peer;
 			struct kept_replay from_files;
 		};
 	};

@@ -225,6 +225,33 @@ int endpoint_address_ip(const struct endpoint_address *address, struct in6_addr 
 	return 0;
 }
 
+void endpoint_pack_peer(const struct endpoint_address *address, struct peer_address *ret)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address->storage;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address->storage;
+
+	*ret = (struct peer_address){.port = 0};
+	if (endpoint_address_ip(address, &ret->ip) == 0)
+		ret->port =
+			ntohs(address->storage.ss_family == AF_INET ? v4->sin_port : v6->sin6_port);
+}
+
+bool endpoint_unpack_peer(const struct peer_address *peer, struct endpoint_address *ret)
+{
+	struct sockaddr_in6 v6 = {
+		.sin6_family = AF_INET6,
+		.sin6_port = htons((uint16_t)peer->port),
+		.sin6_addr = peer->ip,
+	};
+
+	if (IN6_IS_ADDR_UNSPECIFIED(&peer->ip))
+		return false;
+	v6.sin6_scope_id = cidr_take_zone(&v6.sin6_addr);
+	ret->bytes = sizeof(v6);
+	memcpy(&ret->storage, &v6, sizeof(v6));
+	return true;
+}
+
 void endpoint_peer(int fd, struct endpoint_address *ret)
 {
 	*ret = (struct endpoint_address){.bytes = sizeof(ret->storage)};

@@ -63,6 +63,12 @@ struct endpoint_address {
 	socklen_t bytes;
 };
 
+/* The address of a peer where there are very many of them. */
+struct peer_address {
+	struct in6_addr ip; /* as of endpoint_address_ip(); all zero: unknown */
+	uint32_t port;
+};
+
 /* Read `text` into *ret.  Returns 0; or -EINVAL, and then `err` says what is wrong and what was
  * expected, and *ret has not changed. */
 int endpoint_parse(const char *text, struct endpoint *ret, struct errmsg *err) must_check;
@@ -87,6 +93,12 @@ void endpoint_print_address(char *buf, size_t size, const struct endpoint_addres
 /* The address as IPv6, IPv4 and zones as in base/cidr.h.  Returns 0; -EAFNOSUPPORT for a unix socket;
  * -ENOTCONN without bytes. */
 int endpoint_address_ip(const struct endpoint_address *address, struct in6_addr *ret) must_check;
+
+/* The same with the port; unknown where it is no IP address. */
+void endpoint_pack_peer(const struct endpoint_address *address, struct peer_address *ret);
+
+/* The other way round.  False: unknown, and *ret has not changed. */
+bool endpoint_unpack_peer(const struct peer_address *peer, struct endpoint_address *ret) must_check;
 
 /* The socket address of a unix endpoint. */
 void endpoint_unix_address(const struct endpoint *endpoint, struct endpoint_address *ret);

@@ -168,6 +168,7 @@ void admission_subscribe(struct admission *admission, struct served_format *form
 	arrival->quota = quota;
 	arrival->fd = fd;
 	arrival->params = *params;
+	endpoint_pack_peer(peer, &arrival->params.peer);
 	arrival_set_limits(arrival, admission, clock_wall_ns());
 	arrival_set_burst(arrival, format->feed);
 	arrival_post(arrival);

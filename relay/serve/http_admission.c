@@ -278,6 +278,7 @@ static struct arrival *new_arrival(const struct asking *asking)
 		return NULL;
 	params = &arrival->params;
 	set_params(asking, params);
+	endpoint_pack_peer(http_connection_peer(asking->connection), &params->peer);
 	set_range(asking, arrival);
 	arrival->fd = -1;
 	arrival->has_request = true;

@@ -7,9 +7,11 @@ import struct
 
 import pytest
 
+from relaytest.admin import Admin
 from relaytest.ini import feed
+from relaytest.service_manager import ServiceManager
 from relaytest.stream import script
-from relaytest.web import Answer
+from relaytest.web import Answer, WebSubscriber
 
 RELOADED = r" reloaded\b"
 PROXY = "127.0.0.5"
@@ -29,6 +31,10 @@ def v2(source, command=0x21, more=b""):
 
 def connect(relay, data=b"", listener="a-raw", source=PROXY):
     return Answer(relay, listener, data, source=source)
+
+
+def shown(relay):
+    return {row["peer"] for row in Admin(relay, "socket").get("/subscribers.json")["subscribers"]}
 
 
 def wait_reset(lab, *peers):
@@ -84,6 +90,36 @@ def test_who_counts(lab):
     relay.wait("a", subscribers=2, closed_denied=1)
     wait_reset(lab, connect(relay, v2("10.8.0.2")))
     relay.wait("a", subscribers=2, closed_per_address=1)
+
+
+def test_who_is_shown(lab):
+    """The list of subscribers goes by it, whichever way it was told; also in the next process, and after a crash."""
+    manager = ServiceManager(lab)
+    made = script("u32be", (100, 70_000, 5, 2000), 1)
+    by = {"feed": "a", "listen": "tcp:127.0.0.1:0", "format": "http", "trusted_proxies": PROXY}
+    ini = {"admin": {"listen": "none", "socket": f"unix:{lab.directory}/admin"}, **sections(), "listener web": by,
+           "listener fields": {**by, "proxy_header": "forwarded"}}
+    relay = lab.start(ini, **manager.options())
+    readers = [
+        relay.subscribe("a-raw", made, source=PROXY, first=V1 % b"10.8.0.1"),
+        relay.subscribe("a-framed", made, source=PROXY, first=v2("10.8.0.2")),
+        relay.subscribe("web", made, kind=WebSubscriber, source=PROXY, first=V1 % b"10.8.0.3"),
+        relay.subscribe("fields", made, kind=WebSubscriber, source=PROXY, fields={"X-Forwarded-For": "2001:db8::4"}),
+        relay.subscribe("a-raw", made, source=PROXY, first=b"PROXY UNKNOWN\r\n"), relay.subscribe("a-raw", made)]
+    relay.wait("a", subscribers=len(readers))
+    hosts = ["tcp:%s:%d" % one.sock.getsockname() for one in readers[4:]]
+    expected = {"tcp:10.8.0.1:5", "tcp:10.8.0.2:5", "tcp:10.8.0.3:5", "tcp:[2001:db8::4]:0", *hosts}
+    assert shown(relay) == expected
+    relay.upgrade()
+    assert shown(relay) == expected
+    relay.signal(signal.SIGKILL)
+    assert relay.wait_exit() == -signal.SIGKILL
+    relay = lab.start(ini, **manager.options())
+    relay.peers += readers
+    relay.wait_log("resumed after a crash")
+    assert shown(relay) == expected
+    relay.publish("a", made.wire)
+    relay.run_until_done(readers)
 
 
 BAD = {

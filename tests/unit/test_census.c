@@ -112,7 +112,7 @@ static void who_lags_comes_first(void **state)
 	assert_int_equal(row->delivered_messages + row->lag_messages, 30000);
 	assert_true(row->queued_bytes > 0);
 	assert_true(row->cause != CAUSE_UNKNOWN);
-	assert_int_equal(row->peer.ss_family, AF_INET);
+	assert_int_equal(row->peer.storage.ss_family, AF_INET);
 	assert_int_equal(census.rows[1].id, 1);
 	assert_int_equal(census.rows[2].id, 3);
 	assert_int_equal(census.rows[1].lag_bytes, 0);
