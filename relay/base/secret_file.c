@@ -50,3 +50,38 @@ int secret_file_open(const char *name, struct secret_file *ret, struct errmsg *e
 	*ret = file;
 	return 0;
 }
+
+/* Returns its bytes, of which at most `size` are kept; -1: there is no more. */
+static ssize_t read_line(struct secret_file *file, char *line, size_t size)
+{
+	size_t bytes = 0;
+	int byte;
+
+	while ((byte = getc(file->file)) != EOF && byte != '\n') {
+		if (bytes < size)
+			line[bytes] = (char)byte;
+		bytes++;
+	}
+	if (byte == EOF && (bytes == 0 || ferror(file->file)))
+		return -1;
+	file->line++;
+	if (bytes && bytes <= size && line[bytes - 1] == '\r')
+		bytes--;
+	return (ssize_t)bytes;
+}
+
+int secret_file_next_line(struct secret_file *file, char *line, size_t size)
+{
+	ssize_t bytes;
+	int r = 1;
+
+	do
+		bytes = read_line(file, line, size);
+	while (bytes == 0 || (bytes > 0 && line[0] == '#'));
+	if (bytes < 0)
+		r = ferror(file->file) ? -errno : 0;
+	else if ((size_t)bytes >= size || memchr(line, '\0', (size_t)bytes))
+		r = -EINVAL;
+	line[r == 1 ? bytes : 0] = '\0';
+	return r;
+}

@@ -15,10 +15,6 @@
 /* b64token of RFC 6750, 2.1. */
 #define TOKEN_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 
-enum {
-	LINE_BYTES = TOKEN_BYTES_MAX + 3, /* CR, LF, zero */
-};
-
 static bool digest(const char *token, size_t bytes, uint8_t ret[TOKEN_DIGEST_BYTES])
 {
 	return EVP_Digest(token, bytes, ret, NULL, EVP_sha256(), NULL) == 1;
@@ -45,53 +41,49 @@ static int add(struct token_list *list, const char *token, size_t bytes)
 	return 0;
 }
 
-/* One line, which may end in LF, CR LF or the file. */
-static int take_line(struct token_list *list, char *line, const char *path, unsigned number,
+/* "" is no token. */
+static int take_line(struct token_list *list, const char *line, const struct secret_file *file,
 		     struct errmsg *err)
 {
-	size_t bytes = strcspn(line, "\r\n");
+	size_t bytes = strlen(line);
 	int r;
 
-	line[bytes] = '\0';
-	if (bytes == 0 || line[0] == '#')
-		return 0;
-	if (bytes > TOKEN_BYTES_MAX || !is_token(line, bytes)) {
+	if (!is_token(line, bytes)) {
 		errmsg_set(err,
 			   "%s:%u: this is no token; expected 1 to %d letters, digits or "
 			   "- . _ ~ + / and = at the end",
-			   path, number, TOKEN_BYTES_MAX);
+			   file->path, file->line, TOKEN_BYTES_MAX);
 		return -EINVAL;
 	}
 	if (list->count == TOKENS_MAX) {
-		errmsg_set(err, "%s:%u: more than %d tokens", path, number, TOKENS_MAX);
+		errmsg_set(err, "%s:%u: more than %d tokens", file->path, file->line, TOKENS_MAX);
 		return -E2BIG;
 	}
 	r = add(list, line, bytes);
 	if (r < 0)
-		errmsg_errno(err, r, "%s", path);
+		errmsg_errno(err, r, "%s", file->path);
 	return r;
 }
 
-static int read_lines(struct token_list *list, FILE *file, const char *path, struct errmsg *err)
+static int read_lines(struct token_list *list, struct secret_file *file, struct errmsg *err)
 {
-	char line[LINE_BYTES];
-	unsigned number = 0;
-	int r = 0;
+	char line[TOKEN_BYTES_MAX + 1];
+	int r = 0, found;
 
-	while (r == 0 && fgets(line, sizeof(line), file))
-		r = take_line(list, line, path, ++number, err);
+	while (r == 0 && (found = secret_file_next_line(file, line, sizeof(line))) != 0) {
+		if (found == 1 || found == -EINVAL) {
+			r = take_line(list, line, file, err);
+		} else {
+			r = found;
+			errmsg_errno(err, r, "cannot read %s", file->path);
+		}
+	}
 	OPENSSL_cleanse(line, sizeof(line));
-	if (r < 0)
-		return r;
-	if (ferror(file)) {
-		errmsg_errno(err, -EIO, "cannot read %s", path);
-		return -EIO;
+	if (r == 0 && list->count == 0) {
+		errmsg_set(err, "%s has no token in it; expected one a line", file->path);
+		r = -EINVAL;
 	}
-	if (list->count == 0) {
-		errmsg_set(err, "%s has no token in it; expected one a line", path);
-		return -EINVAL;
-	}
-	return 0;
+	return r;
 }
 
 int token_list_load(struct token_list *ret, const char *name, struct errmsg *err)
@@ -105,7 +97,7 @@ int token_list_load(struct token_list *ret, const char *name, struct errmsg *err
 	if (secret.is_for_all)
 		log_warn("everybody on this machine can read the tokens in %s, ignoring",
 			 secret.path);
-	r = read_lines(&list, secret.file, secret.path, err);
+	r = read_lines(&list, &secret, err);
 	(void)fclose(secret.file);
 	if (r < 0) {
 		token_list_free(&list);

@@ -26,8 +26,9 @@ struct token_list {
 };
 
 /* Reads the file; `path` as for secret_file_open().  Empty lines and those that start with # are
- * skipped.  Returns 0; -errno with a message that names file and line, *ret has not changed then.
- * A file without a token is -EINVAL. */
+ * skipped.  Returns 0.  Or -errno with a message that names the file, *ret has not changed then: -EINVAL
+ * for a line that is no token, which is named too, and for a file without any; -E2BIG for more than
+ * TOKENS_MAX; -ENOMEM; else as open(2) and read(2). */
 int token_list_load(struct token_list *ret, const char *path, struct errmsg *err) must_check;
 
 /* Idempotent; leaves it all zero. */

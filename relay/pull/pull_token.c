@@ -12,31 +12,22 @@
 #include "http/http_text.h"
 
 enum {
-	SECRET_BYTES = 512, /* of a line, with its zero byte */
+	SECRET_BYTES = 511, /* of a line, with its zero byte */
 };
 
 _Static_assert((SECRET_BYTES + 2) / 3 * 4 + 16 < (int)PULL_AUTHORIZATION_BYTES,
 	       "a secret has room in its field");
 
-/* Fit for a field: printable, and without blanks at its ends. */
+/* Fit for a field: printable, and without blanks at its ends.  "" is none. */
 static bool is_secret(const char *line)
 {
+	if (!*line)
+		return false;
 	for (const char *at = line; *at; at++) {
 		if (!http_is_value_char(*at))
 			return false;
 	}
 	return *line != ':' && (strchr(line, ':') || !strchr(line, ' '));
-}
-
-/* The first line that counts; false: there is none. */
-static bool read_line(FILE *file, char line[SECRET_BYTES])
-{
-	while (fgets(line, SECRET_BYTES, file)) {
-		line[strcspn(line, "\r\n")] = '\0';
-		if (line[0] && line[0] != '#')
-			return true;
-	}
-	return false;
 }
 
 static void print_value(const char *secret, char ret[PULL_AUTHORIZATION_BYTES])
@@ -64,18 +55,22 @@ int pull_token_read(const char *name, char ret[PULL_AUTHORIZATION_BYTES], struct
 	r = secret_file_open(name, &file, err);
 	if (r < 0)
 		return r;
-	if (!read_line(file.file, line)) {
+	r = secret_file_next_line(&file, line, sizeof(line));
+	if (r == 0) {
 		errmsg_set(err, "%s has no token; expected a line with one, or USER:PASSWORD",
 			   file.path);
 		r = -EINVAL;
-	} else if (!is_secret(line) || strlen(line) == SECRET_BYTES - 1) {
+	} else if (r < 0 && r != -EINVAL) {
+		errmsg_errno(err, r, "cannot read %s", file.path);
+	} else if (!is_secret(line)) {
 		errmsg_set(err,
 			   "%s: its first line is no token of up to %d bytes, and not "
 			   "USER:PASSWORD",
-			   file.path, SECRET_BYTES - 2);
+			   file.path, SECRET_BYTES - 1);
 		r = -EINVAL;
 	} else {
 		print_value(line, ret);
+		r = 0;
 	}
 	OPENSSL_cleanse(line, sizeof(line));
 	(void)fclose(file.file);

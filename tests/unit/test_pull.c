@@ -243,10 +243,12 @@ static void expect_token(const char *text, const char *value, int result)
 
 static void test_token(void **state)
 {
-	char text[600], ret[PULL_AUTHORIZATION_BYTES];
+	char text[600], comment[1200], ret[PULL_AUTHORIZATION_BYTES];
 	struct errmsg err;
 
 	(void)state;
+	(void)snprintf(comment, sizeof(comment), "#%01100d\nsecret\n", 0);
+	expect_token(comment, "Bearer secret", 0);
 	expect_token("secret\n", "Bearer secret", 0);
 	expect_token("# x\r\n\r\nuser:pass word\r\nmore\n", "Basic dXNlcjpwYXNzIHdvcmQ=", 0);
 	expect_token("", "", -EINVAL);
@@ -260,6 +262,7 @@ static void test_token(void **state)
 	assert_int_equal(pull_token_read("", ret, &err), 0);
 	assert_string_equal(ret, "");
 	assert_int_equal(pull_token_read("/nowhere/none", ret, &err), -ENOENT);
+	assert_int_equal(pull_token_read("/tmp", ret, &err), -EISDIR);
 }
 
 int main(void)

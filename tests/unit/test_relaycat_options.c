@@ -206,13 +206,18 @@ static void a_token_is_read_from_its_file(void **state)
 		{"a:b\n", NULL},
 		{"\xc3\xa4\n", NULL},
 	};
-	char path[] = "/tmp/relay-token-XXXXXX", line[128];
+	char path[] = "/tmp/relay-token-XXXXXX", line[128], comment[1200];
 	struct relaycat_options options;
 	struct errmsg error;
 	int fd = mkstemp(path);
 
 	(void)state;
 	assert_true(fd >= 0);
+	(void)snprintf(comment, sizeof comment, "#%01100d\nabc\n", 0);
+	assert_int_equal(pwrite(fd, comment, strlen(comment), 0), strlen(comment));
+	(void)snprintf(line, sizeof line, "--token-file %s http://h/a", path);
+	assert_int_equal(parse(line, &options, &error), 0);
+	assert_string_equal(options.token, "abc");
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		size_t bytes = strlen(cases[i].text);
 
@@ -232,8 +237,10 @@ static void a_token_is_read_from_its_file(void **state)
 	assert_string_equal(error.text, "--token-file needs an address http://HOST[:PORT]/FEED");
 	(void)close(fd);
 	(void)unlink(path);
-	assert_true(parse(line, &options, &error) < 0);
+	assert_int_equal(parse(line, &options, &error), -ENOENT);
 	assert_memory_equal(error.text, "--token-file: ", 14);
+	assert_int_equal(parse("--token-file /tmp http://h/a", &options, &error), -EISDIR);
+	assert_string_equal(error.text, "--token-file: cannot read /tmp: Is a directory");
 }
 
 int main(void)

@@ -90,6 +90,23 @@ static void what_is_no_token_is_named_by_its_line_only(void **state)
 	}
 }
 
+/* Its end would let in whoever sends that. */
+static void a_long_comment_is_no_token(void **state)
+{
+	char text[1200];
+	struct token_list list;
+	struct errmsg err = {""};
+
+	(void)snprintf(text, sizeof(text), "#%01100d\nabc\n", 0);
+	assert_int_equal(load(*state, text, &list, &err), 0);
+	assert_int_equal(list.count, 1);
+	assert_true(has(&list, "abc"));
+	token_list_free(&list);
+	(void)snprintf(text, sizeof(text), "#%01100d\n\ntwo words\n", 0);
+	assert_int_equal(load(*state, text, &list, &err), -EINVAL);
+	assert_non_null(strstr(err.text, ":3: "));
+}
+
 static void a_token_has_a_length(void **state)
 {
 	char text[TOKEN_BYTES_MAX + 3];
@@ -116,6 +133,7 @@ static void a_file_without_a_token_is_a_mistake(void **state)
 	assert_int_equal(load(*state, "# none\n\n", &list, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "no token"));
 	assert_int_equal(token_list_load(&list, "/nowhere/at/all", &err), -ENOENT);
+	assert_int_equal(token_list_load(&list, "/tmp", &err), -EISDIR);
 }
 
 static void a_credential_is_looked_for_where_systemd_puts_it(void **state)
@@ -144,6 +162,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_file_gives_its_tokens, begin, end),
 		cmocka_unit_test_setup_teardown(what_is_no_token_is_named_by_its_line_only, begin,
 						end),
+		cmocka_unit_test_setup_teardown(a_long_comment_is_no_token, begin, end),
 		cmocka_unit_test_setup_teardown(a_token_has_a_length, begin, end),
 		cmocka_unit_test_setup_teardown(a_file_without_a_token_is_a_mistake, begin, end),
 		cmocka_unit_test_setup_teardown(a_credential_is_looked_for_where_systemd_puts_it,

@@ -8,25 +8,14 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* The first line that counts; false: there is none. */
-static bool read_line(FILE *file, char line[FEED_TOKEN_BYTES])
-{
-	while (fgets(line, FEED_TOKEN_BYTES, file)) {
-		line[strcspn(line, "\r\n")] = '\0';
-		if (line[0] && line[0] != '#')
-			return true;
-	}
-	return false;
-}
-
-/* The characters of token68 (RFC 9110, 11.2), and as relay takes them. */
+/* The characters of token68 (RFC 9110, 11.2), and as relay takes them.  "" is none. */
 static bool is_token(const char *line)
 {
 	for (const char *at = line; *at; at++) {
 		if (*at <= ' ' || *at >= 0x7f || *at == ':')
 			return false;
 	}
-	return strlen(line) < FEED_TOKEN_BYTES - 1;
+	return *line;
 }
 
 int feed_token_read(const char *name, char ret[FEED_TOKEN_BYTES], struct errmsg *error)
@@ -40,19 +29,22 @@ int feed_token_read(const char *name, char ret[FEED_TOKEN_BYTES], struct errmsg 
 		errmsg_set(error, "--token-file: %s", why.text);
 		return r;
 	}
-	if (!read_line(file.file, ret)) {
+	r = secret_file_next_line(&file, ret, FEED_TOKEN_BYTES);
+	if (r == 0) {
 		errmsg_set(error, "--token-file: %s has no token; expected a line with one",
 			   file.path);
 		r = -EINVAL;
+	} else if (r < 0 && r != -EINVAL) {
+		errmsg_errno(error, r, "--token-file: cannot read %s", file.path);
 	} else if (!is_token(ret)) {
 		errmsg_set(error,
 			   "--token-file: the first line of %s is no token; expected up to %d "
 			   "characters without blanks and colons",
-			   file.path, FEED_TOKEN_BYTES - 2);
+			   file.path, FEED_TOKEN_BYTES - 1);
 		r = -EINVAL;
 	}
 	if (r < 0)
 		explicit_bzero(ret, FEED_TOKEN_BYTES);
 	(void)fclose(file.file);
-	return r;
+	return r < 0 ? r : 0;
 }

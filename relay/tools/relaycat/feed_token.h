@@ -7,7 +7,7 @@
 #include "base/errmsg.h"
 
 enum {
-	FEED_TOKEN_BYTES = 512, // with its zero byte
+	FEED_TOKEN_BYTES = 511, // with its zero byte
 };
 
 /* The first line of the file that is neither empty nor a comment (#).  `name` as for
