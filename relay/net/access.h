@@ -22,8 +22,8 @@ struct access {
 	struct access_list allow, deny;
 };
 
-/* Reads both lists as they stand in the configuration; "" is none.  0; -EINVAL with the reason;
- * -ENOMEM.  After a failure *ret is all zero. */
+/* Reads both lists as they stand in the configuration; "" is none.  0; -EINVAL or -ENOMEM
+ * with the reason.  After a failure *ret is all zero. */
 int access_init(struct access *ret, const char *allow, const char *deny,
 		struct errmsg *err) must_check;
 

@@ -44,7 +44,8 @@ struct admission {
 int admission_init(struct admission *admission, struct service *service,
 		   const char *listener) must_check;
 
-/* Takes over what `from` says.  0, or -errno with a message: the access lists have not changed. */
+/* Takes over what `from` says.  0; or -EINVAL or -ENOMEM with a message: the access lists have not changed,
+ * but all else has. */
 int admission_change(struct admission *admission, const struct config_listener *from,
 		     struct errmsg *err) must_check;
 

@@ -62,7 +62,8 @@ void params_of_stream(const struct config_listener *from, const struct config_fe
 		      struct stream_fields *ret);
 void params_of_sockets(const struct config_listener *from, struct sockopt_params *ret);
 
-/* Who may publish, who may subscribe; the caller's.  0; -ENOMEM; -EINVAL as above. */
+/* Who may publish, who may subscribe; the caller's.  0; -EINVAL or -ENOMEM with the reason, *ret is all zero
+ * then. */
 int params_of_publishers(const struct config_feed *from, struct access *ret, struct errmsg *err);
 int params_of_subscribers(const struct config_listener *from, struct access *ret,
 			  struct errmsg *err);
