@@ -15,6 +15,7 @@
 #include "fanout/rendition.h"
 #include "feed/feed.h"
 #include "history/replay.h"
+#include "history/replay_read.h"
 
 enum {
 	FINISH_MS = 2000, /* for what is in the ring */
@@ -83,39 +84,17 @@ static void answer(struct forwarder *forwarder, int stream)
 	(void)pthread_mutex_unlock(&forwarder->lock);
 }
 
-/* What the ring does not have any more may be in the history. */
-static void find_past(const struct forwarder *forwarder, struct subscriber_params *params)
+static void answer_question(struct forwarder *forwarder, int stream)
 {
-	const struct forwarder_source *source = &forwarder->source;
-	const struct replay_format format = {
-		.encoder = source->rendition->encoder,
-		.framing = source->feed->publish.framing,
-		.passes_gaps = true,
-	};
-	const struct replay_range range = {
-		.has_from = true,
-		.session = params->from_session,
-		.sequence = params->from_seq,
-	};
-	struct replay *replay;
-	int r;
-
-	if (!source->history || !params->from_session ||
-	    rendition_has(source->rendition, params->from_session, params->from_seq))
-		return;
-	r = replay_open(source->history, &range, &format, &replay, &params->place);
-	if (r == 0) {
-		params->replay = &replay_of_history;
-		params->replay_owner = replay;
-	} else if (r != -ERANGE && r != -EAGAIN) {
-		log_warn("history cannot be read feed=%s: %s", forwarder->feed_name, strerror(-r));
-	}
+	answer(forwarder, stream);
+	forwarder_release(forwarder);
 }
 
 /* One that falls behind where it is to go on from the history is closed: it asks for the next stream then. */
-static int join_feed(struct forwarder *forwarder, const struct forward_id *from)
+static struct subscriber_params params_of(const struct forwarder *forwarder,
+					  const struct forward_id *from)
 {
-	struct subscriber_params params = {
+	return (struct subscriber_params){
 		.id = FORWARDER_ID,
 		.on_slow = forwarder->params.on_slow == ON_SLOW_REPLAY ? ON_SLOW_DISCONNECT
 								       : forwarder->params.on_slow,
@@ -126,30 +105,119 @@ static int join_feed(struct forwarder *forwarder, const struct forward_id *from)
 		.ends_with_fin = true,
 		.is_relays_own = true,
 	};
+}
+
+/* Takes over the replay, if the parameters have one. */
+static int join_feed(struct forwarder *forwarder, const struct subscriber_params *params)
+{
 	int ends[2] = {-1, -1};
 
-	feed_catch_up(forwarder->source.feed);
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0) {
+		if (params->replay)
+			params->replay->free(params->replay_owner);
 		return -1;
-	find_past(forwarder, &params);
-	if (subscriber_join(forwarder->source.rendition, ends[0], &params) < 0)
+	}
+	if (subscriber_join(forwarder->source.rendition, ends[0], params) < 0)
 		fd_close(&ends[1]);
 	return ends[1];
+}
+
+/* Where it begins in the history the disk has said; or the history does not have it. */
+static void begin_replay(struct forwarder *forwarder, struct subscriber_params *params)
+{
+	const struct forwarder_source *source = &forwarder->source;
+	const struct replay_format format = {
+		.encoder = source->rendition->encoder,
+		.framing = source->feed->publish.framing,
+		.passes_gaps = true,
+	};
+	struct replay_read *read = forwarder->read;
+	struct replay *replay;
+	int r = read->read.result;
+
+	params->place = read->start.place;
+	if (r == 0)
+		r = replay_begin(source->history, &read->range, &format, &read->start, &replay);
+	if (r == 0) {
+		params->replay = &replay_of_history;
+		params->replay_owner = replay;
+	} else if (r != -ERANGE && r != -EAGAIN) {
+		log_warn("history cannot be read feed=%s: %s", forwarder->feed_name, strerror(-r));
+	}
+}
+
+static void join_where_read(struct forwarder *forwarder)
+{
+	struct subscriber_params params = params_of(forwarder, &forwarder->begin);
+
+	begin_replay(forwarder, &params);
+	answer_question(forwarder, join_feed(forwarder, &params));
+}
+
+static void take_start(void *owner)
+{
+	struct forwarder *forwarder = owner;
+
+	forwarder->is_reading = false;
+	join_where_read(forwarder);
+}
+
+/* The reading thread of the history looks up where it begins. */
+static void ask_history(struct forwarder *forwarder)
+{
+	if (!forwarder->read)
+		forwarder->read = replay_read_new(forwarder->source.history, take_start, forwarder);
+	if (!forwarder->read) {
+		answer_question(forwarder, -1);
+		return;
+	}
+	forwarder->read->wish = REPLAY_WANTS_START;
+	forwarder->read->range = (struct replay_range){
+		.has_from = true,
+		.session = forwarder->begin.session,
+		.sequence = forwarder->begin.sequence,
+	};
+	forwarder->is_reading = !replay_read_begin(forwarder->read, NULL);
+}
+
+/* Nobody waits for the answer any more. */
+static void stop_reading(struct forwarder *forwarder)
+{
+	replay_read_drop(&forwarder->read);
+	if (forwarder->is_reading)
+		answer_question(forwarder, -1);
+	forwarder->is_reading = false;
+}
+
+/* What the ring does not have any more may be in the history. */
+static bool must_replay(const struct forwarder *forwarder)
+{
+	const struct forward_id *begin = &forwarder->begin;
+	const struct forwarder_source *source = &forwarder->source;
+
+	return source->history && begin->session &&
+	       !rendition_has(source->rendition, begin->session, begin->sequence);
 }
 
 static void join(struct task *task)
 {
 	struct forwarder *forwarder = container_of(task, struct forwarder, join);
-	struct forward_id from;
-	int stream = -1;
+	struct subscriber_params params;
 
 	(void)pthread_mutex_lock(&forwarder->lock);
-	from = forwarder->from;
+	forwarder->begin = forwarder->from;
 	(void)pthread_mutex_unlock(&forwarder->lock);
-	if (forwarder->source.feed && !atomic_load(&forwarder->is_ending))
-		stream = join_feed(forwarder, &from);
-	answer(forwarder, stream);
-	forwarder_release(forwarder);
+	if (!forwarder->source.feed || atomic_load(&forwarder->is_ending)) {
+		answer_question(forwarder, -1);
+		return;
+	}
+	feed_catch_up(forwarder->source.feed);
+	if (must_replay(forwarder)) {
+		ask_history(forwarder);
+		return;
+	}
+	params = params_of(forwarder, &forwarder->begin);
+	answer_question(forwarder, join_feed(forwarder, &params));
 }
 
 /* ---- life ---- */
@@ -183,14 +251,16 @@ static struct forwarder *new_forwarder(const struct forwarder_params *params,
 int forwarder_start(const struct forwarder_params *params, const struct forwarder_source *source,
 		    struct forwarder **ret)
 {
-	const struct forward_id oldest = {0};
 	struct forwarder *forwarder = new_forwarder(params, source);
+	struct subscriber_params oldest;
 	pthread_t thread;
 	int r;
 
 	if (!forwarder)
 		return -ENOMEM;
 	/* Before anything is published: it is there to be waited for. */
+	feed_catch_up(source->feed);
+	oldest = params_of(forwarder, &(struct forward_id){0});
 	answer(forwarder, join_feed(forwarder, &oldest));
 	ev_timer_init(&forwarder->look, on_look, LOOK_S, LOOK_S);
 	ev_timer_start(source->feed->loop, &forwarder->look);
@@ -215,6 +285,7 @@ void forwarder_finish(struct forwarder *forwarder)
 	struct subscriber *subscriber = find_subscriber(forwarder);
 
 	atomic_store(&forwarder->is_ending, true);
+	stop_reading(forwarder);
 	if (subscriber)
 		subscriber_finish(subscriber, CLOSE_REMOVED);
 }
@@ -222,15 +293,11 @@ void forwarder_finish(struct forwarder *forwarder)
 void forwarder_await_end(struct forwarder *forwarder)
 {
 	uint64_t until_ns = clock_mono_ns() + FINISH_MS * NS_PER_MS;
-	const struct timespec until = {
-		.tv_sec = (time_t)(until_ns / NS_PER_S),
-		.tv_nsec = (long)(until_ns % NS_PER_S),
-	};
-	int r = 0;
 
 	(void)pthread_mutex_lock(&forwarder->lock);
-	while (!forwarder->has_ended && forwarder->report.is_up && r == 0)
-		r = pthread_cond_timedwait(&forwarder->changed, &forwarder->lock, &until);
+	while (!forwarder->has_ended && forwarder->report.is_up &&
+	       forwarder_wait(forwarder, until_ns))
+		;
 	(void)pthread_mutex_unlock(&forwarder->lock);
 }
 
@@ -250,6 +317,7 @@ void forwarder_stop(struct forwarder **forwarder_ptr)
 	subscriber = find_subscriber(forwarder);
 	if (subscriber)
 		subscriber_close(subscriber, CLOSE_REMOVED);
+	stop_reading(forwarder);
 	forwarder->source = (struct forwarder_source){0};
 	(void)pthread_mutex_lock(&forwarder->lock);
 	atomic_store(&forwarder->is_stopped, true);

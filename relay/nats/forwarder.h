@@ -17,7 +17,8 @@
  *
  * To its feed it is a subscriber like any other, of the framed format.  While the stream takes no more, the thread
  * reads no more: so what is not forwarded yet lies in the ring, and ON_SLOW_SKIP, ON_SLOW_WAIT or ON_SLOW_REPLAY
- * says what happens when that is full.
+ * says what happens when that is full.  What the ring has no more may be in the history.  Its reading thread looks
+ * up where, and acknowledgements are taken meanwhile.
  *
  * Each message has an id (forward_id.h).  What is not acknowledged when a connection is lost is published again, and
  * the stream drops what it has.  That holds within its duplicate window.  Whoever comes back later, or is new, asks

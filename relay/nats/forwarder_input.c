@@ -36,24 +36,50 @@ static void note_missed(struct forwarder *forwarder, uint64_t from, uint64_t to)
 
 /* ---- a stream of the feed ---- */
 
+bool forwarder_wait(struct forwarder *forwarder, uint64_t until_ns)
+{
+	const struct timespec until = {
+		.tv_sec = (time_t)(until_ns / NS_PER_S),
+		.tv_nsec = (long)(until_ns % NS_PER_S),
+	};
+
+	return pthread_cond_timedwait(&forwarder->changed, &forwarder->lock, &until) == 0;
+}
+
+/* With the lock. */
+static void ask(struct forwarder *forwarder)
+{
+	forwarder->from = forwarder->position;
+	forwarder->is_asking = true;
+	atomic_fetch_add(&forwarder->owners, 1);
+	inbox_post(forwarder->inbox, &forwarder->join);
+}
+
+/* With the lock.  The answer may take as long as the disk of the history does. */
+static void await_answer(struct forwarder *forwarder)
+{
+	uint64_t until_ns = clock_mono_ns() + ACK_LOOK_MS * NS_PER_MS;
+
+	while (!forwarder->is_answered && forwarder_wait(forwarder, until_ns))
+		;
+}
+
 int forwarder_ask_for_stream(struct forwarder *forwarder)
 {
 	int stream = -1;
 
 	(void)pthread_mutex_lock(&forwarder->lock);
-	if (!forwarder->is_answered && !atomic_load(&forwarder->is_stopped)) {
-		forwarder->from = forwarder->position;
-		atomic_fetch_add(&forwarder->owners, 1);
-		inbox_post(forwarder->inbox, &forwarder->join);
-		while (!forwarder->is_answered)
-			(void)pthread_cond_wait(&forwarder->changed, &forwarder->lock);
-	}
-	if (forwarder->is_answered)
+	if (!forwarder->is_answered && !forwarder->is_asking &&
+	    !atomic_load(&forwarder->is_stopped))
+		ask(forwarder);
+	await_answer(forwarder);
+	if (forwarder->is_answered) {
 		stream = forwarder->stream;
-	forwarder->stream = -1;
-	forwarder->is_answered = false;
+		forwarder->stream = -1;
+		forwarder->is_answered = forwarder->is_asking = false;
+		forwarder->joined_ms = now_ms();
+	}
 	(void)pthread_mutex_unlock(&forwarder->lock);
-	forwarder->joined_ms = now_ms();
 	return stream;
 }
 
@@ -135,6 +161,15 @@ static bool take_packet(struct forwarder *forwarder, const struct packet_header 
 	return true;
 }
 
+/* The next stream, if it is time for it.  Waits for a moment. */
+static void take_stream(struct forwarder *forwarder)
+{
+	if (forwarder->is_asking || now_ms() - forwarder->joined_ms >= REJOIN_MS)
+		packet_input_reset(&forwarder->input, forwarder_ask_for_stream(forwarder));
+	else
+		(void)poll(NULL, 0, ACK_LOOK_MS);
+}
+
 int forwarder_take_packet(struct forwarder *forwarder)
 {
 	bool is_idle = unacked_is_empty(&forwarder->unacked);
@@ -142,12 +177,10 @@ int forwarder_take_packet(struct forwarder *forwarder)
 	struct packet_header header;
 	const uint8_t *payload;
 
-	if (forwarder->input.fd < 0 && now_ms() - forwarder->joined_ms >= REJOIN_MS)
-		packet_input_reset(&forwarder->input, forwarder_ask_for_stream(forwarder));
-	if (forwarder->input.fd < 0) {
-		(void)poll(NULL, 0, ACK_LOOK_MS);
+	if (forwarder->input.fd < 0)
+		take_stream(forwarder);
+	if (forwarder->input.fd < 0)
 		return 0;
-	}
 	switch (packet_input_next(&forwarder->input, &header, &payload)) {
 	case PACKET_ARRIVAL_PACKET:
 		if (!take_packet(forwarder, &header, payload)) {

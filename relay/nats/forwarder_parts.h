@@ -47,7 +47,10 @@ struct forwarder {
 	struct forwarder_source source; /* feed NULL: it does not join any more */
 	struct forwarder_report seen;   /* as of the last look */
 	ev_timer look;
-	struct task join; /* of the thread; it waits for it */
+	struct task join;         /* the question of the thread for a stream */
+	struct forward_id begin;  /* the same: it begins with this message */
+	struct replay_read *read; /* owned: where that is in the history; NULL: not asked yet */
+	bool is_reading;          /* the disk has not answered yet */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -62,6 +65,7 @@ struct forwarder {
 
 	/* The thread's. */
 	struct forwarder_report counts; /* what `report` is to be */
+	bool is_asking;                 /* it has asked for a stream, and has no answer yet */
 	struct packet_input input;
 	struct packet_in_hand hand;
 	struct unacked unacked;
@@ -69,7 +73,7 @@ struct forwarder {
 	struct stream_target target;
 	struct stream_tail tail; /* what the stream has */
 	bool is_late;            /* it may no longer know what comes a second time */
-	uint64_t joined_ms;      /* monotonic: when a stream was last asked for */
+	uint64_t joined_ms;      /* monotonic: when it last had an answer to that */
 	uint64_t heard_ms; /* monotonic: when the stream last had all, or acknowledged anything */
 	struct backoff backoff;
 	struct errmsg told; /* what the log has been told of the trouble there is; "": none */
@@ -85,8 +89,11 @@ void *forwarder_run(void *forwarder);
 /* ---- forwarder_input.c ---- */
 
 /* A socket with what the feed publishes from the position on.  The first one is there already.  -1: there is none
- * now. */
+ * now, or not yet: is_asking.  Waits for a moment. */
 int forwarder_ask_for_stream(struct forwarder *forwarder);
+
+/* With the lock: until something changes; false: it is later than that (monotonic). */
+bool forwarder_wait(struct forwarder *forwarder, uint64_t until_ns);
 
 /* Takes the next packet into the empty hand; there may be none.  Waits for one for a moment.  0 or -ENOMEM. */
 must_check int forwarder_take_packet(struct forwarder *forwarder);

@@ -423,47 +423,6 @@ def test_the_publisher_waits(lab, server):
     assert bodies(nats) == BIG.wire_pieces()
 
 
-def test_what_the_ring_loses_comes_from_the_history(lab, server):
-    nats = server()
-    nats.stream()
-    relay = start(lab, nats, on_slow="replay", history=lab.directory / "history", on_history_lag="wait", **SLOW)
-    nats.process.send_signal(signal.SIGSTOP)
-    relay.publish("a", BIG.wire)
-    relay.wait("a", in_messages=1500)
-    nats.process.send_signal(signal.SIGCONT)
-    relay.wait("a", forward_acked=1500, forward_missed=0, test=lambda now: now["replayed_bytes"] > 0)
-    assert bodies(nats) == BIG.wire_pieces()
-
-
-@pytest.mark.parametrize("how, on_slow", [("upgrade", "wait"), ("upgrade", "replay"), ("crash", "replay")])
-def test_what_was_on_its_way_comes_from_the_history(lab, server, how, on_slow):
-    """The stream has taken nothing for so long that the ring has gone on without it."""
-    nats = server()
-    nats.stream()
-    sections = forwarding(nats, on_slow=on_slow, history=lab.directory / "history", on_history_lag="wait",
-                          **{**SLOW, "stall_timeout": "1h"})
-    crashing = Crashing(lab, sections) if how == "crash" else None
-    relay = crashing.relay if crashing else lab.start(sections)
-    relay.wait("a", forward_up=1)
-    publisher = relay.publish("a", part(BIG, 0, 100))
-    relay.wait("a", forward_acked=100)
-    nats.process.send_signal(signal.SIGSTOP)
-    publisher.send(part(BIG, 100, 1500))
-    if on_slow == "wait":
-        relay.wait("a", test=lambda now: now["wait_pauses"] > 0)
-    else:
-        relay.wait("a", in_messages=1500)
-    if how == "upgrade":
-        relay.upgrade()
-    else:
-        crashing.die_at_rest()
-        relay = crashing.relay
-    nats.process.send_signal(signal.SIGCONT)
-    wait_stored(lab, nats, 1500)
-    relay.wait("a", forward_lag=0, forward_missed=0)
-    assert bodies(nats) == BIG.wire_pieces()
-
-
 # ---- what is wrong ----
 
 BAD = {
