@@ -188,19 +188,6 @@ int replay_begin(struct history *history, const struct replay_range *range,
 	return 0;
 }
 
-int replay_open(struct history *history, const struct replay_range *range,
-		const struct replay_format *format, struct replay **ret,
-		struct stream_place *ret_place)
-{
-	struct replay_start start;
-	int r = replay_find_start(history, range, &start);
-
-	if (r < 0)
-		return r;
-	*ret_place = start.place;
-	return replay_begin(history, range, format, &start, ret);
-}
-
 static bool is_framed(const struct replay *replay)
 {
 	return replay->format.encoder->format == FORMAT_FRAMED;

@@ -3,7 +3,7 @@
  * A replay: a subscriber gets what is in the history's files, until the ring has what comes next
  * (fanout/subscriber_replay.c).
  *
- *   replay_open() ---> subscriber_join() with params.replay = &replay_of_history ---> ... ---> ring
+ *   replay_find_start() ---> replay_begin() ---> subscriber_join() with params.replay ---> ... ---> ring
  *
  * With a delay it never goes on from the ring: it rests until what comes next is old enough.
  *
@@ -59,11 +59,6 @@ void replay_start_close(struct replay_start *start);
 must_check int replay_begin(struct history *history, const struct replay_range *range,
 			    const struct replay_format *format, struct replay_start *start,
 			    struct replay **ret);
-
-/* Both.  ret_place: of the first packet. */
-must_check int replay_open(struct history *history, const struct replay_range *range,
-			   const struct replay_format *format, struct replay **ret,
-			   struct stream_place *ret_place);
 
 /* Goes on with one of the process before, at its next byte; `format` is as it was there.  What the format
  * makes of a packet is the same each time, so a packet in hand is made anew, and what the socket has is

@@ -55,7 +55,7 @@ static struct replay *open_all(struct history *history, const struct replay_form
 	struct stream_place place;
 	struct replay *replay;
 
-	assert_int_equal(replay_open(history, &all, format, &replay, &place), 0);
+	assert_int_equal(replay_rig_open(history, &all, format, &replay, &place), 0);
 	return replay;
 }
 

@@ -14,6 +14,19 @@
 
 #include "base/fd.h"
 
+int replay_rig_open(struct history *history, const struct replay_range *range,
+		    const struct replay_format *format, struct replay **ret,
+		    struct stream_place *ret_place)
+{
+	struct replay_start start;
+	int r = replay_find_start(history, range, &start);
+
+	if (r < 0)
+		return r;
+	*ret_place = start.place;
+	return replay_begin(history, range, format, &start, ret);
+}
+
 void replay_rig_open_pair(int ret[2])
 {
 	const int little = 1;

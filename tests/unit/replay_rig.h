@@ -24,6 +24,11 @@ struct replay_rig_sent {
 	int err;
 };
 
+/* A replay of what the range says, looked up at once.  ret_place: of the first packet.  0, or as replay_find_start(). */
+must_check int replay_rig_open(struct history *history, const struct replay_range *range,
+			       const struct replay_format *format, struct replay **ret,
+			       struct stream_place *ret_place);
+
 /* A socket pair for it: ret[0] is the replay's. */
 void replay_rig_open_pair(int ret[2]);
 

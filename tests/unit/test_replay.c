@@ -18,7 +18,7 @@
 #include "base/fd.h"
 #include "history/history.h"
 #include "history/replay.h"
-#include "tests/unit/history_rig.h"
+#include "tests/unit/replay_rig.h"
 
 static const struct replay_format as_it_lies = {.encoder = &encoder_framed};
 
@@ -127,7 +127,7 @@ static void it_sends_what_was_written(void **state)
 
 		if (header->type != PACKET_DATA || rig->packets[i].is_continued)
 			continue;
-		assert_int_equal(replay_open(history, &range, &as_it_lies, &replay, &place), 0);
+		assert_int_equal(replay_rig_open(history, &range, &as_it_lies, &replay, &place), 0);
 		assert_int_equal(place.session, header->session);
 		assert_int_equal(place.sequence, header->sequence);
 		sent = send_all(replay);
@@ -152,13 +152,14 @@ static void it_begins_with_the_oldest_if_asked(void **state)
 	struct sent sent;
 
 	history = history_rig_open(rig, &found);
-	assert_int_equal(replay_open(history, &oldest, &as_it_lies, &replay, &place), -EAGAIN);
+	assert_int_equal(replay_rig_open(history, &oldest, &as_it_lies, &replay, &place), -EAGAIN);
 	history_close(&history);
 	rig->next_seq = 1000; // not the first of its session
 	history = recorded(rig, 1 << 20);
-	assert_int_equal(replay_open(history, &since, &as_it_lies, &replay, &place), -ERANGE);
+	assert_int_equal(replay_rig_open(history, &since, &as_it_lies, &replay, &place), -ERANGE);
 	for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
-		assert_int_equal(replay_open(history, ranges[i], &as_it_lies, &replay, &place), 0);
+		assert_int_equal(replay_rig_open(history, ranges[i], &as_it_lies, &replay, &place),
+				 0);
 		assert_int_equal(place.sequence, 1000);
 		sent = send_all(replay);
 		check(rig, &sent, 0, rig->count);
@@ -222,7 +223,7 @@ static void what_is_too_young_waits(void **state)
 
 		if (rig->packets[i].header.type != PACKET_DATA)
 			continue;
-		assert_int_equal(replay_open(history, &range, &as_it_lies, &replay, &place), 0);
+		assert_int_equal(replay_rig_open(history, &range, &as_it_lies, &replay, &place), 0);
 		sent = send_until(replay, REPLAY_RESTS);
 		assert_int_equal(sent.outcome, REPLAY_RESTS);
 		assert_in_range(sent.count, bytes_until(rig, rig->packets[i].header.time),
@@ -254,7 +255,7 @@ static void it_ends_by_time(void **state)
 		if (rig->packets[i].header.type != PACKET_DATA)
 			continue;
 		end = first_later(rig, range.until_ns);
-		assert_int_equal(replay_open(history, &range, &as_it_lies, &replay, &place), 0);
+		assert_int_equal(replay_rig_open(history, &range, &as_it_lies, &replay, &place), 0);
 		sent = send_all(replay);
 		assert_int_equal(sent.outcome, end < rig->count ? REPLAY_OVER : REPLAY_AT_END);
 		check(rig, &sent, 0, end);
@@ -290,7 +291,7 @@ static void it_sends_no_faster_than_it_may(void **state)
 		assert_int_equal(
 			socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends),
 			0);
-		assert_int_equal(replay_open(history, &range, &format, &replay, &place), 0);
+		assert_int_equal(replay_rig_open(history, &range, &format, &replay, &place), 0);
 		assert_int_equal(replay_of_history.send(replay, ends[0], &first), REPLAY_MORE);
 		assert_in_range(first.sent, rows[i].least, rows[i].most);
 		if (rows[i].rests) {
@@ -316,13 +317,13 @@ static void what_is_not_there_is_told(void **state)
 	rig->next_seq = 1000;
 	history = recorded(rig, 1 << 20);
 	range.sequence = 999;
-	assert_int_equal(replay_open(history, &range, &as_it_lies, &replay, &place), -ERANGE);
+	assert_int_equal(replay_rig_open(history, &range, &as_it_lies, &replay, &place), -ERANGE);
 	range.sequence = rig->next_seq + 1;
-	assert_int_equal(replay_open(history, &range, &as_it_lies, &replay, &place), -EAGAIN);
+	assert_int_equal(replay_rig_open(history, &range, &as_it_lies, &replay, &place), -EAGAIN);
 	range.session = HISTORY_RIG_SESSION + 1;
-	assert_int_equal(replay_open(history, &range, &as_it_lies, &replay, &place), -EAGAIN);
+	assert_int_equal(replay_rig_open(history, &range, &as_it_lies, &replay, &place), -EAGAIN);
 	range = (struct replay_range){.has_from = true, .sequence = rig->next_seq};
-	assert_int_equal(replay_open(history, &range, &as_it_lies, &replay, &place), 0);
+	assert_int_equal(replay_rig_open(history, &range, &as_it_lies, &replay, &place), 0);
 	assert_int_equal(place.session, HISTORY_RIG_SESSION);
 	assert_int_equal(place.sequence, rig->next_seq);
 	replay_free(replay);

@@ -31,7 +31,7 @@ static void check(struct history_rig *rig, struct history *history, enum format 
 	int ends[2];
 
 	replay_rig_open_pair(ends);
-	assert_int_equal(replay_open(history, &all, &wanted, &replay, &place), 0);
+	assert_int_equal(replay_rig_open(history, &all, &wanted, &replay, &place), 0);
 	replay_rig_send_all(replay, ends, &sent);
 	replay_rig_drop_begin(&wanted, &sent);
 	replay_rig_encode(rig, &wanted, &expected);
@@ -119,7 +119,8 @@ static void send_in_steps(struct handed *handed, const struct replay_rig_sent *e
 	handed->got = (struct replay_rig_sent){.bytes = malloc(REPLAY_RIG_BYTES)};
 	replay_rig_open_pair(handed->ends);
 	assert_int_equal(
-		replay_open(handed->history, &all, &handed->format, &handed->replay, &place), 0);
+		replay_rig_open(handed->history, &all, &handed->format, &handed->replay, &place),
+		0);
 	for (unsigned step = 1; handed->got.outcome != REPLAY_AT_END; step++) {
 		struct kept_replay before;
 		size_t sent;
@@ -153,7 +154,7 @@ static void send_whole(struct history *history, const struct replay_format *form
 	int ends[2];
 
 	replay_rig_open_pair(ends);
-	assert_int_equal(replay_open(history, &all, format, &replay, &place), 0);
+	assert_int_equal(replay_rig_open(history, &all, format, &replay, &place), 0);
 	replay_rig_send_all(replay, ends, ret);
 	replay_free(replay);
 }
@@ -196,7 +197,7 @@ static void a_place_that_is_not_there_is_refused(void **state)
 	history_rig_add(rig, 1 << 18);
 	history_rig_record(rig);
 	handed.history = history_rig_open(rig, &found);
-	assert_int_equal(replay_open(handed.history, &all, &format, &handed.replay, &place), 0);
+	assert_int_equal(replay_rig_open(handed.history, &all, &format, &handed.replay, &place), 0);
 	replay_of_history.capture(handed.replay, &kept);
 	replay_free(handed.replay);
 	wrong = kept;
