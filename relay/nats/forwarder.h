@@ -22,7 +22,8 @@
  *
  * Each message has an id (forward_id.h).  What is not acknowledged when a connection is lost is published again, and
  * the stream drops what it has.  That holds within its duplicate window.  Whoever comes back later, or is new, asks
- * the stream for its last messages of the subject, and publishes those that it lacks.
+ * the stream for its last messages of the subject, and publishes those that it lacks.  A stream of this subject alone
+ * takes each message only behind those that its forwarder knew of, so what comes late from anywhere is refused.
  */
 #pragma once
 

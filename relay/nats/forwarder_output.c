@@ -12,6 +12,10 @@
 #include "base/log.h"
 #include "base/num.h"
 
+enum {
+	OVERTAKEN_MAX = 3, /* then a message is published, whatever else has come */
+};
+
 /* What a message has beside its bytes, as the servers count it. */
 static size_t header_bytes(const struct forwarder *forwarder, const char *id)
 {
@@ -45,14 +49,35 @@ static void note_too_long(struct forwarder *forwarder, const struct forward_id *
 			 forwarder->target.max_bytes, (unsigned long long)suppressed);
 }
 
-/* Where nobody else publishes to the stream, its newest message has to be the one before: a message that was lost on the
- * way is not overtaken by those behind it. */
-static natsStatus expect_before(natsMsg *message, const struct forward_id *before,
-				const char *subject)
+/* Of the oldest message that is not acknowledged.  What was acknowledged before has told how far the stream is; for
+ * the first one of a connection, the look at the stream has.  If the stream is further, something has come into it that
+ * relay does not know of: of a process before, of another connection, or of the other origin of a pair.  Then relay
+ * looks again.  The other origin may publish all the time, so after some tries the message goes without. */
+static natsStatus expect_sequence(natsMsg *message, const struct forwarder *forwarder)
 {
+	char sequence[21];
+
+	if (forwarder->overtaken >= OVERTAKEN_MAX)
+		return NATS_OK;
+	(void)snprintf(sequence, sizeof(sequence), "%llu",
+		       (unsigned long long)forwarder->target.last_seq);
+	return natsMsgHeader_Set(message, "Nats-Expected-Last-Sequence", sequence);
+}
+
+/* Where nobody else publishes to the stream, its newest message has to be the one before.  So a message that was lost on
+ * the way is not overtaken by those behind it, and one that comes late, from whomever, is not taken behind newer ones or
+ * for a second time.  Ids alone hold only within the duplicate window.  The stream looks for the id first, so what it
+ * has is still acknowledged. */
+static natsStatus expect_before(natsMsg *message, struct forwarder *forwarder, uint64_t number)
+{
+	const struct forward_id *before = unacked_before(&forwarder->unacked, number);
 	char id[FORWARD_ID_BYTES];
 
-	forward_id_print(before, subject, id);
+	if (!forwarder->target.is_ours_alone)
+		return NATS_OK;
+	if (!before)
+		return expect_sequence(message, forwarder);
+	forward_id_print(before, forwarder->params.backbone.subject, id);
 	return natsMsgHeader_Set(message, "Nats-Expected-Last-Msg-Id", id);
 }
 
@@ -70,7 +95,6 @@ static int publish(struct forwarder *forwarder, struct nats_connection *connecti
 		   const struct acks *acks, uint64_t number, struct errmsg *err)
 {
 	struct unacked_message *unacked = unacked_find(&forwarder->unacked, number);
-	const struct forward_id *before = unacked_before(&forwarder->unacked, number);
 	const struct backbone_params *params = &forwarder->params.backbone;
 	char id[FORWARD_ID_BYTES], reply[128];
 	natsMsg *message = NULL;
@@ -82,8 +106,8 @@ static int publish(struct forwarder *forwarder, struct nats_connection *connecti
 				(int)unacked->count);
 	if (status == NATS_OK)
 		status = set_fields(message, id, params->stream);
-	if (status == NATS_OK && forwarder->target.is_ours_alone && before)
-		status = expect_before(message, before, params->subject);
+	if (status == NATS_OK)
+		status = expect_before(message, forwarder, number);
 	if (status == NATS_OK)
 		status = natsConnection_PublishMsg(connection->connection, message);
 	natsMsg_Destroy(message);
@@ -183,6 +207,13 @@ static int take_refusal(struct forwarder *forwarder, uint64_t number, const json
 			   forwarder->params.backbone.stream);
 		return -EAGAIN;
 	}
+	if (code == JSStreamWrongLastSequenceErr) {
+		forwarder->overtaken++;
+		errmsg_set(err,
+			   "stream %s has got messages since relay looked at it; relay looks again",
+			   forwarder->params.backbone.stream);
+		return -EAGAIN;
+	}
 	errmsg_set(err, "stream %s takes no message: %.200s", forwarder->params.backbone.stream,
 		   text ? text : "it does not say why");
 	return -EIO;
@@ -203,6 +234,10 @@ static int take_ack(struct forwarder *forwarder, natsMsg *message, struct errmsg
 	if (error) {
 		r = take_refusal(forwarder, number, error, err);
 	} else if (json_is_object(ack) && unacked_settle(&forwarder->unacked, number)) {
+		forwarder->overtaken = 0;
+		forwarder->target.last_seq =
+			u64_max(forwarder->target.last_seq,
+				(uint64_t)json_integer_value(json_object_get(ack, "seq")));
 		forwarder->counts.acked++;
 		forwarder->counts.duplicates += json_is_true(json_object_get(ack, "duplicate"));
 		forwarder->heard_ms = clock_mono_ns() / NS_PER_MS;

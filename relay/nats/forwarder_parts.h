@@ -69,11 +69,12 @@ struct forwarder {
 	struct packet_input input;
 	struct packet_in_hand hand;
 	struct unacked unacked;
-	struct forward_id position; /* of the next message to publish; session 0: not known yet */
-	struct stream_target target;
-	struct stream_tail tail; /* what the stream has */
-	bool is_late;            /* it may no longer know what comes a second time */
-	uint64_t joined_ms;      /* monotonic: when it last had an answer to that */
+	struct forward_id position;  /* of the next message to publish; session 0: not known yet */
+	struct stream_target target; /* last_seq: raised by each acknowledgement */
+	struct stream_tail tail;     /* what the stream has */
+	bool is_late;                /* it may no longer know what comes a second time */
+	unsigned overtaken;          /* so often in a row it had more than relay knew of */
+	uint64_t joined_ms;          /* monotonic: when it last had an answer to that */
 	uint64_t heard_ms; /* monotonic: when the stream last had all, or acknowledged anything */
 	struct backoff backoff;
 	struct errmsg told; /* what the log has been told of the trouble there is; "": none */

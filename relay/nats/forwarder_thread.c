@@ -113,15 +113,17 @@ static int look_for_trouble(struct forwarder *forwarder, struct nats_connection 
 
 /* What was never published by this origin, but by another one, is not published again.  What was, may stand in the
  * stream in another order: it is left to the stream to drop it, while it can.  Half of the window, since what is
- * published again has to get there, too.  Who has just begun does not know what was on its way before. */
+ * published again has to get there, too.  Nobody knows how old that is by which it was overtaken.  Who has just begun
+ * does not know what was on its way before. */
 static int find_tail(struct forwarder *forwarder, struct nats_connection *connection,
 		     struct errmsg *err)
 {
 	const struct stream_target *target = &forwarder->target;
+	bool is_old = now_ms() - forwarder->heard_ms > target->window_ms / 2;
 	int r;
 
-	forwarder->is_late = !unacked_is_empty(&forwarder->unacked) &&
-			     now_ms() - forwarder->heard_ms > target->window_ms / 2;
+	forwarder->is_late =
+		!unacked_is_empty(&forwarder->unacked) && (is_old || forwarder->overtaken);
 	r = nats_stream_find_tail(connection, &forwarder->params.backbone, target->first_seq,
 				  forwarder->is_late || !forwarder->position.session,
 				  &forwarder->tail, err);

@@ -203,6 +203,7 @@ int nats_stream_look_at_target(struct nats_connection *connection,
 		.max_bytes = max_bytes > 0 ? (size_t)max_bytes : SIZE_MAX,
 		.window_ms = (uint64_t)info->Config->Duplicates / NS_PER_MS,
 		.first_seq = info->State.FirstSeq,
+		.last_seq = info->State.LastSeq,
 		.is_ours_alone = is_alone(info->Config, params->subject),
 	};
 	jsStreamInfo_Destroy(info);

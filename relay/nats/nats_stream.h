@@ -29,6 +29,7 @@ struct stream_target {
 	size_t max_bytes; /* a message may have, with its header fields: to the server and the stream */
 	uint64_t window_ms; /* so long the stream remembers ids of messages */
 	uint64_t first_seq; /* of the stream: its oldest message */
+	uint64_t last_seq;  /* of the stream: its newest message, also if that is gone */
 	bool is_ours_alone; /* it has this subject and no other, and nothing comes into it elsewhere */
 };
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """forward = jetstream: what a publisher sends is in the stream, each message once, over deaths of servers and relays."""
 
+import itertools
 import signal
+import threading
 
 import pytest
 
@@ -11,7 +13,7 @@ from relaytest.crashing import Crashing
 from relaytest.daemon import preload
 from relaytest.ini import feed
 from relaytest.nats import POLL, Losing
-from relaytest.stream import Script, position_coded, script, text_script
+from relaytest.stream import KIB, Script, position_coded, script, text_script
 
 SUBJECT = "prices.x"
 FORWARD = {"forward": "jetstream:PRICES", "forward_subject": SUBJECT}
@@ -36,6 +38,12 @@ def wait_stored(lab, nats, count):
     client = nats.client()
     lab.loop.run(lambda: client.api("STREAM.INFO.PRICES")["state"]["messages"] >= count,
                  what=lambda: client.api("STREAM.INFO.PRICES")["state"], poll=POLL)
+
+
+def wait_recorded(lab, relay, count):
+    """Until so many messages are in the history."""
+    admin = Admin(relay)
+    lab.loop.run(lambda: admin.get("/status.json")["feeds"][0]["history"]["next_seq"] == count + 1, poll=POLL)
 
 
 def part(made, first, last):
@@ -227,10 +235,14 @@ def test_after_an_upgrade_that_failed_whoever_was_not_paused_goes_on(lab, server
 # ---- what the stream has not, though it has later ones ----
 
 
-def losing(lab, nats, number, **options):
+def way_that_loses(lab, nats, number, **options):
     way = Losing(nats, f"-{number}", **options)
     lab.closers.append(way.close)
-    return way.url
+    return way
+
+
+def losing(lab, nats, number, **options):
+    return way_that_loses(lab, nats, number, **options).url
 
 
 def test_nothing_overtakes_what_was_lost_on_the_way(lab, server):
@@ -277,8 +289,7 @@ def test_who_goes_on_finds_what_was_refused(lab, server):
     relay.wait("a", forward_up=1)
     relay.publish("a", part(LINES, 0, 600))
     relay.wait_log("forward stopped feed=a: stream PRICES takes no message: expected stream does not match")
-    admin = Admin(relay)
-    lab.loop.run(lambda: admin.get("/status.json")["feeds"][0]["history"]["next_seq"] == 601, poll=POLL)
+    wait_recorded(lab, relay, 600)
     relay.signal(signal.SIGKILL)
     relay.wait_exit()
     before = bodies(nats)
@@ -325,6 +336,54 @@ def test_what_stands_behind_later_ones_hides_none_of_them(lab, server):
     second.publish("a", part(LINES, 600, 900))
     second.wait("a", forward_acked=300, forward_lag=0, forward_missed=0)
     assert bodies(nats) == want + LINES.wire_pieces()[600:]
+
+
+# ---- what comes late ----
+
+
+def die_with_one_on_its_way(lab, nats, **options):
+    """A relay that is killed. The stream has 299 messages of it; the next one is still on its way there."""
+    way = way_that_loses(lab, nats, 300, late=True)
+    sections = {**forwarding(nats, **options), "nats": {"servers": way.url}, "admin": {"listen": "tcp:127.0.0.1:0"}}
+    relay = lab.start(sections)
+    relay.wait("a", forward_up=1)
+    publisher = relay.publish("a", part(LINES, 0, 299))
+    relay.wait("a", forward_acked=299)
+    publisher.send(LINES.message(299))
+    lab.loop.run(way.is_on_its_way.is_set, what="message 300 to be published", poll=POLL)
+    if "history" in options:
+        wait_recorded(lab, relay, 300)
+    relay.signal(signal.SIGKILL)
+    relay.wait_exit()
+    return way
+
+
+def test_what_comes_late_is_not_taken_behind_newer_ones(lab, server):
+    nats = server()
+    nats.stream(subjects=[SUBJECT])
+    way = die_with_one_on_its_way(lab, nats)
+    relay = start(lab, nats, name="second.ini")
+    publisher = relay.publish("a", LINES.message(300))
+    relay.wait("a", forward_acked=1)
+    assert b"wrong last sequence" in way.arrive()
+    publisher.send(LINES.message(301))
+    relay.wait("a", forward_acked=2, forward_errors=0)
+    assert bodies(nats) == LINES.wire_pieces()[:299] + LINES.wire_pieces()[300:302]
+
+
+def test_what_comes_late_is_not_taken_twice(lab, server):
+    """The relay that goes on in its place has published it, and the stream no longer knows its id."""
+    nats = server()
+    nats.stream(subjects=[SUBJECT], duplicate_window=100_000_000)
+    options = {"history": lab.directory / "history"}
+    way = die_with_one_on_its_way(lab, nats, **options)
+    relay = start(lab, nats, name="second.ini", **options)
+    relay.wait("a", forward_acked=1)
+    nats.wait_ids_forgotten(100_000_000)
+    assert b"wrong last sequence" in way.arrive()
+    relay.publish("a", part(LINES, 300, 900))
+    relay.wait("a", forward_acked=601, forward_errors=0)
+    assert bodies(nats) == LINES.wire_pieces()
 
 
 # ---- origins in pairs ----
@@ -384,6 +443,43 @@ def test_an_origin_that_was_away_for_longer_than_the_window_doubles_nothing(lab,
     relays[1].process.send_signal(signal.SIGCONT)
     relays[1].wait("a", forward_lag=0, forward_up=1)
     assert bodies(nats) == [NUMBERED.payload[i * 900:(i + 1) * 900] for i in range(600)]
+
+
+def test_the_first_messages_of_an_origin_are_not_taken_twice(lab, server):
+    """It has looked at the stream before the other one published them, and the stream no longer knows their ids."""
+    nats = server()
+    nats.stream(subjects=[SUBJECT], duplicate_window=100_000_000)
+    relays = pair(lab, nats)
+    relays[0].publish("a", NUMBERED.wire[:packets_until(200)])
+    relays[0].wait("a", forward_acked=200)
+    nats.wait_ids_forgotten(100_000_000)
+    relays[1].expect("stream PRICES has got messages since relay looked at it; relay looks again")
+    relays[1].publish("a", NUMBERED.wire)
+    relays[1].wait("a", in_messages=600, forward_lag=0, forward_errors=1, forward_up=1, forward_missed=0)
+    assert bodies(nats) == [NUMBERED.payload[i * 900:(i + 1) * 900] for i in range(600)]
+
+
+def test_an_origin_gets_in_however_much_the_other_one_publishes(lab, server):
+    """More of it has come whenever this one has looked at the stream: it looks three times at most."""
+    nats = server()
+    nats.stream(subjects=[SUBJECT], storage="memory")
+    relay = start(lab, nats)
+    relay.expect("stream PRICES has got messages since relay looked at it; relay looks again")
+    other, has_got_in = nats.client(), threading.Event()
+
+    def publish():
+        for number in itertools.count(1):
+            if has_got_in.is_set():
+                return
+            other.request(SUBJECT, bytes(64 * KIB), Nats_Msg_Id=f"{SUBJECT}:7-{number}")
+
+    thread = threading.Thread(target=publish, daemon=True)
+    thread.start()
+    wait_stored(lab, nats, 100)
+    relay.publish("a", b"one\n")
+    relay.wait("a", forward_acked=1, forward_duplicates=0, forward_up=1, test=lambda now: now["forward_errors"] <= 3)
+    has_got_in.set()
+    thread.join()
 
 
 # ---- slow ----

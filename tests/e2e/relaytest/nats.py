@@ -2,6 +2,7 @@
 """nats-server, and a client of its text protocol (docs.nats.io, Client Protocol): there is no package with one."""
 
 import base64
+import contextlib
 import json
 import re
 import signal
@@ -82,12 +83,15 @@ class Client:
                 self.sock.sendall(b"PONG\r\n")
         return self
 
-    def request(self, subject, body=b""):
-        """The answer as JSON; one with an error raises."""
+    def request(self, subject, body=b"", **fields):
+        """The answer as JSON; one with an error raises. fields: of the header, '_' for '-'."""
         self.requests += 1
         inbox = f"_INBOX.{id(self)}.{self.requests}"
+        head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
+        head = f"NATS/1.0\r\n{head}\r\n".encode() if fields else b""
+        counts = f"{len(head)} {len(head) + len(body)}" if fields else len(body)
         self.sock.sendall(f"SUB {inbox} {self.requests}\r\nUNSUB {self.requests} 1\r\n"
-                          f"PUB {subject} {inbox} {len(body)}\r\n".encode() + body + b"\r\n")
+                          f"{'HPUB' if fields else 'PUB'} {subject} {inbox} {counts}\r\n".encode() + head + body + b"\r\n")
         text = self.message()
         if not text:
             raise NatsError("nobody answers")
@@ -161,6 +165,17 @@ class Server:
                                  **{"storage": "file", "retention": "limits", "num_replicas": 1, **more})
         return (nanoseconds(made["created"]) // 10**6) % 2**32 | 1
 
+    def wait_ids_forgotten(self, window):
+        """Until a stream with such a duplicate window (ns) knows no id that it knows now."""
+        self.stream("IDS", subjects=["ids"], duplicate_window=window)
+        client = self.client()
+
+        def is_taken_as_new():
+            return not client.request("ids", Nats_Msg_Id="one").get("duplicate")
+
+        assert is_taken_as_new()
+        self.loop.run(is_taken_as_new, what="the duplicate window to pass", poll=POLL)
+
     def kill(self, number=signal.SIGKILL):
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -174,11 +189,18 @@ class Server:
 
 class Losing(threading.Thread):
     """A way to a server on which one published message is lost, as in a server that dies: the first with such an end of
-    its id. refused: instead, the server refuses it, and then there is no way any more."""
+    its id. refused: instead, the server refuses it, and then there is no way any more. late: instead, it arrives when
+    arrive() says so, and what comes behind it does then."""
 
-    def __init__(self, server, end, refused=False):
+    def __init__(self, server, end, refused=False, late=False):
         super().__init__(daemon=True)
         self.refused = refused
+        self.late = late
+        self.is_on_its_way = threading.Event()
+        self.has_time = threading.Event()
+        self.answer = b""  # of the server, to what was late
+        self.is_answered = threading.Event()
+        self.server = server
         self.to = (server.host, server.port)
         self.end = f"{end}\r\n".encode()
         self.listening = socket.create_server((server.host, 0))
@@ -206,7 +228,12 @@ class Losing(threading.Thread):
                         far.sendall(line)
                         continue
                     self.end = b""
-                    if self.refused:
+                    if self.late:
+                        self.is_on_its_way.set()
+                        self.has_time.wait()
+                        far.sendall(line)
+                        self.is_answered.wait()  # who is closed before that is told nothing
+                    elif self.refused:
                         self.close()
                         stream = re.search(rb"Nats-Expected-Stream: (.*)\r", line)[1]
                         far.sendall(line.replace(stream, bytes(len(stream)).replace(b"\0", b"x")))
@@ -217,13 +244,26 @@ class Losing(threading.Thread):
     def pass_back(self, far, near):
         try:
             while data := far.recv(1 << 16):
-                near.sendall(data)
+                if self.has_time.is_set():
+                    self.answer += data
+                    if b"seq" in self.answer:
+                        self.is_answered.set()
+                with contextlib.suppress(OSError):  # who has asked may be gone
+                    near.sendall(data)
             near.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
         far.close()
 
+    def arrive(self):
+        """What the server says to it."""
+        self.has_time.set()
+        self.server.loop.run(self.is_answered.is_set, what="an answer to what came late", poll=POLL)
+        return self.answer
+
     def close(self):
+        self.has_time.set()
+        self.is_answered.set()
         if self.listening.fileno() >= 0:
             self.listening.shutdown(socket.SHUT_RDWR)
             self.listening.close()
