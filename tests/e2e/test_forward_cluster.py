@@ -59,11 +59,11 @@ class Publisher(threading.Thread):
 class Site:
     """The cluster under load by way of two origins."""
 
-    def __init__(self, lab):
+    def __init__(self, lab, subjects):
         self.lab = lab
         self.cluster = Cluster(lab.loop, nodes_here(lab.loop, lab.directory))
         lab.closers.append(self.cluster.close)
-        self.cluster.wait_api(f"STREAM.CREATE.{STREAM}", name=STREAM, subjects=["prices.>"], storage="file",
+        self.cluster.wait_api(f"STREAM.CREATE.{STREAM}", name=STREAM, subjects=subjects, storage="file",
                               retention="limits", num_replicas=3)
         self.cluster.wait_current(STREAM)
         self.started = 0
@@ -109,9 +109,9 @@ class Site:
         print(f"{len(numbers)} messages, {late} times one behind a later one")
 
 
-@pytest.fixture
-def site(lab):
-    return Site(lab)
+@pytest.fixture(params=[["prices.>"], [SUBJECT]], ids=["of-several", "alone"])
+def site(lab, request):
+    return Site(lab, request.param)
 
 
 def test_each_node_is_killed_and_comes_back(site):
