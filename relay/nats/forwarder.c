@@ -18,7 +18,8 @@
 #include "history/replay_read.h"
 
 enum {
-	FINISH_MS = 2000, /* for what is in the ring */
+	FINISH_MS = 2000,   /* for what is in the ring */
+	RECORDER_MS = 5000, /* for a recorder that is behind */
 };
 
 static const double LOOK_S = 0.1;
@@ -146,10 +147,29 @@ static void begin_replay(struct forwarder *forwarder, struct subscriber_params *
 	}
 }
 
+/* It has left the ring, and the recorder is yet to write it.  That is soon, or the disk is in trouble. */
+static bool must_wait_for_recorder(struct forwarder *forwarder)
+{
+	const struct sequence *sequence = &forwarder->source.feed->publish.sequence;
+	const struct forward_id *begin = &forwarder->begin;
+	uint64_t now_ms = clock_mono_ns() / NS_PER_MS;
+	bool has_come = begin->session == sequence->session && begin->sequence < sequence->next_seq;
+
+	if (!has_come || forwarder->read->read.result != -EAGAIN)
+		forwarder->waits_until_ms = 0;
+	else if (!forwarder->waits_until_ms)
+		forwarder->waits_until_ms = now_ms + RECORDER_MS;
+	return now_ms < forwarder->waits_until_ms;
+}
+
 static void join_where_read(struct forwarder *forwarder)
 {
 	struct subscriber_params params = params_of(forwarder, &forwarder->begin);
 
+	if (must_wait_for_recorder(forwarder)) {
+		answer_question(forwarder, -1);
+		return;
+	}
 	begin_replay(forwarder, &params);
 	answer_question(forwarder, join_feed(forwarder, &params));
 }

@@ -51,6 +51,8 @@ struct forwarder {
 	struct forward_id begin;  /* the same: it begins with this message */
 	struct replay_read *read; /* owned: where that is in the history; NULL: not asked yet */
 	bool is_reading;          /* the disk has not answered yet */
+	uint64_t
+		waits_until_ms; /* monotonic: for the recorder to write that; 0: it does not wait */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;

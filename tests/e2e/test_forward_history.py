@@ -8,7 +8,7 @@ import pytest
 from relaytest.crashing import Crashing
 from relaytest.daemon import preload
 from relaytest.stream import KIB, script
-from test_forward import BIG, SLOW, bodies, forwarding, part, start, wait_stored
+from test_forward import BIG, SLOW, bodies, forwarding, part, start, wait_recorded, wait_stored
 from test_history_cache import await_reading, record, replay, served
 
 
@@ -54,6 +54,35 @@ def test_a_disk_that_hangs_holds_up_only_what_is_forwarded_from_it(lab, server, 
     says_so.unlink()
     wait_stored(lab, nats, 1500)
     relay.wait("a", forward_lag=0, forward_missed=0, forward_errors=0)
+    assert bodies(nats) == BIG.wire_pieces()
+
+
+def test_what_is_on_its_way_to_the_files_is_waited_for(lab, server):
+    """The ring does not have it any more, and the recorder has yet to write it."""
+    nats = server()
+    nats.stream()
+    says_so = lab.directory / "disk-hangs"
+    sections = {"admin": {"listen": "tcp:127.0.0.1:0"},
+                **forwarding(nats, on_slow="replay", history=lab.directory / "history", on_history_lag="wait",
+                             **{**SLOW, "stall_timeout": "1h"})}
+    relay = lab.start(sections, env=preload(RELAY_HANG=f"pwrite:{says_so}"))
+    relay.wait("a", forward_up=1)
+    publisher = relay.publish("a", part(BIG, 0, 100))
+    relay.wait("a", forward_acked=100)
+    wait_recorded(lab, relay, 100)
+    says_so.touch()
+    publisher.send(BIG.message(100))
+    relay.wait("a", forward_acked=101)
+    nats.kill()
+    publisher.send(part(BIG, 101, 1500))
+    relay.wait("a", test=lambda now: now["wait_pauses"] > 0)
+    twice = {"servers": f"{nats.url}, {nats.url}"}
+    relay.wait_log("reloaded", relay.reload({**sections, "nats": twice}))
+    nats.start()
+    relay.wait("a", forward_up=1)
+    says_so.unlink()
+    wait_stored(lab, nats, 1500)
+    relay.wait("a", forward_lag=0, forward_missed=0)
     assert bodies(nats) == BIG.wire_pieces()
 
 
