@@ -65,8 +65,8 @@ $(test)/unit/test_bench_follower: $(call objects,$(addprefix tests/bench/,dialec
 $(test)/unit/test_bench_loose: $(call objects,$(addprefix tests/bench/,loose.c wire.c))
 
 # Fault tests put tests/fault/wrap.c between the code and these calls.
-wrapped := splice tee vmsplice pipe2 socketpair recv send sendmsg accept4 pread sendfile realloc deflateInit2_ \
-	EVP_Digest
+wrapped := splice tee vmsplice pipe2 socketpair recv send sendmsg accept4 pread sendfile mincore realloc \
+	deflateInit2_ EVP_Digest
 $(fault_bins): $(test)/%: $(obj)/tests/%.o $(call objects,$(fault_src)) $(obj)/librelay.a
 	$(call link,$(addprefix -Wl$(comma)--wrap=,$(wrapped))) $(LIBS) -lcmocka
 

@@ -21,6 +21,7 @@ enum {
 	PIECE_BYTES = 16 << 20,   /* that the disk is asked for at once */
 	/* A large folio is dropped as a whole only.  So what lies before a part is dropped again. */
 	FOLIO_BYTES = 2 << 20,
+	LOOKS = 3, /* for what has just been read, and may have been dropped again */
 };
 
 /* Of one file. */
@@ -120,14 +121,18 @@ uint64_t history_cached(const struct history_run *run, uint64_t offset, uint64_t
 	return run->is_unseen ? bytes : cached_bytes(run->fd, offset, bytes);
 }
 
-bool history_is_unseen(struct history *history, int fd, uint64_t offset)
+int history_bring_in_and_look(struct history *history, int fd, uint64_t offset, uint64_t bytes)
 {
-	if (cached_bytes(fd, offset, 1))
-		return false;
+	for (int i = 0; i < LOOKS; i++) {
+		int r = history_bring_in(fd, offset, bytes);
+
+		if (r < 0 || cached_bytes(fd, offset, 1))
+			return r;
+	}
 	(void)pthread_mutex_lock(&history->lock);
 	history->is_unseen = true;
 	(void)pthread_mutex_unlock(&history->lock);
-	return true;
+	return 1;
 }
 
 void history_drop_old(struct history *history)

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
+
 struct history;
 struct history_run;
 
@@ -30,6 +32,7 @@ enum {
  * cannot be told, they are taken to be. */
 uint64_t history_cached(const struct history_run *run, uint64_t offset, uint64_t bytes);
 
-/* What is at `offset` has just been read.  True: it is not in the page cache all the same.  So the
- * file system keeps nothing there, and from now on the runs say so. */
-bool history_is_unseen(struct history *history, int fd, uint64_t offset);
+/* history_bring_in(), and looks whether they are there.  1: they are not, again and again.  So the file system keeps
+ * nothing there, and from now on the runs say so. */
+must_check int history_bring_in_and_look(struct history *history, int fd, uint64_t offset,
+					 uint64_t bytes);

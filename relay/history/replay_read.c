@@ -145,14 +145,6 @@ static int find_next(struct replay_read *read)
 	return r > 0 ? history_bring_in(run.fd, run.offset, u64_min(run.length, read->bytes)) : r;
 }
 
-static int bring_pages(const struct replay_read *read)
-{
-	int fd = history_reader_fd(&read->reader);
-	int r = history_bring_in(fd, read->offset, read->bytes);
-
-	return r < 0 ? r : history_is_unseen(read->read.history, fd, read->offset);
-}
-
 /* In the reading thread. */
 static int run(struct history_read *history_read)
 {
@@ -160,7 +152,9 @@ static int run(struct history_read *history_read)
 
 	switch (read->wish) {
 	case REPLAY_WANTS_PAGES:
-		return bring_pages(read);
+		return history_bring_in_and_look(history_read->history,
+						 history_reader_fd(&read->reader), read->offset,
+						 read->bytes);
 	case REPLAY_WANTS_NEXT:
 		return find_next(read);
 	case REPLAY_WANTS_END:

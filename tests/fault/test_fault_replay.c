@@ -159,6 +159,36 @@ static void a_file_that_shrinks_is_an_error(void **state)
 	history_close(&history);
 }
 
+// Whether the history is taken for one that nobody can look into, when what was just read is `times` times not there.
+static bool becomes_unseen(struct history_rig *rig, struct history *history, unsigned times)
+{
+	const struct replay_format format = {encoder_of(FORMAT_FRAMED), &no_framing, true};
+	struct replay *replay = open_all(history, &format);
+	struct replay_rig_sent sent;
+
+	wrap_fail_times(WRAP_MINCORE, 1, 1 + times, 0); // before, it is not there yet
+	send_all(replay, &sent);
+	assert_int_equal(sent.outcome, REPLAY_AT_END);
+	assert_int_equal(sent.count,
+			 PACKET_HEADER_BYTES + rig->bytes); // its file begins with a heartbeat
+	free(sent.bytes);
+	return history->is_unseen;
+}
+
+// It is dropped from the page cache now and then, e.g. by the sync thread.  That says nothing of the file system.
+static void what_is_dropped_again_is_read_again(void **state)
+{
+	struct history_rig *rig = *state;
+	struct history *history = recorded(rig);
+
+	assert_false(becomes_unseen(rig, history, 1));
+	wrap_reset();
+	assert_false(becomes_unseen(rig, history, 2));
+	wrap_reset();
+	assert_true(becomes_unseen(rig, history, 1000));
+	history_close(&history);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -167,6 +197,7 @@ int main(void)
 		TEST(what_fails_is_told),
 		TEST(less_than_asked_is_no_failure),
 		TEST(a_file_that_shrinks_is_an_error),
+		TEST(what_is_dropped_again_is_read_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

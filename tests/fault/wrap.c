@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <unistd.h>
 #include <openssl/evp.h>
 #include <zlib.h>
 
@@ -42,6 +43,7 @@ ssize_t __real_sendmsg(int, const struct msghdr *, int);
 int __real_accept4(int, struct sockaddr *, socklen_t *, int);
 ssize_t __real_pread(int, void *, size_t, off_t);
 ssize_t __real_sendfile(int, int, off_t *, size_t);
+int __real_mincore(void *, size_t, unsigned char *);
 void *__real_realloc(void *, size_t);
 int __real_deflateInit2_(z_streamp, int, int, int, int, int, const char *, int);
 int __real_EVP_Digest(const void *, size_t, unsigned char *, unsigned *, const EVP_MD *, ENGINE *);
@@ -57,6 +59,7 @@ ssize_t __wrap_sendmsg(int, const struct msghdr *, int);
 int __wrap_accept4(int, struct sockaddr *, socklen_t *, int);
 ssize_t __wrap_pread(int, void *, size_t, off_t);
 ssize_t __wrap_sendfile(int, int, off_t *, size_t);
+int __wrap_mincore(void *, size_t, unsigned char *);
 void *__wrap_realloc(void *, size_t);
 int __wrap_deflateInit2_(z_streamp, int, int, int, int, int, const char *, int);
 int __wrap_EVP_Digest(const void *, size_t, unsigned char *, unsigned *, const EVP_MD *, ENGINE *);
@@ -70,6 +73,12 @@ void wrap_fail_once(enum wrap_call call, unsigned nth, int err)
 {
 	rules[call].fail_first = rules[call].fail_last = rules[call].count + nth;
 	rules[call].fail_errno = err;
+}
+
+void wrap_fail_times(enum wrap_call call, unsigned nth, unsigned times, int err)
+{
+	wrap_fail_once(call, nth, err);
+	rules[call].fail_last += times - 1;
 }
 
 void wrap_fail_from(enum wrap_call call, unsigned nth, int err)
@@ -271,6 +280,16 @@ ssize_t __wrap_sendfile(int fd, int from_fd, off_t *offset, size_t bytes)
 	if (fails_now(rule, bytes, 0))
 		return -1;
 	return __real_sendfile(fd, from_fd, offset, capped(rule, bytes));
+}
+
+int __wrap_mincore(void *map, size_t bytes, unsigned char *ret)
+{
+	int r = __real_mincore(map, bytes, ret);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	if (fails_now(&rules[WRAP_MINCORE], bytes, 0))
+		memset(ret, 0, (bytes + page - 1) / page);
+	return r;
 }
 
 void *__wrap_realloc(void *memory, size_t bytes)

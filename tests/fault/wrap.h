@@ -26,6 +26,7 @@ enum wrap_call {
 	WRAP_ACCEPT4,
 	WRAP_PREAD,
 	WRAP_SENDFILE,
+	WRAP_MINCORE,      // failing only: it says that nothing is in the page cache
 	WRAP_REALLOC,      // failing only
 	WRAP_DEFLATE_INIT, // of zlib; failing only: it has no memory
 	WRAP_DIGEST,       // of libcrypto; the same
@@ -37,6 +38,9 @@ void wrap_reset(void);
 
 // Fails the nth call from now (1 is the next one) with errno err, and no other.
 void wrap_fail_once(enum wrap_call call, unsigned nth, int err);
+
+// Fails so many calls from the nth on.
+void wrap_fail_times(enum wrap_call call, unsigned nth, unsigned times, int err);
 
 // Fails the nth call from now and all after it with errno err.
 void wrap_fail_from(enum wrap_call call, unsigned nth, int err);
