@@ -75,16 +75,39 @@ int history_sync_found(struct history *history)
 	return r;
 }
 
-/* Descriptors of the open file that are the caller's; -1: there is none. */
-static void duplicate_open(struct history *history, int *ret_fd, int *ret_index_fd,
-			   bool *ret_has_new_name)
+/* What of the open file is to be brought to the disk. */
+struct open_file {
+	int fd, index_fd; /* owned; -1: there is none */
+	bool has_new_name;
+};
+
+/* 0 or -errno of fcntl(2). */
+static int take_open(struct history *history, struct open_file *ret)
 {
+	int r = 0;
+
+	*ret = (struct open_file){.fd = -1, .index_fd = -1};
 	(void)pthread_mutex_lock(&history->lock);
-	*ret_fd = history->open_fd < 0 ? -1 : fcntl(history->open_fd, F_DUPFD_CLOEXEC, 0);
-	*ret_index_fd =
-		history->open_fd < 0 ? -1 : fcntl(history->open_index_fd, F_DUPFD_CLOEXEC, 0);
-	*ret_has_new_name = history->has_new_name;
+	if (history->open_fd >= 0) {
+		ret->fd = fcntl(history->open_fd, F_DUPFD_CLOEXEC, 0);
+		ret->index_fd = fcntl(history->open_index_fd, F_DUPFD_CLOEXEC, 0);
+		r = ret->fd < 0 || ret->index_fd < 0 ? -errno : 0;
+	}
+	ret->has_new_name = history->has_new_name;
 	history->has_new_name = false;
+	(void)pthread_mutex_unlock(&history->lock);
+	return r;
+}
+
+/* With what could not be brought to the disk, it is tried again. */
+static void give_back_open(struct history *history, struct open_file *file, bool is_on_disk)
+{
+	fd_close(&file->fd);
+	fd_close(&file->index_fd);
+	if (is_on_disk || !file->has_new_name)
+		return;
+	(void)pthread_mutex_lock(&history->lock);
+	history->has_new_name = true;
 	(void)pthread_mutex_unlock(&history->lock);
 }
 
@@ -102,16 +125,14 @@ static int flush(struct history *history, int fd, int index_fd, bool is_due)
 
 static int flush_open(struct history *history, bool is_due)
 {
-	bool has_new_name;
-	int fd, index_fd, r = 0;
+	struct open_file file;
+	int r = take_open(history, &file);
 
-	duplicate_open(history, &fd, &index_fd, &has_new_name);
-	if (fd >= 0 && index_fd >= 0)
-		r = flush(history, fd, index_fd, is_due);
-	fd_close(&fd);
-	fd_close(&index_fd);
-	if (r == 0 && has_new_name && fsync(history->folder.fd) < 0)
+	if (r == 0 && file.fd >= 0)
+		r = flush(history, file.fd, file.index_fd, is_due);
+	if (r == 0 && file.has_new_name && fsync(history->folder.fd) < 0)
 		r = -errno;
+	give_back_open(history, &file, r == 0);
 	return r;
 }
 

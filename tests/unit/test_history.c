@@ -295,6 +295,43 @@ static void a_write_that_fails_leaves_whole_messages(void **state)
 	history_close(&history);
 }
 
+/* No descriptor is free from now on.  Returns the limit before. */
+static struct rlimit use_up_descriptors(void)
+{
+	struct rlimit before, none;
+	int lowest_free = dup(0);
+
+	assert_true(lowest_free >= 0);
+	assert_int_equal(close(lowest_free), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = (rlim_t)lowest_free;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	return before;
+}
+
+/* Nor is the name of the new file forgotten: without it, what is in it is not there after a power cut. */
+static void what_could_not_be_synced_is_an_error_and_tried_again(void **state)
+{
+	struct history_rig *rig = *state;
+	struct history_found found;
+	struct history *history = history_rig_open(rig, &found);
+	struct history_writer writer;
+	struct rlimit before;
+
+	history_rig_add(rig, 1 << 16);
+	history_writer_begin(&writer, history, &found.end);
+	(void)history_rig_append(rig, &writer, 0, rig->bytes);
+	before = use_up_descriptors();
+	assert_int_equal(history_sync(history, true, 0), -EMFILE);
+	assert_true(history->has_new_name);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(history_sync(history, true, 0), 0);
+	assert_false(history->has_new_name);
+	assert_int_equal(history_writer_end(&writer), 0);
+	history_close(&history);
+}
+
 static void a_session_has_files_of_its_own(void **state)
 {
 	struct history_rig *rig = *state;
@@ -497,6 +534,7 @@ int main(void)
 		TEST(a_stream_that_begins_anew_is_joined),
 		TEST(what_does_not_go_on_is_an_error),
 		TEST(a_write_that_fails_leaves_whole_messages),
+		TEST(what_could_not_be_synced_is_an_error_and_tried_again),
 		TEST(a_session_has_files_of_its_own),
 		TEST(whole_files_are_retired),
 		TEST(old_files_are_retired_and_the_newest_stays),
