@@ -283,11 +283,15 @@ static int claim(struct history_folder *folder, const struct history_params *par
 int history_folder_set_on_disk_first(struct history_folder *folder)
 {
 	size_t used = strlen(folder->owner);
+	int r;
 
 	if (strstr(folder->owner, on_disk_first))
 		return 0;
 	(void)snprintf(folder->owner + used, sizeof(folder->owner) - used, "%s", on_disk_first);
-	return write_owner(folder->fd, folder->owner);
+	r = write_owner(folder->fd, folder->owner);
+	if (r < 0)
+		folder->owner[used] = '\0';
+	return r;
 }
 
 int history_folder_set_next(const struct history_folder *folder, const struct sequence *next)

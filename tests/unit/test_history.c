@@ -332,6 +332,28 @@ static void what_could_not_be_synced_is_an_error_and_tried_again(void **state)
 	history_close(&history);
 }
 
+/* As on a disk that is full for a while. */
+static void what_could_not_be_said_of_the_folder_is_said_later(void **state)
+{
+	struct history_rig *rig = *state;
+	const struct rlimit nothing = {.rlim_max = RLIM_INFINITY};
+	const struct rlimit none = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+	struct history_found found;
+	struct history *history;
+
+	rig->params.is_on_disk_first = true;
+	history = history_rig_open(rig, &found);
+	assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &nothing), 0);
+	assert_int_equal(history_folder_set_on_disk_first(&history->folder), -EFBIG);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	assert_int_equal(history_folder_set_on_disk_first(&history->folder), 0);
+	history_close(&history);
+	history = history_rig_open(rig, &found);
+	assert_true(history->folder.is_on_disk_first);
+	history_close(&history);
+}
+
 static void a_session_has_files_of_its_own(void **state)
 {
 	struct history_rig *rig = *state;
@@ -535,6 +557,7 @@ int main(void)
 		TEST(what_does_not_go_on_is_an_error),
 		TEST(a_write_that_fails_leaves_whole_messages),
 		TEST(what_could_not_be_synced_is_an_error_and_tried_again),
+		TEST(what_could_not_be_said_of_the_folder_is_said_later),
 		TEST(a_session_has_files_of_its_own),
 		TEST(whole_files_are_retired),
 		TEST(old_files_are_retired_and_the_newest_stays),
