@@ -91,8 +91,9 @@ def test_what_was_on_its_way_comes_from_the_history(lab, server, how, on_slow):
     """The stream has taken nothing for so long that the ring has gone on without it."""
     nats = server()
     nats.stream()
-    sections = forwarding(nats, on_slow=on_slow, history=lab.directory / "history", on_history_lag="wait",
-                          **{**SLOW, "stall_timeout": "1h"})
+    sections = {"admin": {"listen": "tcp:127.0.0.1:0"},
+                **forwarding(nats, on_slow=on_slow, history=lab.directory / "history", on_history_lag="wait",
+                             **{**SLOW, "stall_timeout": "1h"})}
     crashing = Crashing(lab, sections) if how == "crash" else None
     relay = crashing.relay if crashing else lab.start(sections)
     relay.wait("a", forward_up=1)
@@ -107,6 +108,7 @@ def test_what_was_on_its_way_comes_from_the_history(lab, server, how, on_slow):
     if how == "upgrade":
         relay.upgrade()
     else:
+        wait_recorded(lab, relay, 1500)  # what is on its way from the ring to the files, a crash loses
         crashing.die_at_rest()
         relay = crashing.relay
     nats.process.send_signal(signal.SIGCONT)
