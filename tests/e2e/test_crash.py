@@ -320,7 +320,7 @@ def test_a_crash_before_ready_is_not_resumed(lab):
 
     lab.loop.run(is_full, what="a log that is full", poll=0.005)
     keeper, = manager.keepers()
-    assert not manager.store
+    lab.loop.run(lambda: not manager.store, what="what it was given to be taken")
     relay.signal(signal.SIGKILL)
     lab.loop.run(lambda: relay.code is not None, what="its end")
     lab.loop.run(lambda: keeper not in manager.keepers(), what="the keeper's end", poll=0.005)

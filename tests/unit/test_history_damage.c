@@ -270,10 +270,10 @@ static uint64_t commit_and_die(struct history_rig *rig, size_t bytes, size_t mor
 	if (history->next_number - 1 == number)
 		assert_int_equal(end.offset, before.offset);
 	number = history->next_number - 1;
+	assert_int_equal(history_sync(history, false, 0), 0); /* of the files before */
 	(void)close(writer->fd);
 	(void)close(writer->index_fd);
 	history_unref_file(history, &writer->file);
-	assert_int_equal(history_sync(history, false, 0), 0);
 	history_close(&history);
 	return number;
 }
