@@ -177,8 +177,9 @@ void fanout_drain_rest(struct fanout *fanout);
 
 void fanout_close_all(struct fanout *fanout, enum close_reason reason);
 
-/* Another process is to do that: adds them to *ret.  Nothing here has changed.  0 or -ENOMEM. */
 struct farewells;
+
+/* Another process is to do that: adds them to *ret.  Nothing here has changed.  0 or -ENOMEM. */
 int fanout_capture_farewells(const struct fanout *fanout, enum close_reason reason,
 			     struct farewells *ret) must_check;
 

@@ -199,9 +199,10 @@ void ingest_take_bodies(struct ingest *ingest);
  * after all. */
 void ingest_settle(struct ingest *ingest);
 
+struct farewells;
+
 /* Such a publisher, and those by HTTP that wait for its place, are ended by the next process, which tells
  * them the reason (HANDOVER).  What was asked for is only closed there, and asked for anew.  0 or -ENOMEM. */
-struct farewells;
 must_check int ingest_capture_farewells(const struct ingest *ingest, struct farewells *ret);
 
 /* Describes it, without those.  A file that is read past the page cache goes on through it from the same byte. */
