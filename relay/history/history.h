@@ -60,6 +60,8 @@ struct history_file {
 	 * next one to come, time that of the last packet.  With the lock. */
 	struct history_entry first, end;
 	uint64_t dropped; /* with the lock: so far it has been dropped from the page cache */
+	/* With the lock: what readers have had brought in since, and has not been dropped again. */
+	uint64_t brought_from, brought_to;
 
 	/* With the lock. */
 	unsigned readers;

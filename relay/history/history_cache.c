@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "base/num.h"
@@ -22,6 +23,15 @@ enum {
 	/* A large folio is dropped as a whole only.  So what lies before a part is dropped again. */
 	FOLIO_BYTES = 2 << 20,
 	LOOKS = 3, /* for what has just been read, and may have been dropped again */
+	/* Of a reader: a socket may still hold so much, which cannot be dropped then. */
+	BEHIND_BYTES = 4 << 20,
+	BEHIND_MIN_BYTES = 8 << 20, /* less is not worth a call */
+	/* So far ahead, nobody has brought in anything for this reader: more than the kernel reads
+	 * ahead by itself. */
+	AHEAD_BYTES = 16 << 20,
+	/* Who asks, and what is asked for, which has one of its own meanwhile (replay_read.h). */
+	READERS_OF_ONE = 2,
+	SEEN_NS = 100 * NS_PER_MS,
 };
 
 /* Of one file. */
@@ -43,6 +53,18 @@ static bool pick_part(struct history_file *file, uint64_t kept, struct old_part 
 	return true;
 }
 
+/* With the lock: what readers have left behind, once nobody reads the file. */
+static bool pick_brought(struct history_file *file, struct old_part *ret)
+{
+	uint64_t to = u64_min(file->brought_to, file->dropped);
+
+	if (file->readers || file->brought_from >= to)
+		return false;
+	*ret = (struct old_part){file->number, file->brought_from, to};
+	file->brought_from = file->brought_to = 0;
+	return true;
+}
+
 /* The newest ones.  How many. */
 static size_t pick_parts(struct history *history, struct old_part *parts)
 {
@@ -55,7 +77,7 @@ static size_t pick_parts(struct history *history, struct old_part *parts)
 	     node = node->prev) {
 		struct history_file *file = history_file_at(node);
 
-		count += pick_part(file, kept, &parts[count]);
+		count += pick_part(file, kept, &parts[count]) || pick_brought(file, &parts[count]);
 		kept += file->end.offset;
 	}
 	(void)pthread_mutex_unlock(&history->lock);
@@ -116,9 +138,29 @@ static uint64_t cached_bytes(int fd, uint64_t offset, uint64_t bytes)
 	return u64_min(bytes, cached - u64_min(cached, before));
 }
 
-uint64_t history_cached(const struct history_run *run, uint64_t offset, uint64_t bytes)
+/* Looks at all that may be asked for next. */
+static void look(struct history_run *run, uint64_t offset, uint64_t bytes, uint64_t now_ns)
 {
-	return run->is_unseen ? bytes : cached_bytes(run->fd, offset, bytes);
+	uint64_t end = u64_max(offset + bytes, run->offset + run->length);
+
+	run->seen_from = offset;
+	run->seen_to = offset + cached_bytes(run->fd, offset, end - offset);
+	run->seen_until_ns = now_ns + SEEN_NS;
+}
+
+uint64_t history_cached(struct history_run *run, uint64_t offset, uint64_t bytes)
+{
+	uint64_t now_ns = clock_mono_ns();
+
+	if (run->is_unseen)
+		return bytes;
+	if (run->ready_to)
+		bytes = u64_min(bytes, run->ready_to - u64_min(run->ready_to, offset));
+	if (!bytes)
+		return 0;
+	if (offset < run->seen_from || offset >= run->seen_to || now_ns >= run->seen_until_ns)
+		look(run, offset, bytes, now_ns);
+	return u64_min(bytes, run->seen_to - offset);
 }
 
 int history_bring_in_and_look(struct history *history, int fd, uint64_t offset, uint64_t bytes)
@@ -133,6 +175,49 @@ int history_bring_in_and_look(struct history *history, int fd, uint64_t offset, 
 	history->is_unseen = true;
 	(void)pthread_mutex_unlock(&history->lock);
 	return 1;
+}
+
+/* With the lock: what is from `offset` to `to` was not there, and comes.  What goes: nothing where
+ * from == to. */
+static struct old_part note_brought(struct history_file *file, uint64_t offset, uint64_t to)
+{
+	struct old_part part = {file->number, file->brought_from, file->brought_to};
+	bool is_alone = file->readers <= READERS_OF_ONE;
+
+	if (part.from == part.to || (is_alone && offset > part.to)) {
+		file->brought_from = offset;
+		file->brought_to = to;
+		return part;
+	}
+	part.to = u64_min(offset - u64_min(offset, BEHIND_BYTES), file->dropped);
+	file->brought_from = part.to - u64_min(part.to, FOLIO_BYTES);
+	file->brought_to = u64_max(file->brought_to, to);
+	if (!is_alone || part.to < part.from + BEHIND_MIN_BYTES) {
+		file->brought_from = u64_min(part.from, offset);
+		part.to = part.from;
+	}
+	return part;
+}
+
+void history_drop_behind(const struct history_reader *reader, uint64_t offset)
+{
+	struct history *history = reader->history;
+	struct history_file *file = reader->file;
+	struct old_part part;
+	uint64_t ahead, to = offset;
+
+	(void)pthread_mutex_lock(&history->lock);
+	ahead = u64_min(offset + AHEAD_BYTES, file->end.offset - 1);
+	(void)pthread_mutex_unlock(&history->lock);
+	if (!cached_bytes(file->fd, ahead, 1))
+		to = ahead + HISTORY_LOOK_BYTES;
+	(void)pthread_mutex_lock(&history->lock);
+	part = note_brought(file, offset, to);
+	part.to = u64_min(part.to, file->dropped);
+	(void)pthread_mutex_unlock(&history->lock);
+	if (part.from < part.to)
+		(void)posix_fadvise(file->fd, (off_t)part.from, (off_t)(part.to - part.from),
+				    POSIX_FADV_DONTNEED);
 }
 
 void history_drop_old(struct history *history)

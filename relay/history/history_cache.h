@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
  * What a history leaves in the page cache: the newest HISTORY_CACHED_BYTES of all its files, for
- * those who read right behind the live edge.  What is older is dropped from it, once: whoever
- * brings it in again sees to it that it goes again.
+ * those who read right behind the live edge.  What is older is dropped from it, once.
+ *
+ * What readers bring in again is dropped behind them.  Where several read one file, that waits until
+ * the last of them has left it, since nobody knows who of them comes there next.
  */
 #pragma once
 
@@ -12,6 +14,7 @@
 #include "base/compiler.h"
 
 struct history;
+struct history_reader;
 struct history_run;
 
 enum {
@@ -19,18 +22,23 @@ enum {
 };
 
 /* The sync thread's: drops what has become older, once it is on the disk (posix_fadvise(2),
- * POSIX_FADV_DONTNEED, which leaves what is dirty).  Waits for the disk.  What cannot be dropped
- * stays until the kernel needs the room. */
+ * POSIX_FADV_DONTNEED, which leaves what is dirty), and what readers have left behind.  Waits for the
+ * disk.  What cannot be dropped stays until the kernel needs the room. */
 void history_drop_old(struct history *history);
+
+/* The reading thread's, before it brings in what the reader needs from `offset` on: drops what lies
+ * behind that and was not there before. */
+void history_drop_behind(const struct history_reader *reader, uint64_t offset);
 
 enum {
 	HISTORY_LOOK_BYTES = 1 << 20,
 };
 
 /* How many bytes of the file of a run, from `offset` on, are in the page cache, of `bytes` and of
- * HISTORY_LOOK_BYTES: they can be read or sent without waiting for the disk (mincore(2)).  Where it
- * cannot be told, they are taken to be. */
-uint64_t history_cached(const struct history_run *run, uint64_t offset, uint64_t bytes);
+ * HISTORY_LOOK_BYTES: they can be read or sent without waiting for the disk (mincore(2)).  What it
+ * has seen there counts for 100 ms, so that who sends in pieces looks once.  Nothing from
+ * run->ready_to on.  Where it cannot be told, they are taken to be there. */
+uint64_t history_cached(struct history_run *run, uint64_t offset, uint64_t bytes);
 
 /* history_bring_in(), and looks whether they are there.  1: they are not, again and again.  So the file system keeps
  * nothing there, and from now on the runs say so. */

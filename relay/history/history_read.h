@@ -82,9 +82,9 @@ void history_reads_end(struct history *history);
 /* Nobody reads the file now: it is closed, which may wait for the disk if it has been retired. */
 void history_reads_close_file(struct history *history, struct history_file *file);
 
-/* Brings `bytes` of a file from `offset` on into the page cache, and begins to read as much behind
- * them.  Waits for the disk.  0; -EBADMSG: the file is shorter; or
- * -errno of pread(2). */
+/* Brings `bytes` of a file, not 0, from `offset` on into the page cache.  The kernel may begin to read
+ * what is behind them.  Waits for the disk.  0; -EBADMSG: the file is shorter; or -errno of
+ * pread(2). */
 must_check int history_bring_in(int fd, uint64_t offset, uint64_t bytes);
 
 /* How much a reader may have brought in at once: so much that all together have not too much. */

@@ -48,6 +48,15 @@ struct history_run {
 	uint32_t session;  /* behind this run: of what comes next, */
 	uint64_t sequence; /* and its sequence */
 	bool is_unseen;    /* what of it is in the page cache, nobody can tell */
+
+	/* Where reading has had to wait for the disk: so far it has been brought in.  What is behind that
+	 * is not touched, for the kernel might begin to read ahead there, and so wait.  0: nothing
+	 * had to be. */
+	uint64_t ready_to;
+
+	/* history_cached()'s: what it has seen there, and until when it need not look again. */
+	uint64_t seen_from, seen_to; /* offsets */
+	uint64_t seen_until_ns;      /* monotonic */
 };
 
 /* At the packet that holds message `sequence`, so what that packet holds before it comes as

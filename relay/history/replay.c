@@ -27,7 +27,7 @@
 #include "packet/packet.h"
 
 enum {
-	PIECE_BYTES = 256 * 1024, /* sent in one turn, so that all others have theirs */
+	PIECE_BYTES = 512 * 1024, /* sent in one turn, so that all others have theirs */
 	RATE_PARTS = 10,          /* of a second's bytes, at once */
 };
 
@@ -38,8 +38,7 @@ struct replay {
 	struct replay_block block; /* of it, and not sent yet; always empty in the framed format */
 	uint64_t block_offset;     /* where in the file what is in the block begins */
 	uint64_t block_sent;       /* bytes of it that have been sent */
-	uint64_t
-		passed_over; /* the socket has so many bytes from here on; then nothing else is in hand */
+	uint64_t passed_over;      /* bytes from here on that the socket has; nothing is in hand */
 	bool is_inside;            /* the socket has a part of a packet */
 	struct token_bucket rate;  /* bytes; they are owed where more were sent */
 	struct history_reader end; /* with has_end: nothing from here on */
@@ -49,7 +48,8 @@ struct replay {
 	void (*on_freed)(void *owner); /* NULL: nobody is told */
 	void *owner;
 	struct replay_read *read; /* owned */
-	bool is_reading;          /* it rests until that is done */
+	bool is_reading;          /* it rests until that is done, */
+	bool is_ahead;            /* or goes on: that is wanted next */
 	bool has_looked;          /* for the end, behind the run in hand */
 	int error;                /* of reading, not told yet: an errno; 0: none */
 	void (*wake)(void *subscriber);
@@ -66,6 +66,22 @@ static void take_reader(struct history_reader *reader, struct history_reader *fr
 	*from = before;
 }
 
+static void take_result(struct replay *replay, struct replay_read *read, bool result)
+{
+	if (read->wish == REPLAY_WANTS_PAGES) {
+		replay->run.is_unseen = result;
+		replay->run.ready_to = read->offset + read->bytes;
+	} else if (read->wish == REPLAY_WANTS_NEXT) {
+		take_reader(&replay->reader, &read->reader);
+		replay->run.ready_to = read->bytes;
+	} else {
+		replay->has_looked = true;
+		replay->has_end = result;
+		if (result)
+			take_reader(&replay->end, &read->reader);
+	}
+}
+
 static void take_read(void *owner)
 {
 	struct replay *replay = owner;
@@ -73,17 +89,11 @@ static void take_read(void *owner)
 	int r = read->read.result;
 
 	replay->is_reading = false;
-	replay->error = r < 0 ? -r : 0;
-	if (read->wish == REPLAY_WANTS_NEXT && r >= 0)
-		take_reader(&replay->reader, &read->reader);
-	if (read->wish == REPLAY_WANTS_END && r >= 0) {
-		replay->has_looked = true;
-		replay->has_end = r > 0;
-		if (replay->has_end)
-			take_reader(&replay->end, &read->reader);
-	}
-	if (read->wish == REPLAY_WANTS_PAGES && r > 0)
-		replay->run.is_unseen = true;
+	/* What failed ahead is asked for again when it is needed. */
+	replay->error = r < 0 && !replay->is_ahead ? -r : 0;
+	replay->is_ahead = false;
+	if (r >= 0)
+		take_result(replay, read, r > 0);
 	if (replay->wake)
 		replay->wake(replay->subscriber);
 }
@@ -91,13 +101,18 @@ static void take_read(void *owner)
 /* The rest of the wish is set.  MORE: it has been done at once. */
 static enum replay_outcome ask(struct replay *replay, enum replay_wish wish)
 {
-	bool is_elsewhere = wish == REPLAY_WANTS_END;
+	struct history_reader *from = wish == REPLAY_WANTS_END ? NULL : &replay->reader;
 
 	replay->read->wish = wish;
 	replay->is_reading = true;
-	if (!replay_read_begin(replay->read, is_elsewhere ? NULL : &replay->reader))
-		return REPLAY_RESTS;
-	return REPLAY_MORE;
+	return replay_read_begin(replay->read, from) ? REPLAY_MORE : REPLAY_RESTS;
+}
+
+/* Something is to be asked for.  True: what was asked for ahead comes first. */
+static bool must_wait(struct replay *replay)
+{
+	replay->is_ahead = false;
+	return replay->is_reading;
 }
 
 static uint64_t bytes_ahead(const struct replay *replay)
@@ -105,10 +120,13 @@ static uint64_t bytes_ahead(const struct replay *replay)
 	return history_bytes_ahead(replay->reader.history);
 }
 
+/* Of the run in hand, as many as it has. */
 static enum replay_outcome ask_for_pages(struct replay *replay, uint64_t offset, uint64_t bytes)
 {
+	if (must_wait(replay))
+		return REPLAY_RESTS;
 	replay->read->offset = offset;
-	replay->read->bytes = bytes;
+	replay->read->bytes = u64_min(bytes, replay->run.offset + replay->run.length - offset);
 	return ask(replay, REPLAY_WANTS_PAGES);
 }
 
@@ -125,11 +143,15 @@ static bool must_look_for_end(const struct replay *replay)
 /* The next run.  MORE: it is in hand, or has length 0; AT_END: there is none. */
 static enum replay_outcome next_run(struct replay *replay, struct replay_progress *ret)
 {
+	uint64_t ready_to = replay->run.ready_to;
 	int r = 0;
 
+	if (must_wait(replay))
+		return REPLAY_RESTS;
 	/* The end is looked for behind the run that was looked at before. */
 	if (!replay->has_looked)
 		r = history_reader_next_open(&replay->reader, &replay->run);
+	replay->run.ready_to = ready_to;
 	if (r == -EINPROGRESS) {
 		replay->read->bytes = bytes_ahead(replay);
 		return ask(replay, REPLAY_WANTS_NEXT);
@@ -290,11 +312,8 @@ static enum replay_outcome send_file(struct replay *replay, int fd, struct repla
 	ssize_t sent;
 
 	if (!bytes)
-		return ask_for_pages(replay, replay->run.offset,
-				     u64_min(allowed, bytes_ahead(replay)));
-	do
-		sent = sendfile(fd, replay->run.fd, &offset, bytes);
-	while (sent < 0 && errno == EINTR);
+		return ask_for_pages(replay, replay->run.offset, bytes_ahead(replay));
+	sent = TEMP_FAILURE_RETRY(sendfile(fd, replay->run.fd, &offset, bytes));
 	if (sent < 0 && errno == EAGAIN)
 		return REPLAY_BLOCKED;
 	if (sent <= 0) {
@@ -317,11 +336,9 @@ static enum replay_outcome fill_block(struct replay *replay, struct replay_progr
 	replay->block_sent = 0;
 	r = replay_block_fill(&replay->block, &replay->format, &replay->run, bytes_allowed(replay),
 			      &taken, &missed);
-
 	if (r == -EINPROGRESS)
-		return ask_for_pages(
-			replay, replay->run.offset,
-			u64_min(u64_max(taken, bytes_ahead(replay)), bytes_allowed(replay)));
+		return ask_for_pages(replay, replay->run.offset,
+				     u64_max(taken, bytes_ahead(replay)));
 	if (r < 0) {
 		ret->err = -r;
 		return REPLAY_FAILED;
@@ -366,8 +383,20 @@ static enum replay_outcome send_encoded(struct replay *replay, int fd, struct re
 	return outcome;
 }
 
+/* Who had to wait for the disk has what comes next brought in while it sends. */
+static void read_ahead(struct replay *replay)
+{
+	const struct history_run *run = &replay->run;
+	uint64_t from = run->ready_to, end = run->offset + run->length;
+	uint64_t bytes = u64_min(bytes_ahead(replay), end - u64_min(end, from));
+
+	if (from && bytes && !run->is_unseen && !replay->is_reading && from <= run->offset + bytes)
+		replay->is_ahead = ask_for_pages(replay, from, bytes) == REPLAY_RESTS;
+}
+
 static enum replay_outcome send_run(struct replay *replay, int fd, struct replay_progress *ret)
 {
+	read_ahead(replay);
 	if (is_framed(replay))
 		return send_file(replay, fd, ret);
 	return send_encoded(replay, fd, ret);
@@ -452,6 +481,13 @@ static enum replay_outcome pass_over(struct replay *replay, struct replay_progre
 	return REPLAY_FAILED;
 }
 
+/* The disk, or its rate. */
+static bool must_rest(const struct replay *replay, uint64_t now_ns)
+{
+	return (replay->is_reading && !replay->is_ahead) ||
+	       token_bucket_wait_ns(&replay->rate, now_ns, 1);
+}
+
 static enum replay_outcome send_some(void *owner, int fd, struct replay_progress *ret)
 {
 	struct replay *replay = owner;
@@ -463,7 +499,7 @@ static enum replay_outcome send_some(void *owner, int fd, struct replay_progress
 		ret->err = -r;
 		return REPLAY_FAILED;
 	}
-	if (replay->is_reading || token_bucket_wait_ns(&replay->rate, now_ns, 1))
+	if (must_rest(replay, now_ns))
 		return REPLAY_RESTS;
 	if (replay->error)
 		return tell_error(replay, ret);
@@ -486,7 +522,7 @@ static bool rests(void *owner)
 {
 	struct replay *replay = owner;
 
-	if (replay->is_reading || token_bucket_wait_ns(&replay->rate, clock_mono_ns(), 1))
+	if (must_rest(replay, clock_mono_ns()))
 		return true;
 	if (!replay->delay || history_delay_look(replay->delay) < 0)
 		return false;

@@ -132,7 +132,7 @@ static bool stays_in_file(const struct replay_format *format, const struct packe
 struct filling {
 	struct replay_block *block;
 	const struct replay_format *format;
-	const struct history_run *run;
+	struct history_run *run;
 	uint64_t limit;
 	uint64_t taken;  /* of the run */
 	uint64_t missed; /* messages */
@@ -142,7 +142,7 @@ struct filling {
 	bool is_full;    /* nothing more goes in */
 };
 
-static bool is_cached(const struct history_run *run, uint64_t bytes)
+static bool is_cached(struct history_run *run, uint64_t bytes)
 {
 	uint64_t done = 0, more = 1;
 
@@ -237,7 +237,7 @@ static int take_packet(struct filling *filling)
 }
 
 int replay_block_fill(struct replay_block *block, const struct replay_format *format,
-		      const struct history_run *run, uint64_t limit, uint64_t *ret_taken,
+		      struct history_run *run, uint64_t limit, uint64_t *ret_taken,
 		      uint64_t *ret_missed)
 {
 	struct filling filling = {.block = block, .format = format, .run = run, .limit = limit};
@@ -314,7 +314,7 @@ static ssize_t send_bytes(const struct replay_block *block, int fd)
 	return sent < 0 ? -errno : sent;
 }
 
-static ssize_t send_payload(const struct replay_block *block, int fd, const struct history_run *run)
+static ssize_t send_payload(const struct replay_block *block, int fd, struct history_run *run)
 {
 	off_t offset = (off_t)block->payload_offset;
 	uint64_t cached = history_cached(run, block->payload_offset, block->payload_left);
@@ -328,8 +328,7 @@ static ssize_t send_payload(const struct replay_block *block, int fd, const stru
 	return sent < 0 ? -errno : sent;
 }
 
-int replay_block_send(struct replay_block *block, int fd, const struct history_run *run,
-		      size_t *ret_sent)
+int replay_block_send(struct replay_block *block, int fd, struct history_run *run, size_t *ret_sent)
 {
 	ssize_t sent;
 

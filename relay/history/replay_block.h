@@ -48,14 +48,14 @@ static inline bool replay_block_is_empty(const struct replay_block *block)
  * bytes of the run, *ret_taken, have to be brought into the page cache first.  The block is empty
  * after an error. */
 must_check int replay_block_fill(struct replay_block *block, const struct replay_format *format,
-				 const struct history_run *run, uint64_t limit, uint64_t *ret_taken,
+				 struct history_run *run, uint64_t limit, uint64_t *ret_taken,
 				 uint64_t *ret_missed);
 
 /* Sends what the socket takes.  run: as before.  *ret_sent: how many bytes, also when
  * there is an error.  Returns 1: the block is empty; 0: the socket takes no more for now; or
  * -errno of send(2) or sendfile(2), -EIO where the file has become shorter.  -EINPROGRESS: the
  * payload has to be brought into the page cache first, from payload_offset on. */
-must_check int replay_block_send(struct replay_block *block, int fd, const struct history_run *run,
+must_check int replay_block_send(struct replay_block *block, int fd, struct history_run *run,
 				 size_t *ret_sent);
 
 /* Leaves out the first `bytes` of what is to be sent, or as many as there are; returns how many. */

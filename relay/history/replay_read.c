@@ -142,7 +142,10 @@ static int find_next(struct replay_read *read)
 	struct history_run run;
 	int r = history_reader_next(&read->reader, &run);
 
-	return r > 0 ? history_bring_in(run.fd, run.offset, u64_min(run.length, read->bytes)) : r;
+	if (r <= 0)
+		return r;
+	history_drop_behind(&read->reader, run.offset);
+	return history_bring_in(run.fd, run.offset, u64_min(run.length, read->bytes));
 }
 
 /* In the reading thread. */
@@ -152,6 +155,7 @@ static int run(struct history_read *history_read)
 
 	switch (read->wish) {
 	case REPLAY_WANTS_PAGES:
+		history_drop_behind(&read->reader, read->offset);
 		return history_bring_in_and_look(history_read->history,
 						 history_reader_fd(&read->reader), read->offset,
 						 read->bytes);
