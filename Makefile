@@ -191,6 +191,7 @@ help:
 	@echo 'make bench-isolation   healthy subscribers beside ones that do not read: relay, Redis, NATS, Mosquitto, Nchan'
 	@echo 'make bench-workers     CPU time for a GB with 1, 2 and 4 workers at the same load; build/bench/workers.md and .csv'
 	@echo 'make bench-compressed  lines of JSON to 1,000 WebSockets, as they are and compressed once for all; 4 minutes'
+	@echo 'make bench-history     recording and replay, beside bare loops, JetStream and Redis; PARTS="warm cold ..." for some'
 	@echo 'make bench-transfer    one file to one socket, the ways compared; build/bench/transfer.md, .csv and .png'
 	@echo 'make bench-peers       relay, Redis, NATS, Mosquitto, Nchan, Icecast, ncat, ZeroMQ and nng; build/bench/peers'
 	@echo 'make bench-sweep       copy, splice and compact over segment, message size, receive buffer; build/bench/sweep'

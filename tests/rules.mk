@@ -23,7 +23,7 @@ fuzz_bins    := $(fuzz_targets:tests/%.c=$(test)/%)
 preloaded    := $(bin)/librefuse.so $(bin)/liballocation.so $(bin)/libprobe.so
 
 .PHONY: tests test test-repeat test-service test-clients test-package lint fuzz fuzzers bench bench-isolation bench-workers \
-	bench-compressed bench-matrix bench-transfer bench-peers bench-sweep torture soak soak-short soak-upgrade soak-crash \
+	bench-compressed bench-history bench-matrix bench-transfer bench-peers bench-sweep torture soak soak-short soak-upgrade soak-crash \
 	soak-fuzz coverage
 
 tests: all $(unit_bins) $(fault_bins) $(preloaded)
@@ -136,6 +136,10 @@ bench-workers: all $(bin)/relay-bench
 
 bench-compressed: all
 	@RELAY_BIN_DIR=$(bin) tests/bench/compressed
+
+bench-history: all $(bin)/relay-bench
+	@tests/install-packages peers || echo 'note: measured is what is installed'
+	@RELAY_BIN_DIR=$(bin) tests/bench/history
 
 bench-matrix: all $(bin)/relay-bench
 	@RELAY_BIN_DIR=$(bin) tests/bench/matrix

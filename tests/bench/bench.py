@@ -30,6 +30,7 @@ DISTURBED = 0.1  # cores that others took during a run
 APART = 1.5  # highest over lowest of the rounds: from here on they do not tell one figure
 COLUMNS = 100  # of what is printed
 UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+CORES = os.sched_getaffinity(0)  # before a script takes one of them
 
 
 class RunFailed(Exception):
@@ -52,7 +53,7 @@ def words(text):
 
 def core(number):
     """That core, or -1 where there is none."""
-    return number if number in os.sched_getaffinity(0) else -1
+    return number if number in CORES else -1
 
 
 def pin():
@@ -62,6 +63,11 @@ def pin():
 
 def describe_machine():
     return f"{os.uname().sysname} {os.uname().release}, {os.cpu_count()} cores, loopback"
+
+
+def file_system(folder):
+    command = ["df", "--output=fstype", folder]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]
 
 
 def read_setting(name):
@@ -119,7 +125,7 @@ def need_programs(*programs):
     for program in programs:
         if not os.access(program, os.X_OK):
             sys.exit(f"{program} is missing: make {os.path.relpath(program, ROOT)}")
-    if len(os.sched_getaffinity(0)) < 2:
+    if len(CORES) < 2:
         print("one core only: server and load share it, so figures mean little", file=sys.stderr)
     # So that servers are stopped on the way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -194,6 +200,16 @@ def read_busy():
 def median_of(results, field):
     values = [result[field] for result in results]
     return statistics.median(values) if values else None
+
+
+def cpu_of(pid):
+    """Seconds, of all its threads, those that have ended as well: what clock_getcpuclockid(3) makes of a number."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def connect(address):
+    host, port = address.rsplit(":", 1)
+    return socket.create_connection((host, int(port)), 10)
 
 
 # --- rounds -------------------------------------------------------------------------------------------------------

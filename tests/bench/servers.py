@@ -31,8 +31,8 @@ class Process:
 
     is_pinned = True  # to SERVER_CORE
 
-    def __init__(self):
-        self.folder = tempfile.TemporaryDirectory(prefix="relay-bench-")
+    def __init__(self, parent=None):
+        self.folder = tempfile.TemporaryDirectory(prefix="relay-bench-", dir=parent)
         self.path = pathlib.Path(self.folder.name)
         # Servers that are started as root and give that up must still reach and write their files.
         os.chmod(self.path, 0o777)
@@ -170,11 +170,12 @@ LIBRARIES = ["zmq", "nng"]
 HISTORY_BYTES = 8 << 20  # relay's ring, unless set
 
 
+def which(program):
+    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:{BIN}")
+
+
 def find_program(name, relay):
-    if name in RELAYS:
-        return relay
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:{BIN}"
-    return shutil.which(SERVERS[name].program, path=path)
+    return relay if name in RELAYS else which(SERVERS[name].program)
 
 
 def find_installed(names, relay):
