@@ -41,6 +41,11 @@ static bool is_loose(const struct engine_choice *choice)
 	return choice->slot_bytes > 0 && choice->slot_bytes < ENGINE_DENSE_BYTES;
 }
 
+static bool is_crowd(const struct engine_choice *choice)
+{
+	return choice->readers / ENGINE_CROWD >= choice->thresholds.compact_readers;
+}
+
 static enum engine compact_or_copy(const struct engine_choice *choice)
 {
 	return choice->readers >= choice->thresholds.compact_readers ? ENGINE_COMPACT : ENGINE_COPY;
@@ -54,6 +59,8 @@ enum engine engine_expect(const struct engine_choice *choice, size_t bytes)
 		return choice->fixed;
 	if (bytes < choice->thresholds.copy_below)
 		return ENGINE_COPY;
+	if (is_crowd(choice))
+		return ENGINE_COMPACT;
 	return is_loose(choice) && choice->until_look ? compact_or_copy(choice) : ENGINE_SPLICE;
 }
 
@@ -65,7 +72,9 @@ enum engine engine_choose(const struct engine_choice *choice, size_t bytes, bool
 		return choice->fixed == ENGINE_SPLICE && !in_pipes ? ENGINE_COPY : choice->fixed;
 	if (bytes < choice->thresholds.copy_below)
 		return ENGINE_COPY;
-	return in_pipes && !is_loose(choice) ? ENGINE_SPLICE : compact_or_copy(choice);
+	if (in_pipes && !is_loose(choice) && !is_crowd(choice))
+		return ENGINE_SPLICE;
+	return compact_or_copy(choice);
 }
 
 bool engine_wants_look(const struct engine_choice *choice, size_t bytes)

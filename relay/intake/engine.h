@@ -2,16 +2,18 @@
 /*
  * The engines, and the rule that chooses between them.
  *
- *   bytes of a packet    how it lies in the ingest pipe    readers    engine
- *   below copy_below     -                                 -          copy
- *   copy_below or more   densely                           -          splice
- *                        loosely                           many       compact
- *                        loosely                           few        copy
+ *   bytes of a packet    readers    how it lies in the ingest pipe    engine
+ *   below copy_below     -          -                                 copy
+ *   copy_below or more   a crowd    -                                 compact
+ *                        fewer      densely                           splice
+ *                        many       loosely                           compact
+ *                        few        loosely                           copy
  *
- * Densely means ENGINE_DENSE_BYTES a slot or more, many means compact_readers or more.  All that
- * the rule asks is known when a packet is cut.  Before that, what is known of the packets of late
- * says how the next bytes are taken in.  A way that turns out to be the wrong one costs a copy once
- * a feed.
+ * Densely means ENGINE_DENSE_BYTES a slot or more, many means compact_readers or more, and a crowd is
+ * ENGINE_CROWD times as many: a segment that is compacted has fewer slots than one that came, however
+ * densely, and each reader pays for the slots.  All that the rule asks is known when a packet is cut.
+ * Before that, what is known of the packets of late says how the next bytes are taken in.  A way that
+ * turns out to be the wrong one costs a copy once a feed.
  *
  * It reads no clock and makes no call: intake/ tells it what it sees, the feed what it measures.
  */
@@ -32,6 +34,8 @@ enum {
 	/* A slot costs the same however few bytes it has.  With half of this, compacting for some
 	 * readers is already cheaper (a card leaves 1.5 KB, loopback 16 KiB and more). */
 	ENGINE_DENSE_BYTES = 8 * 1024,
+	/* So many times compact_readers pay for compacting what lies densely. */
+	ENGINE_CROWD = 8,
 };
 
 /* Options of the feed, or measured (engine_measure.h). */

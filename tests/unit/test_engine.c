@@ -43,7 +43,8 @@ static void goes_by_bytes_density_and_readers(void **state)
 		enum engine engine;
 	} rows[] = {
 		{COPY_BELOW - 1, 32768, 1000, ENGINE_COPY},
-		{COPY_BELOW, 32768, 1000, ENGINE_SPLICE},
+		{COPY_BELOW, 32768, ENGINE_CROWD * COMPACT_READERS - 1, ENGINE_SPLICE},
+		{COPY_BELOW, 32768, ENGINE_CROWD * COMPACT_READERS, ENGINE_COMPACT},
 		{LARGE, ENGINE_DENSE_BYTES, 0, ENGINE_SPLICE},
 		{LARGE, ENGINE_DENSE_BYTES - 1, COMPACT_READERS, ENGINE_COMPACT},
 		{LARGE, 1448, COMPACT_READERS - 1, ENGINE_COPY},
@@ -98,7 +99,7 @@ static void follows_how_the_bytes_lie(void **state)
 	int taken[ENGINE_COUNT];
 
 	(void)state;
-	choice.readers = 100;
+	choice.readers = COMPACT_READERS;
 	run(&choice, 1448, 1000, taken);
 	assert_int_equal(taken[ENGINE_COPY], 1); /* the first one, of which nothing was known */
 	assert_in_range(taken[ENGINE_SPLICE], 2, 1000 / 50);
