@@ -81,10 +81,24 @@ static void large_and_dense_is_spliced(void **state)
 	size_t place = 0;
 
 	(void)state;
-	rig->intake.choice.readers = 1000;
+	rig->intake.choice.readers = INTAKE_RIG_COMPACT_READERS;
 	for (int i = 0; i < 8; i++)
 		publish_densely(rig, &place, 60000);
 	assert_int_equal(rig->carried[ENGINE_SPLICE], rig->packets - 1); /* but the first */
+	check_bytes(rig, place);
+	intake_rig_close(rig);
+}
+
+static void large_and_dense_is_compacted_for_a_crowd(void **state)
+{
+	struct intake_rig *rig = intake_rig_open(FRAMING_NONE, ENGINE_COUNT);
+	size_t place = 0;
+
+	(void)state;
+	rig->intake.choice.readers = (uint64_t)ENGINE_CROWD * INTAKE_RIG_COMPACT_READERS;
+	for (int i = 0; i < 8; i++)
+		publish_densely(rig, &place, 60000);
+	assert_int_equal(rig->carried[ENGINE_COMPACT], rig->packets);
 	check_bytes(rig, place);
 	intake_rig_close(rig);
 }
@@ -119,7 +133,7 @@ static void a_small_packet_is_copied_whatever_was_expected(void **state)
 	size_t place = 0;
 
 	(void)state;
-	rig->intake.choice.readers = 1000;
+	rig->intake.choice.readers = INTAKE_RIG_COMPACT_READERS;
 	for (int i = 0; i < 8; i++)
 		publish_densely(rig, &place, 60000);
 	assert_int_equal(rig->engine, ENGINE_SPLICE);
@@ -137,7 +151,7 @@ static void another_source_is_looked_at_anew(void **state)
 	size_t place = 0;
 
 	(void)state;
-	rig->intake.choice.readers = 1000;
+	rig->intake.choice.readers = INTAKE_RIG_COMPACT_READERS;
 	for (int i = 0; i < 8; i++)
 		publish_loosely(rig, &place, 30000, CARD_BYTES);
 	assert_int_equal(rig->engine, ENGINE_COMPACT);
@@ -152,6 +166,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(large_and_dense_is_spliced),
+		cmocka_unit_test(large_and_dense_is_compacted_for_a_crowd),
 		cmocka_unit_test(large_and_loose_is_compacted_for_many_and_copied_for_few),
 		cmocka_unit_test(a_small_packet_is_copied_whatever_was_expected),
 		cmocka_unit_test(another_source_is_looked_at_anew),
