@@ -45,8 +45,7 @@ static struct subscriber *first_of(struct list *list)
 
 static void close_subscribers(struct rendition *rendition, enum close_reason reason)
 {
-	struct list *const lists[] = {&rendition->joining, &rendition->idle, &rendition->resting,
-				      &rendition->ready, &rendition->blocked};
+	struct list *const lists[] = RENDITION_LISTS(rendition);
 	struct subscriber *subscriber;
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
@@ -74,8 +73,7 @@ void fanout_close_all(struct fanout *fanout, enum close_reason reason)
 static int capture_farewells(const struct rendition *rendition, enum close_reason reason,
 			     struct farewells *ret)
 {
-	const struct list *lists[] = {&rendition->joining, &rendition->idle, &rendition->resting,
-				      &rendition->ready, &rendition->blocked};
+	const struct list *lists[] = RENDITION_LISTS(rendition);
 	struct list_node *node;
 	int r = 0;
 
@@ -171,9 +169,7 @@ struct subscriber *fanout_find_subscriber(const struct fanout *fanout, uint64_t 
 
 	list_for_each (&fanout->renditions, node) {
 		const struct rendition *rendition = rendition_of(node);
-		const struct list *lists[] = {&rendition->joining, &rendition->idle,
-					      &rendition->resting, &rendition->ready,
-					      &rendition->blocked};
+		const struct list *lists[] = RENDITION_LISTS(rendition);
 
 		for (size_t i = 0; i < ARRAY_LEN(lists) && !found; i++)
 			found = find_in(lists[i], id);

@@ -43,6 +43,13 @@ struct rendition {
 	struct list blocked; /* their socket is full                                   */
 };
 
+/* Initializes an array of lists: each subscriber is in one of them. */
+#define RENDITION_LISTS(rendition)                                                                 \
+	{                                                                                          \
+		&(rendition)->joining, &(rendition)->idle, &(rendition)->resting,                  \
+			&(rendition)->ready, &(rendition)->blocked                                 \
+	}
+
 /* A rendition without subscribers.  NULL: no memory.  Its ring goes on from there, and is empty. */
 struct rendition *rendition_new(struct fanout *fanout, const struct encoder *encoder,
 				const struct ring_params *ring, const struct sequence *from);

@@ -156,8 +156,7 @@ static size_t count_subscribers(const struct list *lists[], size_t list_count)
 
 static int capture_rendition(const struct rendition *rendition, struct rendition_state *ret)
 {
-	const struct list *lists[] = {&rendition->joining, &rendition->idle, &rendition->resting,
-				      &rendition->ready, &rendition->blocked};
+	const struct list *lists[] = RENDITION_LISTS(rendition);
 	size_t room = count_subscribers(lists, ARRAY_LEN(lists)), held_count = 0;
 	struct list_node *node;
 	struct segment **held = calloc(room + 1, sizeof(struct segment *));
