@@ -59,9 +59,9 @@ enum engine engine_expect(const struct engine_choice *choice, size_t bytes)
 		return choice->fixed;
 	if (bytes < choice->thresholds.copy_below)
 		return ENGINE_COPY;
-	if (is_crowd(choice))
-		return ENGINE_COMPACT;
-	return is_loose(choice) && choice->until_look ? compact_or_copy(choice) : ENGINE_SPLICE;
+	if (is_crowd(choice) || (is_loose(choice) && choice->until_look))
+		return compact_or_copy(choice);
+	return ENGINE_SPLICE;
 }
 
 enum engine engine_choose(const struct engine_choice *choice, size_t bytes, bool in_pipes)

@@ -76,6 +76,12 @@ static bool has_last_words(const struct source_body *body)
 	return body && body->functions->last_words;
 }
 
+/* Of the publisher: it cannot go on in the next process, which tells it so. */
+static bool is_ended_there(const struct source_body *body)
+{
+	return !body_is_plain(body) && has_last_words(body);
+}
+
 static int add_farewell(int fd, struct source_body *body, struct farewells *ret)
 {
 	char words[SOURCE_WORDS_BYTES];
@@ -88,7 +94,7 @@ int ingest_capture_farewells(const struct ingest *ingest, struct farewells *ret)
 {
 	int r = 0;
 
-	if (!body_is_plain(ingest->body) && has_last_words(ingest->body))
+	if (is_ended_there(ingest->body))
 		r = add_farewell(ingest->source.fd, ingest->body, ret);
 	for (size_t i = 0; r == 0 && i < NEWCOMERS_MAX; i++) {
 		const struct newcomer *newcomer = &ingest->newcomers.list[i];
@@ -124,7 +130,7 @@ void ingest_capture(struct ingest *ingest, struct ingest_state *ret)
 	/* Chunks, lengths and WebSockets begin anew: half of one is worth nothing to who comes next.  So does
 	 * a login. */
 	ret->is_cut = !body_is_plain(ingest->body) || send_file_is_under_way(&ingest->send_file);
-	if (!body_is_plain(ingest->body) && has_last_words(ingest->body))
+	if (is_ended_there(ingest->body))
 		ret->fd = -1;
 	/* The better one that waits is dropped; from the last place all better ones are probed. */
 	if (ingest->better_fd >= 0)

@@ -12,6 +12,12 @@ from test_forward import BIG, SLOW, bodies, forwarding, part, start, wait_record
 from test_history_cache import await_reading, record, replay, served
 
 
+def make_forwarder_anew(relay, nats):
+    """By a reload with the same server, named twice."""
+    twice = {"servers": f"{nats.url}, {nats.url}"}
+    relay.wait_log("reloaded", relay.reload({**relay.sections, "nats": twice}))
+
+
 def test_what_the_ring_loses_comes_from_the_history(lab, server):
     nats = server()
     nats.stream()
@@ -49,8 +55,7 @@ def test_a_disk_that_hangs_holds_up_only_what_is_forwarded_from_it(lab, server, 
     relay.run_until_done([reader])
     assert 0 < relay.feed("a")["forward_acked"] < 1500
     if meanwhile == "reload":
-        twice = {"servers": f"{nats.url}, {nats.url}"}
-        relay.wait_log("reloaded", relay.reload({**relay.sections, "nats": twice}))
+        make_forwarder_anew(relay, nats)
     says_so.unlink()
     wait_stored(lab, nats, 1500)
     relay.wait("a", forward_lag=0, forward_missed=0, forward_errors=0)
@@ -76,8 +81,7 @@ def test_what_is_on_its_way_to_the_files_is_waited_for(lab, server):
     nats.kill()
     publisher.send(part(BIG, 101, 1500))
     relay.wait("a", test=lambda now: now["wait_pauses"] > 0)
-    twice = {"servers": f"{nats.url}, {nats.url}"}
-    relay.wait_log("reloaded", relay.reload({**sections, "nats": twice}))
+    make_forwarder_anew(relay, nats)
     nats.start()
     relay.wait("a", forward_up=1)
     says_so.unlink()

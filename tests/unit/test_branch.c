@@ -193,17 +193,24 @@ static void a_branch_hears_of_a_source_that_comes_after_it_asked(void **state)
 	close_branch();
 }
 
-static void a_branch_can_be_made_to_catch_up(void **state)
+/* Two lines, which an awake branch has not taken yet. */
+static void publish_ahead_of_branch(void)
 {
 	const struct feed_params params = feed_rig_params(FRAMING_LINE, ENGINE_COPY);
-	uint64_t oldest, next;
 
-	(void)state;
 	web_rig_open(&web, &params);
 	open_branch(params);
 	feed_rig_join_rendition(&web.rig, branch.renditions[CHUNKED], false, 0, NULL);
 	feed_rig_run_until(&web.rig, is_awake);
 	publish_at_home("1\n2\n");
+}
+
+static void a_branch_can_be_made_to_catch_up(void **state)
+{
+	uint64_t oldest, next;
+
+	(void)state;
+	publish_ahead_of_branch();
 	rendition_range(branch.renditions[CHUNKED], &oldest, &next);
 	assert_int_equal(next, 1);
 	feed_catch_up(branch.feed);
@@ -216,15 +223,10 @@ static void a_branch_can_be_made_to_catch_up(void **state)
 /* A request for a time may be answered by any worker, and in any format. */
 static void a_packet_came_at_one_time_everywhere(void **state)
 {
-	const struct feed_params params = feed_rig_params(FRAMING_LINE, ENGINE_COPY);
 	uint64_t came_ns;
 
 	(void)state;
-	web_rig_open(&web, &params);
-	open_branch(params);
-	feed_rig_join_rendition(&web.rig, branch.renditions[CHUNKED], false, 0, NULL);
-	feed_rig_run_until(&web.rig, is_awake);
-	publish_at_home("1\n2\n");
+	publish_ahead_of_branch();
 	came_ns = cursor_oldest_time(&web.formats[CHUNKED].rendition->ring);
 	assert_in_range(came_ns, 1, clock_mono_ns());
 	feed_catch_up(branch.feed);
