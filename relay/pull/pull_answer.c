@@ -59,7 +59,7 @@ static bool may_be_field(struct http_text line, bool is_whole)
 	while (i < line.length && i < NAME_MAX_BYTES && http_is_token_char(line.at[i]))
 		i++;
 	if (i == line.length)
-		return !is_whole && i < NAME_MAX_BYTES;
+		return !is_whole; /* a colon may follow */
 	return line.at[i] == ':';
 }
 

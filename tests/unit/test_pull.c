@@ -147,6 +147,13 @@ static void test_end(void **state)
 	expect_end("ICY 200 OK\r\n$GPGGA,1\r\n", false, 0, 0);
 	expect_end("ICY 200 OK\r\nhello\r\n", true, 12, 18);
 	expect_end("ICY 200 OK\r\nhello\n", true, 12, 18);
+	/* A name of 64 bytes is one, a longer one is the stream. */
+	expect_end("ICY 200 OK\r\n"
+		   "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn: x\r\n\r\n",
+		   true, 83, 83);
+	expect_end("ICY 200 OK\r\n"
+		   "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn: x\r\n\r\n",
+		   true, 12, 77);
 	assert_int_equal(pull_answer_find_end("GET / HTTP/1.1", 14, false), -EPROTO);
 	assert_int_equal(pull_answer_find_end("\xd3", 1, true), -EPROTO);
 }
