@@ -7,9 +7,10 @@ import pytest
 
 from relaytest.crashing import Crashing
 from relaytest.daemon import preload
+from relaytest.hanging_disk import await_hang
 from relaytest.stream import KIB, script
 from test_forward import BIG, SLOW, bodies, forwarding, part, start, wait_recorded, wait_stored
-from test_history_cache import await_reading, record, replay, served
+from test_history_cache import record, replay, served
 
 
 def make_forwarder_anew(relay, nats):
@@ -50,10 +51,10 @@ def test_a_disk_that_hangs_holds_up_only_what_is_forwarded_from_it(lab, server, 
     relay.publish("a", BIG.wire)
     relay.wait("a", in_messages=1500)
     nats.process.send_signal(signal.SIGCONT)
-    await_reading(lab, relay)
+    await_hang(lab, says_so)
     reader.resume()
     relay.run_until_done([reader])
-    assert 0 < relay.feed("a")["forward_acked"] < 1500
+    relay.wait("a", test=lambda now: 0 < now["forward_acked"] < 1500)
     if meanwhile == "reload":
         make_forwarder_anew(relay, nats)
     says_so.unlink()

@@ -10,6 +10,7 @@ import pytest
 
 from relaytest import address, packet, small_disk
 from relaytest.daemon import preload
+from relaytest.hanging_disk import await_hang
 from relaytest.ini import ENGINES, feed
 from relaytest.loop import CEILING
 from relaytest.service_manager import ServiceManager
@@ -239,7 +240,7 @@ def hanging(lab, call, sections):
     publish(relay)
     says_so.touch()
     publish(relay, script("u32be", (1000,) * 10, 2))
-    lab.loop.run(lambda: told(lab, relay)["unanswered_ms"] > 0, what="the disk to hang", poll=0.05)
+    await_hang(lab, says_so)
     return relay, says_so
 
 

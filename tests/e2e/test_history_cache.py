@@ -10,6 +10,7 @@ import pytest
 
 from relaytest import address
 from relaytest.daemon import POLL, preload
+from relaytest.hanging_disk import await_hang
 from relaytest.ini import TIGHT, feed
 from relaytest.loop import CEILING
 from relaytest.page_cache import cached_bytes, drop_from_cache
@@ -200,22 +201,18 @@ def hung(lab):
     return relay, made, publisher, goes_on, says_so
 
 
-def await_reading(lab, relay):
-    lab.loop.run(lambda: unanswered_ms(lab, relay) > 0, what="somebody to wait for the disk", poll=POLL)
-
-
-def begin(lab, relay, made):
+def begin(lab, relay, made, says_so):
     """In each format, by number and by time."""
     late = [relay.subscribe("web-a", made, kind=kind, **asked(kind, options, wish))
             for kind, options in everything("line") for wish in ("from=0", "since=-30m")]
-    await_reading(lab, relay)
+    await_hang(lab, says_so)
     return late
 
 
 def test_who_begins_on_a_disk_that_hangs_holds_up_nobody_else(lab):
     """The other reader goes on, and the recorder. Once the disk answers, they begin, and nothing is missing."""
     relay, made, publisher, goes_on, says_so = hung(lab)
-    late = begin(lab, relay, made["a"])
+    late = begin(lab, relay, made["a"], says_so)
     goes_on.resume()
     relay.run_until_done([goes_on])
     publisher.send(made["a"].wire[made["a"].ends[99]:])
@@ -229,7 +226,7 @@ def test_who_begins_on_a_disk_that_hangs_holds_up_nobody_else(lab):
 def test_an_upgrade_while_some_begin(lab):
     """The disk answers one of them then; the others have not been looked up yet."""
     relay, made, publisher, goes_on, says_so = hung(lab)
-    late = begin(lab, relay, made["a"])
+    late = begin(lab, relay, made["a"], says_so)
     since = len(relay.log)
     relay.signal(signal.SIGUSR2)
     relay.wait_log("upgrading", since)
@@ -246,7 +243,7 @@ def test_what_goes_while_some_begin(lab, gone):
     """They are told so at once, however long the disk does not answer."""
     relay, _, publisher, goes_on, says_so = hung(lab)
     late = [Answer(relay, "web-a", request(f"/a?{wish}")) for wish in ("from=0", "since=-30m")]
-    await_reading(lab, relay)
+    await_hang(lab, says_so)
     relay.expect("history is left as a crash would leave it")
     left = {name: options for name, options in relay.sections.items()
             if gone not in (name, f"feed {options.get('feed')}")}

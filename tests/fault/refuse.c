@@ -6,7 +6,8 @@
  *   RELAY_REFUSE=CALL:ERRNO[:after=N],...   the call fails; with after=, the first N go through
  *   RELAY_SHORT=CALL:BYTES,...              the call moves at most BYTES at once
  *   RELAY_STOP=CALL:N,...                   before the Nth call the process gets SIGSTOP
- *   RELAY_HANG=CALL:PATH,...                the call does not return as long as there is such a file
+ *   RELAY_HANG=CALL:PATH,...                the call does not return as long as there is such a file; a byte
+ *                                           is written to it when a call begins to hang
  *   RELAY_SYNCED=FOLDER                     how many bytes of a file fdatasync has brought to the disk is
  *                                           written to a file of its name there
  *
@@ -223,6 +224,16 @@ __attribute__((constructor)) static void read_rules(void)
 	read_variable("RELAY_HANG", parse_hang);
 }
 
+static void tell_hanging(const char *path)
+{
+	const int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	(void)!write(fd, "h", 1);
+	(void)close(fd);
+}
+
 // Returns when there is no such file.
 static void await_deletion(const char *path)
 {
@@ -231,9 +242,11 @@ static void await_deletion(const char *path)
 
 	if (fd < 0)
 		die("RELAY_HANG", path);
-	if (inotify_add_watch(fd, path, IN_DELETE_SELF) >= 0)
+	if (inotify_add_watch(fd, path, IN_DELETE_SELF) >= 0) {
+		tell_hanging(path);
 		while (read(fd, &event, sizeof(event)) < 0 && errno == EINTR)
 			;
+	}
 	(void)close(fd);
 }
 
