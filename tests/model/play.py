@@ -88,9 +88,11 @@ class Play(Peers, Process):
 
     def settle_feed(self, feed):
         """A subscriber may be on its way into the feed when a message is published, and a publisher may be turned away;
-        so there is another message until each reader has got one."""
+        so there is another message until relay has taken one and each reader has got one. Somebody hostile who has gone
+        by FIN looks like a half-closed reader until it is sent something."""
         readers = [one for one in self.readers if one.place[1] == feed]
         first = {}
+        taken = self.relay.feed(feed)["in_messages"]
 
         def is_settled():
             self.forget_ended()
@@ -106,7 +108,7 @@ class Play(Peers, Process):
                 era, number = publisher.publish_named()
                 first.setdefault(era, number)
             self.loop.turn(0.02)
-            return is_settled()
+            return is_settled() and self.relay.feed(feed)["in_messages"] > taken
 
         self.loop.run(publish, what=lambda: "to be served: " + "; ".join(
             f"{one.name} at {one.follower.last}" for one in readers
