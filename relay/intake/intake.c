@@ -99,6 +99,8 @@ uint64_t intake_reset(struct intake *intake)
 	const struct framing_params framing = intake->scan.params;
 
 	intake_drop_rest(intake);
+	free(intake->memory.bytes); /* nobody is there to need it */
+	intake->memory = (struct intake_memory){0};
 	intake->relay = (struct intake_relay){0};
 	intake->splice_refused = false;
 	engine_forget_source(&intake->choice);

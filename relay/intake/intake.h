@@ -57,6 +57,7 @@ struct intake_memory {
 	size_t start;
 	size_t end;
 	size_t room;
+	unsigned short_packets; /* since the last long message */
 };
 
 /* framing = relay: the packet that is being read.  Those that share a message are one packet. */

@@ -15,6 +15,8 @@
 enum {
 	READ_MIN = 16 * 1024,      /* room for one read, at least */
 	LONG_MESSAGE_SEGMENTS = 8, /* compact would need more pipes than it is worth */
+	ROOM_KEPT_SEGMENTS = 4,    /* more room than that goes after so many short packets */
+	SHORT_PACKETS = 1024,
 };
 
 /* Makes `room` bytes free behind the rest. */
@@ -90,6 +92,16 @@ static void make_dense(struct intake *intake, struct payload *payload, size_t le
 	payload->last_bytes = payload->pipes[payload->count - 1].held_bytes;
 }
 
+/* The room for one long message is not kept for ever. */
+static void give_room_back(struct intake_memory *memory, size_t length, size_t usual)
+{
+	memory->short_packets = length <= usual ? memory->short_packets + 1 : 0;
+	if (memory->short_packets < SHORT_PACKETS || memory->room <= ROOM_KEPT_SEGMENTS * usual)
+		return;
+	free(memory->bytes);
+	*memory = (struct intake_memory){0};
+}
+
 bool intake_put_memory(struct intake *intake, struct packet *packet)
 {
 	struct intake_memory *memory = &intake->memory;
@@ -109,8 +121,10 @@ bool intake_put_memory(struct intake *intake, struct packet *packet)
 	is_new = intake->sink.put_packet(intake->sink.owner, packet, &payload);
 	for (size_t i = 0; i < payload.count; i++)
 		pipe_pool_put_drained(&intake->pipes->pool, &pipes[i]);
-	if (memory->start == memory->end)
+	if (memory->start == memory->end) {
 		memory->start = memory->end = 0;
+		give_room_back(memory, packet->length, intake->params.segment_bytes);
+	}
 	return is_new;
 }
 

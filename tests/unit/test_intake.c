@@ -58,6 +58,48 @@ static void drops_an_unfinished_message(void **state)
 	}
 }
 
+/* By pieces that the socket has room for. */
+static void take_in_pieces(struct intake_rig *rig, const uint8_t *bytes, size_t length)
+{
+	enum {
+		PIECE = 64 * 1024
+	};
+
+	for (size_t at = 0; at < length; at += PIECE)
+		intake_rig_take_all(rig, bytes + at, length - at < PIECE ? length - at : PIECE);
+}
+
+/* Room for a long message goes with its publisher, and when none has come for long. */
+static void gives_the_room_of_a_long_message_back(void **state)
+{
+	enum {
+		LONG = INTAKE_RIG_ROOM / 2,
+		SHORTS = 1100
+	};
+	static uint8_t message[LONG];
+	struct intake_rig *rig = intake_rig_open(FRAMING_LINE, ENGINE_COPY);
+	const size_t usual = rig->intake.params.segment_bytes;
+	const struct intake_memory *memory = &rig->intake.memory;
+
+	(void)state;
+	memset(message, 'a', LONG);
+	take_in_pieces(rig, message, LONG - 1);
+	assert_true(memory->room >= LONG);
+	(void)intake_reset(&rig->intake);
+	assert_int_equal(memory->room, 0);
+
+	message[LONG - 1] = '\n';
+	take_in_pieces(rig, message, LONG);
+	assert_int_equal(rig->packets, 1);
+	assert_true(memory->room >= LONG);
+	for (unsigned i = 0; i < SHORTS; i++)
+		assert_int_equal(intake_rig_take(rig, "short\n", 6), INTAKE_TOOK);
+	assert_true(memory->room <= 4 * usual);
+	assert_int_equal(rig->packets, 1 + SHORTS);
+	assert_int_equal(rig->length, LONG + 6 * SHORTS);
+	intake_rig_close(rig);
+}
+
 static size_t encode(uint8_t *to, enum packet_type type, uint8_t flags, const char *payload)
 {
 	const struct packet_header header = {
@@ -276,6 +318,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cuts_whole_messages),
 		cmocka_unit_test(drops_an_unfinished_message),
+		cmocka_unit_test(gives_the_room_of_a_long_message_back),
 		cmocka_unit_test(tells_the_numbers_of_another_relay),
 		cmocka_unit_test(makes_one_packet_of_those_that_share_a_message),
 		cmocka_unit_test(drops_a_message_that_is_not_finished),
