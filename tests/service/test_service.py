@@ -74,6 +74,11 @@ def journal():
     return run("journalctl", "--quiet", "--unit=relay", "--output=cat").stdout
 
 
+def await_journal(text, more_than=0):
+    """relay's lines come from a thread of their own, so what it has done is seen before they are."""
+    return wait_until(lambda: (log := journal()).count(text) > more_than and log, f"{text} in the journal")
+
+
 def entries(*matches):
     """What the journal has for these FIELD=value, newest last, as dicts."""
     run("journalctl", "--sync")
@@ -84,7 +89,7 @@ def entries(*matches):
 def status_of(feed):
     before = journal().count("status end")
     run("systemctl", "kill", "--signal=USR1", "--kill-whom=main", "relay")
-    log = wait_until(lambda: (text := journal()).count("status end") > before and text, "a status in the journal")
+    log = await_journal("status end", before)
     line = [line for line in log.splitlines() if f"status feed={feed} " in line][-1]
     return dict(field.split("=", 1) for field in line.split() if "=" in field)
 
@@ -183,7 +188,7 @@ def test_good_reload(stayer):
 
 def test_the_journal_has_fields(stayer):
     """What the lines of the last reload's publisher say can be searched for, and is explained."""
-    up = entries("RELAY_FEED=demo", "MESSAGE_ID=c08abd7dea35474a8e44faa2207152f8")[-1]
+    up = wait_until(lambda: entries("RELAY_FEED=demo", "MESSAGE_ID=c08abd7dea35474a8e44faa2207152f8"), "the publisher")[-1]
     assert up["MESSAGE"].startswith("publisher up feed=demo peer=tcp:127.0.0.1:")
     assert up["RELAY_PEER"] == up["MESSAGE"].rpartition("peer=")[2]
     assert (up["PRIORITY"], up["SYSLOG_IDENTIFIER"], up["_SYSTEMD_UNIT"]) == ("6", "relay", "relay.service")
@@ -199,8 +204,9 @@ def test_broken_reload(stayer):
     line = len(INI.read_text().splitlines())
     done = run("systemctl", "reload", "relay", check=False)
     assert done.returncode != 0 and "Job for relay.service failed" in done.stderr, done
-    assert f"relayctl: /etc/relay/relay.ini:{line}: " in journal() and "reload failed" in journal()
-    assert "relayctl: nothing is changed" in journal()
+    await_journal("reload failed")
+    await_journal(f"relayctl: /etc/relay/relay.ini:{line}: ")
+    await_journal("relayctl: nothing is changed")
     assert (show("ActiveState"), show("SubState"), show("MainPID")) == ("active", "running", pid)
     assert show("StatusText").startswith("the last reload failed, see the journal; 2 feeds, ")
     with connect(7000) as publisher:
@@ -231,7 +237,7 @@ def test_reload_when_the_file_says_nothing_of_admin(stayer):
     run("systemctl", "reload", "relay")
     assert not admin.exists()
     assert run("systemctl", "reload", "relay", check=False).returncode != 0
-    assert "no such socket; is relay running, with its [admin] socket there?" in journal()
+    await_journal("no such socket; is relay running, with its [admin] socket there?")
     INI.write_text(good)
     run("systemctl", "kill", "--signal=HUP", "--kill-whom=main", "relay")
     wait_until(admin.exists, "the socket again")
@@ -318,7 +324,7 @@ def test_an_upgrade_in_place_keeps_everybody():
     wait_until(lambda: int(status_of("splice")["in_messages"]) > 100, "the first messages")
     before = journal().count("resumed subscribers=")
     assert run("relayctl", "upgrade").stdout.startswith("relay ")
-    wait_until(lambda: journal().count("resumed subscribers=") > before, "resumed in the journal")
+    await_journal("resumed subscribers=", before)
     assert (show("MainPID"), show("ActiveState"), show("NRestarts")) == (pid, "active", "0")
     assert publisher.wait(timeout=CEILING) == 0
     assert [reader.wait(timeout=CEILING) for reader in readers] == [0] * 10
@@ -474,7 +480,8 @@ def test_a_restart_goes_on_with_the_configuration_before(what):
         restart()
         publisher.sendall(message)
         assert read_exactly(raw, 6) == message
-        lines = [line for line in journal().splitlines() if "configuration refused: " in line]
+        log = await_journal("configuration refused: ", told)
+        lines = [line for line in log.splitlines() if "configuration refused: " in line]
         assert len(lines) == told + 1 and answer in lines[-1] and lines[-1].endswith("; going on with the one before")
         assert show("StatusText").startswith("the configuration before is in effect, see the journal; 1 feed, ")
         seen = json.loads(run("relayctl", "status", "--json").stdout)["relay"]
@@ -541,7 +548,8 @@ def test_a_crash_refuses_nobody(number, capsys):
     another = await_another(pid)
     connected, refused = knocker.stop()
     assert connected > 0 and not refused
-    assert "resumed after a crash" in journal() and show("NRestarts") == "1"
+    await_journal("resumed after a crash")
+    assert show("NRestarts") == "1"
     wait_until(lambda: show("NFileDescriptorStore") == "0", "an empty store")
     assert len(keepers()) == 1
     run("systemctl", "restart", "relay")
@@ -552,13 +560,13 @@ def test_the_keeper_is_replaced():
     pid, (keeper,) = show("MainPID"), keepers()
     kill(keeper, signal.SIGKILL)
     wait_until(lambda: len(keepers()) == 1 and keepers() != [keeper], "another keeper")
-    assert f"keeper ended keeper_pid={keeper}" in journal()
+    await_journal(f"keeper ended keeper_pid={keeper}")
     assert (show("MainPID"), show("ActiveState")) == (pid, "active")
     told = journal().count("resumed after a crash")
     wait_until_a_crash_is_survived()
     kill(pid, signal.SIGKILL)
     await_another(pid)
-    assert journal().count("resumed after a crash") == told + 1
+    assert await_journal("resumed after a crash", told).count("resumed after a crash") == told + 1
     exchange(7300)
 
 
@@ -687,7 +695,7 @@ class TestSockets:
             wait_until(lambda: int(status_of("demo")["subscribers_total"]) > before, "the subscriber")
             INI.write_text(good.replace("systemd:subscribers", "systemd:web"))
             assert run("systemctl", "reload", "relay", check=False).returncode != 0
-            assert "no socket of this name was passed" in journal()
+            await_journal("no socket of this name was passed")
             INI.write_text(good + "[listener more]\nfeed = demo\nlisten = tcp:127.0.0.1:7009\n")
             run("systemctl", "reload", "relay")
             publisher.sendall(b"kept\n")
@@ -699,8 +707,9 @@ class TestSockets:
         run("systemctl", "stop", "relay")
         run("systemctl", "start", "relay-http.socket")
         run("systemctl", "start", "relay")
-        told = {entry["RELAY_NAME"] for entry in entries("_PID=" + show("MainPID"),
-                                                         "MESSAGE_ID=1738a80df5b142148ef2d4365f3aa832")}
+        pid = show("MainPID")
+        lines = wait_until(lambda: entries(f"_PID={pid}", "MESSAGE_ID=1738a80df5b142148ef2d4365f3aa832"), "it to be told")
+        told = {entry["RELAY_NAME"] for entry in lines}
         assert told == {"http"}
         run("systemctl", "stop", "relay", "relay-http.socket")
 
@@ -772,9 +781,9 @@ def test_watchdog_restarts():
     run("systemctl", "kill", f"--signal={signal.SIGSTOP.value}", "--kill-whom=main", "relay")
     wait_until(lambda: show("NRestarts") == "1" and show("ActiveState") == "active", "restarted by the watchdog")
     assert show("MainPID") not in ("0", pid)
-    assert "Watchdog timeout" in journal()
+    await_journal("Watchdog timeout")
     assert not knocker.stop()[1]
-    assert "resumed after a crash" in journal().split("Watchdog timeout")[-1]
+    wait_until(lambda: "resumed after a crash" in journal().split("Watchdog timeout")[-1], "resumed in the journal")
     connect(7301).close()
     # And one that is alive is left alone.
     pid = show("MainPID")
@@ -808,7 +817,7 @@ def test_configuration_error_is_not_retried():
     write_feeds("copy", more="no_such_key = 1\n")
     assert run("systemctl", "start", "relay", check=False).returncode != 0
     assert (show("ActiveState"), show("ExecMainStatus"), show("NRestarts")) == ("failed", "78", "0")
-    assert "/etc/relay/relay.ini:3: " in journal()
+    await_journal("/etc/relay/relay.ini:3: ")
 
 
 def test_the_last_words_of_a_failed_start_are_in_the_journal():
