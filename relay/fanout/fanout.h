@@ -102,6 +102,17 @@ struct fanout_drain {
 	double phase;       /* below 1: when, between two of them, the first one goes */
 };
 
+/* Pauses of relay itself that are near each other, taken as one. */
+struct fanout_pause {
+	uint64_t first_ms; /* monotonic, when the first one ended */
+	uint64_t end_ms;   /* and the last one */
+	uint64_t ms;       /* they took together */
+};
+
+enum {
+	FANOUT_PAUSES = 16, /* the newest ones; together they reach back twice as far as max_lag */
+};
+
 struct fanout {
 	struct ev_loop *loop;                  /* ro */
 	const char *name;                      /* ro: of the feed */
@@ -119,13 +130,15 @@ struct fanout {
 	struct fanout_disk on_disk; /* ro: all before this; session 0: nothing is known yet */
 
 	struct list renditions;
-	struct fanout_pass pass;   /* rw: its cost */
-	bool is_waiting;           /* ro: for a subscriber with on_slow = wait */
-	ev_idle turn_watcher;      /* private: the rest of a pass that did not fit its turn */
-	struct list half_closed;   /* private: subscribers that have sent FIN */
-	struct list until;         /* private: subscribers that end at a time */
-	struct list replaying;     /* private: subscribers with replay */
-	uint64_t half_closed_ms;   /* private: when to look at them next */
+	struct fanout_pass pass; /* rw: its cost */
+	bool is_waiting;         /* ro: for a subscriber with on_slow = wait */
+	ev_idle turn_watcher;    /* private: the rest of a pass that did not fit its turn */
+	struct list half_closed; /* private: subscribers that have sent FIN */
+	struct list until;       /* private: subscribers that end at a time */
+	struct list replaying;   /* private: subscribers with replay */
+	uint64_t half_closed_ms; /* private: when to look at them next */
+	struct fanout_pause pauses[FANOUT_PAUSES]; /* private: of relay itself, the newest last */
+	unsigned pause_count;                      /* private */
 	uint64_t windows_ms;       /* private: when to look at closed windows next */
 	struct fanout_drain drain; /* private */
 	struct list reap;          /* private: closed subscribers, freed at the end of the turn */

@@ -13,6 +13,9 @@
 void fanout_init_pass(struct fanout *fanout);
 void fanout_init_turn_end(struct fanout *fanout);
 
+/* fanout_tick.c: how long relay itself has paused since then, monotonic. */
+uint64_t fanout_paused_since(const struct fanout *fanout, uint64_t since_ms);
+
 /* fanout_tick.c: of those whom a slow drain is to let go, how many have not been told yet. */
 uint64_t fanout_left_to_drain(const struct fanout *fanout);
 

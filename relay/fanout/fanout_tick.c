@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* What time brings to a fan-out: limits, closed windows, half-closed subscribers, a slow drain, and the
  * end of each turn. */
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "fanout/fanout_parts.h"
@@ -65,10 +67,40 @@ static void excuse_all(const struct list *list, uint64_t now_ms, uint64_t late_m
 		subscriber_excuse(list_entry(node, struct subscriber, node), now_ms, late_ms);
 }
 
+/* Near is what makes no difference to max_lag.  Where there are too many, the oldest one goes. */
+static void note_pause(struct fanout *fanout, uint64_t end_ms, uint64_t ms)
+{
+	struct fanout_pause *pauses = fanout->pauses;
+	struct fanout_pause *last = pauses + fanout->pause_count - 1;
+
+	if (fanout->pause_count &&
+	    end_ms - last->first_ms < 2 * fanout->params->max_lag_ms / FANOUT_PAUSES) {
+		last->end_ms = end_ms;
+		last->ms += ms;
+		return;
+	}
+	if (fanout->pause_count == FANOUT_PAUSES) {
+		memmove(pauses, pauses + 1, (FANOUT_PAUSES - 1) * sizeof(*pauses));
+		fanout->pause_count--;
+	}
+	pauses[fanout->pause_count++] =
+		(struct fanout_pause){.first_ms = end_ms, .end_ms = end_ms, .ms = ms};
+}
+
+uint64_t fanout_paused_since(const struct fanout *fanout, uint64_t since_ms)
+{
+	uint64_t ms = 0;
+
+	for (unsigned i = 0; i < fanout->pause_count; i++)
+		ms += fanout->pauses[i].end_ms > since_ms ? fanout->pauses[i].ms : 0;
+	return ms;
+}
+
 void fanout_excuse(struct fanout *fanout, uint64_t now_ms, uint64_t late_ms)
 {
 	struct list_node *node;
 
+	note_pause(fanout, now_ms, late_ms);
 	list_for_each (&fanout->renditions, node) {
 		struct rendition *rendition = rendition_of(node);
 
@@ -77,7 +109,6 @@ void fanout_excuse(struct fanout *fanout, uint64_t now_ms, uint64_t late_ms)
 		excuse_all(&rendition->resting, now_ms, late_ms);
 		excuse_all(&rendition->ready, now_ms, late_ms);
 		excuse_all(&rendition->blocked, now_ms, late_ms);
-		ring_move_arrivals(&rendition->ring, late_ms * NS_PER_MS, now_ms * NS_PER_MS);
 	}
 }
 

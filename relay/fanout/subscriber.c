@@ -535,7 +535,6 @@ void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms)
 	const struct ring *ring = &subscriber->rendition->ring;
 	uint64_t edge = u64_min(ring->end_pos, held_from(subscriber));
 	uint64_t lag_bytes = edge - u64_min(edge, subscriber->cursor.pos);
-	uint64_t now_ns = now_ms * NS_PER_MS;
 	uint64_t oldest_ns;
 	bool is_over;
 
@@ -551,8 +550,9 @@ void subscriber_check_limits(struct subscriber *subscriber, uint64_t now_ms)
 	is_over = params->max_lag_bytes && lag_bytes > params->max_lag_bytes;
 	if (!is_over && params->max_lag_ms && lag_bytes) {
 		oldest_ns = cursor_unread_time(&subscriber->cursor, ring);
-		is_over = oldest_ns && now_ns > oldest_ns &&
-			  now_ns - oldest_ns > params->max_lag_ms * NS_PER_MS;
+		is_over = oldest_ns && now_ms > oldest_ns / NS_PER_MS + params->max_lag_ms +
+							fanout_paused_since(fanout_of(subscriber),
+									    oldest_ns / NS_PER_MS);
 	}
 	if (!is_over)
 		is_over = cursor_is_behind(&subscriber->cursor, ring);

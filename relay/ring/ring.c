@@ -465,24 +465,6 @@ bool ring_is_over_full(const struct ring *ring)
 	       oldest_packet_segments(ring) > 0;
 }
 
-static void move_arrival(uint64_t *arrived_ns, uint64_t by_ns, uint64_t now_ns)
-{
-	if (*arrived_ns < now_ns)
-		*arrived_ns = u64_min(*arrived_ns + by_ns, now_ns);
-}
-
-void ring_move_arrivals(struct ring *ring, uint64_t by_ns, uint64_t now_ns)
-{
-	for (uint64_t index = ring_first_index(ring); index < ring->next_index; index++) {
-		struct segment *segment = *slot_of(ring, index);
-
-		move_arrival(&segment->begin.arrived_ns, by_ns, now_ns);
-		for (size_t i = 0; i < segment->mark_count; i++)
-			move_arrival(&segment->marks[i].arrived_ns, by_ns, now_ns);
-	}
-	move_arrival(&ring->media.tables_ns, by_ns, now_ns);
-}
-
 void ring_set_sequence(struct ring *ring, uint32_t session, uint64_t next_seq)
 {
 	struct segment *last = newest_of_sequence(ring);

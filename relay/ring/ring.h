@@ -113,10 +113,6 @@ int ring_make_block(struct ring *ring, struct segment *segment);
  * not alone. */
 bool ring_is_over_full(const struct ring *ring);
 
-/* What is in the ring counts as come by so much later, but not later than now_ns: the process did
- * nothing for so long. */
-void ring_move_arrivals(struct ring *ring, uint64_t by_ns, uint64_t now_ns);
-
 /* Index of the oldest retained segment (next_index when there is none). */
 static inline uint64_t ring_first_index(const struct ring *ring)
 {

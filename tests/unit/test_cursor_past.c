@@ -152,29 +152,6 @@ static void news_is_no_past(void **state)
 	cursor_rig_close(&rig);
 }
 
-// A process that did nothing for a while: what it has came later by as much, but not in the future.
-static void arrivals_move_with_a_pause(void **state)
-{
-	struct cursor cursor;
-	struct cursor_rig rig;
-
-	(void)state;
-	cursor_rig_open(&rig, 1 << 20);
-	cursor_rig_put_copy(&rig, 100); // at 1000 ns, ...
-	cursor_rig_put_pipes(&rig, 2, 100);
-	cursor_rig_put_copy(&rig, 100);
-	ring_move_arrivals(&rig.ring, 5000, 7500);
-	cursor_join_past(&cursor, &rig.ring, 0, 6000);
-	assert_int_equal(cursor.pos, 0);
-	assert_int_equal(cursor_unread_time(&cursor, &rig.ring), 6000);
-	cursor_leave(&cursor);
-	cursor_join_past(&cursor, &rig.ring, 0, 7001);
-	assert_int_equal(cursor.pos, 300);
-	assert_int_equal(cursor_unread_time(&cursor, &rig.ring), 7500);
-	cursor_leave(&cursor);
-	cursor_rig_close(&rig);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pipe_rig_begin, pipe_rig_end)
 
 // In a block, or in pipes of its own.
@@ -266,7 +243,6 @@ int main(void)
 		TEST(the_past_begins_at_a_message_within_the_limits),
 		TEST(a_time_is_exact_or_refused),
 		TEST(news_is_no_past),
-		TEST(arrivals_move_with_a_pause),
 		cmocka_unit_test(a_key_frame_is_begun_with),
 		cmocka_unit_test(a_key_frame_that_is_gone_is_none),
 	};

@@ -162,7 +162,7 @@ static void whoever_stalls_is_closed_and_the_wait_is_over(void **state)
 static void a_pause_of_relay_itself_counts_against_nobody(void **state)
 {
 	struct subscriber *slow;
-	uint64_t start_ms;
+	uint64_t start_ms, arrived_ns;
 
 	(void)state;
 	for (int by_time = 0; by_time < 2; by_time++) {
@@ -176,7 +176,11 @@ static void a_pause_of_relay_itself_counts_against_nobody(void **state)
 		line_rig_publish(&rig, 0, 5000);
 		assert_int_equal(slow->state, SUBSCRIBER_BLOCKED);
 		start_ms = line_rig_now_ms();
+		arrived_ns = cursor_unread_time(&slow->cursor, &slow->rendition->ring);
 		feed_excuse(rig.feed, start_ms + 60000, 60000);
+		// When it came is asked for, by since= and burst: that stays.
+		assert_int_equal(cursor_unread_time(&slow->cursor, &slow->rendition->ring),
+				 arrived_ns);
 		feed_tick(rig.feed, start_ms + 60000);
 		assert_true(slow->joined_ms > start_ms + 50000); // its grace was not over
 		feed_tick(rig.feed, start_ms + 89000);
