@@ -13,7 +13,7 @@ from relaytest.daemon import POLL, preload
 from relaytest.hanging_disk import await_hang
 from relaytest.ini import TIGHT, feed
 from relaytest.loop import CEILING
-from relaytest.page_cache import cached_bytes, drop_from_cache
+from relaytest.page_cache import Witness, cached_bytes, drop_from_cache
 from relaytest.stream import KIB, MIB, script, text_script
 from relaytest.surroundings import direct_io, needs, program
 from relaytest.web import Answer, FramedWebSubscriber, asked, everything, request
@@ -71,6 +71,7 @@ def test_what_is_old_is_dropped_behind_the_recorder(lab, size, sync):
     """However long a file is, and whether or not the disk is ever waited for. What a reader brings in goes again behind
     it, and what was there before stays."""
     folder = lab.directory / "history"
+    witness = Witness(lab.directory / "witness")
     relay = lab.start(served(lab, "a", history=folder, history_file=size, history_sync=sync, ring="8m", segment="512k"))
     made = script("u32be", (MIB,) * 48, 5)
     for _ in range(3):
@@ -83,14 +84,18 @@ def test_what_is_old_is_dropped_behind_the_recorder(lab, size, sync):
         return sum(path.stat().st_size for path in files_of(folder)) >= 144 * MIB and sum(cached()) < KEPT + 6 * MIB
 
     lab.loop.run(is_dropped, what=lambda: f"what is old to go: {cached()}", poll=POLL)
-    assert sum(cached()) > KEPT - 4 * MIB and cached()[-1] > 0, cached()
+    kept = cached()
+    if not lab.lacks(witness.why_not):
+        assert sum(kept) > KEPT - 4 * MIB and kept[-1] > 0, kept
     there = 0
     if size == "8m":
         assert sum(cached()[:8]) == 0, cached()
         there = len(files_of(folder)[2].read_bytes())
     drain(relay, 144 * MIB)
     lab.loop.run(lambda: sum(cached()) < KEPT + there + 6 * MIB, what=lambda: f"what was read to go: {cached()}", poll=POLL)
-    assert sum(cached()) > KEPT + there - 4 * MIB, cached()
+    kept = cached()
+    if not lab.lacks(witness.why_not):
+        assert sum(kept) > KEPT + there - 4 * MIB, kept
 
 
 def record(lab, relay, name, made):
