@@ -238,9 +238,10 @@ class Relay:
         return sum(seen["pipes_open"] for seen in self.status()["feed"].values())
 
     def outgoing(self):
-        """Feeds that connect: they may do so after ready. What is forwarded has its pair before that."""
+        """Feeds that connect: they may do so after ready. What is forwarded has its pair before that, but where it begins
+        in a history, which is read first."""
         feeds = self.sections.values() if isinstance(self.sections, dict) else ()
-        forwarded = sum("forward" in one for one in feeds)
+        forwarded = sum(1 + 2 * ("history" in one) for one in feeds if "forward" in one)
         ingests = [str(one.get("ingest", "")) for one in feeds]
         of_nats = sum(one.startswith(("nats:", "jetstream:")) for one in ingests)
         return sum(one.startswith("connect") for one in ingests) + NATS_SOCKETS * of_nats + forwarded
