@@ -268,6 +268,7 @@ static struct history *new_history(const struct history_params *params)
 	(void)pthread_cond_init(&history->reads.changed, NULL);
 	(void)pthread_mutex_init(&history->lock, NULL);
 	history->folder.fd = history->open_fd = history->open_index_fd = -1;
+	history->reads.null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	history->next_number = 1;
 	history->path = strdup(params->path);
 	history->params = *params;
@@ -332,6 +333,7 @@ void history_close(struct history **history_ptr)
 		list_remove(node);
 		free_file(history_file_at(node));
 	}
+	fd_close(&history->reads.null_fd);
 	history_folder_close(&history->folder);
 	(void)pthread_cond_destroy(&history->reads.changed);
 	(void)pthread_mutex_destroy(&history->lock);

@@ -166,7 +166,7 @@ uint64_t history_cached(struct history_run *run, uint64_t offset, uint64_t bytes
 int history_bring_in_and_look(struct history *history, int fd, uint64_t offset, uint64_t bytes)
 {
 	for (int i = 0; i < LOOKS; i++) {
-		int r = history_bring_in(fd, offset, bytes);
+		int r = history_bring_in(history, fd, offset, bytes);
 
 		if (r < 0 || cached_bytes(fd, offset, 1))
 			return r;

@@ -3,7 +3,6 @@
 #include "history/history_read.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
 
@@ -202,22 +201,20 @@ uint64_t history_bytes_ahead(struct history *history)
  * kernel reads ahead in large folios, where the file system has those (ext4: Linux 6.16).  What
  * readahead(2) asks for comes in single pages, and costs twice the CPU time.  Returns where it
  * ended: perhaps before `end`. */
-static uint64_t read_through(int fd, uint64_t offset, uint64_t end)
+static uint64_t read_through(int null_fd, int fd, uint64_t offset, uint64_t end)
 {
-	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	off_t at = (off_t)offset;
 	ssize_t sent = 1;
 
-	while (null >= 0 && sent > 0 && (uint64_t)at < end)
-		sent = TEMP_FAILURE_RETRY(sendfile(null, fd, &at, end - (uint64_t)at));
-	fd_close(&null);
+	while (sent > 0 && (uint64_t)at < end)
+		sent = TEMP_FAILURE_RETRY(sendfile(null_fd, fd, &at, end - (uint64_t)at));
 	return (uint64_t)at;
 }
 
-int history_bring_in(int fd, uint64_t offset, uint64_t bytes)
+int history_bring_in(const struct history *history, int fd, uint64_t offset, uint64_t bytes)
 {
 	uint64_t end = offset + bytes;
-	uint64_t begun = read_through(fd, offset, end);
+	uint64_t begun = read_through(history->reads.null_fd, fd, offset, end);
 
 	/* The last byte tells of an error, and that the file is as long as that. */
 	for (uint64_t at = u64_min(begun, end - 1); at < end; at += AWAITED_BYTES) {

@@ -56,6 +56,7 @@ struct history_reads {
 	pthread_cond_t changed;
 	bool is_served;
 	struct inbox *inbox; /* while it is served */
+	int null_fd;         /* ro: /dev/null; -1: it could not be opened */
 };
 
 /* With the three functions and the history set.  True: it has been run at once.  False: done()
@@ -85,7 +86,8 @@ void history_reads_close_file(struct history *history, struct history_file *file
 /* Brings `bytes` of a file, not 0, from `offset` on into the page cache.  The kernel may begin to read
  * what is behind them.  Waits for the disk.  0; -EBADMSG: the file is shorter; or -errno of
  * pread(2). */
-must_check int history_bring_in(int fd, uint64_t offset, uint64_t bytes);
+must_check int history_bring_in(const struct history *history, int fd, uint64_t offset,
+				uint64_t bytes);
 
 /* How much a reader may have brought in at once: so much that all together have not too much. */
 uint64_t history_bytes_ahead(struct history *history);

@@ -42,7 +42,7 @@ static void leave(struct history_reader *reader)
 	if (!file)
 		return;
 	(void)pthread_mutex_lock(&history->lock);
-	is_last = --file->readers == 0;
+	is_last = --file->readers == 0 && file->fd >= 0;
 	history->readers--;
 	(void)pthread_mutex_unlock(&history->lock);
 	if (is_last)
@@ -63,8 +63,8 @@ static int open_file(const struct history *history, const struct history_file *f
 	return r == -ENOENT ? -ERANGE : r; /* it has just been retired */
 }
 
-/* One more reads it, if it is open; else it gets *fd, if there is one. */
-static bool join(struct history *history, struct history_file *file, int *fd)
+/* Is it open?  If not, it gets *fd, if there is one. */
+static bool is_open_with(struct history *history, struct history_file *file, int *fd)
 {
 	bool is_open;
 
@@ -74,10 +74,38 @@ static bool join(struct history *history, struct history_file *file, int *fd)
 		*fd = -1;
 	}
 	is_open = file->fd >= 0;
-	file->readers += is_open;
-	history->readers += is_open;
 	(void)pthread_mutex_unlock(&history->lock);
 	return is_open;
+}
+
+/* One more reads it, whether or not it is open.  Takes over a reference of `file`. */
+static void stand_in(struct history_reader *reader, struct history_file *file, uint64_t offset)
+{
+	struct history *history = reader->history;
+
+	(void)pthread_mutex_lock(&history->lock);
+	file->readers++;
+	history->readers++;
+	(void)pthread_mutex_unlock(&history->lock);
+	reader->file = file;
+	reader->offset = offset;
+}
+
+/* -EINPROGRESS: the file that it stands in is not open, and the caller must not wait. */
+static int open_its_file(const struct history_reader *reader, bool may_wait)
+{
+	int fd = -1;
+	int r;
+
+	if (is_open_with(reader->history, reader->file, &fd))
+		return 0;
+	if (!may_wait)
+		return -EINPROGRESS;
+	r = open_file(reader->history, reader->file, HISTORY_PACKETS, &fd);
+	if (r == 0)
+		(void)is_open_with(reader->history, reader->file, &fd);
+	fd_close(&fd); /* another one was quicker */
+	return r;
 }
 
 /* Takes over a reference of `file`, also on an error.  -EINPROGRESS: it is not open, and the
@@ -85,23 +113,13 @@ static bool join(struct history *history, struct history_file *file, int *fd)
 static int enter(struct history_reader *reader, struct history_file *file, uint64_t offset,
 		 bool may_wait)
 {
-	int fd = -1;
-	int r = 0;
+	int r;
 
-	if (!join(reader->history, file, &fd)) {
-		r = may_wait ? open_file(reader->history, file, HISTORY_PACKETS, &fd)
-			     : -EINPROGRESS;
-		if (r == 0)
-			(void)join(reader->history, file, &fd);
-		fd_close(&fd); /* another one was quicker */
-	}
-	if (r < 0) {
-		history_unref_file(reader->history, &file);
-		return r;
-	}
-	reader->file = file;
-	reader->offset = offset;
-	return 0;
+	stand_in(reader, file, offset);
+	r = open_its_file(reader, may_wait);
+	if (r < 0)
+		leave(reader);
+	return r;
 }
 
 /* The first file that `is_it` is true of, from the oldest or from the newest one on, with a
@@ -148,7 +166,8 @@ static int map_index(const struct history_reader *reader, const struct seen_file
 	int r = open_file(reader->history, seen->file, HISTORY_INDEX, &fd);
 
 	if (r == 0)
-		r = history_bring_in(fd, 0, history_index_offset(seen->entry_count));
+		r = history_bring_in(reader->history, fd, 0,
+				     history_index_offset(seen->entry_count));
 	if (r == 0)
 		r = history_index_map(index, fd, seen->entry_count);
 	fd_close(&fd);
@@ -296,18 +315,20 @@ static bool has_number(const struct history_file *file, const void *wanted)
 	return file->number == *(const uint64_t *)wanted;
 }
 
-int history_reader_open_place(struct history_reader *reader, struct history *history,
-			      uint64_t number, uint64_t offset)
+int history_reader_set_place(struct history_reader *reader, struct history *history,
+			     uint64_t number, uint64_t offset)
 {
 	struct seen_file seen;
 
 	*reader = (struct history_reader){.history = history};
 	if (!find_file(history, true, has_number, &number, &seen))
 		return -ERANGE;
-	if (offset <= seen.end.offset)
-		return enter(reader, seen.file, offset, true);
-	history_unref_file(history, &seen.file);
-	return -ERANGE;
+	if (offset > seen.end.offset) {
+		history_unref_file(history, &seen.file);
+		return -ERANGE;
+	}
+	stand_in(reader, seen.file, offset);
+	return 0;
 }
 
 uint64_t history_reader_file(const struct history_reader *reader)
@@ -369,9 +390,13 @@ static bool look(const struct history_reader *reader, struct history_run *ret)
 
 static int next(struct history_reader *reader, bool may_wait, struct history_run *ret)
 {
-	while (look(reader, ret) && !ret->length) {
-		int r = go_on(reader, may_wait);
+	int r = open_its_file(reader, may_wait);
 
+	*ret = (struct history_run){.fd = -1};
+	if (r < 0)
+		return r;
+	while (look(reader, ret) && !ret->length) {
+		r = go_on(reader, may_wait);
 		if (r <= 0)
 			return r;
 	}

@@ -85,21 +85,22 @@ must_check int history_reader_open_behind(struct history_reader *reader, struct 
 /* At the oldest packet.  Returns 0, or as above: -ENOENT where there is no packet. */
 must_check int history_reader_open_oldest(struct history_reader *reader, struct history *history);
 
-/* At this byte of the file with this number, which may be inside of a packet.  Returns 0, or as above:
- * -ERANGE where there is no such file, or it does not have so many bytes. */
-must_check int history_reader_open_place(struct history_reader *reader, struct history *history,
-					 uint64_t number, uint64_t offset);
+/* At this byte of the file with this number, which may be inside of a packet.  Does not wait for the
+ * disk: the file is opened when it is read.  Returns 0, or with the reader closed -ERANGE: there is no
+ * such file, or it does not have so many bytes. */
+must_check int history_reader_set_place(struct history_reader *reader, struct history *history,
+					uint64_t number, uint64_t offset);
 
 /* What comes next, up to the end of what is written of this file.  Goes on into the next file
  * where this one has been read.  The same run again, perhaps longer, until the reader advances.
  * Returns 1; 0: what has been written has all been read, and *ret has length 0, and says what
- * comes next;
+ * comes next; or with length 0
  * -ERANGE: what comes next has been retired, because the reader took too long.  It stays where it
  * is.  It may be opened anew, and has missed what lies between;
  * else -errno of open(2). */
 must_check int history_reader_next(struct history_reader *reader, struct history_run *ret);
 
-/* The same, without waiting for the disk.  -EINPROGRESS: the next file has to be opened, which
+/* The same, without waiting for the disk.  -EINPROGRESS: a file has to be opened, which
  * history_reader_next() does. */
 must_check int history_reader_next_open(struct history_reader *reader, struct history_run *ret);
 

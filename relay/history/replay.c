@@ -73,7 +73,7 @@ static void take_result(struct replay *replay, struct replay_read *read, bool re
 		replay->run.ready_to = read->offset + read->bytes;
 	} else if (read->wish == REPLAY_WANTS_NEXT) {
 		take_reader(&replay->reader, &read->reader);
-		replay->run.ready_to = read->bytes;
+		replay->run.ready_to = replay->reader.offset + read->bytes;
 	} else {
 		replay->has_looked = true;
 		replay->has_end = result;
@@ -98,14 +98,14 @@ static void take_read(void *owner)
 		replay->wake(replay->subscriber);
 }
 
-/* The rest of the wish is set.  MORE: it has been done at once. */
+/* The rest of the wish is set.  MORE: it has been done at once.  RESTS: it comes, or has failed. */
 static enum replay_outcome ask(struct replay *replay, enum replay_wish wish)
 {
 	struct history_reader *from = wish == REPLAY_WANTS_END ? NULL : &replay->reader;
 
 	replay->read->wish = wish;
 	replay->is_reading = true;
-	return replay_read_begin(replay->read, from) ? REPLAY_MORE : REPLAY_RESTS;
+	return replay_read_begin(replay->read, from) && !replay->error ? REPLAY_MORE : REPLAY_RESTS;
 }
 
 /* Something is to be asked for.  True: what was asked for ahead comes first. */
@@ -227,8 +227,8 @@ int replay_resume(struct history *history, const struct kept_replay *kept,
 	replay = new_replay(history, format, kept->until_ns, kept->rate);
 	if (!replay)
 		return -ENOMEM;
-	r = history_reader_open_place(&replay->reader, history, kept->place.file,
-				      kept->place.offset);
+	r = history_reader_set_place(&replay->reader, history, kept->place.file,
+				     kept->place.offset);
 	if (r == 0 && kept->delay_ns)
 		r = history_delay_open(history, kept->delay_ns, &replay->delay);
 	if (r < 0) {
@@ -390,8 +390,10 @@ static void read_ahead(struct replay *replay)
 	uint64_t from = run->ready_to, end = run->offset + run->length;
 	uint64_t bytes = u64_min(bytes_ahead(replay), end - u64_min(end, from));
 
-	if (from && bytes && !run->is_unseen && !replay->is_reading && from <= run->offset + bytes)
-		replay->is_ahead = ask_for_pages(replay, from, bytes) == REPLAY_RESTS;
+	if (!from || !bytes || run->is_unseen || replay->is_reading || from > run->offset + bytes)
+		return;
+	(void)ask_for_pages(replay, from, bytes);
+	replay->is_ahead = replay->is_reading;
 }
 
 static enum replay_outcome send_run(struct replay *replay, int fd, struct replay_progress *ret)
@@ -510,6 +512,8 @@ static enum replay_outcome send_some(void *owner, int fd, struct replay_progress
 	if (outcome == REPLAY_MORE)
 		outcome = send_run(replay, fd, ret);
 	token_bucket_take(&replay->rate, now_ns, ret->sent);
+	if (outcome == REPLAY_RESTS && replay->error)
+		return tell_error(replay, ret);
 	ret->place = (struct stream_place){replay->run.session, replay->run.sequence};
 	if (outcome == REPLAY_RESTS)
 		ret->place = replay->is_reading ? (struct stream_place){0} : find_next(replay);

@@ -62,8 +62,8 @@ must_check int replay_begin(struct history *history, const struct replay_range *
 
 /* Goes on with one of the process before, at its next byte; `format` is as it was there.  What the format
  * makes of a packet is the same each time, so a packet in hand is made anew, and what the socket has is
- * left out.  Returns 0; -ERANGE: the history is another one, or no longer has that byte; else as
- * above. */
+ * left out.  It does not wait for the disk.  Returns 0; -ERANGE: the history is another one, or no longer
+ * has that byte; else as above. */
 must_check int replay_resume(struct history *history, const struct kept_replay *kept,
 			     const struct replay_format *format, struct replay **ret);
 

@@ -145,7 +145,8 @@ static int find_next(struct replay_read *read)
 	if (r <= 0)
 		return r;
 	history_drop_behind(&read->reader, run.offset);
-	return history_bring_in(run.fd, run.offset, u64_min(run.length, read->bytes));
+	return history_bring_in(read->read.history, run.fd, run.offset,
+				u64_min(run.length, read->bytes));
 }
 
 /* In the reading thread. */

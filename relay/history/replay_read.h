@@ -17,7 +17,7 @@
 
 enum replay_wish {
 	REPLAY_WANTS_PAGES, /* bytes in the page cache; 1: history_bring_in_and_look()            */
-	REPLAY_WANTS_NEXT,  /* the next file, and its first bytes in the page cache               */
+	REPLAY_WANTS_NEXT,  /* what comes next: its file open, and some of it in the page cache   */
 	REPLAY_WANTS_END,   /* the first packet that came later than until_ns; 1: there is one    */
 	REPLAY_WANTS_DELAY, /* history_reader_open_behind() that, which may be where all ends     */
 	REPLAY_WANTS_START, /* replay_find_start(), and the oldest message that may be asked for  */

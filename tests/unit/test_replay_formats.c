@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
+#include "history/history.h"
 #include "tests/unit/replay_rig.h"
 
 static const struct framing_params no_framing = {.kind = FRAMING_NONE};
@@ -94,6 +95,15 @@ static size_t send_once(struct handed *handed)
 	return progress.sent;
 }
 
+// Nothing waits for the disk before the next call.
+static void check_nothing_is_open(struct history *history)
+{
+	struct list_node *node;
+
+	list_for_each (&history->files, node)
+		assert_int_equal(history_file_at(node)->fd, -1);
+}
+
 // The next process knows either where it is, or where it was before the call, and what the socket
 // has got since.
 static void hand_over(struct handed *handed, const struct kept_replay *before, size_t sent,
@@ -108,6 +118,7 @@ static void hand_over(struct handed *handed, const struct kept_replay *before, s
 	replay_free(handed->replay);
 	assert_int_equal(replay_resume(handed->history, &kept, &handed->format, &handed->replay),
 			 0);
+	check_nothing_is_open(handed->history);
 }
 
 static void send_in_steps(struct handed *handed, const struct replay_rig_sent *expected,
@@ -220,6 +231,15 @@ static void a_place_that_is_not_there_is_refused(void **state)
 	replay_rig_send_all(handed.replay, handed.ends, &handed.got);
 	assert_int_equal(handed.got.outcome, REPLAY_FAILED);
 	assert_int_equal(handed.got.err, EBADMSG);
+	assert_int_equal(handed.got.count, 0);
+	free(handed.got.bytes);
+	replay_free(handed.replay);
+	// That its file has gone shows when it is opened.
+	assert_int_equal(replay_resume(handed.history, &kept, &handed.format, &handed.replay), 0);
+	assert_int_equal(history_folder_unlink(handed.history->folder.fd, kept.place.file), 0);
+	replay_rig_open_pair(handed.ends);
+	replay_rig_send_all(handed.replay, handed.ends, &handed.got);
+	assert_int_equal(handed.got.outcome, REPLAY_GONE);
 	assert_int_equal(handed.got.count, 0);
 	free(handed.got.bytes);
 	replay_free(handed.replay);
