@@ -3,8 +3,10 @@
 
 import contextlib
 import json
+import os
 import signal
 import socket
+import subprocess
 
 import pytest
 
@@ -12,10 +14,11 @@ from relaytest import address
 from relaytest.daemon import POLL, preload
 from relaytest.hanging_disk import await_hang
 from relaytest.ini import TIGHT, feed
+from relaytest.little_memory import little_memory
 from relaytest.loop import CEILING
-from relaytest.page_cache import Witness, cached_bytes, drop_from_cache
+from relaytest.page_cache import Witness, cached_bytes, cached_share, drop_from_cache
 from relaytest.stream import KIB, MIB, script, text_script
-from relaytest.surroundings import direct_io, needs, program
+from relaytest.surroundings import direct_io, memory_cgroup, needs, program
 from relaytest.web import Answer, FramedWebSubscriber, asked, everything, request
 from test_history import told
 
@@ -57,6 +60,8 @@ def drain(relay, wanted):
     """So many bytes of the history, from the first one on, which are thrown away: MSG_TRUNC on TCP (tcp(7), Linux)."""
     room = bytearray(MIB)
     with address.connect(relay.address["listener web-a"]) as sock:
+        # What waits there stays in the page cache: on one machine, both ends have the same pages.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MIB)
         sock.settimeout(CEILING)
         sock.sendall(request("/a?format=framed&from=0"))
         while wanted > 0:
@@ -96,6 +101,34 @@ def test_what_is_old_is_dropped_behind_the_recorder(lab, size, sync):
     kept = cached()
     if not lab.lacks(witness.why_not):
         assert sum(kept) > KEPT + there - 4 * MIB, kept
+
+
+@needs(program, "fincore")
+@needs(memory_cgroup)
+def test_what_others_have_in_the_page_cache_stays(lab):
+    """Replays go by, out of the disk: six times as much as relay and they may fill together."""
+    folder, others = lab.directory / "a", lab.directory / "others"
+    witness = Witness(lab.directory / "witness")
+    relay = lab.start(served(lab, "a", history_file="8m", ring="8m", segment="512k"))
+    made = script("u32be", (MIB,) * 64, 9)
+    for _ in range(2):
+        publish(relay, made)
+
+    def is_dropped():
+        files = files_of(folder)
+        return sum(path.stat().st_size for path in files) >= 128 * MIB and sum(map(cached_bytes, files)) < KEPT + 6 * MIB
+
+    lab.loop.run(is_dropped, what="what is old to go", poll=POLL)
+    others.write_bytes(os.urandom(MIB) * 12)
+    drop_from_cache(others)
+    with little_memory(32 * MIB) as members:
+        members.write_text(str(relay.process.pid), encoding="ascii")
+        subprocess.run(["sh", "-c", 'echo $$ >"$0" && cat "$1" >/dev/null', members, others], check=True)
+        assert cached_share(others) == 1
+        for _ in range(3):
+            drain(relay, 64 * MIB)
+            kept = cached_share(others)
+            assert kept > 0.95 or lab.lacks(witness.why_not), kept
 
 
 def record(lab, relay, name, made):

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from . import namespace
+from .little_memory import little_memory
 from .loop import CEILING
 
 NOBODY = 65534
@@ -138,6 +139,15 @@ def file_system_in_memory():
         return "no file system in memory: /dev/shm cannot be written to"
     kind = file_system("/dev/shm")
     return "" if kind in IN_MEMORY else f"no file system in memory: /dev/shm is {kind}"
+
+
+@functools.cache
+def memory_cgroup():
+    try:
+        with little_memory(1 << 30):
+            return ""
+    except OSError as error:
+        return f"no memory cgroup: {error.filename}: {error.strerror}"
 
 
 def direct_io(directory):
