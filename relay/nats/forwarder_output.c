@@ -20,10 +20,10 @@ enum {
 static size_t header_bytes(const struct forwarder *forwarder, const char *id)
 {
 	static const char around[] = "NATS/1.0\r\nNats-Msg-Id: \r\nNats-Expected-Stream: \r\n\r\n";
-	static const char before[] = "Nats-Expected-Last-Msg-Id: \r\n";
+	static const char expected[] = "Nats-Expected-Last-Sequence: 18446744073709551615\r\n";
 	size_t bytes = strlen(around) + strlen(id) + strlen(forwarder->params.backbone.stream);
 
-	return forwarder->target.is_ours_alone ? bytes + strlen(before) + FORWARD_ID_BYTES : bytes;
+	return forwarder->target.is_ours_alone ? bytes + strlen(expected) : bytes;
 }
 
 static bool is_too_long(const struct forwarder *forwarder, const struct forward_id *id,
@@ -49,36 +49,35 @@ static void note_too_long(struct forwarder *forwarder, const struct forward_id *
 			 forwarder->target.max_bytes, (unsigned long long)suppressed);
 }
 
-/* Of the oldest message that is not acknowledged.  What was acknowledged before has told how far the stream is; for
- * the first one of a connection, the look at the stream has.  If the stream is further, something has come into it that
- * relay does not know of: of a process before, of another connection, or of the other origin of a pair.  Then relay
- * looks again.  The other origin may publish all the time, so after some tries the message goes without. */
-static natsStatus expect_sequence(natsMsg *message, const struct forwarder *forwarder)
+/* Where nobody else publishes to the stream, a message has to come right behind those that relay knows of: those that
+ * the stream had when relay looked, and those that are on their way before it.  So one that was lost on the way is not
+ * overtaken by those behind it, and one that comes late, from whomever, is not taken behind newer ones or for a second
+ * time.  Ids alone hold only within the duplicate window.  The stream looks for the id first, so what it has is still
+ * acknowledged.
+ *
+ * If the stream is further, something has come into it that relay does not know of: of a process before, of another
+ * connection, or of the other origin of a pair.  Then relay looks again.  The other origin may publish all the time, so
+ * after some tries a message goes without, and the next one when its acknowledgement has told where it stands.
+ *
+ * Nats-Expected-Last-Msg-Id would say the same in fewer words.  But each replica of the stream compares that with the
+ * id of its own newest message, and one that was away does not learn that id when it fetches what it missed
+ * (processCatchupMsg() of nats-server 2.9.10).  It then refuses all that comes, for good, and is the stream as soon as
+ * it becomes its leader. */
+static natsStatus expect_sequence(natsMsg *message, struct forwarder *forwarder,
+				  struct unacked_message *unacked)
 {
 	char sequence[21];
 
+	if (!forwarder->target.is_ours_alone)
+		return NATS_OK;
+	unacked->expected_seq = forwarder->target.last_seq;
+	if (!stream_tail_has(&forwarder->tail, &unacked->id))
+		forwarder->target.last_seq++;
 	if (forwarder->overtaken >= OVERTAKEN_MAX)
 		return NATS_OK;
 	(void)snprintf(sequence, sizeof(sequence), "%llu",
-		       (unsigned long long)forwarder->target.last_seq);
+		       (unsigned long long)unacked->expected_seq);
 	return natsMsgHeader_Set(message, "Nats-Expected-Last-Sequence", sequence);
-}
-
-/* Where nobody else publishes to the stream, its newest message has to be the one before.  So a message that was lost on
- * the way is not overtaken by those behind it, and one that comes late, from whomever, is not taken behind newer ones or
- * for a second time.  Ids alone hold only within the duplicate window.  The stream looks for the id first, so what it
- * has is still acknowledged. */
-static natsStatus expect_before(natsMsg *message, struct forwarder *forwarder, uint64_t number)
-{
-	const struct forward_id *before = unacked_before(&forwarder->unacked, number);
-	char id[FORWARD_ID_BYTES];
-
-	if (!forwarder->target.is_ours_alone)
-		return NATS_OK;
-	if (!before)
-		return expect_sequence(message, forwarder);
-	forward_id_print(before, forwarder->params.backbone.subject, id);
-	return natsMsgHeader_Set(message, "Nats-Expected-Last-Msg-Id", id);
 }
 
 static natsStatus set_fields(natsMsg *message, const char *id, const char *stream)
@@ -107,17 +106,32 @@ static int publish(struct forwarder *forwarder, struct nats_connection *connecti
 	if (status == NATS_OK)
 		status = set_fields(message, id, params->stream);
 	if (status == NATS_OK)
-		status = expect_before(message, forwarder, number);
+		status = expect_sequence(message, forwarder, unacked);
 	if (status == NATS_OK)
 		status = natsConnection_PublishMsg(connection->connection, message);
 	natsMsg_Destroy(message);
 	unacked->sent_ms = clock_mono_ns() / NS_PER_MS;
+	forwarder->sent_until = number + 1;
 	forwarder->counts.sent += status == NATS_OK;
 	if (status == NATS_OK)
 		return 0;
 	errmsg_set(err, "stream %s: cannot publish: %s", params->stream,
 		   natsStatus_GetText(status));
 	return -EIO;
+}
+
+/* One that goes without the sequence it expects is the only one on its way. */
+static bool may_publish(const struct forwarder *forwarder, uint64_t number)
+{
+	return forwarder->overtaken < OVERTAKEN_MAX || number == forwarder->unacked.first;
+}
+
+bool forwarder_has_room(const struct forwarder *forwarder)
+{
+	const struct unacked *unacked = &forwarder->unacked;
+
+	return !unacked_is_full(unacked) && forwarder->sent_until == unacked->next &&
+	       may_publish(forwarder, unacked->next);
 }
 
 /* Bytes of the message at the beginning of the hand.  The last one of a packet is all that is left. */
@@ -137,7 +151,7 @@ int forwarder_publish_hand(struct forwarder *forwarder, struct nats_connection *
 	struct forward_id *position = &forwarder->position;
 	int r = 0;
 
-	while (r == 0 && hand->count && !unacked_is_full(&forwarder->unacked)) {
+	while (r == 0 && hand->count && forwarder_has_room(forwarder)) {
 		const struct forward_id id = {position->session, hand->sequence};
 		const uint8_t *bytes = hand->bytes;
 		size_t count = message_bytes(forwarder);
@@ -165,10 +179,12 @@ int forwarder_publish_again(struct forwarder *forwarder, struct nats_connection 
 			    const struct acks *acks, struct errmsg *err)
 {
 	struct unacked *unacked = &forwarder->unacked;
-	uint64_t next = unacked->next;
 	int r = 0;
 
-	for (uint64_t number = unacked->first; number < next && r == 0; number++) {
+	forwarder->sent_until = u64_max(forwarder->sent_until, unacked->first);
+	while (r == 0 && forwarder->sent_until < unacked->next &&
+	       may_publish(forwarder, forwarder->sent_until)) {
+		uint64_t number = forwarder->sent_until++;
 		const struct unacked_message *message = unacked_find(unacked, number);
 
 		if (!message)
@@ -178,7 +194,7 @@ int forwarder_publish_again(struct forwarder *forwarder, struct nats_connection 
 			(void)unacked_settle(unacked, number);
 		} else if (is_too_long(forwarder, &message->id, message->count)) {
 			note_too_long(forwarder, &message->id, message->count);
-			(void)unacked_leave_out(unacked, number);
+			(void)unacked_settle(unacked, number);
 		} else {
 			r = publish(forwarder, connection, acks, number, err);
 		}
@@ -187,6 +203,17 @@ int forwarder_publish_again(struct forwarder *forwarder, struct nats_connection 
 }
 
 /* ---- what the stream says ---- */
+
+/* "wrong last sequence: NUMBER" of a server says how far the stream is.  False: something was lost on the way, so it is
+ * less far than relay knew. */
+static bool is_overtaken(const struct unacked_message *message, const char *text)
+{
+	const char *colon = text ? strstr(text, ": ") : NULL;
+	uint64_t last_seq;
+
+	return !message || !colon || num_parse_count(colon + 2, &last_seq) < 0 ||
+	       last_seq > message->expected_seq;
+}
 
 static int take_refusal(struct forwarder *forwarder, uint64_t number, const json_t *error,
 			struct errmsg *err)
@@ -197,20 +224,20 @@ static int take_refusal(struct forwarder *forwarder, uint64_t number, const json
 
 	if (code == JSStreamMessageExceedsMaximumErr && message) {
 		note_too_long(forwarder, &message->id, message->count);
-		(void)unacked_leave_out(&forwarder->unacked, number);
+		(void)unacked_settle(&forwarder->unacked, number);
 		return 0;
 	}
-	if (code == JSStreamWrongLastMsgIDErr) {
+	if (code == JSStreamWrongLastSequenceErr && is_overtaken(message, text)) {
+		forwarder->overtaken++;
 		errmsg_set(err,
-			   "stream %s lacks a message that was published before; relay begins "
-			   "again with that",
+			   "stream %s has got messages since relay looked at it; relay looks again",
 			   forwarder->params.backbone.stream);
 		return -EAGAIN;
 	}
 	if (code == JSStreamWrongLastSequenceErr) {
-		forwarder->overtaken++;
 		errmsg_set(err,
-			   "stream %s has got messages since relay looked at it; relay looks again",
+			   "stream %s lacks a message that was published before; relay begins "
+			   "again with that",
 			   forwarder->params.backbone.stream);
 		return -EAGAIN;
 	}

@@ -72,7 +72,8 @@ struct forwarder {
 	struct packet_in_hand hand;
 	struct unacked unacked;
 	struct forward_id position;  /* of the next message to publish; session 0: not known yet */
-	struct stream_target target; /* last_seq: raised by each acknowledgement */
+	uint64_t sent_until;         /* through this connection: unacked before this number */
+	struct stream_target target; /* last_seq: once it has what is on its way */
 	struct stream_tail tail;     /* what the stream has */
 	bool is_late;                /* it may no longer know what comes a second time */
 	unsigned overtaken;          /* so often in a row it had more than relay knew of */
@@ -113,10 +114,14 @@ must_check int forwarder_open_acks(struct nats_connection *connection, struct ac
 				   struct errmsg *err);
 void forwarder_close_acks(struct acks *acks);
 
-/* Publishes what was not acknowledged through another connection. */
+/* Publishes what was not acknowledged through another connection, as far as that may be on its way now: from
+ * sent_until, which is 0 in the beginning. */
 must_check int forwarder_publish_again(struct forwarder *forwarder,
 				       struct nats_connection *connection, const struct acks *acks,
 				       struct errmsg *err);
+
+/* May a new message be published now? */
+bool forwarder_has_room(const struct forwarder *forwarder);
 
 /* Publishes what is in the hand, as far as there may be more that is not acknowledged. */
 must_check int forwarder_publish_hand(struct forwarder *forwarder,

@@ -118,13 +118,13 @@ static int look_for_trouble(struct forwarder *forwarder, struct nats_connection 
 static int find_tail(struct forwarder *forwarder, struct nats_connection *connection,
 		     struct errmsg *err)
 {
-	const struct stream_target *target = &forwarder->target;
+	struct stream_target *target = &forwarder->target;
 	bool is_old = now_ms() - forwarder->heard_ms > target->window_ms / 2;
 	int r;
 
 	forwarder->is_late =
 		!unacked_is_empty(&forwarder->unacked) && (is_old || forwarder->overtaken);
-	r = nats_stream_find_tail(connection, &forwarder->params.backbone, target->first_seq,
+	r = nats_stream_find_tail(connection, &forwarder->params.backbone, target,
 				  forwarder->is_late || !forwarder->position.session,
 				  &forwarder->tail, err);
 	if (r == 0)
@@ -142,12 +142,14 @@ static bool has_more(const struct forwarder *forwarder)
 static int go_on(struct forwarder *forwarder, struct nats_connection *connection,
 		 const struct acks *acks, struct errmsg *err)
 {
-	int r = forwarder_publish_again(forwarder, connection, acks, err);
+	int r;
 
+	forwarder->sent_until = 0;
+	r = forwarder_publish_again(forwarder, connection, acks, err);
 	if (r == 0 && unacked_is_empty(&forwarder->unacked))
 		end_trouble(forwarder);
 	while (r == 0 && !is_stopped(forwarder) && has_more(forwarder)) {
-		bool has_room = !unacked_is_full(&forwarder->unacked);
+		bool has_room = forwarder_has_room(forwarder);
 		uint64_t acked = forwarder->counts.acked;
 
 		r = look_for_trouble(forwarder, connection, err);
@@ -160,6 +162,8 @@ static int go_on(struct forwarder *forwarder, struct nats_connection *connection
 			errmsg_errno(err, ENOMEM, "packet");
 			r = -ENOMEM;
 		}
+		if (r == 0)
+			r = forwarder_publish_again(forwarder, connection, acks, err);
 		if (r == 0)
 			r = forwarder_publish_hand(forwarder, connection, acks, err);
 		report(forwarder);

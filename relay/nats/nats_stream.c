@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/compiler.h"
 
 enum {
 	TAIL_ASKED_MAX = 8192, /* messages: others stand between those of a subject */
@@ -245,7 +246,7 @@ static bool add_to_tail(struct stream_tail *tail, const struct backbone_params *
 }
 
 int nats_stream_find_tail(struct nats_connection *connection, const struct backbone_params *params,
-			  uint64_t first_seq, bool is_whole, struct stream_tail *ret,
+			  struct stream_target *target, bool is_whole, struct stream_tail *ret,
 			  struct errmsg *err)
 {
 	natsMsg *message;
@@ -254,9 +255,10 @@ int nats_stream_find_tail(struct nats_connection *connection, const struct backb
 	bool is_wanted = true;
 
 	*ret = (struct stream_tail){0};
+	target->last_seq = u64_max(target->last_seq, sequence);
 	for (int asked = 0; r == 0 && sequence && is_wanted; asked++) {
-		is_wanted = add_to_tail(ret, params, message) && is_whole && sequence > first_seq &&
-			    asked < TAIL_ASKED_MAX;
+		is_wanted = add_to_tail(ret, params, message) && is_whole &&
+			    sequence > target->first_seq && asked < TAIL_ASKED_MAX;
 		natsMsg_Destroy(message);
 		message = NULL;
 		if (is_wanted)

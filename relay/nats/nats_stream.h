@@ -39,10 +39,10 @@ int nats_stream_look_at_target(struct nats_connection *connection,
 			       const struct backbone_params *params, struct stream_target *ret,
 			       struct errmsg *err) must_check;
 
-/* Asks for the newest message of params->subject; or, is_whole, for as many as there are in a tail.  first_seq: of the
- * stream.  0; or -errno with a message. */
+/* Asks for the newest message of params->subject; or, is_whole, for as many as there are in a tail.  target->last_seq is
+ * raised to that.  0; or -errno with a message. */
 int nats_stream_find_tail(struct nats_connection *connection, const struct backbone_params *params,
-			  uint64_t first_seq, bool is_whole, struct stream_tail *ret,
+			  struct stream_target *target, bool is_whole, struct stream_tail *ret,
 			  struct errmsg *err) must_check;
 
 /* Has the server refused something for want of permission?  Then *err says what, and what is needed.  It is

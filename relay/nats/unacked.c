@@ -49,25 +49,6 @@ bool unacked_settle(struct unacked *unacked, uint64_t number)
 	return true;
 }
 
-bool unacked_leave_out(struct unacked *unacked, uint64_t number)
-{
-	if (!unacked_find(unacked, number))
-		return false;
-	at(unacked, number)->is_left_out = true;
-	return unacked_settle(unacked, number);
-}
-
-const struct forward_id *unacked_before(const struct unacked *unacked, uint64_t number)
-{
-	while (number > unacked->first) {
-		const struct unacked_message *message = &unacked->list[--number % UNACKED_MAX];
-
-		if (!message->is_left_out)
-			return &message->id;
-	}
-	return NULL;
-}
-
 void unacked_clear(struct unacked *unacked)
 {
 	for (uint64_t number = unacked->first; number < unacked->next; number++)

@@ -24,9 +24,9 @@ struct unacked_message {
 	struct forward_id id;
 	uint8_t *bytes; /* owned */
 	size_t count;
-	uint64_t sent_ms; /* rw: monotonic, when it was last published */
-	bool is_settled;  /* private: the stream has it, or never takes it */
-	bool is_left_out; /* private: it never takes it */
+	uint64_t sent_ms;      /* rw: monotonic, when it was last published */
+	uint64_t expected_seq; /* rw: the stream is that far before it, as was known then */
+	bool is_settled;       /* private: the stream has it, or never takes it */
 };
 
 /* All zero: empty. */
@@ -55,12 +55,6 @@ struct unacked_message *unacked_find(struct unacked *unacked, uint64_t number);
 
 /* It is not to be published again.  False: that was known, or there is none. */
 bool unacked_settle(struct unacked *unacked, uint64_t number);
-
-/* The same for one that the stream never takes. */
-bool unacked_leave_out(struct unacked *unacked, uint64_t number);
-
-/* The newest one before this number that the stream has or is to have.  NULL: it is not known any more. */
-const struct forward_id *unacked_before(const struct unacked *unacked, uint64_t number);
 
 /* Drops all. */
 void unacked_clear(struct unacked *unacked);

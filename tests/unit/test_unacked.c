@@ -75,23 +75,6 @@ static void there_are_so_many_at_most(void **state)
 	assert_int_equal(unacked_find(unacked, 1)->id.sequence, 1);
 }
 
-static void the_one_before_is_known_while_it_is_not_the_oldest(void **state)
-{
-	struct unacked *unacked = *state;
-
-	for (uint64_t i = 0; i < 4; i++)
-		add(unacked, 10 + i, "x");
-	assert_null(unacked_before(unacked, 0));
-	assert_true(unacked_settle(unacked, 1));
-	assert_int_equal(unacked_before(unacked, 2)->sequence, 11);
-	assert_true(unacked_leave_out(unacked, 2));
-	assert_false(unacked_leave_out(unacked, 2));
-	assert_int_equal(unacked_before(unacked, 3)->sequence, 11);
-	assert_int_equal(unacked_before(unacked, 4)->sequence, 13);
-	assert_true(unacked_settle(unacked, 0));
-	assert_null(unacked_before(unacked, 3));
-}
-
 static void they_have_so_many_bytes_at_most(void **state)
 {
 	const struct forward_id id = {7, 1};
@@ -115,8 +98,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_is_settled_is_gone, make, drop),
 		cmocka_unit_test_setup_teardown(there_are_so_many_at_most, make, drop),
-		cmocka_unit_test_setup_teardown(the_one_before_is_known_while_it_is_not_the_oldest,
-						make, drop),
 		cmocka_unit_test_setup_teardown(they_have_so_many_bytes_at_most, make, drop),
 	};
 
