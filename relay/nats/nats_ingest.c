@@ -74,6 +74,7 @@ static void look_at_news(struct ingest *ingest)
 	nats_reader_report(backbone->reader, &report);
 	metrics->nats_connects += report.connects - backbone->seen.connects;
 	metrics->nats_renewals += report.renewals - backbone->seen.renewals;
+	metrics->nats_losses += report.losses - backbone->seen.losses;
 	metrics->nats_too_long += report.too_long - backbone->seen.too_long;
 	metrics->nats_lag = report.lag;
 	if (strcmp(report.server, backbone->seen.server) != 0)

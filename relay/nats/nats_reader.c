@@ -26,8 +26,8 @@ enum {
 	LOOK_MS = 2000,      /* silent for so long: the stream is looked at */
 	RETRY_MAX_MS = 2000, /* between two tries to connect */
 	SHORT_MS = 1000,     /* a consumer that does not live longer is followed by a pause */
-	SHORTER_MS =
-		10000, /* so long a stream may have less than was read, as while it elects a leader */
+	SHORTER_MS = 30000,  /* so long a stream may have less than was read: its new leader has to
+				take all of its log in first */
 	NAME_BYTES = 65,
 };
 
@@ -243,6 +243,8 @@ static bool put_message(struct nats_reader *reader, const struct nats_message *m
 		natsMsg_Destroy(message->message);
 		return true;
 	}
+	position->mark_seq = message->sequence;
+	position->mark_ns = message->time_ns;
 	if (goes_on && sequence > position->next_seq)
 		goes_on = put_gap(reader, sequence, is_stream(reader) ? PACKET_FLAG_HOLE : 0);
 	if (goes_on)
@@ -318,13 +320,57 @@ static void log_begin(const struct nats_reader *reader, enum stream_begin begin)
 						: "");
 }
 
+/* What was read under some of the stream's numbers is not what they stand for. */
+static void cut(struct nats_reader *reader)
+{
+	uint64_t read_seq = reader->position.next_seq - 1;
+
+	stream_position_cut(&reader->position, &reader->seen, clock_wall_ns());
+	(void)pthread_mutex_lock(&reader->lock);
+	reader->report.losses++;
+	(void)pthread_mutex_unlock(&reader->lock);
+	log_warn("nats stream has lost messages feed=%s stream=%s from=%llu read=%llu, going on in "
+		 "a session of its own session=%u",
+		 reader->feed, reader->params.stream, (unsigned long long)reader->position.next_seq,
+		 (unsigned long long)read_seq, reader->position.session);
+}
+
+static int wait_for_more(struct nats_reader *reader, struct errmsg *err)
+{
+	if (!reader->shorter_ms)
+		reader->shorter_ms = now_ms();
+	if (now_ms() - reader->shorter_ms < SHORTER_MS) {
+		errmsg_set(
+			err, "stream %s ends before message %llu, which was read: waiting for it",
+			reader->params.stream, (unsigned long long)reader->position.next_seq - 1);
+		return -EAGAIN;
+	}
+	cut(reader);
+	return 0;
+}
+
+/* A user who may not ask for a message goes on without. */
+static int check_mark(struct nats_reader *reader, struct nats_connection *connection,
+		      struct errmsg *err)
+{
+	uint64_t time_ns;
+	int r;
+
+	if (!reader->position.mark_seq)
+		return 0;
+	r = nats_stream_find_time(connection, &reader->params, reader->position.mark_seq, &time_ns,
+				  err);
+	if (r == 0 && !stream_position_check(&reader->position, time_ns))
+		cut(reader);
+	return r == -EACCES ? 0 : r;
+}
+
 /* 0: the position is that of the first message to read, or *ret_from_ns is its time. */
 static int find_position(struct nats_reader *reader, struct nats_connection *connection,
 			 uint64_t *ret_from_ns, struct errmsg *err)
 {
 	const struct stream_wish wish = {(uint32_t)reader->params.session,
 					 reader->params.backfill_ms};
-	uint64_t next = reader->position.next_seq;
 	enum stream_begin begin;
 	int r;
 
@@ -337,23 +383,9 @@ static int find_position(struct nats_reader *reader, struct nats_connection *con
 	begin = stream_position_find(&reader->position, &reader->seen, &wish, clock_wall_ns(),
 				     ret_from_ns);
 	log_begin(reader, begin);
-	if (begin != STREAM_IS_SHORTER)
-		return 0;
-	if (!reader->shorter_ms)
-		reader->shorter_ms = now_ms();
-	if (now_ms() - reader->shorter_ms < SHORTER_MS) {
-		errmsg_set(err,
-			   "stream %s ends before message %llu, which was read: waiting for it",
-			   reader->params.stream, (unsigned long long)next - 1);
-		return -EAGAIN;
-	}
-	stream_position_cut(&reader->position, &reader->seen, clock_wall_ns());
-	log_warn("nats stream has lost messages feed=%s stream=%s last=%llu read=%llu, going on in "
-		 "a "
-		 "session of its own session=%u",
-		 reader->feed, reader->params.stream, (unsigned long long)reader->seen.last_seq,
-		 (unsigned long long)next - 1, reader->position.session);
-	return 0;
+	if (begin == STREAM_IS_SHORTER)
+		return wait_for_more(reader, err);
+	return begin == STREAM_GOES_ON ? check_mark(reader, connection, err) : 0;
 }
 
 /* With one consumer.  0; or -errno: it could not be made. */

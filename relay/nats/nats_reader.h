@@ -61,6 +61,7 @@ struct nats_report {
 	uint64_t lag;                   /* messages that the stream has and that have not come */
 	uint64_t connects;              /* to servers, since the start */
 	uint64_t renewals;              /* consumers that were made anew, since the start */
+	uint64_t losses;                /* times that the stream had lost what was read */
 	uint64_t too_long;              /* messages longer than max_message, since the start */
 };
 

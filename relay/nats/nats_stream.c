@@ -78,6 +78,13 @@ int nats_stream_error(struct nats_connection *connection, const struct backbone_
 	return status == NATS_TIMEOUT ? -ETIMEDOUT : -EIO;
 }
 
+/* While the replicas of a stream have no leader, each of them answers, with what it has itself.  That may be less than
+ * the stream has. */
+static bool has_leader(const jsStreamInfo *info)
+{
+	return !info->Cluster || (info->Cluster->Leader && *info->Cluster->Leader);
+}
+
 static int ask_for_info(struct nats_connection *connection, const struct backbone_params *params,
 			jsStreamInfo **ret, struct errmsg *err)
 {
@@ -86,7 +93,15 @@ static int ask_for_info(struct nats_connection *connection, const struct backbon
 	natsStatus status =
 		js_GetStreamInfo(ret, connection->stream_api, params->stream, &options, &code);
 
-	return status == NATS_OK ? 0 : nats_stream_error(connection, params, status, code, err);
+	if (status != NATS_OK)
+		return nats_stream_error(connection, params, status, code, err);
+	if (has_leader(*ret))
+		return 0;
+	jsStreamInfo_Destroy(*ret);
+	*ret = NULL;
+	errmsg_set(err, "stream %s has no leader: waiting for the servers to elect one",
+		   params->stream);
+	return -EAGAIN;
 }
 
 /* The newest message of the subject.  0 and NULL: there is none. */
@@ -100,6 +115,21 @@ static int find_last(struct nats_connection *connection, const struct backbone_p
 	*ret = NULL;
 	status = js_GetLastMsg(ret, connection->stream_api, params->stream, params->subject,
 			       &options, &code);
+	if (status == NATS_OK || code == JSNoMessageFoundErr || status == NATS_NOT_FOUND)
+		return 0;
+	return nats_stream_error(connection, params, status, code, err);
+}
+
+/* 0 and NULL: there is none of this number. */
+static int get(struct nats_connection *connection, const struct backbone_params *params,
+	       uint64_t sequence, natsMsg **ret, struct errmsg *err)
+{
+	jsOptions options = wait_options();
+	jsErrCode code = 0;
+	natsStatus status;
+
+	*ret = NULL;
+	status = js_GetMsg(ret, connection->stream_api, params->stream, sequence, &options, &code);
 	if (status == NATS_OK || code == JSNoMessageFoundErr || status == NATS_NOT_FOUND)
 		return 0;
 	return nats_stream_error(connection, params, status, code, err);
@@ -158,6 +188,17 @@ int nats_stream_look(struct nats_connection *connection, const struct backbone_p
 	return r;
 }
 
+int nats_stream_find_time(struct nats_connection *connection, const struct backbone_params *params,
+			  uint64_t sequence, uint64_t *ret_ns, struct errmsg *err)
+{
+	natsMsg *message;
+	int r = get(connection, params, sequence, &message, err);
+
+	*ret_ns = message ? (uint64_t)natsMsg_GetTime(message) : 0;
+	natsMsg_Destroy(message);
+	return r;
+}
+
 /* ---- to be published to ---- */
 
 static int check_target(const jsStreamInfo *info, const struct backbone_params *params,
@@ -212,21 +253,6 @@ int nats_stream_look_at_target(struct nats_connection *connection,
 }
 
 /* ---- what it has of a subject ---- */
-
-/* 0 and NULL: there is none of this number. */
-static int get(struct nats_connection *connection, const struct backbone_params *params,
-	       uint64_t sequence, natsMsg **ret, struct errmsg *err)
-{
-	jsOptions options = wait_options();
-	jsErrCode code = 0;
-	natsStatus status;
-
-	*ret = NULL;
-	status = js_GetMsg(ret, connection->stream_api, params->stream, sequence, &options, &code);
-	if (status == NATS_OK || code == JSNoMessageFoundErr || status == NATS_NOT_FOUND)
-		return 0;
-	return nats_stream_error(connection, params, status, code, err);
-}
 
 /* True: the one before it counts, too.  One that is gone was deleted: whether it belongs to the subject nobody knows, and
  * it is not to come back. */

@@ -16,9 +16,14 @@
 
 /* Asks for it.  *ret is what was seen before, all 0 at first: what has not changed since is not asked for
  * again.  0; or -errno, with what is wrong and what to do about it in *err.  A stream from which
- * messages go as they are read (work queue, interest) is wrong: relay would take them from others. */
+ * messages go as they are read (work queue, interest) is wrong: relay would take them from others.  One whose replicas
+ * have no leader is not believed. */
 int nats_stream_look(struct nats_connection *connection, const struct backbone_params *params,
 		     struct stream_seen *ret, struct errmsg *err) must_check;
+
+/* When the stream took the message with this number, wall clock; 0: it has none.  0 or -errno with a message. */
+int nats_stream_find_time(struct nats_connection *connection, const struct backbone_params *params,
+			  uint64_t sequence, uint64_t *ret_ns, struct errmsg *err) must_check;
 
 /* What a call to the stream's API has come to, in words for the operator: as nats_stream_look(). */
 int nats_stream_error(struct nats_connection *connection, const struct backbone_params *params,

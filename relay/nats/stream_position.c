@@ -32,6 +32,12 @@ static bool is_same(const struct stream_position *position, const struct stream_
 	return position->session == session;
 }
 
+static void note_lost(struct stream_position *position, uint64_t sequence)
+{
+	if (!position->lost_seq || sequence < position->lost_seq)
+		position->lost_seq = sequence;
+}
+
 enum stream_begin stream_position_find(struct stream_position *position,
 				       const struct stream_seen *seen,
 				       const struct stream_wish *wish, uint64_t now_ns,
@@ -43,8 +49,10 @@ enum stream_begin stream_position_find(struct stream_position *position,
 
 	*ret_from_ns = 0;
 	if (is_same(position, seen, session)) {
-		if (seen->last_seq + 1 < position->next_seq)
+		if (seen->last_seq + 1 < position->next_seq) {
+			note_lost(position, seen->last_seq + 1);
 			return STREAM_IS_SHORTER;
+		}
 		position->created_ns = seen->created_ns;
 		return STREAM_GOES_ON;
 	}
@@ -56,10 +64,21 @@ enum stream_begin stream_position_find(struct stream_position *position,
 	return is_another ? STREAM_IS_ANOTHER : STREAM_BEGINS;
 }
 
+bool stream_position_check(struct stream_position *position, uint64_t time_ns)
+{
+	if (time_ns && time_ns != position->mark_ns) {
+		note_lost(position, position->mark_seq);
+		return false;
+	}
+	position->lost_seq = 0;
+	return true;
+}
+
 void stream_position_cut(struct stream_position *position, const struct stream_seen *seen,
 			 uint64_t now_ns)
 {
 	position->session = stream_session(now_ns);
-	position->next_seq = seen->last_seq + 1;
+	position->next_seq = position->lost_seq;
 	position->created_ns = seen->created_ns;
+	position->lost_seq = position->mark_seq = 0;
 }

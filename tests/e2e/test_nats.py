@@ -2,6 +2,7 @@
 """ingest = nats and jetstream: one sequence at every relay, over deaths of servers and relays; what is wrong is said."""
 
 import json
+import shutil
 import signal
 import time
 
@@ -305,6 +306,44 @@ def test_a_stream_that_is_made_anew_is_another_session(lab, server):
     relay.wait("a", in_messages=12, source_missed=0)
     reader = resume(relay, made, session, 1)
     relay.run_until_done([reader])
+
+
+@pytest.mark.parametrize("is_late", [True, False], ids=["late", "gone"])
+def test_a_stream_that_lacks_what_was_read_of_it(lab, server, is_late):
+    """It is waited for. Where other messages have its numbers, they are read in a session of its own."""
+    nats = server()
+    session = nats.stream()
+    made, others = messages(5, session=session), messages(3, seed=2, first=4)
+    store, kept = lab.directory / "s", lab.directory / "kept"
+    nats.client().store(SUBJECT, *made.wire_pieces()[:3])
+    nats.kill(signal.SIGTERM)
+    shutil.copytree(store, kept)
+    nats.start()
+    relay = start(lab, nats, backfill="1h")
+    nats.client().store(SUBJECT, *made.wire_pieces()[3:])
+    relay.wait("a", in_messages=5)
+    reader = resume(relay, made, session, 1)
+    relay.run_until_done([reader])
+    reader.reset()
+    nats.kill(signal.SIGTERM)
+    store.rename(lab.directory / "whole")
+    kept.rename(store)
+    nats.start()
+    relay.wait_log("nats source not read feed=a: stream PRICES ends before message 5, which was read: waiting for it")
+    if is_late:
+        nats.kill()
+        shutil.rmtree(store)
+        (lab.directory / "whole").rename(store)
+        nats.start()
+        nats.client().store(SUBJECT, b"six")
+        relay.wait("a", in_messages=6, nats_losses=0, source_missed=0, session=session, next_seq=7)
+        return
+    nats.client().store(SUBJECT, *others.wire_pieces())
+    relay.wait("a", in_messages=8, nats_losses=1, source_missed=0, next_seq=7)
+    relay.wait_log("nats stream has lost messages feed=a stream=PRICES from=4 read=5, going on in a session of its own")
+    others.session = relay.feed("a")["session"]
+    assert others.session != session
+    relay.run_until_done([resume(relay, others, others.session, 4)])
 
 
 def test_a_feed_that_waits_for_a_subscriber_takes_no_memory(lab, server):

@@ -103,20 +103,59 @@ static void a_stream_made_anew_begins_with_its_first_message(void **state)
 
 static void a_shorter_stream_is_no_position(void **state)
 {
+	const struct stream_seen shorter = {CREATED, 97, 90}, longer = {CREATED, 99, 90};
 	struct stream_position position = {
-		.session = SESSION, .next_seq = 102, .created_ns = CREATED};
+		.session = SESSION, .next_seq = 102, .created_ns = CREATED, .mark_seq = 101};
 	uint64_t from_ns;
 
 	(void)state;
 	assert_int_equal(stream_position_find(&position, &stream, &NO_WISH, NOW, &from_ns),
 			 STREAM_IS_SHORTER);
 	check(&position, SESSION, 102);
+	assert_int_equal(position.lost_seq, 101);
+	/* It is given up, and begins with all that came meanwhile. */
+	(void)stream_position_find(&position, &shorter, &NO_WISH, NOW, &from_ns);
+	(void)stream_position_find(&position, &longer, &NO_WISH, NOW, &from_ns);
+	assert_int_equal(position.lost_seq, 98);
 	stream_position_cut(&position, &stream, NOW);
-	check(&position, stream_session(NOW), 101);
+	check(&position, stream_session(NOW), 98);
+	assert_int_equal(position.mark_seq, 0);
 	/* And goes on so, though the session is no more that of the stream. */
 	assert_int_equal(stream_position_find(&position, &stream, &NO_WISH, NOW, &from_ns),
 			 STREAM_GOES_ON);
+	check(&position, stream_session(NOW), 98);
+}
+
+static void a_feed_that_has_more_than_the_stream_goes_on_behind_the_cut(void **state)
+{
+	struct stream_position position = {.session = SESSION, .next_seq = 102};
+	uint64_t from_ns;
+
+	(void)state;
+	assert_int_equal(stream_position_find(&position, &stream, &NO_WISH, NOW, &from_ns),
+			 STREAM_IS_SHORTER);
+	stream_position_cut(&position, &stream, NOW);
+	assert_int_equal(stream_position_find(&position, &stream, &NO_WISH, NOW, &from_ns),
+			 STREAM_GOES_ON);
 	check(&position, stream_session(NOW), 101);
+}
+
+static void the_newest_message_is_the_same_or_another(void **state)
+{
+	struct stream_position position = {.session = SESSION,
+					   .next_seq = 101,
+					   .created_ns = CREATED,
+					   .mark_seq = 100,
+					   .mark_ns = NOW,
+					   .lost_seq = 98};
+
+	(void)state;
+	assert_true(stream_position_check(&position, NOW)); /* what was lost has come back */
+	assert_int_equal(position.lost_seq, 0);
+	assert_true(stream_position_check(&position, 0)); /* too old, or deleted */
+	assert_false(stream_position_check(&position, NOW + 1));
+	stream_position_cut(&position, &stream, NOW);
+	check(&position, stream_session(NOW), 100);
 }
 
 int main(void)
@@ -128,6 +167,8 @@ int main(void)
 		cmocka_unit_test(a_feed_of_the_same_session_goes_on),
 		cmocka_unit_test(a_stream_made_anew_begins_with_its_first_message),
 		cmocka_unit_test(a_shorter_stream_is_no_position),
+		cmocka_unit_test(a_feed_that_has_more_than_the_stream_goes_on_behind_the_cut),
+		cmocka_unit_test(the_newest_message_is_the_same_or_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
