@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+import urllib.request
 from datetime import datetime, timezone
 
 from .address import spare_port
@@ -133,6 +134,7 @@ class Server:
         self.host = host
         self.port = port or spare_port()
         self.url = f"nats://{host}:{self.port}"
+        self.monitor = None  # its port for that
         self.process = None
         self.log = directory / f"{name}.log"
         self.conf = directory / f"{name}.conf"
@@ -270,13 +272,18 @@ class Losing(threading.Thread):
 
 
 def nodes_here(loop, directory):
-    """Three servers, each a node of one cluster."""
+    """Three servers, each a node of one cluster, that tell what they have themselves."""
     routes = [spare_port() for _ in range(3)]
     urls = ", ".join(f"nats-route://127.0.0.1:{port}" for port in routes)
-    return [Server(loop, directory, f"n{i}",
-                   more=f'cluster {{ name: c, listen: "127.0.0.1:{port}", routes: [{urls}] }}\n'
-                        'lame_duck_duration: "30s"\nlame_duck_grace_period: "1s"\n')
-            for i, port in enumerate(routes)]
+    nodes = []
+    for i, port in enumerate(routes):
+        monitor = spare_port()
+        nodes.append(Server(loop, directory, f"n{i}",
+                            more=f'cluster {{ name: c, listen: "127.0.0.1:{port}", routes: [{urls}] }}\n'
+                                 f'http: "127.0.0.1:{monitor}"\n'
+                                 'lame_duck_duration: "30s"\nlame_duck_grace_period: "1s"\n'))
+        nodes[-1].monitor = monitor
+    return nodes
 
 
 class Cluster:
@@ -319,6 +326,17 @@ class Cluster:
                 one.get("current") and not one.get("offline") for one in others)
 
         self.loop.run(is_current, what=f"replicas of {stream}", poll=POLL)
+
+    def wait_whole(self, stream):
+        """Until each node has itself what the others have. That it is current does not say so."""
+        def own(node):
+            with urllib.request.urlopen(f"http://{node.host}:{node.monitor}/jsz?streams=1") as answer:
+                told = json.load(answer)
+            return next(one["state"]["last_seq"] for account in told["account_details"]
+                        for one in account["stream_detail"] if one["name"] == stream)
+
+        self.loop.run(lambda: len({own(node) for node in self.nodes}) == 1, poll=POLL,
+                      what=lambda: f"all of {stream} at each node; last: {[own(node) for node in self.nodes]}")
 
     def leader(self, stream):
         name = self.wait_api(f"STREAM.INFO.{stream}")["cluster"]["leader"]
