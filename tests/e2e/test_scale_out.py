@@ -253,7 +253,13 @@ class Site:
         self.loop.run(lambda: all(one.is_up and one.sent + self.step > self.load.count for one in self.load.links),
                       CEILING, poll=POLL, what="the publisher to reach both origins")
         acked = relay.feed("prices")["forward_acked"]
-        relay.wait("prices", test=lambda seen: seen["forward_acked"] > acked + self.step, ceiling=CEILING)
+
+        def there():
+            for one in self.subscribers:  # with FULL, who has gone holds up the load
+                one.look()
+            return relay.feed("prices")["forward_acked"] > acked + self.step
+
+        self.loop.run(there, CEILING, poll=POLL, what=f"{name} to forward")
 
     def start_balancer(self):
         host = self.network.host(BALANCER)
