@@ -15,6 +15,7 @@ from relaytest.admin import Admin
 from relaytest.ini import ENGINES, feed
 from relaytest.loop import CEILING
 from relaytest.stream import script
+from relaytest.surroundings import needs, passrights
 from relaytest.web import Answer
 from test_passed import passing
 
@@ -61,7 +62,7 @@ def sections_for(lab, engine="auto", **more):
 WHERE = {"publisher": "feed a", "subscriber": "listener a-raw", "http": "listener a-web", "admin": "admin socket"}
 
 
-@pytest.mark.parametrize("kernel", ["new", "old"])
+@pytest.mark.parametrize("kernel", [pytest.param("new", marks=needs(passrights)), "old"])
 @pytest.mark.parametrize("who", WHERE)
 def test_nobody_waits_for_a_descriptor_that_a_peer_sends(lab, who, kernel):
     """Closing it may last for ever. From Linux 6.16 on the kernel refuses it; before, relay closes it apart: when it
@@ -110,6 +111,7 @@ def test_a_unix_publisher_of_an_older_kernel(lab, engine):
     assert relay.feed("a")["spliced_bytes"] == 0
 
 
+@needs(passrights)
 def test_abstract_sockets_refuse_descriptors(lab):
     """There file permissions guard nothing."""
     name = f"@relay-test-{lab.directory.name}"
@@ -117,6 +119,7 @@ def test_abstract_sockets_refuse_descriptors(lab):
     refuses_descriptors(relay, "\0" + name[1:])
 
 
+@needs(passrights)
 def test_passed_sockets_refuse_descriptors(lab):
     """They listened before relay was there."""
     path = f"{lab.directory}/passed"

@@ -26,6 +26,7 @@ NOBODY = 65534
 IN_MEMORY = ("tmpfs", "ramfs")
 FEWEST = 4096
 MANY, PIPE_BYTES = 300, 512 * 1024
+SO_PASSRIGHTS = 83  # asm-generic/socket.h of Linux 6.16
 
 
 def needs(need, *arguments):
@@ -108,6 +109,17 @@ def descriptors():
     """Of all tests: with fewer a relay has no pipes to splice with, and is another one than they expect."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return f"no {FEWEST} descriptors: the hard limit (ulimit -Hn) is {hard}" if 0 <= hard < FEWEST else ""
+
+
+@functools.cache
+def passrights():
+    """A unix socket that takes no descriptors. On others relay does not splice, which would drop them unseen."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS, 0)
+        except OSError:
+            return "no SO_PASSRIGHTS, which Linux has from 6.16 on"
+    return ""
 
 
 @functools.cache
