@@ -184,6 +184,8 @@ help:
 	@echo 'make test-repeat    all that REPEAT=10 times beside LOAD=4 busy processes; SUITES="e2e service"'
 	@echo 'make test-cluster   NATS, relays and HAProxy that are killed, stopped and cut off one after the other'
 	@echo 'make test-clients   http listeners with browsers, players, a proxy and 5,000 slow clients, which it installs'
+	@echo 'make test-kernels   the engines under the kernels of Debian 12 and of its backports, in qemu; 30 minutes'
+	@echo 'make test-power-cuts    relay records in a guest of qemu, whose power is cut 20 times; 10 minutes'
 	@echo 'make test-service   of these, those that boot systemd in a container (root; systemd-nspawn)'
 	@echo 'make lint       the rules of the tree; LINTS="floors calls ..." for some of them'
 	@echo 'make bench      measure, 15 to 25 minutes, QUICK=1: 2; tables and CSV in build/bench'

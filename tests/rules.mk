@@ -117,6 +117,15 @@ test-cluster:
 	@tests/install-packages cluster
 	@exec env MAKEFLAGS= PYTEST_ARGS='-m cluster' tests/run e2e
 
+.PHONY: test-kernels test-power-cuts
+test-kernels:
+	@tests/install-packages kernels
+	@exec env MAKEFLAGS= tests/kernels/run $(SUITES)
+
+test-power-cuts: all
+	@tests/install-packages kernels
+	@exec env MAKEFLAGS= tests/kernels/power_cuts
+
 test-clients:
 	@tests/install-packages clients
 	@exec env MAKEFLAGS= PYTEST_ARGS='-m clients' tests/run e2e

@@ -106,11 +106,10 @@ def damage(folder, choose):
     start_machine(folder)
 
 
-def replayed(relay):
-    """All that the files have, as a client gets it; 416 says that they have nothing."""
-    where = relay.address["listener web"].removeprefix("tcp:")
+def replayed(where, feed="a", begin="0"):
+    """What the files have from there on, as a client gets it; 416 says that they have nothing."""
     try:
-        with urllib.request.urlopen(f"http://{where}/a?format=framed&from=0&until=-0s", timeout=CEILING) as answer:
+        with urllib.request.urlopen(f"http://{where}/{feed}?format=framed&from={begin}&until=-0s", timeout=CEILING) as answer:
             return messages_of(answer.read())
     except urllib.error.HTTPError as error:
         assert error.code == 416
@@ -173,7 +172,7 @@ def test_a_damaged_file_gives_nobody_a_wrong_byte(lab):
             seen.add(messages_of(path.read_bytes()))
         damage(folder, choose)
         relay = lab.start(sections)
-        found = replayed(relay)
+        found = replayed(relay.address["listener web"].removeprefix("tcp:"))
         assert found.items() <= seen.messages.items()
         most = max(most, len(found))
         relay.signal(signal.SIGKILL)
