@@ -9,9 +9,10 @@
 #include "fanout/fanout_parts.h"
 #include "fanout/subscriber_kept.h"
 
-/* Of the session of *place, or of the one behind it, if that is in the ring from its first message
- * on. */
-static bool can_go_on(const struct subscriber *subscriber, const struct stream_place *place)
+/* In the session of *place.  Where the files have nothing more, the next session is that of the ring,
+ * which it may have from its first message on. */
+static bool can_go_on(const struct subscriber *subscriber, const struct stream_place *place,
+		      bool is_at_end)
 {
 	const struct fanout_source source = fanout_source_of(subscriber);
 	const struct ring *ring = &subscriber->rendition->ring;
@@ -21,7 +22,7 @@ static bool can_go_on(const struct subscriber *subscriber, const struct stream_p
 	if (place->session == source.session)
 		return place->sequence >= cursor_oldest_seq(ring) &&
 		       place->sequence <= ring->next_seq;
-	return cursor_oldest_seq(ring) == SEQUENCE_FIRST;
+	return is_at_end && cursor_oldest_seq(ring) == SEQUENCE_FIRST;
 }
 
 /* From here on it is as others who have begun with this message. */
@@ -79,9 +80,10 @@ static void count(struct subscriber *subscriber, const struct replay_progress *p
 static void take_outcome(struct subscriber *subscriber, enum replay_outcome outcome,
 			 const struct replay_progress *progress)
 {
-	bool is_seam = outcome == REPLAY_SEAM || outcome == REPLAY_AT_END;
+	bool is_at_end = outcome == REPLAY_AT_END;
 
-	if (is_seam && can_go_on(subscriber, &progress->place)) {
+	if ((is_at_end || outcome == REPLAY_SEAM) &&
+	    can_go_on(subscriber, &progress->place, is_at_end)) {
 		go_on(subscriber, &progress->place);
 	} else if (outcome == REPLAY_OVER) {
 		come_to_end(subscriber);

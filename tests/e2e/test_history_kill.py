@@ -157,6 +157,24 @@ def test_after_a_power_cut_no_number_is_given_twice(lab):
     check(lab, folder, seen, sent)
 
 
+def test_all_sessions_are_read_to_their_ends(lab):
+    """Also where the ring has its own session from the first message on."""
+    folder, sections = begin(lab, web)
+    sections["feed a"]["history_file"] = "1m"
+    for life in range(2):
+        relay = lab.start(sections)
+        with ThreadPoolExecutor() as pool:
+            pool.submit(send, relay.address["feed a"], life)
+            relay.wait("a", test=lambda status: status["in_messages"] >= 300)
+            relay.signal(signal.SIGKILL)
+            relay.wait_exit()
+    relay = lab.start(sections)
+    files = sorted(folder.glob("*.rly"))
+    written = messages_of(b"".join(path.read_bytes() for path in files))
+    assert len({session for session, _ in written}) == 2 and len(files) > 3
+    assert replayed(relay.address["listener web"].removeprefix("tcp:")) == written
+
+
 def test_a_damaged_file_gives_nobody_a_wrong_byte(lab):
     """What is left of it is the beginning of what was written, and the files before are whole."""
     folder, sections = begin(lab, web)
