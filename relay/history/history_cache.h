@@ -40,10 +40,6 @@ enum {
  * run->ready_to on.  Where it cannot be told, they are taken to be there. */
 uint64_t history_cached(struct history_run *run, uint64_t offset, uint64_t bytes);
 
-/* True: `bytes` of the file of a run, from `offset` on, are in the page cache, HISTORY_LOOK_BYTES at most,
- * and so is what is far ahead of them.  So nobody has brought them in for this reader alone. */
-bool history_is_warm(const struct history_run *run, uint64_t offset, uint64_t bytes);
-
 /* history_bring_in(), and looks whether they are there.  1: they are not, again and again.  So the file system keeps
  * nothing there, and from now on the runs say so. */
 must_check int history_bring_in_and_look(struct history *history, int fd, uint64_t offset,
