@@ -20,6 +20,13 @@ uint32_t gathering_load_change(uint32_t now_ms, uint64_t worked_ns, uint64_t pas
 	return now_ms;
 }
 
+uint32_t gathering_skips_change(uint32_t now, uint64_t begun_bytes, uint64_t due_bytes)
+{
+	if (due_bytes / GATHERING_WORTH >= begun_bytes)
+		return 0;
+	return now < GATHERING_SKIPS_MOST / 2 ? 2 * now + 1 : GATHERING_SKIPS_MOST;
+}
+
 /* The thread that asks is the one that serves the feed. */
 static void look_at_load(struct gathering *gathering)
 {
@@ -37,6 +44,15 @@ static void look_at_load(struct gathering *gathering)
 			gathering->auto_ms, thread_ns - gathering->thread_ns, passed_ns, limit_ms);
 	gathering->looked_ns = now_ns;
 	gathering->thread_ns = thread_ns;
+}
+
+/* One of the pieces that are not held, since holding was not worth it. */
+static bool skips(struct gathering *gathering)
+{
+	if (!gathering->params.is_auto || gathering->skips_left == 0)
+		return false;
+	gathering->skips_left--;
+	return true;
 }
 
 /* What is held at most: in ms, 0: not at all. */
@@ -80,6 +96,9 @@ static bool let_go(struct gathering *gathering)
 	gathering->is_deaf = false;
 	gathering->is_due = true;
 	gathering->due_bytes = queued_bytes(gathering);
+	gathering->skips = gathering_skips_change(gathering->skips, gathering->begun_bytes,
+						  gathering->due_bytes);
+	gathering->skips_left = gathering->skips;
 	return true;
 }
 
@@ -147,11 +166,12 @@ bool gathering_holds(struct gathering *gathering, uint64_t left_bytes)
 	if (let_go(gathering))
 		return false;
 	ms = limit_ms(gathering);
-	if (ms == 0)
+	if (ms == 0 || skips(gathering))
 		return false;
 	queued = queued_bytes(gathering);
 	if (queued == 0 || queued >= enough)
 		return false;
+	gathering->begun_bytes = queued;
 	gathering->since_ns = clock_wall_ns();
 	gathering->is_deaf = !gathering->can_tell;
 	if (gathering->can_tell)

@@ -10,6 +10,10 @@
  * The kernel has the bytes meanwhile, and relay none.  With TCP it also says when there are enough
  * (SO_RCVLOWAT, socket(7)).  Unix sockets and fifos cannot say that, and a full one stops its writer.
  * They are held for GATHERING_BLIND_MS at most, and not at all by `auto`.
+ *
+ * `auto` holds only while the thread is busy, and only where it is worth it: where a hold brings in too
+ * little, it has cost time and saved nothing.  So the next pieces are taken at once, and then one hold
+ * is tried again.
  */
 #pragma once
 
@@ -21,6 +25,8 @@ enum {
 	GATHERING_AUTO_MS = 2,            /* auto: held so long at most */
 	GATHERING_AUTO_BYTES = 64 * 1024, /* auto: taken once there are so many */
 	GATHERING_BLIND_MS = 2,
+	GATHERING_WORTH = 4,        /* auto: worth it is what becomes so many times as much */
+	GATHERING_SKIPS_MOST = 255, /* auto: so many pieces are taken at once before the next try */
 };
 
 struct gathering_params {
@@ -43,8 +49,11 @@ struct gathering {
 	uint64_t
 		due_bytes; /* with is_due: of those that were held, so many are still to be taken */
 	uint32_t auto_ms;  /* auto: what it has come to */
-	uint64_t looked_ns; /* auto: at the load of the thread, monotonic */
-	uint64_t thread_ns; /* and what it had worked until then */
+	uint64_t begun_bytes; /* what was there when the hold began */
+	uint32_t skips;       /* auto: pieces that are not held before the next try */
+	uint32_t skips_left;  /* and how many of them are still to come */
+	uint64_t looked_ns;   /* auto: at the load of the thread, monotonic */
+	uint64_t thread_ns;   /* and what it had worked until then */
 };
 
 /* `on_due` is called once the time is up: what is there is to be taken. */
@@ -76,3 +85,7 @@ void gathering_note_take(struct gathering *gathering, uint64_t bytes);
  * One more above a quarter, one less below an eighth, up to `limit_ms`. */
 uint32_t gathering_load_change(uint32_t now_ms, uint64_t worked_ns, uint64_t passed_ns,
 			       uint32_t limit_ms);
+
+/* auto: how many pieces not to hold, after a hold that began with `begun_bytes` and ended with
+ * `due_bytes`.  None after one that was worth it, else twice as many each time, and one more. */
+uint32_t gathering_skips_change(uint32_t now, uint64_t begun_bytes, uint64_t due_bytes);

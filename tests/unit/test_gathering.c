@@ -280,6 +280,55 @@ static void the_hold_follows_the_load(void **state)
 				 rows[i].then_ms);
 }
 
+static void what_is_not_worth_it_is_tried_less_often(void **state)
+{
+	static const struct {
+		uint32_t now;
+		uint64_t begun_bytes, due_bytes;
+		uint32_t then;
+	} rows[] = {
+		{0, 100, 400, 0}, {255, 100, 400, 0}, {0, 100, 399, 1},   {1, 100, 100, 3},
+		{3, 100, 0, 7},   {126, 10, 39, 253}, {127, 10, 39, 255}, {255, 10, 10, 255},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(
+			gathering_skips_change(rows[i].now, rows[i].begun_bytes, rows[i].due_bytes),
+			rows[i].then);
+}
+
+/* As a thread that is always busy. */
+static void auto_leaves_off_where_nothing_comes_to_the_first_piece(void **state)
+{
+	const struct gathering_params params = {.is_auto = true, .time_ms = 2};
+	struct rig rig;
+
+	(void)state;
+	start(&rig, true, &params);
+	for (unsigned tries = 0; tries < 4; tries++) {
+		for (unsigned skips = 0; skips < (1U << tries) - 1; skips++) {
+			rig.gathering.auto_ms = 10000;
+			put(&rig, 10);
+			assert_true(is_readable(&rig, -1));
+			assert_false(gathering_holds(&rig.gathering, UINT64_MAX));
+			take(&rig, 10);
+		}
+		rig.gathering.auto_ms = 10000;
+		put_and_hold(&rig);
+		assert_int_equal(gathering_let_go(&rig.gathering), 10);
+		take(&rig, 10);
+	}
+	rig.gathering.skips_left = 0;
+	rig.gathering.auto_ms = 10000;
+	put_and_hold(&rig);
+	put(&rig, 30);
+	assert_int_equal(gathering_let_go(&rig.gathering), 40);
+	take(&rig, 40);
+	put_and_hold(&rig);
+	stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,6 +341,8 @@ int main(void)
 		cmocka_unit_test(enough_is_not_held_and_none_holds_nothing),
 		cmocka_unit_test(a_change_and_the_end_leave_the_socket_as_it_was),
 		cmocka_unit_test(the_hold_follows_the_load),
+		cmocka_unit_test(what_is_not_worth_it_is_tried_less_often),
+		cmocka_unit_test(auto_leaves_off_where_nothing_comes_to_the_first_piece),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
