@@ -13,8 +13,15 @@
 void fanout_init_pass(struct fanout *fanout);
 void fanout_init_turn_end(struct fanout *fanout);
 
-/* fanout_tick.c: how long relay itself has paused since then, monotonic. */
-uint64_t fanout_paused_since(const struct fanout *fanout, uint64_t since_ms);
+/* How long relay itself has paused since then, monotonic (fanout_excuse()). */
+static inline uint64_t fanout_paused_since(const struct fanout *fanout, uint64_t since_ms)
+{
+	uint64_t ms = 0;
+
+	for (unsigned i = 0; i < fanout->pause_count; i++)
+		ms += fanout->pauses[i].end_ms > since_ms ? fanout->pauses[i].ms : 0;
+	return ms;
+}
 
 /* fanout_tick.c: of those whom a slow drain is to let go, how many have not been told yet. */
 uint64_t fanout_left_to_drain(const struct fanout *fanout);

@@ -87,15 +87,6 @@ static void note_pause(struct fanout *fanout, uint64_t end_ms, uint64_t ms)
 		(struct fanout_pause){.first_ms = end_ms, .end_ms = end_ms, .ms = ms};
 }
 
-uint64_t fanout_paused_since(const struct fanout *fanout, uint64_t since_ms)
-{
-	uint64_t ms = 0;
-
-	for (unsigned i = 0; i < fanout->pause_count; i++)
-		ms += fanout->pauses[i].end_ms > since_ms ? fanout->pauses[i].ms : 0;
-	return ms;
-}
-
 void fanout_excuse(struct fanout *fanout, uint64_t now_ms, uint64_t late_ms)
 {
 	struct list_node *node;
