@@ -136,8 +136,6 @@ static int read_part(struct reading *reading, struct part *part)
 		return -ENOMEM;
 	state->is_after_crash = true;
 	state->counts = record->counts;
-	/* Relay's own join anew, and count anew. */
-	state->counts.metrics.subscribers_total -= record->own_count;
 	state->lost_before = state->counts.closed[CLOSE_CRASH];
 	state->is_awake = record->is_home || part->now.is_awake;
 	state->is_source_up = part->now.is_source_up;
@@ -197,7 +195,6 @@ static int read_homes(struct reading *reading)
 			return -ENOMEM;
 		(void)snprintf(feed->name, sizeof(feed->name), "%s", record->feed);
 		read_file(reading, &now, &feed->ingest);
-		memcpy(feed->refused, record->refused, sizeof(feed->refused));
 		feed->home = record->worker;
 		feed->part_count = reading->head->workers;
 		ret->feed_count++;
@@ -357,36 +354,6 @@ static bool is_table(const uint8_t *map, const struct crash_array *array, size_t
 	return array->each_bytes == each_bytes && (uintptr_t)(map + array->offset) % 64 == 0;
 }
 
-static uint64_t count_known(const struct feed_state *state)
-{
-	uint64_t count = 0;
-
-	for (size_t i = 0; i < CLOSE_REASON_COUNT; i++)
-		count += state->counts.closed[i];
-	for (size_t i = 0; i < state->rendition_count; i++)
-		count += state->renditions[i].subscriber_count;
-	return count;
-}
-
-/* Who ever joined is there, or has been closed.  Since the counters were noted some have joined.  Others
- * have gone, nobody knows why. */
-static void settle_accounts(struct handed_feed *feed)
-{
-	struct feed_state *home = &feed->parts[feed->home];
-	uint64_t joined = 0, known = 0;
-
-	for (size_t i = 0; i < feed->part_count; i++) {
-		joined += feed->parts[i].counts.metrics.subscribers_total;
-		known += count_known(&feed->parts[i]);
-	}
-	if (known > joined) {
-		home->counts.metrics.subscribers_total += known - joined;
-	} else {
-		home->counts.closed[CLOSE_CRASH] += joined - known;
-		home->lost_before += joined - known;
-	}
-}
-
 int crash_feeds_read(const uint8_t *map, struct kept_fds *fds, struct handover *ret)
 {
 	const struct crash_head *head = (const void *)map;
@@ -413,10 +380,8 @@ int crash_feeds_read(const uint8_t *map, struct kept_fds *fds, struct handover *
 		r = read_subscribers(&reading);
 	}
 	if (r == 0) {
-		for (size_t i = 0; i < ret->feed_count; i++) {
+		for (size_t i = 0; i < ret->feed_count; i++)
 			settle_feed(&reading, &ret->feeds[i]);
-			settle_accounts(&ret->feeds[i]);
-		}
 		ret->workers = (unsigned)head->workers;
 	}
 	free(reading.numbers);

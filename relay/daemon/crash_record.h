@@ -15,7 +15,6 @@
  *                        the keeper          died_ns, fd_count and fds[]
  *   listeners[0], [1]    the control thread  listening sockets, as a stream; in turns, so that one
  *                                            of them always holds
- *   counts[]             the control thread  what listeners have counted
  *   parts[]              each its worker     a feed in one worker
  *   subscribers[]        each its worker     by the number of the descriptor
  *
@@ -52,7 +51,6 @@ struct crash_head {
 	uint64_t workers;
 	struct crash_array fds;          /* int32_t: the number that each one in the bag had */
 	struct crash_array listeners[2]; /* uint8_t: a stream, crash_listeners_transfer() */
-	struct crash_array counts;       /* struct listener_record: what listeners have counted */
 	struct crash_array parts;
 	struct crash_array subscribers;
 	uint64_t sum; /* crash_head_sum(): of all before it */
@@ -115,9 +113,8 @@ static inline void *crash_record_at(const struct crash_record *record,
  * died. */
 void crash_record_arm(struct crash_record *record, unsigned workers, bool was_resumed);
 
-/* The tables that feeds and listeners write themselves into. */
+/* The tables that feeds write themselves into. */
 struct feed_records crash_record_feeds(const struct crash_record *record);
-struct listener_record *crash_record_counts(const struct crash_record *record);
 
 /* An orderly end begins. */
 void crash_record_set_done(struct crash_record *record);
