@@ -71,10 +71,9 @@ static void excuse_all(const struct list *list, uint64_t now_ms, uint64_t late_m
 static void note_pause(struct fanout *fanout, uint64_t end_ms, uint64_t ms)
 {
 	struct fanout_pause *pauses = fanout->pauses;
-	struct fanout_pause *last = pauses + fanout->pause_count - 1;
+	struct fanout_pause *last = fanout->pause_count ? &pauses[fanout->pause_count - 1] : NULL;
 
-	if (fanout->pause_count &&
-	    end_ms - last->first_ms < 2 * fanout->params->max_lag_ms / FANOUT_PAUSES) {
+	if (last && end_ms - last->first_ms < 2 * fanout->params->max_lag_ms / FANOUT_PAUSES) {
 		last->end_ms = end_ms;
 		last->ms += ms;
 		return;
@@ -93,13 +92,11 @@ void fanout_excuse(struct fanout *fanout, uint64_t now_ms, uint64_t late_ms)
 
 	note_pause(fanout, now_ms, late_ms);
 	list_for_each (&fanout->renditions, node) {
-		struct rendition *rendition = rendition_of(node);
+		const struct rendition *rendition = rendition_of(node);
+		const struct list *lists[] = RENDITION_LISTS(rendition);
 
-		excuse_all(&rendition->joining, now_ms, late_ms);
-		excuse_all(&rendition->idle, now_ms, late_ms);
-		excuse_all(&rendition->resting, now_ms, late_ms);
-		excuse_all(&rendition->ready, now_ms, late_ms);
-		excuse_all(&rendition->blocked, now_ms, late_ms);
+		for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+			excuse_all(lists[i], now_ms, late_ms);
 	}
 }
 
@@ -235,12 +232,10 @@ uint64_t fanout_left_to_drain(const struct fanout *fanout)
 		return 0;
 	list_for_each (&fanout->renditions, node) {
 		const struct rendition *rendition = rendition_of(node);
+		const struct list *lists[] = RENDITION_LISTS(rendition);
 
-		count += count_to_go(&rendition->joining, drain) +
-			 count_to_go(&rendition->idle, drain) +
-			 count_to_go(&rendition->resting, drain) +
-			 count_to_go(&rendition->ready, drain) +
-			 count_to_go(&rendition->blocked, drain);
+		for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+			count += count_to_go(lists[i], drain);
 	}
 	return count;
 }
