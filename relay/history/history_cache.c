@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -26,6 +27,11 @@ enum {
 	/* Of a reader: a socket may still hold so much, which cannot be dropped then. */
 	BEHIND_BYTES = 4 << 20,
 	BEHIND_MIN_BYTES = 8 << 20, /* less is not worth a call */
+	/* What a reader may have brought in at once, and all readers together. */
+	BRING_BYTES = 1 << 20,
+	BRING_MIN_BYTES = 128 * 1024,
+	BRING_ALL_BYTES = 64 << 20,
+	AWAITED_BYTES = 32 * 1024, /* such a piece comes as one */
 	/* So far ahead, nobody has brought in anything for this reader: more than the kernel reads
 	 * ahead by itself. */
 	AHEAD_BYTES = 16 << 20,
@@ -163,6 +169,46 @@ uint64_t history_cached(struct history_run *run, uint64_t offset, uint64_t bytes
 	return u64_min(bytes, run->seen_to - offset);
 }
 
+uint64_t history_bytes_ahead(struct history *history)
+{
+	uint64_t readers;
+
+	(void)pthread_mutex_lock(&history->lock);
+	readers = history->readers;
+	(void)pthread_mutex_unlock(&history->lock);
+	return u64_max(BRING_MIN_BYTES, u64_min(BRING_BYTES, BRING_ALL_BYTES / (readers + 1)));
+}
+
+/* /dev/null takes the pages of a file and copies nothing.  For who reads a file in its order, the
+ * kernel reads ahead in large folios, where the file system has those (ext4: Linux 6.16).  What
+ * readahead(2) asks for comes in single pages, and costs twice the CPU time.  Returns where it
+ * ended: perhaps before `end`. */
+static uint64_t read_through(int null_fd, int fd, uint64_t offset, uint64_t end)
+{
+	off_t at = (off_t)offset;
+	ssize_t sent = 1;
+
+	while (sent > 0 && (uint64_t)at < end)
+		sent = TEMP_FAILURE_RETRY(sendfile(null_fd, fd, &at, end - (uint64_t)at));
+	return (uint64_t)at;
+}
+
+int history_bring_in(const struct history *history, int fd, uint64_t offset, uint64_t bytes)
+{
+	uint64_t end = offset + bytes;
+	uint64_t begun = read_through(history->reads.null_fd, fd, offset, end);
+
+	/* The last byte tells of an error, and that the file is as long as that. */
+	for (uint64_t at = u64_min(begun, end - 1); at < end; at += AWAITED_BYTES) {
+		uint8_t byte;
+		ssize_t got = TEMP_FAILURE_RETRY(pread(fd, &byte, 1, (off_t)at));
+
+		if (got <= 0)
+			return got < 0 ? -errno : -EBADMSG;
+	}
+	return 0;
+}
+
 int history_bring_in_and_look(struct history *history, int fd, uint64_t offset, uint64_t bytes)
 {
 	for (int i = 0; i < LOOKS; i++) {
@@ -217,6 +263,23 @@ void history_drop_behind(const struct history_reader *reader, uint64_t offset)
 	(void)pthread_mutex_unlock(&history->lock);
 	if (part.from < part.to)
 		(void)posix_fadvise(file->fd, (off_t)part.from, (off_t)(part.to - part.from),
+				    POSIX_FADV_DONTNEED);
+}
+
+/* What a socket may still hold is left to the sync thread. */
+void history_drop_left(struct history *history, struct history_file *file, int fd)
+{
+	struct old_part part;
+
+	(void)pthread_mutex_lock(&history->lock);
+	part.from = file->brought_from;
+	part.to = u64_min(file->brought_to, file->dropped);
+	if (part.from < part.to)
+		file->brought_from =
+			u64_max(part.from, part.to - u64_min(part.to, BEHIND_BYTES + FOLIO_BYTES));
+	(void)pthread_mutex_unlock(&history->lock);
+	if (part.from < part.to)
+		(void)posix_fadvise(fd, (off_t)part.from, (off_t)(part.to - part.from),
 				    POSIX_FADV_DONTNEED);
 }
 

@@ -14,6 +14,7 @@
 #include "base/compiler.h"
 
 struct history;
+struct history_file;
 struct history_reader;
 struct history_run;
 
@@ -30,6 +31,10 @@ void history_drop_old(struct history *history);
  * behind that and was not there before. */
 void history_drop_behind(const struct history_reader *reader, uint64_t offset);
 
+/* The reading thread's, when the last reader has left the file, which `fd` is of: drops at once what
+ * readers had brought in, however fast they read. */
+void history_drop_left(struct history *history, struct history_file *file, int fd);
+
 enum {
 	HISTORY_LOOK_BYTES = 1 << 20,
 };
@@ -39,6 +44,15 @@ enum {
  * has seen there counts for 100 ms, so that who sends in pieces looks once.  Nothing from
  * run->ready_to on.  Where it cannot be told, they are taken to be there. */
 uint64_t history_cached(struct history_run *run, uint64_t offset, uint64_t bytes);
+
+/* Brings `bytes` of a file, not 0, from `offset` on into the page cache.  The kernel may begin to read
+ * what is behind them.  Waits for the disk.  0; -EBADMSG: the file is shorter; or -errno of
+ * pread(2). */
+must_check int history_bring_in(const struct history *history, int fd, uint64_t offset,
+				uint64_t bytes);
+
+/* How much a reader may have brought in at once: so much that all together have not too much. */
+uint64_t history_bytes_ahead(struct history *history);
 
 /* history_bring_in(), and looks whether they are there.  1: they are not, again and again.  So the file system keeps
  * nothing there, and from now on the runs say so. */

@@ -2,19 +2,9 @@
 /* A queue, one thread that takes from it, and the way back by the inbox of the loop. */
 #include "history/history_read.h"
 
-#include <errno.h>
-#include <sys/sendfile.h>
-#include <unistd.h>
-
 #include "base/fd.h"
 #include "history/history.h"
-
-enum {
-	AHEAD_BYTES = 1 << 20,
-	AHEAD_MIN_BYTES = 128 * 1024,
-	AHEAD_ALL_BYTES = 64 << 20, /* of all readers */
-	AWAITED_BYTES = 32 * 1024,  /* such a piece comes as one */
-};
+#include "history/history_cache.h"
 
 /* ---- the owner's side ---- */
 
@@ -100,6 +90,8 @@ static void close_file(struct history *history, struct history_file *file)
 
 	list_remove(&file->closing_node);
 	unlock(history);
+	if (fd >= 0)
+		history_drop_left(history, file, fd);
 	fd_close(&fd);
 	history_unref_file(history, &file);
 	lock(history);
@@ -162,8 +154,9 @@ static bool run_first(struct history *history)
 void history_reads_serve(struct history *history)
 {
 	lock(history);
+	/* What is left goes before more comes: then readers need little room, however fast they are. */
 	while (history->reads.is_served) {
-		if (!run_first(history) && !close_first(history))
+		if (!close_first(history) && !run_first(history))
 			(void)pthread_cond_wait(&history->reads.changed, &history->lock);
 	}
 	unlock(history);
@@ -183,46 +176,4 @@ void history_reads_end(struct history *history)
 	history->reads.is_served = false;
 	(void)pthread_cond_broadcast(&history->reads.changed);
 	unlock(history);
-}
-
-/* ---- the page cache ---- */
-
-uint64_t history_bytes_ahead(struct history *history)
-{
-	uint64_t readers;
-
-	lock(history);
-	readers = history->readers;
-	unlock(history);
-	return u64_max(AHEAD_MIN_BYTES, u64_min(AHEAD_BYTES, AHEAD_ALL_BYTES / (readers + 1)));
-}
-
-/* /dev/null takes the pages of a file and copies nothing.  For who reads a file in its order, the
- * kernel reads ahead in large folios, where the file system has those (ext4: Linux 6.16).  What
- * readahead(2) asks for comes in single pages, and costs twice the CPU time.  Returns where it
- * ended: perhaps before `end`. */
-static uint64_t read_through(int null_fd, int fd, uint64_t offset, uint64_t end)
-{
-	off_t at = (off_t)offset;
-	ssize_t sent = 1;
-
-	while (sent > 0 && (uint64_t)at < end)
-		sent = TEMP_FAILURE_RETRY(sendfile(null_fd, fd, &at, end - (uint64_t)at));
-	return (uint64_t)at;
-}
-
-int history_bring_in(const struct history *history, int fd, uint64_t offset, uint64_t bytes)
-{
-	uint64_t end = offset + bytes;
-	uint64_t begun = read_through(history->reads.null_fd, fd, offset, end);
-
-	/* The last byte tells of an error, and that the file is as long as that. */
-	for (uint64_t at = u64_min(begun, end - 1); at < end; at += AWAITED_BYTES) {
-		uint8_t byte;
-		ssize_t got = TEMP_FAILURE_RETRY(pread(fd, &byte, 1, (off_t)at));
-
-		if (got <= 0)
-			return got < 0 ? -errno : -EBADMSG;
-	}
-	return 0;
 }

@@ -82,12 +82,3 @@ void history_reads_end(struct history *history);
 
 /* Nobody reads the file now: it is closed, which may wait for the disk if it has been retired. */
 void history_reads_close_file(struct history *history, struct history_file *file);
-
-/* Brings `bytes` of a file, not 0, from `offset` on into the page cache.  The kernel may begin to read
- * what is behind them.  Waits for the disk.  0; -EBADMSG: the file is shorter; or -errno of
- * pread(2). */
-must_check int history_bring_in(const struct history *history, int fd, uint64_t offset,
-				uint64_t bytes);
-
-/* How much a reader may have brought in at once: so much that all together have not too much. */
-uint64_t history_bytes_ahead(struct history *history);

@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/packet_header.h"
 #include "history/history.h"
+#include "history/history_cache.h"
 #include "history/history_folder.h"
 #include "history_file/history_search.h"
 

@@ -60,8 +60,9 @@ def drain(relay, wanted):
     """So many bytes of the history, from the first one on, which are thrown away: MSG_TRUNC on TCP (tcp(7), Linux)."""
     room = bytearray(MIB)
     with address.connect(relay.address["listener web-a"]) as sock:
-        # What waits there stays in the page cache: on one machine, both ends have the same pages.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MIB)
+        # What waits there stays in the page cache: on one machine, both ends have the same pages. A large one would
+        # acknowledge late what relay's small one holds: less than two segments, 40 ms for each.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * KIB)
         sock.settimeout(CEILING)
         sock.sendall(request("/a?format=framed&from=0"))
         while wanted > 0:
