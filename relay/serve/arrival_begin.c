@@ -228,6 +228,22 @@ static bool has_from(struct arrival *arrival, const struct stream_range *range)
 	return is_in_ring_and_allowed(arrival) && params->from_seq <= range->next;
 }
 
+/* Has the ring all that came then (monotonic) or later?  It may begin with the first message of its
+ * session.  What came before lies in the history then, in files of older sessions. */
+static bool ring_reaches(const struct arrival *arrival, uint64_t since_ns)
+{
+	const struct ring *ring = &arrival->rendition->ring;
+	uint64_t begins_ns = cursor_oldest_time(ring);
+	struct history_entry oldest, end;
+
+	if (!rendition_reaches(arrival->rendition, since_ns))
+		return false;
+	if (!arrival->may_replay || (begins_ns && begins_ns <= since_ns))
+		return true;
+	return arrival->history &&
+	       (!history_range(arrival->history, &oldest, &end) || oldest.session == ring->session);
+}
+
 /* Has the ring all that was asked for?  The oldest there is lies in the history, if there is one.
  * What has come while the branch slept, nobody can say here. */
 static bool is_in_ring(struct arrival *arrival, const struct stream_range *range)
@@ -237,7 +253,7 @@ static bool is_in_ring(struct arrival *arrival, const struct stream_range *range
 
 	if (params->since_ns)
 		return is_awake && arrival->range.since_ns >= arrival->range.oldest_ns &&
-		       rendition_reaches(arrival->rendition, params->since_ns);
+		       ring_reaches(arrival, params->since_ns);
 	if (!arrival->may_replay)
 		return has_from(arrival, range);
 	return is_awake && params->from_seq && is_in_ring_and_allowed(arrival) &&
@@ -253,7 +269,7 @@ static enum beginning find_burst(struct arrival *arrival)
 	if (!arrival->may_replay)
 		return BEGINS_HERE;
 	feed_catch_up(arrival->feed);
-	if (arrival->feed->publish.is_awake && rendition_reaches(arrival->rendition, since_ns))
+	if (arrival->feed->publish.is_awake && ring_reaches(arrival, since_ns))
 		return BEGINS_HERE;
 	if (!arrival->history)
 		return BEGINS_IN_FILES;

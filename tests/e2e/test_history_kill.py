@@ -106,10 +106,10 @@ def damage(folder, choose):
     start_machine(folder)
 
 
-def replayed(where, feed="a", begin="0"):
-    """What the files have from there on, as a client gets it; 416 says that they have nothing."""
+def replayed(where, wish="from=0"):
+    """What there is from there on, as a client gets it; 416 says that there is nothing."""
     try:
-        with urllib.request.urlopen(f"http://{where}/{feed}?format=framed&from={begin}&until=-0s", timeout=CEILING) as answer:
+        with urllib.request.urlopen(f"http://{where}/a?format=framed&{wish}&until=-0s", timeout=CEILING) as answer:
             return messages_of(answer.read())
     except urllib.error.HTTPError as error:
         assert error.code == 416
@@ -158,7 +158,7 @@ def test_after_a_power_cut_no_number_is_given_twice(lab):
 
 
 def test_all_sessions_are_read_to_their_ends(lab):
-    """Also where the ring has its own session from the first message on."""
+    """Also where the ring has its own session from the first message on, and whatever is asked for."""
     folder, sections = begin(lab, web)
     sections["feed a"]["history_file"] = "1m"
     for life in range(2):
@@ -172,7 +172,13 @@ def test_all_sessions_are_read_to_their_ends(lab):
     files = sorted(folder.glob("*.rly"))
     written = messages_of(b"".join(path.read_bytes() for path in files))
     assert len({session for session, _ in written}) == 2 and len(files) > 3
-    assert replayed(relay.address["listener web"].removeprefix("tcp:")) == written
+    where = relay.address["listener web"].removeprefix("tcp:")
+    publisher = relay.publish("a")
+    for messages in (0, 1, 2):
+        found = [replayed(where, wish) for wish in ("from=0", "since=-1h", "burst=1h")]
+        assert all(written.items() <= one.items() and len(one) == len(written) + messages for one in found)
+        publisher.send(struct.pack(">I4s", 4, b"news")).flush()
+        relay.wait("a", in_messages=messages + 1)
 
 
 def test_a_damaged_file_gives_nobody_a_wrong_byte(lab):
