@@ -296,6 +296,19 @@ static bool is_being_recorded(const struct arrival *arrival, const struct stream
 	return session == range->session;
 }
 
+/* Has the recorder yet to write what came before that time?  The end of the files is no place to begin
+ * then. */
+static bool is_behind_time(const struct arrival *arrival, const struct stream_range *range)
+{
+	struct history_entry oldest, end;
+
+	if (arrival->range.has_from || !arrival->feed->publish.is_awake ||
+	    !history_range(arrival->history, &oldest, &end))
+		return false;
+	return end.time_ns < arrival->range.since_ns &&
+	       (end.session == range->session ? end.sequence : SEQUENCE_FIRST) < range->next;
+}
+
 /* With a delay all comes out of the history.  Who asks for what is not old enough yet, gets it when it
  * is. */
 static enum beginning find_delayed(struct arrival *arrival, struct stream_range *ret_range)
@@ -307,6 +320,8 @@ static enum beginning find_delayed(struct arrival *arrival, struct stream_range 
 	if (!arrival->history)
 		return BEGINS_IN_FILES;
 	find_range(arrival, ret_range);
+	if (is_behind_time(arrival, ret_range))
+		return BEGINS_LATER;
 	params->has_missed |= params->may_miss && !params->from_seq;
 	if (!params->has_missed && open_replay(arrival))
 		return BEGINS_HERE;

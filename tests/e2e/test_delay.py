@@ -9,6 +9,7 @@ import pytest
 
 from relaytest.crashing import Crashing
 from relaytest.daemon import POLL, preload
+from relaytest.hanging_disk import await_hang
 from relaytest.ini import TIGHT, web
 from relaytest.past import SESSION, packet_start, past_script, record_past
 from relaytest.stream import text_script
@@ -286,6 +287,26 @@ def test_what_cannot_be_is_refused(lab, of_feed, of_listener, words):
                    + "".join(f"{key} = {value}\n" for key, value in of_listener.items()))
     done = lab.run_tool("relay", "-t", "-c", ini)
     assert done.returncode != 0 and words in done.stderr and f"{ini}:" in done.stderr, done.stderr
+
+
+def test_since_is_exact_also_where_the_recorder_is_behind(lab):
+    """What came before that time and is written later is not sent."""
+    says_so = lab.directory / "disk-hangs"
+    made = text_script((1000,) * 300, 42)
+    both = sections(lab)
+    both["relay"]["log_level"] = "debug"
+    relay = lab.start(both, env=preload(RELAY_HANG=f"pwrite:{says_so}"))
+    publisher = relay.publish("a", made.wire[:100_000])
+    lab.loop.run(lambda: any((lab.directory / "history").glob("*.rly")), what="the recorder", poll=POLL)
+    says_so.touch()
+    publisher.send(made.wire[100_000:200_000])
+    relay.wait("a", in_messages=200)
+    await_hang(lab, says_so)
+    reader = relay.subscribe("web", made, kind=WebSubscriber, path="/a?since=-0s", start=200_000)
+    relay.wait_log("subscriber waits for the recorder")
+    says_so.unlink()
+    publisher.send(made.wire[200_000:])
+    relay.run_until_done([reader])
 
 
 def test_a_disk_that_hangs_holds_up_nobody_else(lab):

@@ -40,8 +40,10 @@ class Drain:
         return done.stdout + done.stderr
 
     def end(self):
-        """Relay ends by itself."""
+        """Relay ends by itself, and all that asked have got all it sent."""
         assert self.relay.wait_exit() == 0
+        asked = [peer for peer in self.relay.peers if isinstance(peer, Answer)]
+        self.lab.loop.run(lambda: all(one.end for one in asked), what="an end of all")
 
 
 def test_each_format_is_told(lab):
