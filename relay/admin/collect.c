@@ -46,6 +46,7 @@ void collect_reports(struct service *service, bool with_subscribers)
 	struct report_order order = {.service = service, .with_subscribers = with_subscribers};
 	struct list_node *node;
 
+	service_note_counts(service);
 	list_for_each (&service->feeds, node) {
 		struct served_feed *served = served_feed_at(node);
 

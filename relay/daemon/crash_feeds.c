@@ -136,6 +136,8 @@ static int read_part(struct reading *reading, struct part *part)
 		return -ENOMEM;
 	state->is_after_crash = true;
 	state->counts = record->counts;
+	/* Relay's own join anew, and count anew. */
+	state->counts.metrics.subscribers_total -= record->own_count;
 	state->lost_before = state->counts.closed[CLOSE_CRASH];
 	state->is_awake = record->is_home || part->now.is_awake;
 	state->is_source_up = part->now.is_source_up;
@@ -195,6 +197,7 @@ static int read_homes(struct reading *reading)
 			return -ENOMEM;
 		(void)snprintf(feed->name, sizeof(feed->name), "%s", record->feed);
 		read_file(reading, &now, &feed->ingest);
+		memcpy(feed->refused, record->refused, sizeof(feed->refused));
 		feed->home = record->worker;
 		feed->part_count = reading->head->workers;
 		ret->feed_count++;
@@ -348,10 +351,34 @@ static int read_subscribers(struct reading *reading)
 	return r;
 }
 
-/* Of our structs, which lie on cache lines. */
-static bool is_table(const uint8_t *map, const struct crash_array *array, size_t each_bytes)
+static uint64_t count_known(const struct feed_state *state)
 {
-	return array->each_bytes == each_bytes && (uintptr_t)(map + array->offset) % 64 == 0;
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < CLOSE_REASON_COUNT; i++)
+		count += state->counts.closed[i];
+	for (size_t i = 0; i < state->rendition_count; i++)
+		count += state->renditions[i].subscriber_count;
+	return count;
+}
+
+/* Who ever joined is there, or has been closed.  Since the counters were noted some have joined.  Others
+ * have gone, nobody knows why. */
+static void settle_accounts(struct handed_feed *feed)
+{
+	struct feed_state *home = &feed->parts[feed->home];
+	uint64_t joined = 0, known = 0;
+
+	for (size_t i = 0; i < feed->part_count; i++) {
+		joined += feed->parts[i].counts.metrics.subscribers_total;
+		known += count_known(&feed->parts[i]);
+	}
+	if (known > joined) {
+		home->counts.metrics.subscribers_total += known - joined;
+	} else {
+		home->counts.closed[CLOSE_CRASH] += joined - known;
+		home->lost_before += joined - known;
+	}
 }
 
 int crash_feeds_read(const uint8_t *map, struct kept_fds *fds, struct handover *ret)
@@ -363,8 +390,8 @@ int crash_feeds_read(const uint8_t *map, struct kept_fds *fds, struct handover *
 	if (head->parts.count == 0)
 		return 0;
 	if (head->workers == 0 || head->workers > WORKERS_MAX ||
-	    !is_table(map, &head->parts, sizeof(struct part_record)) ||
-	    !is_table(map, &head->subscribers, sizeof(struct subscriber_record))) {
+	    !crash_array_is_table(&head->parts, map, sizeof(struct part_record)) ||
+	    !crash_array_is_table(&head->subscribers, map, sizeof(struct subscriber_record))) {
 		log_warn(
 			"feeds of the process that died are not known, its subscribers are closed");
 		return 0;
@@ -380,8 +407,10 @@ int crash_feeds_read(const uint8_t *map, struct kept_fds *fds, struct handover *
 		r = read_subscribers(&reading);
 	}
 	if (r == 0) {
-		for (size_t i = 0; i < ret->feed_count; i++)
+		for (size_t i = 0; i < ret->feed_count; i++) {
 			settle_feed(&reading, &ret->feeds[i]);
+			settle_accounts(&ret->feeds[i]);
+		}
 		ret->workers = (unsigned)head->workers;
 	}
 	free(reading.numbers);

@@ -52,7 +52,8 @@ static int check_head(const struct crash_head *head, size_t bytes, size_t fd_cou
 	if (!is_inside(&head->fds, bytes) || head->fds.each_bytes != sizeof(int32_t) ||
 	    !is_inside(&head->listeners[0], bytes) || head->listeners[0].each_bytes != 1 ||
 	    !is_inside(&head->listeners[1], bytes) || head->listeners[1].each_bytes != 1 ||
-	    !is_inside(&head->parts, bytes) || !is_inside(&head->subscribers, bytes)) {
+	    !is_inside(&head->counts, bytes) || !is_inside(&head->parts, bytes) ||
+	    !is_inside(&head->subscribers, bytes)) {
 		errmsg_set(err, "region: an array is not in it");
 		return -EPROTO;
 	}
@@ -114,6 +115,42 @@ static int read_listeners(uint8_t *map, struct kept_fds *fds, struct handover *r
 	return r;
 }
 
+/* The counters go with the first socket of a listener. */
+static void give_counters(const struct listener_record *record, struct handover *ret)
+{
+	for (size_t i = 0; i < ret->socket_count; i++) {
+		struct handed_socket *socket = &ret->sockets[i];
+
+		if (socket->kind != HANDED_LISTENER ||
+		    strcmp(socket->name, record->http.listener) != 0)
+			continue;
+		socket->counters = record->counters;
+		return;
+	}
+}
+
+static int read_counts(const uint8_t *map, struct handover *ret)
+{
+	const struct crash_array *counts = &((const struct crash_head *)(const void *)map)->counts;
+	const struct listener_record *records = (const void *)(map + counts->offset);
+
+	if (counts->count > 0 && !crash_array_is_table(counts, map, sizeof(*records)))
+		return -EPROTO;
+	ret->http_listeners = calloc(counts->count + 1, sizeof(*ret->http_listeners));
+	if (!ret->http_listeners)
+		return -ENOMEM;
+	for (size_t i = 0; i < counts->count; i++) {
+		const struct listener_record *record = &records[i];
+
+		if (!atomic_load(&record->is_used) || kept_fault(&http_kept_table, &record->http) ||
+		    record->sum != listener_record_sum(record))
+			continue;
+		give_counters(record, ret);
+		ret->http_listeners[ret->http_listener_count++] = record->http;
+	}
+	return 0;
+}
+
 /* ---- all ---- */
 
 int crash_read(uint8_t *map, size_t bytes, int *fds, size_t fd_count, struct handover *ret,
@@ -139,6 +176,11 @@ int crash_read(uint8_t *map, size_t bytes, int *fds, size_t fd_count, struct han
 	*ret = (struct handover){
 		.config.fd = -1, .is_after_crash = true, .still_since_ns = died_ns};
 	r = read_listeners(map, &own, ret, err);
+	if (r == 0) {
+		r = read_counts(map, ret);
+		if (r < 0)
+			errmsg_errno(err, -r, "listeners");
+	}
 	if (r == 0 && !crash_head_is_steady(head, died_ns)) {
 		log_warn("relay died within a second of being resumed, its subscribers are closed");
 	} else if (r == 0) {

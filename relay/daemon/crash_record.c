@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "continuity/sealed_memory.h"
 #include "net/sockopt.h"
+#include "serve/served_listener.h"
 #include "serve/service.h"
 
 enum {
@@ -28,17 +29,21 @@ static const uint64_t LIFE_NS = NS_PER_S;
 uint32_t crash_schema(void)
 {
 	/* To be changed with the head of the region. */
-	static const struct kept_table head = {.name = "head 2",
+	static const struct kept_table head = {.name = "head 3",
 					       .bytes = sizeof(struct crash_head)};
-	static const struct kept_table *const tables[] = {&head, &subscriber_record_table,
-							  &part_record_table, &part_now_table,
-							  &rendition_record_table};
+	static const struct kept_table *const tables[] = {
+		&head,           &subscriber_record_table, &part_record_table,
+		&part_now_table, &rendition_record_table,  &listener_record_table};
+	static const struct kept_names *const names[] = {
+		&kept_metrics,       &kept_close_reasons, &kept_listener_counters,
+		&kept_http_counters, &kept_http_refusals,
+	};
 	size_t count;
 	const struct kept_table *const *handed = handover_tables(&count);
 	uint32_t of_memory = kept_layout(tables, ARRAY_LEN(tables));
 
-	of_memory = kept_layout_add_names(of_memory, &kept_metrics);
-	of_memory = kept_layout_add_names(of_memory, &kept_close_reasons);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		of_memory = kept_layout_add_names(of_memory, names[i]);
 	return of_memory ^ kept_layout(handed, count);
 }
 
@@ -62,6 +67,7 @@ static void fill_head(struct crash_head *head, const struct crash_room *room)
 	lay_out(&head->fds, sizeof(int32_t), room->fd_limit, &end);
 	lay_out(&head->listeners[0], 1, LISTENERS_BYTES, &end);
 	lay_out(&head->listeners[1], 1, LISTENERS_BYTES, &end);
+	lay_out(&head->counts, sizeof(struct listener_record), RECORD_LISTENERS_MAX, &end);
 	lay_out(&head->parts, aligned(room->part_bytes), room->part_count, &end);
 	lay_out(&head->subscribers, aligned(room->subscriber_bytes),
 		room->subscriber_bytes ? room->fd_limit : 0, &end);
@@ -138,6 +144,11 @@ struct feed_records crash_record_feeds(const struct crash_record *record)
 		.subscribers = crash_record_at(record, &head->subscribers, 0),
 		.subscriber_count = head->subscribers.count,
 	};
+}
+
+struct listener_record *crash_record_counts(const struct crash_record *record)
+{
+	return crash_record_at(record, &crash_record_head(record)->counts, 0);
 }
 
 void crash_record_set_done(struct crash_record *record)

@@ -15,6 +15,7 @@
  *                        the keeper          died_ns, fd_count and fds[]
  *   listeners[0], [1]    the control thread  listening sockets, as a stream; in turns, so that one
  *                                            of them always holds
+ *   counts[]             the control thread  what listeners have counted
  *   parts[]              each its worker     a feed in one worker
  *   subscribers[]        each its worker     by the number of the descriptor
  *
@@ -51,9 +52,10 @@ struct crash_head {
 	uint64_t workers;
 	struct crash_array fds;          /* int32_t: the number that each one in the bag had */
 	struct crash_array listeners[2]; /* uint8_t: a stream, crash_listeners_transfer() */
-	struct crash_array parts;
-	struct crash_array subscribers;
-	uint64_t sum; /* crash_head_sum(): of all before it */
+	struct crash_array counts;       /* struct listener_record */
+	struct crash_array parts;        /* struct part_record */
+	struct crash_array subscribers;  /* struct subscriber_record */
+	uint64_t sum;                    /* crash_head_sum(): of all before it */
 
 	_Atomic uint32_t is_armed; /* relay is ready: before, there is nothing to resume */
 	_Atomic uint32_t is_done;  /* an orderly end has begun: nothing is to be resumed */
@@ -113,8 +115,9 @@ static inline void *crash_record_at(const struct crash_record *record,
  * died. */
 void crash_record_arm(struct crash_record *record, unsigned workers, bool was_resumed);
 
-/* The tables that feeds write themselves into. */
+/* The tables that feeds and listeners write themselves into. */
 struct feed_records crash_record_feeds(const struct crash_record *record);
+struct listener_record *crash_record_counts(const struct crash_record *record);
 
 /* An orderly end begins. */
 void crash_record_set_done(struct crash_record *record);
@@ -134,6 +137,13 @@ bool crash_record_is_kept(const struct crash_record *record);
 static inline uint64_t crash_head_sum(const struct crash_head *head)
 {
 	return kept_sum(0, head, offsetof(struct crash_head, sum));
+}
+
+/* True where it has structs of ours, which lie on cache lines.  It must be in the region, at `map`. */
+static inline bool crash_array_is_table(const struct crash_array *array, const uint8_t *map,
+					size_t each_bytes)
+{
+	return array->each_bytes == each_bytes && (uintptr_t)(map + array->offset) % 64 == 0;
 }
 
 /* Of the numbers of descriptors. */

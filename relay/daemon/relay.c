@@ -186,6 +186,7 @@ static void forget_crash(struct relay *relay)
 	keeper_stop(&relay->keeper);
 	keeper_init(&relay->keeper, relay->service.loop);
 	relay->service.records = (struct feed_records){.parts = NULL};
+	relay->service.listener_records = NULL;
 	crash_record_close(&relay->crash);
 }
 
@@ -209,6 +210,7 @@ void relay_survive_crash(struct relay *relay, const struct config *config)
 		r = keeper_start(&relay->keeper, &relay->crash);
 	if (r == 0) {
 		relay->service.records = crash_record_feeds(&relay->crash);
+		relay->service.listener_records = crash_record_counts(&relay->crash);
 		return;
 	}
 	forget_crash(relay);

@@ -446,6 +446,7 @@ static void begin_to_count(struct subscriber *subscriber, const struct subscribe
 	} else {
 		subscriber->joined_ms = subscriber->progress_ms = clock_mono_ns() / NS_PER_MS;
 		fanout->metrics->subscribers_total++;
+		subscriber_record_note_accounts(fanout);
 	}
 	if (before->is_half_closed)
 		list_append(&fanout->half_closed, &subscriber->half_node);

@@ -283,6 +283,7 @@ static void end(struct subscriber *subscriber, enum close_reason reason)
 	peer_socket_close(&subscriber->fd);
 	fanout->closed[reason]++;
 	subscriber_count(subscriber, -1);
+	subscriber_record_note_accounts(fanout);
 	subscriber_give_back(&subscriber->quota);
 	fanout_check_wait(fanout);
 }

@@ -268,6 +268,17 @@ void subscriber_record_note_input(struct subscriber *subscriber)
 			 __ATOMIC_RELAXED);
 }
 
+void subscriber_record_note_accounts(const struct fanout *fanout)
+{
+	struct part_record *record = fanout->record;
+
+	if (!record)
+		return;
+	record->counts.metrics.subscribers_total = fanout->metrics->subscribers_total;
+	memcpy(record->counts.closed, fanout->closed, sizeof(record->counts.closed));
+	record->own_count = fanout->own_count;
+}
+
 void subscriber_record_set_place(const struct feed_records *records, int fd, const char *listener,
 				 uint64_t peer_key)
 {

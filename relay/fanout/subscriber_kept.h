@@ -35,6 +35,8 @@
 #include "table/format.h"
 #include "table/metrics.h"
 
+struct fanout;
+
 enum {
 	RECORD_NAME_BYTES = 65,            /* of a feed, a listener or a format */
 	RECORD_FORMATS_MAX = FORMAT_COUNT, /* of a feed: it may have all of them at once */
@@ -73,7 +75,10 @@ struct part_record {
 #include "continuity/kept_members.def"
 	struct part_now now[2];
 	struct part_counts
-		counts; /* as they were last noted; delivered_messages: of all who ever read */
+		counts;     /* as they were last noted; delivered_messages: of all who ever read */
+	uint64_t own_count; /* of those that had joined by then, relay's own */
+	/* Of a home: peers that did not become subscribers, by reason.  The control thread writes this. */
+	uint64_t refused[CLOSE_REASON_COUNT];
 	struct rendition_record renditions[RECORD_FORMATS_MAX];
 } __attribute__((aligned(64)));
 
@@ -219,6 +224,10 @@ void subscriber_record_end_input(struct subscriber *subscriber);
 
 /* What it has sent has been counted; it has sent FIN; its user_timeout_ms has changed. */
 void subscriber_record_note_input(struct subscriber *subscriber);
+
+/* Somebody has joined the feed, or has been closed: it is counted at once, since nothing else would tell of
+ * who comes and goes between two notes. */
+void subscriber_record_note_accounts(const struct fanout *fanout);
 
 /* Where the address of a subscriber is counted, whose descriptor nobody serves yet.  `records` may
  * be NULL. */

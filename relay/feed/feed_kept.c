@@ -130,6 +130,8 @@ void feed_record_open(struct fanout *fanout, const struct sequence *sequence, bo
 	for (size_t i = 0; i < RECORD_FORMATS_MAX; i++)
 		set(&record->renditions[i].is_used, 0);
 	record->counts = (struct part_counts){0};
+	record->own_count = 0;
+	memset(record->refused, 0, sizeof(record->refused));
 	record->sum = part_record_sum(record);
 	begin_anew(record);
 	fanout->records = records;
@@ -199,6 +201,13 @@ void feed_record_note_counts(const struct fanout *fanout,
 	now.metrics.delivered_messages = u64_max(u64_max(delivered, now.metrics.delivered_messages),
 						 noted->metrics.delivered_messages);
 	*noted = now;
+	fanout->record->own_count = fanout->own_count;
+}
+
+void feed_record_note_refused(struct fanout *fanout, const uint64_t refused[CLOSE_REASON_COUNT])
+{
+	if (fanout->record)
+		memcpy(fanout->record->refused, refused, sizeof(fanout->record->refused));
 }
 
 /* ---- packets ---- */

@@ -27,6 +27,9 @@ int part_record_read(const struct part_record *record, struct part_now *ret) mus
 void feed_record_note_counts(const struct fanout *fanout,
 			     const uint64_t source_ends[CLOSE_REASON_COUNT], uint64_t delivered);
 
+/* Of a home, from the control thread: peers that did not become subscribers, by reason. */
+void feed_record_note_refused(struct fanout *fanout, const uint64_t refused[CLOSE_REASON_COUNT]);
+
 /* From now on a feed is recorded, as its home or a branch in this worker.  Without a format yet.
  * Without room it is not recorded. */
 void feed_record_open(struct fanout *fanout, const struct sequence *sequence, bool is_branch,

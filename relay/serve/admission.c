@@ -94,7 +94,7 @@ void admission_refuse(struct admission *admission, struct served_feed *feed, int
 	char text[ENDPOINT_TEXT_BYTES];
 	uint64_t suppressed = 0;
 
-	feed->refused[reason]++;
+	quota_count_refusal(feed, reason);
 	if (log_allow(&admission->refused_log, clock_mono_ns(), &suppressed)) {
 		endpoint_print_address(text, sizeof(text), peer);
 		log_warn("subscriber refused listener=%s peer=%s reason=%s (%s%s) suppressed=%llu",

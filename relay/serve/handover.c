@@ -248,13 +248,10 @@ uint32_t handover_schema(void)
 	return kept_schema(tables, count);
 }
 
-static const struct kept_names listener_counters = {
-	listener_counter_name, sizeof(struct listener_counters) / sizeof(uint64_t)};
-
 static void transfer_socket(struct state_stream *stream, struct handed_socket *socket)
 {
 	kept_transfer(stream, &socket_kept_table, socket);
-	kept_transfer_counts(stream, (uint64_t *)&socket->counters, &listener_counters);
+	kept_transfer_counts(stream, (uint64_t *)&socket->counters, &kept_listener_counters);
 	if (stream->is_reading && socket->fd < 0)
 		state_fail(stream, "listening socket");
 }
@@ -488,7 +485,7 @@ static uint64_t resume_feed(struct service *service, struct served_feed *served,
 	struct worker *workers = service->workers.list;
 
 	served->admitted = handed->admitted;
-	memcpy(served->refused, handed->refused, sizeof(served->refused));
+	quota_resume_refusals(served, handed->refused);
 	memcpy(served->icy_fields, handed->icy_fields, sizeof(served->icy_fields));
 	workers_set_title(served->workers, served->worker_feeds, handed->title);
 	for (unsigned i = 0; i < handed->part_count; i++) {

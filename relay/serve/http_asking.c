@@ -92,7 +92,7 @@ void asking_refuse_with(struct asking *asking, enum http_refusal refusal, int st
 	http_refusal_note(asking->http, http_connection_peer(asking->connection), asking->request,
 			  refusal, status, line);
 	if (asking->path && asking->path->feed && about->feed != CLOSE_REASON_COUNT)
-		asking->path->feed->refused[about->feed]++;
+		quota_count_refusal(asking->path->feed, about->feed);
 	if (is_sent_away) {
 		send_away(asking, refusal, line);
 		return;

@@ -465,9 +465,9 @@ static const char *refusal_at(size_t index)
 	return http_refusal_name((enum http_refusal)index);
 }
 
-static const struct kept_names counters = {http_counter_name,
-					   sizeof(struct http_server_counters) / sizeof(uint64_t)};
-static const struct kept_names refusals = {refusal_at, HTTP_REFUSAL_COUNT};
+const struct kept_names kept_http_counters = {
+	http_counter_name, sizeof(struct http_server_counters) / sizeof(uint64_t)};
+const struct kept_names kept_http_refusals = {refusal_at, HTTP_REFUSAL_COUNT};
 
 #define KEPT_TABLE http_kept_table
 #define KEPT_OF    struct handed_http
@@ -476,16 +476,22 @@ static const struct kept_names refusals = {refusal_at, HTTP_REFUSAL_COUNT};
 
 void http_listener_capture(const struct http_listener *http, struct handed_http *ret)
 {
-	*ret = (struct handed_http){.counters = http->server.counters};
+	*ret = (struct handed_http){0};
 	(void)snprintf(ret->listener, sizeof(ret->listener), "%s", http->admission->listener);
+	http_listener_note(http, ret);
+}
+
+void http_listener_note(const struct http_listener *http, struct handed_http *ret)
+{
+	ret->counters = http->server.counters;
 	memcpy(ret->refused, http->refused, sizeof(ret->refused));
 }
 
 void handed_http_transfer(struct state_stream *stream, struct handed_http *handed)
 {
 	kept_transfer(stream, &http_kept_table, handed);
-	kept_transfer_counts(stream, (uint64_t *)&handed->counters, &counters);
-	kept_transfer_counts(stream, handed->refused, &refusals);
+	kept_transfer_counts(stream, (uint64_t *)&handed->counters, &kept_http_counters);
+	kept_transfer_counts(stream, handed->refused, &kept_http_refusals);
 }
 
 void http_listener_restore(struct http_listener *http, const struct handed_http *handed)

@@ -82,8 +82,12 @@ struct handed_http {
 };
 
 extern const struct kept_table http_kept_table;
+extern const struct kept_names kept_http_counters, kept_http_refusals;
 
 void http_listener_capture(const struct http_listener *http, struct handed_http *ret);
+
+/* The same, but for the name. */
+void http_listener_note(const struct http_listener *http, struct handed_http *ret);
 
 /* Written to, or read from. */
 void handed_http_transfer(struct state_stream *stream, struct handed_http *handed);

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/compiler.h"
+#include "feed/feed_kept.h"
 #include "serve/served_feed.h"
 #include "serve/service.h"
 
@@ -48,11 +50,32 @@ void quota_end_replay(struct quota *quota)
 	inbox_post(&quota->service->control, &quota->replay_task);
 }
 
+/* Home is gone before the last quota has come back. */
+static void note_refusals(const struct served_feed *feed)
+{
+	struct feed *home = feed->worker_feeds[feed->home->index].feed;
+
+	if (home)
+		feed_record_note_refused(&home->fanout, feed->refused);
+}
+
+void quota_count_refusal(struct served_feed *feed, enum close_reason reason)
+{
+	feed->refused[reason]++;
+	note_refusals(feed);
+}
+
+void quota_resume_refusals(struct served_feed *feed, const uint64_t refused[CLOSE_REASON_COUNT])
+{
+	memcpy(feed->refused, refused, sizeof(feed->refused));
+	note_refusals(feed);
+}
+
 static void give_back(struct quota *quota)
 {
 	stop_replaying(quota);
 	if (quota->refused_for != CLOSE_REASON_COUNT)
-		quota->format->feed->refused[quota->refused_for]++;
+		quota_count_refusal(quota->format->feed, quota->refused_for);
 	quota->service->subscribers--;
 	quota->format->feed->subscribers--;
 	served_format_leave(quota->format);

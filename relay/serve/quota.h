@@ -17,6 +17,7 @@
 #include "serve/worker.h"
 
 struct quota;
+struct served_feed;
 struct served_format;
 struct service;
 
@@ -62,6 +63,12 @@ uint64_t quota_key(const struct subscriber_quota *quota);
  * -ENOMEM, it is not counted, and *ret is empty. */
 int quota_resume(struct service *service, struct served_format *format, struct worker *worker,
 		 struct peer_count *peers, uint64_t key, struct subscriber_quota *ret) must_check;
+
+/* A peer has not become a subscriber of the feed, for this reason.  Counted, also for after a crash. */
+void quota_count_refusal(struct served_feed *feed, enum close_reason reason);
+
+/* The feed goes on, with what the process before had counted. */
+void quota_resume_refusals(struct served_feed *feed, const uint64_t refused[CLOSE_REASON_COUNT]);
 
 /* Instead of joining: the peer was refused, which the feed counts.  CLOSE_REASON_COUNT: it has
  * been counted. */

@@ -15,6 +15,61 @@
 #include "serve/service.h"
 #include "source/listener_log.h"
 
+#define KEPT_TABLE listener_record_table
+#define KEPT_OF    struct listener_record
+#define KEPT_DEF   "serve/listener_record.def"
+#include "continuity/kept_table.def"
+
+const struct kept_names kept_listener_counters = {
+	listener_counter_name, sizeof(struct listener_counters) / sizeof(uint64_t)};
+
+/* ---- what is kept ---- */
+
+/* All stored before is there, too, as in feed/feed_kept.c. */
+static void set_used(struct listener_record *record, bool is_used)
+{
+	atomic_store_explicit(&record->is_used, is_used, memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static void open_record(struct served_listener *served, const struct service *service)
+{
+	struct listener_record *record = service->listener_records;
+
+	for (size_t i = 0; record && i < RECORD_LISTENERS_MAX; i++, record++) {
+		if (atomic_load_explicit(&record->is_used, memory_order_relaxed))
+			continue;
+		record->http = (struct handed_http){0};
+		(void)snprintf(record->http.listener, sizeof(record->http.listener), "%s",
+			       served->name);
+		record->sum = listener_record_sum(record);
+		served->record = record;
+		served_listener_note(served);
+		set_used(record, true);
+		return;
+	}
+}
+
+static void close_record(struct served_listener *served)
+{
+	if (served->record)
+		set_used(served->record, false);
+	served->record = NULL;
+}
+
+void served_listener_note(struct served_listener *served)
+{
+	struct listener_record *record = served->record;
+
+	if (!record)
+		return;
+	record->counters = served->listener.counters;
+	if (served->http)
+		http_listener_note(served->http, &record->http);
+}
+
+/* ---- peers ---- */
+
 /* A proxy that only looks if relay is there may go by FIN. */
 static void on_peer(void *owner, int fd, const struct endpoint_address *peer, bool is_local)
 {
@@ -50,6 +105,7 @@ static void on_accept(void *owner, int fd, const struct endpoint_address *peer)
 {
 	struct served_listener *served = owner;
 
+	served_listener_note(served);
 	if (served->http)
 		http_server_adopt(&served->http->server, fd, peer);
 	else if (proxied_peers_expect(&served->proxied, peer))
@@ -63,6 +119,8 @@ static const struct listener_events listener_events = {
 	.on_error = listener_log_error,
 	.on_paced = listener_log_paced,
 };
+
+/* ---- life ---- */
 
 struct served_listener *served_listener_find(const struct list *listeners, const char *name)
 {
@@ -98,6 +156,7 @@ int served_listener_new(struct service *service, const struct config_listener *f
 		r = admission_change(&served->admission, from, &why);
 	if (counters)
 		served->listener.counters = *counters;
+	open_record(served, service);
 	if (r < 0) {
 		errmsg_set(err, "listener %s: %s", from->section.name, why.text);
 		served_listener_free(&served);
@@ -177,6 +236,7 @@ void served_listener_free(struct served_listener **served_ptr)
 	http_listener_free(&served->http);
 	format_offer_end(&served->offer);
 	admission_fini(&served->admission);
+	close_record(served);
 	list_remove(&served->node);
 	free(served);
 }

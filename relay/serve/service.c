@@ -142,10 +142,19 @@ void service_drain_slowly(struct service *service, uint64_t spread_ms)
 	workers_call(&service->workers, drain_slowly, &drain);
 }
 
+void service_note_counts(const struct service *service)
+{
+	struct list_node *node;
+
+	list_for_each (&service->listeners, node)
+		served_listener_note(served_listener_at(node));
+}
+
 void service_tick(struct service *service, uint64_t now_ms)
 {
 	struct list_node *node;
 
+	service_note_counts(service);
 	list_for_each (&service->listeners, node) {
 		struct served_listener *served = served_listener_at(node);
 

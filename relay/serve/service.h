@@ -22,6 +22,8 @@
 #include "serve/worker.h"
 #include "table/close_reason.h"
 
+struct listener_record;
+
 struct service {
 	struct ev_loop *loop;     /* of the control thread */
 	struct inbox control;     /* for tasks that come back from the workers */
@@ -34,9 +36,10 @@ struct service {
 	struct passed_fds passed; /* sockets from the service manager */
 	uint64_t subscribers;     /* that have a quota */
 	uint64_t max_subscribers;
-	bool is_draining;                    /* nobody is let in any more */
-	uint64_t slow_drain_end_ms;          /* monotonic: a slow drain is under way; 0: none */
-	struct feed_records records;         /* kept for after a crash; empty: a crash ends all */
+	bool is_draining;            /* nobody is let in any more */
+	uint64_t slow_drain_end_ms;  /* monotonic: a slow drain is under way; 0: none */
+	struct feed_records records; /* kept for after a crash; empty: a crash ends all */
+	struct listener_record *listener_records; /* RECORD_LISTENERS_MAX; NULL: none */
 	struct engine_thresholds thresholds; /* private: measured; all 0 before the first feed */
 };
 
@@ -75,6 +78,9 @@ static inline bool service_is_leaving(const struct service *service)
 {
 	return service->is_draining || service->slow_drain_end_ms;
 }
+
+/* What listeners have counted is about to be told; see served_listener_note(). */
+void service_note_counts(const struct service *service);
 
 /* 10 times a second: what the log owes is told, and what nobody reads is given up.  now_ms:
  * monotonic. */

@@ -4,6 +4,7 @@
 import fcntl
 import os
 import random
+import re
 import signal
 import socket
 import struct
@@ -348,9 +349,11 @@ def test_without_a_keeper(lab, how):
         address.connect(relay.address["listener a-raw"])
 
 
-# As crash_record.h has it.
+# As crash_record.h has it: its arrays are looked up there.
 _, SCHEMA = daemon.schemas()
-ARRAYS = struct.Struct("<8sQQQ" + "QQQ" * 5)
+ARRAYS = [name for name, count in re.findall(r"\tstruct crash_array (\w+)(?:\[(\d)])?;",
+                                             (daemon.ROOT / "relay/daemon/crash_record.h").read_text())
+          for _ in range(int(count or 1))]
 HEAD = struct.Struct("<QIIIxxxxQQQQQQQQQ")
 BYTES = 8192
 FDS_AT, SOCKETS_AT = 1024, 2048
@@ -380,7 +383,7 @@ def stamp(version):
 
 
 def region(numbers, sockets=(), *, schema=SCHEMA, size=BYTES, bytes=BYTES, fd_count=None, fds_at=FDS_AT,
-           version=stamp(2), sockets_bytes=None, flipped=None):
+           version=stamp(2), sockets_bytes=None, counts=(SOCKETS_AT, 0, 0), flipped=None):
     """What a relay leaves that had these numbers open and these (kind, name, address, number, cookie)."""
     no_config, fallbacks = 2 ** 64 - 1, 0
     listing = struct.pack("<QQQ", no_config, fallbacks, len(sockets))
@@ -388,8 +391,10 @@ def region(numbers, sockets=(), *, schema=SCHEMA, size=BYTES, bytes=BYTES, fd_co
         listing += struct.pack("<Q", kind) + text_of(name) + text_of(where) + struct.pack("<QQ", number, cookie)
     length = len(listing) if sockets_bytes is None else sockets_bytes
     fd_count = len(numbers) if fd_count is None else fd_count
-    arrays = ARRAYS.pack(b"RLYCRSH\0", schema, bytes, 1, fds_at, 4, 64, SOCKETS_AT, 1, 4096, SOCKETS_AT, 1, 4096,
-                         *(SOCKETS_AT, 0, 0) * 2)
+    used = {"fds": (fds_at, 4, 64), "listeners": (SOCKETS_AT, 1, 4096), "counts": counts}  # at, bytes of one, how many
+    arrays = struct.pack("<8sQQQ", b"RLYCRSH\0", schema, bytes, 1)
+    for name in ARRAYS:
+        arrays += struct.pack("<QQQ", *used.get(name, (SOCKETS_AT, 0, 0)))
     fds = struct.pack(f"<{len(numbers)}i", *numbers)
     head = HEAD.pack(sum_of(0, arrays), 1, 0, 0, 1, version, length, length, sum_of(2, listing[:length]), 0,
                      sum_of(0, fds), fd_count, 2)
@@ -414,6 +419,7 @@ REGIONS = {
     "numbers in disorder": ({"numbers": (9, 9)}, "descriptors are not in order"),
     "an array outside": ({"fds_at": BYTES}, "an array is not in it"),
     "an array nowhere": ({"fds_at": 2 ** 64 - 64}, "an array is not in it"),
+    "counters of another width": ({"counts": (SOCKETS_AT, 64, 1)}, "listeners: Protocol error"),
     "a wrong bit in the head": ({"flipped": 40}, "region: sum of the head"),
     "a wrong bit in a number": ({"flipped": FDS_AT}, "region: sum of the descriptors"),
     "a wrong bit in a list": ({"flipped": SOCKETS_AT + 40}, "listening sockets: sum"),

@@ -441,17 +441,45 @@ def test_a_lost_source_ends_it(lab):
     assert all(one.end == "fin" and one.done for one in readers)
 
 
-def test_limits_go_on(lab):
-    """Who survived still counts for its address; who drains gets the end."""
-    sections = feed("a", framing="u32be", on_slow="wait", raw={"max_per_ip": 3})
+def counted(seen):
+    """What listeners have counted."""
+    return {name: value for name, value in seen["relay"].items() if re.match("accept|http_(?!heads)", name)}
+
+
+def balance(seen):
+    """Who was taken is there, or was closed, or refused."""
+    a = seen["feed"]["a"]
+    closed = sum(value for name, value in a.items() if re.match("closed_(?!slow_by)", name))
+    taken = seen["relay"]["accepted_a-raw"] + seen["relay"]["accepted_a-framed"]
+    return taken == closed + a["subscribers"] and a["subscribers_total"] == taken - a.get("closed_per_address", 0)
+
+
+def test_limits_and_counters_go_on(lab):
+    """Who survived still counts for its address, listeners count on, and accounts balance, also with those who came and
+    went the moment before; who drains gets the end."""
+    sections = feed("a", framing="u32be", on_slow="wait", raw={"max_per_ip": 3}) | {"listener web": WEB}
     crashing = Crashing(lab, sections)
     readers = crashing.relay.subscribe("a-raw", MADE, 3)
-    crashing.relay.wait("a", subscribers=3)
+    nothing = Answer(crashing.relay, "web", request("/nothing"))
+    other = crashing.relay.subscribe("a-raw", MADE)
+    lab.loop.run(lambda: other.end and nothing.end, what="the refusals")
+    before = crashing.relay.wait(test=lambda seen: seen["feed"]["a"]["subscribers"] == 3 and balance(seen))
+    assert before["relay"]["http_refused_web_unknown_feed"] == before["relay"]["accepted_web"] == 1, before
     assert crashing.die_at_rest() == (3, 0)
     relay = crashing.relay
+    after = relay.status()
+    assert counted(after) == counted(before) and balance(after), (before, after)
+    goes = relay.subscribe("a-framed", MADE, 4)
+    lab.loop.run(lambda: all(one.received for one in goes), what="heartbeats")
+    for one in goes:
+        one.reset()
+    crashing.die()
+    relay = crashing.relay
+    relay.wait(test=lambda seen: seen["feed"]["a"]["subscribers"] == 3 and balance(seen))
+    assert relay.status()["relay"]["accepted_a-framed"] == 4
     other = relay.subscribe("a-raw", MADE)
     lab.loop.run(lambda: other.end, what="the refusal")
-    relay.wait("a", closed_per_address=1)
+    relay.wait("a", closed_per_address=2)
     relay.publish("a", MADE.wire)
     relay.run_until_done(readers)
     relay.signal(signal.SIGTERM)

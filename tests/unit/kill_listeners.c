@@ -2,7 +2,8 @@
 /*
  * Listening sockets with any values that their .def allows are written down, one list after the
  * other, by a process that is stopped at each of its instructions: each time those of before can be
- * read, or those behind, whole.
+ * read, or those behind, whole.  So are the records of what listeners have counted: who is there has a
+ * name, and counters that were noted.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,12 +11,15 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
 #include "daemon/crash_record.h"
+#include "serve/served_listener.h"
+#include "serve/service.h"
 #include "tests/unit/kept_rig.h"
 #include "tests/unit/kill_rig.h"
 #include "tests/unit/leave_out.h"
@@ -24,9 +28,11 @@ enum {
 	SOCKETS = 3,
 	LISTS = 20,
 	STREAM_BYTES = 4096, // more than they take
+	COUNTING = 4,        // listeners that come and go
 };
 
 KILLED(socket_kept_table);
+KILLED(listener_record_table);
 
 struct sockets {
 	struct kept_config config;
@@ -171,4 +177,95 @@ void listeners_stopped_at_each_instruction(void **state)
 	}
 	crash_record_close(&writing.record);
 	assert_int_equal(munmap(shared, sizeof(*writing.lists)), 0);
+}
+
+// --- what listeners have counted
+
+struct counting {
+	struct service service;
+	struct crash_record record;
+	_Atomic unsigned *done; // shared: listeners that have come and gone
+	pid_t pid;
+};
+
+// Listener n is made with n of its counter and counts one more.
+static void count_all(void *owner)
+{
+	struct counting *counting = owner;
+	char none[] = "";
+
+	if (!kill_rig_be_traced())
+		_exit(1);
+	for (unsigned i = 1; i <= COUNTING; i++) {
+		const struct listener_counters before = {.accepted = i};
+		struct config_listener from = {.allow = none, .deny = none};
+		struct served_listener *served;
+		struct errmsg err;
+
+		(void)snprintf(from.section.name, sizeof(from.section.name), "listener %u", i);
+		if (served_listener_new(&counting->service, &from, &before, &served, &err) < 0)
+			_exit(1);
+		served->listener.counters.accepted++;
+		served_listener_note(served);
+		served_listener_free(&served);
+		atomic_store(counting->done, i);
+	}
+}
+
+static void check_record(const struct listener_record *record, unsigned number)
+{
+	char name[sizeof(record->http.listener)];
+
+	if (!atomic_load(&record->is_used))
+		return;
+	(void)snprintf(name, sizeof(name), "listener %u", number);
+	assert_int_equal(record->sum, listener_record_sum(record));
+	assert_string_equal(record->http.listener, name);
+	assert_in_range(record->counters.accepted, number, number + 1);
+}
+
+static unsigned go_through_counts(const struct counting *counting)
+{
+	const struct listener_record *record = counting->service.listener_records;
+	struct listener_record seen;
+	unsigned used = 0;
+
+	memcpy(&seen, record, sizeof(seen));
+	while (atomic_load(counting->done) < COUNTING) {
+		unsigned number = atomic_load(counting->done) + 1;
+
+		assert_true(kill_rig_step(counting->pid));
+		if (memcmp(&seen, record, sizeof(seen)) == 0)
+			continue;
+		check_record(record, number);
+		killed_note(&killed_listener_record_table, &seen, record);
+		used += atomic_load(&record->is_used);
+		memcpy(&seen, record, sizeof(seen));
+	}
+	return used;
+}
+
+void counts_stopped_at_each_instruction(void **state)
+{
+	const struct crash_room room = {.fd_limit = 64, .workers = 1};
+	struct counting counting = {.service = {.loop = ev_loop_new(EVFLAG_AUTO)}};
+	void *shared = mmap(NULL, sizeof(*counting.done), PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	(void)state;
+	assert_non_null(counting.service.loop);
+	assert_true(shared != MAP_FAILED);
+	counting.done = shared;
+	assert_int_equal(crash_record_open(&counting.record, &room), 0);
+	counting.service.listener_records = crash_record_counts(&counting.record);
+	counting.pid = kill_rig_start(count_all, &counting);
+	if (kill_rig_await(counting.pid)) {
+		assert_true(go_through_counts(&counting) >= 2 * COUNTING);
+		assert_true(kill_rig_kill(counting.pid));
+	} else {
+		leave_out_part("no tracing of another process: ptrace(2) is refused");
+	}
+	crash_record_close(&counting.record);
+	ev_loop_destroy(counting.service.loop);
+	assert_int_equal(munmap(shared, sizeof(*counting.done)), 0);
 }

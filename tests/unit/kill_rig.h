@@ -47,3 +47,4 @@ void feed_killed_at_any_moment(void **state);
 void feed_stopped_at_each_instruction(void **state);
 void subscriber_stopped_at_each_instruction(void **state);
 void listeners_stopped_at_each_instruction(void **state);
+void counts_stopped_at_each_instruction(void **state);

@@ -5,6 +5,7 @@
 #include "base/num.h"
 #include "daemon/crash_record.h"
 #include "ring/ring_kept_layout.h"
+#include "serve/served_listener.h"
 
 enum {
 	SLOTS = 4096, /* of a small ring; their number in the head may be wrong */
@@ -85,6 +86,7 @@ void put_right_region(uint8_t *map, size_t bytes)
 	struct part_record *parts = find(map, bytes, &head->parts, sizeof(*parts));
 	struct subscriber_record *subscribers =
 		find(map, bytes, &head->subscribers, sizeof(*subscribers));
+	struct listener_record *counts = find(map, bytes, &head->counts, sizeof(*counts));
 	const int32_t *fds = find(map, bytes, &head->fds, sizeof(*fds));
 	uint32_t version = kept_stamp_version(head->listeners_version);
 	const uint8_t *listeners = find(map, bytes, &head->listeners[version % 2], 1);
@@ -96,6 +98,8 @@ void put_right_region(uint8_t *map, size_t bytes)
 	if (listeners && head->listeners_bytes[version % 2] <= head->listeners[version % 2].count)
 		head->listeners_sum[version % 2] =
 			kept_sum(version, listeners, head->listeners_bytes[version % 2]);
+	for (size_t i = 0; counts && i < head->counts.count; i++)
+		counts[i].sum = listener_record_sum(&counts[i]);
 	for (size_t i = 0; parts && i < head->parts.count; i++)
 		put_right_part(&parts[i]);
 	for (size_t i = 0; subscribers && i < head->subscribers.count; i++)

@@ -391,6 +391,44 @@ static void counters_are_read_as_they_were_noted(void **state)
 	close_scene(&scene);
 }
 
+static void check_accounts(const struct scene *scene, uint64_t joined, uint64_t closed_crash)
+{
+	struct handover handover = {.config.fd = -1};
+	const struct feed_state *part;
+	struct bag bag;
+
+	fill_bag(&bag);
+	assert_int_equal(crash_feeds_read(scene->record.map, &bag.list, &handover), 0);
+	part = &handover.feeds[0].parts[0];
+	assert_int_equal(part->counts.metrics.subscribers_total, joined);
+	assert_int_equal(part->counts.closed[CLOSE_CRASH], closed_crash);
+	assert_int_equal(part->lost_before, closed_crash);
+	assert_int_equal(handover.feeds[0].refused[CLOSE_LIMIT], 3);
+	handover_fini(&handover);
+	empty_bag(&bag);
+}
+
+// Also where it died between two of the steps by which somebody comes or goes.
+static void accounts_balance(void **state)
+{
+	const uint64_t refused[CLOSE_REASON_COUNT] = {[CLOSE_LIMIT] = 3};
+	uint64_t *joined;
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene, ENGINE_COPY);
+	joined = &scene.records.parts[0].counts.metrics.subscribers_total;
+	feed_record_note_refused(&scene.rig.feed->fanout, refused);
+	assert_int_equal(*joined, 12);
+	subscriber_close(fanout_find_subscriber(&scene.rig.feed->fanout, 3), CLOSE_KICKED);
+	check_accounts(&scene, 12, 0);
+	*joined += 2;
+	check_accounts(&scene, 14, 2);
+	*joined -= 5;
+	check_accounts(&scene, 12, 0);
+	close_scene(&scene);
+}
+
 static void a_torn_part_keeps_nobody(void **state)
 {
 	struct handover handover = {.config.fd = -1};
@@ -507,6 +545,8 @@ int main(void)
 						feed_rig_setup, feed_rig_teardown),
 		cmocka_unit_test_setup_teardown(counters_are_read_as_they_were_noted,
 						feed_rig_setup, feed_rig_teardown),
+		cmocka_unit_test_setup_teardown(accounts_balance, feed_rig_setup,
+						feed_rig_teardown),
 		cmocka_unit_test_setup_teardown(a_torn_part_keeps_nobody, feed_rig_setup,
 						feed_rig_teardown),
 		cmocka_unit_test_setup_teardown(wrong_bytes_do_no_harm, feed_rig_setup,

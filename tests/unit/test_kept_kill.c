@@ -85,6 +85,7 @@ int main(void)
 		OF_FEEDS(feed_stopped_at_each_instruction),
 		OF_FEEDS(subscriber_stopped_at_each_instruction),
 		OF_FEEDS(listeners_stopped_at_each_instruction),
+		OF_FEEDS(counts_stopped_at_each_instruction),
 		cmocka_unit_test(each_member_was_killed),
 	};
 
