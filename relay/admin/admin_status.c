@@ -263,6 +263,7 @@ static json_t *forward_json(const struct config_feed *from, const struct served_
 	set(json, "subject", json_string(from->forward_subject));
 	set(json, "server", json_string(report.server));
 	set(json, "up", json_boolean(report.is_up));
+	set(json, "looking", json_boolean(report.is_looking));
 	set_count(json, "session", report.next.session);
 	set_count(json, "next_seq", report.next.sequence);
 	return json;

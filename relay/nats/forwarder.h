@@ -11,6 +11,7 @@
  *   forwarder_input    the next messages of the feed
  *   forwarder_output   published, and acknowledged
  *   packet_input       packets out of the socket
+ *   nats_stream        asks the stream what it has
  *   unacked            what is published and not acknowledged                 pure
  *   stream_tail        what the stream has of the last messages               pure
  *   forward_id         the ids of messages                                    pure
@@ -57,13 +58,14 @@ struct forwarder_source {
 struct forwarder_report {
 	char server[NATS_SERVER_BYTES]; /* "": to none */
 	bool is_up;                     /* the stream takes what is published */
-	uint64_t connects;              /* to servers, since the start; so all that follows */
-	uint64_t sent;                  /* messages that were published, those again included */
-	uint64_t acked;                 /* messages that the stream has */
-	uint64_t duplicates;            /* of these, those that it had already */
-	uint64_t errors;                /* so often publishing began anew */
-	uint64_t missed;                /* messages that were lost before they came here */
-	uint64_t too_long; /* messages that are longer than the server or the stream takes */
+	bool is_looking;     /* the stream is asked what it has; nothing is published meanwhile */
+	uint64_t connects;   /* to servers, since the start; so all that follows */
+	uint64_t sent;       /* messages that were published, those again included */
+	uint64_t acked;      /* messages that the stream has */
+	uint64_t duplicates; /* of these, those that it had already */
+	uint64_t errors;     /* so often publishing began anew */
+	uint64_t missed;     /* messages that were lost before they came here */
+	uint64_t too_long;   /* messages that are longer than the server or the stream takes */
 	struct forward_id
 		next; /* the oldest message that is not acknowledged; session 0: none is known */
 };

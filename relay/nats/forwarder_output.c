@@ -91,16 +91,16 @@ static natsStatus set_fields(natsMsg *message, const char *id, const char *strea
 
 /* Once or again.  0 or -errno with a message. */
 static int publish(struct forwarder *forwarder, struct nats_connection *connection,
-		   const struct acks *acks, uint64_t number, struct errmsg *err)
+		   const struct nats_answers *acks, uint64_t number, struct errmsg *err)
 {
 	struct unacked_message *unacked = unacked_find(&forwarder->unacked, number);
 	const struct backbone_params *params = &forwarder->params.backbone;
-	char id[FORWARD_ID_BYTES], reply[128];
+	char id[FORWARD_ID_BYTES], reply[NATS_ANSWER_BYTES];
 	natsMsg *message = NULL;
 	natsStatus status;
 
 	forward_id_print(&unacked->id, params->subject, id);
-	(void)snprintf(reply, sizeof(reply), "%s.%llu", acks->inbox, (unsigned long long)number);
+	nats_answers_subject(acks, number, reply);
 	status = natsMsg_Create(&message, params->subject, reply, (const char *)unacked->bytes,
 				(int)unacked->count);
 	if (status == NATS_OK)
@@ -145,7 +145,7 @@ static size_t message_bytes(const struct forwarder *forwarder)
 }
 
 int forwarder_publish_hand(struct forwarder *forwarder, struct nats_connection *connection,
-			   const struct acks *acks, struct errmsg *err)
+			   const struct nats_answers *acks, struct errmsg *err)
 {
 	struct packet_in_hand *hand = &forwarder->hand;
 	struct forward_id *position = &forwarder->position;
@@ -176,7 +176,7 @@ int forwarder_publish_hand(struct forwarder *forwarder, struct nats_connection *
 }
 
 int forwarder_publish_again(struct forwarder *forwarder, struct nats_connection *connection,
-			    const struct acks *acks, struct errmsg *err)
+			    const struct nats_answers *acks, struct errmsg *err)
 {
 	struct unacked *unacked = &forwarder->unacked;
 	int r = 0;
@@ -246,18 +246,14 @@ static int take_refusal(struct forwarder *forwarder, uint64_t number, const json
 	return -EIO;
 }
 
-static int take_ack(struct forwarder *forwarder, natsMsg *message, struct errmsg *err)
+static int take_ack(struct forwarder *forwarder, natsMsg *message, uint64_t number,
+		    struct errmsg *err)
 {
-	const char *dot = strrchr(natsMsg_GetSubject(message), '.');
-	const json_t *error;
-	uint64_t number;
-	json_t *ack;
+	json_t *ack = json_loadb(natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message),
+				 0, NULL);
+	const json_t *error = json_object_get(ack, "error");
 	int r = 0;
 
-	if (!dot || num_parse_count(dot + 1, &number) < 0)
-		return 0;
-	ack = json_loadb(natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message), 0, NULL);
-	error = json_object_get(ack, "error");
 	if (error) {
 		r = take_refusal(forwarder, number, error, err);
 	} else if (json_is_object(ack) && unacked_settle(&forwarder->unacked, number)) {
@@ -273,15 +269,16 @@ static int take_ack(struct forwarder *forwarder, natsMsg *message, struct errmsg
 	return r;
 }
 
-int forwarder_take_acks(struct forwarder *forwarder, const struct acks *acks, uint32_t wait_ms,
-			struct errmsg *err)
+int forwarder_take_acks(struct forwarder *forwarder, const struct nats_answers *acks,
+			uint32_t wait_ms, struct errmsg *err)
 {
 	const struct backbone_params *params = &forwarder->params.backbone;
 	natsMsg *message;
+	uint64_t number;
 	int r = 0;
 
 	while (r == 0) {
-		natsStatus status = natsSubscription_NextMsg(&message, acks->subscription, wait_ms);
+		natsStatus status = nats_answers_next(acks, wait_ms, &message, &number);
 
 		if (status == NATS_TIMEOUT)
 			return 0;
@@ -295,32 +292,8 @@ int forwarder_take_acks(struct forwarder *forwarder, const struct acks *acks, ui
 			return -EIO;
 		}
 		wait_ms = 0;
-		r = take_ack(forwarder, message, err);
+		r = take_ack(forwarder, message, number, err);
 		natsMsg_Destroy(message);
 	}
 	return r;
-}
-
-/* ---- the subscription ---- */
-
-int forwarder_open_acks(struct nats_connection *connection, struct acks *ret, struct errmsg *err)
-{
-	char subject[128];
-	natsStatus status = natsInbox_Create(&ret->inbox);
-
-	if (status == NATS_OK) {
-		(void)snprintf(subject, sizeof(subject), "%s.*", ret->inbox);
-		status = natsConnection_SubscribeSync(&ret->subscription, connection->connection,
-						      subject);
-	}
-	if (status == NATS_OK)
-		return 0;
-	errmsg_set(err, "cannot subscribe: %s", natsStatus_GetText(status));
-	return -EIO;
-}
-
-void forwarder_close_acks(struct acks *acks)
-{
-	natsSubscription_Destroy(acks->subscription);
-	natsInbox_Destroy(acks->inbox);
 }

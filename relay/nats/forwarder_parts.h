@@ -14,17 +14,12 @@
 #include "base/log_rate.h"
 #include "loop/inbox.h"
 #include "nats/forwarder.h"
+#include "nats/nats_connection.h"
 #include "nats/nats_stream.h"
 #include "nats/packet_input.h"
 #include "nats/stream_tail.h"
 #include "nats/unacked.h"
 #include "packet/framing.h"
-
-/* The answers to what is published: each message has a subject for its own, with its number. */
-struct acks {
-	natsSubscription *subscription;
-	natsInbox *inbox;
-};
 
 /* A packet whose messages are being published, one by one. */
 struct packet_in_hand {
@@ -81,6 +76,7 @@ struct forwarder {
 	uint64_t heard_ms; /* monotonic: when the stream last had all, or acknowledged anything */
 	struct backoff backoff;
 	struct errmsg told; /* what the log has been told of the trouble there is; "": none */
+	bool has_told_look; /* that it looks at its stream, since it was last up */
 	struct log_rate missed_log, too_long_log;
 };
 
@@ -107,27 +103,23 @@ void forwarder_raise_to_floor(struct forwarder *forwarder);
 
 /* ---- forwarder_output.c ---- */
 
-/* Each that returns an int: 0; or -errno with a message, and the connection is to be left. */
-
-/* forwarder_close_acks() is next, in any case. */
-must_check int forwarder_open_acks(struct nats_connection *connection, struct acks *ret,
-				   struct errmsg *err);
-void forwarder_close_acks(struct acks *acks);
+/* Each that returns an int: 0; or -errno with a message, and the connection is to be left.  acks: the answers to what is
+ * published, each by the number of its message. */
 
 /* Publishes what was not acknowledged through another connection, as far as that may be on its way now: from
  * sent_until, which is 0 in the beginning. */
 must_check int forwarder_publish_again(struct forwarder *forwarder,
-				       struct nats_connection *connection, const struct acks *acks,
-				       struct errmsg *err);
+				       struct nats_connection *connection,
+				       const struct nats_answers *acks, struct errmsg *err);
 
 /* May a new message be published now? */
 bool forwarder_has_room(const struct forwarder *forwarder);
 
 /* Publishes what is in the hand, as far as there may be more that is not acknowledged. */
 must_check int forwarder_publish_hand(struct forwarder *forwarder,
-				      struct nats_connection *connection, const struct acks *acks,
-				      struct errmsg *err);
+				      struct nats_connection *connection,
+				      const struct nats_answers *acks, struct errmsg *err);
 
 /* Takes the acknowledgements that have come; waits so long for the first one. */
-must_check int forwarder_take_acks(struct forwarder *forwarder, const struct acks *acks,
+must_check int forwarder_take_acks(struct forwarder *forwarder, const struct nats_answers *acks,
 				   uint32_t wait_ms, struct errmsg *err);

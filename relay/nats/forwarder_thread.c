@@ -66,9 +66,24 @@ static void end_trouble(struct forwarder *forwarder)
 		return;
 	forwarder->counts.is_up = true;
 	forwarder->told.text[0] = '\0';
+	forwarder->has_told_look = false;
 	backoff_reset(&forwarder->backoff);
 	log_info("forward up feed=%s server=%s stream=%s subject=%s", forwarder->feed_name,
 		 forwarder->counts.server, forwarder->params.backbone.stream,
+		 forwarder->params.backbone.subject);
+}
+
+/* On a busy machine it takes some seconds, and nothing is published meanwhile.  It is logged once until that works. */
+static void tell_look(struct forwarder *forwarder, bool is_whole)
+{
+	forwarder->counts.is_looking = is_whole;
+	report(forwarder);
+	if (!is_whole || forwarder->has_told_look)
+		return;
+	forwarder->has_told_look = true;
+	log_info("forward looks at its stream feed=%s server=%s stream=%s subject=%s: "
+		 "it asks for the last messages",
+		 forwarder->feed_name, forwarder->counts.server, forwarder->params.backbone.stream,
 		 forwarder->params.backbone.subject);
 }
 
@@ -120,13 +135,16 @@ static int find_tail(struct forwarder *forwarder, struct nats_connection *connec
 {
 	struct stream_target *target = &forwarder->target;
 	bool is_old = now_ms() - forwarder->heard_ms > target->window_ms / 2;
+	bool is_whole;
 	int r;
 
 	forwarder->is_late =
 		!unacked_is_empty(&forwarder->unacked) && (is_old || forwarder->overtaken);
-	r = nats_stream_find_tail(connection, &forwarder->params.backbone, target,
-				  forwarder->is_late || !forwarder->position.session,
+	is_whole = forwarder->is_late || !forwarder->position.session;
+	tell_look(forwarder, is_whole);
+	r = nats_stream_find_tail(connection, &forwarder->params.backbone, target, is_whole,
 				  &forwarder->tail, err);
+	forwarder->counts.is_looking = false;
 	if (r == 0)
 		forwarder_raise_to_floor(forwarder);
 	return r;
@@ -140,7 +158,7 @@ static bool has_more(const struct forwarder *forwarder)
 
 /* Until it is stopped, or all is done: 0.  Else -errno with a message. */
 static int go_on(struct forwarder *forwarder, struct nats_connection *connection,
-		 const struct acks *acks, struct errmsg *err)
+		 const struct nats_answers *acks, struct errmsg *err)
 {
 	int r;
 
@@ -174,17 +192,17 @@ static int go_on(struct forwarder *forwarder, struct nats_connection *connection
 static int forward(struct forwarder *forwarder, struct nats_connection *connection,
 		   struct errmsg *err)
 {
-	struct acks acks = {0};
+	struct nats_answers acks = {0};
 	int r = nats_stream_look_at_target(connection, &forwarder->params.backbone,
 					   &forwarder->target, err);
 
 	if (r == 0)
 		r = find_tail(forwarder, connection, err);
 	if (r == 0)
-		r = forwarder_open_acks(connection, &acks, err);
+		r = nats_answers_open(&acks, connection, err);
 	if (r == 0)
 		r = go_on(forwarder, connection, &acks, err);
-	forwarder_close_acks(&acks);
+	nats_answers_close(&acks);
 	return r;
 }
 

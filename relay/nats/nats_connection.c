@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "base/secret_file.h"
 
 enum {
@@ -324,4 +325,54 @@ void nats_connection_close(struct nats_connection *connection)
 	natsConnection_Destroy(connection->connection);
 	release(connection->events);
 	*connection = (struct nats_connection){0};
+}
+
+/* ---- answers: a subscription to all subjects below an inbox ---- */
+
+int nats_answers_open(struct nats_answers *ret, struct nats_connection *connection,
+		      struct errmsg *err)
+{
+	char subject[NATS_ANSWER_BYTES];
+	natsStatus status;
+
+	*ret = (struct nats_answers){0};
+	status = natsInbox_Create(&ret->inbox);
+	if (status == NATS_OK) {
+		(void)snprintf(subject, sizeof(subject), "%s.*", ret->inbox);
+		status = natsConnection_SubscribeSync(&ret->subscription, connection->connection,
+						      subject);
+	}
+	if (status == NATS_OK)
+		return 0;
+	errmsg_set(err, "cannot subscribe: %s", natsStatus_GetText(status));
+	return -EIO;
+}
+
+void nats_answers_close(struct nats_answers *answers)
+{
+	natsSubscription_Destroy(answers->subscription);
+	natsInbox_Destroy(answers->inbox);
+}
+
+void nats_answers_subject(const struct nats_answers *answers, uint64_t number,
+			  char ret[NATS_ANSWER_BYTES])
+{
+	(void)snprintf(ret, NATS_ANSWER_BYTES, "%s.%llu", answers->inbox,
+		       (unsigned long long)number);
+}
+
+natsStatus nats_answers_next(const struct nats_answers *answers, uint32_t wait_ms, natsMsg **ret,
+			     uint64_t *ret_number)
+{
+	for (;;) {
+		natsStatus status = natsSubscription_NextMsg(ret, answers->subscription, wait_ms);
+		const char *dot;
+
+		if (status != NATS_OK)
+			return status;
+		dot = strrchr(natsMsg_GetSubject(*ret), '.');
+		if (dot && num_parse_count(dot + 1, ret_number) == 0)
+			return NATS_OK;
+		natsMsg_Destroy(*ret);
+	}
 }

@@ -13,6 +13,7 @@
 
 #include <nats/nats.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/compiler.h"
 #include "base/errmsg.h"
@@ -21,6 +22,7 @@
 enum {
 	NATS_WAIT_MS = 2000, /* for one answer of a server */
 	NATS_SERVER_BYTES = 256,
+	NATS_ANSWER_BYTES = 128, /* a subject for an answer */
 };
 
 struct nats_events;
@@ -49,3 +51,24 @@ bool nats_connection_take_refusal(struct nats_connection *connection, struct err
 /* Reads the secrets and the list of servers, as nats_connection_open() does; connects to nobody.  0 or
  * -errno with a message. */
 int nats_connection_check(const struct backbone_params *params, struct errmsg *err) must_check;
+
+/* ---- many questions at once ---- */
+
+/* The answers to them.  Each question has a number, which stands in the subject that it is answered to. */
+struct nats_answers {
+	natsSubscription *subscription;
+	natsInbox *inbox;
+};
+
+/* nats_answers_close() is next, in any case.  0 or -errno with a message. */
+must_check int nats_answers_open(struct nats_answers *ret, struct nats_connection *connection,
+				 struct errmsg *err);
+void nats_answers_close(struct nats_answers *answers);
+
+/* Where the question with this number is to be answered. */
+void nats_answers_subject(const struct nats_answers *answers, uint64_t number,
+			  char ret[NATS_ANSWER_BYTES]);
+
+/* The next one, with the number of its question; waits up to wait_ms.  NATS_OK: natsMsg_Destroy() is the caller's. */
+must_check natsStatus nats_answers_next(const struct nats_answers *answers, uint32_t wait_ms,
+					natsMsg **ret, uint64_t *ret_number);

@@ -3,14 +3,21 @@
 #include "nats/nats_stream.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "nats/forward_id.h"
 
 enum {
-	TAIL_ASKED_MAX = 8192, /* messages: others stand between those of a subject */
+	ASKED_MAX = 8192, /* messages: others stand between those of a subject */
+	AT_ONCE_MAX = 64, /* questions */
+	/* Messages.  In base64 they are less than the 64 MiB that the server lets wait for a client. */
+	AT_ONCE_BYTES = 32 << 20,
+	NEWEST = 0, /* the number of the question for the newest message of the subject */
 };
 
 #define ADVICE_TO_PUBLISH                                                                          \
@@ -47,12 +54,11 @@ bool nats_stream_take_refusal(struct nats_connection *connection,
 	return true;
 }
 
-int nats_stream_error(struct nats_connection *connection, const struct backbone_params *params,
-		      natsStatus status, jsErrCode code, struct errmsg *err)
+/* text: what is said where there is nothing better; NULL: what the status says. */
+static int explain(struct nats_connection *connection, const struct backbone_params *params,
+		   natsStatus status, jsErrCode code, const char *text, struct errmsg *err)
 {
 	const char *stream = params->stream;
-	natsStatus ignored;
-	const char *text = nats_GetLastError(&ignored);
 
 	if (nats_stream_take_refusal(connection, params, err))
 		return -EACCES;
@@ -76,6 +82,14 @@ int nats_stream_error(struct nats_connection *connection, const struct backbone_
 	}
 	errmsg_set(err, "stream %s: %s", stream, text && *text ? text : natsStatus_GetText(status));
 	return status == NATS_TIMEOUT ? -ETIMEDOUT : -EIO;
+}
+
+int nats_stream_error(struct nats_connection *connection, const struct backbone_params *params,
+		      natsStatus status, jsErrCode code, struct errmsg *err)
+{
+	natsStatus ignored;
+
+	return explain(connection, params, status, code, nats_GetLastError(&ignored), err);
 }
 
 /* While the replicas of a stream have no leader, each of them answers, with what it has itself.  That may be less than
@@ -254,43 +268,158 @@ int nats_stream_look_at_target(struct nats_connection *connection,
 
 /* ---- what it has of a subject ---- */
 
+/* Questions that are on their way at once.  Each batch is twice as large as the one before: of short messages a tail has
+ * many, of long ones few. */
+struct batch {
+	struct nats_connection *connection;
+	const struct backbone_params *params;
+	struct nats_answers answers;
+	uint64_t first; /* the number of the first question */
+	size_t count;
+	bool is_answered[AT_ONCE_MAX];
+	struct stored_message found[AT_ONCE_MAX];
+};
+
+static int ask(struct batch *batch, uint64_t number, struct errmsg *err)
+{
+	const struct backbone_params *params = batch->params;
+	char subject[sizeof(params->stream) + 32], reply[NATS_ANSWER_BYTES];
+	json_t *question = number == NEWEST ? json_pack("{s:s}", "last_by_subj", params->subject)
+					    : json_pack("{s:I}", "seq", (json_int_t)number);
+	char *text = json_dumps(question, JSON_COMPACT);
+	natsStatus status = NATS_NO_MEMORY;
+
+	(void)snprintf(subject, sizeof(subject), "$JS.API.STREAM.MSG.GET.%s", params->stream);
+	nats_answers_subject(&batch->answers, number, reply);
+	if (text)
+		status = natsConnection_PublishRequest(batch->connection->connection, subject,
+						       reply, text, (int)strlen(text));
+	free(text);
+	json_decref(question);
+	if (status == NATS_OK)
+		return 0;
+	return explain(batch->connection, params, status, 0, NULL, err);
+}
+
+static int read_answer(const struct batch *batch, const json_t *answer, struct stored_message *ret,
+		       struct errmsg *err)
+{
+	const json_t *error = json_object_get(answer, "error");
+	json_int_t code = json_integer_value(json_object_get(error, "err_code"));
+	int r;
+
+	if (code == JSNoMessageFoundErr)
+		return 0;
+	if (error)
+		return explain(batch->connection, batch->params, NATS_ERR, (jsErrCode)code,
+			       json_string_value(json_object_get(error, "description")), err);
+	r = stored_message_read(json_object_get(answer, "message"), batch->params->subject, ret);
+	if (r < 0)
+		errmsg_errno(err, r, "stream %s: a message of it", batch->params->stream);
+	return r;
+}
+
+/* One more, at most, is answered: while the leader changes, the one before may answer, too. */
+static int take_answer(struct batch *batch, natsMsg *message, uint64_t number, size_t *missing,
+		       struct errmsg *err)
+{
+	uint64_t index = number - batch->first;
+	json_t *answer;
+	int r;
+
+	if (number < batch->first || index >= batch->count || batch->is_answered[index])
+		return 0;
+	answer = json_loadb(natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message), 0,
+			    NULL);
+	r = read_answer(batch, answer, &batch->found[index], err);
+	json_decref(answer);
+	batch->is_answered[index] = true;
+	(*missing)--;
+	return r;
+}
+
+/* Asks for `count` messages from `first` on, and has all answers then; they come in any order. */
+static int ask_all(struct batch *batch, uint64_t first, size_t count, struct errmsg *err)
+{
+	size_t missing = count;
+	int r = 0;
+
+	batch->first = first;
+	batch->count = count;
+	memset(batch->is_answered, 0, sizeof(batch->is_answered));
+	memset(batch->found, 0, sizeof(batch->found));
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = ask(batch, first + i, err);
+	while (r == 0 && missing) {
+		natsMsg *message = NULL;
+		uint64_t number;
+		natsStatus status =
+			nats_answers_next(&batch->answers, NATS_WAIT_MS, &message, &number);
+
+		if (status != NATS_OK)
+			return explain(batch->connection, batch->params, status, 0, NULL, err);
+		r = take_answer(batch, message, number, &missing, err);
+		natsMsg_Destroy(message);
+	}
+	return r;
+}
+
 /* True: the one before it counts, too.  One that is gone was deleted: whether it belongs to the subject nobody knows, and
  * it is not to come back. */
-static bool add_to_tail(struct stream_tail *tail, const struct backbone_params *params,
-			natsMsg *message)
+static bool add(struct stream_tail *tail, const struct stored_message *message)
 {
-	const char *text = NULL;
-	struct forward_id id;
-
-	if (!message)
+	if (!message->sequence)
 		return false;
-	if (strcmp(natsMsg_GetSubject(message), params->subject) != 0 ||
-	    natsMsgHeader_Get(message, "Nats-Msg-Id", &text) != NATS_OK ||
-	    !forward_id_parse(text, params->subject, &id))
-		return true;
-	return stream_tail_add(tail, &id, (size_t)natsMsg_GetDataLength(message));
+	return !message->has_id || stream_tail_add(tail, &message->id, message->bytes);
+}
+
+static bool add_backwards(struct stream_tail *tail, const struct batch *batch)
+{
+	for (size_t i = batch->count; i > 0; i--) {
+		if (!add(tail, &batch->found[i - 1]))
+			return false;
+	}
+	return true;
+}
+
+/* From before `newest` backwards. */
+static int find_others(struct batch *batch, const struct stream_target *target, uint64_t newest,
+		       struct stream_tail *tail, struct errmsg *err)
+{
+	size_t most = size_max(1, size_min(AT_ONCE_MAX, AT_ONCE_BYTES / target->max_bytes));
+	uint64_t end = u64_max(target->first_seq, 1), oldest = newest;
+	bool is_wanted = true;
+	int r = 0;
+
+	if (newest > ASKED_MAX)
+		end = u64_max(end, newest - ASKED_MAX);
+	for (size_t at_once = 1; r == 0 && is_wanted && oldest > end; at_once *= 2) {
+		size_t count;
+
+		at_once = size_min(at_once, most);
+		count = (size_t)u64_min(at_once, oldest - end);
+		oldest -= count;
+		r = ask_all(batch, oldest, count, err);
+		is_wanted = r == 0 && add_backwards(tail, batch);
+	}
+	return r;
 }
 
 int nats_stream_find_tail(struct nats_connection *connection, const struct backbone_params *params,
 			  struct stream_target *target, bool is_whole, struct stream_tail *ret,
 			  struct errmsg *err)
 {
-	natsMsg *message;
-	int r = find_last(connection, params, &message, err);
-	uint64_t sequence = message ? natsMsg_GetSequence(message) : 0;
-	bool is_wanted = true;
+	struct batch batch = {.connection = connection, .params = params};
+	const struct stored_message *newest = &batch.found[0];
+	int r = nats_answers_open(&batch.answers, connection, err);
 
 	*ret = (struct stream_tail){0};
-	target->last_seq = u64_max(target->last_seq, sequence);
-	for (int asked = 0; r == 0 && sequence && is_wanted; asked++) {
-		is_wanted = add_to_tail(ret, params, message) && is_whole &&
-			    sequence > target->first_seq && asked < TAIL_ASKED_MAX;
-		natsMsg_Destroy(message);
-		message = NULL;
-		if (is_wanted)
-			r = get(connection, params, --sequence, &message, err);
-	}
-	natsMsg_Destroy(message);
+	if (r == 0)
+		r = ask_all(&batch, NEWEST, 1, err);
+	target->last_seq = u64_max(target->last_seq, newest->sequence);
+	if (r == 0 && add(ret, newest) && is_whole)
+		r = find_others(&batch, target, newest->sequence, ret, err);
+	nats_answers_close(&batch.answers);
 	stream_tail_end(ret);
 	return r;
 }

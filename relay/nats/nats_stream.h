@@ -44,8 +44,10 @@ int nats_stream_look_at_target(struct nats_connection *connection,
 			       const struct backbone_params *params, struct stream_target *ret,
 			       struct errmsg *err) must_check;
 
-/* Asks for the newest message of params->subject; or, is_whole, for as many as there are in a tail.  target->last_seq is
- * raised to that.  0; or -errno with a message. */
+/* Asks the leader for the newest message of params->subject; or, is_whole, for as many as there are in a tail, from the
+ * newest one backwards and many at once: on a busy machine an answer may take 100 ms.  (A consumer would be no help: it
+ * may read from a replica that is behind, and a user that only publishes may not make one.)  target->last_seq is raised
+ * to that.  0; or -errno with a message. */
 int nats_stream_find_tail(struct nats_connection *connection, const struct backbone_params *params,
 			  struct stream_target *target, bool is_whole, struct stream_tail *ret,
 			  struct errmsg *err) must_check;

@@ -8,10 +8,12 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
 #include "nats/forward_id.h"
 #include "nats/unacked.h"
 
@@ -44,3 +46,18 @@ bool stream_tail_has(const struct stream_tail *tail, const struct forward_id *id
 /* How many messages of `session` it has above the floor, from `from` to before `to`. */
 uint64_t stream_tail_count(const struct stream_tail *tail, uint32_t session, uint64_t from,
 			   uint64_t to);
+
+/* ---- a message of the stream ---- */
+
+/* What a tail is made of.  All zero: there is none. */
+struct stored_message {
+	uint64_t sequence; /* in the stream */
+	bool has_id;       /* of the subject */
+	struct forward_id id;
+	size_t bytes; /* without its header fields */
+};
+
+/* As the stream's leader shows it, in the answer to $JS.API.STREAM.MSG.GET: header fields and bytes in base64.
+ * 0; -EBADMSG: this is no message; -ENOMEM. */
+must_check int stored_message_read(const json_t *message, const char *subject,
+				   struct stored_message *ret);

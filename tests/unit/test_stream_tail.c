@@ -4,11 +4,18 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
 
+#include <errno.h>
+#include <openssl/evp.h>
+#include <string.h>
+
 #include "nats/stream_tail.h"
+
+#define SUBJECT "prices.x"
 
 enum {
 	SESSION = 7,
@@ -158,6 +165,110 @@ static void another_session_ends_it(void **state)
 	assert_false(stream_tail_has(tail, &other));
 }
 
+/* ---- a message of the stream ---- */
+
+static const struct stored_message NONE = {.sequence = 99, .has_id = true};
+
+static int read_text(const char *text, struct stored_message *ret)
+{
+	json_t *message = json_loads(text, JSON_DECODE_ANY, NULL);
+	int r = stored_message_read(message, SUBJECT, ret);
+
+	json_decref(message);
+	return r;
+}
+
+/* A message with these header fields. */
+static int read_fields(const char *fields, struct stored_message *ret)
+{
+	uint8_t base64[512];
+	char text[1024];
+
+	assert_true(strlen(fields) < 256);
+	(void)EVP_EncodeBlock(base64, (const uint8_t *)fields, (int)strlen(fields));
+	(void)snprintf(text, sizeof(text),
+		       "{\"subject\":\"" SUBJECT "\",\"seq\":3,\"hdrs\":\"%s\",\"data\":\"Zm9v\"}",
+		       (const char *)base64);
+	return read_text(text, ret);
+}
+
+static void an_id_is_found_wherever_it_stands(void **state)
+{
+	static const char *const fields[] = {
+		"NATS/1.0\r\nNats-Msg-Id: prices.x:7-12\r\n\r\n",
+		"NATS/1.0\r\nNats-Msg-Id:prices.x:7-12\r\nNats-Expected-Stream: PRICES\r\n\r\n",
+		"NATS/1.0\r\nNats-Expected-Stream: PRICES\r\nNats-Msg-Id: prices.x:7-12\r\n\r\n",
+		"NATS/1.0\r\nX-Nats-Msg-Id: prices.x:1-1\r\nNats-Msg-Id: prices.x:7-12\r\n\r\n",
+		"NATS/1.0\r\nNats-Msg-Id: prices.x:7-12", /* each length of padding */
+		"NATS/1.0\r\nAB: 1\r\nNats-Msg-Id: prices.x:7-12",
+		"NATS/1.0\r\nABC: 1\r\nNats-Msg-Id: prices.x:7-12",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
+		struct stored_message found = NONE;
+
+		assert_int_equal(read_fields(fields[i], &found), 0);
+		assert_int_equal(found.sequence, 3);
+		assert_true(found.has_id);
+		assert_int_equal(found.id.session, 7);
+		assert_int_equal(found.id.sequence, 12);
+		assert_int_equal(found.bytes, 3);
+	}
+}
+
+static void what_others_have_published_has_no_id(void **state)
+{
+	static const char *const fields[] = {
+		"NATS/1.0\r\n\r\n",
+		"NATS/1.0\r\nNats-Msg-Id: other:7-12\r\n\r\n",
+		"NATS/1.0\r\nNats-Msg-Id: prices.x:7-\r\n\r\n",
+		"NATS/1.0\r\nX-Nats-Msg-Id: prices.x:7-12\r\n\r\n",
+		"NATS/1.0\r\nNats-Msg-Id:",
+	};
+	struct stored_message found;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
+		found = NONE;
+		assert_int_equal(read_fields(fields[i], &found), 0);
+		assert_int_equal(found.sequence, 3);
+		assert_false(found.has_id);
+	}
+	found = NONE;
+	assert_int_equal(read_text("{\"subject\":\"" SUBJECT "\",\"seq\":4}", &found), 0);
+	assert_true(found.sequence == 4 && !found.has_id && !found.bytes);
+	/* Whatever its id says, it is of another subject. */
+	found = NONE;
+	assert_int_equal(read_text("{\"subject\":\"prices\",\"seq\":5,\"data\":\"Zg==\",\"hdrs\":"
+				   "\"TkFUUy8xLjANCk5hdHMtTXNnLUlkOiBwcmljZXMueDo3LTEyDQoNCg==\"}",
+				   &found),
+			 0);
+	assert_true(found.sequence == 5 && !found.has_id && found.bytes == 1);
+}
+
+static void what_is_no_message_is_said(void **state)
+{
+	static const char *const texts[] = {
+		"{}",
+		"[]",
+		"null",
+		"{\"subject\":\"" SUBJECT "\"}",
+		"{\"subject\":\"" SUBJECT "\",\"seq\":-1}",
+		"{\"seq\":1}",
+		"{\"subject\":\"" SUBJECT "\",\"seq\":1,\"hdrs\":\"Zm9\"}",
+		"{\"subject\":\"" SUBJECT "\",\"seq\":1,\"hdrs\":\"Zm9!\"}",
+		"{\"subject\":\"" SUBJECT "\",\"seq\":1,\"hdrs\":7}",
+		"{\"subject\":\"" SUBJECT "\",\"seq\":1,\"data\":null}",
+	};
+	struct stored_message found;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+		assert_int_equal(read_text(texts[i], &found), -EBADMSG);
+	assert_int_equal(stored_message_read(NULL, SUBJECT, &found), -EBADMSG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +283,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(so_many_bytes_count_as_may_be_on_their_way, make,
 						drop),
 		cmocka_unit_test_setup_teardown(another_session_ends_it, make, drop),
+		cmocka_unit_test(an_id_is_found_wherever_it_stands),
+		cmocka_unit_test(what_others_have_published_has_no_id),
+		cmocka_unit_test(what_is_no_message_is_said),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -393,9 +393,10 @@ function backboneOf(feed) {
   if (feed.source.startsWith("jetstream:")) said.push(`${count(seen.nats_lag)} messages of the stream have not come yet.`);
   if (/^(jetstream|nats):/.test(feed.source)) said.push(`It was read anew ${count(seen.nats_renewals)} times.`);
   if (feed.forward) {
-    const {to, server, up} = feed.forward;
+    const {to, server, up, looking} = feed.forward;
     said.push(`${up ? "Forwarded" : "Not forwarded"} to ${to}${server && ` by ${server}`}: ${count(seen.forward_lag)} messages `
-      + `wait. ${count(seen.forward_duplicates)} were there already, ${count(seen.forward_missed + seen.forward_too_long)} left out.`);
+      + `wait. ${count(seen.forward_duplicates)} were there already, ${count(seen.forward_missed + seen.forward_too_long)} left out.`
+      + (looking ? " Relay asks the stream for its last messages." : ""));
   }
   return said.join(" ");
 }

@@ -271,6 +271,65 @@ class Losing(threading.Thread):
             self.listening.close()
 
 
+class Gathering(threading.Thread):
+    """A way to a server on which questions for stored messages by their numbers wait until so many of them are there as
+    `sizes` has next: then all of these are passed on. After the last one nothing waits. hold: instead, until they are let
+    go."""
+
+    def __init__(self, server, sizes=(), hold=False):
+        super().__init__(daemon=True)
+        self.to = (server.host, server.port)
+        self.sizes = list(sizes)
+        self.hold = hold
+        self.asked = 0
+        self.waiting = b""
+        self.count = 0
+        self.listening = socket.create_server((server.host, 0))
+        self.url = f"nats://{server.host}:{self.listening.getsockname()[1]}"
+        self.start()
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listening.accept()
+                far = socket.create_connection(self.to)
+                threading.Thread(target=self.pass_on, args=(near, far), daemon=True).start()
+                threading.Thread(target=self.pass_back, args=(far, near), daemon=True).start()
+
+    def pass_on(self, near, far):
+        self.waiting, self.count = b"", 0
+        with contextlib.suppress(OSError), near.makefile("rb") as commands:
+            while line := commands.readline():
+                about = line.split()
+                if about[0] in (b"PUB", b"HPUB"):
+                    line += commands.read(int(about[-1]) + 2)
+                far.sendall(self.gather(line) if b".MSG.GET." in line and b'"seq"' in line else line)
+            far.shutdown(socket.SHUT_WR)
+
+    def gather(self, question):
+        """What may go on now."""
+        self.asked += 1
+        self.count += 1
+        self.waiting += question
+        if self.hold or (self.sizes and self.count < self.sizes[0]):
+            return b""
+        self.sizes = self.sizes[1:]
+        ready, self.waiting, self.count = self.waiting, b"", 0
+        return ready
+
+    @staticmethod
+    def pass_back(far, near):
+        with contextlib.suppress(OSError):
+            while data := far.recv(1 << 16):
+                near.sendall(data)
+            near.shutdown(socket.SHUT_RDWR)
+        far.close()
+
+    def close(self):
+        self.listening.shutdown(socket.SHUT_RDWR)
+        self.listening.close()
+
+
 def nodes_here(loop, directory):
     """Three servers, each a node of one cluster, that tell what they have themselves."""
     routes = [spare_port() for _ in range(3)]
