@@ -55,6 +55,9 @@ static void note_too_long(struct forwarder *forwarder, const struct forward_id *
  * time.  Ids alone hold only within the duplicate window.  The stream looks for the id first, so what it has is still
  * acknowledged.
  *
+ * If relay knew of too few, by 10 say, the stream would refuse ten messages and take the eleventh.  So after a look one
+ * message goes alone, until its acknowledgement has told where it stands.
+ *
  * If the stream is further, something has come into it that relay does not know of: of a process before, of another
  * connection, or of the other origin of a pair.  Then relay looks again.  The other origin may publish all the time, so
  * after some tries a message goes without, and the next one when its acknowledgement has told where it stands.
@@ -120,10 +123,14 @@ static int publish(struct forwarder *forwarder, struct nats_connection *connecti
 	return -EIO;
 }
 
-/* One that goes without the sequence it expects is the only one on its way. */
-static bool may_publish(const struct forwarder *forwarder, uint64_t number)
+/* Nothing is on its way before it; or the stream takes it in its place.  One that goes without the sequence it expects is
+ * the only one on its way. */
+static bool may_publish(const struct forwarder *forwarder, uint64_t number, bool is_there)
 {
-	return forwarder->overtaken < OVERTAKEN_MAX || number == forwarder->unacked.first;
+	bool is_known = !forwarder->target.is_ours_alone || forwarder->is_aligned || is_there;
+
+	return (is_known && forwarder->overtaken < OVERTAKEN_MAX) ||
+	       number == forwarder->unacked.first;
 }
 
 bool forwarder_has_room(const struct forwarder *forwarder)
@@ -131,7 +138,7 @@ bool forwarder_has_room(const struct forwarder *forwarder)
 	const struct unacked *unacked = &forwarder->unacked;
 
 	return !unacked_is_full(unacked) && forwarder->sent_until == unacked->next &&
-	       may_publish(forwarder, unacked->next);
+	       may_publish(forwarder, unacked->next, false);
 }
 
 /* Bytes of the message at the beginning of the hand.  The last one of a packet is all that is left. */
@@ -182,14 +189,17 @@ int forwarder_publish_again(struct forwarder *forwarder, struct nats_connection 
 	int r = 0;
 
 	forwarder->sent_until = u64_max(forwarder->sent_until, unacked->first);
-	while (r == 0 && forwarder->sent_until < unacked->next &&
-	       may_publish(forwarder, forwarder->sent_until)) {
-		uint64_t number = forwarder->sent_until++;
+	while (r == 0 && forwarder->sent_until < unacked->next) {
+		uint64_t number = forwarder->sent_until;
 		const struct unacked_message *message = unacked_find(unacked, number);
+		bool is_there = message && stream_tail_has(&forwarder->tail, &message->id);
 
+		if (message && !may_publish(forwarder, number, is_there))
+			break;
+		forwarder->sent_until++;
 		if (!message)
 			continue;
-		if (forwarder->is_late && stream_tail_has(&forwarder->tail, &message->id)) {
+		if (forwarder->is_late && is_there) {
 			forwarder->counts.acked++;
 			(void)unacked_settle(unacked, number);
 		} else if (is_too_long(forwarder, &message->id, message->count)) {
@@ -246,6 +256,20 @@ static int take_refusal(struct forwarder *forwarder, uint64_t number, const json
 	return -EIO;
 }
 
+/* It stands there in the stream.  0: the server does not know yet, for the same message of another origin is still on
+ * its way. */
+static void align(struct forwarder *forwarder, uint64_t number, uint64_t sequence)
+{
+	const struct unacked_message *message = unacked_find(&forwarder->unacked, number);
+	bool is_last = forwarder->sent_until == number + 1;
+
+	if (!sequence)
+		return;
+	if (!stream_tail_has(&forwarder->tail, &message->id))
+		forwarder->is_aligned = sequence == message->expected_seq + 1 || is_last;
+	forwarder->target.last_seq = u64_max(forwarder->target.last_seq, sequence);
+}
+
 static int take_ack(struct forwarder *forwarder, natsMsg *message, uint64_t number,
 		    struct errmsg *err)
 {
@@ -256,11 +280,10 @@ static int take_ack(struct forwarder *forwarder, natsMsg *message, uint64_t numb
 
 	if (error) {
 		r = take_refusal(forwarder, number, error, err);
-	} else if (json_is_object(ack) && unacked_settle(&forwarder->unacked, number)) {
+	} else if (json_is_object(ack) && unacked_find(&forwarder->unacked, number)) {
+		align(forwarder, number, (uint64_t)json_integer_value(json_object_get(ack, "seq")));
+		(void)unacked_settle(&forwarder->unacked, number);
 		forwarder->overtaken = 0;
-		forwarder->target.last_seq =
-			u64_max(forwarder->target.last_seq,
-				(uint64_t)json_integer_value(json_object_get(ack, "seq")));
 		forwarder->counts.acked++;
 		forwarder->counts.duplicates += json_is_true(json_object_get(ack, "duplicate"));
 		forwarder->heard_ms = clock_mono_ns() / NS_PER_MS;

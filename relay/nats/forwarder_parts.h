@@ -70,10 +70,11 @@ struct forwarder {
 	uint64_t sent_until;         /* through this connection: unacked before this number */
 	struct stream_target target; /* last_seq: once it has what is on its way */
 	struct stream_tail tail;     /* what the stream has */
-	bool is_late;                /* it may no longer know what comes a second time */
-	unsigned overtaken;          /* so often in a row it had more than relay knew of */
-	uint64_t joined_ms;          /* monotonic: when it last had an answer to that */
-	uint64_t heard_ms; /* monotonic: when the stream last had all, or acknowledged anything */
+	bool is_aligned; /* target.last_seq is what the stream will have, by an acknowledgement */
+	bool is_late;    /* it may no longer know what comes a second time */
+	unsigned overtaken; /* so often in a row it had more than relay knew of */
+	uint64_t joined_ms; /* monotonic: when it last had an answer to that */
+	uint64_t heard_ms;  /* monotonic: when the stream last had all, or acknowledged anything */
 	struct backoff backoff;
 	struct errmsg told; /* what the log has been told of the trouble there is; "": none */
 	bool has_told_look; /* that it looks at its stream, since it was last up */

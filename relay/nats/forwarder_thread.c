@@ -138,6 +138,7 @@ static int find_tail(struct forwarder *forwarder, struct nats_connection *connec
 	bool is_whole;
 	int r;
 
+	forwarder->is_aligned = false;
 	forwarder->is_late =
 		!unacked_is_empty(&forwarder->unacked) && (is_old || forwarder->overtaken);
 	is_whole = forwarder->is_late || !forwarder->position.session;

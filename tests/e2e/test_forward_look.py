@@ -6,6 +6,7 @@ import pytest
 from relaytest.admin import Admin
 from relaytest.ini import feed
 from relaytest.nats import POLL, Gathering
+from test_forward import NUMBERED, bodies, packets_until, pair
 
 SUBJECT = "prices.x"
 SESSION = 7
@@ -97,3 +98,17 @@ def test_operators_are_told_that_the_stream_is_asked(lab, server):
     lines = [line for line in relay.log if "forward looks at its stream" in line]
     assert len(lines) == 1
     assert f"feed=a server={way.url} stream=PRICES subject={SUBJECT}: it asks for the last messages" in lines[0]
+
+
+def test_what_an_origin_does_not_know_of_is_not_overtaken(lab, server):
+    """One origin has published while the other one had no publisher, and was told of it by nobody. That one's first
+    messages are refused; the one behind them that expects what the stream has would be taken, and overtake them."""
+    nats = server()
+    nats.stream(subjects=[SUBJECT])
+    relays = pair(lab, nats)
+    relays[0].publish("a", NUMBERED.wire[:packets_until(100)])
+    relays[0].wait("a", forward_acked=100)
+    relays[1].expect("stream PRICES has got messages since relay looked at it; relay looks again")
+    relays[1].publish("a", NUMBERED.wire[packets_until(100):])
+    relays[1].wait("a", in_messages=500, forward_acked=500, forward_lag=0, forward_up=1)
+    assert bodies(nats) == [NUMBERED.payload[i * 900:(i + 1) * 900] for i in range(600)]

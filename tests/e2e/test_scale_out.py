@@ -438,6 +438,7 @@ def test_a_cold_edge_joins_under_load_and_has_the_last_hour(network, lab):
     site.start_edge("edge-1")
     site.start_edge("edge-2")
     site.subscribers = [fresh_reader(site, name) for name in ("edge-1", "edge-2")]
+    site.load.subscribers = tuple(site.subscribers)
     site.wait_progress(10)
     site.tell_stalls("before")
     began = time.monotonic()
