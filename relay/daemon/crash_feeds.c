@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "daemon/crash_record.h"
 #include "fanout/subscriber_resume.h"
+#include "net/sockopt.h"
 #include "serve/worker.h"
 
 /* A part as it was read: where it is in the handover. */
@@ -175,6 +176,39 @@ static void read_file(struct reading *reading, const struct part_now *now, struc
 	ret->fd = now->file_fd >= 0 ? kept_fds_take(reading->fds, now->file_fd) : -1;
 }
 
+/* What the feed listened at for its publisher, as configured; NULL: that is not known. */
+static const char *find_address(const struct handover *handover, const char *feed)
+{
+	for (size_t i = 0; i < handover->socket_count; i++) {
+		const struct handed_socket *socket = &handover->sockets[i];
+
+		if (socket->kind == HANDED_FEED && strcmp(socket->name, feed) == 0)
+			return socket->address;
+	}
+	return NULL;
+}
+
+/* It goes on as after a hand-over, where all that its socket has given is in the rings. */
+static void read_publisher(struct reading *reading, const struct part_record *record,
+			   const struct part_now *now, struct handed_feed *feed)
+{
+	const char *address = find_address(reading->ret, record->feed);
+	uint64_t sum = atomic_load(&record->source_sum);
+
+	if (!address || !now->is_source_up || now->is_torn || sum == 0 ||
+	    sum != part_source_sum(record) ||
+	    !sockopt_has_cookie(kept_fds_look(reading->fds, record->source_fd),
+				record->source_cookie))
+		return;
+	feed->ingest = (struct ingest_state){.fd = kept_fds_take(reading->fds, record->source_fd)};
+	(void)snprintf(feed->ingest_text, sizeof(feed->ingest_text), "%s", address);
+	feed->parts[record->worker].intake = (struct intake_state){
+		.framing = record->source_framing,
+		.fixed_bytes = record->source_fixed_bytes,
+		.is_in_sync = true,
+	};
+}
+
 /* There is a feed for each home. */
 static int read_homes(struct reading *reading)
 {
@@ -197,6 +231,7 @@ static int read_homes(struct reading *reading)
 			return -ENOMEM;
 		(void)snprintf(feed->name, sizeof(feed->name), "%s", record->feed);
 		read_file(reading, &now, &feed->ingest);
+		read_publisher(reading, record, &now, feed);
 		memcpy(feed->refused, record->refused, sizeof(feed->refused));
 		feed->home = record->worker;
 		feed->part_count = reading->head->workers;

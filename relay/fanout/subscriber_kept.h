@@ -158,6 +158,14 @@ static inline uint64_t part_record_sum(const struct part_record *record)
 			sizeof(record->feed));
 }
 
+/* 0 says that the publisher is in the middle of something; so one of 2^64 cannot go on. */
+static inline uint64_t part_source_sum(const struct part_record *record)
+{
+	uint64_t sum = kept_sum_add(1, record->source_cookie, record->source_fixed_bytes);
+
+	return kept_sum_add(sum, (uint32_t)record->source_fd, record->source_framing);
+}
+
 static inline uint64_t part_now_sum(const struct part_now *now, uint32_t version)
 {
 	uint64_t sum = kept_sum_add(version, now->next_seq, now->file_offset);

@@ -171,6 +171,19 @@ static void log_unsynced(struct feed *feed)
 			 (unsigned long long)suppressed);
 }
 
+/* Nothing of what was taken waits for more.  Where messages are still looked for, more is not known. */
+static void settle_source(struct feed *feed)
+{
+	if (intake_is_empty(&feed->intake) && !framing_is_out_of_sync(&feed->intake.scan))
+		feed_record_settle_source(&feed->fanout);
+}
+
+void feed_note_source(struct feed *feed, int fd)
+{
+	feed_record_note_source(&feed->fanout, fd, &feed->intake.params.framing);
+	settle_source(feed);
+}
+
 enum intake_result feed_take(struct feed *feed, const struct source *source, int *ret_err)
 {
 	uint64_t start_ns = clock_mono_ns();
@@ -180,7 +193,10 @@ enum intake_result feed_take(struct feed *feed, const struct source *source, int
 
 	report_pass(feed);
 	feed->intake.choice.readers = feed_subscriber_count(feed);
+	feed_record_unsettle_source(&feed->fanout);
 	result = intake_take(&feed->intake, source, ret_err);
+	if (result == INTAKE_TOOK || result == INTAKE_EMPTY)
+		settle_source(feed);
 	feed->is_measured = feed->metrics.in_packets == packets + 1;
 	feed_serve_packet(feed, start_ns);
 	if (feed->metrics.unsynced_bytes != unsynced)
@@ -195,8 +211,10 @@ void feed_finish_message(struct feed *feed, bool has_ended)
 	if (!feed_can_take(feed) || intake_is_empty(&feed->intake))
 		return;
 	report_pass(feed);
-	if (intake_finish(&feed->intake, has_ended))
+	if (intake_finish(&feed->intake, has_ended)) {
+		settle_source(feed);
 		feed_serve_packet(feed, start_ns);
+	}
 }
 
 void feed_serve_packet(struct feed *feed, uint64_t start_ns)

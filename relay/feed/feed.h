@@ -166,6 +166,10 @@ void feed_begin_elsewhere(struct feed *feed);
 /* The source has lost so many messages: subscribers are told of the gap. */
 void feed_miss_messages(struct feed *feed, uint64_t count);
 
+/* Its publisher is the bare socket `fd` from now on, which goes on over a crash that comes between two messages;
+ * -1: there is none that could.  Before the socket is closed. */
+void feed_note_source(struct feed *feed, int fd);
+
 /* Takes in one packet at most, and starts to serve it.  What it returns: see intake.h. */
 enum intake_result feed_take(struct feed *feed, const struct source *source, int *ret_err);
 

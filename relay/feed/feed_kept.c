@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "fanout/fanout.h"
 #include "fanout/rendition.h"
+#include "net/sockopt.h"
+#include "packet/framing.h"
 #include "ring/ring_kept.h"
 
 /* All stored before is there, too, and nothing stored behind it is there before; for a process that
@@ -84,6 +86,40 @@ int part_record_read(const struct part_record *record, struct part_now *ret)
 		       : -EBADMSG;
 }
 
+/* ---- the publisher ---- */
+
+static void set_source_sum(struct part_record *record, uint64_t sum)
+{
+	atomic_store_explicit(&record->source_sum, sum, memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+void feed_record_note_source(struct fanout *fanout, int fd, const struct framing_params *framing)
+{
+	struct part_record *record = fanout->record;
+
+	if (!record)
+		return;
+	set_source_sum(record, 0);
+	record->source_fd = sockopt_cookie(fd, &record->source_cookie) == 0 ? fd : -1;
+	record->source_framing = framing->kind;
+	record->source_fixed_bytes = framing->fixed_bytes;
+}
+
+void feed_record_unsettle_source(struct fanout *fanout)
+{
+	if (fanout->record)
+		set_source_sum(fanout->record, 0);
+}
+
+void feed_record_settle_source(struct fanout *fanout)
+{
+	struct part_record *record = fanout->record;
+
+	if (record && record->source_fd >= 0)
+		set_source_sum(record, part_source_sum(record));
+}
+
 /* ---- feeds ---- */
 
 /* Without looking at those that were taken before, since there may be thousands. */
@@ -132,6 +168,8 @@ void feed_record_open(struct fanout *fanout, const struct sequence *sequence, bo
 	record->counts = (struct part_counts){0};
 	record->own_count = 0;
 	memset(record->refused, 0, sizeof(record->refused));
+	set_source_sum(record, 0);
+	record->source_fd = -1;
 	record->sum = part_record_sum(record);
 	begin_anew(record);
 	fanout->records = records;

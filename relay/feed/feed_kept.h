@@ -11,6 +11,7 @@
 #include "packet/packet.h"
 
 struct fanout;
+struct framing_params;
 struct rendition;
 
 /* What the feed has counted in this worker; source_ends: the feed's. */
@@ -50,6 +51,14 @@ void feed_record_end_sequence(struct fanout *fanout, const struct sequence *sequ
 
 /* A file that grows is read through `fd`, and all before `offset` has been published.  -1: none is. */
 void feed_record_note_file(struct fanout *fanout, int fd, uint64_t offset);
+
+/* Of a home: its publisher is the socket `fd`, and goes on after a crash where it is settled; -1: there is none
+ * that could.  It is not settled yet. */
+void feed_record_note_source(struct fanout *fanout, int fd, const struct framing_params *framing);
+
+/* Before bytes are taken of it; and when all that has been taken is in the rings. */
+void feed_record_unsettle_source(struct fanout *fanout);
+void feed_record_settle_source(struct fanout *fanout);
 
 /* The source has come or gone, the branch has woken or fallen asleep. */
 void feed_record_note(struct fanout *fanout, const struct sequence *sequence, bool is_awake);

@@ -90,6 +90,7 @@ void ingest_drop_source(struct ingest *ingest)
 			ingest->source.fd = -1; /* the descriptor is not ours to close */
 	}
 	feed_record_note_file(&ingest->feed->fanout, -1, 0);
+	feed_note_source(ingest->feed, -1);
 	peer_socket_close(&ingest->source.fd);
 	note_direct_bytes(ingest);
 	direct_file_release(&ingest->direct_file);
@@ -123,6 +124,8 @@ void ingest_attach(struct ingest *ingest, int fd)
 	ingest->origin_since_ns = clock_wall_ns();
 	ingest->position_ms = 0;
 	ev_io_set(&ingest->readable, fd, EV_READ);
+	if (ingest->params.kind == INGEST_LISTEN && !ingest->body)
+		feed_note_source(ingest->feed, fd);
 }
 
 void ingest_adopt(struct ingest *ingest, int fd)

@@ -64,9 +64,9 @@ def serves(relay):
     publisher = relay.publish("a", MADE.wire)
     relay.run_until_done(readers)
     assert publisher.lost is None
-    for one in readers:  # or they would survive
+    for one in [*readers, publisher]:  # or they would survive
         one.reset()
-    relay.wait("a", subscribers=0)
+    relay.wait("a", subscribers=0, source_up=0)
 
 
 def admin(lab):

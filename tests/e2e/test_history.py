@@ -138,12 +138,14 @@ def test_a_crash_loses_nothing_unseen(lab):
     for _ in range(3):
         publish(relay)
         lab.loop.run_for(LIVES_S)
-        relay.publish("a", MADE.wire)
+        publisher = relay.publish("a", MADE.wire)
         relay.wait("a", test=lambda seen: seen["in_messages"] > MADE.count)
         relay.signal(signal.SIGKILL)
         assert relay.wait_exit() == -signal.SIGKILL
         relay = lab.start(sections, **manager.options())
         relay.wait_log("resumed after a crash")
+        publisher.reset()  # it may have gone on
+        relay.wait("a", source_up=0)
     publish(relay)
     stop(relay)
     packets = recorded(folder)

@@ -2,8 +2,8 @@
 /*
  * What a feed's records say of its subscribers after it was killed at any moment, and at each of its
  * instructions: for each of them exactly as many bytes of the ring as its socket got, or that its
- * place is not known.  Some are
- * listened to: then a whole number of their messages has been taken, and the rest is in the socket.
+ * place is not known.  So of its publisher: all that has been taken is in the ring, or that is not
+ * known.  Some are listened to: then a whole number of their messages has been taken, and the rest is in the socket.
  * Some are sent what a ring does not have any more, as out of files.
  *
  * The feed runs in a process of its own that shares the descriptors (CLONE_FILES), as with the
@@ -35,6 +35,7 @@
 #include "ring/ring_kept.h"
 #include "tests/unit/feed_rig.h"
 #include "tests/unit/kill_past.h"
+#include "tests/unit/kill_publisher.h"
 #include "tests/unit/kill_rig.h"
 #include "tests/unit/leave_out.h"
 #include "tests/unit/tcp_pair.h"
@@ -135,12 +136,14 @@ static const struct subscriber_input counting_input = {
 };
 
 // What a publisher and a file that grows would do.
-static void change(struct feed *feed, uint64_t number)
+static void change(struct feed *feed, int fd, unsigned number)
 {
+	const struct framing_params framing = {.kind = FRAMING_LINE, .fixed_bytes = number + 1};
 	const struct sequence *now = &feed->publish.sequence;
 
 	number_set(&feed->publish, now->session + 1, now->next_seq + 5);
 	feed_record_note_file(&feed->fanout, number % 2 ? -1 : STDERR_FILENO, number + 1);
+	feed_record_note_source(&feed->fanout, number % 2 ? -1 : fd, &framing);
 }
 
 static void join_all(const struct crash *crash, const struct feed_rig *rig)
@@ -185,11 +188,12 @@ static void run_feed(void *owner)
 	rig.raw = feed_open_rendition(rig.feed, &encoder_raw);
 	rig.framed = feed_open_rendition(rig.feed, &encoder_framed);
 	feed_source_up(rig.feed);
+	feed_note_source(rig.feed, rig.source.fd);
 	join_all(crash, &rig);
 	atomic_store(&crash->tables->has_joined, true);
-	for (uint64_t turns = 0;; turns++) {
+	for (unsigned turns = 0;; turns++) {
 		if (crash->is_traced && turns % TURNS_A_CHANGE == 0)
-			change(rig.feed, turns);
+			change(rig.feed, rig.source.fd, turns);
 		if (!feed_rig_turn(&rig))
 			(void)poll(&readable, feed_can_take(rig.feed), 1);
 	}
@@ -259,7 +263,7 @@ static int same(void *owner, int fd)
 }
 
 struct tally {
-	unsigned settled, advanced, lost, replaying;
+	unsigned settled, advanced, lost, replaying, publishers;
 };
 
 // Bytes that its socket should have got.
@@ -334,6 +338,9 @@ static void check_rendition(struct crash *crash, size_t index, struct tally *tal
 	assert_int_equal(part_record_read(part, &now), 0);
 	if (!now.is_torn)
 		assert_true(ring.next_seq <= now.next_seq);
+	if (strcmp(part->renditions[index].format, "raw") == 0)
+		tally->publishers +=
+			kill_check_publisher(part, crash->publisher.feed_fd, ring.end_pos);
 	for (size_t k = 0; k < SUBSCRIBERS; k++) {
 		struct peer *peer = &crash->peers[k];
 		const struct subscriber_record *record = &crash->tables->subscribers[peer->feed_fd];
@@ -463,9 +470,9 @@ void feed_killed_at_any_moment(void **state)
 		for (enum engine engine = 0; engine <= ENGINE_COUNT; engine++)
 			die_at_any_moment(kinds[i], engine, i == 1, &sum);
 	}
-	print_message("settled %u, advanced %u, lost %u, replaying %u\n", sum.settled, sum.advanced,
-		      sum.lost, sum.replaying);
-	assert_true(sum.settled > sum.lost);
+	print_message("settled %u, advanced %u, lost %u, replaying %u, publishers %u\n",
+		      sum.settled, sum.advanced, sum.lost, sum.replaying, sum.publishers);
+	assert_true(sum.settled > sum.lost && sum.publishers > 0);
 	assert_true(sum.replaying > ROUNDS);
 }
 
@@ -568,8 +575,10 @@ void feed_stopped_at_each_instruction(void **state)
 		(void)munmap(crash.tables, sizeof(*crash.tables));
 		close_others(open_before);
 	}
-	print_message("read %llu times: settled %u, advanced %u, lost %u, replaying %u\n",
-		      (unsigned long long)reads, sum.settled, sum.advanced, sum.lost,
-		      sum.replaying);
+	print_message(
+		"read %llu times: settled %u, advanced %u, lost %u, replaying %u, publishers %u\n",
+		(unsigned long long)reads, sum.settled, sum.advanced, sum.lost, sum.replaying,
+		sum.publishers);
 	assert_true(sum.settled && sum.advanced && sum.lost && sum.replaying);
+	assert_true(sum.publishers > 0 && sum.publishers < reads);
 }

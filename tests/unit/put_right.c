@@ -63,6 +63,8 @@ static void put_right_part(struct part_record *part)
 	part->version = kept_stamp(version);
 	part->now[version % 2].sum = part_now_sum(&part->now[version % 2], version);
 	part->sum = part_record_sum(part);
+	if (part->source_sum)
+		part->source_sum = part_source_sum(part);
 	for (size_t i = 0; i < RECORD_FORMATS_MAX; i++)
 		part->renditions[i].sum = rendition_record_sum(&part->renditions[i]);
 }

@@ -25,9 +25,9 @@ class Crashing:
         self.baseline = self.relay.baseline
         self.resumed = self.lost = 0
 
-    def die_at_rest(self):
+    def die_at_rest(self, **options):
         self.stop_at_rest()
-        return self.die()
+        return self.die(**options)
 
     def stop_at_rest(self):
         """Each worker has answered and waits for events. Whoever is being served when relay dies is lost by right, and a
@@ -46,13 +46,14 @@ class Crashing:
             self.relay.signal(signal.SIGCONT)
         return is_rest
 
-    def die(self):
-        """Killed, and started again, until another crash would be survived."""
+    def die(self, keeps_publishers=False):
+        """Killed, and started again, until another crash would be survived. Publishers are reset: one may wait to be accepted
+        yet, and one may go on. But with keeps_publishers they are left to relay."""
         self.relay.signal(signal.SIGKILL)
         assert self.relay.wait_exit() == -signal.SIGKILL
         for one in self.relay.peers:
-            if isinstance(one, Publisher):
-                one.reset()  # it may wait to be accepted yet
+            if isinstance(one, Publisher) and not keeps_publishers:
+                one.reset()
         peers, self.relay.peers = self.relay.peers, []
         self.relay = self.lab.start(self.sections, **self.manager.options())
         found = re.search(RESUMED, self.relay.wait_log(RESUMED))
