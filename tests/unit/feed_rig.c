@@ -236,8 +236,8 @@ static void read_some(struct feed_rig *rig, struct rig_reader *reader)
 		n = read(reader->fd, reader->bytes + reader->size, reader->room - reader->size);
 		if (n > 0)
 			reader->size += (size_t)n;
-		reader->has_ended = n == 0 || (n < 0 && errno != EAGAIN);
 		reader->end_errno = n < 0 && errno != EAGAIN ? errno : 0;
+		reader->has_ended = n == 0 || reader->end_errno;
 		rig->moved |= n > 0 || reader->has_ended;
 	}
 }
@@ -297,24 +297,6 @@ static bool is_taken(const struct feed_rig *rig)
 		rig->result == INTAKE_EMPTY);
 }
 
-// And all delivered, all read.
-static bool is_settled(const struct feed_rig *rig)
-{
-	uint64_t received = 0;
-	struct list_node *node;
-
-	for (size_t i = 0; i < rig->reader_count; i++)
-		received += rig->readers[i].size;
-	if (!is_taken(rig))
-		return false;
-	list_for_each (&rig->feed->fanout.renditions, node) {
-		if (!list_is_empty(&rendition_of(node)->ready) ||
-		    !list_is_empty(&rendition_of(node)->blocked))
-			return false;
-	}
-	return received >= rig->feed->metrics.delivered_bytes && !rig->feed->fanout.pass.is_running;
-}
-
 // Somebody does not read, or bytes were lost in a reset: then quiet is all that can be waited for.
 static bool may_be_stuck(const struct feed_rig *rig)
 {
@@ -354,6 +336,37 @@ static bool is_more_to_come(const struct feed_rig *rig)
 		}
 	}
 	return false;
+}
+
+// Nothing is on its way to who reads, and then nothing waits in its socket.
+static bool is_all_read(const struct feed_rig *rig)
+{
+	int queued = is_more_to_come(rig);
+
+	for (size_t i = 0; !queued && i < rig->reader_count; i++) {
+		if (is_reading(rig, i + 1))
+			ioctl(rig->readers[i].fd, FIONREAD, &queued);
+	}
+	return !queued;
+}
+
+// And all delivered, all read.
+static bool is_settled(const struct feed_rig *rig)
+{
+	uint64_t received = 0;
+	struct list_node *node;
+
+	if (!is_taken(rig) || rig->feed->fanout.pass.is_running)
+		return false;
+	list_for_each (&rig->feed->fanout.renditions, node) {
+		if (!list_is_empty(&rendition_of(node)->ready) ||
+		    !list_is_empty(&rendition_of(node)->blocked))
+			return false;
+	}
+	for (size_t i = 0; i < rig->reader_count; i++)
+		received += rig->readers[i].size;
+	return rig->has_old_counts ? is_all_read(rig)
+				   : received >= rig->feed->metrics.delivered_bytes;
 }
 
 void feed_rig_settle(struct feed_rig *rig)

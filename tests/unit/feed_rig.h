@@ -55,6 +55,7 @@ struct feed_rig {
 	bool moved;                        // in this turn
 	struct rig_reader readers[FEED_RIG_READERS];
 	size_t reader_count;
+	bool has_old_counts; // of a process that died: what was delivered is not known
 };
 
 // A stream as a publisher of this framing sends it, and where its messages end.

@@ -318,6 +318,7 @@ static unsigned go_on(struct death *death, struct handover *handover, uint64_t s
 	death_bury(death);
 	memcpy(rig.readers, death->readers, sizeof(death->readers));
 	rig.reader_count = DEATH_SUBSCRIBERS;
+	rig.has_old_counts = true;
 	feed_rig_publish(&rig, death->stream.payload + done, death->stream.payload_size - done);
 	for (size_t i = 0; i < DEATH_SUBSCRIBERS; i++) {
 		check_received(death, &rig, i);
