@@ -181,7 +181,7 @@ def hanging(lab):
     readers = {}
     for name, one in made.items():
         record(lab, relay, name, one)
-        readers[name] = replay(relay, name, one, paused=True, receive_buffer=64 * KIB)
+        readers[name] = replay(relay, name, one, paused=True)
         relay.wait(name, subscribers_replaying=1)
     for path in files_of(lab.directory / "a")[1:]:
         drop_from_cache(path)
@@ -233,7 +233,7 @@ def hung(lab):
     publisher = relay.publish("a", made["a"].wire[:made["a"].ends[99]])
     relay.wait("a", in_messages=100)
     record(lab, relay, "b", made["b"])
-    goes_on = replay(relay, "b", made["b"], paused=True, receive_buffer=64 * KIB)
+    goes_on = replay(relay, "b", made["b"], paused=True)
     relay.wait("b", subscribers_replaying=1)
     lab.loop.run(lambda: told(lab, relay)["lag_messages"] == 0, what="the recorder", poll=POLL)
     says_so.touch()
