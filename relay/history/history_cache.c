@@ -245,6 +245,14 @@ static struct old_part note_brought(struct history_file *file, uint64_t offset, 
 	return part;
 }
 
+/* Without the lock. */
+static void drop_brought(int fd, const struct old_part *part)
+{
+	if (part->from < part->to)
+		(void)posix_fadvise(fd, (off_t)part->from, (off_t)(part->to - part->from),
+				    POSIX_FADV_DONTNEED);
+}
+
 void history_drop_behind(const struct history_reader *reader, uint64_t offset)
 {
 	struct history *history = reader->history;
@@ -261,9 +269,7 @@ void history_drop_behind(const struct history_reader *reader, uint64_t offset)
 	part = note_brought(file, offset, to);
 	part.to = u64_min(part.to, file->dropped);
 	(void)pthread_mutex_unlock(&history->lock);
-	if (part.from < part.to)
-		(void)posix_fadvise(file->fd, (off_t)part.from, (off_t)(part.to - part.from),
-				    POSIX_FADV_DONTNEED);
+	drop_brought(file->fd, &part);
 }
 
 /* What a socket may still hold is left to the sync thread. */
@@ -278,9 +284,7 @@ void history_drop_left(struct history *history, struct history_file *file, int f
 		file->brought_from =
 			u64_max(part.from, part.to - u64_min(part.to, BEHIND_BYTES + FOLIO_BYTES));
 	(void)pthread_mutex_unlock(&history->lock);
-	if (part.from < part.to)
-		(void)posix_fadvise(fd, (off_t)part.from, (off_t)(part.to - part.from),
-				    POSIX_FADV_DONTNEED);
+	drop_brought(fd, &part);
 }
 
 void history_drop_old(struct history *history)
