@@ -36,20 +36,39 @@ static bool begin_character(struct utf8_check *check, uint8_t byte)
 	return false;
 }
 
+/* Most text is ASCII: eight bytes at a time.  How many there are, perhaps not all. */
+static size_t count_ascii(const uint8_t *bytes, size_t count)
+{
+	size_t ascii = 0;
+	uint64_t eight;
+
+	for (; ascii + sizeof(eight) <= count; ascii += sizeof(eight)) {
+		memcpy(&eight, bytes + ascii, sizeof(eight));
+		if (eight & 0x8080808080808080)
+			break;
+	}
+	return ascii;
+}
+
 bool utf8_check(struct utf8_check *check, const void *bytes, size_t count)
 {
 	const uint8_t *at = bytes;
+	const uint8_t *end = at + count;
 
-	for (const uint8_t *end = at + count; at < end; at++) {
+	while (at < end) {
 		if (check->missing > 0) {
 			if (*at < check->low || *at > check->high)
 				return false;
 			check->missing--;
 			check->low = 0x80;
 			check->high = 0xbf;
-		} else if (*at >= 0x80 && !begin_character(check, *at)) {
-			return false;
+			at++;
+			continue;
 		}
+		at += count_ascii(at, (size_t)(end - at));
+		if (at < end && *at >= 0x80 && !begin_character(check, *at))
+			return false;
+		at += at < end;
 	}
 	return true;
 }
@@ -80,7 +99,8 @@ size_t utf8_replace(const void *bytes, size_t count, uint8_t *out)
 	size_t written = 0;
 
 	for (size_t i = 0; i < count;) {
-		size_t whole = at[i] < 0x80 ? 1 : utf8_character_bytes(at + i, count - i);
+		size_t ascii = count_ascii(at + i, count - i);
+		size_t whole = ascii ? ascii : utf8_character_bytes(at + i, count - i);
 		const uint8_t *from = whole ? at + i : replacement;
 		size_t length = whole ? whole : sizeof(replacement);
 
