@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The tree as the checks in this folder see it. Paths are relative to the top, where the checks run."""
 
+import functools
 import os
 import re
 import sys
@@ -27,17 +28,19 @@ def c_files(*folders):
     return files(*folders, endings=(".c", ".h", ".def"))
 
 
+@functools.cache
 def text(path):
     with open(path, encoding="utf-8", errors="replace") as file:
         return file.read()
 
 
+@functools.cache
 def code_lines(path):
     """(number, line) with comments and the inside of literals blanked, but include lines as they are."""
     whole = text(path)
     blank = COMMENT_OR_LITERAL.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), whole)
-    for number, (raw, code) in enumerate(zip(whole.split("\n"), blank.split("\n")), 1):
-        yield number, raw if re.match(r"\s*#\s*include\b", code) else code
+    return [(number, raw if re.match(r"\s*#\s*include\b", code) else code)
+            for number, (raw, code) in enumerate(zip(whole.split("\n"), blank.split("\n")), 1)]
 
 
 class Findings:
