@@ -141,7 +141,8 @@ void feed_rig_close(struct feed_rig *rig)
 size_t feed_rig_join_rendition(struct feed_rig *rig, struct rendition *rendition, bool over_tcp,
 			       int buffer_bytes, const struct subscriber_params *params)
 {
-	struct subscriber_params wanted = {.on_slow = ON_SLOW_WAIT};
+	struct subscriber_params wanted =
+		params ? *params : (struct subscriber_params){.on_slow = ON_SLOW_WAIT};
 	struct rig_reader *reader = &rig->readers[rig->reader_count];
 	int fds[2];
 
@@ -152,8 +153,6 @@ size_t feed_rig_join_rendition(struct feed_rig *rig, struct rendition *rendition
 		assert_int_equal(setsockopt(fds[1], SOL_SOCKET, SO_RCVBUF, &buffer_bytes, 4), 0);
 	}
 	*reader = (struct rig_reader){.fd = fds[1], .is_framed = rendition == rig->framed};
-	if (params)
-		wanted = *params;
 	wanted.id = rig->reader_count + 1;
 	assert_int_equal(subscriber_join(rendition, fds[0], &wanted), 0);
 	return rig->reader_count++;
@@ -379,7 +378,8 @@ void feed_rig_settle(struct feed_rig *rig)
 			idle = 0;
 			continue;
 		}
-		idle++;
+		if (idle++ == 0)
+			continue; // perhaps it has settled
 		if (may_be_stuck(rig) && idle > QUIET_TURNS &&
 		    (is_taken(rig) || !feed_can_take(rig->feed)) && !is_more_to_come(rig))
 			return;

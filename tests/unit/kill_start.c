@@ -44,9 +44,35 @@ static bool await_stop(pid_t pid, int signal)
 	return waitpid(pid, &status, 0) == pid && WIFSTOPPED(status) && WSTOPSIG(status) == signal;
 }
 
+// As they are where nobody is traced.
+static cpu_set_t all_processors;
+
+/* Tracer and traced take turns.  Side by side each instruction would wake an idle processor twice. */
+static void share_processor(pid_t pid)
+{
+	cpu_set_t one;
+
+	assert_int_equal(sched_getaffinity(0, sizeof(all_processors), &all_processors), 0);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	(void)sched_setaffinity(pid, sizeof(one), &one);
+	(void)sched_setaffinity(0, sizeof(one), &one);
+}
+
+static void leave_processor(void)
+{
+	if (CPU_COUNT(&all_processors))
+		(void)sched_setaffinity(0, sizeof(all_processors), &all_processors);
+	CPU_ZERO(&all_processors);
+}
+
 bool kill_rig_await(pid_t pid)
 {
-	return await_stop(pid, SIGSTOP);
+	bool has_come = await_stop(pid, SIGSTOP);
+
+	if (has_come)
+		share_processor(pid);
+	return has_come;
 }
 
 bool kill_rig_step_far(pid_t pid)
@@ -63,6 +89,7 @@ bool kill_rig_kill(pid_t pid)
 {
 	int status = 0;
 
+	leave_processor();
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	while (waitpid(pid, &status, 0) < 0 || WIFSTOPPED(status))
 		assert_true(errno == EINTR || WIFSTOPPED(status));

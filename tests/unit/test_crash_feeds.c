@@ -132,10 +132,13 @@ static void open_scene(struct scene *scene, enum engine engine)
 	for (int i = 0; i < 12; i++) {
 		size_t reader;
 
+		bool is_paused = i % 3 == 0;
+
 		lossless.input = is_heard(i) ? &echo : NULL;
 		lossless.input_owner = is_heard(i) ? calloc(1, sizeof(struct heard)) : NULL;
-		reader = feed_rig_join(&scene->rig, i % 2, i % 4 < 2, 8192, &lossless);
-		scene->rig.readers[reader].is_paused = i % 3 == 0;
+		reader = feed_rig_join(&scene->rig, i % 2, i % 4 < 2, is_paused ? 8192 : 0,
+				       &lossless);
+		scene->rig.readers[reader].is_paused = is_paused;
 	}
 	scene->stream = feed_rig_make_stream(&params.framing, STREAM_BYTES, 9000, 3);
 	feed_rig_publish(&scene->rig, scene->stream.bytes, scene->stream.size);

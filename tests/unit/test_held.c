@@ -142,8 +142,8 @@ static void who_skips_is_told_of_nothing_that_waits(void **state)
 	line_rig_join(&rig, true, false, FEED_RIG_SMALL, ON_SLOW_SKIP);
 	slow = feed_rig_newest(rig.framed);
 	rig.readers[0].is_paused = true;
-	for (unsigned i = 0; i < 1500; i++)
-		line_rig_publish(&rig, 2 * i, 2);
+	rig.chunk_bytes = (size_t)2 * LINE_BYTES; // a packet
+	line_rig_publish(&rig, 0, 3000);
 	on_disk(session_of(), 2001);
 	assert_int_equal(slow->state, SUBSCRIBER_BLOCKED);
 	slow->must_skip = true;
