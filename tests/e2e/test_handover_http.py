@@ -254,7 +254,7 @@ def gaps_as_text(one):
 
     def take_message(opcode, data):
         if opcode == TEXT and data.startswith(b'{"gap"'):
-            one.take_gap(data)
+            one.take_gap_text(data)
         else:
             take(opcode, data)
 

@@ -141,7 +141,7 @@ class WebSocketReader(Asking, WebSocketSubscriber, Reader):
 
     def take_message(self, opcode, data):
         if opcode == TEXT and data.startswith(b'{"gap":'):
-            self.take_gap(data)
+            self.take_gap_text(data)
             self.told_gap()
         else:
             super().take_message(opcode, data)

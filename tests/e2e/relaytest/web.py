@@ -136,7 +136,8 @@ class WebSubscriber(Subscriber):
         self.head = b""
         self.status = None
         self.fields = {}
-        self.rest = b""
+        self.rest = bytearray()  # has come, and not been taken yet, from `rest_at` on
+        self.rest_at = 0
         self.left = 0
         self.finished = False
         self.version = version
@@ -170,15 +171,29 @@ class WebSubscriber(Subscriber):
         if self.version == "1.0":
             self.take_payload(data)
             return
+        self.take_steps(data, self.take_chunk)
+
+    def take_steps(self, data, step):
+        """Until a step has to go on later: it returns false then. What was taken goes once, not step by step."""
         self.rest += data
-        while self.take_chunk():
+        while step():
             pass
+        del self.rest[:self.rest_at]
+        self.rest_at = 0
+
+    def coming(self, count):
+        """The next bytes, at most so many, which stay."""
+        return bytes(memoryview(self.rest)[self.rest_at:self.rest_at + count])
+
+    def cut(self, count):
+        """The next bytes, at most so many, which are taken."""
+        piece = self.coming(count)
+        self.rest_at += len(piece)
+        return piece
 
     def take_chunk(self):
-        """One whole step in what has come; false when it has to go on later."""
         if self.left > 0:
-            piece = self.rest[:self.left]
-            self.rest = self.rest[len(piece):]
+            piece = self.cut(self.left)
             self.left -= len(piece)
             if piece:
                 self.take_payload(piece)
@@ -186,19 +201,19 @@ class WebSubscriber(Subscriber):
                 return False
             self.left = -1
         if self.left == -1:  # the end of a chunk
-            if len(self.rest) < 2:
+            if len(self.rest) < self.rest_at + 2:
                 return False
-            assert self.rest[:2] == CRLF, f"a chunk ends in {self.rest[:2]!r}"
-            self.rest = self.rest[2:]
+            end = self.cut(2)
+            assert end == CRLF, f"a chunk ends in {end!r}"
             self.left = 0
             return True
-        assert not (self.finished and self.rest), f"bytes behind the last chunk: {self.rest[:80]!r}"
-        line, found, rest = self.rest.partition(CRLF)
+        assert not (self.finished and len(self.rest) > self.rest_at), f"bytes behind the last chunk: {self.coming(80)!r}"
+        line, found, _ = self.coming(32).partition(CRLF)
         if not found:
-            assert len(line) < 32, f"no chunk head: {line[:80]!r}"
+            assert len(line) < 32, f"no chunk head: {line!r}"
             return False
+        self.rest_at += len(line) + len(CRLF)
         self.left = int(line, 16)
-        self.rest = rest
         if self.left == 0:
             self.finished, self.left = True, -1
         return True
@@ -239,9 +254,8 @@ class EventSubscriber(WebSubscriber):
         assert self.fields["content-type"] == "text/event-stream", self.fields
 
     def take_payload(self, data):
-        self.text += data
-        while b"\n\n" in self.text:
-            event, _, self.text = self.text.partition(b"\n\n")
+        *events, self.text = (self.text + data).split(b"\n\n")
+        for event in events:
             self.take_event(event.split(b"\n"))
 
     def take_event(self, lines):
@@ -297,27 +311,25 @@ class WebSocketSubscriber(WebSubscriber):
         assert self.fields["sec-websocket-accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
     def take_body(self, data):
-        self.rest += data
-        while self.take_frame():
-            pass
+        self.take_steps(data, self.take_frame)
 
     def take_frame(self):
-        data = self.rest
-        if len(data) < 2:
+        head = self.coming(10)
+        if len(head) < 2:
             return False
-        assert self.close_code is None, f"bytes behind the close frame: {data[:40]!r}"
-        assert data[0] & 0x80 and not data[0] & self.reserved, f"no whole message: {data[:2].hex()}"
-        assert not data[1] & 0x80, "a masked frame of a server"
-        length, at = data[1], 2
+        assert self.close_code is None, f"bytes behind the close frame: {self.coming(40)!r}"
+        assert head[0] & 0x80 and not head[0] & self.reserved, f"no whole message: {head[:2].hex()}"
+        assert not head[1] & 0x80, "a masked frame of a server"
+        length, at = head[1], 2
         if length >= 126:
             width = 2 if length == 126 else 8
-            if len(data) < 2 + width:
+            if len(head) < 2 + width:
                 return False
-            length, at = int.from_bytes(data[2:2 + width], "big"), 2 + width
-        if len(data) < at + length:
+            length, at = int.from_bytes(head[2:2 + width], "big"), 2 + width
+        if len(self.rest) < self.rest_at + at + length:
             return False
-        self.rest = data[at + length:]
-        self.take_message(data[0] & 15, self.unpack(data[0], data[at:at + length]))
+        self.rest_at += at
+        self.take_message(head[0] & 15, self.unpack(head[0], self.cut(length)))
         return True
 
     def unpack(self, _first, data):
@@ -333,7 +345,7 @@ class WebSocketSubscriber(WebSubscriber):
             self.close_code = struct.unpack(">H", data[:2])[0] if data else 1005
             self.close_words = data[2:]
         elif opcode == TEXT and not self.text:
-            self.take_gap(data)
+            self.take_gap_text(data)
         else:
             assert opcode == (TEXT if self.text else BINARY), f"opcode {opcode}"
             self.messages += 1
@@ -341,7 +353,7 @@ class WebSocketSubscriber(WebSubscriber):
                 self.check_is_message(data)
             self.take_payload(data)
 
-    def take_gap(self, data):
+    def take_gap_text(self, data):
         seen = json.loads(data)["gap"]
         self.gaps.append((seen["from"], seen["to"]))
         self.position = self.script.start_of(seen["to"] - 1)
