@@ -6,6 +6,7 @@ offset and a value that depends on seed and offset, so a stale page, a hole, a d
 feed's bytes cannot compare equal.
 """
 
+import functools
 import random
 import sys
 from array import array
@@ -22,11 +23,15 @@ PREFIX = {"u16be": (2, "big"), "u16le": (2, "little"), "u32be": (4, "big"), "u32
 FRAME = {"rtcm3": rtcm3, "beast": beast}
 
 
+OFFSETS = array("Q")  # of blocks; as many as have been needed
+
+
 def position_coded(seed, length):
     """length bytes of the stream of this seed."""
     blocks = (length + 15) // 16
+    OFFSETS.extend(range(16 * len(OFFSETS), 16 * blocks, 16))
     coded = array("Q", bytes(blocks * 16))
-    coded[0::2] = array("Q", range(0, blocks * 16, 16))
+    coded[0::2] = OFFSETS[:blocks]
     coded[1::2] = array("Q", random.Random(seed).randbytes(blocks * 8))
     if sys.byteorder == "big":
         coded.byteswap()
@@ -59,6 +64,11 @@ class Script:
 
     def message(self, index):
         return self.payload[self.start_of(index):self.ends[index]]
+
+    @functools.cached_property
+    def index_of(self):
+        """Each message's index by its bytes."""
+        return {self.message(index): index for index in range(self.count)}
 
     def wire_pieces(self):
         """The wire bytes message by message (not for framing = relay)."""
@@ -112,6 +122,7 @@ def script(framing, sizes, seed, group=1, first=1000, session=77):
     return Script(framing, b"".join(wire), payload, ends, first, session, times)
 
 
+@lru_cache(maxsize=4)
 def text_script(sizes, seed):
     """A script of lines of these sizes (LF included) that are ASCII: for formats that carry text only."""
     digits = position_coded(seed, sum(sizes)).hex().encode()

@@ -135,7 +135,6 @@ class LineSubscriber(Subscriber):
     the one before. lines counts them; tail is what came after the last LF."""
 
     def __init__(self, loop, target, script, **options):
-        self.index_of = {script.message(i): i for i in range(script.count)}
         self.lines = 0
         self.last = -1
         self.tail = b""
@@ -144,7 +143,7 @@ class LineSubscriber(Subscriber):
     def take(self, data):
         *lines, self.tail = (self.tail + data).split(b"\n")
         for line in lines:
-            index = self.index_of.get(line + b"\n")
+            index = self.script.index_of.get(line + b"\n")
             assert index is not None, f"a line that nobody published: {line[:80]!r}"
             assert index > self.last, f"line {index} after line {self.last}"
             self.last = index
