@@ -38,13 +38,13 @@ def test_a_disk_that_hangs_holds_up_only_what_is_forwarded_from_it(lab, server, 
     nats = server()
     nats.stream()
     says_so = lab.directory / "disk-hangs"
-    other = script("u32be", (64 * KIB,) * 50, 8)
+    other = script("u32be", (64 * KIB,) * 100, 8)
     relay = lab.start({"admin": {"listen": "tcp:127.0.0.1:0"}, **served(lab, "b"),
                        **forwarding(nats, on_slow="replay", history=lab.directory / "history-a", on_history_lag="wait", **SLOW)},
-                      env=preload(RELAY_HANG=f"pread:{says_so}"))
+                      env=preload(RELAY_HANG=f"pread:{says_so}:{lab.directory / 'history-a'}"))
     relay.wait("a", forward_up=1)
     record(lab, relay, "b", other)
-    reader = replay(relay, "b", other, paused=True, receive_buffer=4096)
+    reader = replay(relay, "b", other, paused=True)
     relay.wait("b", subscribers_replaying=1)
     says_so.touch()
     nats.process.send_signal(signal.SIGSTOP)

@@ -177,7 +177,7 @@ def hanging(lab):
     made = {"a": script("u32be", (64 * KIB,) * 200, 7), "b": script("u32be", (64 * KIB,) * 100, 8)}
     relay = lab.start({**served(lab, "a", history_file="1m"), **served(lab, "b", history_file="64m"),
                        "admin": {"listen": "tcp:127.0.0.1:0"}},
-                      env=preload(RELAY_HANG=f"pread:{says_so}"))
+                      env=preload(RELAY_HANG=f"pread:{says_so}:{lab.directory / 'a'}"))
     readers = {}
     for name, one in made.items():
         record(lab, relay, name, one)
@@ -229,7 +229,7 @@ def hung(lab):
     made = {"a": text_script((1000, 20_000) * 100, 7), "b": script("u32be", (64 * KIB,) * 50, 8)}
     both = {**served(lab, "a", framing="line"), **served(lab, "b"), "admin": {"listen": "tcp:127.0.0.1:0"}}
     both["listener web-a"]["max_age"] = "1h"
-    relay = lab.start(both, env=preload(RELAY_HANG=f"pread:{says_so}"))
+    relay = lab.start(both, env=preload(RELAY_HANG=f"pread:{says_so}:{lab.directory / 'a'}"))
     publisher = relay.publish("a", made["a"].wire[:made["a"].ends[99]])
     relay.wait("a", in_messages=100)
     record(lab, relay, "b", made["b"])

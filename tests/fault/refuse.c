@@ -6,8 +6,9 @@
  *   RELAY_REFUSE=CALL:ERRNO[:after=N],...   the call fails; with after=, the first N go through
  *   RELAY_SHORT=CALL:BYTES,...              the call moves at most BYTES at once
  *   RELAY_STOP=CALL:N,...                   before the Nth call the process gets SIGSTOP
- *   RELAY_HANG=CALL:PATH,...                the call does not return as long as there is such a file; a byte
- *                                           is written to it when a call begins to hang
+ *   RELAY_HANG=CALL:PATH[:FOLDER],...       the call (pread, pwrite or fdatasync) does not return as long as
+ *                                           there is such a file; a byte is written to it when a call begins
+ *                                           to hang; with FOLDER, only of files below it
  *   RELAY_SYNCED=FOLDER                     how many bytes of a file fdatasync has brought to the disk is
  *                                           written to a file of its name there
  *
@@ -115,6 +116,7 @@ struct rule {
 	size_t cap_bytes;      // 0: none
 	unsigned long stop_at; // 0: nowhere
 	char *hang_path;       // NULL: never
+	char *hang_folder;     // NULL: of any file
 	atomic_ulong count;
 	atomic_ulong stop_count;
 };
@@ -189,16 +191,19 @@ static bool parse_stop(char *text)
 	return rule && rest && parse_number(rest, &rule->stop_at) && rule->stop_at > 0;
 }
 
-// CALL:PATH
+// CALL:PATH[:FOLDER]
 static bool parse_hang(char *text)
 {
-	char *path = text;
-	struct rule *rule = find_rule(strsep(&path, ":"));
+	const char *name = strsep(&text, ":"), *path = strsep(&text, ":");
+	struct rule *rule = find_rule(name);
+	bool is_of_files = rule == &rules[CALL_PREAD] || rule == &rules[CALL_PWRITE] ||
+			   rule == &rules[CALL_FDATASYNC];
 
-	if (!rule || !path || *path != '/')
+	if (!is_of_files || !path || *path != '/' || (text && *text != '/'))
 		return false;
 	rule->hang_path = strdup(path);
-	return rule->hang_path;
+	rule->hang_folder = text ? strdup(text) : NULL;
+	return rule->hang_path && (!text || rule->hang_folder);
 }
 
 static void read_variable(const char *variable, bool (*parse)(char *text))
@@ -250,6 +255,36 @@ static void await_deletion(const char *path)
 	(void)close(fd);
 }
 
+// Ends the process when there is no such descriptor.
+static void read_path(int fd, char *ret, size_t size)
+{
+	char link[64];
+	ssize_t length;
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	length = readlink(link, ret, size - 1);
+	if (length < 0)
+		die("/proc", link);
+	ret[length] = '\0';
+}
+
+static bool is_below(int fd, const char *folder)
+{
+	const size_t length = strlen(folder);
+	char path[512];
+
+	read_path(fd, path, sizeof(path));
+	return strncmp(path, folder, length) == 0 && path[length] == '/';
+}
+
+static void hang(enum call call, int fd)
+{
+	const struct rule *rule = &rules[call];
+
+	if (rule->hang_path && (!rule->hang_folder || is_below(fd, rule->hang_folder)))
+		await_deletion(rule->hang_path);
+}
+
 // True with errno set when this call is to fail; otherwise *bytes is capped.
 static bool apply_rule(enum call call, size_t *bytes)
 {
@@ -257,8 +292,6 @@ static bool apply_rule(enum call call, size_t *bytes)
 
 	if (rule->stop_at > 0 && atomic_fetch_add(&rule->stop_count, 1) + 1 == rule->stop_at)
 		(void)kill(getpid(), SIGSTOP);
-	if (rule->hang_path)
-		await_deletion(rule->hang_path);
 	if (rule->fail_errno != 0 && atomic_fetch_add(&rule->count, 1) >= rule->after) {
 		errno = rule->fail_errno;
 		return true;
@@ -340,6 +373,7 @@ ssize_t send(int fd, const void *bytes, size_t length, int flags)
 
 ssize_t pread(int fd, void *to, size_t bytes, off_t from)
 {
+	hang(CALL_PREAD, fd);
 	if (apply_rule(CALL_PREAD, &bytes))
 		return -1;
 	return syscall(SYS_pread64, fd, to, bytes, from);
@@ -347,6 +381,7 @@ ssize_t pread(int fd, void *to, size_t bytes, off_t from)
 
 ssize_t pwrite(int fd, const void *from, size_t bytes, off_t to)
 {
+	hang(CALL_PWRITE, fd);
 	if (apply_rule(CALL_PWRITE, &bytes))
 		return -1;
 	return syscall(SYS_pwrite64, fd, from, bytes, to);
@@ -355,15 +390,10 @@ ssize_t pwrite(int fd, const void *from, size_t bytes, off_t to)
 // For tests of power cuts.  In one write, so it is there whole or not at all.
 static void note_synced(const char *folder, int fd, off_t size)
 {
-	char link[64], path[512], note[600], text[32];
-	ssize_t length;
+	char path[512], note[600], text[32];
 	int out;
 
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	length = readlink(link, path, sizeof(path) - 1);
-	if (length < 0)
-		die("RELAY_SYNCED", link);
-	path[length] = '\0';
+	read_path(fd, path, sizeof(path));
 	(void)snprintf(note, sizeof(note), "%s/%s", folder, strrchr(path, '/') + 1);
 	(void)snprintf(text, sizeof(text), "%020lld\n", (long long)size);
 	out = open(note, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -379,6 +409,7 @@ int fdatasync(int fd)
 	struct stat st = {0};
 	int r;
 
+	hang(CALL_FDATASYNC, fd);
 	if (apply_rule(CALL_FDATASYNC, &none))
 		return -1;
 	(void)fstat(fd, &st); // what is appended meanwhile may not be on the disk
