@@ -169,6 +169,13 @@ uint64_t history_cached(struct history_run *run, uint64_t offset, uint64_t bytes
 	return u64_min(bytes, run->seen_to - offset);
 }
 
+bool history_is_warm(const struct history_run *run, uint64_t offset, uint64_t bytes)
+{
+	uint64_t ahead = u64_min(offset + AHEAD_BYTES, run->offset + run->length - 1);
+
+	return cached_bytes(run->fd, ahead, 1) && cached_bytes(run->fd, offset, bytes) == bytes;
+}
+
 uint64_t history_bytes_ahead(struct history *history)
 {
 	uint64_t readers;

@@ -27,8 +27,8 @@
 #include "packet/packet.h"
 
 enum {
-	PIECE_BYTES = 512 * 1024, /* sent in one turn, so that all others have theirs */
-	RATE_PARTS = 10,          /* of a second's bytes, at once */
+	PIECE_BYTES = 1 << 20, /* sent in one turn, so that all others have theirs */
+	RATE_PARTS = 10,       /* of a second's bytes, at once */
 };
 
 struct replay {
@@ -383,7 +383,8 @@ static enum replay_outcome send_encoded(struct replay *replay, int fd, struct re
 	return outcome;
 }
 
-/* Who had to wait for the disk has what comes next brought in while it sends. */
+/* Who had to wait for the disk has what comes next brought in while it sends.  Where that is in the
+ * page cache anyhow, it waits no longer. */
 static void read_ahead(struct replay *replay)
 {
 	const struct history_run *run = &replay->run;
@@ -392,6 +393,10 @@ static void read_ahead(struct replay *replay)
 
 	if (!from || !bytes || run->is_unseen || replay->is_reading || from > run->offset + bytes)
 		return;
+	if (history_is_warm(run, from, bytes)) {
+		replay->run.ready_to = 0;
+		return;
+	}
 	(void)ask_for_pages(replay, from, bytes);
 	replay->is_ahead = replay->is_reading;
 }

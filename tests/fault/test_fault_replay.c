@@ -189,6 +189,33 @@ static void what_is_dropped_again_is_read_again(void **state)
 	history_close(&history);
 }
 
+// The reading thread opens the files.  What is in them need not be brought in, so that thread is not asked again.
+static void what_is_in_the_page_cache_is_not_asked_for(void **state)
+{
+	const struct replay_format format = {encoder_of(FORMAT_FRAMED), &no_framing, true};
+	struct history_rig *rig = *state;
+	struct replay_rig_sent sent;
+	struct history_found found;
+	struct history *history;
+	struct replay *replay;
+	unsigned before;
+
+	rig->params.max_file_bytes = 3 << 20;
+	history_rig_add(rig, 7 << 20);
+	history_rig_record(rig);
+	history = history_rig_open(rig, &found);
+	assert_in_range(found.files, 2, 3);
+	replay = open_all(history, &format);
+	before = wrap_count(WRAP_PREAD);
+	send_all(replay, &sent);
+	assert_int_equal(sent.outcome, REPLAY_AT_END);
+	assert_int_equal(sent.count, found.files * PACKET_HEADER_BYTES + rig->bytes);
+	// Whatever is brought in ends with one such call.
+	assert_int_equal(wrap_count(WRAP_PREAD) - before, found.files - 1);
+	free(sent.bytes);
+	history_close(&history);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -198,6 +225,7 @@ int main(void)
 		TEST(less_than_asked_is_no_failure),
 		TEST(a_file_that_shrinks_is_an_error),
 		TEST(what_is_dropped_again_is_read_again),
+		TEST(what_is_in_the_page_cache_is_not_asked_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
