@@ -139,8 +139,10 @@ class Running:
         self.stage.settle()
 
     def count(self):
-        counts = count_calls(self.directory, self.stage.relay.process.pid, lambda: self.deed(self.stage))
-        self.recover(0)
+        relay = self.stage.relay
+        since = len(relay.log)
+        counts = count_calls(self.directory, relay.process.pid, lambda: self.deed(self.stage))
+        self.recover(since)
         return counts
 
     def play(self, fault):
