@@ -15,15 +15,14 @@ struct history_recovered {
 	struct history_entry first, end; /* see struct history_file */
 	uint64_t entry_count;
 	uint64_t cut_bytes; /* that were cut off */
-	bool was_rebuilt;   /* the index was missing or wrong */
+	bool was_rebuilt;   /* the index was missing, wrong or another version's */
 };
 
 /* Both descriptors are open for reading and writing, and stay the caller's.  trusts_tail: whole
  * packets behind the last entry count although no CRC speaks for them, and what is before it is
  * not read again: the kernel has had them all the time.  Returns 0, not on the disk yet;
  * -ENODATA: there is no whole message; nothing has been changed, and only cut_bytes is set, to
- * all of it; -EPROTONOSUPPORT: the index is another version's, the same; -ENOMEM; or -errno, and
- * it may be tried again. */
+ * all of it; -ENOMEM; or -errno, and it may be tried again. */
 must_check int history_recover(int fd, int index_fd, bool trusts_tail,
 			       struct history_recovered *ret);
 
@@ -39,7 +38,7 @@ must_check int history_seal(int fd, int index_fd, uint64_t entry_count,
 			    const struct history_entry *end);
 
 /* Is the file closed for good?  Then it is read no further, and *ret has what its index says
- * (was_rebuilt and cut_bytes are 0).  0; -EBADMSG: it is not; -EPROTONOSUPPORT; or -errno. */
+ * (was_rebuilt and cut_bytes are 0).  0; -EBADMSG: it is not; or -errno. */
 must_check int history_check_sealed(int fd, int index_fd, struct history_recovered *ret);
 
 /* pwrite(2) of all of it.  0 or -errno. */

@@ -123,11 +123,13 @@ struct history_entry history_index_at(const struct history_index *index, uint64_
 	};
 }
 
+/* Another version's is made anew as a damaged one is: all that it says, the file says as well. */
 static int check_head(const struct history_index *index)
 {
-	if (memcmp(index->bytes, magic, sizeof(magic)) != 0)
-		return -EBADMSG;
-	return index->bytes[sizeof(magic)] == VERSION ? 0 : -EPROTONOSUPPORT;
+	bool is_ours = memcmp(index->bytes, magic, sizeof(magic)) == 0 &&
+		       index->bytes[sizeof(magic)] == VERSION;
+
+	return is_ours ? 0 : -EBADMSG;
 }
 
 int history_index_map(struct history_index *index, int fd, uint64_t count)

@@ -28,7 +28,6 @@ struct history_verified {
 
 /* Reads all of it.  Of a file that was not closed for good, the index may be behind, and the end
  * may be a part of a packet: it may be written just now.  Both descriptors are the caller's.
- * Returns 0; -EBADMSG, with a message that says what is wrong where; -EPROTONOSUPPORT: the index is
- * another version's; or -errno of reading. */
+ * Returns 0; -EBADMSG, with a message that says what is wrong where; or -errno of reading. */
 must_check int history_verify(int fd, int index_fd, struct history_verified *ret,
 			      struct errmsg *err);

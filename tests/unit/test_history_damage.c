@@ -201,6 +201,30 @@ static void a_crash_loses_nothing_that_was_written(void **state)
 	}
 }
 
+/* What an index begins with, the number of its version too, of the newest file and of one that was
+ * closed for good: it is made anew, and nothing is missing. */
+static void an_index_that_begins_wrong_is_made_anew(void **state)
+{
+	enum {
+		MAGIC_AND_VERSION = 5
+	};
+	struct history_rig *rig = *state;
+
+	for (size_t at = 0; at < MAGIC_AND_VERSION; at++) {
+		struct history_found found;
+		uint64_t newest;
+
+		begin_round(rig);
+		newest = record_and_die(rig, rig->bytes);
+		assert_true(newest > 1);
+		flip_byte(rig, newest, HISTORY_INDEX, at);
+		flip_byte(rig, newest - 1, HISTORY_INDEX, at);
+		assert_int_equal(check_prefix(rig, &found), whole_packets(rig, rig->bytes));
+		assert_int_equal(check_prefix(rig, &found), whole_packets(rig, rig->bytes));
+		assert_int_equal(found.cut_bytes + found.rebuilt, 0);
+	}
+}
+
 static void a_torn_tail_is_cut_off(void **state)
 {
 	struct history_rig *rig = *state;
@@ -483,6 +507,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, history_rig_begin, history_rig_end)
 	const struct CMUnitTest tests[] = {
 		TEST(a_crash_loses_nothing_that_was_written),
+		TEST(an_index_that_begins_wrong_is_made_anew),
 		TEST(a_torn_tail_is_cut_off),
 		TEST(a_power_cut_lets_no_wrong_byte_through),
 		TEST(an_index_can_be_lost_or_wrong),
