@@ -327,6 +327,19 @@ void nats_connection_close(struct nats_connection *connection)
 	*connection = (struct nats_connection){0};
 }
 
+void nats_connection_unsubscribe(struct nats_connection *connection,
+				 natsSubscription **subscription)
+{
+	if (!*subscription)
+		return;
+	(void)natsSubscription_Unsubscribe(*subscription);
+	if (*nats_connection_why_lost(connection) ||
+	    natsConnection_FlushTimeout(connection->connection, NATS_WAIT_MS) != NATS_OK)
+		natsConnection_Close(connection->connection);
+	natsSubscription_Destroy(*subscription);
+	*subscription = NULL;
+}
+
 /* ---- answers: a subscription to all subjects below an inbox ---- */
 
 int nats_answers_open(struct nats_answers *ret, struct nats_connection *connection,
@@ -335,7 +348,7 @@ int nats_answers_open(struct nats_answers *ret, struct nats_connection *connecti
 	char subject[NATS_ANSWER_BYTES];
 	natsStatus status;
 
-	*ret = (struct nats_answers){0};
+	*ret = (struct nats_answers){.connection = connection};
 	status = natsInbox_Create(&ret->inbox);
 	if (status == NATS_OK) {
 		(void)snprintf(subject, sizeof(subject), "%s.*", ret->inbox);
@@ -350,7 +363,7 @@ int nats_answers_open(struct nats_answers *ret, struct nats_connection *connecti
 
 void nats_answers_close(struct nats_answers *answers)
 {
-	natsSubscription_Destroy(answers->subscription);
+	nats_connection_unsubscribe(answers->connection, &answers->subscription);
 	natsInbox_Destroy(answers->inbox);
 }
 

@@ -42,6 +42,12 @@ int nats_connection_open(struct nats_connection *ret, const struct backbone_para
 /* Idempotent. */
 void nats_connection_close(struct nats_connection *connection);
 
+/* Ends a subscription, and clears the pointer; NULL inside is fine.  Until libnats 3.6 the library's reading thread looks
+ * at a subscription that it does not hold (nats.c, issue 637).  So it is freed once that thread is past all that came
+ * for it, which the server's answer shows, or has ended: without an answer the connection is closed, and then lost. */
+void nats_connection_unsubscribe(struct nats_connection *connection,
+				 natsSubscription **subscription);
+
 /* Why it is to be left: "" while it is not. */
 const char *nats_connection_why_lost(const struct nats_connection *connection);
 
@@ -56,6 +62,7 @@ int nats_connection_check(const struct backbone_params *params, struct errmsg *e
 
 /* The answers to them.  Each question has a number, which stands in the subject that it is answered to. */
 struct nats_answers {
+	struct nats_connection *connection;
 	natsSubscription *subscription;
 	natsInbox *inbox;
 };

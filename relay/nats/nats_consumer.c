@@ -109,7 +109,7 @@ void nats_consumer_close(struct nats_consumer *consumer)
 		(void)js_DeleteConsumer(consumer->connection->stream_api, consumer->stream,
 					consumer->name, &options, NULL);
 	}
-	natsSubscription_Destroy(consumer->subscription);
+	nats_connection_unsubscribe(consumer->connection, &consumer->subscription);
 	*consumer = (struct nats_consumer){0};
 }
 
