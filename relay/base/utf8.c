@@ -36,7 +36,7 @@ static bool begin_character(struct utf8_check *check, uint8_t byte)
 	return false;
 }
 
-/* Most text is ASCII: eight bytes at a time.  How many there are, perhaps not all. */
+/* How many bytes of ASCII there are in front.  Most text is that: eight at a time. */
 static size_t count_ascii(const uint8_t *bytes, size_t count)
 {
 	size_t ascii = 0;
@@ -47,28 +47,27 @@ static size_t count_ascii(const uint8_t *bytes, size_t count)
 		if (eight & 0x8080808080808080)
 			break;
 	}
+	while (ascii < count && bytes[ascii] < 0x80)
+		ascii++;
 	return ascii;
 }
 
 bool utf8_check(struct utf8_check *check, const void *bytes, size_t count)
 {
 	const uint8_t *at = bytes;
-	const uint8_t *end = at + count;
 
-	while (at < end) {
+	for (const uint8_t *end = at + count; at < end; at++) {
 		if (check->missing > 0) {
 			if (*at < check->low || *at > check->high)
 				return false;
 			check->missing--;
 			check->low = 0x80;
 			check->high = 0xbf;
-			at++;
-			continue;
-		}
-		at += count_ascii(at, (size_t)(end - at));
-		if (at < end && *at >= 0x80 && !begin_character(check, *at))
+		} else if (*at < 0x80) {
+			at += count_ascii(at, (size_t)(end - at)) - 1;
+		} else if (!begin_character(check, *at)) {
 			return false;
-		at += at < end;
+		}
 	}
 	return true;
 }

@@ -86,7 +86,8 @@ struct history_index {
 };
 
 /* Maps the first `count` entries of an index file, or as many as there are (UINT64_MAX).  0;
- * -EBADMSG: it has no head, another version's, or not so many entries; or -errno of fstat(2), mmap(2) or madvise(2).  Something to unmap on 0 only. */
+ * -EBADMSG: it has no head, another version's, or not so many entries; or -errno of fstat(2), mmap(2)
+ * or madvise(2).  Something to unmap on 0 only. */
 must_check int history_index_map(struct history_index *index, int fd, uint64_t count);
 void history_index_unmap(struct history_index *index);
 

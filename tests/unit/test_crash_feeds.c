@@ -130,9 +130,8 @@ static void open_scene(struct scene *scene, enum engine engine)
 	scene->records = crash_record_feeds(&scene->record);
 	feed_rig_open_recorded(&scene->rig, &params, true, &scene->records);
 	for (int i = 0; i < 12; i++) {
-		size_t reader;
-
 		bool is_paused = i % 3 == 0;
+		size_t reader;
 
 		lossless.input = is_heard(i) ? &echo : NULL;
 		lossless.input_owner = is_heard(i) ? calloc(1, sizeof(struct heard)) : NULL;
