@@ -181,10 +181,13 @@ def test_a_node_that_announces_its_end_is_left_at_once(site):
     for node in site.cluster.nodes:
         connected = [relay for relay in site.relays if is_connected(relay, node)]
         site.stalls("before")
+        seen = [len(relay.log) for relay in connected]
         node.process.send_signal(signal.SIGUSR2)
         site.lab.loop.run(lambda node=node, some=connected: not any(is_connected(relay, node) for relay in some),
                           what="each relay to leave the node", poll=POLL)
         assert node.process.poll() is None
+        for relay, since in zip(connected, seen):
+            assert not any(f"server={node.url} " in line and "the connection is lost" in line for line in relay.log[since:])
         site.wait_progress()
         site.stalls(f"{node.name}, lame duck")
         node.kill()
