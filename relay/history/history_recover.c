@@ -167,6 +167,12 @@ static int walk_to(struct walk *walk, int fd, uint64_t limit)
 	return walk_on(walk);
 }
 
+static bool is_behind(const struct history_entry *entry, const struct history_entry *before)
+{
+	return entry->offset > before->offset && entry->sequence >= before->sequence &&
+	       entry->time_ns >= before->time_ns && entry->session == before->session;
+}
+
 /* Can the old entry stand behind the newest one so far? */
 static bool can_follow(const struct walk *walk, const struct history_entry *entry)
 {
@@ -177,8 +183,7 @@ static bool can_follow(const struct walk *walk, const struct history_entry *entr
 	if (!walk->count)
 		return entry->offset == 0 && entry->crc == history_index_sum(entry, 0);
 	before = entry_of(walk, walk->count - 1);
-	return entry->offset > before.offset && entry->sequence >= before.sequence &&
-	       entry->time_ns >= before.time_ns && entry->session == before.session;
+	return is_behind(entry, &before);
 }
 
 /* From the newest old entry on, for what is before it is as it was written.  False: that entry is
@@ -348,7 +353,46 @@ int history_seal(int fd, int index_fd, uint64_t entry_count, const struct histor
 	return fdatasync(index_fd) < 0 ? -errno : 0;
 }
 
-static int check_sealed(const struct history_index *index, uint64_t size,
+/* Each entry, and the end, against the one before it. */
+static bool is_in_order(const struct history_index *index)
+{
+	struct history_entry before = history_index_at(index, 0);
+
+	if (before.offset != 0 || before.is_end)
+		return false;
+	for (uint64_t i = 1; i <= index->count; i++) {
+		struct history_entry entry = history_index_at(index, i);
+
+		if (!is_behind(&entry, &before) || entry.is_end != (i == index->count))
+			return false;
+		before = entry;
+	}
+	return true;
+}
+
+/* Against the packets behind the last entry.  True where they cannot be read. */
+static bool is_end_right(int fd, const struct history_index *index)
+{
+	struct history_entry last = history_index_at(index, index->count - 1), entry;
+	struct history_entry end = history_index_at(index, index->count);
+	struct history_rule rule = {.time_ns = last.time_ns};
+	struct packet_header header;
+	struct history_scan scan;
+	uint64_t offset;
+	int r;
+
+	history_scan_init(&scan, fd, last.offset, end.offset);
+	while ((r = history_scan_next(&scan, &header, &offset)) > 0)
+		(void)history_rule_next(&rule, &header, offset, &entry);
+	entry = history_rule_end(&rule, scan.session, scan.next_seq, scan.offset);
+	if (!(r < 0 || is_same(&entry, &end)))
+		__builtin_printf("NOTRIGHT\n");
+	else
+		__builtin_printf("RIGHT\n");
+	return r < 0 || is_same(&entry, &end);
+}
+
+static int check_sealed(int fd, const struct history_index *index, uint64_t size,
 			struct history_recovered *ret)
 {
 	if (!index->has_end || !index->count)
@@ -358,10 +402,8 @@ static int check_sealed(const struct history_index *index, uint64_t size,
 		.end = history_index_at(index, index->count),
 		.entry_count = index->count,
 	};
-	return ret->end.offset == size && ret->first.offset == 0 &&
-			       ret->first.session == ret->end.session
-		       ? 0
-		       : -EBADMSG;
+	return ret->end.offset == size && is_in_order(index) && is_end_right(fd, index) ? 0
+											: -EBADMSG;
 }
 
 int history_check_sealed(int fd, int index_fd, struct history_recovered *ret)
@@ -375,7 +417,7 @@ int history_check_sealed(int fd, int index_fd, struct history_recovered *ret)
 	r = history_index_map(&index, index_fd, UINT64_MAX);
 	if (r < 0)
 		return r;
-	r = check_sealed(&index, (uint64_t)st.st_size, ret);
+	r = check_sealed(fd, &index, (uint64_t)st.st_size, ret);
 	history_index_unmap(&index);
 	return r;
 }

@@ -401,8 +401,10 @@ int recorder_pause(struct recorder *recorder, struct errmsg *err)
 		history_folder_unlock(&recorder->history->folder);
 		return 0;
 	}
-	errmsg_set(err, "history %s: the disk has not answered for %llu ms",
-		   recorder->history->path, (unsigned long long)unanswered_ms(recorder));
+	errmsg_set(err,
+		   "history %s: after %d ms not all of it is on the disk, which has not answered "
+		   "for %llu ms",
+		   recorder->history->path, PAUSE_MS, (unsigned long long)unanswered_ms(recorder));
 	return -ETIMEDOUT;
 }
 

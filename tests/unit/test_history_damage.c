@@ -225,6 +225,46 @@ static void an_index_that_begins_wrong_is_made_anew(void **state)
 	}
 }
 
+static int verify(const struct history_rig *rig, uint64_t number, struct history_verified *ret)
+{
+	int fd = open_number(rig, number, HISTORY_PACKETS);
+	int index_fd = open_number(rig, number, HISTORY_INDEX);
+	struct errmsg err;
+	int r = history_verify(fd, index_fd, ret, &err);
+
+	if (r < 0)
+		assert_true(*err.text);
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(close(index_fd), 0);
+	return r;
+}
+
+/* An entry of a closed file's index whose sequence, time or offset cannot be, or the end: the start sees
+ * it, and makes the index anew. */
+static void an_entry_out_of_order_is_seen(void **state)
+{
+	enum {
+		NUMBERS = 3, /* of 8 bytes each */
+	};
+	struct history_rig *rig = *state;
+
+	for (size_t i = 0; i < ROUNDS; i++) {
+		struct history_verified verified;
+		struct history_found found;
+		uint64_t number, entries;
+
+		begin_round(rig);
+		number = record_and_die(rig, rig->bytes) - 1;
+		entries = file_size(rig, number, HISTORY_INDEX) / HISTORY_ENTRY_BYTES - 1;
+		flip_byte(rig, number, HISTORY_INDEX,
+			  history_index_offset(rig_random_below(&rig->random, entries)) +
+				  8 * (i % NUMBERS) + 1);
+		assert_int_equal(verify(rig, number, &verified), -EBADMSG);
+		assert_int_equal(check_prefix(rig, &found), whole_packets(rig, rig->bytes));
+		assert_int_equal(verify(rig, number, &verified), 0);
+	}
+}
+
 static void a_torn_tail_is_cut_off(void **state)
 {
 	struct history_rig *rig = *state;
@@ -380,20 +420,6 @@ static void an_index_can_be_lost_or_wrong(void **state)
 	}
 }
 
-static int verify(const struct history_rig *rig, uint64_t number, struct history_verified *ret)
-{
-	int fd = open_number(rig, number, HISTORY_PACKETS);
-	int index_fd = open_number(rig, number, HISTORY_INDEX);
-	struct errmsg err;
-	int r = history_verify(fd, index_fd, ret, &err);
-
-	if (r < 0)
-		assert_true(*err.text);
-	assert_int_equal(close(fd), 0);
-	assert_int_equal(close(index_fd), 0);
-	return r;
-}
-
 /* Files are as they were written, also the one that nobody closed; a wrong byte is one of those that
  * are named. */
 static void a_wrong_byte_is_named(void **state)
@@ -508,6 +534,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_crash_loses_nothing_that_was_written),
 		TEST(an_index_that_begins_wrong_is_made_anew),
+		TEST(an_entry_out_of_order_is_seen),
 		TEST(a_torn_tail_is_cut_off),
 		TEST(a_power_cut_lets_no_wrong_byte_through),
 		TEST(an_index_can_be_lost_or_wrong),
