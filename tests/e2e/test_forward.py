@@ -225,7 +225,7 @@ def test_after_an_upgrade_that_failed_whoever_was_not_paused_goes_on(lab, server
     says_so.touch()
     relay.publish("a", b"one\n")
     relay.wait("a", in_messages=1)
-    relay.expect("upgrade failed").upgrade("upgrade failed: history .*-a: the disk has not answered for .*nothing has changed")
+    relay.expect("upgrade failed").upgrade("upgrade failed: history .*-a: after .* not all of it is on the disk.*nothing has changed")
     says_so.unlink()
     relay.publish("b", LINES.wire)
     relay.wait("b", forward_acked=900, forward_sent=900, forward_duplicates=0, forward_connects=1, subscribers_total=2)

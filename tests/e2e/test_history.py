@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from relaytest import address, packet, small_disk
-from relaytest.daemon import preload
+from relaytest.daemon import SLOW_DISK, preload
 from relaytest.hanging_disk import await_hang
 from relaytest.ini import ENGINES, feed
 from relaytest.loop import CEILING
@@ -251,7 +251,7 @@ def test_an_upgrade_is_refused_while_the_disk_does_not_answer(lab, call):
     """The feed goes on meanwhile, and once the disk answers nothing is missing, and the upgrade works."""
     sections, folder = history(lab)
     relay, says_so = hanging(lab, call, sections)
-    relay.expect("upgrade failed").upgrade("upgrade failed: history .*: the disk has not answered for .*nothing has changed")
+    relay.expect("upgrade failed").upgrade(SLOW_DISK + ".*nothing has changed")
     publish(relay, script("u32be", (1000,) * 10, 2))
     says_so.unlink()
     relay.upgrade()
@@ -338,11 +338,7 @@ def test_a_reload_writes_what_a_slow_disk_has_held_up(lab, held):
 def test_an_upgrade_keeps_what_a_slow_disk_has_held_up(lab, held):
     """The disk answers once nobody is served any more."""
     relay, folder, says_so, messages = held_up(lab, held)
-    since = len(relay.log)
-    relay.signal(signal.SIGUSR2)
-    relay.wait_log("upgrading", since)
-    says_so.unlink()
-    relay.wait_log(r" info ready\b", since)
+    relay.upgrade(once_under_way=says_so.unlink)
     stop(relay)
     assert_all_written(folder, messages)
 
@@ -350,7 +346,7 @@ def test_an_upgrade_keeps_what_a_slow_disk_has_held_up(lab, held):
 def test_a_refused_upgrade_keeps_what_a_slow_disk_has_held_up(lab):
     """The recorder has left its feed for it, which waits until that is back."""
     relay, folder, says_so, _ = held_up(lab)
-    relay.expect("upgrade failed").upgrade("upgrade failed: history .*: the disk has not answered")
+    relay.expect("upgrade failed").upgrade(SLOW_DISK)
     says_so.unlink()
     relay.close_peers()
     relay.wait("a", source_up=0)

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from relaytest import address
-from relaytest.daemon import POLL, preload
+from relaytest.daemon import POLL, SLOW_DISK, preload
 from relaytest.hanging_disk import await_hang
 from relaytest.ini import TIGHT, feed
 from relaytest.little_memory import little_memory
@@ -187,6 +187,7 @@ def hanging(lab):
         drop_from_cache(path)
     says_so.touch()
     readers["a"].resume()
+    await_hang(lab, says_so)
     # So long only a reader waits: the disk does answer who writes.
     lab.loop.run(lambda: unanswered_ms(lab, relay) > 2000, what="a reader to wait for the disk", poll=POLL)
     yield relay, readers, says_so
@@ -206,7 +207,7 @@ def test_a_disk_that_hangs_holds_up_only_who_reads_from_it(lab):
 @needs(program, "fincore")
 def test_an_upgrade_is_refused_while_somebody_waits_for_the_disk(lab):
     with hanging(lab) as (relay, readers, says_so):
-        relay.expect("upgrade failed").upgrade("upgrade failed: history .*: the disk has not answered for .*nothing has changed")
+        relay.expect("upgrade failed").upgrade(SLOW_DISK + ".*nothing has changed")
         says_so.unlink()
         for reader in readers.values():
             reader.resume()
@@ -266,12 +267,7 @@ def test_an_upgrade_while_some_begin(lab):
     """The disk answers one of them then; the others have not been looked up yet."""
     relay, made, publisher, goes_on, says_so = hung(lab)
     late = begin(lab, relay, made["a"], says_so)
-    since = len(relay.log)
-    relay.signal(signal.SIGUSR2)
-    relay.wait_log("upgrading", since)
-    says_so.unlink()
-    relay.wait_log(r" info ready\b", since)
-    relay.signalled = False
+    relay.upgrade(once_under_way=says_so.unlink)
     publisher.send(made["a"].wire[made["a"].ends[99]:])
     goes_on.resume()
     relay.run_until_done([goes_on, *late])

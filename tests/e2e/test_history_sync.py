@@ -11,7 +11,7 @@ import pytest
 
 from relaytest import small_disk
 from relaytest.crashing import Crashing
-from relaytest.daemon import POLL, preload
+from relaytest.daemon import POLL, SLOW_DISK, preload
 from relaytest.hanging_disk import await_hang
 from relaytest.ini import TIGHT, feed, web
 from relaytest.stream import script, text_script
@@ -177,7 +177,7 @@ def test_an_upgrade_is_refused_while_the_disk_does_not_answer(lab):
     says_so.touch()
     relay.publish("a", MADE.wire)
     await_hang(lab, says_so)
-    relay.expect("upgrade failed").upgrade("upgrade failed: history .*: the disk has not answered for .*nothing has changed")
+    relay.expect("upgrade failed").upgrade(SLOW_DISK + ".*nothing has changed")
     assert not any(one.position for one in some)
     says_so.unlink()
     relay.upgrade()

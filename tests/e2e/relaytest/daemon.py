@@ -38,6 +38,7 @@ NATS_SOCKETS = 3
 # Then its resident memory is not what the program takes.
 IS_SANITIZED = bool(re.search("address|thread|memory", BIN.name))
 
+SLOW_DISK = r"upgrade failed: history .* not all of it is on the disk"
 BAD_LINE = re.compile(r"Z error |Sanitizer|runtime error:|SUMMARY: ")
 CARRIERS = ("spliced_bytes", "compacted_bytes", "copied_bytes", "noted_bytes")
 
@@ -288,11 +289,20 @@ class Relay:
         self.process.send_signal(signal.SIGHUP)
         return since
 
-    def upgrade(self, answer=r" info ready\b"):
-        """Sends SIGUSR2 and waits for the answer: the new program being ready, or another one."""
-        since = len(self.log)
-        self.process.send_signal(signal.SIGUSR2)
-        return self.wait_log(answer, since)
+    def upgrade(self, answer=None, once_under_way=None):
+        """Sends SIGUSR2 and waits for the answer: the new program being ready, or another one. Where the disk has not taken
+        all of a history in time, relay goes on, and is asked again. once_under_way: to be called when nobody is served."""
+        while True:
+            since = len(self.log)
+            self.process.send_signal(signal.SIGUSR2)
+            if once_under_way:
+                self.wait_log("upgrading", since)
+                once_under_way()
+            line = self.wait_log(answer or rf" info ready\b|{SLOW_DISK}", since)
+            if answer or not re.search(SLOW_DISK, line):
+                return line
+            self.expect(SLOW_DISK)
+            once_under_way = None
 
     def wait_stopped(self):
         """Until it has got SIGSTOP, as from RELAY_STOP of preload()."""
