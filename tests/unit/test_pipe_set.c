@@ -152,7 +152,7 @@ static void sees_how_densely_bytes_lie(void **state)
 
 	assert_int_equal(pipe_pool_get(&set->pool, &pipe), 0);
 	for (int i = 0; i < 8; i++) {
-		static const uint8_t page[4096];
+		static const _Alignas(4096) uint8_t page[4096]; // else a piece may lie in two
 
 		assert_int_equal(pipe_gift(&pipe, page, 1448, &n, &err), PIPE_IO_OK);
 	}
