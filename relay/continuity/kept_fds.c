@@ -19,6 +19,15 @@ static int *find(const struct kept_fds *fds, int number)
 	return low < fds->count && fds->numbers[low] == number ? &fds->fds[low] : NULL;
 }
 
+bool kept_fds_are_in_order(const struct kept_fds *fds)
+{
+	for (size_t i = 1; i < fds->count; i++) {
+		if (fds->numbers[i] <= fds->numbers[i - 1])
+			return false;
+	}
+	return true;
+}
+
 int kept_fds_look(const struct kept_fds *fds, int number)
 {
 	const int *fd = find(fds, number);
@@ -26,9 +35,9 @@ int kept_fds_look(const struct kept_fds *fds, int number)
 	return fd ? *fd : -1;
 }
 
-int kept_fds_take(void *owner, int number)
+int kept_fds_take(struct kept_fds *fds, int number)
 {
-	int *slot = find(owner, number);
+	int *slot = find(fds, number);
 	int fd = slot ? *slot : -1;
 
 	if (fd < 0)

@@ -3,7 +3,6 @@
 #include "continuity/page_room.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 enum {
@@ -74,6 +73,20 @@ size_t page_room_take(struct page_room *room, size_t count)
 		first = find(room, end, room->page_count, false);
 	}
 	return PAGE_ROOM_NONE;
+}
+
+bool page_room_take_at(struct page_room *room, size_t first, size_t count)
+{
+	if (first > room->page_count || count > room->page_count - first ||
+	    find(room, first, first + count, true) != first + count)
+		return false;
+	mark(room, first, count, true);
+	return true;
+}
+
+bool page_room_is_empty(const struct page_room *room)
+{
+	return find(room, 0, room->page_count, true) == room->page_count;
 }
 
 void page_room_give(struct page_room *room, size_t first, size_t count)

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,11 @@ void page_room_fini(struct page_room *room);
 /* The first of `count` (not 0) pages in a row, taken from now on; PAGE_ROOM_NONE when there are not
  * so many in a row. */
 must_check size_t page_room_take(struct page_room *room, size_t count);
+
+/* Takes these pages.  False: one of them is taken already, or is none, and nothing has changed. */
+must_check bool page_room_take_at(struct page_room *room, size_t first, size_t count);
+
+bool page_room_is_empty(const struct page_room *room);
 
 /* Gives back what was taken at once. */
 void page_room_give(struct page_room *room, size_t first, size_t count);

@@ -2,9 +2,10 @@
 /* Streams of state.  Everything is read through take(), the one place that looks at the bounds. */
 #include "continuity/state_stream.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "continuity/kept_fds.h"
 
 static const uint64_t NO_FD = UINT64_MAX;
 
@@ -13,21 +14,11 @@ void state_stream_write(struct state_stream *stream)
 	*stream = (struct state_stream){.is_reading = false};
 }
 
-int state_stream_read(struct state_stream *stream, uint8_t *bytes, size_t length, const int *fds,
-		      size_t fd_count)
+void state_stream_read(struct state_stream *stream, uint8_t *bytes, size_t length,
+		       struct kept_fds *kept)
 {
 	*stream = (struct state_stream){
-		.is_reading = true, .bytes = bytes, .length = length, .fd_count = fd_count};
-	if (fd_count == 0)
-		return 0;
-	stream->fds = calloc(fd_count, sizeof(*stream->fds));
-	stream->is_fd_used = calloc(fd_count, sizeof(*stream->is_fd_used));
-	if (!stream->fds || !stream->is_fd_used) {
-		state_stream_free(stream);
-		return -ENOMEM;
-	}
-	memcpy(stream->fds, fds, fd_count * sizeof(*fds));
-	return 0;
+		.is_reading = true, .bytes = bytes, .length = length, .kept = kept};
 }
 
 void state_stream_free(struct state_stream *stream)
@@ -35,7 +26,6 @@ void state_stream_free(struct state_stream *stream)
 	if (!stream->is_reading)
 		free(stream->bytes);
 	free(stream->fds);
-	free(stream->is_fd_used);
 	*stream = (struct state_stream){0};
 }
 
@@ -49,14 +39,8 @@ void state_fail(struct state_stream *stream, const char *what)
 
 void state_end(struct state_stream *stream)
 {
-	if (!stream->is_reading)
-		return;
-	if (stream->offset != stream->length)
+	if (stream->is_reading && stream->offset != stream->length)
 		state_fail(stream, "bytes behind the end");
-	for (size_t i = 0; i < stream->fd_count; i++) {
-		if (!stream->is_fd_used[i])
-			state_fail(stream, "a descriptor that nothing refers to");
-	}
 }
 
 /* The next `length` bytes; NULL with a fault when there are not so many. */
@@ -184,11 +168,9 @@ bool state_array(struct state_stream *stream, void **array, size_t *count, size_
 	return *count > 0;
 }
 
-static void put_fd(struct state_stream *stream, int fd)
+void state_add_fd(struct state_stream *stream, int fd)
 {
-	uint64_t number = NO_FD;
-
-	if (fd >= 0 && stream->fd_count == stream->fd_room) {
+	if (stream->fd_count == stream->fd_room) {
 		size_t room = size_max(64, 2 * stream->fd_room);
 		int *grown = realloc(stream->fds, room * sizeof(*grown));
 
@@ -199,43 +181,27 @@ static void put_fd(struct state_stream *stream, int fd)
 		stream->fds = grown;
 		stream->fd_room = room;
 	}
-	if (fd >= 0) {
-		number = stream->fd_count;
-		stream->fds[stream->fd_count++] = fd;
-	}
-	put(stream, &number, sizeof(number));
-}
-
-static void transfer_number(struct state_stream *stream, int *fd, const char *what)
-{
-	uint64_t number = *fd < 0 ? NO_FD : (uint64_t)*fd;
-
-	state_u64(stream, &number, UINT64_MAX, what);
-	if (number != NO_FD && number > INT32_MAX)
-		state_fail(stream, what);
-	*fd = number <= INT32_MAX ? (int)number : -1;
+	stream->fds[stream->fd_count++] = fd;
 }
 
 void state_fd(struct state_stream *stream, int *fd, const char *what)
 {
-	uint64_t number = 0;
+	uint64_t number = *fd < 0 ? NO_FD : (uint64_t)*fd;
 
-	if (stream->has_own_fds) {
-		transfer_number(stream, fd, what);
-		return;
-	}
-	if (!stream->is_reading) {
-		put_fd(stream, *fd);
-		return;
-	}
-	*fd = -1;
+	if (!stream->is_reading && *fd >= 0)
+		state_add_fd(stream, *fd);
 	state_u64(stream, &number, UINT64_MAX, what);
+	if (!stream->is_reading)
+		return;
+	*fd = -1;
 	if (stream->fault || number == NO_FD)
 		return;
-	if (number >= stream->fd_count || stream->is_fd_used[number]) {
+	if (number > INT32_MAX)
 		state_fail(stream, what);
-		return;
-	}
-	stream->is_fd_used[number] = true;
-	*fd = stream->fds[number];
+	else if (!stream->kept)
+		*fd = (int)number;
+	else
+		*fd = kept_fds_take(stream->kept, (int)number);
+	if (*fd < 0)
+		state_fail(stream, what);
 }

@@ -9,7 +9,8 @@
  * what it was and where; all later calls do nothing and leave zeros, so only the end has to be
  * checked.  Numbers are in the byte order of the machine, which is the same for both.
  *
- * Descriptors travel beside the stream, in order; in it are only their numbers in that order.
+ * Descriptors travel beside the stream.  In it is only the number that each has in the process that
+ * writes, by which the next one finds it (kept_fds.h).
  */
 #pragma once
 
@@ -19,28 +20,29 @@
 
 #include "base/compiler.h"
 
+struct kept_fds;
+
 struct state_stream {
-	bool is_reading;   /* ro */
-	bool has_own_fds;  /* rw: descriptors are written as the numbers that they have */
-	uint8_t *bytes;    /* ro: writing: owned; reading: the caller's           */
-	size_t length;     /* ro: bytes there are                                 */
-	size_t offset;     /* private: reading: where                             */
-	size_t room;       /* private: writing                                    */
-	int *fds;          /* ro: in order; the array is owned, the descriptors are the caller's */
-	bool *is_fd_used;  /* private: reading: each may come up once             */
-	size_t fd_count;   /* ro */
-	size_t fd_room;    /* private: writing */
-	const char *fault; /* ro: what was wrong first; NULL: nothing             */
+	bool is_reading; /* ro */
+	uint8_t *bytes;  /* ro: writing: owned; reading: the caller's */
+	size_t length;   /* ro: bytes there are */
+	size_t offset;   /* private: reading: where */
+	size_t room;     /* private: writing */
+	int *fds;        /* ro: writing: all that were written; owned, the descriptors are not */
+	size_t fd_count; /* ro */
+	size_t fd_room;  /* private */
+	struct kept_fds *kept; /* private: reading */
+	const char *fault;     /* ro: what was wrong first; NULL: nothing */
 	size_t fault_offset;
 };
 
 /* An empty stream to write to. */
 void state_stream_write(struct state_stream *stream);
 
-/* A stream to read from; `bytes` must outlive it and what is read by state_bytes(). 0 or -ENOMEM.
- */
-must_check int state_stream_read(struct state_stream *stream, uint8_t *bytes, size_t length,
-				 const int *fds, size_t fd_count);
+/* A stream to read from; `bytes` must outlive it and what is read by state_bytes().  Descriptors are
+ * taken out of `kept`; NULL: they are read as the numbers that stand there. */
+void state_stream_read(struct state_stream *stream, uint8_t *bytes, size_t length,
+		       struct kept_fds *kept);
 
 /* Frees what is owned; descriptors stay open.  Idempotent. */
 void state_stream_free(struct state_stream *stream);
@@ -49,7 +51,7 @@ void state_stream_free(struct state_stream *stream);
  * state is checked too, so that nobody leaves what the next one would refuse. */
 void state_fail(struct state_stream *stream, const char *what);
 
-/* A fault where reading ends with bytes or descriptors left over. */
+/* A fault where reading ends with bytes left over. */
 void state_end(struct state_stream *stream);
 
 /* `what` names the value in a fault; a value read is at most `max`. */
@@ -70,6 +72,9 @@ void state_bytes(struct state_stream *stream, uint8_t **bytes, size_t length, co
 bool state_array(struct state_stream *stream, void **array, size_t *count, size_t element_bytes,
 		 size_t least_bytes, const char *what);
 
-/* A descriptor, or -1.  Written: the stream refers to it.  Read: the number it has here.  With
- * has_own_fds: the number that it has in the process that writes, which is not believed. */
+/* A descriptor, or -1.  Written: among the stream's, where each may be once.  Read: the number that it has
+ * here; a fault where it did not come. */
 void state_fd(struct state_stream *stream, int *fd, const char *what);
+
+/* Written: one more that is to come along, by whatever else its number is known. */
+void state_add_fd(struct state_stream *stream, int fd);

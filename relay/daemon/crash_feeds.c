@@ -33,8 +33,6 @@ struct reading {
 	const uint8_t *map;
 	const struct crash_head *head;
 	struct kept_fds *fds;
-	int *numbers; /* in the dead process, by the number here */
-	size_t number_count;
 	struct part *parts;
 	struct handover *ret;
 };
@@ -46,64 +44,7 @@ static const struct part_record *record_of(const struct reading *reading, size_t
 	return (const void *)(reading->map + parts->offset + index * parts->each_bytes);
 }
 
-/* ---- descriptors ---- */
-
-static int note_numbers(struct reading *reading)
-{
-	const struct kept_fds *fds = reading->fds;
-
-	for (size_t i = 0; i < fds->count; i++) {
-		if (fds->fds[i] >= 0 && (size_t)fds->fds[i] >= reading->number_count)
-			reading->number_count = (size_t)fds->fds[i] + 1;
-	}
-	reading->numbers = calloc(reading->number_count + 1, sizeof(*reading->numbers));
-	if (!reading->numbers)
-		return -ENOMEM;
-	for (size_t i = 0; i < fds->count; i++) {
-		if (fds->fds[i] >= 0)
-			reading->numbers[fds->fds[i]] = fds->numbers[i];
-	}
-	return 0;
-}
-
-static int look(void *owner, int number)
-{
-	return kept_fds_look(owner, number);
-}
-
-static void take_pipes(struct reading *reading, struct ring_state *ring)
-{
-	for (size_t i = 0; i < ring->segment_count; i++) {
-		const struct segment_state *segment = &ring->segments[i];
-
-		if (segment->read_fd < 0)
-			continue;
-		(void)kept_fds_take(reading->fds, reading->numbers[segment->read_fd]);
-		(void)kept_fds_take(reading->fds, reading->numbers[segment->write_fd]);
-	}
-}
-
 /* ---- parts ---- */
-
-static int read_ring(struct reading *reading, const struct rendition_record *record,
-		     struct rendition_state *state)
-{
-	struct handover *ret = reading->ret;
-	int memfd = kept_fds_look(reading->fds, record->ring_fd);
-	struct ring_record_map *maps, map;
-	int r;
-
-	maps = realloc(ret->ring_maps, (ret->ring_map_count + 1) * sizeof(*maps));
-	if (!maps)
-		return -ENOMEM;
-	ret->ring_maps = maps;
-	r = memfd < 0 ? -EBADF : ring_record_read(memfd, look, reading->fds, &state->ring, &map);
-	if (r < 0)
-		return r;
-	ret->ring_maps[ret->ring_map_count++] = map;
-	take_pipes(reading, &state->ring);
-	return 0;
-}
 
 static void read_rendition(struct reading *reading, struct part *part, size_t index)
 {
@@ -115,7 +56,8 @@ static void read_rendition(struct reading *reading, struct part *part, size_t in
 	if (!atomic_load(&record->is_used))
 		return;
 	if (record_text_is_good(record->format) && record->sum == rendition_record_sum(record))
-		r = read_ring(reading, record, state);
+		r = ring_record_read(kept_fds_look(reading->fds, record->ring_fd), reading->fds,
+				     &state->ring, &state->map);
 	if (r < 0) {
 		log_warn("ring not known after a crash feed=%s format=%.64s: %s", part->feed->name,
 			 record->format, strerror(-r));
@@ -432,9 +374,7 @@ int crash_feeds_read(const uint8_t *map, struct kept_fds *fds, struct handover *
 		return 0;
 	}
 	reading.parts = calloc(head->parts.count + 1, sizeof(*reading.parts));
-	r = reading.parts ? note_numbers(&reading) : -ENOMEM;
-	if (r == 0)
-		r = read_homes(&reading);
+	r = reading.parts ? read_homes(&reading) : -ENOMEM;
 	if (r == 0)
 		r = read_parts(&reading);
 	if (r == 0) {
@@ -448,7 +388,6 @@ int crash_feeds_read(const uint8_t *map, struct kept_fds *fds, struct handover *
 		}
 		ret->workers = (unsigned)head->workers;
 	}
-	free(reading.numbers);
 	free(reading.parts);
 	return r;
 }

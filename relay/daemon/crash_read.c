@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fd.h"
 #include "base/log.h"
 #include "continuity/kept_fds.h"
 #include "daemon/crash_feeds.h"
@@ -66,9 +65,7 @@ static int check_numbers(const struct kept_fds *fds, uint64_t sum, struct errmsg
 		errmsg_set(err, "region: sum of the descriptors");
 		return -EPROTO;
 	}
-	for (size_t i = 1; i < fds->count; i++) {
-		if (fds->numbers[i] > fds->numbers[i - 1])
-			continue;
+	if (!kept_fds_are_in_order(fds)) {
 		errmsg_set(err, "region: descriptors are not in order");
 		return -EPROTO;
 	}
@@ -77,20 +74,18 @@ static int check_numbers(const struct kept_fds *fds, uint64_t sum, struct errmsg
 
 /* ---- what can be asked for ---- */
 
-static int keep_sockets(const struct crash_socket *sockets, size_t count, struct kept_fds *fds,
+static int keep_sockets(const struct handed_socket *sockets, size_t count, struct kept_fds *fds,
 			struct handover *ret)
 {
 	ret->sockets = calloc(count + 1, sizeof(*ret->sockets));
 	if (!ret->sockets)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
-		const struct handed_socket *handed = &sockets[i].handed;
-
 		/* The number may be another one's by now. */
-		if (!sockopt_has_cookie(kept_fds_look(fds, handed->fd), sockets[i].cookie))
+		if (!sockopt_has_cookie(kept_fds_look(fds, sockets[i].fd), sockets[i].cookie))
 			continue;
-		ret->sockets[ret->socket_count] = *handed;
-		ret->sockets[ret->socket_count++].fd = kept_fds_take(fds, handed->fd);
+		ret->sockets[ret->socket_count] = sockets[i];
+		ret->sockets[ret->socket_count++].fd = kept_fds_take(fds, sockets[i].fd);
 	}
 	return 0;
 }
@@ -153,11 +148,10 @@ static int read_counts(const uint8_t *map, struct handover *ret)
 
 /* ---- all ---- */
 
-int crash_read(uint8_t *map, size_t bytes, int *fds, size_t fd_count, struct handover *ret,
+int crash_read(uint8_t *map, size_t bytes, struct kept_fds *fds, struct handover *ret,
 	       struct errmsg *err)
 {
 	const struct crash_head *head = (const struct crash_head *)(const void *)map;
-	struct kept_fds own = {.fds = fds, .count = fd_count};
 	uint64_t died_ns;
 	int r;
 
@@ -165,17 +159,17 @@ int crash_read(uint8_t *map, size_t bytes, int *fds, size_t fd_count, struct han
 		errmsg_set(err, "region of %zu bytes", bytes);
 		return -EPROTO;
 	}
-	r = check_head(head, bytes, fd_count, err);
+	r = check_head(head, bytes, fds->count, err);
 	if (r < 0)
 		return r;
-	own.numbers = (const int32_t *)(const void *)(map + head->fds.offset);
-	r = check_numbers(&own, atomic_load(&head->fds_sum), err);
+	fds->numbers = (const int32_t *)(const void *)(map + head->fds.offset);
+	r = check_numbers(fds, atomic_load(&head->fds_sum), err);
 	if (r < 0)
 		return r;
 	died_ns = atomic_load(&head->died_ns);
 	*ret = (struct handover){
 		.config.fd = -1, .is_after_crash = true, .still_since_ns = died_ns};
-	r = read_listeners(map, &own, ret, err);
+	r = read_listeners(map, fds, ret, err);
 	if (r == 0) {
 		r = read_counts(map, ret);
 		if (r < 0)
@@ -184,15 +178,11 @@ int crash_read(uint8_t *map, size_t bytes, int *fds, size_t fd_count, struct han
 	if (r == 0 && !crash_head_is_steady(head, died_ns)) {
 		log_warn("relay died within a second of being resumed, its subscribers are closed");
 	} else if (r == 0) {
-		r = crash_feeds_read(map, &own, ret);
+		r = crash_feeds_read(map, fds, ret);
 		if (r < 0)
 			errmsg_errno(err, -r, "feeds");
 	}
-	if (r < 0) {
-		handover_fini(ret);
-		return r;
-	}
-	for (size_t i = 0; i < fd_count; i++)
-		fd_close(&fds[i]);
-	return 0;
+	if (r < 0)
+		handover_free(ret);
+	return r;
 }

@@ -29,7 +29,7 @@ static const uint64_t LIFE_NS = NS_PER_S;
 uint32_t crash_schema(void)
 {
 	/* To be changed with the head of the region. */
-	static const struct kept_table head = {.name = "head 3",
+	static const struct kept_table head = {.name = "head 4",
 					       .bytes = sizeof(struct crash_head)};
 	static const struct kept_table *const tables[] = {
 		&head,           &subscriber_record_table, &part_record_table,
@@ -166,16 +166,13 @@ static void transfer_listeners(struct state_stream *stream, struct crash_listene
 	void *sockets = listeners->sockets;
 	bool has_sockets;
 
-	stream->has_own_fds = true;
 	state_fd(stream, &listeners->config.fd, "configuration");
 	state_u64(stream, &listeners->config.fallbacks, UINT64_MAX, "configurations not used");
 	has_sockets = state_array(stream, &sockets, &listeners->socket_count,
 				  sizeof(*listeners->sockets), LEAST_BYTES, "sockets");
 	listeners->sockets = sockets;
-	for (size_t i = 0; has_sockets && i < listeners->socket_count; i++) {
-		kept_transfer(stream, &socket_kept_table, &listeners->sockets[i].handed);
-		state_u64(stream, &listeners->sockets[i].cookie, UINT64_MAX, "socket cookie");
-	}
+	for (size_t i = 0; has_sockets && i < listeners->socket_count; i++)
+		kept_transfer(stream, &socket_kept_table, &listeners->sockets[i]);
 	state_end(stream);
 }
 
@@ -200,9 +197,7 @@ const char *crash_listeners_read(uint8_t *map, struct crash_listeners *ret)
 		return "sum";
 	if (length == 0)
 		return NULL;
-	if (state_stream_read(&stream, map + head->listeners[current].offset, (size_t)length, NULL,
-			      0) < 0)
-		return "out of memory";
+	state_stream_read(&stream, map + head->listeners[current].offset, (size_t)length, NULL);
 	transfer_listeners(&stream, ret);
 	fault = stream.fault;
 	state_stream_free(&stream);
@@ -213,26 +208,6 @@ void crash_listeners_free(struct crash_listeners *listeners)
 {
 	free(listeners->sockets);
 	*listeners = (struct crash_listeners){.socket_count = 0};
-}
-
-/* 0 or -ENOMEM, with what is to be written in *ret. */
-static int describe_sockets(const struct service *service, const struct config *config,
-			    struct crash_listeners *ret)
-{
-	struct handed_socket *handed = NULL;
-	size_t count = 0;
-	int r = handover_take_sockets(service, config, &handed, &count);
-
-	ret->sockets = calloc(count + 1, sizeof(*ret->sockets));
-	for (size_t i = 0; r == 0 && ret->sockets && i < count; i++) {
-		struct crash_socket *socket = &ret->sockets[ret->socket_count];
-
-		socket->handed = handed[i];
-		if (sockopt_cookie(handed[i].fd, &socket->cookie) == 0)
-			ret->socket_count++;
-	}
-	free(handed);
-	return ret->sockets ? r : -ENOMEM;
 }
 
 void crash_record_write_listeners(struct crash_record *record, struct crash_listeners *listeners)
@@ -270,7 +245,8 @@ void crash_record_set_listeners(struct crash_record *record, const struct servic
 
 	if (!record->map)
 		return;
-	is_described = describe_sockets(service, config, &listeners) == 0;
+	is_described = handover_take_sockets(service, config, &listeners.sockets,
+					     &listeners.socket_count) == 0;
 	crash_record_write_listeners(record, is_described ? &listeners : NULL);
 	crash_listeners_free(&listeners);
 }

@@ -157,15 +157,10 @@ static inline uint64_t crash_fds_sum(const int32_t *numbers, uint64_t count)
  * ready. */
 bool crash_head_is_steady(const struct crash_head *head, uint64_t died_ns);
 
-/* One listening socket in the region. */
-struct crash_socket {
-	struct handed_socket handed; /* fd: the number in the process that died */
-	uint64_t cookie;
-};
-
+/* What can be asked for.  Descriptors are the numbers that they have in the process that died. */
 struct crash_listeners {
-	struct kept_config config;    /* fd: the number in the process that died; -1: none */
-	struct crash_socket *sockets; /* owned */
+	struct kept_config config;
+	struct handed_socket *sockets; /* owned */
 	size_t socket_count;
 };
 

@@ -28,11 +28,12 @@ enum {
 
 static const char magic[8] = "RLYHAND";
 
+/* The memfd: this, the numbers that the descriptors had (int32_t, ascending), and the stream. */
 struct head {
 	char magic[8];
 	uint64_t schema;
 	uint64_t fd_count;
-	uint64_t length;
+	uint64_t length; /* of the stream */
 };
 
 void handover_bag_close(struct handover_bag *bag)
@@ -90,6 +91,25 @@ int handover_bag_send(const struct handover_bag *bag, const int *fds, size_t cou
 	return fd_message_send(bag->in_fd, &message, fds, count, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+static int compare_numbers(const void *a, const void *b)
+{
+	int left = *(const int *)a, right = *(const int *)b;
+
+	return (left > right) - (left < right);
+}
+
+/* In the order in which the next process looks for them.  -EPROTO: one would go to two owners. */
+static int sort_fds(struct state_stream *stream)
+{
+	if (stream->fd_count)
+		qsort(stream->fds, stream->fd_count, sizeof(*stream->fds), compare_numbers);
+	for (size_t i = 1; i < stream->fd_count; i++) {
+		if (stream->fds[i] == stream->fds[i - 1])
+			return -EPROTO;
+	}
+	return 0;
+}
+
 static int write_state(int fd, const struct state_stream *stream)
 {
 	struct head head = {
@@ -101,6 +121,8 @@ static int write_state(int fd, const struct state_stream *stream)
 
 	memcpy(head.magic, magic, sizeof(magic));
 	r = sealed_memory_write(fd, &head, sizeof(head));
+	if (r == 0)
+		r = sealed_memory_write(fd, stream->fds, stream->fd_count * sizeof(*stream->fds));
 	if (r == 0)
 		r = sealed_memory_write(fd, stream->bytes, stream->length);
 	return r < 0 ? r : sealed_memory_finish(fd);
@@ -142,6 +164,8 @@ int handover_pack(struct handover *handover, struct handover_bag *ret, struct er
 		state_stream_free(&stream);
 		return -EPROTO;
 	}
+	if (r == 0)
+		r = sort_fds(&stream);
 	if (r == 0)
 		r = write_state(ret->state_fd, &stream);
 	for (size_t i = 0; r == 0 && i < stream.fd_count; i += FD_MESSAGE_MAX)
@@ -197,6 +221,8 @@ static void close_received(struct received *received, bool is_reset)
 
 static int check_head(const struct head *head, size_t length, size_t fd_count, struct errmsg *err)
 {
+	size_t rest = length - sizeof(*head);
+
 	if (memcmp(head->magic, magic, sizeof(magic)) != 0) {
 		errmsg_set(err, "no state of a relay");
 		return -EPROTO;
@@ -206,17 +232,18 @@ static int check_head(const struct head *head, size_t length, size_t fd_count, s
 			   (unsigned long long)head->schema, handover_schema());
 		return -EPROTONOSUPPORT;
 	}
-	if (head->length != length - sizeof(*head) || head->fd_count != fd_count) {
+	if (head->fd_count != fd_count || fd_count > rest / sizeof(int32_t) ||
+	    head->length != rest - fd_count * sizeof(int32_t)) {
 		errmsg_set(err, "state of %llu bytes and %llu descriptors, there are %zu and %zu",
 			   (unsigned long long)head->length, (unsigned long long)head->fd_count,
-			   length - sizeof(*head), fd_count);
+			   rest, fd_count);
 		return -EPROTO;
 	}
 	return 0;
 }
 
-static int read_state(uint8_t *map, size_t length, const struct received *received,
-		      struct handover *ret, struct errmsg *err)
+static int read_state(uint8_t *map, size_t length, struct kept_fds *fds, struct handover *ret,
+		      struct errmsg *err)
 {
 	struct state_stream stream;
 	struct head head;
@@ -227,34 +254,53 @@ static int read_state(uint8_t *map, size_t length, const struct received *receiv
 		return -EPROTO;
 	}
 	memcpy(&head, map, sizeof(head));
-	r = check_head(&head, length, received->count, err);
+	r = check_head(&head, length, fds->count, err);
 	if (r < 0)
 		return r;
-	r = state_stream_read(&stream, map + sizeof(head), length - sizeof(head), received->fds,
-			      received->count);
-	if (r < 0) {
-		errmsg_errno(err, -r, "state");
-		return r;
+	fds->numbers = (const int32_t *)(const void *)(map + sizeof(head));
+	if (!kept_fds_are_in_order(fds)) {
+		errmsg_set(err, "state: descriptors are not in order");
+		return -EPROTO;
 	}
+	state_stream_read(&stream, map + length - head.length, head.length, fds);
 	*ret = (struct handover){.config.fd = -1};
 	handover_transfer(&stream, ret);
 	if (stream.fault) {
 		errmsg_set(err, "state: %s at byte %zu of %zu", stream.fault, stream.fault_offset,
 			   stream.length);
 		handover_free(ret);
-		r = -EPROTO;
+		return -EPROTO;
 	}
-	state_stream_free(&stream);
-	return r;
+	handover_read_rings(ret, fds);
+	return 0;
 }
 
-/* Of a process that handed over, or of one that died. */
-static int read_any(uint8_t *map, size_t length, const struct received *received,
-		    struct handover *ret, struct errmsg *err)
+/* Of a process that handed over, or of one that died.  Takes what it needs. */
+static int read_any(uint8_t *map, size_t length, struct kept_fds *fds, struct handover *ret,
+		    struct errmsg *err)
 {
-	return crash_is_record(map, length)
-		       ? crash_read(map, length, received->fds, received->count, ret, err)
-		       : read_state(map, length, received, ret, err);
+	return crash_is_record(map, length) ? crash_read(map, length, fds, ret, err)
+					    : read_state(map, length, fds, ret, err);
+}
+
+/* Closes what has not been taken; after a failure that is all: by reset. */
+static int read_received(uint8_t *map, size_t length, struct received *received,
+			 struct handover *ret, struct errmsg *err)
+{
+	size_t bytes = received->count * sizeof(*received->fds);
+	struct kept_fds left = {.fds = malloc(bytes + 1), .count = received->count};
+	int r = -ENOMEM;
+
+	if (left.fds) {
+		memcpy(left.fds, received->fds, bytes);
+		r = read_any(map, length, &left, ret, err);
+	}
+	if (r == 0) {
+		for (size_t i = 0; i < left.count; i++)
+			fd_close(&left.fds[i]);
+	}
+	free(left.fds);
+	return r;
 }
 
 static int receive_all(int fd, struct received *received, struct errmsg *err)
@@ -282,7 +328,7 @@ int handover_unpack(struct handover_bag *bag, struct handover **ret, struct errm
 		if (r < 0)
 			errmsg_errno(err, -r, "state");
 		else
-			r = read_any(map, length, &received, handover, err);
+			r = read_received(map, length, &received, handover, err);
 	}
 	if (r < 0) {
 		close_received(&received, true);

@@ -53,10 +53,26 @@ static void fail(struct upgrade *upgrade, const char *why)
 
 /* ---- packing ---- */
 
-/* With the workers parked. */
-static int pack(struct relay *relay, struct handover_bag *bag, struct errmsg *err)
+/* Its ring holds more than its record has room for, for subscribers who are far behind; NULL: there is
+ * none. */
+static const char *find_partial(const struct handover *handover)
+{
+	for (size_t i = 0; i < handover->feed_count; i++) {
+		const struct handed_feed *feed = &handover->feeds[i];
+
+		for (size_t j = 0; j < feed->part_count; j++) {
+			if (feed->parts[j].is_partial)
+				return feed->name;
+		}
+	}
+	return NULL;
+}
+
+/* With the workers parked.  A process that is to stop cannot wait until all of each ring can go on. */
+static int pack(struct relay *relay, bool is_restart, struct handover_bag *bag, struct errmsg *err)
 {
 	struct handover handover;
+	const char *partial;
 	int r;
 
 	inbox_run(&relay->service.control); /* quotas of subscribers that have gone */
@@ -67,7 +83,17 @@ static int pack(struct relay *relay, struct handover_bag *bag, struct errmsg *er
 		return r;
 	}
 	handover.config = relay->kept_config;
-	r = handover_pack(&handover, bag, err);
+	partial = find_partial(&handover);
+	if (partial && !is_restart) {
+		errmsg_set(err, "feed %s: not all of a ring can go on", partial);
+		r = -ENOSPC;
+	} else {
+		if (partial)
+			log_warn("not all of a ring goes on, who stands in the rest is closed "
+				 "feed=%s",
+				 partial);
+		r = handover_pack(&handover, bag, err);
+	}
 	handover_free(&handover);
 	return r;
 }
@@ -100,8 +126,8 @@ static void go_on(struct relay *relay, struct parked **parked)
 }
 
 /* 0: the workers are parked, and all is in the bag. */
-static int park_and_pack(struct relay *relay, struct parked **parked, struct handover_bag *bag,
-			 struct errmsg *err)
+static int park_and_pack(struct relay *relay, bool is_restart, struct parked **parked,
+			 struct handover_bag *bag, struct errmsg *err)
 {
 	int r;
 
@@ -113,7 +139,7 @@ static int park_and_pack(struct relay *relay, struct parked **parked, struct han
 	}
 	r = pause_recording(relay, err);
 	if (r == 0)
-		r = pack(relay, bag, err);
+		r = pack(relay, is_restart, bag, err);
 	if (r < 0)
 		go_on(relay, parked);
 	return r;
@@ -133,7 +159,7 @@ static bool store(struct relay *relay)
 		 (unsigned long long)relay->service.subscribers);
 	crash_record_set_done(&relay->crash); /* one bag in the store is enough */
 	notify_stopping();
-	r = park_and_pack(relay, &parked, &bag, &err);
+	r = park_and_pack(relay, true, &parked, &bag, &err);
 	if (r < 0) {
 		log_error("hand-over failed: %s, draining", err.text);
 		return false;
@@ -210,7 +236,7 @@ static void run_upgrade(struct upgrade *upgrade)
 	}
 	log_info("upgrading program=%s subscribers=%llu", upgrade->program,
 		 (unsigned long long)relay->service.subscribers);
-	r = park_and_pack(relay, &parked, &bag, &err);
+	r = park_and_pack(relay, false, &parked, &bag, &err);
 	if (r < 0) {
 		fail(upgrade, err.text);
 		return;

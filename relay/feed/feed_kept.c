@@ -283,32 +283,38 @@ static size_t max_packet_bytes(const struct fanout *fanout, size_t max_message)
 	       ENCODER_TRAILER_MAX;
 }
 
+/* NULL: the feed has no record. */
+static struct rendition_record *free_record(const struct fanout *fanout)
+{
+	for (size_t i = 0; fanout->record && i < RECORD_FORMATS_MAX; i++) {
+		if (!get(&fanout->record->renditions[i].is_used))
+			return &fanout->record->renditions[i];
+	}
+	return NULL;
+}
+
 void feed_record_open_rendition(struct rendition *rendition, size_t max_message)
 {
 	const struct fanout *fanout = rendition->fanout;
-	struct rendition_record *record = NULL;
+	struct rendition_record *record = free_record(fanout);
 	struct ring_record *ring = NULL;
 	int r;
 
-	for (size_t i = 0; fanout->record && i < RECORD_FORMATS_MAX && !record; i++) {
-		if (!get(&fanout->record->renditions[i].is_used))
-			record = &fanout->record->renditions[i];
-	}
-	if (!record)
-		return;
 	r = ring_record_new(&rendition->ring.params, max_packet_bytes(fanout, max_message), &ring);
 	if (r < 0) {
-		log_warn("feed=%s format=%s would not survive a crash: %s", fanout->name,
+		log_warn("feed=%s format=%s could not go on in another process: %s", fanout->name,
 			 encoder_name(rendition->encoder), strerror(-r));
 		return;
 	}
 	ring_set_record(&rendition->ring, ring);
+	rendition->ring_record = ring;
+	if (!record)
+		return;
 	record->ring_fd = ring_record_fd(ring);
 	(void)snprintf(record->format, sizeof(record->format), "%s",
 		       encoder_name(rendition->encoder));
 	record->sum = rendition_record_sum(record);
 	rendition->record = record;
-	rendition->ring_record = ring;
 	set(&record->is_used, 1);
 }
 

@@ -107,12 +107,16 @@ static bool is_behind(const struct rendition *rendition,
 /* After a crash a ring may lack its newest messages (`missing`), and all up to a segment of which
  * nothing was known: only who may skip, and has a place already, can do without. */
 static bool can_resume(const struct rendition *rendition, const struct feed_state *part,
-		       const struct subscriber_snapshot *subscriber,
+		       const struct ring_state *ring, const struct subscriber_snapshot *subscriber,
 		       const struct ring_restored *restored, uint64_t missing)
 {
 	if (subscriber->has_input && !subscriber->input && !subscriber->is_ending)
 		return false;
 	if (subscriber->is_replaying && !subscriber->replay)
+		return false;
+	if (!subscriber->is_replaying && cursor_state_fault(&subscriber->cursor, ring))
+		return false;
+	if (subscriber->end_pos > ring->end_pos)
 		return false;
 	if (!part->is_after_crash || subscriber->is_joining || subscriber->on_slow == ON_SLOW_SKIP)
 		return true;
@@ -130,7 +134,7 @@ static void resume_subscribers(struct feed *feed, struct rendition *rendition,
 	for (size_t i = 0; i < state->subscriber_count; i++) {
 		struct subscriber_snapshot *subscriber = &state->subscribers[i];
 
-		if (can_resume(rendition, part, subscriber, restored, missing)) {
+		if (can_resume(rendition, part, &state->ring, subscriber, restored, missing)) {
 			subscriber_resume(rendition, subscriber, restored);
 			continue;
 		}
@@ -175,8 +179,11 @@ static void restore_rendition(struct feed *feed, const struct feed_state *part,
 		refuse(feed, state, part->is_after_crash ? CLOSE_CRASH : CLOSE_REMOVED);
 		return;
 	}
-	r = ring_restore(&rendition->ring, &state->ring, &feed->pipes.pool,
-			 feed->pipes.copy_pipe.slots, &restored);
+	ring_record_adopt(rendition->ring.record, &state->ring, &state->map);
+	r = state->is_unread ? -EBADMSG
+			     : ring_restore(&rendition->ring, &state->ring, &feed->pipes.pool,
+					    feed->pipes.copy_pipe.slots, &restored);
+	ring_record_close(&state->map);
 	if (r < 0) {
 		log_error("ring not resumed feed=%s format=%s: %s", feed->params.name,
 			  state->format, strerror(-r));

@@ -3,6 +3,7 @@
 #include "feed/feed_state.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "feed/feed_kept.h"
 #include "feed/number.h"
 #include "packet/framing.h"
+#include "ring/ring_kept.h"
 
 enum {
 	NUMBER_BYTES = 8, /* in a stream */
@@ -41,15 +43,12 @@ const struct kept_names kept_metrics = {metric_at, sizeof(struct metrics) / size
 
 /* ---- subscribers ---- */
 
-static void transfer_subscriber(struct state_stream *stream, struct subscriber_snapshot *state,
-				const struct ring_state *ring)
+static void transfer_subscriber(struct state_stream *stream, struct subscriber_snapshot *state)
 {
 	kept_transfer(stream, &subscriber_kept_table, &state->kept);
 	if (!state->is_replaying)
-		cursor_state_transfer(stream, &state->cursor, ring);
+		kept_transfer(stream, &cursor_kept_table, &state->cursor);
 	state_bytes(stream, &state->note, state->note_bytes, "notes");
-	if (stream->is_reading && state->end_pos > ring->end_pos)
-		state_fail(stream, "end of a subscriber");
 	if (stream->is_reading && state->fd < 0)
 		state_fail(stream, "socket of a subscriber");
 }
@@ -57,15 +56,19 @@ static void transfer_subscriber(struct state_stream *stream, struct subscriber_s
 static void transfer_rendition(struct state_stream *stream, struct rendition_state *state)
 {
 	void *subscribers = state->subscribers;
+	unsigned ring_fd = (unsigned)state->ring_fd;
 
 	state_text(stream, state->format, sizeof(state->format), "format");
-	ring_state_transfer(stream, &state->ring);
+	if (state->record)
+		ring_record_add_fds(state->record, stream);
+	state_unsigned(stream, &ring_fd, INT_MAX, "ring");
+	state->ring_fd = (int)ring_fd;
 	if (!state_array(stream, &subscribers, &state->subscriber_count,
 			 sizeof(*state->subscribers), (size_t)25 * NUMBER_BYTES, "subscribers"))
 		return;
 	state->subscribers = subscribers;
 	for (size_t i = 0; i < state->subscriber_count; i++)
-		transfer_subscriber(stream, &state->subscribers[i], &state->ring);
+		transfer_subscriber(stream, &state->subscribers[i]);
 }
 
 /* ---- the intake ---- */
@@ -97,11 +100,21 @@ void feed_state_transfer(struct state_stream *stream, struct feed_state *state)
 	kept_transfer_counts(stream, state->counts.closed_slow_by, &kept_slow_causes);
 	transfer_intake(stream, &state->intake);
 	if (!state_array(stream, &renditions, &state->rendition_count, sizeof(*state->renditions),
-			 (size_t)8 * NUMBER_BYTES, "renditions"))
+			 (size_t)3 * NUMBER_BYTES, "renditions"))
 		return;
 	state->renditions = renditions;
 	for (size_t i = 0; i < state->rendition_count; i++)
 		transfer_rendition(stream, &state->renditions[i]);
+}
+
+void feed_state_read_rings(struct feed_state *state, struct kept_fds *fds)
+{
+	for (size_t i = 0; i < state->rendition_count; i++) {
+		struct rendition_state *rendition = &state->renditions[i];
+
+		rendition->is_unread = ring_record_read(kept_fds_look(fds, rendition->ring_fd), fds,
+							&rendition->ring, &rendition->map) < 0;
+	}
 }
 
 void feed_state_close(struct feed_state *state)
@@ -116,6 +129,7 @@ void feed_state_free(struct feed_state *state)
 {
 	for (size_t i = 0; i < state->rendition_count; i++) {
 		ring_state_free(&state->renditions[i].ring);
+		ring_record_close(&state->renditions[i].map);
 		free(state->renditions[i].subscribers);
 	}
 	free(state->renditions);
@@ -154,38 +168,33 @@ static size_t count_subscribers(const struct list *lists[], size_t list_count)
 	return count;
 }
 
-static int capture_rendition(const struct rendition *rendition, struct rendition_state *ret)
+static int capture_rendition(const struct rendition *rendition, struct feed_state *feed,
+			     struct rendition_state *ret)
 {
 	const struct list *lists[] = RENDITION_LISTS(rendition);
-	size_t room = count_subscribers(lists, ARRAY_LEN(lists)), held_count = 0;
+	size_t room = count_subscribers(lists, ARRAY_LEN(lists));
+	const struct ring_record *record = rendition->ring_record;
 	struct list_node *node;
-	struct segment **held = calloc(room + 1, sizeof(struct segment *));
-	int r;
 
 	*ret = (struct rendition_state){
+		.record = record,
+		.ring_fd = record ? ring_record_fd(record) : 0, /* which is never there */
 		.subscribers = calloc(room + 1, sizeof(*ret->subscribers)),
 	};
-	(void)snprintf(ret->format, sizeof(ret->format), "%s", encoder_name(rendition->encoder));
-	if (!held || !ret->subscribers) {
-		free(held);
+	if (!ret->subscribers)
 		return -ENOMEM;
-	}
+	(void)snprintf(ret->format, sizeof(ret->format), "%s", encoder_name(rendition->encoder));
+	feed->is_partial |= !record || !ring_record_is_whole(&rendition->ring);
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
 		list_for_each (lists[i], node) {
 			const struct subscriber *subscriber =
 				list_entry(node, struct subscriber, node);
 
-			struct subscriber_snapshot *state =
-				&ret->subscribers[ret->subscriber_count++];
-
-			capture_subscriber(subscriber, state);
-			if (subscriber->cursor.segment)
-				held[held_count++] = subscriber->cursor.segment;
+			capture_subscriber(subscriber, &ret->subscribers[ret->subscriber_count++]);
+			feed->is_partial |= !ring_record_has(subscriber->cursor.segment);
 		}
 	}
-	r = ring_capture(&rendition->ring, held, held_count, &ret->ring);
-	free(held);
-	return r;
+	return 0;
 }
 
 static int capture_intake(struct feed *feed, struct intake_state *ret)
@@ -234,7 +243,7 @@ int feed_capture(struct feed *feed, struct feed_state *ret)
 	r = ret->renditions ? capture_intake(feed, &ret->intake) : -ENOMEM;
 	list_for_each (&feed->fanout.renditions, node) {
 		if (r == 0)
-			r = capture_rendition(rendition_of(node),
+			r = capture_rendition(rendition_of(node), ret,
 					      &ret->renditions[ret->rendition_count++]);
 	}
 	if (r < 0)

@@ -18,6 +18,7 @@
 #include "fanout/slow_cause.h"
 #include "fanout/subscriber_resume.h"
 #include "intake/intake.h"
+#include "ring/ring_kept.h"
 #include "ring/ring_state.h"
 #include "table/close_reason.h"
 #include "table/metrics.h"
@@ -27,7 +28,11 @@ struct feed;
 
 struct rendition_state {
 	char format[RECORD_NAME_BYTES];
+	const struct ring_record *record; /* captured: the ring's, which is left as it lies there */
+	int ring_fd; /* of its record: the number in the process that captured it */
 	struct ring_state ring;
+	struct ring_record_map map; /* where its blocks are, owned */
+	bool is_unread;             /* it is not known, so no subscriber can go on in it */
 	struct subscriber_snapshot *subscribers; /* owned */
 	size_t subscriber_count;
 };
@@ -45,6 +50,7 @@ struct feed_state {
 	bool is_after_crash; /* not in the stream: the process before died, and said no more */
 	uint64_t
 		lost_before; /* not in the stream: subscribers lost in the crashes before this one */
+	bool is_partial; /* not in the stream: captured, but a ring's record does not have all of it */
 	struct part_counts counts;
 	struct intake_state intake;
 	struct rendition_state *renditions; /* owned */
@@ -60,6 +66,10 @@ must_check int feed_capture(struct feed *feed, struct feed_state *ret);
 
 /* Written to, or read from; what is read is checked. */
 void feed_state_transfer(struct state_stream *stream, struct feed_state *state);
+
+/* After that: finds the rings.  Where one cannot be read, or a subscriber's place is not in it, that is said
+ * in the log when the feed is restored, and they are closed. */
+void feed_state_read_rings(struct feed_state *state, struct kept_fds *fds);
 
 /* In the feed's loop, once its renditions are open: all is as it was, and goes on.  Subscribers
  * that cannot be put where they were are closed: reason REMOVED when nobody offers their format any

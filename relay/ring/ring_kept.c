@@ -18,7 +18,8 @@
 #include "base/fd.h"
 #include "continuity/page_room.h"
 #include "continuity/sealed_memory.h"
-#include "ring/ring_kept_layout.h"
+#include "continuity/state_stream.h"
+#include "ring/ring_kept_parts.h"
 
 enum {
 	/* Address space, not memory: blocks are seldom full, and some are held by cursors. */
@@ -31,45 +32,23 @@ enum {
 	MALLOC_BYTES = 16, /* that malloc(3) needs for itself, at most, but for rounding */
 };
 
-struct ring_record {
-	int fd;
-	uint8_t *map;
-	struct ring_record_layout layout;
-	struct ring_record_head *head;
-	struct ring_record_slot *slots; /* numbers start at 1 */
-	uint32_t slots_used;
-	uint32_t first_free; /* slot given back last; 0: none */
-	struct page_room room;
-	uint32_t version;
-	uint64_t added_until; /* segments from this index on have no slot yet */
-};
-
 /* ---- the memory ---- */
 
-/* At least one. */
-static size_t pages_for(size_t bytes)
-{
-	return bytes ? (bytes - 1) / RING_RECORD_PAGE_BYTES + 1 : 1;
-}
-
-static int map_memory(struct ring_record *record)
+int ring_record_map_memfd(struct ring_record *record, int fd)
 {
 	size_t bytes = record->layout.bytes;
-	int r;
+	void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 
-	r = sealed_memory_new("relay-ring", bytes, &record->fd);
-	if (r < 0)
-		return r;
-	record->map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-			   record->fd, 0);
-	if (record->map == MAP_FAILED) {
-		r = -errno;
-		record->map = NULL;
-		return r;
-	}
+	if (map == MAP_FAILED)
+		return -errno;
 	/* A core dump would fill the holes; a child has no business here. */
-	(void)madvise(record->map, bytes, MADV_DONTDUMP);
-	(void)madvise(record->map, bytes, MADV_DONTFORK);
+	(void)madvise(map, bytes, MADV_DONTDUMP);
+	(void)madvise(map, bytes, MADV_DONTFORK);
+	if (record->map)
+		(void)munmap(record->map, bytes);
+	record->map = map;
+	record->slots = (struct ring_record_slot *)(record->map + record->layout.slots_offset);
+	record->head = (struct ring_record_head *)record->map;
 	return 0;
 }
 
@@ -91,23 +70,23 @@ int ring_record_new(const struct ring_params *params, size_t max_packet_bytes,
 	if (!record)
 		return -ENOMEM;
 	record->fd = -1;
-	record->layout = ring_record_layout((uint32_t)slots, pages_for(room));
-	r = map_memory(record);
+	record->layout = ring_record_layout((uint32_t)slots, ring_record_pages(room));
+	r = sealed_memory_new("relay-ring", record->layout.bytes, &record->fd);
 	if (r == 0)
-		r = page_room_init(&record->room, pages_for(room));
+		r = ring_record_map_memfd(record, record->fd);
+	if (r == 0)
+		r = page_room_init(&record->room, ring_record_pages(room));
 	if (r < 0) {
 		ring_record_free(&record);
 		return r;
 	}
-	record->slots = (struct ring_record_slot *)(record->map + record->layout.slots_offset);
-	record->head = (struct ring_record_head *)record->map;
 	*record->head = (struct ring_record_head){
 		.magic = RING_RECORD_MAGIC,
 		.schema = ring_record_schema(),
 		.slot_bytes = sizeof(struct ring_record_slot),
 		.commit_bytes = sizeof(struct ring_record_commit),
 		.slot_count = (uint32_t)slots,
-		.page_count = pages_for(room),
+		.page_count = ring_record_pages(room),
 		.commits[0].newest_index = UINT64_MAX,
 	};
 	*ret = record;
@@ -145,7 +124,8 @@ static uint64_t offset_of(const struct ring_record *record, const void *memory)
 
 void *ring_record_take(struct ring_record *record, size_t bytes)
 {
-	size_t page = record ? page_room_take(&record->room, pages_for(bytes)) : PAGE_ROOM_NONE;
+	size_t page =
+		record ? page_room_take(&record->room, ring_record_pages(bytes)) : PAGE_ROOM_NONE;
 
 	if (page == PAGE_ROOM_NONE)
 		return malloc(size_max(bytes, 1));
@@ -161,20 +141,20 @@ void ring_record_give(struct ring_record *record, void *memory, size_t bytes)
 	else
 		page_room_give(&record->room,
 			       (offset - record->layout.pages_offset) / RING_RECORD_PAGE_BYTES,
-			       pages_for(bytes));
+			       ring_record_pages(bytes));
 }
 
 size_t ring_record_cut(struct ring_record *record, void **memory, size_t bytes, size_t to_bytes)
 {
 	uint64_t offset = record ? offset_of(record, *memory) : 0;
-	size_t kept = pages_for(to_bytes);
+	size_t kept = ring_record_pages(to_bytes);
 	void *cut;
 
-	if (offset && kept < pages_for(bytes))
+	if (offset && kept < ring_record_pages(bytes))
 		page_room_give(&record->room,
 			       (offset - record->layout.pages_offset) / RING_RECORD_PAGE_BYTES +
 				       kept,
-			       pages_for(bytes) - kept);
+			       ring_record_pages(bytes) - kept);
 	if (offset)
 		return to_bytes;
 	/* A hole of nearly a block's size would be of no use to the next block. */
@@ -191,8 +171,9 @@ size_t ring_record_cost(const struct ring_record *record, const void *memory, si
 {
 	if (!memory)
 		return 0;
-	return record && offset_of(record, memory) ? pages_for(bytes) * RING_RECORD_PAGE_BYTES
-						   : bytes + MALLOC_BYTES;
+	return record && offset_of(record, memory)
+		       ? ring_record_pages(bytes) * RING_RECORD_PAGE_BYTES
+		       : bytes + MALLOC_BYTES;
 }
 
 size_t ring_record_slot_bytes(const struct segment *segment)
@@ -201,6 +182,14 @@ size_t ring_record_slot_bytes(const struct segment *segment)
 }
 
 /* ---- slots ---- */
+
+/* A block or a pipe that its slot shows. */
+static bool is_shown(const struct ring_record_slot *slot)
+{
+	uint32_t kind = atomic_load_explicit(&slot->kind, memory_order_relaxed);
+
+	return kind == RING_RECORD_BLOCK || kind == RING_RECORD_PIPE;
+}
 
 static struct ring_record_slot *slot_of(const struct segment *segment)
 {
@@ -310,7 +299,8 @@ static void forget_newest(struct ring_record *record)
 	finish_commit(record, commit);
 }
 
-void ring_record_add(struct ring_record *record, struct segment *segment)
+/* A segment that is new, or that comes back from a state and has no slot. */
+static void add(struct ring_record *record, struct segment *segment)
 {
 	enum ring_record_kind kind;
 	struct ring_record_slot *slot;
@@ -339,14 +329,18 @@ void ring_record_add(struct ring_record *record, struct segment *segment)
 	set_kind(slot, kind);
 }
 
-void ring_record_forget(struct segment *segment)
+void ring_record_give_slot(struct ring_record *record, uint32_t number)
 {
-	struct ring_record *record = segment->record;
-	struct ring_record_slot *slot = slot_of(segment);
+	struct ring_record_slot *slot = &record->slots[number - 1];
 
 	set_kind(slot, RING_RECORD_FREE);
 	slot->next_free = record->first_free;
-	record->first_free = segment->slot;
+	record->first_free = number;
+}
+
+void ring_record_forget(struct segment *segment)
+{
+	ring_record_give_slot(segment->record, segment->slot);
 	segment->slot = 0;
 }
 
@@ -403,7 +397,7 @@ static void add_new(struct ring_record *record, struct ring *ring)
 	if (before && before->slot)
 		write_growth(before);
 	for (uint64_t index = first; index < ring->next_index; index++)
-		ring_record_add(record, ring_find_segment(ring, index));
+		add(record, ring_find_segment(ring, index));
 }
 
 static void write_newest(struct ring_record_commit *commit, const struct segment *newest)
@@ -443,6 +437,61 @@ void ring_record_commit(struct ring_record *record, struct ring *ring, uint64_t 
 	commit->blocks_made = ring->blocks_made;
 	commit->media = ring->media;
 	finish_commit(record, commit);
+}
+
+void ring_record_resume(struct ring_record *record, struct ring *ring,
+			struct segment *const *segments, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (segments[i]->slot)
+			write_growth(segments[i]);
+		else
+			add(record, segments[i]);
+	}
+	record->added_until = ring->next_index;
+	ring_record_commit(record, ring, ring_first_index(ring));
+}
+
+bool ring_record_has(const struct segment *segment)
+{
+	for (const struct segment *at = segment; at; at = at->continued_by) {
+		if (!at->slot || !is_shown(slot_of(at)))
+			return false;
+	}
+	return true;
+}
+
+bool ring_record_is_empty(const struct ring_record *record)
+{
+	for (uint32_t i = 0; i < record->slots_used; i++) {
+		if (record->slots[i].kind != RING_RECORD_FREE)
+			return false;
+	}
+	return page_room_is_empty(&record->room);
+}
+
+bool ring_record_is_whole(const struct ring *ring)
+{
+	for (uint64_t i = ring_first_index(ring); i < ring->next_index; i++) {
+		const struct segment *segment = ring_find_segment(ring, i);
+
+		if (!segment->slot || !is_shown(slot_of(segment)))
+			return false;
+	}
+	return true;
+}
+
+void ring_record_add_fds(const struct ring_record *record, struct state_stream *stream)
+{
+	state_add_fd(stream, record->fd);
+	for (uint32_t i = 0; i < record->slots_used; i++) {
+		const struct ring_record_slot *slot = &record->slots[i];
+
+		if (atomic_load_explicit(&slot->kind, memory_order_relaxed) != RING_RECORD_PIPE)
+			continue;
+		state_add_fd(stream, slot->read_fd);
+		state_add_fd(stream, slot->write_fd);
+	}
 }
 
 void ring_set_record(struct ring *ring, struct ring_record *record)

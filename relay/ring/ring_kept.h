@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A ring's record: what the ring is, kept in shared memory all the time, so that the process that
- * follows one that was killed can go on with it.
+ * A ring's record: what the ring is, kept in shared memory all the time.  So the next process can go on
+ * with it, whether this one hands over or is killed.
  *
  *   ring_set_record() --> ... SIGKILL ... --> ring_record_read() --> ring_restore()
  *
@@ -19,10 +19,13 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "continuity/kept_fds.h"
 #include "ring/ring.h"
 
 struct ring_record;
 struct ring_state;
+struct segment_state;
+struct state_stream;
 
 /* For one ring: a memfd with room for some times params->max_bytes and for long packets of
  * max_packet_bytes; memory is taken as it is used.  It must outlive the ring's last segment, also
@@ -40,27 +43,46 @@ int ring_record_fd(const struct ring_record *record);
  * inside one. */
 void ring_set_record(struct ring *ring, struct ring_record *record);
 
+/* Does it know all segments that the ring retains?  Without room it may know less. */
+bool ring_record_is_whole(const struct ring *ring);
+
+/* Has it nothing of any segment? */
+bool ring_record_is_empty(const struct ring_record *record);
+
+/* Is the segment there, with all in which its last packet goes on? */
+bool ring_record_has(const struct segment *segment);
+
+/* Adds the record and all pipes in it to what the stream brings along. */
+void ring_record_add_fds(const struct ring_record *record, struct state_stream *stream);
+
+/* Of a record: one of another schema cannot be read. */
+uint32_t ring_record_schema(void);
+
 /* ---- reading, in another process ---- */
 
 /* Where the blocks of a state are. */
 struct ring_record_map {
-	uint8_t *start;
+	uint8_t *start; /* NULL: nowhere, and there is no fd */
 	size_t bytes;
+	int fd; /* the memfd, owned */
 };
 
-/* Maps a dead process's record and describes the ring as ring_capture() does, with all segments
- * that nobody has given up.  Before a segment that is not known nothing is retained; what is known
- * there counts as held.  translate() says which descriptor here is the dead one's `fd` (any number:
- * it is not believed), -1: gone.  It gives nothing away: what *ret refers to is for ring_restore()
- * to take, all else stays the caller's.  Blocks of *ret lie in the map: ring_state_free(), then
- * ring_record_close().  The memfd may be closed at once.
- * 0, or: -ENODATA (no ring was ever recorded), -EBADMSG (not a record, of another version, or it
+/* Maps the record of another process and describes the ring, with all segments that nobody has given
+ * up.  Before a segment that is not known nothing is retained; what is known there counts as held.
+ * Pipes of *ret are taken out of `fds`, for ring_restore() to take.  Blocks of *ret lie in the map:
+ * ring_state_free(), then ring_record_close().  The memfd may be closed at once.
+ * 0, or with nothing taken: -ENODATA (no ring was ever recorded), -EBADMSG (not a record, of another version, or it
  * does not hold together), -ENOMEM, -errno of mmap(2). */
-must_check int ring_record_read(int memfd, int (*translate)(void *owner, int fd), void *owner,
-				struct ring_state *ret, struct ring_record_map *ret_map);
+must_check int ring_record_read(int memfd, struct kept_fds *fds, struct ring_state *ret,
+				struct ring_record_map *ret_map);
 
-/* Unmaps.  Idempotent. */
+/* Unmaps and closes.  Idempotent. */
 void ring_record_close(struct ring_record_map *map);
+
+/* Before ring_restore(): the new ring's record becomes the one that was read, so that no block has to be
+ * copied.  Does nothing where the two have not the same room, or something has been recorded already. */
+void ring_record_adopt(struct ring_record *record, struct ring_state *state,
+		       const struct ring_record_map *map);
 
 /* ---- what the ring and its segments tell it: for ring/ only ---- */
 
@@ -68,8 +90,15 @@ void ring_record_close(struct ring_record_map *map);
  * called behind what adds, and before what gives up. */
 void ring_record_commit(struct ring_record *record, struct ring *ring, uint64_t first_index);
 
-/* A segment that is not at the end of the ring: it comes back from a state. */
-void ring_record_add(struct ring_record *record, struct segment *segment);
+/* Of a state that was adopted: its segment made of a block, with marks that lie in the record; NULL: no
+ * memory, and nothing has changed.  Or what such a block has in the record, given up. */
+must_check struct segment *ring_record_make_block(struct ring_record *record,
+						  struct segment_state *state);
+void ring_record_give_block(struct ring_record *record, const struct segment_state *state);
+
+/* All of these have come back from a state, in order; the ring retains the last ones. */
+void ring_record_resume(struct ring_record *record, struct ring *ring,
+			struct segment *const *segments, size_t count);
 
 /* For segments with a slot.  Before it is given up; before its pipe is emptied; when its bytes are
  * in a block; before its block is cut to its length. */

@@ -60,9 +60,6 @@ struct ring_record_head {
 
 extern const struct kept_table slot_record_table, commit_record_table;
 
-/* In ring_resume.c: from the tables, and the size of the head. */
-uint32_t ring_record_schema(void);
-
 /* Where things are in the memfd. */
 struct ring_record_layout {
 	size_t slots_offset, pages_offset, bytes;

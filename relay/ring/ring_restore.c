@@ -85,13 +85,15 @@ static struct segment *read_block(const struct segment_state *state, struct ring
 }
 
 static int restore_segment(struct segment_state *state, struct pipe_pool *pool, unsigned slots,
-			   struct ring_record *record, struct segment **ret)
+			   struct ring_record *record, bool is_adopted, struct segment **ret)
 {
 	struct segment *segment;
 
 	if (state->read_fd >= 0 && !is_as_said(state))
 		return -EIO;
-	if (state->read_fd < 0)
+	if (state->read_fd < 0 && is_adopted)
+		segment = ring_record_make_block(record, state);
+	else if (state->read_fd < 0)
 		segment = make_block(state, record);
 	else if (state->slots == slots)
 		segment = make_pipe(state, pool);
@@ -108,8 +110,10 @@ static int restore_segment(struct segment_state *state, struct pipe_pool *pool, 
 	segment->begin = state->begin;
 	segment->next_seq = state->next_seq;
 	segment->next_messages = state->next_messages;
-	segment->marks = state->marks;
-	segment->mark_count = segment->mark_room = state->mark_count;
+	if (!segment->marks) {
+		segment->marks = state->marks;
+		segment->mark_count = segment->mark_room = state->mark_count;
+	}
 	for (size_t i = 0; i < segment->mark_count; i++)
 		segment->marks_sum = segment_sum_mark(segment->marks_sum, &segment->marks[i]);
 	state->marks = NULL;
@@ -158,9 +162,7 @@ static void record_restored(struct ring *ring, struct segment **segments, size_t
 {
 	if (!ring->record)
 		return;
-	for (size_t i = 0; i < count; i++)
-		ring_record_add(ring->record, segments[i]);
-	ring_record_commit(ring->record, ring, ring_first_index(ring));
+	ring_record_resume(ring->record, ring, segments, count);
 	for (uint64_t i = ring_first_index(ring); i < ring->next_index; i++)
 		ring_reckon(ring, ring_find_segment(ring, i));
 }
@@ -177,8 +179,12 @@ int ring_restore(struct ring *ring, struct ring_state *state, struct pipe_pool *
 		return -ENOMEM;
 	while (r == 0 && ret->count < count) {
 		r = restore_segment(&state->segments[ret->count], pool, slots, ring->record,
-				    &ret->segments[ret->count]);
+				    state->is_adopted, &ret->segments[ret->count]);
 		ret->count += r == 0;
+	}
+	for (size_t i = ret->count; state->is_adopted && i < count; i++) {
+		if (state->segments[i].block)
+			ring_record_give_block(ring->record, &state->segments[i]);
 	}
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		if (state->segments[i].is_continued) {

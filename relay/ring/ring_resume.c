@@ -3,16 +3,18 @@
  * Reading a ring's record that another process has left.
  *
  * Nothing in it is believed: what lies outside of the memfd is not touched, and the state that
- * comes out holds together as one that came by a stream.  What the writer has hidden, or had no
+ * comes out holds together.  What the writer has hidden, or had no
  * room for, is not known; from there on back nothing is retained.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "base/compiler.h"
+#include "base/fd.h"
 #include "continuity/sealed_memory.h"
 #include "ring/ring_kept.h"
 #include "ring/ring_kept_layout.h"
@@ -68,6 +70,7 @@ static int map_memfd(int memfd, struct ring_record_map *ret, size_t *ret_used_by
 
 	if (r < 0)
 		return r;
+	ret->fd = fcntl(memfd, F_DUPFD_CLOEXEC, 0);
 	if (ret->bytes < sizeof(struct ring_record_head) || fstat(memfd, &about) < 0) {
 		ring_record_close(ret);
 		return -EBADMSG;
@@ -78,8 +81,10 @@ static int map_memfd(int memfd, struct ring_record_map *ret, size_t *ret_used_by
 
 void ring_record_close(struct ring_record_map *map)
 {
-	if (map->start)
+	if (map->start) {
 		(void)munmap(map->start, map->bytes);
+		fd_close(&map->fd);
+	}
 	*map = (struct ring_record_map){0};
 }
 
@@ -133,7 +138,7 @@ static int compare_index(const void *a, const void *b)
 
 /* False: it is not known. */
 static bool find_slot(const struct reading *reading, const struct ring_record_slot *slot,
-		      int (*translate)(void *owner, int fd), void *owner, struct found *ret)
+		      const struct kept_fds *fds, struct found *ret)
 {
 	uint32_t kind = atomic_load_explicit(&slot->kind, memory_order_acquire);
 
@@ -147,13 +152,12 @@ static bool find_slot(const struct reading *reading, const struct ring_record_sl
 	*ret = (struct found){.slot = slot, .index = slot->index, .read_fd = -1, .write_fd = -1};
 	if (kind == RING_RECORD_BLOCK)
 		return true;
-	ret->read_fd = translate(owner, slot->read_fd);
-	ret->write_fd = translate(owner, slot->write_fd);
+	ret->read_fd = kept_fds_look(fds, slot->read_fd);
+	ret->write_fd = kept_fds_look(fds, slot->write_fd);
 	return ret->read_fd >= 0 && ret->write_fd >= 0;
 }
 
-static int find_segments(struct reading *reading, int (*translate)(void *owner, int fd),
-			 void *owner)
+static int find_segments(struct reading *reading, const struct kept_fds *fds)
 {
 	uint32_t used = atomic_load_explicit(&reading->head->slots_used, memory_order_acquire);
 
@@ -163,7 +167,7 @@ static int find_segments(struct reading *reading, int (*translate)(void *owner, 
 	if (!reading->found)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < used; i++)
-		reading->count += find_slot(reading, &reading->slots[i], translate, owner,
+		reading->count += find_slot(reading, &reading->slots[i], fds,
 					    &reading->found[reading->count]);
 	qsort(reading->found, reading->count, sizeof(*reading->found), compare_index);
 	return 0;
@@ -264,8 +268,9 @@ static int read_segment(const struct reading *reading, const struct found *found
 		ret->block_bytes = slot->block_bytes;
 		if (!is_in_pages(reading, slot->block_offset, slot->block_bytes))
 			return -EBADMSG;
-		/* The state's blocks are nobody's to write to; its type does not say so. */
-		ret->block = (uint8_t *)(uintptr_t)(reading->map + slot->block_offset);
+		ret->block = reading->map + slot->block_offset;
+		ret->slot = (uint32_t)(slot - reading->slots) + 1;
+		ret->marks_offset = atomic_load_explicit(&slot->marks_offset, memory_order_relaxed);
 	}
 	return read_marks(reading, slot, is_newest ? commit->newest_marks_sum : slot->marks_sum,
 			  ret);
@@ -332,8 +337,21 @@ static int read_state(struct reading *reading, struct ring_state *ret)
 	return r < 0 ? r : check_fds(ret);
 }
 
-int ring_record_read(int memfd, int (*translate)(void *owner, int fd), void *owner,
-		     struct ring_state *ret, struct ring_record_map *ret_map)
+/* Of a state that is right; so each is there, and is taken once. */
+static void take_pipes(const struct reading *reading, struct kept_fds *fds)
+{
+	for (size_t i = 0; i < reading->count; i++) {
+		const struct found *found = &reading->found[i];
+
+		if (found->is_left_out || found->read_fd < 0)
+			continue;
+		(void)kept_fds_take(fds, found->slot->read_fd);
+		(void)kept_fds_take(fds, found->slot->write_fd);
+	}
+}
+
+int ring_record_read(int memfd, struct kept_fds *fds, struct ring_state *ret,
+		     struct ring_record_map *ret_map)
 {
 	struct reading reading = {0};
 	int r;
@@ -344,9 +362,11 @@ int ring_record_read(int memfd, int (*translate)(void *owner, int fd), void *own
 	if (r == 0)
 		r = read_head(ret_map, &reading);
 	if (r == 0)
-		r = find_segments(&reading, translate, owner);
+		r = find_segments(&reading, fds);
 	if (r == 0)
 		r = read_state(&reading, ret);
+	if (r == 0)
+		take_pipes(&reading, fds);
 	free(reading.found);
 	if (r < 0) {
 		ring_state_free(ret);

@@ -2,11 +2,11 @@
 /*
  * The state of a ring and of the cursors in it, as one process leaves it to the next.
  *
- *   ring_capture() --> struct ring_state --> ring_state_transfer() --> ... --> ring_restore()
+ *   ring_record_read() (ring_kept.h) --> struct ring_state --> ring_restore()
  *
- * Segments that the ring has given up and that a cursor still stands in are captured too, so that
- * a packet in hand can be finished.  Pipes travel as descriptors and keep their bytes.  A state
- * that has been read holds together: positions, indexes and marks are what a ring can have.
+ * Segments that the ring has given up and that a cursor still stands in are there too, so that a
+ * packet in hand can be finished.  Pipes travel as descriptors and keep their bytes.  A state that has
+ * been read holds together: positions, indexes and marks are what a ring can have.
  */
 #pragma once
 
@@ -19,21 +19,33 @@
 #include "ring/ring.h"
 
 struct segment_state {
-#define KEPT_DEF "ring/segment_kept.def"
-#include "continuity/kept_members.def"
+	uint64_t index, start_pos, next_seq, next_messages;
+	size_t length;
+	uint32_t session;
+	unsigned tag;
+	bool is_retained; /* by the ring; else only by cursors */
+	bool is_sealed;
+	bool is_continuation;
+	bool is_continued;     /* by the next one in the list */
+	int read_fd, write_fd; /* a pipe, owned until it is restored; -1: a block */
+	unsigned slots;        /* of the pipe */
 	struct packet_mark begin;
 	struct packet_mark *marks; /* owned */
 	size_t mark_count;
-	uint8_t *block; /* the ring's, or in the stream that was read */
+	const uint8_t *block; /* in the record that was read */
+	size_t block_bytes;
+	uint32_t slot;         /* there */
+	uint64_t marks_offset; /* there; 0: the first is `begin`, there are no more */
 };
 
 /* All zero is an empty ring. */
 struct ring_state {
-#define KEPT_DEF "ring/ring_kept.def"
-#include "continuity/kept_members.def"
+	uint64_t start_pos, end_pos, next_index, next_seq, message_count, blocks_made;
+	uint32_t session;
 	struct ring_media media;
 	struct segment_state *segments; /* owned; by index */
 	size_t segment_count;
+	bool is_adopted; /* blocks lie in the memory of the ring's own record already */
 };
 
 struct cursor_state {
@@ -41,22 +53,11 @@ struct cursor_state {
 #include "continuity/kept_members.def"
 };
 
-extern const struct kept_table cursor_kept_table, mark_kept_table, segment_kept_table,
-	ring_kept_table;
+extern const struct kept_table cursor_kept_table, mark_kept_table;
 
-/* Describes the ring, and `held` segments that cursors stand in (any order, also those that it
- * retains).  The ring must not change until the state is freed.  0 or -ENOMEM. */
-must_check int ring_capture(const struct ring *ring, struct segment *const *held, size_t held_count,
-			    struct ring_state *ret);
 void cursor_capture(const struct cursor *cursor, struct cursor_state *ret);
 
-/* Written to, or read from; what is read is checked. */
-void ring_state_transfer(struct state_stream *stream, struct ring_state *state);
-void cursor_state_transfer(struct state_stream *stream, struct cursor_state *state,
-			   const struct ring_state *ring);
-
-/* What does not hold together: in a state that has not been read from a stream, or of a cursor in
- * one.  NULL: nothing. */
+/* What does not hold together: in a state, or of a cursor in one.  NULL: nothing. */
 const char *ring_state_fault(const struct ring_state *ring);
 const char *cursor_state_fault(const struct cursor_state *state, const struct ring_state *ring);
 
@@ -71,7 +72,8 @@ struct ring_restored {
 	size_t count;
 };
 
-/* Makes the ring, which is emptied before, what the state says.  Pipes become the ring's, and part
+/* Makes the ring, which is emptied before, what the state says; blocks are copied, but for those of a record
+ * that was adopted (ring_record_adopt()).  Pipes become the ring's, and part
  * of `pool`; one whose slots are not `slots` is read into a block.  0; -ENOMEM, or -EIO when a pipe
  * does not hold what the state says, and the ring is empty then.  Descriptors that were taken are
  * -1 in *state. */

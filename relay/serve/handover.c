@@ -17,6 +17,7 @@
 #include "history/recorder.h"
 #include "http/websocket_input.h"
 #include "net/peer_socket.h"
+#include "net/sockopt.h"
 #include "serve/arrival.h"
 #include "serve/arrival_begin.h"
 #include "serve/combination.h"
@@ -43,6 +44,8 @@ static struct handed_socket *add_socket(struct socket_list *sockets, enum handed
 	sockets->count++;
 	socket->kind = kind;
 	socket->fd = fd;
+	if (sockopt_cookie(fd, &socket->cookie) < 0)
+		socket->cookie = 0;
 	(void)snprintf(socket->name, sizeof(socket->name), "%s", name);
 	(void)snprintf(socket->address, sizeof(socket->address), "%s", address);
 	return socket;
@@ -219,7 +222,7 @@ const struct kept_table *const *handover_tables(size_t *ret_count)
 {
 	/* To be changed with what stands beside the tables: lists, bytes, counters, and their
 	 * order; and with what a format makes of a packet, which who reads files gets in two halves. */
-	static const struct kept_table beside = {.name = "beside 4"};
+	static const struct kept_table beside = {.name = "beside 5"};
 	static const struct kept_table *const tables[] = {
 		&beside,
 		&service_kept_table,
@@ -229,9 +232,6 @@ const struct kept_table *const *handover_tables(size_t *ret_count)
 		&ingest_kept_table,
 		&feed_kept_table,
 		&intake_kept_table,
-		&ring_kept_table,
-		&segment_kept_table,
-		&mark_kept_table,
 		&cursor_kept_table,
 		&subscriber_kept_table,
 	};
@@ -245,7 +245,7 @@ uint32_t handover_schema(void)
 	size_t count;
 	const struct kept_table *const *tables = handover_tables(&count);
 
-	return kept_schema(tables, count);
+	return kept_schema(tables, count) ^ ring_record_schema();
 }
 
 static void transfer_socket(struct state_stream *stream, struct handed_socket *socket)
@@ -297,31 +297,37 @@ void handover_transfer(struct state_stream *stream, struct handover *handover)
 {
 	void *sockets = handover->sockets, *feeds = handover->feeds,
 	     *http_listeners = handover->http_listeners;
-	bool has_sockets, has_feeds, has_http;
 
 	kept_transfer(stream, &service_kept_table, handover);
 	if (handover->workers == 0)
 		state_fail(stream, "workers");
-	has_sockets = state_array(stream, &sockets, &handover->socket_count,
-				  sizeof(*handover->sockets), LEAST_BYTES, "sockets");
-	if (stream->is_reading)
-		handover->sockets = sockets;
-	for (size_t i = 0; has_sockets && i < handover->socket_count; i++)
+	(void)state_array(stream, &sockets, &handover->socket_count, sizeof(*handover->sockets),
+			  LEAST_BYTES, "sockets");
+	handover->sockets = sockets;
+	for (size_t i = 0; i < handover->socket_count; i++)
 		transfer_socket(stream, &handover->sockets[i]);
-	has_feeds = state_array(stream, &feeds, &handover->feed_count, sizeof(*handover->feeds),
-				LEAST_BYTES, "feeds");
-	if (stream->is_reading)
-		handover->feeds = feeds;
-	for (size_t i = 0; has_feeds && i < handover->feed_count; i++)
+	(void)state_array(stream, &feeds, &handover->feed_count, sizeof(*handover->feeds),
+			  LEAST_BYTES, "feeds");
+	handover->feeds = feeds;
+	for (size_t i = 0; i < handover->feed_count; i++)
 		transfer_feed(stream, &handover->feeds[i], handover->workers);
-	has_http = state_array(stream, &http_listeners, &handover->http_listener_count,
-			       sizeof(*handover->http_listeners), LEAST_BYTES, "listeners of http");
-	if (stream->is_reading)
-		handover->http_listeners = http_listeners;
-	for (size_t i = 0; has_http && i < handover->http_listener_count; i++)
+	(void)state_array(stream, &http_listeners, &handover->http_listener_count,
+			  sizeof(*handover->http_listeners), LEAST_BYTES, "listeners of http");
+	handover->http_listeners = http_listeners;
+	for (size_t i = 0; i < handover->http_listener_count; i++)
 		handed_http_transfer(stream, &handover->http_listeners[i]);
 	farewells_transfer(stream, &handover->farewells);
 	state_end(stream);
+}
+
+void handover_read_rings(struct handover *handover, struct kept_fds *fds)
+{
+	for (size_t i = 0; i < handover->feed_count; i++) {
+		struct handed_feed *feed = &handover->feeds[i];
+
+		for (size_t j = 0; j < feed->part_count; j++)
+			feed_state_read_rings(&feed->parts[j], fds);
+	}
 }
 
 /* ---- going on ---- */
@@ -560,9 +566,6 @@ void handover_free(struct handover *handover)
 	free(handover->http_listeners);
 	free(handover->feeds);
 	free(handover->sockets);
-	for (size_t i = 0; i < handover->ring_map_count; i++)
-		ring_record_close(&handover->ring_maps[i]);
-	free(handover->ring_maps);
 	if (handover->map)
 		(void)munmap(handover->map, handover->map_bytes);
 	*handover = (struct handover){.config.fd = -1};

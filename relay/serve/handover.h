@@ -3,6 +3,8 @@
  * The state of all that is served, as one process leaves it to the next: listening sockets, feeds
  * with their publishers, rings and subscribers, and the counters.  So the accounts go on.
  *
+ * Rings are not in it: they lie in memory that is kept all the time (ring/ring_kept.h).
+ *
  *   this process:  handover_take()      service -> struct handover
  *                  handover_transfer()  struct handover -> stream, which travels by a bag
  *   the next one:  handover_transfer()  stream -> struct handover
@@ -24,7 +26,6 @@
 #include "continuity/kept_struct.h"
 #include "config/config.h"
 #include "net/listener.h"
-#include "ring/ring_kept.h"
 #include "serve/http_listener.h"
 #include "serve/served_feed.h"
 #include "serve/served_listener.h"
@@ -67,8 +68,6 @@ struct handover {
 	struct farewells farewells; /* who is told by the next process that it cannot go on */
 	struct handed_http *http_listeners; /* of listeners with format = http */
 	size_t http_listener_count;
-	struct ring_record_map *ring_maps; /* where blocks of rings are, after a crash; owned */
-	size_t ring_map_count;
 	uint8_t *map; /* where the stream is, when it was read from a bag; unmapped at the end */
 	size_t map_bytes;
 };
@@ -95,6 +94,9 @@ const struct kept_table *const *handover_tables(size_t *ret_count);
 /* Writes it to a stream, or reads it from one.  What is read has been checked if the stream has no
  * fault; if it has one, nothing of it is to be believed. */
 void handover_transfer(struct state_stream *stream, struct handover *handover);
+
+/* After reading: finds the rings, which do not lie in the stream. */
+void handover_read_rings(struct handover *handover, struct kept_fds *fds);
 
 /* After handover_take().  Closes nothing that the service uses. */
 void handover_free(struct handover *handover);

@@ -275,6 +275,21 @@ def test_a_call_fails_while_all_stand_still(lab, engine, call):
     assert relay.feed("a")["subscribers_resumed"] == 0
 
 
+def test_a_ring_that_cannot_go_on_is_not_left(lab):
+    """The memory in which it would go on could not be had. relay serves all the same, and an upgrade changes nothing."""
+    made = script("u32be", (70_000, 300, 4096, 1) * 50, 2)
+    relay = lab.start(WORKERS | feed("a", **LOSSLESS), env=daemon.preload(RELAY_REFUSE="memfd_create:ENOMEM"))
+    assert sum("format=raw could not go on in another process: Cannot allocate memory" in line for line in relay.log)
+    readers = relay.subscribe("a-raw", made, 4) + relay.subscribe("a-framed", made, 4)
+    relay.wait("a", subscribers=8)
+    publisher = relay.publish("a", made.wire[:made.ends[99]])
+    relay.wait("a", in_messages=100)
+    relay.expect("upgrade failed").upgrade("upgrade failed: feed a: not all of a ring can go on, nothing has changed")
+    publisher.send(made.wire[made.ends[99]:])
+    relay.run_until_done(readers)
+    assert relay.feed("a")["subscribers_resumed"] == 0
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("call", ["state_memory:1", "execv:1"])
 def test_a_publisher_that_takes_over_meanwhile_begins_anew(lab, engine, call):
@@ -298,14 +313,15 @@ def test_a_publisher_that_takes_over_meanwhile_begins_anew(lab, engine, call):
 
 
 HEAD = struct.Struct("8sQQQ")
+NUMBER = struct.pack("i", 9)  # that the one descriptor had
 SCHEMA, _ = daemon.schemas()
 STATES = {
     "another schema": (HEAD.pack(b"RLYHAND\0", 99, 1, 0), "state of schema 99, expected"),
     "another magic": (HEAD.pack(b"NONSENSE", SCHEMA, 1, 0), "no state of a relay"),
     "short": (b"RLYHAND\0", "state"),
-    "empty": (HEAD.pack(b"RLYHAND\0", SCHEMA, 1, 0), "state: workers at byte 0 of 0"),
+    "empty": (HEAD.pack(b"RLYHAND\0", SCHEMA, 1, 0) + NUMBER, "state: workers at byte 0 of 0"),
     "descriptors are missing": (HEAD.pack(b"RLYHAND\0", SCHEMA, 2, 0), "2 descriptors, there are 0 and 1"),
-    "nonsense": (HEAD.pack(b"RLYHAND\0", SCHEMA, 1, 64) + b"\xff" * 64, "state: workers at byte 8 of 64"),
+    "nonsense": (HEAD.pack(b"RLYHAND\0", SCHEMA, 1, 64) + NUMBER + b"\xff" * 64, "state: workers at byte 8 of 64"),
 }
 
 

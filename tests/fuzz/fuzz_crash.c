@@ -40,11 +40,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 	struct handover handover = {.config.fd = -1};
 	struct errmsg err = {.text = ""};
 	int fds[FDS_MAX];
+	struct kept_fds kept = {.fds = fds};
 	size_t fd_count;
 
 	if (count < 1 + sizeof(struct crash_head))
 		return 0;
 	fd_count = bytes[0] >> 4;
+	kept.count = fd_count;
 	for (size_t i = 0; i < fd_count; i++)
 		fds[i] = FIRST_FD + (int)i;
 	// Of exactly this length, so that a read behind it shows.
@@ -52,10 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 	memcpy(map, bytes + 1, count - 1);
 	put_right((struct crash_head *)(void *)map, count - 1, fd_count, bytes[0]);
 	EXPECT(crash_is_record(map, count - 1));
-	if (crash_read(map, count - 1, fds, fd_count, &handover, &err) == 0) {
+	if (crash_read(map, count - 1, &kept, &handover, &err) == 0) {
 		EXPECT(handover.is_after_crash && handover.socket_count == 0);
-		for (size_t i = 0; i < fd_count; i++)
-			EXPECT(fds[i] == -1);
 		handover_free(&handover);
 	} else {
 		EXPECT(err.text[0] != '\0');

@@ -8,56 +8,6 @@
 
 static const uint8_t payload[SAMPLE_BLOCK_BYTES] = "0123456789abcdef";
 
-/* A segment that only a cursor holds and that goes on in the next one, a pipe, then a growing
- * block.
- */
-static void fill_ring(struct sample *sample, struct ring_state *ring)
-{
-	struct segment_state *segments = sample->segments;
-
-	*ring = (struct ring_state){
-		.start_pos = 100,
-		.end_pos = 142,
-		.next_index = 8,
-		.next_seq = 21,
-		.message_count = 20,
-		.media = {.tables = 3, .tables_ns = 1000, .key_frame = 5, .lead = 3},
-		.segments = segments,
-		.segment_count = 3,
-	};
-	segments[0] = (struct segment_state){.index = 3,
-					     .start_pos = 40,
-					     .length = 10,
-					     .is_sealed = true,
-					     .read_fd = -1,
-					     .write_fd = -1,
-					     .block = sample->block,
-					     .block_bytes = 10};
-	segments[1] = (struct segment_state){.index = 6,
-					     .start_pos = 100,
-					     .length = 30,
-					     .is_sealed = true,
-					     .is_retained = true,
-					     .read_fd = FIRST_FD + 3,
-					     .write_fd = FIRST_FD + 4,
-					     .slots = 16,
-					     .marks = &sample->mark_of_rest,
-					     .mark_count = 1};
-	segments[2] = (struct segment_state){.index = 7,
-					     .start_pos = 130,
-					     .length = 12,
-					     .is_retained = true,
-					     .read_fd = -1,
-					     .write_fd = -1,
-					     .block = sample->block,
-					     .block_bytes = 65536,
-					     .marks = sample->marks,
-					     .mark_count = 2};
-	sample->mark_of_rest = (struct packet_mark){.first_seq = 18};
-	sample->marks[0] = (struct packet_mark){.first_seq = 19};
-	sample->marks[1] = (struct packet_mark){.offset = 5, .first_seq = 20};
-}
-
 static void fill_web(struct sample *sample)
 {
 	sample->http_listeners[0] = (struct handed_http){
@@ -74,12 +24,12 @@ void sample_fill(struct sample *sample)
 
 	memset(sample, 0, sizeof(*sample));
 	memcpy(sample->block, payload, sizeof(payload));
-	fill_ring(sample, &rendition->ring);
+	rendition->ring_fd = RING_FD;
 	memcpy(rendition->format, "framed", 7);
 	rendition->subscribers = sample->subscribers;
 	rendition->subscriber_count = 3;
 	sample->subscribers[0] = (struct subscriber_snapshot){
-		.fd = FIRST_FD + 5,
+		.fd = FIRST_FD + 3,
 		.id = 1,
 		.on_slow = ON_SLOW_WAIT,
 		.note = sample->note,
@@ -95,9 +45,9 @@ void sample_fill(struct sample *sample)
 		.input_max_bytes = 4096,
 		.cursor = {.is_inside = true, .index = 3, .offset = 4, .pos = 44, .next_index = 4}};
 	sample->subscribers[1] = (struct subscriber_snapshot){
-		.fd = FIRST_FD + 6, .id = 2, .cursor = {.pos = 142, .next_index = 8}};
+		.fd = FIRST_FD + 4, .id = 2, .cursor = {.pos = 142, .next_index = 8}};
 	sample->subscribers[2] = (struct subscriber_snapshot){
-		.fd = FIRST_FD + 7,
+		.fd = FIRST_FD + 5,
 		.id = 3,
 		.is_replaying = true,
 		.from_files = {.device = 1,
@@ -132,6 +82,6 @@ void sample_fill(struct sample *sample)
 					     .farewells = {.list = sample->farewells, .count = 1}};
 	memcpy(sample->last_words, "bye", 3);
 	sample->farewells[0] =
-		(struct farewell){.fd = FIRST_FD + 8, .bytes = sample->last_words, .byte_count = 3};
+		(struct farewell){.fd = FIRST_FD + 6, .bytes = sample->last_words, .byte_count = 3};
 	fill_web(sample);
 }

@@ -10,7 +10,8 @@
 #include "serve/handover.h"
 
 enum {
-	FDS = 9,        // in the sample
+	FDS = 7,        // in the sample, from FIRST_FD on
+	RING_FD = 950,  // the number of a ring's record, which is not among them
 	FIRST_FD = 900, // not open: nothing here may touch a descriptor
 	SAMPLE_BLOCK_BYTES = 17,
 };
@@ -22,8 +23,6 @@ struct sample {
 	struct handed_feed feeds[1];
 	struct feed_state parts[1];
 	struct rendition_state renditions[1];
-	struct segment_state segments[3];
-	struct packet_mark marks[2], mark_of_rest;
 	struct subscriber_snapshot subscribers[3];
 	uint8_t block[SAMPLE_BLOCK_BYTES];
 	struct handed_http http_listeners[1];
@@ -31,8 +30,8 @@ struct sample {
 	uint8_t last_words[FAREWELL_BYTES_MAX + 1];
 };
 
-// A listener, a feed with a ring of three segments and two subscribers, one that reads files, a listener of HTTP,
-// and somebody who is only told something.
+// A listener, a feed with two subscribers and one that reads files, a listener of HTTP, and somebody who is only
+// told something.
 void sample_fill(struct sample *sample);
 
 #endif

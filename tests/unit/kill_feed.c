@@ -38,6 +38,7 @@
 #include "tests/unit/kill_publisher.h"
 #include "tests/unit/kill_rig.h"
 #include "tests/unit/leave_out.h"
+#include "tests/unit/same_fds.h"
 #include "tests/unit/tcp_pair.h"
 
 enum {
@@ -256,12 +257,6 @@ static void say_some(struct peer *peer, size_t most)
 		peer->said += (uint64_t)put;
 }
 
-static int same(void *owner, int fd)
-{
-	(void)owner;
-	return fd;
-}
-
 struct tally {
 	unsigned settled, advanced, lost, replaying, publishers;
 };
@@ -330,11 +325,12 @@ static void check_rendition(struct crash *crash, size_t index, struct tally *tal
 	struct ring_record_map map;
 	struct ring_state ring;
 	struct part_now now;
+	struct same_fds same;
 
 	assert_int_equal(part->renditions[index].sum,
 			 rendition_record_sum(&part->renditions[index]));
-	assert_int_equal(ring_record_read(part->renditions[index].ring_fd, same, NULL, &ring, &map),
-			 0);
+	assert_int_equal(
+		ring_record_read(part->renditions[index].ring_fd, same_fds(&same), &ring, &map), 0);
 	assert_int_equal(part_record_read(part, &now), 0);
 	if (!now.is_torn)
 		assert_true(ring.next_seq <= now.next_seq);

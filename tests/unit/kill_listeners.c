@@ -37,7 +37,7 @@ KILLED(listener_record_table);
 struct sockets {
 	struct kept_config config;
 	size_t count;
-	struct crash_socket sockets[SOCKETS];
+	struct handed_socket sockets[SOCKETS];
 };
 
 // Shared: the list with number n is lists[n].
@@ -57,9 +57,8 @@ static void fill(struct sockets *list, unsigned number, uint64_t *random)
 	list->config = (struct kept_config){.fd = (int)number, .fallbacks = rig_random(random)};
 	list->count = rig_random_below(random, SOCKETS + 1);
 	for (size_t i = 0; i < list->count; i++) {
-		kept_rig_fill(&socket_kept_table, &list->sockets[i].handed, random);
-		list->sockets[i].handed.fd = (int)rig_random_below(random, 1000);
-		list->sockets[i].cookie = rig_random(random);
+		kept_rig_fill(&socket_kept_table, &list->sockets[i], random);
+		list->sockets[i].fd = (int)rig_random_below(random, 1000);
 	}
 }
 
@@ -89,9 +88,7 @@ static bool is_list(const struct sockets *list, const struct crash_listeners *re
 	    read->config.fallbacks != list->config.fallbacks)
 		return false;
 	for (size_t i = 0; i < list->count; i++) {
-		if (read->sockets[i].cookie != list->sockets[i].cookie ||
-		    kept_rig_difference(&socket_kept_table, &read->sockets[i].handed,
-					&list->sockets[i].handed))
+		if (kept_rig_difference(&socket_kept_table, &read->sockets[i], &list->sockets[i]))
 			return false;
 	}
 	return true;
@@ -145,8 +142,8 @@ static void go_through(const struct writing *writing)
 		found = check(writing);
 		assert_true(found >= last);
 		if (found != last)
-			killed_note(&killed_socket_kept_table, &lists[last].sockets[0].handed,
-				    &lists[found].sockets[0].handed);
+			killed_note(&killed_socket_kept_table, &lists[last].sockets[0],
+				    &lists[found].sockets[0]);
 		last = found;
 	}
 	assert_int_equal(last, LISTS - 1);

@@ -26,6 +26,7 @@
 #include "tests/unit/leave_out.h"
 #include "tests/unit/pipe_rig.h"
 #include "tests/unit/ring_kept_rig.h"
+#include "tests/unit/same_fds.h"
 
 enum {
 	FDS = 600, /* more than there ever are */
@@ -98,8 +99,9 @@ static void end_round(struct round *round)
 
 static void read_and_check(struct round *round, struct ring_state *ret, struct ring_record_map *map)
 {
+	struct same_fds same;
 	const char *fault;
-	int r = ring_record_read(round->progress->record_fd, rig_same_fd, NULL, ret, map);
+	int r = ring_record_read(round->progress->record_fd, same_fds(&same), ret, map);
 
 	if (r < 0)
 		fail_round(round, strerror(-r));
@@ -108,33 +110,68 @@ static void read_and_check(struct round *round, struct ring_state *ret, struct r
 		fail_round(round, fault);
 }
 
-/* A ring of the state, with a record of its own that says the same. */
-static void restore(struct round *round, struct ring_state *state)
+/* What comes now is in the record as well, behind what was there. */
+static void go_on(struct round *round, struct ring *ring, struct ring_record *record)
+{
+	static uint8_t bytes[20000];
+	struct same_fds same;
+
+	for (uint64_t i = 0; i < 20; i++) {
+		const struct iovec part = {bytes, 1 + i * i * 50};
+		const struct ring_packet packet = {.first_seq = ring->next_seq,
+						   .next_seq = ring->next_seq + 1,
+						   .count = 1,
+						   .arrived_ns = 1000000 + i};
+		struct ring_record_map map;
+		struct ring_state state;
+
+		assert_int_equal(ring_append_copy(ring, &part, 1, &packet, i % 7 == 0), 0);
+		if (i % 4 == 3)
+			ring_trim(ring, UINT64_MAX);
+		assert_int_equal(
+			ring_record_read(ring_record_fd(record), same_fds(&same), &state, &map), 0);
+		if (rig_find_retained_difference(ring, &state))
+			fail_round(round, rig_find_retained_difference(ring, &state));
+		ring_state_free(&state);
+		ring_record_close(&map);
+	}
+}
+
+/* A ring of the state, with a record that says the same: of its own, or the writer's.  It goes on. */
+static void restore(struct round *round, struct ring_state *state,
+		    const struct ring_record_map *from, bool adopts)
 {
 	const struct ring_params params = {.max_bytes = RIG_RING_BYTES, .max_pipes = RIG_PIPES};
+	size_t segment_count = state->segment_count;
 	struct ring_record *record;
 	struct ring_record_map map;
 	struct ring_state again;
 	struct ring_restored restored;
 	struct pipe_pool pool;
+	struct same_fds same;
 	struct ring ring;
 	const char *fault;
 
 	ring_init(&ring, &params);
 	assert_int_equal(pipe_pool_init(&pool, RIG_SLOTS, 300, 4), 0);
-	assert_int_equal(ring_record_new(&params, 1 << 20, &record), 0);
+	assert_int_equal(ring_record_new(&params, RIG_LONG_BYTES, &record), 0);
 	ring_set_record(&ring, record);
+	if (adopts)
+		ring_record_adopt(record, state, from);
+	assert_int_equal(state->is_adopted, adopts);
 	assert_int_equal(ring_restore(&ring, state, &pool, RIG_SLOTS, &restored), 0);
-	assert_int_equal(ring_record_read(ring_record_fd(record), rig_same_fd, NULL, &again, &map),
+	assert_int_equal(ring_record_read(ring_record_fd(record), same_fds(&same), &again, &map),
 			 0);
 	fault = rig_find_fault(&again, round->seed, round->is_long, round->progress);
 	if (fault)
 		fail_round(round, fault);
-	assert_int_equal(again.segment_count, state->segment_count);
+	assert_int_equal(again.segment_count, segment_count);
 	ring_state_free(&again);
 	ring_record_close(&map);
+	go_on(round, &ring, record);
 	ring_restored_drop(&restored);
 	ring_clear(&ring);
+	assert_true(ring_record_is_empty(record));
 	assert_int_equal(pool.open_count, pool.idle_count);
 	pipe_pool_fini(&pool);
 	ring_record_free(&record);
@@ -174,7 +211,7 @@ void ring_killed_at_any_moment(void **state)
 			kept += ring.segments[j].is_retained;
 			pipes += ring.segments[j].read_fd >= 0;
 		}
-		restore(&round, &ring);
+		restore(&round, &ring, &map, i % 2);
 		ring_state_free(&ring);
 		ring_record_close(&map);
 		end_round(&round);

@@ -19,10 +19,12 @@
 
 #include "base/compiler.h"
 #include "fanout/subscriber_resume.h"
+#include "ring/ring_kept.h"
 #include "tests/unit/feed_rig.h"
 #include "tests/unit/kept_rig.h"
 #include "tests/unit/kill_rig.h"
 #include "tests/unit/leave_out.h"
+#include "tests/unit/same_fds.h"
 
 enum {
 	DESCRIPTORS = 256,
@@ -250,7 +252,9 @@ void subscriber_stopped_at_each_instruction(void **state)
 	struct segment *segments[PAST_BYTES / 1000];
 	struct writing writing = {.random = kill_rig_seed() + 1};
 	struct feed_records records = {.part_count = 1, .subscriber_count = DESCRIPTORS};
+	struct ring_record_map map;
 	struct ring_state ring;
+	struct same_fds same;
 
 	(void)state;
 	print_message("seed %llu\n", (unsigned long long)writing.random);
@@ -265,7 +269,9 @@ void subscriber_stopped_at_each_instruction(void **state)
 	for (uint64_t i = 0; i < writing.rig.raw->ring.next_index; i++)
 		segments[writing.segments.count++] = ring_find_segment(&writing.rig.raw->ring, i);
 	assert_in_range(writing.segments.count, 2, ARRAY_LEN(segments));
-	assert_int_equal(ring_capture(&writing.rig.raw->ring, NULL, 0, &ring), 0);
+	assert_int_equal(ring_record_read(ring_record_fd(writing.rig.raw->ring_record),
+					  same_fds(&same), &ring, &map),
+			 0);
 	writing.pid = kill_rig_start(attach_all, &writing);
 	if (kill_rig_await(writing.pid)) {
 		go_through(&writing, &ring);
@@ -274,6 +280,7 @@ void subscriber_stopped_at_each_instruction(void **state)
 		leave_out_part("no tracing of another process: ptrace(2) is refused");
 	}
 	ring_state_free(&ring);
+	ring_record_close(&map);
 	feed_rig_close(&writing.rig);
 	assert_int_equal(munmap(writing.tables, sizeof(*writing.tables)), 0);
 }

@@ -19,12 +19,6 @@ struct checking {
 	uint64_t step_count; /* that are in the state */
 };
 
-int rig_same_fd(void *owner, int fd)
-{
-	(void)owner;
-	return fcntl(fd, F_GETFD) >= 0 ? fd : -1;
-}
-
 /* The steps that have been done, or that and the one which has been begun. */
 static bool count_steps(struct checking *checking, uint64_t begun, uint64_t done)
 {
@@ -288,41 +282,76 @@ static bool is_same_mark(const struct packet_mark *left, const struct packet_mar
 	       left->arrived_ns == right->arrived_ns;
 }
 
-static bool is_same_segment(const struct segment_state *left, const struct segment_state *right)
+static bool is_same_segment(const struct segment *left, bool is_retained,
+			    const struct segment_state *right)
 {
+	bool is_pipe = left->kind == SEGMENT_PIPE;
 	bool is_same = left->index == right->index && left->start_pos == right->start_pos &&
 		       left->session == right->session && left->next_seq == right->next_seq &&
 		       left->next_messages == right->next_messages &&
 		       left->length == right->length && left->tag == right->tag &&
-		       left->is_retained == right->is_retained &&
-		       left->is_sealed == right->is_sealed &&
+		       is_retained == right->is_retained && left->is_sealed == right->is_sealed &&
 		       left->is_continuation == right->is_continuation &&
-		       left->is_continued == right->is_continued &&
+		       (left->continued_by != NULL) == right->is_continued &&
 		       is_same_mark(&left->begin, &right->begin) &&
-		       left->mark_count == right->mark_count &&
-		       (left->read_fd >= 0) == (right->read_fd >= 0) &&
-		       left->slots == right->slots && left->block_bytes == right->block_bytes;
+		       left->mark_count == right->mark_count && is_pipe == (right->read_fd >= 0);
 
 	for (size_t i = 0; is_same && i < left->mark_count; i++)
 		is_same = is_same_mark(&left->marks[i], &right->marks[i]);
-	if (is_same && left->read_fd < 0)
-		is_same = memcmp(left->block, right->block, left->length) == 0;
-	return is_same;
+	if (is_same && is_pipe)
+		return left->pipe.read_fd == right->read_fd &&
+		       left->pipe.write_fd == right->write_fd && left->pipe.slots == right->slots;
+	return is_same && left->block_bytes == right->block_bytes &&
+	       memcmp(left->block, right->block, left->length) == 0;
 }
 
-const char *rig_find_difference(const struct ring_state *left, const struct ring_state *right)
+/* The one with the lowest index, from `from` on, that the ring has given up. */
+static const struct segment *next_gone(const struct ring *ring, struct segment *const *held,
+				       size_t held_count, uint64_t from)
 {
-	if (left->start_pos != right->start_pos || left->end_pos != right->end_pos ||
-	    left->next_index != right->next_index || left->session != right->session ||
-	    left->next_seq != right->next_seq || left->message_count != right->message_count ||
-	    left->blocks_made != right->blocks_made ||
-	    memcmp(&left->media, &right->media, sizeof(left->media)) != 0)
-		return "the ring's values";
-	if (left->segment_count != right->segment_count)
-		return "number of segments";
-	for (size_t i = 0; i < left->segment_count; i++) {
-		if (!is_same_segment(&left->segments[i], &right->segments[i]))
-			return "a segment";
+	const struct segment *next = NULL;
+
+	for (size_t i = 0; i < held_count; i++) {
+		for (const struct segment *at = held[i]; at; at = at->continued_by) {
+			if (at->index >= from && at->index < ring_first_index(ring) &&
+			    (!next || at->index < next->index))
+				next = at;
+		}
 	}
-	return NULL;
+	return next;
+}
+
+const char *rig_find_difference(const struct ring *ring, struct segment *const *held,
+				size_t held_count, const struct ring_state *state)
+{
+	const struct segment *gone = next_gone(ring, held, held_count, 0);
+	uint64_t index = ring_first_index(ring);
+
+	if (ring->start_pos != state->start_pos || ring->end_pos != state->end_pos ||
+	    ring->next_index != state->next_index || ring->session != state->session ||
+	    ring->next_seq != state->next_seq || ring->message_count != state->message_count ||
+	    ring->blocks_made != state->blocks_made ||
+	    memcmp(&ring->media, &state->media, sizeof(ring->media)) != 0)
+		return "the ring's values";
+	for (size_t i = 0; i < state->segment_count; i++) {
+		const struct segment *segment =
+			gone ? gone
+			     : (index < ring->next_index ? ring_find_segment(ring, index++) : NULL);
+
+		if (!segment || !is_same_segment(segment, gone == NULL, &state->segments[i]))
+			return "a segment";
+		gone = gone ? next_gone(ring, held, held_count, gone->index + 1) : NULL;
+	}
+	return gone || index < ring->next_index ? "number of segments" : NULL;
+}
+
+const char *rig_find_retained_difference(const struct ring *ring, const struct ring_state *state)
+{
+	struct ring_state retained = *state;
+
+	while (retained.segment_count && !retained.segments->is_retained) {
+		retained.segments++;
+		retained.segment_count--;
+	}
+	return rig_find_difference(ring, NULL, 0, &retained);
 }

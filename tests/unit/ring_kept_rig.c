@@ -11,7 +11,6 @@
 enum {
 	PERIOD = 251 * 17, /* of the bytes; no power of two, so that a shift by a page shows */
 	LONGEST_PART = 1 << 16,
-	LONG_PACKET_BYTES = 3 << 20,
 };
 
 uint8_t rig_byte(uint64_t pos)
@@ -50,7 +49,7 @@ static uint64_t length_of_next(struct rig_stream *stream, enum rig_step_kind kin
 	if (chance == 0)
 		return 0;
 	if (chance == 1 && stream->is_long)
-		return rig_random_below(&stream->random, LONG_PACKET_BYTES);
+		return rig_random_below(&stream->random, RIG_LONG_BYTES);
 	return 1 + rig_random_below(&stream->random, chance < 20 ? 30 : 1500);
 }
 
@@ -130,7 +129,7 @@ bool rig_writer_open(struct rig_writer *writer, uint64_t seed, bool is_long,
 	for (size_t i = 0; i < RIG_CURSORS; i++)
 		cursor_join_live(&writer->cursors[i], &writer->ring);
 	if (pipe_pool_init(&writer->pool, RIG_SLOTS, 200, 4) < 0 ||
-	    ring_record_new(&params, LONG_PACKET_BYTES, &writer->record) < 0)
+	    ring_record_new(&params, RIG_LONG_BYTES, &writer->record) < 0)
 		return false;
 	ring_set_record(&writer->ring, writer->record);
 	atomic_store(&progress->record_fd, ring_record_fd(writer->record));
@@ -176,7 +175,7 @@ static bool publish_pipes(struct rig_writer *writer, const struct rig_step *step
 
 static bool publish_copy(struct rig_writer *writer, const struct rig_step *step)
 {
-	struct iovec parts[LONG_PACKET_BYTES / LONGEST_PART + 1];
+	struct iovec parts[RIG_LONG_BYTES / LONGEST_PART + 1];
 	uint64_t pos = step->pos, end = pos + step->length;
 	size_t count = 0;
 

@@ -24,6 +24,7 @@ enum {
 	RIG_RING_BYTES = 24000,
 	RIG_PIPES = 6, /* retained ones */
 	RIG_SLOTS = 16,
+	RIG_LONG_BYTES = 3 << 20, /* of a long packet */
 };
 
 /* What the stream does next. */
@@ -96,12 +97,13 @@ bool rig_writer_operate(struct rig_writer *writer);
 bool rig_writer_publish(struct rig_writer *writer);
 bool rig_writer_trim(struct rig_writer *writer);
 
-/* translate() for a process that has the writer's descriptors. */
-int rig_same_fd(void *owner, int fd);
-
 /* NULL, or what is wrong with the state that the writer with this seed has left. */
 const char *rig_find_fault(const struct ring_state *state, uint64_t seed, bool is_long,
 			   const struct rig_progress *progress);
 
-/* NULL, or in what the two differ; descriptors may. */
-const char *rig_find_difference(const struct ring_state *left, const struct ring_state *right);
+/* NULL, or what the state says in another way than the ring.  `held`: segments that only cursors hold. */
+const char *rig_find_difference(const struct ring *ring, struct segment *const *held,
+				size_t held_count, const struct ring_state *state);
+
+/* The same, of what the ring retains only. */
+const char *rig_find_retained_difference(const struct ring *ring, const struct ring_state *state);

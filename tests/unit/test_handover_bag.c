@@ -28,6 +28,7 @@
 enum {
 	STATE_MAX = 1 << 16,
 	HEAD_BYTES = 32, // magic, schema, descriptors, length: 8 bytes each
+	NUMBERS_BYTES = FDS * sizeof(int32_t),
 };
 
 struct scene {
@@ -143,10 +144,10 @@ static void a_head_that_is_wrong_is_refused(void **state)
 		{6, -EPROTO, "no state of a relay"},
 		{8, -EPROTONOSUPPORT, "state of schema "},
 		{15, -EPROTONOSUPPORT, "state of schema "},
-		{16, -EPROTO, " and 10 descriptors, there are "},
+		{16, -EPROTO, " and 8 descriptors, there are "},
 		{23, -EPROTO, " descriptors, there are "},
-		{24, -EPROTO, " and 9 descriptors, there are "},
-		{31, -EPROTO, " and 9 descriptors, there are "},
+		{24, -EPROTO, " and 7 descriptors, there are "},
+		{31, -EPROTO, " and 7 descriptors, there are "},
 	};
 
 	(void)state;
@@ -179,9 +180,30 @@ static void a_state_of_another_length_is_refused(void **state)
 static void a_state_that_makes_no_sense_is_refused(void **state)
 {
 	(void)state;
-	memset(scene.state + HEAD_BYTES, 0xff, scene.length - HEAD_BYTES);
+	memset(scene.state + HEAD_BYTES + NUMBERS_BYTES, 0xff,
+	       scene.length - HEAD_BYTES - NUMBERS_BYTES);
 	put_state(scene.state, scene.length);
 	expect_refused(-EPROTO, " at byte ");
+}
+
+static void numbers_that_are_not_in_order_are_refused(void **state)
+{
+	(void)state;
+	memcpy(scene.state + HEAD_BYTES, scene.state + HEAD_BYTES + 4, 4);
+	put_state(scene.state, scene.length);
+	expect_refused(-EPROTO, "descriptors are not in order");
+}
+
+// Two owners would close it, of which one would close what is another's by then.
+static void a_descriptor_goes_to_one_owner(void **state)
+{
+	struct handover_bag bag;
+
+	(void)state;
+	scene.sample.subscribers[1].fd = scene.sample.subscribers[0].fd;
+	assert_int_equal(handover_pack(&scene.sample.handover, &bag, &scene.err), -EPROTO);
+	assert_true(bag.state_fd == -1 && bag.in_fd == -1 && bag.out_fd == -1);
+	what_goes_in_comes_out(state);
 }
 
 // Who has the descriptor could cut it while it is read.
@@ -238,10 +260,10 @@ static void descriptors_that_are_not_all_are_refused(void **state)
 	} rows[] = {
 		{FDS - 1, 0, 0, 0, " descriptors, there are "},
 		{FDS + 1, 0, 0, 0, " descriptors, there are "},
-		{FDS, 1, 0, 0, "descriptors, after 9"},
-		{FDS / 2, 0, FDS - FDS / 2, 0, "descriptors, after 9"},
-		{FDS / 2, 0, FDS - FDS / 2, FDS, "descriptors, after 9"},
-		{FDS, 0, 1, FDS, " and 9 descriptors, there are "},
+		{FDS, 1, 0, 0, "descriptors, after 7"},
+		{FDS / 2, 0, FDS - FDS / 2, 0, "descriptors, after 7"},
+		{FDS / 2, 0, FDS - FDS / 2, FDS, "descriptors, after 7"},
+		{FDS, 0, 1, FDS, " and 7 descriptors, there are "},
 	};
 
 	(void)state;
@@ -261,7 +283,7 @@ static void words_among_the_descriptors_are_refused(void **state)
 {
 	(void)state;
 	assert_int_equal(send(scene.bag.in_fd, "abc", 3, 0), 3);
-	expect_refused(-EPROTO, "descriptors, after 9");
+	expect_refused(-EPROTO, "descriptors, after 7");
 }
 
 // --- the environment
@@ -312,6 +334,8 @@ int main(void)
 		TEST(a_head_that_is_wrong_is_refused),
 		TEST(a_state_of_another_length_is_refused),
 		TEST(a_state_that_makes_no_sense_is_refused),
+		TEST(numbers_that_are_not_in_order_are_refused),
+		TEST(a_descriptor_goes_to_one_owner),
 		TEST(a_state_that_is_not_sealed_is_refused),
 		TEST(no_memory_at_all_is_refused),
 		TEST(descriptors_that_are_not_all_are_refused),

@@ -21,8 +21,6 @@ KILLED_IN_STREAM(feed_kept_table);
 KILLED_IN_STREAM(http_kept_table);
 KILLED_IN_STREAM(ingest_kept_table);
 KILLED_IN_STREAM(intake_kept_table);
-KILLED_IN_STREAM(ring_kept_table);
-KILLED_IN_STREAM(segment_kept_table);
 KILLED_IN_STREAM(served_kept_table);
 KILLED_IN_STREAM(service_kept_table);
 

@@ -85,11 +85,35 @@ static void all_of_it_can_be_taken(void **state)
 	}
 }
 
+static void what_is_free_can_be_taken_where_it_is(void **state)
+{
+	struct page_room room;
+
+	(void)state;
+	assert_int_equal(page_room_init(&room, PAGES), 0);
+	assert_true(page_room_is_empty(&room));
+	assert_true(page_room_take_at(&room, 70, 130));
+	assert_false(page_room_is_empty(&room));
+	assert_false(page_room_take_at(&room, 199, 2));
+	assert_false(page_room_take_at(&room, 69, 2));
+	assert_false(page_room_take_at(&room, PAGES - 1, 2));
+	assert_false(page_room_take_at(&room, SIZE_MAX, 1));
+	assert_false(page_room_take_at(&room, 1, SIZE_MAX));
+	assert_true(page_room_take_at(&room, 200, 1)); // those that were refused have taken nothing
+	assert_true(page_room_take_at(&room, 0, 1));
+	assert_int_equal(page_room_take(&room, 69), 1);
+	assert_int_equal(page_room_take(&room, 1), 201);
+	page_room_give(&room, 0, 202);
+	assert_true(page_room_is_empty(&room));
+	page_room_fini(&room);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_first_that_fit_are_taken),
 		cmocka_unit_test(all_of_it_can_be_taken),
+		cmocka_unit_test(what_is_free_can_be_taken_where_it_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

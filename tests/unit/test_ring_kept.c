@@ -23,6 +23,7 @@
 #include "tests/unit/pipe_rig.h"
 #include "tests/unit/put_right.h"
 #include "tests/unit/ring_kept_rig.h"
+#include "tests/unit/same_fds.h"
 
 enum {
 	LONG_BYTES = 3000000,
@@ -39,10 +40,10 @@ struct read_back {
 static struct read_back read_record(const struct ring_record *record)
 {
 	struct read_back ret;
+	struct same_fds same;
 
 	assert_int_equal(
-		ring_record_read(ring_record_fd(record), rig_same_fd, NULL, &ret.state, &ret.map),
-		0);
+		ring_record_read(ring_record_fd(record), same_fds(&same), &ret.state, &ret.map), 0);
 	return ret;
 }
 
@@ -52,18 +53,17 @@ static void free_read(struct read_back *read)
 	ring_record_close(&read->map);
 }
 
-/* The record says what ring_capture() says; `held`: segments that only cursors hold. */
+/* The record says what the ring is, and that it has all of it; `held`: segments that only cursors hold. */
 static void check_record(const struct ring *ring, struct segment *const *held, size_t held_count)
 {
 	struct read_back read = read_record(ring->record);
-	struct ring_state state;
-	const char *difference;
+	const char *difference = rig_find_difference(ring, held, held_count, &read.state);
 
-	assert_int_equal(ring_capture(ring, held, held_count, &state), 0);
-	difference = rig_find_difference(&state, &read.state);
 	if (difference)
 		fail_msg("%s", difference);
-	ring_state_free(&state);
+	assert_true(ring_record_is_whole(ring));
+	for (size_t i = 0; i < held_count; i++)
+		assert_true(ring_record_has(held[i]));
 	free_read(&read);
 }
 
@@ -237,6 +237,8 @@ static void without_room_the_ring_goes_on(void **state)
 	assert_int_equal(read.state.start_pos, rig.ring.end_pos);
 	assert_int_equal(read.state.end_pos, rig.ring.end_pos);
 	assert_true(read.state.segment_count > 100);
+	assert_false(ring_record_is_whole(&rig.ring));
+	assert_false(ring_record_has(ring_newest(&rig.ring)));
 	assert_false(read.state.segments[read.state.segment_count - 1].is_retained);
 	free_read(&read);
 	// What comes when there is room again is retained in the record too.
@@ -300,19 +302,12 @@ static void marks_without_room_hide_their_block(void **state)
 
 /* ---- what no ring has written ---- */
 
-static int never_called(void *owner, int fd)
-{
-	(void)owner;
-	(void)fd;
-	fail();
-	return -1;
-}
-
 static int read_result(int memfd)
 {
+	struct kept_fds none = {.count = 0};
 	struct ring_record_map map;
 	struct ring_state state;
-	int r = ring_record_read(memfd, never_called, NULL, &state, &map);
+	int r = ring_record_read(memfd, &none, &state, &map);
 
 	if (r < 0) {
 		assert_null(state.segments);
@@ -359,18 +354,19 @@ struct allowed {
 	size_t count;
 };
 
-/* Some descriptor of the ring's, or none. */
-static int any_pipe(void *owner, int fd)
+/* What is none of the ring's descriptors is some of them, or gone. */
+static struct kept_fds *any_pipes(struct allowed *allowed, struct same_fds *ret)
 {
-	struct allowed *allowed = owner;
+	struct kept_fds *list = same_fds(ret);
 
-	for (size_t i = 0; i < allowed->count; i++) {
-		if (allowed->fds[i] == fd)
-			return fd;
-	}
-	return rig_random_below(&allowed->random, 2)
-		       ? allowed->fds[rig_random_below(&allowed->random, allowed->count)]
-		       : -1;
+	for (int i = 0; i < SAME_FDS; i++)
+		ret->fds[i] =
+			rig_random_below(&allowed->random, 2)
+				? allowed->fds[rig_random_below(&allowed->random, allowed->count)]
+				: -1;
+	for (size_t i = 0; i < allowed->count; i++)
+		ret->fds[allowed->fds[i]] = allowed->fds[i];
+	return list;
 }
 
 /* A block that is not all there would end this test. */
@@ -485,6 +481,7 @@ static void corrupted_bytes_do_no_harm(void **state)
 	free_read(&read);
 	for (int i = 0; i < CORRUPTED_ROUNDS; i++) {
 		uint64_t times = 1 + rig_random_below(&allowed.random, 4);
+		struct same_fds some;
 		int r;
 
 		while (times--)
@@ -492,7 +489,7 @@ static void corrupted_bytes_do_no_harm(void **state)
 					  &allowed.random);
 		if (i % 2)
 			put_right_ring(map, bytes);
-		r = ring_record_read(progress.record_fd, any_pipe, &allowed, &read.state,
+		r = ring_record_read(progress.record_fd, any_pipes(&allowed, &some), &read.state,
 				     &read.map);
 		refused += r < 0;
 		if (r == 0) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * A ring that is captured and made again: its bytes, its cursors, and the descriptors it takes.
+ * A ring that is made again of its record: its bytes, its cursors, and the descriptors it takes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,8 +16,11 @@
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "pipe/pipe_io.h"
+#include "ring/ring_kept.h"
 #include "ring/ring_state.h"
 #include "tests/unit/pipe_rig.h"
+#include "tests/unit/ring_kept_rig.h"
+#include "tests/unit/same_fds.h"
 
 enum {
 	SLOTS = 16,
@@ -27,6 +30,8 @@ enum {
 
 struct rig {
 	struct ring before, after;
+	struct ring_record *record, *own_record; // of the first, and of the second
+	struct ring_record_map map;
 	struct pipe_pool pool, other_pool;
 	struct cursor cursors[3]; // in a trimmed pipe, in a retained one, in the growing block
 	struct ring_state state;
@@ -66,6 +71,8 @@ static void open_rig(struct rig *rig)
 	memset(rig, 0, sizeof(*rig));
 	ring_init(&rig->before, &params);
 	ring_init(&rig->after, &params);
+	assert_int_equal(ring_record_new(&params, 1000, &rig->record), 0);
+	ring_set_record(&rig->before, rig->record);
 	assert_int_equal(pipe_pool_init(&rig->pool, SLOTS, 100, 10), 0);
 	assert_int_equal(pipe_pool_init(&rig->other_pool, SLOTS, 100, 10), 0);
 	append_pipe(rig, 1);
@@ -81,13 +88,13 @@ static void open_rig(struct rig *rig)
 	cursor_join_live(&rig->cursors[2], &rig->before);
 }
 
-static void capture(struct rig *rig)
+static void read_record(struct rig *rig)
 {
-	struct segment *held[ARRAY_LEN(rig->cursors)];
+	struct same_fds same;
 
-	for (size_t i = 0; i < ARRAY_LEN(held); i++)
-		held[i] = cursor_segment(&rig->cursors[i]);
-	assert_int_equal(ring_capture(&rig->before, held, ARRAY_LEN(held), &rig->state), 0);
+	assert_int_equal(ring_record_read(ring_record_fd(rig->record), same_fds(&same), &rig->state,
+					  &rig->map),
+			 0);
 	for (size_t i = 0; i < rig->state.segment_count; i++) {
 		struct segment_state *segment = &rig->state.segments[i];
 
@@ -103,12 +110,51 @@ static void close_rig(struct rig *rig)
 {
 	ring_state_close(&rig->state);
 	ring_state_free(&rig->state);
+	ring_record_close(&rig->map);
 	for (size_t i = 0; i < ARRAY_LEN(rig->cursors); i++)
 		cursor_leave(&rig->cursors[i]);
 	ring_clear(&rig->before);
 	ring_clear(&rig->after);
+	ring_record_free(&rig->record);
+	ring_record_free(&rig->own_record);
 	pipe_pool_fini(&rig->pool);
 	pipe_pool_fini(&rig->other_pool);
+}
+
+enum of_record {
+	NO_RECORD,
+	OWN_RECORD,
+	ADOPTED_RECORD,
+};
+
+static void record_after(struct rig *rig, enum of_record of_record)
+{
+	int fd;
+
+	assert_int_equal(ring_record_new(&rig->after.params, 1000, &rig->own_record), 0);
+	ring_set_record(&rig->after, rig->own_record);
+	fd = ring_record_fd(rig->own_record);
+	if (of_record == ADOPTED_RECORD)
+		ring_record_adopt(rig->own_record, &rig->state, &rig->map);
+	assert_int_equal(rig->state.is_adopted, of_record == ADOPTED_RECORD);
+	assert_int_equal(ring_record_fd(rig->own_record), fd);
+}
+
+static void check_record_after(struct rig *rig)
+{
+	struct ring_record_map map;
+	struct ring_state state;
+	struct same_fds same;
+	const char *difference;
+
+	assert_int_equal(
+		ring_record_read(ring_record_fd(rig->own_record), same_fds(&same), &state, &map),
+		0);
+	difference = rig_find_difference(&rig->after, NULL, 0, &state);
+	if (difference)
+		fail_msg("%s", difference);
+	ring_state_free(&state);
+	ring_record_close(&map);
 }
 
 static void check_cursors(struct rig *rig, const struct ring_restored *restored)
@@ -140,15 +186,17 @@ static void check_bytes(struct segment *segment)
 }
 
 /* slots: of the pool that takes them; is_pipe: as pipes, then. */
-static void check_restore(unsigned slots, bool is_pipe)
+static void check_restore(unsigned slots, bool is_pipe, enum of_record of_record)
 {
 	char more[] = "more";
 	struct ring_restored restored;
 	struct rig rig;
 
 	open_rig(&rig);
-	capture(&rig);
+	read_record(&rig);
 	assert_int_equal(rig.state.segment_count, 4);
+	if (of_record != NO_RECORD)
+		record_after(&rig, of_record);
 	assert_int_equal(ring_restore(&rig.after, &rig.state, &rig.other_pool, slots, &restored),
 			 0);
 	assert_int_equal(rig.after.start_pos, rig.before.start_pos);
@@ -172,7 +220,10 @@ static void check_restore(unsigned slots, bool is_pipe)
 	assert_int_equal(append_text(&rig.after, more, &next), 0);
 	assert_memory_equal(restored.segments[3]->block, "headbodymore", 12);
 	ring_restored_drop(&restored);
+	if (of_record != NO_RECORD)
+		check_record_after(&rig);
 	ring_clear(&rig.after);
+	assert_true(of_record == NO_RECORD || ring_record_is_empty(rig.own_record));
 	assert_int_equal(rig.other_pool.open_count, rig.other_pool.idle_count);
 	close_rig(&rig);
 }
@@ -180,13 +231,36 @@ static void check_restore(unsigned slots, bool is_pipe)
 static void test_pipes_go_on(void **state)
 {
 	(void)state;
-	check_restore(SLOTS, true);
+	check_restore(SLOTS, true, NO_RECORD);
+	check_restore(SLOTS, true, OWN_RECORD);
+	check_restore(SLOTS, true, ADOPTED_RECORD);
 }
 
 static void test_pipes_of_another_size_become_blocks(void **state)
 {
 	(void)state;
-	check_restore(2 * SLOTS, false);
+	check_restore(2 * SLOTS, false, NO_RECORD);
+	check_restore(2 * SLOTS, false, OWN_RECORD);
+	check_restore(2 * SLOTS, false, ADOPTED_RECORD);
+}
+
+// Another size of the ring, or something in it already: blocks are copied.
+static void test_what_does_not_fit_is_not_adopted(void **state)
+{
+	struct ring_record *other;
+	const struct ring_params larger = {.max_bytes = 1 << 20, .max_pipes = 100};
+	struct rig rig;
+
+	(void)state;
+	open_rig(&rig);
+	read_record(&rig);
+	assert_int_equal(ring_record_new(&larger, 1000, &other), 0);
+	ring_record_adopt(other, &rig.state, &rig.map);
+	assert_false(rig.state.is_adopted);
+	ring_record_free(&other);
+	ring_record_adopt(rig.record, &rig.state, &rig.map);
+	assert_false(rig.state.is_adopted);
+	close_rig(&rig);
 }
 
 static void test_a_pipe_that_holds_something_else(void **state)
@@ -199,7 +273,7 @@ static void test_a_pipe_that_holds_something_else(void **state)
 
 	(void)state;
 	open_rig(&rig);
-	capture(&rig);
+	read_record(&rig);
 	struct segment *last = ring_find_segment(&rig.before, rig.before.next_index - 2);
 	assert_int_equal(pipe_read(&last->pipe, &byte, 1, &got, &err), PIPE_IO_OK);
 	assert_int_equal(ring_restore(&rig.after, &rig.state, &rig.other_pool, SLOTS, &restored),
@@ -214,6 +288,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pipes_go_on),
 		cmocka_unit_test(test_pipes_of_another_size_become_blocks),
+		cmocka_unit_test(test_what_does_not_fit_is_not_adopted),
 		cmocka_unit_test_setup_teardown(test_a_pipe_that_holds_something_else,
 						pipe_rig_begin, pipe_rig_end),
 	};

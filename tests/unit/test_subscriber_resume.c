@@ -58,6 +58,16 @@ static void resume(struct subscriber_snapshot *state)
 	feed_serve_packet(rig.feed, 0);
 }
 
+// As the next process would.
+static void read_ring(struct rendition_state *ret)
+{
+	struct kept_fds none = {.count = 0};
+
+	assert_int_equal(ring_record_read(ring_record_fd(rendition->ring_record), &none, &ret->ring,
+					  &ret->map),
+			 0);
+}
+
 static bool has_ended(const struct feed_rig *some)
 {
 	return some->readers[0].has_ended;
@@ -238,7 +248,7 @@ static void who_cannot_be_kept_leaves_nothing(void **state)
 		memcpy(one->format, formats[i], strlen(formats[i]));
 		one->subscribers = subscribers;
 		one->subscriber_count = 2;
-		assert_int_equal(ring_capture(&rendition->ring, NULL, 0, &one->ring), 0);
+		read_ring(one);
 		for (size_t j = 0; j < 2; j++) {
 			subscribers[j] = snapshot();
 			subscribers[j].has_input = true;
@@ -266,6 +276,58 @@ static void who_cannot_be_kept_leaves_nothing(void **state)
 	}
 }
 
+// Where its ring is known and its place is in it, a subscriber goes on; else it is closed, and nobody beside it.
+static void who_stands_nowhere_is_closed(void **state)
+{
+	(void)state;
+	for (int is_unread = 0; is_unread < 2; is_unread++) {
+		struct rendition_state *one = calloc(1, sizeof(*one));
+		struct feed_state fresh = {.renditions = one, .rendition_count = 1};
+		struct subscriber_snapshot *subscribers = calloc(4, sizeof(*subscribers));
+
+		begin();
+		memcpy(one->format, "http", 5);
+		one->subscribers = subscribers;
+		one->subscriber_count = 4;
+		read_ring(one);
+		one->is_unread = is_unread;
+		for (size_t i = 0; i < 4; i++)
+			subscribers[i] = snapshot();
+		subscribers[1].cursor.pos++;
+		subscribers[2].cursor.next_index++;
+		subscribers[3].end_pos = one->ring.end_pos + 1;
+		assert_int_equal(feed_restore(rig.feed, NULL, &fresh, CLOSE_REASON_COUNT), 0);
+		assert_int_equal(rig.feed->fanout.closed[CLOSE_HANDOVER], 3 + is_unread);
+		assert_int_equal(rig.feed->metrics.subscribers, 1 - is_unread);
+		feed_state_close(&fresh);
+		feed_rig_close(&rig);
+	}
+}
+
+// Nothing is left behind in silence.
+static void what_the_record_does_not_have_is_told(void **state)
+{
+	const struct subscriber_params params = {.on_slow = ON_SLOW_WAIT};
+	struct feed_state captured;
+	struct segment *newest;
+
+	(void)state;
+	begin();
+	feed_rig_join_rendition(&rig, rendition, false, 0, &params);
+	feed_rig_publish(&rig, "a\n", 2);
+	feed_rig_settle(&rig);
+	newest = ring_newest(&rendition->ring);
+	ring_record_hide(newest);
+	assert_int_equal(feed_capture(rig.feed, &captured), 0);
+	assert_true(captured.is_partial);
+	feed_state_free(&captured);
+	ring_record_show_block(newest);
+	assert_int_equal(feed_capture(rig.feed, &captured), 0);
+	assert_false(captured.is_partial);
+	feed_state_free(&captured);
+	feed_rig_close(&rig);
+}
+
 // The ring has lost what they were to get: who may not miss anything is closed.
 static void after_a_crash_nobody_skips_who_may_not(void **state)
 {
@@ -287,7 +349,7 @@ static void after_a_crash_nobody_skips_who_may_not(void **state)
 	memcpy(one->format, "http", 5);
 	one->subscribers = subscribers;
 	one->subscriber_count = 3;
-	assert_int_equal(ring_capture(&rendition->ring, NULL, 0, &one->ring), 0);
+	read_ring(one);
 	fresh.session = rig.feed->publish.sequence.session;
 	fresh.next_seq = rig.feed->publish.sequence.next_seq;
 	assert_int_equal(feed_restore(rig.feed, NULL, &fresh, CLOSE_REASON_COUNT), 0);
@@ -344,6 +406,8 @@ int main(void)
 		TEST(who_is_in_the_middle_of_its_words_ends),
 		TEST(who_cannot_be_kept_leaves_nothing),
 		TEST(a_new_publisher_begins_anew),
+		TEST(who_stands_nowhere_is_closed),
+		TEST(what_the_record_does_not_have_is_told),
 		TEST(after_a_crash_nobody_skips_who_may_not),
 	};
 
