@@ -43,6 +43,13 @@ void cursor_capture(const struct cursor *cursor, struct cursor_state *ret)
 
 /* ---- what holds together ---- */
 
+static bool is_same_mark(const struct packet_mark *one, const struct packet_mark *other)
+{
+	return one->first_seq == other->first_seq && one->offset == other->offset &&
+	       one->messages_before == other->messages_before &&
+	       one->arrived_ns == other->arrived_ns;
+}
+
 /* What is wrong with a segment by itself; NULL: nothing. */
 static const char *segment_fault(const struct segment_state *segment)
 {
@@ -52,6 +59,9 @@ static const char *segment_fault(const struct segment_state *segment)
 		return "segment length";
 	if (segment->tag > TAG_MAX)
 		return "segment tag";
+	if (!segment->is_continuation &&
+	    (!segment->mark_count || !is_same_mark(&segment->marks[0], &segment->begin)))
+		return "first mark";
 	for (size_t i = 0; i < segment->mark_count; i++) {
 		size_t offset = segment->marks[i].offset;
 

@@ -16,7 +16,7 @@
 struct sample {
 	struct ring_state ring;
 	struct segment_state segments[3];
-	struct packet_mark marks[2], mark_of_pipe;
+	struct packet_mark marks[2], mark_of_pipe, mark_of_held;
 	struct cursor_state inside, between; // in the first segment; at the edge
 };
 
@@ -36,7 +36,9 @@ static void fill(struct sample *sample)
 				 .is_sealed = true,
 				 .read_fd = -1,
 				 .write_fd = -1,
-				 .block_bytes = 10},
+				 .block_bytes = 10,
+				 .marks = &sample->mark_of_held,
+				 .mark_count = 1},
 				{.index = 6,
 				 .start_pos = 100,
 				 .length = 30,
@@ -45,6 +47,7 @@ static void fill(struct sample *sample)
 				 .read_fd = 900,
 				 .write_fd = 901,
 				 .slots = 16,
+				 .begin = {.first_seq = 18},
 				 .marks = &sample->mark_of_pipe,
 				 .mark_count = 1},
 				{.index = 7,
@@ -54,10 +57,12 @@ static void fill(struct sample *sample)
 				 .read_fd = -1,
 				 .write_fd = -1,
 				 .block_bytes = 65536,
+				 .begin = {.first_seq = 19},
 				 .marks = sample->marks,
 				 .mark_count = 2},
 			},
 		.marks = {{.first_seq = 19}, {.offset = 5, .first_seq = 20}},
+		.mark_of_pipe = {.first_seq = 18},
 		.inside = {.is_inside = true, .index = 3, .offset = 4, .pos = 44, .next_index = 4},
 		.between = {.pos = 142, .next_index = 8},
 	};
@@ -134,7 +139,18 @@ static void mark_behind_the_end(struct sample *sample)
 
 static void marks_out_of_order(struct sample *sample)
 {
+	sample->segments[2].is_continuation = sample->segments[1].is_continued = true;
 	sample->marks[0].offset = 6;
+}
+
+static void another_first_mark(struct sample *sample)
+{
+	sample->marks[0].messages_before++;
+}
+
+static void no_mark(struct sample *sample)
+{
+	sample->segments[0].mark_count = 0;
 }
 
 static void block_too_small(struct sample *sample)
@@ -196,6 +212,8 @@ static void each_place_wrong(void **state)
 		{continues_nothing, "continued segment"},
 		{mark_behind_the_end, "mark offset"},
 		{marks_out_of_order, "mark offset"},
+		{another_first_mark, "first mark"},
+		{no_mark, "first mark"},
 		{block_too_small, "block size"},
 		{block_too_large, "block size"},
 		{cursor_nowhere, "cursor in a segment"},
