@@ -28,7 +28,7 @@ preloaded    := $(bin)/librefuse.so $(bin)/liballocation.so $(bin)/libprobe.so
 
 tests: all $(unit_bins) $(fault_bins) $(preloaded)
 
-# For what a second compiler says of them (tests/lint/clang): the programs, and all else as objects.
+# For what a second compiler says of them (tests/clang): the programs, and all else as objects.
 compile: all $(call objects,$(unit_tests) $(unit_src) $(kill_src) $(fault_tests) $(fault_src) $(fuzz_targets) $(fuzz_src) \
 	tests/fuzz/hostile_server.c)
 
