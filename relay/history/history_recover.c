@@ -385,10 +385,6 @@ static bool is_end_right(int fd, const struct history_index *index)
 	while ((r = history_scan_next(&scan, &header, &offset)) > 0)
 		(void)history_rule_next(&rule, &header, offset, &entry);
 	entry = history_rule_end(&rule, scan.session, scan.next_seq, scan.offset);
-	if (!(r < 0 || is_same(&entry, &end)))
-		__builtin_printf("NOTRIGHT\n");
-	else
-		__builtin_printf("RIGHT\n");
 	return r < 0 || is_same(&entry, &end);
 }
 

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 from .loop import CEILING, READ
@@ -90,11 +91,12 @@ class Relay:
         self.ready = False
         self.signalled = False
         self.ini = directory / name
+        self.printed = tempfile.TemporaryFile()
         self.write(sections)
         command = [*prefix, str(program), "-c", str(self.ini), *options]
         self.process = subprocess.Popen(
             command, stdin=stdin if stdin is not None else subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=pass_fds,
+            stdout=self.printed, stderr=subprocess.PIPE, pass_fds=pass_fds,
             env={**os.environ, **(env or {})})
         self.stderr = self.process.stderr.fileno()
         os.set_blocking(self.stderr, False)
@@ -376,6 +378,9 @@ class Relay:
         bad = [line for line in self.log if BAD_LINE.search(line)
                and not any(re.search(pattern, line) for pattern in self.expected)]
         assert not bad, f"unexpected in the log: {bad[:5]}"
+        self.printed.seek(0)
+        printed = self.printed.read(1000)
+        assert not printed, f"a daemon has nothing to print: {printed}"
 
     def close_peers(self):
         """By RST: after a FIN a raw subscriber might be one that only half-closed, and is kept."""
@@ -391,4 +396,5 @@ class Relay:
         self.loop.unwatch(self.stderr)
         self.loop.unwatch(self.pidfd)
         self.process.stderr.close()
+        self.printed.close()
         os.close(self.pidfd)
