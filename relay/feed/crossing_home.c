@@ -84,6 +84,13 @@ static bool tell(struct crossing *crossing, enum crossing_kind kind)
 	return false;
 }
 
+/* Before anything else: the branch would take what comes for what it misses. */
+static void tell_loss(struct crossing *crossing)
+{
+	if (crossing->has_lost)
+		crossing->has_lost = !tell(crossing, CROSSING_LOSS);
+}
+
 static void lose(struct crossing *crossing)
 {
 	if (!crossing->has_lost)
@@ -98,8 +105,7 @@ static void dispatch(struct crossing *crossing, struct crossing_item *item)
 {
 	struct crossings *home = crossing->home;
 
-	if (crossing->has_lost)
-		crossing->has_lost = !tell(crossing, CROSSING_LOSS);
+	tell_loss(crossing);
 	crossing_hand_on(crossing, &home->fanout->pipes->pool, item->chain.count);
 	if (!crossing->has_lost && push(crossing, item)) {
 		home->fanout->metrics->crossed_packets++;
@@ -242,6 +248,7 @@ void crossings_send_sequence(struct crossings *home)
 	list_for_each (&home->list, node) {
 		struct crossing *crossing = crossing_of(node);
 
+		tell_loss(crossing);
 		if (crossing->is_open && !tell(crossing, CROSSING_SEQUENCE))
 			lose(crossing);
 	}
@@ -254,6 +261,7 @@ void crossings_send_drain(struct crossings *home)
 	home->is_draining = true;
 	/* To those that sleep as well: somebody may be waiting there. */
 	list_for_each (&home->list, node) {
+		tell_loss(crossing_of(node));
 		if (!tell(crossing_of(node), CROSSING_DRAIN))
 			lose(crossing_of(node));
 	}
@@ -351,7 +359,11 @@ void crossings_collect(struct crossings *home)
 
 void crossings_tick(struct crossings *home)
 {
+	struct list_node *node;
+
 	crossings_collect(home);
+	list_for_each (&home->list, node)
+		tell_loss(crossing_of(node));
 	crossings_answer(home);
 }
 

@@ -65,7 +65,8 @@ void crossings_answer(struct crossings *home);
 /* What has come back: pipes to use again, and the branches' share of the cost. */
 void crossings_collect(struct crossings *home);
 
-/* 10 times a second: what has come back, and answers that could not be given for want of memory. */
+/* 10 times a second, and before a hand-over: what has come back; and losses and answers that could
+ * not be told for want of memory. */
 void crossings_tick(struct crossings *home);
 
 /* For a feed that goes on in a new process: the branches that have been woken get packets. */

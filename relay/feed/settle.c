@@ -16,8 +16,7 @@ void crossing_settle(struct feed *home)
 	struct list_node *node;
 
 	for (int round = 0; round < ROUNDS; round++) {
-		crossings_collect(crossings);
-		crossings_answer(crossings);
+		crossings_tick(crossings);
 		list_for_each (&crossings->list, node) {
 			struct crossing *crossing = list_entry(node, struct crossing, node);
 

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "feed/crossing.h"
 #include "feed/crossing_branch.h"
+#include "feed/settle.h"
 #include "tests/unit/web_rig.h"
 
 static struct web_rig web;
@@ -220,6 +221,35 @@ static void a_branch_can_be_made_to_catch_up(void **state)
 	close_branch();
 }
 
+static void tick(struct feed *home)
+{
+	crossings_tick(&home->publish.crossings);
+	crossing_take_all(branch.crossing);
+}
+
+static void drain(struct feed *home)
+{
+	crossings_send_drain(&home->publish.crossings);
+	crossing_take_all(branch.crossing);
+}
+
+/* A packet could not be sent, and none comes behind it.  Nobody may go on as if there were nothing
+ * missing, least of all in the next process, which does not know of it. */
+static void a_loss_is_told_though_nothing_follows(void **state)
+{
+	void (*const looks[])(struct feed * home) = {tick, crossing_settle, drain};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
+		publish_ahead_of_branch();
+		crossings_lose(&web.rig.feed->publish.crossings);
+		looks[i](web.rig.feed);
+		assert_int_equal(branch.feed->fanout.closed[CLOSE_NO_MEMORY], 1);
+		assert_int_equal(branch.feed->publish.sequence.next_seq, 3);
+		close_branch();
+	}
+}
+
 /* A request for a time may be answered by any worker, and in any format. */
 static void a_packet_came_at_one_time_everywhere(void **state)
 {
@@ -247,6 +277,7 @@ int main(void)
 		TEST(a_branch_gets_what_comes_after_it_asked),
 		TEST(a_branch_hears_of_a_source_that_comes_after_it_asked),
 		TEST(a_branch_can_be_made_to_catch_up),
+		TEST(a_loss_is_told_though_nothing_follows),
 		TEST(a_packet_came_at_one_time_everywhere),
 	};
 
