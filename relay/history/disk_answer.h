@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * The answer of the disk: how far a feed is on it, told by the thread that waits for the disk to the
- * fan-outs of the feed in all workers.
+ * The answer of the disk: how far a feed is on it, told by the thread that waits for the disk to
+ * the fan-outs of the feed in all workers.
  *
  *   disk_answer_new() --> disk_answer_add() for each fan-out --> disk_answer_give() again and again
  *
- * An answer may be on its way to a worker when the thread or the fan-out goes.  So each of them lets
- * go by itself, and the last one frees it.
+ * An answer may be on its way to a worker when the thread or the fan-out goes.  So each of them
+ * lets go by itself, and the last one frees it.
  */
 #pragma once
 
@@ -19,8 +19,8 @@ struct inbox;
 /* For so many fan-outs.  NULL: no memory. */
 struct disk_answer *disk_answer_new(unsigned count);
 
-/* In the loop of `inbox`, before the first answer: the fan-out, which has published nothing, waits for
- * the disk from now on.  number: of it, of those. */
+/* In the loop of `inbox`, before the first answer: the fan-out, which has published nothing, waits
+ * for the disk from now on.  number: of it, of those. */
 void disk_answer_add(struct disk_answer *answer, unsigned number, struct inbox *inbox,
 		     struct fanout *fanout);
 

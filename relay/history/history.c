@@ -191,8 +191,8 @@ static struct history_unsealed *find_unsealed(const struct history *history, uin
 	return NULL;
 }
 
-/* After a power cut, the end of more than one file may be missing.  So that no reader takes the next
- * one for what comes right behind, the file before ends with a gap. */
+/* After a power cut, the end of more than one file may be missing.  So that no reader takes the
+ * next one for what comes right behind, the file before ends with a gap. */
 static int tell_gap(struct history *history, const struct history_entry *next)
 {
 	struct list_node *newest = list_last(&history->files);

@@ -44,7 +44,8 @@ struct history_params {
 	uint64_t max_bytes;      /* of all files, the newest one counted as full; 0: no limit */
 	uint64_t max_age_ms;     /* of what is in them; 0: no limit */
 	uint64_t max_file_bytes; /* a file that is longer is not gone on with */
-	/* Nobody is given what is not on the disk: so what comes next is known after a power cut, too. */
+	/* Nobody is given what is not on the disk: so what comes next is known after a
+	 * power cut, too. */
 	bool is_on_disk_first;
 	bool goes_on; /* the feed goes on from another process, which may have given out more */
 };
@@ -60,8 +61,9 @@ struct history_file {
 	 * next one to come, time that of the last packet.  With the lock. */
 	struct history_entry first, end;
 	uint64_t dropped; /* with the lock: so far it has been dropped from the page cache */
-	/* With the lock: what readers have had brought in since, and has not been dropped again. */
-	uint64_t brought_from, brought_to;
+	/* With the lock: what readers have had brought in since.  Up to dropped_behind it has been
+	 * dropped behind them, but for what a socket still held. */
+	uint64_t brought_from, brought_to, dropped_behind;
 
 	/* With the lock. */
 	unsigned readers;
@@ -110,9 +112,9 @@ struct history_found {
 	uint64_t rebuilt;         /* indexes that were missing or wrong */
 	struct history_entry end; /* behind the newest packet; session 0: there is none */
 	bool is_same_boot;        /* the machine has not been started since it was last open */
-	/* What the feed would have given out next: as history_keep_next() was told, or behind all there
-	 * is where nobody got what was not on the disk.  session 0: it was not closed in good order,
-	 * so what has been given out nobody knows. */
+	/* What the feed would have given out next: as history_keep_next() was told, or behind all
+	 * there is where nobody got what was not on the disk.  session 0: it was not closed in good
+	 * order, so what has been given out nobody knows. */
 	struct sequence next;
 };
 
@@ -122,14 +124,15 @@ struct history_found {
  * a start of the machine this takes as long as reading that file does.
  *
  * Errors, each with a message that says what is wrong where: -EBUSY another relay has it open, or a
- * thread of this one still waits for its disk; -EEXIST files that relay has not written; -EPERM it belongs to another feed or framing;
- * -EPROTONOSUPPORT it was written by another version; else -errno.  Nothing has been changed
- * then, but for a torn tail. */
+ * thread of this one still waits for its disk; -EEXIST files that relay has not written; -EPERM it
+ * belongs to another feed or framing; -EPROTONOSUPPORT it was written by another version; else
+ * -errno.  Nothing has been changed then, but for a torn tail. */
 must_check int history_open(const struct history_params *params, struct history **ret,
 			    struct history_found *ret_found, struct errmsg *err);
 
 /* The last thing before history_close(), once all is on the disk: what the feed would give out next
- * is kept for who opens it again.  session 0: nobody knows.  0; or -errno, and it is as after a crash. */
+ * is kept for who opens it again.  session 0: nobody knows.  0; or -errno, and it is as
+ * after a crash. */
 must_check int history_keep_next(struct history *history, const struct sequence *next);
 
 /* Unlocks the folder.  What has not been sealed is as a crash would have left it.  No writer and
@@ -174,7 +177,8 @@ struct history_unsealed {
 	struct history_entry end;
 };
 
-/* Adds one.  Takes over the descriptors, which are -1 then.  0 or -ENOMEM, nothing has changed then. */
+/* Adds one.  Takes over the descriptors, which are -1 then.  0 or -ENOMEM, nothing
+ * has changed then. */
 must_check int history_add_unsealed(struct history *history, uint64_t number, int *fd,
 				    int *index_fd, uint64_t entry_count,
 				    const struct history_entry *end);

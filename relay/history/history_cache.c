@@ -21,7 +21,8 @@ enum {
 	PARTS = 64,               /* picked at once */
 	PART_MIN_BYTES = 1 << 20, /* of a file that still grows: less is not worth a call */
 	PIECE_BYTES = 16 << 20,   /* that the disk is asked for at once */
-	/* A large folio is dropped as a whole only.  So what lies before a part is dropped again. */
+	/* A large folio is dropped as a whole only.  So what lies before a part is dropped
+	 * again. */
 	FOLIO_BYTES = 2 << 20,
 	LOOKS = 3, /* for what has just been read, and may have been dropped again */
 	/* Of a reader: a socket may still hold so much, which cannot be dropped then. */
@@ -104,7 +105,8 @@ static void drop_part(struct history *history, const struct old_part *part)
 		off_t bytes = (off_t)u64_min(PIECE_BYTES, part->to - from);
 
 		history_note_asked(history, HISTORY_SYNCING);
-		/* Who seals or syncs the file is told of errors; here they leave it in the cache. */
+		/* Who seals or syncs the file is told of errors; here they leave it in the
+		 * cache. */
 		(void)sync_file_range(fd, (off_t)from, bytes,
 				      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
 					      SYNC_FILE_RANGE_WAIT_AFTER);
@@ -238,17 +240,18 @@ static struct old_part note_brought(struct history_file *file, uint64_t offset, 
 	bool is_alone = file->readers <= READERS_OF_ONE;
 
 	if (part.from == part.to || (is_alone && offset > part.to)) {
-		file->brought_from = offset;
+		file->brought_from = file->dropped_behind = offset;
 		file->brought_to = to;
 		return part;
 	}
+	file->brought_from = u64_min(part.from, offset);
+	file->brought_to = u64_max(part.to, to);
+	part.from = file->dropped_behind = u64_min(file->dropped_behind, offset);
 	part.to = u64_min(offset - u64_min(offset, BEHIND_BYTES), file->dropped);
-	file->brought_from = part.to - u64_min(part.to, FOLIO_BYTES);
-	file->brought_to = u64_max(file->brought_to, to);
-	if (!is_alone || part.to < part.from + BEHIND_MIN_BYTES) {
-		file->brought_from = u64_min(part.from, offset);
+	if (is_alone && part.to >= part.from + BEHIND_MIN_BYTES)
+		file->dropped_behind = part.to - u64_min(part.to, FOLIO_BYTES);
+	else
 		part.to = part.from;
-	}
 	return part;
 }
 
@@ -279,7 +282,8 @@ void history_drop_behind(const struct history_reader *reader, uint64_t offset)
 	drop_brought(file->fd, &part);
 }
 
-/* What a socket may still hold is left to the sync thread. */
+/* All of it: sockets may have held something of what lies far behind, too.  What they still hold is
+ * left to the sync thread, which drops all once more. */
 void history_drop_left(struct history *history, struct history_file *file, int fd)
 {
 	struct old_part part;
@@ -287,9 +291,6 @@ void history_drop_left(struct history *history, struct history_file *file, int f
 	(void)pthread_mutex_lock(&history->lock);
 	part.from = file->brought_from;
 	part.to = u64_min(file->brought_to, file->dropped);
-	if (part.from < part.to)
-		file->brought_from =
-			u64_max(part.from, part.to - u64_min(part.to, BEHIND_BYTES + FOLIO_BYTES));
 	(void)pthread_mutex_unlock(&history->lock);
 	drop_brought(fd, &part);
 }

@@ -24,8 +24,8 @@ struct replay_read;
 
 struct history_delay {
 	struct list_node node; /* private: in history->delays */
-	/* ro: nothing from here on may be had yet; it may stand within a message.  Closed: nothing is
-	 * recorded yet, or the disk has not said where. */
+	/* ro: nothing from here on may be had yet; it may stand within a message.  Closed: nothing
+	 * is recorded yet, or the disk has not said where. */
 	struct history_reader end;
 	uint64_t delay_ns;        /* ro */
 	unsigned readers;         /* private */
@@ -39,8 +39,8 @@ struct history_delay {
 must_check int history_delay_open(struct history *history, uint64_t delay_ns,
 				  struct history_delay **ret);
 
-/* Time has passed: the end is moved on, some ten times a second at most, as soon as the disk has said
- * where it is.  It never goes back, whatever the clock does.  0; or -errno once where that has
+/* Time has passed: the end is moved on, some ten times a second at most, as soon as the disk has
+ * said where it is.  It never goes back, whatever the clock does.  0; or -errno once where that has
  * failed, and the end has not moved. */
 must_check int history_delay_look(struct history_delay *delay);
 

@@ -31,8 +31,8 @@ struct history_folder {
 	size_t count;
 	bool is_same_boot;     /* it was last opened since the machine started */
 	bool is_on_disk_first; /* what it has is all that has been given out, or more */
-	struct sequence
-		next; /* as history_folder_set_next() was told before; session 0: it was not */
+	/* as history_folder_set_next() was told before; session 0: it was not */
+	struct sequence next;
 };
 
 /* Opens and locks it, and writes who uses it now.  0, or -errno with a message; see
@@ -45,8 +45,8 @@ must_check int history_folder_open(struct history_folder *folder,
 must_check int history_folder_set_next(const struct history_folder *folder,
 				       const struct sequence *next);
 
-/* From now on nothing is given out that is not on the disk, and nothing of the session has been.  On the
- * disk.  Idempotent.  0 or -errno. */
+/* From now on nothing is given out that is not on the disk, and nothing of the session has been.
+ * On the disk.  Idempotent.  0 or -errno. */
 must_check int history_folder_set_on_disk_first(struct history_folder *folder);
 void history_folder_close(struct history_folder *folder);
 
@@ -58,8 +58,8 @@ must_check int history_folder_lock(const struct history_folder *folder);
  * but can be made; else as above. */
 must_check int history_folder_check(const struct history_params *params, struct errmsg *err);
 
-/* How many bytes a history in this folder can have: what it has and what is free.  False: it cannot be
- * told. */
+/* How many bytes a history in this folder can have: what it has and what is free.  False: it
+ * cannot be told. */
 bool history_folder_room(const char *path, uint64_t *ret_bytes);
 
 /* openat(2) with O_CLOEXEC; what is made is for relay's user and group.  0 or -errno. */

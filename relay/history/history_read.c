@@ -154,7 +154,8 @@ static bool run_first(struct history *history)
 void history_reads_serve(struct history *history)
 {
 	lock(history);
-	/* What is left goes before more comes: then readers need little room, however fast they are. */
+	/* What is left goes before more comes: then readers need little room, however
+	 * fast they are. */
 	while (history->reads.is_served) {
 		if (!close_first(history) && !run_first(history))
 			(void)pthread_cond_wait(&history->reads.changed, &history->lock);

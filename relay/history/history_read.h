@@ -35,8 +35,8 @@ struct history_read {
 	struct history *history; /* ro */
 	/* In the thread.  0 or -errno. */
 	int (*run)(struct history_read *read);
-	/* In the loop: it is the owner's again afterwards, and `result` says what became of it.  It may
-	 * be dropped meanwhile. */
+	/* In the loop: it is the owner's again afterwards, and `result` says what became of it.  It
+	 * may be dropped meanwhile. */
 	void (*done)(struct history_read *read);
 	/* It has been dropped: frees it, in the loop or in the thread. */
 	void (*free)(struct history_read *read);

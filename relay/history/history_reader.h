@@ -49,9 +49,9 @@ struct history_run {
 	uint64_t sequence; /* and its sequence */
 	bool is_unseen;    /* what of it is in the page cache, nobody can tell */
 
-	/* Where reading has had to wait for the disk: so far it has been brought in.  What is behind that
-	 * is not touched, for the kernel might begin to read ahead there, and so wait.  0: nothing
-	 * had to be. */
+	/* Where reading has had to wait for the disk: so far it has been brought in.  What is
+	 * behind that is not touched, for the kernel might begin to read ahead there, and so wait.
+	 * 0: nothing had to be. */
 	uint64_t ready_to;
 
 	/* history_cached()'s: what it has seen there, and until when it need not look again. */
@@ -85,9 +85,9 @@ must_check int history_reader_open_behind(struct history_reader *reader, struct 
 /* At the oldest packet.  Returns 0, or as above: -ENOENT where there is no packet. */
 must_check int history_reader_open_oldest(struct history_reader *reader, struct history *history);
 
-/* At this byte of the file with this number, which may be inside of a packet.  Does not wait for the
- * disk: the file is opened when it is read.  Returns 0, or with the reader closed -ERANGE: there is no
- * such file, or it does not have so many bytes. */
+/* At this byte of the file with this number, which may be inside of a packet.  Does not wait for
+ * the disk: the file is opened when it is read.  Returns 0, or with the reader closed -ERANGE:
+ * there is no such file, or it does not have so many bytes. */
 must_check int history_reader_set_place(struct history_reader *reader, struct history *history,
 					uint64_t number, uint64_t offset);
 

@@ -27,8 +27,8 @@ void history_set_open(struct history *history, int fd, int index_fd)
 	(void)pthread_mutex_unlock(&history->lock);
 }
 
-/* Waits until the bytes of a file are on the disk, piece by piece: so a disk that is slow is seen to
- * answer, however much there is.  0 or -errno. */
+/* Waits until the bytes of a file are on the disk, piece by piece: so a disk that is slow is seen
+ * to answer, however much there is.  0 or -errno. */
 static int write_back(struct history *history, int fd)
 {
 	struct stat st;
@@ -142,7 +142,8 @@ int history_sync(struct history *history, bool is_due, uint64_t now_ns)
 
 	history_note_asked(history, HISTORY_SYNCING);
 	seal_error = seal_all(history);
-	/* The kernel tells of an error once: it is for the thread that answers for what is on the disk. */
+	/* The kernel tells of an error once: it is for the thread that answers for what is
+	 * on the disk. */
 	flush_error = history->params.is_on_disk_first ? 0 : flush_open(history, is_due);
 	history_drop_old(history);
 	history_note_asked(history, HISTORY_SYNCING);

@@ -42,8 +42,8 @@ struct history_writer {
 	bool is_message_open; /* the next packet goes on with a message */
 	uint32_t session;     /* 0: nothing yet */
 	uint64_t next_seq;
-	/* Readers are shown what history_writer_commit() has brought to the disk, and no more.  Rw, before
-	 * anything is appended. */
+	/* Readers are shown what history_writer_commit() has brought to the disk, and no more.  Rw,
+	 * before anything is appended. */
 	bool shows_committed;
 	bool is_new;           /* private: the name of the file is not on the disk yet */
 	uint64_t gaps, missed; /* ro: how many gap packets, and the messages in them */
@@ -74,8 +74,8 @@ void history_writer_begin(struct history_writer *writer, struct history *history
 must_check ssize_t history_writer_append(struct history_writer *writer, const uint8_t *bytes,
 					 size_t count, uint64_t now_ns);
 
-/* Waits until all whole messages that were appended are on the disk, and shows them; shown.sequence is
- * behind them.  0 or -errno: after that, nobody knows what is on the disk of them. */
+/* Waits until all whole messages that were appended are on the disk, and shows them; shown.sequence
+ * is behind them.  0 or -errno: after that, nobody knows what is on the disk of them. */
 must_check int history_writer_commit(struct history_writer *writer);
 
 /* The file gets no more, also in the middle of a packet, which is then cut off; what comes next

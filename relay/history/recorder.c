@@ -20,8 +20,8 @@
 enum {
 	LOOK_MS = 100,    /* whether the disk answers */
 	FINISH_MS = 2000, /* for what is in the ring */
-	/* A disk that takes longer for one piece does not answer.  Less than the watchdog of the unit
-	 * allows the thread that waits here. */
+	/* A disk that takes longer for one piece does not answer.  Less than the watchdog of the
+	 * unit allows the thread that waits here. */
 	UNANSWERED_MS = 5000,
 	PAUSE_MS = 3000, /* the same, while nobody is served */
 	STOP_MS = 12000, /* for all that is to be written, from a disk that does answer */
@@ -335,8 +335,8 @@ static void log_left(const struct recorder *recorder)
 		(unsigned long long)unanswered_ms(recorder));
 }
 
-/* Where the feed has given out more than is written, and nobody has been told of it yet.  next: what it
- * would give out next; NULL: it goes on. */
+/* Where the feed has given out more than is written, and nobody has been told of it yet.  next:
+ * what it would give out next; NULL: it goes on. */
 static void log_unwritten(const struct recorder *recorder, const struct sequence *next)
 {
 	const struct history_writer *writer = &recorder->writer;

@@ -13,8 +13,8 @@
  * right behind what is recorded.  What the ring no longer has then is a gap.
  *
  * A disk may not answer at all.  A thread that waits for it can neither be woken nor ended, so
- * nobody waits for such a thread for long.  It is left to itself: it has what it needs, and frees it
- * if it is ever answered.
+ * nobody waits for such a thread for long.  It is left to itself: it has what it needs, and frees
+ * it if it is ever answered.
  */
 #pragma once
 
@@ -33,8 +33,8 @@ struct rendition;
 struct recorder_params {
 	struct history_params history;
 	enum on_slow on_lag; /* ON_SLOW_SKIP, ON_SLOW_WAIT */
-	uint64_t
-		sync_ms; /* on the disk so often; 0: when the kernel likes, and when a file is full */
+	/* on the disk so often; 0: when the kernel likes, and when a file is full */
+	uint64_t sync_ms;
 	unsigned fanouts_max; /* with history.is_on_disk_first: see recorder_add_fanout() */
 };
 
@@ -57,8 +57,9 @@ must_check int recorder_new(const struct recorder_params *params, struct recorde
 void recorder_tell_found(const struct recorder *recorder, const struct history_found *found);
 
 /* Records from now on what the rendition has, which is of the framed format.  `inbox` is that of
- * its loop.  In that loop; again after recorder_pause(), and one that was not paused stays as it is.  0, -errno of
- * pthread_create(3), or -EBUSY: another relay has opened the folder since recorder_pause(). */
+ * its loop.  In that loop; again after recorder_pause(), and one that was not paused stays
+ * as it is.  0, -errno of pthread_create(3), or -EBUSY: another relay has opened the
+ * folder since recorder_pause(). */
 must_check int recorder_begin(struct recorder *recorder, struct inbox *inbox,
 			      struct rendition *rendition);
 
@@ -67,22 +68,23 @@ must_check int recorder_begin(struct recorder *recorder, struct inbox *inbox,
 void recorder_finish(struct recorder *recorder);
 void recorder_await_end(struct recorder *recorder);
 
-/* True: it gets what its feed has, and the disk takes it.  False as well when all has been written and
- * the feed has ended, when nothing can be written, or when the disk has not answered for some time.
- * From any thread. */
+/* True: it gets what its feed has, and the disk takes it.  False as well when all has been written
+ * and the feed has ended, when nothing can be written, or when the disk has not answered for some
+ * time.  From any thread. */
 bool recorder_is_recording(struct recorder *recorder);
 
-/* In that loop: it leaves the feed at once.  What it has got is still written.  With ON_SLOW_WAIT what
- * it has not got stays in the ring, so that nothing is missing when it comes back. */
+/* In that loop: it leaves the feed at once.  What it has got is still written.  With ON_SLOW_WAIT
+ * what it has not got stays in the ring, so that nothing is missing when it comes back. */
 void recorder_leave(struct recorder *recorder);
 
-/* Before recorder_begin(), of a feed that goes on from another process: the same, for all that is in the
- * ring. */
+/* Before recorder_begin(), of a feed that goes on from another process: the same, for all that is
+ * in the ring. */
 void recorder_keep_ring(const struct recorder *recorder, struct rendition *rendition);
 
-/* For a hand-over, after recorder_leave(), while nobody is served: its threads end, and another process
- * may open the folder; who reads it here still can.  recorder_begin() is next, or the end of the process.  0;
- * or -ETIMEDOUT with a message: the disk does not answer, or has not taken all in time. */
+/* For a hand-over, after recorder_leave(), while nobody is served: its threads end, and another
+ * process may open the folder; who reads it here still can.  recorder_begin() is next, or the end
+ * of the process.  0; or -ETIMEDOUT with a message: the disk does not answer, or has not taken
+ * all in time. */
 must_check int recorder_pause(struct recorder *recorder, struct errmsg *err);
 
 /* Writes what is left and unlocks the folder.  After recorder_leave(), or when its rendition has
@@ -96,9 +98,9 @@ void recorder_free(struct recorder **recorder, const struct sequence *next);
 /* Takes over what a reload changes: the limits, and how often to sync.  From any thread. */
 void recorder_change(struct recorder *recorder, const struct recorder_params *params);
 
-/* Subscribers of this fan-out, which has published nothing, get only what is on the disk, until it is
- * removed.  number: below fanouts_max.  In its loop, and before recorder_begin().  Both do nothing without
- * history.is_on_disk_first. */
+/* Subscribers of this fan-out, which has published nothing, get only what is on the disk, until it
+ * is removed.  number: below fanouts_max.  In its loop, and before recorder_begin().  Both do
+ * nothing without history.is_on_disk_first. */
 void recorder_add_fanout(struct recorder *recorder, unsigned number, struct inbox *inbox,
 			 struct fanout *fanout);
 void recorder_remove_fanout(struct recorder *recorder, unsigned number);

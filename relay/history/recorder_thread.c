@@ -88,8 +88,8 @@ static bool rest(struct recorder *recorder, uint64_t ms)
 
 /* ---- the recording thread ---- */
 
-/* What readers are shown is on the disk.  The recorder may have been left meanwhile: nobody hears it
- * then. */
+/* What readers are shown is on the disk.  The recorder may have been left meanwhile: nobody
+ * hears it then. */
 static void give_answer(struct recorder *recorder)
 {
 	const struct history_writer *writer = &recorder->writer;
@@ -106,8 +106,8 @@ static void give_answer(struct recorder *recorder)
 	(void)pthread_mutex_unlock(&recorder->lock);
 }
 
-/* Before anything is written: what was there before is on the disk as well.  Where that has failed once,
- * nobody can tell any more: the kernel tells of an error only once (fsync(2)). */
+/* Before anything is written: what was there before is on the disk as well.  Where that has failed
+ * once, nobody can tell any more: the kernel tells of an error only once (fsync(2)). */
 static int bring_found_to_disk(struct recorder *recorder)
 {
 	int r;

@@ -326,7 +326,8 @@ static enum replay_outcome send_file(struct replay *replay, int fd, struct repla
 	return REPLAY_MORE;
 }
 
-/* The next packets go into the block.  MORE: they are there, or there was nothing to send of them. */
+/* The next packets go into the block.  MORE: they are there, or there was nothing to send of
+ * them. */
 static enum replay_outcome fill_block(struct replay *replay, struct replay_progress *ret)
 {
 	uint64_t taken, missed;

@@ -3,7 +3,7 @@
  * A replay: a subscriber gets what is in the history's files, until the ring has what comes next
  * (fanout/subscriber_replay.c).
  *
- *   replay_find_start() ---> replay_begin() ---> subscriber_join() with params.replay ---> ... ---> ring
+ *   replay_find_start() ---> replay_begin() ---> subscriber_join(.replay) ---> ... ---> ring
  *
  * With a delay it never goes on from the ring: it rests until what comes next is old enough.
  *
@@ -44,10 +44,9 @@ struct replay_start {
 
 /* Looks it up, and waits for the disk: the reading thread does so for who must not (replay_read.h).
  * Returns 0; or, and all is closed,
- * -ERANGE: what is asked for is older than what there is, or is to be had, or of a session that is not there;
- * -EAGAIN: the history does not have it, but the ring may: it is newer than what is written, or
- * nothing is written at all;
- * else -errno of reading the disk. */
+ * -ERANGE: what is asked for is older than what there is, or is to be had, or of a session that is
+ * not there; -EAGAIN: the history does not have it, but the ring may: it is newer than what is
+ * written, or nothing is written at all; else -errno of reading the disk. */
 must_check int replay_find_start(struct history *history, const struct replay_range *range,
 				 struct replay_start *ret);
 
@@ -60,10 +59,10 @@ must_check int replay_begin(struct history *history, const struct replay_range *
 			    const struct replay_format *format, struct replay_start *start,
 			    struct replay **ret);
 
-/* Goes on with one of the process before, at its next byte; `format` is as it was there.  What the format
- * makes of a packet is the same each time, so a packet in hand is made anew, and what the socket has is
- * left out.  It does not wait for the disk.  Returns 0; -ERANGE: the history is another one, or no longer
- * has that byte; else as above. */
+/* Goes on with one of the process before, at its next byte; `format` is as it was there.  What the
+ * format makes of a packet is the same each time, so a packet in hand is made anew, and what the
+ * socket has is left out.  It does not wait for the disk.  Returns 0; -ERANGE: the history is
+ * another one, or no longer has that byte; else as above. */
 must_check int replay_resume(struct history *history, const struct kept_replay *kept,
 			     const struct replay_format *format, struct replay **ret);
 

@@ -44,9 +44,9 @@ static inline bool replay_block_is_empty(const struct replay_block *block)
  * between two packets.  The block is empty before.  *ret_taken: bytes of the run.
  * *ret_missed: messages that a gap says are missing, where the format cannot tell of a gap; that
  * gap has been taken alone.  Heartbeats are left out, but where the format is framed.  Returns 0;
- * -ENOMEM, -EBADMSG: the file is not as it was written; or -errno of pread(2).  -EINPROGRESS: so many
- * bytes of the run, *ret_taken, have to be brought into the page cache first.  The block is empty
- * after an error. */
+ * -ENOMEM, -EBADMSG: the file is not as it was written; or -errno of pread(2).  -EINPROGRESS: so
+ * many bytes of the run, *ret_taken, have to be brought into the page cache first.  The block is
+ * empty after an error. */
 must_check int replay_block_fill(struct replay_block *block, const struct replay_format *format,
 				 struct history_run *run, uint64_t limit, uint64_t *ret_taken,
 				 uint64_t *ret_missed);

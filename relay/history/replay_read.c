@@ -24,8 +24,8 @@ int replay_find_end(struct history_reader *reader, struct history *history, uint
 
 /* ---- where a range begins ---- */
 
-/* Would a reader by time have missed what came before the oldest there is?  Not if that is the first
- * message of all. */
+/* Would a reader by time have missed what came before the oldest there is?  Not if that is the
+ * first message of all. */
 static bool reaches(struct history *history, uint64_t since_ns)
 {
 	struct history_entry oldest, end;

@@ -43,12 +43,12 @@ struct replay_read {
 struct replay_read *replay_read_new(struct history *history, void (*done)(void *owner),
 				    void *owner);
 
-/* Asks for what `wish` and the rest say.  from: where the replay stands, of PAGES and NEXT; else NULL.  True: it has been done
- * at once, and done() has been called. */
+/* Asks for what `wish` and the rest say.  from: where the replay stands, of PAGES and NEXT; else
+ * NULL.  True: it has been done at once, and done() has been called. */
 must_check bool replay_read_begin(struct replay_read *read, const struct history_reader *from);
 
-/* The first packet that came later than until_ns: 1, and the reader stands there, open; 0 and closed:
- * there is none.  Or -errno.  Waits for the disk. */
+/* The first packet that came later than until_ns: 1, and the reader stands there, open; 0 and
+ * closed: there is none.  Or -errno.  Waits for the disk. */
 must_check int replay_find_end(struct history_reader *reader, struct history *history,
 			       uint64_t until_ns);
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Fixtures: a loop, a directory and a way to start relays; the universal checks run after each test."""
 
+import functools
 import os
 import resource
 import shutil
@@ -18,7 +19,7 @@ from relaytest import daemon  # noqa: E402
 from relaytest.ingest import Ingest  # noqa: E402
 from relaytest.loop import CEILING, Loop  # noqa: E402
 from relaytest.nats import Server  # noqa: E402
-from relaytest.surroundings import descriptors  # noqa: E402
+from relaytest.surroundings import descriptors, file_system_in_memory  # noqa: E402
 
 FROZEN = set()
 
@@ -47,6 +48,7 @@ class Lab:
         self.relays = []
         self.ingests = []
         self.closers = []
+        self.at_last = lambda: None
 
     def start(self, sections, **options):
         stdin = next((i.stdin for i in self.ingests if i.stdin is not None), None)
@@ -75,11 +77,22 @@ class Lab:
             self.properties.append(("left out", why))
         return why
 
+    @functools.cached_property
+    def memory(self):
+        """A directory on a disk that always answers at once, where the machine has one: for tests that bring about
+        themselves that it does not."""
+        if file_system_in_memory():
+            return self.directory
+        made = tempfile.TemporaryDirectory(prefix="relay-", dir="/dev/shm")
+        self.at_last = made.cleanup
+        return Path(made.name)
+
     def close(self):
         for ingest in self.ingests:
             ingest.close()
         for close in self.closers:
             close()
+        self.at_last()
         self.loop.close()
 
 

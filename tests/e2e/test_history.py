@@ -26,7 +26,7 @@ SMALL = script("u32be", (1000,) * 4000, 2)
 
 def history(lab, **options):
     """A feed that is recorded, and the folder."""
-    folder = lab.directory / "history"
+    folder = lab.memory / "history"
     return feed("a", history=folder, **{**LOSSLESS, **options}), folder
 
 
