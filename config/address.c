@@ -192,7 +192,8 @@ bool config_address_clashes(const struct config_address *a, const struct config_
 	return strcasecmp(a->host, b->host) == 0 || covers(a, b) || covers(b, a);
 }
 
-/* The part of a word before its last @, if it is an address: tcp:USER:PASSWORD@... or ://USER...@. */
+/* The part of a word before its last @, if it is an address: tcp:USER:PASSWORD@... or
+ * ://USER...@. */
 static void mask_user(char *word, size_t length)
 {
 	char *at = memrchr(word, '@', length);
@@ -281,7 +282,8 @@ static int check_path(const char *path, struct errmsg *e)
 	return 0;
 }
 
-/* Where a secret would be shown.  A password may have a slash, so what stands before the last @ is one. */
+/* Where a secret would be shown.  A password may have a slash, so what stands before the last
+ * @ is one. */
 static int check_no_secret(const char *authority, struct errmsg *e)
 {
 	if (memchr(authority, '@', strcspn(authority, "?"))) {

@@ -41,12 +41,13 @@ bool config_address_is_ipv4(const struct config_address *address);
  * never clashes. */
 bool config_address_clashes(const struct config_address *a, const struct config_address *b);
 
-/* Puts a * in the place of users, passwords and tokens in the addresses of a text.  relay takes none, but who
- * writes one should not find it in the log.  The text does not grow. */
+/* Puts a * in the place of users, passwords and tokens in the addresses of a text.  relay takes
+ * none, but who writes one should not find it in the log.  The text does not grow. */
 void config_address_mask_users(char *text);
 
-/* ---- the URL of a stream that relay asks for: http://HOST[:PORT]/PATH[?QUERY], or ntrip:// for a caster of GNSS
- * corrections.  No user, password or token is in one: they would be seen in logs and pages. ---- */
+/* ---- the URL of a stream that relay asks for: http://HOST[:PORT]/PATH[?QUERY], or ntrip:// for a
+ * caster of GNSS corrections.  No user, password or token is in one: they would be seen in logs
+ * and pages. ---- */
 
 enum {
 	CONFIG_URL_BYTES = 1024, /* of a whole URL, with its zero byte */

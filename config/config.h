@@ -44,8 +44,8 @@
 
 /* --- values --- */
 
-/* Every word that a key can be set to, once: VALUE(prefix, identifier, word).  A list belongs to the
- * enum of its name below, and to a row of type.def. */
+/* Every word that a key can be set to, once: VALUE(prefix, identifier, word).  A list belongs to
+ * the enum of its name below, and to a row of type.def. */
 #define CONFIG_LOG_LEVELS(VALUE)                                                                   \
 	VALUE(LOG_LEVEL, ERROR, "error")                                                           \
 	VALUE(LOG_LEVEL, WARN, "warn")                                                             \
@@ -184,9 +184,9 @@ struct config_ingest {
 	enum config_ingest_kind kind;
 	char *text; /* as in the file */
 	/* listen, connect: "tcp:HOST:PORT", "unix:PATH" or "systemd:NAME", in order of preference;
-	 * only connect has more than one, and may have URLs (address.h). fifo, file, serial, tail: the
-	 * path. udp: those of enum config_udp_part, each may be "". nats: the subject. jetstream: the
-	 * stream. stdin: none. */
+	 * only connect has more than one, and may have URLs (address.h). fifo, file, serial, tail:
+	 * the path. udp: those of enum config_udp_part, each may be "". nats: the subject.
+	 * jetstream: the stream. stdin: none. */
 	char **addresses;
 	size_t address_count;
 };
@@ -325,14 +325,15 @@ struct config {
 	size_t listener_count;
 };
 
-/* Where an option was set, or its section when it was not: "relay.ini:12", "-o relay.drain". option:
- * CONFIG_FEED_ring and the like; CONFIG_WHOLE_SECTION: the header. Returns the line, for
- * config_errors_add(). */
+/* Where an option was set, or its section when it was not: "relay.ini:12", "-o
+ * relay.drain". option: CONFIG_FEED_ring and the like; CONFIG_WHOLE_SECTION: the header.
+ * Returns the line, for config_errors_add(). */
 #define CONFIG_WHOLE_SECTION SIZE_MAX
 unsigned config_print_place(char *buf, size_t size, const struct config *config,
 			    const struct config_section *section, size_t option);
 
-/* What the configuration listens on, by number: [admin] twice, then the feeds, then the listeners. */
+/* What the configuration listens on, by number: [admin] twice, then the feeds, then the
+ * listeners. */
 struct config_listening {
 	const struct config_section *section;
 	size_t option;       /* where the address stands */
@@ -462,8 +463,8 @@ enum config_change_kind {
 	CONFIG_CHANGE_REMADE,  /* `option` has a new value, for which it is made anew */
 };
 
-/* Does a change of this option leave the feed or listener as it is? Beside the reloadable ones that is
- * where a publisher connects: from one address of `ingest = listen` to another. */
+/* Does a change of this option leave the feed or listener as it is? Beside the reloadable ones that
+ * is where a publisher connects: from one address of `ingest = listen` to another. */
 bool config_is_live_change(const struct config_option *option, const struct config_section *old,
 			   const struct config_section *new);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The value of `ingest`. Its form is a word, and what the word needs: a list of addresses after
- * listen and connect, a path right behind fifo: and file:, an address right behind udp:, nothing after
- * stdin and http.
+ * listen and connect, a path right behind fifo: and file:, an address right behind udp:, nothing
+ * after stdin and http.
  */
 #include "config/ingest.h"
 

@@ -39,7 +39,7 @@ const char *config_option_describe(const struct config_option *option, char *buf
 const char *config_section_title(char buf[CONFIG_TITLE_BYTES],
 				 const struct config_section *section);
 
-/* Sections of a configuration by number: [relay] is 0, then [admin], [nats], the feeds, the listeners. NULL
- * behind the last. An [admin] that is not there is left out of the const ones. */
+/* Sections of a configuration by number: [relay] is 0, then [admin], [nats], the feeds, the
+ * listeners. NULL behind the last. An [admin] that is not there is left out of the const ones. */
 struct config_section *config_section_at(struct config *config, size_t i);
 const struct config_section *config_section_at_const(const struct config *config, size_t i);

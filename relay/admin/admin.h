@@ -3,9 +3,9 @@
  * The admin server.  Operators, their browsers and Prometheus ask it how relay is; relayctl has
  * relay do things through it.  Read this header first in admin/.
  *
- * There are three doors.  At the tcp address one can only look; `allow` and a check of the Host field
- * guard it.  At the unix socket one can also command; file permissions guard it.  At the third one, load
- * balancers get a line.
+ * There are three doors.  At the tcp address one can only look; `allow` and a check of the Host
+ * field guard it.  At the unix socket one can also command; file permissions guard it.  At the
+ * third one, load balancers get a line.
  *
  *   admin_door.c   the doors, and who may come in
  *   admin_route.c  the table: which path is answered by what

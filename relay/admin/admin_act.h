@@ -12,8 +12,9 @@ void admin_post_reload(const struct admin_request *request);
 /* As SIGTERM; 409 while draining, so that asking twice is no order to end at once. */
 void admin_post_drain(const struct admin_request *request);
 
-/* ?spread=DURATION: lets subscribers go one after the other, and drains then.  Asked again, it begins
- * anew.  Paths of their own: a relay that does not know them drains nobody.  409 while draining. */
+/* ?spread=DURATION: lets subscribers go one after the other, and drains then.  Asked
+ * again, it begins anew.  Paths of their own: a relay that does not know them drains
+ * nobody.  409 while draining. */
 void admin_post_drain_slowly(const struct admin_request *request);
 
 /* Takes that back; 409 where there is nothing to take back. */

@@ -52,7 +52,8 @@ struct admin_process {
 	bool survives_crash;       /* subscribers would go on if relay died now */
 };
 
-/* What a reload did, or why it or an upgrade did nothing: one text for each change, or each error. */
+/* What a reload did, or why it or an upgrade did nothing: one text for each change, or each
+ * error. */
 struct reload_report {
 	char **lines; /* owned */
 	size_t count;
@@ -90,8 +91,8 @@ struct admin_actions {
 	int (*drain_slowly)(void *owner, uint64_t spread_ms);
 
 	/* Begins to run the program anew.  0: it has begun, and upgrade_report() says how it ends;
-	 * -EBUSY while draining, also slowly; -EALREADY when one is under way; or another -errno.  `err` says
-	 * why. */
+	 * -EBUSY while draining, also slowly; -EALREADY when one is under way; or another -errno.
+	 * `err` says why. */
 	int (*upgrade)(void *owner, struct errmsg *err);
 
 	/* Never NULL; it holds until the caller returns to the event loop. */

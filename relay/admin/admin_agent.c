@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The line is short enough for the empty queue of a new connection, so nothing is ever waited for. */
+/* The line is short enough for the empty queue of a new connection, so nothing is ever waited
+ * for. */
 #include "admin/admin_agent.h"
 
 #include <stdint.h>

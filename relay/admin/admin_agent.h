@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * How this relay is, for load balancers: one line, and the end of the connection, as the agent-check of
- * HAProxy has it (its configuration manual, 5.2, agent-check).
+ * How this relay is, for load balancers: one line, and the end of the connection, as the
+ * agent-check of HAProxy has it (its configuration manual, 5.2, agent-check).
  */
 #pragma once
 

@@ -41,6 +41,7 @@ bool collect_kick(struct service *service, const struct served_feed *feed, uint6
 /* Of the worker with this index. */
 void collect_loop_lag(struct service *service, unsigned index, struct loop_lag_counts *ret);
 
-/* Messages that are published, as of the last collect, and not recorded yet; of another session, all. */
+/* Messages that are published, as of the last collect, and not recorded yet; of
+ * another session, all. */
 struct recorder_report;
 uint64_t collect_unrecorded(const struct served_feed *served, const struct recorder_report *report);

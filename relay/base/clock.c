@@ -29,8 +29,8 @@ uint64_t clock_wall_ns(void)
 	return read_clock(CLOCK_REALTIME);
 }
 
-/* The thread may lose the CPU between two reads, for milliseconds: the narrowest of some pairs of reads
- * of one clock tells best what the other one showed between them. */
+/* The thread may lose the CPU between two reads, for milliseconds: the narrowest of some pairs of
+ * reads of one clock tells best what the other one showed between them. */
 static int64_t wall_ahead_of_mono(void)
 {
 	uint64_t narrowest = UINT64_MAX, before, wall, after;

@@ -22,8 +22,8 @@ uint64_t clock_mono_ns(void);
 /* CLOCK_REALTIME: nanoseconds since 1970-01-01 UTC. */
 uint64_t clock_wall_ns(void);
 
-/* The monotonic time of a wall time, as the two clocks stand now, to less than a microsecond; 1 for one
- * before the machine was started. */
+/* The monotonic time of a wall time, as the two clocks stand now, to less than a microsecond; 1 for
+ * one before the machine was started. */
 uint64_t clock_mono_of_wall(uint64_t wall_ns);
 
 /* The reverse. */
@@ -36,11 +36,11 @@ uint64_t clock_thread_ns(void);
 #define CLOCK_UTC_BYTES 32
 const char *clock_print_utc(char *buf, size_t size, uint64_t wall_ns);
 
-/* The reverse: UTC with its Z, with up to 9 digits behind the point or without a point, from 1970 on.
- * 0 or -EINVAL. */
+/* The reverse: UTC with its Z, with up to 9 digits behind the point or without a point, from 1970
+ * on.  0 or -EINVAL. */
 int clock_parse_utc(const char *text, uint64_t *ret_wall_ns) must_check;
 
-/* "Sun, 06 Nov 1994 08:49:37 GMT" (IMF-fixdate; RFC 9110, 5.6.7), whatever the language here is, for
- * any time there is.  Returns buf. */
+/* "Sun, 06 Nov 1994 08:49:37 GMT" (IMF-fixdate; RFC 9110, 5.6.7), whatever the language here is,
+ * for any time there is.  Returns buf. */
 #define CLOCK_DATE_BYTES 48
 const char *clock_print_date(char *buf, size_t size, uint64_t wall_ns);

@@ -33,8 +33,8 @@ int fd_set_nonblock(int fd)
 	return 0;
 }
 
-/* For reading only, so that who writes there gets an error. Where there is no /dev/null, a mere place
- * (O_PATH, open(2)): it can neither be read nor written. */
+/* For reading only, so that who writes there gets an error. Where there is no /dev/null, a mere
+ * place (O_PATH, open(2)): it can neither be read nor written. */
 void fd_hold_standard(void)
 {
 	for (int want = STDIN_FILENO; want <= STDERR_FILENO; want++) {

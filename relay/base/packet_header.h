@@ -19,12 +19,12 @@
 /* Flag: the last message in this packet goes on in the next one. */
 #define PACKET_FLAG_CONTINUED 1
 
-/* Flag of a gap: nobody has lost anything.  The source has no messages with these numbers, as where a
- * stream is read through a filter. */
+/* Flag of a gap: nobody has lost anything.  The source has no messages with these numbers, as where
+ * a stream is read through a filter. */
 #define PACKET_FLAG_HOLE 2
 
-/* Flag of a heartbeat: the subscriber is let go, nothing comes behind it.  The sequence goes on, best at
- * another address. */
+/* Flag of a heartbeat: the subscriber is let go, nothing comes behind it.  The sequence goes on,
+ * best at another address. */
 #define PACKET_FLAG_MOVED 4
 
 enum packet_type {

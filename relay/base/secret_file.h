@@ -15,11 +15,12 @@ struct secret_file {
 	unsigned line;   /* the number of the one that was read last; 0: none */
 };
 
-/* Opens it.  `name` is a path, or "credential:NAME" for a file in $CREDENTIALS_DIRECTORY (systemd.exec(5),
- * LoadCredential=).  0, or -errno with a message that names the file; *ret has not changed then. */
+/* Opens it.  `name` is a path, or "credential:NAME" for a file in $CREDENTIALS_DIRECTORY
+ * (systemd.exec(5), LoadCredential=).  0, or -errno with a message that names the file; *ret has
+ * not changed then. */
 int secret_file_open(const char *name, struct secret_file *ret, struct errmsg *err) must_check;
 
-/* The next line that is neither empty nor a comment (#), without its LF or CR LF.  1; 0: there is none;
- * -EINVAL: it does not fit, or has a zero byte in it; another -errno: it cannot be read.  But for 1,
- * `line` is empty. */
+/* The next line that is neither empty nor a comment (#), without its LF or CR LF.  1; 0: there is
+ * none; -EINVAL: it does not fit, or has a zero byte in it; another -errno: it cannot be read.  But
+ * for 1, `line` is empty. */
 int secret_file_next_line(struct secret_file *file, char *line, size_t size) must_check;

@@ -28,15 +28,15 @@ struct farewells {
 	size_t room;           /* private */
 };
 
-/* Adds a socket and a copy of what it is to be sent, FAREWELL_BYTES_MAX at most; 0 bytes: it is closed
- * by reset.  0; or -ENOMEM, nothing has changed. */
+/* Adds a socket and a copy of what it is to be sent, FAREWELL_BYTES_MAX at most; 0 bytes: it is
+ * closed by reset.  0; or -ENOMEM, nothing has changed. */
 must_check int farewells_add(struct farewells *farewells, int fd, const void *bytes, size_t count);
 
 /* Written to, or read from; what is read is checked. */
 void farewells_transfer(struct state_stream *stream, struct farewells *farewells);
 
-/* After reading: closes all.  Who takes its words at once gets a good end behind them, and everybody
- * else a reset.  There are none then. */
+/* After reading: closes all.  Who takes its words at once gets a good end behind them, and
+ * everybody else a reset.  There are none then. */
 void farewells_say(struct farewells *farewells);
 
 /* Frees them without a word; descriptors stay open.  Idempotent. */

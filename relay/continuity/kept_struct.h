@@ -4,7 +4,7 @@
  * they are written and read, and the schema come from it.  To keep one more is one line there.
  *
  *   KEPT(kind, member, bound, what)      a member of the struct
- *   KEPT_IN(kind, member, bound, what)   one that the struct declares by itself, as in a struct inside
+ *   KEPT_IN(kind, member, bound, what)   one that the struct declares itself, as in a struct inside
  *
  * `what` names it in an error.  The kinds:
  *
@@ -66,23 +66,25 @@ struct kept_table {
 /* The order of the rows is the order in the stream. */
 void kept_transfer(struct state_stream *stream, const struct kept_table *table, void *object);
 
-/* The first member of an object in memory that is out of its bounds, as its `what`; NULL: none is.  For
- * what a process has left that died: any byte may be anything. */
+/* The first member of an object in memory that is out of its bounds, as its `what`; NULL: none is.
+ * For what a process has left that died: any byte may be anything. */
 const char *kept_fault(const struct kept_table *table, const void *object);
 
-/* Counters by their names: one that the reader does not know is dropped, one that the writer did not
- * know stays as it is. */
+/* Counters by their names: one that the reader does not know is dropped, one that the writer did
+ * not know stays as it is. */
 void kept_transfer_counts(struct state_stream *stream, uint64_t *counts,
 			  const struct kept_names *names);
 
-/* A number for what these tables say of a stream.  Another one means that the one cannot read what the other
- * has written.  What a stream has by name does not count: the lists of names, and how large a struct is. */
+/* A number for what these tables say of a stream.  Another one means that the one cannot read what
+ * the other has written.  What a stream has by name does not count: the lists of names, and how
+ * large a struct is. */
 uint32_t kept_schema(const struct kept_table *const *tables, size_t count);
 
 /* The same for shared memory, where sizes and places count, and the lists of names. */
 uint32_t kept_layout(const struct kept_table *const *tables, size_t count);
 
-/* Adds a list of names to such a number, for memory that has an array with one element for each name. */
+/* Adds a list of names to such a number, for memory that has an array with one element
+ * for each name. */
 uint32_t kept_layout_add_names(uint32_t layout, const struct kept_names *names);
 
 /* ---- for continuity/kept_members.def and kept_table.def, which a struct and a .c include:

@@ -40,8 +40,8 @@ static inline uint64_t kept_sum(uint64_t seed, const void *bytes, size_t count)
 	return kept_sum_add(sum, length, kept_sum_add(other, words[2], words[3]));
 }
 
-/* A number that says which of two copies holds, in one word with a sum of itself.  It is never 0: that
- * is memory nobody has written to, and of number 0. */
+/* A number that says which of two copies holds, in one word with a sum of itself.  It is never 0:
+ * that is memory nobody has written to, and of number 0. */
 static inline uint64_t kept_stamp(uint32_t version)
 {
 	return (uint64_t)version << 32 | (uint32_t)((version + 1) * 0x9d2c5b81U);

@@ -39,8 +39,8 @@ struct state_stream {
 /* An empty stream to write to. */
 void state_stream_write(struct state_stream *stream);
 
-/* A stream to read from; `bytes` must outlive it and what is read by state_bytes().  Descriptors are
- * taken out of `kept`; NULL: they are read as the numbers that stand there. */
+/* A stream to read from; `bytes` must outlive it and what is read by state_bytes().  Descriptors
+ * are taken out of `kept`; NULL: they are read as the numbers that stand there. */
 void state_stream_read(struct state_stream *stream, uint8_t *bytes, size_t length,
 		       struct kept_fds *kept);
 
@@ -72,8 +72,8 @@ void state_bytes(struct state_stream *stream, uint8_t **bytes, size_t length, co
 bool state_array(struct state_stream *stream, void **array, size_t *count, size_t element_bytes,
 		 size_t least_bytes, const char *what);
 
-/* A descriptor, or -1.  Written: among the stream's, where each may be once.  Read: the number that it has
- * here; a fault where it did not come. */
+/* A descriptor, or -1.  Written: among the stream's, where each may be once.  Read: the number that
+ * it has here; a fault where it did not come. */
 void state_fd(struct state_stream *stream, int *fd, const char *what);
 
 /* Written: one more that is to come along, by whatever else its number is known. */

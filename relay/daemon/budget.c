@@ -85,8 +85,8 @@ static uint64_t count_combinations(unsigned feeds, uint64_t max)
 	return feeds < FEEDS_FOR_ANY_MAX ? u64_min((1U << feeds) - 1 - feeds, max) : max;
 }
 
-/* Of combinations that are first asked for at this listener, each in one format.  *widest: the ring and
- * the segments of any of them are no larger. */
+/* Of combinations that are first asked for at this listener, each in one format.  *widest: the ring
+ * and the segments of any of them are no larger. */
 static size_t combined_rings_of(const struct config *config, const struct config_listener *listener,
 				unsigned workers, struct config_feed *widest)
 {
@@ -227,8 +227,8 @@ static bool read_numbers(const char *path, uint64_t *ret, size_t count)
 	return true;
 }
 
-/* Whose pipes are counted (pipe_is_unprivileged_user() of Linux).  Where it cannot be found out, they
- * are not taken for it. */
+/* Whose pipes are counted (pipe_is_unprivileged_user() of Linux).  Where it cannot be found out,
+ * they are not taken for it. */
 static bool has_page_limit(void)
 {
 	const uint32_t exempt = CAP_TO_MASK(CAP_SYS_RESOURCE) | CAP_TO_MASK(CAP_SYS_ADMIN);
@@ -274,7 +274,8 @@ static void probe_tcp(const struct config *config, struct budget *budget)
 
 /* ---- memory ---- */
 
-/* This process's cgroup of version 2, with a slash in front (cgroups(7)); NULL: none.  Cuts `text`. */
+/* This process's cgroup of version 2, with a slash in front (cgroups(7)); NULL: none.  Cuts
+ * `text`. */
 static char *own_cgroup(char *text, size_t size)
 {
 	char *at = read_text("/proc/self/cgroup", text, size) ? text : NULL;

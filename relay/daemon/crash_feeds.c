@@ -339,8 +339,8 @@ static uint64_t count_known(const struct feed_state *state)
 	return count;
 }
 
-/* Who ever joined is there, or has been closed.  Since the counters were noted some have joined.  Others
- * have gone, nobody knows why. */
+/* Who ever joined is there, or has been closed.  Since the counters were noted some have joined.
+ * Others have gone, nobody knows why. */
 static void settle_accounts(struct handed_feed *feed)
 {
 	struct feed_state *home = &feed->parts[feed->home];

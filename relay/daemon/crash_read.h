@@ -21,8 +21,8 @@
 /* Does the state of a bag, mapped, come from a process that died? */
 bool crash_is_record(const uint8_t *map, size_t bytes);
 
-/* 0: *ret is what is known, points into the map, and has what was taken out of `fds`, of which only the
- * descriptors are given, not yet their numbers.  -errno with a message: *ret has nothing, and all that was in
- * `fds`, taken or not, is the caller's. */
+/* 0: *ret is what is known, points into the map, and has what was taken out of `fds`, of which only
+ * the descriptors are given, not yet their numbers.  -errno with a message: *ret has nothing, and
+ * all that was in `fds`, taken or not, is the caller's. */
 must_check int crash_read(uint8_t *map, size_t bytes, struct kept_fds *fds, struct handover *ret,
 			  struct errmsg *err);

@@ -7,8 +7,8 @@
  *
  * Whatever moment relay dies at, the region says what was before a step or what was after it.  The
  * stores of a dead process are all there, in their order.  Nothing is locked, because each part of
- * the region has one writer.  An atomic commits each step; it is stored last (release).  Sums tell where
- * a bit has become another one (continuity/kept_sum.h).
+ * the region has one writer.  An atomic commits each step; it is stored last (release).  Sums tell
+ * where a bit has become another one (continuity/kept_sum.h).
  *
  *   part of the region   its writer          what is in it
  *   struct crash_head    the control thread  where the arrays are, and whether they count
@@ -139,7 +139,8 @@ static inline uint64_t crash_head_sum(const struct crash_head *head)
 	return kept_sum(0, head, offsetof(struct crash_head, sum));
 }
 
-/* True where it has structs of ours, which lie on cache lines.  It must be in the region, at `map`. */
+/* True where it has structs of ours, which lie on cache lines.  It must be in the region, at
+ * `map`. */
 static inline bool crash_array_is_table(const struct crash_array *array, const uint8_t *map,
 					size_t each_bytes)
 {
@@ -164,7 +165,8 @@ struct crash_listeners {
 	size_t socket_count;
 };
 
-/* Into the region, in place of those before.  NULL, or too many: none of them is kept, which is logged. */
+/* Into the region, in place of those before.  NULL, or too many: none of them is kept,
+ * which is logged. */
 void crash_record_write_listeners(struct crash_record *record, struct crash_listeners *listeners);
 
 /* Out of the region; *ret is to be freed.  NULL, or what is wrong with them. */

@@ -5,9 +5,9 @@
  * (SCM_RIGHTS, unix(7)).  So thousands of sockets cost neither the service manager's store nor an
  * exec anything, and nothing is lost while no process has them.
  *
- * The memfd begins with a magic and the schema (handover_schema()): a state of another one is refused
- * before anything of it is believed.  One magic is that of a process that died, which
- * daemon/crash_read.h reads.
+ * The memfd begins with a magic and the schema (handover_schema()): a state of another one
+ * is refused before anything of it is believed.  One magic is that of a process that died,
+ * which daemon/crash_read.h reads.
  */
 #pragma once
 

@@ -23,8 +23,8 @@ struct new_sockets {
 struct opening {
 	struct relay *relay;
 	const struct config *config;
-	/* The process before had this configuration.  It must go on: what cannot be opened is logged
-	 * and left out. */
+	/* The process before had this configuration.  It must go on: what cannot be opened is
+	 * logged and left out. */
 	bool is_kept;
 	struct own_sockets own;
 	/* In the order of the configuration.  What nobody has taken is closed at the end. */

@@ -93,8 +93,8 @@ int relay_apply(struct relay *relay, struct config *config, bool is_kept, struct
 /* What the log has from now on, until the next reload. */
 void relay_set_log_level(struct relay *relay, enum log_level level);
 
-/* Tells the service manager what relay is doing, and how much: the line of `systemctl status`.  To be
- * told every few seconds. */
+/* Tells the service manager what relay is doing, and how much: the line of `systemctl status`.  To
+ * be told every few seconds. */
 void relay_tell_status(const struct relay *relay);
 
 /* What the admin server shows of the process.  It points into relay. */
@@ -105,9 +105,9 @@ void relay_describe(const struct relay *relay, struct admin_process *ret);
 void relay_drain(struct relay *relay);
 
 /* Lets the subscribers that there are go one after the other, over spread_ms, and then drains as
- * relay_drain() does.  Until then all goes on, and balancers are told to send nobody.  Where one is under
- * way, it begins anew; 0 takes it back.  0; -EBUSY while draining; -EALREADY: there is none to be taken
- * back.  It does not outlive the process. */
+ * relay_drain() does.  Until then all goes on, and balancers are told to send nobody.  Where one is
+ * under way, it begins anew; 0 takes it back.  0; -EBUSY while draining; -EALREADY: there is none
+ * to be taken back.  It does not outlive the process. */
 int relay_drain_slowly(struct relay *relay, uint64_t spread_ms);
 
 /* Closes and frees all. */

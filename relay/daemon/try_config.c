@@ -149,8 +149,8 @@ static bool is_ours(pid_t pid, const void *data)
 	return serves_same_file(pid, attempt->config->path);
 }
 
-/* An address is in use: that is right where it is our own that has it.  what: as the file has it.  type: of the
- * socket, socket(2). */
+/* An address is in use: that is right where it is our own that has it.  what: as the file has it.
+ * type: of the socket, socket(2). */
 static void look_at_holder(const struct attempt *attempt, const struct config_section *section,
 			   size_t option, const char *what, const struct endpoint_address *address,
 			   int type, const char *way_out)

@@ -26,9 +26,9 @@
 
 enum {
 	ARGUMENTS_MAX = 1024,
-	/* For the checker, which reads the configuration, tries it and ends.  relay serves meanwhile,
-	 * so a busy machine may take its time.  systemd waits for a restart, and if that is refused
-	 * for the drain too (TimeoutStopSec= of the unit). */
+	/* For the checker, which reads the configuration, tries it and ends.  relay serves
+	 * meanwhile, so a busy machine may take its time.  systemd waits for a restart, and if that
+	 * is refused for the drain too (TimeoutStopSec= of the unit). */
 	CHECK_MS = 60000,
 	RESTART_CHECK_MS = 10000,
 	OUTPUT_LINE_BYTES = 4096,
@@ -53,8 +53,8 @@ static void fail(struct upgrade *upgrade, const char *why)
 
 /* ---- packing ---- */
 
-/* Its ring holds more than its record has room for, for subscribers who are far behind; NULL: there is
- * none. */
+/* Its ring holds more than its record has room for, for subscribers who are far behind; NULL:
+ * there is none. */
 static const char *find_partial(const struct handover *handover)
 {
 	for (size_t i = 0; i < handover->feed_count; i++) {
@@ -68,7 +68,8 @@ static const char *find_partial(const struct handover *handover)
 	return NULL;
 }
 
-/* With the workers parked.  A process that is to stop cannot wait until all of each ring can go on. */
+/* With the workers parked.  A process that is to stop cannot wait until all of each ring can go
+ * on. */
 static int pack(struct relay *relay, bool is_restart, struct handover_bag *bag, struct errmsg *err)
 {
 	struct handover handover;

@@ -156,9 +156,9 @@ void fanout_init(struct fanout *fanout, struct ev_loop *loop, const char *name,
 /* Stops the watchers and frees closed subscribers, which must be all; the renditions are left. */
 void fanout_stop(struct fanout *fanout);
 
-/* Subscribers get a packet only once fanout_note_on_disk() has said that it is on the disk; those of
- * relay's own get it at once.  So much may wait as is half a ring, then the next packet has to.  Before
- * anything is published. */
+/* Subscribers get a packet only once fanout_note_on_disk() has said that it is on the disk; those
+ * of relay's own get it at once.  So much may wait as is half a ring, then the next packet has to.
+ * Before anything is published. */
 void fanout_wait_for_disk(struct fanout *fanout);
 void fanout_note_on_disk(struct fanout *fanout, const struct fanout_disk *on_disk);
 
@@ -178,10 +178,10 @@ void fanout_begin_joining(struct fanout *fanout);
 /* Each gets what is in its ring now, and is closed then. */
 void fanout_finish_all(struct fanout *fanout, enum close_reason reason);
 
-/* The same for all who have joined by begin_ms (monotonic), one after the other, over spread_ms; reason
- * MOVED.  Who joins later is not meant.  The first one goes earlier the larger `phase` is (0 to below
- * 1): so many fan-outs with one subscriber each do not all wait for the end.  spread_ms = 0: those who
- * are still there stay. */
+/* The same for all who have joined by begin_ms (monotonic), one after the other, over spread_ms;
+ * reason MOVED.  Who joins later is not meant.  The first one goes earlier the larger `phase` is (0
+ * to below 1): so many fan-outs with one subscriber each do not all wait for the end.  spread_ms =
+ * 0: those who are still there stay. */
 void fanout_drain_slowly(struct fanout *fanout, uint64_t begin_ms, uint64_t spread_ms,
 			 double phase);
 
@@ -204,8 +204,8 @@ void fanout_lose_all(struct fanout *fanout);
 /* Frees closed ones before the turn ends.  Not from a callback of a subscriber. */
 void fanout_free_closed(struct fanout *fanout);
 
-/* on_turn_end() is to be called before the loop waits again.  With thousands of feeds in a loop, none
- * may have something to do in each turn. */
+/* on_turn_end() is to be called before the loop waits again.  With thousands of feeds in a loop,
+ * none may have something to do in each turn. */
 static inline void fanout_end_turn(struct fanout *fanout)
 {
 	ev_prepare_start(fanout->loop,
@@ -220,8 +220,8 @@ void fanout_add_metrics(const struct fanout *fanout, struct metrics *ret);
  * against nobody. */
 void fanout_excuse(struct fanout *fanout, uint64_t now_ms, uint64_t late_ms);
 
-/* 10 times a second: limits of slow subscribers, closed windows, half-closed ones that have gone, and
- * those whose turn it is to be let go. */
+/* 10 times a second: limits of slow subscribers, closed windows, half-closed ones that have gone,
+ * and those whose turn it is to be let go. */
 void fanout_tick(struct fanout *fanout, uint64_t now_ms);
 
 /* ---- passes ---- */

@@ -66,8 +66,8 @@ static inline void subscriber_count(const struct subscriber *subscriber, int cha
 	fanout->events.on_count(fanout->events.owner);
 }
 
-/* One on no list yet, which owns the socket and the quota.  NULL: no memory; the quota is given back,
- * and the socket closed by reset. */
+/* One on no list yet, which owns the socket and the quota.  NULL: no memory; the quota is given
+ * back, and the socket closed by reset. */
 struct subscriber *subscriber_new(struct rendition *rendition, int fd,
 				  const struct subscriber_quota *quota, bool is_relays_own);
 
@@ -115,8 +115,8 @@ void fanout_check_replays(struct fanout *fanout, uint64_t now_ms);
 /* It has no replay any more.  Idempotent. */
 void subscriber_end_replay(struct subscriber *subscriber);
 
-/* How long it should wait before it comes back when the connection breaks; they are all told to wait
- * differently.  is_end: all of them come back together. */
+/* How long it should wait before it comes back when the connection breaks; they are all told to
+ * wait differently.  is_end: all of them come back together. */
 uint32_t subscriber_retry_ms(const struct subscriber *subscriber, bool is_end);
 
 /* True when it has got all that it was to get before it is closed. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* What time brings to a fan-out: limits, closed windows, half-closed subscribers, a slow drain, and the
- * end of each turn. */
+/* What time brings to a fan-out: limits, closed windows, half-closed subscribers, a slow drain, and
+ * the end of each turn. */
 #include <string.h>
 
 #include "base/clock.h"
@@ -187,8 +187,8 @@ static void check_windows(struct fanout *fanout, uint64_t now_ms)
 
 /* ---- a slow drain ---- */
 
-/* Is it one of those who are to go, and has not been told yet?  One that still joins is not: it does not
- * know its place, and will in a moment. */
+/* Is it one of those who are to go, and has not been told yet?  One that still joins is not: it
+ * does not know its place, and will in a moment. */
 static bool is_to_go(const struct subscriber *subscriber, const struct fanout_drain *drain)
 {
 	return subscriber->joined_ms <= drain->begin_ms && !subscriber->is_relays_own &&

@@ -23,9 +23,9 @@ struct rendition {
 	struct fanout *fanout; /* ro */
 	const struct encoder *encoder;
 	struct ring ring;
-	uint64_t
-		held_from; /* ro: what lies from this position on waits for the disk, or is not there yet;
-			     * UINT64_MAX: nothing ever waits */
+	/* ro: what lies from this position on waits for the disk, or is not there yet;
+	 * UINT64_MAX: nothing ever waits */
+	uint64_t held_from;
 	bool keeps_past;                 /* rw: newcomers may ask for what came before them */
 	bool is_recorded;                /* rw: a recorder reads it, if not at this moment */
 	uint64_t kept_from;              /* private: from this segment on the ring keeps all;
@@ -60,8 +60,8 @@ void rendition_free(struct rendition *rendition);
 /* Cuts the ring to size, but keeps what subscribers with on_slow = wait still need. */
 void rendition_trim(struct rendition *rendition);
 
-/* One of these leaves, and will be back: what it has not read is kept until rendition_release(), for
- * stall_timeout at most.  NULL: all that is there. */
+/* One of these leaves, and will be back: what it has not read is kept until rendition_release(),
+ * for stall_timeout at most.  NULL: all that is there. */
 void rendition_keep_unread(struct rendition *rendition, const struct subscriber *subscriber);
 void rendition_release(struct rendition *rendition);
 
@@ -72,24 +72,24 @@ bool rendition_update_held(struct rendition *rendition);
 /* Bytes that are held. */
 uint64_t rendition_held_bytes(const struct rendition *rendition);
 
-/* Where who reads what comes from now on begins: at the live edge, or before what is held.  Returns the
- * sequence to come there. */
+/* Where who reads what comes from now on begins: at the live edge, or before what is held.  Returns
+ * the sequence to come there. */
 uint64_t rendition_join_live(const struct rendition *rendition, struct cursor *cursor);
 
-/* Something has been appended to its ring, which is cut to size.  Whoever waited for it is ready, if it
- * may be had. */
+/* Something has been appended to its ring, which is cut to size.  Whoever waited for it is ready,
+ * if it may be had. */
 void rendition_note_appended(struct rendition *rendition);
 
 /* The oldest sequence that a subscriber can begin with, and the next one to come; the same when
  * there is no past.  Of a branch that sleeps: as it was when it fell asleep. */
 void rendition_range(const struct rendition *rendition, uint64_t *ret_oldest, uint64_t *ret_next);
 
-/* Can a subscriber begin with message `seq` of `session` (0: of whichever there is)?  One that is still
- * to come counts.  Of a branch that sleeps: as it was when it fell asleep. */
+/* Can a subscriber begin with message `seq` of `session` (0: of whichever there is)?  One that is
+ * still to come counts.  Of a branch that sleeps: as it was when it fell asleep. */
 bool rendition_has(const struct rendition *rendition, uint32_t session, uint64_t seq);
 
-/* Does it have all that came since then (monotonic)?  Of a branch that sleeps: as it was when it fell
- * asleep. */
+/* Does it have all that came since then (monotonic)?  Of a branch that sleeps: as it was when
+ * it fell asleep. */
 bool rendition_reaches(const struct rendition *rendition, uint64_t since_ns);
 
 /* Pipes that its ring keeps at most: twice what it takes when all are full. */

@@ -35,12 +35,12 @@ struct slow_signs {
 /* The stable word; never NULL. */
 const char *slow_cause_name(enum slow_cause cause);
 
-/* Pure: nothing at all can be sent before the subscriber reads.  What is on its way is the network's
- * affair first, unless the subscriber has said since that it takes nothing. */
+/* Pure: nothing at all can be sent before the subscriber reads.  What is on its way is the
+ * network's affair first, unless the subscriber has said since that it takes nothing. */
 bool slow_signs_is_window_shut(const struct slow_signs *signs);
 
-/* Whether the kernel holds bytes for `fd` that it has not sent yet (SIOCOUTQNSD, tcp(7)); false where
- * it is no TCP socket.  One system call. */
+/* Whether the kernel holds bytes for `fd` that it has not sent yet (SIOCOUTQNSD, tcp(7)); false
+ * where it is no TCP socket.  One system call. */
 bool slow_signs_has_unsent(int fd);
 
 /* Pure. */

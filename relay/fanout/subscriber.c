@@ -327,7 +327,8 @@ bool subscriber_send_note(struct subscriber *subscriber, const uint8_t *bytes, s
 	return true;
 }
 
-/* Of one with has_from.  It is told what it misses; where the format cannot say it, it is closed. */
+/* Of one with has_from.  It is told what it misses; where the format cannot say it, it is
+ * closed. */
 static void place_by_sequence(struct subscriber *subscriber)
 {
 	const struct ring *ring = &subscriber->rendition->ring;

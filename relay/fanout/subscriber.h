@@ -88,9 +88,9 @@ enum replay_outcome {
 struct replay_progress {
 	size_t sent;     /* bytes that the socket took */
 	uint64_t missed; /* messages that are missing, of which the format says nothing */
-	struct stream_place
-		place; /* with SEAM, AT_END and RESTS: what comes next; session 0: unknown */
-	int err;       /* with FAILED: an errno */
+	/* with SEAM, AT_END and RESTS: what comes next; session 0: unknown */
+	struct stream_place place;
+	int err; /* with FAILED: an errno */
 };
 
 /* The next byte that comes out of files. */
@@ -248,22 +248,22 @@ static inline bool subscriber_is_ending(const struct subscriber *subscriber)
 /* Attaches `fd` (connected, non-blocking stream socket) at the live edge or, with a burst, before
  * it.  With has_from it begins with the packet that holds from_seq, so no message from there on is
  * missing and some before it may come as well; one still to come means the live edge.  With
- * may_miss, where from_seq is gone or belongs to another session, it is told of a gap and begins with
- * the oldest message there is; the format must be able to say so.  With since_ns it begins with the
- * first message that came then.  With until_ns it ends (reason UNTIL) with the last one that came by
- * then.
+ * may_miss, where from_seq is gone or belongs to another session, it is told of a gap and begins
+ * with the oldest message there is; the format must be able to say so.  With since_ns it begins
+ * with the first message that came then.  With until_ns it ends (reason UNTIL) with the last one
+ * that came by then.
  *
  * With replay it gets what that one sends, and goes on from the ring as soon as that has what comes
  * next.  Until then it stands nowhere in the ring, and no limit but stall_timeout counts.  With
- * delay_ns it never goes on from the ring: it outlives a source that is lost, and has no end to wait
- * for when the feed ends.
+ * delay_ns it never goes on from the ring: it outlives a source that is lost, and has no end to
+ * wait for when the feed ends.
  *
- * `fd`, the quota, replay_owner and input_owner are its own from here on: closed, given back and freed on -ENOMEM
- * as well.  Returns 0, -ENOMEM, or -ERANGE when the rendition does not have from_seq
- * (rendition_has()), or all that came since since_ns (rendition_reaches()): then nothing has happened
- * to them.  Where packets have to be asked for first, that cannot be known yet: a subscriber with
- * has_from is told of the gap, or closed (reason LAG) where the format cannot say it; one with since_ns
- * begins at the live edge.
+ * `fd`, the quota, replay_owner and input_owner are its own from here on: closed, given back and
+ * freed on -ENOMEM as well.  Returns 0, -ENOMEM, or -ERANGE when the rendition does not have
+ * from_seq (rendition_has()), or all that came since since_ns (rendition_reaches()): then nothing
+ * has happened to them.  Where packets have to be asked for first, that cannot be known yet: a
+ * subscriber with has_from is told of the gap, or closed (reason LAG) where the format cannot say
+ * it; one with since_ns begins at the live edge.
  */
 int subscriber_join(struct rendition *rendition, int fd, const struct subscriber_params *params);
 

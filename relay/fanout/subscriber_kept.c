@@ -77,7 +77,8 @@ void subscriber_capture(const struct subscriber *subscriber, struct subscriber_k
 		.user_timeout_ms = subscriber->user_timeout_ms,
 		.end_pos = subscriber->end_pos,
 		.until_ns = subscriber->until_ns,
-		/* Who waits and has named a session is told of a gap: the session is not handed on. */
+		/* Who waits and has named a session is told of a gap: the session is not handed
+		 * on. */
 		.from_seq = subscriber->from_session ? 0 : subscriber->from_seq,
 		.input_bucket = subscriber->input_bucket,
 		.peer = subscriber->peer,

@@ -9,15 +9,15 @@
  * Each element has one writer, the loop that owns the thing, and nothing is locked.  Whatever
  * moment the process dies at, an element says what was before a step or what was after it, or that
  * a thing is unknown: the stores of a dead process are all there, in their order, and an atomic
- * that is stored last (release) commits.  All that a subscriber's bytes depend on has a sum; what has
- * counted (part_counts) has none.  What bytes are in a ring is ring/ring_kept.h, parts are
+ * that is stored last (release) commits.  All that a subscriber's bytes depend on has a sum; what
+ * has counted (part_counts) has none.  What bytes are in a ring is ring/ring_kept.h, parts are
  * feed/feed_kept.h; reading subscribers is subscriber_resume.h.
  *
  *   join --> LOST --> SETTLED <--> BUSY (while it is served) --> FREE (before its socket is closed)
  *
  * While a subscriber gets anything but the bytes of its ring in order (a note, a skip), and while
- * its input takes what it has sent, it is LOST until it is settled again.  Who is sent what the ring
- * does not have any more gets the bytes of files in order instead.
+ * its input takes what it has sent, it is LOST until it is settled again.  Who is sent what the
+ * ring does not have any more gets the bytes of files in order instead.
  */
 #pragma once
 
@@ -77,13 +77,14 @@ struct part_record {
 	struct part_counts
 		counts;     /* as they were last noted; delivered_messages: of all who ever read */
 	uint64_t own_count; /* of those that had joined by then, relay's own */
-	/* Of a home: peers that did not become subscribers, by reason.  The control thread writes this. */
+	/* Of a home: peers that did not become subscribers, by reason.  The control
+	 * thread writes this. */
 	uint64_t refused[CLOSE_REASON_COUNT];
 	struct rendition_record renditions[RECORD_FORMATS_MAX];
 } __attribute__((aligned(64)));
 
-/* In one word with the number of the place that holds (0 or 1) and with its sum, so that all change at
- * once.  Each differs from each in four bits: one that has become wrong is none of them. */
+/* In one word with the number of the place that holds (0 or 1) and with its sum, so that all change
+ * at once.  Each differs from each in four bits: one that has become wrong is none of them. */
 enum subscriber_record_state {
 	RECORD_FREE = 0,       /* nobody, or somebody who cannot go on */
 	RECORD_SETTLED = 0x33, /* stands at its place */
@@ -198,8 +199,8 @@ static inline uint32_t subscriber_record_place(uint32_t word)
 	return word >> RECORD_PLACE_SHIFT & 1;
 }
 
-/* Another process is to close it, as subscriber_close() would: with its last words, or by reset.  Nothing
- * here has changed.  0 or -ENOMEM. */
+/* Another process is to close it, as subscriber_close() would: with its last words, or by reset.
+ * Nothing here has changed.  0 or -ENOMEM. */
 must_check int subscriber_capture_farewell(const struct subscriber *subscriber,
 					   enum close_reason reason, struct farewells *ret);
 
@@ -233,8 +234,8 @@ void subscriber_record_end_input(struct subscriber *subscriber);
 /* What it has sent has been counted; it has sent FIN; its user_timeout_ms has changed. */
 void subscriber_record_note_input(struct subscriber *subscriber);
 
-/* Somebody has joined the feed, or has been closed: it is counted at once, since nothing else would tell of
- * who comes and goes between two notes. */
+/* Somebody has joined the feed, or has been closed: it is counted at once, since nothing else would
+ * tell of who comes and goes between two notes. */
 void subscriber_record_note_accounts(const struct fanout *fanout);
 
 /* Where the address of a subscriber is counted, whose descriptor nobody serves yet.  `records` may

@@ -9,8 +9,8 @@
 #include "fanout/fanout_parts.h"
 #include "fanout/subscriber_kept.h"
 
-/* In the session of *place.  Where the files have nothing more, the next session is that of the ring,
- * which it may have from its first message on. */
+/* In the session of *place.  Where the files have nothing more, the next session is that of the
+ * ring, which it may have from its first message on. */
 static bool can_go_on(const struct subscriber *subscriber, const struct stream_place *place,
 		      bool is_at_end)
 {

@@ -50,8 +50,8 @@ static bool is_sound(const struct subscriber_record *record, const struct ring_s
 	       record->kept.end_pos <= ring->end_pos;
 }
 
-/* Moves on by `more` bytes from the place that was written down.  0; -ESTALE: nobody knows where that
- * is; -EBADMSG: it is no place. */
+/* Moves on by `more` bytes from the place that was written down.  0; -ESTALE: nobody knows where
+ * that is; -EBADMSG: it is no place. */
 static int find_place(const struct recorded_place *place, const struct ring_state *ring,
 		      uint64_t more, struct subscriber_snapshot *ret)
 {

@@ -49,8 +49,8 @@ bool subscriber_record_is_used(const struct subscriber_record *record);
  * where it stood in the ring; the notes are the record's.  Its accounts begin anew.
  *
  * Who was being served when the process died is where TCP says: so many bytes farther on in the
- * ring, or in the files, as its socket has got since.  0; -ESTALE: its place is not known; -EBADMSG: the record is
- * not that of this socket, or does not hold together. */
+ * ring, or in the files, as its socket has got since.  0; -ESTALE: its place is not known;
+ * -EBADMSG: the record is not that of this socket, or does not hold together. */
 must_check int subscriber_record_read(const struct subscriber_record *record, int fd,
 				      const struct ring_state *ring,
 				      struct subscriber_snapshot *ret);
@@ -58,7 +58,7 @@ must_check int subscriber_record_read(const struct subscriber_record *record, in
 /* The text is whole and says something. */
 bool record_text_is_good(const char text[RECORD_NAME_BYTES]);
 
-/* Attaches a subscriber of the process before, where it was.  Its socket, quota, input and replay are
- * taken out of *state, and given up when there is no memory. */
+/* Attaches a subscriber of the process before, where it was.  Its socket, quota, input and replay
+ * are taken out of *state, and given up when there is no memory. */
 void subscriber_resume(struct rendition *rendition, struct subscriber_snapshot *state,
 		       const struct ring_restored *restored);

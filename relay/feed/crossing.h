@@ -43,8 +43,8 @@ enum branch_state {
 };
 
 /* Tells an end of the crossing that there is news.  Rung again before it is answered, it says no
- * more than once.  It is a task of the loop's inbox, since a loop looks at each ev_async that it has
- * whenever one is sent, and there may be thousands of feeds. */
+ * more than once.  It is a task of the loop's inbox, since a loop looks at each ev_async that it
+ * has whenever one is sent, and there may be thousands of feeds. */
 struct crossing_bell {
 	struct task task;
 	struct inbox *inbox;  /* ro: of the loop where it is heard */
@@ -89,7 +89,8 @@ void crossing_free(struct crossing **crossing);
 /* At the branch's end: takes what home has sent next; the caller's.  NULL: nothing. */
 struct crossing_item *crossing_pop(struct crossing *crossing);
 
-/* The payload of what was taken, as it lies in the item.  Its pipes are of this pool from now on. */
+/* The payload of what was taken, as it lies in the item.  Its pipes are of this pool from now
+ * on. */
 void crossing_take_payload(struct crossing *crossing, struct crossing_item *item,
 			   struct pipe_pool *pool, struct payload *ret);
 

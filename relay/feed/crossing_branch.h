@@ -21,6 +21,6 @@ void crossing_wake_resumed(struct crossing *crossing);
 /* Takes all that has arrived, whether anybody can be served or not: for settle.h. */
 void crossing_take_all(struct crossing *crossing);
 
-/* Before whoever reads it leaves for good: as feed_catch_up(), but what must wait for somebody is taken
- * as well, so the rings may be over full then.  NULL is fine: a home has nothing to do. */
+/* Before whoever reads it leaves for good: as feed_catch_up(), but what must wait for somebody is
+ * taken as well, so the rings may be over full then.  NULL is fine: a home has nothing to do. */
 void crossing_take_rest(struct crossing *crossing);

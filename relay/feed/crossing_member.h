@@ -12,8 +12,8 @@
  * and its packet says which member it is from.
  *
  * What is missing of a member counts as missing here: a gap is told, and the numbers go on behind
- * it.  When nobody can say how much is missing, the combination begins a new session.  So it does when
- * a member does.
+ * it.  When nobody can say how much is missing, the combination begins a new session.  So it does
+ * when a member does.
  *
  * Pipes of a member stay here, and none goes back.  So no pipe ever brings bytes of one member to
  * subscribers of another.

@@ -171,7 +171,8 @@ static void log_unsynced(struct feed *feed)
 			 (unsigned long long)suppressed);
 }
 
-/* Nothing of what was taken waits for more.  Where messages are still looked for, more is not known. */
+/* Nothing of what was taken waits for more.  Where messages are still looked for, more
+ * is not known. */
 static void settle_source(struct feed *feed)
 {
 	if (intake_is_empty(&feed->intake) && !framing_is_out_of_sync(&feed->intake.scan))

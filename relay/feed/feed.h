@@ -116,7 +116,8 @@ void feed_close_rendition(struct rendition **rendition);
  * at first. */
 void feed_keep_past(struct rendition *rendition, bool keeps_past);
 
-/* True: a recorder goes on with what came while it was away, so a branch collects it meanwhile, too. */
+/* True: a recorder goes on with what came while it was away, so a branch collects
+ * it meanwhile, too. */
 void feed_set_recorded(struct rendition *rendition, bool is_recorded);
 
 /* From now on the feed is recorded, so that it outlives a crash; see fanout/subscriber_kept.h.
@@ -159,15 +160,15 @@ void feed_finish_message(struct feed *feed, bool has_ended);
  * be waited for, and when the feed drains; on_ready says when that is over. */
 bool feed_can_take(const struct feed *feed);
 
-/* The source goes on elsewhere, in another file: the rest is published if it is a whole message, else
- * dropped and counted.  Subscribers are told nothing. */
+/* The source goes on elsewhere, in another file: the rest is published if it is a whole message,
+ * else dropped and counted.  Subscribers are told nothing. */
 void feed_begin_elsewhere(struct feed *feed);
 
 /* The source has lost so many messages: subscribers are told of the gap. */
 void feed_miss_messages(struct feed *feed, uint64_t count);
 
-/* Its publisher is the bare socket `fd` from now on, which goes on over a crash that comes between two messages;
- * -1: there is none that could.  Before the socket is closed. */
+/* Its publisher is the bare socket `fd` from now on, which goes on over a crash that comes between
+ * two messages; -1: there is none that could.  Before the socket is closed. */
 void feed_note_source(struct feed *feed, int fd);
 
 /* Takes in one packet at most, and starts to serve it.  What it returns: see intake.h. */

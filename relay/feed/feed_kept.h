@@ -23,8 +23,8 @@ int part_record_read(const struct part_record *record, struct part_now *ret) mus
 
 /* All of these do nothing without a record. */
 
-/* Counters survive as far as they have been noted: so before anybody is told of them, and every tick.
- * delivered: messages, also of subscribers that are there yet; 0: as noted before. */
+/* Counters survive as far as they have been noted: so before anybody is told of them, and every
+ * tick.  delivered: messages, also of subscribers that are there yet; 0: as noted before. */
 void feed_record_note_counts(const struct fanout *fanout,
 			     const uint64_t source_ends[CLOSE_REASON_COUNT], uint64_t delivered);
 
@@ -49,11 +49,12 @@ void feed_record_begin_sequence(struct fanout *fanout);
 void feed_record_end_sequence(struct fanout *fanout, const struct sequence *sequence,
 			      bool is_awake);
 
-/* A file that grows is read through `fd`, and all before `offset` has been published.  -1: none is. */
+/* A file that grows is read through `fd`, and all before `offset` has been published.  -1: none
+ * is. */
 void feed_record_note_file(struct fanout *fanout, int fd, uint64_t offset);
 
-/* Of a home: its publisher is the socket `fd`, and goes on after a crash where it is settled; -1: there is none
- * that could.  It is not settled yet. */
+/* Of a home: its publisher is the socket `fd`, and goes on after a crash where it is settled; -1:
+ * there is none that could.  It is not settled yet. */
 void feed_record_note_source(struct fanout *fanout, int fd, const struct framing_params *framing);
 
 /* Before bytes are taken of it; and when all that has been taken is in the rings. */

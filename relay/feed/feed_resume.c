@@ -202,8 +202,8 @@ static void restore_rendition(struct feed *feed, const struct feed_state *part,
 	rendition_trim(rendition);
 }
 
-/* All that is known of an unfinished message is known by the rest.  Where that is none, messages are
- * looked for anew. */
+/* All that is known of an unfinished message is known by the rest.  Where that is none, messages
+ * are looked for anew. */
 static void restore_scan(struct framing_scan *scan, const struct intake_state *state)
 {
 	const struct framing_params params = scan->params;

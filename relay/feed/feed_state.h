@@ -48,9 +48,10 @@ struct feed_state {
 #define KEPT_DEF "feed/feed_kept.def"
 #include "continuity/kept_members.def"
 	bool is_after_crash; /* not in the stream: the process before died, and said no more */
-	uint64_t
-		lost_before; /* not in the stream: subscribers lost in the crashes before this one */
-	bool is_partial; /* not in the stream: captured, but a ring's record does not have all of it */
+	/* not in the stream: subscribers lost in the crashes before this one */
+	uint64_t lost_before;
+	/* not in the stream: captured, but a ring's record does not have all of it */
+	bool is_partial;
 	struct part_counts counts;
 	struct intake_state intake;
 	struct rendition_state *renditions; /* owned */
@@ -67,8 +68,8 @@ must_check int feed_capture(struct feed *feed, struct feed_state *ret);
 /* Written to, or read from; what is read is checked. */
 void feed_state_transfer(struct state_stream *stream, struct feed_state *state);
 
-/* After that: finds the rings.  Where one cannot be read, or a subscriber's place is not in it, that is said
- * in the log when the feed is restored, and they are closed. */
+/* After that: finds the rings.  Where one cannot be read, or a subscriber's place is not in it,
+ * that is said in the log when the feed is restored, and they are closed. */
 void feed_state_read_rings(struct feed_state *state, struct kept_fds *fds);
 
 /* In the feed's loop, once its renditions are open: all is as it was, and goes on.  Subscribers
@@ -76,9 +77,10 @@ void feed_state_read_rings(struct feed_state *state, struct kept_fds *fds);
  * more, HANDOVER when their ring, or the input of theirs, could not be made again.  Branches first;
  * the home, which comes last, after its crossings_resume().
  *
- * source_end: CLOSE_REASON_COUNT: its publisher stays.  Else why it does not.  Then, or if another one
- * has come meanwhile, the rest of its message is dropped and it counts as gone.  Returns 0, or -ENOMEM: there is no memory for the
- * rest, and the caller has to end the publisher, who is in the middle of a message.
+ * source_end: CLOSE_REASON_COUNT: its publisher stays.  Else why it does not.  Then, or if another
+ * one has come meanwhile, the rest of its message is dropped and it counts as gone.  Returns 0, or
+ * -ENOMEM: there is no memory for the rest, and the caller has to end the publisher, who is in the
+ * middle of a message.
  *
  * After a crash a ring may lack what another one of the feed has: the sequence goes on behind that,
  * and its subscribers are told of the gap, or closed where they may not miss anything; this, and

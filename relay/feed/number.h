@@ -8,8 +8,8 @@
  *
  * Whoever may publish can send any number.  It must not keep the next publisher out: what that one
  * has would then be taken for repeats.  So the sequence begins anew, with a session number of the
- * feed's own, when no loss can explain a jump, and when a new publisher begins where a wide jump has
- * passed over, or further back than a relay can repeat.
+ * feed's own, when no loss can explain a jump, and when a new publisher begins where a wide jump
+ * has passed over, or further back than a relay can repeat.
  */
 #pragma once
 

@@ -22,9 +22,9 @@
 #include "pipe/pipe_io.h"
 #include "ring/cursor.h"
 
-/* What a new rendition takes of the past of another one.  The worker does nothing else meanwhile, so
- * it is as much as can be done in some milliseconds; to rewrite takes longer than to copy, and to
- * compress even longer. */
+/* What a new rendition takes of the past of another one.  The worker does nothing else meanwhile,
+ * so it is as much as can be done in some milliseconds; to rewrite takes longer than to copy, and
+ * to compress even longer. */
 static const struct cursor_reach past_shared = {
 	.bytes = 8 << 20, .messages = UINT64_MAX, .packets = 8192};
 static const struct cursor_reach past_rewritten = {
@@ -510,8 +510,8 @@ void publish_missing(struct rendition *rendition, uint32_t session, uint64_t nex
 
 /* ---- the past of a new rendition ---- */
 
-/* Of all that can be read back, the one that reaches furthest.  NULL: there is no past.  What another
- * relay says of its packets (time, parts of messages, none at all) only a header keeps. */
+/* Of all that can be read back, the one that reaches furthest.  NULL: there is no past.  What
+ * another relay says of its packets (time, parts of messages, none at all) only a header keeps. */
 static struct rendition *find_past(const struct publish *publish)
 {
 	bool is_relay = publish->framing->kind == FRAMING_RELAY;

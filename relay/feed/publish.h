@@ -45,18 +45,18 @@ struct publish {
 	uint64_t last_ms; /* ro: monotonic, when anything was published */
 };
 
-/* Publishes a packet that has its number; the sequence goes on behind it.  It came just now, unless it
- * says when.  `payload` is NULL for news (heartbeat, gap, ...): formats that cannot say it leave it out.
- * Afterwards pipes of the payload are empty but for what lies behind last_bytes, or given away: then
- * PIPE_NONE stands in their place. */
+/* Publishes a packet that has its number; the sequence goes on behind it.  It came just now, unless
+ * it says when.  `payload` is NULL for news (heartbeat, gap, ...): formats that cannot say it leave
+ * it out.  Afterwards pipes of the payload are empty but for what lies behind last_bytes, or given
+ * away: then PIPE_NONE stands in their place. */
 void publish_packet(struct publish *publish, const struct packet *numbered,
 		    struct payload *payload);
 
 /* Publishes a gap in one rendition, which lacks what others have.  It goes on at `next_seq`. */
 void publish_missing(struct rendition *rendition, uint32_t session, uint64_t next_seq);
 
-/* Gives a new rendition, whose ring is empty, the past of another one, as far as there is one that can
- * be read back.  Without memory it has none. */
+/* Gives a new rendition, whose ring is empty, the past of another one, as far as there is one that
+ * can be read back.  Without memory it has none. */
 void publish_take_past(const struct publish *publish, struct rendition *to);
 
 /* Goes on where the process before was. */

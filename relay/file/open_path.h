@@ -21,8 +21,9 @@ struct serial_mode {
 	unsigned stop_bits; /* 1 or 2 */
 };
 
-/* A serial device, for bytes as they come (termios(3), raw), and for nobody else from now on.  What has
- * come before is dropped.  is_written: it can be written to as well.  As above; -ENOTTY: it is none. */
+/* A serial device, for bytes as they come (termios(3), raw), and for nobody else from now on.
+ * What has come before is dropped.  is_written: it can be written to as well.  As above; -ENOTTY:
+ * it is none. */
 int open_serial(const char *path, const struct serial_mode *mode, bool is_written, int *ret_fd,
 		struct errmsg *err) must_check;
 

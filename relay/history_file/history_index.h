@@ -13,8 +13,8 @@
  * entry of a file that has been closed for good is its end: it stands behind the last packet, has
  * the sequence that comes next, and its offset has the highest bit set.
  *
- * The head says how many bytes of the file are surely on the disk, at 16, and has at 28 the CRC-32C of
- * the 28 bytes before; 0 at 16, or another CRC: nothing is said.
+ * The head says how many bytes of the file are surely on the disk, at 16, and has at 28 the CRC-32C
+ * of the 28 bytes before; 0 at 16, or another CRC: nothing is said.
  *
  * The rules depend on the file only, so an index that is lost can be made anew, and is the same.
  */
@@ -86,8 +86,8 @@ struct history_index {
 };
 
 /* Maps the first `count` entries of an index file, or as many as there are (UINT64_MAX).  0;
- * -EBADMSG: it has no head, another version's, or not so many entries; or -errno of fstat(2), mmap(2)
- * or madvise(2).  Something to unmap on 0 only. */
+ * -EBADMSG: it has no head, another version's, or not so many entries; or -errno of fstat(2),
+ * mmap(2) or madvise(2).  Something to unmap on 0 only. */
 must_check int history_index_map(struct history_index *index, int fd, uint64_t count);
 void history_index_unmap(struct history_index *index);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The newest entry before what is looked for, if it is what was written; and all packets from there. */
+/* The newest entry before what is looked for, if it is what was written; and all
+ * packets from there. */
 #include "history_file/history_search.h"
 
 #include <errno.h>

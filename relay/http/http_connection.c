@@ -25,7 +25,7 @@
 #define LINGER_BYTES       (256 * 1024)
 
 #define BUFFER_FIRST_BYTES HTTP_REST_BYTES /* enough for most requests */
-#define LATE_S             0.1 /* a deadline that comes so much too late was not missed by the client */
+#define LATE_S             0.1 /* a deadline that comes so late was not missed by the client */
 
 /* ---- state ---- */
 

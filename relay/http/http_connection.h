@@ -12,8 +12,8 @@
  * is closed for the new one: http_room.h says which.  Many slow peers only shorten their own time.
  *
  * What a peer can make a server hold: a buffer that grows with what it sends, up to
- * HTTP_CONNECTION_BYTES, for each of max_connections, for deadline_ms, however slowly it sends; then
- * an answer, for as long again, however slowly it reads.
+ * HTTP_CONNECTION_BYTES, for each of max_connections, for deadline_ms, however slowly it sends;
+ * then an answer, for as long again, however slowly it reads.
  */
 #pragma once
 

@@ -65,8 +65,8 @@ struct http_request {
 	enum http_body body;    /* with HTTP_BODY_LEFT: how the body that follows ends, */
 	uint64_t body_bytes;    /* and how long it is */
 	bool wants_continue;    /* it is not sent before 100 (RFC 9110, 10.1.1) */
-	/* SOURCE of NTRIP 1, which has it in place of a target, and the target in place of a version;
-	 * NULL: it is none.  May never be logged. */
+	/* SOURCE of NTRIP 1, which has it in place of a target, and the target in place of a
+	 * version; NULL: it is none.  May never be logged. */
 	struct http_text password;
 	size_t head_bytes; /* with the empty line */
 
@@ -84,8 +84,8 @@ struct http_request {
 	enum http_parse result;
 };
 
-/* methods: those that are served (enum http_method, or-ed), of which only HTTP_HAVE_BODY may bring a
- * body, of at most body_max_bytes. */
+/* methods: those that are served (enum http_method, or-ed), of which only HTTP_HAVE_BODY may bring
+ * a body, of at most body_max_bytes. */
 void http_request_init(struct http_request *request, unsigned methods, uint64_t body_max_bytes);
 
 /* bytes: all that has come so far, never less than in the call before and with the same beginning;

@@ -3,9 +3,9 @@
  * Which connection makes room when a server is full: the oldest one of the address that has most.
  *
  * Those that still wait are here: their request is not complete, or they only linger.  Whoever
- * floods a server so crowds out itself, and not the others.  Addresses share HTTP_ROOM_PLACES places
- * by a hash with a secret, so the memory does not grow with the number of addresses.  An address
- * that shares a place with a flood is taken for a part of it.
+ * floods a server so crowds out itself, and not the others.  Addresses share HTTP_ROOM_PLACES
+ * places by a hash with a secret, so the memory does not grow with the number of addresses.  An
+ * address that shares a place with a flood is taken for a part of it.
  */
 #pragma once
 
@@ -39,7 +39,8 @@ struct http_room_entry {
 
 void http_room_init(struct http_room *room);
 
-/* It waits from now on, for this peer.  All unix peers count as one, as do those without address. */
+/* It waits from now on, for this peer.  All unix peers count as one, as do those without
+ * address. */
 void http_room_enter(struct http_room *room, struct http_room_entry *entry,
 		     const struct endpoint_address *peer);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * All connections of one door: whom there is room for, and which of them are ready.  What happens on
- * one is http_connection.c.
+ * All connections of one door: whom there is room for, and which of them are ready.  What happens
+ * on one is http_connection.c.
  */
 #include <stdlib.h>
 #include <string.h>

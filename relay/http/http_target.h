@@ -37,10 +37,10 @@ const char *http_target_parse(struct http_text text, struct http_target *ret) mu
  * -ENOSPC when it does not fit: then it is longer than any name that the caller knows. */
 int http_target_path(const struct http_target *target, char *buf, size_t size) must_check;
 
-/* Takes the next parameter off *rest, which begins as target->query; decoded and terminated.  "text"
- * and "text=" both have an empty value.  A name that does not fit, or is not right, becomes "", for
- * nobody knows it.  Returns 1; 0 when there are no more; -EINVAL for a value that does not fit, has
- * control characters or broken escapes, or is not UTF-8. */
+/* Takes the next parameter off *rest, which begins as target->query; decoded and terminated.
+ * "text" and "text=" both have an empty value.  A name that does not fit, or is not right, becomes
+ * "", for nobody knows it.  Returns 1; 0 when there are no more; -EINVAL for a value that does not
+ * fit, has control characters or broken escapes, or is not UTF-8. */
 int http_target_parameter(struct http_text *rest, char *name, size_t name_size, char *value,
 			  size_t value_size) must_check;
 

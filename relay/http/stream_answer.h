@@ -4,8 +4,8 @@
  *
  *	status   fields                           they say
  *	200      Relay-Session, Relay-Sequence    which message comes first; not with a burst
- *	416      Relay-Session, Relay-Oldest,     which messages can be had instead; the oldest one as
- *	         Relay-Next                       SESSION-SEQUENCE where that is another session's
+ *	416      Relay-Session, Relay-Oldest,     which messages can be had instead; the oldest as
+ *	         Relay-Next                       SESSION-SEQUENCE where it is another session's
  *	200      Content-Length                   come back later: of server-sent events
  *	204                                       there is no more: of server-sent events
  *
@@ -83,10 +83,11 @@ ssize_t stream_answer_out_of_range(const struct stream_answer *answer,
 				   const struct stream_range *range, char *buf,
 				   size_t size) must_check;
 
-/* 200, to who asked for server-sent events and is refused for now: an event `refused` with the reason,
- * and when to come back.  An EventSource comes back behind the end of a stream, but never behind any
- * status but 200 (https://html.spec.whatwg.org/#sse-processing-model).  When is chosen at random, so that
- * not all come back at once.  reason: a name of http_refusal.def; text: without quotes.  Returns as above. */
+/* 200, to who asked for server-sent events and is refused for now: an event `refused` with the
+ * reason, and when to come back.  An EventSource comes back behind the end of a stream, but never
+ * behind any status but 200 (https://html.spec.whatwg.org/#sse-processing-model).  When is chosen
+ * at random, so that not all come back at once.  reason: a name of http_refusal.def; text: without
+ * quotes.  Returns as above. */
 ssize_t stream_answer_come_back(const struct stream_answer *answer, const char *reason,
 				const char *text, char *buf, size_t size) must_check;
 

@@ -129,7 +129,8 @@ static const char *take_messages(const char *value, struct stream_request *ret)
 
 /* An id is any string (WHATWG HTML, 9.2), so one that relay did not write is none.  A number alone
  * says nothing of its session: relay wrote such ids once.  What is missing then, nobody knows.  A
- * browser that resumes asks with the address it asked with before, so an id counts more than that. */
+ * browser that resumes asks with the address it asked with before, so an id counts more than
+ * that. */
 static void take_last_event_id(const char *id, struct stream_request *ret)
 {
 	bool is_events = format_is_events(ret->format);

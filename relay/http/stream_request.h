@@ -7,8 +7,8 @@
  *	GET /FEED with Accept: text/event-stream     events; for other types see format.def
  *	GET /FEED with Upgrade: websocket            WebSocket
  *	GET /FEED+FEED...                            events or WebSocket, of several feeds
- *	GET /FEED?format=framed                      the framed format; on a WebSocket a message is a
- *	                                             packet of it
+ *	GET /FEED?format=framed                      the framed format; on a WebSocket a message
+ *	                                             is a packet of it
  *
  *	?burst=64k or 5s     begin so much in the past
  *	?burst=keyframe      begin at the newest key frame; of a feed with framing = ts only
@@ -19,7 +19,7 @@
  *	Last-Event-ID: SESSION-SEQ    begin with the one after it; ?lastEventId= the same, for
  *	                     clients that cannot send the field
  *	Icy-MetaData: 1      titles in a stream of audio, as players know them
- *	Accept-Encoding: gzip                                compressed, where the listener does that
+ *	Accept-Encoding: gzip                                compressed, if the listener does that
  *	Sec-WebSocket-Extensions: permessage-deflate         the same of a WebSocket
  *	?text=1              WebSocket: text messages instead of binary ones
  *	?messages=packet|message    WebSocket: what one message of it is
@@ -37,8 +37,8 @@
  * and above it stream_answer.h, which answers, and websocket_input.h, which reads what a WebSocket
  * client sends.
  *
- * Pure: reads the request at a time that it is given, and decides nothing.  Whether there is such a feed, and whether it can be
- * had in that format, is left to others.
+ * Pure: reads the request at a time that it is given, and decides nothing.  Whether there is such a
+ * feed, and whether it can be had in that format, is left to others.
  */
 #pragma once
 

@@ -26,14 +26,14 @@ struct token_list {
 };
 
 /* Reads the file; `path` as for secret_file_open().  Empty lines and those that start with # are
- * skipped.  Returns 0.  Or -errno with a message that names the file, *ret has not changed then: -EINVAL
- * for a line that is no token, which is named too, and for a file without any; -E2BIG for more than
- * TOKENS_MAX; -ENOMEM; else as open(2) and read(2). */
+ * skipped.  Returns 0.  Or -errno with a message that names the file, *ret has not changed then:
+ * -EINVAL for a line that is no token, which is named too, and for a file without any; -E2BIG for
+ * more than TOKENS_MAX; -ENOMEM; else as open(2) and read(2). */
 int token_list_load(struct token_list *ret, const char *path, struct errmsg *err) must_check;
 
 /* Idempotent; leaves it all zero. */
 void token_list_free(struct token_list *list);
 
-/* 1: it is one of them; 0: it is not; -ENOMEM: libcrypto has no memory to say.  Takes as long whatever the
- * token is, as far as its length allows. */
+/* 1: it is one of them; 0: it is not; -ENOMEM: libcrypto has no memory to say.  Takes as long
+ * whatever the token is, as far as its length allows. */
 int token_list_has(const struct token_list *list, const char *token, size_t bytes);

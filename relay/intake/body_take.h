@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Taking from a source that has a body (intake/source.h): when it goes through the body's functions,
- * when bare, and when it is over.  `body` may be NULL: there is none.
+ * Taking from a source that has a body (intake/source.h): when it goes through the body's
+ * functions, when bare, and when it is over.  `body` may be NULL: there is none.
  */
 #pragma once
 
@@ -10,7 +10,8 @@
 
 #include "intake/source.h"
 
-/* Prepares the next take.  False: nothing more is to be taken, the stream has ended as it should. */
+/* Prepares the next take.  False: nothing more is to be taken, the stream has ended as it
+ * should. */
 bool body_take_prepare(struct source_body *body, struct source *source) must_check;
 
 /* So many bytes have been taken since.  True: that was all. */
@@ -40,6 +41,6 @@ static inline bool body_is_plain(const struct source_body *body)
 	return !body || (body->is_bare && body->left_bytes == SOURCE_ENDLESS);
 }
 
-/* Tells the publisher and frees the body; clears the pointer.  True: it has been told, and fd need not be
- * reset. */
+/* Tells the publisher and frees the body; clears the pointer.  True: it has been told, and fd need
+ * not be reset. */
 bool body_end(struct source_body **body, int fd, enum close_reason reason);

@@ -9,11 +9,11 @@
  *                        many       loosely                           compact
  *                        few        loosely                           copy
  *
- * Densely means ENGINE_DENSE_BYTES a slot or more, many means compact_readers or more, and a crowd is
- * ENGINE_CROWD times as many: a segment that is compacted has fewer slots than one that came, however
- * densely, and each reader pays for the slots.  All that the rule asks is known when a packet is cut.
- * Before that, what is known of the packets of late says how the next bytes are taken in.  A way that
- * turns out to be the wrong one costs a copy once a feed.
+ * Densely means ENGINE_DENSE_BYTES a slot or more, many means compact_readers or more, and a crowd
+ * is ENGINE_CROWD times as many: a segment that is compacted has fewer slots than one that came,
+ * however densely, and each reader pays for the slots.  All that the rule asks is known when a
+ * packet is cut.  Before that, what is known of the packets of late says how the next bytes are
+ * taken in.  A way that turns out to be the wrong one costs a copy once a feed.
  *
  * It reads no clock and makes no call: intake/ tells it what it sees, the feed what it measures.
  */
@@ -73,8 +73,8 @@ void engine_forget_source(struct engine_choice *choice);
  * the way to see how they lie. */
 enum engine engine_expect(const struct engine_choice *choice, size_t bytes);
 
-/* Which engine carries a packet of `bytes` that has been cut.  in_pipes: it lies in the ingest pipe;
- * else it is in memory, and SPLICE is not among the answers. */
+/* Which engine carries a packet of `bytes` that has been cut.  in_pipes: it lies in the ingest
+ * pipe; else it is in memory, and SPLICE is not among the answers. */
 enum engine engine_choose(const struct engine_choice *choice, size_t bytes, bool in_pipes);
 
 /* Is it time to look how a packet of `bytes` lies in the ingest pipe? */

@@ -5,8 +5,9 @@
 #include "intake/engine.h"
 
 enum {
-	/* What a measurement can say at least and at most.  It is made in warm caches, where copying
-	 * is cheaper than among many subscribers, and the pages of a socket pair are too. */
+	/* What a measurement can say at least and at most.  It is made in warm caches, where
+	 * copying is cheaper than among many subscribers, and the pages of a socket pair are
+	 * too. */
 	COPY_BELOW_MIN = 8 * 1024,
 	COPY_BELOW_MAX = 32 * 1024,
 	COMPACT_READERS_MIN = 8,

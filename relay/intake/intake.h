@@ -4,9 +4,9 @@
  *
  *   source ---> rest of an unfinished message ---> packets ---> sink
  *
- * A source is a descriptor (source.h).  Framing (packet/framing.h) says where messages end.  Each take makes
- * one packet or a few, and gives them to the sink (sink.h).  Bytes behind the last whole message
- * stay here until the next take.  They are called the rest.
+ * A source is a descriptor (source.h).  Framing (packet/framing.h) says where messages end.  Each
+ * take makes one packet or a few, and gives them to the sink (sink.h).  Bytes behind the last whole
+ * message stay here until the next take.  They are called the rest.
  *
  * The engine (engine.h) says which way the bytes go.  It is chosen twice: before they are taken in,
  * by the packets of late, and for each packet once it has been cut.
@@ -100,7 +100,8 @@ void intake_init(struct intake *intake, const struct intake_params *params,
 /* Gives pipes and memory back. */
 void intake_fini(struct intake *intake);
 
-/* Takes over max_message, ends_with_source, the engine and the thresholds.  All else stays as it was.
+/* Takes over max_message, ends_with_source, the engine and the thresholds.  All else stays
+ * as it was.
  */
 void intake_change(struct intake *intake, const struct intake_params *params);
 

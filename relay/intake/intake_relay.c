@@ -96,8 +96,8 @@ static enum intake_result read_head(struct intake *intake, const struct source *
 	return fault == FRAMING_OK ? INTAKE_TOOK : intake_fault(intake, fault, ret_err);
 }
 
-/* Readable, and yet nothing to splice: urgent data (MSG_OOB) holds tcp_splice_read up until somebody
- * receives. */
+/* Readable, and yet nothing to splice: urgent data (MSG_OOB) holds tcp_splice_read up
+ * until somebody receives. */
 static bool is_held_up(const struct source *source)
 {
 	uint8_t byte;

@@ -301,8 +301,8 @@ static enum intake_result make_room(struct intake *intake, const struct source *
 	return intake_take_memory(intake, source, ret_err);
 }
 
-/* The most that one take may have.  Files and fifos give a page a slot.  A packet of theirs that filled
- * the pipe would take two pipes in each format that has a header. */
+/* The most that one take may have.  Files and fifos give a page a slot.  A packet of theirs that
+ * filled the pipe would take two pipes in each format that has a header. */
 static size_t bytes_of_take(const struct intake *intake, const struct source *source)
 {
 	size_t bytes = intake->params.segment_bytes;

@@ -15,7 +15,7 @@ enum intake_result intake_splice(struct intake *intake, const struct source *sou
 /* One more pipe; false when there is none to be had. */
 bool intake_add_pipe(struct intake *intake);
 
-/* Gives the sink the first packet->length bytes of the rest in pipes: as they lie, or by way of memory
- * if splice is not the engine for them.  Returns 1; 0 when the sink returned false (see packet_sink);
- * -EIO when a pipe did not give its bytes: the source has to end. */
+/* Gives the sink the first packet->length bytes of the rest in pipes: as they lie, or by way of
+ * memory if splice is not the engine for them.  Returns 1; 0 when the sink returned false (see
+ * packet_sink); -EIO when a pipe did not give its bytes: the source has to end. */
 int intake_put_pipes(struct intake *intake, struct packet *packet) must_check;

@@ -20,16 +20,16 @@ struct source_body;
 
 struct source_body_functions {
 	/* As read(2) of the stream; it is never interrupted.  0: the stream has ended as it should.
-	 * -1 with EBADMSG: `fault` says why there can be no more of it.  Blocks no more than fd does.
-	 * Of a feed of lines, count is 2 or more: a line may get its end here. */
+	 * -1 with EBADMSG: `fault` says why there can be no more of it.  Blocks no more than fd
+	 * does.  Of a feed of lines, count is 2 or more: a line may get its end here. */
 	ssize_t (*read)(struct source_body *body, int fd, void *bytes, size_t count);
 
-	/* The publisher ends for this reason, and is told so if it can be.  Then frees the body.  fd
-	 * is open, and stays the caller's.  True: it has been told. */
+	/* The publisher ends for this reason, and is told so if it can be.  Then frees the body.
+	 * fd is open, and stays the caller's.  True: it has been told. */
 	bool (*end)(struct source_body *body, int fd, enum close_reason reason);
 
-	/* What end() would send, for somebody else to send it; a buffer of SOURCE_WORDS_BYTES.  Returns
-	 * its bytes, 0 for none.  NULL: there never are any. */
+	/* What end() would send, for somebody else to send it; a buffer of SOURCE_WORDS_BYTES.
+	 * Returns its bytes, 0 for none.  NULL: there never are any. */
 	size_t (*last_words)(struct source_body *body, enum close_reason reason, char *ret);
 };
 
@@ -42,10 +42,11 @@ enum {
 /* The first member of what its maker knows. */
 struct source_body {
 	const struct source_body_functions *functions;
-	/* From here on the stream stands bare in the connection, which may be read without read(). */
+	/* From here on the stream stands bare in the connection, which may be read without
+	 * read(). */
 	bool is_bare;
-	/* With is_bare: bytes of the stream that are still to come, or SOURCE_ENDLESS: it ends with the
-	 * connection.  Who takes them past read() counts them down. */
+	/* With is_bare: bytes of the stream that are still to come, or SOURCE_ENDLESS: it ends with
+	 * the connection.  Who takes them past read() counts them down. */
 	uint64_t left_bytes;
 	bool is_ready;                /* it can be read, or has ended, without waiting for fd */
 	enum close_reason fault;      /* CLOSE_REASON_COUNT: none */

@@ -3,9 +3,9 @@
  * The id of a message that is forwarded (the header field Nats-Msg-Id): SUBJECT:SESSION-SEQUENCE.
  * Pure.
  *
- * A stream keeps one of the messages with one id that come within its duplicate window.  So an origin may
- * publish a message again, and two origins of one publisher may both publish it.  A stream may have many
- * subjects, whose feeds may have the same session: hence the subject.
+ * A stream keeps one of the messages with one id that come within its duplicate window.  So an
+ * origin may publish a message again, and two origins of one publisher may both publish it.  A
+ * stream may have many subjects, whose feeds may have the same session: hence the subject.
  */
 #pragma once
 
@@ -27,6 +27,6 @@ void forward_id_print(const struct forward_id *id, const char *subject, char ret
 /* False: it is no such id, or of another subject; *ret is as before. */
 bool forward_id_parse(const char *text, const char *subject, struct forward_id *ret);
 
-/* Has a message of this subject a place in a stream that takes `pattern`, which may have '*' for one word and
- * '>' for all that follow? */
+/* Has a message of this subject a place in a stream that takes `pattern`, which may have '*' for
+ * one word and '>' for all that follow? */
 bool forward_subject_matches(const char *pattern, const char *subject);

@@ -91,7 +91,8 @@ static void answer_question(struct forwarder *forwarder, int stream)
 	forwarder_release(forwarder);
 }
 
-/* One that falls behind where it is to go on from the history is closed: it asks for the next stream then. */
+/* One that falls behind where it is to go on from the history is closed: it asks for the
+ * next stream then. */
 static struct subscriber_params params_of(const struct forwarder *forwarder,
 					  const struct forward_id *from)
 {
@@ -147,7 +148,8 @@ static void begin_replay(struct forwarder *forwarder, struct subscriber_params *
 	}
 }
 
-/* It has left the ring, and the recorder is yet to write it.  That is soon, or the disk is in trouble. */
+/* It has left the ring, and the recorder is yet to write it.  That is soon, or the disk
+ * is in trouble. */
 static bool must_wait_for_recorder(struct forwarder *forwarder)
 {
 	const struct sequence *sequence = &forwarder->source.feed->publish.sequence;

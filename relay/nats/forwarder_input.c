@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* What the thread gets of the feed: which packets it asks for, and which messages of them are the next ones. */
+/* What the thread gets of the feed: which packets it asks for, and which messages of them are
+ * the next ones. */
 #include "nats/forwarder_parts.h"
 
 #include <errno.h>
@@ -89,7 +90,8 @@ static void leave_stream(struct forwarder *forwarder)
 	forwarder->hand.count = 0;
 }
 
-/* The first packet that comes says what the ring has.  Is something before that wanted?  Then it is asked for. */
+/* The first packet that comes says what the ring has.  Is something before that wanted?  Then it
+ * is asked for. */
 static bool must_begin_before(const struct forwarder *forwarder, uint32_t session,
 			      uint64_t sequence)
 {

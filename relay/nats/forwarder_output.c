@@ -49,23 +49,24 @@ static void note_too_long(struct forwarder *forwarder, const struct forward_id *
 			 forwarder->target.max_bytes, (unsigned long long)suppressed);
 }
 
-/* Where nobody else publishes to the stream, a message has to come right behind those that relay knows of: those that
- * the stream had when relay looked, and those that are on their way before it.  So one that was lost on the way is not
- * overtaken by those behind it, and one that comes late, from whomever, is not taken behind newer ones or for a second
- * time.  Ids alone hold only within the duplicate window.  The stream looks for the id first, so what it has is still
- * acknowledged.
+/* Where nobody else publishes to the stream, a message has to come right behind those that relay
+ * knows of: those that the stream had when relay looked, and those that are on their way before it.
+ * So one that was lost on the way is not overtaken by those behind it, and one that comes late,
+ * from whomever, is not taken behind newer ones or for a second time.  Ids alone hold only within
+ * the duplicate window.  The stream looks for the id first, so what it has is still acknowledged.
  *
- * If relay knew of too few, by 10 say, the stream would refuse ten messages and take the eleventh.  So after a look one
- * message goes alone, until its acknowledgement has told where it stands.
+ * If relay knew of too few, by 10 say, the stream would refuse ten messages and take the eleventh.
+ * So after a look one message goes alone, until its acknowledgement has told where it stands.
  *
- * If the stream is further, something has come into it that relay does not know of: of a process before, of another
- * connection, or of the other origin of a pair.  Then relay looks again.  The other origin may publish all the time, so
- * after some tries a message goes without, and the next one when its acknowledgement has told where it stands.
+ * If the stream is further, something has come into it that relay does not know of: of a process
+ * before, of another connection, or of the other origin of a pair.  Then relay looks again.  The
+ * other origin may publish all the time, so after some tries a message goes without, and the next
+ * one when its acknowledgement has told where it stands.
  *
- * Nats-Expected-Last-Msg-Id would say the same in fewer words.  But each replica of the stream compares that with the
- * id of its own newest message, and one that was away does not learn that id when it fetches what it missed
- * (processCatchupMsg() of nats-server 2.9.10).  It then refuses all that comes, for good, and is the stream as soon as
- * it becomes its leader. */
+ * Nats-Expected-Last-Msg-Id would say the same in fewer words.  But each replica of the stream
+ * compares that with the id of its own newest message, and one that was away does not learn that id
+ * when it fetches what it missed (processCatchupMsg() of nats-server 2.9.10).  It then refuses all
+ * that comes, for good, and is the stream as soon as it becomes its leader. */
 static natsStatus expect_sequence(natsMsg *message, struct forwarder *forwarder,
 				  struct unacked_message *unacked)
 {
@@ -123,8 +124,8 @@ static int publish(struct forwarder *forwarder, struct nats_connection *connecti
 	return -EIO;
 }
 
-/* Nothing is on its way before it; or the stream takes it in its place.  One that goes without the sequence it expects is
- * the only one on its way. */
+/* Nothing is on its way before it; or the stream takes it in its place.  One that goes without the
+ * sequence it expects is the only one on its way. */
 static bool may_publish(const struct forwarder *forwarder, uint64_t number, bool is_there)
 {
 	bool is_known = !forwarder->target.is_ours_alone || forwarder->is_aligned || is_there;
@@ -141,7 +142,8 @@ bool forwarder_has_room(const struct forwarder *forwarder)
 	       may_publish(forwarder, unacked->next, false);
 }
 
-/* Bytes of the message at the beginning of the hand.  The last one of a packet is all that is left. */
+/* Bytes of the message at the beginning of the hand.  The last one of a packet is all that is
+ * left. */
 static size_t message_bytes(const struct forwarder *forwarder)
 {
 	const struct packet_in_hand *hand = &forwarder->hand;
@@ -214,8 +216,8 @@ int forwarder_publish_again(struct forwarder *forwarder, struct nats_connection 
 
 /* ---- what the stream says ---- */
 
-/* "wrong last sequence: NUMBER" of a server says how far the stream is.  False: something was lost on the way, so it is
- * less far than relay knew. */
+/* "wrong last sequence: NUMBER" of a server says how far the stream is.  False: something was lost
+ * on the way, so it is less far than relay knew. */
 static bool is_overtaken(const struct unacked_message *message, const char *text)
 {
 	const char *colon = text ? strstr(text, ": ") : NULL;
@@ -256,8 +258,8 @@ static int take_refusal(struct forwarder *forwarder, uint64_t number, const json
 	return -EIO;
 }
 
-/* It stands there in the stream.  0: the server does not know yet, for the same message of another origin is still on
- * its way. */
+/* It stands there in the stream.  0: the server does not know yet, for the same message of another
+ * origin is still on its way. */
 static void align(struct forwarder *forwarder, uint64_t number, uint64_t sequence)
 {
 	const struct unacked_message *message = unacked_find(&forwarder->unacked, number);

@@ -46,8 +46,8 @@ struct forwarder {
 	struct forward_id begin;  /* the same: it begins with this message */
 	struct replay_read *read; /* owned: where that is in the history; NULL: not asked yet */
 	bool is_reading;          /* the disk has not answered yet */
-	uint64_t
-		waits_until_ms; /* monotonic: for the recorder to write that; 0: it does not wait */
+	/* monotonic: for the recorder to write that; 0: it does not wait */
+	uint64_t waits_until_ms;
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -56,8 +56,8 @@ struct forwarder {
 	bool has_ended;      /* the thread */
 	bool is_answered;    /* its question for a stream */
 	int stream;          /* the answer; -1: there is none */
-	struct forward_id
-		from; /* the question: begin with this message; session 0: with the oldest */
+	/* the question: begin with this message; session 0: with the oldest */
+	struct forward_id from;
 	struct forwarder_report report;
 
 	/* The thread's. */
@@ -89,14 +89,15 @@ void *forwarder_run(void *forwarder);
 
 /* ---- forwarder_input.c ---- */
 
-/* A socket with what the feed publishes from the position on.  The first one is there already.  -1: there is none
- * now, or not yet: is_asking.  Waits for a moment. */
+/* A socket with what the feed publishes from the position on.  The first one is there already.  -1:
+ * there is none now, or not yet: is_asking.  Waits for a moment. */
 int forwarder_ask_for_stream(struct forwarder *forwarder);
 
 /* With the lock: until something changes; false: it is later than that (monotonic). */
 bool forwarder_wait(struct forwarder *forwarder, uint64_t until_ns);
 
-/* Takes the next packet into the empty hand; there may be none.  Waits for one for a moment.  0 or -ENOMEM. */
+/* Takes the next packet into the empty hand; there may be none.  Waits for one for a moment.
+ * 0 or -ENOMEM. */
 must_check int forwarder_take_packet(struct forwarder *forwarder);
 
 /* The stream has had what comes up to the floor of its tail: it is not the next to be published. */
@@ -104,11 +105,11 @@ void forwarder_raise_to_floor(struct forwarder *forwarder);
 
 /* ---- forwarder_output.c ---- */
 
-/* Each that returns an int: 0; or -errno with a message, and the connection is to be left.  acks: the answers to what is
- * published, each by the number of its message. */
+/* Each that returns an int: 0; or -errno with a message, and the connection is to be left.  acks:
+ * the answers to what is published, each by the number of its message. */
 
-/* Publishes what was not acknowledged through another connection, as far as that may be on its way now: from
- * sent_until, which is 0 in the beginning. */
+/* Publishes what was not acknowledged through another connection, as far as that may be on its way
+ * now: from sent_until, which is 0 in the beginning. */
 must_check int forwarder_publish_again(struct forwarder *forwarder,
 				       struct nats_connection *connection,
 				       const struct nats_answers *acks, struct errmsg *err);

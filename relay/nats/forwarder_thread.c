@@ -2,9 +2,9 @@
 /*
  * The thread: packets of the feed become messages of the stream.
  *
- *	connect to any server ---> look at the stream ---> publish again what is not acknowledged ---> go on
- *	    ^                                                                                           |
- *	    +--- lost, refused, or not acknowledged in time --------------------------------------------+
+ *   connect to any server --> look at the stream --> publish again what has no answer --> go on
+ *       ^                                                                                  |
+ *       +--- lost, refused, or not acknowledged in time -----------------------------------+
  */
 #include "nats/forwarder_parts.h"
 
@@ -73,7 +73,8 @@ static void end_trouble(struct forwarder *forwarder)
 		 forwarder->params.backbone.subject);
 }
 
-/* On a busy machine it takes some seconds, and nothing is published meanwhile.  It is logged once until that works. */
+/* On a busy machine it takes some seconds, and nothing is published meanwhile.  It is logged once
+ * until that works. */
 static void tell_look(struct forwarder *forwarder, bool is_whole)
 {
 	forwarder->counts.is_looking = is_whole;
@@ -126,10 +127,11 @@ static int look_for_trouble(struct forwarder *forwarder, struct nats_connection 
 
 /* ---- with one connection ---- */
 
-/* What was never published by this origin, but by another one, is not published again.  What was, may stand in the
- * stream in another order: it is left to the stream to drop it, while it can.  Half of the window, since what is
- * published again has to get there, too.  Nobody knows how old that is by which it was overtaken.  Who has just begun
- * does not know what was on its way before. */
+/* What was never published by this origin, but by another one, is not published again.  What was,
+ * may stand in the stream in another order: it is left to the stream to drop it, while it can.
+ * Half of the window, since what is published again has to get there, too.  Nobody knows how old
+ * that is by which it was overtaken.  Who has just begun does not know what was on its way
+ * before. */
 static int find_tail(struct forwarder *forwarder, struct nats_connection *connection,
 		     struct errmsg *err)
 {

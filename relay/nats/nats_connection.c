@@ -19,8 +19,8 @@ enum {
 	PINGS_MAX = 2, /* without an answer: the connection is lost */
 };
 
-/* The library may call back when the connection has been closed already, so these outlive it: the last
- * of two owners frees them. */
+/* The library may call back when the connection has been closed already, so these outlive it: the
+ * last of two owners frees them. */
 struct nats_events {
 	_Atomic unsigned owners; /* the connection's, and the library's until it has told the end */
 	_Atomic bool is_lost;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Push consumers without acknowledgement, as the documentation of JetStream has ordered consumers.  The
- * library has such of its own; this one shows each heartbeat, which the library's hides.
+ * Push consumers without acknowledgement, as the documentation of JetStream has ordered consumers.
+ * The library has such of its own; this one shows each heartbeat, which the library's hides.
  */
 #include "nats/nats_consumer.h"
 

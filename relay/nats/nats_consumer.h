@@ -3,13 +3,14 @@
  * Messages as they come: of a stream in its order, or of a plain subject.
  *
  * Of a stream, the server counts what it delivers, and says so in each message and in a heartbeat
- * whenever it is idle.  So what is missing shows at the next of either, and so does a server that has
- * stopped.  Nothing is acknowledged, and nothing comes a second time: whoever lacks anything makes a new
- * consumer that begins with it.
+ * whenever it is idle.  So what is missing shows at the next of either, and so does a server that
+ * has stopped.  Nothing is acknowledged, and nothing comes a second time: whoever lacks anything
+ * makes a new consumer that begins with it.
  *
- * What has come and is not taken yet is bounded.  Of a stream by flow control: the server sends no more
- * than a window of 32 MiB at most before it is answered, and is answered when all before has been taken.
- * Of a plain subject by the library: beyond CONSUMER_PENDING_BYTES messages are dropped, and counted.
+ * What has come and is not taken yet is bounded.  Of a stream by flow control: the server sends no
+ * more than a window of 32 MiB at most before it is answered, and is answered when all before has
+ * been taken.  Of a plain subject by the library: beyond CONSUMER_PENDING_BYTES messages are
+ * dropped, and counted.
  *
  * A consumer belongs to one thread.
  */
@@ -57,8 +58,9 @@ struct nats_consumer {
 	int64_t dropped;    /* of a plain subject: as of the last message */
 };
 
-/* Of a stream: begins with message `from_seq`; or, where that is 0, with those that came since from_ns
- * (wall clock).  Of a plain subject both are 0.  0; or -errno with a message, nothing is open then. */
+/* Of a stream: begins with message `from_seq`; or, where that is 0, with those that came since
+ * from_ns (wall clock).  Of a plain subject both are 0.  0; or -errno with a message, nothing
+ * is open then. */
 int nats_consumer_open(struct nats_consumer *ret, struct nats_connection *connection,
 		       const struct backbone_params *params, uint64_t from_seq, uint64_t from_ns,
 		       struct errmsg *err) must_check;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The ingest from NATS: a reader (nats_reader.h), and its socket as the source of the feed.  Read this
- * header first in nats/.
+ * The ingest from NATS: a reader (nats_reader.h), and its socket as the source of the feed.  Read
+ * this header first in nats/.
  *
  *   nats_ingest        in the worker: starts the reader, makes the feed follow its numbers
  *   nats_reader        its thread
@@ -13,8 +13,9 @@
  *
  * There is one connection for each feed: a feed that reads slowly holds up no other.
  *
- * The feed itself is all that is kept.  A reader begins with the message that the feed needs next: after a
- * hand-over, a crash, or a source that was ended, just as at the start of a feed with a history.
+ * The feed itself is all that is kept.  A reader begins with the message that the feed needs
+ * next: after a hand-over, a crash, or a source that was ended, just as at the start of a feed
+ * with a history.
  */
 #pragma once
 

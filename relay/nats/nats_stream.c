@@ -15,7 +15,8 @@
 enum {
 	ASKED_MAX = 8192, /* messages: others stand between those of a subject */
 	AT_ONCE_MAX = 64, /* questions */
-	/* Messages.  In base64 they are less than the 64 MiB that the server lets wait for a client. */
+	/* Messages.  In base64 they are less than the 64 MiB that the server lets wait
+	 * for a client. */
 	AT_ONCE_BYTES = 32 << 20,
 	NEWEST = 0, /* the number of the question for the newest message of the subject */
 };
@@ -92,8 +93,8 @@ int nats_stream_error(struct nats_connection *connection, const struct backbone_
 	return explain(connection, params, status, code, nats_GetLastError(&ignored), err);
 }
 
-/* While the replicas of a stream have no leader, each of them answers, with what it has itself.  That may be less than
- * the stream has. */
+/* While the replicas of a stream have no leader, each of them answers, with what it has itself.
+ * That may be less than the stream has. */
 static bool has_leader(const jsStreamInfo *info)
 {
 	return !info->Cluster || (info->Cluster->Leader && *info->Cluster->Leader);
@@ -268,8 +269,8 @@ int nats_stream_look_at_target(struct nats_connection *connection,
 
 /* ---- what it has of a subject ---- */
 
-/* Questions that are on their way at once.  Each batch is twice as large as the one before: of short messages a tail has
- * many, of long ones few. */
+/* Questions that are on their way at once.  Each batch is twice as large as the one before: of
+ * short messages a tail has many, of long ones few. */
 struct batch {
 	struct nats_connection *connection;
 	const struct backbone_params *params;
@@ -364,8 +365,8 @@ static int ask_all(struct batch *batch, uint64_t first, size_t count, struct err
 	return r;
 }
 
-/* True: the one before it counts, too.  One that is gone was deleted: whether it belongs to the subject nobody knows, and
- * it is not to come back. */
+/* True: the one before it counts, too.  One that is gone was deleted: whether it belongs to the
+ * subject nobody knows, and it is not to come back. */
 static bool add(struct stream_tail *tail, const struct stored_message *message)
 {
 	if (!message->sequence)

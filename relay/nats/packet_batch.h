@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Packets on their way from a reader's thread to the feed: gathered, and written into a socket in the
- * framed format, as another relay would send them.
+ * Packets on their way from a reader's thread to the feed: gathered, and written into a socket in
+ * the framed format, as another relay would send them.
  *
  * A batch belongs to one thread.
  */
@@ -37,8 +37,8 @@ static inline bool packet_batch_is_full(const struct packet_batch *batch)
 	return batch->count == BATCH_PACKETS || batch->bytes >= BATCH_BYTES;
 }
 
-/* Adds a packet to a batch that is not full.  Its payload is that of the message, which is the batch's
- * from now on; NULL: it has none. */
+/* Adds a packet to a batch that is not full.  Its payload is that of the message, which is the
+ * batch's from now on; NULL: it has none. */
 void packet_batch_add(struct packet_batch *batch, const struct packet_header *header,
 		      natsMsg *message);
 

@@ -27,7 +27,8 @@ struct packet_input {
 	size_t begin, end; /* of what has come and is not taken yet */
 };
 
-/* Never waits.  With PACKET: *ret_payload has header.length bytes, and is good until the next call. */
+/* Never waits.  With PACKET: *ret_payload has header.length bytes, and is good until the next
+ * call. */
 enum packet_arrival packet_input_next(struct packet_input *input, struct packet_header *ret,
 				      const uint8_t **ret_payload);
 

@@ -2,9 +2,9 @@
 /*
  * Which of the last messages of a forwarder a stream has.  Pure.
  *
- * A message may be lost on its way, or be refused, while later ones are taken.  It is published again then, and stands
- * behind them.  So the newest message of a stream does not say what it has: the last ones do, as many as can have been
- * on their way at once.
+ * A message may be lost on its way, or be refused, while later ones are taken.  It is published
+ * again then, and stands behind them.  So the newest message of a stream does not say what it has:
+ * the last ones do, as many as can have been on their way at once.
  */
 #pragma once
 
@@ -57,7 +57,7 @@ struct stored_message {
 	size_t bytes; /* without its header fields */
 };
 
-/* As the stream's leader shows it, in the answer to $JS.API.STREAM.MSG.GET: header fields and bytes in base64.
- * 0; -EBADMSG: this is no message; -ENOMEM. */
+/* As the stream's leader shows it, in the answer to $JS.API.STREAM.MSG.GET: header fields and bytes
+ * in base64.  0; -EBADMSG: this is no message; -ENOMEM. */
 must_check int stored_message_read(const json_t *message, const char *subject,
 				   struct stored_message *ret);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * The messages that have been published to a stream, and of which it has not said yet that it has them.  In the
- * order in which they were published.  Pure.
+ * The messages that have been published to a stream, and of which it has not said yet that it has
+ * them.  In the order in which they were published.  Pure.
  *
- * There are so many at most that a forwarder which loses its server publishes them again in no time.  What waits
- * beyond that lies in the ring of the feed.
+ * There are so many at most that a forwarder which loses its server publishes them again in no
+ * time.  What waits beyond that lies in the ring of the feed.
  */
 #pragma once
 

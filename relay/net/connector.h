@@ -28,11 +28,12 @@
 #define CONNECTOR_TIMEOUT_MS 10000u
 
 struct connector_events {
-	/* NULL: nothing is.  Connected, and something is to be said on the connection before it is of use.
-	 * True: connector_opened() or connector_refused() follows later; fd is the connector's until then.
-	 * False: nothing is to be said on this one. */
+	/* NULL: nothing is.  Connected, and something is to be said on the connection before it is
+	 * of use.  True: connector_opened() or connector_refused() follows later; fd is the
+	 * connector's until then.  False: nothing is to be said on this one. */
 	bool (*on_opening)(void *owner, int fd, size_t index);
-	/* Between the two: it is given up, and fd is closed next.  has_failed: for it took too long. */
+	/* Between the two: it is given up, and fd is closed next.  has_failed: for it
+	 * took too long. */
 	void (*on_given_up)(void *owner, bool has_failed);
 
 	/* Connected.  fd: non-blocking, close-on-exec, the owner's; index: which endpoint. */
@@ -68,12 +69,12 @@ struct connector_target {
 
 /* How fast things go; connector_init() sets the values of connector.c, tests may shorten them. */
 struct connector_pace {
-	uint32_t
-		connect_timeout_ms; /* for the look-up, and again for each address, and to open it */
-	uint32_t attempt_ms;        /* for all addresses of an endpoint; what is begun ends */
-	uint32_t probe_ms;          /* between two looks at the better endpoints */
-	uint32_t settled_ms;        /* a connection that lived so long was a good one */
-	uint32_t retry_max_ms;      /* the longest pause between two rounds */
+	/* for the look-up, and again for each address, and to open it */
+	uint32_t connect_timeout_ms;
+	uint32_t attempt_ms;   /* for all addresses of an endpoint; what is begun ends */
+	uint32_t probe_ms;     /* between two looks at the better endpoints */
+	uint32_t settled_ms;   /* a connection that lived so long was a good one */
+	uint32_t retry_max_ms; /* the longest pause between two rounds */
 };
 
 struct connector {
@@ -127,9 +128,9 @@ void connector_lost(struct connector *connector);
 /* The same; but its endpoint still accepts, and is of no use: begin with the one behind it. */
 void connector_leave(struct connector *connector);
 
-/* After on_opening: the connection is of use, and is handed over before this returns; or it is not, for
- * this reason, and the next address has its turn.  To be called as the last thing, as a callback is.
- * connector_refused() may come from inside on_opening, which then returns true. */
+/* After on_opening: the connection is of use, and is handed over before this returns; or it is not,
+ * for this reason, and the next address has its turn.  To be called as the last thing, as a
+ * callback is.  connector_refused() may come from inside on_opening, which then returns true. */
 void connector_opened(struct connector *connector);
 void connector_refused(struct connector *connector, const char *error);
 

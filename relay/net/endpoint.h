@@ -90,8 +90,8 @@ void endpoint_peer(int fd, struct endpoint_address *ret);
  * word of a line of the log, and one field of the journal. */
 void endpoint_print_address(char *buf, size_t size, const struct endpoint_address *address);
 
-/* The address as IPv6, IPv4 and zones as in base/cidr.h.  Returns 0; -EAFNOSUPPORT for a unix socket;
- * -ENOTCONN without bytes. */
+/* The address as IPv6, IPv4 and zones as in base/cidr.h.  Returns 0; -EAFNOSUPPORT for a unix
+ * socket; -ENOTCONN without bytes. */
 int endpoint_address_ip(const struct endpoint_address *address, struct in6_addr *ret) must_check;
 
 /* The same with the port; unknown where it is no IP address. */

@@ -98,8 +98,8 @@ bool listen_addresses_clash(const struct endpoint_address *a, bool a_is_ipv6_onl
 	return v4_of(a) ? takes_v4(b, b_is_ipv6_only) : takes_v4(a, a_is_ipv6_only);
 }
 
-/* Of a socket.  False: it cannot be asked.  A socket whose address nobody knows is in the way of the
- * one that would listen there.  So it is asked again where the kernel was short of memory. */
+/* Of a socket.  False: it cannot be asked.  A socket whose address nobody knows is in the way of
+ * the one that would listen there.  So it is asked again where the kernel was short of memory. */
 static bool local_address(int fd, struct endpoint_address *ret)
 {
 	int r = -1;

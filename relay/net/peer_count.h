@@ -3,11 +3,10 @@
  * How many connections there are from each address.
  *
  * IPv6 is counted by /64, since every host can have as many addresses of its /64 as it likes.  An
- * IPv4 client behind a translator (64:ff9b::/96) counts as its IPv4 address, and a link-local one by
- * its interface.
- * Invariant: the sum of all counts is the number of peer_count_enter() without peer_count_leave().
- * It outlives its owner: connections may go on when the listener that took them has gone, so the
- * memory is freed with the last of both.
+ * IPv4 client behind a translator (64:ff9b::/96) counts as its IPv4 address, and a link-local one
+ * by its interface.  Invariant: the sum of all counts is the number of peer_count_enter() without
+ * peer_count_leave().  It outlives its owner: connections may go on when the listener that took
+ * them has gone, so the memory is freed with the last of both.
  */
 #pragma once
 

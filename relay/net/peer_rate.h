@@ -2,9 +2,9 @@
 /*
  * A rate for each address, in a table of fixed size.
  *
- * An address counts as in peer_count.h.  When there are more addresses than places, a newcomer takes
- * over the place that has most left, with what is left there: so nobody gets more by coming from many
- * addresses than all places have together.
+ * An address counts as in peer_count.h.  When there are more addresses than places, a newcomer
+ * takes over the place that has most left, with what is left there: so nobody gets more by coming
+ * from many addresses than all places have together.
  */
 #pragma once
 

@@ -4,8 +4,8 @@
  *
  * Over a unix socket a peer can send descriptors beside bytes (SCM_RIGHTS, unix(7)).  relay wants
  * none.  Descriptors that nobody takes are closed by the kernel, in the thread that receives the
- * bytes or closes the socket.  Closing can last as long as the sender likes: the descriptor may be a
- * TCP socket with SO_LINGER and unsent bytes, or a file on a file system that hangs.
+ * bytes or closes the socket.  Closing can last as long as the sender likes: the descriptor may be
+ * a TCP socket with SO_LINGER and unsent bytes, or a file on a file system that hangs.
  *
  * So relay refuses them: SO_PASSRIGHTS (Linux 6.16) is switched off where relay listens, and who is
  * accepted there inherits that.  Who sends descriptors all the same gets EPERM.  Some sockets are

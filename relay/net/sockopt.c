@@ -150,9 +150,9 @@ void sockopt_set_low_water(int fd, uint64_t bytes)
 
 	/* Refused: it is taken at once, as without. */
 	set_number(&attempt, SOL_SOCKET, SO_RCVLOWAT, "SO_RCVLOWAT", bytes);
-	/* A mark that does not fit the receive buffer makes that larger, and the window never larger
-	 * than the mark (tcp_set_rcvlowat(), net/ipv4/tcp.c).  The publisher would be held to it for
-	 * good. */
+	/* A mark that does not fit the receive buffer makes that larger, and the window never
+	 * larger than the mark (tcp_set_rcvlowat(), net/ipv4/tcp.c).  The publisher would be held
+	 * to it for good. */
 	after = sockopt_number(fd, SOL_SOCKET, SO_RCVBUF);
 	if (after > before)
 		set_number(&attempt, IPPROTO_TCP, TCP_WINDOW_CLAMP, "TCP_WINDOW_CLAMP",

@@ -30,9 +30,9 @@ int sockopt_apply_publisher(int fd, uint64_t keepalive_ms, struct errmsg *err);
 
 /* TCP_USER_TIMEOUT (tcp(7)) in milliseconds; 0: there is none, or it is no TCP socket.
  *
- * Linux counts it in two cases: something that was sent is not acknowledged, or the peer's window is
- * closed.  In the second case it counts from the first probe of the window, although the peer may
- * acknowledge each one (tcp_probe_timer(), net/ipv4/tcp_timer.c).  Both end with ETIMEDOUT. */
+ * Linux counts it in two cases: something that was sent is not acknowledged, or the peer's window
+ * is closed.  In the second case it counts from the first probe of the window, although the peer
+ * may acknowledge each one (tcp_probe_timer(), net/ipv4/tcp_timer.c).  Both end with ETIMEDOUT. */
 uint32_t sockopt_user_timeout(int fd);
 void sockopt_set_user_timeout(int fd, uint32_t ms);
 
@@ -46,9 +46,9 @@ bool sockopt_is_tcp(int fd);
 /* Whether it is a socket that listens. */
 bool sockopt_is_listening(int fd);
 
-/* From how many bytes on a TCP socket is readable (SO_RCVLOWAT, socket(7)).  Its end makes it readable
- * all the same, and so does a window that is about to close (tcp_epollin_ready(), net/ipv4/tcp.c,
- * Linux 5.12).  The kernel takes half of the receive buffer at most. */
+/* From how many bytes on a TCP socket is readable (SO_RCVLOWAT, socket(7)).  Its end makes it
+ * readable all the same, and so does a window that is about to close (tcp_epollin_ready(),
+ * net/ipv4/tcp.c, Linux 5.12).  The kernel takes half of the receive buffer at most. */
 void sockopt_set_low_water(int fd, uint64_t bytes);
 
 /* It is readable from its first byte on, as every socket is at first. */
@@ -67,7 +67,8 @@ void sockopt_clear_reset_on_close(int fd);
  * Returns 0 or -errno: ENOTSOCK, EBADF; *ret_cookie then says nothing. */
 must_check int sockopt_cookie(int fd, uint64_t *ret_cookie);
 
-/* Whether the descriptor is the socket with this cookie; false for what is no socket, and for -1. */
+/* Whether the descriptor is the socket with this cookie; false for what is no socket, and for
+ * -1. */
 must_check bool sockopt_has_cookie(int fd, uint64_t cookie);
 
 /* The peer has closed or reset the connection (POLLRDHUP, poll(2)); bytes of it may be unread. */

@@ -6,8 +6,8 @@
  * Each message is one event (WHATWG HTML, 9.2); with framing = none and relay, where messages
  * cannot be told apart, each packet.  `id` is SESSION-SEQ, SEQ that of the last message that is
  * complete with it, so a client that comes back with it wants the message after SEQ.  The data are
- * the message without its end or length prefix (framing_body()).  Line ends inside make several data lines;
- * what is not UTF-8 becomes U+FFFD.
+ * the message without its end or length prefix (framing_body()).  Line ends inside make several
+ * data lines; what is not UTF-8 becomes U+FFFD.
  *
  * Other events: `gap` {"from":F,"to":T} (first one missed, null if nobody knows; first one after
  * it), with the id of the message before T, and `source` up or down.  A heartbeat is a comment.

@@ -5,9 +5,9 @@
  *	ICY_INTERVAL bytes of audio, a block, ICY_INTERVAL bytes of audio, a block, ...
  *
  * A block is a byte L and 16 * L bytes: StreamTitle='...'; and zero bytes.  A player counts from
- * its first byte.  All blocks here are of one length, and each has the title.  So the position in the
- * rendition alone says where a block comes.  All players share the same bytes, and one that begins
- * right behind a block counts as all others do.
+ * its first byte.  All blocks here are of one length, and each has the title.  So the position in
+ * the rendition alone says where a block comes.  All players share the same bytes, and one that
+ * begins right behind a block counts as all others do.
  */
 #pragma once
 

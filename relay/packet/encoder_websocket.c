@@ -142,8 +142,8 @@ static size_t compress_frame(const struct encoder *encoder, struct compression *
 	return head_bytes + bytes;
 }
 
-/* One frame, the line of its feed before the message; only measured when `out` is NULL.  compression:
- * NULL where there is none. */
+/* One frame, the line of its feed before the message; only measured when `out` is NULL.
+ * compression: NULL where there is none. */
 static size_t put_frame(const struct encoder *encoder, const struct packet *packet,
 			const uint8_t *message, size_t count, uint8_t *out,
 			struct compression *compression)
@@ -170,9 +170,10 @@ static size_t put_frame(const struct encoder *encoder, const struct packet *pack
 	return at + bytes;
 }
 
-/* zlib takes 3 to 8 microseconds for a message of up to 250 bytes, however little it saves.  To send
- * those bytes to a thousand readers takes no longer, where many messages go out at once.  A packet
- * that is one message is sent to each reader by a call of its own, which takes far longer. */
+/* zlib takes 3 to 8 microseconds for a message of up to 250 bytes, however little it saves.  To
+ * send those bytes to a thousand readers takes no longer, where many messages go out at once.  A
+ * packet that is one message is sent to each reader by a call of its own, which takes far
+ * longer. */
 static bool is_worth_compressing(size_t message_bytes, size_t packet_bytes)
 {
 	return message_bytes == packet_bytes || message_bytes >= COMPRESSED_MIN_BYTES;

@@ -43,8 +43,8 @@ enum {
 
 struct framing_params {
 	enum framing_kind kind;
-	enum framing_kind
-		inside; /* RELAY: where messages end in a packet; NONE: that is not known */
+	/* RELAY: where messages end in a packet; NONE: that is not known */
+	enum framing_kind inside;
 	uint32_t fixed_bytes;
 	uint64_t max_message;  /* length prefix and end do not count */
 	bool ends_with_source; /* where the source ends, so does a line without its end */
@@ -84,10 +84,10 @@ bool framing_is_between(const struct framing_scan *scan);
 /* True when framing_find_sync() has to be called.  The scan is as at the start of a source. */
 bool framing_is_out_of_sync(const struct framing_scan *scan);
 
-/* Out of sync: looks for a message in bytes that nobody has walked yet.  Returns how many of them to
- * pass over, for no message begins there.  In sync then, a message begins behind them, to be walked.
- * Else the rest is to come again, with more.  *ret_fault: the packets are of another size, and the
- * source is of no use.
+/* Out of sync: looks for a message in bytes that nobody has walked yet.  Returns how many of them
+ * to pass over, for no message begins there.  In sync then, a message begins behind them, to be
+ * walked.  Else the rest is to come again, with more.  *ret_fault: the packets are of another size,
+ * and the source is of no use.
  *
  * TS packets are found where three sync bytes are 188 bytes apart.  If other bytes look like that
  * too, the headers decide (ISO/IEC 13818-1, 2.4.3.3).  A frame is found where it is whole; a Beast

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Frames that are found by their own form, wherever a stream begins or breaks.  A frame begins with a
- * byte that is always the same, and its form shows where it ends and whether it is one.
+ * Frames that are found by their own form, wherever a stream begins or breaks.  A frame begins with
+ * a byte that is always the same, and its form shows where it ends and whether it is one.
  *
  * A new form is a small file with a struct sync_form.  For framing.h only.  Pure: no I/O.
  */
@@ -28,8 +28,8 @@ enum sync_taken {
 struct sync_form {
 	uint8_t first; /* byte of every frame */
 
-	/* To be found, it takes the first so many bytes of the next frame, too: what looks like one may
-	 * be chance. */
+	/* To be found, it takes the first so many bytes of the next frame, too: what looks like one
+	 * may be chance. */
 	unsigned next_bytes;
 
 	/* Goes on in a frame.  *ret_taken: how many of the bytes belong to it. */
@@ -40,8 +40,8 @@ struct sync_form {
 extern const struct sync_form rtcm3_form; /* rtcm3_frame.c */
 extern const struct sync_form beast_form; /* beast_frame.c */
 
-/* Looks for a frame.  Returns how many bytes at the front belong to none.  *ret_found: a whole frame
- * begins behind them; else what is there may become one.  What is found does not depend on how the
- * stream is cut. */
+/* Looks for a frame.  Returns how many bytes at the front belong to none.  *ret_found: a whole
+ * frame begins behind them; else what is there may become one.  What is found does not depend on
+ * how the stream is cut. */
 size_t sync_frame_find(const struct sync_form *form, const uint8_t *bytes, size_t count,
 		       bool *ret_found);

@@ -34,7 +34,8 @@ enum ts_found {
  * since nobody may be sent away by chance. */
 enum ts_found ts_find_packets(const uint8_t *bytes, size_t count, size_t *ret_passed);
 
-/* What is to be known of a packet: the first bytes of it and of its payload.  All zero at its start. */
+/* What is to be known of a packet: the first bytes of it and of its payload.  All zero
+ * at its start. */
 struct ts_head {
 	uint8_t seen;       /* bytes of the packet so far                               */
 	uint8_t bytes[6];   /* header; length and flags of the adaptation field         */

@@ -85,7 +85,8 @@ enum pipe_io pipe_splice_in(struct pipe *to, int from_fd, size_t max_bytes, size
 
 	/* One call takes at most 4 KiB for each free slot (do_splice_read() of Linux), and a slot
 	 * holds more than that where fragments are larger.  A call that was cut off so took whole
-	 * pages: there may be more, and room for it.  What stops a later call, the next one tells. */
+	 * pages: there may be more, and room for it.  What stops a later call, the next one
+	 * tells. */
 	ssize_t n = splice_once(from_fd, to->write_fd, max_bytes);
 	while (n > 0) {
 		done += (size_t)n;

@@ -70,8 +70,8 @@ struct pipe_set {
 };
 
 enum {
-	/* Bytes a slot, for which pipes have slots enough: loopback and socket pairs make 12 KiB and
-	 * more.  Where slots have less, a packet is shorter, or lies in more pipes. */
+	/* Bytes a slot, for which pipes have slots enough: loopback and socket pairs make 12 KiB
+	 * and more.  Where slots have less, a packet is shorter, or lies in more pipes. */
 	PIPE_SET_SLOT_BYTES = 8 * 1024,
 	PIPE_SET_SLOTS_MIN = 16, /* what the kernel gives a pipe by itself */
 };
@@ -97,8 +97,8 @@ void pipe_set_open(struct pipe_set *set);
 /* Tries once more every 30 seconds, since the limit may have been raised. */
 void pipe_set_tick(struct pipe_set *set, uint64_t now_ms);
 
-/* Closes all but the pipes that are handed out, and gives up header memory; pipe_set_open() brings the
- * copy pipe back.  Cheap when that has been done. */
+/* Closes all but the pipes that are handed out, and gives up header memory; pipe_set_open() brings
+ * the copy pipe back.  Cheap when that has been done. */
 void pipe_set_sleep(struct pipe_set *set);
 
 /* Pipes that are open: in the pool, handed out, or the set's own. */
@@ -107,8 +107,8 @@ size_t pipe_set_count(const struct pipe_set *set);
 /* A call has been refused: it is counted, remembered and told. */
 void pipe_set_note_refusal(struct pipe_set *set, enum refusal refusal);
 
-/* Copies the first `bytes` of a pipe of the set, which keeps them.  False: a call was refused, or there
- * is no copy pipe. */
+/* Copies the first `bytes` of a pipe of the set, which keeps them.  False: a call was refused, or
+ * there is no copy pipe. */
 must_check bool pipe_set_peek(struct pipe_set *set, struct pipe *from, void *to, size_t bytes);
 
 /* Replaces the copy pipe when it cannot be emptied.  Use pipe_set_empty_copy_pipe(). */

@@ -23,14 +23,14 @@ enum {
 
 /* All zero is at the start of a body. */
 struct chunk_decoder {
-	uint64_t
-		left_bytes; /* private: of the payload of this chunk, or the size that is being read */
+	/* private: of the payload of this chunk, or the size that is being read */
+	uint64_t left_bytes;
 	uint32_t line_bytes; /* private: of the line, or of the trailers, so far */
 	uint8_t step;        /* private */
 	bool has_ended;      /* ro: the last chunk and its trailers are over */
 	bool is_broken;      /* ro: these are no chunks, nothing more can be read */
 };
 
-/* Takes `count` bytes.  The payload among them is moved to the front; returns how much it is.  Behind
- * the end of the body, and once it is broken, bytes are passed over. */
+/* Takes `count` bytes.  The payload among them is moved to the front; returns how much it is.
+ * Behind the end of the body, and once it is broken, bytes are passed over. */
 size_t chunk_decode(struct chunk_decoder *decoder, uint8_t *bytes, size_t count) must_check;

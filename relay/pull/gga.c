@@ -46,7 +46,8 @@ size_t gga_print(const struct gga_position *position, uint64_t wall_ns, char buf
 	unsigned day_cs = (unsigned)(wall_ns / (NS_PER_S / 100) % (24 * 3600 * 100));
 	char *behind_dollar = buf + 1;
 
-	/* A position by GPS (1), of 12 satellites: casters have no use for one that is not fixed. */
+	/* A position by GPS (1), of 12 satellites: casters have no use for one that is not
+	 * fixed. */
 	(void)snprintf(buf, GGA_BYTES,
 		       "$GPGGA,%02u%02u%02u.%02u,%02u%02u.%05u,%c,%03u%02u.%05u,%c,1,12,1.0,"
 		       "%s%ld.%ld,M,0.0,M,,",

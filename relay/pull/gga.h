@@ -12,9 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* NMEA allows 82 with the line end, which a sentence here has not; with a zero byte. */
 enum {
-	GGA_BYTES =
-		81, /* NMEA allows 82 with the line end, which a sentence here has not; a zero byte */
+	GGA_BYTES = 81,
 };
 
 struct gga_position {

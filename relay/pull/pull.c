@@ -94,8 +94,8 @@ static void take_answer(struct pull *pull, const struct pull_answer *answer)
 	pull->events->on_stream(pull->owner);
 }
 
-/* What has come so far of an answer of NTRIP 1 may turn out to be the stream.  Nothing is taken of it, and
- * the loop is told to wait for more. */
+/* What has come so far of an answer of NTRIP 1 may turn out to be the stream.  Nothing is taken of
+ * it, and the loop is told to wait for more. */
 static ssize_t wait_for_more(const struct pull *pull, size_t bytes, bool is_all)
 {
 	if (is_all)
@@ -104,8 +104,8 @@ static ssize_t wait_for_more(const struct pull *pull, size_t bytes, bool is_all)
 	return 0;
 }
 
-/* Only the head is taken: what follows stays where the kernel can pass it on.  Returns its bytes, 0 if more
- * has to come, or -errno. */
+/* Only the head is taken: what follows stays where the kernel can pass it on.  Returns its bytes, 0
+ * if more has to come, or -errno. */
 static ssize_t take_head(struct pull *pull)
 {
 	char *at = pull->head + pull->head_bytes;

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 /*
- * Asks an HTTP origin for a stream: on a connection that is there, the request goes out, and the answer's
- * head comes in.  What follows in the connection is the body.  Read this header first in pull/.
+ * Asks an HTTP origin for a stream: on a connection that is there, the request goes out, and
+ * the answer's head comes in.  What follows in the connection is the body.  Read this header
+ * first in pull/.
  *
  *	pull_request.h   what is asked        pull_answer.h   what is answered, and what that means
  *	gga.h            where relay is, for casters
- *	pull_token.h     who relay is         pull_body.h, chunk_decoder.h   how the stream stands behind it
+ *	pull_token.h     who relay is         pull_body.h, chunk_decoder.h   how the stream follows
  *
- * A parent may not have the message that is asked for (416).  Then it is asked once more, for the next one
- * that it has: the owner connects anew for that.
+ * A parent may not have the message that is asked for (416).  Then it is asked once more, for the
+ * next one that it has: the owner connects anew for that.
  *
- * Lives in one loop.  One answer is waited for at a time.  A callback is the last thing that a watcher does.
+ * Lives in one loop.  One answer is waited for at a time.  A callback is the last thing that
+ * a watcher does.
  */
 #pragma once
 
@@ -40,8 +42,8 @@ struct pull_counts {
 struct pull_events {
 	/* The stream follows in the connection: pull_take_body(). */
 	void (*on_stream)(void *owner);
-	/* There is none, for this reason.  again: the same origin is to be asked once more, at once, for
-	 * `instead` in place of `asked`. */
+	/* There is none, for this reason.  again: the same origin is to be asked once more, at
+	 * once, for `instead` in place of `asked`. */
 	void (*on_refused)(void *owner, const char *why, bool again);
 };
 
@@ -69,9 +71,9 @@ struct pull {
 void pull_init(struct pull *pull, struct ev_loop *loop, const struct pull_params *params,
 	       const struct pull_counts *counts, const struct pull_events *events, void *owner);
 
-/* Asks on fd, which stays the owner's.  The events come later.  `url` must outlive the pull, and the same
- * origin is at the same place in memory.  0; or -errno, and *err says what could not be
- * done. */
+/* Asks on fd, which stays the owner's.  The events come later.  `url` must outlive the pull,
+ * and the same origin is at the same place in memory.  0; or -errno, and *err says what could
+ * not be done. */
 int pull_ask(struct pull *pull, int fd, const char *url, const struct pull_place *place,
 	     struct errmsg *err) must_check;
 

@@ -48,8 +48,8 @@ static size_t find_line(const char *bytes, size_t count, size_t at, struct http_
 	return (size_t)(end + 1 - bytes) - at;
 }
 
-/* Behind "ICY 200 OK", NTRIP 1 has no fields, and no blank line is sure.  A line that has come whole is none
- * without a colon. */
+/* Behind "ICY 200 OK", NTRIP 1 has no fields, and no blank line is sure.  A line that has come
+ * whole is none without a colon. */
 static bool may_be_field(struct http_text line, bool is_whole)
 {
 	size_t i = 0;

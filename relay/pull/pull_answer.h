@@ -3,11 +3,11 @@
  * What an HTTP origin answers.  Pure.
  *
  *	HTTP/1.1 200 OK        with its fields, and a body behind them
- *	ICY 200 OK             the same of Icecast and Shoutcast; of NTRIP 1 the stream may follow at once
+ *	ICY 200 OK             the same of Icecast and Shoutcast; of NTRIP 1 the stream may follow
  *	SOURCETABLE 200 OK     NTRIP 1: there is no such mount point
  *
- * Read as leniently as clients do: a line may end in LF alone.  There is one answer on a connection, so
- * nothing can be hidden behind it.
+ * Read as leniently as clients do: a line may end in LF alone.  There is one answer on a
+ * connection, so nothing can be hidden behind it.
  */
 #pragma once
 
@@ -59,7 +59,7 @@ int pull_answer_parse(const char *head, size_t bytes, struct pull_answer *ret) m
 bool pull_answer_is_stream(const struct pull_answer *answer, bool is_framed,
 			   struct errmsg *err) must_check;
 
-/* Where to begin instead, after 416: with the oldest message there is behind `asked`, or with the next
- * one. */
+/* Where to begin instead, after 416: with the oldest message there is behind `asked`, or with
+ * the next one. */
 struct pull_place pull_answer_place(const struct pull_answer *answer,
 				    const struct pull_place *asked);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Bodies of a known length stand bare, so the kernel can pass them on.  Chunks are taken apart in the memory
- * of who reads them. */
+/* Bodies of a known length stand bare, so the kernel can pass them on.  Chunks are taken apart in
+ * the memory of who reads them. */
 #include "pull/pull_body.h"
 
 #include <errno.h>

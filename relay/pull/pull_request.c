@@ -97,8 +97,8 @@ static void add_field(struct text *text, const char *name, const char *value)
 	add_text(text, "\r\n");
 }
 
-/* Casters send the source table to who is no NTRIP client by its name (NTRIP 1.0, 3.2).  HTTP/1.1, for
- * with chunks it shows when a body was cut. */
+/* Casters send the source table to who is no NTRIP client by its name (NTRIP 1.0, 3.2).  HTTP/1.1,
+ * for with chunks it shows when a body was cut. */
 size_t pull_request_print(const struct pull_request *request, char buf[PULL_REQUEST_BYTES])
 {
 	const char *authority = strstr(request->url, "://") + 3;

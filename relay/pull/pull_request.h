@@ -2,7 +2,7 @@
 /*
  * What relay asks an HTTP origin for.  Pure.
  *
- *	http://HOST[:PORT]/PATH     whatever serves an endless body: Icecast, an HTTP streamer, a relay
+ *	http://HOST[:PORT]/PATH     what serves an endless body: Icecast, an HTTP streamer, a relay
  *	ntrip://HOST[:PORT]/MOUNT   a caster of GNSS corrections, NTRIP 1 or 2
  *
  * Another relay is asked for its framed stream, and to begin where the feed is.

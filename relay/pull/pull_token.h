@@ -7,9 +7,9 @@
 #include "pull/pull_request.h"
 
 /* Reads the first line of the file that is neither empty nor a comment (#), and makes the value of
- * Authorization of it: of USER:PASSWORD "Basic ...", of a token, which has no colon, "Bearer ...".  `name`
- * as for secret_file_open(); "": no file, *ret is empty then.  0; -errno with a message without a byte of
- * the secret, *ret is empty then too. */
+ * Authorization of it: of USER:PASSWORD "Basic ...", of a token, which has no colon, "Bearer ...".
+ * `name` as for secret_file_open(); "": no file, *ret is empty then.  0; -errno with a message
+ * without a byte of the secret, *ret is empty then too. */
 int pull_token_read(const char *name, char ret[PULL_AUTHORIZATION_BYTES],
 		    struct errmsg *err) must_check;
 

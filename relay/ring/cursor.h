@@ -39,8 +39,8 @@ void cursor_join_live(struct cursor *cursor, const struct ring *ring);
 void cursor_join_past(struct cursor *cursor, const struct ring *ring, uint64_t bytes,
 		      uint64_t since_ns);
 
-/* At the packet that begins at this position, or at the live edge where that is it.  False: the ring
- * has no such packet; then it stands at the live edge. */
+/* At the packet that begins at this position, or at the live edge where that is it.  False: the
+ * ring has no such packet; then it stands at the live edge. */
 bool cursor_join_position(struct cursor *cursor, const struct ring *ring, uint64_t pos) must_check;
 
 /* In the past: at the newest key frame, or at the tables near before it, as long as the ring has
@@ -66,8 +66,8 @@ struct cursor_reach {
 	size_t packets;
 };
 
-/* In the past of the sequence that runs: at a packet with as much behind it as `most` says, in whole
- * segments.  When there is none, at the newest packet with messages. */
+/* In the past of the sequence that runs: at a packet with as much behind it as `most` says, in
+ * whole segments.  When there is none, at the newest packet with messages. */
 void cursor_join_recent(struct cursor *cursor, const struct ring *ring,
 			const struct cursor_reach *most);
 
@@ -75,15 +75,16 @@ void cursor_join_recent(struct cursor *cursor, const struct ring *ring,
  * that started anew does not count. */
 uint64_t cursor_oldest_seq(const struct ring *ring);
 
-/* The position of the first packet of the sequence that runs whose first message is `seq` or one behind
- * it; the live edge when there is none yet. */
+/* The position of the first packet of the sequence that runs whose first message is `seq` or one
+ * behind it; the live edge when there is none yet. */
 uint64_t cursor_find_seq(const struct ring *ring, uint64_t seq);
 
-/* When the oldest packet in the ring came (monotonic), of whatever sequence; 0 when there is none. */
+/* When the oldest packet in the ring came (monotonic), of whatever sequence; 0 when there is
+ * none. */
 uint64_t cursor_oldest_time(const struct ring *ring);
 
-/* The position of the first packet, from the cursor on, that came later than `until_ns` (monotonic);
- * UINT64_MAX when there is none yet. */
+/* The position of the first packet, from the cursor on, that came later than `until_ns`
+ * (monotonic); UINT64_MAX when there is none yet. */
 uint64_t cursor_find_later(const struct cursor *cursor, const struct ring *ring, uint64_t until_ns);
 
 /* Leaves the ring; gives up the segment at once.  Idempotent. */
@@ -106,9 +107,9 @@ size_t cursor_offset(const struct cursor *cursor);
 void cursor_advance(struct cursor *cursor, size_t bytes);
 
 /* Reads a whole packet, for a cursor that stands between two: its bytes as they are on the wire, in
- * malloc'ed memory that is the caller's, and what the ring remembers of it.  Of a gap, next_seq is not
- * known.  `pipes`: that the ring's are of.  1; 0: it is at the live edge, nothing is read.  -ENOMEM,
- * or -EIO: a pipe did not give its bytes; the cursor may then stand inside the packet. */
+ * malloc'ed memory that is the caller's, and what the ring remembers of it.  Of a gap, next_seq is
+ * not known.  `pipes`: that the ring's are of.  1; 0: it is at the live edge, nothing is read.
+ * -ENOMEM, or -EIO: a pipe did not give its bytes; the cursor may then stand inside the packet. */
 int cursor_read_packet(struct cursor *cursor, struct ring *ring, struct pipe_set *pipes,
 		       struct ring_packet *ret_packet, uint8_t **ret_bytes,
 		       size_t *ret_count) must_check;

@@ -12,9 +12,10 @@
  *   ring_state.h, ring_kept.h    what the next process gets of it
  *
  * Invariant: the segments are contiguous in position and index, so one is found by its index at
- * once.  Packets are in order of position and time, and of sequence from sequence_index on.  The newest whole packet is always
- * retained, however long it is, so a reader at the live edge never falls behind by one packet.
- * Packets are appended whole within one call chain; readers run only between packets.
+ * once.  Packets are in order of position and time, and of sequence from sequence_index on.  The
+ * newest whole packet is always retained, however long it is, so a reader at the live edge never
+ * falls behind by one packet.  Packets are appended whole within one call chain; readers run
+ * only between packets.
  */
 #pragma once
 
@@ -24,8 +25,8 @@
 #include "ring/segment.h"
 
 enum {
-	/* Pipes that may be out besides a ring's own max_pipes: laggards stand in them.  From there on, what
-	 * the ring gives up and somebody still reads becomes blocks. */
+	/* Pipes that may be out besides a ring's own max_pipes: laggards stand in them.  From there
+	 * on, what the ring gives up and somebody still reads becomes blocks. */
 	RING_HELD_PIPES = 16,
 };
 
@@ -97,9 +98,9 @@ int ring_append_copy(struct ring *ring, const struct iovec *parts, size_t count,
  * enough, the ring holds fewer bytes. */
 uint64_t ring_max_cost(const struct ring *ring);
 
-/* Drops the oldest packets until max_bytes and ring_max_cost() hold, but none that reaches to segment `keep_index` or
- * beyond (UINT64_MAX: no such care), then turns old pipe segments into blocks until max_pipes
- * holds.  To be called after each packet. */
+/* Drops the oldest packets until max_bytes and ring_max_cost() hold, but none that reaches to
+ * segment `keep_index` or beyond (UINT64_MAX: no such care), then turns old pipe segments into
+ * blocks until max_pipes holds.  To be called after each packet. */
 void ring_trim(struct ring *ring, uint64_t keep_index);
 
 /* The sequence goes on at `next_seq`, with nothing in the ring for what lies between.  With another

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The record of the process before, gone on with: blocks and their marks stay where they are, so that a
- * large ring costs a hand-over neither time nor memory.  Pipes get slots anew, since their descriptors
- * have other numbers.
+ * The record of the process before, gone on with: blocks and their marks stay where they are, so
+ * that a large ring costs a hand-over neither time nor memory.  Pipes get slots anew, since their
+ * descriptors have other numbers.
  */
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A ring's record: what the ring is, kept in shared memory all the time.  So the next process can go on
- * with it, whether this one hands over or is killed.
+ * A ring's record: what the ring is, kept in shared memory all the time.  So the next process can
+ * go on with it, whether this one hands over or is killed.
  *
  *   ring_set_record() --> ... SIGKILL ... --> ring_record_read() --> ring_restore()
  *
@@ -67,20 +67,21 @@ struct ring_record_map {
 	int fd; /* the memfd, owned */
 };
 
-/* Maps the record of another process and describes the ring, with all segments that nobody has given
- * up.  Before a segment that is not known nothing is retained; what is known there counts as held.
- * Pipes of *ret are taken out of `fds`, for ring_restore() to take.  Blocks of *ret lie in the map:
- * ring_state_free(), then ring_record_close().  The memfd may be closed at once.
- * 0, or with nothing taken: -ENODATA (no ring was ever recorded), -EBADMSG (not a record, of another version, or it
- * does not hold together), -ENOMEM, -errno of mmap(2). */
+/* Maps the record of another process and describes the ring, with all segments that nobody has
+ * given up.  Before a segment that is not known nothing is retained; what is known there counts as
+ * held.  Pipes of *ret are taken out of `fds`, for ring_restore() to take.  Blocks of *ret lie in
+ * the map: ring_state_free(), then ring_record_close().  The memfd may be closed at once.  0, or
+ * with nothing taken: -ENODATA (no ring was ever recorded), -EBADMSG (not a record, of another
+ * version, or it does not hold together), -ENOMEM, -errno of mmap(2). */
 must_check int ring_record_read(int memfd, struct kept_fds *fds, struct ring_state *ret,
 				struct ring_record_map *ret_map);
 
 /* Unmaps and closes.  Idempotent. */
 void ring_record_close(struct ring_record_map *map);
 
-/* Before ring_restore(): the new ring's record becomes the one that was read, so that no block has to be
- * copied.  Does nothing where the two have not the same room, or something has been recorded already. */
+/* Before ring_restore(): the new ring's record becomes the one that was read, so that no
+ * block has to be copied.  Does nothing where the two have not the same room, or something
+ * has been recorded already. */
 void ring_record_adopt(struct ring_record *record, struct ring_state *state,
 		       const struct ring_record_map *map);
 
@@ -90,8 +91,8 @@ void ring_record_adopt(struct ring_record *record, struct ring_state *state,
  * called behind what adds, and before what gives up. */
 void ring_record_commit(struct ring_record *record, struct ring *ring, uint64_t first_index);
 
-/* Of a state that was adopted: its segment made of a block, with marks that lie in the record; NULL: no
- * memory, and nothing has changed.  Or what such a block has in the record, given up. */
+/* Of a state that was adopted: its segment made of a block, with marks that lie in the record;
+ * NULL: no memory, and nothing has changed.  Or what such a block has in the record, given up. */
 must_check struct segment *ring_record_make_block(struct ring_record *record,
 						  struct segment_state *state);
 void ring_record_give_block(struct ring_record *record, const struct segment_state *state);

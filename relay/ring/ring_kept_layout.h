@@ -86,8 +86,8 @@ static inline uint64_t ring_record_commit_sum(const struct ring_record_commit *c
 	return kept_sum(version, &commit->first_index, sizeof(*commit) - summed);
 }
 
-/* Of all that stays as it is while a segment has this kind.  How long its block is needs none: it is
- * checked against the length. */
+/* Of all that stays as it is while a segment has this kind.  How long its block is needs none: it
+ * is checked against the length. */
 static inline uint64_t ring_record_slot_sum(const struct ring_record_slot *slot,
 					    enum ring_record_kind kind)
 {

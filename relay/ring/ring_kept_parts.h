@@ -31,8 +31,8 @@ static inline size_t ring_record_pages(size_t bytes)
 	return bytes ? (bytes - 1) / RING_RECORD_PAGE_BYTES + 1 : 1;
 }
 
-/* The record lies in that memfd from now on, which must be as large as its layout says.  0 or -errno of
- * mmap(2), and it lies where it was. */
+/* The record lies in that memfd from now on, which must be as large as its layout says.  0 or
+ * -errno of mmap(2), and it lies where it was. */
 must_check int ring_record_map_memfd(struct ring_record *record, int fd);
 
 /* The slot holds no segment any more. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* What a ring is made of, and what of it holds together; making one of it again is ring_restore.c. */
+/* What a ring is made of, and what of it holds together; making one of it again is
+ * ring_restore.c. */
 #include "ring/ring_state.h"
 
 #include <errno.h>

@@ -5,8 +5,8 @@
  *   ring_record_read() (ring_kept.h) --> struct ring_state --> ring_restore()
  *
  * Segments that the ring has given up and that a cursor still stands in are there too, so that a
- * packet in hand can be finished.  Pipes travel as descriptors and keep their bytes.  A state that has
- * been read holds together: positions, indexes and marks are what a ring can have.
+ * packet in hand can be finished.  Pipes travel as descriptors and keep their bytes.  A state that
+ * has been read holds together: positions, indexes and marks are what a ring can have.
  */
 #pragma once
 
@@ -72,9 +72,9 @@ struct ring_restored {
 	size_t count;
 };
 
-/* Makes the ring, which is emptied before, what the state says; blocks are copied, but for those of a record
- * that was adopted (ring_record_adopt()).  Pipes become the ring's, and part
- * of `pool`; one whose slots are not `slots` is read into a block.  0; -ENOMEM, or -EIO when a pipe
+/* Makes the ring, which is emptied before, what the state says; blocks are copied, but for those
+ * of a record that was adopted (ring_record_adopt()).  Pipes become the ring's, and part of
+ * `pool`; one whose slots are not `slots` is read into a block.  0; -ENOMEM, or -EIO when a pipe
  * does not hold what the state says, and the ring is empty then.  Descriptors that were taken are
  * -1 in *state. */
 must_check int ring_restore(struct ring *ring, struct ring_state *state, struct pipe_pool *pool,

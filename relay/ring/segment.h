@@ -85,8 +85,8 @@ void segment_unref(struct segment **segment);
  * Idempotent. */
 void segment_seal(struct segment *segment);
 
-/* Makes the block larger; what is in it stays, but not where it was.  Returns 0, or -ENOMEM (nothing
- * has changed), also for one that may be in a record: its place is known there. */
+/* Makes the block larger; what is in it stays, but not where it was.  Returns 0, or -ENOMEM
+ * (nothing has changed), also for one that may be in a record: its place is known there. */
 int segment_grow_block(struct segment *segment, size_t bytes);
 
 /* Memory that the segment takes, in bytes: what it carries, and all that it takes to carry it.  The

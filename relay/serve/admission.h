@@ -44,19 +44,19 @@ struct admission {
 int admission_init(struct admission *admission, struct service *service,
 		   const char *listener) must_check;
 
-/* Takes over what `from` says.  0; or -EINVAL or -ENOMEM with a message: the access lists have not changed,
- * but all else has. */
+/* Takes over what `from` says.  0; or -EINVAL or -ENOMEM with a message: the access lists have not
+ * changed, but all else has. */
 int admission_change(struct admission *admission, const struct config_listener *from,
 		     struct errmsg *err) must_check;
 
 void admission_fini(struct admission *admission);
 
-/* 10 times a second: refusals that were not logged each are summed up, as those of `what` ("request").
- * now_ns: monotonic. */
+/* 10 times a second: refusals that were not logged each are summed up, as those of `what`
+ * ("request").  now_ns: monotonic. */
 void admission_tick(struct admission *admission, const char *what, uint64_t now_ns);
 
-/* Takes the quota of a peer that has passed the access lists.  What the listener says of it is filled
- * in.  The result is that of quota_take(). */
+/* Takes the quota of a peer that has passed the access lists.  What the listener says of it is
+ * filled in.  The result is that of quota_take(). */
 enum close_reason admission_take_quota(const struct admission *admission,
 				       struct quota_request request, struct quota **ret,
 				       const char **ret_whose) must_check;
@@ -65,8 +65,8 @@ enum close_reason admission_take_quota(const struct admission *admission,
  * cannot be set is logged, and survived.  To be called before the subscriber joins. */
 void admission_prepare(struct admission *admission, int fd, struct quota *quota);
 
-/* Resets a peer that is not to become a subscriber of the feed, counts it there and logs it.  detail:
- * what the log says behind the text of the reason.  `fd` is taken over. */
+/* Resets a peer that is not to become a subscriber of the feed, counts it there and logs it.
+ * detail: what the log says behind the text of the reason.  `fd` is taken over. */
 void admission_refuse(struct admission *admission, struct served_feed *feed, int fd,
 		      const struct endpoint_address *peer, enum close_reason reason,
 		      const char *detail);

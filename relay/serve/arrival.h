@@ -6,17 +6,18 @@
  *                            |                                                         ^
  *                            +--- control thread ---> the worker of the history -------+
  *
- * Only a worker knows whether its ring has what was asked for.  Who wants more goes on to the worker
- * that reads the history, and stays there.  The control thread is on that way, since it counts, and
- * since it is the one that takes feeds and formats down.
+ * Only a worker knows whether its ring has what was asked for.  Who wants more goes on to the
+ * worker that reads the history, and stays there.  The control thread is on that way, since it
+ * counts, and since it is the one that takes feeds and formats down.
  *
- * A message may be on its way from the ring to the files, and be in neither.  Or it is yet to come: who has
- * lost another relay with the same sequence may be a little further than this one.  Who asks for such a
- * message waits in the control thread, which sends it to its worker again and again, until the message
- * is there, for some seconds at most.
+ * A message may be on its way from the ring to the files, and be in neither.  Or it is yet to come:
+ * who has lost another relay with the same sequence may be a little further than this one.  Who
+ * asks for such a message waits in the control thread, which sends it to its worker again and
+ * again, until the message is there, for some seconds at most.
  *
- * Where it begins in the files, the reading thread of the history looks up.  Until the disk has said so,
- * the arrival waits in the worker that reads the history, and then looks in the ring again first.
+ * Where it begins in the files, the reading thread of the history looks up.  Until the disk
+ * has said so, the arrival waits in the worker that reads the history, and then looks in the
+ * ring again first.
  *
  * By HTTP, the head of the answer is sent in the worker, right before the first byte of the stream:
  * nothing can be trimmed between looking and joining, since both are one task.
@@ -89,16 +90,16 @@ void arrival_go_back(void *quota, int fd, const struct subscriber_params *params
 struct service;
 void arrivals_try_again(struct service *service);
 
-/* Those that wait for a message of this feed, or for the disk of its history, have to come back later.
- * Before a history goes.  Control thread only. */
+/* Those that wait for a message of this feed, or for the disk of its history, have to come back
+ * later.  Before a history goes.  Control thread only. */
 void arrivals_send_away(struct service *service, struct served_feed *feed);
 
-/* Before a hand-over, with all workers standing still and no thread that reads: those that wait for the
- * disk join now. */
+/* Before a hand-over, with all workers standing still and no thread that reads: those that wait for
+ * the disk join now. */
 void arrivals_join_reading(struct service *service);
 
-/* Then those that wait for a message of this feed are told by the next process to come back; counted in
- * refused[].  0 or -ENOMEM. */
+/* Then those that wait for a message of this feed are told by the next process to come back;
+ * counted in refused[].  0 or -ENOMEM. */
 must_check int arrivals_capture_farewells(const struct served_feed *feed,
 					  uint64_t refused[CLOSE_REASON_COUNT],
 					  struct farewells *ret);

@@ -187,8 +187,8 @@ static bool find_oldest_in_history(const struct arrival *arrival, uint64_t since
 	return ret->session != 0;
 }
 
-/* The messages that it may ask for.  The client may have been served by a worker that is further than
- * this one. */
+/* The messages that it may ask for.  The client may have been served by a worker that is further
+ * than this one. */
 static void find_range(const struct arrival *arrival, struct stream_range *ret)
 {
 	uint64_t since_ns = allowed_since_ns(arrival);
@@ -296,8 +296,8 @@ static bool is_being_recorded(const struct arrival *arrival, const struct stream
 	return session == range->session;
 }
 
-/* Has the recorder yet to write what came before that time?  The end of the files is no place to begin
- * then. */
+/* Has the recorder yet to write what came before that time?  The end of the files is no place
+ * to begin then. */
 static bool is_behind_time(const struct arrival *arrival, const struct stream_range *range)
 {
 	struct history_entry oldest, end;
@@ -309,8 +309,8 @@ static bool is_behind_time(const struct arrival *arrival, const struct stream_ra
 	       (end.session == range->session ? end.sequence : SEQUENCE_FIRST) < range->next;
 }
 
-/* With a delay all comes out of the history.  Who asks for what is not old enough yet, gets it when it
- * is. */
+/* With a delay all comes out of the history.  Who asks for what is not old enough yet, gets it
+ * when it is. */
 static enum beginning find_delayed(struct arrival *arrival, struct stream_range *ret_range)
 {
 	struct subscriber_params *params = &arrival->params;
@@ -340,8 +340,8 @@ static enum beginning find_delayed(struct arrival *arrival, struct stream_range 
 	return arrival->is_reading ? BEGINS_WHEN_READ : BEGINS_NOWHERE;
 }
 
-/* Another relay with the same sequence has served it so far, and is a little further than this one.  It
- * has not waited for too long already. */
+/* Another relay with the same sequence has served it so far, and is a little further than this one.
+ * It has not waited for too long already. */
 static bool is_ahead(const struct arrival *arrival, const struct stream_range *range)
 {
 	const struct subscriber_params *params = &arrival->params;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Where the stream of an arrival begins; in a worker, where the arrival is.  And where one goes on that was
- * reading the history in the process before.
+ * Where the stream of an arrival begins; in a worker, where the arrival is.  And where one goes on
+ * that was reading the history in the process before.
  */
 #pragma once
 
@@ -27,8 +27,8 @@ enum beginning {
 	BEGINS_NOWHERE,   /* there is no such message */
 };
 
-/* Opens the replay, too, where it begins with one.  *ret_range: with BEGINS_NOWHERE, what can be had
- * instead. */
+/* Opens the replay, too, where it begins with one.  *ret_range: with BEGINS_NOWHERE, what can
+ * be had instead. */
 enum beginning arrival_find_beginning(struct arrival *arrival, struct stream_range *ret_range);
 
 /* What was asked of the disk, and the answer, are given up.  Idempotent. */
@@ -44,8 +44,8 @@ void arrival_bound_past(struct arrival *arrival);
 /* Is all that it wants before where it begins?  Looked for where an event stream comes back. */
 bool arrival_has_got_all(const struct arrival *arrival);
 
-/* For a subscriber of the process before that was reading the history: opens it for it, where it was, if
- * there is that byte, and this is the worker that reads the history.  Nobody reads there just now.  The
- * quota has been taken. */
+/* For a subscriber of the process before that was reading the history: opens it for it, where it
+ * was, if there is that byte, and this is the worker that reads the history.  Nobody reads there
+ * just now.  The quota has been taken. */
 void arrival_resume_replay(struct served_format *format, struct worker *worker,
 			   struct subscriber_snapshot *subscriber);

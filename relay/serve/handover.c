@@ -221,7 +221,8 @@ int handover_take(struct service *service, const struct config *config, struct h
 const struct kept_table *const *handover_tables(size_t *ret_count)
 {
 	/* To be changed with what stands beside the tables: lists, bytes, counters, and their
-	 * order; and with what a format makes of a packet, which who reads files gets in two halves. */
+	 * order; and with what a format makes of a packet, which who reads files gets
+	 * in two halves. */
 	static const struct kept_table beside = {.name = "beside 5"};
 	static const struct kept_table *const tables[] = {
 		&beside,

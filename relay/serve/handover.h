@@ -84,8 +84,9 @@ int handover_take(struct service *service, const struct config *config,
 int handover_take_sockets(const struct service *service, const struct config *config,
 			  struct handed_socket **ret, size_t *ret_count) must_check;
 
-/* The schema of such a state: another one cannot be read.  It comes from the tables of what is kept, so to
- * keep one more member is one row in a .def.  A new counter or close reason does not change it. */
+/* The schema of such a state: another one cannot be read.  It comes from the tables of what is
+ * kept, so to keep one more member is one row in a .def.  A new counter or close reason does
+ * not change it. */
 uint32_t handover_schema(void);
 
 /* These tables. */
@@ -101,8 +102,8 @@ void handover_read_rings(struct handover *handover, struct kept_fds *fds);
 /* After handover_take().  Closes nothing that the service uses. */
 void handover_free(struct handover *handover);
 
-/* After reading.  Says the farewells, and closes what nobody has taken, subscribers by reset.  Frees all
- * but the struct. */
+/* After reading.  Says the farewells, and closes what nobody has taken, subscribers by reset.
+ * Frees all but the struct. */
 void handover_fini(struct handover *handover);
 
 /* The same, and frees the struct.  Clears the pointer.  NULL inside is fine. */

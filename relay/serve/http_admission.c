@@ -87,9 +87,9 @@ static bool is_origin_allowed(struct asking *asking)
 	return origin_is_of_host(&origin, host.at, host.length);
 }
 
-/* A page of any site can have <audio> or <img> ask this machine for a stream, which takes a place and tells
- * that relay is there.  No Origin comes with that.  Behind a public name, players in pages of other sites are
- * usual. */
+/* A page of any site can have <audio> or <img> ask this machine for a stream, which takes a place
+ * and tells that relay is there.  No Origin comes with that.  Behind a public name, players in
+ * pages of other sites are usual. */
 static bool is_from_page_of_other_site(const struct asking *asking)
 {
 	return !asking->wanted.origin.at && !origins_is_any(asking->http->origins) &&
@@ -460,8 +460,8 @@ static bool wants_list(const struct asking *asking)
 	       (asking->answer.dialect == STREAM_NTRIP_1 && !asking->publishes);
 }
 
-/* Receivers ask for the table without a token, and learn from it which mount needs one.  So what is made for
- * them is told to all. */
+/* Receivers ask for the table without a token, and learn from it which mount needs one.  So what is
+ * made for them is told to all. */
 static bool is_table_for_all(const struct asking *asking)
 {
 	struct list_node *node;

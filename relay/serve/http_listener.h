@@ -141,13 +141,13 @@ static inline bool http_path_is_rtcm3(const struct http_path *path)
 /* NULL: there is no such feed here. */
 struct http_path *http_listener_find(const struct http_listener *http, const char *name);
 
-/* The feeds of a path such as a+b, in whichever order.  HTTP_REFUSAL_COUNT; or why they cannot be had,
- * with a line in ret->wrong.  Then ret->count is 0. */
+/* The feeds of a path such as a+b, in whichever order.  HTTP_REFUSAL_COUNT; or why they cannot be
+ * had, with a line in ret->wrong.  Then ret->count is 0. */
 enum http_refusal http_listener_find_several(const struct http_listener *http, const char *names,
 					     struct http_several *ret);
 
-/* Can several feeds be had in this format?  Each message has to say of which feed it is, and gaps must
- * be told. */
+/* Can several feeds be had in this format?  Each message has to say of which feed it is, and gaps
+ * must be told. */
 bool http_several_can_have(enum format format);
 
 /* Can these feeds be had here on one connection, in this format? */

@@ -133,7 +133,8 @@ void params_of_recorder(const struct config_feed *from, struct recorder_params *
 
 void params_of_sequence(const struct config_feed *from, struct history_found *found)
 {
-	/* Whatever subscribers got last, a stream still has its messages, under the same numbers. */
+	/* Whatever subscribers got last, a stream still has its messages, under the same
+	 * numbers. */
 	if (from->ingest.kind == CONFIG_INGEST_JETSTREAM && !found->next.session)
 		found->next = (struct sequence){.session = found->end.session,
 						.next_seq = found->end.sequence};
@@ -373,7 +374,8 @@ int params_of_ingest(const struct config *config, const struct config_feed *from
 		.stop_bits = from->serial_mode.stop_bits,
 	};
 	(void)snprintf(ret->send_file, sizeof(ret->send_file), "%s", from->send_file);
-	/* The pages of a file that grows may be written again when it is rotated.  A terminal gives none. */
+	/* The pages of a file that grows may be written again when it is rotated.  A
+	 * terminal gives none. */
 	if (ret->kind == INGEST_TAIL || ret->kind == INGEST_SERIAL)
 		ret->copies_pages = true;
 	if (ret->kind == INGEST_FIFO || ret->kind == INGEST_FILE || ret->kind == INGEST_SERIAL ||

@@ -25,8 +25,8 @@ void params_of_feed(const struct config *config, const struct config_feed *from,
 /* Of a feed with a history.  What it points to is the configuration's. */
 void params_of_recorder(const struct config_feed *from, struct recorder_params *ret);
 
-/* Where a feed goes on in its sequence, found->next: after a crash too, where its numbers are those of a
- * stream. */
+/* Where a feed goes on in its sequence, found->next: after a crash too, where its numbers are those
+ * of a stream. */
 void params_of_sequence(const struct config_feed *from, struct history_found *found);
 
 struct passed_fds;
@@ -62,8 +62,8 @@ void params_of_stream(const struct config_listener *from, const struct config_fe
 		      struct stream_fields *ret);
 void params_of_sockets(const struct config_listener *from, struct sockopt_params *ret);
 
-/* Who may publish, who may subscribe; the caller's.  0; -EINVAL or -ENOMEM with the reason, *ret is all zero
- * then. */
+/* Who may publish, who may subscribe; the caller's.  0; -EINVAL or -ENOMEM with the reason, *ret is
+ * all zero then. */
 int params_of_publishers(const struct config_feed *from, struct access *ret, struct errmsg *err);
 int params_of_subscribers(const struct config_listener *from, struct access *ret,
 			  struct errmsg *err);

@@ -64,7 +64,8 @@ uint64_t quota_key(const struct subscriber_quota *quota);
 int quota_resume(struct service *service, struct served_format *format, struct worker *worker,
 		 struct peer_count *peers, uint64_t key, struct subscriber_quota *ret) must_check;
 
-/* A peer has not become a subscriber of the feed, for this reason.  Counted, also for after a crash. */
+/* A peer has not become a subscriber of the feed, for this reason.  Counted, also for
+ * after a crash. */
 void quota_count_refusal(struct served_feed *feed, enum close_reason reason);
 
 /* The feed goes on, with what the process before had counted. */

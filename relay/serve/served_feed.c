@@ -369,8 +369,8 @@ static struct served_feed *new_empty(struct service *service, const char *name, 
 	return served;
 }
 
-/* Can its publisher go on where it stood in the process before?  CLOSE_REASON_COUNT: yes.  Else it has to
- * begin anew. */
+/* Can its publisher go on where it stood in the process before?  CLOSE_REASON_COUNT: yes.  Else it
+ * has to begin anew. */
 static enum close_reason source_end(const struct handed_feed *handed,
 				    const struct config_feed *from,
 				    const struct framing_params *framing)

@@ -74,7 +74,8 @@ struct handed_feed {
 	struct ingest_state ingest;
 	uint64_t refused[CLOSE_REASON_COUNT];
 	char icy_fields[STREAM_ICY_BYTES + 2];
-	/* CLOSE_REASON_COUNT: its publisher goes on.  Not in the stream: found out when the feed is made. */
+	/* CLOSE_REASON_COUNT: its publisher goes on.  Not in the stream: found out when the
+	 * feed is made. */
 	enum close_reason source_end;
 	struct feed_state *parts; /* one for each worker; owned */
 	size_t part_count;
@@ -88,19 +89,20 @@ static inline struct served_feed *served_feed_at(struct list_node *node)
 /* In a list of feeds.  NULL: there is none of this name. */
 struct served_feed *served_feed_find(const struct list *feeds, const char *name);
 
-/* Makes a feed that does not read yet.  kept: as the process before left it; NULL for nothing.  It is
- * made in the worker where its ring is, but nothing is taken yet: handover_resume() does that.  The
- * caller puts it into a list.  0 or -errno with a message. */
+/* Makes a feed that does not read yet.  kept: as the process before left it; NULL for nothing.  It
+ * is made in the worker where its ring is, but nothing is taken yet: handover_resume() does that.
+ * The caller puts it into a list.  0 or -errno with a message. */
 int served_feed_new(struct service *service, const struct config *config,
 		    const struct config_feed *from, struct handed_feed *kept,
 		    struct served_feed **ret, struct errmsg *err);
 
-/* Makes the feed of a combination, without an ingest.  The caller puts it into a list.  0 or -errno. */
+/* Makes the feed of a combination, without an ingest.  The caller puts it into a list.
+ * 0 or -errno. */
 must_check int served_feed_new_combined(struct service *service, const struct feed_params *params,
 					struct served_feed **ret);
 
-/* Opens the history of a feed that has been made while another of its name had it.  Where that fails,
- * it is logged, and the feed is not recorded. */
+/* Opens the history of a feed that has been made while another of its name had it.  Where that
+ * fails, it is logged, and the feed is not recorded. */
 void served_feed_record(struct served_feed *served, const struct config_feed *from);
 
 /* For a hand-over: the history is left to the next process, and what it lacks is in the rings.  Who
@@ -124,8 +126,8 @@ int served_feed_open(struct served_feed *served, const struct handed_feed *kept,
 void served_feed_listen(struct served_feed *served, const struct endpoint *endpoint,
 			struct listen_sockets *sockets);
 
-/* With ingest = http: may this peer publish now?  CLOSE_REASON_COUNT: yes.  Else why not, which is counted
- * and logged. */
+/* With ingest = http: may this peer publish now?  CLOSE_REASON_COUNT: yes.  Else why not, which is
+ * counted and logged. */
 enum close_reason served_feed_check_publisher(struct served_feed *served,
 					      const struct endpoint_address *peer);
 

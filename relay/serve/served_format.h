@@ -42,8 +42,8 @@ struct served_format {
 	uint64_t readers;              /* ro: subscribers that have a quota */
 	bool keeps_past;               /* private: what the workers have been told */
 	uint64_t unread_ms;            /* private: monotonic, since when nobody reads it */
-	/* Of arrival.c, in the worker that reads the history: arrivals that wait for its disk, and how to
-	 * send them away; NULL: there has been none. */
+	/* Of arrival.c, in the worker that reads the history: arrivals that wait for its disk, and
+	 * how to send them away; NULL: there has been none. */
 	struct list reading;
 	void (*refuse_reading)(struct served_format *format);
 };

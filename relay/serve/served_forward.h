@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * How a served feed is forwarded: by a forwarder (nats/forwarder.h), in the worker where its history is, so that it can
- * go on from there, or at home.
+ * How a served feed is forwarded: by a forwarder (nats/forwarder.h), in the worker where its
+ * history is, so that it can go on from there, or at home.
  *
  * Control thread only.
  */
@@ -26,19 +26,21 @@ struct served_forward {
 	struct format_offer offer;       /* of the format that it reads */
 };
 
-/* For a feed that is new: as `from` says.  0; or -ENOMEM with a message, and served_forward_end() is next. */
+/* For a feed that is new: as `from` says.  0; or -ENOMEM with a message, and
+ * served_forward_end() is next. */
 must_check int served_forward_offer(struct served_feed *feed, const struct config *config,
 				    const struct config_feed *from, struct errmsg *err);
 
-/* Runs from now on, once the history is open and before the feed begins to read.  Where it cannot, that is logged. */
+/* Runs from now on, once the history is open and before the feed begins to read.  Where it cannot,
+ * that is logged. */
 void served_forward_begin(struct served_forward *forward);
 
 /* Takes over what a reload changes. */
 void served_forward_change(struct served_forward *forward, const struct config *config,
 			   const struct config_feed *from);
 
-/* For a hand-over: it leaves the feed.  The workers are parked.  The other one is for when they go on, in this process
- * after all; one that was not paused stays as it is. */
+/* For a hand-over: it leaves the feed.  The workers are parked.  The other one is for when they go
+ * on, in this process after all; one that was not paused stays as it is. */
 void served_forward_pause(struct served_forward *forward);
 void served_forward_resume(struct served_forward *forward);
 

@@ -23,8 +23,8 @@ enum {
 	RECORD_LISTENERS_MAX = 4096, /* more than these begin at zero after a crash */
 };
 
-/* What a listener has counted, in the region that outlives the process.  The control thread writes it.
- * Like all that only counts it has no sum, but its name has one. */
+/* What a listener has counted, in the region that outlives the process.  The control thread writes
+ * it.  Like all that only counts it has no sum, but its name has one. */
 struct listener_record {
 #define KEPT_DEF "serve/listener_record.def"
 #include "continuity/kept_members.def"
@@ -46,8 +46,8 @@ struct served_listener {
 	struct listener listener;
 	struct admission admission;
 	struct http_listener *http; /* NULL: not with format = http */
-	struct format_offer
-		offer; /* of the other formats; nothing while being set up or torn down */
+	/* of the other formats; nothing while being set up or torn down */
+	struct format_offer offer;
 	struct proxied_peers proxied; /* of the other formats: who is behind a trusted proxy */
 	struct subscriber_params subscriber_params;
 	struct listener_record *record; /* NULL: a crash ends its counters */
@@ -77,8 +77,8 @@ void served_listener_open(struct served_listener *served, const struct endpoint 
 int served_listener_change(struct served_listener *served, const struct config *config,
 			   const struct config_listener *from);
 
-/* Counters survive a crash as far as they have been noted: so before anybody is told of them, before a
- * peer that has come is handed on, and 10 times a second. */
+/* Counters survive a crash as far as they have been noted: so before anybody is told of them,
+ * before a peer that has come is handed on, and 10 times a second. */
 void served_listener_note(struct served_listener *served);
 
 /* Gives up the feed's formats, before it goes. */

@@ -110,8 +110,8 @@ struct slow_drain {
 	unsigned workers;
 };
 
-/* Numbers that follow one another, spread evenly over 0 to below 1 (by the golden ratio; Knuth, TAOCP 3,
- * 6.4). */
+/* Numbers that follow one another, spread evenly over 0 to below 1 (by the golden ratio; Knuth,
+ * TAOCP 3, 6.4). */
 static double phase_of(uint32_t number)
 {
 	return number * 2654435769u / 4294967296.0;

@@ -52,8 +52,8 @@ void service_init(struct service *service, struct ev_loop *loop);
 /* The listeners give up the formats of the feed, which is about to go. */
 void service_detach(struct service *service, struct served_feed *feed);
 
-/* A configuration has been applied: combinations take it over, and those that no listener serves any
- * more are freed. */
+/* A configuration has been applied: combinations take it over, and those that no listener serves
+ * any more are freed. */
 void service_settle_combinations(struct service *service);
 
 /* Frees the listeners and then the feeds in these lists, which are empty afterwards.  No other
@@ -63,7 +63,8 @@ void service_free_all(struct list *feeds, struct list *listeners, enum close_rea
 /* Nobody is let in any more, and the feeds end their sessions. */
 void service_drain(struct service *service);
 
-/* Before a hand-over: takes what publishers have sent that the next process could not go on with. */
+/* Before a hand-over: takes what publishers have sent that the next process could not go on
+ * with. */
 void service_take_bodies(struct service *service);
 
 /* True: what a feed has is being written into its history.  Of one that drains: still. */

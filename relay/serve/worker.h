@@ -56,8 +56,8 @@ struct worker {
 struct workers {
 	struct worker *list; /* owned; in one place until the end */
 	unsigned count;
-	unsigned
-		serving; /* the first so many have homes and live subscribers; the others histories */
+	/* the first so many have homes and live subscribers; the others histories */
+	unsigned serving;
 	struct inbox *control; /* of the control thread */
 };
 
@@ -96,8 +96,8 @@ void workers_release(struct parked **parked);
 /* The worker that is to serve a new subscriber of a feed at `home`: the one with the fewest. */
 struct worker *workers_least_loaded(struct workers *workers, struct worker *home);
 
-/* The worker for the history of the feed of this name, whose home is `home`: the same in each process; one that serves
- * where there is no other. */
+/* The worker for the history of the feed of this name, whose home is `home`: the same in each
+ * process; one that serves where there is no other. */
 struct worker *workers_for_history(struct workers *workers, const char *feed, struct worker *home);
 
 /* The worker with the fewest homes. */

@@ -18,8 +18,8 @@
 #include "net/endpoint.h"
 
 struct udp_params {
-	char host
-		[INET6_ADDRSTRLEN]; /* in numbers: an address of this machine, or a group; "": any */
+	/* in numbers: an address of this machine, or a group; "": any */
+	char host[INET6_ADDRSTRLEN];
 	uint16_t port;
 	char interface[IF_NAMESIZE];   /* where the group is joined; "": as routes say */
 	char sender[INET6_ADDRSTRLEN]; /* of a group: datagrams of this one alone; "": of all */
@@ -59,8 +59,9 @@ void datagrams_free(struct datagrams **datagrams);
 /* True when some are received and not taken yet. */
 bool datagrams_wait(const struct datagrams *datagrams);
 
-/* The next one, of 1 to max_bytes bytes, in *ret until the next call.  It is received if none waits.
- * Returns 1; 0: none is there, or all that were received are passed over; -errno.  *ret_news is always set. */
+/* The next one, of 1 to max_bytes bytes, in *ret until the next call.  It is received if none
+ * waits.  Returns 1; 0: none is there, or all that were received are passed over; -errno.
+ * *ret_news is always set. */
 int datagrams_next(struct datagrams *datagrams, int fd, const struct access *access,
 		   uint64_t max_bytes, struct given_bytes *ret, struct datagrams_news *ret_news);
 

@@ -7,8 +7,8 @@
 
 #include "base/compiler.h"
 
-/* Enough to be sure: the words are followed by a blank or a digit, which binary data and text seldom
- * have there. */
+/* Enough to be sure: the words are followed by a blank or a digit, which binary data and text
+ * seldom have there. */
 static const struct {
 	const char *bytes;
 	size_t count;

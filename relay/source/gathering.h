@@ -2,18 +2,18 @@
 /*
  * Gathering: what a publisher sends waits in its socket until it is worth a packet.
  *
- * A packet costs each subscriber about the same, whether it has 1 KiB or 20 KiB.  So small pieces are
- * left where they are for a moment, and are taken together.
+ * A packet costs each subscriber about the same, whether it has 1 KiB or 20 KiB.  So small pieces
+ * are left where they are for a moment, and are taken together.
  *
  *	OPEN ---bytes come---> HELD ---enough, the time is up, or the end---> DUE ---taken---> OPEN
  *
  * The kernel has the bytes meanwhile, and relay none.  With TCP it also says when there are enough
- * (SO_RCVLOWAT, socket(7)).  Unix sockets and fifos cannot say that, and a full one stops its writer.
- * They are held for GATHERING_BLIND_MS at most, and not at all by `auto`.
+ * (SO_RCVLOWAT, socket(7)).  Unix sockets and fifos cannot say that, and a full one stops its
+ * writer.  They are held for GATHERING_BLIND_MS at most, and not at all by `auto`.
  *
- * `auto` holds only while the thread is busy, and only where it is worth it: where a hold brings in too
- * little, it has cost time and saved nothing.  So the next pieces are taken at once, and then one hold
- * is tried again.
+ * `auto` holds only while the thread is busy, and only where it is worth it: where a hold brings in
+ * too little, it has cost time and saved nothing.  So the next pieces are taken at once, and then
+ * one hold is tried again.
  */
 #pragma once
 
@@ -46,9 +46,9 @@ struct gathering {
 	ev_timer timer;
 	bool can_tell; /* SO_RCVLOWAT works */
 	bool is_due;
-	uint64_t
-		due_bytes; /* with is_due: of those that were held, so many are still to be taken */
-	uint32_t auto_ms;  /* auto: what it has come to */
+	/* with is_due: of those that were held, so many are still to be taken */
+	uint64_t due_bytes;
+	uint32_t auto_ms;     /* auto: what it has come to */
 	uint64_t begun_bytes; /* what was there when the hold began */
 	uint32_t skips;       /* auto: pieces that are not held before the next try */
 	uint32_t skips_left;  /* and how many of them are still to come */
@@ -73,16 +73,16 @@ void gathering_end(struct gathering *gathering);
 /* What is held is due now.  Returns how many bytes that is; 0: nothing was held. */
 uint64_t gathering_let_go(struct gathering *gathering);
 
-/* The source is readable, and gives left_bytes more at most.  True: not yet to be taken.  Then the timer
- * runs. */
+/* The source is readable, and gives left_bytes more at most.  True: not yet to be taken.  Then
+ * the timer runs. */
 bool gathering_holds(struct gathering *gathering, uint64_t left_bytes);
 
-/* So many bytes were taken; UINT64_MAX: nothing is left that can be.  Only what was held is due.  What
- * has come meanwhile waits anew: else a thread that is busy would hold nothing any more. */
+/* So many bytes were taken; UINT64_MAX: nothing is left that can be.  Only what was held is due.
+ * What has come meanwhile waits anew: else a thread that is busy would hold nothing any more. */
 void gathering_note_take(struct gathering *gathering, uint64_t bytes);
 
-/* auto: how long to hold from now on, in ms, after the thread has worked `worked_ns` of `passed_ns`.
- * One more above a quarter, one less below an eighth, up to `limit_ms`. */
+/* auto: how long to hold from now on, in ms, after the thread has worked `worked_ns` of
+ * `passed_ns`.  One more above a quarter, one less below an eighth, up to `limit_ms`. */
 uint32_t gathering_load_change(uint32_t now_ms, uint64_t worked_ns, uint64_t passed_ns,
 			       uint32_t limit_ms);
 

@@ -53,8 +53,8 @@ enum ingest_direct {
 	INGEST_DIRECT_NO,
 };
 
-/* BACKBONE: what is read, and from where.  For nats/ only; the ingest hands it on.  Also what a feed is
- * forwarded to. */
+/* BACKBONE: what is read, and from where.  For nats/ only; the ingest hands it on.  Also what a
+ * feed is forwarded to. */
 struct backbone_params {
 	const struct ingest_way *way; /* that of nats/ */
 	bool is_published_to;         /* not read */
@@ -72,8 +72,8 @@ struct backbone_params {
 
 struct ingest_params {
 	enum ingest_kind kind;
-	struct endpoint
-		endpoints[CONNECTOR_MAX_ENDPOINTS]; /* LISTEN: one; CONNECT: by preference */
+	/* LISTEN: one; CONNECT: by preference */
+	struct endpoint endpoints[CONNECTOR_MAX_ENDPOINTS];
 	size_t endpoint_count;
 	char path[4096];            /* FIFO, FILE, SERIAL, TAIL; CONNECT: URLs    */
 	bool has_urls;              /* CONNECT: path has one for each endpoint, with its zero byte;
@@ -190,22 +190,24 @@ struct ingest_state {
 
 extern const struct kept_table ingest_kept_table;
 
-/* Before a hand-over, in the loop: of a publisher whose body the next process could not go on with, what it
- * has sent is taken, as far as the feed takes any. */
+/* Before a hand-over, in the loop: of a publisher whose body the next process could not go on with,
+ * what it has sent is taken, as far as the feed takes any. */
 void ingest_take_bodies(struct ingest *ingest);
 
-/* Before the feed is described for the next process, with all loops standing still: of a source that can
- * be read once more, what has been begun is dropped.  It goes on by itself where this process goes on
- * after all. */
+/* Before the feed is described for the next process, with all loops standing still: of a source
+ * that can be read once more, what has been begun is dropped.  It goes on by itself where this
+ * process goes on after all. */
 void ingest_settle(struct ingest *ingest);
 
 struct farewells;
 
-/* Such a publisher, and those by HTTP that wait for its place, are ended by the next process, which tells
- * them the reason (HANDOVER).  What was asked for is only closed there, and asked for anew.  0 or -ENOMEM. */
+/* Such a publisher, and those by HTTP that wait for its place, are ended by the next process, which
+ * tells them the reason (HANDOVER).  What was asked for is only closed there, and asked for anew.
+ * 0 or -ENOMEM. */
 must_check int ingest_capture_farewells(const struct ingest *ingest, struct farewells *ret);
 
-/* Describes it, without those.  A file that is read past the page cache goes on through it from the same byte. */
+/* Describes it, without those.  A file that is read past the page cache goes on through it from
+ * the same byte. */
 void ingest_capture(struct ingest *ingest, struct ingest_state *ret);
 void ingest_state_transfer(struct state_stream *stream, struct ingest_state *state);
 
@@ -216,9 +218,9 @@ void ingest_restore(struct ingest *ingest, struct ingest_state *state);
 /* Ends that publisher: there is no memory for what it has begun. */
 void ingest_end_resumed(struct ingest *ingest);
 
-/* Opens it (ingest_open.c); nothing is read yet.  kept: as the process before left it, NULL for nothing.  Nothing is
- * taken of it yet, but what it has is not opened anew.  0 or -errno with a message that names the
- * address or path. */
+/* Opens it (ingest_open.c); nothing is read yet.  kept: as the process before left it, NULL for
+ * nothing.  Nothing is taken of it yet, but what it has is not opened anew.  0 or -errno with a
+ * message that names the address or path. */
 int ingest_open(struct ingest *ingest, const struct ingest_state *kept, struct errmsg *err);
 
 /* LISTEN: publishers connect from now on at these sockets, which were opened for the endpoint, and
@@ -226,12 +228,12 @@ int ingest_open(struct ingest *ingest, const struct ingest_state *kept, struct e
 void ingest_listen(struct ingest *ingest, const struct endpoint *endpoint,
 		   struct listen_sockets *sockets);
 
-/* LISTEN, HTTP: may this peer publish now?  CLOSE_REASON_COUNT: yes.  Else why not, which is counted
- * and logged. */
+/* LISTEN, HTTP: may this peer publish now?  CLOSE_REASON_COUNT: yes.  Else why not, which is
+ * counted and logged. */
 enum close_reason ingest_check_peer(struct ingest *ingest, const struct endpoint_address *peer);
 
-/* HTTP: it has been let in.  It is the publisher from its first byte on, as with LISTEN.  Takes fd and
- * body. */
+/* HTTP: it has been let in.  It is the publisher from its first byte on, as with LISTEN.  Takes
+ * fd and body. */
 void ingest_admit(struct ingest *ingest, int fd, struct source_body *body);
 
 /* Whether the pages of the publisher are copied, from the next packet on. */
@@ -241,7 +243,8 @@ void ingest_set_pages(struct ingest *ingest, bool copies_pages);
  * still there. */
 void ingest_look_again(struct ingest *ingest);
 
-/* FIFO: opens what is at its path now in place of what is open.  What cannot be opened is logged. */
+/* FIFO: opens what is at its path now in place of what is open.  What cannot be opened is
+ * logged. */
 void ingest_reopen_fifo(struct ingest *ingest);
 
 /* Reads from now on: everybody who is to get the first byte is there.  Idempotent. */
@@ -263,13 +266,14 @@ enum {
 	INGEST_ORIGIN_BYTES = PULL_URL_BYTES,
 };
 
-/* CONNECT: endpoint `index` as the operator wrote it.  Returns buf, of INGEST_ORIGIN_BYTES or more. */
+/* CONNECT: endpoint `index` as the operator wrote it.  Returns buf, of INGEST_ORIGIN_BYTES or
+ * more. */
 const char *ingest_print_origin(char *buf, size_t size, const struct ingest *ingest, size_t index);
 
 /* Whom a feed is taken from. */
 struct ingest_origin {
-	/* An address, or a URL without its query; "": from nobody, or the configuration says all there is
-	 * to say. */
+	/* An address, or a URL without its query; "": from nobody, or the configuration says all
+	 * there is to say. */
 	char name[INGEST_ORIGIN_BYTES];
 	uint64_t since_ns; /* wall clock; 0: from nobody */
 };
@@ -323,6 +327,6 @@ void ingest_ask_no_more(void *ingest, bool has_failed);
 extern const struct ingest_way ingest_way_of_datagrams; /* ingest_udp.c */
 extern const struct ingest_way ingest_way_of_devices;   /* ingest_device.c: SERIAL, TAIL */
 
-/* SERIAL, TAIL: from now on it is opened whenever it is there.  is_kept: it is open already.  kept: see
- * ingest_open(). */
+/* SERIAL, TAIL: from now on it is opened whenever it is there.  is_kept: it is open already.
+ * kept: see ingest_open(). */
 void ingest_start_device(struct ingest *ingest, bool is_kept, const struct ingest_state *kept);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * Serial devices, and files that grow.  Both may not be there yet, go away and come back.  It is said
- * once that they are missing, and they are tried every second.
+ * Serial devices, and files that grow.  Both may not be there yet, go away and come back.  It is
+ * said once that they are missing, and they are tried every second.
  *
- * A file that grows is read to its end, and again when the kernel tells of a change (inotify(7)), or a
- * second has passed: inotify knows nothing of what other machines write.  Another file at the path is
- * begun once it has bytes, for then its writer has left the old one, and the old one has been read to its
- * end twice: what was written behind the first look is not lost.
+ * A file that grows is read to its end, and again when the kernel tells of a change (inotify(7)),
+ * or a second has passed: inotify knows nothing of what other machines write.  Another file at the
+ * path is begun once it has bytes, for then its writer has left the old one, and the old one has
+ * been read to its end twice: what was written behind the first look is not lost.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -107,7 +107,8 @@ static void begin(struct ingest *ingest, int fd)
 	watch_file(ingest);
 }
 
-/* What the process that died was reading goes on, whatever its name is by now.  False: it was nothing. */
+/* What the process that died was reading goes on, whatever its name is by now.  False:
+ * it was nothing. */
 static bool go_on_after_crash(struct ingest *ingest, const struct ingest_state *kept)
 {
 	struct stat stat;

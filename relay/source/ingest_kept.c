@@ -127,8 +127,8 @@ void ingest_capture(struct ingest *ingest, struct ingest_state *ret)
 		ret->fd = newcomers_oldest(&ingest->newcomers);
 		ret->is_silent = ret->fd >= 0;
 	}
-	/* Chunks, lengths and WebSockets begin anew: half of one is worth nothing to who comes next.  So does
-	 * a login. */
+	/* Chunks, lengths and WebSockets begin anew: half of one is worth nothing to who comes
+	 * next.  So does a login. */
 	ret->is_cut = !body_is_plain(ingest->body) || send_file_is_under_way(&ingest->send_file);
 	if (is_ended_there(ingest->body))
 		ret->fd = -1;

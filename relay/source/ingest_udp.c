@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Taking datagrams.  With framing = none each is a message, so the kernel's losses are known in
- * messages, too, and subscribers are told of the gap.  With another framing they are pieces of a stream.
+ * messages, too, and subscribers are told of the gap.  With another framing they are pieces
+ * of a stream.
  */
 #include <string.h>
 

@@ -21,8 +21,9 @@ enum {
 };
 
 struct newcomers_events {
-	/* Its first bytes are there. True: it is the publisher, and fd and body are taken. False: it
-	 * waits until newcomers_offer(). The low-water mark of fd is as the look at them has left it. */
+	/* Its first bytes are there. True: it is the publisher, and fd and body are taken.
+	 * False: it waits until newcomers_offer(). The low-water mark of fd is as the look at
+	 * them has left it. */
 	bool (*on_stream)(void *owner, int fd, struct source_body *body);
 
 	/* It is not let in, or not any longer. Takes fd and body. */
@@ -52,8 +53,8 @@ struct newcomers {
 void newcomers_init(struct newcomers *newcomers, struct ev_loop *loop,
 		    const struct newcomers_events *events, void *owner);
 
-/* Takes a connection in, with the body of its request, or NULL. sniff: bytes of another protocol are
- * refused (first_bytes.h). */
+/* Takes a connection in, with the body of its request, or NULL. sniff: bytes of another protocol
+ * are refused (first_bytes.h). */
 void newcomers_add(struct newcomers *newcomers, int fd, struct source_body *body, bool sniff);
 
 /* The place of the publisher is free: who has sent bytes first gets it. */

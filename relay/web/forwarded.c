@@ -10,8 +10,8 @@ enum {
 	ADDRESS_BYTES = INET6_ADDRSTRLEN + sizeof("[]:65535"),
 };
 
-/* ADDRESS, IPV4:PORT, [IPV6] or [IPV6]:PORT; the port is passed over.  False: it is something else, such
- * as unknown or a name of a proxy's own. */
+/* ADDRESS, IPV4:PORT, [IPV6] or [IPV6]:PORT; the port is passed over.  False: it is something else,
+ * such as unknown or a name of a proxy's own. */
 static bool read_address(struct http_text text, struct endpoint_address *ret)
 {
 	struct sockaddr_in *v4 = (struct sockaddr_in *)&ret->storage;

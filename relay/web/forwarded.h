@@ -20,9 +20,9 @@
 /* Is the peer of the connection one of the proxies? */
 bool forwarded_is_trusted(const struct access *trusted, const struct endpoint_address *peer);
 
-/* *peer: of the connection, a trusted proxy.  Becomes what the fields say; without them, or where they
- * do not say it by an address, it is the last proxy that is known.  Returns NULL, or what is wrong, as
- * a static text: then *peer has not changed.  Two fields that say different things are wrong, for a
- * proxy may write the one and pass on the other. */
+/* *peer: of the connection, a trusted proxy.  Becomes what the fields say; without them, or where
+ * they do not say it by an address, it is the last proxy that is known.  Returns NULL, or what is
+ * wrong, as a static text: then *peer has not changed.  Two fields that say different things are
+ * wrong, for a proxy may write the one and pass on the other. */
 const char *forwarded_find_peer(const struct http_fields *fields, const struct access *trusted,
 				struct endpoint_address *peer) must_check;

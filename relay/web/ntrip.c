@@ -35,8 +35,8 @@ enum stream_dialect ntrip_dialect_of(const struct http_request *request)
 	return STREAM_HTTP;
 }
 
-/* STR;mount;identifier;format;details;carrier;system;network;country;latitude;longitude;nmea;solution;
- * generator;compression;authentication;fee;bit rate; */
+/* STR;mount;identifier;format;details;carrier;system;network;country;latitude;longitude;nmea;
+ * solution;generator;compression;authentication;fee;bit rate; */
 static size_t print_lines(const struct ntrip_mount *mounts, size_t count, bool has_tokens,
 			  char *buf, size_t size)
 {

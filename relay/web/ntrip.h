@@ -28,8 +28,8 @@ struct ntrip_mount {
 	const char *format; /* "RTCM 3"; "" for what is not known */
 };
 
-/* The source table.  has_tokens: rovers have to bring one.  With its head, in malloc'ed memory.  NULL: no
- * memory. */
+/* The source table.  has_tokens: rovers have to bring one.  With its head, in malloc'ed memory.
+ * NULL: no memory. */
 char *ntrip_print_table(enum stream_dialect dialect, const struct ntrip_mount *mounts, size_t count,
 			bool has_tokens, size_t *ret_bytes);
 

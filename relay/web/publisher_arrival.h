@@ -2,8 +2,8 @@
 /*
  * A publisher by HTTP on its way from its request to the worker where its feed is at home.
  *
- * The control thread has read the request and let it in.  The worker tells the publisher to go on, and
- * gives it to the ingest, which may refuse it still: another one may have come meanwhile.
+ * The control thread has read the request and let it in.  The worker tells the publisher to go on,
+ * and gives it to the ingest, which may refuse it still: another one may have come meanwhile.
  */
 #pragma once
 
@@ -20,7 +20,7 @@ struct publisher_request {
 	bool ends_lines; /* as in publisher_body_params */
 };
 
-/* Takes the socket and sends it off; inbox: of the ingest's worker.  The ingest must be there until the
- * task has run.  0; -ENOMEM: the connection is still to be answered. */
+/* Takes the socket and sends it off; inbox: of the ingest's worker.  The ingest must be there until
+ * the task has run.  0; -ENOMEM: the connection is still to be answered. */
 int publisher_arrive(const struct publisher_request *from, struct ingest *ingest,
 		     struct inbox *inbox) must_check;

@@ -7,11 +7,12 @@
  *	chunked      Transfer-Encoding: chunked, then 204
  *	websocket    the data of its messages
  *
- * The first two stand bare in the connection, so the kernel can pass them on.  What had come with the
- * head of the request is given first.  The others are taken apart in the memory of who reads them.
+ * The first two stand bare in the connection, so the kernel can pass them on.  What had come
+ * with the head of the request is given first.  The others are taken apart in the memory of
+ * who reads them.
  *
- * A request that broke a rule gets a status and a line, and a WebSocket a close frame.  Who sends to
- * the end has had its answer before, and is only closed.
+ * A request that broke a rule gets a status and a line, and a WebSocket a close frame.  Who sends
+ * to the end has had its answer before, and is only closed.
  */
 #pragma once
 

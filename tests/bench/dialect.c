@@ -272,7 +272,8 @@ static uint64_t wrap_nng(uint64_t size, uint8_t *wire)
 /* The greeting of 64 bytes: signature, version 3.0, mechanism NULL; then READY with the type of our
  * socket, whose name has `size` bytes. */
 #define ZEROS_8                      "\0\0\0\0\0\0\0\0"
-#define ZMQ_GREETING                 "\xff" ZEROS_8 "\x7f\3\0NULL" ZEROS_8 ZEROS_8 ZEROS_8 ZEROS_8 ZEROS_8 ZEROS_8
+#define ZEROS_24                     ZEROS_8 ZEROS_8 ZEROS_8
+#define ZMQ_GREETING                 "\xff" ZEROS_8 "\x7f\3\0NULL" ZEROS_24 ZEROS_24
 #define ZMQ_READY(bytes, size, type) "\4" bytes "\5READY\13Socket-Type\0\0\0" size type
 /* A message that subscribes to everything. */
 #define ZMQ_SUBSCRIBE "\0\1\1"

@@ -23,7 +23,8 @@ void follower_init(struct follower *follower, const struct stream *stream, int f
 		.reader = {.fd = fd, .size = stream->size}, .is_following = true, .is_whole = true};
 }
 
-/* --- the two ways to say where a follower stands ----------------------------------------------- */
+/* --- the two ways to say where a follower stands
+ * ----------------------------------------------- */
 
 /* Puts the reader where `place` says. */
 static void seek(const struct stream *stream, struct follower *follower)
@@ -130,8 +131,8 @@ static int compare(struct stream *stream, struct follower *follower, const uint8
 
 /*
  * A server may have said something between messages while bytes were only counted. Then the place
- * is too far by just so many bytes: whole notices, and perhaps the beginning of one. False when that
- * does not explain these bytes either.
+ * is too far by just so many bytes: whole notices, and perhaps the beginning of one. False when
+ * that does not explain these bytes either.
  */
 static bool is_by_notices(struct stream *stream, struct follower *follower, const uint8_t *bytes,
 			  uint64_t count)
@@ -245,7 +246,8 @@ static uint64_t leave_packet(struct dialect_frame *packet, uint64_t count)
 	return payload;
 }
 
-/* --- what is asked for, and what came ---------------------------------------------------------- */
+/* --- what is asked for, and what came
+ * ---------------------------------------------------------- */
 
 struct follower_wish follower_wish(const struct stream *stream, const struct follower *follower)
 {

@@ -4,10 +4,10 @@
  * the bytes mean that came. To read all that a fast server sends would make the load the limit, so
  * most bytes are only counted; at every 64th read, and where the mode wants it, each byte is
  * compared.
- * Invariant: all frames of a run are equally long, so `place` says which byte of which message comes
- * next. A read that is compared proves or corrects it. What a server says between messages, such as
- * a ping, is passed over and not counted in it.
- * Pure: the unit test (tests/unit/test_bench_follower.c) cuts the stream at every byte.
+ * Invariant: all frames of a run are equally long, so `place` says which byte of which message
+ * comes next. A read that is compared proves or corrects it. What a server says between messages,
+ * such as a ping, is passed over and not counted in it. Pure: the unit test
+ * (tests/unit/test_bench_follower.c) cuts the stream at every byte.
  */
 #ifndef BENCH_FOLLOWER_H
 #define BENCH_FOLLOWER_H

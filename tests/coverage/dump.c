@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * In a build for coverage (MODE=coverage): writes what has been counted where a process would take it
- * along.
+ * In a build for coverage (MODE=coverage): writes what has been counted where a process would
+ * take it along.
  *
  * gcc's library does that at exit(3), before each exec and before each fork.  That leaves _exit(2),
  * and SIGKILL, before which nothing can be done.  But a test that kills relay asks for its status

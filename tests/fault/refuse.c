@@ -6,11 +6,12 @@
  *   RELAY_REFUSE=CALL:ERRNO[:after=N],...   the call fails; with after=, the first N go through
  *   RELAY_SHORT=CALL:BYTES,...              the call moves at most BYTES at once
  *   RELAY_STOP=CALL:N,...                   before the Nth call the process gets SIGSTOP
- *   RELAY_HANG=CALL:PATH[:FOLDER],...       the call (pread, pwrite or fdatasync) does not return as long as
- *                                           there is such a file; a byte is written to it when a call begins
- *                                           to hang; with FOLDER, only of files below it
- *   RELAY_SYNCED=FOLDER                     how many bytes of a file fdatasync has brought to the disk is
- *                                           written to a file of its name there
+ *   RELAY_HANG=CALL:PATH[:FOLDER],...       the call (pread, pwrite or fdatasync) does not return
+ *                                           as long as there is such a file; a byte is written to
+ *                                           it when a call begins to hang; with FOLDER, only of
+ *                                           files below it
+ *   RELAY_SYNCED=FOLDER                     how many bytes of a file fdatasync has brought to the
+ *                                           disk is written to a file of its name there
  *
  * CALL is splice, splice_in (to a pipe), splice_out (to a socket), splice_pair (to a pipe, from a
  * socket pair within the process), send_pair (send to such a pair), socketpair (a stream, never

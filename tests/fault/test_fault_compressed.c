@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Compressing while zlib has no memory: the packet comes all the same, as it is, and the next one is compressed
- * again. */
+/* Compressing while zlib has no memory: the packet comes all the same, as it is, and the next one
+ * is compressed again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

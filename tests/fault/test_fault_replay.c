@@ -2,8 +2,8 @@
 /*
  * Replays while reading and sending fail, or do less than asked, and while there is no memory.
  *
- * What has been sent is a true beginning.  Whatever fails is told by its errno, once, and nothing is
- * left open.
+ * What has been sent is a true beginning.  Whatever fails is told by its errno, once, and nothing
+ * is left open.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -159,7 +159,8 @@ static void a_file_that_shrinks_is_an_error(void **state)
 	history_close(&history);
 }
 
-// Whether the history is taken for one that nobody can look into, when what was just read is `times` times not there.
+// Whether the history is taken for one that nobody can look into, when what was just read is
+// `times` times not there.
 static bool becomes_unseen(struct history_rig *rig, struct history *history, unsigned times)
 {
 	const struct replay_format format = {encoder_of(FORMAT_FRAMED), &no_framing, true};
@@ -175,7 +176,8 @@ static bool becomes_unseen(struct history_rig *rig, struct history *history, uns
 	return history->is_unseen;
 }
 
-// It is dropped from the page cache now and then, e.g. by the sync thread.  That says nothing of the file system.
+// It is dropped from the page cache now and then, e.g. by the sync thread.  That says nothing of
+// the file system.
 static void what_is_dropped_again_is_read_again(void **state)
 {
 	struct history_rig *rig = *state;
@@ -189,7 +191,8 @@ static void what_is_dropped_again_is_read_again(void **state)
 	history_close(&history);
 }
 
-// The reading thread opens the files.  What is in them need not be brought in, so that thread is not asked again.
+// The reading thread opens the files.  What is in them need not be brought in, so that thread is
+// not asked again.
 static void what_is_in_the_page_cache_is_not_asked_for(void **state)
 {
 	const struct replay_format format = {encoder_of(FORMAT_FRAMED), &no_framing, true};

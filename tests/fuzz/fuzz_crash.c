@@ -3,8 +3,8 @@
  * What a process that died has left.
  *
  * The input is the region; what the keeper alone can know (that it is one, how long, how many
- * descriptors) and the sums are put right, else nothing but the first check would ever be seen.  The
- * first byte says which of that is left as it is.
+ * descriptors) and the sums are put right, else nothing but the first check would ever be seen.
+ * The first byte says which of that is left as it is.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -3,9 +3,9 @@
  * Where messages end, and relay's own packet header.
  *
  * The first bytes choose a framing and its limits, the others are the stream, walked in pieces that
- * follow from it.  All of them are taken for a transport stream, and for frames of RTCM 3 and Beast,
- * too.  Ends of messages must be the same as those of a walk byte by byte; a header that is accepted
- * is written again as it was.
+ * follow from it.  All of them are taken for a transport stream, and for frames of RTCM 3 and
+ * Beast, too.  Ends of messages must be the same as those of a walk byte by byte; a header that is
+ * accepted is written again as it was.
  */
 #include <stdbool.h>
 #include <string.h>

@@ -2,10 +2,10 @@
 /*
  * The state that one process leaves to the next.
  *
- * An even first byte: half of it is how many descriptors there are, from FIRST_FD on; the others are the
- * stream.  An odd one: the others are edits of a small state that is right, which lead behind the checks that
- * random bytes do not pass.  A state that is read must be written again, and what is written must
- * be read as the same.
+ * An even first byte: half of it is how many descriptors there are, from FIRST_FD on; the others
+ * are the stream.  An odd one: the others are edits of a small state that is right, which lead
+ * behind the checks that random bytes do not pass.  A state that is read must be written again, and
+ * what is written must be read as the same.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * The answer of an HTTP origin or a caster, whole: pull/ asks over a socket pair, and a hostile server answers.
+ * The answer of an HTTP origin or a caster, whole: pull/ asks over a socket pair, and a
+ * hostile server answers.
  *
- * The first byte chooses what is asked, and of whom; the others are the answer, head and body, until the
- * connection ends.  It is given once whole and once in two pieces: what comes of it must be the same, and so
- * must each byte of the stream.
+ * The first byte chooses what is asked, and of whom; the others are the answer, head and body,
+ * until the connection ends.  It is given once whole and once in two pieces: what comes of it must
+ * be the same, and so must each byte of the stream.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * framing = relay, whole: a publisher's bytes go through intake, numbers and rings to a subscriber of
- * the framed format.
+ * framing = relay, whole: a publisher's bytes go through intake, numbers and rings to a subscriber
+ * of the framed format.
  *
  * The first byte chooses the engine, and how the bytes are cut; the others are what one publisher
  * sends after another.  The subscriber's stream must hold together, header by header: what is

@@ -2,10 +2,11 @@
 /*
  * A ring's record, as the next process finds it.
  *
- * The input is edits of a small record that is right; its sums are put right again, else nothing but
- * the first check would ever be seen.  The first byte says which record it is (bit 0: one with pipes),
- * whether the sums are left (bit 1), and whether the ring that is made of it goes on in the same memory
- * (bit 2).  What is read holds together, and a ring made of it goes on, and leaves nothing behind.
+ * The input is edits of a small record that is right; its sums are put right again, else nothing
+ * but the first check would ever be seen.  The first byte says which record it is (bit 0: one
+ * with pipes), whether the sums are left (bit 1), and whether the ring that is made of it goes on
+ * in the same memory (bit 2).  What is read holds together, and a ring made of it goes on, and
+ * leaves nothing behind.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * libprobe.so: put under a running relay by LD_PRELOAD, it steps the wall clock, and tells what malloc
- * has given out.  Both stand in a page that is shared with a test (RELAY_PROBE is its file).
+ * libprobe.so: put under a running relay by LD_PRELOAD, it steps the wall clock, and tells what
+ * malloc has given out.  Both stand in a page that is shared with a test (RELAY_PROBE is its file).
  */
 #include <fcntl.h>
 #include <malloc.h>

@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define AHEAD_BYTES     (UINT64_C(2) << 20) /* of one subscriber; else socket buffers hold minutes */
+#define AHEAD_BYTES     (UINT64_C(2) << 20) /* of one subscriber; else buffers hold minutes */
 #define SINK_BYTES      (UINT64_C(64) << 10)
 #define EVENTS_PER_TURN 512
 #define FAULTS_TOLD     10

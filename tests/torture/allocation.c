@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * liballocation.so: put under a running relay by LD_PRELOAD, it lets an allocation fail, or all from
- * one on.  A test says which in a page of memory that it shares (RELAY_ALLOCATIONS is its file).
+ * liballocation.so: put under a running relay by LD_PRELOAD, it lets an allocation fail, or
+ * all from one on.  A test says which in a page of memory that it shares (RELAY_ALLOCATIONS
+ * is its file).
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the tests of a fan-out without a feed share: a fan-out with one raw rendition, and what it asks and tells whoever
- * feeds it.
+ * What the tests of a fan-out without a feed share: a fan-out with one raw rendition, and what it
+ * asks and tells whoever feeds it.
  *
  * Every function fails the running test when something is not as it should be.
  */
@@ -44,7 +44,8 @@ struct fanout_rig {
 int fanout_rig_set_up(void **state);
 int fanout_rig_tear_down(void **state);
 
-/* Joins a subscriber of the raw rendition; returns the reader's end.  fanout_rig_join(): number 1. */
+/* Joins a subscriber of the raw rendition; returns the reader's end.  fanout_rig_join(): number
+ * 1. */
 int fanout_rig_join_with(struct fanout_rig *rig, const struct subscriber_params *params);
 int fanout_rig_join(struct fanout_rig *rig, enum on_slow on_slow);
 

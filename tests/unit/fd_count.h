@@ -26,8 +26,8 @@ static inline int count_fds(void)
 	return count_entries("/proc/self/fd");
 }
 
-/* The same count when it is `want`; some are closed by another thread (net/peer_socket.h).  What has
- * been counted last when that takes 30 s. */
+/* The same count when it is `want`; some are closed by another thread (net/peer_socket.h).  What
+ * has been counted last when that takes 30 s. */
 static inline int await_fds(int want)
 {
 	int count = count_fds();

@@ -312,8 +312,8 @@ static bool is_reading(const struct feed_rig *rig, uint64_t id)
 	       !rig->readers[id - 1].has_ended;
 }
 
-/* For somebody who reads something is on its way, or in its socket.  It comes, but the kernel may let an
- * acknowledgement wait for 40 ms, and a window for 200. */
+/* For somebody who reads something is on its way, or in its socket.  It comes, but the kernel may
+ * let an acknowledgement wait for 40 ms, and a window for 200. */
 static bool is_more_to_come(const struct feed_rig *rig)
 {
 	struct list_node *node, *at;

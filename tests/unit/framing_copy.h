@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* A walk over bytes in an allocation of just their size, so that a sanitizer sees a look beyond them. */
+/* A walk over bytes in an allocation of just their size, so that a sanitizer sees a
+ * look beyond them. */
 #pragma once
 
 #include <stdlib.h>

@@ -30,8 +30,8 @@ struct sample {
 	uint8_t last_words[FAREWELL_BYTES_MAX + 1];
 };
 
-// A listener, a feed with two subscribers and one that reads files, a listener of HTTP, and somebody who is only
-// told something.
+// A listener, a feed with two subscribers and one that reads files, a listener of HTTP, and
+// somebody who is only told something.
 void sample_fill(struct sample *sample);
 
 #endif

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a feed's records say of its subscribers after it was killed at any moment, and at each of its
- * instructions: for each of them exactly as many bytes of the ring as its socket got, or that its
- * place is not known.  So of its publisher: all that has been taken is in the ring, or that is not
- * known.  Some are listened to: then a whole number of their messages has been taken, and the rest is in the socket.
- * Some are sent what a ring does not have any more, as out of files.
+ * What a feed's records say of its subscribers after it was killed at any moment, and at each of
+ * its instructions: for each of them exactly as many bytes of the ring as its socket got, or that
+ * its place is not known.  So of its publisher: all that has been taken is in the ring, or that is
+ * not known.  Some are listened to: then a whole number of their messages has been taken, and the
+ * rest is in the socket.  Some are sent what a ring does not have any more, as out of files.
  *
  * The feed runs in a process of its own that shares the descriptors (CLONE_FILES), as with the
  * keeper: what it had open is open here when it is dead.

@@ -2,8 +2,8 @@
 /*
  * Listening sockets with any values that their .def allows are written down, one list after the
  * other, by a process that is stopped at each of its instructions: each time those of before can be
- * read, or those behind, whole.  So are the records of what listeners have counted: who is there has a
- * name, and counters that were noted.
+ * read, or those behind, whole.  So are the records of what listeners have counted: who is there
+ * has a name, and counters that were noted.
  */
 #include <setjmp.h>
 #include <stdarg.h>

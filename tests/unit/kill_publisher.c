@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The kernel knows how many bytes a TCP socket has received, and how many of them nobody has taken yet. */
+/* The kernel knows how many bytes a TCP socket has received, and how many of them nobody
+ * has taken yet. */
 #include "tests/unit/kill_publisher.h"
 
 #include <setjmp.h>

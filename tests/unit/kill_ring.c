@@ -137,7 +137,8 @@ static void go_on(struct round *round, struct ring *ring, struct ring_record *re
 	}
 }
 
-/* A ring of the state, with a record that says the same: of its own, or the writer's.  It goes on. */
+/* A ring of the state, with a record that says the same: of its own, or the writer's.  It goes
+ * on. */
 static void restore(struct round *round, struct ring_state *state,
 		    const struct ring_record_map *from, bool adopts)
 {

@@ -47,7 +47,8 @@ static bool await_stop(pid_t pid, int signal)
 // As they are where nobody is traced.
 static cpu_set_t all_processors;
 
-/* Tracer and traced take turns.  Side by side each instruction would wake an idle processor twice. */
+/* Tracer and traced take turns.  Side by side each instruction would wake an idle processor
+ * twice. */
 static void share_processor(pid_t pid)
 {
 	cpu_set_t one;

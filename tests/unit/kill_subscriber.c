@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Subscribers with any values and places that their .def allows are attached and written down, one after the
- * other, by a process that is stopped at each of its instructions.  Each time one can be read it is
- * the one that was asked for, member by member.
+ * Subscribers with any values and places that their .def allows are attached and written down, one
+ * after the other, by a process that is stopped at each of its instructions.  Each time one can be
+ * read it is the one that was asked for, member by member.
  */
 #include <setjmp.h>
 #include <stdarg.h>

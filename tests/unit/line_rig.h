@@ -20,8 +20,8 @@ void line_rig_publish(struct feed_rig *rig, unsigned first, unsigned count);
 // Opens the feed; feed_rig_close() closes it.
 void line_rig_open(struct feed_rig *rig, enum engine engine, size_t ring_bytes);
 
-// A subscriber that may send 100 bytes; `buffer` of its socket, 0: as they are.  Returns the reader's
-// number.
+// A subscriber that may send 100 bytes; `buffer` of its socket, 0: as they are.  Returns the
+// reader's number.
 size_t line_rig_join(struct feed_rig *rig, bool framed, bool over_tcp, int buffer,
 		     enum on_slow on_slow);
 

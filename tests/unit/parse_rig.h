@@ -42,7 +42,8 @@ enum {
 /* Feeds the bytes and writes what came out into out[PARSE_RIG_TEXT_BYTES]:
  *
  *	request    "more", "400 reason", "GET /path [name=value] 1.1 host=H fields=N body=N head=N"
- *	           of a publisher, the body is NONE, LENGTH of N, CHUNKED or TO_END, with + where 100 is awaited
+ *	           of a publisher, the body is NONE, LENGTH of N, CHUNKED or TO_END, with + where
+ *	           100 is awaited
  *	handshake  "101 ACCEPT", "426 reason", and the above where the request itself is at fault
  *	websocket  events with a blank behind each: text(Hello) binary(#70000) ping() pong(a)
  *	           close(1000,bye) error(1002,reason); data of unfinished messages is not told

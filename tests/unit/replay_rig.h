@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the tests of replays share: all that one sends, into a socket with little room; and what each
- * format makes of a stream, packet by packet.
+ * What the tests of replays share: all that one sends, into a socket with little room; and what
+ * each format makes of a stream, packet by packet.
  *
  * Every function fails the running test when something is not as it should be.
  */
@@ -24,7 +24,8 @@ struct replay_rig_sent {
 	int err;
 };
 
-/* A replay of what the range says, looked up at once.  ret_place: of the first packet.  0, or as replay_find_start(). */
+/* A replay of what the range says, looked up at once.  ret_place: of the first packet.  0,
+ * or as replay_find_start(). */
 must_check int replay_rig_open(struct history *history, const struct replay_range *range,
 			       const struct replay_format *format, struct replay **ret,
 			       struct stream_place *ret_place);

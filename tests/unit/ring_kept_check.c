@@ -62,8 +62,8 @@ static const struct rig_step *packet_behind(const struct checking *checking, uin
 	return NULL;
 }
 
-/* A segment knows what comes behind its last packet, `last`: jumps and packets without bytes too, as
- * long as it is the newest.  A ring that is cleared in between has no newest one. */
+/* A segment knows what comes behind its last packet, `last`: jumps and packets without bytes too,
+ * as long as it is the newest.  A ring that is cleared in between has no newest one. */
 static bool knows_what_is_behind(const struct checking *checking,
 				 const struct segment_state *segment, const struct rig_step *last)
 {

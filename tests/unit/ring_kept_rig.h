@@ -101,7 +101,8 @@ bool rig_writer_trim(struct rig_writer *writer);
 const char *rig_find_fault(const struct ring_state *state, uint64_t seed, bool is_long,
 			   const struct rig_progress *progress);
 
-/* NULL, or what the state says in another way than the ring.  `held`: segments that only cursors hold. */
+/* NULL, or what the state says in another way than the ring.  `held`: segments that
+ * only cursors hold. */
 const char *rig_find_difference(const struct ring *ring, struct segment *const *held,
 				size_t held_count, const struct ring_state *state);
 

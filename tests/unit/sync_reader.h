@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * Reads a stream whose messages have to be looked for, as an intake does: what is not whole stays,
- * and comes again where they are looked for.  Bytes lie in allocations of just their size, so that a sanitizer build
- * shows any look at a byte that is not there.  What a scan must never do fails an assert(3).
+ * and comes again where they are looked for.  Bytes lie in allocations of just their size, so
+ * that a sanitizer build shows any look at a byte that is not there.  What a scan must never do
+ * fails an assert(3).
  */
 #pragma once
 

@@ -10,8 +10,8 @@ struct tcp_pair {
 	int accepted, connected;
 };
 
-/* Both block, and are the caller's.  receive_bytes: SO_RCVBUF of the one that connects, set before it
- * does; 0: as it is.  Fails the running test when that does not work. */
+/* Both block, and are the caller's.  receive_bytes: SO_RCVBUF of the one that connects, set before
+ * it does; 0: as it is.  Fails the running test when that does not work. */
 static inline struct tcp_pair tcp_pair_open(int receive_bytes)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,

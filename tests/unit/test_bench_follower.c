@@ -280,7 +280,8 @@ static void test_wrong_byte(void **state)
 		size_t attached = first_packet(server), payload = server->head.count;
 
 		put_stream(server, 0, MESSAGES, &bytes);
-		/* The length of a packet takes as many bytes as it has in the form, or two digits. */
+		/* The length of a packet takes as many bytes as it has in the form, or two
+		 * digits. */
 		payload += server->packet ? strlen(server->packet) + (*server->packet == '^') : 0;
 		/* The first message behind the packet that was attached with. */
 		for (size_t at = READER_STAMP_BYTES; at < server->size; at++) {

@@ -84,8 +84,8 @@ static void a_wall_time_has_its_monotonic_one(void **state)
 	assert_true(clock_mono_of_wall(clock_wall_ns() + 3600 * NS_PER_S) > clock_mono_ns());
 }
 
-/* A message that is asked for by the time that relay named must be found.  A thread that loses the CPU
- * between two reads must not move that time. */
+/* A message that is asked for by the time that relay named must be found.  A thread that loses the
+ * CPU between two reads must not move that time. */
 static void a_monotonic_time_comes_back(void **state)
 {
 	uint64_t mono = clock_mono_ns();

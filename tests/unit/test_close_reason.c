@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The reasons of close_reason.def: each has a name fit for a counter and a sentence, none twice, and
- * whoever ends a subscriber does what the row says. */
+/* The reasons of close_reason.def: each has a name fit for a counter and a sentence, none twice,
+ * and whoever ends a subscriber does what the row says. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

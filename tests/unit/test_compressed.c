@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Encoders that compress, held against zlib's inflate: a reader who begins with any packet gets what the plain format
- * says, byte for byte, whatever is in the packets; and nothing becomes longer than it would have been.
+ * Encoders that compress, held against zlib's inflate: a reader who begins with any packet gets
+ * what the plain format says, byte for byte, whatever is in the packets; and nothing becomes longer
+ * than it would have been.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The publisher of a process that died: it goes on between two messages, and where nothing else is known, not. */
+/* The publisher of a process that died: it goes on between two messages, and where nothing else
+ * is known, not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* source/direct_file.c: a file through the pipe, byte for byte; refusals; a reader that leaves early.
+/* source/direct_file.c: a file through the pipe, byte for byte; refusals; a reader
+ * that leaves early.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* A fan-out without a feed: what time and turns bring.  Slow drains, waits for who is slow, passes. */
+/* A fan-out without a feed: what time and turns bring.  Slow drains, waits for who is slow,
+ * passes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,8 +16,8 @@ enum {
 	SPREAD_MS = 1000, /* of a slow drain */
 };
 
-/* One after the other, as their time comes; who has joined later stays, and so do all when it is taken
- * back. */
+/* One after the other, as their time comes; who has joined later stays, and so do all when it
+ * is taken back. */
 static void lets_go_bit_by_bit(void **state)
 {
 	enum {
@@ -189,7 +190,8 @@ static void tells_when_a_turn_ends(void **state)
 	close(fd);
 }
 
-// Whoever is not served within a turn is served in the next ones, and then the next packet may come.
+// Whoever is not served within a turn is served in the next ones, and then the next packet may
+// come.
 static void a_pass_goes_on(void **state)
 {
 	struct fanout_rig *rig = *state;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* source/first_bytes.c: what is another protocol's beginning, what is not, and from which byte on it
- * is known. */
+/* source/first_bytes.c: what is another protocol's beginning, what is not, and from which byte on
+ * it is known. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Frames of RTCM 3 and Beast, wherever a stream begins, breaks and is cut.  The truth is their maker,
- * which knows each frame; its CRC goes bit by bit.
+ * Frames of RTCM 3 and Beast, wherever a stream begins, breaks and is cut.  The truth is their
+ * maker, which knows each frame; its CRC goes bit by bit.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Messages that break the framing, and the most that a walk has: of streams that are written out here. */
+/* Messages that break the framing, and the most that a walk has: of streams that are
+ * written out here. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

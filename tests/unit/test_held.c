@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Subscribers of a feed that waits for the disk: they get what is on it, to the message, and no more;
- * wherever they begin, whatever they skip, and in whatever session.  What waits holds the publisher
- * before it takes the ring.
+ * Subscribers of a feed that waits for the disk: they get what is on it, to the message, and no
+ * more; wherever they begin, whatever they skip, and in whatever session.  What waits holds the
+ * publisher before it takes the ring.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -188,7 +188,8 @@ static void a_session_waits_for_the_one_before(void **state)
 	feed_rig_close(&rig);
 }
 
-// Half a ring may wait.  Nothing is given up that waits, and the publisher goes on when it does not.
+// Half a ring may wait.  Nothing is given up that waits, and the publisher goes on when it does
+// not.
 static void the_publisher_is_held(void **state)
 {
 	enum {

@@ -310,7 +310,8 @@ static struct rlimit use_up_descriptors(void)
 	return before;
 }
 
-/* Nor is the name of the new file forgotten: without it, what is in it is not there after a power cut. */
+/* Nor is the name of the new file forgotten: without it, what is in it is not there after
+ * a power cut. */
 static void what_could_not_be_synced_is_an_error_and_tried_again(void **state)
 {
 	struct history_rig *rig = *state;

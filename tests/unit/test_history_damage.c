@@ -239,8 +239,8 @@ static int verify(const struct history_rig *rig, uint64_t number, struct history
 	return r;
 }
 
-/* An entry of a closed file's index whose sequence, time or offset cannot be, or the end: the start sees
- * it, and makes the index anew. */
+/* An entry of a closed file's index whose sequence, time or offset cannot be, or the end: the start
+ * sees it, and makes the index anew. */
 static void an_entry_out_of_order_is_seen(void **state)
 {
 	enum {
@@ -310,8 +310,9 @@ static void a_power_cut_lets_no_wrong_byte_through(void **state)
 	}
 }
 
-/* Appends as far as `bytes`, commits, and appends `more`, of which readers are shown no more than that new
- * files have committed; then dies.  *ret: what was shown last.  Returns the number of its file. */
+/* Appends as far as `bytes`, commits, and appends `more`, of which readers are shown no more
+ * than that new files have committed; then dies.  *ret: what was shown last.  Returns the number
+ * of its file. */
 static uint64_t commit_and_die(struct history_rig *rig, size_t bytes, size_t more,
 			       struct history_writer *ret)
 {
@@ -354,7 +355,8 @@ static void lose_tail(struct history_rig *rig, uint64_t number, enum history_kin
 	extend_file(rig, number, kind, left);
 }
 
-/* Nothing that was committed is missing, whatever became of the rest; and none of the rest is there. */
+/* Nothing that was committed is missing, whatever became of the rest; and none of the
+ * rest is there. */
 static void a_power_cut_takes_nothing_that_was_committed(void **state)
 {
 	struct history_rig *rig = *state;
@@ -420,8 +422,8 @@ static void an_index_can_be_lost_or_wrong(void **state)
 	}
 }
 
-/* Files are as they were written, also the one that nobody closed; a wrong byte is one of those that
- * are named. */
+/* Files are as they were written, also the one that nobody closed; a wrong byte is one of those
+ * that are named. */
 static void a_wrong_byte_is_named(void **state)
 {
 	struct history_rig *rig = *state;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* More connections than a server may have: who makes room, who is turned away and how; and the end of
- * all. */
+/* More connections than a server may have: who makes room, who is turned away and how; and the
+ * end of all. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

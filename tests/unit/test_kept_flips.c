@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * Bits that have become others in what a process left that died: whoever goes on gets what is right,
- * byte by byte, and all others are reset.
+ * Bits that have become others in what a process left that died: whoever goes on gets what is
+ * right, byte by byte, and all others are reset.
  *
- * A feed runs in a process of its own that shares the descriptors, and is killed at any moment.  Bits
- * are flipped in a copy of its region and of the records of its rings, but not in the payload: that
- * is no state.  What is read then is compared with what is read without; and each time once a feed
- * goes on from it, to the end of the stream.
+ * A feed runs in a process of its own that shares the descriptors, and is killed at any moment.
+ * Bits are flipped in a copy of its region and of the records of its rings, but not in the payload:
+ * that is no state.  What is read then is compared with what is read without; and each time once a
+ * feed goes on from it, to the end of the stream.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -77,8 +77,8 @@ struct flip {
 	uint8_t bit;
 };
 
-// In what is in use: the head, the numbers of descriptors, the part, subscribers; head, slots and marks
-// of a ring.
+// In what is in use: the head, the numbers of descriptors, the part, subscribers; head, slots and
+// marks of a ring.
 static struct flip some_flip(struct death *death)
 {
 	const struct crash_head *head = (const void *)death->record.map;

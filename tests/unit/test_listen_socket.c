@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* net/listen_socket.c: own sockets do not stand in the way of new ones, and what an address means. */
+/* net/listen_socket.c: own sockets do not stand in the way of new ones, and what an address
+ * means. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <setjmp.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Members of a combination: their messages, what is missing of them, and their sessions and ends. */
+/* Members of a combination: their messages, what is missing of them, and their sessions and
+ * ends. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

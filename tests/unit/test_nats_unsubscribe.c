@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* A subscription ends while messages come for it: until libnats 3.6 its reading thread does not hold it. */
+/* A subscription ends while messages come for it: until libnats 3.6 its reading thread does
+ * not hold it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A rendition that is made late takes its past from another one: byte for byte what it would have, had
- * it been there.
+ * A rendition that is made late takes its past from another one: byte for byte what it would have,
+ * had it been there.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -275,7 +275,8 @@ static size_t put_data(uint8_t *out, uint32_t session, uint64_t sequence, uint8_
 	return PACKET_HEADER_BYTES + 5;
 }
 
-// Gaps, parts of messages and times come along, from where they are kept; the session before does not.
+// Gaps, parts of messages and times come along, from where they are kept; the session before does
+// not.
 static void what_a_relay_says_is_kept(void **state)
 {
 	const struct feed_params params = feed_rig_params(FRAMING_RELAY, ENGINE_COPY);

@@ -54,8 +54,8 @@ static void link_local_counts_by_interface(void **state)
 	assert_true(peer_count_key(&global) == peer_count_key(&same));
 }
 
-/* One more goes in under a limit above `expected`, and none under a limit of as many.  (A limit of 0
- * would be none.) */
+/* One more goes in under a limit above `expected`, and none under a limit of as many.  (A limit of
+ * 0 would be none.) */
 static void check_count(struct peer_count *counts, uint64_t key, uint64_t expected)
 {
 	if (expected)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * net/peer_socket.c: descriptors that a peer sends.  Their closing shows at the other end of a pipe,
- * which comes to its end then; that nobody waits for it shows with a TCP socket that lingers.
+ * net/peer_socket.c: descriptors that a peer sends.  Their closing shows at the other end of a
+ * pipe, which comes to its end then; that nobody waits for it shows with a TCP socket that lingers.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* pull/pull_request.c, pull_answer.c and pull_token.c: what an origin is asked, and what it says. */
+/* pull/pull_request.c, pull_answer.c and pull_token.c: what an origin is asked, and what it
+ * says. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -223,7 +224,8 @@ static void test_place(void **state)
 	static const struct pull_place asked = {true, 7, 50};
 
 	(void)state;
-	/* gone; behind the one that was read before; a new session; one whose past is in older files */
+	/* gone; behind the one that was read before; a new session; one whose past is
+	 * in older files */
 	expect_place(RANGE("7", "60", "90"), asked, (struct pull_place){true, 7, 60});
 	expect_place(RANGE("7", "10", "48"), asked, (struct pull_place){true, 7, 48});
 	expect_place(RANGE("8", "1", "90"), asked, (struct pull_place){true, 8, 1});

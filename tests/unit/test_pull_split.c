@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* pull/pull.c: an answer that comes in two pieces, cut anywhere, is the same as whole, and its stream stays in
- * the connection from its first byte on. */
+/* pull/pull.c: an answer that comes in two pieces, cut anywhere, is the same as whole, and its
+ * stream stays in the connection from its first byte on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -74,7 +74,8 @@ static bool is_readable(const struct rig *rig)
 	return poll(&readable, 1, 0) > 0;
 }
 
-/* It has come, and relay has looked at it: then it waits for more, and does not look again and again. */
+/* It has come, and relay has looked at it: then it waits for more, and does not look
+ * again and again. */
 static void send_piece(struct rig *rig, const char *bytes, size_t count)
 {
 	int unacknowledged = 1;

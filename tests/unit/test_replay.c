@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Replays: what comes out of a socket is what was written, from any moment on, in pieces of whatever
- * size the socket takes; and where it ends. */
+/* Replays: what comes out of a socket is what was written, from any moment on, in pieces of
+ * whatever size the socket takes; and where it ends. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

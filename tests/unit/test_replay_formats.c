@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Replays in every format but framed: the same bytes as packet by packet, however little the socket
- * takes; and gaps, where the format can tell them or not.  Another process goes on in the middle of it. */
+ * takes; and gaps, where the format can tell them or not.  Another process goes on in the
+ * middle of it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* net/resolver.c with the getaddrinfo(3) of the system: answers come from the loop, and none comes to
- * who has cancelled. */
+/* net/resolver.c with the getaddrinfo(3) of the system: answers come from the loop, and none comes
+ * to who has cancelled. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -53,7 +53,8 @@ static void free_read(struct read_back *read)
 	ring_record_close(&read->map);
 }
 
-/* The record says what the ring is, and that it has all of it; `held`: segments that only cursors hold. */
+/* The record says what the ring is, and that it has all of it; `held`: segments that
+ * only cursors hold. */
 static void check_record(const struct ring *ring, struct segment *const *held, size_t held_count)
 {
 	struct read_back read = read_record(ring->record);

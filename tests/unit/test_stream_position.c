@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Where a reader is in a stream: what it goes on with, what it begins with, and what is another stream. */
+/* Where a reader is in a stream: what it goes on with, what it begins with, and what
+ * is another stream. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Subscribers of a real feed: joining, the past, leaving in the worst moment, and what is counted and
- * told about it.
+ * Subscribers of a real feed: joining, the past, leaving in the worst moment, and what is counted
+ * and told about it.
  */
 #include <setjmp.h>
 #include <stdarg.h>

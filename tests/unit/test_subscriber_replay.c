@@ -193,8 +193,8 @@ static void it_waits_for_more(void **state)
 	feed_rig_close(&rig);
 }
 
-// It is not to have more yet, whatever is published: no packet wakes it, and a tick only if it is to have more.
-// Meanwhile it is told that the feed lives.
+// It is not to have more yet, whatever is published: no packet wakes it, and a tick only if it is
+// to have more. Meanwhile it is told that the feed lives.
 static void it_rests(void **state)
 {
 	struct past past = {

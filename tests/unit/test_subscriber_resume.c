@@ -276,7 +276,8 @@ static void who_cannot_be_kept_leaves_nothing(void **state)
 	}
 }
 
-// Where its ring is known and its place is in it, a subscriber goes on; else it is closed, and nobody beside it.
+// Where its ring is known and its place is in it, a subscriber goes on; else it is closed, and
+// nobody beside it.
 static void who_stands_nowhere_is_closed(void **state)
 {
 	(void)state;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Messages that a stream has not acknowledged: kept in order, and no more of them than there may be. */
+/* Messages that a stream has not acknowledged: kept in order, and no more of them than
+ * there may be. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

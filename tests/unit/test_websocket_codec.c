@@ -146,7 +146,8 @@ static void a_decoder_is_small(void **state)
 	assert_true(sizeof(struct websocket_decoder) <= 200);
 }
 
-/* Reads frames with an empty mask and one byte of payload each; returns the code of the error, 0: none. */
+/* Reads frames with an empty mask and one byte of payload each; returns the code of the
+ * error, 0: none. */
 static unsigned read_frames(bool takes_compressed, const char *first_bytes)
 {
 	struct websocket_decoder decoder;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A real feed in every web format, and what its subscribers got, for tests.  Every function fails the
- * running test when something is not as it should be.
+ * A real feed in every web format, and what its subscribers got, for tests.  Every function fails
+ * the running test when something is not as it should be.
  */
 #pragma once
 

@@ -9,8 +9,8 @@ enum {
 	DATE_BYTES = 37, // of the whole line
 };
 
-/* Takes the field Date out of the head in buf[count], behind the status line.  It must be there, once
- * and in the form of RFC 9110, 5.6.7.  Returns the bytes that are left. */
+/* Takes the field Date out of the head in buf[count], behind the status line.  It must be there,
+ * once and in the form of RFC 9110, 5.6.7.  Returns the bytes that are left. */
 static inline size_t without_date(char *buf, size_t count)
 {
 	static const char form[] = "Date: Aaa, 00 Aaa 0000 00:00:00 GMT\r\n";

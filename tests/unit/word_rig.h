@@ -13,8 +13,8 @@ enum {
 	WORDS_MAX = 16,
 };
 
-/* Words that are separated by single blanks, behind the name of a program.  They point into memory that
- * the next call overwrites.  Returns how many there are. */
+/* Words that are separated by single blanks, behind the name of a program.  They point into memory
+ * that the next call overwrites.  Returns how many there are. */
 static inline int split_words(const char *line, char *ret[WORDS_MAX])
 {
 	static char text[512], program[] = "program";

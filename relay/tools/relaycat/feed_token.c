@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* What is no token goes into no request: a line with a blank or a control would be more than one field. */
+/* What is no token goes into no request: a line with a blank or a control would be more
+ * than one field. */
 #include "tools/relaycat/feed_token.h"
 
 #include "base/secret_file.h"

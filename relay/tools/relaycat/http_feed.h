@@ -47,8 +47,8 @@ bool http_feed_is_url(const char *text);
 must_check int http_feed_parse_url(const char *text, struct http_feed_url *ret,
 				   struct errmsg *error);
 
-/* The stream is to begin with this message, in place of what was said; with 0 and 0, with the oldest
- * one there is.  Where it ends stays. */
+/* The stream is to begin with this message, in place of what was said; with 0 and 0, with the
+ * oldest one there is.  Where it ends stays. */
 void http_feed_go_on(struct http_feed_range *range, uint32_t session, uint64_t sequence);
 
 /* Writes the request, terminated; returns its length.  token: "" without one, else of up to 512
@@ -56,9 +56,9 @@ void http_feed_go_on(struct http_feed_range *range, uint32_t session, uint64_t s
 size_t http_feed_print_request(const struct http_feed_url *url, const struct http_feed_range *range,
 			       const char *token, char buf[HTTP_FEED_REQUEST_BYTES]);
 
-/* Takes bytes of the answer, from its beginning on, and sets *ret_used to how many.  Returns 1: what
- * follows them is the stream; 0: there is no stream yet, or none at all; -EPROTO: this is no answer
- * to such a request. */
+/* Takes bytes of the answer, from its beginning on, and sets *ret_used to how many.  Returns 1:
+ * what follows them is the stream; 0: there is no stream yet, or none at all; -EPROTO: this is no
+ * answer to such a request. */
 must_check int http_feed_take(struct http_feed_answer *answer, const uint8_t *bytes, size_t size,
 			      size_t *ret_used);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* relaycat: a subscriber.  Bytes of a raw or framed port, or of a feed by HTTP, go to standard output,
- * and on the way are counted, measured and, if asked, verified.
+/* relaycat: a subscriber.  Bytes of a raw or framed port, or of a feed by HTTP, go to standard
+ * output, and on the way are counted, measured and, if asked, verified.
  *
  * One buffer: each receive is taken apart in place and written before the next.  What may follow
  * what is known to packet_check, positions and delimiter; this file joins them and decides when to

@@ -154,8 +154,8 @@ static int parse_from(const char *value, struct http_feed_range *range, struct e
 	return -EINVAL;
 }
 
-/* A time, or a duration before now with a minus; it becomes a time, so that it means the same after a
- * break. */
+/* A time, or a duration before now with a minus; it becomes a time, so that it means the same
+ * after a break. */
 static int parse_time(const char *option, const char *value, char text[HTTP_FEED_START_BYTES],
 		      uint64_t *ret_ns, struct errmsg *error)
 {

@@ -35,8 +35,9 @@ struct relaycat_options {
 	uint64_t until_ns;            // wall clock; 0: not said
 };
 
-/* 0, or -errno with the reason in `error`: -EINVAL for what is wrong on the line or in a file of it, as
- * feed_token_read() for a file that cannot be read.  With help asked for, nothing else is set. */
+/* 0, or -errno with the reason in `error`: -EINVAL for what is wrong on the line or in a file
+ * of it, as feed_token_read() for a file that cannot be read.  With help asked for, nothing
+ * else is set. */
 must_check int relaycat_options_parse(int argc, char **argv, struct relaycat_options *ret_options,
 				      struct errmsg *error);
 

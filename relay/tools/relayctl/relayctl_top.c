@@ -55,8 +55,8 @@ static const json_t *find_in(const json_t *answer, const json_t *wanted)
 	return NULL;
 }
 
-/* Gives each subscriber its "rate", in bytes a second since the look before.  A count that went back
- * is of another process. */
+/* Gives each subscriber its "rate", in bytes a second since the look before.  A count that went
+ * back is of another process. */
 static void add_rates(const struct top *top, json_t *answer, uint64_t now_ns)
 {
 	uint64_t elapsed_ms = u64_max((now_ns - top->looked_ns) / NS_PER_MS, 1);

@@ -22,7 +22,8 @@ must_check int arguments_parse_bytes(const char *option, const char *value, uint
 must_check int arguments_parse_duration(const char *option, const char *value, uint64_t *ret_ms,
 					struct errmsg *error);
 
-/* A time such as 2026-11-28T09:30:00Z, or a duration before now such as -15m; *ret_ns is wall clock. */
+/* A time such as 2026-11-28T09:30:00Z, or a duration before now such as -15m; *ret_ns
+ * is wall clock. */
 must_check int arguments_parse_time(const char *option, const char *value, uint64_t *ret_ns,
 				    struct errmsg *error);
 
