@@ -29,10 +29,6 @@ static struct crossing_item *new_item(const struct crossings *home, enum crossin
 	if (!item)
 		return NULL;
 	item->kind = kind;
-	item->packet = (struct packet){
-		.session = home->sequence->session,
-		.first_seq = home->sequence->next_seq,
-	};
 	item->is_source_up = home->sequence->is_source_up;
 	item->engine = home->engine;
 	return item;
@@ -73,15 +69,27 @@ static bool push(struct crossing *crossing, struct crossing_item *item)
 	return true;
 }
 
-/* Pushes an item without payload. */
-static bool tell(struct crossing *crossing, enum crossing_kind kind)
+/* Pushes an item without payload.  What comes behind it begins there in the sequence. */
+static bool tell_at(struct crossing *crossing, enum crossing_kind kind, uint32_t session,
+		    uint64_t next_seq)
 {
 	struct crossing_item *item = new_item(crossing->home, kind);
 
-	if (item && push(crossing, item))
+	if (!item)
+		return false;
+	item->packet.session = session;
+	item->packet.first_seq = next_seq;
+	if (push(crossing, item))
 		return true;
 	free(item);
 	return false;
+}
+
+static bool tell(struct crossing *crossing, enum crossing_kind kind)
+{
+	const struct sequence *sequence = crossing->home->sequence;
+
+	return tell_at(crossing, kind, sequence->session, sequence->next_seq);
 }
 
 /* Before anything else: the branch would take what comes for what it misses. */
@@ -105,7 +113,10 @@ static void dispatch(struct crossing *crossing, struct crossing_item *item)
 {
 	struct crossings *home = crossing->home;
 
-	tell_loss(crossing);
+	/* Home's sequence is behind the packet by now. */
+	if (crossing->has_lost)
+		crossing->has_lost = !tell_at(crossing, CROSSING_LOSS, item->packet.session,
+					      item->packet.first_seq);
 	crossing_hand_on(crossing, &home->fanout->pipes->pool, item->chain.count);
 	if (!crossing->has_lost && push(crossing, item)) {
 		home->fanout->metrics->crossed_packets++;

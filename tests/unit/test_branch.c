@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "feed/crossing.h"
 #include "feed/crossing_branch.h"
+#include "feed/crossing_item.h"
 #include "feed/settle.h"
 #include "tests/unit/web_rig.h"
 
@@ -250,6 +251,29 @@ static void a_loss_is_told_though_nothing_follows(void **state)
 	}
 }
 
+static void expect_item(enum crossing_kind kind, uint64_t first_seq)
+{
+	struct crossing_item *item = crossing_pop(branch.crossing);
+
+	assert_non_null(item);
+	assert_int_equal(item->kind, kind);
+	assert_int_equal(item->packet.first_seq, first_seq);
+	crossing_item_free(item);
+}
+
+/* Who joins between the two is told that the next one comes. */
+static void a_loss_ends_where_the_next_packet_begins(void **state)
+{
+	(void)state;
+	publish_ahead_of_branch();
+	crossings_lose(&web.rig.feed->publish.crossings);
+	publish_at_home("3\n");
+	expect_item(CROSSING_PACKET, 1);
+	expect_item(CROSSING_LOSS, 3);
+	expect_item(CROSSING_PACKET, 3);
+	close_branch();
+}
+
 /* A request for a time may be answered by any worker, and in any format. */
 static void a_packet_came_at_one_time_everywhere(void **state)
 {
@@ -278,6 +302,7 @@ int main(void)
 		TEST(a_branch_hears_of_a_source_that_comes_after_it_asked),
 		TEST(a_branch_can_be_made_to_catch_up),
 		TEST(a_loss_is_told_though_nothing_follows),
+		TEST(a_loss_ends_where_the_next_packet_begins),
 		TEST(a_packet_came_at_one_time_everywhere),
 	};
 
