@@ -142,7 +142,10 @@ static void read_publisher(struct reading *reading, const struct part_record *re
 	    !sockopt_has_cookie(kept_fds_look(reading->fds, record->source_fd),
 				record->source_cookie))
 		return;
-	feed->ingest = (struct ingest_state){.fd = kept_fds_take(reading->fds, record->source_fd)};
+	feed->ingest = (struct ingest_state){
+		.fd = kept_fds_take(reading->fds, record->source_fd),
+		.has_started = record->counts.metrics.in_packets > 0,
+	};
 	(void)snprintf(feed->ingest_text, sizeof(feed->ingest_text), "%s", address);
 	feed->parts[record->worker].intake = (struct intake_state){
 		.framing = record->source_framing,

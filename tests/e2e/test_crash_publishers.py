@@ -66,6 +66,22 @@ def test_it_goes_on_between_two_messages(lab, framing, where):
     assert crashing.relay.wait("a", source_up=0)["source_peer_closed"] == 1
 
 
+def test_it_is_read_on_with_fewer_subscribers(lab):
+    """start_subscribers have been there once. That one of them has left since does not hold it up."""
+    made = script("u32be", SIZES, 2)
+    crashing = Crashing(lab, sections_of(framing="u32be", start_subscribers=2))
+    stays, leaves = crashing.relay.subscribe("a-raw", made, 2)
+    crashing.relay.wait("a", subscribers=2)
+    publisher = crashing.relay.publish("a", made.wire[:made.ends[9]])
+    lab.loop.run(lambda: stays.position == made.ends[9], what="what was published")
+    leaves.reset()
+    crashing.relay.wait("a", subscribers=1)
+    assert crashing.die_at_rest(keeps_publishers=True) == (1, 0)
+    went_on(crashing, publisher)
+    publisher.send(made.wire[made.ends[9]:])
+    crashing.relay.run_until_done([stays])
+
+
 @pytest.mark.parametrize("framing", ["none", "u32be"])
 def test_what_waits_in_its_socket_is_read(lab, framing):
     """relay had not taken it, since a slow subscriber is waited for."""
