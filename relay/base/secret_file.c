@@ -85,3 +85,30 @@ int secret_file_next_line(struct secret_file *file, char *line, size_t size)
 	line[r == 1 ? bytes : 0] = '\0';
 	return r;
 }
+
+int secret_file_read(const char *name, const struct secret_kind *kind, char *line, size_t size,
+		     struct errmsg *err)
+{
+	struct secret_file file;
+	int r = secret_file_open(name, &file, err);
+
+	line[0] = '\0';
+	if (r < 0)
+		return r;
+	r = secret_file_next_line(&file, line, size);
+	(void)fclose(file.file);
+	if (r == 1 && kind->is_right(line))
+		return 0;
+	explicit_bzero(line, size);
+	if (r < 0 && r != -EINVAL) {
+		errmsg_errno(err, -r, "cannot read %s", file.path);
+		return r;
+	}
+	if (r == 0)
+		errmsg_set(err, "%s has no %s; expected a line with %s", file.path, kind->what,
+			   kind->expected);
+	else
+		errmsg_set(err, "the first line of %s is no %s; expected %s", file.path, kind->what,
+			   kind->expected);
+	return -EINVAL;
+}

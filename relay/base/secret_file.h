@@ -24,3 +24,14 @@ int secret_file_open(const char *name, struct secret_file *ret, struct errmsg *e
  * none; -EINVAL: it does not fit, or has a zero byte in it; another -errno: it cannot be read.  But
  * for 1, `line` is empty. */
 int secret_file_next_line(struct secret_file *file, char *line, size_t size) must_check;
+
+/* What a file with one secret has to hold, for who reads its errors. */
+struct secret_kind {
+	const char *what, *expected;        /* "token", "up to 80 letters" */
+	bool (*is_right)(const char *line); /* never "" */
+};
+
+/* Reads a file with one secret, which is its first line as above.  0; or -errno with a message that
+ * names the file and has no byte of the secret, and `line` is empty then. */
+int secret_file_read(const char *name, const struct secret_kind *kind, char *line, size_t size,
+		     struct errmsg *err) must_check;

@@ -2,7 +2,6 @@
 /* Nothing of the secret stays in memory but in what is sent. */
 #include "pull/pull_token.h"
 
-#include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -18,11 +17,9 @@ enum {
 _Static_assert((SECRET_BYTES + 2) / 3 * 4 + 16 < (int)PULL_AUTHORIZATION_BYTES,
 	       "a secret has room in its field");
 
-/* Fit for a field: printable, and without blanks at its ends.  "" is none. */
+/* Fit for a field: printable, and without blanks at its ends. */
 static bool is_secret(const char *line)
 {
-	if (!*line)
-		return false;
 	for (const char *at = line; *at; at++) {
 		if (!http_is_value_char(*at))
 			return false;
@@ -30,50 +27,38 @@ static bool is_secret(const char *line)
 	return *line != ':' && (strchr(line, ':') || !strchr(line, ' '));
 }
 
-static void print_value(const char *secret, char ret[PULL_AUTHORIZATION_BYTES])
+static const struct secret_kind pull_token = {
+	.what = "token",
+	.expected = "a token of up to 510 bytes, or USER:PASSWORD",
+	.is_right = is_secret,
+};
+
+_Static_assert(SECRET_BYTES == 510 + 1, "as it is said");
+
+static void print_value(const char *text, char ret[PULL_AUTHORIZATION_BYTES])
 {
 	int length;
 
-	if (!strchr(secret, ':')) {
-		(void)snprintf(ret, PULL_AUTHORIZATION_BYTES, "Bearer %s", secret);
+	if (!strchr(text, ':')) {
+		(void)snprintf(ret, PULL_AUTHORIZATION_BYTES, "Bearer %s", text);
 		return;
 	}
 	length = snprintf(ret, PULL_AUTHORIZATION_BYTES, "Basic ");
-	(void)EVP_EncodeBlock((uint8_t *)ret + length, (const uint8_t *)secret,
-			      (int)strlen(secret));
+	(void)EVP_EncodeBlock((uint8_t *)ret + length, (const uint8_t *)text, (int)strlen(text));
 }
 
 int pull_token_read(const char *name, char ret[PULL_AUTHORIZATION_BYTES], struct errmsg *err)
 {
 	char line[SECRET_BYTES];
-	struct secret_file file;
 	int r;
 
 	ret[0] = '\0';
 	if (!*name)
 		return 0;
-	r = secret_file_open(name, &file, err);
-	if (r < 0)
-		return r;
-	r = secret_file_next_line(&file, line, sizeof(line));
-	if (r == 0) {
-		errmsg_set(err, "%s has no token; expected a line with one, or USER:PASSWORD",
-			   file.path);
-		r = -EINVAL;
-	} else if (r < 0 && r != -EINVAL) {
-		errmsg_errno(err, r, "cannot read %s", file.path);
-	} else if (!is_secret(line)) {
-		errmsg_set(err,
-			   "%s: its first line is no token of up to %d bytes, and not "
-			   "USER:PASSWORD",
-			   file.path, SECRET_BYTES - 1);
-		r = -EINVAL;
-	} else {
+	r = secret_file_read(name, &pull_token, line, sizeof(line), err);
+	if (r == 0)
 		print_value(line, ret);
-		r = 0;
-	}
 	OPENSSL_cleanse(line, sizeof(line));
-	(void)fclose(file.file);
 	return r;
 }
 
