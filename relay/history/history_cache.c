@@ -33,9 +33,9 @@ enum {
 	BRING_MIN_BYTES = 128 * 1024,
 	BRING_ALL_BYTES = 64 << 20,
 	AWAITED_BYTES = 32 * 1024, /* such a piece comes as one */
-	/* So far ahead, nobody has brought in anything for this reader: more than the kernel reads
-	 * ahead by itself. */
-	AHEAD_BYTES = 16 << 20,
+	/* So far ahead of a reader, what is there has not come for this one: more than the kernel
+	 * reads ahead by itself, two windows of 8 MiB on some machines (read_ahead_kb). */
+	AHEAD_BYTES = 32 << 20,
 	/* Who asks, and what is asked for, which has one of its own meanwhile (replay_read.h). */
 	READERS_OF_ONE = 2,
 	SEEN_NS = 100 * NS_PER_MS,
@@ -171,11 +171,31 @@ uint64_t history_cached(struct history_run *run, uint64_t offset, uint64_t bytes
 	return u64_min(bytes, run->seen_to - offset);
 }
 
-bool history_is_warm(const struct history_run *run, uint64_t offset, uint64_t bytes)
+/* With the lock: what is there at `offset` has come for the one that reads the file. */
+static bool has_brought(const struct history_file *file, uint64_t offset)
 {
-	uint64_t ahead = u64_min(offset + AHEAD_BYTES, run->offset + run->length - 1);
+	return file->readers <= READERS_OF_ONE && offset >= file->brought_from &&
+	       offset < u64_min(file->brought_to, file->dropped);
+}
 
-	return cached_bytes(run->fd, ahead, 1) && cached_bytes(run->fd, offset, bytes) == bytes;
+/* With the lock: so far ahead of a reader at `offset`, but no further than the file. */
+static uint64_t ahead_of(const struct history_file *file, uint64_t offset)
+{
+	return u64_min(offset + AHEAD_BYTES, file->end.offset - 1);
+}
+
+bool history_is_warm(const struct history_reader *reader, uint64_t offset, uint64_t bytes)
+{
+	const struct history_file *file = reader->file;
+	bool is_mine;
+	uint64_t ahead;
+
+	(void)pthread_mutex_lock(&reader->history->lock);
+	is_mine = has_brought(file, offset);
+	ahead = ahead_of(file, offset);
+	(void)pthread_mutex_unlock(&reader->history->lock);
+	return !is_mine && cached_bytes(file->fd, ahead, 1) &&
+	       cached_bytes(file->fd, offset, bytes) == bytes;
 }
 
 uint64_t history_bytes_ahead(struct history *history)
@@ -269,11 +289,13 @@ void history_drop_behind(const struct history_reader *reader, uint64_t offset)
 	struct history_file *file = reader->file;
 	struct old_part part;
 	uint64_t ahead, to = offset;
+	bool is_mine;
 
 	(void)pthread_mutex_lock(&history->lock);
-	ahead = u64_min(offset + AHEAD_BYTES, file->end.offset - 1);
+	is_mine = has_brought(file, offset);
+	ahead = ahead_of(file, offset);
 	(void)pthread_mutex_unlock(&history->lock);
-	if (!cached_bytes(file->fd, ahead, 1))
+	if (is_mine || !cached_bytes(file->fd, ahead, 1))
 		to = ahead + HISTORY_LOOK_BYTES;
 	(void)pthread_mutex_lock(&history->lock);
 	part = note_brought(file, offset, to);

@@ -45,10 +45,10 @@ enum {
  * run->ready_to on.  Where it cannot be told, they are taken to be there. */
 uint64_t history_cached(struct history_run *run, uint64_t offset, uint64_t bytes);
 
-/* True: `bytes` of the file of a run, from `offset` on, are in the page cache,
- * HISTORY_LOOK_BYTES at most, and so is what is far ahead of them.  So nobody has brought them
- * in for this reader alone. */
-bool history_is_warm(const struct history_run *run, uint64_t offset, uint64_t bytes);
+/* True: `bytes` of the file of a reader, from `offset` on, are in the page cache,
+ * HISTORY_LOOK_BYTES at most, and they have not come for this reader alone.  What is far ahead is
+ * there, too. */
+bool history_is_warm(const struct history_reader *reader, uint64_t offset, uint64_t bytes);
 
 /* Brings `bytes` of a file, not 0, from `offset` on into the page cache.  The kernel may begin
  * to read what is behind them.  Waits for the disk.  0; -EBADMSG: the file is shorter; or

@@ -394,7 +394,7 @@ static void read_ahead(struct replay *replay)
 
 	if (!from || !bytes || run->is_unseen || replay->is_reading || from > run->offset + bytes)
 		return;
-	if (history_is_warm(run, from, bytes)) {
+	if (history_is_warm(&replay->reader, from, bytes)) {
 		replay->run.ready_to = 0;
 		return;
 	}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What a reader leaves in the page cache, however far the kernel reads ahead: nothing that has come
+ * for this reader, and all that was there before.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <linux/magic.h>
+
+#include "history/history_cache.h"
+#include "history/history_folder.h"
+#include "history/history_reader.h"
+#include "tests/unit/history_rig.h"
+
+enum {
+	PIECE_BYTES = HISTORY_LOOK_BYTES,
+	FILE_BYTES = 96 * PIECE_BYTES,
+	READ_BYTES = 80 * PIECE_BYTES, /* of the file */
+};
+
+struct cache_rig {
+	struct history *history;
+	struct history_reader reader;
+	int fd; /* somebody else's */
+};
+
+/* A file system in memory, where other histories are, has nowhere to drop its files to. */
+static int begin_on_disk(void **state)
+{
+	struct history_rig *rig;
+
+	if (history_rig_begin(state) != 0)
+		return -1;
+	rig = *state;
+	assert_int_equal(rmdir(rig->path), 0);
+	(void)snprintf(rig->path, sizeof(rig->path), "/var/tmp/relay-history-XXXXXX");
+	assert_non_null(mkdtemp(rig->path));
+	return 0;
+}
+
+/* A file that has been dropped as a whole, and a reader at its beginning. */
+static void open_dropped(struct history_rig *rig, struct cache_rig *cache)
+{
+	struct history_found found;
+	struct history_file *file;
+
+	rig->params.max_file_bytes = 1 << 30;
+	history_rig_add(rig, 1 << 16);
+	history_rig_record(rig);
+	cache->history = history_rig_open(rig, &found);
+	assert_int_equal(history_reader_open_at(&cache->reader, cache->history, HISTORY_RIG_SESSION,
+						rig->packets[0].header.sequence),
+			 0);
+	file = cache->reader.file;
+	assert_int_equal(history_folder_open_file(cache->history->folder.fd, file->number,
+						  HISTORY_PACKETS, O_RDWR, &cache->fd),
+			 0);
+	/* As if all of it had been recorded. */
+	assert_int_equal(ftruncate(cache->fd, FILE_BYTES), 0);
+	assert_int_equal(fsync(cache->fd), 0);
+	assert_int_equal(posix_fadvise(cache->fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+	file->end.offset = file->dropped = FILE_BYTES;
+}
+
+static void close_dropped(struct cache_rig *cache)
+{
+	assert_int_equal(close(cache->fd), 0);
+	history_close(&cache->history);
+}
+
+static void need_a_disk(const struct history_rig *rig)
+{
+	struct statfs fs;
+
+	assert_int_equal(statfs(rig->path, &fs), 0);
+	if (fs.f_type == TMPFS_MAGIC)
+		skip();
+}
+
+/* The kernel, ahead of a reader; or another program. */
+static void read_all(const struct cache_rig *cache, uint64_t bytes)
+{
+	uint8_t *piece = malloc(PIECE_BYTES);
+
+	assert_non_null(piece);
+	for (uint64_t offset = 0; offset < bytes; offset += PIECE_BYTES)
+		assert_int_equal(pread(cache->fd, piece, PIECE_BYTES, (off_t)offset), PIECE_BYTES);
+	free(piece);
+}
+
+static uint64_t cached_bytes(const struct cache_rig *cache, uint64_t bytes)
+{
+	struct history_run run = {.fd = cache->fd, .length = FILE_BYTES};
+	uint64_t cached = 0;
+
+	for (uint64_t offset = 0; offset < bytes; offset += 4096)
+		cached += history_cached(&run, offset, 4096);
+	return cached;
+}
+
+static void leave(struct cache_rig *cache)
+{
+	history_reader_close(&cache->reader);
+	history_drop_old(cache->history);
+}
+
+static void what_the_kernel_reads_ahead_is_dropped(void **state)
+{
+	struct history_rig *rig = *state;
+	struct cache_rig cache;
+
+	need_a_disk(rig);
+	open_dropped(rig, &cache);
+	for (uint64_t offset = 0; offset < READ_BYTES; offset += PIECE_BYTES) {
+		history_drop_behind(&cache.reader, offset);
+		if (!offset)
+			read_all(&cache, READ_BYTES);
+		assert_false(history_is_warm(&cache.reader, offset + PIECE_BYTES, 1));
+	}
+	leave(&cache);
+	assert_int_equal(cached_bytes(&cache, FILE_BYTES), 0);
+	close_dropped(&cache);
+}
+
+static void what_was_there_before_stays(void **state)
+{
+	struct history_rig *rig = *state;
+	struct cache_rig cache;
+	uint64_t before;
+
+	need_a_disk(rig);
+	open_dropped(rig, &cache);
+	read_all(&cache, FILE_BYTES);
+	before = cached_bytes(&cache, READ_BYTES);
+	for (uint64_t offset = 0; offset < READ_BYTES; offset += PIECE_BYTES) {
+		history_drop_behind(&cache.reader, offset);
+		assert_true(history_is_warm(&cache.reader, offset, PIECE_BYTES));
+	}
+	leave(&cache);
+	assert_int_equal(before, READ_BYTES);
+	assert_int_equal(cached_bytes(&cache, READ_BYTES), READ_BYTES);
+	close_dropped(&cache);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_the_kernel_reads_ahead_is_dropped,
+						begin_on_disk, history_rig_end),
+		cmocka_unit_test_setup_teardown(what_was_there_before_stays, begin_on_disk,
+						history_rig_end),
+	};
+
+	return cmocka_run_group_tests_name("history_cache", tests, NULL, NULL);
+}
