@@ -70,15 +70,15 @@ static bool push(struct crossing *crossing, struct crossing_item *item)
 }
 
 /* Pushes an item without payload.  What comes behind it begins there in the sequence. */
-static bool tell_at(struct crossing *crossing, enum crossing_kind kind, uint32_t session,
-		    uint64_t next_seq)
+static bool tell_at(struct crossing *crossing, enum crossing_kind kind,
+		    const struct sequence *sequence)
 {
 	struct crossing_item *item = new_item(crossing->home, kind);
 
 	if (!item)
 		return false;
-	item->packet.session = session;
-	item->packet.first_seq = next_seq;
+	item->packet.session = sequence->session;
+	item->packet.first_seq = sequence->next_seq;
 	if (push(crossing, item))
 		return true;
 	free(item);
@@ -87,16 +87,14 @@ static bool tell_at(struct crossing *crossing, enum crossing_kind kind, uint32_t
 
 static bool tell(struct crossing *crossing, enum crossing_kind kind)
 {
-	const struct sequence *sequence = crossing->home->sequence;
-
-	return tell_at(crossing, kind, sequence->session, sequence->next_seq);
+	return tell_at(crossing, kind, crossing->home->sequence);
 }
 
 /* Before anything else: the branch would take what comes for what it misses. */
-static void tell_loss(struct crossing *crossing)
+static void tell_loss(struct crossing *crossing, const struct sequence *sequence)
 {
 	if (crossing->has_lost)
-		crossing->has_lost = !tell(crossing, CROSSING_LOSS);
+		crossing->has_lost = !tell_at(crossing, CROSSING_LOSS, sequence);
 }
 
 static void lose(struct crossing *crossing)
@@ -112,11 +110,13 @@ static void lose(struct crossing *crossing)
 static void dispatch(struct crossing *crossing, struct crossing_item *item)
 {
 	struct crossings *home = crossing->home;
+	/* Home's own is behind the packet by now. */
+	const struct sequence sequence = {
+		.session = item->packet.session,
+		.next_seq = item->packet.first_seq,
+	};
 
-	/* Home's sequence is behind the packet by now. */
-	if (crossing->has_lost)
-		crossing->has_lost = !tell_at(crossing, CROSSING_LOSS, item->packet.session,
-					      item->packet.first_seq);
+	tell_loss(crossing, &sequence);
 	crossing_hand_on(crossing, &home->fanout->pipes->pool, item->chain.count);
 	if (!crossing->has_lost && push(crossing, item)) {
 		home->fanout->metrics->crossed_packets++;
@@ -259,7 +259,7 @@ void crossings_send_sequence(struct crossings *home)
 	list_for_each (&home->list, node) {
 		struct crossing *crossing = crossing_of(node);
 
-		tell_loss(crossing);
+		tell_loss(crossing, home->sequence);
 		if (crossing->is_open && !tell(crossing, CROSSING_SEQUENCE))
 			lose(crossing);
 	}
@@ -272,7 +272,7 @@ void crossings_send_drain(struct crossings *home)
 	home->is_draining = true;
 	/* To those that sleep as well: somebody may be waiting there. */
 	list_for_each (&home->list, node) {
-		tell_loss(crossing_of(node));
+		tell_loss(crossing_of(node), home->sequence);
 		if (!tell(crossing_of(node), CROSSING_DRAIN))
 			lose(crossing_of(node));
 	}
@@ -374,7 +374,7 @@ void crossings_tick(struct crossings *home)
 
 	crossings_collect(home);
 	list_for_each (&home->list, node)
-		tell_loss(crossing_of(node));
+		tell_loss(crossing_of(node), home->sequence);
 	crossings_answer(home);
 }
 
