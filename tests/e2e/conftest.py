@@ -48,7 +48,6 @@ class Lab:
         self.relays = []
         self.ingests = []
         self.closers = []
-        self.at_last = lambda: None
 
     def start(self, sections, **options):
         stdin = next((i.stdin for i in self.ingests if i.stdin is not None), None)
@@ -84,15 +83,14 @@ class Lab:
         if file_system_in_memory():
             return self.directory
         made = tempfile.TemporaryDirectory(prefix="relay-", dir="/dev/shm")
-        self.at_last = made.cleanup
+        self.closers.append(made.cleanup)
         return Path(made.name)
 
     def close(self):
         for ingest in self.ingests:
             ingest.close()
-        for close in self.closers:
+        for close in reversed(self.closers):
             close()
-        self.at_last()
         self.loop.close()
 
 
