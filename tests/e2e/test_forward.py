@@ -30,6 +30,11 @@ def start(lab, nats, name=None, **options):
     return relay
 
 
+def errors(relay, more=0):
+    """For wait(): what is counted at the start, and so many. A server of a busy machine may not have answered in time."""
+    return {"forward_errors": relay.feed("a")["forward_errors"] + more}
+
+
 def bodies(nats, **options):
     return [body for _, _, body in nats.client().stored(**options)]
 
@@ -58,12 +63,12 @@ def test_each_message_is_one_of_the_stream(lab, server):
     nats = server()
     nats.stream()
     relay = start(lab, nats)
+    at_start = {**errors(relay), "forward_connects": relay.feed("a")["forward_connects"]}
     readers = [relay.subscribe("a-raw", LINES), relay.subscribe("a-framed", LINES)]
     relay.wait("a", subscribers=2)
     relay.publish("a", LINES.wire)
     relay.run_until_done(readers)
-    relay.wait("a", forward_acked=900, forward_sent=900, forward_duplicates=0, forward_missed=0, forward_errors=0,
-               forward_lag=0, forward_connects=1)
+    relay.wait("a", forward_acked=900, forward_sent=900, forward_duplicates=0, forward_missed=0, forward_lag=0, **at_start)
     session = relay.feed("a")["session"]
     assert nats.client().stored() == [(SUBJECT, f"{SUBJECT}:{session}-{i + 1}", LINES.message(i))
                                       for i in range(900)]
@@ -253,9 +258,10 @@ def test_nothing_overtakes_what_was_lost_on_the_way(lab, server):
     sections["nats"] = {"servers": losing(lab, nats, 300)}
     relay = lab.start(sections)
     relay.wait("a", forward_up=1)
+    once_more = {**errors(relay, 1), "forward_connects": relay.feed("a")["forward_connects"] + 1}
     relay.expect("stream PRICES lacks a message that was published before; relay begins again with that")
     relay.publish("a", LINES.wire)
-    relay.wait("a", forward_acked=900, forward_errors=1, forward_connects=2, forward_up=1)
+    relay.wait("a", forward_acked=900, forward_up=1, **once_more)
     assert bodies(nats) == LINES.wire_pieces()
 
 
@@ -363,11 +369,12 @@ def test_what_comes_late_is_not_taken_behind_newer_ones(lab, server):
     nats.stream(subjects=[SUBJECT])
     way = die_with_one_on_its_way(lab, nats)
     relay = start(lab, nats, name="second.ini")
+    at_start = errors(relay)
     publisher = relay.publish("a", LINES.message(300))
     relay.wait("a", forward_acked=1)
     assert b"wrong last sequence" in way.arrive()
     publisher.send(LINES.message(301))
-    relay.wait("a", forward_acked=2, forward_errors=0)
+    relay.wait("a", forward_acked=2, **at_start)
     assert bodies(nats) == LINES.wire_pieces()[:299] + LINES.wire_pieces()[300:302]
 
 
@@ -378,11 +385,12 @@ def test_what_comes_late_is_not_taken_twice(lab, server):
     options = {"history": lab.directory / "history"}
     way = die_with_one_on_its_way(lab, nats, **options)
     relay = start(lab, nats, name="second.ini", **options)
+    at_start = errors(relay)
     relay.wait("a", forward_acked=1)
     nats.wait_ids_forgotten(100_000_000)
     assert b"wrong last sequence" in way.arrive()
     relay.publish("a", part(LINES, 300, 900))
-    relay.wait("a", forward_acked=601, forward_errors=0)
+    relay.wait("a", forward_acked=601, **at_start)
     assert bodies(nats) == LINES.wire_pieces()
 
 
@@ -427,11 +435,12 @@ def test_of_two_origins_either_may_die(lab, server, subjects):
 @SUBJECTS
 def test_an_origin_that_was_away_for_longer_than_the_window_doubles_nothing(lab, server, subjects):
     nats = server()
-    nats.stream(subjects=subjects, duplicate_window=100_000_000)
+    nats.stream(subjects=subjects)
     relays = pair(lab, nats)
     publishers = [relay.publish("a", NUMBERED.wire[:packets_until(200)]) for relay in relays]
     for relay in relays:
         relay.wait("a", forward_acked=200)
+    nats.change_stream(duplicate_window=100_000_000)
     nats.kill()
     for relay, publisher in zip(relays, publishers):
         publisher.send(NUMBERED.wire[packets_until(200):])
@@ -454,8 +463,9 @@ def test_the_first_messages_of_an_origin_are_not_taken_twice(lab, server):
     relays[0].wait("a", forward_acked=200)
     nats.wait_ids_forgotten(100_000_000)
     relays[1].expect("stream PRICES has got messages since relay looked at it; relay looks again")
+    once_more = errors(relays[1], 1)
     relays[1].publish("a", NUMBERED.wire)
-    relays[1].wait("a", in_messages=600, forward_lag=0, forward_errors=1, forward_up=1, forward_missed=0)
+    relays[1].wait("a", in_messages=600, forward_lag=0, forward_up=1, forward_missed=0, **once_more)
     assert bodies(nats) == [NUMBERED.payload[i * 900:(i + 1) * 900] for i in range(600)]
 
 
@@ -476,8 +486,9 @@ def test_an_origin_gets_in_however_much_the_other_one_publishes(lab, server):
     thread = threading.Thread(target=publish, daemon=True)
     thread.start()
     wait_stored(lab, nats, 100)
+    most = errors(relay, 3)["forward_errors"]
     relay.publish("a", b"one\n")
-    relay.wait("a", forward_acked=1, forward_duplicates=0, forward_up=1, test=lambda now: now["forward_errors"] <= 3)
+    relay.wait("a", forward_acked=1, forward_duplicates=0, forward_up=1, test=lambda now: now["forward_errors"] <= most)
     has_got_in.set()
     thread.join()
 
@@ -584,7 +595,8 @@ def test_too_long_a_message_is_left_out_and_named(lab, server, whose):
     nats = server(**({"more": "max_payload: 2000\n"} if whose == "server" else {}))
     nats.stream(**({"max_msg_size": 2000} if whose == "stream" else {}))
     relay = start(lab, nats)
+    at_start = errors(relay)
     relay.publish("a", b"one\n" + bytes(2000) + b"\n" + b"two\n")
-    relay.wait("a", forward_acked=2, forward_too_long=1, forward_lag=0, forward_errors=0)
+    relay.wait("a", forward_acked=2, forward_too_long=1, forward_lag=0, **at_start)
     relay.wait_log("forward leaves out a message feed=a session=[0-9]+ sequence=2 bytes=2001: it is longer than")
     assert bodies(nats) == [b"one\n", b"two\n"]

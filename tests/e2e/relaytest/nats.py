@@ -167,6 +167,10 @@ class Server:
                                  **{"storage": "file", "retention": "limits", "num_replicas": 1, **more})
         return (nanoseconds(made["created"]) // 10**6) % 2**32 | 1
 
+    def change_stream(self, name="PRICES", **changed):
+        client = self.client()
+        client.api(f"STREAM.UPDATE.{name}", **{**client.api(f"STREAM.INFO.{name}")["config"], **changed})
+
     def wait_ids_forgotten(self, window):
         """Until a stream with such a duplicate window (ns) knows no id that it knows now."""
         self.stream("IDS", subjects=["ids"], duplicate_window=window)
