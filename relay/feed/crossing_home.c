@@ -345,7 +345,8 @@ static void answer(struct crossing *crossing)
 
 	if (is_wanted == crossing->is_open || crossing->home->is_draining)
 		return;
-	if (!tell(crossing, is_wanted ? CROSSING_WAKE : CROSSING_SLEEP))
+	tell_loss(crossing, crossing->home->sequence);
+	if (crossing->has_lost || !tell(crossing, is_wanted ? CROSSING_WAKE : CROSSING_SLEEP))
 		return;
 	crossing->is_open = is_wanted;
 	if (is_wanted)

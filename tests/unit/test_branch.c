@@ -274,6 +274,23 @@ static void a_loss_ends_where_the_next_packet_begins(void **state)
 	close_branch();
 }
 
+/* Who is let in behind the sleep misses nothing, and is not told so. */
+static void a_loss_is_told_before_a_sleep(void **state)
+{
+	struct crossings *home;
+
+	(void)state;
+	publish_ahead_of_branch();
+	home = &web.rig.feed->publish.crossings;
+	crossings_lose(home);
+	atomic_store(&branch.crossing->is_wanted, false);
+	crossings_answer(home);
+	expect_item(CROSSING_PACKET, 1);
+	expect_item(CROSSING_LOSS, 3);
+	expect_item(CROSSING_SLEEP, 3);
+	close_branch();
+}
+
 /* A request for a time may be answered by any worker, and in any format. */
 static void a_packet_came_at_one_time_everywhere(void **state)
 {
@@ -303,6 +320,7 @@ int main(void)
 		TEST(a_branch_can_be_made_to_catch_up),
 		TEST(a_loss_is_told_though_nothing_follows),
 		TEST(a_loss_ends_where_the_next_packet_begins),
+		TEST(a_loss_is_told_before_a_sleep),
 		TEST(a_packet_came_at_one_time_everywhere),
 	};
 
