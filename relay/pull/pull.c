@@ -158,7 +158,9 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	(void)loop;
 	if (bytes > 0 && pull_answer_parse(pull->head, (size_t)bytes, &answer) < 0)
 		bytes = -EPROTO;
-	if (bytes > 0)
+	if (bytes > 0 && pull_answer_is_interim(&answer))
+		pull->head_bytes = 0; /* the next head */
+	else if (bytes > 0)
 		take_answer(pull, &answer);
 	else if (bytes < 0)
 		refuse(pull, fault_of(bytes), false);

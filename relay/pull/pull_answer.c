@@ -242,6 +242,11 @@ static bool refuse(const struct pull_answer *answer, struct errmsg *err)
 	return false;
 }
 
+bool pull_answer_is_interim(const struct pull_answer *answer)
+{
+	return answer->status / 100 == 1 && answer->status != 101 && !answer->is_icy;
+}
+
 bool pull_answer_is_stream(const struct pull_answer *answer, bool is_framed, struct errmsg *err)
 {
 	const char *media = format_row(FORMAT_FRAMED)->media;

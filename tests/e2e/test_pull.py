@@ -167,6 +167,8 @@ def test_a_token_that_cannot_be_read(lab, tmp_path):
 
 @pytest.mark.parametrize("answer, why", (
     (b"HTTP/1.1 404 Not Found\r\nContent-Length: 8\r\n\r\nno\x1b[1m!\n", r'answered 404: .* \("no\?\[1m!"\)'),
+    (b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 404 Not Found\r\n\r\n", "answered 404"),
+    (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "answered 101"),
     (b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\n\r\n", "answered 503: it has no room now"),
     (b"HTTP/1.1 302 Found\r\nLocation: http://other/x\r\n\r\n", "redirects to http://other/x; expected that address"),
     (b"HTTP/1.1 206 Partial Content\r\n\r\n", "answered 206"),

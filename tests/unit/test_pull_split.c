@@ -20,6 +20,10 @@
 #include "tests/unit/loop_ceiling.h"
 #include "tests/unit/tcp_pair.h"
 
+enum {
+	HEADS_MAX = 3, /* of one answer */
+};
+
 struct rig {
 	struct ev_loop *loop;
 	struct ev_timer ceiling;
@@ -74,8 +78,8 @@ static bool is_readable(const struct rig *rig)
 	return poll(&readable, 1, 0) > 0;
 }
 
-/* It has come, and relay has looked at it: then it waits for more, and does not look
- * again and again. */
+/* It has come, and relay has looked at it, once for each head: then it waits for more, and does
+ * not look again and again. */
 static void send_piece(struct rig *rig, const char *bytes, size_t count)
 {
 	int unacknowledged = 1;
@@ -85,7 +89,8 @@ static void send_piece(struct rig *rig, const char *bytes, size_t count)
 		assert_int_equal(ioctl(rig->pair.accepted, SIOCOUTQ, &unacknowledged), 0);
 		sched_yield();
 	}
-	ev_run(rig->loop, EVRUN_NOWAIT);
+	for (int i = 0; i < HEADS_MAX; i++)
+		ev_run(rig->loop, EVRUN_NOWAIT);
 	if (!rig->streams && !rig->refused.text[0])
 		assert_false(is_readable(rig));
 }
@@ -126,6 +131,12 @@ static void streams_begin_where_they_begin(void **state)
 	expect_stream("ntrip://h/M", "HTTP/1.1 200 OK\r\nContent-Type: gnss/data\r\n\r\n",
 		      "stream");
 	expect_stream("http://h/a", "HTTP/1.1 200 OK\r\nServer: x\r\n\r\n", "stream");
+	expect_stream("http://h/a",
+		      "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+		      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nServer: x\r\n\r\n",
+		      "stream");
+	expect_stream("ntrip://h/M", "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+		      "stream");
 	expect_stream("http://h/a", "ICY 200 OK\r\nServer: x\r\n\r\n", "stream");
 }
 
