@@ -16,7 +16,8 @@ struct token_bucket {
 	uint64_t full_ns;    /* private: when it is, or was, full again */
 };
 
-/* Full at first.  per_second: up to 10^9; 0 = no limit.  burst: what it holds, up to 2^33. */
+/* Full at first.  per_second: 0 = no limit; over 10^9, a single token takes no time.  burst: what
+ * it holds, up to 2^34. */
 void token_bucket_init(struct token_bucket *bucket, uint64_t per_second, uint64_t burst);
 
 /* How long until there are so many tokens; 0 when they are there.  More than the bucket holds are

@@ -25,6 +25,11 @@
 #include "source/ingest_peer.h"
 #include "source/listener_log.h"
 
+enum {
+	RATE_PIECES = 50, /* of a second's bytes: one is read at once */
+	RATE_PARTS = 10,  /* the same, for what may be made up for after a pause */
+};
+
 static const uint64_t PUBLISHER_KEEPALIVE_MS =
 	30000;                              /* a dead publisher must give way to the next one */
 static const double RATE_TURN_S = 0.01;     /* a paced file is read in such steps */
@@ -375,22 +380,10 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 	ingest_watch(ingest);
 }
 
-/* What a paced file may read now; 0 = not yet. */
-static bool refill_allowance(struct ingest *ingest)
-{
-	uint64_t now = now_ms();
-	uint64_t elapsed = u64_min(now - ingest->allowance_ms, 100);
-
-	ingest->allowance += ingest->params.rate_bytes * elapsed / 1000;
-	if (elapsed * ingest->params.rate_bytes >= 1000)
-		ingest->allowance_ms = now;
-	return ingest->allowance > 0;
-}
-
 static void on_file_turn(struct ev_loop *loop, ev_timer *watcher, int events)
 {
 	struct ingest *ingest = container_of(watcher, struct ingest, file_turn);
-	bool paced = ingest->params.rate_bytes > 0;
+	uint64_t rate = ingest->params.rate_bytes, now_ns = clock_mono_ns();
 	uint64_t before = ingest->feed->intake.taken_bytes;
 
 	(void)events;
@@ -399,14 +392,18 @@ static void on_file_turn(struct ev_loop *loop, ev_timer *watcher, int events)
 		on_readable(loop, &ingest->readable, EV_READ);
 		return;
 	}
-	if (ingest_may_read(ingest) && (!paced || refill_allowance(ingest))) {
-		ingest->source.max_bytes = paced ? ingest->allowance : 0;
+	if (ingest_may_read(ingest) && !token_bucket_wait_ns(&ingest->rate, now_ns, 1)) {
+		ingest->source.max_bytes = rate ? rate / RATE_PIECES + 1 : 0;
 		ingest_take_once(ingest);
-		if (paced)
-			ingest->allowance -= u64_min(ingest->feed->intake.taken_bytes - before,
-						     ingest->allowance);
+		token_bucket_take(&ingest->rate, now_ns, ingest->feed->intake.taken_bytes - before);
 	}
 	ingest_watch(ingest);
+}
+
+void ingest_set_rate(struct ingest *ingest, uint64_t bytes)
+{
+	ingest->params.rate_bytes = bytes;
+	token_bucket_init(&ingest->rate, bytes, bytes / RATE_PARTS + 1);
 }
 
 static void on_refused(void *owner, int fd, struct source_body *body, enum close_reason reason)
@@ -516,6 +513,7 @@ void ingest_init(struct ingest *ingest, struct ev_loop *loop, struct feed *feed,
 		.device.inotify_fd = -1,
 		.device.file_watch = -1,
 	};
+	ingest_set_rate(ingest, params->rate_bytes);
 	send_file_init(&ingest->send_file, loop, feed->params.name);
 	send_file_load(&ingest->send_file, params->send_file);
 	listener_init(&ingest->listener, loop, &listener_events, ingest);
@@ -538,7 +536,6 @@ void ingest_begin(struct ingest *ingest)
 	if (ingest->may_begin)
 		return;
 	ingest->may_begin = true;
-	ingest->allowance_ms = now_ms();
 	ingest_watch(ingest);
 }
 
@@ -584,7 +581,6 @@ void ingest_tick(struct ingest *ingest, uint64_t now)
 	if (!ingest->has_started &&
 	    feed_subscriber_count(ingest->feed) >= ingest->params.start_subscribers) {
 		ingest->has_started = true;
-		ingest->allowance_ms = now;
 		ingest_watch(ingest);
 	}
 	if (has_source(ingest) && now - ingest->last_ms >= SILENCE_MS) {

@@ -24,6 +24,7 @@
 #include "net/access.h"
 #include "net/connector.h"
 #include "net/listener.h"
+#include "net/token_bucket.h"
 #include "pull/pull.h"
 #include "source/datagrams.h"
 #include "source/gathering.h"
@@ -157,11 +158,10 @@ struct ingest {
 	struct gathering gathering;
 	/* For a paced file, since epoll does not watch regular ones, and while it has no room. */
 	ev_timer file_turn;
-	bool is_unwatched;  /* epoll has no room for the source: it is looked at by turns */
-	uint64_t last_ms;   /* monotonic: the publisher's last byte */
-	uint64_t allowance; /* FILE with a rate: bytes that may be read now */
-	uint64_t allowance_ms;
-	int stdin_flags; /* to be restored; -1 = unchanged */
+	bool is_unwatched;        /* epoll has no room for the source: it is looked at by turns */
+	uint64_t last_ms;         /* monotonic: the publisher's last byte */
+	struct token_bucket rate; /* FILE: bytes; they are owed where more were read */
+	int stdin_flags;          /* to be restored; -1 = unchanged */
 	bool is_open;
 	bool may_begin;   /* ingest_begin() has been called */
 	bool has_started; /* start_subscribers have been there once */
@@ -235,6 +235,9 @@ enum close_reason ingest_check_peer(struct ingest *ingest, const struct endpoint
 /* HTTP: it has been let in.  It is the publisher from its first byte on, as with LISTEN.  Takes
  * fd and body. */
 void ingest_admit(struct ingest *ingest, int fd, struct source_body *body);
+
+/* Of a file, a second, from now on; 0: as fast as it goes. */
+void ingest_set_rate(struct ingest *ingest, uint64_t bytes);
 
 /* Whether the pages of the publisher are copied, from the next packet on. */
 void ingest_set_pages(struct ingest *ingest, bool copies_pages);

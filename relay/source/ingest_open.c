@@ -5,17 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "file/open_path.h"
 #include "source/ingest.h"
 #include "source/ingest_file.h"
-
-static uint64_t now_ms(void)
-{
-	return clock_mono_ns() / NS_PER_MS;
-}
 
 static int open_udp(struct ingest *ingest, struct errmsg *err)
 {
@@ -68,7 +62,6 @@ int ingest_open(struct ingest *ingest, const struct ingest_state *kept, struct e
 	int r = 0;
 
 	ingest->is_open = true;
-	ingest->allowance_ms = now_ms();
 	ingest->has_started = ingest->has_started || ingest->params.start_subscribers == 0;
 	ingest->way = way_of(&ingest->params);
 	switch (ingest->params.kind) {
@@ -119,7 +112,7 @@ void ingest_change(struct ingest *ingest, const struct ingest_params *params)
 	ingest_set_pages(ingest, params->copies_pages);
 	ingest->params.source_timeout_ms = params->source_timeout_ms;
 	send_file_load(&ingest->send_file, params->send_file);
-	ingest->params.rate_bytes = params->rate_bytes;
+	ingest_set_rate(ingest, params->rate_bytes);
 	ingest->params.retry_max_ms = params->retry_max_ms;
 	memcpy(ingest->params.token_file, params->token_file, sizeof(params->token_file));
 	ingest->params.position = params->position;
