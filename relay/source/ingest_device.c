@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -150,16 +151,35 @@ static void read_on(struct ingest *ingest)
 	ingest_watch(ingest);
 }
 
-/* What has changed does not matter. */
+/* Is any of the changes one of the file, or may have been?  The folder may have files that change
+ * all the time.  Those of the file itself, and lost ones, come without a name. */
+static bool is_changed(const struct ingest *ingest)
+{
+	const char *slash = strrchr(ingest->params.path, '/');
+	const char *name = slash ? slash + 1 : ingest->params.path;
+	alignas(struct inotify_event) char bytes[4096];
+	bool is_ours = false;
+	ssize_t got;
+
+	while ((got = read(ingest->device.inotify_fd, bytes, sizeof(bytes))) > 0) {
+		for (ssize_t at = 0; at < got;) {
+			const struct inotify_event *event = (const void *)(bytes + at);
+
+			is_ours = is_ours || !event->len || strcmp(event->name, name) == 0;
+			at += (ssize_t)(sizeof(*event) + event->len);
+		}
+	}
+	return is_ours;
+}
+
 static void on_changed(struct ev_loop *loop, ev_io *watcher, int events)
 {
 	struct ingest *ingest = container_of(watcher, struct ingest, device.changed);
-	char ignored[4096];
 
 	(void)loop;
 	(void)events;
-	while (read(ingest->device.inotify_fd, ignored, sizeof(ignored)) > 0)
-		;
+	if (!is_changed(ingest))
+		return;
 	if (ingest->source.fd < 0 && !ingest->device.is_awaited)
 		open_it(ingest);
 	else
