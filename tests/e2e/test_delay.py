@@ -291,7 +291,7 @@ def test_what_cannot_be_is_refused(lab, of_feed, of_listener, words):
 
 def test_since_is_exact_also_where_the_recorder_is_behind(lab):
     """What came before that time and is written later is not sent."""
-    says_so = lab.directory / "disk-hangs"
+    says_so = lab.memory / "disk-hangs"
     made = text_script((1000,) * 300, 42)
     both = sections(lab)
     both["relay"]["log_level"] = "debug"
@@ -311,7 +311,7 @@ def test_since_is_exact_also_where_the_recorder_is_behind(lab):
 
 def test_a_disk_that_hangs_holds_up_nobody_else(lab):
     """How far the delay reaches cannot be looked up meanwhile. Who is delayed waits, and then has all; others go on."""
-    says_so = lab.directory / "disk-hangs"
+    says_so = lab.memory / "disk-hangs"
     made = text_script((1000,) * 300, 40)
     relay = lab.start(sections(lab), env=preload(RELAY_HANG=f"pread:{says_so}"))
     clock, publisher = Clock(made), relay.publish("a")

@@ -222,7 +222,7 @@ def test_after_an_upgrade_that_failed_whoever_was_not_paused_goes_on(lab, server
     """The disk of the feed before does not answer, so the forwarder and the recorder of this one are not asked to pause."""
     nats = server()
     nats.stream()
-    says_so = lab.directory / "disk-hangs"
+    says_so = lab.memory / "disk-hangs"
     before = feed("a", framing="line", history=lab.directory / "history-a")
     relay = lab.start({**before, **forwarding(nats, "b", history=lab.directory / "history-b")},
                       env=preload(RELAY_HANG=f"pwrite:{says_so}"))

@@ -37,7 +37,7 @@ def test_a_disk_that_hangs_holds_up_only_what_is_forwarded_from_it(lab, server, 
     forwarder that was stopped while it waited."""
     nats = server()
     nats.stream()
-    says_so = lab.directory / "disk-hangs"
+    says_so = lab.memory / "disk-hangs"
     other = script("u32be", (64 * KIB,) * 100, 8)
     relay = lab.start({"admin": {"listen": "tcp:127.0.0.1:0"}, **served(lab, "b"),
                        **forwarding(nats, on_slow="replay", history=lab.directory / "history-a", on_history_lag="wait", **SLOW)},
@@ -68,7 +68,7 @@ def test_what_is_on_its_way_to_the_files_is_waited_for(lab, server):
     """The ring does not have it any more, and the recorder has yet to write it."""
     nats = server()
     nats.stream()
-    says_so = lab.directory / "disk-hangs"
+    says_so = lab.memory / "disk-hangs"
     sections = {"admin": {"listen": "tcp:127.0.0.1:0"},
                 **forwarding(nats, on_slow="replay", history=lab.directory / "history", on_history_lag="wait",
                              **{**SLOW, "stall_timeout": "1h"})}

@@ -237,7 +237,7 @@ def test_a_full_disk_is_a_gap_and_the_feed_goes_on(lab):
 
 def hanging(lab, call, sections):
     """A relay whose disk does not answer such a call any more, and the file that says so."""
-    says_so = lab.directory / "disk-hangs"
+    says_so = lab.memory / "disk-hangs"
     relay = lab.start(sections | ADMIN, env=preload(RELAY_HANG=f"{call}:{says_so}"))
     publish(relay)
     says_so.touch()
@@ -289,7 +289,7 @@ def held_up(lab, held=LATER, relay_options=None):
     The last of what it returns: how many messages."""
     sync, sent, counter, more = held
     sections, folder = history(lab, ring="128k", segment="64k", history_sync=sync)
-    says_so = lab.directory / "disk-hangs"
+    says_so = lab.memory / "disk-hangs"
     relay = lab.start({"relay": relay_options or {}} | sections | ADMIN, env=preload(RELAY_HANG=f"pwrite:{says_so}"))
     says_so.touch()
     publisher = relay.publish("a", SMALL.wire[:1004 * sent])
@@ -413,7 +413,7 @@ def test_relayctl_tells_how_far_back(lab):
 def test_the_doctor_finds_what_cannot_be_recorded(lab):
     """A disk that refuses, and one that does not answer; and that all is well again."""
     sections, _ = history(lab, on_history_lag="gap", on_slow="skip")
-    says_so = lab.directory / "disk-hangs"
+    says_so = lab.memory / "disk-hangs"
     relay = lab.start(sections | ADMIN, env=preload(RELAY_REFUSE="pwrite:ENOSPC:after=40", RELAY_HANG=f"pwrite:{says_so}"))
     says_so.touch()
     publisher = relay.expect("history cannot be").publish("a", script("u32be", (1000,), 2).wire)

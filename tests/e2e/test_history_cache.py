@@ -173,7 +173,7 @@ def unanswered_ms(lab, relay):
 def hanging(lab):
     """A relay whose disk does not answer who reads from it, as long as a file says so; a reader of feed a who waits for the
     disk, one of feed b who stands still and does not need it, and both scripts."""
-    says_so = lab.directory / "disk-hangs"
+    says_so = lab.memory / "disk-hangs"
     made = {"a": script("u32be", (64 * KIB,) * 200, 7), "b": script("u32be", (64 * KIB,) * 100, 8)}
     relay = lab.start({**served(lab, "a", history_file="1m"), **served(lab, "b", history_file="64m"),
                        "admin": {"listen": "tcp:127.0.0.1:0"}},
@@ -226,7 +226,7 @@ def test_a_stop_does_not_wait_for_who_waits_for_the_disk(lab):
 def hung(lab):
     """A relay whose disk does not answer who reads from it. Half of feed a is in files. A reader of feed b, who began before,
     stands still and does not need the disk. Both scripts."""
-    says_so = lab.directory / "disk-hangs"
+    says_so = lab.memory / "disk-hangs"
     made = {"a": text_script((1000, 20_000) * 100, 7), "b": script("u32be", (64 * KIB,) * 50, 8)}
     both = {**served(lab, "a", framing="line"), **served(lab, "b"), "admin": {"listen": "tcp:127.0.0.1:0"}}
     both["listener web-a"]["max_age"] = "1h"

@@ -58,7 +58,7 @@ def test_everybody_gets_everything(lab, framing, sizes, workers):
 
 def test_nobody_gets_what_the_disk_has_not_answered(lab):
     """Those who are there, who comes, who replays and who skips; all of them once it answers."""
-    says_so = lab.directory / "disk-hangs"
+    says_so = lab.memory / "disk-hangs"
     relay = lab.start(sections(lab), env=preload(RELAY_HANG=f"fdatasync:{says_so}"))
     some = readers_of(relay, MADE)
     relay.wait("a", subscribers=len(some))
@@ -83,7 +83,7 @@ def test_nobody_gets_what_the_disk_has_not_answered(lab):
 
 def test_the_publisher_waits_for_a_disk_that_hangs(lab):
     """What waits is bounded by the ring, and nothing is lost, however long it takes."""
-    says_so = lab.directory / "disk-hangs"
+    says_so = lab.memory / "disk-hangs"
     made = text_script((1000,) * 5000, 6)
     relay = lab.start(sections(lab, ring="1m", segment="128k", grace="0", stall_timeout="5s"),
                       env=preload(RELAY_HANG=f"fdatasync:{says_so}"))
@@ -170,7 +170,7 @@ def test_what_waits_goes_on_in_the_next_process(lab, way):
 
 
 def test_an_upgrade_is_refused_while_the_disk_does_not_answer(lab):
-    says_so = lab.directory / "disk-hangs"
+    says_so = lab.memory / "disk-hangs"
     relay = lab.start(sections(lab), env=preload(RELAY_HANG=f"fdatasync:{says_so}"))
     some = readers_of(relay, MADE)
     relay.wait("a", subscribers=len(some))

@@ -129,7 +129,7 @@ def test_from_any_message(lab):
 def hanging(lab, made):
     """A relay whose recorder has got more than the first message, and written that one only; its ring begins behind what
     the recorder has got. And the session, and the file that says that the disk hangs."""
-    says_so = lab.directory / "disk-hangs"
+    says_so = lab.memory / "disk-hangs"
     both = sections(lab)
     both["relay"]["log_level"] = "debug"
     relay = lab.start(both, env=preload(RELAY_HANG=f"pwrite:{says_so}"))
