@@ -55,8 +55,8 @@ ssize_t pull_answer_find_end(const char *bytes, size_t count, bool is_ntrip) mus
 /* Reads a head.  0; -EPROTO: this is no answer. */
 int pull_answer_parse(const char *head, size_t bytes, struct pull_answer *ret) must_check;
 
-/* The head of the answer itself is yet to come (RFC 9110, 15.2).  101 is none of these: nothing else
- * was offered to the server. */
+/* The head of the answer itself is yet to come (RFC 9110, 15.2).  101 is none of these: nothing
+ * else was offered to the server. */
 bool pull_answer_is_interim(const struct pull_answer *answer);
 
 /* Is its body the stream that was asked for?  False: *err says why not, and what to do. */

@@ -564,12 +564,16 @@ void ingest_resume(void *owner)
 void ingest_excuse(struct ingest *ingest, uint64_t now, uint64_t late_ms)
 {
 	ingest->last_ms = u64_min(ingest->last_ms + late_ms, now);
+	ingest->unread_ms = u64_min(ingest->unread_ms + late_ms, now);
 }
 
 void ingest_tick(struct ingest *ingest, uint64_t now)
 {
 	uint64_t timeout = ingest->params.source_timeout_ms;
 
+	/* While relay itself does not read, silence is not the publisher's. */
+	if (!ingest_may_read(ingest))
+		ingest->unread_ms = now;
 	ingest_log_sums(ingest, now * NS_PER_MS);
 	newcomers_tick(&ingest->newcomers, now, has_source(ingest) ? NEWCOMERS_BESIDE_MS : timeout);
 	note_direct_bytes(ingest);
@@ -587,9 +591,8 @@ void ingest_tick(struct ingest *ingest, uint64_t now)
 		feed_finish_message(ingest->feed, false);
 		ingest_note_taken(ingest);
 	}
-	/* While relay itself does not read, silence is not the publisher's. */
-	if (timeout && ingest->feed->publish.sequence.is_source_up && ingest_may_read(ingest) &&
-	    !ingest->source.is_file && !ingest->gathering.since_ns &&
-	    now - ingest->last_ms >= timeout)
+	if (timeout && ingest->feed->publish.sequence.is_source_up && !ingest->source.is_file &&
+	    !ingest->gathering.since_ns &&
+	    now - u64_max(ingest->last_ms, ingest->unread_ms) >= timeout)
 		ingest_end_source(ingest, CLOSE_SOURCE_TIMEOUT, 0);
 }

@@ -160,6 +160,7 @@ struct ingest {
 	ev_timer file_turn;
 	bool is_unwatched;        /* epoll has no room for the source: it is looked at by turns */
 	uint64_t last_ms;         /* monotonic: the publisher's last byte */
+	uint64_t unread_ms;       /* monotonic: when relay was last seen not to read */
 	struct token_bucket rate; /* FILE: bytes; they are owed where more were read */
 	int stdin_flags;          /* to be restored; -1 = unchanged */
 	bool is_open;

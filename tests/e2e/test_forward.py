@@ -63,15 +63,14 @@ def test_each_message_is_one_of_the_stream(lab, server):
     nats = server()
     nats.stream()
     relay = start(lab, nats)
-    at_start = {**errors(relay), "forward_connects": relay.feed("a")["forward_connects"]}
+    at_start = errors(relay) | {"forward_connects": relay.feed("a")["forward_connects"]}
     readers = [relay.subscribe("a-raw", LINES), relay.subscribe("a-framed", LINES)]
     relay.wait("a", subscribers=2)
     relay.publish("a", LINES.wire)
     relay.run_until_done(readers)
     relay.wait("a", forward_acked=900, forward_sent=900, forward_duplicates=0, forward_missed=0, forward_lag=0, **at_start)
     session = relay.feed("a")["session"]
-    assert nats.client().stored() == [(SUBJECT, f"{SUBJECT}:{session}-{i + 1}", LINES.message(i))
-                                      for i in range(900)]
+    assert nats.client().stored() == [(SUBJECT, f"{SUBJECT}:{session}-{i + 1}", LINES.message(i)) for i in range(900)]
     relay.wait_log(rf"forward up feed=a server={nats.url} stream=PRICES subject={SUBJECT}$")
 
 

@@ -63,6 +63,41 @@ def test_source_timeout(lab):
     relay.run_until_done([reader])
 
 
+def outlast_timeout(relay):
+    """Until a silent publisher, who comes now, has been silent for too long."""
+    silent = relay.publish("b", b"\0")
+    relay.wait_log("publisher down feed=b reason=source_timeout")
+    silent.close()
+
+
+SHORT = {"framing": "u32be", "source_timeout": "300ms", **LOSSLESS}
+
+
+def test_what_is_not_read_is_no_silence_before_the_start(lab):
+    """Once the first subscriber has come, the publisher is read, and its silence begins to count."""
+    made = script("u32be", (5000,) * 2, 1)
+    relay = lab.start(feed("a", start_subscribers=1, **SHORT) | feed("b", **SHORT))
+    publisher = relay.publish("a", made.wire)
+    relay.wait("a", source_up=1)
+    outlast_timeout(relay)
+    assert publisher.lost is None
+    relay.run_until_done([relay.subscribe("a-raw", made)])
+    relay.wait("a", source_connects=1)
+
+
+def test_what_is_not_read_is_no_silence_while_somebody_is_waited_for(lab):
+    made = script("u32be", (5000,) * 2000, 1)
+    relay = lab.start(feed("a", ring="128k", segment="64k", **SHORT) | feed("b", **SHORT))
+    reader = relay.subscribe("a-raw", made, paused=True)
+    relay.wait("a", subscribers=1)
+    relay.publish("a", made.wire)
+    relay.wait("a", test=lambda now: now["wait_pauses"] > 0)
+    outlast_timeout(relay)
+    reader.resume()
+    relay.run_until_done([reader])
+    relay.wait("a", source_connects=1)
+
+
 @pytest.mark.parametrize("options", [{"framing": "none"}, {"framing": "line", "last_line": "drop"}])
 def test_fifo_writers_come_and_go(lab, options):
     """A fifo whose writer goes away: no spin, the next writer is served, half a line is not."""
