@@ -31,7 +31,7 @@ def start(lab, nats, name=None, **options):
 
 
 def errors(relay, more=0):
-    """For wait(): what is counted at the start, and so many. A server of a busy machine may not have answered in time."""
+    """For wait(): what is counted by now, and so many. A server of a busy machine may not have answered in time."""
     return {"forward_errors": relay.feed("a")["forward_errors"] + more}
 
 
@@ -253,9 +253,7 @@ def test_nothing_overtakes_what_was_lost_on_the_way(lab, server):
     """In a stream that has this subject alone: those behind it wait until it is published again."""
     nats = server()
     nats.stream(subjects=[SUBJECT])
-    sections = forwarding(nats)
-    sections["nats"] = {"servers": losing(lab, nats, 300)}
-    relay = lab.start(sections)
+    relay = lab.start(forwarding(nats) | {"nats": {"servers": losing(lab, nats, 300)}})
     relay.wait("a", forward_up=1)
     once_more = {**errors(relay, 1), "forward_connects": relay.feed("a")["forward_connects"] + 1}
     relay.expect("stream PRICES lacks a message that was published before; relay begins again with that")
