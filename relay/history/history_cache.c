@@ -178,24 +178,27 @@ static bool has_brought(const struct history_file *file, uint64_t offset)
 	       offset < u64_min(file->brought_to, file->dropped);
 }
 
-/* With the lock: so far ahead of a reader at `offset`, but no further than the file. */
-static uint64_t ahead_of(const struct history_file *file, uint64_t offset)
+/* True: from `offset` on, what is there or comes is for the readers of the file.  *ret_ahead: so
+ * far the kernel may go by itself, but no further than the file. */
+static bool comes_for_reader(const struct history_reader *reader, uint64_t offset,
+			     uint64_t *ret_ahead)
 {
-	return u64_min(offset + AHEAD_BYTES, file->end.offset - 1);
+	const struct history_file *file = reader->file;
+	bool is_brought;
+
+	(void)pthread_mutex_lock(&reader->history->lock);
+	is_brought = has_brought(file, offset);
+	*ret_ahead = u64_min(offset + AHEAD_BYTES, file->end.offset - 1);
+	(void)pthread_mutex_unlock(&reader->history->lock);
+	return is_brought || !cached_bytes(file->fd, *ret_ahead, 1);
 }
 
 bool history_is_warm(const struct history_reader *reader, uint64_t offset, uint64_t bytes)
 {
-	const struct history_file *file = reader->file;
-	bool is_mine;
 	uint64_t ahead;
 
-	(void)pthread_mutex_lock(&reader->history->lock);
-	is_mine = has_brought(file, offset);
-	ahead = ahead_of(file, offset);
-	(void)pthread_mutex_unlock(&reader->history->lock);
-	return !is_mine && cached_bytes(file->fd, ahead, 1) &&
-	       cached_bytes(file->fd, offset, bytes) == bytes;
+	return !comes_for_reader(reader, offset, &ahead) &&
+	       cached_bytes(reader->file->fd, offset, bytes) == bytes;
 }
 
 uint64_t history_bytes_ahead(struct history *history)
@@ -289,13 +292,8 @@ void history_drop_behind(const struct history_reader *reader, uint64_t offset)
 	struct history_file *file = reader->file;
 	struct old_part part;
 	uint64_t ahead, to = offset;
-	bool is_mine;
 
-	(void)pthread_mutex_lock(&history->lock);
-	is_mine = has_brought(file, offset);
-	ahead = ahead_of(file, offset);
-	(void)pthread_mutex_unlock(&history->lock);
-	if (is_mine || !cached_bytes(file->fd, ahead, 1))
+	if (comes_for_reader(reader, offset, &ahead))
 		to = ahead + HISTORY_LOOK_BYTES;
 	(void)pthread_mutex_lock(&history->lock);
 	part = note_brought(file, offset, to);
