@@ -112,7 +112,8 @@ void ingest_change(struct ingest *ingest, const struct ingest_params *params)
 	ingest_set_pages(ingest, params->copies_pages);
 	ingest->params.source_timeout_ms = params->source_timeout_ms;
 	send_file_load(&ingest->send_file, params->send_file);
-	ingest_set_rate(ingest, params->rate_bytes);
+	if (ingest->params.rate_bytes != params->rate_bytes)
+		ingest_set_rate(ingest, params->rate_bytes);
 	ingest->params.retry_max_ms = params->retry_max_ms;
 	memcpy(ingest->params.token_file, params->token_file, sizeof(params->token_file));
 	ingest->params.position = params->position;
