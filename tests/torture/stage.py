@@ -161,7 +161,8 @@ class Stage(Peers, Process):
             self.forget_ended()
             return all(map(got, readers))
 
-        self.loop.run(look, what=lambda: f"to be served: {[one.name for one in readers if not got(one)]}", poll=POLL)
+        self.loop.run(look, what=lambda: "to be served: " + "; ".join(
+            f"{one.name} at {one.follower.last} with {one.received} bytes" for one in readers if not got(one)), poll=POLL)
 
     def reset_publishers(self):
         for some in self.publishers.values():
