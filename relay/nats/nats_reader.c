@@ -402,7 +402,7 @@ static int read_consumer(struct nats_reader *reader, struct nats_connection *con
 	if (r < 0)
 		return r;
 	if (!reader->position.next_seq && !consumer.pending)
-		reader->position.next_seq = reader->seen.match_seq + 1;
+		reader->position.next_seq = stream_seen_end(&reader->seen);
 	end_trouble(reader);
 	*why = "";
 	if (!reader->position.next_seq || put_position(reader))

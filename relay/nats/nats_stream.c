@@ -121,15 +121,15 @@ static int ask_for_info(struct nats_connection *connection, const struct backbon
 
 /* The newest message of the subject.  0 and NULL: there is none. */
 static int find_last(struct nats_connection *connection, const struct backbone_params *params,
-		     natsMsg **ret, struct errmsg *err)
+		     const char *subject, natsMsg **ret, struct errmsg *err)
 {
 	jsOptions options = wait_options();
 	jsErrCode code = 0;
 	natsStatus status;
 
 	*ret = NULL;
-	status = js_GetLastMsg(ret, connection->stream_api, params->stream, params->subject,
-			       &options, &code);
+	status = js_GetLastMsg(ret, connection->stream_api, params->stream, subject, &options,
+			       &code);
 	if (status == NATS_OK || code == JSNoMessageFoundErr || status == NATS_NOT_FOUND)
 		return 0;
 	return nats_stream_error(connection, params, status, code, err);
@@ -164,16 +164,27 @@ static int check_retention(const jsStreamInfo *info, const char *stream, struct 
 	return -EINVAL;
 }
 
-/* 0 also where there is none. */
-static int find_match(struct nats_connection *connection, const struct backbone_params *params,
-		      uint64_t *ret, struct errmsg *err)
+/* Only the leader knows which one of a subject is the newest, or whether the newest of all has been
+ * deleted.  A user who reads the whole stream and may not ask for that goes on without. */
+static int ask_for_newest(struct nats_connection *connection, const struct backbone_params *params,
+			  struct stream_seen *seen, struct errmsg *err)
 {
+	const char *subject = *params->subject ? params->subject : ">";
 	natsMsg *message;
-	int r = find_last(connection, params, &message, err);
+	int r = find_last(connection, params, subject, &message, err);
 
-	*ret = message ? natsMsg_GetSequence(message) : 0;
+	seen->match_seq = message ? natsMsg_GetSequence(message) : 0;
 	natsMsg_Destroy(message);
-	return r;
+	if (r != -EACCES || *params->subject)
+		return r;
+	seen->match_seq = seen->last_seq;
+	return 0;
+}
+
+static bool has_changed(const struct stream_seen *a, const struct stream_seen *b)
+{
+	return a->created_ns != b->created_ns || a->last_seq != b->last_seq ||
+	       a->messages != b->messages;
 }
 
 int nats_stream_look(struct nats_connection *connection, const struct backbone_params *params,
@@ -181,6 +192,7 @@ int nats_stream_look(struct nats_connection *connection, const struct backbone_p
 {
 	struct stream_seen seen;
 	jsStreamInfo *info = NULL;
+	bool is_whole;
 	int r = ask_for_info(connection, params, &info, err);
 
 	if (r < 0)
@@ -188,15 +200,16 @@ int nats_stream_look(struct nats_connection *connection, const struct backbone_p
 	seen = (struct stream_seen){
 		.created_ns = (uint64_t)info->Created,
 		.last_seq = info->State.LastSeq,
-		.match_seq = info->State.LastSeq,
+		.match_seq = info->State.Msgs ? info->State.LastSeq : 0,
+		.messages = info->State.Msgs,
 	};
+	is_whole = !*params->subject && !info->State.NumDeleted;
 	r = check_retention(info, params->stream, err);
 	jsStreamInfo_Destroy(info);
-	if (r == 0 && *params->subject) {
-		if (seen.created_ns == ret->created_ns && seen.last_seq == ret->last_seq)
-			seen.match_seq = ret->match_seq;
-		else
-			r = find_match(connection, params, &seen.match_seq, err);
+	if (r == 0 && seen.messages && !is_whole) {
+		seen.match_seq = ret->match_seq;
+		if (has_changed(&seen, ret))
+			r = ask_for_newest(connection, params, &seen, err);
 	}
 	if (r == 0)
 		*ret = seen;

@@ -9,6 +9,11 @@ uint32_t stream_session(uint64_t created_ns)
 	return (uint32_t)(created_ns / NS_PER_MS) | 1U;
 }
 
+uint64_t stream_seen_end(const struct stream_seen *seen)
+{
+	return (seen->match_seq ? seen->match_seq : seen->last_seq) + 1;
+}
+
 /* Where who knows no position begins: behind what is there, or in the past. */
 static uint64_t first_seq(const struct stream_seen *seen, const struct stream_wish *wish,
 			  uint64_t now_ns, uint64_t *ret_from_ns)
@@ -16,7 +21,7 @@ static uint64_t first_seq(const struct stream_seen *seen, const struct stream_wi
 	uint64_t past_ns = wish->backfill_ms * NS_PER_MS;
 
 	if (!wish->backfill_ms || !seen->match_seq)
-		return seen->match_seq + 1;
+		return stream_seen_end(seen);
 	*ret_from_ns = past_ns < now_ns ? now_ns - past_ns : 1;
 	return 0;
 }

@@ -30,7 +30,8 @@ struct stream_position {
 struct stream_seen {
 	uint64_t created_ns; /* wall clock */
 	uint64_t last_seq;   /* that the stream ever had; 0: none */
-	uint64_t match_seq;  /* of the last message that is wanted; 0: none */
+	uint64_t match_seq;  /* of the last message that is wanted and still there; 0: none */
+	uint64_t messages;   /* that it has now */
 };
 
 struct stream_wish {
@@ -48,6 +49,9 @@ enum stream_begin {
 /* The session of a stream that was created then: milliseconds, as a feed's own session is; never
  * 0. */
 uint32_t stream_session(uint64_t created_ns);
+
+/* Behind what is wanted and there; and where nothing is, behind what was. */
+uint64_t stream_seen_end(const struct stream_seen *seen);
 
 /* Compares the position with the stream that is there now, and moves it there.  now_ns: wall
  * clock. */

@@ -291,6 +291,38 @@ def test_a_feed_with_a_history_goes_on_where_it_was(lab, server, number):
     assert reader.messages == 60 and not reader.gaps
 
 
+@pytest.mark.parametrize("how", ["purged", "deleted"])
+def test_what_is_gone_before_it_was_read_is_a_hole(lab, server, how):
+    """As over a weekend, where the stream has a max_age: nothing is to come, and it is not asked for again and again."""
+    nats = server()
+    session = nats.stream()
+    made = messages(7, session=session)
+    pieces = made.wire_pieces()
+    publisher = nats.client()
+    options = {"history": lab.directory / "history"}
+    first = start(lab, nats, **options)
+    publisher.store(SUBJECT, *pieces[:3])
+    first.wait("a", in_messages=3)
+    first.signal(signal.SIGTERM)
+    first.wait_exit()
+    publisher.store(SUBJECT, *pieces[3:6])
+    if how == "purged":
+        publisher.api("STREAM.PURGE.PRICES")
+    else:
+        for sequence in (4, 5, 6):
+            publisher.api("STREAM.MSG.DELETE.PRICES", seq=sequence)
+    looks = nats.client().watch("$JS.API.STREAM.INFO.PRICES")
+    second = start(lab, nats, name="second.ini", **options)
+    for _ in range(4):
+        looks.message()
+    second.wait("a", nats_lag=0, nats_renewals=0)
+    reader = resume(second, made, session, 1)
+    publisher.store(SUBJECT, pieces[6])
+    second.run_until_done([reader])
+    assert reader.holes == [(4, 7)] and not reader.gaps
+    second.wait("a", source_holes=3, source_missed=0, nats_renewals=0)
+
+
 def test_a_stream_that_is_made_anew_is_another_session(lab, server):
     nats = server()
     nats.stream()

@@ -17,7 +17,7 @@
 #define NO_WISH  ((struct stream_wish){0})
 #define NEW_FEED ((struct stream_position){.session = 5, .next_seq = 1})
 
-static const struct stream_seen stream = {CREATED, 100, 90};
+static const struct stream_seen stream = {CREATED, 100, 90, 90};
 
 static void check(const struct stream_position *position, uint32_t session, uint64_t next)
 {
@@ -50,7 +50,8 @@ static void a_new_feed_with_a_backfill_begins_in_the_past(void **state)
 {
 	const struct stream_wish wish = {.backfill_ms = 3600 * 1000};
 	const struct stream_wish long_ago = {.backfill_ms = UINT64_C(3650) * 86400 * 1000 * 100};
-	const struct stream_seen empty = {CREATED, 0, 0};
+	const struct stream_seen empty = {CREATED, 0, 0, 0};
+	const struct stream_seen purged = {CREATED, 100, 0, 0};
 	struct stream_position position = NEW_FEED;
 	uint64_t from_ns;
 
@@ -68,6 +69,10 @@ static void a_new_feed_with_a_backfill_begins_in_the_past(void **state)
 	position = NEW_FEED;
 	(void)stream_position_find(&position, &empty, &wish, NOW, &from_ns);
 	check(&position, SESSION, 1);
+	assert_int_equal(from_ns, 0);
+	position = NEW_FEED;
+	(void)stream_position_find(&position, &purged, &wish, NOW, &from_ns);
+	check(&position, SESSION, 101);
 	assert_int_equal(from_ns, 0);
 }
 
@@ -104,7 +109,7 @@ static void a_stream_made_anew_begins_with_its_first_message(void **state)
 
 static void a_shorter_stream_is_no_position(void **state)
 {
-	const struct stream_seen shorter = {CREATED, 97, 90}, longer = {CREATED, 99, 90};
+	const struct stream_seen shorter = {CREATED, 97, 90, 90}, longer = {CREATED, 99, 90, 90};
 	struct stream_position position = {
 		.session = SESSION, .next_seq = 102, .created_ns = CREATED, .mark_seq = 101};
 	uint64_t from_ns;

@@ -77,6 +77,11 @@ class Client:
         self.sock.sendall(b"".join(f"PUB {subject} {len(body)}\r\n".encode() + body + b"\r\n" for body in bodies))
         return self
 
+    def watch(self, subject):
+        """message() gives what is published to it from now on."""
+        self.sock.sendall(f"SUB {subject} watch\r\n".encode())
+        return self.flush()
+
     def flush(self):
         self.sock.sendall(b"PING\r\n")
         while (words := self.line()) != b"PONG":
