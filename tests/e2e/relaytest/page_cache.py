@@ -27,6 +27,12 @@ class Witness:
         return cached_share(self.path) < 1 and "the kernel takes pages out of the page cache by itself"
 
 
+def bring_to_disk(path):
+    """However long the disk takes."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def drop_from_cache(path):
     """What another CPU has just touched leaves only a moment later."""
     with path.open("rb") as file:
