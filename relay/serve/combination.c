@@ -15,6 +15,8 @@
 #include "serve/service.h"
 
 _Static_assert((int)PACKET_FEED_BYTES >= (int)CONFIG_NAME_BYTES, "a packet has room for a name");
+_Static_assert((int)FEED_NAME_BYTES >= STREAM_FEED_BYTES,
+	       "a feed has room for the names asked for");
 
 /* ---- what it takes over from its members ---- */
 
