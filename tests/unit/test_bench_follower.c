@@ -184,10 +184,11 @@ static uint64_t listen_to(const struct server *server, const struct bytes *bytes
 			  size_t cut, bool counts, struct follower *follower)
 {
 	uint8_t pattern[SIZE_MAX_TESTED];
-	struct stream stream = new_stream(server, pattern);
+	struct stream stream;
 	struct socket socket = {.bytes = bytes, .end = attached};
 
 	reader_fill(pattern, server->size);
+	stream = new_stream(server, pattern);
 	follower_init(follower, &stream, -1);
 	assert_int_equal(read_all(&stream, follower, &socket), 0);
 	assert_true(follower->is_reached);
