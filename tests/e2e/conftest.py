@@ -27,6 +27,9 @@ FROZEN = set()
 if len(tempfile.gettempdir()) > 60 or " " in tempfile.gettempdir():
     tempfile.tempdir = "/tmp"
 
+# The memory of the tests, as tests/run has it; relay has its own way.
+os.environ.pop("GLIBC_TUNABLES", None)
+
 # A job in the background has SIGINT ignored (bash(1)), and so would each program that it starts; what has a handler
 # is set back for them.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

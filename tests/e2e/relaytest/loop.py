@@ -14,6 +14,13 @@ WRITE = selectors.EVENT_WRITE
 # How long a condition may take before the test fails, in seconds. It costs time only when something is wrong, so it
 # is far above what a machine needs that others use too; sanitizer runs raise it.
 CEILING = float(os.environ.get("RELAY_TEST_CEILING", "60"))
+# Between two looks at what is dear to look at, in seconds.
+SHORTEST_REST, LONGEST_REST = 0.002, 0.03
+
+
+def fail(ceiling, what):
+    text = what() if callable(what) else what
+    raise AssertionError(f"not within {ceiling:g} s: {text}")
 
 
 class Loop:
@@ -51,9 +58,18 @@ class Loop:
         while not until():
             left = deadline - time.monotonic()
             if left <= 0:
-                text = what() if callable(what) else what
-                raise AssertionError(f"not within {ceiling:g} s: {text}")
+                fail(ceiling, what)
             self.turn(left if poll is None else min(left, poll))
+
+    def run_with_rests(self, until, ceiling=None, what="the condition"):
+        """The same, for what is dear to look at: now and then, and less often the longer it takes."""
+        ceiling = CEILING if ceiling is None else ceiling
+        deadline, rest = time.monotonic() + ceiling, SHORTEST_REST
+        while not until():
+            if time.monotonic() >= deadline:
+                fail(ceiling, what)
+            self.run_for(rest)
+            rest = min(1.5 * rest, LONGEST_REST)
 
     def run_for(self, seconds):
         """Serves everybody for a stretch of time: to see that something does not happen."""
