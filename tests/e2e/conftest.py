@@ -27,7 +27,7 @@ FROZEN = set()
 if len(tempfile.gettempdir()) > 60 or " " in tempfile.gettempdir():
     tempfile.tempdir = "/tmp"
 
-# The memory of the tests, as tests/run has it; relay has its own way.
+# tests/run gives the tests huge pages; the programs under test do not inherit that.
 os.environ.pop("GLIBC_TUNABLES", None)
 
 # A job in the background has SIGINT ignored (bash(1)), and so would each program that it starts; what has a handler

@@ -19,6 +19,7 @@ from relaytest.stream import script
 
 LOSSLESS = {"framing": "u32be", "on_slow": "wait", "on_history_lag": "wait", "stall_timeout": "1h"}
 ADMIN = {"admin": {"listen": "tcp:127.0.0.1:0"}}
+LEFT = "history is left as a crash would leave it"
 # What dies sooner than a second after it was resumed is not resumed again.
 LIVES_S = 1.1
 MADE = script("u32be", (70_000, 300, 4096, 1, 900_000) * 8, 2)
@@ -268,9 +269,9 @@ def test_a_stop_does_not_wait_for_a_disk_that_never_answers(lab, call):
     """It says what it leaves; the next one begins a new session, since nobody knows what was sent."""
     sections, folder = history(lab)
     relay, says_so = hanging(lab, call, sections)
-    relay.expect("history is left as a crash would leave it")
+    relay.expect(LEFT)
     stop(relay)
-    relay.wait_log("history is left as a crash would leave it feed=a .*: not all of it could be brought")
+    relay.wait_log(f"{LEFT} feed=a .*: not all of it could be brought")
     says_so.unlink()
     relay = lab.start(sections)
     relay.wait_log("history begins a new session")
@@ -357,9 +358,6 @@ def test_a_refused_upgrade_keeps_what_a_slow_disk_has_held_up(lab):
     assert_all_written(folder, messages)
 
 
-LEFT = "history is left as a crash would leave it"
-
-
 def ended_without_its_feed(lab):
     """A relay whose disk has answered only when the feed was not there any more. That is between 2 s, which the recorder
     has, and 5 s, when relay gives up such a disk: where the machine was too busy for that, another relay tries."""
@@ -404,7 +402,7 @@ def test_a_reload_does_not_wait_for_a_disk_that_never_answers(lab):
     sections, folder = history(lab)
     other = feed("b")
     relay, says_so = hanging(lab, "fdatasync", sections | other)
-    relay.expect("history is left as a crash would leave it", "reload failed")
+    relay.expect(LEFT, "reload failed")
     relay.wait_log("reloaded", relay.reload(ADMIN | other))
     relay.wait_log("reload failed: history .*: another relay has it open, or this one still waits for its disk",
                    relay.reload(ADMIN | sections | other))
