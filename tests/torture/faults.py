@@ -48,7 +48,7 @@ class Refusal:
         self.out = directory / "strace"
         self.out.unlink(missing_ok=True)
         inject = f"{call}:error={error}:when={when}{'+' if lasts else ''}"
-        self.command = ("strace", "-f", "-o", str(self.out), "-e", f"trace={call}", "-e", f"inject={inject}")
+        self.command = ("strace", "-f", "-o", str(self.out), "-e", f"trace={call},execve", "-e", f"inject={inject}")
         self.process = None
 
     def prefix(self):
@@ -74,6 +74,13 @@ class Refusal:
         elif tracer:
             end_and_wait(tracer)
         return self.out.exists() and b"(INJECTED)" in self.out.read_bytes()
+
+    def was_of_loader(self, pid):
+        """The first such call of the program that relay has become is one of ld.so, which bears nothing: it writes to
+        address 0 without the memory that it asks for first."""
+        lines = [line for line in self.out.read_text().splitlines() if line.startswith(f"{pid} ")]
+        return self.call != "execve" and any("execve" in before and "(INJECTED)" in line
+                                             for before, line in zip(lines, lines[1:]))
 
 
 def count_calls(directory, pid, play):

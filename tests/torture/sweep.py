@@ -86,6 +86,9 @@ class Sweep:
             theatre.play(fault)
             return theatre
         except Exception as error:
+            if fault.was_of_loader(theatre.stage.relay.process.pid):
+                theatre.stage.close()
+                return make(env)
             print(f"{name}, {fault.name}:\n{traceback.format_exc()}", flush=True)
             relay = theatre.stage.relay
             lines = [line[:400] for line in relay.log if " info status " not in line]
@@ -117,6 +120,9 @@ class Shortage:
         self.when, self.lasts = when, lasts
         self.name = f"allocation {when}{' and after' if lasts else ''}"
         self.has_failed = False
+
+    def was_of_loader(self, _pid):
+        return False
 
     def prefix(self):
         self.allocations.arm(self.when, self.lasts)
