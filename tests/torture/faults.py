@@ -75,12 +75,14 @@ class Refusal:
             end_and_wait(tracer)
         return self.out.exists() and b"(INJECTED)" in self.out.read_bytes()
 
-    def was_of_loader(self, pid):
-        """The first such call of the program that relay has become is one of ld.so, which bears nothing: it writes to
-        address 0 without the memory that it asks for first."""
-        lines = [line for line in self.out.read_text().splitlines() if line.startswith(f"{pid} ")]
-        return self.call != "execve" and any("execve" in before and "(INJECTED)" in line
-                                             for before, line in zip(lines, lines[1:]))
+
+def has_ended_loader(fault, relay):
+    """The first mmap of a program is that of ld.so, which bears nothing: it writes to address 0 when it gets no memory.
+    Of relay, nothing runs then."""
+    if fault.call != "mmap" or relay.code != -signal.SIGSEGV:
+        return False
+    lines = [line for line in fault.out.read_text().splitlines() if line.startswith(f"{relay.process.pid} ")]
+    return any("execve" in before and "(INJECTED)" in line for before, line in zip(lines, lines[1:]))
 
 
 def count_calls(directory, pid, play):
