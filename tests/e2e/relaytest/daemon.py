@@ -183,7 +183,7 @@ class Relay:
             last[0] = seen = block if feed is None else block["feed"].get(feed, {})
             return (test is None or test(seen)) and all(seen.get(k) == v for k, v in values.items())
 
-        self.loop.run_with_rests(look, ceiling, lambda: f"feed {feed}: {values}; last: {last[0]}")
+        self.loop.run(look, ceiling, lambda: f"feed {feed}: {values}; last: {last[0]}", rests=True)
         return last[0]
 
     # Peers.

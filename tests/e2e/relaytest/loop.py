@@ -18,11 +18,6 @@ CEILING = float(os.environ.get("RELAY_TEST_CEILING", "60"))
 SHORTEST_REST, LONGEST_REST = 0.002, 0.03
 
 
-def fail(ceiling, what):
-    text = what() if callable(what) else what
-    raise AssertionError(f"not within {ceiling:g} s: {text}")
-
-
 class Loop:
     """Calls `call(events)` for every file that is ready while a wait runs."""
 
@@ -49,27 +44,23 @@ class Loop:
             if self.selector.get_map().get(key.fd) is key:
                 key.data(events)
 
-    def run(self, until, ceiling=None, what="the condition", poll=None):
+    def run(self, until, ceiling=None, what="the condition", poll=None, rests=False):
         """Runs until until() is true; fails after the ceiling. `what` may be a callable.
 
-        until is looked at after every event; with poll also each so many seconds."""
-        ceiling = CEILING if ceiling is None else ceiling
-        deadline = time.monotonic() + ceiling
-        while not until():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                fail(ceiling, what)
-            self.turn(left if poll is None else min(left, poll))
-
-    def run_with_rests(self, until, ceiling=None, what="the condition"):
-        """The same, for what is dear to look at: now and then, and less often the longer it takes."""
+        until is looked at after every event; with poll also each so many seconds. rests: it is dear to look at, so that
+        is done now and then, and less often the longer it takes."""
         ceiling = CEILING if ceiling is None else ceiling
         deadline, rest = time.monotonic() + ceiling, SHORTEST_REST
         while not until():
-            if time.monotonic() >= deadline:
-                fail(ceiling, what)
-            self.run_for(rest)
-            rest = min(1.5 * rest, LONGEST_REST)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                text = what() if callable(what) else what
+                raise AssertionError(f"not within {ceiling:g} s: {text}")
+            if rests:
+                self.run_for(min(left, rest))
+                rest = min(1.5 * rest, LONGEST_REST)
+            else:
+                self.turn(left if poll is None else min(left, poll))
 
     def run_for(self, seconds):
         """Serves everybody for a stretch of time: to see that something does not happen."""

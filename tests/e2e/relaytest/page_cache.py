@@ -35,8 +35,8 @@ def bring_to_disk(path):
 
 def drop_from_cache(path):
     """What another CPU has just touched leaves only a moment later."""
+    bring_to_disk(path)
     with path.open("rb") as file:
-        os.fsync(file.fileno())
         for _ in range(100):
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             if cached_share(path) < 0.01:
