@@ -270,21 +270,26 @@ def test_a_feed_goes_on_with_the_next_message(lab, server, how):
     relay.wait("a", in_messages=90, source_missed=0, source_repeated=0)
 
 
+def begin_and_end(lab, nats, pieces, number):
+    """A relay with a history has read these messages, and is ended by this signal. The options of the next one."""
+    options = {"history": lab.directory / "history"}
+    relay = start(lab, nats, **options)
+    nats.client().store(SUBJECT, *pieces)
+    relay.wait("a", in_messages=len(pieces))
+    relay.signal(number)
+    relay.wait_exit()
+    return {"name": "second.ini", **options}
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["ended", "killed"])
 def test_a_feed_with_a_history_goes_on_where_it_was(lab, server, number):
     nats = server()
     session = nats.stream()
     made = messages(60, session=session)
     pieces = made.wire_pieces()
-    publisher = nats.client()
-    options = {"history": lab.directory / "history"}
-    first = start(lab, nats, **options)
-    publisher.store(SUBJECT, *pieces[:30])
-    first.wait("a", in_messages=30)
-    first.signal(number)
-    first.wait_exit()
-    publisher.store(SUBJECT, *pieces[30:])
-    second = start(lab, nats, name="second.ini", **options)
+    options = begin_and_end(lab, nats, pieces[:30], number)
+    nats.client().store(SUBJECT, *pieces[30:])
+    second = start(lab, nats, **options)
     second.wait("a", next_seq=61)
     reader = resume(second, made, session, 1)
     second.run_until_done([reader])
@@ -298,13 +303,8 @@ def test_what_is_gone_before_it_was_read_is_a_hole(lab, server, how):
     session = nats.stream()
     made = messages(7, session=session)
     pieces = made.wire_pieces()
+    options = begin_and_end(lab, nats, pieces[:3], signal.SIGTERM)
     publisher = nats.client()
-    options = {"history": lab.directory / "history"}
-    first = start(lab, nats, **options)
-    publisher.store(SUBJECT, *pieces[:3])
-    first.wait("a", in_messages=3)
-    first.signal(signal.SIGTERM)
-    first.wait_exit()
     publisher.store(SUBJECT, *pieces[3:6])
     if how == "purged":
         publisher.api("STREAM.PURGE.PRICES")
@@ -312,7 +312,7 @@ def test_what_is_gone_before_it_was_read_is_a_hole(lab, server, how):
         for sequence in (4, 5, 6):
             publisher.api("STREAM.MSG.DELETE.PRICES", seq=sequence)
     looks = nats.client().watch("$JS.API.STREAM.INFO.PRICES")
-    second = start(lab, nats, name="second.ini", **options)
+    second = start(lab, nats, **options)
     for _ in range(4):
         looks.message()
     second.wait("a", nats_lag=0, nats_renewals=0)
@@ -321,6 +321,32 @@ def test_what_is_gone_before_it_was_read_is_a_hole(lab, server, how):
     second.run_until_done([reader])
     assert reader.holes == [(4, 7)] and not reader.gaps
     second.wait("a", source_holes=3, source_missed=0, nats_renewals=0)
+
+
+def test_who_may_not_ask_for_single_messages_reads_on(lab, server):
+    """Nobody tells it then whether the newest message, which has been deleted here, is there."""
+    nats = server(more="""
+        authorization { users = [{user: all, password: x}, {user: reader, password: y, permissions: {
+            publish: {deny: "$JS.API.STREAM.MSG.GET.>"}}}] }
+        no_auth_user: all
+    """)
+    session = nats.stream()
+    made = messages(4, first=3, session=session)
+    publisher = nats.client()
+    publisher.store(SUBJECT, b"kept", b"deleted")
+    publisher.api("STREAM.MSG.DELETE.PRICES", seq=2)
+    password = lab.directory / "password"
+    password.write_text("y")
+    password.chmod(0o600)
+    sections = reading(nats, "jetstream:PRICES")
+    sections["nats"] |= {"user": "reader", "password_file": password}
+    relay = lab.start(sections)
+    relay.wait("a", source_up=1)
+    reader = framed(relay, made)
+    relay.wait("a", subscribers=1)
+    publisher.store(SUBJECT, *made.wire_pieces())
+    relay.run_until_done([reader])
+    relay.wait("a", source_missed=0, nats_renewals=0)
 
 
 def test_a_stream_that_is_made_anew_is_another_session(lab, server):
