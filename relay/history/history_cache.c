@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -169,6 +170,17 @@ uint64_t history_cached(struct history_run *run, uint64_t offset, uint64_t bytes
 	if (offset < run->seen_from || offset >= run->seen_to || now_ns >= run->seen_until_ns)
 		look(run, offset, bytes, now_ns);
 	return u64_min(bytes, run->seen_to - offset);
+}
+
+bool history_read_cached(const struct history_run *run, uint64_t offset, void *bytes, size_t count)
+{
+	const struct iovec into = {bytes, count};
+	ssize_t got = preadv2(run->fd, &into, 1, (off_t)offset, RWF_NOWAIT);
+
+	/* Some file systems do not know that, such as NFS, and those in memory (preadv2(2)). */
+	if (got < 0 && errno == EOPNOTSUPP && cached_bytes(run->fd, offset, count) == count)
+		got = pread(run->fd, bytes, count, (off_t)offset);
+	return got == (ssize_t)count;
 }
 
 /* With the lock: what is there at `offset` has come for the one that reads the file. */

@@ -45,6 +45,10 @@ enum {
  * run->ready_to on.  Where it cannot be told, they are taken to be there. */
 uint64_t history_cached(struct history_run *run, uint64_t offset, uint64_t bytes);
 
+/* Reads `count` bytes of the file of a run, from `offset` on, without waiting for the disk.  False:
+ * they are not in the page cache, or not in the file. */
+bool history_read_cached(const struct history_run *run, uint64_t offset, void *bytes, size_t count);
+
 /* True: `bytes` of the file of a reader, from `offset` on, are in the page cache,
  * HISTORY_LOOK_BYTES at most, and they have not come for this reader alone.  What is far ahead is
  * there, too. */

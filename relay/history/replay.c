@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/sendfile.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -429,12 +428,11 @@ static struct stream_place find_next(const struct replay *replay)
 {
 	const struct history_run *run = &replay->run;
 	uint8_t bytes[PACKET_HEADER_BYTES];
-	const struct iovec into = {bytes, sizeof(bytes)};
 	struct packet_header header;
 
 	if (!run->length)
 		return (struct stream_place){run->session, run->sequence};
-	if (preadv2(run->fd, &into, 1, (off_t)run->offset, RWF_NOWAIT) != (ssize_t)sizeof(bytes) ||
+	if (!history_read_cached(run, run->offset, bytes, sizeof(bytes)) ||
 	    packet_header_decode(bytes, &header) < 0)
 		return (struct stream_place){0};
 	return (struct stream_place){header.session, header.sequence};

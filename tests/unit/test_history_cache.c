@@ -167,6 +167,34 @@ static void what_was_there_before_stays(void **state)
 	assert_int_equal(there, READ_BYTES);
 }
 
+/* With and without RWF_NOWAIT, which a file system in memory does not know. */
+static void check_read_cached(const char *folder)
+{
+	char path[64], bytes[32];
+	struct history_run run = {.fd = -1};
+
+	(void)snprintf(path, sizeof(path), "%s/relay-cached-XXXXXX", folder);
+	run.fd = mkstemp(path);
+	assert_true(run.fd >= 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(pwrite(run.fd, "what is there", 13, 4090), 13);
+	assert_true(history_read_cached(&run, 4090, bytes, 13));
+	assert_memory_equal(bytes, "what is there", 13);
+	assert_false(history_read_cached(&run, 4091, bytes, 13)); /* not all of it */
+	assert_false(history_read_cached(&run, 1 << 20, bytes, 13));
+	assert_int_equal(close(run.fd), 0);
+}
+
+static void what_is_there_is_read_at_once(void **state)
+{
+	(void)state;
+	check_read_cached("/var/tmp");
+	if (access("/dev/shm", W_OK | X_OK) == 0)
+		check_read_cached("/dev/shm");
+	else
+		leave_out_part("no file system in memory: /dev/shm cannot be written to");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -174,6 +202,7 @@ int main(void)
 						begin_on_disk, history_rig_end),
 		cmocka_unit_test_setup_teardown(what_was_there_before_stays, begin_on_disk,
 						history_rig_end),
+		cmocka_unit_test(what_is_there_is_read_at_once),
 	};
 
 	return cmocka_run_group_tests_name("history_cache", tests, NULL, NULL);
