@@ -19,7 +19,7 @@ from relaytest import daemon  # noqa: E402
 from relaytest.ingest import Ingest  # noqa: E402
 from relaytest.loop import CEILING, Loop  # noqa: E402
 from relaytest.nats import Server  # noqa: E402
-from relaytest.surroundings import descriptors, file_system_in_memory  # noqa: E402
+from relaytest.surroundings import descriptors, file_system_in_memory, room_in_memory  # noqa: E402
 
 FROZEN = set()
 
@@ -119,10 +119,13 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.fixture
-def tmp_path():
-    """In place of pytest's: short, for sockets lie in it. What a browser that is ending still writes there is no
+def tmp_path(request):
+    """In place of pytest's: short, for sockets lie in it. It lies in memory, but for tests that are about a disk: others
+    can keep that busy for longer than relay waits for it. What a browser that is ending still writes there is no
     error."""
-    with tempfile.TemporaryDirectory(prefix="relay-", ignore_cleanup_errors=True) as directory:
+    is_on_disk = request.node.get_closest_marker("disk") or room_in_memory()
+    with tempfile.TemporaryDirectory(prefix="relay-", dir=None if is_on_disk else "/dev/shm",
+                                     ignore_cleanup_errors=True) as directory:
         yield Path(directory)
 
 

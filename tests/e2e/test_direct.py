@@ -18,6 +18,8 @@ BLOCK = 512 * KIB  # what one direct read asks for; the pipe behind it holds two
 SIZES = (1, 4095, 4096, 4097, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 3 * BLOCK + 4096 + 17, 8 * BLOCK + 5)
 FRAMINGS = ("none", "line", "fixed:188", "u16be", "u32le", "relay")
 
+pytestmark = pytest.mark.disk
+
 
 @pytest.fixture(autouse=True)
 def needs_direct_io(tmp_path):

@@ -25,6 +25,8 @@ from test_history import told
 KEPT = 64 * MIB  # what relay leaves there, HISTORY_CACHED_BYTES
 LOSSLESS = {"framing": "u32be", "on_slow": "wait", "on_history_lag": "wait", "stall_timeout": "1h"}
 
+pytestmark = pytest.mark.disk
+
 
 @pytest.fixture(autouse=True)
 def needs_a_disk(tmp_path):

@@ -24,6 +24,7 @@ from .loop import CEILING
 
 NOBODY = 65534
 IN_MEMORY = ("tmpfs", "ramfs")
+ROOM = 4 << 30
 FEWEST = 4096
 MANY, PIPE_BYTES = 300, 512 * 1024
 SO_PASSRIGHTS = 83  # asm-generic/socket.h of Linux 6.16
@@ -151,6 +152,15 @@ def file_system_in_memory():
         return "no file system in memory: /dev/shm cannot be written to"
     kind = file_system("/dev/shm")
     return "" if kind in IN_MEMORY else f"no file system in memory: /dev/shm is {kind}"
+
+
+@functools.cache
+def room_in_memory():
+    """For what a test writes, and those beside it."""
+    if why := file_system_in_memory():
+        return why
+    free = shutil.disk_usage("/dev/shm").free
+    return "" if free >= ROOM else f"no {ROOM >> 30} GiB in /dev/shm: {free >> 20} MiB are free"
 
 
 @functools.cache
