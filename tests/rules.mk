@@ -28,9 +28,16 @@ preloaded    := $(bin)/librefuse.so $(bin)/liballocation.so $(bin)/libprobe.so
 
 tests: all $(unit_bins) $(fault_bins) $(preloaded)
 
-# For what a second compiler says of them (tests/clang): the programs, and all else as objects.
-compile: all $(call objects,$(unit_tests) $(unit_src) $(kill_src) $(fault_tests) $(fault_src) $(fuzz_targets) $(fuzz_src) \
+# For what a second compiler says of them (tests/clang): the programs, and all else without objects, which warnings do
+# not need.
+looked_at     = $(patsubst %.c,$(obj)/%.looked,$(1))
+compile: all $(call looked_at,$(unit_tests) $(unit_src) $(kill_src) $(fault_tests) $(fault_src) $(fuzz_targets) $(fuzz_src) \
 	tests/fuzz/hostile_server.c)
+
+$(obj)/%.looked: %.c $(obj)/flags
+	$(call say,LOOK)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(all_cflags) -fsyntax-only -MMD -MP -MF $@.d -MT $@ $< && touch $@
 
 # --- compile and link ---------------------------------------------------------------------------------------------
 
@@ -65,6 +72,7 @@ build/kept_tables.def: $(relay_src)
 	@mkdir -p $(@D)
 	$(Q)sed -n 's/^#define KEPT_TABLE *\(.*\)/KEPT_TABLE(\1)/p' $(filter relay/%,$^) >$@
 $(call objects,$(kill_src) tests/unit/test_kept_kill.c): build/kept_tables.def
+$(call looked_at,$(kill_src) tests/unit/test_kept_kill.c): build/kept_tables.def
 $(test)/unit/test_kept_kill: $(call objects,$(kill_src))
 
 # The load of the benchmarks is tested like the rest.
@@ -104,6 +112,7 @@ $(preloaded): tests/rules.mk
 
 -include $(patsubst %.o,%.d,$(call objects,$(bench_src) $(soak_src) $(unit_tests) $(unit_src) $(kill_src) $(fault_tests) \
 	$(fault_src) $(fuzz_targets) $(fuzz_src) tests/fuzz/hostile_server.c $(transfer_src) $(wildcard tests/bench/peers/*.c)))
+-include $(wildcard $(obj)/tests/*/*.looked.d)
 
 # --- use ----------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from relaytest.surroundings import ipv6, many_pipes, passrights
 
 SMALL = (1, 2, 125, 126, 127, 4095, 4096, 4097)
 MIDDLE = (65535, 65536, 65537)
-LARGE = (MIB - 1, MIB, MIB + 1, 8 * MIB)
+LARGE = (MIB - 1, MIB, MIB + 1, 3 * MIB)  # 8 MiB: test_fixed_sizes; 64 MiB: test_churn
 
 FRAMINGS = ("none", "line", "fixed:188", "u16be", "u16le", "u32be", "u32le", "relay", "crlf",
             "octet-counted")
@@ -107,7 +107,7 @@ def test_files(lab, framing, engine):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_fixed_sizes(lab, engine):
     """framing = fixed:N for each size."""
-    sizes = SMALL + MIDDLE + LARGE
+    sizes = SMALL + MIDDLE + LARGE + (8 * MIB,)
     scripts = {f"n{size}": script(f"fixed:{size}", (size,) * max(2, min(1000, 256 * KIB // size)), size)
                for size in sizes}
     sections = {}
