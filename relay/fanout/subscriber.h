@@ -143,7 +143,7 @@ struct subscriber_params {
 	uint64_t id; /* names it in the log */
 	enum on_slow on_slow;
 	uint64_t burst_bytes;     /* of the past, at join; 0 = none          */
-	uint64_t burst_ms;        /* likewise by time                        */
+	uint64_t burst_ms;        /* the same as a time; 0 = none            */
 	bool burst_key_frame;     /* in place of these: from the newest one on */
 	bool has_from;            /* begin at from_seq, whatever the burst   */
 	bool may_miss;            /* with has_from: if it is gone, tell a gap   */

@@ -58,15 +58,15 @@ class FramedLines(FramedSubscriber):
 
 
 class WebLines(WebSubscriber, LineSubscriber):
-    """Chunks or bare bytes, likewise."""
+    """The same of chunks or bare bytes."""
 
 
 class WebSocketLines(WebSocketSubscriber, LineSubscriber):
-    """Messages of lines, likewise."""
+    """The same of messages."""
 
 
 class EventLines(EventSubscriber, LineSubscriber):
-    """Events, each a line, likewise; their ids go up."""
+    """The same of events, each a line; their ids go up."""
 
     def take_message(self, sequence, data):
         assert not self.last_id or sequence > self.last_id, f"id {sequence} after {self.last_id}"

@@ -106,7 +106,7 @@ class HostilePeer:
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # likewise
+            pass  # it has been thrown out
 
     def reset(self):
         if self.sock is None:
