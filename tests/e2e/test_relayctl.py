@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -294,6 +295,19 @@ def test_no_answer_in_time(lab, tmp_path):
             f"cannot reach relay at {path}: no answer in time (--timeout)")
 
 
+def test_interrupted_before_the_answer(tmp_path):
+    path = tmp_path / "silent.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        with subprocess.Popen([BIN / "relayctl", "-s", path, "status"], stderr=subprocess.PIPE, text=True) as asking:
+            with listening.accept()[0] as peer:
+                peer.recv(4096)
+                asking.send_signal(signal.SIGINT)
+                assert asking.wait(CEILING) == 3
+            assert asking.stderr.read() == f"relayctl: cannot reach relay at {path}: interrupted before its answer\n"
+
+
 def test_answers_that_are_not_understood(ctl, stub):
     stub.answers["GET", "/status.json"] = 200, {**status(), "version": 2}
     bad(ctl("status"), 3, "relay's status has version 2, expected 1: use the relayctl that came with this relay")
@@ -388,6 +402,21 @@ def test_top_lives_on_a_terminal(stub):
         assert terminal.end() == 0
         assert terminal.seen.startswith(b"\033[?1049h\033[?25l") and terminal.seen.endswith(b"\033[?25h\033[?1049l")
         assert terminal.modes() == terminal.modes_before
+
+
+def test_top_is_resized_while_its_terminal_is_slow(stub):
+    """What is being written is written to its end."""
+    rows_there = 2000  # more than a terminal takes that nobody reads
+    stub.answers["GET", "/subscribers.json"] = 200, {"subscribers": [subscriber(n) for n in range(rows_there)],
+                                                     "total": rows_there}
+    with Terminal([BIN / "relayctl", "-s", stub.path, "top", "--interval", "1h"], columns=200, rows=2 * rows_there) as terminal:
+        terminal.wait_held_up()
+        for _ in range(3):  # the first one may only end a call that has written something
+            terminal.resize_running(200, 10)
+            terminal.wait_held_up()
+        terminal.wait(f"\n{rows_there - 1} ".encode())
+        terminal.type(b"q")
+        assert terminal.end() == 0
 
 
 def test_top_outlives_relay(stub):

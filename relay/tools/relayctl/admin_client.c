@@ -242,6 +242,8 @@ int admin_client_ask(const char *where, const char *method, const char *target, 
 	fd_close(&exchange.fd);
 	if (r == -ETIMEDOUT)
 		errmsg_set(&reason, "no answer in time (--timeout)");
+	else if (r == -EINTR)
+		errmsg_set(&reason, "interrupted before its answer");
 	else if (r < 0 && reason.text[0] == '\0')
 		errmsg_errno(&reason, r, "asking");
 	if (r == 0)

@@ -187,7 +187,8 @@ static void draw(struct top *top, const struct view *view)
 	paper.columns = size.ws_col - 1u;
 	if (look(top, &paper, size.ws_row, &error) != RELAYCTL_DONE)
 		(void)fprintf(paper.out, "%s\n", error.text);
-	if (fclose(paper.out) == 0) {
+	// Whoever ends it need not read that a question was interrupted by that.
+	if (fclose(paper.out) == 0 && !stop_is_requested()) {
 		(void)fputs(screen_home, view->out);
 		relayctl_top_cut(view->out, page, paper.columns, size.ws_row);
 		(void)fputs("\033[K", view->out);
@@ -222,7 +223,8 @@ static bool wait_for_key(uint64_t interval_ms)
 /* In the alternate screen, until it is to end. */
 static void live(struct top *top, const struct view *view, const struct termios *before)
 {
-	struct sigaction resize = {.sa_handler = on_resize};
+	// A page that is being written goes on; poll(2) returns in any case (signal(7)).
+	struct sigaction resize = {.sa_handler = on_resize, .sa_flags = SA_RESTART};
 	struct termios during = *before;
 
 	sigemptyset(&resize.sa_mask);

@@ -11,10 +11,13 @@ import struct
 import subprocess
 import termios
 import time
+from pathlib import Path
 
 from .loop import CEILING
 
 END = b"\0end of terminal\0"
+POLL = 0.005
+WRITE = "1" if os.uname().machine == "x86_64" else "64"  # of /proc/PID/syscall
 
 
 class Terminal:
@@ -54,6 +57,15 @@ class Terminal:
         """The signal goes to the program by hand: the terminal is not its controlling one."""
         self.resize(columns, rows)
         self.process.send_signal(signal.SIGWINCH)
+
+    def wait_held_up(self):
+        """Until the program waits in write(2), since nobody reads, and has taken its signals."""
+        end = time.monotonic() + CEILING
+        process = Path(f"/proc/{self.process.pid}")
+        while (re.search(r"ShdPnd:\s*0*[1-9a-f]", (process / "status").read_text())
+               or (process / "syscall").read_text().split()[0] != WRITE):
+            assert time.monotonic() < end, "no write(2) that waits"
+            time.sleep(POLL)
 
     def modes(self):
         return termios.tcgetattr(self.theirs)
