@@ -35,17 +35,23 @@ static void refuse(struct pull *pull, const char *why, bool again)
 
 /* ---- the answer ---- */
 
-/* What a refusal says is in the first line of its body, which has mostly come with the head. */
-static void add_words(const struct pull *pull, struct errmsg *why)
+/* What a refusal says is in the first line of its body, which has mostly come with the head; of one
+ * in chunks, behind the size of the first chunk. */
+static void add_words(const struct pull *pull, const struct pull_answer *answer, struct errmsg *why)
 {
-	char words[WORDS_BYTES];
-	ssize_t got = recv(pull->fd, words, sizeof(words) - 1, MSG_DONTWAIT);
+	char bytes[WORDS_BYTES];
+	ssize_t got = recv(pull->fd, bytes, sizeof(bytes) - 1, MSG_DONTWAIT);
+	char *words = bytes;
 	struct errmsg all;
 
-	if (got <= 0 || words[0] == '<')
+	if (got <= 0 || *answer->fault)
 		return;
-	words[got] = '\0';
+	bytes[got] = '\0';
+	if (answer->kind == PULL_CHUNKED)
+		words += strcspn(words, "\n") + (strchr(words, '\n') != NULL);
 	words[strcspn(words, "\r\n")] = '\0';
+	if (!*words || *words == '<')
+		return;
 	for (char *at = words; *at; at++) {
 		if (*at < ' ' || *at >= 0x7f || *at == '"')
 			*at = '?';
@@ -81,7 +87,7 @@ static void take_answer(struct pull *pull, const struct pull_answer *answer)
 	pull->asks_again = false;
 	if (!pull_answer_is_stream(answer, pull->params.is_framed, &why)) {
 		if (answer->status != 200)
-			add_words(pull, &why);
+			add_words(pull, answer, &why);
 		refuse(pull, why.text, false);
 		return;
 	}

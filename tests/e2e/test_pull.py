@@ -167,6 +167,7 @@ def test_a_token_that_cannot_be_read(lab, tmp_path):
 
 @pytest.mark.parametrize("answer, why", (
     (b"HTTP/1.1 404 Not Found\r\nContent-Length: 8\r\n\r\nno\x1b[1m!\n", r'answered 404: .* \("no\?\[1m!"\)'),
+    (b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n8;x=y\r\nno such!\r\n0\r\n\r\n", r'answered 404: .* \("no such!"\)'),
     (b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 404 Not Found\r\n\r\n", "answered 404"),
     (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "answered 101"),
     (b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\n\r\n", "answered 503: it has no room now"),
