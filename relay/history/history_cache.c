@@ -179,7 +179,7 @@ bool history_read_cached(const struct history_run *run, uint64_t offset, void *b
 
 	/* Some file systems do not know that, such as NFS, and those in memory (preadv2(2)). */
 	if (got < 0 && errno == EOPNOTSUPP && cached_bytes(run->fd, offset, count) == count)
-		got = pread(run->fd, bytes, count, (off_t)offset);
+		got = preadv2(run->fd, &into, 1, (off_t)offset, 0);
 	return got == (ssize_t)count;
 }
 
