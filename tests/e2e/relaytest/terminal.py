@@ -13,10 +13,10 @@ import termios
 import time
 from pathlib import Path
 
-from .loop import CEILING
+from .daemon import POLL
+from .loop import CEILING, Loop
 
 END = b"\0end of terminal\0"
-POLL = 0.005
 WRITE = "1" if os.uname().machine == "x86_64" else "64"  # of /proc/PID/syscall
 
 
@@ -58,14 +58,16 @@ class Terminal:
         self.resize(columns, rows)
         self.process.send_signal(signal.SIGWINCH)
 
-    def wait_held_up(self):
-        """Until the program waits in write(2), since nobody reads, and has taken its signals."""
-        end = time.monotonic() + CEILING
+    def is_held_up(self):
+        """It waits in write(2), since nobody reads, and has taken its signals."""
         process = Path(f"/proc/{self.process.pid}")
-        while (re.search(r"ShdPnd:\s*0*[1-9a-f]", (process / "status").read_text())
-               or (process / "syscall").read_text().split()[0] != WRITE):
-            assert time.monotonic() < end, "no write(2) that waits"
-            time.sleep(POLL)
+        return (not re.search(r"ShdPnd:\s*0*[1-9a-f]", (process / "status").read_text())
+                and (process / "syscall").read_text().split()[0] == WRITE)
+
+    def wait_held_up(self):
+        loop = Loop()
+        loop.run(self.is_held_up, what="a write(2) that waits", poll=POLL)
+        loop.close()
 
     def modes(self):
         return termios.tcgetattr(self.theirs)
