@@ -99,8 +99,11 @@ static void tell_loss(struct crossing *crossing, const struct sequence *sequence
 
 static void lose(struct crossing *crossing)
 {
+	bool is_full = spsc_count(&crossing->there) > crossing->there.mask;
+
 	if (!crossing->has_lost)
-		log_error("out of memory feed=%s, a worker misses packets",
+		log_error("%s feed=%s, a worker misses packets",
+			  is_full ? "a worker stands still" : "out of memory",
 			  crossing->home->fanout->name);
 	crossing->has_lost = true;
 	crossing->home->fanout->metrics->crossing_losses++;
