@@ -116,8 +116,8 @@ static void drop_part(struct history *history, const struct old_part *part)
 	fd_close(&fd);
 }
 
-/* How many pages are there, before the first one that is not. */
-static size_t count_pages(int fd, off_t offset, size_t bytes, size_t page)
+/* How many pages are there, before the first one that is not.  -1: mincore(2) is refused. */
+static ssize_t count_pages(int fd, off_t offset, size_t bytes, size_t page)
 {
 	unsigned char is_there[HISTORY_LOOK_BYTES / PAGE_MIN_BYTES + 1];
 	size_t pages = (bytes + page - 1) / page;
@@ -126,14 +126,36 @@ static size_t count_pages(int fd, off_t offset, size_t bytes, size_t page)
 	int r;
 
 	if (map == MAP_FAILED)
-		return pages;
+		return -1;
 	r = mincore(map, bytes, is_there);
 	(void)munmap(map, bytes);
 	if (r < 0)
-		return pages;
+		return -1;
 	while (count < pages && is_there[count] & 1)
 		count++;
-	return count;
+	return (ssize_t)count;
+}
+
+/* Where mincore(2) is refused, as by filters of system calls: what can be read without waiting, all
+ * of it to one page that nobody looks at.  Where a file system does not know RWF_NOWAIT either,
+ * all counts as there. */
+static uint64_t readable_bytes(int fd, uint64_t offset, uint64_t bytes)
+{
+	uint8_t nowhere[PAGE_MIN_BYTES];
+	struct iovec into[HISTORY_LOOK_BYTES / PAGE_MIN_BYTES];
+	uint64_t asked = 0;
+	int count = 0;
+	ssize_t got;
+
+	while (asked < bytes) {
+		into[count].iov_base = nowhere;
+		into[count].iov_len = u64_min(PAGE_MIN_BYTES, bytes - asked);
+		asked += into[count++].iov_len;
+	}
+	got = preadv2(fd, into, count, (off_t)offset, RWF_NOWAIT);
+	if (got < 0)
+		return errno == EAGAIN ? 0 : bytes;
+	return (uint64_t)got;
 }
 
 static uint64_t cached_bytes(int fd, uint64_t offset, uint64_t bytes)
@@ -141,9 +163,13 @@ static uint64_t cached_bytes(int fd, uint64_t offset, uint64_t bytes)
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	uint64_t before = offset % page; /* of its first page */
 	uint64_t cached;
+	ssize_t pages;
 
 	bytes = u64_min(bytes, HISTORY_LOOK_BYTES);
-	cached = page * count_pages(fd, (off_t)(offset - before), (size_t)(before + bytes), page);
+	pages = count_pages(fd, (off_t)(offset - before), (size_t)(before + bytes), page);
+	if (pages < 0)
+		return readable_bytes(fd, offset, bytes);
+	cached = page * (uint64_t)pages;
 	return u64_min(bytes, cached - u64_min(cached, before));
 }
 

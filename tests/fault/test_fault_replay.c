@@ -12,12 +12,18 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "base/compiler.h"
+#include "history/history_cache.h"
+#include "history/history_reader.h"
 #include "tests/fault/wrap.h"
+#include "tests/unit/leave_out.h"
 #include "tests/unit/replay_rig.h"
 
 static const struct framing_params no_framing = {.kind = FRAMING_NONE};
@@ -219,6 +225,56 @@ static void what_is_in_the_page_cache_is_not_asked_for(void **state)
 	history_close(&history);
 }
 
+// A file on a disk, where one can ask what may be read without waiting.  A hole would be there at
+// once.
+static int write_to_disk(const uint8_t *bytes, size_t count)
+{
+	char path[] = "/var/tmp/relay-refused-XXXXXX";
+	uint8_t byte;
+	struct iovec one = {&byte, 1};
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(pwrite(fd, bytes, count, 0), count);
+	assert_int_equal(fsync(fd), 0);
+	if (preadv2(fd, &one, 1, 0, RWF_NOWAIT) < 0 && errno == EOPNOTSUPP) {
+		assert_int_equal(close(fd), 0);
+		leave_out("the file system of /var/tmp does not know RWF_NOWAIT");
+	}
+	return fd;
+}
+
+static uint64_t look_at(int fd, uint64_t offset, uint64_t bytes)
+{
+	struct history_run run = {.fd = fd, .offset = offset, .length = bytes};
+
+	return history_cached(&run, offset, bytes);
+}
+
+// Filters of service managers and of containers may refuse mincore(2).  The disk may be quick
+// enough to bring in what is looked for meanwhile.
+static void what_is_there_is_known_without_mincore(void **state)
+{
+	static uint8_t bytes[HISTORY_LOOK_BYTES];
+	int fd = write_to_disk(bytes, sizeof(bytes));
+	bool is_missed = false;
+
+	(void)state;
+	wrap_fail_from(WRAP_MINCORE, 1, EPERM);
+	for (int i = 0; i < 100 && !is_missed; i++) {
+		assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+		is_missed = look_at(fd, 0, sizeof(bytes)) == 0;
+	}
+	assert_true(is_missed);
+	assert_int_equal(pread(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	assert_int_equal(look_at(fd, 0, sizeof(bytes)), sizeof(bytes));
+	assert_int_equal(look_at(fd, 4095, 8194), 8194);
+	assert_int_equal(look_at(fd, sizeof(bytes) - 1, 1), 1);
+	assert_int_not_equal(wrap_count(WRAP_MINCORE), 0);
+	assert_int_equal(close(fd), 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -229,6 +285,7 @@ int main(void)
 		TEST(a_file_that_shrinks_is_an_error),
 		TEST(what_is_dropped_again_is_read_again),
 		TEST(what_is_in_the_page_cache_is_not_asked_for),
+		TEST(what_is_there_is_known_without_mincore),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

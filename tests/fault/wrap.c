@@ -284,12 +284,12 @@ ssize_t __wrap_sendfile(int fd, int from_fd, off_t *offset, size_t bytes)
 
 int __wrap_mincore(void *map, size_t bytes, unsigned char *ret)
 {
-	int r = __real_mincore(map, bytes, ret);
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
-	if (fails_now(&rules[WRAP_MINCORE], bytes, 0))
-		memset(ret, 0, (bytes + page - 1) / page);
-	return r;
+	if (!fails_now(&rules[WRAP_MINCORE], bytes, 0))
+		return __real_mincore(map, bytes, ret);
+	memset(ret, 0, (bytes + page - 1) / page);
+	return errno ? -1 : 0;
 }
 
 void *__wrap_realloc(void *memory, size_t bytes)

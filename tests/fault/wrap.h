@@ -26,7 +26,7 @@ enum wrap_call {
 	WRAP_ACCEPT4,
 	WRAP_PREAD,
 	WRAP_SENDFILE,
-	WRAP_MINCORE,      // failing only: it says that nothing is in the page cache
+	WRAP_MINCORE,      // failing only; with errno 0 it says that nothing is in the page cache
 	WRAP_REALLOC,      // failing only
 	WRAP_DEFLATE_INIT, // of zlib; failing only: it has no memory
 	WRAP_DIGEST,       // of libcrypto; the same
