@@ -31,10 +31,12 @@ static const char *unix_way_out(const struct endpoint *endpoint, int r, char *bu
 			       "the user that relay runs as must be able to write in %.*s; in the "
 			       "unit that is RuntimeDirectory=",
 			       directory ? directory : 1, directory ? endpoint->path : ".");
-	else if (r == -EPERM && endpoint->group[0])
+	else if ((r == -EPERM || r == -EINVAL) && endpoint->group[0])
+		/* EINVAL: a user namespace that does not have the group (PrivateUsers=). */
 		(void)snprintf(buf, size,
 			       "the user that relay runs as must be in the group %s (in the unit: "
-			       "SupplementaryGroups=%s)",
+			       "SupplementaryGroups=%s, PrivateUsers=no and "
+			       "SystemCallFilter=chown)",
 			       endpoint->group, endpoint->group);
 	return buf;
 }
@@ -55,8 +57,9 @@ const char *listen_way_out(const struct endpoint *endpoint, int r, char *buf, si
 		 port < PRIVILEGED_PORTS)
 		(void)snprintf(buf, size,
 			       "a port below 1024 needs a socket unit and listen = systemd:NAME, "
-			       "or AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit, or setcap "
-			       "cap_net_bind_service=+ep on the program");
+			       "or in the unit AmbientCapabilities=CAP_NET_BIND_SERVICE, "
+			       "CapabilityBoundingSet=CAP_NET_BIND_SERVICE and PrivateUsers=no, or "
+			       "without a unit setcap cap_net_bind_service=+ep on the program");
 	else if (r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT)
 		(void)snprintf(buf, size,
 			       "getent ahosts %s shows the addresses of the name, and ip address "

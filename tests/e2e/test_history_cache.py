@@ -18,7 +18,7 @@ from relaytest.little_memory import little_memory
 from relaytest.loop import CEILING
 from relaytest.page_cache import Witness, bring_to_disk, cached_bytes, cached_share, drop_from_cache
 from relaytest.stream import KIB, MIB, script, text_script
-from relaytest.surroundings import direct_io, memory_cgroup, needs, program
+from relaytest.surroundings import direct_io, memory_cgroup, needs, program, read_at_once
 from relaytest.web import Answer, FramedWebSubscriber, asked, everything, request
 from test_history import told
 
@@ -174,14 +174,14 @@ def unanswered_ms(lab, relay):
 
 
 @contextlib.contextmanager
-def hanging(lab):
+def hanging(lab, **rules):
     """A relay whose disk does not answer who reads from it, as long as a file says so; a reader of feed a who waits for the
     disk, one of feed b who stands still and does not need it, and both scripts."""
     says_so = lab.memory / "disk-hangs"
     made = {"a": script("u32be", (64 * KIB,) * 200, 7), "b": script("u32be", (64 * KIB,) * 100, 8)}
     relay = lab.start({**served(lab, "a", history_file="1m"), **served(lab, "b", history_file="64m"),
                        "admin": {"listen": "tcp:127.0.0.1:0"}},
-                      env=preload(RELAY_HANG=f"pread:{says_so}:{lab.directory / 'a'}"))
+                      env=preload(RELAY_HANG=f"pread:{says_so}:{lab.directory / 'a'}", **rules))
     readers = {}
     for name, one in made.items():
         record(lab, relay, name, one)
@@ -198,9 +198,13 @@ def hanging(lab):
 
 
 @needs(program, "fincore")
-def test_a_disk_that_hangs_holds_up_only_who_reads_from_it(lab):
-    """Another reader in the same worker goes on.  Once the disk answers, nothing is missing."""
-    with hanging(lab) as (relay, readers, says_so):
+@pytest.mark.parametrize("refused", ["", "mincore:EPERM"])
+def test_a_disk_that_hangs_holds_up_only_who_reads_from_it(lab, refused):
+    """Another reader in the same worker goes on.  Once the disk answers, nothing is missing. So also where a filter of
+    system calls refuses to tell what is in the page cache."""
+    if refused and (why := read_at_once(lab.directory)):
+        pytest.skip(why)
+    with hanging(lab, **({"RELAY_REFUSE": refused} if refused else {})) as (relay, readers, says_so):
         readers["b"].resume()
         relay.run_until_done([readers["b"]])
         assert not readers["a"].done

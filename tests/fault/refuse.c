@@ -19,7 +19,7 @@
  * setsockopt of SO_PASSRIGHTS),
  * memfd_create, state_memory (memfd_create for what is handed over), execv, waitpid, sendmsg,
  * recvmsg, sigprocmask, prlimit (getrlimit and setrlimit), listen, epoll_add (epoll_ctl of a
- * descriptor that is new there) or digest (EVP_Digest of libcrypto).
+ * descriptor that is new there), digest (EVP_Digest of libcrypto) or mincore.
  * A rule for splice_in, splice_out, splice_pair or state_memory goes before that for the call.  A
  * rule that cannot be read ends the process: a test must not pass because its fault was misspelt.
  */
@@ -72,6 +72,7 @@ enum call {
 	CALL_LISTEN,
 	CALL_EPOLL_ADD,
 	CALL_DIGEST,
+	CALL_MINCORE,
 	CALL_COUNT
 };
 
@@ -99,6 +100,7 @@ static const char *const call_names[CALL_COUNT] = {
 	[CALL_LISTEN] = "listen",
 	[CALL_EPOLL_ADD] = "epoll_add",
 	[CALL_DIGEST] = "digest",
+	[CALL_MINCORE] = "mincore",
 };
 
 static const struct {
@@ -502,6 +504,15 @@ int listen(int fd, int backlog)
 	size_t none = SIZE_MAX;
 
 	return apply_rule(CALL_LISTEN, &none) ? -1 : (int)syscall(SYS_listen, fd, backlog);
+}
+
+int mincore(void *map, size_t bytes, unsigned char *ret)
+{
+	size_t none = SIZE_MAX;
+
+	if (apply_rule(CALL_MINCORE, &none))
+		return -1;
+	return (int)syscall(SYS_mincore, map, bytes, ret);
 }
 
 /* Both are prlimit64 to a sandbox. */

@@ -185,6 +185,16 @@ def direct_io(directory):
     return ""
 
 
+def read_at_once(directory):
+    """What the page cache has, and nothing else (preadv2(2), RWF_NOWAIT)."""
+    with tempfile.NamedTemporaryFile(dir=directory) as probe:
+        try:
+            os.preadv(probe.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT)
+        except OSError as error:
+            return f"no RWF_NOWAIT in the directory for temporary files: {file_system(directory)}: {error.strerror}"
+    return ""
+
+
 @functools.cache
 def program(name):
     return "" if shutil.which(name) else f"no program {name}"
