@@ -26,6 +26,7 @@ enum {
 	TELL_EVERY_MS = 5000,
 	TELL_DRAINING_EVERY_MS = 1000, /* also while it drains slowly */
 	DRAIN_SIGN_MS = 10000, /* a relay that gives no sign for so long while it drains, hangs */
+	END_MS = 20000,        /* and so long for its end, which waits for the disk */
 };
 
 void relay_set_log_level(struct relay *relay, enum log_level level)
@@ -329,6 +330,7 @@ int relay_drain_slowly(struct relay *relay, uint64_t spread_ms)
 
 void relay_fini(struct relay *relay)
 {
+	notify_extend_timeout(END_MS);
 	crash_record_set_done(&relay->crash);
 	keeper_stop(&relay->keeper);
 	ev_timer_stop(relay->service.loop, &relay->tick);

@@ -20,11 +20,11 @@
 enum {
 	LOOK_MS = 100,    /* whether the disk answers */
 	FINISH_MS = 2000, /* for what is in the ring */
-	/* A disk that takes longer for one piece does not answer.  Less than the watchdog of the
-	 * unit allows the thread that waits here. */
+	/* A disk that takes longer for one piece does not answer, but for a stop.  Less than the
+	 * watchdog of the unit allows the thread that waits here. */
 	UNANSWERED_MS = 5000,
 	PAUSE_MS = 3000, /* the same, while nobody is served */
-	STOP_MS = 12000, /* for all that is to be written, from a disk that does answer */
+	STOP_MS = 12000, /* for all that is to be written */
 };
 
 /* No other subscriber has this number: theirs begin with 1. */
@@ -57,11 +57,33 @@ static uint64_t unanswered_ms(const struct recorder *recorder)
 	return (now_ns - oldest_ns) / NS_PER_MS;
 }
 
-/* With the lock: until the thread has ended, but not for a disk that does not answer.  Did it? */
+/* A stop waits for all recorders at the same time. */
+static uint64_t end_of_waiting_ns(const struct recorder *recorder, uint64_t max_ms)
+{
+	uint64_t from_ns = recorder->stopped_ns ? recorder->stopped_ns : clock_mono_ns();
+
+	return from_ns + max_ms * NS_PER_MS;
+}
+
+/* With the lock: nobody waits for a disk that does not answer, but a stop, which says so. */
+static bool may_wait(struct recorder *recorder, uint64_t end_ns)
+{
+	uint64_t waited_ms = unanswered_ms(recorder);
+
+	if (clock_mono_ns() >= end_ns || (waited_ms >= UNANSWERED_MS && !recorder->stopped_ns))
+		return false;
+	if (waited_ms >= UNANSWERED_MS && !recorder->has_told_wait) {
+		log_warn("history waits for the disk feed=%s folder=%s: no answer for %llu ms",
+			 recorder->feed, recorder->history->path, (unsigned long long)waited_ms);
+		recorder->has_told_wait = true;
+	}
+	return true;
+}
+
+/* With the lock: until the thread has ended, but not for ever.  Did it? */
 static bool await_end(struct recorder *recorder, enum history_step thread, uint64_t end_ns)
 {
-	while (recorder->is_running[thread] && clock_mono_ns() < end_ns &&
-	       unanswered_ms(recorder) < UNANSWERED_MS)
+	while (recorder->is_running[thread] && may_wait(recorder, end_ns))
 		recorder_wait(recorder, LOOK_MS);
 	return !recorder->is_running[thread];
 }
@@ -159,7 +181,7 @@ void recorder_keep_ring(const struct recorder *recorder, struct rendition *rendi
 
 void recorder_await_end(struct recorder *recorder)
 {
-	uint64_t end_ns = clock_mono_ns() + FINISH_MS * NS_PER_MS;
+	uint64_t end_ns = end_of_waiting_ns(recorder, FINISH_MS);
 
 	(void)pthread_mutex_lock(&recorder->lock);
 	(void)await_end(recorder, HISTORY_WRITING, end_ns);
@@ -305,23 +327,32 @@ int recorder_begin(struct recorder *recorder, struct inbox *inbox, struct rendit
 	return r;
 }
 
+/* The threads that write: one behind the other. */
+static void order_writers_end(struct recorder *recorder, const struct sequence *next)
+{
+	(void)pthread_mutex_lock(&recorder->lock);
+	recorder->next = next ? *next : (struct sequence){0};
+	recorder->must_end[HISTORY_WRITING] = recorder->must_end[HISTORY_SYNCING] = true;
+	recorder_tell_change(recorder);
+}
+
+void recorder_order_end(struct recorder *recorder, const struct sequence *next)
+{
+	recorder->stopped_ns = clock_mono_ns();
+	order_writers_end(recorder, next);
+}
+
 /* Did all threads end? */
 static bool end(struct recorder *recorder, const struct sequence *next, uint64_t max_ms)
 {
-	uint64_t end_ns = clock_mono_ns() + max_ms * NS_PER_MS;
-	bool has_ended;
+	uint64_t end_ns = end_of_waiting_ns(recorder, max_ms);
+	bool has_ended = true;
 
-	order_end(recorder, HISTORY_WRITING);
+	order_writers_end(recorder, next);
 	order_end(recorder, HISTORY_READING);
 	(void)pthread_mutex_lock(&recorder->lock);
-	recorder->next = next ? *next : (struct sequence){0};
-	has_ended = await_end(recorder, HISTORY_WRITING, end_ns);
-	if (has_ended) {
-		recorder->must_end[HISTORY_SYNCING] = true;
-		(void)pthread_cond_broadcast(&recorder->changed);
-		has_ended = await_end(recorder, HISTORY_SYNCING, end_ns) &&
-			    await_end(recorder, HISTORY_READING, end_ns);
-	}
+	for (size_t i = 0; has_ended && i < HISTORY_STEP_COUNT; i++)
+		has_ended = await_end(recorder, i, end_ns);
 	(void)pthread_mutex_unlock(&recorder->lock);
 	return has_ended;
 }

@@ -87,6 +87,12 @@ void recorder_keep_ring(const struct recorder *recorder, struct rendition *rendi
  * all in time. */
 must_check int recorder_pause(struct recorder *recorder, struct errmsg *err);
 
+/* At a stop, before the first of many recorders is freed: it begins to bring to the disk what is
+ * left, and returns at once.  recorder_free() waits then for as long as it would for a slow disk,
+ * counted from now, whether the disk answers or not.  After recorder_finish(), or where it never
+ * began.  next: as for recorder_free(). */
+void recorder_order_end(struct recorder *recorder, const struct sequence *next);
+
 /* Writes what is left and unlocks the folder.  After recorder_leave(), or when its rendition has
  * gone, or where it never began.  The loop still runs, or its inbox has been run since.  next:
  * what the feed would give out next; then it waits until all is on the disk.  NULL: the feed goes

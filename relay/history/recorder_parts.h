@@ -19,6 +19,8 @@ struct recorder {
 	char *feed;
 	enum on_slow on_lag;
 	struct sequence found_next; /* as it was when it was opened */
+	uint64_t stopped_ns; /* the loop's: monotonic; recorder_order_end() was called; 0: no */
+	bool has_told_wait;  /* the loop's */
 
 	/* The loop's. */
 	struct inbox *inbox;
@@ -38,7 +40,8 @@ struct recorder {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	/* With the lock. */
-	bool must_end[HISTORY_STEP_COUNT];   /* the recording thread: with its stream */
+	/* The recording thread: with its stream.  The sync thread: behind that one. */
+	bool must_end[HISTORY_STEP_COUNT];
 	bool is_running[HISTORY_STEP_COUNT]; /* these threads */
 	bool is_left;         /* nobody waits for them: the last one frees the recorder */
 	struct sequence next; /* with a session: the sync thread ends when all is on the disk, and

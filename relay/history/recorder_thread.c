@@ -265,6 +265,13 @@ void *recorder_write(void *data)
 
 /* ---- the sync thread ---- */
 
+/* With the lock: there is nothing more to sync than what is written. */
+static bool is_to_end(const struct recorder *recorder)
+{
+	return recorder->must_end[HISTORY_SYNCING] &&
+	       (recorder->is_left || !recorder->is_running[HISTORY_WRITING]);
+}
+
 /* Waits for its time.  False: this is the last one.  synced_ns: monotonic; when the disk was last
  * waited for.  In between, writing to it is only begun. */
 static bool await_sync(struct recorder *recorder, uint64_t synced_ns, bool *ret_is_due)
@@ -279,11 +286,11 @@ static bool await_sync(struct recorder *recorder, uint64_t synced_ns, bool *ret_
 		uint64_t now_ns = clock_mono_ns();
 
 		*ret_is_due = recorder->sync_ms && now_ns >= due_ns;
-		if (recorder->must_end[HISTORY_SYNCING] || now_ns >= end_ns)
+		goes_on = !is_to_end(recorder);
+		if (!goes_on || now_ns >= end_ns)
 			break;
 		recorder_wait(recorder, (end_ns - now_ns) / NS_PER_MS + 1);
 	}
-	goes_on = !recorder->must_end[HISTORY_SYNCING];
 	(void)pthread_mutex_unlock(&recorder->lock);
 	return goes_on;
 }
@@ -344,9 +351,9 @@ static void sync_last(struct recorder *recorder)
 		keep_next(recorder, &next);
 }
 
-void *recorder_sync(void *data)
+/* Until it is told to end. */
+static void sync_until_end(struct recorder *recorder)
 {
-	struct recorder *recorder = data;
 	uint64_t synced_ns = clock_mono_ns();
 	bool is_due;
 
@@ -358,7 +365,20 @@ void *recorder_sync(void *data)
 			synced_ns = clock_mono_ns();
 	}
 	sync_last(recorder);
-	(void)pthread_mutex_lock(&recorder->lock);
+}
+
+void *recorder_sync(void *data)
+{
+	struct recorder *recorder = data;
+
+	for (;;) {
+		sync_until_end(recorder);
+		(void)pthread_mutex_lock(&recorder->lock);
+		if (recorder->must_end[HISTORY_SYNCING])
+			break;
+		/* It has been told to go on meanwhile. */
+		(void)pthread_mutex_unlock(&recorder->lock);
+	}
 	end_thread(recorder, HISTORY_SYNCING);
 	return NULL;
 }

@@ -228,24 +228,10 @@ void served_feed_record(struct served_feed *served, const struct config_feed *fr
 
 static void finish_recording(struct worker *worker, void *data)
 {
-	struct order *order = data;
+	struct served_feed *served = data;
 
-	crossing_take_rest(order->served->crossings[worker->index]);
-	recorder_finish(order->served->recorder);
-}
-
-/* Nobody publishes any more: it gets what is left. */
-static void finish(struct served_feed *served)
-{
-	struct order order = {.served = served};
-
-	served_forward_end(&served->forward);
-	if (served->recorder && served->has_begun) {
-		worker_call(served->recording, finish_recording, &order);
-		recorder_await_end(served->recorder);
-		served_format_leave(served->recorded.format);
-	}
-	format_offer_end(&served->recorded);
+	crossing_take_rest(served->crossings[worker->index]);
+	recorder_finish(served->recorder);
 }
 
 bool served_feed_read_history(const struct served_feed *served, struct recorder_report *ret)
@@ -285,7 +271,7 @@ static void leave_home(struct worker *worker, void *data)
 	if (worker_feed(served, worker)->ingest)
 		ingest_close(&served->ingest, order->reason);
 	if (worker_feed(served, worker)->feed)
-		order->next = worker_feed(served, worker)->feed->publish.sequence;
+		served->next = worker_feed(served, worker)->feed->publish.sequence;
 	for (unsigned i = 0; i < served->workers->count; i++) {
 		if (served->crossings[i] && list_is_linked(&served->crossings[i]->node))
 			crossing_detach_home(served->crossings[i]);
@@ -316,6 +302,19 @@ static void free_branch(struct worker *worker, void *data)
 		free_in_worker(worker, data);
 }
 
+void served_feed_end(struct served_feed *served, enum close_reason reason)
+{
+	struct order order = {.served = served, .reason = reason};
+
+	if (served->has_ended)
+		return;
+	served->has_ended = true;
+	worker_call(served->home, leave_home, &order);
+	served_forward_end(&served->forward);
+	if (served->recorder && served->has_begun)
+		worker_call(served->recording, finish_recording, served);
+}
+
 void served_feed_free(struct served_feed **served_ptr, enum close_reason reason)
 {
 	struct served_feed *served = *served_ptr;
@@ -324,15 +323,19 @@ void served_feed_free(struct served_feed **served_ptr, enum close_reason reason)
 	*served_ptr = NULL;
 	if (!served)
 		return;
-	worker_call(served->home, leave_home, &order);
-	finish(served);
+	served_feed_end(served, reason);
+	if (served->recorder && served->has_begun) {
+		recorder_await_end(served->recorder);
+		served_format_leave(served->recorded.format);
+	}
+	format_offer_end(&served->recorded);
 	workers_call(served->workers, free_branch, &order);
 	worker_call(served->home, free_in_worker, &order);
 	for (unsigned i = 0; i < served->workers->count; i++)
 		crossing_free(&served->crossings[i]);
 	/* The quotas that its subscribers gave back. */
 	inbox_run(served->workers->control);
-	recorder_free(&served->recorder, &order.next);
+	recorder_free(&served->recorder, &served->next);
 	served->home->homes--;
 	list_remove(&served->node);
 	free(served->crossings);
@@ -585,8 +588,7 @@ void served_feed_change(struct service *service, struct served_feed *served,
 
 static void drain_home(struct worker *worker, void *data)
 {
-	struct order *order = data;
-	struct served_feed *served = order->served;
+	struct served_feed *served = data;
 
 	ingest_close(&served->ingest, CLOSE_DRAIN);
 	feed_drain(worker_feed(served, worker)->feed);
@@ -594,7 +596,5 @@ static void drain_home(struct worker *worker, void *data)
 
 void served_feed_drain(struct served_feed *served)
 {
-	struct order order = {.served = served};
-
-	worker_call(served->home, drain_home, &order);
+	worker_call(served->home, drain_home, served);
 }

@@ -60,6 +60,8 @@ struct served_feed {
 	struct worker *recording;     /* where it is recorded: its branch there, or home */
 	struct format_offer recorded; /* what is recorded */
 	uint64_t replays;             /* subscribers that read the history, or are about to */
+	struct sequence next;         /* ro: what it would give out next, after served_feed_end() */
+	bool has_ended;               /* private: served_feed_end() has been called */
 
 	struct served_forward forward;
 
@@ -141,5 +143,9 @@ void served_feed_change(struct service *service, struct served_feed *served,
 /* Lets the publisher go and ends the session; subscribers get what is in the rings. */
 void served_feed_drain(struct served_feed *served);
 
-/* Nobody may offer its formats any more.  Clears the pointer. */
+/* Nothing is published any more.  The history gets what is in the ring; that goes on while this
+ * returns.  served_feed_free() is next.  Idempotent. */
+void served_feed_end(struct served_feed *served, enum close_reason reason);
+
+/* Nobody may offer its formats any more.  Ends it.  Clears the pointer. */
 void served_feed_free(struct served_feed **served, enum close_reason reason);

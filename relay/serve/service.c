@@ -53,9 +53,16 @@ void service_free_all(struct list *feeds, struct list *listeners, enum close_rea
 		listener = served_listener_at(node);
 		served_listener_free(&listener);
 	}
-	while ((node = list_first(feeds))) {
+	/* Each waits for the disk: all of them at the same time. */
+	list_for_each (feeds, node) {
 		feed = served_feed_at(node);
 		arrivals_send_away(feed->service, feed);
+		served_feed_end(feed, reason);
+		if (feed->recorder)
+			recorder_order_end(feed->recorder, &feed->next);
+	}
+	while ((node = list_first(feeds))) {
+		feed = served_feed_at(node);
 		served_feed_free(&feed, reason);
 	}
 }
