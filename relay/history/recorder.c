@@ -351,7 +351,7 @@ static bool end(struct recorder *recorder, const struct sequence *next, uint64_t
 	order_writers_end(recorder, next);
 	order_end(recorder, HISTORY_READING);
 	(void)pthread_mutex_lock(&recorder->lock);
-	for (size_t i = 0; has_ended && i < HISTORY_STEP_COUNT; i++)
+	for (enum history_step i = 0; has_ended && i < HISTORY_STEP_COUNT; i++)
 		has_ended = await_end(recorder, i, end_ns);
 	(void)pthread_mutex_unlock(&recorder->lock);
 	return has_ended;

@@ -12,6 +12,7 @@ import os
 import pathlib
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -667,12 +668,35 @@ def test_a_socket_file_of_another_group():
     start_again()
     path = pathlib.Path("/run/relay/a.sock")
     assert (path.owner(), path.group(), path.stat().st_mode & 0o777) == ("relay", "adm", 0o660)
+    run("systemctl", "stop", "relay")
+    drop_in()
+
+
+def test_a_log_of_another_group():
+    """As `relay -t` and sources.md say."""
+    log = pathlib.Path("/var/log/app.log")
+    log.write_bytes(b"the first line\n")
+    shutil.chown(log, group="adm")
+    log.chmod(0o640)
+    INI.write_text(f"[feed a]\ningest = tail:{log}\nframing = line\nstart_subscribers = 1\n"
+                   "[listener a-raw]\nfeed = a\nlisten = tcp:127.0.0.1:7001\n")
+    start_again()
+    await_journal(f"{log}: Permission denied")
+    drop_in("SupplementaryGroups=adm")
+    start_again()
+    with connect(7001) as subscriber:
+        status_of("a")  # it has been let in: what comes from now on is its own
+        with log.open("ab") as file:
+            file.write(b"the second line\n")
+        assert read_exactly(subscriber, 16) == b"the second line\n"
+    run("systemctl", "stop", "relay")
     drop_in()
 
 
 def test_a_port_below_1024():
     """As the error says, and the unit."""
-    INI.write_text("[feed a]\ningest = listen tcp:127.0.0.1:80\n")
+    INI.write_text("[feed a]\ningest = listen tcp:127.0.0.1:80\n"
+                   "[listener a-raw]\nfeed = a\nlisten = tcp:127.0.0.1:7001\n")
     run("systemctl", "stop", "relay")
     assert run("systemctl", "start", "relay", check=False).returncode != 0
     needed = ("AmbientCapabilities=CAP_NET_BIND_SERVICE", "CapabilityBoundingSet=CAP_NET_BIND_SERVICE", "PrivateUsers=no")
@@ -681,6 +705,7 @@ def test_a_port_below_1024():
     drop_in(*needed)
     start_again()
     connect(80).close()
+    run("systemctl", "stop", "relay")
     drop_in()
 
 
