@@ -25,6 +25,7 @@ import pytest
 sys.path.insert(0, "/e2e")
 
 from relaytest.connector import Connector  # noqa: E402
+from relaytest.nats import Client, NatsError  # noqa: E402
 
 INI = pathlib.Path("/etc/relay/relay.ini")
 DROP_IN = pathlib.Path("/run/systemd/system/relay.service.d/test.conf")
@@ -282,6 +283,90 @@ def test_bytes_through_the_sandbox(engine, counter):
     counted = status_of(engine)
     assert (counted["refused_calls"], counted["engine_fallbacks"]) == ("0", "0"), counted
     assert int(counted[counter]) >= 2 * MESSAGES * MESSAGE_BYTES, counted
+
+
+EVERYTHING = """
+[nats]
+servers = nats://127.0.0.1:4222
+
+[feed a]
+ingest = listen tcp:127.0.0.1:7000
+framing = line
+history = /var/lib/relay/a
+history_sync = packet
+forward = jetstream:LINES
+forward_subject = lines.a
+
+[feed pulled]
+ingest = connect http://localhost:7003/a?from=1
+framing = line
+history = /var/lib/relay/pulled
+
+[feed read]
+ingest = jetstream:LINES
+subject = lines.>
+backfill = 1h
+history = /var/lib/relay/read
+
+[feed datagrams]
+ingest = udp:127.0.0.1:7005
+
+[listener web]
+feed = all
+listen = tcp:127.0.0.1:7003
+format = http
+"""
+
+
+def nats_with_a_stream():
+    """When it answers; to be ended."""
+    server = subprocess.Popen(["nats-server", "--jetstream", "--store_dir", "/tmp/nats", "--addr", "127.0.0.1"],
+                              stderr=subprocess.DEVNULL)
+
+    def has_stream():
+        with contextlib.suppress(OSError, NatsError):
+            return Client(4222).api("STREAM.CREATE.LINES", name="LINES", subjects=["lines.>"])
+
+    wait_until(has_stream, "a stream")
+    return server
+
+
+def test_whatever_relay_can_do_works_in_the_sandbox():
+    """A history, on the disk first; forwarding, and reading what was forwarded; a name that is looked up; datagrams. All of it
+    is there after a stop."""
+    lines = [f"line {number}" for number in range(1000)]
+    server = nats_with_a_stream()
+    pathlib.Path("/etc/nsswitch.conf").write_text("hosts: files\n")
+    pathlib.Path("/etc/hosts").write_text("127.0.0.1 localhost\n")
+    INI.write_text(EVERYTHING)
+    start_again()
+    try:
+        with connect(7000) as publisher:
+            publisher.sendall("".join(f"{line}\n" for line in lines).encode())
+        with connect(7003) as subscriber:
+            subscriber.sendall(b"GET /datagrams HTTP/1.0\r\n\r\n")
+            assert subscriber.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"a datagram", ("127.0.0.1", 7005))
+            while b"a datagram" not in subscriber.recv(1 << 16):
+                pass
+
+        def is_there(name, end):
+            done = run("relaycat", "--quiet", "--timeout", f"{CEILING}s", "--from", "1", "--count", str(len(lines)),
+                       f"http://127.0.0.1:7003/{name}")
+            assert done.stdout == "".join(f"{line}{end}" for line in lines)
+
+        for _ in range(2):
+            is_there("a", "\n")
+            is_there("pulled", "\n")
+            is_there("read", "\n")
+            assert "ok" in [line for line in run("relayctl", "doctor", check=False).stdout.splitlines()
+                            if "relay_history" in line][0]
+            start_again()
+    finally:
+        server.terminate()
+        server.wait()
+    run("systemctl", "stop", "relay")
 
 
 def restart():
