@@ -38,17 +38,18 @@ int open_fifo(const char *path, int *ret_fd, struct errmsg *err)
 	return -EINVAL;
 }
 
-int open_regular(const char *path, int *ret_fd, uint64_t *ret_bytes, struct errmsg *err)
+int open_regular(const char *word, const char *path, int *ret_fd, uint64_t *ret_bytes,
+		 struct errmsg *err)
 {
 	struct stat stat;
-	int r = open_path("file", path, O_RDONLY, ret_fd, &stat, err);
+	int r = open_path(word, path, O_RDONLY, ret_fd, &stat, err);
 
 	if (r < 0)
 		return r;
 	*ret_bytes = (uint64_t)stat.st_size;
 	if (S_ISREG(stat.st_mode))
 		return 0;
-	errmsg_set(err, "file:%s: not a regular file", path);
+	errmsg_set(err, "%s:%s: not a regular file", word, path);
 	fd_close(ret_fd);
 	return -EINVAL;
 }

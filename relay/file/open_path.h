@@ -27,5 +27,6 @@ struct serial_mode {
 int open_serial(const char *path, const struct serial_mode *mode, bool is_written, int *ret_fd,
 		struct errmsg *err) must_check;
 
-/* A regular file, and its length. As above. */
-int open_regular(const char *path, int *ret_fd, uint64_t *ret_bytes, struct errmsg *err) must_check;
+/* A regular file, and its length. word: file or tail, for the message. As above. */
+int open_regular(const char *word, const char *path, int *ret_fd, uint64_t *ret_bytes,
+		 struct errmsg *err) must_check;

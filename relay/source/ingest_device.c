@@ -37,7 +37,7 @@ static int open_device(struct ingest *ingest, int *ret_fd, struct errmsg *err)
 {
 	uint64_t bytes;
 
-	return is_tail(ingest) ? open_regular(ingest->params.path, ret_fd, &bytes, err)
+	return is_tail(ingest) ? open_regular("tail", ingest->params.path, ret_fd, &bytes, err)
 			       : open_serial(ingest->params.path, &ingest->params.serial,
 					     ingest->send_file.bytes != NULL, ret_fd, err);
 }
@@ -262,7 +262,7 @@ static void go_to_other_file(struct ingest *ingest)
 		ingest->device.is_at_end = false;
 		return;
 	}
-	if (open_regular(ingest->params.path, &fd, &bytes, &err) < 0)
+	if (open_regular("tail", ingest->params.path, &fd, &bytes, &err) < 0)
 		return;
 	begin_file_anew(ingest, "is another one");
 	feed_record_note_file(&ingest->feed->fanout, -1, 0);

@@ -50,7 +50,7 @@ int ingest_file_open(const struct ingest_params *params, const char *feed,
 {
 	uint64_t bytes = 0;
 	int fd = -1;
-	int r = open_regular(params->path, &fd, &bytes, err);
+	int r = open_regular("file", params->path, &fd, &bytes, err);
 
 	if (r < 0)
 		return r;

@@ -151,7 +151,7 @@ def test_a_file_that_grows(lab, path):
 def test_a_file_that_comes_later_is_read_from_its_beginning(lab, path):
     made = lines("first", "second")
     relay, readers = start(lab, made, f"tail:{path}")
-    relay.wait_log("source missing feed=a: file:.*No such file or directory")
+    relay.wait_log("source missing feed=a: tail:.*No such file or directory")
     append(path, "first")
     relay.wait("a", in_messages=1)
     append(path, "second")
