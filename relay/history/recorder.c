@@ -37,8 +37,6 @@ static void order_end(struct recorder *recorder, enum history_step thread)
 	(void)pthread_mutex_lock(&recorder->lock);
 	recorder->must_end[thread] = true;
 	recorder_tell_change(recorder);
-	if (thread == HISTORY_READING && recorder->history)
-		history_reads_end(recorder->history);
 }
 
 /* So long the disk has not answered one of the threads. */
@@ -350,6 +348,8 @@ static bool end(struct recorder *recorder, const struct sequence *next, uint64_t
 
 	order_writers_end(recorder, next);
 	order_end(recorder, HISTORY_READING);
+	if (recorder->history)
+		history_reads_end(recorder->history);
 	(void)pthread_mutex_lock(&recorder->lock);
 	for (enum history_step i = 0; has_ended && i < HISTORY_STEP_COUNT; i++)
 		has_ended = await_end(recorder, i, end_ns);

@@ -281,7 +281,7 @@ def test_a_stop_does_not_wait_for_a_disk_that_never_answers(lab, call):
 
 
 def test_a_stop_waits_for_a_busy_disk(lab):
-    """For two histories. The log says so, and nothing is missing."""
+    """The log says so, and nothing is missing, of either history."""
     says_so = lab.memory / "disk-hangs"
     folders = {name: lab.memory / name for name in "ab"}
     sections = {}

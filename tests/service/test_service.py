@@ -740,21 +740,35 @@ def test_draining_may_take_longer_than_the_unit_gives():
     drop_in()
 
 
-def test_a_socket_file_of_another_group():
-    """The sandbox knows no other group, and refuses chown. The error says which drop-in changes that."""
-    INI.write_text("[feed a]\ningest = listen tcp:127.0.0.1:7000\n"
-                   "[listener a-raw]\nfeed = a\nlisten = unix:/run/relay/a.sock\nsocket_group = adm\n")
+def write_feed(ingest="listen tcp:127.0.0.1:7000", listen="tcp:127.0.0.1:7001", more=""):
+    INI.write_text(f"[feed a]\ningest = {ingest}\n{more}[listener a-raw]\nfeed = a\nlisten = {listen}\n")
+
+
+def cannot_start(why):
     run("systemctl", "stop", "relay")
     assert run("systemctl", "start", "relay", check=False).returncode != 0
-    needed = ("SupplementaryGroups=adm", "PrivateUsers=no", "SystemCallFilter=chown")
-    await_journal("must be in the group adm (in the unit: {}, {} and {})".format(*needed))
+    await_journal(why)
+
+
+@contextlib.contextmanager
+def started_with(*lines):
+    """relay, with a drop-in."""
     run("systemctl", "stop", "relay")
-    drop_in(*needed)
+    drop_in(*lines)
     start_again()
-    path = pathlib.Path("/run/relay/a.sock")
-    assert (path.owner(), path.group(), path.stat().st_mode & 0o777) == ("relay", "adm", 0o660)
+    yield
     run("systemctl", "stop", "relay")
     drop_in()
+
+
+def test_a_socket_file_of_another_group():
+    """The sandbox knows no other group, and refuses chown. The error says which drop-in changes that."""
+    write_feed(listen="unix:/run/relay/a.sock\nsocket_group = adm")
+    needed = ("SupplementaryGroups=adm", "PrivateUsers=no", "SystemCallFilter=chown")
+    cannot_start("must be in the group adm (in the unit: {}, {} and {})".format(*needed))
+    with started_with(*needed):
+        path = pathlib.Path("/run/relay/a.sock")
+        assert (path.owner(), path.group(), path.stat().st_mode & 0o777) == ("relay", "adm", 0o660)
 
 
 def test_a_log_of_another_group():
@@ -763,35 +777,23 @@ def test_a_log_of_another_group():
     log.write_bytes(b"the first line\n")
     shutil.chown(log, group="adm")
     log.chmod(0o640)
-    INI.write_text(f"[feed a]\ningest = tail:{log}\nframing = line\nstart_subscribers = 1\n"
-                   "[listener a-raw]\nfeed = a\nlisten = tcp:127.0.0.1:7001\n")
+    write_feed(ingest=f"tail:{log}", more="framing = line\nstart_subscribers = 1\n")
     start_again()
     await_journal(f"{log}: Permission denied")
-    drop_in("SupplementaryGroups=adm")
-    start_again()
-    with connect(7001) as subscriber:
+    with started_with("SupplementaryGroups=adm"), connect(7001) as subscriber:
         status_of("a")  # it has been let in: what comes from now on is its own
         with log.open("ab") as file:
             file.write(b"the second line\n")
         assert read_exactly(subscriber, 16) == b"the second line\n"
-    run("systemctl", "stop", "relay")
-    drop_in()
 
 
 def test_a_port_below_1024():
     """As the error says, and the unit."""
-    INI.write_text("[feed a]\ningest = listen tcp:127.0.0.1:80\n"
-                   "[listener a-raw]\nfeed = a\nlisten = tcp:127.0.0.1:7001\n")
-    run("systemctl", "stop", "relay")
-    assert run("systemctl", "start", "relay", check=False).returncode != 0
+    write_feed(ingest="listen tcp:127.0.0.1:80")
     needed = ("AmbientCapabilities=CAP_NET_BIND_SERVICE", "CapabilityBoundingSet=CAP_NET_BIND_SERVICE", "PrivateUsers=no")
-    await_journal("in the unit {}, {} and {}".format(*needed))
-    run("systemctl", "stop", "relay")
-    drop_in(*needed)
-    start_again()
-    connect(80).close()
-    run("systemctl", "stop", "relay")
-    drop_in()
+    cannot_start("in the unit {}, {} and {}".format(*needed))
+    with started_with(*needed):
+        connect(80).close()
 
 
 ROLES = """
