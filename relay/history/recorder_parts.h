@@ -20,7 +20,7 @@ struct recorder {
 	enum on_slow on_lag;
 	struct sequence found_next; /* as it was when it was opened */
 	uint64_t stopped_ns; /* the loop's: monotonic; recorder_order_end() was called; 0: no */
-	bool has_told_wait;  /* the same */
+	bool has_told_wait;  /* the log says that a stop waits */
 
 	/* The loop's. */
 	struct inbox *inbox;
